@@ -1,0 +1,71 @@
+# `make run` and `make test` are all that a new user needs: Python 3.11+ and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PY     := $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check generate bench lock fmt clean proto-deps
+
+help: ## show what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+install: $(VENV)/.installed ## make .venv with the locked packages and this project
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Nivisco needs Python 3.11 or newer; set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: install ## start everything on this machine (ARGS="--http 127.0.0.1:9000")
+	@exec $(BIN)/nivisco up $(ARGS)
+
+test: install ## run the whole suite (ARGS="-k wallet")
+	$(BIN)/pytest -q $(ARGS)
+
+# The google/* files that ours import, taken from the installed googleapis-common-protos.
+GOOGLE_PROTOS := google/rpc/code.proto google/type/money.proto
+
+proto-deps: install
+	@rm -rf build/googleapis && $(PY) -c 'import pathlib, shutil, google.type.money_pb2 as m; \
+	root = pathlib.Path(m.__file__).parents[2]; out = pathlib.Path("build/googleapis"); \
+	[((out / f).parent.mkdir(parents=True, exist_ok=True), shutil.copy(root / f, out / f)) for f in "$(GOOGLE_PROTOS)".split()]'
+
+PROTOC = $(PY) -m grpc_tools.protoc -I proto -I third_party -I build/googleapis \
+	--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc
+
+define generate_into
+	@rm -rf $(1) && mkdir -p $(1)
+	@$(PROTOC) --python_out=$(1) --mypy_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=$(1) \
+		proto/nivisco/annotations/v1/*.proto proto/nivisco/payments/v1/*.proto
+	@$(PROTOC) --python_out=$(1) --mypy_out=$(1) third_party/buf/validate/validate.proto
+endef
+
+generate: proto-deps ## write generated/ anew from proto/
+	$(call generate_into,generated)
+
+check: install proto-deps ## lint, types, import contracts, schema rules, generated code up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code proto
+	$(BIN)/buf breaking --against proto/last_release.binpb --path proto/nivisco
+	$(call generate_into,build/generated)
+	@diff -r -x __pycache__ build/generated generated || { echo 'generated/ is not what proto/ says: run make generate'; exit 1; }
+
+fmt: install ## format Python and proto files
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/buf format -w proto
+
+bench: install ## ratios of speed, all from one run
+	$(PY) -m tests.bench
+
+lock: ## resolve requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--upgrade --no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
+
+clean: ## remove .venv and what was built (var/ with its data stays)
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache

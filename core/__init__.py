@@ -1,0 +1,1 @@
+"""The gRPC server: the only owner of rules, database, gateways and secrets."""

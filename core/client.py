@@ -1,0 +1,225 @@
+"""The way into the core for the adapter, the scheduler and the command line. Imports nothing of core.
+
+It opens a channel, sends metadata, and turns a refusal back into its reason, fields and times.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import grpc
+import grpc.aio
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+BUSINESS_ID_METADATA = "x-business-id"
+API_KEY_METADATA = "x-api-key"
+SERVICE_TOKEN_METADATA = "x-service-token"  # noqa: S105 - the name of the metadata, not a token
+REQUEST_ID_METADATA = "x-request-id"
+FIELD_PROBLEMS_METADATA = "x-field-problems-bin"
+"""A serialized google.rpc.BadRequest: what the caller's own reading of the request found wrong.
+
+The core authenticates, adds the problems that it finds itself, and refuses the call with all of
+them. It never executes a call that carries this.
+"""
+ERROR_DOMAIN = "payments.nivisco"
+STATUS_DETAILS_METADATA = "grpc-status-details-bin"
+READINESS_SERVICE = "nivisco.database"
+"""Health check name that answers SERVING when the core serves and its database answers."""
+MAX_FIELD_PROBLEMS = 20
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+"""The id of the request that the running task works for; every log line shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One thing that is wrong with one field. Never holds the field's value.
+
+    `field` is the path in the message, for example `user.email` or `amount.currency_code`.
+    """
+
+    field: str
+    description: str
+
+
+class CoreError(Exception):
+    """The core refused a call, or could not be reached."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        code: grpc.StatusCode,
+        metadata: Mapping[str, str] | None = None,
+        fields: Sequence[FieldProblem] = (),
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.code = code
+        self.metadata = dict(metadata or {})
+        self.fields = tuple(fields)
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who calls: a business with its API key, or a process with a service token."""
+
+    business_id: str = ""
+    api_key: str = field(default="", repr=False)
+    service_token: str = field(default="", repr=False)
+
+    def metadata(self) -> list[tuple[str, str | bytes]]:
+        """Return the gRPC metadata that carries these credentials."""
+        if self.service_token:
+            return [(SERVICE_TOKEN_METADATA, self.service_token)]
+        return [(BUSINESS_ID_METADATA, self.business_id), (API_KEY_METADATA, self.api_key)]
+
+
+def method_path(method: MethodDescriptor) -> str:
+    """Return the path that gRPC calls the method by."""
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def request_metadata(
+    credentials: Credentials, field_problems: Sequence[FieldProblem] = ()
+) -> list[tuple[str, str | bytes]]:
+    """Return the metadata of one call, the running task's request id included."""
+    metadata = credentials.metadata()
+    metadata.append((REQUEST_ID_METADATA, request_id.get()))
+    if field_problems:
+        problems = error_details_pb2.BadRequest(
+            field_violations=[
+                error_details_pb2.BadRequest.FieldViolation(
+                    field=problem.field, description=problem.description
+                )
+                for problem in field_problems[:MAX_FIELD_PROBLEMS]
+            ]
+        )
+        metadata.append((FIELD_PROBLEMS_METADATA, problems.SerializeToString()))
+    return metadata
+
+
+def core_error(
+    code: grpc.StatusCode, details: str | None, trailing: Sequence[tuple[str, str | bytes]]
+) -> CoreError:
+    """Read a refusal back from the status that carried it.
+
+    A status without details comes from gRPC itself: the core is away, or the deadline passed.
+    """
+    raw = next((value for key, value in trailing if key == STATUS_DETAILS_METADATA), None)
+    if not isinstance(raw, bytes):
+        return _transport_error(code, details or "")
+    status = status_pb2.Status.FromString(raw)
+    info = error_details_pb2.ErrorInfo()
+    bad = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details:
+        for message in (info, bad, retry):
+            if detail.Is(message.DESCRIPTOR):
+                detail.Unpack(message)
+    return CoreError(
+        info.reason or "INTERNAL",
+        status.message,
+        code=code,
+        metadata=info.metadata,
+        fields=[FieldProblem(v.field, v.description) for v in bad.field_violations],
+        retry_after_seconds=retry.retry_delay.seconds if retry.HasField("retry_delay") else None,
+    )
+
+
+def _transport_error(code: grpc.StatusCode, details: str) -> CoreError:
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return CoreError(
+            "OUTCOME_UNKNOWN",
+            "The answer did not arrive in time. Send the same request again to learn the outcome.",
+            code=code,
+            retry_after_seconds=1,
+        )
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        return CoreError(
+            "SERVICE_UNAVAILABLE",
+            "The service is not available right now. Send the same request again.",
+            code=code,
+            retry_after_seconds=1,
+        )
+    return CoreError("INTERNAL", details or code.name, code=code)
+
+
+class CoreClient:
+    """One channel to the core, and a compiled call for each method that was asked for."""
+
+    def __init__(self, target: str) -> None:
+        """Open a channel to `target`, for example `127.0.0.1:50051`; it connects when needed."""
+        self._channel = grpc.aio.insecure_channel(
+            target,
+            options=[
+                ("grpc.enable_retries", 0),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 2000),
+            ],
+        )
+        self._calls: dict[
+            MethodDescriptor, grpc.aio.UnaryUnaryMultiCallable[Message, Message]
+        ] = {}
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+    async def call(
+        self,
+        method: MethodDescriptor,
+        request: Message,
+        credentials: Credentials,
+        *,
+        timeout_seconds: float,
+        field_problems: Sequence[FieldProblem] = (),
+    ) -> Message:
+        """Call `method` and return its answer.
+
+        With `field_problems` the core checks credentials and request and always refuses.
+
+        Raises:
+            CoreError: the core refused, or could not be reached in `timeout_seconds`.
+        """
+        call = self._calls.get(method) or self._compile(method)
+        try:
+            return await call(
+                request,
+                timeout=timeout_seconds,
+                metadata=request_metadata(credentials, field_problems),
+            )
+        except grpc.aio.AioRpcError as error:
+            trailing = [(key, value) for key, value in error.trailing_metadata() or ()]
+            raise core_error(error.code(), error.details(), trailing) from None
+
+    async def is_ready(self, *, timeout_seconds: float) -> bool:
+        """Tell whether the core serves and its database answers."""
+        try:
+            answer = await self._health.Check(
+                health_pb2.HealthCheckRequest(service=READINESS_SERVICE), timeout=timeout_seconds
+            )
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _compile(
+        self, method: MethodDescriptor
+    ) -> "grpc.aio.UnaryUnaryMultiCallable[Message, Message]":
+        response = message_factory.GetMessageClass(method.output_type)
+        call = self._channel.unary_unary(
+            method_path(method),
+            request_serializer=lambda request: request.SerializeToString(),
+            response_deserializer=response.FromString,
+        )
+        self._calls[method] = call
+        return call
