@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check generate bench lock fmt clean proto-deps
+.PHONY: help install run test check generate bench lock fmt clean proto-deps release-image
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -43,6 +43,11 @@ define generate_into
 	@$(PROTOC) --python_out=$(1) --mypy_out=$(1) third_party/buf/validate/validate.proto
 endef
 
+BUF_IMAGE = $(BIN)/buf build --path proto/nivisco --exclude-source-info
+
+release-image: proto-deps ## keep the schema of this release for `buf breaking`
+	$(BUF_IMAGE) -o proto/last_release.binpb
+
 generate: proto-deps ## write generated/ anew from proto/
 	$(call generate_into,generated)
 
@@ -53,7 +58,8 @@ check: install proto-deps ## lint, types, import contracts, schema rules, genera
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code proto
-	$(BIN)/buf breaking --against proto/last_release.binpb --path proto/nivisco
+	@$(BUF_IMAGE) -o build/now.binpb
+	$(BIN)/buf breaking build/now.binpb --against proto/last_release.binpb --config buf.yaml
 	$(call generate_into,build/generated)
 	@diff -r -x __pycache__ build/generated generated || { echo 'generated/ is not what proto/ says: run make generate'; exit 1; }
 

@@ -1,4 +1,4 @@
-"""The way into the core for the adapter, the scheduler and the command line. Imports nothing of core.
+"""The way into the core for adapter, scheduler and command line; imports nothing of core.
 
 It opens a channel, sends metadata, and turns a refusal back into its reason, fields and times.
 """
@@ -6,6 +6,7 @@ It opens a channel, sends metadata, and turns a refusal back into its reason, fi
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import cast
 
 import grpc
 import grpc.aio
@@ -13,7 +14,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 BUSINESS_ID_METADATA = "x-business-id"
 API_KEY_METADATA = "x-api-key"
@@ -166,14 +167,18 @@ class CoreClient:
                 ("grpc.max_reconnect_backoff_ms", 2000),
             ],
         )
-        self._calls: dict[
-            MethodDescriptor, grpc.aio.UnaryUnaryMultiCallable[Message, Message]
-        ] = {}
-        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._calls: dict[MethodDescriptor, grpc.aio.UnaryUnaryMultiCallable[Message, Message]] = {}
+        self._health: grpc.aio.UnaryUnaryMultiCallable[
+            health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+        ] = self._channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
 
     async def close(self) -> None:
         """Close the channel."""
-        await self._channel.close()
+        await self._channel.close(None)
 
     async def call(
         self,
@@ -199,13 +204,13 @@ class CoreClient:
                 metadata=request_metadata(credentials, field_problems),
             )
         except grpc.aio.AioRpcError as error:
-            trailing = [(key, value) for key, value in error.trailing_metadata() or ()]
-            raise core_error(error.code(), error.details(), trailing) from None
+            trailing = cast(Sequence[tuple[str, str | bytes]], error.trailing_metadata() or ())
+            raise core_error(error.code(), error.details(), tuple(trailing)) from None
 
     async def is_ready(self, *, timeout_seconds: float) -> bool:
         """Tell whether the core serves and its database answers."""
         try:
-            answer = await self._health.Check(
+            answer = await self._health(
                 health_pb2.HealthCheckRequest(service=READINESS_SERVICE), timeout=timeout_seconds
             )
         except grpc.aio.AioRpcError:
