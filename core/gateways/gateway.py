@@ -1,0 +1,158 @@
+"""The verbs that every card gateway offers, and what may come of them. No I/O.
+
+A charge *returns* its outcome, because each is an answer that the payment's row must record. The
+other verbs return what they made, or raise:
+
+    GatewayError
+    ├── CardDeclined           the card was refused; a person must use another
+    ├── GatewayRefused         our call was refused (keys, account, parameters): nothing happened
+    ├── GatewayUnavailable     not reached, or too busy: certainly nothing happened
+    └── GatewayUnknown         sent, but no clear answer came back
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from core.money import Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A business's keys at a gateway for one environment. `repr` shows no secret."""
+
+    env: str
+    secret_key: str = field(repr=False)
+    account_id: str | None = None
+    """The account to act for (Stripe-Account) where it is not the key's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedCard:
+    """A card that the gateway keeps for a customer."""
+
+    gateway_card_id: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeOrder:
+    """All that one charge attempt says. The same order with the same key is the same charge."""
+
+    payment_id: str
+    gateway_key: str
+    """The idempotency key towards the gateway, derived from the payment, constant for its life."""
+    amount: Amount
+    customer_id: str
+    gateway_card_id: str
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The card was charged."""
+
+    transaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The card was declined; nothing was charged, and resending the same order changes nothing."""
+
+    transaction_id: str | None
+    decline_code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequiresAction:
+    """The customer must authenticate; nothing was charged so far."""
+
+    transaction_id: str
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The gateway refused the call; certainly nothing was charged.
+
+    `field` names the request's field that the gateway objects to, where it is the caller's.
+    """
+
+    message: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Certainly nothing happened: not connected, or turned away unread. The attempt stays open."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The order may or may not have been executed. Never to be taken for a failure."""
+
+    message: str
+
+
+ChargeOutcome = Succeeded | Declined | RequiresAction | Refused | NotSent | Unknown
+
+
+class GatewayError(Exception):
+    """A gateway verb other than a charge did not do its work."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class CardDeclined(GatewayError):
+    """The gateway refused to save the card."""
+
+    def __init__(self, message: str, decline_code: str) -> None:
+        super().__init__(message)
+        self.decline_code = decline_code
+
+
+class GatewayRefused(GatewayError):
+    """The gateway refused our call; nothing happened. `field` is the caller's field, if it is."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class GatewayUnavailable(GatewayError):
+    """The gateway was not reached, or turned us away unread; nothing happened."""
+
+
+class GatewayUnknown(GatewayError):
+    """The call was sent and no clear answer came back."""
+
+
+class Gateway(Protocol):
+    """What a card gateway can do for a business's account."""
+
+    async def create_customer(
+        self, account: Account, *, user_id: str, name: str, email: str, gateway_key: str
+    ) -> str:
+        """Create a customer and return the gateway's id of it."""
+        ...
+
+    async def save_card(
+        self, account: Account, *, customer_id: str, token: str, gateway_key: str
+    ) -> SavedCard:
+        """Save the card behind a token for the customer."""
+        ...
+
+    async def charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome:
+        """Charge a saved card once, whatever comes back, within the gateway's time budget."""
+        ...
+
+    async def look_up_charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome | None:
+        """Find out what became of an order, or None where the gateway shows nothing of it."""
+        ...

@@ -1,0 +1,99 @@
+"""Amounts of money as integers of a currency's minor unit, and their way to and from the wire.
+
+Pure: no I/O, no clock, and never a float. Exponents are those of ISO 4217, list one.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from google.type import money_pb2
+from iso4217 import Currency
+
+from core.errors import InvalidFields
+
+NANOS_PER_UNIT = 1_000_000_000
+NANO_DIGITS = 9
+MAX_UNITS = 10**12 - 1
+"""The wire takes amounts of at most 12 digits before the decimal point."""
+MAX_BALANCE_MINOR = 10**17
+"""What a wallet can hold: far above any amount, and far below a signed 64-bit integer."""
+DEFAULT_CURRENCY = "usd"
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """So many minor units (cents for usd) of a currency, ISO 4217 in lower case."""
+
+    minor: int
+    currency: str
+
+
+@cache
+def exponent(currency: str) -> int | None:
+    """Return how many decimals the currency has, or None where ISO 4217 knows no such money.
+
+    Funds, metals and test codes (XAU, XTS …) have no minor unit and are no money here.
+    """
+    try:
+        known = Currency(currency.upper())
+    except ValueError:
+        return None
+    digits = known.exponent
+    return digits if isinstance(digits, int) and digits <= NANO_DIGITS else None
+
+
+def currency_problem(currency: str) -> str | None:
+    """Say what is wrong with a currency code, or None where nothing is."""
+    if exponent(currency) is None:
+        return "is not an ISO 4217 currency, for example usd"
+    return None
+
+
+def amount_problem(money: money_pb2.Money) -> str | None:
+    """Say what is wrong with an amount by itself, before its currency is known."""
+    if not -NANOS_PER_UNIT < money.nanos < NANOS_PER_UNIT or money.units * money.nanos < 0:
+        return "is not a valid amount: units and nanos must have the same sign"
+    if money.units < 0 or money.nanos < 0:
+        return "must not be negative"
+    if money.units == 0 and money.nanos == 0:
+        return "must be greater than zero"
+    if money.units > MAX_UNITS:
+        return "has more than 12 digits before the decimal point"
+    return None
+
+
+def decimals_problem(money: money_pb2.Money, currency: str) -> str | None:
+    """Say whether the amount has more decimals than its currency."""
+    digits = exponent(currency)
+    if digits is not None and money.nanos % 10 ** (NANO_DIGITS - digits):
+        return f"has more decimals than {currency.lower()} allows ({digits})"
+    return None
+
+
+def from_wire(money: money_pb2.Money, default_currency: str, *, field: str = "amount") -> Amount:
+    """Turn a valid wire amount into minor units, in `default_currency` where it names none.
+
+    Raises:
+        InvalidFields: the amount has more decimals than the currency.
+    """
+    currency = money.currency_code.lower() or default_currency
+    digits = exponent(currency)
+    assert digits is not None, "validation lets known currencies through only"
+    if problem := decimals_problem(money, currency):
+        raise InvalidFields.of(field, problem)
+    minor = money.units * 10**digits + money.nanos // 10 ** (NANO_DIGITS - digits)
+    assert minor > 0, "validation lets amounts above zero through only"
+    return Amount(minor, currency)
+
+
+def to_wire(amount: Amount) -> money_pb2.Money:
+    """Turn minor units into the wire's form. Exact both ways."""
+    digits = exponent(amount.currency)
+    assert digits is not None, "amounts are made in known currencies only"
+    sign = -1 if amount.minor < 0 else 1
+    units, rest = divmod(abs(amount.minor), 10**digits)
+    return money_pb2.Money(
+        currency_code=amount.currency.upper(),
+        units=sign * units,
+        nanos=sign * rest * 10 ** (NANO_DIGITS - digits),
+    )
