@@ -295,7 +295,7 @@ class GetPaymentRecordsRequest(_message.Message):
     gateway: _types_pb2.Gateway.ValueType
     """Only payments through this gateway."""
     env: _types_pb2.Env.ValueType
-    """Only payments of this environment. Absent: both."""
+    """Only payments of this environment. Absent: the business's default."""
     @_builtins.property
     def from_date(self) -> _timestamp_pb2.Timestamp:
         """Only payments created at this time or later."""

@@ -621,7 +621,7 @@ class ListRecurringRequest(_message.Message):
     limit: _builtins.int
     """How many a page holds, 1 to 100. Absent: 25."""
     env: _types_pb2.Env.ValueType
-    """Only jobs of this environment. Absent: both."""
+    """Only jobs of this environment. Absent: the business's default."""
     preview: _builtins.int
     """How many of the next dates each job shows, up to 24."""
     @_builtins.property

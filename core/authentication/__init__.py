@@ -1,0 +1,1 @@
+"""Who calls: business credentials and service tokens."""

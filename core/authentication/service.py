@@ -1,0 +1,68 @@
+"""Decides whether credentials hold: a business's API key, or a process's service token."""
+
+import hmac
+from collections.abc import Mapping
+
+from core.authentication import store
+from core.caller import Caller
+from core.database import Database
+from core.errors import Reason, Refusal
+from core.secrets import api_key_matches, hash_api_key
+
+_NO_BUSINESS_HASH = hash_api_key("no business has this key")
+
+
+class AuthenticationService:
+    """Authenticates callers and shows a business its own profile."""
+
+    def __init__(self, database: Database, service_tokens: Mapping[str, str]) -> None:
+        """Use `service_tokens`, which holds the scope of each token."""
+        self._database = database
+        self._service_tokens = service_tokens
+
+    async def authenticate(self, business_id: str, api_key: str) -> Caller:
+        """Return the business that the credentials belong to.
+
+        Raises:
+            Refusal: INVALID_CREDENTIALS, alike for an unknown business, a wrong key and an
+                inactive business.
+        """
+        if not business_id or not api_key:
+            raise invalid_credentials()
+        async with self._database.transaction() as transaction:
+            business = await store.business_by_id(transaction, business_id)
+        # An unknown business costs the same comparison as a known one.
+        stored_hash = business.api_key_hash if business else _NO_BUSINESS_HASH
+        matches = api_key_matches(api_key, stored_hash)
+        if business is None or not matches or not business.active:
+            raise invalid_credentials()
+        return Caller(business.business_id, business.default_env)
+
+    def check_service_token(self, token: str, scope: str) -> None:
+        """Make sure that the token opens services of `scope`.
+
+        Raises:
+            Refusal: SERVICE_TOKEN_REQUIRED.
+        """
+        held = [
+            known_scope
+            for known, known_scope in self._service_tokens.items()
+            if hmac.compare_digest(known.encode(), token.encode())
+        ]
+        if scope not in held:
+            raise Refusal(
+                Reason.ERROR_REASON_SERVICE_TOKEN_REQUIRED,
+                f"This internal service needs a service token of scope {scope}",
+            )
+
+    async def business_info(self, caller: Caller) -> store.Business:
+        """Return the caller's own profile."""
+        async with self._database.transaction() as transaction:
+            business = await store.business_by_id(transaction, caller.business_id)
+        assert business is not None, "an authenticated business exists"
+        return business
+
+
+def invalid_credentials() -> Refusal:
+    """Make the one answer to all credentials that do not hold."""
+    return Refusal(Reason.ERROR_REASON_INVALID_CREDENTIALS, "Invalid business credentials")

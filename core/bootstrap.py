@@ -1,0 +1,172 @@
+"""The one place where the core is put together, started and stopped."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from core import validation
+from core.announced import announced_handlers
+from core.authentication.service import AuthenticationService
+from core.authentication.servicer import AuthenticationServicer
+from core.business.service import BusinessService
+from core.business.servicer import BusinessServicer, OperatorServicer
+from core.cards.service import CardsService
+from core.cards.servicer import CardsServicer
+from core.credentials.service import CredentialsService
+from core.credentials.servicer import CredentialsServicer
+from core.database import Database
+from core.gateways.gateway import Gateway
+from core.gateways.stripe import StripeGateway
+from core.health import HealthServicer
+from core.interceptors import (
+    AuthenticationInterceptor,
+    ErrorInterceptor,
+    RequestIdInterceptor,
+    ValidationInterceptor,
+    service_methods,
+)
+from core.keyring_check import check_keyring
+from core.keys.servicer import KeysServicer
+from core.migrations import upgrade
+from core.payments.service import PaymentsService
+from core.payments.servicer import PaymentsServicer
+from core.settings import CoreSettings
+from core.users.service import UsersService
+from core.users.servicer import UsersServicer
+from core.wallet.service import WalletService
+from core.wallet.servicer import WalletServicer
+from nivisco.payments.v1 import (
+    authentication_pb2_grpc,
+    business_pb2_grpc,
+    cards_pb2_grpc,
+    credentials_pb2_grpc,
+    keys_pb2_grpc,
+    operator_pb2_grpc,
+    payments_pb2_grpc,
+    users_pb2_grpc,
+    wallet_pb2_grpc,
+)
+
+logger = logging.getLogger("core")
+
+MAX_MESSAGE_BYTES = 256 * 1024
+_ANNOUNCED_SERVICES = ("RecurringService", "WebhooksService", "OccurrencesService")
+
+
+async def migrate(settings: CoreSettings) -> str:
+    """Bring the database to this version's schema and return the revision reached.
+
+    Raises:
+        DatabaseUnavailableError: the database does not answer, or has a newer schema.
+        ValueError: the database's URL is none.
+    """
+    database = Database(settings.database_url)
+    try:
+        return await upgrade.migrate(database)
+    finally:
+        await database.close()
+
+
+async def serve(
+    settings: CoreSettings, on_ready: Callable[[str], None], stop: asyncio.Event
+) -> None:
+    """Serve until `stop` is set, then finish what has begun; `on_ready` gets the address.
+
+    Raises:
+        DatabaseUnavailableError: the database does not answer, or its schema does not fit.
+        ValueError: a setting cannot work.
+        OSError: the address cannot be listened on.
+    """
+    validation.compile_all()
+    database = Database(settings.database_url)
+    gateway = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)
+    try:
+        if settings.migrate:
+            await upgrade.migrate(database)
+        await upgrade.check_schema(database)
+        await check_keyring(database, settings.keyring)
+        await _serve(settings, database, {"stripe": gateway}, on_ready, stop)
+    finally:
+        await gateway.close()
+        await database.close()
+
+
+async def _serve(
+    settings: CoreSettings,
+    database: Database,
+    gateways: dict[str, Gateway],
+    on_ready: Callable[[str], None],
+    stop: asyncio.Event,
+) -> None:
+    authentication = AuthenticationService(database, settings.service_tokens)
+    credentials = CredentialsService(database, settings.keyring)
+    payments = PaymentsService(database, credentials, gateways)
+    if released := await payments.release_attempts():
+        logger.warning("attempts left open by the process before", extra={"payments": released})
+    errors = ErrorInterceptor()
+    server = grpc.aio.server(
+        interceptors=[
+            RequestIdInterceptor(),
+            errors,
+            AuthenticationInterceptor(authentication),
+            ValidationInterceptor(),
+        ],
+        options=[
+            ("grpc.so_reuseport", 0),  # a second core on the port must fail, not share it
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ],
+    )
+    authentication_pb2_grpc.add_AuthenticationServiceServicer_to_server(
+        AuthenticationServicer(authentication), server
+    )
+    business = BusinessService(database)
+    business_pb2_grpc.add_BusinessServiceServicer_to_server(BusinessServicer(business), server)
+    operator_pb2_grpc.add_OperatorServiceServicer_to_server(OperatorServicer(business), server)
+    credentials_pb2_grpc.add_CredentialsServiceServicer_to_server(
+        CredentialsServicer(credentials), server
+    )
+    users_pb2_grpc.add_UsersServiceServicer_to_server(UsersServicer(UsersService(database)), server)
+    keys_pb2_grpc.add_KeysServiceServicer_to_server(KeysServicer(credentials), server)
+    cards_pb2_grpc.add_CardsServiceServicer_to_server(
+        CardsServicer(CardsService(database, credentials, gateways)), server
+    )
+    payments_pb2_grpc.add_PaymentsServiceServicer_to_server(PaymentsServicer(payments), server)
+    wallet_pb2_grpc.add_WalletServiceServicer_to_server(
+        WalletServicer(WalletService(database)), server
+    )
+    methods = service_methods()
+    server.add_generic_rpc_handlers(
+        announced_handlers(m for m in methods if m.containing_service.name in _ANNOUNCED_SERVICES)
+    )
+    health_servicer = HealthServicer(database)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    services = {method.containing_service.full_name for method in methods}
+    reflection.enable_server_reflection(
+        (*sorted(services), health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
+    address = _listen(server, settings.listen)
+    await server.start()
+    await health_servicer.serve()
+    logger.info("serving", extra={"address": address})
+    on_ready(address)
+    try:
+        await stop.wait()
+    finally:
+        await health_servicer.drain()
+        await server.stop(settings.drain_seconds)
+        unfinished = await errors.drain(settings.drain_seconds)
+        logger.info("stopped", extra={"unfinished": unfinished})
+
+
+def _listen(server: grpc.aio.Server, address: str) -> str:
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        port = 0
+    if not port:
+        raise OSError(f"cannot listen on {address}: it is taken, or not an address of this machine")
+    return f"{address.rpartition(':')[0]}:{port}"

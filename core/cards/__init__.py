@@ -1,0 +1,1 @@
+"""Cards saved at the gateways."""

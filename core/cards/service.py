@@ -1,0 +1,237 @@
+"""Saves cards at the gateways and tells which one a charge uses. No card number passes here."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from core.caller import Caller
+from core.cards import store
+from core.client import request_id
+from core.credentials.service import CredentialsService
+from core.database import Database, Transaction
+from core.errors import InvalidFields, Reason, Refusal
+from core.gateways.gateway import (
+    Account,
+    CardDeclined,
+    Gateway,
+    GatewayError,
+    GatewayRefused,
+    GatewayUnavailable,
+)
+from core.secrets import derived_key
+from core.users import store as users_store
+from core.users.service import active_user, existing_user
+from core.users.store import User
+
+RETRY_SECONDS = 1
+
+
+class CardsService:
+    """The use cases of CardsService."""
+
+    def __init__(
+        self, database: Database, credentials: CredentialsService, gateways: Mapping[str, Gateway]
+    ) -> None:
+        """Keep cards in `database` and at the `gateways`, by their words."""
+        self._database = database
+        self._credentials = credentials
+        self._gateways = gateways
+
+    async def list_cards(self, caller: Caller, user_id: str, env: str) -> list[store.Card]:
+        """Return the user's cards, newest first.
+
+        Raises:
+            Refusal: USER_NOT_FOUND.
+        """
+        async with self._database.transaction() as transaction:
+            await existing_user(transaction, caller.business_id, user_id)
+            return await store.cards_of_user(
+                transaction, business_id=caller.business_id, user_id=user_id, env=env
+            )
+
+    async def primary(
+        self, caller: Caller, user_id: str, env: str, gateway: str | None
+    ) -> store.Card:
+        """Return the card that a charge uses, at the user's default gateway if none is named.
+
+        Raises:
+            Refusal: USER_NOT_FOUND or CARD_NOT_FOUND.
+        """
+        async with self._database.transaction() as transaction:
+            user = await existing_user(transaction, caller.business_id, user_id)
+            return await card_to_charge(transaction, caller.business_id, user, env, gateway)
+
+    async def save_stripe_card(
+        self,
+        caller: Caller,
+        user_id: str,
+        env: str,
+        token: str,
+        *,
+        set_as_primary: bool,
+        idempotency_key: str | None,
+    ) -> store.Card:
+        """Save the card behind a token, with one Stripe customer for the user.
+
+        The gateway is called with no transaction open. Repeating the call after a lost answer
+        finds the same customer and, with the same idempotency key, the same card.
+
+        Raises:
+            Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_DECLINED,
+                GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
+            InvalidFields: the gateway does not know the token.
+        """
+        business_id = caller.business_id
+        async with self._database.transaction() as transaction:
+            user = await active_user(transaction, business_id, user_id)
+            account = await self._credentials.account(transaction, business_id, "stripe", env)
+            customer_id = await store.customer_of_user(
+                transaction, business_id=business_id, user_id=user_id, env=env, gateway="stripe"
+            )
+        try:
+            if customer_id is None:
+                customer_id = await self._create_customer(business_id, user, account, "stripe")
+            saved = await self._gateways["stripe"].save_card(
+                account,
+                customer_id=customer_id,
+                token=token,
+                gateway_key="card-"
+                + derived_key(
+                    business_id, user_id, env, token, idempotency_key or request_id.get()
+                ),
+            )
+        except GatewayError as error:
+            raise refusal_of(error) from None
+        async with self._database.transaction() as transaction:
+            user = await active_user(transaction, business_id, user_id, lock=True)
+            card = await store.card_by_gateway_id(
+                transaction,
+                business_id=business_id,
+                env=env,
+                gateway="stripe",
+                gateway_card_id=saved.gateway_card_id,
+            ) or await store.insert_card(
+                transaction,
+                business_id=business_id,
+                user_id=user_id,
+                env=env,
+                gateway="stripe",
+                customer_id=customer_id,
+                saved=saved,
+            )
+            return await _choose_primary(
+                transaction, business_id, user, card, set_as_primary=set_as_primary
+            )
+
+    async def _create_customer(
+        self, business_id: str, user: User, account: Account, gateway: str
+    ) -> str:
+        env = account.env
+        # Derived from what is sent: two callers at once, or a retry after a lost answer, get the
+        # same customer; a changed profile is another request, which Stripe would refuse as reuse.
+        customer_id = await self._gateways[gateway].create_customer(
+            account,
+            user_id=user.user_id,
+            name=user.name,
+            email=user.email,
+            gateway_key="customer-"
+            + derived_key(business_id, user.user_id, env, user.name, user.email),
+        )
+        async with self._database.transaction() as transaction:
+            await active_user(transaction, business_id, user.user_id, lock=True)
+            known = await store.customer_of_user(
+                transaction,
+                business_id=business_id,
+                user_id=user.user_id,
+                env=env,
+                gateway=gateway,
+            )
+            if known is None:
+                await store.insert_customer(
+                    transaction,
+                    business_id=business_id,
+                    user_id=user.user_id,
+                    env=env,
+                    gateway=gateway,
+                    customer_id=customer_id,
+                )
+        return known or customer_id
+
+
+async def card_to_charge(
+    transaction: Transaction, business_id: str, user: User, env: str, gateway: str | None
+) -> store.Card:
+    """Return the user's primary card at the gateway, or at their default gateway.
+
+    Raises:
+        Refusal: CARD_NOT_FOUND.
+    """
+    gateway = gateway or user.default_gateway
+    card = gateway and await store.primary_card(
+        transaction, business_id=business_id, user_id=user.user_id, env=env, gateway=gateway
+    )
+    if not card:
+        raise Refusal(
+            Reason.ERROR_REASON_CARD_NOT_FOUND,
+            f"The user has no saved {env} card{f' at {gateway}' if gateway else ''}",
+        )
+    return card
+
+
+async def _choose_primary(
+    transaction: Transaction,
+    business_id: str,
+    user: User,
+    card: store.Card,
+    *,
+    set_as_primary: bool,
+) -> store.Card:
+    """Make the card primary where asked or where it is the first; likewise the gateway."""
+    if set_as_primary or user.default_gateway is None:
+        await users_store.set_default_gateway(
+            transaction, business_id=business_id, user_id=user.user_id, gateway=card.gateway
+        )
+    first = not await store.primary_card(
+        transaction,
+        business_id=business_id,
+        user_id=user.user_id,
+        env=card.env,
+        gateway=card.gateway,
+    )
+    if not (set_as_primary or first):
+        return card
+    await store.make_primary(
+        transaction,
+        business_id=business_id,
+        user_id=user.user_id,
+        env=card.env,
+        gateway=card.gateway,
+        card_id=card.card_id,
+    )
+    return replace(card, is_primary=True)
+
+
+def refusal_of(error: GatewayError) -> Refusal:
+    """Return what a caller is told of a gateway call other than a charge that did not work."""
+    match error:
+        case CardDeclined():
+            return Refusal(
+                Reason.ERROR_REASON_CARD_DECLINED,
+                error.message,
+                metadata={"decline_code": error.decline_code},
+            )
+        case GatewayRefused(field=str() as field):
+            return InvalidFields.of(field, error.message)
+        case GatewayRefused():
+            return Refusal(Reason.ERROR_REASON_GATEWAY_REFUSED, error.message)
+        case GatewayUnavailable():
+            return Refusal(
+                Reason.ERROR_REASON_GATEWAY_UNAVAILABLE,
+                error.message,
+                retry_after_seconds=RETRY_SECONDS,
+            )
+        case _:
+            return Refusal(
+                Reason.ERROR_REASON_OUTCOME_UNKNOWN,
+                error.message,
+                retry_after_seconds=RETRY_SECONDS,
+            )

@@ -1,0 +1,71 @@
+"""Wire in, wire out for CardsService."""
+
+from core.caller import current_caller
+from core.cards.service import CardsService
+from core.cards.store import Card
+from core.errors import not_implemented
+from core.wire import env_value, env_word, gateway_value, gateway_word
+from nivisco.payments.v1 import cards_pb2 as pb
+from nivisco.payments.v1 import cards_pb2_grpc
+
+
+class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
+    """Serves nivisco.payments.v1.CardsService."""
+
+    def __init__(self, service: CardsService) -> None:
+        """Serve with `service`."""
+        self._service = service
+
+    async def GetUserCards(
+        self, request: pb.GetUserCardsRequest, context: object
+    ) -> pb.GetUserCardsResponse:
+        """List the user's cards."""
+        caller = current_caller()
+        env = env_word(request.env) or caller.default_env
+        cards = await self._service.list_cards(caller, request.user_id, env)
+        return pb.GetUserCardsResponse(cards=[_card(card) for card in cards])
+
+    async def GetUserPrimaryCard(
+        self, request: pb.GetUserPrimaryCardRequest, context: object
+    ) -> pb.GetUserPrimaryCardResponse:
+        """Return the card that a charge would use."""
+        caller = current_caller()
+        env = env_word(request.env) or caller.default_env
+        card = await self._service.primary(
+            caller, request.user_id, env, gateway_word(request.gateway)
+        )
+        return pb.GetUserPrimaryCardResponse(card=_card(card))
+
+    async def CreateStripeCustomer(
+        self, request: pb.CreateStripeCustomerRequest, context: object
+    ) -> pb.CreateStripeCustomerResponse:
+        """Save a card at Stripe."""
+        caller = current_caller()
+        card = await self._service.save_stripe_card(
+            caller,
+            request.user_id,
+            env_word(request.env) or caller.default_env,
+            request.payment_method_token,
+            set_as_primary=request.set_as_primary,
+            idempotency_key=request.idempotency_key or None,
+        )
+        return pb.CreateStripeCustomerResponse(customer_id=card.customer_id, card=_card(card))
+
+    async def CreateAuthorizeCustomer(
+        self, request: pb.CreateAuthorizeCustomerRequest, context: object
+    ) -> pb.CreateAuthorizeCustomerResponse:
+        """Refuse: announced, not there yet."""
+        raise not_implemented()
+
+
+def _card(card: Card) -> pb.Card:
+    return pb.Card(
+        gateway=gateway_value(card.gateway),
+        brand=card.brand,
+        last4=card.last4,
+        exp_month=card.exp_month,
+        exp_year=card.exp_year,
+        card_id=card.card_id,
+        primary=card.is_primary,
+        env=env_value(card.env),
+    )

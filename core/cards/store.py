@@ -1,0 +1,189 @@
+"""What the database is asked and told about saved cards and the gateways' customers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import insert, select, update
+
+from core.database import Transaction
+from core.gateways.gateway import SavedCard
+from core.ids import new_card_id
+from core.schema import cards, gateway_customers
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A saved card as stored."""
+
+    card_id: str
+    gateway: str
+    env: str
+    customer_id: str
+    gateway_card_id: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    is_primary: bool
+    created_at: datetime
+
+
+_COLUMNS = (
+    cards.c.card_id,
+    cards.c.gateway,
+    cards.c.env,
+    cards.c.customer_id,
+    cards.c.gateway_card_id,
+    cards.c.brand,
+    cards.c.last4,
+    cards.c.exp_month,
+    cards.c.exp_year,
+    cards.c.is_primary,
+    cards.c.created_at,
+)
+
+
+async def cards_of_user(
+    transaction: Transaction, *, business_id: str, user_id: str, env: str
+) -> list[Card]:
+    """Return the user's cards of an environment, newest first."""
+    rows = await transaction.connection.execute(
+        select(*_COLUMNS)
+        .where(
+            cards.c.business_id == business_id,
+            cards.c.user_id == user_id,
+            cards.c.env == env,
+        )
+        .order_by(cards.c.created_at.desc(), cards.c.card_id.desc())
+    )
+    return [Card(*row) for row in rows]
+
+
+async def primary_card(
+    transaction: Transaction, *, business_id: str, user_id: str, env: str, gateway: str
+) -> Card | None:
+    """Return the card that a charge through the gateway uses, or None."""
+    row = (
+        await transaction.connection.execute(
+            select(*_COLUMNS).where(
+                cards.c.business_id == business_id,
+                cards.c.user_id == user_id,
+                cards.c.env == env,
+                cards.c.gateway == gateway,
+                cards.c.is_primary,
+            )
+        )
+    ).one_or_none()
+    return Card(*row) if row else None
+
+
+async def card_by_gateway_id(
+    transaction: Transaction, *, business_id: str, env: str, gateway: str, gateway_card_id: str
+) -> Card | None:
+    """Return the business's card that the gateway knows by this id, or None."""
+    row = (
+        await transaction.connection.execute(
+            select(*_COLUMNS).where(
+                cards.c.business_id == business_id,
+                cards.c.env == env,
+                cards.c.gateway == gateway,
+                cards.c.gateway_card_id == gateway_card_id,
+            )
+        )
+    ).one_or_none()
+    return Card(*row) if row else None
+
+
+async def insert_card(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    user_id: str,
+    env: str,
+    gateway: str,
+    customer_id: str,
+    saved: SavedCard,
+) -> Card:
+    """Store a card, not primary yet."""
+    card = Card(
+        card_id=new_card_id(),
+        gateway=gateway,
+        env=env,
+        customer_id=customer_id,
+        gateway_card_id=saved.gateway_card_id,
+        brand=saved.brand,
+        last4=saved.last4,
+        exp_month=saved.exp_month,
+        exp_year=saved.exp_year,
+        is_primary=False,
+        created_at=transaction.now,
+    )
+    await transaction.connection.execute(
+        insert(cards).values(
+            business_id=business_id,
+            user_id=user_id,
+            **{column.name: getattr(card, column.name) for column in _COLUMNS},
+        )
+    )
+    return card
+
+
+async def make_primary(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    user_id: str,
+    env: str,
+    gateway: str,
+    card_id: str,
+) -> None:
+    """Make the card the only primary one of the user at the gateway."""
+    of_user = (
+        cards.c.business_id == business_id,
+        cards.c.user_id == user_id,
+        cards.c.env == env,
+        cards.c.gateway == gateway,
+    )
+    await transaction.connection.execute(
+        update(cards).where(*of_user, cards.c.is_primary).values(is_primary=False)
+    )
+    await transaction.connection.execute(
+        update(cards).where(*of_user, cards.c.card_id == card_id).values(is_primary=True)
+    )
+
+
+async def customer_of_user(
+    transaction: Transaction, *, business_id: str, user_id: str, env: str, gateway: str
+) -> str | None:
+    """Return the gateway's id of the user as its customer, or None."""
+    result = await transaction.connection.execute(
+        select(gateway_customers.c.customer_id).where(
+            gateway_customers.c.business_id == business_id,
+            gateway_customers.c.user_id == user_id,
+            gateway_customers.c.env == env,
+            gateway_customers.c.gateway == gateway,
+        )
+    )
+    return result.scalar_one_or_none()
+
+
+async def insert_customer(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    user_id: str,
+    env: str,
+    gateway: str,
+    customer_id: str,
+) -> None:
+    """Remember the user's customer at the gateway."""
+    await transaction.connection.execute(
+        insert(gateway_customers).values(
+            business_id=business_id,
+            user_id=user_id,
+            env=env,
+            gateway=gateway,
+            customer_id=customer_id,
+            created_at=transaction.now,
+        )
+    )

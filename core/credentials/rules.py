@@ -1,0 +1,23 @@
+"""The rules of gateway credentials: which key fits which environment. Pure."""
+
+from collections.abc import Mapping
+
+from core.client import FieldProblem
+from core.errors import InvalidFields
+
+KEYS_WITH_ENV = ("stripe_secret_key", "stripe_public_key")
+
+
+def check_stripe_keys_fit_env(env: str, keys: Mapping[str, str | None]) -> None:
+    """Make sure that TEST keys say `_test_` and LIVE keys `_live_` (docs.stripe.com/keys).
+
+    Raises:
+        InvalidFields: a key is of the other environment.
+    """
+    problems = [
+        FieldProblem(f"credentials.{name}", f"is not a {env} key: it must hold _{env.lower()}_")
+        for name in KEYS_WITH_ENV
+        if (key := keys.get(name)) and f"_{env.lower()}_" not in key[:9]
+    ]
+    if problems:
+        raise InvalidFields(problems)

@@ -1,0 +1,82 @@
+"""What the database is asked and told about gateway credentials. Secrets come and go sealed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Table, exists, insert, select, update
+
+from core.database import Transaction
+from core.schema import authorize_credentials, stripe_credentials
+
+_TABLES: Mapping[str, Table] = {
+    "stripe": stripe_credentials,
+    "authorize": authorize_credentials,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StripeCredentials:
+    """Stripe keys as stored."""
+
+    sealed_secret_key: str = field(repr=False)
+    public_key: str
+    account_id: str | None
+
+
+async def credentials_exist(
+    transaction: Transaction, *, business_id: str, gateway: str, env: str
+) -> bool:
+    """Tell whether the business has keys of that gateway for that environment."""
+    table = _TABLES[gateway]
+    query = select(exists().where(table.c.business_id == business_id, table.c.env == env))
+    return bool((await transaction.connection.execute(query)).scalar_one())
+
+
+async def insert_credentials(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    gateway: str,
+    env: str,
+    columns: Mapping[str, str | None],
+) -> None:
+    """Store the keys of a gateway for an environment that has none."""
+    await transaction.connection.execute(
+        insert(_TABLES[gateway]).values(
+            business_id=business_id,
+            env=env,
+            created_at=transaction.now,
+            updated_at=transaction.now,
+            **columns,
+        )
+    )
+
+
+async def update_credentials(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    gateway: str,
+    env: str,
+    columns: Mapping[str, str | None],
+) -> bool:
+    """Change the columns given, and tell whether there were keys to change."""
+    table = _TABLES[gateway]
+    result = await transaction.connection.execute(
+        update(table)
+        .where(table.c.business_id == business_id, table.c.env == env)
+        .values(updated_at=transaction.now, **columns)
+    )
+    return result.rowcount == 1
+
+
+async def stripe_credentials_of(
+    transaction: Transaction, *, business_id: str, env: str
+) -> StripeCredentials | None:
+    """Return the business's Stripe keys for an environment, or None where it stored none."""
+    table = stripe_credentials
+    query = select(table.c.sealed_secret_key, table.c.public_key, table.c.account_id).where(
+        table.c.business_id == business_id, table.c.env == env
+    )
+    row = (await transaction.connection.execute(query)).one_or_none()
+    return StripeCredentials(*row) if row else None

@@ -1,0 +1,137 @@
+"""Opens the database and hands out transactions; holds no query but the one that pings.
+
+SQLite is used by exactly one connection in one process (SQLite before 3.51.3 can corrupt a WAL
+database that several connections share: sqlite.org/wal.html#walresetbug), so the pool holds one
+connection, and a transaction must not begin another.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from core.clock import Clock, SystemClock
+
+SQLITE_BUSY_SECONDS = 10
+"""How long a starting core waits for the one before it to let go of the file."""
+POOL_WAIT_SECONDS = 5
+
+
+class DatabaseUnavailableError(Exception):
+    """The database cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An open transaction and its time. Stores take both; `now` is the same throughout."""
+
+    connection: AsyncConnection
+    now: datetime
+
+
+class Database:
+    """The one owner of connections."""
+
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
+        """Prepare the database at `url`; nothing is connected yet.
+
+        Raises:
+            ValueError: the URL names no database that we can use.
+        """
+        self._engine = _engine(_parse(url))
+        self._clock = clock or SystemClock()
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine, for migrations."""
+        return self._engine
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that commits when the block ends and rolls back when it raises.
+
+        Raises:
+            DatabaseUnavailableError: no connection could be had.
+        """
+        try:
+            context = self._engine.begin()
+            connection = await context.__aenter__()
+        except (PoolTimeoutError, DBAPIError, OSError) as error:
+            raise DatabaseUnavailableError(
+                f"the database does not answer ({type(error).__name__})"
+            ) from None
+        try:
+            yield Transaction(connection, self._clock.now())
+        except BaseException as error:
+            await context.__aexit__(type(error), error, error.__traceback__)
+            raise
+        else:
+            await context.__aexit__(None, None, None)
+
+    async def ping(self) -> None:
+        """Ask the database for an answer.
+
+        Raises:
+            DatabaseUnavailableError: it gives none.
+        """
+        async with self.transaction() as transaction:
+            await transaction.connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError("NIVISCO_DATABASE_URL is not a database URL") from None
+    if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
+        if not parsed.database or parsed.database == ":memory:":
+            raise ValueError("NIVISCO_DATABASE_URL: SQLite needs a file, sqlite:////path/to/file")
+        return parsed.set(drivername="sqlite+aiosqlite")
+    raise ValueError(
+        f"NIVISCO_DATABASE_URL: {parsed.drivername} is not supported; use sqlite:////path/to/file"
+    )
+
+
+def _engine(url: URL) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_SECONDS,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS},
+        hide_parameters=True,  # an error's text must not carry what a row holds
+    )
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver must not begin transactions by itself: it would leave DDL outside of them.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "locking_mode=EXCLUSIVE",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    connection.exec_driver_sql("BEGIN")

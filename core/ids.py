@@ -1,0 +1,63 @@
+"""Makes the identifiers of what we store. They sort by time of making and say what they name."""
+
+import secrets
+import uuid
+from datetime import UTC, datetime
+
+from ulid import ULID
+
+ADMIN_BUSINESS_ID = "ADMIN-BUSINESS"
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAYMENT_EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
+_PAYMENT_CHARACTERS = 16
+
+
+def new_business_id() -> str:
+    """Return a random UUID (RFC 9562, version 4)."""
+    return str(uuid.uuid4())
+
+
+def new_user_id() -> str:
+    """Return `USR-` and a ULID."""
+    return f"USR-{ULID()}"
+
+
+def new_wallet_id() -> str:
+    """Return `WAL-` and a ULID."""
+    return f"WAL-{ULID()}"
+
+
+def new_card_id() -> str:
+    """Return `CRD-` and a ULID."""
+    return f"CRD-{ULID()}"
+
+
+def new_wallet_transaction_id() -> str:
+    """Return `WTX-` and a ULID."""
+    return f"WTX-{ULID()}"
+
+
+def new_request_id() -> str:
+    """Return a ULID, for a request that came without an id."""
+    return str(ULID())
+
+
+def new_payment_id(now: datetime) -> str:
+    """Return `PAY-` and 16 Crockford characters: 40 bits of milliseconds, 40 random bits.
+
+    20 characters in all, because that is what Authorize.Net's invoiceNumber holds. The time lasts
+    until 2058. Two payments of one millisecond may collide once in 2**40: the row is UNIQUE, and
+    the caller tries again.
+    """
+    milliseconds = int((now - _PAYMENT_EPOCH).total_seconds() * 1000) & (2**40 - 1)
+    bits = milliseconds << 40 | secrets.randbits(40)
+    characters = (
+        _CROCKFORD[bits >> 5 * position & 31] for position in reversed(range(_PAYMENT_CHARACTERS))
+    )
+    return "PAY-" + "".join(characters)
+
+
+def new_api_key() -> str:
+    """Return 64 random hexadecimal digits."""
+    return secrets.token_hex(32)

@@ -1,0 +1,300 @@
+"""What every call passes before its servicer: request id, errors, authentication, validation.
+
+In that order, outermost first. Nothing else stands between gRPC and a servicer.
+"""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+from google.protobuf import any_pb2, descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from core.authentication.service import AuthenticationService
+from core.caller import set_caller
+from core.client import (
+    API_KEY_METADATA,
+    BUSINESS_ID_METADATA,
+    ERROR_DOMAIN,
+    FIELD_PROBLEMS_METADATA,
+    MAX_FIELD_PROBLEMS,
+    REQUEST_ID_METADATA,
+    SERVICE_TOKEN_METADATA,
+    FieldProblem,
+    method_path,
+    request_id,
+)
+from core.database import DatabaseUnavailableError
+from core.errors import InvalidFields, Reason, Refusal
+from core.ids import new_request_id
+from core.validation import problems
+from nivisco.annotations.v1 import annotations_pb2
+from nivisco.payments.v1 import errors_pb2
+
+logger = logging.getLogger("core")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Behaviour = Callable[[Message, Context], Awaitable[Message]]
+
+_PACKAGE = "nivisco.payments.v1"
+
+
+class _UnaryInterceptor(grpc.aio.ServerInterceptor[Any, Any]):
+    """Wraps our own unary methods; health and reflection pass untouched."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Return the method's handler with `around` laid around it."""
+        handler = await continuation(handler_call_details)
+        path = handler_call_details.method
+        if handler is None or not path.startswith(f"/{_PACKAGE}."):
+            return handler
+        behaviour = cast(Behaviour, handler.unary_unary)
+
+        async def wrapped(request: Message, context: Context) -> Message:
+            return await self.around(path, behaviour, request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            wrapped,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    async def around(
+        self, path: str, behaviour: Behaviour, request: Message, context: Context
+    ) -> Message:
+        """Do this interceptor's part and call `behaviour` in the middle of it."""
+        raise NotImplementedError
+
+
+def _metadata(context: Context) -> dict[str, str | bytes]:
+    return dict(context.invocation_metadata() or ())
+
+
+def _text(metadata: Mapping[str, str | bytes], name: str) -> str:
+    value = metadata.get(name, "")
+    return value if isinstance(value, str) else ""
+
+
+class RequestIdInterceptor(_UnaryInterceptor):
+    """Gives the call the id that all its log lines show, the caller's own where it sent one."""
+
+    async def around(
+        self, path: str, behaviour: Behaviour, request: Message, context: Context
+    ) -> Message:
+        """Set the request id and log how the call ended."""
+        sent = _text(_metadata(context), REQUEST_ID_METADATA)
+        request_id.set(sent if 0 < len(sent) <= 64 and sent.isprintable() else new_request_id())
+        started = time.perf_counter()
+        try:
+            return await behaviour(request, context)
+        finally:
+            logger.info(
+                "call",
+                extra={
+                    "method": path,
+                    "code": _code_name(context),
+                    "milliseconds": round((time.perf_counter() - started) * 1000, 3),
+                },
+            )
+
+
+def _code_name(context: Context) -> str:
+    code: object = context.code()
+    if isinstance(code, int):
+        return next(known.name for known in grpc.StatusCode if known.value[0] == code)
+    return code.name if isinstance(code, grpc.StatusCode) else "OK"
+
+
+class ErrorInterceptor(_UnaryInterceptor):
+    """Runs the call in a task of its own, and turns whatever it raises into a status.
+
+    gRPC cancels a handler whose client left or whose deadline passed. The task goes on all the
+    same: money that moves finishes moving, and no query is cut in the middle (which would leave
+    SQLite locked).
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing under way."""
+        self._running: set[asyncio.Task[Message]] = set()
+
+    async def around(
+        self, path: str, behaviour: Behaviour, request: Message, context: Context
+    ) -> Message:
+        """Answer with the response or with a status that holds the reason."""
+        task = asyncio.ensure_future(behaviour(request, context))
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        try:
+            return await asyncio.shield(task)
+        except Refusal as refusal:
+            status = status_of(refusal)
+        except DatabaseUnavailableError:
+            logger.warning("the database does not answer", exc_info=True)
+            status = status_of(
+                Refusal(
+                    Reason.ERROR_REASON_SERVICE_UNAVAILABLE,
+                    "The service is not available right now. Send the same request again.",
+                    retry_after_seconds=1,
+                )
+            )
+        except Exception:
+            logger.exception("fault", extra={"method": path})
+            status = status_of(
+                Refusal(Reason.ERROR_REASON_INTERNAL, f"Internal server error {request_id.get()}")
+            )
+        await cast(Any, context).abort_with_status(rpc_status.to_status(status))
+        raise AssertionError("abort_with_status raises")
+
+    def _finished(self, task: asyncio.Task[Message]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, so that a call whose client left does not warn
+
+    async def drain(self, timeout_seconds: float) -> int:
+        """Wait for what is under way; return how many calls did not finish in time."""
+        if not self._running:
+            return 0
+        _, pending = await asyncio.wait(set(self._running), timeout=timeout_seconds)
+        return len(pending)
+
+
+class AuthenticationInterceptor(_UnaryInterceptor):
+    """Lets through who may call the method: a business, the admin business, or a service token."""
+
+    def __init__(self, authentication: AuthenticationService) -> None:
+        """Ask `authentication` whether credentials hold."""
+        self._authentication = authentication
+        self._access = _access_by_path()
+
+    async def around(
+        self, path: str, behaviour: Behaviour, request: Message, context: Context
+    ) -> Message:
+        """Check the credentials in the metadata; methods that declare no access are closed."""
+        metadata = _metadata(context)
+        action, scope = self._access[path]
+        if scope is not None:
+            token = _text(metadata, SERVICE_TOKEN_METADATA)
+            self._authentication.check_service_token(token, scope)
+            return await behaviour(request, context)
+        assert action is not None, "a method is an action or internal"
+        caller = await self._authentication.authenticate(
+            _text(metadata, BUSINESS_ID_METADATA), _text(metadata, API_KEY_METADATA)
+        )
+        if action.admin_only and not caller.is_admin:
+            raise Refusal(
+                Reason.ERROR_REASON_ADMIN_ONLY, "Only the admin business may call this action"
+            )
+        set_caller(caller)
+        return await behaviour(request, context)
+
+
+class ValidationInterceptor(_UnaryInterceptor):
+    """Refuses requests that break the rules beside the schema's fields."""
+
+    async def around(
+        self, path: str, behaviour: Behaviour, request: Message, context: Context
+    ) -> Message:
+        """Raise every problem at once, with those that the caller's own reading found first."""
+        sent = _sent_problems(_metadata(context).get(FIELD_PROBLEMS_METADATA))
+        found = [*sent, *problems(request)]
+        if found:
+            raise InvalidFields(found[:MAX_FIELD_PROBLEMS])
+        answer = behaviour(request, context)
+        return await answer if inspect.isawaitable(answer) else answer
+
+
+def _sent_problems(raw: str | bytes | None) -> Sequence[FieldProblem]:
+    if raw is None:
+        return ()
+    try:
+        sent = error_details_pb2.BadRequest.FromString(raw if isinstance(raw, bytes) else b"")
+    except DecodeError:
+        sent = error_details_pb2.BadRequest()
+    read = [FieldProblem(v.field, v.description) for v in sent.field_violations]
+    return read or [FieldProblem(FIELD_PROBLEMS_METADATA, "is not a google.rpc.BadRequest")]
+
+
+def _access_by_path() -> dict[str, tuple[annotations_pb2.Action | None, str | None]]:
+    """Return, by method path, the action option or the scope that a method declares.
+
+    Raises:
+        ValueError: a method declares neither or both, so nobody would know who may call it.
+    """
+    access: dict[str, tuple[annotations_pb2.Action | None, str | None]] = {}
+    for method in service_methods():
+        options = method.GetOptions()
+        action = (
+            options.Extensions[annotations_pb2.action]
+            if options.HasExtension(annotations_pb2.action)
+            else None
+        )
+        value = method.containing_service.GetOptions().Extensions[annotations_pb2.service_scope]
+        scope = (
+            annotations_pb2.ServiceScope.Name(value).removeprefix("SERVICE_SCOPE_").lower()
+            if value
+            else None
+        )
+        if (action is None) == (scope is None):
+            raise ValueError(f"{method.full_name} must be an action or in an internal service")
+        access[method_path(method)] = (action, scope)
+    return access
+
+
+def service_methods() -> list[MethodDescriptor]:
+    """Return every method of the schema, in the order of the files."""
+    pool = descriptor_pool.Default()
+    files = [
+        "authentication", "business", "credentials", "users", "keys", "cards", "payments",
+        "wallet", "recurring", "operator", "webhooks", "occurrences",
+    ]  # fmt: skip
+    return [
+        method
+        for file in files
+        for service in pool.FindFileByName(
+            f"nivisco/payments/v1/{file}.proto"
+        ).services_by_name.values()
+        for method in service.methods
+    ]
+
+
+def status_of(refusal: Refusal) -> status_pb2.Status:
+    """Return the status of a refusal, with ErrorInfo always and what else applies (AIP-193)."""
+    value = errors_pb2.ErrorReason.DESCRIPTOR.values_by_number[refusal.reason]
+    error = value.GetOptions().Extensions[annotations_pb2.error]
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(
+            reason=value.name.removeprefix("ERROR_REASON_"),
+            domain=ERROR_DOMAIN,
+            metadata=refusal.metadata,
+        )
+    ]
+    if isinstance(refusal, InvalidFields):
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=p.field, description=p.description)
+            for p in refusal.problems
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if refusal.retry_after_seconds is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.seconds = refusal.retry_after_seconds
+        details.append(retry)
+    status = status_pb2.Status(code=error.grpc_code, message=refusal.message)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status

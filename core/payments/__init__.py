@@ -1,0 +1,1 @@
+"""Card payments: charged once, recorded for good."""

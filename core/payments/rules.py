@@ -1,0 +1,104 @@
+"""What a charge's outcome makes of its payment, and what its caller is told. Pure."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from core.errors import InvalidFields, Reason, Refusal
+from core.gateways.gateway import (
+    ChargeOutcome,
+    Declined,
+    NotSent,
+    Refused,
+    RequiresAction,
+    Succeeded,
+    Unknown,
+)
+
+RETRY_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How a payment's row reads after an attempt.
+
+    `attempt` says why a pending payment is still open: `unknown`, or `not_sent`.
+    """
+
+    status: str
+    attempt: str | None = None
+    transaction_id: str | None = None
+    decline_code: str | None = None
+
+
+def settle(outcome: ChargeOutcome) -> Settled:
+    """Return how the payment's row reads after an attempt with this outcome.
+
+    What is not known stays pending: absence of evidence is never failure.
+    """
+    match outcome:
+        case Succeeded():
+            return Settled("succeeded", transaction_id=outcome.transaction_id)
+        case Declined():
+            return Settled(
+                "declined",
+                transaction_id=outcome.transaction_id,
+                decline_code=outcome.decline_code,
+            )
+        case RequiresAction():
+            return Settled("requires_action", transaction_id=outcome.transaction_id)
+        case Refused():
+            return Settled("failed")
+        case NotSent():
+            return Settled("pending", attempt="not_sent")
+        case Unknown():
+            return Settled("pending", attempt="unknown")
+        case _:
+            assert_never(outcome)
+
+
+def refusal_of(outcome: ChargeOutcome, payment_id: str) -> Refusal | None:
+    """Return what the caller is told of an outcome, or None where the charge succeeded."""
+    match outcome:
+        case Succeeded():
+            return None
+        case Declined():
+            metadata = {"decline_code": outcome.decline_code}
+            if outcome.transaction_id:
+                metadata["transaction_id"] = outcome.transaction_id
+            return Refusal(Reason.ERROR_REASON_CARD_DECLINED, outcome.message, metadata=metadata)
+        case RequiresAction():
+            return Refusal(
+                Reason.ERROR_REASON_AUTHENTICATION_REQUIRED,
+                "The customer must authenticate this payment with their bank",
+                metadata={
+                    "transaction_id": outcome.transaction_id,
+                    "client_secret": outcome.client_secret,
+                },
+            )
+        case Refused(field=str() as field):
+            return InvalidFields.of(field, outcome.message)
+        case Refused():
+            return Refusal(Reason.ERROR_REASON_GATEWAY_REFUSED, outcome.message)
+        case NotSent():
+            return Refusal(
+                Reason.ERROR_REASON_GATEWAY_UNAVAILABLE,
+                "The gateway could not be reached and nothing was charged. "
+                "Send the same request again.",
+                metadata={"payment_id": payment_id},
+                retry_after_seconds=RETRY_SECONDS,
+            )
+        case Unknown():
+            return outcome_unknown(payment_id)
+        case _:
+            assert_never(outcome)
+
+
+def outcome_unknown(payment_id: str) -> Refusal:
+    """Make the answer to a charge whose outcome is not known yet."""
+    return Refusal(
+        Reason.ERROR_REASON_OUTCOME_UNKNOWN,
+        "The outcome of the charge is not known yet. Send the same request again to learn it; "
+        "it will not be charged twice.",
+        metadata={"payment_id": payment_id},
+        retry_after_seconds=RETRY_SECONDS,
+    )

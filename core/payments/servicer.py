@@ -1,0 +1,96 @@
+"""Wire in, wire out for PaymentsService."""
+
+from core.caller import current_caller
+from core.money import Amount, to_wire
+from core.payments.service import ChargeRequest, PaymentsService
+from core.payments.store import Payment, PaymentFilter
+from core.wire import (
+    env_value,
+    env_word,
+    gateway_value,
+    gateway_word,
+    page_request,
+    payment_status_value,
+    payment_status_word,
+    timestamp,
+)
+from nivisco.payments.v1 import payments_pb2 as pb
+from nivisco.payments.v1 import payments_pb2_grpc
+
+
+class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
+    """Serves nivisco.payments.v1.PaymentsService."""
+
+    def __init__(self, service: PaymentsService) -> None:
+        """Serve with `service`."""
+        self._service = service
+
+    async def ChargeCustomer(
+        self, request: pb.ChargeCustomerRequest, context: object
+    ) -> pb.ChargeCustomerResponse:
+        """Charge the user's primary card."""
+        charged = await self._service.charge(current_caller(), _charge_request("charge", request))
+        return pb.ChargeCustomerResponse(
+            transaction_id=charged.transaction_id,
+            amount=to_wire(charged.amount),
+            status=pb.PAYMENT_STATUS_SUCCEEDED,
+        )
+
+    async def FundCustomer(
+        self, request: pb.FundCustomerRequest, context: object
+    ) -> pb.FundCustomerResponse:
+        """Charge the user's primary card and credit their wallet."""
+        charged = await self._service.charge(current_caller(), _charge_request("fund", request))
+        assert charged.wallet_id is not None, "a funding has a wallet"
+        assert charged.wallet_balance is not None, "a funding has a wallet"
+        return pb.FundCustomerResponse(
+            transaction_id=charged.transaction_id,
+            wallet=pb.FundCustomerResponse.Wallet(
+                wallet_id=charged.wallet_id, balance=to_wire(charged.wallet_balance)
+            ),
+        )
+
+    async def GetPaymentRecords(
+        self, request: pb.GetPaymentRecordsRequest, context: object
+    ) -> pb.GetPaymentRecordsResponse:
+        """Return a page of payments."""
+        caller = current_caller()
+        which = PaymentFilter(
+            env=env_word(request.env) or caller.default_env,
+            user_id=request.user_id or None,
+            status=payment_status_word(request.status),
+            gateway=gateway_word(request.gateway),
+        )
+        payments, total = await self._service.list_payments(caller, which, page_request(request))
+        return pb.GetPaymentRecordsResponse(
+            count=len(payments), total=total, payments=[_payment(payment) for payment in payments]
+        )
+
+
+def _charge_request(
+    kind: str, request: pb.ChargeCustomerRequest | pb.FundCustomerRequest
+) -> ChargeRequest:
+    return ChargeRequest(
+        kind=kind,
+        user_id=request.user_id,
+        env=env_word(request.env) or current_caller().default_env,
+        money=request.amount,
+        gateway=gateway_word(request.gateway),
+        description=request.description or None,
+        idempotency_key=request.idempotency_key or None,
+    )
+
+
+def _payment(payment: Payment) -> pb.GetPaymentRecordsResponse.Payment:
+    return pb.GetPaymentRecordsResponse.Payment(
+        transaction_id=payment.transaction_id,
+        amount=to_wire(Amount(payment.amount_minor, payment.currency)),
+        status=payment_status_value(payment.status),
+        created_at=timestamp(payment.created_at),
+        payment_id=payment.payment_id,
+        user_id=payment.user_id,
+        gateway=gateway_value(payment.gateway),
+        env=env_value(payment.env),
+        description=payment.description,
+        decline_code=payment.decline_code,
+    )

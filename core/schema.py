@@ -1,0 +1,285 @@
+"""Every table of the database. Every key begins with `business_id`, so tenants can be distributed.
+
+Amounts are integers of the currency's minor unit. Words (env, gateway, status …) are stored as
+they read in JSON.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC, aware in Python. SQLite keeps no zone, so it is taken off and put back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive values; SQLite gets them without their zone."""
+        if value is None:
+            return None
+        assert value.tzinfo is not None, "moments are aware"
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the moment aware."""
+        return value.replace(tzinfo=UTC) if value and dialect.name == "sqlite" else value
+
+
+def _id(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, String(64), nullable=nullable)
+
+
+def _word(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, String(32), nullable=nullable)
+
+
+def _moment(name: str) -> Column[datetime]:
+    return Column(name, UtcDateTime, nullable=False)
+
+
+def _one_of(column: str, *words: str) -> CheckConstraint:
+    listed = ", ".join(f"'{word}'" for word in words)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_is_known")
+
+
+businesses = Table(
+    "businesses",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("domain", String(253), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("api_key_hash", String(64), nullable=False),
+    _word("default_env"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _one_of("default_env", "TEST", "LIVE"),
+)
+
+keyring_canaries = Table(
+    # One sealed word for each key, so that a core with another keyring refuses to start.
+    "keyring_canaries",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("key_id", String(64), primary_key=True),
+    Column("sealed", Text, nullable=False),
+)
+
+stripe_credentials = Table(
+    "stripe_credentials",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("env", String(32), primary_key=True),
+    Column("sealed_secret_key", Text, nullable=False),
+    Column("public_key", String(255), nullable=False),
+    Column("sealed_webhook_secret", Text, nullable=True),
+    Column("account_id", String(128), nullable=True),
+    _moment("created_at"),
+    _moment("updated_at"),
+    ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
+    _one_of("env", "TEST", "LIVE"),
+)
+
+authorize_credentials = Table(
+    "authorize_credentials",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("env", String(32), primary_key=True),
+    Column("api_login_id", String(64), nullable=False),
+    Column("sealed_transaction_key", Text, nullable=False),
+    Column("sealed_signature_key", Text, nullable=True),
+    _moment("created_at"),
+    _moment("updated_at"),
+    ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
+    _one_of("env", "TEST", "LIVE"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("user_id", String(64), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("currency", String(3), nullable=False),
+    _word("default_gateway", nullable=True),
+    _moment("created_at"),
+    _moment("updated_at"),
+    ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
+    Index("ix_users_business_id_created_at", "business_id", "created_at", "user_id"),
+)
+
+gateway_customers = Table(
+    # One customer at the gateway for each user and environment, reused for every card.
+    "gateway_customers",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("user_id", String(64), primary_key=True),
+    Column("env", String(32), primary_key=True),
+    Column("gateway", String(32), primary_key=True),
+    Column("customer_id", String(255), nullable=False),
+    _moment("created_at"),
+    ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
+)
+
+cards = Table(
+    "cards",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("card_id", String(64), primary_key=True),
+    _id("user_id"),
+    _word("env"),
+    _word("gateway"),
+    Column("customer_id", String(255), nullable=False),
+    Column("gateway_card_id", String(255), nullable=False),
+    _word("brand"),
+    Column("last4", String(4), nullable=False),
+    Column("exp_month", Integer, nullable=False),
+    Column("exp_year", Integer, nullable=False),
+    Column("is_primary", Boolean, nullable=False),
+    _moment("created_at"),
+    ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
+    UniqueConstraint("business_id", "env", "gateway", "gateway_card_id"),
+    Index(
+        "uq_cards_one_primary",
+        "business_id",
+        "user_id",
+        "gateway",
+        "env",
+        unique=True,
+        sqlite_where=text("is_primary"),
+        postgresql_where=text("is_primary"),
+    ),
+    Index("ix_cards_business_id_user_id", "business_id", "user_id", "env"),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("payment_id", String(64), primary_key=True),
+    _id("user_id"),
+    _word("env"),
+    _word("gateway"),
+    _word("kind"),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("description", String(500), nullable=True),
+    Column("idempotency_key", String(64), nullable=True),
+    Column("customer_id", String(255), nullable=False),
+    Column("gateway_card_id", String(255), nullable=False),
+    Column("gateway_key", String(255), nullable=False),
+    _word("status"),
+    # running: someone works on it; unknown: sent, no clear answer; not_sent: certainly not.
+    # NULL once the payment has an outcome.
+    _word("attempt", nullable=True),
+    Column("transaction_id", String(255), nullable=True),
+    Column("decline_code", String(255), nullable=True),
+    _moment("created_at"),
+    _moment("updated_at"),
+    ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
+    CheckConstraint("amount_minor > 0", name="amount_is_positive"),
+    CheckConstraint("(status = 'pending') = (attempt IS NOT NULL)", name="attempt_while_pending"),
+    _one_of("env", "TEST", "LIVE"),
+    _one_of("kind", "charge", "fund"),
+    Index("ix_payments_business_id_created_at", "business_id", "created_at", "payment_id"),
+    Index(
+        "ix_payments_open",
+        "business_id",
+        "user_id",
+        sqlite_where=text("attempt IS NOT NULL"),
+        postgresql_where=text("attempt IS NOT NULL"),
+    ),
+)
+
+wallets = Table(
+    "wallets",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("wallet_id", String(64), primary_key=True),
+    _id("user_id"),
+    _word("env"),
+    Column("currency", String(3), nullable=False),
+    Column("balance_minor", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    _moment("created_at"),
+    _moment("updated_at"),
+    ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
+    UniqueConstraint("business_id", "user_id", "env"),
+    CheckConstraint("balance_minor >= 0", name="balance_is_not_negative"),
+    _one_of("env", "TEST", "LIVE"),
+)
+
+wallet_transactions = Table(
+    # One movement of a wallet. `version` is the wallet's after it, so history has one order.
+    "wallet_transactions",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("transaction_id", String(64), primary_key=True),
+    _id("wallet_id"),
+    Column("version", BigInteger, nullable=False),
+    _word("type"),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("balance_after_minor", BigInteger, nullable=False),
+    _word("source"),
+    _word("reason"),
+    Column("description", String(500), nullable=True),
+    _id("payment_id", nullable=True),
+    _moment("created_at"),
+    ForeignKeyConstraint(
+        ["business_id", "wallet_id"], ["wallets.business_id", "wallets.wallet_id"]
+    ),
+    UniqueConstraint("business_id", "wallet_id", "version"),
+    UniqueConstraint("business_id", "payment_id", "reason"),
+    CheckConstraint("amount_minor > 0", name="amount_is_positive"),
+    _one_of("type", "credit", "debit"),
+)
+
+postings = Table(
+    # The two sides of every movement: a user's wallet against an account of the business.
+    # They sum to zero for each transaction and are never changed.
+    "postings",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("transaction_id", String(64), primary_key=True),
+    Column("account", String(64), primary_key=True),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    ForeignKeyConstraint(
+        ["business_id", "transaction_id"],
+        ["wallet_transactions.business_id", "wallet_transactions.transaction_id"],
+    ),
+    Index("ix_postings_business_id_account", "business_id", "account"),
+)

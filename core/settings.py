@@ -1,0 +1,99 @@
+"""Reads the core's settings from the environment and refuses what cannot work."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from core.secrets import Keyring
+
+DEFAULT_LISTEN = "127.0.0.1:50051"
+STRIPE_URL = "https://api.stripe.com"
+SCOPES = ("scheduler", "webhooks", "operator")
+_MIN_TOKEN_CHARACTERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """What a core process needs to know. `repr` shows no secret."""
+
+    database_url: str = field(repr=False)
+    keyring: Keyring
+    service_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Scope by token."""
+    listen: str = DEFAULT_LISTEN
+    stripe_urls: Mapping[str, str] = field(
+        default_factory=lambda: {"TEST": STRIPE_URL, "LIVE": STRIPE_URL}
+    )
+    gateway_timeout_seconds: float = 20.0
+    drain_seconds: float = 28.0
+    migrate: bool = False
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
+        """Read the NIVISCO_* variables.
+
+        Raises:
+            ValueError: one is missing or malformed; the message says which and what it should be.
+        """
+        return cls(
+            database_url=_required(
+                environ, "NIVISCO_DATABASE_URL", "for example sqlite+aiosqlite:////var/nivisco.db"
+            ),
+            keyring=_keyring(environ),
+            service_tokens=_service_tokens(environ.get("NIVISCO_SERVICE_TOKENS", "")),
+            listen=environ.get("NIVISCO_GRPC") or DEFAULT_LISTEN,
+            stripe_urls={
+                env: _url(environ, f"NIVISCO_STRIPE_{env}_URL", STRIPE_URL)
+                for env in ("TEST", "LIVE")
+            },
+            gateway_timeout_seconds=_seconds(environ, "NIVISCO_GATEWAY_TIMEOUT_SECONDS", 20.0),
+            drain_seconds=_seconds(environ, "NIVISCO_DRAIN_SECONDS", 28.0),
+            migrate=environ.get("NIVISCO_MIGRATE", "") == "1",
+        )
+
+
+def _required(environ: Mapping[str, str], name: str, example: str) -> str:
+    value = environ.get(name, "")
+    if not value:
+        raise ValueError(f"{name} is not set ({example})")
+    return value
+
+
+def _keyring(environ: Mapping[str, str]) -> Keyring:
+    text = _required(environ, "NIVISCO_SECRET_KEYS", "id:base64key, 32 random bytes")
+    try:
+        return Keyring.parse(text)
+    except ValueError as error:
+        raise ValueError(f"NIVISCO_SECRET_KEYS: {error}") from None
+
+
+def _service_tokens(text: str) -> dict[str, str]:
+    tokens: dict[str, str] = {}
+    for position, entry in enumerate(filter(None, text.split(",")), start=1):
+        scope, _, token = entry.strip().partition(":")
+        if scope not in SCOPES or len(token) < _MIN_TOKEN_CHARACTERS or token in tokens:
+            raise ValueError(
+                f"NIVISCO_SERVICE_TOKENS: entry {position} is not <scope>:<token> with a scope of "
+                f"{', '.join(SCOPES)} and its own token of at least {_MIN_TOKEN_CHARACTERS} "
+                "characters"
+            )
+        tokens[token] = scope
+    return tokens
+
+
+def _url(environ: Mapping[str, str], name: str, default: str) -> str:
+    value = environ.get(name) or default
+    if not re.match(r"https?://[^/]", value):
+        raise ValueError(f"{name} is not an http(s) address")
+    return value.rstrip("/")
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < 3600.0:
+        raise ValueError(f"{name} is not a number of seconds above 0 and below 3600")
+    return value

@@ -1,0 +1,121 @@
+"""Keeps the business's users."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.caller import Caller
+from core.database import Database, Transaction
+from core.errors import InvalidFields, Reason, Refusal
+from core.ids import new_user_id
+from core.money import DEFAULT_CURRENCY, currency_problem
+from core.pages import PageRequest
+from core.users import store
+from core.wallet import store as wallet_store
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedUser:
+    """The ids of a new user and of their wallet."""
+
+    user_id: str
+    wallet_id: str
+
+
+class UsersService:
+    """The use cases of UsersService."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep users in `database`."""
+        self._database = database
+
+    async def create(
+        self, caller: Caller, *, name: str, email: str, currency: str | None
+    ) -> CreatedUser:
+        """Create a user and their wallet in the caller's default environment.
+
+        Raises:
+            InvalidFields: the currency is none.
+        """
+        currency = (currency or DEFAULT_CURRENCY).lower()
+        if problem := currency_problem(currency):
+            raise InvalidFields.of("user.currency", problem)
+        user_id = new_user_id()
+        async with self._database.transaction() as transaction:
+            await store.insert_user(
+                transaction,
+                business_id=caller.business_id,
+                user_id=user_id,
+                name=name,
+                email=email,
+                currency=currency,
+            )
+            wallet = await wallet_store.wallet_of_user(
+                transaction,
+                business_id=caller.business_id,
+                user_id=user_id,
+                env=caller.default_env,
+                currency=currency,
+            )
+        return CreatedUser(user_id, wallet.wallet_id)
+
+    async def get(self, caller: Caller, user_id: str) -> store.User:
+        """Return one of the caller's users.
+
+        Raises:
+            Refusal: USER_NOT_FOUND, alike for no user and another business's.
+        """
+        async with self._database.transaction() as transaction:
+            return await existing_user(transaction, caller.business_id, user_id)
+
+    async def list_active(self, caller: Caller, page: PageRequest) -> tuple[list[store.User], int]:
+        """Return a page of the caller's active users and how many there are."""
+        async with self._database.transaction() as transaction:
+            return await store.active_users(transaction, business_id=caller.business_id, page=page)
+
+    async def update(
+        self, caller: Caller, user_id: str, updates: Mapping[str, str | bool]
+    ) -> list[str]:
+        """Change a user and return the names of what was given.
+
+        Raises:
+            InvalidFields: nothing is given.
+            Refusal: USER_NOT_FOUND.
+        """
+        async with self._database.transaction() as transaction:
+            await existing_user(transaction, caller.business_id, user_id)
+            if not updates:
+                raise InvalidFields.of("updates", "must hold name, email or active")
+            await store.update_user(
+                transaction, business_id=caller.business_id, user_id=user_id, updates=updates
+            )
+        return list(updates)
+
+
+async def existing_user(
+    transaction: Transaction, business_id: str, user_id: str, *, lock: bool = False
+) -> store.User:
+    """Return the business's user.
+
+    Raises:
+        Refusal: USER_NOT_FOUND, alike for no user and another business's.
+    """
+    user = await store.user_by_id(transaction, business_id=business_id, user_id=user_id, lock=lock)
+    if user is None:
+        raise Refusal(Reason.ERROR_REASON_USER_NOT_FOUND, "User not found")
+    return user
+
+
+async def active_user(
+    transaction: Transaction, business_id: str, user_id: str, *, lock: bool = False
+) -> store.User:
+    """Return the business's user, who is active.
+
+    Raises:
+        Refusal: USER_NOT_FOUND or USER_INACTIVE.
+    """
+    user = await existing_user(transaction, business_id, user_id, lock=lock)
+    if not user.active:
+        raise Refusal(
+            Reason.ERROR_REASON_USER_INACTIVE, "The user is not active; activate them first"
+        )
+    return user

@@ -1,0 +1,120 @@
+"""What the database is asked and told about users."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, insert, select, update
+
+from core.database import Transaction
+from core.pages import PageRequest
+from core.schema import users
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user as stored."""
+
+    user_id: str
+    name: str
+    email: str
+    active: bool
+    currency: str
+    default_gateway: str | None
+    created_at: datetime
+
+
+_COLUMNS = (
+    users.c.user_id,
+    users.c.name,
+    users.c.email,
+    users.c.active,
+    users.c.currency,
+    users.c.default_gateway,
+    users.c.created_at,
+)
+
+
+async def insert_user(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    user_id: str,
+    name: str,
+    email: str,
+    currency: str,
+) -> None:
+    """Store a new, active user."""
+    await transaction.connection.execute(
+        insert(users).values(
+            business_id=business_id,
+            user_id=user_id,
+            name=name,
+            email=email,
+            active=True,
+            currency=currency,
+            default_gateway=None,
+            created_at=transaction.now,
+            updated_at=transaction.now,
+        )
+    )
+
+
+async def user_by_id(
+    transaction: Transaction, *, business_id: str, user_id: str, lock: bool = False
+) -> User | None:
+    """Return the business's user, or None; `lock` holds the row to the end of the transaction."""
+    query = select(*_COLUMNS).where(users.c.business_id == business_id, users.c.user_id == user_id)
+    if lock:
+        query = query.with_for_update()
+    row = (await transaction.connection.execute(query)).one_or_none()
+    return User(*row) if row else None
+
+
+async def active_users(
+    transaction: Transaction, *, business_id: str, page: PageRequest
+) -> tuple[list[User], int]:
+    """Return a page of the business's active users, newest first, and how many there are."""
+    conditions: list[ColumnElement[bool]] = [users.c.business_id == business_id, users.c.active]
+    if page.from_date is not None:
+        conditions.append(users.c.created_at >= page.from_date)
+    if page.to_date is not None:
+        conditions.append(users.c.created_at <= page.to_date)
+    total = await transaction.connection.execute(
+        select(func.count()).select_from(users).where(*conditions)
+    )
+    rows = await transaction.connection.execute(
+        select(*_COLUMNS)
+        .where(*conditions)
+        .order_by(users.c.created_at.desc(), users.c.user_id.desc())
+        .limit(page.limit)
+        .offset(page.offset)
+    )
+    return [User(*row) for row in rows], total.scalar_one()
+
+
+async def update_user(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    user_id: str,
+    updates: Mapping[str, str | bool],
+) -> bool:
+    """Change what `updates` holds, and tell whether the business has such a user."""
+    result = await transaction.connection.execute(
+        update(users)
+        .where(users.c.business_id == business_id, users.c.user_id == user_id)
+        .values(**updates, updated_at=transaction.now)
+    )
+    return result.rowcount == 1
+
+
+async def set_default_gateway(
+    transaction: Transaction, *, business_id: str, user_id: str, gateway: str
+) -> None:
+    """Store the gateway that the user's charges mean where they name none."""
+    await transaction.connection.execute(
+        update(users)
+        .where(users.c.business_id == business_id, users.c.user_id == user_id)
+        .values(default_gateway=gateway, updated_at=transaction.now)
+    )

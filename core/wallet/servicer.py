@@ -1,0 +1,105 @@
+"""Wire in, wire out for WalletService."""
+
+from core.caller import current_caller
+from core.money import Amount, to_wire
+from core.wallet.service import WalletService
+from core.wire import (
+    env_word,
+    page_request,
+    timestamp,
+    transaction_reason_value,
+    transaction_source_value,
+    transaction_type_value,
+)
+from nivisco.payments.v1 import wallet_pb2 as pb
+from nivisco.payments.v1 import wallet_pb2_grpc
+
+_UPDATED = "Wallet updated successfully"
+
+
+class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
+    """Serves nivisco.payments.v1.WalletService."""
+
+    def __init__(self, service: WalletService) -> None:
+        """Serve with `service`."""
+        self._service = service
+
+    async def GetUserWallet(
+        self, request: pb.GetUserWalletRequest, context: object
+    ) -> pb.GetUserWalletResponse:
+        """Return the user's wallet."""
+        caller = current_caller()
+        env = env_word(request.env) or caller.default_env
+        wallet = await self._service.get(caller, request.user_id, env)
+        return pb.GetUserWalletResponse(
+            wallet=pb.GetUserWalletResponse.Wallet(
+                wallet_id=wallet.wallet_id,
+                user_id=wallet.user_id,
+                balance=to_wire(Amount(wallet.balance_minor, wallet.currency)),
+                updated_at=timestamp(wallet.updated_at),
+            )
+        )
+
+    async def GetWalletHistory(
+        self, request: pb.GetWalletHistoryRequest, context: object
+    ) -> pb.GetWalletHistoryResponse:
+        """Return a page of the wallet's transactions."""
+        caller = current_caller()
+        env = env_word(request.env) or caller.default_env
+        rows, total, currency = await self._service.history(
+            caller, request.user_id, env, page_request(request)
+        )
+        return pb.GetWalletHistoryResponse(
+            count=len(rows),
+            total=total,
+            transactions=[
+                pb.GetWalletHistoryResponse.Transaction(
+                    transaction_id=row.transaction_id,
+                    type=transaction_type_value(row.type),
+                    amount=to_wire(Amount(row.amount_minor, currency)),
+                    source=transaction_source_value(row.source),
+                    reason=transaction_reason_value(row.reason),
+                    description=row.description,
+                    created_at=timestamp(row.created_at),
+                )
+                for row in rows
+            ],
+        )
+
+    async def ChargeWallet(
+        self, request: pb.ChargeWalletRequest, context: object
+    ) -> pb.ChargeWalletResponse:
+        """Debit the user's wallet."""
+        caller = current_caller()
+        env = env_word(request.env) or caller.default_env
+        moved = await self._service.charge(
+            caller, request.user_id, env, request.amount, request.description or None
+        )
+        return pb.ChargeWalletResponse(
+            wallet_id=moved.wallet_id,
+            new_balance=to_wire(moved.new_balance),
+            type=transaction_type_value(moved.movement.direction.value),
+            source=transaction_source_value(moved.movement.source),
+            reason=transaction_reason_value(moved.movement.reason),
+            message=_UPDATED,
+            transaction_id=moved.transaction_id,
+        )
+
+    async def AddWalletFunds(
+        self, request: pb.AddWalletFundsRequest, context: object
+    ) -> pb.AddWalletFundsResponse:
+        """Credit the user's wallet."""
+        caller = current_caller()
+        env = env_word(request.env) or caller.default_env
+        moved = await self._service.add_funds(
+            caller, request.user_id, env, request.amount, request.description or None
+        )
+        return pb.AddWalletFundsResponse(
+            wallet_id=moved.wallet_id,
+            new_balance=to_wire(moved.new_balance),
+            type=transaction_type_value(moved.movement.direction.value),
+            source=transaction_source_value(moved.movement.source),
+            reason=transaction_reason_value(moved.movement.reason),
+            message=_UPDATED,
+            transaction_id=moved.transaction_id,
+        )
