@@ -1,5 +1,7 @@
 """Answers for methods that the schema announces and no servicer implements yet."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 import grpc

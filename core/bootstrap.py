@@ -16,6 +16,7 @@ from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer, OperatorServicer
 from core.cards.service import CardsService
 from core.cards.servicer import CardsServicer
+from core.credentials.keyring_check import check_keyring
 from core.credentials.service import CredentialsService
 from core.credentials.servicer import CredentialsServicer
 from core.database import Database
@@ -27,10 +28,9 @@ from core.interceptors import (
     ErrorInterceptor,
     RequestIdInterceptor,
     ValidationInterceptor,
-    service_methods,
 )
-from core.keyring_check import check_keyring
 from core.keys.servicer import KeysServicer
+from core.methods import service_methods
 from core.migrations import upgrade
 from core.payments.service import PaymentsService
 from core.payments.servicer import PaymentsServicer

@@ -3,6 +3,8 @@
 It opens a channel, sends metadata, and turns a refusal back into its reason, fields and times.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -32,7 +34,8 @@ READINESS_SERVICE = "nivisco.database"
 """Health check name that answers SERVING when the core serves and its database answers."""
 MAX_FIELD_PROBLEMS = 20
 
-request_id: ContextVar[str] = ContextVar("request_id", default="-")
+NO_REQUEST = "-"
+request_id: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
 """The id of the request that the running task works for; every log line shows it."""
 
 
@@ -94,7 +97,8 @@ def request_metadata(
 ) -> list[tuple[str, str | bytes]]:
     """Return the metadata of one call, the running task's request id included."""
     metadata = credentials.metadata()
-    metadata.append((REQUEST_ID_METADATA, request_id.get()))
+    if (running := request_id.get()) != NO_REQUEST:
+        metadata.append((REQUEST_ID_METADATA, running))
     if field_problems:
         problems = error_details_pb2.BadRequest(
             field_violations=[
@@ -219,7 +223,7 @@ class CoreClient:
 
     def _compile(
         self, method: MethodDescriptor
-    ) -> "grpc.aio.UnaryUnaryMultiCallable[Message, Message]":
+    ) -> grpc.aio.UnaryUnaryMultiCallable[Message, Message]:
         response = message_factory.GetMessageClass(method.output_type)
         call = self._channel.unary_unary(
             method_path(method),

@@ -3,17 +3,18 @@
 In that order, outermost first. Nothing else stands between gRPC and a servicer.
 """
 
+from __future__ import annotations
+
 import asyncio
 import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
-from google.protobuf import any_pb2, descriptor_pool
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
@@ -29,12 +30,12 @@ from core.client import (
     REQUEST_ID_METADATA,
     SERVICE_TOKEN_METADATA,
     FieldProblem,
-    method_path,
     request_id,
 )
 from core.database import DatabaseUnavailableError
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_request_id
+from core.methods import access_by_path
 from core.validation import problems
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import errors_pb2
@@ -47,7 +48,13 @@ Behaviour = Callable[[Message, Context], Awaitable[Message]]
 _PACKAGE = "nivisco.payments.v1"
 
 
-class _UnaryInterceptor(grpc.aio.ServerInterceptor[Any, Any]):
+if TYPE_CHECKING:
+    _ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
+else:  # generic in the stubs only
+    _ServerInterceptor = grpc.aio.ServerInterceptor
+
+
+class _UnaryInterceptor(_ServerInterceptor):
     """Wraps our own unary methods; health and reflection pass untouched."""
 
     async def intercept_service(
@@ -178,23 +185,22 @@ class AuthenticationInterceptor(_UnaryInterceptor):
     def __init__(self, authentication: AuthenticationService) -> None:
         """Ask `authentication` whether credentials hold."""
         self._authentication = authentication
-        self._access = _access_by_path()
+        self._access = access_by_path()
 
     async def around(
         self, path: str, behaviour: Behaviour, request: Message, context: Context
     ) -> Message:
         """Check the credentials in the metadata; methods that declare no access are closed."""
         metadata = _metadata(context)
-        action, scope = self._access[path]
-        if scope is not None:
+        access = self._access[path]
+        if access.scope is not None:
             token = _text(metadata, SERVICE_TOKEN_METADATA)
-            self._authentication.check_service_token(token, scope)
+            self._authentication.check_service_token(token, access.scope)
             return await behaviour(request, context)
-        assert action is not None, "a method is an action or internal"
         caller = await self._authentication.authenticate(
             _text(metadata, BUSINESS_ID_METADATA), _text(metadata, API_KEY_METADATA)
         )
-        if action.admin_only and not caller.is_admin:
+        if access.admin_only and not caller.is_admin:
             raise Refusal(
                 Reason.ERROR_REASON_ADMIN_ONLY, "Only the admin business may call this action"
             )
@@ -226,49 +232,6 @@ def _sent_problems(raw: str | bytes | None) -> Sequence[FieldProblem]:
         sent = error_details_pb2.BadRequest()
     read = [FieldProblem(v.field, v.description) for v in sent.field_violations]
     return read or [FieldProblem(FIELD_PROBLEMS_METADATA, "is not a google.rpc.BadRequest")]
-
-
-def _access_by_path() -> dict[str, tuple[annotations_pb2.Action | None, str | None]]:
-    """Return, by method path, the action option or the scope that a method declares.
-
-    Raises:
-        ValueError: a method declares neither or both, so nobody would know who may call it.
-    """
-    access: dict[str, tuple[annotations_pb2.Action | None, str | None]] = {}
-    for method in service_methods():
-        options = method.GetOptions()
-        action = (
-            options.Extensions[annotations_pb2.action]
-            if options.HasExtension(annotations_pb2.action)
-            else None
-        )
-        value = method.containing_service.GetOptions().Extensions[annotations_pb2.service_scope]
-        scope = (
-            annotations_pb2.ServiceScope.Name(value).removeprefix("SERVICE_SCOPE_").lower()
-            if value
-            else None
-        )
-        if (action is None) == (scope is None):
-            raise ValueError(f"{method.full_name} must be an action or in an internal service")
-        access[method_path(method)] = (action, scope)
-    return access
-
-
-def service_methods() -> list[MethodDescriptor]:
-    """Return every method of the schema, in the order of the files."""
-    pool = descriptor_pool.Default()
-    files = [
-        "authentication", "business", "credentials", "users", "keys", "cards", "payments",
-        "wallet", "recurring", "operator", "webhooks", "occurrences",
-    ]  # fmt: skip
-    return [
-        method
-        for file in files
-        for service in pool.FindFileByName(
-            f"nivisco/payments/v1/{file}.proto"
-        ).services_by_name.values()
-        for method in service.methods
-    ]
 
 
 def status_of(refusal: Refusal) -> status_pb2.Status:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Table, exists, insert, select, update
 
 from core.database import Transaction
-from core.schema import authorize_credentials, stripe_credentials
+from core.ids import ADMIN_BUSINESS_ID
+from core.schema import authorize_credentials, keyring_canaries, stripe_credentials
 
 _TABLES: Mapping[str, Table] = {
     "stripe": stripe_credentials,
@@ -80,3 +81,19 @@ async def stripe_credentials_of(
     )
     row = (await transaction.connection.execute(query)).one_or_none()
     return StripeCredentials(*row) if row else None
+
+
+async def canaries(transaction: Transaction) -> dict[str, str]:
+    """Return the word that each key of the database's keyring has sealed, by key id."""
+    table = keyring_canaries
+    rows = await transaction.connection.execute(
+        select(table.c.key_id, table.c.sealed).where(table.c.business_id == ADMIN_BUSINESS_ID)
+    )
+    return {row.key_id: row.sealed for row in rows}
+
+
+async def insert_canary(transaction: Transaction, key_id: str, sealed: str) -> None:
+    """Store the word that a new key has sealed."""
+    await transaction.connection.execute(
+        insert(keyring_canaries).values(business_id=ADMIN_BUSINESS_ID, key_id=key_id, sealed=sealed)
+    )

@@ -1,0 +1,1 @@
+"""The process that has the core execute recurring jobs that are due."""

@@ -1,0 +1,117 @@
+"""Saving cards at Stripe: one customer for each user and env, one primary card, no card number."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from core.client import CoreError
+from nivisco.payments.v1 import cards_pb2, types_pb2
+from tests.core.running import Business, Gateway, create_user, save_card, with_stripe
+
+
+async def test_the_first_card_is_primary_and_named_as_the_gateway_names_it(
+    shop: Business,
+) -> None:
+    user_id = await create_user(shop)
+    saved = await save_card(shop, user_id)
+    assert saved.customer_id.startswith("cus_")
+    assert (saved.card.brand, saved.card.last4, saved.card.primary) == ("visa", "4242", True)
+    primary = await shop.call(cards_pb2.GetUserPrimaryCardRequest(user_id=user_id))
+    assert primary.card == saved.card
+    assert primary.card.gateway == types_pb2.GATEWAY_STRIPE
+
+
+async def test_every_card_of_a_user_has_the_same_customer(shop: Business) -> None:
+    user_id = await create_user(shop)
+    first = await save_card(shop, user_id)
+    second = await save_card(shop, user_id, "pm_card_mastercard")
+    assert second.customer_id == first.customer_id
+    cards = (await shop.call(cards_pb2.GetUserCardsRequest(user_id=user_id))).cards
+    assert [(card.brand, card.primary) for card in cards] == [
+        ("mastercard", False),
+        ("visa", True),
+    ]
+
+
+async def test_cards_saved_at_once_have_one_customer_and_one_primary(shop: Business) -> None:
+    user_id = await create_user(shop)
+    saved = await asyncio.gather(*(save_card(shop, user_id) for _ in range(5)))
+    assert len({answer.customer_id for answer in saved}) == 1
+    cards = (await shop.call(cards_pb2.GetUserCardsRequest(user_id=user_id))).cards
+    assert [len(cards), sum(card.primary for card in cards)] == [5, 1]
+
+
+async def test_a_card_token_is_saved_like_a_payment_method(shop: Business) -> None:
+    saved = await save_card(shop, await create_user(shop), "tok_visa")
+    assert saved.card.last4 == "4242"
+
+
+@pytest.mark.parametrize(
+    ("token", "reason", "detail"),
+    [
+        ("pm_card_visa_chargeDeclined", "CARD_DECLINED", "generic_decline"),
+        ("pm_card_visa_chargeDeclinedInsufficientFunds", "CARD_DECLINED", "insufficient_funds"),
+        ("pm_unknown", "INVALID_FIELDS", "payment_method_token"),
+        ("visa", "INVALID_FIELDS", "payment_method_token"),
+        ("", "INVALID_FIELDS", "payment_method_token"),
+    ],
+)
+async def test_a_token_that_cannot_be_saved_is_told_and_leaves_no_card(
+    shop: Business, token: str, reason: str, detail: str
+) -> None:
+    user_id = await create_user(shop)
+    with pytest.raises(CoreError) as refused:
+        await save_card(shop, user_id, token)
+    found: Any = refused.value.metadata.get("decline_code") or [
+        problem.field for problem in refused.value.fields
+    ]
+    assert (refused.value.reason, found) == (reason, detail if isinstance(found, str) else [detail])
+    assert not (await shop.call(cards_pb2.GetUserCardsRequest(user_id=user_id))).cards
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "reset_before", "cut_body"])
+@pytest.mark.parametrize("path", ["/v1/customers", "/v1/payment_methods/*"])
+async def test_a_lost_answer_makes_no_second_customer_or_card(
+    shop: Business, gateway: Gateway, kind: str, path: str
+) -> None:
+    user_id = await create_user(shop)
+    await gateway.fault(kind, path)
+    saved = await save_card(shop, user_id)
+    again = await save_card(shop, user_id, "pm_card_mastercard")
+    assert saved.customer_id == again.customer_id
+    assert len((await shop.call(cards_pb2.GetUserCardsRequest(user_id=user_id))).cards) == 2
+
+
+async def test_a_card_belongs_to_its_env(shop: Business) -> None:
+    await with_stripe(shop, types_pb2.ENV_LIVE)
+    user_id = await create_user(shop)
+    await shop.call(
+        cards_pb2.CreateStripeCustomerRequest(
+            user_id=user_id, payment_method_token="pm_card_visa", env=types_pb2.ENV_TEST
+        )
+    )
+    with pytest.raises(CoreError) as refused:  # LIVE is the default since its keys are there
+        await shop.call(cards_pb2.GetUserPrimaryCardRequest(user_id=user_id))
+    assert refused.value.reason == "CARD_NOT_FOUND"
+
+
+async def test_without_keys_no_card_can_be_saved(business: Business, user_id: str) -> None:
+    with pytest.raises(CoreError) as refused:
+        await save_card(business, user_id)
+    assert refused.value.reason == "CREDENTIALS_MISSING"
+
+
+async def test_authorize_net_is_announced_and_not_there_yet(
+    business: Business, user_id: str
+) -> None:
+    with pytest.raises(CoreError) as refused:
+        await business.call(
+            cards_pb2.CreateAuthorizeCustomerRequest(
+                user_id=user_id,
+                payment_profile=cards_pb2.CreateAuthorizeCustomerRequest.PaymentProfile(
+                    card_number="4111111111111111", exp_month=12, exp_year=2030
+                ),
+            )
+        )
+    assert refused.value.reason == "NOT_IMPLEMENTED"

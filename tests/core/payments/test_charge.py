@@ -1,0 +1,404 @@
+"""Charges over gRPC and the gateway's stand-in: each outcome its status, and never charged twice."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.type.money_pb2 import Money
+
+from core.client import CoreError
+from nivisco.payments.v1 import cards_pb2, payments_pb2, types_pb2, users_pb2, wallet_pb2
+from tests.core.running import (
+    Business,
+    Gateway,
+    create_user,
+    register,
+    running_core,
+    save_card,
+    settings_for,
+    with_stripe,
+)
+
+INTENTS = "/v1/payment_intents"
+
+
+def charge_request(
+    user_id: str, units: int = 25, **more: Any
+) -> payments_pb2.ChargeCustomerRequest:
+    return payments_pb2.ChargeCustomerRequest(user_id=user_id, amount=Money(units=units), **more)
+
+
+def fund_request(user_id: str, units: int = 50, **more: Any) -> payments_pb2.FundCustomerRequest:
+    return payments_pb2.FundCustomerRequest(user_id=user_id, amount=Money(units=units), **more)
+
+
+async def records(business: Business) -> list[Any]:
+    answer = await business.call(payments_pb2.GetPaymentRecordsRequest())
+    return list(answer.payments)
+
+
+async def card_holder(shop: Business, token: str = "pm_card_visa") -> str:
+    user_id = await create_user(shop)
+    await save_card(shop, user_id, token)
+    return user_id
+
+
+async def test_a_charge_answers_with_the_gateways_id_and_is_recorded(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    amount = Money(units=25, nanos=500_000_000)
+    answer = await shop.call(
+        payments_pb2.ChargeCustomerRequest(
+            user_id=user_id, amount=amount, description="Single latte"
+        )
+    )
+    assert answer.transaction_id.startswith("pi_")
+    assert answer.amount == Money(currency_code="USD", units=25, nanos=500_000_000)
+    assert answer.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
+    (record,) = await records(shop)
+    assert record.transaction_id == answer.transaction_id
+    assert record.description == "Single latte"
+    (charge,) = await gateway.charges()
+    assert (charge["amount"], charge["currency"]) == (2550, "usd")
+
+
+async def test_funding_credits_the_wallet_with_what_the_card_was_charged(shop: Business) -> None:
+    user_id = await card_holder(shop)
+    first = await shop.call(fund_request(user_id, 100))
+    second = await shop.call(fund_request(user_id, 50))
+    assert second.wallet.wallet_id == first.wallet.wallet_id
+    assert second.wallet.balance == Money(currency_code="USD", units=150)
+    history = await shop.call(wallet_pb2.GetWalletHistoryRequest(user_id=user_id))
+    assert [(row.source, row.reason, row.description) for row in history.transactions] == [
+        (
+            wallet_pb2.TRANSACTION_SOURCE_STRIPE,
+            wallet_pb2.TRANSACTION_REASON_WALLET_FUND,
+            "Stripe wallet funding",
+        )
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("token", "reason", "decline_code", "status"),
+    [
+        ("pm_card_chargeCustomerFail", "CARD_DECLINED", "generic_decline", "DECLINED"),
+        ("pm_card_authenticationRequired", "AUTHENTICATION_REQUIRED", None, "REQUIRES_ACTION"),
+    ],
+)
+async def test_a_refused_card_is_told_and_recorded(
+    shop: Business,
+    gateway: Gateway,
+    token: str,
+    reason: str,
+    decline_code: str | None,
+    status: str,
+) -> None:
+    user_id = await card_holder(shop, token)
+    with pytest.raises(CoreError) as refused:
+        await shop.call(fund_request(user_id))
+    assert refused.value.reason == reason
+    assert refused.value.metadata.get("decline_code") == decline_code
+    assert refused.value.metadata["transaction_id"].startswith("pi_")
+    assert ("client_secret" in refused.value.metadata) == (reason == "AUTHENTICATION_REQUIRED")
+    (record,) = await records(shop)
+    assert record.status == payments_pb2.PaymentStatus.Value(f"PAYMENT_STATUS_{status}")
+    assert await gateway.charges() == []
+    wallet = await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
+    assert wallet.wallet.balance.units == 0
+
+
+async def test_without_a_saved_card_nothing_can_be_charged(shop: Business) -> None:
+    user_id = await create_user(shop)
+    with pytest.raises(CoreError) as refused:
+        await shop.call(charge_request(user_id))
+    assert refused.value.reason == "CARD_NOT_FOUND"
+    assert await records(shop) == []
+
+
+async def test_without_gateway_keys_nothing_can_be_charged(
+    business: Business, user_id: str
+) -> None:
+    with pytest.raises(CoreError) as refused:
+        await business.call(charge_request(user_id))
+    assert refused.value.reason == "CREDENTIALS_MISSING"
+
+
+async def test_a_gateway_without_a_card_is_told_by_name(shop: Business) -> None:
+    user_id = await card_holder(shop)
+    with pytest.raises(CoreError) as refused:
+        await shop.call(charge_request(user_id, gateway=types_pb2.GATEWAY_AUTHORIZE))
+    assert refused.value.reason == "CREDENTIALS_MISSING"
+
+
+async def test_no_card_of_an_inactive_user_is_charged(shop: Business, gateway: Gateway) -> None:
+    user_id = await card_holder(shop)
+    await shop.call(
+        users_pb2.UpdateUserRequest(
+            user_id=user_id, updates=users_pb2.UpdateUserRequest.Updates(active=False)
+        )
+    )
+    with pytest.raises(CoreError) as refused:
+        await shop.call(charge_request(user_id))
+    assert refused.value.reason == "USER_INACTIVE"
+    assert await gateway.charges() == []
+
+
+@pytest.mark.parametrize(
+    ("units", "currency", "fields"),
+    [
+        (0, "", ["amount"]),
+        (-1, "", ["amount"]),
+        (10**12, "", ["amount"]),
+        (1, "XAU", ["amount.currency_code"]),
+        (1, "EUR", ["amount.currency_code"]),
+    ],
+)
+async def test_an_amount_that_cannot_fund_is_refused_before_the_card_is_charged(
+    shop: Business, gateway: Gateway, units: int, currency: str, fields: list[str]
+) -> None:
+    user_id = await card_holder(shop)
+    with pytest.raises(CoreError) as refused:
+        await shop.call(
+            payments_pb2.FundCustomerRequest(
+                user_id=user_id, amount=Money(units=units, currency_code=currency)
+            )
+        )
+    assert [problem.field for problem in refused.value.fields] == fields
+    assert await gateway.charges() == []
+    assert await records(shop) == []
+
+
+async def test_an_amount_that_the_gateway_finds_too_small_names_the_field(shop: Business) -> None:
+    user_id = await card_holder(shop)
+    with pytest.raises(CoreError) as refused:
+        await shop.call(
+            payments_pb2.ChargeCustomerRequest(user_id=user_id, amount=Money(nanos=10_000_000))
+        )
+    assert refused.value.reason == "INVALID_FIELDS"
+    assert [problem.field for problem in refused.value.fields] == ["amount"]
+    (record,) = await records(shop)
+    assert record.status == payments_pb2.PAYMENT_STATUS_FAILED
+
+
+@pytest.mark.parametrize("kind", ["reset_before", "reset_after", "cut_body", "error_500"])
+async def test_one_fault_at_the_gateway_charges_once_or_leaves_the_attempt_open(
+    shop: Business, gateway: Gateway, kind: str
+) -> None:
+    user_id = await card_holder(shop)
+    await gateway.fault(kind, INTENTS)
+    request = fund_request(user_id)
+    try:
+        answer = await shop.call(request)
+    except CoreError as error:
+        assert error.reason == "OUTCOME_UNKNOWN"
+        (record,) = await records(shop)
+        assert record.status == payments_pb2.PAYMENT_STATUS_PENDING
+    else:
+        assert answer.wallet.balance.units == 50
+        assert len(await gateway.charges()) == 1
+
+
+@pytest.mark.parametrize("kind", ["reset_before", "reset_after", "cut_body"])
+async def test_after_an_unknown_outcome_the_same_request_learns_it_and_never_charges_twice(
+    shop: Business, gateway: Gateway, kind: str
+) -> None:
+    user_id = await card_holder(shop)
+    await gateway.fault(kind, INTENTS, times=2)
+    with pytest.raises(CoreError) as unknown:
+        await shop.call(fund_request(user_id))
+    assert unknown.value.reason == "OUTCOME_UNKNOWN"
+    (record,) = await records(shop)
+    assert record.status == payments_pb2.PAYMENT_STATUS_PENDING
+    assert not record.HasField("transaction_id")
+    answer = await shop.call(fund_request(user_id))
+    assert answer.wallet.balance.units == 50
+    (record,) = await records(shop)
+    assert record.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
+    assert len(await gateway.charges()) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"units": 51},
+        {"description": "other"},
+        {"idempotency_key": "other"},
+        {"env": types_pb2.ENV_TEST, "units": 52},
+    ],
+)
+async def test_another_request_does_not_resume_an_open_attempt(
+    shop: Business, gateway: Gateway, changes: dict[str, Any]
+) -> None:
+    user_id = await card_holder(shop)
+    await gateway.fault("reset_after", INTENTS, times=2)
+    with pytest.raises(CoreError):
+        await shop.call(fund_request(user_id))
+    await shop.call(fund_request(user_id, **changes))
+    assert len(await records(shop)) == 2
+    assert len(await gateway.charges()) == 2
+
+
+async def test_a_gateway_that_turns_us_away_has_charged_nothing_and_can_be_asked_again(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await gateway.fault("rate_limit", INTENTS)
+    with pytest.raises(CoreError) as refused:
+        await shop.call(charge_request(user_id))
+    assert (refused.value.reason, refused.value.retry_after_seconds) == ("GATEWAY_UNAVAILABLE", 1)
+    await shop.call(charge_request(user_id))
+    assert len(await records(shop)) == 1
+    assert len(await gateway.charges()) == 1
+
+
+async def test_a_slow_gateway_leaves_the_outcome_unknown_until_asked_again(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await gateway.fault("delay_after", INTENTS, seconds=60, times=2)
+    with pytest.raises(CoreError) as unknown:
+        await shop.call(charge_request(user_id))
+    assert unknown.value.reason == "OUTCOME_UNKNOWN"
+    await shop.call(charge_request(user_id))
+    assert len(await gateway.charges()) == 1
+
+
+async def test_a_gateway_that_is_down_has_charged_nothing(tmp_path: Path, gateway: Gateway) -> None:
+    settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
+    async with running_core(settings) as client:
+        shop = await with_stripe(await register(client))
+        user_id = await card_holder(shop)
+        credentials = shop.credentials
+    down = {"TEST": "http://127.0.0.1:9", "LIVE": "http://127.0.0.1:9"}
+    async with running_core(
+        settings_for(tmp_path, keyring=settings.keyring, stripe_urls=down)
+    ) as client:
+        with pytest.raises(CoreError) as refused:
+            await Business(client, credentials).call(charge_request(user_id))
+        assert refused.value.reason == "GATEWAY_UNAVAILABLE"
+    async with running_core(settings) as client:
+        await Business(client, credentials).call(charge_request(user_id))
+        assert len(await records(Business(client, credentials))) == 1
+    assert len(await gateway.charges()) == 1
+
+
+async def test_wrong_gateway_keys_are_told_without_the_keys(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await revoke(gateway, shop.stripe_key)
+    with pytest.raises(CoreError) as refused:
+        await shop.call(charge_request(user_id))
+    assert refused.value.reason == "GATEWAY_REFUSED"
+    assert shop.stripe_key[-8:] not in refused.value.message
+
+
+async def revoke(gateway: Gateway, key: str) -> None:
+    import aiohttp
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{gateway.url}/_sandbox/keys", json={"key": key, "revoked": True}) as answer,
+    ):
+        assert answer.status < 300
+
+
+async def test_a_charge_goes_on_when_its_caller_leaves(shop: Business, gateway: Gateway) -> None:
+    user_id = await card_holder(shop)
+    await gateway.fault("delay_after", INTENTS, seconds=0.3)
+    with pytest.raises(CoreError) as left:
+        await shop.call(fund_request(user_id), timeout_seconds=0.1)
+    assert left.value.reason == "OUTCOME_UNKNOWN"
+    async with asyncio.timeout(10):
+        while (await records(shop))[0].status == payments_pb2.PAYMENT_STATUS_PENDING:
+            await asyncio.sleep(0)
+    wallet = await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
+    assert wallet.wallet.balance.units == 50
+    assert len(await gateway.charges()) == 1
+
+
+async def test_a_core_that_stops_finishes_the_charge_that_has_begun(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
+    async with running_core(settings) as client:
+        shop = await with_stripe(await register(client))
+        user_id = await card_holder(shop)
+        await gateway.fault("delay_after", INTENTS, seconds=0.5)
+        charge = asyncio.ensure_future(shop.call(fund_request(user_id), timeout_seconds=0.2))
+        with pytest.raises(CoreError):
+            await charge
+        credentials = shop.credentials
+    async with running_core(settings) as client:
+        (record,) = await records(Business(client, credentials))
+        assert record.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
+
+
+async def test_what_a_dead_core_was_charging_is_left_open_and_resumed(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    from core.database import Database
+    from core.schema import payments, wallet_transactions
+
+    settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
+    async with running_core(settings) as client:
+        shop = await with_stripe(await register(client))
+        user_id = await card_holder(shop)
+        await shop.call(charge_request(user_id))
+        credentials = shop.credentials
+    # As a core leaves it that died between the gateway's answer and the commit of the outcome.
+    database = Database(settings.database_url)
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            payments.update().values(status="pending", attempt="running", transaction_id=None)
+        )
+        assert (await transaction.connection.execute(wallet_transactions.select())).all() == []
+    await database.close()
+    async with running_core(settings) as client:
+        await Business(client, credentials).call(charge_request(user_id))
+        assert len(await records(Business(client, credentials))) == 1
+    assert len(await gateway.charges()) == 1
+
+
+async def test_two_equal_requests_at_once_are_two_charges(shop: Business, gateway: Gateway) -> None:
+    user_id = await card_holder(shop)
+    await asyncio.gather(*(shop.call(charge_request(user_id)) for _ in range(2)))
+    assert len(await gateway.charges()) == 2
+
+
+async def test_records_are_newest_first_and_filtered(shop: Business) -> None:
+    user_id = await card_holder(shop)
+    other = await card_holder(shop, "pm_card_chargeCustomerFail")
+    for units in (1, 2, 3):
+        await shop.call(charge_request(user_id, units))
+    with pytest.raises(CoreError):
+        await shop.call(charge_request(other, 4))
+    cases: list[tuple[dict[str, Any], list[int], int]] = [
+        ({}, [4, 3, 2, 1], 4),
+        ({"page": 2, "limit": 3}, [1], 4),
+        ({"user_id": other}, [4], 1),
+        ({"status": payments_pb2.PAYMENT_STATUS_SUCCEEDED}, [3, 2, 1], 3),
+        ({"gateway": types_pb2.GATEWAY_AUTHORIZE}, [], 0),
+        ({"env": types_pb2.ENV_LIVE}, [], 0),
+    ]
+    for query, units_shown, total in cases:
+        answer = await shop.call(payments_pb2.GetPaymentRecordsRequest(**query))
+        shown = [payment.amount.units for payment in answer.payments]
+        assert (shown, answer.total, answer.count) == (units_shown, total, len(shown)), query
+
+
+async def test_the_primary_card_is_the_one_that_is_charged(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    second = await shop.call(
+        cards_pb2.CreateStripeCustomerRequest(
+            user_id=user_id, payment_method_token="pm_card_mastercard", set_as_primary=True
+        )
+    )
+    assert second.card.primary
+    await shop.call(charge_request(user_id))
+    (charge,) = await gateway.charges()
+    assert charge["payment_method_details"]["card"]["brand"] == "mastercard"

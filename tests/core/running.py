@@ -1,0 +1,208 @@
+"""A core that serves over a real socket, with the Stripe stand-in behind it, for one test."""
+
+import asyncio
+import secrets
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from google.protobuf.message import Message
+
+from core import bootstrap
+from core.client import CoreClient, Credentials
+from core.methods import service_methods
+from core.secrets import Keyring
+from core.settings import CoreSettings
+from nivisco.payments.v1 import (
+    business_pb2,
+    cards_pb2,
+    credentials_pb2,
+    operator_pb2,
+    types_pb2,
+    users_pb2,
+)
+from sandbox.server import serve as serve_sandbox
+
+OPERATOR_TOKEN = "operator-token-for-tests-" + "0" * 16
+METHODS = {method.name: method for method in service_methods()}
+
+
+def keyring() -> Keyring:
+    """Return a keyring of one fresh key."""
+    return Keyring.parse("k1:" + b64encode(secrets.token_bytes(32)).decode())
+
+
+def settings_for(path: Path, **changes: Any) -> CoreSettings:
+    """Return settings of a core on a new SQLite file, on a free port."""
+    settings = CoreSettings(
+        database_url=f"sqlite:///{path / 'nivisco.db'}",
+        keyring=keyring(),
+        service_tokens={OPERATOR_TOKEN: "operator"},
+        listen="127.0.0.1:0",
+        gateway_timeout_seconds=5.0,
+        migrate=True,
+    )
+    return replace(settings, **changes)
+
+
+@asynccontextmanager
+async def serving(coroutine_of: Any) -> AsyncIterator[str]:
+    """Run `coroutine_of(on_ready)` beside the test until the block ends; give its address."""
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.ensure_future(coroutine_of(ready.set_result))
+    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    if not ready.done():
+        ready.cancel()
+        await task
+    try:
+        yield ready.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running_sandbox(path: Path) -> AsyncIterator[str]:
+    """Serve the gateways' stand-in and give its URL."""
+    async with serving(lambda ready: serve_sandbox("127.0.0.1", 0, path, ready)) as url:
+        yield url
+
+
+@asynccontextmanager
+async def running_core(settings: CoreSettings) -> AsyncIterator[CoreClient]:
+    """Serve the core and give a client of it; stops it as SIGTERM would."""
+    stop = asyncio.Event()
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.ensure_future(bootstrap.serve(settings, ready.set_result, stop))
+    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    if not ready.done():
+        await task
+    client = CoreClient(ready.result())
+    try:
+        yield client
+    finally:
+        stop.set()
+        await client.close()
+        await task
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """A registered business and the way to call the core as it."""
+
+    client: CoreClient
+    credentials: Credentials
+    stripe_key: str = "sk_test_none"
+
+    async def call(self, request: Message, *, timeout_seconds: float = 25.0) -> Any:
+        """Call the method whose request this is."""
+        return await call(self.client, self.credentials, request, timeout_seconds=timeout_seconds)
+
+
+async def call(
+    client: CoreClient,
+    credentials: Credentials,
+    request: Message,
+    *,
+    timeout_seconds: float = 25.0,
+) -> Any:
+    """Call the method whose request this is, with these credentials."""
+    method = METHODS[request.DESCRIPTOR.name.removesuffix("Request")]
+    return await client.call(method, request, credentials, timeout_seconds=timeout_seconds)
+
+
+async def create_admin(client: CoreClient) -> Credentials:
+    """Create the admin business and return its credentials."""
+    answer = await call(
+        client,
+        Credentials(service_token=OPERATOR_TOKEN),
+        operator_pb2.CreateAdminRequest(rotate=True),
+    )
+    return Credentials(answer.business_id, answer.api_key)
+
+
+async def register(client: CoreClient, name: str = "northwind") -> Business:
+    """Register a business, without gateway keys."""
+    admin = await create_admin(client)
+    answer = await call(
+        client,
+        admin,
+        business_pb2.RegisterBusinessRequest(
+            new_business=business_pb2.RegisterBusinessRequest.NewBusiness(
+                name=name, email=f"owner@{name}.example.com", domain=f"{name}.example.com"
+            )
+        ),
+    )
+    return Business(client, Credentials(answer.business_id, answer.api_key))
+
+
+async def with_stripe(
+    business: Business, env: types_pb2.Env.ValueType = types_pb2.ENV_TEST
+) -> Business:
+    """Store Stripe keys of a fresh account for the business."""
+    word = types_pb2.Env.Name(env).removeprefix("ENV_").lower()
+    stripe_key = f"sk_{word}_{secrets.token_hex(8)}_a"
+    await business.call(
+        credentials_pb2.AddStripeCredentialsRequest(
+            credentials=credentials_pb2.AddStripeCredentialsRequest.Credentials(
+                env=env, stripe_secret_key=stripe_key, stripe_public_key=f"pk_{word}_obviously_fake"
+            )
+        )
+    )
+    return replace(business, stripe_key=stripe_key)
+
+
+async def create_user(business: Business, currency: str = "usd") -> str:
+    """Create a user and return the id."""
+    answer = await business.call(
+        users_pb2.CreateUserRequest(
+            user=users_pb2.CreateUserRequest.NewUser(
+                name="Alicia Gomez", email="alicia@example.com", currency=currency
+            )
+        )
+    )
+    return str(answer.user.user_id)
+
+
+async def save_card(business: Business, user_id: str, token: str = "pm_card_visa") -> Any:
+    """Save a card of the user at Stripe."""
+    return await business.call(
+        cards_pb2.CreateStripeCustomerRequest(user_id=user_id, payment_method_token=token)
+    )
+
+
+class Gateway:
+    """The stand-in's control endpoint: faults to come, and its own books."""
+
+    def __init__(self, url: str) -> None:
+        """Talk to the stand-in at `url`."""
+        self.url = url
+
+    async def fault(self, kind: str, path: str, times: int = 1, seconds: float = 0) -> None:
+        """Have the next `times` requests to `path` meet a fault."""
+        fault = {"kind": kind, "match": {"path": path, "method": "POST"}, "times": times}
+        if seconds:
+            fault["seconds"] = seconds
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/_sandbox/faults", json=fault) as answer,
+        ):
+            assert answer.status < 300, await answer.text()
+
+    async def charges(self) -> list[dict[str, Any]]:
+        """Return the charges that the stand-in's books show as succeeded."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.url}/_sandbox/books") as answer,
+        ):
+            books = (await answer.json())["books"]
+        return [
+            charge
+            for account in books
+            for charge in account["charges"]
+            if charge["status"] == "succeeded"
+        ]

@@ -1,0 +1,100 @@
+"""Money is integers of minor units, exact on its way in and out."""
+
+from decimal import Decimal
+
+import pytest
+from google.type.money_pb2 import Money
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import InvalidFields
+from core.money import (
+    MAX_UNITS,
+    Amount,
+    amount_problem,
+    currency_problem,
+    decimals_problem,
+    exponent,
+    from_wire,
+    to_wire,
+)
+
+CURRENCIES = ["usd", "jpy", "bhd", "eur", "clf", "isk"]
+
+
+@pytest.mark.parametrize(
+    ("currency", "decimals"),
+    [("usd", 2), ("USD", 2), ("jpy", 0), ("bhd", 3), ("clf", 4), ("xau", None), ("zzz", None)],
+)
+def test_a_currency_has_the_decimals_that_iso_4217_gives(
+    currency: str, decimals: int | None
+) -> None:
+    assert exponent(currency) == decimals
+
+
+@pytest.mark.parametrize(
+    ("money", "currency", "minor"),
+    [
+        (Money(units=25, nanos=500_000_000), "usd", 2550),
+        (Money(units=0, nanos=10_000_000), "usd", 1),
+        (Money(units=1), "jpy", 1),
+        (Money(units=1, nanos=1_000_000), "bhd", 1001),
+        (Money(units=MAX_UNITS, nanos=990_000_000), "usd", 99999999999999),
+        (Money(currency_code="EUR", units=2), "usd", 200),
+    ],
+)
+def test_a_wire_amount_is_read_as_minor_units(money: Money, currency: str, minor: int) -> None:
+    assert from_wire(money, currency).minor == minor
+
+
+@pytest.mark.parametrize(
+    ("money", "problem"),
+    [
+        (Money(), "must be greater than zero"),
+        (Money(units=-1), "must not be negative"),
+        (Money(nanos=-1), "must not be negative"),
+        (Money(units=1, nanos=-1), "is not a valid amount: units and nanos must have the same sign"),
+        (Money(units=1, nanos=1_000_000_000),
+         "is not a valid amount: units and nanos must have the same sign"),
+        (Money(units=MAX_UNITS + 1), "has more than 12 digits before the decimal point"),
+        (Money(units=MAX_UNITS), None),
+        (Money(nanos=1), None),
+    ],
+)  # fmt: skip
+def test_an_amount_is_refused_for_what_is_wrong_with_it(money: Money, problem: str | None) -> None:
+    assert amount_problem(money) == problem
+
+
+@pytest.mark.parametrize(
+    ("nanos", "currency", "refused"),
+    [
+        (505_000_000, "usd", True),
+        (500_000_000, "usd", False),
+        (500_000_000, "jpy", True),
+        (1_000_000, "bhd", False),
+        (100_000, "bhd", True),
+    ],
+)
+def test_more_decimals_than_the_currency_has_are_refused(
+    nanos: int, currency: str, refused: bool
+) -> None:
+    money = Money(units=1, nanos=nanos)
+    assert (decimals_problem(money, currency) is not None) == refused
+    if refused:
+        with pytest.raises(InvalidFields, match=r"^Invalid field amount: has more decimals"):
+            from_wire(money, currency)
+
+
+def test_metals_and_unknown_codes_are_no_currencies() -> None:
+    assert [currency_problem(code) is None for code in ("usd", "xau", "xxx", "u$d")] == [
+        True, False, False, False,
+    ]  # fmt: skip
+
+
+@given(st.integers(1, 10**15), st.sampled_from(CURRENCIES))
+def test_minor_units_survive_the_wire(minor: int, currency: str) -> None:
+    money = to_wire(Amount(minor, currency))
+    digits = exponent(currency)
+    assert digits is not None
+    assert Decimal(money.units) + Decimal(money.nanos).scaleb(-9) == Decimal(minor).scaleb(-digits)
+    assert from_wire(money, "usd") == Amount(minor, currency)
