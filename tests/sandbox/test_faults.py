@@ -1,0 +1,135 @@
+"""Ordered faults: what the caller sees, and what stays in the books."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from sandbox.faults import Fault, FaultKind
+from tests.sandbox.running import Sandbox, charge_of
+
+CHARGE = "/v1/payment_intents"
+
+
+async def taken(sandbox: Sandbox) -> int:
+    return len((await sandbox.books())["charges"])
+
+
+class TestWhatTheCallerSees:
+    @pytest.mark.parametrize(("kind", "charges"), [("reset_before", 0), ("reset_after", 1)])
+    async def test_a_reset_connection_tells_nothing_of_the_effect(
+        self, sandbox: Sandbox, kind: str, charges: int
+    ) -> None:
+        form = charge_of(*await sandbox.customer_with_card())
+        await sandbox.order_fault(kind, match={"path": CHARGE})
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
+        assert await taken(sandbox) == charges
+        status, headers, _ = await sandbox.call_with_headers(
+            "POST", CHARGE, form, Idempotency_Key="k"
+        )
+        assert status == 200
+        assert ("Idempotent-Replayed" in headers) == bool(charges)
+        assert await taken(sandbox) == 1
+
+    async def test_a_reset_is_a_tcp_reset(self, sandbox: Sandbox) -> None:
+        await sandbox.order_fault("reset_before")
+        port = int(sandbox.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"GET /v1/customers HTTP/1.1\r\nHost: x\r\n"
+            b"Authorization: Bearer sk_test_shop1_a\r\n\r\n"
+        )
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+
+    async def test_a_cut_answer_announces_more_than_it_sends(self, sandbox: Sandbox) -> None:
+        form = charge_of(*await sandbox.customer_with_card())
+        await sandbox.order_fault("cut_body")
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
+        assert await taken(sandbox) == 1
+        status, body = await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
+        assert (status, body["status"]) == (200, "succeeded")
+        assert await taken(sandbox) == 1
+
+    @pytest.mark.parametrize(
+        ("kind", "status", "charges"),
+        [("error_500", 500, 0), ("error_500_after", 500, 1), ("rate_limit", 429, 0)],
+    )
+    async def test_an_error_answer_has_the_shape_of_stripes(
+        self, sandbox: Sandbox, kind: str, status: int, charges: int
+    ) -> None:
+        form = charge_of(*await sandbox.customer_with_card())
+        await sandbox.order_fault(kind)
+        answered, body = await sandbox.call("POST", CHARGE, form)
+        assert answered == status
+        assert body["error"]["message"]
+        assert await taken(sandbox) == charges
+
+    @pytest.mark.parametrize(("kind", "charges"), [("delay", 0), ("delay_after", 1)])
+    async def test_a_late_answer_comes_when_the_faults_are_cleared(
+        self, sandbox: Sandbox, kind: str, charges: int
+    ) -> None:
+        form = charge_of(*await sandbox.customer_with_card())
+        await sandbox.order_fault(kind, seconds=60)
+        late = asyncio.create_task(sandbox.call("POST", CHARGE, form))
+        await sandbox.until_holding(1)
+        assert await taken(sandbox) == charges
+        assert not late.done()
+        await sandbox.control("DELETE", "faults")
+        assert (await late)[0] == 200
+        assert await taken(sandbox) == 1
+
+    async def test_a_delay_ends_by_itself(self, sandbox: Sandbox) -> None:
+        await sandbox.order_fault("delay", seconds=0.01)
+        assert (await sandbox.call("GET", "/v1/customers"))[0] == 200
+
+    async def test_a_caller_that_gave_up_is_charged_all_the_same(self, sandbox: Sandbox) -> None:
+        form = charge_of(*await sandbox.customer_with_card())
+        await sandbox.order_fault("delay", seconds=60)
+        impatient = asyncio.create_task(sandbox.call("POST", CHARGE, form, Idempotency_Key="k"))
+        await sandbox.until_holding(1)
+        impatient.cancel()
+        await asyncio.wait([impatient])
+        await sandbox.control("DELETE", "faults")
+        async with asyncio.timeout(5):
+            while await taken(sandbox) == 0:
+                pass
+        status, headers, _ = await sandbox.call_with_headers(
+            "POST", CHARGE, form, Idempotency_Key="k"
+        )
+        assert (status, headers["Idempotent-Replayed"]) == (200, "true")
+        assert await taken(sandbox) == 1
+
+
+class TestWhichRequestsTheyMeet:
+    @pytest.mark.parametrize(
+        ("match", "meets"),
+        [
+            ({}, True),
+            ({"method": "POST"}, True),
+            ({"method": "GET"}, False),
+            ({"path": "/v1/payment"}, True),
+            ({"path": "/v1/*/confirm"}, False),
+            ({"path": "/v1/payment_*"}, True),
+            ({"account": "acct_shop1"}, True),
+            ({"account": "acct_shop2"}, False),
+            ({"method": "POST", "path": "/v1/charges"}, False),
+        ],
+    )
+    def test_all_parts_of_a_match_must_fit(self, match: dict[str, Any], meets: bool) -> None:
+        fault = Fault(1, FaultKind.DELAY, **match)
+        assert fault.fits("POST", CHARGE, "acct_shop1") is meets
+
+    async def test_faults_strike_in_order_and_as_often_as_ordered(self, sandbox: Sandbox) -> None:
+        await sandbox.order_fault("rate_limit", times=2)
+        await sandbox.order_fault("error_500")
+        await sandbox.order_fault("rate_limit", match={"method": "POST"})
+        statuses = [(await sandbox.call("GET", "/v1/customers"))[0] for _ in range(4)]
+        assert statuses == [429, 429, 500, 200]
+        assert (await sandbox.call("POST", "/v1/customers"))[0] == 429
+        _, shown = await sandbox.control("GET", "faults")
+        assert shown == {"faults": [], "struck": 4, "holding": 0}
