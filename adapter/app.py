@@ -1,0 +1,141 @@
+"""Builds the web application: routes, request ids, the log line and errors as JSON.
+
+It holds no business rule and never shows a framework's own error page.
+"""
+
+import logging
+import re
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+
+from aiohttp import hdrs, web
+from ulid import ULID
+
+from adapter import answers
+from adapter.answers import Answer
+from adapter.catalogue import build_catalogue
+from adapter.endpoint import Endpoint
+from adapter.envelope import MAX_BODY_BYTES
+from adapter.settings import AdapterSettings
+from core.client import CoreClient, request_id
+
+logger = logging.getLogger("adapter")
+
+REQUEST_ID_HEADER = "X-Request-Id"
+SERVER = "Nivisco"
+"""What the Server header says: not which versions of what run here."""
+READINESS_TIMEOUT_SECONDS = 2.0
+NOTED: web.RequestKey[dict[str, str]] = web.RequestKey("noted", dict[str, str])
+"""What the handler wants the log line to say: `action`, `business_id`."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def build_app(core: CoreClient, settings: AdapterSettings) -> web.Application:
+    """Return the application that serves the JSON door on `core`, which stays the caller's.
+
+    Raises:
+        SchemaError: the schema holds something that has no JSON form.
+    """
+    endpoint = Endpoint(core, build_catalogue(), settings)
+
+    async def post(request: web.Request) -> web.StreamResponse:
+        return json_response(await endpoint.answer(request, request[NOTED]))
+
+    async def ready(_request: web.Request) -> web.StreamResponse:
+        if await core.is_ready(timeout_seconds=READINESS_TIMEOUT_SECONDS):
+            return json_response(Answer(200, '{"status":"ready"}'))
+        return json_response(Answer(503, '{"status":"not ready"}', retry_after_seconds=1))
+
+    app = web.Application(middlewares=[frame])
+    app.router.add_post("/", post, expect_handler=_expect_body)
+    app.router.add_get("/healthz", _alive)
+    app.router.add_get("/readyz", ready)
+    return app
+
+
+def json_response(answer: Answer) -> web.Response:
+    """Return the HTTP response that carries an answer."""
+    response = web.Response(
+        status=answer.status,
+        body=answer.body.encode(),
+        content_type="application/json",
+        charset="utf-8",
+    )
+    if answer.retry_after_seconds is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(answer.retry_after_seconds)
+    return response
+
+
+async def _alive(_request: web.Request) -> web.StreamResponse:
+    return json_response(Answer(200, '{"status":"alive"}'))
+
+
+@web.middleware
+async def frame(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Frame every request: its id, its headers, its line in the log, its unexpected end."""
+    started = time.perf_counter()
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    identity = given if _REQUEST_ID.fullmatch(given) else str(ULID())
+    request[NOTED] = {}
+    token = request_id.set(identity)
+    try:
+        response = await _handled(request, handler)
+        stamp(response, identity)
+        _log(response.status, request, started)
+        return response
+    finally:
+        request_id.reset(token)
+
+
+def stamp(response: web.StreamResponse, identity: str) -> None:
+    """Write the headers that every answer carries."""
+    response.headers[REQUEST_ID_HEADER] = identity
+    response.headers[hdrs.SERVER] = SERVER
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+
+
+async def _handled(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        response = json_response(answers.METHOD_NOT_ALLOWED)
+        response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
+        return response
+    except web.HTTPNotFound:
+        return json_response(answers.refusal("UNKNOWN_PATH", "Nothing is served at this path"))
+    except web.HTTPException:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client gets the documented 500
+        log_fault(error)
+        return json_response(answers.internal(request_id.get()))
+
+
+def log_fault(error: BaseException) -> None:
+    """Log where an unexpected exception came from; not its message, which may hold a value."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("Unexpected %s\n%s", type(error).__qualname__, frames)
+
+
+def _log(status: int, request: web.Request, started: float) -> None:
+    logger.info(
+        "%s answered %d",
+        request.method,
+        status,
+        extra={
+            "status": status,
+            "milliseconds": round((time.perf_counter() - started) * 1000, 3),
+            "action": request[NOTED].get("action"),
+            "business_id": request[NOTED].get("business_id"),
+        },
+    )
+
+
+async def _expect_body(request: web.Request) -> None:
+    """Ask a client that waits for `100 Continue` to send its body, unless it is too large."""
+    wanted = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+    if wanted and (request.content_length or 0) <= MAX_BODY_BYTES:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0

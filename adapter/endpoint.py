@@ -1,0 +1,172 @@
+"""Answers the one public URL: envelope in, one call to the core, answer out.
+
+It holds no rule about users, cards or money; what a field may hold beyond its type is the core's.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+
+import grpc
+from aiohttp import web
+from google.protobuf.message import Message
+
+from adapter import answers
+from adapter.answers import Answer
+from adapter.catalogue import ACTION_KEY, IDEMPOTENCY_KEY, Action
+from adapter.envelope import (
+    BodyTooLarge,
+    CredentialsMalformed,
+    CredentialsMissing,
+    Envelope,
+    read_body,
+    read_envelope,
+)
+from adapter.parsing import InvalidJson
+from adapter.problems import Problems, did_you_mean
+from adapter.requests import NOT_A_STRING
+from adapter.settings import AdapterSettings
+from core.client import CoreClient, CoreError, FieldProblem, request_id
+
+logger = logging.getLogger("adapter")
+
+VALIDATE_BUSINESS = "validate_business"
+"""The action that proves credentials and does nothing else."""
+_KEY = re.compile(r"[ -~]{1,64}")
+
+
+class NoSuchAction(Exception):
+    """The envelope's action is absent or unknown."""
+
+
+class RefusalExpected(RuntimeError):
+    """The core carried out a call that was sent with problems, which it must never do."""
+
+
+class Endpoint:
+    """Carries out envelopes on a core, so many at once and no more."""
+
+    def __init__(
+        self, core: CoreClient, catalogue: Mapping[str, Action], settings: AdapterSettings
+    ) -> None:
+        self._core = core
+        self._catalogue = catalogue
+        self._settings = settings
+        self._in_flight = 0
+
+    async def answer(self, request: web.Request, noted: dict[str, str]) -> Answer:
+        """Return the answer to one POST; notes `action` and `business_id` for the log.
+
+        The body is read as JSON whatever its Content-Type says: clients that set none lose nothing,
+        and the envelope's own credentials leave a browser no way to act for anybody.
+
+        Only requests whose body has arrived count against the bound on requests in flight, so that
+        slow senders cannot lock others out.
+        """
+        try:
+            body = await read_body(
+                request.content,
+                request.content_length,
+                timeout_seconds=self._settings.body_timeout_seconds,
+            )
+            if self._in_flight >= self._settings.max_in_flight:
+                return answers.refusal(
+                    "RATE_LIMITED", "Too many requests at once", retry_after_seconds=1
+                )
+            envelope = read_envelope(body)
+        except BodyTooLarge:
+            return answers.refusal("BODY_TOO_LARGE", "The request body is larger than 64 KiB")
+        except InvalidJson:
+            return answers.INVALID_JSON
+        except CredentialsMissing:
+            return answers.CREDENTIALS_MISSING
+        except CredentialsMalformed:
+            return answers.CREDENTIALS_INVALID
+        noted["business_id"] = envelope.credentials.business_id
+        self._in_flight += 1
+        try:
+            return await self._carry_out(envelope, noted)
+        finally:
+            self._in_flight -= 1
+
+    async def _carry_out(self, envelope: Envelope, noted: dict[str, str]) -> Answer:
+        action = self._catalogue.get(envelope.action) if isinstance(envelope.action, str) else None
+        if action is None:
+            return await self._refuse_action(envelope)
+        noted["action"] = action.name
+        problems = Problems()
+        if not action.accepts_idempotency_key:
+            _check_unused_key(envelope.fields, problems)
+        message = action.read(envelope.fields, "", problems)
+        try:
+            response = await self._call(action, message, envelope, problems)
+        except CoreError as error:
+            return _refused(error, action, problems)
+        if problems.found:
+            raise RefusalExpected(action.name)
+        return Answer(200, action.write(response))
+
+    async def _call(
+        self, action: Action, message: Message, envelope: Envelope, problems: Problems
+    ) -> Message:
+        return await self._core.call(
+            action.method,
+            message,
+            envelope.credentials,
+            timeout_seconds=self._settings.core_timeout_seconds,
+            field_problems=problems.to_send(),
+        )
+
+    async def _refuse_action(self, envelope: Envelope) -> Answer:
+        """Refuse an absent or unknown action, unless the credentials are wrong, which wins."""
+        validate = self._catalogue[VALIDATE_BUSINESS]
+        problems = Problems()
+        try:
+            await self._call(validate, validate.read({}, "", problems), envelope, problems)
+        except CoreError as error:
+            return _refused(error, validate, problems)
+        name = envelope.action
+        if isinstance(name, str) and name:
+            return answers.refusal(
+                "UNKNOWN_ACTION", "Unknown action" + did_you_mean(name, self._catalogue)
+            )
+        problems.add_mistyped(
+            ACTION_KEY, name, "is required" if name in (None, "") else NOT_A_STRING
+        )
+        return answers.invalid_fields(problems.found)
+
+
+def _check_unused_key(fields: dict[str, object], problems: Problems) -> None:
+    """Take the idempotency key out of a request that changes nothing, checked all the same.
+
+    The reference allows the key in every envelope; a read is idempotent without it.
+    """
+    key = fields.pop(IDEMPOTENCY_KEY, None)
+    if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
+        wrong = "must be 1 to 64 printable characters" if isinstance(key, str) else NOT_A_STRING
+        problems.add_mistyped(IDEMPOTENCY_KEY, key, wrong)
+
+
+def _refused(error: CoreError, action: Action, problems: Problems) -> Answer:
+    if error.reason == "INVALID_FIELDS":
+        added = [problem for problem in error.fields if problem not in problems.found]
+        found = [FieldProblem(action.json_path(p.field), p.description) for p in added]
+        joined = problems.joined_with(found)
+        if joined:
+            return answers.invalid_fields(joined)
+    return answers.core_refusal(_as_the_action_sees_it(error, action), request_id.get())
+
+
+def _as_the_action_sees_it(error: CoreError, action: Action) -> CoreError:
+    """Return the refusal with a reason that fits the action, where gRPC itself gave the status."""
+    if error.code is grpc.StatusCode.UNIMPLEMENTED and error.reason == "INTERNAL":
+        return CoreError("NOT_IMPLEMENTED", f"{action.name} is not there yet", code=error.code)
+    missed_deadline = error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    if missed_deadline and not action.accepts_idempotency_key:
+        return CoreError(
+            "SERVICE_UNAVAILABLE",
+            "The answer did not arrive in time. Send the same request again.",
+            code=error.code,
+            retry_after_seconds=1,
+        )
+    return error

@@ -1,0 +1,120 @@
+"""Serves the application on a socket until told to stop, then drains; it installs no signal."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import BadHttpMethod
+from ulid import ULID
+
+from adapter import answers
+from adapter.app import build_app, json_response, log_fault, stamp
+from adapter.settings import AdapterSettings
+from core.client import CoreClient
+
+logger = logging.getLogger("adapter")
+
+DRAIN_SECONDS = 28.0
+"""How long requests that have begun may take to end once the adapter stops; a call to the core
+takes 25 at most."""
+KEEP_ALIVE_SECONDS = 75.0
+LINGER_SECONDS = 2.0
+"""How long the rest of a refused body is read and thrown away, so that the client sees the answer
+rather than a reset connection."""
+BACKLOG = 1024
+
+
+class JsonProtocol(web.RequestHandler):
+    """Speaks HTTP on one connection, and answers in JSON also what is not HTTP."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - the framework's own words, which may quote bytes
+    ) -> web.StreamResponse:
+        """Return the JSON answer to bytes that are not HTTP, or to a fault outside of a handler."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("A response was begun already")
+        identity = str(ULID())
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            if exc is not None:
+                log_fault(exc)
+            answer = answers.internal(identity)
+        elif isinstance(exc, BadHttpMethod):
+            answer = answers.METHOD_NOT_ALLOWED
+        else:
+            answer = answers.malformed_http(status, HTTPStatus(status).phrase)
+        response = json_response(answer)
+        stamp(response, identity)
+        if answer is answers.METHOD_NOT_ALLOWED:
+            response.headers[hdrs.ALLOW] = hdrs.METH_POST
+        response.force_close()
+        logger.info("%d to what is not HTTP", status, extra={"status": status})
+        return response
+
+
+async def serve(
+    settings: AdapterSettings,
+    on_ready: Callable[[str], None],
+    stop: asyncio.Event,
+    *,
+    listener: socket.socket | None = None,
+) -> None:
+    """Serve until `stop` is set, then finish the requests that have begun, within 30 seconds.
+
+    Listens on the settings' address, or on `listener`, a bound socket that several processes may
+    share. Calls `on_ready` once with the base URL. Idle connections are closed at once.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        SchemaError: the schema holds something that has no JSON form.
+    """
+    core = CoreClient(settings.core_target)
+    runner = web.AppRunner(build_app(core, settings), shutdown_timeout=DRAIN_SECONDS)
+    try:
+        await runner.setup()
+        server = await _listen(settings, runner, listener)
+        try:
+            on_ready(base_url(server.sockets[0]))
+            await stop.wait()
+        finally:
+            server.close()
+    finally:
+        await runner.cleanup()
+        await core.close()
+
+
+async def _listen(
+    settings: AdapterSettings, runner: web.AppRunner, listener: socket.socket | None
+) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    manager = runner.server
+    assert manager is not None, "set up before"
+
+    options: dict[str, Any] = {
+        "access_log": None,  # ours is written by adapter.app
+        "auto_decompress": False,  # a small body could swell beyond the bound
+        "keepalive_timeout": KEEP_ALIVE_SECONDS,
+        "lingering_time": LINGER_SECONDS,
+    }
+
+    def protocol() -> JsonProtocol:
+        return JsonProtocol(manager, loop=loop, **options)
+
+    if listener is not None:
+        return await loop.create_server(protocol, sock=listener, backlog=BACKLOG)
+    return await loop.create_server(protocol, settings.host, settings.port, backlog=BACKLOG)
+
+
+def base_url(listening: socket.socket) -> str:
+    """Return the URL of a listening socket, for example `http://127.0.0.1:8080`."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,83 @@
+"""The adapter's settings, read from the environment; it never opens or connects anything."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MAX_PORT = 65_535
+LONGEST_SECONDS = 300
+"""Beyond five minutes a timeout protects nothing any more."""
+MOST_IN_FLIGHT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSettings:
+    """Where the adapter listens, where the core is, and what it bears. Times in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 lets the system choose."""
+    core_target: str = "127.0.0.1:50051"
+    """A gRPC target."""
+    core_timeout_seconds: float = 25.0
+    """How long one call to the core may take; clients wait 30 s."""
+    max_in_flight: int = 1024
+    """How many requests may be worked on at once before the next is answered 429."""
+    body_timeout_seconds: float = 10.0
+    """How long a client may take to send a body."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "AdapterSettings":
+        """Read the variables that docs/operating.md lists; what is absent or empty is the default.
+
+        NIVISCO_HTTP (`host:port`), NIVISCO_CORE (a gRPC target), NIVISCO_CORE_TIMEOUT_SECONDS,
+        NIVISCO_HTTP_MAX_IN_FLIGHT, NIVISCO_HTTP_BODY_TIMEOUT_SECONDS.
+
+        Raises:
+            ValueError: a variable holds no usable value; the message names the variable.
+        """
+        default = cls()
+        address = environ.get("NIVISCO_HTTP") or f"{default.host}:{default.port}"
+        host, port = _host_and_port("NIVISCO_HTTP", address)
+        return cls(
+            host=host,
+            port=port,
+            core_target=environ.get("NIVISCO_CORE") or default.core_target,
+            core_timeout_seconds=_seconds(
+                environ, "NIVISCO_CORE_TIMEOUT_SECONDS", default.core_timeout_seconds
+            ),
+            max_in_flight=_count(environ, "NIVISCO_HTTP_MAX_IN_FLIGHT", default.max_in_flight),
+            body_timeout_seconds=_seconds(
+                environ, "NIVISCO_HTTP_BODY_TIMEOUT_SECONDS", default.body_timeout_seconds
+            ),
+        )
+
+
+def _host_and_port(name: str, address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdecimal() and int(port[:6]) <= MAX_PORT):
+        raise ValueError(f"{name} must be host:port such as 127.0.0.1:8080, or [::1]:8080")
+    return host, int(port)
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name)
+    if not text:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise ValueError(f"{name} must be a number of seconds above 0, at most {LONGEST_SECONDS}")
+    return seconds
+
+
+def _count(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name)
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) <= MOST_IN_FLIGHT):
+        raise ValueError(f"{name} must be a whole number from 1 to {MOST_IN_FLIGHT}")
+    return int(text)

@@ -1,0 +1,251 @@
+"""Proves how the adapter behaves on the wire: limits, headers, paths, broken HTTP, stopping."""
+
+import asyncio
+import json
+import re
+import socket
+from dataclasses import replace
+
+import pytest
+from google.protobuf.message import Message
+
+from adapter.envelope import MAX_BODY_BYTES
+from adapter.server import serve
+from adapter.settings import AdapterSettings
+from nivisco.payments.v1 import authentication_pb2
+from tests.adapter.conftest import CREDENTIALS, Door, opened
+from tests.adapter.recording_core import RecordingCore
+
+VALIDATE = json.dumps({**CREDENTIALS, "action": "validate_business"}).encode()
+
+
+def chunked(body: bytes) -> bytes:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+
+def padded(size: int) -> bytes:
+    return VALIDATE + b" " * (size - len(VALIDATE))
+
+
+def body_of(answer: bytes) -> object:
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
+async def test_another_method_than_post_is_answered_as_documented(door: Door, method: str) -> None:
+    async with door.session.request(method, door.url) as response:
+        assert await response.json() == {"success": False, "error": "Method Not Allowed"}
+    assert (response.status, response.headers["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/v1", "/index.html", "//x", "/%00"])
+async def test_an_unknown_path_is_answered_in_json(door: Door, method: str, path: str) -> None:
+    async with door.session.request(method, door.url + path) as response:
+        body = await response.json()
+    assert (response.status, body["code"]) == (404, "UNKNOWN_PATH")
+
+
+async def test_a_query_does_not_change_the_path(door: Door) -> None:
+    async with door.session.post(door.url + "/?x=1", data=VALIDATE) as response:
+        assert response.status == 200
+
+
+async def test_a_body_of_64_kib_is_read(door: Door) -> None:
+    assert (await door.post_bytes(padded(MAX_BODY_BYTES)))[0] == 200
+
+
+async def test_a_body_of_one_byte_more_is_too_large(door: Door) -> None:
+    status, body = await door.post_bytes(padded(MAX_BODY_BYTES + 1))
+    assert (status, body["code"]) == (413, "BODY_TOO_LARGE")
+
+
+async def test_a_chunked_body_of_64_kib_is_read(door: Door) -> None:
+    answer = await door.exchange(chunked(padded(MAX_BODY_BYTES)))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_chunked_body_of_one_byte_more_is_too_large(door: Door) -> None:
+    answer = await door.exchange(chunked(padded(MAX_BODY_BYTES + 1)))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_length_that_says_too_much_is_refused_before_the_body_arrives(door: Door) -> None:
+    reader, writer = await asyncio.open_connection(*door.address)
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_no_json(settings: AdapterSettings) -> None:
+    async with opened(replace(settings, body_timeout_seconds=0.05)) as door:
+        reader, writer = await asyncio.open_connection(*door.address)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+
+
+async def test_a_client_that_leaves_within_its_body_disturbs_nobody(door: Door) -> None:
+    _, writer = await asyncio.open_connection(*door.address)
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+    await writer.drain()
+    writer.close()
+    assert (await door.post_bytes(VALIDATE))[0] == 200
+
+
+async def test_a_client_that_leaves_does_not_stop_its_call(door: Door, core: RecordingCore) -> None:
+    begun, finish, finished = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work(_request: Message) -> Message:
+        begun.set()
+        await finish.wait()
+        finished.set()
+        return authentication_pb2.ValidateBusinessResponse()
+
+    core.replies["ValidateBusiness"] = work
+    _, writer = await asyncio.open_connection(*door.address)
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(VALIDATE)
+    writer.write(head + VALIDATE)
+    await begun.wait()
+    writer.transport.abort()
+    assert (await door.session.get(door.url + "/healthz")).status == 200
+    finish.set()
+    await asyncio.wait_for(finished.wait(), 5)
+
+
+async def test_a_compressed_body_is_not_unpacked(door: Door) -> None:
+    headers = {"Content-Encoding": "gzip"}
+    async with door.session.post(door.url, data=b"\x1f\x8b\x08\x00", headers=headers) as response:
+        assert await response.json() == {"success": False, "error": "Invalid JSON"}
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", ""])
+async def test_the_body_is_read_whatever_the_content_type_says(
+    door: Door, content_type: str
+) -> None:
+    headers = {"Content-Type": content_type}
+    async with door.session.post(door.url, data=VALIDATE, headers=headers) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"NONSENSE\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n",
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+async def test_what_is_not_http_is_answered_in_json(door: Door, raw: bytes) -> None:
+    answer = await door.exchange(raw)
+    assert answer.split()[1] in (b"400", b"405")
+    body = body_of(answer)
+    assert isinstance(body, dict)
+    assert body["success"] is False
+    assert b"X-Request-Id: " in answer
+
+
+async def test_a_client_that_waits_for_100_continue_is_asked_for_its_body(door: Door) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
+    answer = await door.exchange(head + b"Content-Length: %d\r\n\r\n" % len(VALIDATE) + VALIDATE)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
+async def test_an_unknown_expectation_is_ignored(door: Door) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: coffee\r\n"
+    answer = await door.exchange(head + b"Content-Length: %d\r\n\r\n" % len(VALIDATE) + VALIDATE)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/"), ("GET", "/"), ("GET", "/nope"), ("GET", "/healthz")]
+)
+async def test_every_answer_carries_the_same_headers(door: Door, method: str, path: str) -> None:
+    async with door.session.request(method, door.url + path, data=VALIDATE) as response:
+        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert re.fullmatch("[0-9A-HJKMNP-TV-Z]{26}", response.headers["X-Request-Id"])
+
+
+async def test_a_request_id_is_adopted_and_sent_to_the_core(
+    door: Door, core: RecordingCore
+) -> None:
+    headers = {"X-Request-Id": "a.B_c-9"}
+    async with door.session.post(door.url, data=VALIDATE, headers=headers) as response:
+        assert response.headers["X-Request-Id"] == "a.B_c-9"
+    assert core.calls[0].metadata["x-request-id"] == "a.B_c-9"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 65, "ä", "<script>"])
+async def test_a_malformed_request_id_is_replaced(door: Door, given: str) -> None:
+    async with door.session.post(
+        door.url, data=VALIDATE, headers={"X-Request-Id": given}
+    ) as response:
+        assert len(response.headers["X-Request-Id"]) == 26
+
+
+async def test_it_is_alive_whatever_the_core_does(door: Door, core: RecordingCore) -> None:
+    core.serving = False
+    async with door.session.get(door.url + "/healthz") as response:
+        assert (response.status, await response.json()) == (200, {"status": "alive"})
+
+
+@pytest.mark.parametrize(
+    ("serving", "status", "word"), [(True, 200, "ready"), (False, 503, "not ready")]
+)
+async def test_it_is_ready_when_the_core_is(
+    door: Door, core: RecordingCore, serving: bool, status: int, word: str
+) -> None:
+    core.serving = serving
+    async with door.session.get(door.url + "/readyz") as response:
+        assert (response.status, await response.json()) == (status, {"status": word})
+
+
+async def test_stopping_finishes_the_requests_that_have_begun(
+    settings: AdapterSettings, core: RecordingCore
+) -> None:
+    begun, finish = asyncio.Event(), asyncio.Event()
+
+    async def work(_request: Message) -> Message:
+        begun.set()
+        await finish.wait()
+        return authentication_pb2.ValidateBusinessResponse()
+
+    core.replies["ValidateBusiness"] = work
+    async with opened(settings) as door:
+        request = asyncio.create_task(door.post_bytes(VALIDATE))
+        await begun.wait()
+        door.stop.set()
+        finish.set()
+        assert (await request)[0] == 200
+
+
+async def test_stopping_closes_idle_connections_at_once(settings: AdapterSettings) -> None:
+    async with opened(settings) as door:
+        reader, writer = await asyncio.open_connection(*door.address)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b'{"status":"alive"}')
+        door.stop.set()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_a_listening_socket_can_be_given(settings: AdapterSettings) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve(settings, url.set_result, stop, listener=listener))
+    assert (await url).endswith(f":{listener.getsockname()[1]}")
+    stop.set()
+    await serving
+
+
+async def test_an_address_in_use_is_an_error(settings: AdapterSettings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="address already in use"):
+            await serve(replace(settings, port=port), print, asyncio.Event())
