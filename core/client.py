@@ -163,6 +163,7 @@ class CoreClient:
 
     def __init__(self, target: str) -> None:
         """Open a channel to `target`, for example `127.0.0.1:50051`; it connects when needed."""
+        self.target = target
         self._channel = grpc.aio.insecure_channel(
             target,
             options=[

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, text
@@ -40,13 +41,17 @@ class Transaction:
 class Database:
     """The one owner of connections."""
 
-    def __init__(self, url: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self, url: str, clock: Clock | None = None, *, busy_seconds: float = SQLITE_BUSY_SECONDS
+    ) -> None:
         """Prepare the database at `url`; nothing is connected yet.
+
+        On SQLite, wait `busy_seconds` for another process to let go of the file.
 
         Raises:
             ValueError: the URL names no database that we can use.
         """
-        self._engine = _engine(_parse(url))
+        self._engine = _engine(_parse(url), busy_seconds)
         self._clock = clock or SystemClock()
 
     @property
@@ -65,9 +70,7 @@ class Database:
             context = self._engine.begin()
             connection = await context.__aenter__()
         except (PoolTimeoutError, DBAPIError, OSError) as error:
-            raise DatabaseUnavailableError(
-                f"the database does not answer ({type(error).__name__})"
-            ) from None
+            raise DatabaseUnavailableError(_why(error)) from None
         try:
             yield Transaction(connection, self._clock.now())
         except BaseException as error:
@@ -90,6 +93,13 @@ class Database:
         await self._engine.dispose()
 
 
+def _why(error: Exception) -> str:
+    text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    if "locked" in text:
+        return "the database is in use by another process; ask that one, or stop it first"
+    return f"the database does not answer: {text.splitlines()[0] if text else type(error).__name__}"
+
+
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -98,20 +108,22 @@ def _parse(url: str) -> URL:
     if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
         if not parsed.database or parsed.database == ":memory:":
             raise ValueError("NIVISCO_DATABASE_URL: SQLite needs a file, sqlite:////path/to/file")
+        if not Path(parsed.database).absolute().parent.is_dir():
+            raise ValueError("NIVISCO_DATABASE_URL: the folder of the SQLite file does not exist")
         return parsed.set(drivername="sqlite+aiosqlite")
     raise ValueError(
         f"NIVISCO_DATABASE_URL: {parsed.drivername} is not supported; use sqlite:////path/to/file"
     )
 
 
-def _engine(url: URL) -> AsyncEngine:
+def _engine(url: URL, busy_seconds: float) -> AsyncEngine:
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=1,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
-        connect_args={"timeout": SQLITE_BUSY_SECONDS},
+        connect_args={"timeout": busy_seconds},
         hide_parameters=True,  # an error's text must not carry what a row holds
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
@@ -122,15 +134,19 @@ def _engine(url: URL) -> AsyncEngine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver must not begin transactions by itself: it would leave DDL outside of them.
     connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
-        "locking_mode=EXCLUSIVE",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    try:
+        cursor = connection.cursor()
+        for pragma in (
+            "locking_mode=EXCLUSIVE",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+    except Exception:
+        connection.close()  # the pool does not know it yet
+        raise
 
 
 def _begin_sqlite(connection: Any) -> None:

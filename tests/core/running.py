@@ -52,9 +52,9 @@ def settings_for(path: Path, **changes: Any) -> CoreSettings:
 @asynccontextmanager
 async def serving(coroutine_of: Any) -> AsyncIterator[str]:
     """Run `coroutine_of(on_ready)` beside the test until the block ends; give its address."""
-    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    task = asyncio.ensure_future(coroutine_of(ready.set_result))
-    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    task: asyncio.Future[Any] = asyncio.ensure_future(coroutine_of(ready.set_result))
+    await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
         ready.cancel()
         await task
@@ -76,9 +76,11 @@ async def running_sandbox(path: Path) -> AsyncIterator[str]:
 async def running_core(settings: CoreSettings) -> AsyncIterator[CoreClient]:
     """Serve the core and give a client of it; stops it as SIGTERM would."""
     stop = asyncio.Event()
-    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    task = asyncio.ensure_future(bootstrap.serve(settings, ready.set_result, stop))
-    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    task: asyncio.Future[Any] = asyncio.ensure_future(
+        bootstrap.serve(settings, ready.set_result, stop)
+    )
+    await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
         await task
     client = CoreClient(ready.result())
@@ -182,9 +184,12 @@ class Gateway:
         """Talk to the stand-in at `url`."""
         self.url = url
 
-    async def fault(self, kind: str, path: str, times: int = 1, seconds: float = 0) -> None:
-        """Have the next `times` requests to `path` meet a fault."""
-        fault = {"kind": kind, "match": {"path": path, "method": "POST"}, "times": times}
+    async def fault(
+        self, kind: str, path: str, times: int = 1, seconds: float = 0, method: str | None = "POST"
+    ) -> None:
+        """Have the next `times` requests to `path` meet a fault; `method` None means any."""
+        match = {"path": path} | ({"method": method} if method else {})
+        fault: dict[str, Any] = {"kind": kind, "match": match, "times": times}
         if seconds:
             fault["seconds"] = seconds
         async with (
@@ -192,6 +197,14 @@ class Gateway:
             session.post(f"{self.url}/_sandbox/faults", json=fault) as answer,
         ):
             assert answer.status < 300, await answer.text()
+
+    async def clear(self) -> None:
+        """Take back the faults that are still to come."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.delete(f"{self.url}/_sandbox/faults") as answer,
+        ):
+            assert answer.status == 200
 
     async def charges(self) -> list[dict[str, Any]]:
         """Return the charges that the stand-in's books show as succeeded."""

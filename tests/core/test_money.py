@@ -19,6 +19,7 @@ from core.money import (
     to_wire,
 )
 
+SIGNS = "is not a valid amount: units and nanos must have the same sign"
 CURRENCIES = ["usd", "jpy", "bhd", "eur", "clf", "isk"]
 
 
@@ -53,9 +54,8 @@ def test_a_wire_amount_is_read_as_minor_units(money: Money, currency: str, minor
         (Money(), "must be greater than zero"),
         (Money(units=-1), "must not be negative"),
         (Money(nanos=-1), "must not be negative"),
-        (Money(units=1, nanos=-1), "is not a valid amount: units and nanos must have the same sign"),
-        (Money(units=1, nanos=1_000_000_000),
-         "is not a valid amount: units and nanos must have the same sign"),
+        (Money(units=1, nanos=-1),SIGNS),
+        (Money(units=1, nanos=1_000_000_000), SIGNS),
         (Money(units=MAX_UNITS + 1), "has more than 12 digits before the decimal point"),
         (Money(units=MAX_UNITS), None),
         (Money(nanos=1), None),

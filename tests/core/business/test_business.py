@@ -89,8 +89,12 @@ async def test_modifying_names_what_was_given(business: Business) -> None:
 
 @pytest.mark.parametrize(
     ("updates", "field"),
-    [({"email": "a@elsewhere.com"}, "updates.email"), ({}, "updates"), ({"name": ""}, "updates.name")],
-)  # fmt: skip
+    [
+        ({"email": "a@elsewhere.com"}, "updates.email"),
+        ({}, "updates"),
+        ({"name": ""}, "updates.name"),
+    ],
+)
 async def test_a_change_that_breaks_a_rule_is_refused(
     business: Business, updates: dict[str, Any], field: str
 ) -> None:

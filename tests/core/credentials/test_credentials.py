@@ -32,8 +32,8 @@ def modify(**keys: Any) -> Any:
     )
 
 
-async def public_key(business: Business, env: types_pb2.Env.ValueType | None = None) -> Any:
-    return await business.call(keys_pb2.GetStripePublicKeyRequest(env=env))
+async def public_key(business: Business) -> Any:
+    return await business.call(keys_pb2.GetStripePublicKeyRequest())
 
 
 async def test_keys_are_saved_and_the_publishable_one_is_handed_out(business: Business) -> None:

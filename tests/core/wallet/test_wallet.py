@@ -87,8 +87,8 @@ async def test_history_is_newest_first_in_pages_with_a_total(
         await business.call(wallet_pb2.GetWalletHistoryRequest(user_id=user_id, page=page, limit=2))
         for page in (1, 2, 3, 4)
     ]
-    cents = [[row.amount.nanos // 10**7 for row in page.transactions] for page in pages]
-    assert cents == [[5, 4], [3, 2], [1], []]
+    shown = [[row.amount.nanos // 10**7 for row in page.transactions] for page in pages]
+    assert shown == [[5, 4], [3, 2], [1], []]
     assert [(page.count, page.total) for page in pages] == [(2, 5), (2, 5), (1, 5), (0, 5)]
 
 

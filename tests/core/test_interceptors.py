@@ -1,0 +1,197 @@
+"""What every call meets before its servicer, and what a refusal carries."""
+
+import asyncio
+import logging
+
+import grpc
+import pytest
+from google.type.money_pb2 import Money
+
+from core.client import CoreClient, CoreError, Credentials, FieldProblem, request_id
+from core.errors import Reason, Refusal
+from core.interceptors import status_of
+from core.methods import access_by_path, service_methods
+from nivisco.annotations.v1 import annotations_pb2
+from nivisco.payments.v1 import (
+    authentication_pb2,
+    errors_pb2,
+    operator_pb2,
+    recurring_pb2,
+    users_pb2,
+    wallet_pb2,
+)
+from tests.core.running import METHODS, OPERATOR_TOKEN, Business, call, create_admin
+
+VALIDATE = authentication_pb2.ValidateBusinessRequest()
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        Credentials(),
+        Credentials("nobody", "0" * 64),
+        Credentials("ADMIN-BUSINESS", "0" * 64),
+        Credentials("ADMIN-BUSINESS", ""),
+        Credentials(service_token=OPERATOR_TOKEN),
+    ],
+)
+async def test_credentials_that_do_not_hold_are_refused_alike(
+    core: CoreClient, credentials: Credentials
+) -> None:
+    await create_admin(core)
+    with pytest.raises(CoreError) as refused:
+        await call(core, credentials, VALIDATE)
+    assert (refused.value.reason, refused.value.message, refused.value.code) == (
+        "INVALID_CREDENTIALS",
+        "Invalid business credentials",
+        grpc.StatusCode.UNAUTHENTICATED,
+    )
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [Credentials(), Credentials(service_token="x" * 40), Credentials("ADMIN-BUSINESS", "k")],
+)
+async def test_an_internal_service_is_closed_without_its_token(
+    core: CoreClient, credentials: Credentials
+) -> None:
+    with pytest.raises(CoreError) as refused:
+        await call(core, credentials, operator_pb2.CreateAdminRequest())
+    assert refused.value.reason == "SERVICE_TOKEN_REQUIRED"
+
+
+def test_every_method_is_an_action_or_internal_and_there_are_33_actions() -> None:
+    access = access_by_path()
+    assert len([path for path, each in access.items() if each.scope is None]) == 33
+    assert {each.scope for each in access.values()} == {None, "operator", "webhooks", "scheduler"}
+    assert [path for path, each in access.items() if each.admin_only] == [
+        "/nivisco.payments.v1.BusinessService/RegisterBusiness"
+    ]
+
+
+def test_every_mutating_action_takes_an_idempotency_key_and_no_read_does() -> None:
+    reads = {"Validate", "Get", "List"}
+    for method in service_methods():
+        if not method.GetOptions().HasExtension(annotations_pb2.action):
+            continue
+        is_read = any(method.name.startswith(word) for word in reads)
+        assert ("idempotency_key" in method.input_type.fields_by_name) != is_read, method.name
+
+
+async def test_wrong_credentials_win_over_a_wrong_request(core: CoreClient) -> None:
+    with pytest.raises(CoreError) as refused:
+        await call(core, Credentials("nobody", "k"), users_pb2.GetUserInfoRequest())
+    assert refused.value.reason == "INVALID_CREDENTIALS"
+
+
+async def test_all_problems_of_a_request_are_told_at_once(business: Business) -> None:
+    with pytest.raises(CoreError) as refused:
+        await business.call(
+            users_pb2.CreateUserRequest(user=users_pb2.CreateUserRequest.NewUser(email="x"))
+        )
+    assert [problem.field for problem in refused.value.fields] == ["user.name", "user.email"]
+    assert refused.value.message == "Invalid fields: user.name, user.email"
+
+
+async def test_the_callers_own_problems_are_added_and_nothing_is_executed(
+    business: Business, user_id: str
+) -> None:
+    with pytest.raises(CoreError) as refused:
+        await business.client.call(
+            METHODS["AddWalletFunds"],
+            wallet_pb2.AddWalletFundsRequest(user_id=user_id),
+            business.credentials,
+            timeout_seconds=5,
+            field_problems=[FieldProblem("note", "is unknown")],
+        )
+    assert [problem.field for problem in refused.value.fields] == ["note", "amount"]
+    with pytest.raises(CoreError) as valid_but_for_ours:
+        await business.client.call(
+            METHODS["GetUserInfo"],
+            users_pb2.GetUserInfoRequest(user_id=user_id),
+            business.credentials,
+            timeout_seconds=5,
+            field_problems=[FieldProblem("note", "is unknown")],
+        )
+    assert [problem.field for problem in valid_but_for_ours.value.fields] == ["note"]
+
+
+@pytest.mark.parametrize(
+    "method", [m.name for m in service_methods() if m.containing_service.name == "RecurringService"]
+)
+async def test_an_announced_action_answers_that_it_is_not_there_yet(
+    business: Business, method: str
+) -> None:
+    request = {
+        "CreateRecurring": recurring_pb2.CreateRecurringRequest(
+            user_id="U", amount=Money(units=1), interval_type=recurring_pb2.INTERVAL_TYPE_DAY
+        ),
+        "ListRecurring": recurring_pb2.ListRecurringRequest(),
+        "GetRecurringLogs": recurring_pb2.GetRecurringLogsRequest(),
+    }.get(method) or getattr(recurring_pb2, f"{method}Request")(recurring_id="REC-1")
+    with pytest.raises(CoreError) as refused:
+        await business.call(request)
+    assert (refused.value.reason, refused.value.code) == (
+        "NOT_IMPLEMENTED",
+        grpc.StatusCode.UNIMPLEMENTED,
+    )
+
+
+def test_every_reason_travels_with_its_grpc_code_and_a_sentence_of_its_own() -> None:
+    for value in errors_pb2.ErrorReason.DESCRIPTOR.values:
+        if value.number == Reason.ERROR_REASON_UNSPECIFIED:
+            continue
+        error = value.GetOptions().Extensions[annotations_pb2.error]
+        status = status_of(Refusal(Reason.Value(value.name), "sentence"))
+        assert status.code == error.grpc_code != 0, value.name
+        assert 400 <= error.http_status < 600, value.name
+
+
+async def test_the_request_id_is_on_the_line_of_the_call(
+    business: Business, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+
+    def watch(_record: logging.LogRecord) -> bool:
+        seen.append(request_id.get())
+        return True
+
+    logger = logging.getLogger("core")
+    logger.addFilter(watch)
+    token = request_id.set("req-42")
+    try:
+        with caplog.at_level(logging.INFO, logger="core"):
+            await business.call(VALIDATE)
+    finally:
+        request_id.reset(token)
+        logger.removeFilter(watch)
+    assert "req-42" in seen
+
+
+async def test_100_callers_that_leave_in_the_middle_disturb_nobody(
+    business: Business, user_id: str
+) -> None:
+    """Reads and writes both: a query cut in the middle would leave SQLite locked."""
+
+    async def leave(number: int) -> None:
+        request = (
+            wallet_pb2.GetUserWalletRequest(user_id=user_id)
+            if number % 2
+            else wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=Money(units=1))
+        )
+        task = asyncio.ensure_future(business.call(request))
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async with asyncio.timeout(30):
+        leaving = [leave(number) for number in range(100)]
+        staying = [
+            business.call(wallet_pb2.GetUserWalletRequest(user_id=user_id), timeout_seconds=10)
+            for _ in range(20)
+        ]
+        await asyncio.gather(*leaving, *staying)
+    history = await business.call(wallet_pb2.GetWalletHistoryRequest(user_id=user_id))
+    wallet = await business.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
+    assert wallet.wallet.balance.units == history.total

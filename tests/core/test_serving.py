@@ -1,0 +1,223 @@
+"""The core as a server: health, reflection, one core for a database, a stop that loses nothing."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from sqlalchemy import inspect
+from sqlalchemy.engine import Connection
+
+from core.client import CoreClient, CoreError, Credentials, core_error
+from core.database import Database, DatabaseUnavailableError
+from core.migrations import upgrade
+from core.schema import metadata
+from nivisco.payments.v1 import authentication_pb2, users_pb2
+from tests.core.running import (
+    Business,
+    call,
+    create_user,
+    register,
+    running_core,
+    settings_for,
+)
+
+
+async def check(client: CoreClient, service: str) -> int:
+    call = client._channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    return int((await call(health_pb2.HealthCheckRequest(service=service))).status)
+
+
+async def test_the_process_and_its_database_report_that_they_serve(core: CoreClient) -> None:
+    assert await check(core, "") == health_pb2.HealthCheckResponse.SERVING
+    assert await check(core, "nivisco.database") == health_pb2.HealthCheckResponse.SERVING
+    assert await core.is_ready(timeout_seconds=5)
+
+
+async def test_a_client_that_knows_only_the_address_calls_by_reflection(
+    business: Business,
+) -> None:
+    """As grpcurl does: list services, fetch the descriptors, build the messages, call."""
+    ask_stub: Any = reflection_pb2_grpc
+    stub = ask_stub.ServerReflectionStub(business.client._channel)
+
+    async def ask(**query: Any) -> reflection_pb2.ServerReflectionResponse:
+        answers = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(**query)]))
+        async for answer in answers:
+            return cast(reflection_pb2.ServerReflectionResponse, answer)
+        raise AssertionError("reflection answers")
+
+    services = {s.name for s in (await ask(list_services="")).list_services_response.service}
+    assert "nivisco.payments.v1.UsersService" in services
+    answer = await ask(file_containing_symbol="nivisco.payments.v1.UsersService")
+    pool = descriptor_pool.DescriptorPool()
+    files = {}
+    for raw in answer.file_descriptor_response.file_descriptor_proto:
+        file = descriptor_pb2.FileDescriptorProto.FromString(raw)
+        files[file.name] = file
+    added: set[str] = set()
+
+    def add(name: str) -> None:
+        if name in added:
+            return
+        for dependency in files[name].dependency:
+            add(dependency)
+        pool.Add(files[name])
+        added.add(name)
+
+    for name in files:
+        add(name)
+    method = pool.FindMethodByName("nivisco.payments.v1.UsersService.CreateUser")
+    request: Any = message_factory.GetMessageClass(method.input_type)()
+    request.user.name = "Alicia"
+    request.user.email = "alicia@example.com"
+    created: Any = await business.client.call(
+        method, request, business.credentials, timeout_seconds=5
+    )
+    assert created.user.user_id.startswith("USR-")
+
+
+async def test_a_second_core_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    async with running_core(settings):
+        second = Database(settings.database_url, busy_seconds=0.05)
+        with pytest.raises(DatabaseUnavailableError, match="another process"):
+            await upgrade.check_schema(second)
+        await second.close()
+
+
+async def test_a_second_core_on_the_same_port_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with running_core(settings_for(tmp_path / "a")) as client:
+        address = client.target
+        with pytest.raises(OSError, match="cannot listen"):
+            async with running_core(settings_for(tmp_path / "b", listen=address)):
+                pass
+
+
+async def test_a_restarted_core_has_all_that_was_acknowledged(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    async with running_core(settings) as client:
+        business = await register(client)
+        user_id = await create_user(business)
+    async with running_core(settings) as client:
+        answer = await Business(client, business.credentials).call(
+            users_pb2.ValidateUserRequest(user_id=user_id)
+        )
+    assert answer.user.active
+
+
+async def test_a_database_without_a_schema_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="run `nivisco migrate`"):
+        async with running_core(settings_for(tmp_path, migrate=False)):
+            pass
+
+
+async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    database = Database(settings.database_url)
+    await upgrade.migrate(database)
+    async with database.transaction() as transaction:
+        await transaction.connection.exec_driver_sql(
+            "UPDATE alembic_version SET version_num = '9999_future'"
+        )
+    await database.close()
+    with pytest.raises(DatabaseUnavailableError, match="a newer version migrated it"):
+        async with running_core(settings):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "is not a database URL"),
+        ("sqlite://", "needs a file"),
+        ("mysql://root@localhost/x", "mysql is not supported"),
+    ],
+)
+def test_a_database_url_that_cannot_work_is_refused(url: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Database(url)
+
+
+def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="folder of the SQLite file does not exist"):
+        Database(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "n.db").write_bytes(b"not a database" * 100)
+    database = Database(f"sqlite:///{tmp_path / 'n.db'}")
+    with pytest.raises(DatabaseUnavailableError, match="not a database"):
+        await database.ping()
+    await database.close()
+
+
+async def test_the_migrations_make_the_schema_that_the_code_declares(tmp_path: Path) -> None:
+    migrated = Database(f"sqlite:///{tmp_path / 'migrated.db'}")
+    declared = Database(f"sqlite:///{tmp_path / 'declared.db'}")
+    await upgrade.migrate(migrated)
+    async with declared.transaction() as transaction:
+        await transaction.connection.run_sync(metadata.create_all)
+    async with migrated.transaction() as one, declared.transaction() as other:
+        assert await one.connection.run_sync(described) == await other.connection.run_sync(
+            described
+        )
+    await migrated.close()
+    await declared.close()
+
+
+def described(connection: Connection) -> dict[str, object]:
+    inspector = inspect(connection)
+    tables = [name for name in inspector.get_table_names() if name != "alembic_version"]
+    assert tables
+    return {
+        name: {
+            "columns": [
+                (column["name"], str(column["type"]), column["nullable"])
+                for column in inspector.get_columns(name)
+            ],
+            "primary": inspector.get_pk_constraint(name)["constrained_columns"],
+            "foreign": sorted(map(str, inspector.get_foreign_keys(name))),
+            "unique": sorted(map(str, inspector.get_unique_constraints(name))),
+            "checks": sorted(
+                str(check["sqltext"]) for check in inspector.get_check_constraints(name)
+            ),
+            "indexes": sorted(
+                f"{index['name']} {index['column_names']} {index['unique']} "
+                f"{index.get('dialect_options', {}).get('sqlite_where')}"
+                for index in inspector.get_indexes(name)
+            ),
+        }
+        for name in tables
+    }
+
+
+async def test_a_core_that_is_away_is_told_as_unavailable() -> None:
+    client = CoreClient("127.0.0.1:9")
+    assert not await client.is_ready(timeout_seconds=1)
+    with pytest.raises(CoreError) as refused:
+        await call(client, Credentials("B", "k"), authentication_pb2.ValidateBusinessRequest())
+    assert (refused.value.reason, refused.value.retry_after_seconds) == ("SERVICE_UNAVAILABLE", 1)
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "OUTCOME_UNKNOWN"),
+        (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+        (grpc.StatusCode.UNIMPLEMENTED, "INTERNAL"),
+    ],
+)
+def test_a_status_of_grpc_itself_has_a_reason_too(code: grpc.StatusCode, reason: str) -> None:
+    assert core_error(code, "x", ()).reason == reason
