@@ -161,11 +161,10 @@ def _as_the_action_sees_it(error: CoreError, action: Action) -> CoreError:
     """Return the refusal with a reason that fits the action, where gRPC itself gave the status."""
     if error.code is grpc.StatusCode.UNIMPLEMENTED and error.reason == "INTERNAL":
         return CoreError("NOT_IMPLEMENTED", f"{action.name} is not there yet", code=error.code)
-    missed_deadline = error.code is grpc.StatusCode.DEADLINE_EXCEEDED
-    if missed_deadline and not action.accepts_idempotency_key:
+    if error.reason == "OUTCOME_UNKNOWN" and not action.accepts_idempotency_key:
         return CoreError(
             "SERVICE_UNAVAILABLE",
-            "The answer did not arrive in time. Send the same request again.",
+            "The answer did not arrive. Send the same request again.",
             code=error.code,
             retry_after_seconds=1,
         )

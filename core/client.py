@@ -33,6 +33,13 @@ STATUS_DETAILS_METADATA = "grpc-status-details-bin"
 READINESS_SERVICE = "nivisco.database"
 """Health check name that answers SERVING when the core serves and its database answers."""
 MAX_FIELD_PROBLEMS = 20
+_NEVER_CONNECTED = "failed to connect"
+"""How gRPC's channel words that the call was never sent (client_channel, subchannel pick)."""
+_LOST = (
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+)
 
 NO_REQUEST = "-"
 request_id: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
@@ -141,17 +148,19 @@ def core_error(
 
 
 def _transport_error(code: grpc.StatusCode, details: str) -> CoreError:
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return CoreError(
-            "OUTCOME_UNKNOWN",
-            "The answer did not arrive in time. Send the same request again to learn the outcome.",
-            code=code,
-            retry_after_seconds=1,
-        )
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+    """Name what gRPC itself reports. Only a connection that was never made is certain."""
+    if code is grpc.StatusCode.UNAVAILABLE and _NEVER_CONNECTED in details:
         return CoreError(
             "SERVICE_UNAVAILABLE",
             "The service is not available right now. Send the same request again.",
+            code=code,
+            retry_after_seconds=1,
+        )
+    if code in _LOST:
+        return CoreError(
+            "OUTCOME_UNKNOWN",
+            "The answer did not arrive, so the outcome is not known yet. "
+            "Read the records before you send the request again.",
             code=code,
             retry_after_seconds=1,
         )

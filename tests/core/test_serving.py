@@ -212,12 +212,16 @@ async def test_a_core_that_is_away_is_told_as_unavailable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "reason"),
+    ("code", "details", "reason"),
     [
-        (grpc.StatusCode.DEADLINE_EXCEEDED, "OUTCOME_UNKNOWN"),
-        (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
-        (grpc.StatusCode.UNIMPLEMENTED, "INTERNAL"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "", "OUTCOME_UNKNOWN"),
+        (grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses", "SERVICE_UNAVAILABLE"),
+        (grpc.StatusCode.UNAVAILABLE, "Socket closed", "OUTCOME_UNKNOWN"),
+        (grpc.StatusCode.CANCELLED, "", "OUTCOME_UNKNOWN"),
+        (grpc.StatusCode.UNIMPLEMENTED, "", "INTERNAL"),
     ],
 )
-def test_a_status_of_grpc_itself_has_a_reason_too(code: grpc.StatusCode, reason: str) -> None:
-    assert core_error(code, "x", ()).reason == reason
+def test_a_status_of_grpc_itself_is_certain_only_if_nothing_was_sent(
+    code: grpc.StatusCode, details: str, reason: str
+) -> None:
+    assert core_error(code, details, ()).reason == reason

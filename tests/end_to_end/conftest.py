@@ -1,0 +1,21 @@
+"""A running stack for each test."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.running import Door, Stack, running_stack
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
+    """Sandbox, core and adapter, with an admin and a merchant."""
+    async with running_stack(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def merchant(stack: Stack) -> Door:
+    """The JSON door of a business without gateway keys."""
+    return stack.merchant

@@ -1,0 +1,104 @@
+"""The whole stack over sockets: sandbox, core and adapter in this process, called by JSON."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from adapter.server import serve as serve_adapter
+from adapter.settings import AdapterSettings
+from core.client import CoreClient
+from tests.core.running import (
+    Gateway,
+    create_admin,
+    register,
+    running_core,
+    running_sandbox,
+    settings_for,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back over HTTP. Numbers in `body` are Decimal, as they were written."""
+
+    status: int
+    body: dict[str, Any]
+    text: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The JSON endpoint, and the credentials that calls carry."""
+
+    url: str
+    session: aiohttp.ClientSession
+    business_id: str = ""
+    api_key: str = field(default="", repr=False)
+
+    async def send(self, body: bytes | str, method: str = "POST", path: str = "/") -> Answer:
+        """Send a body as it is."""
+        async with self.session.request(method, self.url + path, data=body) as answer:
+            text = await answer.text()
+            parsed = json.loads(text, parse_float=Decimal) if text else {}
+            return Answer(answer.status, parsed, text, answer.headers)
+
+    async def call(self, action: str, **payload: Any) -> Answer:
+        """Call an action with these credentials."""
+        envelope = {
+            "business_id": self.business_id,
+            "api_key": self.api_key,
+            "action": action,
+        } | payload
+        return await self.send(json.dumps(envelope))
+
+    def as_business(self, business_id: str, api_key: str) -> "Door":
+        """Return the same door with other credentials."""
+        return Door(self.url, self.session, business_id, api_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Everything that runs, and the admin's and a merchant's doors."""
+
+    admin: Door
+    merchant: Door
+    core: CoreClient
+    gateway: Gateway
+
+
+@asynccontextmanager
+async def running_stack(path: Path, gateway_timeout_seconds: float = 5.0) -> AsyncIterator[Stack]:
+    """Serve sandbox, core and adapter on free ports until the block ends."""
+    stop = asyncio.Event()
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async with running_sandbox(path) as sandbox_url:
+        urls = {"TEST": sandbox_url, "LIVE": sandbox_url}
+        settings = settings_for(
+            path, stripe_urls=urls, gateway_timeout_seconds=gateway_timeout_seconds
+        )
+        async with running_core(settings) as core, aiohttp.ClientSession() as session:
+            adapter = asyncio.ensure_future(
+                serve_adapter(
+                    AdapterSettings(port=0, core_target=core.target), ready.set_result, stop
+                )
+            )
+            door = Door((await ready).rstrip("/"), session)
+            admin = await create_admin(core)
+            business = await register(core)
+            admin = await create_admin(core)
+            yield Stack(
+                door.as_business(admin.business_id, admin.api_key),
+                door.as_business(business.credentials.business_id, business.credentials.api_key),
+                core,
+                Gateway(sandbox_url),
+            )
+            stop.set()
+            await adapter
