@@ -38,9 +38,11 @@ PROTOC = $(PY) -m grpc_tools.protoc -I proto -I third_party -I build/googleapis 
 
 define generate_into
 	@rm -rf $(1) && mkdir -p $(1)
-	@$(PROTOC) --python_out=$(1) --mypy_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=$(1) \
-		proto/nivisco/annotations/v1/*.proto proto/nivisco/payments/v1/*.proto
-	@$(PROTOC) --python_out=$(1) --mypy_out=$(1) third_party/buf/validate/validate.proto
+	@$(PROTOC) --python_out=$(1) --mypy_out=quiet:$(1) \
+		proto/nivisco/annotations/v1/*.proto proto/nivisco/payments/v1/*.proto \
+		third_party/buf/validate/validate.proto
+	@$(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) \
+		$(shell grep -l '^service' proto/nivisco/payments/v1/*.proto)
 endef
 
 BUF_IMAGE = $(BIN)/buf build --path proto/nivisco --exclude-source-info
