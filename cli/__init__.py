@@ -1,0 +1,1 @@
+"""The `nivisco` command: starts the processes, and asks them things from a terminal."""

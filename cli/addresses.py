@@ -1,0 +1,99 @@
+"""Reads, writes and checks `host:port` addresses; opens no connection."""
+
+import errno
+import re
+import socket
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import click
+
+from cli.failures import Failure
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - only compared
+_ADDRESS = re.compile(
+    r"(?:\[(?P<v6>(?=\w*:)[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^\s:/\[\]]+)):(?P<port>\d{1,5})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a process listens. IPv6 hosts are kept without brackets; port 0 means any free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read `127.0.0.1:8080`, `localhost:8080` or `[::1]:8080`, also after `http://`.
+
+        Raises:
+            ValueError: it is none of these; the message says what to write.
+        """
+        bare = re.sub(r"^https?://", "", text.strip()).rstrip("/")
+        match = _ADDRESS.fullmatch(bare)
+        if match is None or int(match["port"]) > 65535:
+            raise ValueError(f"'{text}' is not HOST:PORT, like 127.0.0.1:8080 or [::1]:8080")
+        return cls(match["v6"] or match["host"], int(match["port"]))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def reachable(self) -> "Address":
+        """Return the address to call from this machine: loopback for one on every interface."""
+        return Address(_WILDCARDS.get(self.host, self.host), self.port)
+
+    def url(self) -> str:
+        """Return the http address to call from this machine, without a slash at the end."""
+        return f"http://{self.reachable()}"
+
+
+def read_address(
+    _context: click.Context, parameter: click.Parameter, text: str | None
+) -> Address | None:
+    """Read an option's value of the form HOST:PORT; a click callback.
+
+    Raises:
+        click.BadParameter: it has another form; the message says what to write.
+    """
+    if text is None:
+        return None
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from None
+
+
+def check_free(addresses: Iterable[tuple[str, Address]]) -> None:
+    """Check that each (option, address) can be listened on, all of them at once.
+
+    Raises:
+        Failure: one is taken, or cannot be had; the message names the option to change.
+    """
+    with ExitStack() as held:
+        for option, address in addresses:
+            try:
+                _bind(address, held)
+            except OSError as error:
+                raise Failure(_why_not(option, address, error)) from None
+
+
+def _bind(address: Address, held: ExitStack) -> None:
+    family, kind, protocol, _, target = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    probe = held.enter_context(socket.socket(family, kind, protocol))
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: old TIME_WAITs
+    probe.bind(target)
+    probe.listen(1)
+
+
+def _why_not(option: str, address: Address, error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"The host of {option} {address} is not known on this machine."
+    if error.errno == errno.EADDRINUSE:
+        return f"{address} is taken. Choose another port with {option} HOST:PORT."
+    if error.errno == errno.EACCES:
+        return f"{address} needs more rights. Choose a port above 1023 with {option} HOST:PORT."
+    return f"Cannot listen on {address}: {error.strerror}. Choose another with {option} HOST:PORT."

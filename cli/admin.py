@@ -1,0 +1,164 @@
+"""Creates the admin business through the running core, and keeps its key; opens no database."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import cast
+
+import click
+
+from cli.addresses import Address, read_address
+from cli.credentials import sendable
+from cli.data_dir import DEFAULT_DATA_DIR, AdminCredentials, DataDir
+from cli.failures import Failure, SettingsError
+from core.client import CoreClient, CoreError, Credentials
+from nivisco.payments.v1 import authentication_pb2, operator_pb2
+
+_TIMEOUT_SECONDS = 15.0
+_VALIDATE_BUSINESS = authentication_pb2.DESCRIPTOR.services_by_name[
+    "AuthenticationService"
+].methods_by_name["ValidateBusiness"]
+_CREATE_ADMIN = operator_pb2.DESCRIPTOR.services_by_name["OperatorService"].methods_by_name[
+    "CreateAdmin"
+]
+
+
+async def ensure_admin(target: Address, data_dir: DataDir, operator_token: str) -> bool:
+    """See to it that admin.json holds credentials that the core accepts.
+
+    Returns whether a new key was made: on the first start, or in place of one that was refused.
+
+    Raises:
+        CoreError: the core refused, or could not be reached.
+        Failure: admin.json cannot be written.
+    """
+    client = CoreClient(str(target))
+    try:
+        kept = data_dir.read_admin()
+        if kept is not None and await _holds(client, kept):
+            return False
+        data_dir.write_admin(await _create(client, operator_token, rotate=True))
+        return True
+    finally:
+        await client.close()
+
+
+async def create_admin(target: Address, operator_token: str, *, rotate: bool) -> AdminCredentials:
+    """Have the core create the admin business, or replace its key.
+
+    Raises:
+        CoreError: the core refused, or could not be reached.
+    """
+    client = CoreClient(str(target))
+    try:
+        return await _create(client, operator_token, rotate=rotate)
+    finally:
+        await client.close()
+
+
+async def _holds(client: CoreClient, admin: AdminCredentials) -> bool:
+    credentials = Credentials(admin.business_id, admin.api_key)
+    if not sendable(admin.business_id) or not sendable(admin.api_key):
+        return False
+    try:
+        await client.call(
+            _VALIDATE_BUSINESS,
+            authentication_pb2.ValidateBusinessRequest(),
+            credentials,
+            timeout_seconds=_TIMEOUT_SECONDS,
+        )
+    except CoreError as error:
+        if error.reason == "INVALID_CREDENTIALS":
+            return False
+        raise
+    return True
+
+
+async def _create(client: CoreClient, operator_token: str, *, rotate: bool) -> AdminCredentials:
+    answer = await client.call(
+        _CREATE_ADMIN,
+        operator_pb2.CreateAdminRequest(rotate=rotate),
+        Credentials(service_token=operator_token),
+        timeout_seconds=_TIMEOUT_SECONDS,
+    )
+    created = cast(operator_pb2.CreateAdminResponse, answer)
+    return AdminCredentials(created.business_id, created.api_key)
+
+
+@click.group()
+def admin() -> None:
+    """Look after the admin business, which registers the others."""
+
+
+@admin.command()
+@click.option("--rotate", is_flag=True, help="Replace the key if the admin business exists.")
+@click.option(
+    "--core",
+    "target",
+    metavar="HOST:PORT",
+    callback=read_address,
+    envvar="NIVISCO_CORE",
+    default="127.0.0.1:50051",
+    show_default=True,
+    help="Where the core serves; also NIVISCO_CORE.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The data directory of `nivisco up`: its secrets.json has the token, and its admin.json "
+    f"gets the new key. Default: {DEFAULT_DATA_DIR}, unless NIVISCO_SERVICE_TOKEN is set.",
+)
+def create(target: Address, data_dir: Path | None, *, rotate: bool) -> None:
+    """Create the admin business, or with --rotate replace a lost key.
+
+    The core must be running. The operator's token comes from NIVISCO_SERVICE_TOKEN or from the data
+    directory. The key is written to the data directory's admin.json where there is one, and is
+    printed otherwise; nothing ever shows it again.
+    """
+    token = os.environ.get("NIVISCO_SERVICE_TOKEN", "")
+    if data_dir is None and not token:
+        data_dir = DEFAULT_DATA_DIR
+    directory = None if data_dir is None else DataDir(data_dir)
+    if not token:
+        token = _token_of(directory or DataDir(DEFAULT_DATA_DIR))
+    if not sendable(token):
+        raise SettingsError("NIVISCO_SERVICE_TOKEN holds characters that a token never has.")
+    try:
+        made = asyncio.run(create_admin(target, token, rotate=rotate))
+    except CoreError as error:
+        raise _refused(error, target) from None
+    if directory is None:
+        credentials = {"business_id": made.business_id, "api_key": made.api_key}
+        click.echo(json.dumps(credentials))
+        return
+    directory.write_admin(made)
+    click.echo(f"The admin business's key is in {directory.admin}.")
+
+
+def _token_of(directory: DataDir) -> str:
+    if not directory.secrets.exists():
+        raise SettingsError(
+            "No operator's token. Set NIVISCO_SERVICE_TOKEN, or name the data directory of a "
+            f"`nivisco up` with --data-dir ({directory.secrets} does not exist)."
+        )
+    return directory.read_secrets().service_tokens["operator"]
+
+
+def _refused(error: CoreError, target: Address) -> Failure:
+    if error.reason == "ALREADY_EXISTS":
+        return Failure(
+            "The admin business exists already. `nivisco admin create --rotate` replaces its key; "
+            "the old one stops working at once."
+        )
+    if error.reason in ("SERVICE_TOKEN_REQUIRED", "INVALID_CREDENTIALS"):
+        return Failure(
+            f"The core at {target} refused the operator's token. It must be the one in the core's "
+            "NIVISCO_SERVICE_TOKENS, or in secrets.json of the core's data directory."
+        )
+    if error.reason in ("SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN"):
+        return Failure(
+            f"No core answers at {target}. Start one with `nivisco up`, or name another with "
+            "--core HOST:PORT."
+        )
+    return Failure(f"The core refused: {error.message}")

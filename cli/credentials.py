@@ -1,0 +1,75 @@
+"""Finds the credentials of a business for `nivisco call`; never takes a key from the arguments.
+
+A command's arguments can be read by every user of the machine; the environment and a file cannot.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from cli.data_dir import DEFAULT_DATA_DIR
+from core.client import Credentials
+
+DEFAULT_FILE = DEFAULT_DATA_DIR / "admin.json"
+
+
+def sendable(credential: str) -> bool:
+    """Tell whether gRPC takes the text as metadata; it raises where it does not."""
+    return credential.isascii() and credential.isprintable()
+
+
+def find_credentials(
+    business_id: str | None, file: Path | None, environ: Mapping[str, str]
+) -> Credentials:
+    """Return the credentials: a file's that was named, a business's that was named, or the admin's.
+
+    The named business's key is in NIVISCO_API_KEY, or is asked for on a terminal.
+
+    Raises:
+        click.UsageError: there are none, or they are incomplete; the message says what to give.
+    """
+    if file is not None:
+        found = read_credentials(file)
+        if business_id not in (None, found.business_id):
+            raise click.UsageError(f"{file} holds the key of another business than {business_id}.")
+        return found
+    api_key = environ.get("NIVISCO_API_KEY", "")
+    if business_id:
+        return Credentials(business_id, api_key or _ask_for_key(business_id))
+    if api_key:
+        raise click.UsageError("NIVISCO_API_KEY needs --business, or NIVISCO_BUSINESS_ID.")
+    if not DEFAULT_FILE.exists():
+        raise click.UsageError(
+            "Whose request is it? Give --credentials FILE (JSON with business_id and api_key, as "
+            "register_business answers), or --business with the key in NIVISCO_API_KEY, or start "
+            f"`nivisco up` here, which writes {DEFAULT_FILE}."
+        )
+    return read_credentials(DEFAULT_FILE)
+
+
+def read_credentials(file: Path) -> Credentials:
+    """Return the business id and API key that a JSON file holds; it may hold more.
+
+    Raises:
+        click.UsageError: it cannot be read, or holds no such pair.
+    """
+    try:
+        content = json.loads(file.read_text())
+        business_id, api_key = content["business_id"], content["api_key"]
+    except OSError as error:
+        raise click.UsageError(f"Cannot read {file}: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError):
+        raise click.UsageError(f"{file} is not JSON with business_id and api_key.") from None
+    if not (isinstance(business_id, str) and isinstance(api_key, str)):
+        raise click.UsageError(f"{file}: business_id and api_key must be strings.")
+    return Credentials(business_id, api_key)
+
+
+def _ask_for_key(business_id: str) -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"Put the API key of {business_id} in NIVISCO_API_KEY.")
+    key: str = click.prompt(f"API key of {business_id}", hide_input=True, err=True)
+    return key

@@ -1,0 +1,226 @@
+"""Owns the data directory of `nivisco up`: its locks, its secrets, its admin key; starts nothing.
+
+up.lock         held by the one `up` that runs here; holds its pid
+processes.lock  held by that `up` and by every process that it started, until the last ends
+secrets.json    the keyring and the service tokens, mode 600
+admin.json      the admin business's credentials, mode 600
+nivisco.db      the database, unless another is named
+logs/           one file a process
+"""
+
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cli.failures import Failure
+
+DEFAULT_DATA_DIR = Path("var")
+SCOPES = ("scheduler", "webhooks", "operator")
+_KEY_BYTES = 32
+_EARLIER_PROCESSES_SECONDS = 10.0
+"""How long to wait for processes of an earlier run, which end as soon as their `up` has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the processes must know and nobody else: the keyring and the service tokens."""
+
+    secret_keys: tuple[tuple[str, str], ...] = field(repr=False)
+    """(id, base64 of 32 bytes), the one that seals first."""
+    service_tokens: dict[str, str] = field(repr=False)
+    """Token by scope."""
+
+    def keyring(self) -> str:
+        """Return the value of NIVISCO_SECRET_KEYS."""
+        return ",".join(f"{key_id}:{key}" for key_id, key in self.secret_keys)
+
+    def tokens(self) -> str:
+        """Return the value of NIVISCO_SERVICE_TOKENS."""
+        return ",".join(f"{scope}:{token}" for scope, token in self.service_tokens.items())
+
+
+@dataclass(frozen=True, slots=True)
+class AdminCredentials:
+    """The admin business's id and API key."""
+
+    business_id: str
+    api_key: str = field(repr=False)
+
+
+class DataDir:
+    """One data directory, by its absolute path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.database = self.path / "nivisco.db"
+        self.secrets = self.path / "secrets.json"
+        self.admin = self.path / "admin.json"
+        self.logs = self.path / "logs"
+
+    def make(self) -> None:
+        """Make the directory and logs/ for the owner's eyes only; one that exists is kept.
+
+        Raises:
+            Failure: it cannot be made or written to.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise Failure(f"Cannot make {error.filename}: {error.strerror}.") from None
+
+    def lock(self) -> int:
+        """Take the directory for this `up` and return the descriptor that holds it.
+
+        Raises:
+            Failure: another `up` runs here; the message gives its pid.
+        """
+        descriptor = self._open_lock("up.lock")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise Failure(
+                f"Another `nivisco up` (pid {pid}) runs on {self.path}. "
+                "Stop it, or choose another directory with --data-dir."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        return descriptor
+
+    def lock_processes(self, wait_seconds: float = _EARLIER_PROCESSES_SECONDS) -> int:
+        """Wait until no process of an earlier run is left, and return a descriptor to pass on.
+
+        Every process that inherits the descriptor holds the lock until it ends, however it ends.
+
+        Raises:
+            Failure: one is still there after `wait_seconds`.
+        """
+        descriptor = self._open_lock("processes.lock")
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise Failure(
+                        f"A process of an earlier run on {self.path} has not ended. "
+                        "Look for it with `ps`, end it, and start again."
+                    ) from None
+                time.sleep(0.02)
+            else:
+                return descriptor
+
+    def _open_lock(self, name: str) -> int:
+        path = self.path / name
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Failure(f"Cannot write {path}: {error.strerror}.") from None
+
+    def read_or_create_secrets(self, database: Path | None) -> Secrets:
+        """Return the secrets, made now on the first start. `database` is the SQLite file, if any.
+
+        Raises:
+            Failure: they are broken, or gone while a database sealed with them is there.
+        """
+        if self.secrets.exists():
+            return self.read_secrets()
+        if database is not None and database.exists() and database.stat().st_size > 0:
+            raise Failure(
+                f"{self.secrets} is missing, but {database} was sealed with its keys, which cannot "
+                "be made again. Restore it from a backup, or choose an empty --data-dir."
+            )
+        key = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+        made = Secrets(
+            secret_keys=((f"k{secrets.token_hex(4)}", key),),
+            service_tokens={scope: secrets.token_hex(32) for scope in SCOPES},
+        )
+        content = {
+            "secret_keys": [{"id": key_id, "key": key} for key_id, key in made.secret_keys],
+            "service_tokens": made.service_tokens,
+        }
+        _write_privately(self.secrets, json.dumps(content, indent=2) + "\n")
+        return made
+
+    def read_secrets(self) -> Secrets:
+        """Return the secrets that the first `up` made.
+
+        Raises:
+            Failure: they cannot be read or are broken. The message shows nothing of them.
+        """
+        try:
+            found = _secrets_from(json.loads(self.secrets.read_text()))
+            self.secrets.chmod(0o600)
+        except OSError as error:
+            raise Failure(f"Cannot read {self.secrets}: {error.strerror}.") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise Failure(
+                f"{self.secrets} is broken. It holds the keys that the database is sealed with, "
+                "which cannot be made again: restore it from a backup."
+            ) from None
+        return found
+
+    def read_admin(self) -> AdminCredentials | None:
+        """Return what admin.json holds, or None where it is missing or broken."""
+        try:
+            content = json.loads(self.admin.read_text())
+            business_id, api_key = content["business_id"], content["api_key"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if not (isinstance(business_id, str) and isinstance(api_key, str)):
+            return None
+        return AdminCredentials(business_id, api_key)
+
+    def write_admin(self, admin: AdminCredentials) -> None:
+        """Keep the admin business's credentials: one line of JSON, which the first screen edits."""
+        content = {"business_id": admin.business_id, "api_key": admin.api_key}
+        _write_privately(self.admin, json.dumps(content) + "\n")
+
+
+def _secrets_from(content: Any) -> Secrets:
+    keys = tuple((entry["id"], entry["key"]) for entry in content["secret_keys"])
+    tokens = {scope: content["service_tokens"][scope] for scope in SCOPES}
+    for key_id, key in keys:
+        if not key_id.isalnum() or len(base64.b64decode(key, validate=True)) != _KEY_BYTES:
+            raise ValueError("not a key")
+    if not keys or not all(isinstance(token, str) and token for token in tokens.values()):
+        raise ValueError("no key, or no token")
+    return Secrets(keys, tokens)
+
+
+def _write_privately(path: Path, content: str) -> None:
+    """Replace a file at once and for good, readable by its owner only (mkstemp makes it 600)."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+            raise
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise Failure(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

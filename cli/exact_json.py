@@ -1,0 +1,70 @@
+"""Reads and writes JSON whose numbers stay as they were written; never passes one through a float.
+
+The standard library can read such numbers, but not write them.
+"""
+
+import json
+import re
+from typing import Any
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+class Number(str):
+    """A JSON number as it was written, for example `25.50`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Number":
+        """Take a number as JSON writes it.
+
+        Raises:
+            ValueError: JSON has no such number.
+        """
+        if not _NUMBER.fullmatch(text):
+            raise ValueError("not a number")
+        return cls(text)
+
+
+def read(text: str | bytes) -> Any:
+    """Return the JSON value with every number as a `Number`.
+
+    Raises:
+        ValueError: the text is not JSON, or has NaN or Infinity in it, or is nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def write(value: Any, indent: int | None = None) -> str:
+    """Return the value as JSON, on one line, or on many with `indent` spaces a level."""
+    return _write(value, indent, 0)
+
+
+def _write(value: Any, indent: int | None, level: int) -> str:
+    if isinstance(value, Number):
+        return str.__str__(value)
+    if isinstance(value, str):
+        # Control characters from elsewhere must not reach the terminal as such.
+        return json.dumps(value, ensure_ascii=indent is None or not value.isprintable())
+    if isinstance(value, dict):
+        items = [f"{json.dumps(k)}: {_write(v, indent, level + 1)}" for k, v in value.items()]
+        return _enclose("{", items, "}", indent, level)
+    if isinstance(value, list):
+        items = [_write(item, indent, level + 1) for item in value]
+        return _enclose("[", items, "]", indent, level)
+    return json.dumps(value)
+
+
+def _enclose(first: str, items: list[str], last: str, indent: int | None, level: int) -> str:
+    if indent is None or not items:
+        return first + ", ".join(items) + last
+    inner = "\n" + " " * indent * (level + 1)
+    return first + inner + f",{inner}".join(items) + "\n" + " " * indent * level + last

@@ -1,0 +1,52 @@
+"""What `nivisco up` tells a person on the terminal; shows where keys lie, never a key."""
+
+import contextlib
+import shlex
+from importlib.metadata import version
+
+import click
+
+from cli.addresses import Address
+from cli.data_dir import DataDir
+
+_REGISTRATION = (
+    '"action": "register_business", "new_business": {"name": "Northwind Coffee", '
+    '"email": "owner@northwindcoffee.com", "domain": "northwindcoffee.com"}'
+)
+
+
+def say(line: str) -> None:
+    """Print a line now; a terminal that is gone is no reason to leave children behind."""
+    with contextlib.suppress(OSError):
+        click.echo(line)
+
+
+def first_screen(data_dir: DataDir, http: Address, grpc: Address, sandbox: Address | None) -> str:
+    """Return the text that tells where everything is and what to try first."""
+    where_tests_go = "the gateways' own test systems" if sandbox is None else sandbox.url()
+    note = "" if sandbox is None else " (the sandbox: no real money)"
+    return f"""
+Nivisco Payments {version("nivisco")} is running.
+
+  JSON endpoint  {http.url()}/
+  gRPC           {grpc.reachable()}
+  TEST payments  {where_tests_go}{note}
+  data           {data_dir.path}
+  admin's key    {data_dir.admin}
+  logs           {data_dir.logs}
+
+Register a first business (paste it into another terminal):
+
+{registration(data_dir, http)}
+
+Ctrl-C stops everything."""
+
+
+def registration(data_dir: DataDir, http: Address) -> str:
+    """Return a command for any shell that registers a business.
+
+    sed adds the action to the credentials in admin.json, and the pipe carries them: a command's
+    arguments can be read by every user of the machine.
+    """
+    key_file = shlex.quote(str(data_dir.admin))
+    return f"sed 's/}}$/, {_REGISTRATION}}}/' {key_file} | curl -s {http.url()}/ -d @-"

@@ -1,0 +1,104 @@
+"""Sets up logging: one JSON object a line on stderr, with the request's id; logs nothing itself."""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, TextIO
+
+from pythonjsonlogger.json import JsonFormatter
+
+from core.client import request_id
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+# Libraries that would say too much: requests with card numbers, rows with their values.
+_AT_LEAST = {
+    "stripe": logging.INFO,
+    "aiohttp": logging.WARNING,
+    "aiosqlite": logging.WARNING,
+    "alembic": logging.INFO,
+    "alembic.runtime.plugins": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "authorizenet": logging.WARNING,
+    "grpc": logging.WARNING,
+    "pyxb": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+}
+
+
+class JsonLines(JsonFormatter):
+    """Formats a record as one line of JSON: fixed keys first, then what the caller added."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        """Fill `log_data` with the keys of the line."""
+        time = datetime.fromtimestamp(record.created, UTC)
+        log_data["time"] = time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        log_data["level"] = record.levelname
+        log_data["process"] = self._process
+        log_data["logger"] = record.name
+        log_data["request_id"] = request_id.get()
+        log_data["message"] = record.message
+        super().add_fields(log_data, record, message_dict)
+
+
+def level_of(environ: Mapping[str, str]) -> int:
+    """Return the level that NIVISCO_LOG_LEVEL names, INFO where it is not set.
+
+    Raises:
+        ValueError: it names none.
+    """
+    name = (environ.get("NIVISCO_LOG_LEVEL") or "INFO").upper()
+    if name not in LEVELS:
+        raise ValueError(f"NIVISCO_LOG_LEVEL is not one of {', '.join(LEVELS)}")
+    return logging.getLevelNamesMapping()[name]
+
+
+def configure(process: str, stream: TextIO | None = None) -> None:
+    """Send every log line of this process to stderr as JSON, uncaught exceptions included.
+
+    A process that talks to a person on its terminal gives another `stream`.
+
+    Raises:
+        ValueError: NIVISCO_LOG_LEVEL names no level.
+    """
+    level = level_of(os.environ)
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines(process))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name, least in _AT_LEAST.items():
+        logging.getLogger(name).setLevel(max(level, least))
+    # The library's own switch prints requests to stderr, past the levels above.
+    os.environ.pop("STRIPE_LOG", None)
+    logging.captureWarnings(capture=True)
+    logging.raiseExceptions = False  # a full disk or a closed terminal must not stop a payment
+    if stream is None:  # otherwise a person sees uncaught ones on the terminal, as usual
+        sys.excepthook = _log_uncaught
+        threading.excepthook = _log_uncaught_in_thread
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logging.getLogger("nivisco").critical("uncaught exception", exc_info=(kind, error, trace))
+
+
+def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    error = args.exc_value or args.exc_type()
+    logging.getLogger("nivisco").critical(
+        "uncaught exception in a thread", exc_info=(args.exc_type, error, args.exc_traceback)
+    )

@@ -1,0 +1,46 @@
+"""The `nivisco` command: names its commands; each lives in a module of its own."""
+
+import importlib
+
+import click
+
+_COMMANDS = {
+    "up": "cli.up:up",
+    "call": "cli.call:call",
+    "admin": "cli.admin:admin",
+    "migrate": "cli.processes:migrate",
+    "core": "cli.processes:core",
+    "adapter": "cli.processes:adapter",
+    "sandbox": "cli.processes:sandbox",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command's module when the command is asked for, so that the others start fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order that a newcomer needs them."""
+        return list(_COMMANDS)
+
+    def get_command(  # click's signature
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Return the command, or None where there is none of that name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nivisco", prog_name="nivisco")
+def main() -> None:
+    """Nivisco Payments: a payment API for many businesses.
+
+    `nivisco up` starts everything on this machine, with a sandbox in place of the card gateways.
+    `nivisco call` then sends it a request.
+    """

@@ -1,0 +1,252 @@
+"""The command `up`: prepares the data directory, then has everything started on this machine."""
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from cli import logs
+from cli.addresses import Address, check_free, read_address
+from cli.children import Spawn, nivisco, open_log
+from cli.data_dir import DEFAULT_DATA_DIR, DataDir, Secrets
+from cli.failures import Failure, SettingsError
+from cli.first_screen import first_screen, say
+from cli.supervisor import Interrupted, Supervisor
+
+_DRAIN_SECONDS = 30.0
+_SANDBOX_DRAIN_SECONDS = 5.0
+_SECRET_VARIABLES = (
+    "NIVISCO_DATABASE_URL",
+    "NIVISCO_SECRET_KEYS",
+    "NIVISCO_SERVICE_TOKENS",
+    "NIVISCO_SERVICE_TOKEN",
+    "NIVISCO_BUSINESS_ID",
+    "NIVISCO_API_KEY",
+)
+"""What a child must not inherit; the core is given its own."""
+
+_logger = logging.getLogger("nivisco")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to start, and where."""
+
+    data_dir: DataDir
+    http: Address
+    grpc: Address
+    sandbox: Address | None
+    database_url: str = field(repr=False)
+    log_to_terminal: bool
+    start_timeout_seconds: float
+
+
+@click.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_DATA_DIR,
+    show_default=True,
+    help="Where database, keys and logs are kept.",
+)
+@click.option(
+    "--http",
+    metavar="HOST:PORT",
+    callback=read_address,
+    envvar="NIVISCO_HTTP",
+    default="127.0.0.1:8080",
+    show_default=True,
+    help="Where the JSON endpoint listens; also NIVISCO_HTTP.",
+)
+@click.option(
+    "--grpc",
+    metavar="HOST:PORT",
+    callback=read_address,
+    envvar="NIVISCO_GRPC",
+    default="127.0.0.1:50051",
+    show_default=True,
+    help="Where the gRPC server listens; also NIVISCO_GRPC.",
+)
+@click.option(
+    "--sandbox",
+    metavar="HOST:PORT",
+    callback=read_address,
+    default="127.0.0.1:8090",
+    show_default=True,
+    help="Where the sandbox listens.",
+)
+@click.option(
+    "--no-sandbox",
+    is_flag=True,
+    help="Send TEST traffic to the gateways' own test systems instead.",
+)
+@click.option(
+    "--database-url",
+    envvar="NIVISCO_DATABASE_URL",
+    help="Another database than nivisco.db in the data directory; also NIVISCO_DATABASE_URL, which "
+    "other users of this machine cannot see.",
+)
+@click.option("--log-to-terminal", is_flag=True, help="Write log lines to stderr, not to files.")
+@click.option(
+    "--start-timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=1.0),
+    default=60.0,
+    show_default=True,
+    help="How long each process may take to start.",
+)
+def up(
+    data_dir: Path,
+    http: Address,
+    grpc: Address,
+    sandbox: Address,
+    database_url: str | None,
+    start_timeout: float,
+    *,
+    no_sandbox: bool,
+    log_to_terminal: bool,
+) -> None:
+    """Start everything on this machine: sandbox, core and JSON endpoint.
+
+    The first start makes a database, the keys and an admin business under the data directory.
+    Ctrl-C stops everything; a second Ctrl-C does not wait for what is running.
+    """
+    directory = DataDir(data_dir)
+    plan = Plan(
+        data_dir=directory,
+        http=http,
+        grpc=grpc,
+        sandbox=None if no_sandbox else sandbox,
+        database_url=database_url or _embedded_database(directory),
+        log_to_terminal=log_to_terminal,
+        start_timeout_seconds=start_timeout,
+    )
+    _check_settings(plan, os.environ)
+    os.umask(0o077)  # the database is for its owner too
+    directory.make()
+    lock = directory.lock()
+    try:
+        processes_lock = directory.lock_processes()
+        wanted = [("--http", http), ("--grpc", grpc), ("--sandbox", plan.sandbox)]
+        check_free([(option, address) for option, address in wanted if address])
+        secrets = directory.read_or_create_secrets(_sqlite_file(plan.database_url))
+        _log_to(plan)
+        clean = asyncio.run(_start_and_watch(plan, secrets, processes_lock))
+    finally:
+        os.close(lock)
+    if not clean:
+        raise click.exceptions.Exit(1)
+
+
+def _embedded_database(directory: DataDir) -> str:
+    if re.search(r"[?#%]", str(directory.database)):
+        raise SettingsError(f"--data-dir {directory.path}: choose a path without ?, # and %.")
+    return f"sqlite+aiosqlite:///{directory.database}"
+
+
+def _sqlite_file(database_url: str) -> Path | None:
+    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", database_url)
+    return Path(match[1]) if match else None
+
+
+def _check_settings(plan: Plan, environ: Mapping[str, str]) -> None:
+    """Refuse variables that would be ignored, silently, for what the data directory says."""
+    try:
+        logs.level_of(environ)
+    except ValueError as error:
+        raise SettingsError(f"{error}.") from None
+    for variable in ("NIVISCO_SECRET_KEYS", "NIVISCO_SERVICE_TOKENS"):
+        if environ.get(variable):
+            raise SettingsError(
+                f"Unset {variable}: `nivisco up` keeps its own in {plan.data_dir.secrets}."
+            )
+    if plan.sandbox and environ.get("NIVISCO_STRIPE_TEST_URL"):
+        raise SettingsError(
+            "NIVISCO_STRIPE_TEST_URL is set, but TEST traffic goes to the sandbox. "
+            "Unset it, or add --no-sandbox."
+        )
+
+
+def _log_to(plan: Plan) -> None:
+    if plan.log_to_terminal:
+        logs.configure("up")
+        return
+    descriptor = open_log(plan.data_dir.logs / "up.log")
+    logs.configure("up", os.fdopen(descriptor, "a", buffering=1))
+
+
+async def _start_and_watch(plan: Plan, secrets: Secrets, processes_lock: int) -> bool:
+    """Start all, wait until the user or a failure ends it, stop all. Tells whether all went well.
+
+    Raises:
+        Failure: something did not start or did not last; all is stopped by then.
+    """
+    supervisor = Supervisor([processes_lock], plan.start_timeout_seconds)
+    supervisor.take_signals()
+    try:
+        await _start(plan, secrets, supervisor)
+        await supervisor.watch()
+    except Interrupted:
+        say("\nStopping. Ctrl-C again to stop at once.")
+    except Failure as failure:
+        _logger.error("%s", failure.message)  # noqa: TRY400 - it is a sentence, not a fault
+        say("Stopping what runs.")
+        raise
+    finally:
+        clean = await supervisor.stop_all()
+    say("stopped")
+    return clean
+
+
+async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
+    from cli.admin import ensure_admin
+    from core.client import CoreError
+
+    base = {name: v for name, v in os.environ.items() if name not in _SECRET_VARIABLES}
+    sandbox = None
+    if plan.sandbox is not None:
+        sandbox = await supervisor.start(_sandbox(plan, plan.sandbox, base))
+    core = await supervisor.start(_core(plan, secrets, sandbox, base))
+    token = secrets.service_tokens["operator"]
+    try:
+        made = await supervisor.unless_interrupted(
+            ensure_admin(core.reachable(), plan.data_dir, token), "the admin business"
+        )
+    except CoreError as error:
+        raise Failure(f"The core refused to create the admin business: {error.message}") from None
+    if made:
+        say(f"  made    the admin business's key, in {plan.data_dir.admin}")
+    adapter = await supervisor.start(_adapter(plan, core, base))
+    say(first_screen(plan.data_dir, adapter, core, sandbox))
+
+
+def _log(plan: Plan, process: str) -> Path | None:
+    return None if plan.log_to_terminal else plan.data_dir.logs / f"{process}.log"
+
+
+def _sandbox(plan: Plan, address: Address, base: dict[str, str]) -> Spawn:
+    command = nivisco("sandbox", "--http", str(address), "--data-dir", str(plan.data_dir.path))
+    return Spawn("sandbox", command, base, _log(plan, "sandbox"), _SANDBOX_DRAIN_SECONDS)
+
+
+def _core(plan: Plan, secrets: Secrets, sandbox: Address | None, base: dict[str, str]) -> Spawn:
+    environment = base | {
+        "NIVISCO_DATABASE_URL": plan.database_url,
+        "NIVISCO_GRPC": str(plan.grpc),
+        "NIVISCO_SECRET_KEYS": secrets.keyring(),
+        "NIVISCO_SERVICE_TOKENS": secrets.tokens(),
+        "NIVISCO_MIGRATE": "1",
+    }
+    if sandbox is not None:
+        environment["NIVISCO_STRIPE_TEST_URL"] = sandbox.url()
+    return Spawn("core", nivisco("core"), environment, _log(plan, "core"), _DRAIN_SECONDS)
+
+
+def _adapter(plan: Plan, core: Address, base: dict[str, str]) -> Spawn:
+    environment = base | {"NIVISCO_HTTP": str(plan.http), "NIVISCO_CORE": str(core.reachable())}
+    return Spawn("adapter", nivisco("adapter"), environment, _log(plan, "adapter"), _DRAIN_SECONDS)

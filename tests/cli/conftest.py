@@ -1,0 +1,120 @@
+"""Processes for the tests of `up`: started, watched by pid, and ended by pid; no blind waiting."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+_PATIENCE_SECONDS = 20.0
+
+
+class Running:
+    """A process in a group of its own, what it prints, and the children that it has."""
+
+    def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        self.printed = ""
+        self._seen: set[int] = set()
+
+    def wait_for(self, text: str) -> str:
+        """Read until the text was printed, and return all that was."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while text not in self.printed:
+            left = deadline - time.monotonic()
+            assert left > 0, f"did not print {text!r} but {self.printed}"
+            assert self._read(left), f"ended without {text!r} but {self.printed}"
+        return self.printed
+
+    def _read(self, seconds: float) -> bool:
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        if select.select([descriptor], [], [], seconds)[0]:
+            part = os.read(descriptor, 65536)
+            self.printed += part.decode()
+            return bool(part)
+        return True
+
+    def children(self) -> list[int]:
+        """Return the pids of the children that it has now."""
+        path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        with contextlib.suppress(OSError):
+            self._seen |= {int(pid) for pid in path.read_text().split()}
+        return sorted(self._seen)
+
+    def signal(self, number: int) -> None:
+        self.children()
+        os.kill(self.pid, number)
+
+    def kill_group(self) -> None:
+        self.children()
+        os.killpg(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Wait until it ended, reading what it still prints, and return its exit code."""
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self._process.poll() is None:
+            left = deadline - time.monotonic()
+            assert left > 0, f"goes on after {self.printed}"
+            if not self._read(min(left, 0.1)):
+                self._process.wait(left)
+        while self._read(0.0) and select.select([self._process.stdout], [], [], 0.0)[0]:
+            pass
+        return self._process.returncode
+
+    def end(self) -> None:
+        """Leave nothing behind, whatever the test did."""
+        for pid in self.children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+def wait_until_gone(pids: Sequence[int]) -> None:
+    """Wait until none of the processes runs, on the kernel's own word."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(pid)
+            try:
+                left = max(0.0, deadline - time.monotonic())
+                assert select.select([descriptor], [], [], left)[0], f"{pid} lives on"
+            finally:
+                os.close(descriptor)
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start `python <arguments>`, and end it, and its children, with the test."""
+    running: list[Running] = []
+
+    def start_one(*arguments: str, **variables: str) -> Running:
+        kept = {n: v for n, v in os.environ.items() if not n.startswith("NIVISCO_")}
+        process = Running([sys.executable, *arguments], kept | variables)
+        running.append(process)
+        return process
+
+    yield start_one
+    for process in running:
+        process.end()

@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import click
+import pytest
+
+from cli.credentials import find_credentials, read_credentials, sendable
+from core.client import Credentials
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _file(path: Path, business_id: str, api_key: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"success": True, "business_id": business_id, "api_key": api_key}))
+    return path
+
+
+def test_a_named_file_has_the_credentials(tmp_path: Path) -> None:
+    file = _file(tmp_path / "cafe.json", "B", "k")
+    assert find_credentials(None, file, {"NIVISCO_API_KEY": "x"}) == Credentials("B", "k")
+    assert find_credentials("B", file, {}) == Credentials("B", "k")
+
+
+def test_a_named_business_has_its_key_in_the_environment(tmp_path: Path) -> None:
+    _file(tmp_path / "var" / "admin.json", "ADMIN-BUSINESS", "k")
+    assert find_credentials("B", None, {"NIVISCO_API_KEY": "k"}) == Credentials("B", "k")
+
+
+def test_without_a_name_it_is_the_admin_of_the_data_directory_here(tmp_path: Path) -> None:
+    _file(tmp_path / "var" / "admin.json", "ADMIN-BUSINESS", "k")
+    assert find_credentials(None, None, {}) == Credentials("ADMIN-BUSINESS", "k")
+
+
+@pytest.mark.parametrize(
+    ("business_id", "environ", "sentence"),
+    [
+        (None, {}, "Whose request is it?"),
+        ("B", {}, "Put the API key of B in NIVISCO_API_KEY"),
+        (None, {"NIVISCO_API_KEY": "k"}, "NIVISCO_API_KEY needs --business"),
+    ],
+)
+def test_incomplete_credentials_are_refused_with_what_to_give(
+    business_id: str | None, environ: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(click.UsageError) as refused:
+        find_credentials(business_id, None, environ)
+    assert sentence in refused.value.message
+
+
+def test_a_file_of_another_business_is_refused(tmp_path: Path) -> None:
+    file = _file(tmp_path / "cafe.json", "B", "k")
+    with pytest.raises(click.UsageError, match="another business than C"):
+        find_credentials("C", file, {})
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"business_id": 1, "api_key": 2}'])
+def test_a_file_without_credentials_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(content)
+    with pytest.raises(click.UsageError, match="business_id and api_key"):
+        read_credentials(file)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(click.UsageError, match="Cannot read"):
+        read_credentials(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(("credential", "is_sendable"), [("a", True), ("é", False), ("a\n", False)])
+def test_grpc_metadata_takes_printable_ascii_only(credential: str, is_sendable: bool) -> None:
+    assert sendable(credential) == is_sendable

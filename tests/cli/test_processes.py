@@ -1,0 +1,67 @@
+"""The commands that run one process each, without `up`."""
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from tests.cli.conftest import Start
+
+_KEYS = "k1:" + "A" * 43 + "="
+
+
+def test_help_names_every_command_and_what_to_do_first() -> None:
+    shown = CliRunner().invoke(main, ["--help"]).output
+    for command in ("up", "call", "admin", "migrate", "core", "adapter", "sandbox"):
+        assert f"\n  {command} " in shown
+    assert "`nivisco up` starts everything" in shown
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert CliRunner().invoke(main, ["--version"]).output.startswith("nivisco, version 0.")
+
+
+@pytest.mark.parametrize("command", ["core", "migrate"])
+def test_a_missing_setting_is_exit_code_2_with_its_name(start: Start, command: str) -> None:
+    process = start("-P", "-m", "cli", command)
+    assert process.wait() == 2
+    assert process.printed.startswith("Error: NIVISCO_DATABASE_URL is not set")
+    assert process.printed.count("\n") == 1
+
+
+def test_a_process_serves_and_stops_in_order(start: Start, tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/nivisco.db"
+    settings = {"NIVISCO_DATABASE_URL": url, "NIVISCO_SECRET_KEYS": _KEYS}
+    migrate = start("-P", "-m", "cli", "migrate", **settings)
+    assert migrate.wait() == 0
+    assert migrate.printed.startswith("The database is at revision ")
+    core = start("-P", "-m", "cli", "core", "--grpc", "127.0.0.1:0", **settings)
+    core.wait_for("core serves at 127.0.0.1:")
+    core.signal(signal.SIGTERM)
+    assert core.wait() == 0
+    lines = [json.loads(line) for line in core.printed.splitlines()]
+    assert lines[-1]["message"] == "core stopped"
+    assert {line["process"] for line in lines} == {"core"}
+
+
+def test_a_taken_address_is_a_sentence(start: Start, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        sandbox = start(
+            *("-P", "-m", "cli", "sandbox", "--http", address, "--data-dir", str(tmp_path))
+        )
+        adapter = start("-P", "-m", "cli", "adapter", "--http", address)
+        assert (sandbox.wait(), adapter.wait()) == (1, 1)
+    for process in (sandbox, adapter):
+        assert "address already in use" in process.printed
+        assert "Traceback" not in process.printed
+
+
+def test_pipes_that_no_up_made_are_refused(start: Start) -> None:
+    process = start("-P", "-m", "cli", "adapter", NIVISCO_PARENT_PIPE="x")
+    assert process.wait() == 2
+    assert "NIVISCO_PARENT_PIPE is for `nivisco up` alone" in process.printed

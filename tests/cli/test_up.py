@@ -1,0 +1,198 @@
+"""`nivisco up` as a person starts it: the real processes, on free ports."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from cli.data_dir import DataDir
+from cli.main import main
+from tests.cli.conftest import Running, Start, wait_until_gone
+
+_RUNNING = "Ctrl-C stops everything.\n"
+
+
+def _up(start: Start, data_dir: Path, *more: str, **variables: str) -> Running:
+    ports = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--sandbox", "127.0.0.1:0")
+    return start("-P", "-m", "cli", "up", "--data-dir", str(data_dir), *ports, *more, **variables)
+
+
+def _paste(printed: str) -> dict[str, Any]:
+    """Run the command that the first screen shows, as a shell would."""
+    (command,) = [line for line in printed.splitlines() if "curl" in line]
+    answered = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, check=True, timeout=20
+    )
+    answer: dict[str, Any] = json.loads(answered.stdout)
+    return answer
+
+
+def _shown(printed: str, what: str) -> str:
+    found = re.search(rf"^  {what} +(\S+)", printed, re.MULTILINE)
+    assert found, printed
+    return found[1]
+
+
+def test_the_first_screen_leads_to_a_registered_business_and_shows_no_key(
+    start: Start, tmp_path: Path
+) -> None:
+    directory = DataDir(tmp_path / "a directory")
+    up = _up(start, directory.path)
+    printed = up.wait_for(_RUNNING)
+    admin = json.loads(directory.admin.read_text())
+    assert (admin["business_id"], len(admin["api_key"])) == ("ADMIN-BUSINESS", 64)
+    for path in (directory.admin, directory.secrets, directory.database):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    registered = _paste(printed)
+    assert (registered["success"], registered["domain"]) == (True, "northwindcoffee.com")
+    up.signal(signal.SIGINT)
+    assert up.wait() == 0
+    assert up.printed.endswith("stopped\n")
+    wait_until_gone(up.children())
+    logs = "".join(path.read_text() for path in directory.logs.iterdir())
+    for secret in _secrets(directory):
+        assert secret not in up.printed + logs
+
+
+def _secrets(directory: DataDir) -> list[str]:
+    secrets = directory.read_secrets()
+    admin = directory.read_admin()
+    assert admin is not None
+    return [admin.api_key, secrets.secret_keys[0][1], *secrets.service_tokens.values()]
+
+
+def test_after_a_kill_nothing_is_left_and_the_next_start_goes_on(
+    start: Start, tmp_path: Path
+) -> None:
+    directory = DataDir(tmp_path / "data")
+    first = _up(start, directory.path)
+    registered = _paste(first.wait_for(_RUNNING))
+    kept = _secrets(directory)
+    children = first.children()
+    assert len(children) == 3
+    first.kill_group()
+    second = _up(start, directory.path)  # at once: it waits for what the kill left behind
+    url = _shown(second.wait_for(_RUNNING), "JSON endpoint")
+    wait_until_gone(children)
+    assert _secrets(directory) == kept
+    validated = CliRunner().invoke(
+        main,
+        ["call", "validate_business", "--url", url, "--business", registered["business_id"]],
+        env={"NIVISCO_API_KEY": registered["api_key"]},
+    )
+    assert validated.exit_code == 0, validated.output
+    _a_second_up_is_refused(start, directory, second)
+    second.signal(signal.SIGTERM)
+    assert second.wait() == 0
+
+
+def _a_second_up_is_refused(start: Start, directory: DataDir, running: Running) -> None:
+    refused = _up(start, directory.path)
+    assert refused.wait() == 1
+    assert f"Another `nivisco up` (pid {running.pid}) runs on {directory.path}." in refused.printed
+    assert refused.printed.count("\n") == 1
+
+
+def test_a_lost_admin_key_is_replaced_by_a_start_and_by_hand(start: Start, tmp_path: Path) -> None:
+    directory = DataDir(tmp_path / "data")
+    up = _up(start, directory.path, "--no-sandbox")
+    printed = up.wait_for(_RUNNING)
+    assert "sandbox" not in printed
+    first = directory.read_admin()
+    core = ["--core", _shown(printed, "gRPC")]
+    in_directory = ["--data-dir", str(directory.path)]
+
+    refused = CliRunner().invoke(main, ["admin", "create", *core, *in_directory])
+    assert (refused.exit_code, directory.read_admin()) == (1, first)
+    assert "nivisco admin create --rotate" in refused.stderr
+
+    rotated = CliRunner().invoke(main, ["admin", "create", "--rotate", *core, *in_directory])
+    assert rotated.exit_code == 0, rotated.output
+    second = directory.read_admin()
+    assert second is not None
+    assert second != first
+    assert second.api_key not in rotated.output
+
+    token = directory.read_secrets().service_tokens
+    by_token = CliRunner().invoke(
+        main,
+        ["admin", "create", "--rotate", *core],
+        env={"NIVISCO_SERVICE_TOKEN": token["operator"]},
+    )
+    assert json.loads(by_token.stdout)["business_id"] == "ADMIN-BUSINESS"
+    wrong = CliRunner().invoke(
+        main, ["admin", "create", *core], env={"NIVISCO_SERVICE_TOKEN": token["scheduler"]}
+    )
+    assert (wrong.exit_code, wrong.stdout) == (1, "")
+    assert "refused the operator's token" in wrong.stderr
+
+    up.signal(signal.SIGTERM)
+    up.wait()
+    up = _up(start, directory.path, "--no-sandbox")
+    assert "made    the admin business's key" in up.wait_for(_RUNNING)
+    assert directory.read_admin() not in (None, first, second)
+    up.signal(signal.SIGTERM)
+    assert up.wait() == 0
+
+
+def test_a_core_that_ends_takes_everything_down_with_a_sentence(
+    start: Start, tmp_path: Path
+) -> None:
+    up = _up(start, tmp_path / "data", "--no-sandbox")
+    up.wait_for(_RUNNING)
+    core = up.children()[0]
+    os.kill(core, signal.SIGKILL)
+    assert up.wait() == 1
+    assert "Error: The core ended (signal 9)." in up.printed
+    assert f"Its log: {tmp_path}/data/logs/core.log" in up.printed
+    wait_until_gone(up.children())
+
+
+def test_a_database_with_another_keyring_is_refused(start: Start, tmp_path: Path) -> None:
+    up = _up(start, tmp_path / "old", "--no-sandbox")
+    up.wait_for(_RUNNING)
+    up.signal(signal.SIGTERM)
+    up.wait()
+    url = f"sqlite+aiosqlite:///{tmp_path}/old/nivisco.db"
+    new = DataDir(tmp_path / "new")
+    refused = _up(start, new.path, "--no-sandbox", NIVISCO_DATABASE_URL=url)
+    assert refused.wait() == 1
+    assert "cannot be made again" in refused.printed
+    new.secrets.write_text((tmp_path / "old" / "secrets.json").read_text())
+    other = json.loads(new.secrets.read_text())
+    other["secret_keys"][0]["id"] = "another"
+    new.secrets.write_text(json.dumps(other))
+    refused = _up(start, new.path, "--no-sandbox", NIVISCO_DATABASE_URL=url)
+    assert refused.wait() == 1
+    assert "start with the keyring that the database was made with" in refused.printed
+
+
+def test_a_taken_port_is_refused_before_anything_starts(start: Start, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        up = _up(start, tmp_path / "data", "--http", address)
+        assert up.wait() == 1
+    assert up.printed == (
+        f"Error: {address} is taken. Choose another port with --http HOST:PORT.\n"
+    )
+
+
+def test_settings_that_would_be_ignored_are_refused(start: Start, tmp_path: Path) -> None:
+    for name, value, sentence in (
+        ("NIVISCO_SECRET_KEYS", "k:abc", "Unset NIVISCO_SECRET_KEYS"),
+        ("NIVISCO_STRIPE_TEST_URL", "http://x", "Unset it, or add --no-sandbox"),
+        ("NIVISCO_LOG_LEVEL", "loud", "NIVISCO_LOG_LEVEL is not one of"),
+    ):
+        result = CliRunner().invoke(
+            main, ["up", "--data-dir", str(tmp_path / "data")], env={name: value}
+        )
+        assert result.exit_code == 2
+        assert sentence in result.stderr
+    assert not (tmp_path / "data").exists()
