@@ -17,7 +17,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Libraries that would say too much: requests with card numbers, rows with their values.
 _AT_LEAST = {
-    "stripe": logging.INFO,
+    "stripe": logging.WARNING,
     "aiohttp": logging.WARNING,
     "aiosqlite": logging.WARNING,
     "alembic": logging.INFO,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 import grpc.aio
@@ -156,9 +157,10 @@ async def _serve(
     try:
         await stop.wait()
     finally:
+        deadline = time.monotonic() + settings.drain_seconds
         await health_servicer.drain()
         await server.stop(settings.drain_seconds)
-        unfinished = await errors.drain(settings.drain_seconds)
+        unfinished = await errors.drain(max(0.0, deadline - time.monotonic()))
         logger.info("stopped", extra={"unfinished": unfinished})
 
 

@@ -177,6 +177,7 @@ class CoreClient:
             target,
             options=[
                 ("grpc.enable_retries", 0),
+                ("grpc.enable_http_proxy", 0),  # http_proxy is for the web, not for our core
                 ("grpc.initial_reconnect_backoff_ms", 100),
                 ("grpc.max_reconnect_backoff_ms", 2000),
             ],

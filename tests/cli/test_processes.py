@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from tests.cli.conftest import Start
+from tests.processes import Start
 
 _KEYS = "k1:" + "A" * 43 + "="
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Start, wait_until_gone
+from tests.processes import Start, wait_until_gone
 
 _SUPERVISE = """
 import asyncio, logging, os, sys

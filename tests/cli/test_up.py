@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import stat
@@ -14,14 +13,9 @@ from click.testing import CliRunner
 
 from cli.data_dir import DataDir
 from cli.main import main
-from tests.cli.conftest import Running, Start, wait_until_gone
+from tests.processes import Running, Start, shown, start_up, wait_until_gone
 
 _RUNNING = "Ctrl-C stops everything.\n"
-
-
-def _up(start: Start, data_dir: Path, *more: str, **variables: str) -> Running:
-    ports = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--sandbox", "127.0.0.1:0")
-    return start("-P", "-m", "cli", "up", "--data-dir", str(data_dir), *ports, *more, **variables)
 
 
 def _paste(printed: str) -> dict[str, Any]:
@@ -34,17 +28,11 @@ def _paste(printed: str) -> dict[str, Any]:
     return answer
 
 
-def _shown(printed: str, what: str) -> str:
-    found = re.search(rf"^  {what} +(\S+)", printed, re.MULTILINE)
-    assert found, printed
-    return found[1]
-
-
 def test_the_first_screen_leads_to_a_registered_business_and_shows_no_key(
     start: Start, tmp_path: Path
 ) -> None:
     directory = DataDir(tmp_path / "a directory")
-    up = _up(start, directory.path)
+    up = start_up(start, directory.path)
     printed = up.wait_for(_RUNNING)
     admin = json.loads(directory.admin.read_text())
     assert (admin["business_id"], len(admin["api_key"])) == ("ADMIN-BUSINESS", 64)
@@ -72,14 +60,14 @@ def test_after_a_kill_nothing_is_left_and_the_next_start_goes_on(
     start: Start, tmp_path: Path
 ) -> None:
     directory = DataDir(tmp_path / "data")
-    first = _up(start, directory.path)
+    first = start_up(start, directory.path)
     registered = _paste(first.wait_for(_RUNNING))
     kept = _secrets(directory)
     children = first.children()
     assert len(children) == 3
     first.kill_group()
-    second = _up(start, directory.path)  # at once: it waits for what the kill left behind
-    url = _shown(second.wait_for(_RUNNING), "JSON endpoint")
+    second = start_up(start, directory.path)  # at once: it waits for what the kill left behind
+    url = shown(second.wait_for(_RUNNING), "JSON endpoint")
     wait_until_gone(children)
     assert _secrets(directory) == kept
     validated = CliRunner().invoke(
@@ -94,7 +82,7 @@ def test_after_a_kill_nothing_is_left_and_the_next_start_goes_on(
 
 
 def _a_second_up_is_refused(start: Start, directory: DataDir, running: Running) -> None:
-    refused = _up(start, directory.path)
+    refused = start_up(start, directory.path)
     assert refused.wait() == 1
     assert f"Another `nivisco up` (pid {running.pid}) runs on {directory.path}." in refused.printed
     assert refused.printed.count("\n") == 1
@@ -102,11 +90,11 @@ def _a_second_up_is_refused(start: Start, directory: DataDir, running: Running) 
 
 def test_a_lost_admin_key_is_replaced_by_a_start_and_by_hand(start: Start, tmp_path: Path) -> None:
     directory = DataDir(tmp_path / "data")
-    up = _up(start, directory.path, "--no-sandbox")
+    up = start_up(start, directory.path, "--no-sandbox")
     printed = up.wait_for(_RUNNING)
     assert "sandbox" not in printed
     first = directory.read_admin()
-    core = ["--core", _shown(printed, "gRPC")]
+    core = ["--core", shown(printed, "gRPC")]
     in_directory = ["--data-dir", str(directory.path)]
 
     refused = CliRunner().invoke(main, ["admin", "create", *core, *in_directory])
@@ -135,7 +123,7 @@ def test_a_lost_admin_key_is_replaced_by_a_start_and_by_hand(start: Start, tmp_p
 
     up.signal(signal.SIGTERM)
     up.wait()
-    up = _up(start, directory.path, "--no-sandbox")
+    up = start_up(start, directory.path, "--no-sandbox")
     assert "made    the admin business's key" in up.wait_for(_RUNNING)
     assert directory.read_admin() not in (None, first, second)
     up.signal(signal.SIGTERM)
@@ -145,7 +133,7 @@ def test_a_lost_admin_key_is_replaced_by_a_start_and_by_hand(start: Start, tmp_p
 def test_a_core_that_ends_takes_everything_down_with_a_sentence(
     start: Start, tmp_path: Path
 ) -> None:
-    up = _up(start, tmp_path / "data", "--no-sandbox")
+    up = start_up(start, tmp_path / "data", "--no-sandbox")
     up.wait_for(_RUNNING)
     core = up.children()[0]
     os.kill(core, signal.SIGKILL)
@@ -156,20 +144,20 @@ def test_a_core_that_ends_takes_everything_down_with_a_sentence(
 
 
 def test_a_database_with_another_keyring_is_refused(start: Start, tmp_path: Path) -> None:
-    up = _up(start, tmp_path / "old", "--no-sandbox")
+    up = start_up(start, tmp_path / "old", "--no-sandbox")
     up.wait_for(_RUNNING)
     up.signal(signal.SIGTERM)
     up.wait()
     url = f"sqlite+aiosqlite:///{tmp_path}/old/nivisco.db"
     new = DataDir(tmp_path / "new")
-    refused = _up(start, new.path, "--no-sandbox", NIVISCO_DATABASE_URL=url)
+    refused = start_up(start, new.path, "--no-sandbox", NIVISCO_DATABASE_URL=url)
     assert refused.wait() == 1
     assert "cannot be made again" in refused.printed
     new.secrets.write_text((tmp_path / "old" / "secrets.json").read_text())
     other = json.loads(new.secrets.read_text())
     other["secret_keys"][0]["id"] = "another"
     new.secrets.write_text(json.dumps(other))
-    refused = _up(start, new.path, "--no-sandbox", NIVISCO_DATABASE_URL=url)
+    refused = start_up(start, new.path, "--no-sandbox", NIVISCO_DATABASE_URL=url)
     assert refused.wait() == 1
     assert "start with the keyring that the database was made with" in refused.printed
 
@@ -177,7 +165,7 @@ def test_a_database_with_another_keyring_is_refused(start: Start, tmp_path: Path
 def test_a_taken_port_is_refused_before_anything_starts(start: Start, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        up = _up(start, tmp_path / "data", "--http", address)
+        up = start_up(start, tmp_path / "data", "--http", address)
         assert up.wait() == 1
     assert up.printed == (
         f"Error: {address} is taken. Choose another port with --http HOST:PORT.\n"

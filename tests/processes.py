@@ -1,16 +1,15 @@
-"""Processes for the tests of `up`: started, watched by pid, and ended by pid; no blind waiting."""
+"""Processes for tests: started, watched by pid, and ended by pid; no blind waiting."""
 
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import pytest
 
 _PATIENCE_SECONDS = 20.0
 
@@ -104,17 +103,20 @@ def wait_until_gone(pids: Sequence[int]) -> None:
 Start = Callable[..., Running]
 
 
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start `python <arguments>`, and end it, and its children, with the test."""
-    running: list[Running] = []
+def start_process(*arguments: str, **variables: str) -> Running:
+    """Start `python <arguments>` without the settings of this environment."""
+    kept = {n: v for n, v in os.environ.items() if not n.startswith("NIVISCO_")}
+    return Running([sys.executable, *arguments], kept | variables)
 
-    def start_one(*arguments: str, **variables: str) -> Running:
-        kept = {n: v for n, v in os.environ.items() if not n.startswith("NIVISCO_")}
-        process = Running([sys.executable, *arguments], kept | variables)
-        running.append(process)
-        return process
 
-    yield start_one
-    for process in running:
-        process.end()
+def start_up(start: Start, data_dir: Path, *more: str, **variables: str) -> Running:
+    """Start `nivisco up` on free ports."""
+    ports = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--sandbox", "127.0.0.1:0")
+    return start("-P", "-m", "cli", "up", "--data-dir", str(data_dir), *ports, *more, **variables)
+
+
+def shown(printed: str, what: str) -> str:
+    """Return what the first screen of `up` shows beside a word."""
+    found = re.search(rf"^  {what} +(\S+)", printed, re.MULTILINE)
+    assert found, printed
+    return found[1]

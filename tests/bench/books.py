@@ -1,0 +1,62 @@
+"""Funds the wallets before, and proves after that the books hold every charge exactly once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from google.type.money_pb2 import Money
+
+from nivisco.payments.v1 import wallet_pb2
+from tests.bench.calls import CHARGED_CENTS
+from tests.core.running import Business, create_user
+
+FUNDED_CENTS = 100_000_000
+_NANOS_OF_A_CENT = 10**7
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What was charged, and where the core's books say something else."""
+
+    wallets: int
+    charges: int
+    history_rows: int
+    cents_left: int
+    differences: list[str]
+
+    @property
+    def balance(self) -> bool:
+        """Whether every wallet holds and shows exactly what was done to it."""
+        return not self.differences
+
+
+async def open_wallets(business: Business, count: int) -> list[str]:
+    """Create users with a funded wallet each, and return their ids."""
+    user_ids = [await create_user(business) for _ in range(count)]
+    for user_id in user_ids:
+        amount = Money(units=FUNDED_CENTS // 100)
+        await business.call(wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=amount))
+    return user_ids
+
+
+async def read_books(business: Business, user_ids: Sequence[str], done: Counter[str]) -> Books:
+    """Compare each wallet's balance and number of history rows with the charges that were made."""
+    differences: list[str] = []
+    rows = cents_left = 0
+    for user_id in user_ids:
+        wallet, history = await asyncio.gather(
+            business.call(wallet_pb2.GetUserWalletRequest(user_id=user_id)),
+            business.call(wallet_pb2.GetWalletHistoryRequest(user_id=user_id, limit=1)),
+        )
+        balance = wallet.wallet.balance
+        cents, rest = divmod(balance.nanos, _NANOS_OF_A_CENT)
+        cents += balance.units * 100
+        expected = FUNDED_CENTS - done[user_id] * CHARGED_CENTS
+        if cents != expected or rest:
+            differences.append(f"{user_id} holds {cents} cents in place of {expected}")
+        if history.total != done[user_id] + 1:
+            differences.append(f"{user_id} has {history.total} rows, not {done[user_id] + 1}")
+        rows += history.total
+        cents_left += cents
+    return Books(len(user_ids), done.total(), rows, cents_left, differences)

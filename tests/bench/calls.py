@@ -1,0 +1,143 @@
+"""The ways to call: the echo, the JSON door, the core by gRPC. Requests are made before the clock.
+
+One client is one HTTP connection with one request at a time; gRPC clients share a channel, as
+those of one internal service do.
+"""
+
+import asyncio
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+
+from google.protobuf.message import Message
+from google.type.money_pb2 import Money
+
+from cli.addresses import Address
+from nivisco.payments.v1 import wallet_pb2
+from tests.bench.http_connection import HttpConnection, UnexpectedAnswer, post_request
+from tests.bench.samples import Turn
+from tests.bench.stack import Stack
+from tests.core.running import METHODS, Business
+
+CHARGED_CENTS = 1
+_CHARGE = "charge_wallet"
+_GET = "get_user_wallet"
+_SUCCESS = b'{"success":true,'
+_TIMEOUT_SECONDS = 25.0
+
+Call = Callable[[str], Awaitable[None]]
+"""Carries out one request about a user; raises UnexpectedAnswer or CoreError."""
+
+
+def envelope(business: Business, user_id: str, action: str) -> bytes:
+    """Return the JSON envelope of one of the two actions."""
+    fields: dict[str, object] = {
+        "business_id": business.credentials.business_id,
+        "api_key": business.credentials.api_key,
+        "action": action,
+        "user_id": user_id,
+    }
+    if action == _CHARGE:
+        fields["amount"] = CHARGED_CENTS / 100
+    return json.dumps(fields).encode()
+
+
+def message(user_id: str, action: str) -> Message:
+    """Return the request message of one of the two actions."""
+    if action == _CHARGE:
+        amount = Money(nanos=CHARGED_CENTS * 10**7)
+        return wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=amount)
+    return wallet_pb2.GetUserWalletRequest(user_id=user_id)
+
+
+class Callers:
+    """Makes clients that call as one business for some users, and closes them."""
+
+    def __init__(self, stack: Stack, business: Business, user_ids: Sequence[str]) -> None:
+        self._stack = stack
+        self._business = business
+        self._user_ids = user_ids
+        self._connections: list[HttpConnection] = []
+
+    async def echo(self, action: str) -> Call:
+        """Return a client of the echo that sends what the JSON door gets."""
+        return await self._http(self._stack.echo, action)
+
+    async def json(self, action: str) -> Call:
+        """Return a client of the JSON door."""
+        return await self._http(self._stack.adapter, action)
+
+    async def grpc(self, action: str) -> Call:
+        """Return a client of the core."""
+        requests = {user_id: message(user_id, action) for user_id in self._user_ids}
+        name = "".join(word.capitalize() for word in action.split("_"))
+        method, business = METHODS[name], self._business
+
+        async def call(user_id: str) -> None:
+            await business.client.call(
+                method, requests[user_id], business.credentials, timeout_seconds=_TIMEOUT_SECONDS
+            )
+
+        return call
+
+    async def _http(self, server: Address, action: str) -> Call:
+        requests = {
+            user_id: post_request(
+                server.host, server.port, envelope(self._business, user_id, action)
+            )
+            for user_id in self._user_ids
+        }
+        connection = await HttpConnection.open(server.host, server.port)
+        self._connections.append(connection)
+
+        async def call(user_id: str) -> None:
+            answer = await connection.post(requests[user_id])
+            if not answer.startswith(_SUCCESS):
+                raise UnexpectedAnswer(answer[:500].decode())
+
+        return call
+
+    def close(self) -> None:
+        """Close the connections."""
+        for connection in self._connections:
+            connection.close()
+
+
+async def take_turn(
+    stack: Stack,
+    clients: Sequence[Call],
+    user_ids: Iterable[str],
+    seconds: float,
+    done: Counter[str] | None = None,
+) -> Turn:
+    """Have all clients call at once for so long, each at least once; count in `done` by user."""
+    latencies: list[float] = []
+    users = itertools.cycle(user_ids)
+    before, started = stack.cpu_seconds(), time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for client in clients:
+            group.create_task(_keep_calling(client, users, started + seconds, latencies, done))
+    ended, after = time.perf_counter(), stack.cpu_seconds()
+    cpu = {name: after[name] - before[name] for name in after}
+    return Turn(ended - started, latencies, cpu)
+
+
+async def _keep_calling(
+    call: Call,
+    users: Iterator[str],
+    until: float,
+    latencies: list[float],
+    done: Counter[str] | None,
+) -> None:
+    while True:
+        user_id = next(users)
+        started = time.perf_counter()
+        await call(user_id)
+        ended = time.perf_counter()
+        latencies.append(ended - started)
+        if done is not None:
+            done[user_id] += 1
+        if ended >= until:
+            return

@@ -1,0 +1,84 @@
+"""Measures one client's get_user_wallet: the bare echo, gRPC and JSON in turns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.bench.calls import Call, Callers, take_turn
+from tests.bench.plan import Plan
+from tests.bench.samples import Spread, Turn, percentile_99, ratio
+from tests.bench.stack import Stack
+
+_ACTION = "get_user_wallet"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """One way to ask, in microseconds a request."""
+
+    median: Spread
+    percentile_99: float
+    cpu: dict[str, Spread]
+    """By process."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrips:
+    """All ways, and what follows from comparing them round by round."""
+
+    ways: dict[str, RoundTrip]
+    json_to_echo: Spread
+    json_to_grpc: Spread
+    grpc_to_echo: Spread
+    adapter_microseconds: Spread
+    """What the JSON door adds to a call: JSON less gRPC."""
+    adapter_cpu_microseconds: Spread
+    adapter_cpu_to_echo: Spread
+    """The adapter's CPU time for a request in that of the echo."""
+
+
+async def measure_round_trips(
+    stack: Stack, callers: Callers, user_ids: Sequence[str], plan: Plan
+) -> RoundTrips:
+    """Measure with one client; the order turns about from round to round."""
+    ways: dict[str, Call] = {
+        "echo": await callers.echo(_ACTION),
+        "gRPC": await callers.grpc(_ACTION),
+        "JSON": await callers.json(_ACTION),
+    }
+    for call in ways.values():
+        await take_turn(stack, [call], user_ids, plan.warm_up_seconds(len(ways)))
+    turns: dict[str, list[Turn]] = {name: [] for name in ways}
+    seconds = plan.round_trip_seconds(len(ways))
+    for number in range(plan.round_trip_rounds):
+        order = list(ways) if number % 2 == 0 else list(reversed(ways))
+        for name in order:
+            turns[name].append(await take_turn(stack, [ways[name]], user_ids, seconds))
+    return _compared(turns)
+
+
+def _compared(turns: dict[str, list[Turn]]) -> RoundTrips:
+    medians = {name: [turn.median_microseconds for turn in turns[name]] for name in turns}
+    adapter_cpu = [turn.cpu_microseconds("adapter") for turn in turns["JSON"]]
+    echo_cpu = [turn.cpu_microseconds("echo") for turn in turns["echo"]]
+    return RoundTrips(
+        ways={name: _round_trip(turns[name]) for name in turns},
+        json_to_echo=ratio(medians["JSON"], medians["echo"]),
+        json_to_grpc=ratio(medians["JSON"], medians["gRPC"]),
+        grpc_to_echo=ratio(medians["gRPC"], medians["echo"]),
+        adapter_microseconds=Spread.of(
+            [json - grpc for json, grpc in zip(medians["JSON"], medians["gRPC"], strict=True)]
+        ),
+        adapter_cpu_microseconds=Spread.of(adapter_cpu),
+        adapter_cpu_to_echo=ratio(adapter_cpu, echo_cpu),
+    )
+
+
+def _round_trip(turns: Sequence[Turn]) -> RoundTrip:
+    return RoundTrip(
+        median=Spread.of([turn.median_microseconds for turn in turns]),
+        percentile_99=percentile_99(turns),
+        cpu={
+            process: Spread.of([turn.cpu_microseconds(process) for turn in turns])
+            for process in turns[0].cpu_seconds
+        },
+    )

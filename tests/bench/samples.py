@@ -1,0 +1,64 @@
+"""Medians with their spread, and what one turn of a measurement saw. Pure."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The middle of some values, and between which bounds they lie."""
+
+    median: float
+    low: float
+    """The first quartile."""
+    high: float
+    """The third quartile."""
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Return the spread of at least two values."""
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(median, low, high, min(values), max(values))
+
+    @property
+    def percent(self) -> float:
+        """Half the distance between the quartiles, in hundredths of the median."""
+        return 50 * (self.high - self.low) / self.median if self.median else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of one way to call: how long each request took, and what the processes spent."""
+
+    seconds: float
+    latencies: Sequence[float]
+    cpu_seconds: dict[str, float]
+    """By process."""
+
+    @property
+    def per_second(self) -> float:
+        """How many requests were answered in a second."""
+        return len(self.latencies) / self.seconds
+
+    @property
+    def median_microseconds(self) -> float:
+        """The time that half of the requests took at most."""
+        return statistics.median(self.latencies) * 1e6
+
+    def cpu_microseconds(self, process: str) -> float:
+        """Return what a process spent on each request."""
+        return self.cpu_seconds[process] / len(self.latencies) * 1e6
+
+
+def ratio(one: Sequence[float], other: Sequence[float]) -> Spread:
+    """Return the ratio of two series, round by round: what disturbed a round disturbed both."""
+    return Spread.of([a / b for a, b in zip(one, other, strict=True)])
+
+
+def percentile_99(turns: Sequence[Turn]) -> float:
+    """Return the time in microseconds that 99 of 100 requests of all turns took at most."""
+    latencies = sorted(latency for turn in turns for latency in turn.latencies)
+    return latencies[len(latencies) * 99 // 100] * 1e6
