@@ -112,13 +112,21 @@ async def take_turn(
     seconds: float,
     done: Counter[str] | None = None,
 ) -> Turn:
-    """Have all clients call at once for so long, each at least once; count in `done` by user."""
+    """Have all clients call at once for so long, each at least once; count in `done` by user.
+
+    Raises:
+        UnexpectedAnswer: a request failed by HTTP; the other clients are stopped.
+        CoreError: one failed by gRPC.
+    """
     latencies: list[float] = []
     users = itertools.cycle(user_ids)
     before, started = stack.cpu_seconds(), time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for client in clients:
-            group.create_task(_keep_calling(client, users, started + seconds, latencies, done))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for client in clients:
+                group.create_task(_keep_calling(client, users, started + seconds, latencies, done))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
     ended, after = time.perf_counter(), stack.cpu_seconds()
     cpu = {name: after[name] - before[name] for name in after}
     return Turn(ended - started, latencies, cpu)

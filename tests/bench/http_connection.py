@@ -68,12 +68,12 @@ class HttpConnection(asyncio.Protocol):
         if self._answer is None or self._answer.done():
             return
         if length is None or not head.startswith(_OK):
-            shown = f"{head.split(b'\r\n')[0].decode()} {body[:500].decode()}"
-            self._answer.set_exception(UnexpectedAnswer(shown))
+            status = head.partition(b"\r\n")[0].decode()
+            self._answer.set_exception(UnexpectedAnswer(f"{status}: {body[:500].decode()}"))
         else:
             self._answer.set_result(bytes(body))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Fail the request that waits."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(UnexpectedAnswer("the connection was lost"))

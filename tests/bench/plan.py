@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-DEFAULT_SECONDS = 110.0
+DEFAULT_SECONDS = 90.0
 SMALL_SECONDS = 1.2
 _MOST_SECONDS = 3600.0
 _WARM_UP, _ROUND_TRIPS, _CHARGES, _IN_PROCESS = 0.08, 0.30, 0.52, 0.10
@@ -31,6 +31,7 @@ class Plan:
         return cls(
             seconds=SMALL_SECONDS,
             wallets=4,
+            client_counts=(1, 2, 4),
             round_trip_rounds=2,
             charge_rounds=2,
             in_process_rounds=2,

@@ -1,0 +1,166 @@
+"""Times, without any process or network, the functions that every request passes through."""
+
+import timeit
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import protovalidate
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.money_pb2 import Money
+
+from adapter.catalogue import Action, build_catalogue
+from adapter.envelope import read_envelope
+from adapter.problems import Problems
+from core.client import Credentials
+from core.secrets import api_key_matches, hash_api_key
+from core.validation import problems
+from nivisco.payments.v1 import wallet_pb2
+from tests.bench.plan import Plan
+from tests.bench.reflection import calls_into_the_schema
+from tests.bench.samples import Spread, ratio
+
+ACTIONS = ("get_user_wallet", "charge_wallet")
+_USER_ID = "USR-01HZZZZZZZZZZZZZZZZZZZZZZZ"
+_WALLET_ID = "WAL-01HZZZZZZZZZZZZZZZZZZZZZZZ"
+_API_KEY = "5e" * 32
+_CREDENTIALS = Credentials("3f0e5d1c-6f2a-4c7b-9d8e-0a1b2c3d4e5f", _API_KEY)
+_AMOUNT = Money(units=34, nanos=500_000_000)
+_LEFT = Money(currency_code="USD", units=115, nanos=500_000_000)
+
+_BODY = (
+    f'{{"business_id": "{_CREDENTIALS.business_id}", "api_key": "{_API_KEY}", '
+    f'"action": "%s", "user_id": "{_USER_ID}"%s}}'
+)
+BODIES: Mapping[str, bytes] = {
+    "get_user_wallet": (_BODY % ("get_user_wallet", "")).encode(),
+    "charge_wallet": (_BODY % ("charge_wallet", ', "amount": 34.50')).encode(),
+}
+_REQUESTS: Mapping[str, Message] = {
+    "get_user_wallet": wallet_pb2.GetUserWalletRequest(user_id=_USER_ID),
+    "charge_wallet": wallet_pb2.ChargeWalletRequest(user_id=_USER_ID, amount=_AMOUNT),
+}
+ANSWERS: Mapping[str, Message] = {
+    "get_user_wallet": wallet_pb2.GetUserWalletResponse(
+        wallet=wallet_pb2.GetUserWalletResponse.Wallet(
+            wallet_id=_WALLET_ID,
+            user_id=_USER_ID,
+            balance=_LEFT,
+            updated_at=Timestamp(seconds=1_708_438_800),
+        )
+    ),
+    "charge_wallet": wallet_pb2.ChargeWalletResponse(
+        wallet_id=_WALLET_ID,
+        new_balance=_LEFT,
+        type=wallet_pb2.TRANSACTION_TYPE_DEBIT,
+        source=wallet_pb2.TRANSACTION_SOURCE_SYSTEM,
+        reason=wallet_pb2.TRANSACTION_REASON_BUSINESS_CHARGE,
+        message="Wallet updated successfully",
+        transaction_id="WTX-01HZZZZZZZZZZZZZZZZZZZZZZZ",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """Microseconds a call of each function, and the comparisons that stay."""
+
+    microseconds: dict[str, Spread]
+    transcode_to_json_format: dict[str, Spread]
+    """By action: our reading and writing in that of the protobuf package."""
+    problems_to_protovalidate: dict[str, Spread]
+    """By action."""
+    schema_calls: list[str]
+    """Questions to the schema while a request and its answer were transcoded; none are wanted."""
+
+
+def measure_in_process(plan: Plan) -> InProcess:
+    """Time every function in turns."""
+    catalogue = build_catalogue()
+    functions: dict[str, Callable[[], object]] = {}
+    for name in ACTIONS:
+        functions |= _functions_of(catalogue[name])
+    stored_hash = hash_api_key(_API_KEY)
+    functions["API key check"] = lambda: api_key_matches(_API_KEY, stored_hash)
+    seconds = plan.in_process_seconds(len(functions))
+    counts = {name: _count_for(function, seconds) for name, function in functions.items()}
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(plan.in_process_rounds):
+        for name, function in functions.items():
+            taken = timeit.timeit(function, number=counts[name])
+            times[name].append(taken / counts[name] * 1e6)
+    return InProcess(
+        microseconds={name: Spread.of(times[name]) for name in times},
+        transcode_to_json_format={
+            name: ratio(
+                [r + w for r, w in zip(times[_read(name)], times[_write(name)], strict=True)],
+                times[_json_format(name)],
+            )
+            for name in ACTIONS
+        },
+        problems_to_protovalidate={
+            name: ratio(times[_rules(name)], times[_protovalidate(name)]) for name in ACTIONS
+        },
+        schema_calls=[
+            call for name in ACTIONS for call in calls_into_the_schema(_transcode(catalogue[name]))
+        ],
+    )
+
+
+def _functions_of(action: Action) -> dict[str, Callable[[], object]]:
+    name = action.name
+    body, request, answer = BODIES[name], _REQUESTS[name], ANSWERS[name]
+    fields = read_envelope(body).fields
+    request_text = json_format.MessageToJson(request, preserving_proto_field_name=True)
+    # The package has no type stubs for what it exports.
+    oracle: Any = protovalidate.Validator()  # type: ignore[no-untyped-call]
+    oracle.collect_violations(request)
+    return {
+        f"{name}: parse envelope": lambda: read_envelope(body),
+        _read(name): lambda: action.read(fields, "", Problems()),
+        _write(name): lambda: action.write(answer),
+        _json_format(name): lambda: (
+            json_format.Parse(request_text, type(request)()),
+            json_format.MessageToJson(answer, preserving_proto_field_name=True, indent=None),
+        ),
+        _rules(name): lambda: problems(request),
+        _protovalidate(name): lambda: oracle.collect_violations(request),
+    }
+
+
+def _transcode(action: Action) -> Callable[[], object]:
+    def transcode() -> object:
+        envelope = read_envelope(BODIES[action.name])
+        return action.read(envelope.fields, "", Problems()), action.write(ANSWERS[action.name])
+
+    return transcode
+
+
+def _count_for(function: Callable[[], object], seconds: float) -> int:
+    """Return how many calls take about so many seconds, once the function is warm."""
+    count = 1
+    while (taken := timeit.timeit(function, number=count)) < seconds / 10:
+        count *= 2
+    return max(1, int(count * seconds / taken))
+
+
+def _read(name: str) -> str:
+    return f"{name}: read request"
+
+
+def _write(name: str) -> str:
+    return f"{name}: write answer"
+
+
+def _json_format(name: str) -> str:
+    return f"{name}: json_format, both ways"
+
+
+def _rules(name: str) -> str:
+    return f"{name}: check rules"
+
+
+def _protovalidate(name: str) -> str:
+    return f"{name}: protovalidate"

@@ -1,0 +1,155 @@
+"""The bench prints every row, the books balance, and nothing stays behind. No number is judged."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.schema import enum_words
+from nivisco.payments.v1 import wallet_pb2
+from tests.bench.plan import Plan, read_seconds
+from tests.bench.reflection import calls_into_the_schema
+from tests.bench.samples import Spread, Turn, percentile_99, ratio
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 60.0
+ROWS = [
+    "JSON / echo", "JSON / gRPC", "gRPC / echo",
+    "adapter, JSON less gRPC", "adapter, CPU time", "adapter CPU / echo CPU",
+    "1 client, 4 wallets", "2 clients, 4 wallets", "4 clients, 4 wallets",
+    "1 client, 1 hot wallet", "2 clients, 1 hot wallet", "4 clients, 1 hot wallet",
+    "get_user_wallet: parse envelope", "charge_wallet: parse envelope",
+    "get_user_wallet: read request", "charge_wallet: read request",
+    "get_user_wallet: write answer", "charge_wallet: write answer",
+    "get_user_wallet: check rules", "charge_wallet: check rules",
+    "get_user_wallet: transcode / json_format", "charge_wallet: transcode / json_format",
+    "get_user_wallet: rules / protovalidate", "charge_wallet: rules / protovalidate",
+    "questions to the schema in a transcode", "noise:", "books:",
+]  # fmt: skip
+
+
+def started(directory: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.bench", "--small", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(directory)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def processes_of(directory: Path) -> list[str]:
+    """The processes that keep their files there."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(directory).encode() in (process / "environ").read_bytes():
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """What one small run printed and wrote, checked to have cleaned up."""
+    directory, file = tmp_path_factory.mktemp("bench"), tmp_path_factory.mktemp("out") / "run.json"
+    process = started(directory, "--json", str(file))
+    try:
+        printed, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+    assert process.returncode == 0, printed
+    assert (list(directory.iterdir()), processes_of(directory)) == ([], [])
+    return printed, json.loads(file.read_text())
+
+
+def test_every_row_is_printed(run: tuple[str, dict[str, Any]]) -> None:
+    lines = [line.strip() for line in run[0].splitlines()]
+    assert [row for row in ROWS if not any(line.startswith(row) for line in lines)] == []
+
+
+def test_the_books_balance(run: tuple[str, dict[str, Any]]) -> None:
+    printed, report = run
+    books = report["books"]
+    assert "they balance exactly" in printed
+    assert books["differences"] == []
+    assert books["charges"] > 0
+    assert books["history_rows"] == books["charges"] + books["wallets"]
+
+
+def test_the_file_holds_every_ratio(run: tuple[str, dict[str, Any]]) -> None:
+    report = run[1]
+    assert report["round_trips"]["json_to_echo"]["median"] > 0
+    assert report["round_trips"]["ways"]["JSON"]["cpu"].keys() == {
+        "client", "adapter", "core", "echo",
+    }  # fmt: skip
+    assert [(row["clients"], row["wallets"]) for row in report["charges"]] == [
+        (1, 4), (2, 4), (4, 4), (1, 1), (2, 1), (4, 1),
+    ]  # fmt: skip
+
+
+def test_a_transcode_asks_the_schema_nothing(run: tuple[str, dict[str, Any]]) -> None:
+    assert run[1]["in_process"]["schema_calls"] == []
+
+
+def test_a_question_to_the_schema_is_caught() -> None:
+    enum = wallet_pb2.TransactionType.DESCRIPTOR
+    found = calls_into_the_schema(lambda: enum_words(enum))
+    assert found[0] == "adapter.schema.enum_words"
+    assert any(call.endswith(".GetOptions") for call in found)
+
+
+def test_a_run_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = started(tmp_path)
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not list(tmp_path.glob("*/nivisco.db")):
+            assert time.monotonic() < deadline, "no core was started"
+            assert process.poll() is None, "it ended by itself"
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert (list(tmp_path.iterdir()), processes_of(tmp_path)) == ([], [])
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    assert ratio([2, 4, 60], [1, 2, 30]) == Spread(2, 2, 2, 2, 2)
+
+
+def test_the_spread_is_half_the_distance_between_the_quartiles() -> None:
+    assert Spread.of([80, 90, 100, 110, 120]).percent == 10
+
+
+def test_a_turn_divides_time_by_requests() -> None:
+    turn = Turn(2.0, [0.5, 0.1, 0.2, 0.3], {"core": 0.04})
+    assert (turn.per_second, turn.cpu_microseconds("core")) == (2.0, 10_000)
+    assert turn.median_microseconds == pytest.approx(250_000)
+    assert percentile_99([turn]) == 500_000
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "soon", "nan", "inf", "1e9"])
+def test_a_time_that_no_run_can_take_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="BENCH_SECONDS"):
+        read_seconds(text)
+
+
+def test_the_shares_of_a_run_are_its_whole_time() -> None:
+    plan = Plan.of(100.0)
+    parts = [
+        2 * 3 * plan.warm_up_seconds(3),
+        plan.round_trip_rounds * 3 * plan.round_trip_seconds(3),
+        plan.charge_rounds * 12 * plan.charge_seconds(12),
+        plan.in_process_rounds * 13 * plan.in_process_seconds(13),
+    ]
+    assert sum(parts) == pytest.approx(100.0)
