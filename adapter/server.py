@@ -78,7 +78,11 @@ async def serve(
         SchemaError: the schema holds something that has no JSON form.
     """
     core = CoreClient(settings.core_target)
-    runner = web.AppRunner(build_app(core, settings), shutdown_timeout=DRAIN_SECONDS)
+    # A client that leaves ends its handler and the call to the core, which so learns that nobody
+    # waits: what moves money goes on there, and the same request is told of it later.
+    runner = web.AppRunner(
+        build_app(core, settings), shutdown_timeout=DRAIN_SECONDS, handler_cancellation=True
+    )
     try:
         await runner.setup()
         server = await _listen(settings, runner, listener)

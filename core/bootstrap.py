@@ -17,6 +17,7 @@ from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer, OperatorServicer
 from core.cards.service import CardsService
 from core.cards.servicer import CardsServicer
+from core.clock import Clock
 from core.credentials.keyring_check import check_keyring
 from core.credentials.service import CredentialsService
 from core.credentials.servicer import CredentialsServicer
@@ -73,9 +74,14 @@ async def migrate(settings: CoreSettings) -> str:
 
 
 async def serve(
-    settings: CoreSettings, on_ready: Callable[[str], None], stop: asyncio.Event
+    settings: CoreSettings,
+    on_ready: Callable[[str], None],
+    stop: asyncio.Event,
+    clock: Clock | None = None,
 ) -> None:
     """Serve until `stop` is set, then finish what has begun; `on_ready` gets the address.
+
+    `clock` is the time that correctness rests on; the system's where none is given.
 
     Raises:
         DatabaseUnavailableError: the database does not answer, or its schema does not fit.
@@ -83,7 +89,7 @@ async def serve(
         OSError: the address cannot be listened on.
     """
     validation.compile_all()
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, clock)
     gateway = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)
     try:
         if settings.migrate:
@@ -106,8 +112,6 @@ async def _serve(
     authentication = AuthenticationService(database, settings.service_tokens)
     credentials = CredentialsService(database, settings.keyring)
     payments = PaymentsService(database, credentials, gateways)
-    if released := await payments.release_attempts():
-        logger.warning("attempts left open by the process before", extra={"payments": released})
     errors = ErrorInterceptor()
     server = grpc.aio.server(
         interceptors=[

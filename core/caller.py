@@ -1,7 +1,10 @@
-"""Who makes the call that the running task serves. Set by the authentication interceptor only."""
+"""Who makes the call that the running task serves, and whether they still wait for its answer.
+
+Set by the interceptors only.
+"""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.ids import ADMIN_BUSINESS_ID
 
@@ -13,6 +16,8 @@ class Caller:
     business_id: str
     default_env: str
     """The environment that actions mean where they name none: `TEST` or `LIVE`."""
+    api_key_hash: str = field(default="", repr=False)
+    """The hash of the key that this call presented, which may be retired while the call runs."""
 
     @property
     def is_admin(self) -> bool:
@@ -20,7 +25,15 @@ class Caller:
         return self.business_id == ADMIN_BUSINESS_ID
 
 
+@dataclass(slots=True)
+class Presence:
+    """Whether the caller still waits for the answer of a call, which goes on without them."""
+
+    left: bool = False
+
+
 _caller: ContextVar[Caller] = ContextVar("caller")
+_presence: ContextVar[Presence] = ContextVar("presence")
 
 
 def current_caller() -> Caller:
@@ -31,3 +44,13 @@ def current_caller() -> Caller:
 def set_caller(caller: Caller) -> None:
     """Remember the business for the running task and those that it starts."""
     _caller.set(caller)
+
+
+def current_presence() -> Presence:
+    """Return whether the running call's caller still waits; outside of a call, somebody does."""
+    return _presence.get(None) or Presence()
+
+
+def set_presence(presence: Presence) -> None:
+    """Remember where the running task and those that it starts can see the caller leave."""
+    _presence.set(presence)

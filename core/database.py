@@ -5,8 +5,9 @@ database that several connections share: sqlite.org/wal.html#walresetbug), so th
 connection, and a transaction must not begin another.
 """
 
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,20 +15,35 @@ from typing import Any
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from core.clock import Clock, SystemClock
 
+logger = logging.getLogger("core")
+
 SQLITE_BUSY_SECONDS = 10
 """How long a starting core waits for the one before it to let go of the file."""
-POOL_WAIT_SECONDS = 5
+POOL_WAIT_SECONDS = 5.0
+_FAULTS_OF_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+"""What a statement of ours does wrong; every other error is the database's own trouble."""
 
 
 class DatabaseUnavailableError(Exception):
-    """The database cannot be used; the message says why and what to do."""
+    """The database cannot be used and nothing was changed; the message says why and what to do."""
+
+
+class CommitUnknownError(Exception):
+    """The database was told to commit and did not confirm it, so it may or may not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +58,22 @@ class Database:
     """The one owner of connections."""
 
     def __init__(
-        self, url: str, clock: Clock | None = None, *, busy_seconds: float = SQLITE_BUSY_SECONDS
+        self,
+        url: str,
+        clock: Clock | None = None,
+        *,
+        busy_seconds: float = SQLITE_BUSY_SECONDS,
+        pool_wait_seconds: float = POOL_WAIT_SECONDS,
     ) -> None:
         """Prepare the database at `url`; nothing is connected yet.
 
-        On SQLite, wait `busy_seconds` for another process to let go of the file.
+        On SQLite, wait `busy_seconds` for another process to let go of the file. A transaction
+        waits `pool_wait_seconds` for those before it.
 
         Raises:
             ValueError: the URL names no database that we can use.
         """
-        self._engine = _engine(_parse(url), busy_seconds)
+        self._engine = _engine(_parse(url), busy_seconds, pool_wait_seconds)
         self._clock = clock or SystemClock()
 
     @property
@@ -64,26 +86,36 @@ class Database:
         """Open a transaction that commits when the block ends and rolls back when it raises.
 
         Raises:
-            DatabaseUnavailableError: no connection could be had.
+            DatabaseUnavailableError: no connection could be had, or the database could not carry
+                out a statement; it is rolled back.
+            CommitUnknownError: the commit was not confirmed.
         """
-        try:
-            context = self._engine.begin()
-            connection = await context.__aenter__()
-        except (PoolTimeoutError, DBAPIError, OSError) as error:
-            raise DatabaseUnavailableError(_why(error)) from None
-        try:
-            yield Transaction(connection, self._clock.now())
-        except BaseException as error:
-            await context.__aexit__(type(error), error, error.__traceback__)
-            raise
-        else:
-            await context.__aexit__(None, None, None)
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(self._engine.connect())
+                await connection.begin()
+            except (PoolTimeoutError, DBAPIError, OSError) as error:
+                raise DatabaseUnavailableError(_why(error)) from None
+            try:
+                yield Transaction(connection, self._clock.now())
+            except BaseException as error:
+                await _roll_back(connection)
+                if isinstance(error, DBAPIError) and not isinstance(error, _FAULTS_OF_OURS):
+                    raise DatabaseUnavailableError(_why(error)) from error
+                raise
+            try:
+                await connection.commit()
+            except (DBAPIError, OSError) as error:
+                # After a failed commit SQLAlchemy neither rolls back nor resets the connection.
+                await connection.invalidate()
+                raise CommitUnknownError(_why(error)) from error
 
     async def ping(self) -> None:
         """Ask the database for an answer.
 
         Raises:
             DatabaseUnavailableError: it gives none.
+            CommitUnknownError: it stopped answering in the middle.
         """
         async with self.transaction() as transaction:
             await transaction.connection.execute(text("SELECT 1"))
@@ -91,6 +123,15 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+
+
+async def _roll_back(connection: AsyncConnection) -> None:
+    """Undo the transaction. A connection that cannot is given up, which undoes it too."""
+    try:
+        await connection.rollback()
+    except (DBAPIError, OSError) as error:
+        logger.warning("the rollback failed: %s", _why(error))
+        await connection.invalidate()
 
 
 def _why(error: Exception) -> str:
@@ -116,13 +157,13 @@ def _parse(url: str) -> URL:
     )
 
 
-def _engine(url: URL, busy_seconds: float) -> AsyncEngine:
+def _engine(url: URL, busy_seconds: float, pool_wait_seconds: float) -> AsyncEngine:
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=1,
         max_overflow=0,
-        pool_timeout=POOL_WAIT_SECONDS,
+        pool_timeout=pool_wait_seconds,
         connect_args={"timeout": busy_seconds},
         hide_parameters=True,  # an error's text must not carry what a row holds
     )

@@ -202,11 +202,13 @@ payments = Table(
     Column("gateway_card_id", String(255), nullable=False),
     Column("gateway_key", String(255), nullable=False),
     _word("status"),
-    # running: someone works on it; unknown: sent, no clear answer; not_sent: certainly not.
+    # running: a core works on it, or died; unknown: sent, no clear answer; not_sent: surely not.
     # NULL once the payment has an outcome.
     _word("attempt", nullable=True),
     Column("transaction_id", String(255), nullable=True),
     Column("decline_code", String(255), nullable=True),
+    # Whether a caller was still there when the outcome was written.
+    Column("answered", Boolean, nullable=False),
     _moment("created_at"),
     _moment("updated_at"),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
@@ -216,12 +218,13 @@ payments = Table(
     _one_of("kind", "charge", "fund"),
     Index("ix_payments_business_id_created_at", "business_id", "created_at", "payment_id"),
     Index(
-        "ix_payments_open",
+        "ix_payments_unanswered",
         "business_id",
         "user_id",
-        sqlite_where=text("attempt IS NOT NULL"),
-        postgresql_where=text("attempt IS NOT NULL"),
+        sqlite_where=text("NOT answered"),
+        postgresql_where=text("NOT answered"),
     ),
+    Index("ix_payments_idempotency_key", "business_id", "idempotency_key"),
 )
 
 wallets = Table(

@@ -5,24 +5,24 @@ from dataclasses import replace
 
 from core.caller import Caller
 from core.cards import store
-from core.client import request_id
 from core.credentials.service import CredentialsService
 from core.database import Database, Transaction
-from core.errors import InvalidFields, Reason, Refusal
+from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import (
     Account,
     CardDeclined,
+    CustomerMissing,
     Gateway,
     GatewayError,
     GatewayRefused,
     GatewayUnavailable,
+    SavedCard,
 )
+from core.ids import new_request_id
 from core.secrets import derived_key
 from core.users import store as users_store
 from core.users.service import active_user, existing_user
 from core.users.store import User
-
-RETRY_SECONDS = 1
 
 
 class CardsService:
@@ -87,18 +87,18 @@ class CardsService:
             customer_id = await store.customer_of_user(
                 transaction, business_id=business_id, user_id=user_id, env=env, gateway="stripe"
             )
+        # Without a key every call saves a card of its own; only its own resend is the same call.
+        gateway_key = "card-" + derived_key(
+            business_id, user_id, env, token, idempotency_key or new_request_id()
+        )
         try:
             if customer_id is None:
-                customer_id = await self._create_customer(business_id, user, account, "stripe")
-            saved = await self._gateways["stripe"].save_card(
-                account,
-                customer_id=customer_id,
-                token=token,
-                gateway_key="card-"
-                + derived_key(
-                    business_id, user_id, env, token, idempotency_key or request_id.get()
-                ),
-            )
+                customer_id = await self._create_customer(business_id, user, account)
+            try:
+                saved = await self._save(account, customer_id, token, gateway_key)
+            except CustomerMissing:
+                customer_id = await self._create_customer(business_id, user, account, customer_id)
+                saved = await self._save(account, customer_id, token, f"{gateway_key}-anew")
         except GatewayError as error:
             raise refusal_of(error) from None
         async with self._database.transaction() as transaction:
@@ -122,39 +122,42 @@ class CardsService:
                 transaction, business_id, user, card, set_as_primary=set_as_primary
             )
 
+    async def _save(
+        self, account: Account, customer_id: str, token: str, gateway_key: str
+    ) -> SavedCard:
+        return await self._gateways["stripe"].save_card(
+            account, customer_id=customer_id, token=token, gateway_key=gateway_key
+        )
+
     async def _create_customer(
-        self, business_id: str, user: User, account: Account, gateway: str
+        self, business_id: str, user: User, account: Account, missing: str = ""
     ) -> str:
+        """Create the user's customer at Stripe, in place of one that is `missing` there."""
         env = account.env
         # Derived from what is sent: two callers at once, or a retry after a lost answer, get the
         # same customer; a changed profile is another request, which Stripe would refuse as reuse.
-        customer_id = await self._gateways[gateway].create_customer(
+        customer_id = await self._gateways["stripe"].create_customer(
             account,
             user_id=user.user_id,
             name=user.name,
             email=user.email,
             gateway_key="customer-"
-            + derived_key(business_id, user.user_id, env, user.name, user.email),
+            + derived_key(business_id, user.user_id, env, user.name, user.email, missing),
         )
         async with self._database.transaction() as transaction:
             await active_user(transaction, business_id, user.user_id, lock=True)
-            known = await store.customer_of_user(
-                transaction,
-                business_id=business_id,
-                user_id=user.user_id,
-                env=env,
-                gateway=gateway,
-            )
-            if known is None:
-                await store.insert_customer(
-                    transaction,
-                    business_id=business_id,
-                    user_id=user.user_id,
-                    env=env,
-                    gateway=gateway,
-                    customer_id=customer_id,
-                )
-        return known or customer_id
+            where = {
+                "business_id": business_id,
+                "user_id": user.user_id,
+                "env": env,
+                "gateway": "stripe",
+            }
+            known = await store.customer_of_user(transaction, **where)
+            if known in (None, missing):
+                await store.set_customer(transaction, **where, customer_id=customer_id)
+                return customer_id
+        assert known is not None
+        return known
 
 
 async def card_to_charge(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from core.database import Transaction
 from core.gateways.gateway import SavedCard
@@ -167,7 +167,7 @@ async def customer_of_user(
     return result.scalar_one_or_none()
 
 
-async def insert_customer(
+async def set_customer(
     transaction: Transaction,
     *,
     business_id: str,
@@ -176,9 +176,18 @@ async def insert_customer(
     gateway: str,
     customer_id: str,
 ) -> None:
-    """Remember the user's customer at the gateway."""
+    """Remember the user's customer at the gateway, in place of any before."""
+    table = gateway_customers
     await transaction.connection.execute(
-        insert(gateway_customers).values(
+        delete(table).where(
+            table.c.business_id == business_id,
+            table.c.user_id == user_id,
+            table.c.env == env,
+            table.c.gateway == gateway,
+        )
+    )
+    await transaction.connection.execute(
+        insert(table).values(
             business_id=business_id,
             user_id=user_id,
             env=env,

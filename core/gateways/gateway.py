@@ -6,6 +6,7 @@ other verbs return what they made, or raise:
     GatewayError
     ├── CardDeclined           the card was refused; a person must use another
     ├── GatewayRefused         our call was refused (keys, account, parameters): nothing happened
+    │   └── CustomerMissing    the account behind these keys has no such customer
     ├── GatewayUnavailable     not reached, or too busy: certainly nothing happened
     └── GatewayUnknown         sent, but no clear answer came back
 """
@@ -124,6 +125,10 @@ class GatewayRefused(GatewayError):
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+
+class CustomerMissing(GatewayRefused):
+    """The account has no such customer: it was deleted there, or the keys are another account's."""
 
 
 class GatewayUnavailable(GatewayError):

@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -27,7 +28,6 @@ from core.gateways.gateway import (
 from core.gateways.stripe_answers import (
     PROVES_NOTHING,
     SAYS_NOTHING_OF_THE_FIRST,
-    UNCLEAR,
     Body,
     Failure,
     Kind,
@@ -52,7 +52,9 @@ _log = logging.getLogger(__name__)
 
 CLIENTS_MAX: Final = 1024
 """For how many accounts a client is kept ready."""
-CONNECTIONS_MAX: Final = 200
+CONNECTIONS_MAX: Final = 1000
+CALLS_PER_ACCOUNT_MAX: Final = 32
+"""How many calls one business may have under way at once."""
 CONNECT_SECONDS_MAX: Final = 5.0
 FIRST_TRY_SHARE: Final = 0.75
 """How much of the time budget the first try may use; the rest is for the resend."""
@@ -62,6 +64,14 @@ PAGE_SIZE: Final = 100  # Stripe's largest: https://docs.stripe.com/api/paginati
 LOOK_UP_PAGES_MAX: Final = 3
 
 _Call = Callable[[], Awaitable[stripe.StripeObject]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """An account's way to Stripe, and the places for its calls."""
+
+    sdk: stripe.StripeClient
+    places: asyncio.Semaphore
 
 
 class StripeGateway:
@@ -75,9 +85,10 @@ class StripeGateway:
         """
         self._urls = dict(urls)
         self._timeout_seconds = timeout_seconds
+        self._connect_seconds = min(CONNECT_SECONDS_MAX, timeout_seconds / 4)
         self._session: aiohttp.ClientSession | None = None
         self._http: stripe.AIOHTTPClient | None = None
-        self._clients: OrderedDict[Account, stripe.StripeClient] = OrderedDict()
+        self._clients: OrderedDict[Account, _Client] = OrderedDict()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -94,8 +105,9 @@ class StripeGateway:
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
         """
-        service = self._client(account).v1.customers
+        service = self._client(account).sdk.v1.customers
         made = await self._send(
+            account,
             lambda: service.create_async(
                 {"name": name, "email": email, "metadata": {"user_id": user_id}},
                 {"idempotency_key": f"{gateway_key}-customer"},
@@ -113,10 +125,11 @@ class StripeGateway:
             GatewayError: any of its kinds; GatewayRefused names `payment_method_token` where the
                 token is at fault.
         """
-        service, deadline = self._client(account).v1.payment_methods, self._deadline()
+        service, deadline = self._client(account).sdk.v1.payment_methods, self._deadline()
         method_id = token
         if token.startswith("tok_"):
             made = await self._send(
+                account,
                 lambda: service.create_async(
                     {"type": "card", "card": {"token": token}},
                     {"idempotency_key": f"{gateway_key}-method"},
@@ -125,6 +138,7 @@ class StripeGateway:
             )
             method_id = str(answered(made, account, "payment_method", token=True)["id"])
         attached = await self._send(
+            account,
             lambda: service.attach_async(
                 method_id,
                 {"customer": customer_id},
@@ -153,16 +167,21 @@ class StripeGateway:
         }
         if order.description:
             params["description"] = order.description
-        service, deadline = self._client(account).v1.payment_intents, self._deadline()
+        service, deadline = self._client(account).sdk.v1.payment_intents, self._deadline()
         answer = await self._send(
-            lambda: service.create_async(params, {"idempotency_key": order.gateway_key}), deadline
+            account,
+            lambda: service.create_async(params, {"idempotency_key": order.gateway_key}),
+            deadline,
         )
-        if not isinstance(answer, Failure):
-            return outcome_of(answer, order)
-        if answer.kind in PROVES_NOTHING:
-            found = await self._find(account, order, deadline)
-            return Unknown(UNCLEAR) if found is None or isinstance(found, Failure) else found
-        return outcome_of_failure(answer, account, order)
+        outcome = (
+            outcome_of_failure(answer, account, order)
+            if isinstance(answer, Failure)
+            else outcome_of(answer, order)
+        )
+        if not isinstance(outcome, Unknown):
+            return outcome
+        found = await self._find(account, order, deadline)
+        return outcome if found is None or isinstance(found, Failure) else found
 
     async def look_up_charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome | None:
         """Find the order among the customer's newest 300 payments, by the payment's id.
@@ -181,10 +200,10 @@ class StripeGateway:
         self, account: Account, order: ChargeOrder, deadline: float
     ) -> ChargeOutcome | Failure | None:
         """List, never search: Stripe's search index is minutes late."""
-        service = self._client(account).v1.payment_intents
+        service = self._client(account).sdk.v1.payment_intents
         params: PaymentIntentListParams = {"customer": order.customer_id, "limit": PAGE_SIZE}
         for _ in range(LOOK_UP_PAGES_MAX):
-            page = await self._send(lambda: service.list_async(params), deadline)
+            page = await self._send(account, lambda: service.list_async(params), deadline)
             if isinstance(page, Failure):
                 return page
             intents = page.get("data")
@@ -197,7 +216,23 @@ class StripeGateway:
             params["starting_after"] = intents[-1]["id"]
         return None
 
-    async def _send(self, call: _Call, deadline: float) -> Body | Failure:
+    async def _send(self, account: Account, call: _Call, deadline: float) -> Body | Failure:
+        """Send a call in one of the account's places, or turn it away unsent where all are taken.
+
+        One business whose calls hang must not use up the connections of all others.
+        """
+        places = self._client(account).places
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                await places.acquire()
+        except TimeoutError:
+            return Failure(Kind.TURNED_AWAY)
+        try:
+            return await self._send_twice(call, deadline)
+        finally:
+            places.release()
+
+    async def _send_twice(self, call: _Call, deadline: float) -> Body | Failure:
         """Call, and where the answer is unclear call once more with the same idempotency key.
 
         The second answer counts, unless it says nothing of what the first call did.
@@ -218,17 +253,18 @@ class StripeGateway:
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout_seconds
 
-    def _client(self, account: Account) -> stripe.StripeClient:
+    def _client(self, account: Account) -> "_Client":
         """Return the account's client, of those last used or made anew."""
         client = self._clients.get(account)
         if client is None:
-            client = self._clients[account] = stripe.StripeClient(
+            sdk = stripe.StripeClient(
                 account.secret_key,
                 stripe_account=account.account_id,
                 base_addresses={"api": self._urls[account.env].rstrip("/")},
                 http_client=self._http_client(),
                 max_network_retries=0,
             )
+            client = self._clients[account] = _Client(sdk, asyncio.Semaphore(CALLS_PER_ACCOUNT_MAX))
             if len(self._clients) > CLIENTS_MAX:
                 self._clients.popitem(last=False)
         self._clients.move_to_end(account)
@@ -242,8 +278,9 @@ class StripeGateway:
                 connector=aiohttp.TCPConnector(ssl=trusted, limit=CONNECTIONS_MAX),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-            connect_seconds = min(CONNECT_SECONDS_MAX, self._timeout_seconds / 4)
-            timeout = aiohttp.ClientTimeout(total=self._timeout_seconds, connect=connect_seconds)
+            timeout = aiohttp.ClientTimeout(
+                total=self._timeout_seconds, connect=self._connect_seconds
+            )
             self._http = stripe.AIOHTTPClient(timeout=timeout, session=self._session)
         return self._http
 

@@ -19,6 +19,7 @@ from core.gateways.gateway import (
     CardDeclined,
     ChargeOrder,
     ChargeOutcome,
+    CustomerMissing,
     Declined,
     GatewayError,
     GatewayRefused,
@@ -271,6 +272,8 @@ def error_of(failure: Failure, account: Account, field: str | None = None) -> Ga
         case Kind.DECLINED:
             declined = _declined(failure, None)
             return CardDeclined(declined.message, declined.decline_code)
+        case Kind.REFUSED if failure.word("param") == "customer":
+            return CustomerMissing(_refusal(failure))
         case Kind.REFUSED:
             return GatewayRefused(_refusal(failure), field)
         case Kind.UNAUTHORIZED:
@@ -317,11 +320,10 @@ def answered(answer: Body | Failure, account: Account, kind: str, *, token: bool
 
     Raises:
         GatewayError: the call failed; with `token`, its refusal is laid to the caller's token,
-            unless Stripe names the customer.
+            unless Stripe misses the customer.
     """
     if isinstance(answer, Failure):
-        names_token = token and answer.word("param") != "customer"
-        raise error_of(answer, account, "payment_method_token" if names_token else None)
+        raise error_of(answer, account, "payment_method_token" if token else None)
     if answer.get("object") != kind or not isinstance(answer.get("id"), str):
         raise GatewayUnknown("Stripe gave no clear answer.")
     return answer

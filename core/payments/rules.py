@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import assert_never
 
-from core.errors import InvalidFields, Reason, Refusal
+from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import (
     ChargeOutcome,
     Declined,
@@ -13,8 +13,6 @@ from core.gateways.gateway import (
     Succeeded,
     Unknown,
 )
-
-RETRY_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +26,10 @@ class Settled:
     attempt: str | None = None
     transaction_id: str | None = None
     decline_code: str | None = None
+
+
+CLOSED_UNSENT = Settled("failed")
+"""How a payment reads that was never sent and never will be."""
 
 
 def settle(outcome: ChargeOutcome) -> Settled:
@@ -56,11 +58,21 @@ def settle(outcome: ChargeOutcome) -> Settled:
             assert_never(outcome)
 
 
-def refusal_of(outcome: ChargeOutcome, payment_id: str) -> Refusal | None:
-    """Return what the caller is told of an outcome, or None where the charge succeeded."""
+def of_resumed(outcome: ChargeOutcome) -> ChargeOutcome:
+    """Return what an outcome says of an attempt that may have charged before.
+
+    That today's call was refused or not sent says nothing of what yesterday's did.
+    """
+    if isinstance(outcome, Refused | NotSent):
+        return Unknown(outcome.message)
+    return outcome
+
+
+def refusal_of(outcome: ChargeOutcome, payment_id: str) -> Refusal:
+    """Return what the caller is told of a charge that did not succeed."""
     match outcome:
         case Succeeded():
-            return None
+            raise AssertionError("success is no refusal")
         case Declined():
             metadata = {"decline_code": outcome.decline_code}
             if outcome.transaction_id:

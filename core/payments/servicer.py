@@ -32,7 +32,7 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
         charged = await self._service.charge(current_caller(), _charge_request("charge", request))
         return pb.ChargeCustomerResponse(
             transaction_id=charged.transaction_id,
-            amount=to_wire(charged.amount),
+            amount=to_wire(Amount(charged.amount_minor, charged.currency)),
             status=pb.PAYMENT_STATUS_SUCCEEDED,
         )
 
@@ -42,11 +42,12 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
         """Charge the user's primary card and credit their wallet."""
         charged = await self._service.charge(current_caller(), _charge_request("fund", request))
         assert charged.wallet_id is not None, "a funding has a wallet"
-        assert charged.wallet_balance is not None, "a funding has a wallet"
+        assert charged.wallet_balance_minor is not None, "a funding has a wallet"
+        balance = Amount(charged.wallet_balance_minor, charged.currency)
         return pb.FundCustomerResponse(
             transaction_id=charged.transaction_id,
             wallet=pb.FundCustomerResponse.Wallet(
-                wallet_id=charged.wallet_id, balance=to_wire(charged.wallet_balance)
+                wallet_id=charged.wallet_id, balance=to_wire(balance)
             ),
         )
 

@@ -1,10 +1,11 @@
 """What the database is asked and told about payments."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 
 from core.database import Transaction
 from core.pages import PageRequest
@@ -33,6 +34,7 @@ class Payment:
     attempt: str | None
     transaction_id: str | None
     decline_code: str | None
+    answered: bool
     created_at: datetime
 
 
@@ -64,6 +66,7 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = (
     payments.c.attempt,
     payments.c.transaction_id,
     payments.c.decline_code,
+    payments.c.answered,
     payments.c.created_at,
 )
 
@@ -88,76 +91,106 @@ async def payment_exists(transaction: Transaction, *, business_id: str, payment_
     return result.one_or_none() is not None
 
 
-async def take_open_attempt(transaction: Transaction, like: Payment) -> Payment | None:
-    """Take over the oldest open attempt that the same request left behind, or return None.
+async def unanswered_payments(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    user_id: str,
+    env: str,
+    kind: str,
+    amount_minor: int,
+    currency: str,
+    gateway: str | None,
+    description: str | None,
+    succeeded_since: datetime,
+) -> list[Payment]:
+    """Return what equal requests without a key left behind unanswered, oldest first.
 
-    Only one caller gets it: a payment that someone works on is not open.
+    That is every pending payment, and those that succeeded since then. What failed moved no money.
     """
-    row = (
-        await transaction.connection.execute(
-            select(*_COLUMNS)
-            .where(
-                payments.c.business_id == like.business_id,
-                payments.c.user_id == like.user_id,
-                payments.c.attempt.in_(["unknown", "not_sent"]),
-                payments.c.env == like.env,
-                payments.c.gateway == like.gateway,
-                payments.c.kind == like.kind,
-                payments.c.amount_minor == like.amount_minor,
-                payments.c.currency == like.currency,
-                payments.c.description.is_not_distinct_from(like.description),
-                payments.c.idempotency_key.is_not_distinct_from(like.idempotency_key),
-            )
-            .order_by(payments.c.created_at, payments.c.payment_id)
-            .limit(1)
-            .with_for_update()
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    payment = Payment(*row)
-    await transaction.connection.execute(
-        update(payments)
-        .where(
-            payments.c.business_id == payment.business_id,
-            payments.c.payment_id == payment.payment_id,
-        )
-        .values(attempt="running", updated_at=transaction.now)
+    conditions: list[ColumnElement[bool]] = [
+        payments.c.business_id == business_id,
+        payments.c.user_id == user_id,
+        ~payments.c.answered,
+        payments.c.env == env,
+        payments.c.kind == kind,
+        payments.c.amount_minor == amount_minor,
+        payments.c.currency == currency,
+        payments.c.description.is_not_distinct_from(description),
+        payments.c.idempotency_key.is_(None),
+        or_(
+            payments.c.status == "pending",
+            and_(payments.c.status == "succeeded", payments.c.updated_at >= succeeded_since),
+        ),
+    ]
+    if gateway is not None:
+        conditions.append(payments.c.gateway == gateway)
+    rows = await transaction.connection.execute(
+        select(*_COLUMNS)
+        .where(*conditions)
+        .order_by(payments.c.created_at, payments.c.payment_id)
+        .with_for_update()
     )
-    return payment
+    return [Payment(*row) for row in rows]
 
 
-async def settle_payment(transaction: Transaction, payment: Payment, settled: Settled) -> None:
-    """Write what became of an attempt. Only the one who works on a payment may."""
+async def payment_of_key(
+    transaction: Transaction, *, business_id: str, idempotency_key: str
+) -> Payment | None:
+    """Return the newest payment that was asked for under the key, or None."""
+    rows = await transaction.connection.execute(
+        select(*_COLUMNS)
+        .where(
+            payments.c.business_id == business_id,
+            payments.c.idempotency_key == idempotency_key,
+        )
+        .order_by(payments.c.created_at.desc(), payments.c.payment_id.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    row = rows.one_or_none()
+    return Payment(*row) if row else None
+
+
+async def payment_by_id(transaction: Transaction, *, business_id: str, payment_id: str) -> Payment:
+    """Return a payment that exists, and hold its row to the end of the transaction."""
+    rows = await transaction.connection.execute(
+        select(*_COLUMNS)
+        .where(payments.c.business_id == business_id, payments.c.payment_id == payment_id)
+        .with_for_update()
+    )
+    return Payment(*rows.one())
+
+
+async def take_attempt(transaction: Transaction, payment: Payment) -> None:
+    """Take over an attempt that nobody works on."""
+    await _change(transaction, payment, {"attempt": "running"})
+
+
+async def settle_payment(
+    transaction: Transaction, payment: Payment, settled: Settled, *, answered: bool
+) -> None:
+    """Write what became of an attempt, and whether a caller is there to be told."""
+    await _change(transaction, payment, {**asdict(settled), "answered": answered})
+
+
+async def mark_answered(transaction: Transaction, payment: Payment) -> None:
+    """Remember that a caller was told the outcome."""
+    await _change(transaction, payment, {"answered": True})
+
+
+async def _change(
+    transaction: Transaction, payment: Payment, columns: Mapping[str, object]
+) -> None:
     result = await transaction.connection.execute(
         update(payments)
         .where(
             payments.c.business_id == payment.business_id,
             payments.c.payment_id == payment.payment_id,
-            payments.c.attempt == "running",
         )
-        .values(
-            status=settled.status,
-            attempt=settled.attempt,
-            transaction_id=settled.transaction_id,
-            decline_code=settled.decline_code,
-            updated_at=transaction.now,
-        )
+        .values(updated_at=transaction.now, **columns)
     )
-    assert result.rowcount == 1, "a payment is settled once, by the one who works on it"
-
-
-async def release_attempts(transaction: Transaction) -> int:
-    """Mark the attempts that a dead process left running as unknown; return how many.
-
-    Right only where one process serves the database, at its start.
-    """
-    result = await transaction.connection.execute(
-        update(payments)
-        .where(payments.c.attempt == "running")
-        .values(attempt="unknown", updated_at=transaction.now)
-    )
-    return result.rowcount
+    assert result.rowcount == 1, "a payment's row is never deleted"
 
 
 async def payment_page(

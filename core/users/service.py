@@ -114,8 +114,17 @@ async def active_user(
         Refusal: USER_NOT_FOUND or USER_INACTIVE.
     """
     user = await existing_user(transaction, business_id, user_id, lock=lock)
+    check_active(user)
+    return user
+
+
+def check_active(user: store.User) -> None:
+    """Make sure that money of the user may move.
+
+    Raises:
+        Refusal: USER_INACTIVE.
+    """
     if not user.active:
         raise Refusal(
             Reason.ERROR_REASON_USER_INACTIVE, "The user is not active; activate them first"
         )
-    return user

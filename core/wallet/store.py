@@ -178,6 +178,22 @@ def _transaction_row(transaction: Transaction, each: Applied) -> Mapping[str, ob
     }
 
 
+async def credit_of_payment(
+    transaction: Transaction, *, business_id: str, payment_id: str
+) -> tuple[str, int]:
+    """Return the wallet that a payment funded, and its balance just after that."""
+    table = wallet_transactions
+    rows = await transaction.connection.execute(
+        select(table.c.wallet_id, table.c.balance_after_minor).where(
+            table.c.business_id == business_id,
+            table.c.payment_id == payment_id,
+            table.c.reason == "wallet_fund",
+        )
+    )
+    wallet_id, balance_minor = rows.one()
+    return wallet_id, balance_minor
+
+
 async def history(
     transaction: Transaction, *, business_id: str, wallet_id: str, page: PageRequest
 ) -> tuple[list[WalletTransaction], int]:

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from google.protobuf.message import Message
 
 from core import bootstrap
 from core.client import CoreClient, Credentials
+from core.clock import Clock
 from core.methods import service_methods
 from core.secrets import Keyring
 from core.settings import CoreSettings
@@ -73,12 +75,14 @@ async def running_sandbox(path: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def running_core(settings: CoreSettings) -> AsyncIterator[CoreClient]:
+async def running_core(
+    settings: CoreSettings, clock: Clock | None = None
+) -> AsyncIterator[CoreClient]:
     """Serve the core and give a client of it; stops it as SIGTERM would."""
     stop = asyncio.Event()
     ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     task: asyncio.Future[Any] = asyncio.ensure_future(
-        bootstrap.serve(settings, ready.set_result, stop)
+        bootstrap.serve(settings, ready.set_result, stop, clock)
     )
     await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
@@ -177,6 +181,18 @@ async def save_card(business: Business, user_id: str, token: str = "pm_card_visa
     )
 
 
+class ShiftedClock:
+    """The system's time and so much more."""
+
+    def __init__(self) -> None:
+        """Begin at the present."""
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return the present and what it is ahead."""
+        return datetime.now(UTC) + self.ahead
+
+
 class Gateway:
     """The stand-in's control endpoint: faults to come, and its own books."""
 
@@ -198,8 +214,26 @@ class Gateway:
         ):
             assert answer.status < 300, await answer.text()
 
+    async def revoke(self, key: str, *, revoked: bool = True) -> None:
+        """Have the gateway refuse a secret key, or take it again."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(
+                f"{self.url}/_sandbox/keys", json={"key": key, "revoked": revoked}
+            ) as answer,
+        ):
+            assert answer.status < 300
+
+    async def wait_until_holding(self, count: int) -> None:
+        """Wait until a delay holds so many requests."""
+        async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+            while True:
+                async with session.get(f"{self.url}/_sandbox/faults") as answer:
+                    if (await answer.json())["holding"] >= count:
+                        return
+
     async def clear(self) -> None:
-        """Take back the faults that are still to come."""
+        """Take back the faults that are still to come, and let go what a delay holds."""
         async with (
             aiohttp.ClientSession() as session,
             session.delete(f"{self.url}/_sandbox/faults") as answer,

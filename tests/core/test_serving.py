@@ -1,5 +1,6 @@
 """The core as a server: health, reflection, one core for a database, a stop that loses nothing."""
 
+import asyncio
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,10 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from sqlalchemy import inspect
 from sqlalchemy.engine import Connection
 
+from core import health
 from core.client import CoreClient, CoreError, Credentials, core_error
 from core.database import Database, DatabaseUnavailableError
+from core.health import HealthServicer
 from core.migrations import upgrade
 from core.schema import metadata
 from nivisco.payments.v1 import authentication_pb2, users_pb2
@@ -40,6 +43,66 @@ async def test_the_process_and_its_database_report_that_they_serve(core: CoreCli
     assert await check(core, "") == health_pb2.HealthCheckResponse.SERVING
     assert await check(core, "nivisco.database") == health_pb2.HealthCheckResponse.SERVING
     assert await core.is_ready(timeout_seconds=5)
+
+
+async def test_50_who_ask_whether_it_is_ready_cost_one_ping_until_its_answer_is_old(
+    core: CoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pings = 0
+    ping = Database.ping
+
+    async def counted(database: Database) -> None:
+        nonlocal pings
+        pings += 1
+        await ping(database)
+
+    monkeypatch.setattr(Database, "ping", counted)
+    monkeypatch.setattr(health, "PING_LASTS_SECONDS", 3600.0)
+    assert all(await asyncio.gather(*(core.is_ready(timeout_seconds=5) for _ in range(50))))
+    assert pings == 1
+    monkeypatch.setattr(health, "PING_LASTS_SECONDS", 0.0)
+    assert await core.is_ready(timeout_seconds=5)
+    assert pings == 2
+
+
+async def test_a_database_that_does_not_answer_is_told_and_asked_again(
+    core: CoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_database: Database) -> None:
+        raise DatabaseUnavailableError("the database does not answer")
+
+    monkeypatch.setattr(health, "PING_LASTS_SECONDS", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "ping", away)
+        assert not await core.is_ready(timeout_seconds=5)
+    assert await core.is_ready(timeout_seconds=5)
+
+
+async def test_a_stop_waits_for_the_ping_that_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, end = asyncio.Event(), asyncio.Event()
+    ended: list[str] = []
+
+    async def slow(_database: Database) -> None:
+        begun.set()
+        await end.wait()
+        ended.append("ping")
+
+    async def stop(servicer: HealthServicer) -> None:
+        await servicer.drain()
+        ended.append("drain")
+
+    monkeypatch.setattr(Database, "ping", slow)
+    servicer = HealthServicer(Database(f"sqlite:///{tmp_path / 'n.db'}"))
+    request = health_pb2.HealthCheckRequest(service="nivisco.database")
+    asking = asyncio.ensure_future(servicer.Check(request, None))
+    await begun.wait()
+    asking.cancel()  # who asked is gone, the ping is not
+    stopping = asyncio.ensure_future(stop(servicer))
+    asyncio.get_running_loop().call_soon(end.set)
+    await stopping
+    assert ended == ["ping", "drain"]
 
 
 async def test_a_client_that_knows_only_the_address_calls_by_reflection(

@@ -1,5 +1,6 @@
 """Errors over HTTP: the documented ones exact, the others by the table, none of them a 500."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -247,3 +248,22 @@ async def test_other_paths_answer_json(merchant: Door, method: str, path: str, s
     answer = await merchant.send(b"", method, path)
     assert answer.status == status
     assert answer.headers["Content-Type"].startswith("application/json")
+
+
+async def test_a_client_that_hung_up_is_told_of_its_charge_when_it_comes_back(
+    stack: Stack,
+) -> None:
+    user_id = await with_card(stack, "pm_card_visa")
+    await stack.gateway.fault("delay_after", "/v1/payment_intents", seconds=60)
+    fund = {"user_id": user_id, "amount": 50}
+    leaving = asyncio.ensure_future(stack.merchant.call("fund_customer", **fund))
+    await stack.gateway.wait_until_holding(1)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    coming_back = asyncio.ensure_future(stack.merchant.call("fund_customer", **fund))
+    while "pending" not in (await stack.merchant.call("get_payment_records")).text:
+        pass
+    await stack.gateway.clear()
+    answer = await coming_back
+    assert (answer.status, answer.body["wallet"]["balance"]) == (200, 50)
+    assert len(await stack.gateway.charges()) == 1

@@ -175,6 +175,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.String(length=32), nullable=True),
         sa.Column("transaction_id", sa.String(length=255), nullable=True),
         sa.Column("decline_code", sa.String(length=255), nullable=True),
+        sa.Column("answered", sa.Boolean(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.CheckConstraint(
@@ -198,11 +199,14 @@ def upgrade() -> None:
             unique=False,
         )
         batch_op.create_index(
-            "ix_payments_open",
+            "ix_payments_idempotency_key", ["business_id", "idempotency_key"], unique=False
+        )
+        batch_op.create_index(
+            "ix_payments_unanswered",
             ["business_id", "user_id"],
             unique=False,
-            sqlite_where=sa.text("attempt IS NOT NULL"),
-            postgresql_where=sa.text("attempt IS NOT NULL"),
+            sqlite_where=sa.text("NOT answered"),
+            postgresql_where=sa.text("NOT answered"),
         )
 
     op.create_table(
@@ -301,10 +305,11 @@ def downgrade() -> None:
     op.drop_table("wallets")
     with op.batch_alter_table("payments", schema=None) as batch_op:
         batch_op.drop_index(
-            "ix_payments_open",
-            sqlite_where=sa.text("attempt IS NOT NULL"),
-            postgresql_where=sa.text("attempt IS NOT NULL"),
+            "ix_payments_unanswered",
+            sqlite_where=sa.text("NOT answered"),
+            postgresql_where=sa.text("NOT answered"),
         )
+        batch_op.drop_index("ix_payments_idempotency_key")
         batch_op.drop_index("ix_payments_business_id_created_at")
 
     op.drop_table("payments")

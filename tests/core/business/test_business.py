@@ -1,5 +1,6 @@
 """Businesses over gRPC: registered by the admin, locked to their domain, their keys rotated."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -53,6 +54,7 @@ async def test_who_may_not_is_told_so_before_what_is_wrong(business: Business) -
     [
         ({"email": "owner@elsewhere.com"}, ["new_business.email"]),
         ({"email": "owner@sub.northwindcoffee.com"}, ["new_business.email"]),
+        ({"email": "owner@straße.de", "domain": "strasse.de"}, ["new_business.email"]),
         ({"domain": "nodots"}, ["new_business.domain"]),
         ({"domain": "-x.com"}, ["new_business.domain"]),
         ({"name": " ", "email": "x", "domain": ""},
@@ -67,13 +69,19 @@ async def test_a_profile_that_cannot_be_right_is_refused_by_field(
     assert [problem.field for problem in refused.value.fields] == fields
 
 
-async def test_the_domain_is_compared_without_case(core: CoreClient) -> None:
-    answer = await call(
-        core,
-        await create_admin(core),
-        new_business(email="Owner@NorthWindCoffee.com", domain="NORTHWINDCOFFEE.com"),
-    )
-    assert answer.domain == "northwindcoffee.com"
+@pytest.mark.parametrize(
+    ("email", "domain"),
+    [
+        ("Owner@NorthWindCoffee.com", "NORTHWINDCOFFEE.com"),
+        ("owner@straße.de", "xn--strae-oqa.de"),
+        ("owner@STRASSE.de", "strasse.de"),
+    ],
+)
+async def test_the_domain_is_compared_without_case_as_mail_is_delivered(
+    core: CoreClient, email: str, domain: str
+) -> None:
+    answer = await call(core, await create_admin(core), new_business(email=email, domain=domain))
+    assert answer.domain == domain.lower()
 
 
 async def test_modifying_names_what_was_given(business: Business) -> None:
@@ -91,6 +99,7 @@ async def test_modifying_names_what_was_given(business: Business) -> None:
     ("updates", "field"),
     [
         ({"email": "a@elsewhere.com"}, "updates.email"),
+        ({"email": "a@northwınd.example.com"}, "updates.email"),
         ({}, "updates"),
         ({"name": ""}, "updates.name"),
     ],
@@ -112,6 +121,19 @@ async def test_a_rotated_key_replaces_the_old_one_at_once(business: Business) ->
         await business.call(authentication_pb2.ValidateBusinessRequest())
     assert refused.value.reason == "INVALID_CREDENTIALS"
     renewed = Credentials(answer.business_id, answer.api_key)
+    await call(business.client, renewed, authentication_pb2.ValidateBusinessRequest())
+
+
+async def test_of_many_rotations_with_one_key_one_succeeds_and_its_key_is_the_key(
+    business: Business,
+) -> None:
+    answers = await asyncio.gather(
+        *(business.call(pb.ChangeApiKeyRequest()) for _ in range(8)), return_exceptions=True
+    )
+    refused = [answer.reason for answer in answers if isinstance(answer, CoreError)]
+    (issued,) = [answer for answer in answers if not isinstance(answer, CoreError)]
+    assert refused == ["INVALID_CREDENTIALS"] * 7
+    renewed = Credentials(issued.business_id, issued.api_key)
     await call(business.client, renewed, authentication_pb2.ValidateBusinessRequest())
 
 

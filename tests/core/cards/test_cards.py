@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.client import CoreError
-from nivisco.payments.v1 import cards_pb2, types_pb2
+from nivisco.payments.v1 import cards_pb2, credentials_pb2, types_pb2
 from tests.core.running import Business, Gateway, create_user, save_card, with_stripe
 
 
@@ -115,3 +115,16 @@ async def test_authorize_net_is_announced_and_not_there_yet(
             )
         )
     assert refused.value.reason == "NOT_IMPLEMENTED"
+
+
+async def test_a_user_whose_customer_is_of_another_account_gets_a_new_one(shop: Business) -> None:
+    user_id = await create_user(shop)
+    old = await save_card(shop, user_id)
+    other = credentials_pb2.ModifyStripeCredentialsRequest.Credentials(
+        env=types_pb2.ENV_TEST, stripe_secret_key="sk_test_otheraccount_a"
+    )
+    await shop.call(credentials_pb2.ModifyStripeCredentialsRequest(credentials=other))
+    new = await save_card(shop, user_id, "pm_card_mastercard")
+    again = await save_card(shop, user_id)
+    assert new.customer_id != old.customer_id
+    assert again.customer_id == new.customer_id

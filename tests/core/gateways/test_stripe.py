@@ -17,7 +17,7 @@ from core.gateways.gateway import (
     Succeeded,
     Unknown,
 )
-from core.gateways.stripe import StripeGateway
+from core.gateways.stripe import CALLS_PER_ACCOUNT_MAX, StripeGateway
 from core.money import Amount
 from tests.core.gateways.running import (
     INTENTS,
@@ -316,3 +316,29 @@ async def test_a_key_that_stands_for_another_payment_is_unknown_never_refused(
     await gateway.charge(SHOP, order)
     assert isinstance(await gateway.charge(SHOP, replace(order, payment_id="PAY-X")), Unknown)
     assert await charged(sandbox) == [2550]
+
+
+async def test_an_account_whose_calls_hang_is_turned_away_and_others_are_charged(
+    sandbox: Sandbox,
+) -> None:
+    other = Account("TEST", "sk_test_shop2_a")
+    orders = [await order_with(sandbox) for _ in range(CALLS_PER_ACCOUNT_MAX)]
+    async with gateway_at(sandbox.url, timeout_seconds=8.0) as gateway:
+        customer_id = await gateway.create_customer(
+            other, user_id="U", name="A", email="a@example.com", gateway_key="c"
+        )
+        card = await gateway.save_card(
+            other, customer_id=customer_id, token="pm_card_visa", gateway_key="k"
+        )
+        hanging = {"match": {**INTENTS, "account": "acct_shop1"}, "seconds": 60, "times": 100}
+        await sandbox.order_fault("delay", **hanging)
+        held = [asyncio.ensure_future(gateway.charge(SHOP, order)) for order in orders]
+        await sandbox.until_holding(CALLS_PER_ACCOUNT_MAX)
+        one_more, others = await asyncio.gather(
+            gateway.charge(SHOP, an_order()),
+            gateway.charge(other, an_order(customer_id, card.gateway_card_id)),
+        )
+        assert isinstance(one_more, NotSent)
+        assert isinstance(others, Succeeded)
+        await sandbox.control("DELETE", "/_sandbox/faults")
+        await asyncio.gather(*held)

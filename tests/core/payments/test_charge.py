@@ -4,14 +4,18 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from google.type.money_pb2 import Money
 
 from core.client import CoreError
-from core.database import Database
-from core.schema import payments, wallet_transactions
 from nivisco.payments.v1 import cards_pb2, payments_pb2, types_pb2, users_pb2, wallet_pb2
+from tests.core.payments.charging import (
+    INTENTS,
+    card_holder,
+    charge_request,
+    fund_request,
+    records,
+)
 from tests.core.running import (
     Business,
     Gateway,
@@ -22,29 +26,6 @@ from tests.core.running import (
     settings_for,
     with_stripe,
 )
-
-INTENTS = "/v1/payment_intents"
-
-
-def charge_request(
-    user_id: str, units: int = 25, **more: Any
-) -> payments_pb2.ChargeCustomerRequest:
-    return payments_pb2.ChargeCustomerRequest(user_id=user_id, amount=Money(units=units), **more)
-
-
-def fund_request(user_id: str, units: int = 50, **more: Any) -> payments_pb2.FundCustomerRequest:
-    return payments_pb2.FundCustomerRequest(user_id=user_id, amount=Money(units=units), **more)
-
-
-async def records(business: Business) -> list[Any]:
-    answer = await business.call(payments_pb2.GetPaymentRecordsRequest())
-    return list(answer.payments)
-
-
-async def card_holder(shop: Business, token: str = "pm_card_visa") -> str:
-    user_id = await create_user(shop)
-    await save_card(shop, user_id, token)
-    return user_id
 
 
 async def test_a_charge_answers_with_the_gateways_id_and_is_recorded(
@@ -210,48 +191,6 @@ async def test_an_error_that_the_gateway_repeats_for_the_key_stays_unknown(
     assert await gateway.charges() == []
 
 
-@pytest.mark.parametrize("kind", ["reset_before", "reset_after", "cut_body"])
-async def test_after_an_unknown_outcome_the_same_request_learns_it_and_never_charges_twice(
-    shop: Business, gateway: Gateway, kind: str
-) -> None:
-    user_id = await card_holder(shop)
-    await gateway.fault(kind, INTENTS, times=20, method=None)
-    with pytest.raises(CoreError) as unknown:
-        await shop.call(fund_request(user_id))
-    await gateway.clear()
-    assert unknown.value.reason == "OUTCOME_UNKNOWN"
-    (record,) = await records(shop)
-    assert record.status == payments_pb2.PAYMENT_STATUS_PENDING
-    assert not record.HasField("transaction_id")
-    answer = await shop.call(fund_request(user_id))
-    assert answer.wallet.balance.units == 50
-    (record,) = await records(shop)
-    assert record.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
-    assert len(await gateway.charges()) == 1
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"units": 51},
-        {"description": "other"},
-        {"idempotency_key": "other"},
-        {"env": types_pb2.ENV_TEST, "units": 52},
-    ],
-)
-async def test_another_request_does_not_resume_an_open_attempt(
-    shop: Business, gateway: Gateway, changes: dict[str, Any]
-) -> None:
-    user_id = await card_holder(shop)
-    await gateway.fault("reset_after", INTENTS, times=20, method=None)
-    with pytest.raises(CoreError):
-        await shop.call(fund_request(user_id))
-    await gateway.clear()
-    await shop.call(fund_request(user_id, **changes))
-    assert len(await records(shop)) == 2
-    assert len(await gateway.charges()) == 2
-
-
 async def test_a_gateway_that_turns_us_away_has_charged_nothing_and_can_be_asked_again(
     shop: Business, gateway: Gateway
 ) -> None:
@@ -300,73 +239,11 @@ async def test_wrong_gateway_keys_are_told_without_the_keys(
     shop: Business, gateway: Gateway
 ) -> None:
     user_id = await card_holder(shop)
-    await revoke(gateway, shop.stripe_key)
+    await gateway.revoke(shop.stripe_key)
     with pytest.raises(CoreError) as refused:
         await shop.call(charge_request(user_id))
     assert refused.value.reason == "GATEWAY_REFUSED"
     assert shop.stripe_key[-8:] not in refused.value.message
-
-
-async def revoke(gateway: Gateway, key: str) -> None:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(f"{gateway.url}/_sandbox/keys", json={"key": key, "revoked": True}) as answer,
-    ):
-        assert answer.status < 300
-
-
-async def test_a_charge_goes_on_when_its_caller_leaves(shop: Business, gateway: Gateway) -> None:
-    user_id = await card_holder(shop)
-    await gateway.fault("delay_after", INTENTS, seconds=0.3)
-    with pytest.raises(CoreError) as left:
-        await shop.call(fund_request(user_id), timeout_seconds=0.1)
-    assert left.value.reason == "OUTCOME_UNKNOWN"
-    async with asyncio.timeout(10):
-        while (await records(shop))[0].status == payments_pb2.PAYMENT_STATUS_PENDING:
-            await asyncio.sleep(0)
-    wallet = await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
-    assert wallet.wallet.balance.units == 50
-    assert len(await gateway.charges()) == 1
-
-
-async def test_a_core_that_stops_finishes_the_charge_that_has_begun(
-    tmp_path: Path, gateway: Gateway
-) -> None:
-    settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
-    async with running_core(settings) as client:
-        shop = await with_stripe(await register(client))
-        user_id = await card_holder(shop)
-        await gateway.fault("delay_after", INTENTS, seconds=0.5)
-        charge = asyncio.ensure_future(shop.call(fund_request(user_id), timeout_seconds=0.2))
-        with pytest.raises(CoreError):
-            await charge
-        credentials = shop.credentials
-    async with running_core(settings) as client:
-        (record,) = await records(Business(client, credentials))
-        assert record.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
-
-
-async def test_what_a_dead_core_was_charging_is_left_open_and_resumed(
-    tmp_path: Path, gateway: Gateway
-) -> None:
-    settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
-    async with running_core(settings) as client:
-        shop = await with_stripe(await register(client))
-        user_id = await card_holder(shop)
-        await shop.call(charge_request(user_id))
-        credentials = shop.credentials
-    # As a core leaves it that died between the gateway's answer and the commit of the outcome.
-    database = Database(settings.database_url)
-    async with database.transaction() as transaction:
-        await transaction.connection.execute(
-            payments.update().values(status="pending", attempt="running", transaction_id=None)
-        )
-        assert (await transaction.connection.execute(wallet_transactions.select())).all() == []
-    await database.close()
-    async with running_core(settings) as client:
-        await Business(client, credentials).call(charge_request(user_id))
-        assert len(await records(Business(client, credentials))) == 1
-    assert len(await gateway.charges()) == 1
 
 
 async def test_two_equal_requests_at_once_are_two_charges(shop: Business, gateway: Gateway) -> None:
@@ -409,3 +286,12 @@ async def test_the_primary_card_is_the_one_that_is_charged(
     await shop.call(charge_request(user_id))
     (charge,) = await gateway.charges()
     assert charge["payment_method_details"]["card"]["brand"] == "mastercard"
+
+
+async def test_without_a_currency_the_wallets_is_charged(shop: Business, gateway: Gateway) -> None:
+    user_id = await create_user(shop, "eur")
+    await save_card(shop, user_id)
+    answer = await shop.call(charge_request(user_id))
+    assert answer.amount.currency_code == "EUR"
+    (charge,) = await gateway.charges()
+    assert charge["currency"] == "eur"

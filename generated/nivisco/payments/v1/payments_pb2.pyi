@@ -106,7 +106,7 @@ class ChargeCustomerRequest(_message.Message):
     """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """The amount to charge, above zero. Without a currency: `usd`."""
+        """The amount to charge, above zero. Without a currency: the wallet's."""
 
     def __init__(
         self,

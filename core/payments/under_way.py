@@ -1,0 +1,76 @@
+"""Which attempts this process works on, who waits for them, and how others join. No I/O."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from core.caller import Presence
+
+PaymentKey = tuple[str, str]
+"""Business id and payment id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """A charge that succeeded; with the wallet after the credit where it funded one.
+
+    Amounts are in minor units of `currency`.
+    """
+
+    transaction_id: str
+    amount_minor: int
+    currency: str
+    wallet_id: str | None = None
+    wallet_balance_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that a task of this process carries out."""
+
+    resumed: bool
+    """Whether it was open before, so that its callers were promised not to be charged again."""
+    result: "asyncio.Future[Charged]"
+    waiting: list[Presence] = field(default_factory=list)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a caller is still there to be told the outcome."""
+        return any(not presence.left for presence in self.waiting)
+
+    def takes_equal_requests(self, *, keyed: bool) -> bool:
+        """Whether an equal request is the same charge, and not a second one like it.
+
+        Two callers without a key who both still wait make two charges. But who comes with the
+        same key, or after the first caller left, or after an answer that promised not to charge
+        twice, means this one.
+        """
+        return keyed or self.resumed or not self.is_awaited
+
+
+class UnderWay:
+    """The attempts of this process."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._attempts: dict[PaymentKey, Attempt] = {}
+
+    def get(self, key: PaymentKey) -> Attempt | None:
+        """Return the attempt on a payment, or None where this process works on none."""
+        return self._attempts.get(key)
+
+    def begin(self, key: PaymentKey, presence: Presence, *, resumed: bool) -> Attempt:
+        """Note that this process begins to work on a payment."""
+        assert key not in self._attempts, "a payment has one attempt at a time"
+        result: asyncio.Future[Charged] = asyncio.get_running_loop().create_future()
+        attempt = Attempt(resumed, result, [presence])
+        self._attempts[key] = attempt
+        return attempt
+
+    def end(self, key: PaymentKey, outcome: Charged | BaseException) -> None:
+        """Note that the work is over, and tell those who joined."""
+        attempt = self._attempts.pop(key)
+        if isinstance(outcome, BaseException):
+            attempt.result.set_exception(outcome)
+            attempt.result.exception()  # seen: there may be nobody who joined
+        else:
+            attempt.result.set_result(outcome)

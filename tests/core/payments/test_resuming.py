@@ -1,0 +1,389 @@
+"""After an answer that did not come, the same request means the same charge."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.type.money_pb2 import Money
+
+from core.business.service import BusinessService
+from core.caller import Caller
+from core.cards.service import CardsService
+from core.client import CoreError
+from core.credentials.service import CredentialsService
+from core.database import CommitUnknownError, Database, Transaction
+from core.gateways.stripe import StripeGateway
+from core.migrations.upgrade import migrate
+from core.payments.service import ChargeRequest, PaymentsService
+from core.schema import payments, wallet_transactions
+from core.secrets import hash_api_key
+from core.users.service import UsersService
+from nivisco.payments.v1 import cards_pb2, payments_pb2, types_pb2, users_pb2, wallet_pb2
+from tests.core.payments.charging import (
+    INTENTS,
+    card_holder,
+    charge_request,
+    fund_request,
+    records,
+)
+from tests.core.running import (
+    Business,
+    Gateway,
+    ShiftedClock,
+    keyring,
+    register,
+    running_core,
+    settings_for,
+    with_stripe,
+)
+
+
+async def leave_unknown(
+    shop: Business, gateway: Gateway, user_id: str, kind: str = "reset_after", **more: Any
+) -> None:
+    """Have a funding end without anybody knowing whether the card was charged."""
+    await gateway.fault(kind, INTENTS, times=20, method=None)
+    with pytest.raises(CoreError) as unknown:
+        await shop.call(fund_request(user_id, **more))
+    await gateway.clear()
+    assert unknown.value.reason == "OUTCOME_UNKNOWN"
+
+
+async def a_caller_that_leaves(
+    shop: Business, gateway: Gateway, user_id: str
+) -> "asyncio.Task[Any]":
+    """Have a caller leave while the gateway still works on the funding."""
+    await gateway.fault("delay_after", INTENTS, seconds=60)
+    caller = asyncio.ensure_future(shop.call(fund_request(user_id)))
+    await gateway.wait_until_holding(1)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    await records(shop)  # behind the cancellation on the same connection: the core knows by now
+    return caller
+
+
+async def assert_charged_once(shop: Business, gateway: Gateway, user_id: str) -> None:
+    """The card was charged 50 once, and the wallet credited once."""
+    assert len(await gateway.charges()) == 1
+    wallet = await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
+    assert wallet.wallet.balance.units == 50
+    (record,) = await records(shop)
+    assert record.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", ["reset_before", "reset_after", "cut_body"])
+async def test_after_an_unknown_outcome_the_same_request_learns_it_and_never_charges_twice(
+    shop: Business, gateway: Gateway, kind: str
+) -> None:
+    user_id = await card_holder(shop)
+    await leave_unknown(shop, gateway, user_id, kind)
+    (record,) = await records(shop)
+    assert record.status == payments_pb2.PAYMENT_STATUS_PENDING
+    assert not record.HasField("transaction_id")
+    answer = await shop.call(fund_request(user_id))
+    assert answer.wallet.balance.units == 50
+    (record,) = await records(shop)
+    assert record.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
+    assert len(await gateway.charges()) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"units": 51},
+        {"description": "other"},
+        {"idempotency_key": "other"},
+        {"env": types_pb2.ENV_TEST, "units": 52},
+    ],
+)
+async def test_another_request_does_not_resume_an_open_attempt(
+    shop: Business, gateway: Gateway, changes: dict[str, Any]
+) -> None:
+    user_id = await card_holder(shop)
+    await leave_unknown(shop, gateway, user_id)
+    await shop.call(fund_request(user_id, **changes))
+    assert len(await records(shop)) == 2
+    assert len(await gateway.charges()) == 2
+
+
+async def test_a_core_that_stops_finishes_the_charge_that_has_begun(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
+    async with running_core(settings) as client:
+        shop = await with_stripe(await register(client))
+        user_id = await card_holder(shop)
+        await gateway.fault("delay_after", INTENTS, seconds=0.5)
+        leaving = await a_caller_that_leaves(shop, gateway, user_id)
+        assert leaving.cancelled()
+        credentials = shop.credentials
+    async with running_core(settings) as client:
+        (record,) = await records(Business(client, credentials))
+        assert record.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
+
+
+async def test_what_a_dead_core_was_charging_is_left_open_and_resumed(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
+    async with running_core(settings) as client:
+        shop = await with_stripe(await register(client))
+        user_id = await card_holder(shop)
+        await shop.call(charge_request(user_id))
+        credentials = shop.credentials
+    # As a core leaves it that died between the gateway's answer and the commit of the outcome.
+    database = Database(settings.database_url)
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            payments.update().values(
+                status="pending", attempt="running", transaction_id=None, answered=False
+            )
+        )
+        assert (await transaction.connection.execute(wallet_transactions.select())).all() == []
+    await database.close()
+    async with running_core(settings) as client:
+        await Business(client, credentials).call(charge_request(user_id))
+        assert len(await records(Business(client, credentials))) == 1
+    assert len(await gateway.charges()) == 1
+
+
+async def test_who_comes_back_while_the_charge_runs_joins_it(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await a_caller_that_leaves(shop, gateway, user_id)
+    again = asyncio.ensure_future(shop.call(fund_request(user_id)))
+    await records(shop)
+    await gateway.clear()
+    assert (await again).wallet.balance.units == 50
+    await assert_charged_once(shop, gateway, user_id)
+
+
+async def test_who_comes_back_after_the_charge_ended_is_told_of_it_once(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await a_caller_that_leaves(shop, gateway, user_id)
+    await gateway.clear()
+    async with asyncio.timeout(20):
+        while (await records(shop))[0].status == payments_pb2.PAYMENT_STATUS_PENDING:
+            pass
+    answer = await shop.call(fund_request(user_id))
+    assert answer.wallet.balance.units == 50
+    await assert_charged_once(shop, gateway, user_id)
+    await shop.call(fund_request(user_id))
+    assert len(await gateway.charges()) == 2
+
+
+async def test_two_who_come_back_at_once_are_told_of_one_charge(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await leave_unknown(shop, gateway, user_id)
+    answers = await asyncio.gather(*(shop.call(fund_request(user_id)) for _ in range(2)))
+    assert answers[0] == answers[1]
+    await assert_charged_once(shop, gateway, user_id)
+
+
+async def test_that_the_gateway_refuses_today_says_nothing_of_what_it_charged_yesterday(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await leave_unknown(shop, gateway, user_id)
+    await gateway.revoke(shop.stripe_key)
+    with pytest.raises(CoreError) as refused:
+        await shop.call(fund_request(user_id))
+    assert refused.value.reason == "OUTCOME_UNKNOWN"
+    await gateway.revoke(shop.stripe_key, revoked=False)
+    await gateway.fault("rate_limit", INTENTS)
+    with pytest.raises(CoreError) as turned_away:
+        await shop.call(fund_request(user_id))
+    assert turned_away.value.reason == "OUTCOME_UNKNOWN"
+    await shop.call(fund_request(user_id))
+    await assert_charged_once(shop, gateway, user_id)
+
+
+@pytest.mark.parametrize(("kind", "charged"), [("reset_after", True), ("reset_before", False)])
+async def test_what_the_gateway_may_have_forgotten_is_looked_up_and_never_sent_again(
+    tmp_path: Path, gateway: Gateway, kind: str, *, charged: bool
+) -> None:
+    clock = ShiftedClock()
+    settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
+    async with running_core(settings, clock) as client:
+        shop = await with_stripe(await register(client))
+        user_id = await card_holder(shop)
+        await leave_unknown(shop, gateway, user_id, kind)
+        clock.ahead = timedelta(hours=23, seconds=1)
+        if charged:
+            await shop.call(fund_request(user_id))
+            await assert_charged_once(shop, gateway, user_id)
+            return
+        with pytest.raises(CoreError) as unknown:
+            await shop.call(fund_request(user_id))
+        assert unknown.value.reason == "OUTCOME_UNKNOWN"
+        assert await gateway.charges() == []
+
+
+async def test_what_was_never_sent_is_charged_to_the_card_that_is_primary_now(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await gateway.fault("rate_limit", INTENTS)
+    with pytest.raises(CoreError):
+        await shop.call(charge_request(user_id))
+    await shop.call(
+        cards_pb2.CreateStripeCustomerRequest(
+            user_id=user_id, payment_method_token="pm_card_mastercard", set_as_primary=True
+        )
+    )
+    await shop.call(charge_request(user_id))
+    (charge,) = await gateway.charges()
+    assert charge["payment_method_details"]["card"]["brand"] == "mastercard"
+    assert [record.status for record in await records(shop)] == [
+        payments_pb2.PAYMENT_STATUS_SUCCEEDED,
+        payments_pb2.PAYMENT_STATUS_FAILED,
+    ]
+
+
+async def test_an_open_attempt_is_resumed_for_a_user_who_is_inactive_by_now(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await leave_unknown(shop, gateway, user_id)
+    await shop.call(
+        users_pb2.UpdateUserRequest(
+            user_id=user_id, updates=users_pb2.UpdateUserRequest.Updates(active=False)
+        )
+    )
+    await shop.call(fund_request(user_id))
+    await assert_charged_once(shop, gateway, user_id)
+
+
+async def test_a_key_means_one_charge_however_often_it_is_sent(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    request = fund_request(user_id, idempotency_key="order-1")
+    answers = await asyncio.gather(*(shop.call(request) for _ in range(5)))
+    answers.append(await shop.call(request))
+    assert all(answer == answers[0] for answer in answers)
+    await assert_charged_once(shop, gateway, user_id)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"amount": Money(units=51)},
+        {"description": "other"},
+        {"env": types_pb2.ENV_LIVE},
+        {"gateway": types_pb2.GATEWAY_AUTHORIZE},
+        {"user_id": "<other>"},
+    ],
+)
+async def test_a_key_that_was_used_for_another_request_is_refused(
+    shop: Business, gateway: Gateway, other: dict[str, Any]
+) -> None:
+    user_id = await card_holder(shop)
+    await shop.call(fund_request(user_id, idempotency_key="order-1"))
+    request = fund_request(user_id, idempotency_key="order-1")
+    if "user_id" in other:
+        other = {"user_id": await card_holder(shop)}
+    request.MergeFrom(payments_pb2.FundCustomerRequest(**other))
+    with pytest.raises(CoreError) as refused:
+        await shop.call(request)
+    assert refused.value.reason == "IDEMPOTENCY_KEY_REUSED"
+    assert len(await gateway.charges()) == 1
+
+
+class LosingDatabase(Database):
+    """Commits, and then says that it does not know whether it did, so many times."""
+
+    losses = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction whose commit takes effect, whatever is said of it."""
+        async with super().transaction() as transaction:
+            yield transaction
+        if self.losses:
+            self.losses -= 1
+            raise CommitUnknownError
+
+
+@asynccontextmanager
+async def payments_over(
+    path: Path, gateway: Gateway
+) -> AsyncIterator[tuple[LosingDatabase, PaymentsService, Caller, str]]:
+    """The use case itself over a database that can misbehave, with a user who has a card."""
+    database = LosingDatabase(f"sqlite:///{path / 'n.db'}", pool_wait_seconds=0.05)
+    await migrate(database)
+    stripe = StripeGateway({"TEST": gateway.url}, timeout_seconds=5)
+    credentials = CredentialsService(database, keyring())
+    issued = await BusinessService(database).create_admin(rotate=False)
+    caller = Caller(issued.business_id, "TEST", hash_api_key(issued.api_key))
+    keys = {"stripe_secret_key": "sk_test_losing_a", "stripe_public_key": "pk_test_fake"}
+    await credentials.add(caller, "stripe", "TEST", keys)
+    user = await UsersService(database).create(
+        caller, name="A", email="a@example.com", currency=None
+    )
+    await CardsService(database, credentials, {"stripe": stripe}).save_stripe_card(
+        caller, user.user_id, "TEST", "pm_card_visa", set_as_primary=True, idempotency_key=None
+    )
+    yield database, PaymentsService(database, credentials, {"stripe": stripe}), caller, user.user_id
+    await stripe.close()
+    await database.close()
+
+
+def funding(user_id: str) -> ChargeRequest:
+    return ChargeRequest("fund", user_id, "TEST", Money(units=50))
+
+
+async def test_a_database_that_is_away_when_the_gateway_answers_is_waited_for(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with payments_over(tmp_path, gateway) as (database, service, caller, user_id):
+        await gateway.fault("delay_after", INTENTS, seconds=60)
+        charge = asyncio.ensure_future(service.charge(caller, funding(user_id)))
+        await gateway.wait_until_holding(1)
+        async with database.transaction():
+            await gateway.clear()
+            await asyncio.wait([charge], timeout=0.3)  # its commit is refused meanwhile
+            assert not charge.done()
+        assert (await charge).wallet_balance_minor == 5000
+    assert len(await gateway.charges()) == 1
+
+
+async def test_a_commit_whose_answer_is_lost_is_read_back_and_not_made_again(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with payments_over(tmp_path, gateway) as (database, service, caller, user_id):
+        await gateway.fault("delay_after", INTENTS, seconds=60)
+        charge = asyncio.ensure_future(service.charge(caller, funding(user_id)))
+        await gateway.wait_until_holding(1)
+        database.losses = 1
+        await gateway.clear()
+        assert (await charge).wallet_balance_minor == 5000
+        async with database.transaction() as transaction:
+            rows = await transaction.connection.execute(wallet_transactions.select())
+            assert len(rows.all()) == 1
+    assert len(await gateway.charges()) == 1
+
+
+async def test_a_first_commit_whose_answer_is_lost_leaves_an_attempt_that_is_resumed(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with payments_over(tmp_path, gateway) as (database, service, caller, user_id):
+        database.losses = 1
+        with pytest.raises(CommitUnknownError):
+            await service.charge(caller, funding(user_id))
+        assert await gateway.charges() == []
+        charged = await service.charge(caller, funding(user_id))
+        assert charged.wallet_balance_minor == 5000
+        async with database.transaction() as transaction:
+            rows = await transaction.connection.execute(payments.select())
+            assert len(rows.all()) == 1
+    assert len(await gateway.charges()) == 1
