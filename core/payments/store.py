@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, insert, or_, select, update
 
 from core.database import Transaction
+from core.page_store import page_of
 from core.pages import PageRequest
 from core.payments.rules import Settled
 from core.schema import payments
@@ -208,18 +209,12 @@ async def payment_page(
     ):
         if value is not None:
             conditions.append(column == value)
-    if page.from_date is not None:
-        conditions.append(payments.c.created_at >= page.from_date)
-    if page.to_date is not None:
-        conditions.append(payments.c.created_at <= page.to_date)
-    total = await transaction.connection.execute(
-        select(func.count()).select_from(payments).where(*conditions)
+    rows, total = await page_of(
+        transaction,
+        _COLUMNS,
+        where=conditions,
+        moment=payments.c.created_at,
+        newest_first=[payments.c.created_at, payments.c.payment_id],
+        page=page,
     )
-    rows = await transaction.connection.execute(
-        select(*_COLUMNS)
-        .where(*conditions)
-        .order_by(payments.c.created_at.desc(), payments.c.payment_id.desc())
-        .limit(page.limit)
-        .offset(page.offset)
-    )
-    return [Payment(*row) for row in rows], total.scalar_one()
+    return [Payment(*row) for row in rows], total

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import insert, select, update
 
 from core.database import Transaction
+from core.page_store import page_of
 from core.pages import PageRequest
 from core.schema import users
 
@@ -75,22 +76,15 @@ async def active_users(
     transaction: Transaction, *, business_id: str, page: PageRequest
 ) -> tuple[list[User], int]:
     """Return a page of the business's active users, newest first, and how many there are."""
-    conditions: list[ColumnElement[bool]] = [users.c.business_id == business_id, users.c.active]
-    if page.from_date is not None:
-        conditions.append(users.c.created_at >= page.from_date)
-    if page.to_date is not None:
-        conditions.append(users.c.created_at <= page.to_date)
-    total = await transaction.connection.execute(
-        select(func.count()).select_from(users).where(*conditions)
+    rows, total = await page_of(
+        transaction,
+        _COLUMNS,
+        where=[users.c.business_id == business_id, users.c.active],
+        moment=users.c.created_at,
+        newest_first=[users.c.created_at, users.c.user_id],
+        page=page,
     )
-    rows = await transaction.connection.execute(
-        select(*_COLUMNS)
-        .where(*conditions)
-        .order_by(users.c.created_at.desc(), users.c.user_id.desc())
-        .limit(page.limit)
-        .offset(page.offset)
-    )
-    return [User(*row) for row in rows], total.scalar_one()
+    return [User(*row) for row in rows], total
 
 
 async def update_user(

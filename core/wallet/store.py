@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
-    ColumnElement,
     bindparam,
-    func,
     insert,
     select,
     tuple_,
@@ -16,6 +14,7 @@ from sqlalchemy import (
 
 from core.database import Transaction
 from core.ids import new_wallet_id
+from core.page_store import page_of
 from core.pages import PageRequest
 from core.schema import postings, wallet_transactions, wallets
 from core.wallet.rules import Movement, Posting, WalletState
@@ -199,19 +198,9 @@ async def history(
 ) -> tuple[list[WalletTransaction], int]:
     """Return a page of a wallet's transactions, newest first, and how many there are."""
     table = wallet_transactions
-    conditions: list[ColumnElement[bool]] = [
-        table.c.business_id == business_id,
-        table.c.wallet_id == wallet_id,
-    ]
-    if page.from_date is not None:
-        conditions.append(table.c.created_at >= page.from_date)
-    if page.to_date is not None:
-        conditions.append(table.c.created_at <= page.to_date)
-    total = await transaction.connection.execute(
-        select(func.count()).select_from(table).where(*conditions)
-    )
-    rows = await transaction.connection.execute(
-        select(
+    rows, total = await page_of(
+        transaction,
+        (
             table.c.transaction_id,
             table.c.type,
             table.c.amount_minor,
@@ -219,10 +208,10 @@ async def history(
             table.c.reason,
             table.c.description,
             table.c.created_at,
-        )
-        .where(*conditions)
-        .order_by(table.c.version.desc())
-        .limit(page.limit)
-        .offset(page.offset)
+        ),
+        where=[table.c.business_id == business_id, table.c.wallet_id == wallet_id],
+        moment=table.c.created_at,
+        newest_first=[table.c.version],
+        page=page,
     )
-    return [WalletTransaction(*row) for row in rows], total.scalar_one()
+    return [WalletTransaction(*row) for row in rows], total

@@ -1,0 +1,38 @@
+"""Asks for one page of a list, and for how many rows there are in all."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, func, select
+
+from core.database import Transaction
+from core.pages import PageRequest
+
+
+async def page_of(
+    transaction: Transaction,
+    columns: Sequence[ColumnElement[Any]],
+    *,
+    where: Sequence[ColumnElement[bool]],
+    moment: Column[datetime],
+    newest_first: Sequence[ColumnElement[Any]],
+    page: PageRequest,
+) -> tuple[list[tuple[Any, ...]], int]:
+    """Return the rows of a page and how many match; `moment` is what its dates bound."""
+    conditions = list(where)
+    if page.from_date is not None:
+        conditions.append(moment >= page.from_date)
+    if page.to_date is not None:
+        conditions.append(moment <= page.to_date)
+    total = await transaction.connection.execute(
+        select(func.count()).select_from(moment.table).where(*conditions)
+    )
+    rows = await transaction.connection.execute(
+        select(*columns)
+        .where(*conditions)
+        .order_by(*(column.desc() for column in newest_first))
+        .limit(page.limit)
+        .offset(page.offset)
+    )
+    return [tuple(row) for row in rows], total.scalar_one()
