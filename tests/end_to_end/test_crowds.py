@@ -1,0 +1,47 @@
+"""Many callers at once over the JSON door, also such that hang up in the middle."""
+
+import asyncio
+
+from tests.end_to_end.running import Answer, Door
+
+
+async def funded_user(merchant: Door, amount: int) -> str:
+    user = {"name": "Alicia", "email": "alicia@example.com"}
+    user_id = str((await merchant.call("create_user", user=user)).body["user"]["user_id"])
+    if amount:
+        await merchant.call("add_wallet_funds", user_id=user_id, amount=amount)
+    return user_id
+
+
+async def test_of_200_debits_at_once_exactly_those_that_the_funds_cover_succeed(
+    merchant: Door,
+) -> None:
+    user_id = await funded_user(merchant, 120)
+    answers: list[Answer] = await asyncio.gather(
+        *(merchant.call("charge_wallet", user_id=user_id, amount=1) for _ in range(200))
+    )
+    assert sorted(answer.status for answer in answers) == [200] * 120 + [402] * 80
+    wallet = (await merchant.call("get_user_wallet", user_id=user_id)).body["wallet"]
+    history = (await merchant.call("get_wallet_history", user_id=user_id)).body
+    assert (wallet["balance"], history["total"]) == (0, 121)
+
+
+async def test_100_clients_that_hang_up_in_the_middle_disturb_nobody(merchant: Door) -> None:
+    user_id = await funded_user(merchant, 0)
+
+    async def hang_up(number: int) -> None:
+        action = "add_wallet_funds" if number % 2 else "get_user_wallet"
+        payload = {"amount": 1} if number % 2 else {}
+        call = asyncio.ensure_future(merchant.call(action, user_id=user_id, **payload))
+        await asyncio.wait([call], timeout=number / 2000)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+
+    async with asyncio.timeout(60):
+        leaving = [hang_up(number) for number in range(100)]
+        staying = [merchant.call("get_user_wallet", user_id=user_id) for _ in range(30)]
+        results = await asyncio.gather(*leaving, *staying)
+    assert {answer.status for answer in results if answer is not None} == {200}
+    wallet = (await merchant.call("get_user_wallet", user_id=user_id)).body["wallet"]
+    history = (await merchant.call("get_wallet_history", user_id=user_id)).body
+    assert wallet["balance"] == history["total"]
