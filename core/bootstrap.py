@@ -96,7 +96,8 @@ async def serve(
             await upgrade.migrate(database)
         await upgrade.check_schema(database)
         await check_keyring(database, settings.keyring)
-        await _serve(settings, database, {"stripe": gateway}, on_ready, stop)
+        async with database.held_by_this_core():
+            await _serve(settings, database, {"stripe": gateway}, on_ready, stop)
     finally:
         await gateway.close()
         await database.close()
@@ -163,7 +164,7 @@ async def _serve(
     finally:
         deadline = time.monotonic() + settings.drain_seconds
         await health_servicer.drain()
-        await server.stop(settings.drain_seconds)
+        await server.stop(max(0.0, deadline - time.monotonic()))
         unfinished = await errors.drain(max(0.0, deadline - time.monotonic()))
         logger.info("stopped", extra={"unfinished": unfinished})
 

@@ -1,22 +1,14 @@
-"""Opens the database and hands out transactions; holds no query but the one that pings.
+"""Hands out transactions and their time; holds no query but what those and a core's start need."""
 
-SQLite is used by exactly one connection in one process (SQLite before 3.51.3 can corrupt a WAL
-database that several connections share: sqlite.org/wal.html#walresetbug), so the pool holds one
-connection, and a transaction must not begin another.
-"""
-
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
-from sqlalchemy import event, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import text
 from sqlalchemy.exc import (
-    ArgumentError,
     DataError,
     DBAPIError,
     IntegrityError,
@@ -24,16 +16,18 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.clock import Clock, SystemClock
+from core.engines import POOL_WAIT_SECONDS, SQLITE_BUSY_SECONDS, engine_for
 
 logger = logging.getLogger("core")
 
-SQLITE_BUSY_SECONDS = 10
-"""How long a starting core waits for the one before it to let go of the file."""
-POOL_WAIT_SECONDS = 5.0
+CORE_LOCK = 0x4E49_5649
+MIGRATION_LOCK = 0x4E49_564A
+"""Keys of PostgreSQL's advisory locks; any numbers that no other user of the database takes."""
+CORE_LOCK_WAIT_SECONDS = 10
+_TROUBLE = (PoolTimeoutError, DBAPIError, OSError)  # a time-out is an OSError too
 _FAULTS_OF_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What a statement of ours does wrong; every other error is the database's own trouble."""
 
@@ -68,18 +62,17 @@ class Database:
         """Prepare the database at `url`; nothing is connected yet.
 
         On SQLite, wait `busy_seconds` for another process to let go of the file. A transaction
-        waits `pool_wait_seconds` for those before it.
+        waits `pool_wait_seconds` for those before it. The time is `clock`'s; where none is given,
+        the database's own, which on SQLite is this machine's.
 
         Raises:
             ValueError: the URL names no database that we can use.
         """
-        self._engine = _engine(_parse(url), busy_seconds, pool_wait_seconds)
-        self._clock = clock or SystemClock()
-
-    @property
-    def engine(self) -> AsyncEngine:
-        """The engine, for migrations."""
-        return self._engine
+        self._engine = engine_for(
+            url, busy_seconds=busy_seconds, pool_wait_seconds=pool_wait_seconds
+        )
+        self._is_postgresql = self._engine.dialect.name == "postgresql"
+        self._clock = clock or (None if self._is_postgresql else SystemClock())
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -94,18 +87,19 @@ class Database:
             try:
                 connection = await stack.enter_async_context(self._engine.connect())
                 await connection.begin()
-            except (PoolTimeoutError, DBAPIError, OSError) as error:
+                now = await self._now(connection)
+            except _TROUBLE as error:
                 raise DatabaseUnavailableError(_why(error)) from None
             try:
-                yield Transaction(connection, self._clock.now())
+                yield Transaction(connection, now)
             except BaseException as error:
                 await _roll_back(connection)
-                if isinstance(error, DBAPIError) and not isinstance(error, _FAULTS_OF_OURS):
+                if isinstance(error, _TROUBLE) and not isinstance(error, _FAULTS_OF_OURS):
                     raise DatabaseUnavailableError(_why(error)) from error
                 raise
             try:
                 await connection.commit()
-            except (DBAPIError, OSError) as error:
+            except _TROUBLE as error:
                 # After a failed commit SQLAlchemy neither rolls back nor resets the connection.
                 await connection.invalidate()
                 raise CommitUnknownError(_why(error)) from error
@@ -120,6 +114,52 @@ class Database:
         async with self.transaction() as transaction:
             await transaction.connection.execute(text("SELECT 1"))
 
+    @asynccontextmanager
+    async def held_by_this_core(self) -> AsyncIterator[None]:
+        """Keep every other core off the database for as long as the block runs.
+
+        Which attempts are under way is known to one process only. SQLite's file lock does this by
+        itself; on PostgreSQL it is an advisory lock of a connection of its own.
+
+        Raises:
+            DatabaseUnavailableError: another core holds it, or the database does not answer.
+        """
+        if not self._is_postgresql:
+            yield
+            return
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(self._engine.connect())
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                for _ in range(CORE_LOCK_WAIT_SECONDS):
+                    held = await connection.scalar(
+                        text("SELECT pg_try_advisory_lock(:key)"), {"key": CORE_LOCK}
+                    )
+                    if held:
+                        break
+                    await asyncio.sleep(1.0)
+                else:
+                    raise DatabaseUnavailableError(
+                        "another core serves this database; stop it first"
+                    )
+            except _TROUBLE as error:
+                raise DatabaseUnavailableError(_why(error)) from None
+            yield
+
+    async def lock_migrations(self, connection: AsyncConnection) -> None:
+        """Wait for another process that migrates, to the end of the transaction."""
+        if self._is_postgresql:
+            await connection.execute(
+                text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK}
+            )
+
+    async def _now(self, connection: AsyncConnection) -> datetime:
+        if self._clock is not None:
+            return self._clock.now()
+        now = await connection.scalar(text("SELECT clock_timestamp()"))
+        assert isinstance(now, datetime), "the database tells the time"
+        return now
+
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
@@ -129,66 +169,13 @@ async def _roll_back(connection: AsyncConnection) -> None:
     """Undo the transaction. A connection that cannot is given up, which undoes it too."""
     try:
         await connection.rollback()
-    except (DBAPIError, OSError) as error:
+    except _TROUBLE as error:
         logger.warning("the rollback failed: %s", _why(error))
         await connection.invalidate()
 
 
 def _why(error: Exception) -> str:
     text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-    if "locked" in text:
+    if "database is locked" in text:
         return "the database is in use by another process; ask that one, or stop it first"
     return f"the database does not answer: {text.splitlines()[0] if text else type(error).__name__}"
-
-
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ValueError("NIVISCO_DATABASE_URL is not a database URL") from None
-    if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
-        if not parsed.database or parsed.database == ":memory:":
-            raise ValueError("NIVISCO_DATABASE_URL: SQLite needs a file, sqlite:////path/to/file")
-        if not Path(parsed.database).absolute().parent.is_dir():
-            raise ValueError("NIVISCO_DATABASE_URL: the folder of the SQLite file does not exist")
-        return parsed.set(drivername="sqlite+aiosqlite")
-    raise ValueError(
-        f"NIVISCO_DATABASE_URL: {parsed.drivername} is not supported; use sqlite:////path/to/file"
-    )
-
-
-def _engine(url: URL, busy_seconds: float, pool_wait_seconds: float) -> AsyncEngine:
-    engine = create_async_engine(
-        url,
-        poolclass=AsyncAdaptedQueuePool,
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=pool_wait_seconds,
-        connect_args={"timeout": busy_seconds},
-        hide_parameters=True,  # an error's text must not carry what a row holds
-    )
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # The driver must not begin transactions by itself: it would leave DDL outside of them.
-    connection.isolation_level = None
-    try:
-        cursor = connection.cursor()
-        for pragma in (
-            "locking_mode=EXCLUSIVE",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-    except Exception:
-        connection.close()  # the pool does not know it yet
-        raise
-
-
-def _begin_sqlite(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN")

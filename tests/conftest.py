@@ -1,9 +1,11 @@
-"""Fixtures for the tests that start processes."""
+"""Fixtures for tests of any room: processes, and a database of either kind."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.databases import drop_database, fresh_database, running_postgresql
 from tests.processes import Running, Start, start_process
 
 
@@ -20,3 +22,22 @@ def start() -> Iterator[Start]:
     yield start_one
     for process in running:
         process.end()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL server for the whole run."""
+    with running_postgresql() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of each kind, for this test alone."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'nivisco.db'}"
+        return
+    server = request.getfixturevalue("postgresql")
+    url = fresh_database(server)
+    yield url
+    drop_database(server, url)

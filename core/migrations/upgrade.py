@@ -31,6 +31,7 @@ async def migrate(database: Database) -> str:
         DatabaseUnavailableError: the database does not answer, or has a newer schema.
     """
     async with database.transaction() as transaction:
+        await database.lock_migrations(transaction.connection)
         return await transaction.connection.run_sync(_upgrade)
 
 

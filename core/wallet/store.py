@@ -1,6 +1,7 @@
 """What the database is asked and told about wallets and the ledger."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from core.database import Transaction
 from core.ids import new_wallet_id
@@ -78,19 +80,21 @@ async def wallet_of_user(
     )
     row = (await transaction.connection.execute(query)).one_or_none()
     if row is None:
-        await transaction.connection.execute(
-            insert(wallets).values(
-                business_id=business_id,
-                wallet_id=new_wallet_id(),
-                user_id=user_id,
-                env=env,
-                currency=currency,
-                balance_minor=0,
-                version=0,
-                created_at=transaction.now,
-                updated_at=transaction.now,
-            )
-        )
+        with suppress(IntegrityError):  # another transaction made it meanwhile
+            async with transaction.connection.begin_nested():
+                await transaction.connection.execute(
+                    insert(wallets).values(
+                        business_id=business_id,
+                        wallet_id=new_wallet_id(),
+                        user_id=user_id,
+                        env=env,
+                        currency=currency,
+                        balance_minor=0,
+                        version=0,
+                        created_at=transaction.now,
+                        updated_at=transaction.now,
+                    )
+                )
         row = (await transaction.connection.execute(query)).one()
     return Wallet(*row)
 

@@ -19,11 +19,13 @@ from tests.core.running import (
 
 
 @pytest.fixture
-async def core(tmp_path: Path) -> AsyncIterator[CoreClient]:
-    """A core whose gateways nobody serves."""
+async def core(tmp_path: Path, database_url: str) -> AsyncIterator[CoreClient]:
+    """A core whose gateways nobody serves, on each database."""
     async with running_core(
         settings_for(
-            tmp_path, stripe_urls={"TEST": "http://127.0.0.1:9", "LIVE": "http://127.0.0.1:9"}
+            tmp_path,
+            database_url=database_url,
+            stripe_urls={"TEST": "http://127.0.0.1:9", "LIVE": "http://127.0.0.1:9"},
         )
     ) as client:
         yield client
@@ -49,10 +51,15 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 
 @pytest.fixture
-async def shop(tmp_path: Path, gateway: Gateway) -> AsyncIterator[Business]:
-    """A business with Stripe TEST keys, on a core whose gateway is served."""
+async def shop(tmp_path: Path, database_url: str, gateway: Gateway) -> AsyncIterator[Business]:
+    """A business with Stripe TEST keys, on a core whose gateway is served, on each database."""
     urls = {"TEST": gateway.url, "LIVE": gateway.url}
     async with running_core(
-        settings_for(tmp_path, stripe_urls=urls, gateway_timeout_seconds=2.0)
+        settings_for(
+            tmp_path,
+            database_url=database_url,
+            stripe_urls=urls,
+            gateway_timeout_seconds=2.0,
+        )
     ) as client:
         yield await with_stripe(await register(client))

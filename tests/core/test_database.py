@@ -43,7 +43,7 @@ def fail_once(database: Database, moment: str, error: Exception) -> None:
     def fail(_connection: Any) -> None:
         raise error
 
-    event.listen(database.engine.sync_engine, moment, fail, once=True)
+    event.listen(database._engine.sync_engine, moment, fail, once=True)
 
 
 async def test_a_statement_that_the_database_cannot_carry_out_is_rolled_back_and_unavailable(
@@ -90,8 +90,12 @@ async def test_a_rollback_that_fails_hides_nothing_and_leaves_nothing(
     database: Database, raised: Exception, told: type[Exception]
 ) -> None:
     fail_once(database, "rollback", OperationalError("ROLLBACK", {}, Exception("gone")))
-    with pytest.raises(told):
+
+    async def write_and_raise() -> None:
         async with database.transaction() as transaction:
             await transaction.connection.execute(text("INSERT INTO notes VALUES ('a')"))
             raise raised
+
+    with pytest.raises(told):
+        await write_and_raise()
     assert await notes(database) == []

