@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 
-from core.client import CoreError, FieldProblem
+from core.client import CoreError, FieldProblem, fields_sentence
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import errors_pb2
 
@@ -36,8 +36,6 @@ _STATUS_OF_CODE: Final[Mapping[grpc.StatusCode, int]] = {
     grpc.StatusCode.UNAVAILABLE: 503,
 }
 """For a reason that only a newer core knows; from the architecture's table of errors."""
-_NAMED_FIELDS = 5
-"""How many fields an error's sentence names; all are in `fields`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +82,11 @@ def invalid_fields(problems: Sequence[FieldProblem]) -> Answer:
     """Return the refusal that lists what is wrong with which field."""
     body = {
         "success": False,
-        "error": _sentence(problems),
+        "error": fields_sentence(problems),
         "code": "INVALID_FIELDS",
         "fields": [{"field": p.field, "description": p.description} for p in problems],
     }
     return Answer(HTTP_STATUS["INVALID_FIELDS"], _text(body))
-
-
-def _sentence(problems: Sequence[FieldProblem]) -> str:
-    names = list(dict.fromkeys(problem.field for problem in problems))
-    if len(problems) == 1:
-        return f"Invalid field {names[0]}: {problems[0].description}"
-    more = len(names) - _NAMED_FIELDS
-    rest = f" and {more} more" if more > 0 else ""
-    return f"Invalid fields: {', '.join(names[:_NAMED_FIELDS])}{rest}"
 
 
 def core_refusal(error: CoreError, request_id: str) -> Answer:

@@ -3,6 +3,7 @@
 It holds no business rule and never shows a framework's own error page.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -73,6 +74,10 @@ async def _alive(_request: web.Request) -> web.StreamResponse:
     return json_response(Answer(200, '{"status":"alive"}'))
 
 
+CLIENT_LEFT = 499
+"""What the log shows where nobody was there to be answered, as nginx does."""
+
+
 @web.middleware
 async def frame(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Frame every request: its id, its headers, its line in the log, its unexpected end."""
@@ -83,6 +88,10 @@ async def frame(request: web.Request, handler: _Handler) -> web.StreamResponse:
     token = request_id.set(identity)
     try:
         response = await _handled(request, handler)
+    except asyncio.CancelledError:
+        _log(CLIENT_LEFT, request, started)
+        raise
+    else:
         stamp(response, identity)
         _log(response.status, request, started)
         return response

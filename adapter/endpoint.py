@@ -33,6 +33,10 @@ logger = logging.getLogger("adapter")
 VALIDATE_BUSINESS = "validate_business"
 """The action that proves credentials and does nothing else."""
 _KEY = re.compile(r"[ -~]{1,64}")
+_MAYBE_UNAUTHENTICATED = frozenset(
+    {"INVALID_CREDENTIALS", "INTERNAL", "SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN"}
+)
+"""Reasons that a call may end with before its credentials were found to hold."""
 
 
 class NoSuchAction(Exception):
@@ -82,7 +86,6 @@ class Endpoint:
             return answers.CREDENTIALS_MISSING
         except CredentialsMalformed:
             return answers.CREDENTIALS_INVALID
-        noted["business_id"] = envelope.credentials.business_id
         self._in_flight += 1
         try:
             return await self._carry_out(envelope, noted)
@@ -92,14 +95,14 @@ class Endpoint:
     async def _carry_out(self, envelope: Envelope, noted: dict[str, str]) -> Answer:
         action = self._catalogue.get(envelope.action) if isinstance(envelope.action, str) else None
         if action is None:
-            return await self._refuse_action(envelope)
+            return await self._refuse_action(envelope, noted)
         noted["action"] = action.name
         problems = Problems()
         if not action.accepts_idempotency_key:
             _check_unused_key(envelope.fields, problems)
         message = action.read(envelope.fields, "", problems)
         try:
-            response = await self._call(action, message, envelope, problems)
+            response = await self._call(action, message, envelope, problems, noted)
         except CoreError as error:
             return _refused(error, action, problems)
         if problems.found:
@@ -107,22 +110,39 @@ class Endpoint:
         return Answer(200, action.write(response))
 
     async def _call(
-        self, action: Action, message: Message, envelope: Envelope, problems: Problems
+        self,
+        action: Action,
+        message: Message,
+        envelope: Envelope,
+        problems: Problems,
+        noted: dict[str, str],
     ) -> Message:
-        return await self._core.call(
-            action.method,
-            message,
-            envelope.credentials,
-            timeout_seconds=self._settings.core_timeout_seconds,
-            field_problems=problems.to_send(),
-        )
+        """Call the core; notes the business once the core has shown that the credentials hold.
 
-    async def _refuse_action(self, envelope: Envelope) -> Answer:
+        Not earlier: a client that mixes its two credentials up would have its key in our log.
+        """
+        try:
+            response = await self._core.call(
+                action.method,
+                message,
+                envelope.credentials,
+                timeout_seconds=self._settings.core_timeout_seconds,
+                field_problems=problems.to_send(),
+            )
+        except CoreError as error:
+            if error.reason not in _MAYBE_UNAUTHENTICATED:
+                noted["business_id"] = envelope.credentials.business_id
+            raise
+        noted["business_id"] = envelope.credentials.business_id
+        return response
+
+    async def _refuse_action(self, envelope: Envelope, noted: dict[str, str]) -> Answer:
         """Refuse an absent or unknown action, unless the credentials are wrong, which wins."""
         validate = self._catalogue[VALIDATE_BUSINESS]
         problems = Problems()
         try:
-            await self._call(validate, validate.read({}, "", problems), envelope, problems)
+            message = validate.read({}, "", problems)
+            await self._call(validate, message, envelope, problems, noted)
         except CoreError as error:
             return _refused(error, validate, problems)
         name = envelope.action

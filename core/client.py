@@ -33,6 +33,7 @@ STATUS_DETAILS_METADATA = "grpc-status-details-bin"
 READINESS_SERVICE = "nivisco.database"
 """Health check name that answers SERVING when the core serves and its database answers."""
 MAX_FIELD_PROBLEMS = 20
+_NAMED_FIELDS = 5
 _NEVER_CONNECTED = "failed to connect"
 """How gRPC's channel words that the call was never sent (client_channel, subchannel pick)."""
 _LOST = (
@@ -55,6 +56,16 @@ class FieldProblem:
 
     field: str
     description: str
+
+
+def fields_sentence(problems: Sequence[FieldProblem]) -> str:
+    """Word for a person that fields are wrong, alike on both doors."""
+    names = list(dict.fromkeys(problem.field for problem in problems))
+    if len(problems) == 1:
+        return f"Invalid field {names[0]}: {problems[0].description}"
+    more = len(names) - _NAMED_FIELDS
+    rest = f" and {more} more" if more > 0 else ""
+    return f"Invalid fields: {', '.join(names[:_NAMED_FIELDS])}{rest}"
 
 
 class CoreError(Exception):

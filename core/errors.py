@@ -9,15 +9,13 @@ fault of ours.
 
 from collections.abc import Mapping, Sequence
 
-from core.client import FieldProblem
+from core.client import FieldProblem, fields_sentence
 from nivisco.payments.v1 import errors_pb2
 
 Reason = errors_pb2.ErrorReason
 
 RETRY_SECONDS = 1
 """After how many seconds to send a request again that met a passing obstacle."""
-_NAMED_FIELDS = 5
-"""How many fields a refusal's sentence names; all are in its problems."""
 
 
 class Refusal(Exception):
@@ -43,23 +41,13 @@ class InvalidFields(Refusal):
 
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
         assert problems, "a refusal names what is wrong"
-        super().__init__(Reason.ERROR_REASON_INVALID_FIELDS, _sentence(problems))
+        super().__init__(Reason.ERROR_REASON_INVALID_FIELDS, fields_sentence(problems))
         self.problems = tuple(problems)
 
     @classmethod
     def of(cls, field: str, description: str) -> "InvalidFields":
         """Make the refusal of one field."""
         return cls([FieldProblem(field, description)])
-
-
-def _sentence(problems: Sequence[FieldProblem]) -> str:
-    """Word the refusal as adapter/answers.py does."""
-    names = list(dict.fromkeys(problem.field for problem in problems))
-    if len(problems) == 1:
-        return f"Invalid field {names[0]}: {problems[0].description}"
-    more = len(names) - _NAMED_FIELDS
-    rest = f" and {more} more" if more > 0 else ""
-    return f"Invalid fields: {', '.join(names[:_NAMED_FIELDS])}{rest}"
 
 
 def not_implemented() -> Refusal:

@@ -10,6 +10,7 @@ import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -20,7 +21,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from core.authentication.service import AuthenticationService
-from core.caller import set_caller
+from core.caller import Presence, set_caller, set_presence
 from core.client import (
     API_KEY_METADATA,
     BUSINESS_ID_METADATA,
@@ -32,8 +33,8 @@ from core.client import (
     FieldProblem,
     request_id,
 )
-from core.database import DatabaseUnavailableError
-from core.errors import InvalidFields, Reason, Refusal
+from core.database import CommitUnknownError, DatabaseUnavailableError
+from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.ids import new_request_id
 from core.methods import access_by_path
 from core.validation import problems
@@ -44,6 +45,7 @@ logger = logging.getLogger("core")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Message, Context], Awaitable[Message]]
+Reader = Callable[[bytes], Message]
 
 _PACKAGE = "nivisco.payments.v1"
 
@@ -76,7 +78,7 @@ class _UnaryInterceptor(_ServerInterceptor):
 
         return grpc.unary_unary_rpc_method_handler(
             wrapped,
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=self.reader(cast(Reader, handler.request_deserializer)),
             response_serializer=handler.response_serializer,
         )
 
@@ -85,6 +87,10 @@ class _UnaryInterceptor(_ServerInterceptor):
     ) -> Message:
         """Do this interceptor's part and call `behaviour` in the middle of it."""
         raise NotImplementedError
+
+    def reader(self, read: Reader) -> Reader:
+        """Return what reads a request's bytes: `read`, or this interceptor's way around it."""
+        return read
 
 
 def _metadata(context: Context) -> dict[str, str | bytes]:
@@ -106,14 +112,18 @@ class RequestIdInterceptor(_UnaryInterceptor):
         sent = _text(_metadata(context), REQUEST_ID_METADATA)
         request_id.set(sent if 0 < len(sent) <= 64 and sent.isprintable() else new_request_id())
         started = time.perf_counter()
+        left = False
         try:
             return await behaviour(request, context)
+        except asyncio.CancelledError:
+            left = True
+            raise
         finally:
             logger.info(
                 "call",
                 extra={
                     "method": path,
-                    "code": _code_name(context),
+                    "code": grpc.StatusCode.CANCELLED.name if left else _code_name(context),
                     "milliseconds": round((time.perf_counter() - started) * 1000, 3),
                 },
             )
@@ -142,34 +152,21 @@ class ErrorInterceptor(_UnaryInterceptor):
         self, path: str, behaviour: Behaviour, request: Message, context: Context
     ) -> Message:
         """Answer with the response or with a status that holds the reason."""
+        presence = Presence()
+        set_presence(presence)
         task = asyncio.ensure_future(behaviour(request, context))
         self._running.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(self._running.discard)
         try:
             return await asyncio.shield(task)
-        except Refusal as refusal:
-            status = status_of(refusal)
-        except DatabaseUnavailableError:
-            logger.warning("the database does not answer", exc_info=True)
-            status = status_of(
-                Refusal(
-                    Reason.ERROR_REASON_SERVICE_UNAVAILABLE,
-                    "The service is not available right now. Send the same request again.",
-                    retry_after_seconds=1,
-                )
-            )
-        except Exception:
-            logger.exception("fault", extra={"method": path})
-            status = status_of(
-                Refusal(Reason.ERROR_REASON_INTERNAL, f"Internal server error {request_id.get()}")
-            )
+        except asyncio.CancelledError:
+            presence.left = True
+            task.add_done_callback(partial(_log_unseen, path))
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status
+            status = status_of(_refusal_of(error, path))
         await cast(Any, context).abort_with_status(rpc_status.to_status(status))
         raise AssertionError("abort_with_status raises")
-
-    def _finished(self, task: asyncio.Task[Message]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen, so that a call whose client left does not warn
 
     async def drain(self, timeout_seconds: float) -> int:
         """Wait for what is under way; return how many calls did not finish in time."""
@@ -177,6 +174,39 @@ class ErrorInterceptor(_UnaryInterceptor):
             return 0
         _, pending = await asyncio.wait(set(self._running), timeout=timeout_seconds)
         return len(pending)
+
+
+def _refusal_of(error: BaseException, path: str) -> Refusal:
+    """Return what a caller is told of an error, and log it unless it is a refusal by the rules."""
+    match error:
+        case Refusal():
+            return error
+        case DatabaseUnavailableError():
+            logger.warning("%s", error, extra={"method": path})
+            return Refusal(
+                Reason.ERROR_REASON_SERVICE_UNAVAILABLE,
+                "The service is not available right now. Send the same request again.",
+                retry_after_seconds=RETRY_SECONDS,
+            )
+        case CommitUnknownError():
+            logger.error("commit not confirmed: %s", error, extra={"method": path})
+            return Refusal(
+                Reason.ERROR_REASON_OUTCOME_UNKNOWN,
+                "The database did not confirm the change, so the outcome is not known yet. "
+                "Read the records before you send the request again.",
+                retry_after_seconds=RETRY_SECONDS,
+            )
+        case _:
+            logger.error("fault", exc_info=error, extra={"method": path})
+            return Refusal(
+                Reason.ERROR_REASON_INTERNAL, f"Internal server error {request_id.get()}"
+            )
+
+
+def _log_unseen(path: str, task: asyncio.Task[Message]) -> None:
+    """Log how a call failed whose client left, since nobody is told."""
+    if not task.cancelled() and (error := task.exception()):
+        _refusal_of(error, path)
 
 
 class AuthenticationInterceptor(_UnaryInterceptor):
@@ -209,18 +239,37 @@ class AuthenticationInterceptor(_UnaryInterceptor):
 
 
 class ValidationInterceptor(_UnaryInterceptor):
-    """Refuses requests that break the rules beside the schema's fields."""
+    """Refuses requests that break the rules beside the schema's fields, or are no messages."""
 
     async def around(
         self, path: str, behaviour: Behaviour, request: Message, context: Context
     ) -> Message:
         """Raise every problem at once, with those that the caller's own reading found first."""
+        if isinstance(request, error_details_pb2.BadRequest):
+            raise InvalidFields(_field_problems(request))
         sent = _sent_problems(_metadata(context).get(FIELD_PROBLEMS_METADATA))
         found = [*sent, *problems(request)]
         if found:
             raise InvalidFields(found[:MAX_FIELD_PROBLEMS])
         answer = behaviour(request, context)
         return await answer if inspect.isawaitable(answer) else answer
+
+    def reader(self, read: Reader) -> Reader:
+        """Read a request; bytes that are none go on as a BadRequest, to be refused in its turn.
+
+        gRPC would answer them `UNKNOWN`, before anybody is authenticated and without a log line.
+        """
+
+        def read_or_blame(raw: bytes) -> Message:
+            try:
+                return read(raw)
+            except DecodeError:
+                violation = error_details_pb2.BadRequest.FieldViolation(
+                    field="request", description="is not a valid protobuf message"
+                )
+                return error_details_pb2.BadRequest(field_violations=[violation])
+
+        return read_or_blame
 
 
 def _sent_problems(raw: str | bytes | None) -> Sequence[FieldProblem]:
@@ -230,8 +279,13 @@ def _sent_problems(raw: str | bytes | None) -> Sequence[FieldProblem]:
         sent = error_details_pb2.BadRequest.FromString(raw if isinstance(raw, bytes) else b"")
     except DecodeError:
         sent = error_details_pb2.BadRequest()
-    read = [FieldProblem(v.field, v.description) for v in sent.field_violations]
-    return read or [FieldProblem(FIELD_PROBLEMS_METADATA, "is not a google.rpc.BadRequest")]
+    return _field_problems(sent) or [
+        FieldProblem(FIELD_PROBLEMS_METADATA, "is not a google.rpc.BadRequest")
+    ]
+
+
+def _field_problems(bad: error_details_pb2.BadRequest) -> list[FieldProblem]:
+    return [FieldProblem(v.field, v.description) for v in bad.field_violations]
 
 
 def status_of(refusal: Refusal) -> status_pb2.Status:

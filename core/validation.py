@@ -9,27 +9,20 @@ databases refuse), and text of nothing but Unicode spaces where a visible charac
 A rule that is not known here fails at compile time and names its field; it is never skipped.
 """
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 from email_validator import EmailNotValidError, validate_email
 from google.protobuf import duration_pb2, timestamp_pb2
-from google.protobuf.descriptor import (
-    Descriptor,
-    EnumDescriptor,
-    FieldDescriptor,
-    FileDescriptor,
-)
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from google.type import money_pb2
 
-import nivisco.payments.v1
 from buf.validate import validate_pb2
 from core.client import MAX_FIELD_PROBLEMS, FieldProblem
+from core.methods import service_methods
 from core.money import amount_problem, currency_problem, decimals_problem
 from nivisco.annotations.v1 import annotations_pb2
 
@@ -118,15 +111,8 @@ def compile_all() -> None:
 
 def request_types() -> list[Descriptor]:
     """Return every message that a method of nivisco.payments.v1 takes, each once."""
-    requests: dict[str, Descriptor] = {}
-    for module in pkgutil.iter_modules(nivisco.payments.v1.__path__, "nivisco.payments.v1."):
-        if not module.name.endswith("_pb2"):
-            continue
-        file: FileDescriptor = importlib.import_module(module.name).DESCRIPTOR
-        for service in file.services_by_name.values():
-            for method in service.methods:
-                requests[method.input_type.full_name] = method.input_type
-    return list(requests.values())
+    requests = [method.input_type for method in service_methods()]
+    return list({request.full_name: request for request in requests}.values())
 
 
 def _message_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageCheck:

@@ -1,7 +1,7 @@
 """Between the messages' types and the plain values of rules and stores. Pure, no rules."""
 
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -78,18 +78,20 @@ class ListRequest(Protocol):
         """The latest moment."""
         ...
 
+    def HasField(self, field_name: Literal["from_date", "to_date"], /) -> bool:  # noqa: N802
+        """Tell whether the request names the moment; the year 1970 begins with an empty one."""
+        ...
+
 
 def page_request(request: ListRequest) -> PageRequest:
     """Return the page that a list request asks for, with the defaults put in."""
     return PageRequest(
         page=request.page or 1,
         limit=request.limit or DEFAULT_LIMIT,
-        from_date=_moment(request.from_date),
-        to_date=_moment(request.to_date),
+        from_date=_moment(request.from_date) if request.HasField("from_date") else None,
+        to_date=_moment(request.to_date) if request.HasField("to_date") else None,
     )
 
 
-def _moment(value: Timestamp) -> datetime | None:
-    if value == Timestamp():
-        return None
+def _moment(value: Timestamp) -> datetime:
     return value.ToDatetime(tzinfo=UTC)

@@ -36,7 +36,7 @@ class AuthenticationService:
         matches = api_key_matches(api_key, stored_hash)
         if business is None or not matches or not business.active:
             raise invalid_credentials()
-        return Caller(business.business_id, business.default_env)
+        return Caller(business.business_id, business.default_env, stored_hash)
 
     def check_service_token(self, token: str, scope: str) -> None:
         """Make sure that the token opens services of `scope`.

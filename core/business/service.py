@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.authentication import store as authentication_store
+from core.authentication.service import invalid_credentials
 from core.business import rules, store
 from core.caller import Caller
 from core.database import Database
@@ -65,12 +66,20 @@ class BusinessService:
         return list(updates)
 
     async def change_api_key(self, caller: Caller) -> IssuedKey:
-        """Replace the caller's API key; the old one stops working at once."""
+        """Replace the API key that the caller presented; it stops working at once.
+
+        Raises:
+            Refusal: INVALID_CREDENTIALS where another call has replaced that key meanwhile.
+        """
         issued = IssuedKey(caller.business_id, new_api_key())
         async with self._database.transaction() as transaction:
-            await store.replace_api_key(
-                transaction, caller.business_id, hash_api_key(issued.api_key)
-            )
+            if not await store.exchange_api_key(
+                transaction,
+                caller.business_id,
+                presented_hash=caller.api_key_hash,
+                api_key_hash=hash_api_key(issued.api_key),
+            ):
+                raise invalid_credentials()
         return issued
 
     async def create_admin(self, *, rotate: bool) -> IssuedKey:

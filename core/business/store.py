@@ -53,6 +53,18 @@ async def replace_api_key(transaction: Transaction, business_id: str, api_key_ha
     )
 
 
+async def exchange_api_key(
+    transaction: Transaction, business_id: str, *, presented_hash: str, api_key_hash: str
+) -> bool:
+    """Replace the API key whose hash is `presented_hash`; tell whether it was still the key."""
+    result = await transaction.connection.execute(
+        update(businesses)
+        .where(businesses.c.business_id == business_id, businesses.c.api_key_hash == presented_hash)
+        .values(api_key_hash=api_key_hash, updated_at=transaction.now)
+    )
+    return result.rowcount == 1
+
+
 async def set_default_env(transaction: Transaction, business_id: str, env: str) -> None:
     """Store the environment that the business's actions mean where they name none."""
     await transaction.connection.execute(

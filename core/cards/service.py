@@ -98,7 +98,7 @@ class CardsService:
                 saved = await self._save(account, customer_id, token, gateway_key)
             except CustomerMissing:
                 customer_id = await self._create_customer(business_id, user, account, customer_id)
-                saved = await self._save(account, customer_id, token, f"{gateway_key}-anew")
+                saved = await self._save(account, customer_id, token, gateway_key)
         except GatewayError as error:
             raise refusal_of(error) from None
         async with self._database.transaction() as transaction:

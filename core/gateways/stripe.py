@@ -142,7 +142,7 @@ class StripeGateway:
             lambda: service.attach_async(
                 method_id,
                 {"customer": customer_id},
-                {"idempotency_key": f"{gateway_key}-attach"},
+                {"idempotency_key": f"{gateway_key}-attach-{customer_id}"},
             ),
             deadline,
         )

@@ -174,6 +174,7 @@ class PaymentsService:
                 if not attempt.takes_equal_requests(keyed=request.idempotency_key is not None):
                     continue
                 attempt.waiting.append(current_presence())
+                logger.info("charge joined", extra={"payment_id": payment.payment_id})
                 return attempt
             if begun := await self._resume(transaction, payment):
                 return begun

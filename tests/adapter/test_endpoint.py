@@ -377,3 +377,48 @@ async def test_the_log_line_tells_who_asked_what_and_no_content(
     assert line.__dict__["milliseconds"] > 0
     assert "4111111111111111" not in repr([record.__dict__ for record in caplog.records])
     assert CREDENTIALS["api_key"] not in repr([record.__dict__ for record in caplog.records])
+
+
+UNPROVEN: list[Refusal | BareStatus] = [
+    Refusal(grpc.StatusCode.UNAUTHENTICATED, "INVALID_CREDENTIALS"),
+    Refusal(grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    Refusal(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN"),
+    Refusal(grpc.StatusCode.INTERNAL, "INTERNAL"),
+    BareStatus(grpc.StatusCode.UNAVAILABLE),
+    BareStatus(grpc.StatusCode.DEADLINE_EXCEEDED),
+    BareStatus(grpc.StatusCode.UNIMPLEMENTED),
+]
+PROVEN: list[Message | Refusal] = [
+    authentication_pb2.ValidateBusinessResponse(),
+    Refusal(grpc.StatusCode.PERMISSION_DENIED, "ADMIN_ONLY"),
+    Refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS"),
+    Refusal(grpc.StatusCode.FAILED_PRECONDITION, "CARD_DECLINED"),
+]
+
+
+@pytest.mark.parametrize("action", ["validate_business", "nope"])
+@pytest.mark.parametrize(
+    ("reply", "named"), [*((reply, False) for reply in UNPROVEN), *((r, True) for r in PROVEN)]
+)
+async def test_the_log_line_names_a_business_once_the_core_has_found_its_key_to_hold(
+    door: Door,
+    core: RecordingCore,
+    caplog: pytest.LogCaptureFixture,
+    action: str,
+    reply: Message | Refusal | BareStatus,
+    named: bool,
+) -> None:
+    caplog.set_level(logging.INFO)
+    core.replies["ValidateBusiness"] = reply
+    await door.post(action)
+    [line] = [record for record in caplog.records if record.name == "adapter"]
+    assert line.__dict__["business_id"] == (CREDENTIALS["business_id"] if named else None)
+
+
+async def test_credentials_in_each_others_place_are_not_logged(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    status, _ = await door.post("validate_business", business_id="f" * 64, api_key=WRONG_KEY)
+    assert status == 401
+    assert "f" * 64 not in repr([record.__dict__ for record in caplog.records])

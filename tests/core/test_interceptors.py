@@ -1,16 +1,33 @@
 """What every call meets before its servicer, and what a refusal carries."""
 
 import asyncio
+import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import grpc
+import grpc.aio
 import pytest
 from google.type.money_pb2 import Money
 
-from core.client import CoreClient, CoreError, Credentials, FieldProblem, request_id
-from core.errors import Reason, Refusal
+from adapter.answers import invalid_fields
+from core.caller import Presence, current_presence
+from core.client import (
+    CoreClient,
+    CoreError,
+    Credentials,
+    FieldProblem,
+    core_error,
+    method_path,
+    request_id,
+)
+from core.database import CommitUnknownError, DatabaseUnavailableError
+from core.errors import InvalidFields, Reason, Refusal
 from core.interceptors import status_of
 from core.methods import access_by_path, service_methods
+from core.users.service import UsersService
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import (
     authentication_pb2,
@@ -23,6 +40,50 @@ from nivisco.payments.v1 import (
 from tests.core.running import METHODS, OPERATOR_TOKEN, Business, call, create_admin
 
 VALIDATE = authentication_pb2.ValidateBusinessRequest()
+USER_INFO = users_pb2.GetUserInfoRequest(user_id="USR-1")
+
+
+class Log(logging.Handler):
+    """The lines of the core's log as they come, each with the id of its request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[str, logging.LogRecord]] = []
+        self._more = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append((request_id.get(), record))
+        self._more.set()
+
+    async def line(self, identity: str, message: str) -> logging.LogRecord:
+        """Wait for a line of the request."""
+        async with asyncio.timeout(10):
+            while True:
+                for logged_for, record in self.lines:
+                    if (logged_for, record.getMessage()) == (identity, message):
+                        return record
+                self._more.clear()
+                await self._more.wait()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    logger, handler = logging.getLogger("core"), Log()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+@contextmanager
+def request_named(identity: str) -> Iterator[None]:
+    token = request_id.set(identity)
+    try:
+        yield
+    finally:
+        request_id.reset(token)
 
 
 @pytest.mark.parametrize(
@@ -195,3 +256,116 @@ async def test_100_callers_that_leave_in_the_middle_disturb_nobody(
     history = await business.call(wallet_pb2.GetWalletHistoryRequest(user_id=user_id))
     wallet = await business.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
     assert wallet.wallet.balance.units == history.total
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "traced"),
+    [
+        (KeyError("ours"), "fault", True),
+        (DatabaseUnavailableError("the database is full"), "the database is full", False),
+        (CommitUnknownError("cut off"), "commit not confirmed: cut off", False),
+    ],
+)
+async def test_how_a_call_failed_whose_client_left_is_logged_with_its_request_id(
+    business: Business,
+    monkeypatch: pytest.MonkeyPatch,
+    log: Log,
+    error: Exception,
+    message: str,
+    traced: bool,
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    seen: list[Presence] = []
+
+    async def fail(*_: object) -> NoReturn:
+        seen.append(current_presence())
+        begun.set()
+        await go_on.wait()
+        raise error
+
+    monkeypatch.setattr(UsersService, "get", fail)
+    with request_named("req-left"):
+        calling = asyncio.ensure_future(business.call(USER_INFO))
+    await begun.wait()
+    assert [presence.left for presence in seen] == [False]
+    calling.cancel()
+    assert (await log.line("req-left", "call")).__dict__["code"] == "CANCELLED"
+    assert [presence.left for presence in seen] == [True]
+    go_on.set()
+    line = await log.line("req-left", message)
+    assert bool(line.exc_info) == traced
+
+
+def test_outside_of_a_call_nobody_has_left() -> None:
+    assert not current_presence().left
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "retry", "message", "traced"),
+    [
+        (DatabaseUnavailableError("full"), "SERVICE_UNAVAILABLE", 1, "full", False),
+        (CommitUnknownError("cut"), "OUTCOME_UNKNOWN", 1, "commit not confirmed: cut", False),
+        (KeyError("ours"), "INTERNAL", None, "fault", True),
+    ],
+)
+async def test_what_is_not_a_refusal_is_told_as_such_and_logged_once(
+    business: Business,
+    monkeypatch: pytest.MonkeyPatch,
+    log: Log,
+    error: Exception,
+    reason: str,
+    retry: int | None,
+    message: str,
+    traced: bool,
+) -> None:
+    async def fail(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(UsersService, "get", fail)
+    with request_named("req-told"), pytest.raises(CoreError) as refused:
+        await business.call(USER_INFO)
+    assert (refused.value.reason, refused.value.retry_after_seconds) == (reason, retry)
+    lines = [record for identity, record in log.lines if identity == "req-told"]
+    assert [record.getMessage() for record in lines] == [message, "call"]
+    assert bool(lines[0].exc_info) == traced
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"\xff\xff", b"\x0a\x10a", b"\x0a\x02\xff\xfe"],
+    ids=["no tag", "cut off", "no UTF-8"],
+)
+@pytest.mark.parametrize("method", ["GetUserInfo", "PauseRecurring"])
+@pytest.mark.parametrize("holds", [True, False])
+async def test_bytes_that_are_no_message_are_refused_once_the_credentials_hold(
+    business: Business, log: Log, raw: bytes, method: str, holds: bool
+) -> None:
+    credentials = business.credentials if holds else Credentials("nobody", "0" * 64)
+    channel: Any = business.client._channel
+    metadata = [*credentials.metadata(), ("x-request-id", "req-raw")]
+    with pytest.raises(grpc.aio.AioRpcError) as answered:
+        await channel.unary_unary(method_path(METHODS[method]))(raw, metadata=metadata)
+    status: Any = answered.value
+    refused = core_error(status.code(), status.details(), tuple(status.trailing_metadata()))
+    malformed = FieldProblem("request", "is not a valid protobuf message")
+    assert (refused.reason, refused.fields) == (
+        ("INVALID_FIELDS", (malformed,)) if holds else ("INVALID_CREDENTIALS", ())
+    )
+    assert (await log.line("req-raw", "call")).__dict__["code"] == status.code().name
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (["a"], "Invalid field a: is wrong"),
+        (["a", "a"], "Invalid fields: a"),
+        (list("abcde"), "Invalid fields: a, b, c, d, e"),
+        (list("abcdefg"), "Invalid fields: a, b, c, d, e and 2 more"),
+    ],
+)
+def test_a_sentence_names_five_fields_and_both_doors_word_it_alike(
+    fields: list[str], sentence: str
+) -> None:
+    problems = [FieldProblem(field, "is wrong") for field in fields]
+    assert InvalidFields(problems).message == sentence
+    assert json.loads(invalid_fields(problems).body)["error"] == sentence

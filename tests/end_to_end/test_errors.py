@@ -2,9 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
 
 from tests.end_to_end.running import Door, Stack
 
@@ -267,3 +272,59 @@ async def test_a_client_that_hung_up_is_told_of_its_charge_when_it_comes_back(
     answer = await coming_back
     assert (answer.status, answer.body["wallet"]["balance"]) == (200, 50)
     assert len(await stack.gateway.charges()) == 1
+
+
+@contextmanager
+def listening(moment: str, listener: Callable[..., None]) -> Iterator[None]:
+    """Have SQLAlchemy call `listener` at a moment of every connection."""
+    event.listen(Engine, moment, listener)
+    yield
+    event.remove(Engine, moment, listener)
+
+
+def make_full(connection: Connection) -> None:
+    connection.exec_driver_sql("PRAGMA max_page_count = 1")
+
+
+async def test_a_database_that_is_full_is_503_and_nothing_was_done(merchant: Door) -> None:
+    user = {"name": "A" * 200, "email": "a@example.com"}
+    created = 0
+    with listening("begin", make_full):
+        while (answer := await merchant.call("create_user", user=user)).status == 200:
+            created += 1
+            assert created < 1000
+    assert (answer.status, answer.body["code"]) == (503, "SERVICE_UNAVAILABLE")
+    assert answer.headers["Retry-After"] == "1"
+    assert (await merchant.call("get_all_users")).body["total"] == created
+
+
+@pytest.mark.parametrize(
+    ("action", "payload", "table", "status", "code"),
+    [
+        ("create_user", {"user": {"name": "A", "email": "a@example.com"}},
+         "INSERT INTO users", 504, "OUTCOME_UNKNOWN"),
+        ("get_all_users", {}, "FROM users", 503, "SERVICE_UNAVAILABLE"),
+    ],
+)  # fmt: skip
+async def test_a_commit_that_is_not_confirmed_is_504_for_what_changes_something(
+    merchant: Door, action: str, payload: dict[str, Any], table: str, status: int, code: str
+) -> None:
+    armed: list[str] = []
+
+    def arm(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if table in statement:
+            armed.append(statement)
+
+    def cut(_connection: object) -> None:
+        if armed:
+            armed.clear()
+            raise OperationalError("COMMIT", {}, Exception("the connection was cut"))
+
+    with ExitStack() as stack:
+        stack.enter_context(listening("before_cursor_execute", arm))
+        stack.enter_context(listening("commit", cut))
+        answer = await merchant.call(action, **payload)
+    assert (answer.status, answer.body["code"]) == (status, code)
+    assert answer.headers["Retry-After"] == "1"
+    assert ("Read the records" in answer.body["error"]) == (status == 504)
+    assert (await merchant.call("get_all_users")).status == 200

@@ -1,13 +1,25 @@
 """What the tests of charges ask for and look at."""
 
+import asyncio
 from typing import Any
 
+import pytest
 from google.type.money_pb2 import Money
 
 from nivisco.payments.v1 import payments_pb2
 from tests.core.running import Business, create_user, save_card
 
 INTENTS = "/v1/payment_intents"
+
+
+async def until_logged(caplog: pytest.LogCaptureFixture, message: str, **extra: str) -> None:
+    """Wait until the core has logged a line with these words and extras."""
+    async with asyncio.timeout(20):
+        while not any(
+            record.getMessage() == message and extra.items() <= record.__dict__.items()
+            for record in caplog.records
+        ):
+            await asyncio.sleep(0)
 
 
 def charge_request(

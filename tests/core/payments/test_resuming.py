@@ -1,6 +1,7 @@
 """After an answer that did not come, the same request means the same charge."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -29,6 +30,7 @@ from tests.core.payments.charging import (
     charge_request,
     fund_request,
     records,
+    until_logged,
 )
 from tests.core.running import (
     Business,
@@ -40,6 +42,11 @@ from tests.core.running import (
     settings_for,
     with_stripe,
 )
+
+
+@pytest.fixture(autouse=True)
+def _log_lines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="core")
 
 
 async def leave_unknown(
@@ -54,7 +61,7 @@ async def leave_unknown(
 
 
 async def a_caller_that_leaves(
-    shop: Business, gateway: Gateway, user_id: str
+    shop: Business, gateway: Gateway, user_id: str, caplog: pytest.LogCaptureFixture
 ) -> "asyncio.Task[Any]":
     """Have a caller leave while the gateway still works on the funding."""
     await gateway.fault("delay_after", INTENTS, seconds=60)
@@ -62,7 +69,7 @@ async def a_caller_that_leaves(
     await gateway.wait_until_holding(1)
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
-    await records(shop)  # behind the cancellation on the same connection: the core knows by now
+    await until_logged(caplog, "call", code="CANCELLED")
     return caller
 
 
@@ -111,14 +118,14 @@ async def test_another_request_does_not_resume_an_open_attempt(
 
 
 async def test_a_core_that_stops_finishes_the_charge_that_has_begun(
-    tmp_path: Path, gateway: Gateway
+    tmp_path: Path, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
     async with running_core(settings) as client:
         shop = await with_stripe(await register(client))
         user_id = await card_holder(shop)
         await gateway.fault("delay_after", INTENTS, seconds=0.5)
-        leaving = await a_caller_that_leaves(shop, gateway, user_id)
+        leaving = await a_caller_that_leaves(shop, gateway, user_id, caplog)
         assert leaving.cancelled()
         credentials = shop.credentials
     async with running_core(settings) as client:
@@ -152,22 +159,22 @@ async def test_what_a_dead_core_was_charging_is_left_open_and_resumed(
 
 
 async def test_who_comes_back_while_the_charge_runs_joins_it(
-    shop: Business, gateway: Gateway
+    shop: Business, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     user_id = await card_holder(shop)
-    await a_caller_that_leaves(shop, gateway, user_id)
+    await a_caller_that_leaves(shop, gateway, user_id, caplog)
     again = asyncio.ensure_future(shop.call(fund_request(user_id)))
-    await records(shop)
+    await until_logged(caplog, "charge joined")
     await gateway.clear()
     assert (await again).wallet.balance.units == 50
     await assert_charged_once(shop, gateway, user_id)
 
 
 async def test_who_comes_back_after_the_charge_ended_is_told_of_it_once(
-    shop: Business, gateway: Gateway
+    shop: Business, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     user_id = await card_holder(shop)
-    await a_caller_that_leaves(shop, gateway, user_id)
+    await a_caller_that_leaves(shop, gateway, user_id, caplog)
     await gateway.clear()
     async with asyncio.timeout(20):
         while (await records(shop))[0].status == payments_pb2.PAYMENT_STATUS_PENDING:
@@ -179,13 +186,18 @@ async def test_who_comes_back_after_the_charge_ended_is_told_of_it_once(
     assert len(await gateway.charges()) == 2
 
 
-async def test_two_who_come_back_at_once_are_told_of_one_charge(
-    shop: Business, gateway: Gateway
+async def test_who_comes_back_while_another_resumes_is_told_of_the_same_charge(
+    shop: Business, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     user_id = await card_holder(shop)
     await leave_unknown(shop, gateway, user_id)
-    answers = await asyncio.gather(*(shop.call(fund_request(user_id)) for _ in range(2)))
-    assert answers[0] == answers[1]
+    await gateway.fault("delay_after", INTENTS, seconds=60)
+    first = asyncio.ensure_future(shop.call(fund_request(user_id)))
+    await gateway.wait_until_holding(1)
+    second = asyncio.ensure_future(shop.call(fund_request(user_id)))
+    await until_logged(caplog, "charge joined")
+    await gateway.clear()
+    assert await first == await second
     await assert_charged_once(shop, gateway, user_id)
 
 
