@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import logging
 import time
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -82,11 +83,11 @@ class _UnaryInterceptor(_ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
 
+    @abstractmethod
     async def around(
         self, path: str, behaviour: Behaviour, request: Message, context: Context
     ) -> Message:
         """Do this interceptor's part and call `behaviour` in the middle of it."""
-        raise NotImplementedError
 
     def reader(self, read: Reader) -> Reader:
         """Return what reads a request's bytes: `read`, or this interceptor's way around it."""
