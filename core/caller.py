@@ -25,7 +25,7 @@ class Caller:
         return self.business_id == ADMIN_BUSINESS_ID
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Presence:
     """Whether the caller still waits for the answer of a call, which goes on without them."""
 

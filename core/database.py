@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +34,10 @@ _FAULTS_OF_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingErro
 
 class DatabaseUnavailableError(Exception):
     """The database cannot be used and nothing was changed; the message says why and what to do."""
+
+
+class AnotherCoreError(DatabaseUnavailableError):
+    """Another core serves the database."""
 
 
 class CommitUnknownError(Exception):
@@ -115,11 +119,12 @@ class Database:
             await transaction.connection.execute(text("SELECT 1"))
 
     @asynccontextmanager
-    async def held_by_this_core(self) -> AsyncIterator[None]:
+    async def held_by_this_core(self, lost: Callable[[], None]) -> AsyncIterator[None]:
         """Keep every other core off the database for as long as the block runs.
 
         Which attempts are under way is known to one process only. SQLite's file lock does this by
-        itself; on PostgreSQL it is an advisory lock of a connection of its own.
+        itself; on PostgreSQL it is an advisory lock of a connection of its own. A server that
+        restarts forgets it: it is taken again, or `lost` is called where another core was faster.
 
         Raises:
             DatabaseUnavailableError: another core holds it, or the database does not answer.
@@ -127,24 +132,65 @@ class Database:
         if not self._is_postgresql:
             yield
             return
-        async with AsyncExitStack() as stack:
-            try:
-                connection = await stack.enter_async_context(self._engine.connect())
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
-                for _ in range(CORE_LOCK_WAIT_SECONDS):
-                    held = await connection.scalar(
-                        text("SELECT pg_try_advisory_lock(:key)"), {"key": CORE_LOCK}
-                    )
-                    if held:
-                        break
-                    await asyncio.sleep(1.0)
-                else:
-                    raise DatabaseUnavailableError(
-                        "another core serves this database; stop it first"
-                    )
-            except _TROUBLE as error:
-                raise DatabaseUnavailableError(_why(error)) from None
+        connection = await self._take_core_lock(CORE_LOCK_WAIT_SECONDS)
+        watch = asyncio.create_task(self._watch_core_lock(connection, lost))
+        try:
             yield
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    async def _take_core_lock(self, tries: int) -> AsyncConnection:
+        """Return a connection that holds the lock, trying once a second.
+
+        Raises:
+            DatabaseUnavailableError: another core holds it, or the database does not answer.
+        """
+        connection = self._engine.connect()
+        try:
+            await connection.start()
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            for _ in range(tries):
+                query = text("SELECT pg_try_advisory_lock(:key)")
+                if await connection.scalar(query, {"key": CORE_LOCK}):
+                    return connection
+                await asyncio.sleep(1.0)
+        except _TROUBLE as error:
+            await connection.invalidate()
+            await connection.close()
+            raise DatabaseUnavailableError(_why(error)) from None
+        await connection.close()
+        raise AnotherCoreError("another core serves this database; stop it first")
+
+    async def _watch_core_lock(self, connection: AsyncConnection, lost: Callable[[], None]) -> None:
+        """Ask once a second whether the lock's connection lives, and take the lock anew if not."""
+        try:
+            while True:
+                await asyncio.sleep(1.0)
+                try:
+                    await connection.scalar(text("SELECT 1"))
+                except _TROUBLE:
+                    logger.warning("the lock of this core is lost with its connection")
+                    await connection.invalidate()
+                    await connection.close()
+                    connection = await self._retake_core_lock()
+                    logger.warning("the lock of this core is taken again")
+        except AnotherCoreError as error:
+            logger.critical("another core took over", extra={"error": str(error)})
+            lost()
+        finally:
+            if not connection.closed:
+                await connection.invalidate()  # the lock ends with its connection
+                await connection.close()
+
+    async def _retake_core_lock(self) -> AsyncConnection:
+        while True:
+            try:
+                return await self._take_core_lock(tries=1)
+            except AnotherCoreError:
+                raise
+            except DatabaseUnavailableError:
+                await asyncio.sleep(0.2)
 
     async def lock_migrations(self, connection: AsyncConnection) -> None:
         """Wait for another process that migrates, to the end of the transaction."""

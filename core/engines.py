@@ -18,9 +18,11 @@ SQLITE_BUSY_SECONDS = 10
 """How long a starting core waits for the one before it to let go of the file."""
 POOL_WAIT_SECONDS = 5.0
 POSTGRESQL_CONNECTIONS = 10
-CONNECT_SECONDS = 4.0
-STATEMENT_SECONDS = 4.0
-"""A database that hangs must be answered for within 5 seconds."""
+POSTGRESQL_POOL_WAIT_SECONDS = 2.0
+CONNECT_SECONDS = 3.0
+STATEMENT_SECONDS = 3.0
+LOCK_SECONDS = 2.0
+"""A database that hangs is answered for within 5 seconds, waiting for a connection included."""
 _EXAMPLES = "sqlite:////path/to/file or postgresql://user:password@host/database"
 
 
@@ -52,7 +54,7 @@ def _postgresql(url: URL, pool_wait_seconds: float) -> AsyncEngine:
         url.set(drivername="postgresql+asyncpg"),
         pool_size=POSTGRESQL_CONNECTIONS,
         max_overflow=0,
-        pool_timeout=pool_wait_seconds,
+        pool_timeout=min(pool_wait_seconds, POSTGRESQL_POOL_WAIT_SECONDS),
         pool_pre_ping=True,  # a server that restarted costs no request
         connect_args={
             "timeout": CONNECT_SECONDS,
@@ -61,7 +63,7 @@ def _postgresql(url: URL, pool_wait_seconds: float) -> AsyncEngine:
                 "application_name": "nivisco-core",
                 "timezone": "UTC",
                 "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
-                "lock_timeout": f"{STATEMENT_SECONDS:.0f}s",
+                "lock_timeout": f"{LOCK_SECONDS:.0f}s",
                 "idle_in_transaction_session_timeout": "30s",
                 # A generic plan made while a table was empty is a bad plan once it is not.
                 "plan_cache_mode": "force_custom_plan",

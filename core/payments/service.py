@@ -5,19 +5,16 @@ The gateway is never called with a transaction open, and what is not known is ne
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import assert_never
 
-from google.type import money_pb2
-
-from core.caller import Caller, current_presence
+from core.caller import Caller, Presence, current_presence
 from core.cards.service import card_to_charge
-from core.cards.store import Card, primary_card
+from core.cards.store import primary_card
 from core.credentials.service import CredentialsService
 from core.database import CommitUnknownError, Database, DatabaseUnavailableError, Transaction
-from core.errors import Reason, Refusal
 from core.gateways.gateway import (
     Account,
     ChargeOrder,
@@ -27,13 +24,14 @@ from core.gateways.gateway import (
     Succeeded,
     Unknown,
 )
-from core.ids import new_payment_id
 from core.money import MAX_BALANCE_MINOR, Amount, from_wire
 from core.pages import PageRequest
 from core.payments import rules, store
 from core.payments.funding import charged_of, credit_wallet
-from core.payments.under_way import Attempt, Charged, PaymentKey, UnderWay
+from core.payments.orders import ChargeRequest, left_behind, new_payment
+from core.payments.under_way import Attempt, Charged, PaymentKey, UnderWay, is_awaited
 from core.users.service import check_active, existing_user
+from core.users.store import User
 from core.wallet import store as wallet_store
 from core.wallet.rules import MovementRefusal
 from core.wallet.service import amount_in_currency
@@ -43,23 +41,8 @@ logger = logging.getLogger("core.payments")
 
 GATEWAY_KEY_LIFE = timedelta(hours=23)
 """Stripe keeps idempotency keys for 24 hours (docs.stripe.com/api/idempotent_requests)."""
-UNANSWERED_LIFE = timedelta(hours=24)
-"""How long an equal request without a key is told of a charge whose caller never heard of it."""
 WRITE_SECONDS = 60.0
 """How long to go on trying to write an outcome down."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChargeRequest:
-    """What a caller asks to be charged. `kind` is `charge`, or `fund` to credit the wallet."""
-
-    kind: str
-    user_id: str
-    env: str
-    money: money_pb2.Money
-    gateway: str | None = None
-    description: str | None = None
-    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +87,27 @@ class PaymentsService:
                 GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
             InvalidFields: the amount or currency cannot be charged.
         """
-        begun: _Begun | Attempt | Charged | None = None
+        presence = current_presence()
+        begun: _Begun | Attempt | store.Payment | None = None
         try:
             async with self._database.transaction() as transaction:
                 begun = await self._begin(transaction, caller, request)
+                charged = (
+                    await charged_of(transaction, begun)
+                    if isinstance(begun, store.Payment)
+                    else None
+                )
         except BaseException as error:
             if isinstance(begun, _Begun):  # its row did not commit, or may not have
                 self._under_way.end(begun.key, error)
+            elif isinstance(begun, Attempt):  # who is told of this error does not wait any more
+                begun.waiting.remove(presence)
             raise
         match begun:
-            case Charged():
-                return begun
+            case store.Payment():
+                assert charged is not None, "what succeeded can be told"
+                await self._note_told(begun, [presence])
+                return charged
             case Attempt():
                 return await asyncio.shield(begun.result)
             case _Begun():
@@ -133,8 +126,11 @@ class PaymentsService:
 
     async def _begin(
         self, transaction: Transaction, caller: Caller, request: ChargeRequest
-    ) -> _Begun | Attempt | Charged:
-        """Store the payment as pending, or find what an equal request left behind."""
+    ) -> _Begun | Attempt | store.Payment:
+        """Store the payment as pending, or find what an equal request left behind.
+
+        That is an attempt to carry out, one to join, or a payment that succeeded.
+        """
         user = await existing_user(transaction, caller.business_id, request.user_id, lock=True)
         if request.kind == "fund":
             wallet = await wallet_store.wallet_of_user(
@@ -148,7 +144,7 @@ class PaymentsService:
         else:
             wallet = None
             amount = from_wire(request.money, user.currency)
-        if earlier := await self._earlier(transaction, caller, request, amount):
+        if earlier := await self._earlier(transaction, caller, request, amount, user):
             return earlier
         if wallet and wallet.balance_minor + amount.minor > MAX_BALANCE_MINOR:
             raise movement_refusal(MovementRefusal.WALLET_LIMIT)
@@ -158,40 +154,47 @@ class PaymentsService:
             transaction, caller.business_id, gateway or "stripe", request.env
         )
         card = await card_to_charge(transaction, caller.business_id, user, request.env, gateway)
-        payment = await _new_payment(transaction, caller, request, amount, card)
+        payment = await new_payment(transaction, caller, request, amount, card)
         await store.insert_payment(transaction, payment)
         return self._attempt_on(payment, account, may_have_charged=False, resumed=False)
 
     async def _earlier(
-        self, transaction: Transaction, caller: Caller, request: ChargeRequest, amount: Amount
-    ) -> _Begun | Attempt | Charged | None:
+        self,
+        transaction: Transaction,
+        caller: Caller,
+        request: ChargeRequest,
+        amount: Amount,
+        user: User,
+    ) -> _Begun | Attempt | store.Payment | None:
         """Return what an equal request left behind that this one must go on with."""
-        for payment in await _left_behind(transaction, caller, request, amount):
-            if payment.status == "succeeded":
-                await store.mark_answered(transaction, payment)
-                return await charged_of(transaction, payment)
+        for payment in await left_behind(transaction, caller, request, amount):
+            # Asked first: a payment may have succeeded while its caller is about to be told.
             if attempt := self._under_way.get((payment.business_id, payment.payment_id)):
                 if not attempt.takes_equal_requests(keyed=request.idempotency_key is not None):
                     continue
                 attempt.waiting.append(current_presence())
                 logger.info("charge joined", extra={"payment_id": payment.payment_id})
                 return attempt
-            if begun := await self._resume(transaction, payment):
+            if payment.status == "succeeded":
+                return payment
+            if begun := await self._resume(transaction, payment, user):
                 return begun
         return None
 
-    async def _resume(self, transaction: Transaction, payment: store.Payment) -> _Begun | None:
+    async def _resume(
+        self, transaction: Transaction, payment: store.Payment, user: User
+    ) -> _Begun | None:
         """Take over an attempt that nobody works on, or close it where nothing can have happened.
 
-        One process serves a SQLite database, so `running` and not ours means that its process
-        died: it may have sent the charge.
+        One process serves the database, so `running` and not ours means that its process died:
+        it may have sent the charge. What was surely not sent is a charge that begins now.
         """
         forgotten = transaction.now - payment.created_at > GATEWAY_KEY_LIFE
-        if payment.attempt == "not_sent" and (
-            forgotten or not await _card_is_still_primary(transaction, payment)
-        ):
-            await store.settle_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
-            return None
+        if payment.attempt == "not_sent":
+            check_active(user)
+            if forgotten or not await _card_is_still_primary(transaction, payment):
+                await store.settle_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
+                return None
         account = await self._credentials.account(
             transaction, payment.business_id, payment.gateway, payment.env
         )
@@ -224,6 +227,8 @@ class PaymentsService:
         try:
             outcome = await self._submit(begun)
             charged = await self._write(begun, outcome)
+            if charged is not None:
+                await self._note_told(payment, begun.attempt.waiting)
             result = charged or rules.refusal_of(outcome, payment.payment_id)
         except BaseException as error:  # noqa: BLE001 - those who joined must not wait for ever
             result = error
@@ -231,6 +236,24 @@ class PaymentsService:
         if isinstance(result, BaseException):
             raise result
         return result
+
+    async def _note_told(self, payment: store.Payment, waiting: Sequence[Presence]) -> None:
+        """Remember that a caller is told of a charge, so that an equal request is a new one.
+
+        Only after the commit, and taken back where the last caller left meanwhile: who was told
+        of nothing and asks again must not be charged again.
+        """
+        try:
+            if is_awaited(waiting):
+                await self._set_answered(payment, answered=True)
+                if not is_awaited(waiting):
+                    await self._set_answered(payment, answered=False)
+        except (DatabaseUnavailableError, CommitUnknownError):
+            logger.warning("not noted as told", extra={"payment_id": payment.payment_id})
+
+    async def _set_answered(self, payment: store.Payment, *, answered: bool) -> None:
+        async with self._database.transaction() as transaction:
+            await store.set_answered(transaction, payment, answered=answered)
 
     async def _submit(self, begun: _Begun) -> ChargeOutcome:
         payment = begun.payment
@@ -299,7 +322,8 @@ class PaymentsService:
         )
         settled = rules.settle(outcome)
         if payment.attempt == "running":
-            answered = settled.attempt is None and begun.attempt.is_awaited
+            # A success is answered once somebody is told; a refusal charged nothing.
+            answered = settled.status not in ("pending", "succeeded")
             await store.settle_payment(transaction, payment, settled, answered=answered)
             payment = replace(payment, **asdict(settled))
             if isinstance(outcome, Succeeded) and payment.kind == "fund":
@@ -307,80 +331,6 @@ class PaymentsService:
         if not isinstance(outcome, Succeeded):
             return None
         return await charged_of(transaction, payment)
-
-
-async def _left_behind(
-    transaction: Transaction, caller: Caller, request: ChargeRequest, amount: Amount
-) -> list[store.Payment]:
-    """Return the payments that the request may mean: those of its key, or its equals without.
-
-    Raises:
-        Refusal: IDEMPOTENCY_KEY_REUSED where the key was used for another request.
-    """
-    if request.idempotency_key is None:
-        return await store.unanswered_payments(
-            transaction,
-            business_id=caller.business_id,
-            user_id=request.user_id,
-            env=request.env,
-            kind=request.kind,
-            amount_minor=amount.minor,
-            currency=amount.currency,
-            gateway=request.gateway,
-            description=request.description,
-            succeeded_since=transaction.now - UNANSWERED_LIFE,
-        )
-    payment = await store.payment_of_key(
-        transaction, business_id=caller.business_id, idempotency_key=request.idempotency_key
-    )
-    if payment is None:
-        return []
-    if not (
-        (payment.user_id, payment.env, payment.kind, payment.description)
-        == (request.user_id, request.env, request.kind, request.description)
-        and (payment.amount_minor, payment.currency) == (amount.minor, amount.currency)
-        and request.gateway in (None, payment.gateway)
-    ):
-        raise Refusal(
-            Reason.ERROR_REASON_IDEMPOTENCY_KEY_REUSED,
-            "The idempotency key was used for another request; use a new one",
-        )
-    return [payment] if payment.status in ("pending", "succeeded") else []
-
-
-async def _new_payment(
-    transaction: Transaction,
-    caller: Caller,
-    request: ChargeRequest,
-    amount: Amount,
-    card: Card,
-) -> store.Payment:
-    payment_id = new_payment_id(transaction.now)
-    while await store.payment_exists(
-        transaction, business_id=caller.business_id, payment_id=payment_id
-    ):
-        payment_id = new_payment_id(transaction.now)
-    return store.Payment(
-        business_id=caller.business_id,
-        payment_id=payment_id,
-        user_id=request.user_id,
-        env=request.env,
-        gateway=card.gateway,
-        kind=request.kind,
-        amount_minor=amount.minor,
-        currency=amount.currency,
-        description=request.description,
-        idempotency_key=request.idempotency_key,
-        customer_id=card.customer_id,
-        gateway_card_id=card.gateway_card_id,
-        gateway_key=f"{caller.business_id}/{payment_id}",
-        status="pending",
-        attempt="running",
-        transaction_id=None,
-        decline_code=None,
-        answered=False,
-        created_at=transaction.now,
-    )
 
 
 async def _card_is_still_primary(transaction: Transaction, payment: store.Payment) -> bool:

@@ -2,7 +2,8 @@
 
 from core.caller import current_caller
 from core.money import Amount, to_wire
-from core.payments.service import ChargeRequest, PaymentsService
+from core.payments.orders import ChargeRequest
+from core.payments.service import PaymentsService
 from core.payments.store import Payment, PaymentFilter
 from core.wire import (
     env_value,

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 
 from core.database import Transaction
 from core.page_store import page_of
@@ -138,14 +138,24 @@ async def unanswered_payments(
 async def payment_of_key(
     transaction: Transaction, *, business_id: str, idempotency_key: str
 ) -> Payment | None:
-    """Return the newest payment that was asked for under the key, or None."""
+    """Return the payment that was asked for under the key, or None; hold the key meanwhile.
+
+    Of several, one that charged or may charge comes before those that were refused.
+    """
+    if transaction.connection.dialect.name == "postgresql":  # SQLite has one transaction at a time
+        key = func.hashtextextended(f"{business_id}/{idempotency_key}", 0)
+        await transaction.connection.execute(select(func.pg_advisory_xact_lock(key)))
     rows = await transaction.connection.execute(
         select(*_COLUMNS)
         .where(
             payments.c.business_id == business_id,
             payments.c.idempotency_key == idempotency_key,
         )
-        .order_by(payments.c.created_at.desc(), payments.c.payment_id.desc())
+        .order_by(
+            payments.c.status.in_(["pending", "succeeded"]).desc(),
+            payments.c.created_at.desc(),
+            payments.c.payment_id.desc(),
+        )
         .limit(1)
         .with_for_update()
     )
@@ -175,9 +185,9 @@ async def settle_payment(
     await _change(transaction, payment, {**asdict(settled), "answered": answered})
 
 
-async def mark_answered(transaction: Transaction, payment: Payment) -> None:
-    """Remember that a caller was told the outcome."""
-    await _change(transaction, payment, {"answered": True})
+async def set_answered(transaction: Transaction, payment: Payment, *, answered: bool) -> None:
+    """Remember whether a caller was told the outcome."""
+    await _change(transaction, payment, {"answered": answered})
 
 
 async def _change(

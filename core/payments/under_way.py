@@ -1,6 +1,7 @@
 """Which attempts this process works on, who waits for them, and how others join. No I/O."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.caller import Presence
@@ -23,6 +24,11 @@ class Charged:
     wallet_balance_minor: int | None = None
 
 
+def is_awaited(waiting: Sequence[Presence]) -> bool:
+    """Tell whether one of the callers is still there to be told."""
+    return any(not presence.left for presence in waiting)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """An attempt that a task of this process carries out."""
@@ -32,11 +38,6 @@ class Attempt:
     result: "asyncio.Future[Charged]"
     waiting: list[Presence] = field(default_factory=list)
 
-    @property
-    def is_awaited(self) -> bool:
-        """Whether a caller is still there to be told the outcome."""
-        return any(not presence.left for presence in self.waiting)
-
     def takes_equal_requests(self, *, keyed: bool) -> bool:
         """Whether an equal request is the same charge, and not a second one like it.
 
@@ -44,7 +45,7 @@ class Attempt:
         same key, or after the first caller left, or after an answer that promised not to charge
         twice, means this one.
         """
-        return keyed or self.resumed or not self.is_awaited
+        return keyed or self.resumed or not is_awaited(self.waiting)
 
 
 class UnderWay:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,14 +12,15 @@ import pytest
 from google.type.money_pb2 import Money
 
 from core.business.service import BusinessService
-from core.caller import Caller
+from core.caller import Caller, Presence, set_presence
 from core.cards.service import CardsService
 from core.client import CoreError
 from core.credentials.service import CredentialsService
 from core.database import CommitUnknownError, Database, Transaction
 from core.gateways.stripe import StripeGateway
 from core.migrations.upgrade import migrate
-from core.payments.service import ChargeRequest, PaymentsService
+from core.payments.orders import ChargeRequest
+from core.payments.service import PaymentsService
 from core.schema import payments, wallet_transactions
 from core.secrets import hash_api_key
 from core.users.service import UsersService
@@ -315,6 +316,7 @@ class LosingDatabase(Database):
     """Commits, and then says that it does not know whether it did, so many times."""
 
     losses = 0
+    on_loss: Callable[[], None] | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -323,6 +325,8 @@ class LosingDatabase(Database):
             yield transaction
         if self.losses:
             self.losses -= 1
+            if self.on_loss:
+                self.on_loss()
             raise CommitUnknownError
 
 
@@ -398,4 +402,115 @@ async def test_a_first_commit_whose_answer_is_lost_leaves_an_attempt_that_is_res
         async with database.transaction() as transaction:
             rows = await transaction.connection.execute(payments.select())
             assert len(rows.all()) == 1
+    assert len(await gateway.charges()) == 1
+
+
+def asked(
+    service: PaymentsService, caller: Caller, user_id: str, presence: Presence
+) -> "asyncio.Task[Any]":
+    """Ask for the funding as a caller who may leave."""
+    set_presence(presence)
+    return asyncio.ensure_future(service.charge(caller, funding(user_id)))
+
+
+async def test_a_caller_who_left_while_the_commit_was_unconfirmed_is_told_when_back(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with payments_over(tmp_path, gateway) as (database, service, caller, user_id):
+        await gateway.fault("delay_after", INTENTS, seconds=60)
+        leaving = Presence()
+        database.on_loss = lambda: setattr(leaving, "left", True)
+        first = asked(service, caller, user_id, leaving)
+        await gateway.wait_until_holding(1)
+        database.losses = 1
+        await gateway.clear()
+        first_told = await first
+        assert leaving.left
+        assert await asked(service, caller, user_id, Presence()) == first_told
+    assert len(await gateway.charges()) == 1
+
+
+async def test_who_joined_and_was_told_of_an_error_does_not_count_as_waiting(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with payments_over(tmp_path, gateway) as (database, service, caller, user_id):
+        await gateway.fault("delay_after", INTENTS, seconds=60)
+        leaving = Presence()
+        first = asked(service, caller, user_id, leaving)
+        await gateway.wait_until_holding(1)
+        leaving.left = True
+        database.losses = 1
+        with pytest.raises(CommitUnknownError):
+            await asked(service, caller, user_id, Presence())
+        third = asked(service, caller, user_id, Presence())
+        async with database.transaction():
+            pass  # behind the third one's
+        await gateway.clear()
+        assert await third == await first
+    assert len(await gateway.charges()) == 1
+
+
+async def test_who_came_back_and_left_again_has_not_been_told(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with payments_over(tmp_path, gateway) as (_, service, caller, user_id):
+        gone = Presence(left=True)
+        first = await asked(service, caller, user_id, gone)
+        assert await asked(service, caller, user_id, gone) == first
+        assert await asked(service, caller, user_id, Presence()) == first
+        assert len(await gateway.charges()) == 1
+        assert await asked(service, caller, user_id, Presence()) != first
+    assert len(await gateway.charges()) == 2
+
+
+async def test_what_was_never_sent_is_not_charged_to_a_user_who_is_inactive_by_now(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await gateway.fault("rate_limit", INTENTS)
+    with pytest.raises(CoreError):
+        await shop.call(fund_request(user_id))
+    await shop.call(
+        users_pb2.UpdateUserRequest(
+            user_id=user_id, updates=users_pb2.UpdateUserRequest.Updates(active=False)
+        )
+    )
+    with pytest.raises(CoreError) as refused:
+        await shop.call(fund_request(user_id))
+    assert refused.value.reason == "USER_INACTIVE"
+    assert await gateway.charges() == []
+
+
+async def test_a_key_is_one_charge_also_where_the_clock_was_set_back(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    clock = ShiftedClock()
+    settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
+    async with running_core(settings, clock) as client:
+        shop = await with_stripe(await register(client))
+        user_id = await card_holder(shop, "pm_card_chargeCustomerFail")
+        request = fund_request(user_id, idempotency_key="order-1")
+        with pytest.raises(CoreError):
+            await shop.call(request)
+        await shop.call(
+            cards_pb2.CreateStripeCustomerRequest(
+                user_id=user_id, payment_method_token="pm_card_visa", set_as_primary=True
+            )
+        )
+        clock.ahead = timedelta(seconds=-5)
+        answers = [await shop.call(request) for _ in range(3)]
+        assert answers[0] == answers[1] == answers[2]
+    assert len(await gateway.charges()) == 1
+
+
+async def test_a_key_is_one_charge_whoever_of_the_businesss_users_it_is_sent_for(
+    shop: Business, gateway: Gateway
+) -> None:
+    users = [await card_holder(shop) for _ in range(4)]
+    results = await asyncio.gather(
+        *(shop.call(fund_request(user, idempotency_key="order-1")) for user in users),
+        return_exceptions=True,
+    )
+    refused = [result.reason for result in results if isinstance(result, CoreError)]
+    assert refused == ["IDEMPOTENCY_KEY_REUSED"] * 3
     assert len(await gateway.charges()) == 1
