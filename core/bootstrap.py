@@ -88,6 +88,10 @@ async def serve(
         ValueError: a setting cannot work.
         OSError: the address cannot be listened on.
     """
+    if not __debug__:
+        raise ValueError(
+            "Python's -O (or PYTHONOPTIMIZE) drops the checks on money: run without it"
+        )
     validation.compile_all()
     database = Database(settings.database_url, clock)
     gateway = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)

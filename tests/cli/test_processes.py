@@ -65,3 +65,11 @@ def test_pipes_that_no_up_made_are_refused(start: Start) -> None:
     process = start("-P", "-m", "cli", "adapter", NIVISCO_PARENT_PIPE="x")
     assert process.wait() == 2
     assert "NIVISCO_PARENT_PIPE is for `nivisco up` alone" in process.printed
+
+
+def test_a_core_without_its_assertions_refuses_to_start(start: Start, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/nivisco.db"
+    settings = {"NIVISCO_DATABASE_URL": url, "NIVISCO_SECRET_KEYS": _KEYS}
+    process = start("-O", "-P", "-m", "cli", "core", "--grpc", "127.0.0.1:0", **settings)
+    assert process.wait() == 2
+    assert "drops the checks on money" in process.printed
