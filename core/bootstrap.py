@@ -100,8 +100,7 @@ async def serve(
             await upgrade.migrate(database)
         await upgrade.check_schema(database)
         await check_keyring(database, settings.keyring)
-        async with database.held_by_this_core(lost=stop.set):
-            await _serve(settings, database, {"stripe": gateway}, on_ready, stop)
+        await _serve(settings, database, {"stripe": gateway}, on_ready, stop)
     finally:
         await gateway.close()
         await database.close()

@@ -1,8 +1,7 @@
 """Hands out transactions and their time; holds no query but what those and a core's start need."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,10 +22,8 @@ from core.engines import POOL_WAIT_SECONDS, SQLITE_BUSY_SECONDS, engine_for
 
 logger = logging.getLogger("core")
 
-CORE_LOCK = 0x4E49_5649
 MIGRATION_LOCK = 0x4E49_564A
-"""Keys of PostgreSQL's advisory locks; any numbers that no other user of the database takes."""
-CORE_LOCK_WAIT_SECONDS = 10
+"""Key of PostgreSQL's advisory lock; any number that no other user of the database takes."""
 _TROUBLE = (PoolTimeoutError, DBAPIError, OSError)  # a time-out is an OSError too
 _FAULTS_OF_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What a statement of ours does wrong; every other error is the database's own trouble."""
@@ -34,10 +31,6 @@ _FAULTS_OF_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingErro
 
 class DatabaseUnavailableError(Exception):
     """The database cannot be used and nothing was changed; the message says why and what to do."""
-
-
-class AnotherCoreError(DatabaseUnavailableError):
-    """Another core serves the database."""
 
 
 class CommitUnknownError(Exception):
@@ -117,80 +110,6 @@ class Database:
         """
         async with self.transaction() as transaction:
             await transaction.connection.execute(text("SELECT 1"))
-
-    @asynccontextmanager
-    async def held_by_this_core(self, lost: Callable[[], None]) -> AsyncIterator[None]:
-        """Keep every other core off the database for as long as the block runs.
-
-        Which attempts are under way is known to one process only. SQLite's file lock does this by
-        itself; on PostgreSQL it is an advisory lock of a connection of its own. A server that
-        restarts forgets it: it is taken again, or `lost` is called where another core was faster.
-
-        Raises:
-            DatabaseUnavailableError: another core holds it, or the database does not answer.
-        """
-        if not self._is_postgresql:
-            yield
-            return
-        connection = await self._take_core_lock(CORE_LOCK_WAIT_SECONDS)
-        watch = asyncio.create_task(self._watch_core_lock(connection, lost))
-        try:
-            yield
-        finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
-
-    async def _take_core_lock(self, tries: int) -> AsyncConnection:
-        """Return a connection that holds the lock, trying once a second.
-
-        Raises:
-            DatabaseUnavailableError: another core holds it, or the database does not answer.
-        """
-        connection = self._engine.connect()
-        try:
-            await connection.start()
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            for _ in range(tries):
-                query = text("SELECT pg_try_advisory_lock(:key)")
-                if await connection.scalar(query, {"key": CORE_LOCK}):
-                    return connection
-                await asyncio.sleep(1.0)
-        except _TROUBLE as error:
-            await connection.invalidate()
-            await connection.close()
-            raise DatabaseUnavailableError(_why(error)) from None
-        await connection.close()
-        raise AnotherCoreError("another core serves this database; stop it first")
-
-    async def _watch_core_lock(self, connection: AsyncConnection, lost: Callable[[], None]) -> None:
-        """Ask once a second whether the lock's connection lives, and take the lock anew if not."""
-        try:
-            while True:
-                await asyncio.sleep(1.0)
-                try:
-                    await connection.scalar(text("SELECT 1"))
-                except _TROUBLE:
-                    logger.warning("the lock of this core is lost with its connection")
-                    await connection.invalidate()
-                    await connection.close()
-                    connection = await self._retake_core_lock()
-                    logger.warning("the lock of this core is taken again")
-        except AnotherCoreError as error:
-            logger.critical("another core took over", extra={"error": str(error)})
-            lost()
-        finally:
-            if not connection.closed:
-                await connection.invalidate()  # the lock ends with its connection
-                await connection.close()
-
-    async def _retake_core_lock(self) -> AsyncConnection:
-        while True:
-            try:
-                return await self._take_core_lock(tries=1)
-            except AnotherCoreError:
-                raise
-            except DatabaseUnavailableError:
-                await asyncio.sleep(0.2)
 
     async def lock_migrations(self, connection: AsyncConnection) -> None:
         """Wait for another process that migrates, to the end of the transaction."""
