@@ -25,6 +25,8 @@ from core.database import Database
 from core.gateways.gateway import Gateway
 from core.gateways.stripe import StripeGateway
 from core.health import HealthServicer
+from core.idempotency import REAP_SECONDS, Idempotency
+from core.idempotency_interceptor import IdempotencyInterceptor
 from core.interceptors import (
     AuthenticationInterceptor,
     ErrorInterceptor,
@@ -34,8 +36,11 @@ from core.interceptors import (
 from core.keys.servicer import KeysServicer
 from core.methods import service_methods
 from core.migrations import upgrade
+from core.payments.attempts import RENEW_SECONDS
 from core.payments.service import PaymentsService
 from core.payments.servicer import PaymentsServicer
+from core.payments.sweep import SWEEP_SECONDS
+from core.periodic import every
 from core.settings import CoreSettings
 from core.users.service import UsersService
 from core.users.servicer import UsersServicer
@@ -115,7 +120,8 @@ async def _serve(
 ) -> None:
     authentication = AuthenticationService(database, settings.service_tokens)
     credentials = CredentialsService(database, settings.keyring)
-    payments = PaymentsService(database, credentials, gateways)
+    idempotency = Idempotency(database, settings.keyring)
+    payments = PaymentsService(database, credentials, gateways, idempotency)
     errors = ErrorInterceptor()
     server = grpc.aio.server(
         interceptors=[
@@ -123,6 +129,7 @@ async def _serve(
             errors,
             AuthenticationInterceptor(authentication),
             ValidationInterceptor(),
+            IdempotencyInterceptor(idempotency, database),
         ],
         options=[
             ("grpc.so_reuseport", 0),  # a second core on the port must fail, not share it
@@ -141,7 +148,7 @@ async def _serve(
     users_pb2_grpc.add_UsersServiceServicer_to_server(UsersServicer(UsersService(database)), server)
     keys_pb2_grpc.add_KeysServiceServicer_to_server(KeysServicer(credentials), server)
     cards_pb2_grpc.add_CardsServiceServicer_to_server(
-        CardsServicer(CardsService(database, credentials, gateways)), server
+        CardsServicer(CardsService(database, credentials, gateways, idempotency)), server
     )
     payments_pb2_grpc.add_PaymentsServiceServicer_to_server(PaymentsServicer(payments), server)
     wallet_pb2_grpc.add_WalletServiceServicer_to_server(
@@ -159,16 +166,28 @@ async def _serve(
     )
     address = _listen(server, settings.listen)
     await server.start()
+    drained = asyncio.Event()
+    leases = asyncio.create_task(
+        every(RENEW_SECONDS, payments.renew_leases, "renewing leases", drained)
+    )
+    chores = asyncio.gather(
+        every(SWEEP_SECONDS, payments.sweep, "the sweep", stop),
+        every(REAP_SECONDS, idempotency.reap, "reaping idempotency records", stop),
+    )
     await health_servicer.serve()
     logger.info("serving", extra={"address": address})
     on_ready(address)
     try:
         await stop.wait()
     finally:
+        stop.set()
         deadline = time.monotonic() + settings.drain_seconds
         await health_servicer.drain()
         await server.stop(max(0.0, deadline - time.monotonic()))
         unfinished = await errors.drain(max(0.0, deadline - time.monotonic()))
+        await asyncio.wait([chores], timeout=max(0.0, deadline - time.monotonic()))
+        drained.set()
+        await leases
         logger.info("stopped", extra={"unfinished": unfinished})
 
 

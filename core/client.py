@@ -30,6 +30,8 @@ them. It never executes a call that carries this.
 """
 ERROR_DOMAIN = "payments.nivisco"
 STATUS_DETAILS_METADATA = "grpc-status-details-bin"
+REPLAYED_METADATA = "idempotency-replayed"
+"""Initial metadata of an answer that was given before to the same idempotency key."""
 READINESS_SERVICE = "nivisco.database"
 """Health check name that answers SERVING when the core serves and its database answers."""
 MAX_FIELD_PROBLEMS = 20

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,6 +46,9 @@ class Transaction:
     now: datetime
 
 
+_shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
+
+
 class Database:
     """The one owner of connections."""
 
@@ -71,15 +75,41 @@ class Database:
         self._is_postgresql = self._engine.dialect.name == "postgresql"
         self._clock = clock or (None if self._is_postgresql else SystemClock())
 
+    @property
+    def has_one_process(self) -> bool:
+        """Whether no other process can use the database at the same time."""
+        return not self._is_postgresql
+
+    @asynccontextmanager
+    async def shared_transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that every `transaction` of the running task is part of.
+
+        So what surrounds a use case commits with it. The block must start no other task.
+
+        Raises:
+            DatabaseUnavailableError, CommitUnknownError: as `transaction` does.
+        """
+        async with self.transaction() as transaction:
+            token = _shared.set(transaction)
+            try:
+                yield transaction
+            finally:
+                _shared.reset(token)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Open a transaction that commits when the block ends and rolls back when it raises.
+
+        Inside of a shared one, be part of that instead: it commits when the outer block ends.
 
         Raises:
             DatabaseUnavailableError: no connection could be had, or the database could not carry
                 out a statement; it is rolled back.
             CommitUnknownError: the commit was not confirmed.
         """
+        if (shared := _shared.get()) is not None:
+            yield shared
+            return
         async with AsyncExitStack() as stack:
             try:
                 connection = await stack.enter_async_context(self._engine.connect())

@@ -1,6 +1,7 @@
 """What every call passes before its servicer: request id, errors, authentication, validation.
 
-In that order, outermost first. Nothing else stands between gRPC and a servicer.
+In that order, outermost first; then idempotency, which has a file of its own. Nothing else stands
+between gRPC and a servicer.
 """
 
 from __future__ import annotations
@@ -16,17 +17,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
-from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from core.authentication.service import AuthenticationService
-from core.caller import Presence, set_caller, set_presence
+from core.caller import Caller, Presence, set_caller, set_presence
 from core.client import (
     API_KEY_METADATA,
     BUSINESS_ID_METADATA,
-    ERROR_DOMAIN,
     FIELD_PROBLEMS_METADATA,
     MAX_FIELD_PROBLEMS,
     REQUEST_ID_METADATA,
@@ -38,9 +37,9 @@ from core.database import CommitUnknownError, DatabaseUnavailableError
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.ids import new_request_id
 from core.methods import access_by_path
+from core.statuses import ReplayedRefusal, status_of
 from core.validation import problems
-from nivisco.annotations.v1 import annotations_pb2
-from nivisco.payments.v1 import errors_pb2
+from nivisco.payments.v1.business_pb2 import ChangeApiKeyRequest
 
 logger = logging.getLogger("core")
 
@@ -49,6 +48,7 @@ Behaviour = Callable[[Message, Context], Awaitable[Message]]
 Reader = Callable[[bytes], Message]
 
 _PACKAGE = "nivisco.payments.v1"
+_CHANGE_API_KEY = "ChangeApiKey"
 
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ else:  # generic in the stubs only
     _ServerInterceptor = grpc.aio.ServerInterceptor
 
 
-class _UnaryInterceptor(_ServerInterceptor):
+class UnaryInterceptor(_ServerInterceptor):
     """Wraps our own unary methods; health and reflection pass untouched."""
 
     async def intercept_service(
@@ -103,7 +103,7 @@ def _text(metadata: Mapping[str, str | bytes], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-class RequestIdInterceptor(_UnaryInterceptor):
+class RequestIdInterceptor(UnaryInterceptor):
     """Gives the call the id that all its log lines show, the caller's own where it sent one."""
 
     async def around(
@@ -137,7 +137,7 @@ def _code_name(context: Context) -> str:
     return code.name if isinstance(code, grpc.StatusCode) else "OK"
 
 
-class ErrorInterceptor(_UnaryInterceptor):
+class ErrorInterceptor(UnaryInterceptor):
     """Runs the call in a task of its own, and turns whatever it raises into a status.
 
     gRPC cancels a handler whose client left or whose deadline passed. The task goes on all the
@@ -164,6 +164,8 @@ class ErrorInterceptor(_UnaryInterceptor):
             presence.left = True
             task.add_done_callback(partial(_log_unseen, path))
             raise
+        except ReplayedRefusal as replayed:
+            status = replayed.status
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status
             status = status_of(_refusal_of(error, path))
         await cast(Any, context).abort_with_status(rpc_status.to_status(status))
@@ -206,11 +208,12 @@ def _refusal_of(error: BaseException, path: str) -> Refusal:
 
 def _log_unseen(path: str, task: asyncio.Task[Message]) -> None:
     """Log how a call failed whose client left, since nobody is told."""
-    if not task.cancelled() and (error := task.exception()):
+    error = None if task.cancelled() else task.exception()
+    if error and not isinstance(error, ReplayedRefusal):
         _refusal_of(error, path)
 
 
-class AuthenticationInterceptor(_UnaryInterceptor):
+class AuthenticationInterceptor(UnaryInterceptor):
     """Lets through who may call the method: a business, the admin business, or a service token."""
 
     def __init__(self, authentication: AuthenticationService) -> None:
@@ -228,8 +231,8 @@ class AuthenticationInterceptor(_UnaryInterceptor):
             token = _text(metadata, SERVICE_TOKEN_METADATA)
             self._authentication.check_service_token(token, access.scope)
             return await behaviour(request, context)
-        caller = await self._authentication.authenticate(
-            _text(metadata, BUSINESS_ID_METADATA), _text(metadata, API_KEY_METADATA)
+        caller = await self._authenticated(
+            request, _text(metadata, BUSINESS_ID_METADATA), _text(metadata, API_KEY_METADATA)
         )
         if access.admin_only and not caller.is_admin:
             raise Refusal(
@@ -238,8 +241,21 @@ class AuthenticationInterceptor(_UnaryInterceptor):
         set_caller(caller)
         return await behaviour(request, context)
 
+    async def _authenticated(self, request: Message, business_id: str, api_key: str) -> Caller:
+        try:
+            return await self._authentication.authenticate(business_id, api_key)
+        except Refusal:
+            if not isinstance(request, ChangeApiKeyRequest) or not request.idempotency_key:
+                raise
+        return await self._authentication.authenticate_retired(
+            business_id,
+            api_key,
+            action=_CHANGE_API_KEY,
+            idempotency_key=request.idempotency_key,
+        )
 
-class ValidationInterceptor(_UnaryInterceptor):
+
+class ValidationInterceptor(UnaryInterceptor):
     """Refuses requests that break the rules beside the schema's fields, or are no messages."""
 
     async def around(
@@ -287,32 +303,3 @@ def _sent_problems(raw: str | bytes | None) -> Sequence[FieldProblem]:
 
 def _field_problems(bad: error_details_pb2.BadRequest) -> list[FieldProblem]:
     return [FieldProblem(v.field, v.description) for v in bad.field_violations]
-
-
-def status_of(refusal: Refusal) -> status_pb2.Status:
-    """Return the status of a refusal, with ErrorInfo always and what else applies (AIP-193)."""
-    value = errors_pb2.ErrorReason.DESCRIPTOR.values_by_number[refusal.reason]
-    error = value.GetOptions().Extensions[annotations_pb2.error]
-    details: list[Message] = [
-        error_details_pb2.ErrorInfo(
-            reason=value.name.removeprefix("ERROR_REASON_"),
-            domain=ERROR_DOMAIN,
-            metadata=refusal.metadata,
-        )
-    ]
-    if isinstance(refusal, InvalidFields):
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=p.field, description=p.description)
-            for p in refusal.problems
-        ]
-        details.append(error_details_pb2.BadRequest(field_violations=violations))
-    if refusal.retry_after_seconds is not None:
-        retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.seconds = refusal.retry_after_seconds
-        details.append(retry)
-    status = status_pb2.Status(code=error.grpc_code, message=refusal.message)
-    for detail in details:
-        packed = any_pb2.Any()
-        packed.Pack(detail)
-        status.details.append(packed)
-    return status

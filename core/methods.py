@@ -65,6 +65,26 @@ def access_by_path() -> dict[str, Access]:
     return {method_path(method): _access(method) for method in service_methods()}
 
 
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """An action that changes something, so that an idempotency key makes it safe to repeat."""
+
+    method: MethodDescriptor
+    calls_gateway: bool
+
+
+def mutations_by_path() -> dict[str, Mutation]:
+    """Return the actions whose requests have a field `idempotency_key`, by their paths."""
+    return {
+        method_path(method): Mutation(
+            method,
+            calls_gateway=method.GetOptions().Extensions[annotations_pb2.action].calls_gateway,
+        )
+        for method in service_methods()
+        if "idempotency_key" in method.input_type.fields_by_name
+    }
+
+
 def _access(method: MethodDescriptor) -> Access:
     options = method.GetOptions()
     value = method.containing_service.GetOptions().Extensions[annotations_pb2.service_scope]

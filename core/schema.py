@@ -211,12 +211,35 @@ payments = Table(
     Column("answered", Boolean, nullable=False),
     _moment("created_at"),
     _moment("updated_at"),
+    # The core that works on a running attempt, and until when it does unless it says so again.
+    _id("lease_owner", nullable=True),
+    Column("leased_until", UtcDateTime, nullable=True),
+    # Whether an equal request without a key means this attempt, because nobody waited for it or
+    # because it is one that was promised not to be charged twice.
+    Column("joinable", Boolean, nullable=False),
+    # When the sweep looks at an open attempt that nobody works on, and how often it was in vain.
+    Column("check_at", UtcDateTime, nullable=True),
+    Column("checks", Integer, nullable=False),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("(status = 'pending') = (attempt IS NOT NULL)", name="attempt_while_pending"),
+    CheckConstraint(
+        "(leased_until IS NOT NULL) = (attempt IS NOT NULL AND attempt = 'running')",
+        name="lease_while_running",
+    ),
+    CheckConstraint(
+        "(check_at IS NOT NULL) = (attempt IS NOT NULL AND attempt <> 'running')",
+        name="checked_while_open",
+    ),
     _one_of("env", "TEST", "LIVE"),
     _one_of("kind", "charge", "fund"),
     Index("ix_payments_business_id_created_at", "business_id", "created_at", "payment_id"),
+    Index(
+        "ix_payments_pending",
+        "created_at",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
     Index(
         "ix_payments_unanswered",
         "business_id",
@@ -224,7 +247,25 @@ payments = Table(
         sqlite_where=text("NOT answered"),
         postgresql_where=text("NOT answered"),
     ),
-    Index("ix_payments_idempotency_key", "business_id", "idempotency_key"),
+)
+
+idempotency_records = Table(
+    # What was answered to a mutating call, for as long as it may be sent again. A record without
+    # an answer is a call at a gateway whose outcome is open.
+    "idempotency_records",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("key", String(80), primary_key=True),
+    Column("action", String(64), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("fingerprint_key_id", String(64), nullable=False),
+    Column("api_key_hash", String(64), nullable=False),
+    _id("payment_id", nullable=True),
+    Column("sealed_answer", Text, nullable=True),
+    _moment("created_at"),
+    _moment("expires_at"),
+    ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
+    Index("ix_idempotency_records_expires_at", "expires_at"),
 )
 
 wallets = Table(

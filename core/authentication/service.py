@@ -7,6 +7,7 @@ from core.authentication import store
 from core.caller import Caller
 from core.database import Database
 from core.errors import Reason, Refusal
+from core.idempotency import was_answered_to
 from core.secrets import api_key_matches, hash_api_key
 
 _NO_BUSINESS_HASH = hash_api_key("no business has this key")
@@ -37,6 +38,34 @@ class AuthenticationService:
         if business is None or not matches or not business.active:
             raise invalid_credentials()
         return Caller(business.business_id, business.default_env, stored_hash)
+
+    async def authenticate_retired(
+        self, business_id: str, api_key: str, *, action: str, idempotency_key: str
+    ) -> Caller:
+        """Return the business for which this key, retired by it, made this very call.
+
+        So that who did not hear the answer of `change_api_key` can ask for it again; the call is
+        replayed then, and this key opens nothing else.
+
+        Raises:
+            Refusal: INVALID_CREDENTIALS.
+        """
+        api_key_hash = hash_api_key(api_key)
+        async with self._database.transaction() as transaction:
+            business = await store.business_by_id(transaction, business_id)
+            if not (
+                business
+                and business.active
+                and await was_answered_to(
+                    transaction,
+                    business_id=business_id,
+                    idempotency_key=idempotency_key,
+                    action=action,
+                    api_key_hash=api_key_hash,
+                )
+            ):
+                raise invalid_credentials()
+        return Caller(business.business_id, business.default_env, api_key_hash)
 
     def check_service_token(self, token: str, scope: str) -> None:
         """Make sure that the token opens services of `scope`.

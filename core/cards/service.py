@@ -18,6 +18,7 @@ from core.gateways.gateway import (
     GatewayUnavailable,
     SavedCard,
 )
+from core.idempotency import Idempotency, IdempotentCall
 from core.ids import new_request_id
 from core.secrets import derived_key
 from core.users import store as users_store
@@ -29,9 +30,14 @@ class CardsService:
     """The use cases of CardsService."""
 
     def __init__(
-        self, database: Database, credentials: CredentialsService, gateways: Mapping[str, Gateway]
+        self,
+        database: Database,
+        credentials: CredentialsService,
+        gateways: Mapping[str, Gateway],
+        idempotency: Idempotency,
     ) -> None:
         """Keep cards in `database` and at the `gateways`, by their words."""
+        self._idempotency = idempotency
         self._database = database
         self._credentials = credentials
         self._gateways = gateways
@@ -68,7 +74,7 @@ class CardsService:
         token: str,
         *,
         set_as_primary: bool,
-        idempotency_key: str | None,
+        call: IdempotentCall | None,
     ) -> store.Card:
         """Save the card behind a token, with one Stripe customer for the user.
 
@@ -79,9 +85,12 @@ class CardsService:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_DECLINED,
                 GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
             InvalidFields: the gateway does not know the token.
+            Replay: the call was answered before.
         """
         business_id = caller.business_id
         async with self._database.transaction() as transaction:
+            if call is not None:
+                await self._idempotency.claim(transaction, call)
             user = await active_user(transaction, business_id, user_id)
             account = await self._credentials.account(transaction, business_id, "stripe", env)
             customer_id = await store.customer_of_user(
@@ -89,7 +98,7 @@ class CardsService:
             )
         # Without a key every call saves a card of its own; only its own resend is the same call.
         gateway_key = "card-" + derived_key(
-            business_id, user_id, env, token, idempotency_key or new_request_id()
+            business_id, user_id, env, token, (call and call.sent_key) or new_request_id()
         )
         try:
             if customer_id is None:

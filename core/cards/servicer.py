@@ -4,6 +4,7 @@ from core.caller import current_caller
 from core.cards.service import CardsService
 from core.cards.store import Card
 from core.errors import not_implemented
+from core.idempotency import current_call
 from core.wire import env_value, env_word, gateway_value, gateway_word
 from nivisco.payments.v1 import cards_pb2 as pb
 from nivisco.payments.v1 import cards_pb2_grpc
@@ -47,7 +48,7 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
             env_word(request.env) or caller.default_env,
             request.payment_method_token,
             set_as_primary=request.set_as_primary,
-            idempotency_key=request.idempotency_key or None,
+            call=current_call(),
         )
         return pb.CreateStripeCustomerResponse(customer_id=card.customer_id, card=_card(card))
 

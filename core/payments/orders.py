@@ -1,5 +1,6 @@
 """A charge as it is asked for: what equal requests left behind, and the row of a new payment."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -8,11 +9,11 @@ from google.type import money_pb2
 from core.caller import Caller
 from core.cards.store import Card
 from core.database import Transaction
-from core.errors import Reason, Refusal
+from core.idempotency import IdempotentCall
 from core.ids import new_payment_id
 from core.money import Amount
 from core.payments import store
-from core.payments.store import Payment
+from core.payments.store import Lease, Payment
 
 UNANSWERED_LIFE = timedelta(hours=24)
 """How long an equal request without a key is told of a charge whose caller never heard of it."""
@@ -28,19 +29,32 @@ class ChargeRequest:
     money: money_pb2.Money
     gateway: str | None = None
     description: str | None = None
-    idempotency_key: str | None = None
+    call: IdempotentCall | None = None
+    """The call that asks, as its idempotency record sees it."""
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether the caller sent an idempotency key."""
+        return self.call is not None and self.call.is_keyed
 
 
 async def left_behind(
-    transaction: Transaction, caller: Caller, request: ChargeRequest, amount: Amount
+    transaction: Transaction,
+    caller: Caller,
+    request: ChargeRequest,
+    amount: Amount,
+    *,
+    claimed: str | None,
+    waited_for: Set[str],
 ) -> list[Payment]:
-    """Return the payments that the request may mean: those of its key, or its equals without.
+    """Return the payments that the request may mean: the one of its key, or its equals without.
 
-    Raises:
-        Refusal: IDEMPOTENCY_KEY_REUSED where the key was used for another request.
+    `claimed` is the payment that an earlier run of the keyed call began. One that was refused
+    without a charge is not meant any more. `waited_for` are payments of other cores: one that was
+    joinable and succeeded meanwhile is this request's too, also where another one was told first.
     """
-    if request.idempotency_key is None:
-        return await store.unanswered_payments(
+    if not request.is_keyed:
+        open_ones = await store.unanswered_payments(
             transaction,
             business_id=caller.business_id,
             user_id=request.user_id,
@@ -52,22 +66,20 @@ async def left_behind(
             description=request.description,
             succeeded_since=transaction.now - UNANSWERED_LIFE,
         )
-    payment = await store.payment_of_key(
-        transaction, business_id=caller.business_id, idempotency_key=request.idempotency_key
-    )
-    if payment is None:
+        others = waited_for - {payment.payment_id for payment in open_ones}
+        ended = [await _payment_of(transaction, caller, payment_id) for payment_id in others]
+        joined = [each for each in ended if each.joinable and each.status == "succeeded"]
+        return [*joined, *open_ones]
+    if claimed is None:
         return []
-    if not (
-        (payment.user_id, payment.env, payment.kind, payment.description)
-        == (request.user_id, request.env, request.kind, request.description)
-        and (payment.amount_minor, payment.currency) == (amount.minor, amount.currency)
-        and request.gateway in (None, payment.gateway)
-    ):
-        raise Refusal(
-            Reason.ERROR_REASON_IDEMPOTENCY_KEY_REUSED,
-            "The idempotency key was used for another request; use a new one",
-        )
-    return [payment] if payment.status in ("pending", "succeeded") else []
+    payment = await _payment_of(transaction, caller, claimed)
+    return [] if payment.status == "failed" else [payment]
+
+
+async def _payment_of(transaction: Transaction, caller: Caller, payment_id: str) -> Payment:
+    return await store.payment_by_id(
+        transaction, business_id=caller.business_id, payment_id=payment_id
+    )
 
 
 async def new_payment(
@@ -76,6 +88,7 @@ async def new_payment(
     request: ChargeRequest,
     amount: Amount,
     card: Card,
+    lease: Lease,
 ) -> Payment:
     """Return the row of a payment that is about to be submitted, with an id of its own."""
     payment_id = new_payment_id(transaction.now)
@@ -93,12 +106,15 @@ async def new_payment(
         amount_minor=amount.minor,
         currency=amount.currency,
         description=request.description,
-        idempotency_key=request.idempotency_key,
+        idempotency_key=request.call.sent_key if request.call else None,
         customer_id=card.customer_id,
         gateway_card_id=card.gateway_card_id,
         gateway_key=f"{caller.business_id}/{payment_id}",
         status="pending",
         attempt="running",
+        lease=lease,
+        joinable=False,
+        checks=0,
         transaction_id=None,
         decline_code=None,
         answered=False,

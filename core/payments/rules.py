@@ -1,6 +1,7 @@
 """What a charge's outcome makes of its payment, and what its caller is told. Pure."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
@@ -26,16 +27,45 @@ class Settled:
     attempt: str | None = None
     transaction_id: str | None = None
     decline_code: str | None = None
+    check_after: timedelta | None = None
+    """How long to leave an open attempt alone before the sweep looks at it."""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the card was charged."""
+        return self.status == "succeeded"
 
 
 CLOSED_UNSENT = Settled("failed")
 """How a payment reads that was never sent and never will be."""
 
 
-def settle(outcome: ChargeOutcome) -> Settled:
+GATEWAY_KEY_LIFE = timedelta(hours=23)
+"""Stripe keeps idempotency keys for 24 hours (docs.stripe.com/api/idempotent_requests)."""
+REVIEW_AFTER = timedelta(hours=26)
+"""How old a payment is when nothing that the gateway shows will tell any more."""
+CLOSE_UNSENT_AFTER = timedelta(minutes=15)
+_PAUSES = (
+    *(timedelta(seconds=seconds) for seconds in (5, 15, 60, 300, 900)),
+    timedelta(hours=1),
+)
+
+
+def is_key_forgotten(created_at: datetime, now: datetime) -> bool:
+    """Tell whether the gateway may have forgotten the payment's key, so that it is only read."""
+    return now - created_at > GATEWAY_KEY_LIFE
+
+
+def pause_after(checks: int) -> timedelta:
+    """Return how long to leave an unknown attempt alone that was looked at so many times."""
+    return _PAUSES[min(checks, len(_PAUSES) - 1)]
+
+
+def settle(outcome: ChargeOutcome, *, checks: int = 0, age: timedelta = timedelta()) -> Settled:
     """Return how the payment's row reads after an attempt with this outcome.
 
-    What is not known stays pending: absence of evidence is never failure.
+    What is not known stays pending, absence of evidence is never failure; until the evidence has
+    run out, and a person must look.
     """
     match outcome:
         case Succeeded():
@@ -51,9 +81,11 @@ def settle(outcome: ChargeOutcome) -> Settled:
         case Refused():
             return Settled("failed")
         case NotSent():
-            return Settled("pending", attempt="not_sent")
+            return Settled("pending", attempt="not_sent", check_after=CLOSE_UNSENT_AFTER)
+        case Unknown() if age > REVIEW_AFTER:
+            return Settled("needs_review")
         case Unknown():
-            return Settled("pending", attempt="unknown")
+            return Settled("pending", attempt="unknown", check_after=pause_after(checks))
         case _:
             assert_never(outcome)
 
@@ -103,6 +135,21 @@ def refusal_of(outcome: ChargeOutcome, payment_id: str) -> Refusal:
             return outcome_unknown(payment_id)
         case _:
             assert_never(outcome)
+
+
+def is_proof(outcome: ChargeOutcome) -> bool:
+    """Tell whether an outcome holds whoever got it: the gateway's last word on its key."""
+    return isinstance(outcome, Succeeded | Declined | RequiresAction)
+
+
+def needs_review(payment_id: str) -> Refusal:
+    """Make the answer to a charge whose outcome the gateway never told."""
+    return Refusal(
+        Reason.ERROR_REASON_OUTCOME_UNKNOWN,
+        "The gateway never told the outcome of this charge. Look for the payment_id in its "
+        "dashboard; it will not be charged again under this idempotency key.",
+        metadata={"payment_id": payment_id},
+    )
 
 
 def outcome_unknown(payment_id: str) -> Refusal:

@@ -1,7 +1,9 @@
 """Wire in, wire out for PaymentsService."""
 
 from core.caller import current_caller
+from core.idempotency import current_call
 from core.money import Amount, to_wire
+from core.payments.answers import charge_response, fund_response
 from core.payments.orders import ChargeRequest
 from core.payments.service import PaymentsService
 from core.payments.store import Payment, PaymentFilter
@@ -31,26 +33,14 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
     ) -> pb.ChargeCustomerResponse:
         """Charge the user's primary card."""
         charged = await self._service.charge(current_caller(), _charge_request("charge", request))
-        return pb.ChargeCustomerResponse(
-            transaction_id=charged.transaction_id,
-            amount=to_wire(Amount(charged.amount_minor, charged.currency)),
-            status=pb.PAYMENT_STATUS_SUCCEEDED,
-        )
+        return charge_response(charged)
 
     async def FundCustomer(
         self, request: pb.FundCustomerRequest, context: object
     ) -> pb.FundCustomerResponse:
         """Charge the user's primary card and credit their wallet."""
         charged = await self._service.charge(current_caller(), _charge_request("fund", request))
-        assert charged.wallet_id is not None, "a funding has a wallet"
-        assert charged.wallet_balance_minor is not None, "a funding has a wallet"
-        balance = Amount(charged.wallet_balance_minor, charged.currency)
-        return pb.FundCustomerResponse(
-            transaction_id=charged.transaction_id,
-            wallet=pb.FundCustomerResponse.Wallet(
-                wallet_id=charged.wallet_id, balance=to_wire(balance)
-            ),
-        )
+        return fund_response(charged)
 
     async def GetPaymentRecords(
         self, request: pb.GetPaymentRecordsRequest, context: object
@@ -79,7 +69,7 @@ def _charge_request(
         money=request.amount,
         gateway=gateway_word(request.gateway),
         description=request.description or None,
-        idempotency_key=request.idempotency_key or None,
+        call=current_call(),
     )
 
 

@@ -1,17 +1,25 @@
 """What the database is asked and told about payments."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy import Column, ColumnElement, and_, insert, or_, select, tuple_, update
 
 from core.database import Transaction
 from core.page_store import page_of
 from core.pages import PageRequest
-from core.payments.rules import Settled
+from core.payments.rules import Settled, pause_after
 from core.schema import payments
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Which core works on a running attempt, and until when it does."""
+
+    owner: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,10 @@ class Payment:
     gateway_key: str
     status: str
     attempt: str | None
+    lease: Lease | None
+    joinable: bool
+    checks: int
+    """How often an outcome was asked for that the gateway did not tell."""
     transaction_id: str | None
     decline_code: str | None
     answered: bool
@@ -49,7 +61,7 @@ class PaymentFilter:
     gateway: str | None = None
 
 
-_COLUMNS: tuple[ColumnElement[Any], ...] = (
+_COLUMNS: tuple[Column[Any], ...] = (
     payments.c.business_id,
     payments.c.payment_id,
     payments.c.user_id,
@@ -65,6 +77,10 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = (
     payments.c.gateway_key,
     payments.c.status,
     payments.c.attempt,
+    payments.c.lease_owner,
+    payments.c.leased_until,
+    payments.c.joinable,
+    payments.c.checks,
     payments.c.transaction_id,
     payments.c.decline_code,
     payments.c.answered,
@@ -72,14 +88,26 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = (
 )
 
 
+_COLUMN_NAMES = tuple(column.key for column in _COLUMNS)
+
+
 async def insert_payment(transaction: Transaction, payment: Payment) -> None:
     """Store a payment that is about to be submitted."""
+    columns = asdict(payment)
+    del columns["lease"]
     await transaction.connection.execute(
-        insert(payments).values(
-            **asdict(payment),
-            updated_at=transaction.now,
-        )
+        insert(payments).values(**columns, **_columns_of(payment.lease), updated_at=transaction.now)
     )
+
+
+def _columns_of(lease: Lease | None) -> dict[str, object]:
+    return {"lease_owner": lease and lease.owner, "leased_until": lease and lease.until}
+
+
+def _payment(row: Iterable[Any]) -> Payment:
+    columns = dict(zip(_COLUMN_NAMES, row, strict=True))
+    owner, until = columns.pop("lease_owner"), columns.pop("leased_until")
+    return Payment(**columns, lease=Lease(owner, until) if until else None)
 
 
 async def payment_exists(transaction: Transaction, *, business_id: str, payment_id: str) -> bool:
@@ -132,35 +160,7 @@ async def unanswered_payments(
         .order_by(payments.c.created_at, payments.c.payment_id)
         .with_for_update()
     )
-    return [Payment(*row) for row in rows]
-
-
-async def payment_of_key(
-    transaction: Transaction, *, business_id: str, idempotency_key: str
-) -> Payment | None:
-    """Return the payment that was asked for under the key, or None; hold the key meanwhile.
-
-    Of several, one that charged or may charge comes before those that were refused.
-    """
-    if transaction.connection.dialect.name == "postgresql":  # SQLite has one transaction at a time
-        key = func.hashtextextended(f"{business_id}/{idempotency_key}", 0)
-        await transaction.connection.execute(select(func.pg_advisory_xact_lock(key)))
-    rows = await transaction.connection.execute(
-        select(*_COLUMNS)
-        .where(
-            payments.c.business_id == business_id,
-            payments.c.idempotency_key == idempotency_key,
-        )
-        .order_by(
-            payments.c.status.in_(["pending", "succeeded"]).desc(),
-            payments.c.created_at.desc(),
-            payments.c.payment_id.desc(),
-        )
-        .limit(1)
-        .with_for_update()
-    )
-    row = rows.one_or_none()
-    return Payment(*row) if row else None
+    return [_payment(row) for row in rows]
 
 
 async def payment_by_id(transaction: Transaction, *, business_id: str, payment_id: str) -> Payment:
@@ -170,19 +170,81 @@ async def payment_by_id(transaction: Transaction, *, business_id: str, payment_i
         .where(payments.c.business_id == business_id, payments.c.payment_id == payment_id)
         .with_for_update()
     )
-    return Payment(*rows.one())
+    return _payment(rows.one())
 
 
-async def take_attempt(transaction: Transaction, payment: Payment) -> None:
-    """Take over an attempt that nobody works on."""
-    await _change(transaction, payment, {"attempt": "running"})
+async def take_attempt(transaction: Transaction, payment: Payment, lease: Lease) -> None:
+    """Take over an attempt that nobody works on. Equal requests mean this one from now on."""
+    await _change(
+        transaction,
+        payment,
+        {"attempt": "running", "joinable": True, "check_at": None, **_columns_of(lease)},
+    )
+
+
+async def renew_leases(
+    transaction: Transaction,
+    keys: Sequence[tuple[str, str]],
+    lease: Lease,
+    *,
+    joinable: bool,
+) -> None:
+    """Renew the owner's leases on running attempts, by business id and payment id.
+
+    Rows that somebody holds just now are passed over, to be renewed next time: nobody waits here,
+    so nobody waits in a circle.
+    """
+    key = tuple_(payments.c.business_id, payments.c.payment_id)
+    free = (
+        select(payments.c.business_id, payments.c.payment_id)
+        .where(key.in_(keys), payments.c.lease_owner == lease.owner)
+        .with_for_update(skip_locked=True)
+    )
+    if keys:
+        await transaction.connection.execute(
+            update(payments)
+            .where(key.in_(free))
+            .values(leased_until=lease.until, joinable=joinable)
+        )
 
 
 async def settle_payment(
     transaction: Transaction, payment: Payment, settled: Settled, *, answered: bool
 ) -> None:
     """Write what became of an attempt, and whether a caller is there to be told."""
-    await _change(transaction, payment, {**asdict(settled), "answered": answered})
+    columns = asdict(settled)
+    pause = columns.pop("check_after")
+    columns |= _columns_of(None) | {"answered": answered}
+    columns |= {"check_at": pause and transaction.now + pause, "checks": payment.checks + 1}
+    await _change(transaction, payment, columns)
+
+
+async def due_payments(transaction: Transaction, *, limit: int) -> list[Payment]:
+    """Return open payments that it is time to look at, and hold them; none that are held already.
+
+    Those whose pause is over, and those whose core renewed no lease.
+    """
+    rows = await transaction.connection.execute(
+        select(*_COLUMNS)
+        .where(
+            payments.c.status == "pending",
+            or_(payments.c.check_at <= transaction.now, payments.c.leased_until <= transaction.now),
+        )
+        .order_by(payments.c.created_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [_payment(row) for row in rows]
+
+
+async def put_off(transaction: Transaction, payment: Payment) -> None:
+    """Leave an open payment that cannot be looked at now until later."""
+    columns: dict[str, object] = {
+        "attempt": "unknown",
+        "check_at": transaction.now + pause_after(payment.checks),
+        "checks": payment.checks + 1,
+    }
+    await _change(transaction, payment, columns | _columns_of(None))
 
 
 async def set_answered(transaction: Transaction, payment: Payment, *, answered: bool) -> None:
@@ -227,4 +289,4 @@ async def payment_page(
         newest_first=[payments.c.created_at, payments.c.payment_id],
         page=page,
     )
-    return [Payment(*row) for row in rows], total
+    return [_payment(row) for row in rows], total

@@ -1,7 +1,7 @@
 """Which attempts this process works on, who waits for them, and how others join. No I/O."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.caller import Presence
@@ -38,14 +38,14 @@ class Attempt:
     result: "asyncio.Future[Charged]"
     waiting: list[Presence] = field(default_factory=list)
 
-    def takes_equal_requests(self, *, keyed: bool) -> bool:
-        """Whether an equal request is the same charge, and not a second one like it.
+    @property
+    def is_joinable(self) -> bool:
+        """Whether an equal request without a key is the same charge, and not one like it.
 
-        Two callers without a key who both still wait make two charges. But who comes with the
-        same key, or after the first caller left, or after an answer that promised not to charge
-        twice, means this one.
+        Two callers who both still wait make two charges. But who comes after the first one left,
+        or after an answer that promised not to charge twice, means this one.
         """
-        return keyed or self.resumed or not is_awaited(self.waiting)
+        return self.resumed or not is_awaited(self.waiting)
 
 
 class UnderWay:
@@ -58,6 +58,10 @@ class UnderWay:
     def get(self, key: PaymentKey) -> Attempt | None:
         """Return the attempt on a payment, or None where this process works on none."""
         return self._attempts.get(key)
+
+    def all(self) -> Mapping[PaymentKey, Attempt]:
+        """Return every attempt of this process, as they are now."""
+        return dict(self._attempts)
 
     def begin(self, key: PaymentKey, presence: Presence, *, resumed: bool) -> Attempt:
         """Note that this process begins to work on a payment."""

@@ -25,8 +25,8 @@ from core.client import (
 )
 from core.database import CommitUnknownError, DatabaseUnavailableError
 from core.errors import InvalidFields, Reason, Refusal
-from core.interceptors import status_of
 from core.methods import access_by_path, service_methods
+from core.statuses import status_of
 from core.users.service import UsersService
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import (

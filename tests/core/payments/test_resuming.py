@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from core.cards.service import CardsService
 from core.client import CoreError
 from core.credentials.service import CredentialsService
 from core.database import CommitUnknownError, Database, Transaction
+from core.gateways.gateway import Gateway as GatewayProtocol
 from core.gateways.stripe import StripeGateway
+from core.idempotency import Idempotency
 from core.migrations.upgrade import migrate
 from core.payments.orders import ChargeRequest
 from core.payments.service import PaymentsService
@@ -148,7 +150,12 @@ async def test_what_a_dead_core_was_charging_is_left_open_and_resumed(
     async with database.transaction() as transaction:
         await transaction.connection.execute(
             payments.update().values(
-                status="pending", attempt="running", transaction_id=None, answered=False
+                status="pending",
+                attempt="running",
+                transaction_id=None,
+                answered=False,
+                lease_owner="dead",
+                leased_until=datetime.now(UTC) + timedelta(hours=1),
             )
         )
         assert (await transaction.connection.execute(wallet_transactions.select())).all() == []
@@ -338,7 +345,8 @@ async def payments_over(
     database = LosingDatabase(f"sqlite:///{path / 'n.db'}", pool_wait_seconds=0.05)
     await migrate(database)
     stripe = StripeGateway({"TEST": gateway.url}, timeout_seconds=5)
-    credentials = CredentialsService(database, keyring())
+    ring = keyring()
+    credentials = CredentialsService(database, ring)
     issued = await BusinessService(database).create_admin(rotate=False)
     caller = Caller(issued.business_id, "TEST", hash_api_key(issued.api_key))
     keys = {"stripe_secret_key": "sk_test_losing_a", "stripe_public_key": "pk_test_fake"}
@@ -346,10 +354,13 @@ async def payments_over(
     user = await UsersService(database).create(
         caller, name="A", email="a@example.com", currency=None
     )
-    await CardsService(database, credentials, {"stripe": stripe}).save_stripe_card(
-        caller, user.user_id, "TEST", "pm_card_visa", set_as_primary=True, idempotency_key=None
+    gateways: dict[str, GatewayProtocol] = {"stripe": stripe}
+    idempotency = Idempotency(database, ring)
+    await CardsService(database, credentials, gateways, idempotency).save_stripe_card(
+        caller, user.user_id, "TEST", "pm_card_visa", set_as_primary=True, call=None
     )
-    yield database, PaymentsService(database, credentials, {"stripe": stripe}), caller, user.user_id
+    service = PaymentsService(database, credentials, gateways, idempotency)
+    yield database, service, caller, user.user_id
     await stripe.close()
     await database.close()
 
@@ -479,28 +490,6 @@ async def test_what_was_never_sent_is_not_charged_to_a_user_who_is_inactive_by_n
         await shop.call(fund_request(user_id))
     assert refused.value.reason == "USER_INACTIVE"
     assert await gateway.charges() == []
-
-
-async def test_a_key_is_one_charge_also_where_the_clock_was_set_back(
-    tmp_path: Path, gateway: Gateway
-) -> None:
-    clock = ShiftedClock()
-    settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
-    async with running_core(settings, clock) as client:
-        shop = await with_stripe(await register(client))
-        user_id = await card_holder(shop, "pm_card_chargeCustomerFail")
-        request = fund_request(user_id, idempotency_key="order-1")
-        with pytest.raises(CoreError):
-            await shop.call(request)
-        await shop.call(
-            cards_pb2.CreateStripeCustomerRequest(
-                user_id=user_id, payment_method_token="pm_card_visa", set_as_primary=True
-            )
-        )
-        clock.ahead = timedelta(seconds=-5)
-        answers = [await shop.call(request) for _ in range(3)]
-        assert answers[0] == answers[1] == answers[2]
-    assert len(await gateway.charges()) == 1
 
 
 async def test_a_key_is_one_charge_whoever_of_the_businesss_users_it_is_sent_for(

@@ -1,0 +1,408 @@
+"""Makes mutating calls safe to repeat: one record for each idempotency key of a business.
+
+The record of an action that commits once commits with its effect; that of an action that calls a
+gateway is begun before the call and answered with the outcome. Answers are kept sealed, requests
+only as fingerprints, and both for 24 hours by the database's clock. Validation, wrong credentials
+and everything that asks the caller to try again are not kept.
+
+    claim      a call that commits in several steps begins its record
+    keep       the answer goes into the record, in the transaction of what it tells
+    Replay     raised where the record has an answer already
+"""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from sqlalchemy import delete, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.caller import Caller
+from core.database import Database, Transaction
+from core.errors import InvalidFields, Reason, Refusal
+from core.ids import new_request_id
+from core.schema import idempotency_records as records
+from core.secrets import Keyring
+from core.statuses import http_status_of, status_of
+
+KEY_LIFE = timedelta(hours=24)
+UNKEYED_LIFE = timedelta(hours=1)
+"""How long the record of a call without a key stays: it only tells whether it was committed."""
+REAP_SECONDS = 10.0
+REAPED_AT_ONCE = 1000
+_KEPT_STATUSES = frozenset({402, 404, 409})
+"""HTTP statuses of refusals that are the outcome of a call, and not a reason to send it again."""
+_INSERT = {
+    "postgresql": postgresql.insert(records).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(records).on_conflict_do_nothing(),
+}
+_PURPOSE = "idempotency"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call was answered: its response, or the google.rpc.Status of a refusal."""
+
+    payload: bytes = field(repr=False)
+    is_refusal: bool
+
+    @classmethod
+    def response(cls, message: Message) -> "Answer":
+        """Keep a response."""
+        return cls(message.SerializeToString(deterministic=True), is_refusal=False)
+
+    @classmethod
+    def refusal(cls, refusal: Refusal) -> "Answer":
+        """Keep a refusal."""
+        return cls(status_of(refusal).SerializeToString(deterministic=True), is_refusal=True)
+
+    def status(self) -> status_pb2.Status:
+        """Return the status of a refusal."""
+        assert self.is_refusal, "a response has no status of its own"
+        return status_pb2.Status.FromString(self.payload)
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "Answer":
+        """Read what `packed` wrote."""
+        return cls(packed[1:], is_refusal=packed[:1] == b"R")
+
+    def packed(self) -> bytes:
+        """Return the answer as it is sealed."""
+        return (b"R" if self.is_refusal else b"A") + self.payload
+
+
+class Replay(Exception):
+    """The call was carried out before; this is what it was answered."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("answered before")
+        self.answer = answer
+
+
+@dataclass(eq=False, slots=True)
+class IdempotentCall:
+    """A mutating call as its record sees it."""
+
+    business_id: str
+    sent_key: str | None
+    """What the caller sent."""
+    key: str
+    """The record's: the caller's, or an id of this call alone; the two never meet."""
+    action: str
+    """The method's name in the schema."""
+    content: bytes = field(repr=False)
+    """The request without its key, in one form for equal requests."""
+    api_key_hash: str = field(repr=False)
+    is_kept: bool = False
+    """Whether its answer is in the record, so that nothing is left to do."""
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether the caller sent a key."""
+        return self.sent_key is not None
+
+    def is_same_request_as(self, other: "IdempotentCall") -> bool:
+        """Tell whether both ask for the same."""
+        return (self.action, self.content) == (other.action, other.content)
+
+
+def call_of(caller: Caller, action: str, request: Message) -> IdempotentCall:
+    """Return the call of an action whose request has a field `idempotency_key`."""
+    bare = type(request)()
+    bare.CopyFrom(request)
+    bare.ClearField("idempotency_key")
+    bare.DiscardUnknownFields()
+    sent: str = request.idempotency_key  # type: ignore[attr-defined] # the field asked for above
+    return IdempotentCall(
+        business_id=caller.business_id,
+        sent_key=sent or None,
+        key=f"key:{sent}" if sent else f"call:{new_request_id()}",
+        action=action,
+        content=bare.SerializeToString(deterministic=True),
+        api_key_hash=caller.api_key_hash,
+    )
+
+
+_call: ContextVar[IdempotentCall] = ContextVar("call")
+
+
+def current_call() -> IdempotentCall:
+    """Return the mutating call that the running task carries out."""
+    return _call.get()
+
+
+def set_call(call: IdempotentCall) -> None:
+    """Remember the call for the running task."""
+    _call.set(call)
+
+
+def is_kept(refusal: Refusal) -> bool:
+    """Tell whether a refusal is an outcome, to be told again, and not an invitation to retry."""
+    return not isinstance(refusal, InvalidFields) and http_status_of(refusal) in _KEPT_STATUSES
+
+
+def key_reused() -> Refusal:
+    """Make the answer to a key that was used for another request or action."""
+    return Refusal(
+        Reason.ERROR_REASON_IDEMPOTENCY_KEY_REUSED,
+        "The idempotency key was used for another request; use a new one",
+    )
+
+
+class Idempotency:
+    """The records of all businesses."""
+
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        """Keep records in `database`, fingerprinted and sealed under `keyring`."""
+        self._database = database
+        self._keyring = keyring
+
+    async def replay_if_answered(self, transaction: Transaction, call: IdempotentCall) -> None:
+        """Let a keyed call pass whose record has no answer.
+
+        Raises:
+            Replay: it has one.
+            Refusal: IDEMPOTENCY_KEY_REUSED.
+        """
+        if call.is_keyed:
+            row = await self._find(transaction, call)
+            if row is not None and row.sealed_answer is not None:
+                raise Replay(self._opened(call, row.sealed_answer))
+
+    async def claim(self, transaction: Transaction, call: IdempotentCall) -> str | None:
+        """Begin the record of a keyed call, or go on with it; hold it to the transaction's end.
+
+        Returns the payment that an earlier run of the call began. Calls without a key have none.
+
+        Raises:
+            Replay: the record has an answer.
+            Refusal: IDEMPOTENCY_KEY_REUSED.
+        """
+        if not call.is_keyed:
+            return None
+        row = await self._find(transaction, call)
+        if row is None:
+            if await self._insert(transaction, call, sealed_answer=None):
+                return None
+            row = await self._find(transaction, call)
+            assert row is not None, "a record in the way is there"
+        if row.sealed_answer is not None:
+            raise Replay(self._opened(call, row.sealed_answer))
+        payment_id: str | None = row.payment_id
+        return payment_id
+
+    async def point_to(
+        self, transaction: Transaction, call: IdempotentCall, payment_id: str
+    ) -> None:
+        """Remember the payment of a claimed call, so that a later run goes on with it."""
+        if call.is_keyed:
+            await transaction.connection.execute(
+                update(records)
+                .where(*_is(call.business_id, call.key))
+                .values(payment_id=payment_id)
+            )
+
+    async def keep(self, transaction: Transaction, call: IdempotentCall, answer: Answer) -> None:
+        """Store the answer with what it tells; of a call without a key, only that it took place.
+
+        Raises:
+            Replay: another run of the call was faster, and the transaction must not commit.
+            Refusal: IDEMPOTENCY_KEY_REUSED; likewise.
+        """
+        sealed = self._sealed(call.business_id, call.key, answer) if call.is_keyed else None
+        if await self._insert(transaction, call, sealed_answer=sealed):
+            call.is_kept = True
+            return
+        row = await self._find(transaction, call)
+        assert row is not None, "a record in the way is there"
+        if row.sealed_answer is not None:
+            raise Replay(self._opened(call, row.sealed_answer))
+        await transaction.connection.execute(
+            update(records)
+            .where(*_is(call.business_id, call.key), records.c.payment_id.is_(None))
+            .values(sealed_answer=sealed)
+        )
+        call.is_kept = True
+
+    async def hold(self, transaction: Transaction, business_id: str, idempotency_key: str) -> None:
+        """Keep every other call of the key waiting, to the end of the transaction."""
+        await transaction.connection.execute(
+            select(records.c.key)
+            .where(*_is(business_id, f"key:{idempotency_key}"))
+            .with_for_update()
+        )
+
+    async def keep_for_payment(
+        self,
+        transaction: Transaction,
+        *,
+        business_id: str,
+        idempotency_key: str,
+        payment_id: str,
+        answer: Answer,
+    ) -> None:
+        """Store what became of a payment as the answer to the call that began it."""
+        key = f"key:{idempotency_key}"
+        await transaction.connection.execute(
+            update(records)
+            .where(
+                *_is(business_id, key),
+                records.c.payment_id == payment_id,
+                records.c.sealed_answer.is_(None),
+            )
+            .values(sealed_answer=self._sealed(business_id, key, answer))
+        )
+
+    async def keep_alone(self, call: IdempotentCall, answer: Answer) -> None:
+        """Store an answer in a transaction of its own, where the use case stored none.
+
+        Raises:
+            Replay: another run of the call was faster.
+            DatabaseUnavailableError, CommitUnknownError: it may not be stored.
+        """
+        async with self._database.transaction() as transaction:
+            await self.keep(transaction, call, answer)
+
+    async def took_place(self, call: IdempotentCall) -> bool:
+        """Tell whether the commit took place that was to store this call's record.
+
+        Asked by inserting it again, because an insert waits for one that is still under way.
+
+        Raises:
+            DatabaseUnavailableError, CommitUnknownError: the database does not tell.
+        """
+        async with self._database.transaction() as transaction:
+            attempt = await transaction.connection.begin_nested()
+            is_new = await self._insert(transaction, call, sealed_answer=None)
+            await attempt.rollback()
+        return not is_new
+
+    async def reap(self) -> None:
+        """Delete the records whose time is over, so many in each transaction.
+
+        A record without an answer that points to a payment stays: its outcome is still open.
+        """
+        while await self._reap_some() == REAPED_AT_ONCE:
+            pass
+
+    async def _reap_some(self) -> int:
+        async with self._database.transaction() as transaction:
+            rows = await transaction.connection.execute(
+                select(records.c.business_id, records.c.key)
+                .where(
+                    records.c.expires_at <= transaction.now,
+                    or_(records.c.sealed_answer.is_not(None), records.c.payment_id.is_(None)),
+                )
+                .limit(REAPED_AT_ONCE)
+                .with_for_update(skip_locked=True)
+            )
+            found = [tuple(row) for row in rows]
+            if found:
+                await transaction.connection.execute(
+                    delete(records).where(tuple_(records.c.business_id, records.c.key).in_(found))
+                )
+        return len(found)
+
+    async def _find(self, transaction: Transaction, call: IdempotentCall) -> Any:
+        """Return the row of a call's record and hold it, or None; one whose time is over is gone.
+
+        Raises:
+            Refusal: IDEMPOTENCY_KEY_REUSED.
+        """
+        rows = await transaction.connection.execute(
+            select(*_COLUMNS).where(*_is(call.business_id, call.key)).with_for_update()
+        )
+        row = rows.one_or_none()
+        if row is None:
+            return None
+        is_open = row.sealed_answer is None and row.payment_id is not None
+        if row.expires_at <= transaction.now and not is_open:
+            await transaction.connection.execute(
+                delete(records).where(*_is(call.business_id, call.key))
+            )
+            return None
+        if not self._is_same(call, row):
+            raise key_reused()
+        return row
+
+    def _is_same(self, call: IdempotentCall, row: Any) -> bool:
+        fingerprint = self._fingerprint(call, row.fingerprint_key_id)
+        return bool(row.action == call.action and row.fingerprint == fingerprint)
+
+    async def _insert(
+        self, transaction: Transaction, call: IdempotentCall, *, sealed_answer: str | None
+    ) -> bool:
+        """Insert the record unless there is one; on PostgreSQL, wait for one not committed yet."""
+        life = KEY_LIFE if call.is_keyed else UNKEYED_LIFE
+        key_id = self._keyring.primary_id
+        result = await transaction.connection.execute(
+            _INSERT[transaction.connection.dialect.name],
+            {
+                "business_id": call.business_id,
+                "key": call.key,
+                "action": call.action,
+                "fingerprint": self._fingerprint(call, key_id) if call.is_keyed else "",
+                "fingerprint_key_id": key_id,
+                "api_key_hash": call.api_key_hash,
+                "payment_id": None,
+                "sealed_answer": sealed_answer,
+                "created_at": transaction.now,
+                "expires_at": transaction.now + life,
+            },
+        )
+        return bool(result.rowcount == 1)
+
+    def _fingerprint(self, call: IdempotentCall, key_id: str) -> str:
+        return self._keyring.fingerprint(
+            call.content, key_id=key_id, business_id=call.business_id, purpose=_PURPOSE
+        )
+
+    def _sealed(self, business_id: str, key: str, answer: Answer) -> str:
+        return self._keyring.seal_bytes(
+            answer.packed(), business_id=business_id, purpose=f"{_PURPOSE}/{key}"
+        )
+
+    def _opened(self, call: IdempotentCall, sealed: str) -> Answer:
+        return Answer.unpacked(
+            self._keyring.open_bytes(
+                sealed, business_id=call.business_id, purpose=f"{_PURPOSE}/{call.key}"
+            )
+        )
+
+
+async def was_answered_to(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    idempotency_key: str,
+    action: str,
+    api_key_hash: str,
+) -> bool:
+    """Tell whether this API key, retired or not, made this call and the call has its answer."""
+    found = await transaction.connection.execute(
+        select(records.c.key).where(
+            *_is(business_id, f"key:{idempotency_key}"),
+            records.c.action == action,
+            records.c.api_key_hash == api_key_hash,
+            records.c.sealed_answer.is_not(None),
+            records.c.expires_at > transaction.now,
+        )
+    )
+    return found.one_or_none() is not None
+
+
+_COLUMNS = (
+    records.c.action,
+    records.c.fingerprint,
+    records.c.fingerprint_key_id,
+    records.c.payment_id,
+    records.c.sealed_answer,
+    records.c.expires_at,
+)
+
+
+def _is(business_id: str, key: str) -> tuple[Any, Any]:
+    return (records.c.business_id == business_id, records.c.key == key)

@@ -1,0 +1,265 @@
+"""Carries out attempts to charge: submits them, writes what became of them, keeps their leases.
+
+The gateway is never called with a transaction open, and what is not known is never called failed.
+An attempt belongs to the core whose lease is in the payment's row. A core that dies renews none,
+and another one takes the attempt over, under the same gateway key.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from core.caller import Presence, current_presence
+from core.database import CommitUnknownError, Database, DatabaseUnavailableError, Transaction
+from core.gateways.gateway import (
+    Account,
+    ChargeOrder,
+    ChargeOutcome,
+    Gateway,
+    GatewayError,
+    Succeeded,
+    Unknown,
+)
+from core.idempotency import Idempotency
+from core.ids import new_request_id
+from core.money import Amount
+from core.payments import rules, store
+from core.payments.answers import kept_answer
+from core.payments.funding import charged_of, credit_wallet
+from core.payments.store import Lease, Payment
+from core.payments.under_way import Attempt, Charged, PaymentKey, UnderWay, is_awaited
+
+logger = logging.getLogger("core.payments")
+
+LEASE = timedelta(seconds=6)
+"""How long an attempt is its core's without a sign of life."""
+RENEW_SECONDS = 1.0
+WRITE_SECONDS = 60.0
+"""How long to go on trying to write an outcome down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A payment whose row is committed, and what its attempt needs."""
+
+    payment: Payment
+    account: Account = field(repr=False)
+    attempt: Attempt
+    may_have_charged: bool
+    """Whether an earlier attempt was sent and nobody knows what became of it."""
+    look_up_only: bool = False
+    """Whether the gateway may have forgotten the key, so that resending could charge again."""
+
+    @property
+    def key(self) -> PaymentKey:
+        """The payment's key among those under way."""
+        return (self.payment.business_id, self.payment.payment_id)
+
+
+class Attempts:
+    """The attempts of this core."""
+
+    def __init__(
+        self, database: Database, gateways: Mapping[str, Gateway], idempotency: Idempotency
+    ) -> None:
+        """Keep payments in `database` and charge through the `gateways`, by their words."""
+        self._database = database
+        self._gateways = gateways
+        self._idempotency = idempotency
+        self._core_id = new_request_id()
+        self._under_way = UnderWay()
+
+    def under_way_on(self, payment: Payment) -> Attempt | None:
+        """Return the attempt of this core on a payment, or None."""
+        return self._under_way.get((payment.business_id, payment.payment_id))
+
+    def is_held_elsewhere(self, payment: Payment, now: datetime) -> bool:
+        """Tell whether another core works on the payment, as far as its lease says."""
+        return (
+            payment.lease is not None
+            and payment.lease.owner != self._core_id
+            and payment.lease.until > now
+            and not self._database.has_one_process  # then every other owner is dead
+        )
+
+    def lease_from(self, now: datetime) -> Lease:
+        """Return the lease of an attempt that this core begins."""
+        return Lease(self._core_id, now + LEASE)
+
+    def begin(
+        self,
+        payment: Payment,
+        account: Account,
+        *,
+        may_have_charged: bool,
+        resumed: bool,
+        look_up_only: bool = False,
+    ) -> Begun:
+        """Note that this core works on a payment from now on, for the running call's caller."""
+        key = (payment.business_id, payment.payment_id)
+        attempt = self._under_way.begin(key, current_presence(), resumed=resumed)
+        return Begun(payment, account, attempt, may_have_charged, look_up_only)
+
+    def give_up(self, begun: Begun, error: BaseException) -> None:
+        """Note that the attempt's row did not commit, or may not have."""
+        self._under_way.end(begun.key, error)
+
+    async def carry_out(self, begun: Begun) -> Charged:
+        """Submit the charge and write the outcome; those who joined are told too.
+
+        Raises:
+            Refusal: the charge did not succeed, or its outcome is not known.
+        """
+        payment = begun.payment
+        result: Charged | BaseException
+        try:
+            outcome = await self._submit(begun)
+            charged = await self._write(begun, outcome)
+            if charged is not None:
+                await self.note_told(payment, begun.attempt.waiting)
+            result = charged or rules.refusal_of(outcome, payment.payment_id)
+        except BaseException as error:  # noqa: BLE001 - those who joined must not wait for ever
+            result = error
+        self._under_way.end(begun.key, result)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    async def note_told(self, payment: Payment, waiting: Sequence[Presence]) -> None:
+        """Remember that a caller is told of a charge, so that an equal request is a new one.
+
+        Only after the commit, and taken back where the last caller left meanwhile: who was told
+        of nothing and asks again must not be charged again. With a key that is not needed.
+        """
+        if payment.idempotency_key is not None:
+            return
+        try:
+            if is_awaited(waiting):
+                await self._set_answered(payment, answered=True)
+                if not is_awaited(waiting):
+                    await self._set_answered(payment, answered=False)
+        except (DatabaseUnavailableError, CommitUnknownError):
+            logger.warning("not noted as told", extra={"payment_id": payment.payment_id})
+
+    async def renew_leases(self) -> None:
+        """Say of every attempt of this core that it lives, and whether its callers still wait."""
+        attempts = self._under_way.all()
+        if not attempts:
+            return
+        async with self._database.transaction() as transaction:
+            lease = self.lease_from(transaction.now)
+            for joinable in (False, True):
+                keys = [key for key, attempt in attempts.items() if attempt.is_joinable == joinable]
+                await store.renew_leases(transaction, keys, lease, joinable=joinable)
+
+    async def _set_answered(self, payment: Payment, *, answered: bool) -> None:
+        async with self._database.transaction() as transaction:
+            await store.set_answered(transaction, payment, answered=answered)
+
+    async def _submit(self, begun: Begun) -> ChargeOutcome:
+        payment = begun.payment
+        order = ChargeOrder(
+            payment_id=payment.payment_id,
+            gateway_key=payment.gateway_key,
+            amount=Amount(payment.amount_minor, payment.currency),
+            customer_id=payment.customer_id,
+            gateway_card_id=payment.gateway_card_id,
+            description=payment.description,
+        )
+        gateway = self._gateways[payment.gateway]
+        try:
+            if begun.look_up_only:
+                found = await gateway.look_up_charge(begun.account, order)
+                outcome = found or Unknown("the gateway shows nothing of the charge")
+            else:
+                outcome = await gateway.charge(begun.account, order)
+        except GatewayError as error:
+            outcome = Unknown(error.message)
+        except Exception:
+            # A fault of ours in the middle of a charge says nothing about the charge.
+            logger.exception("charge interrupted", extra={"payment_id": payment.payment_id})
+            outcome = Unknown("the charge was interrupted")
+        if begun.may_have_charged:
+            outcome = rules.of_resumed(outcome)
+        logger.info(
+            "charge",
+            extra={"payment_id": payment.payment_id, "outcome": type(outcome).__name__.lower()},
+        )
+        return outcome
+
+    async def _write(self, begun: Begun, outcome: ChargeOutcome) -> Charged | None:
+        """Commit the outcome, trying again for as long as the database is away.
+
+        Raises:
+            Refusal: OUTCOME_UNKNOWN where it stays away. The row stays pending, and the same
+                request finds the charge under its gateway key.
+        """
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + WRITE_SECONDS
+        pause = 0.05
+        payment_id = begun.payment.payment_id
+        while True:
+            try:
+                async with self._database.transaction() as transaction:
+                    return await self._finish(transaction, begun, outcome)
+            except (DatabaseUnavailableError, CommitUnknownError):
+                logger.warning("outcome not stored yet", extra={"payment_id": payment_id})
+                if clock() >= give_up:
+                    raise rules.outcome_unknown(payment_id) from None
+            except Exception:
+                logger.exception("outcome not stored", extra={"payment_id": payment_id})
+                raise rules.outcome_unknown(payment_id) from None
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    async def _finish(
+        self, transaction: Transaction, begun: Begun, outcome: ChargeOutcome
+    ) -> Charged | None:
+        """Write the outcome, the wallet's credit and the kept answer; once, however often tried.
+
+        A core whose lease ran out meanwhile has no say any more, but for what the gateway said.
+        The record is held before the payment, as the call does that begins or joins it.
+        """
+        idempotency_key = begun.payment.idempotency_key
+        if idempotency_key is not None:
+            await self._idempotency.hold(transaction, begun.payment.business_id, idempotency_key)
+        payment = await store.payment_by_id(
+            transaction,
+            business_id=begun.payment.business_id,
+            payment_id=begun.payment.payment_id,
+        )
+        age = transaction.now - payment.created_at
+        settled = rules.settle(
+            outcome, checks=payment.checks, age=age if begun.look_up_only else timedelta()
+        )
+        is_ours = payment.lease is not None and payment.lease.owner == self._core_id
+        if not (is_ours or (payment.status == "pending" and rules.is_proof(outcome))):
+            return await charged_of(transaction, payment) if settled.is_success else None
+        # A success is answered once somebody is told; a refusal charged nothing.
+        answered = settled.status not in ("pending", "succeeded")
+        await store.settle_payment(transaction, payment, settled, answered=answered)
+        payment = replace(
+            payment,
+            status=settled.status,
+            attempt=settled.attempt,
+            transaction_id=settled.transaction_id,
+            decline_code=settled.decline_code,
+            lease=None,
+        )
+        charged = None
+        if isinstance(outcome, Succeeded):
+            if payment.kind == "fund":
+                await credit_wallet(transaction, payment)
+            charged = await charged_of(transaction, payment)
+        answer = kept_answer(payment.kind, outcome, charged)
+        if idempotency_key is not None and answer is not None:
+            await self._idempotency.keep_for_payment(
+                transaction,
+                business_id=payment.business_id,
+                idempotency_key=idempotency_key,
+                payment_id=payment.payment_id,
+                answer=answer,
+            )
+        return charged

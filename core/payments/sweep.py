@@ -1,0 +1,76 @@
+"""Finds out what became of payments that nobody asks about any more; takes no new charge on.
+
+Any number of cores may sweep at once: each takes some attempts, leased, and leaves the others.
+"""
+
+import asyncio
+import logging
+
+from core.caller import Presence, set_presence
+from core.credentials.service import CredentialsService
+from core.database import Database, Transaction
+from core.errors import Refusal
+from core.payments import rules, store
+from core.payments.attempts import Attempts, Begun
+from core.payments.store import Payment
+
+logger = logging.getLogger("core.payments")
+
+SWEEP_SECONDS = 2.0
+SWEPT_AT_ONCE = 20
+
+
+class Sweep:
+    """The core's own way to outcomes, beside the caller's and the gateway's."""
+
+    def __init__(
+        self, database: Database, credentials: CredentialsService, attempts: Attempts
+    ) -> None:
+        """Resolve payments of `database` by resuming their `attempts`."""
+        self._database = database
+        self._credentials = credentials
+        self._attempts = attempts
+
+    async def run(self) -> None:
+        """Take the attempts whose time has come and carry them out; nobody waits for them."""
+        set_presence(Presence(left=True))
+        begun: list[Begun] = []
+        try:
+            async with self._database.transaction() as transaction:
+                due = await store.due_payments(transaction, limit=SWEPT_AT_ONCE)
+                for payment in due:
+                    begun += await self._take(transaction, payment)
+        except BaseException as error:
+            for each in begun:
+                self._attempts.give_up(each, error)
+            raise
+        results = await asyncio.gather(
+            *(self._attempts.carry_out(each) for each in begun), return_exceptions=True
+        )
+        for each, result in zip(begun, results, strict=True):
+            resolved = "still open" if isinstance(result, Refusal) else type(result).__name__
+            logger.info("swept", extra={"payment_id": each.payment.payment_id, "result": resolved})
+
+    async def _take(self, transaction: Transaction, payment: Payment) -> list[Begun]:
+        """Take an attempt over, or close one that was never sent."""
+        if self._attempts.under_way_on(payment):
+            return []  # its lease could not be renewed, and yet it runs here
+        if payment.attempt == "not_sent":
+            await store.settle_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
+            return []
+        try:
+            account = await self._credentials.account(
+                transaction, payment.business_id, payment.gateway, payment.env
+            )
+        except Refusal:  # its keys are gone: perhaps they come back
+            await store.put_off(transaction, payment)
+            return []
+        await store.take_attempt(transaction, payment, self._attempts.lease_from(transaction.now))
+        begun = self._attempts.begin(
+            payment,
+            account,
+            may_have_charged=True,
+            resumed=True,
+            look_up_only=rules.is_key_forgotten(payment.created_at, transaction.now),
+        )
+        return [begun]

@@ -1,0 +1,159 @@
+"""Several cores charge for one database: an attempt is one core's, and nobody's once it is dead."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from core.client import CoreError
+from core.database import Database
+from core.payments import attempts
+from core.schema import payments
+from nivisco.payments.v1 import payments_pb2, wallet_pb2
+from tests.core.payments.charging import (
+    INTENTS,
+    card_holder,
+    fund_request,
+    records,
+    until_logged,
+)
+from tests.core.running import Business, Gateway, register, running_core, settings_for, with_stripe
+
+
+@pytest.fixture
+async def shops(
+    tmp_path: Path,
+    postgresql_database: str,
+    gateway: Gateway,
+    caplog: pytest.LogCaptureFixture,
+) -> AsyncIterator[list[Business]]:
+    """One business by way of two cores on one database."""
+    caplog.set_level(logging.INFO, logger="core")
+    settings = settings_for(
+        tmp_path,
+        database_url=postgresql_database,
+        stripe_urls={"TEST": gateway.url, "LIVE": gateway.url},
+        gateway_timeout_seconds=10.0,
+    )
+    async with AsyncExitStack() as running:
+        clients = [await running.enter_async_context(running_core(settings)) for _ in range(2)]
+        shop = await with_stripe(await register(clients[0]))
+        yield [replace(shop, client=client) for client in clients]
+
+
+async def assert_charged(gateway: Gateway, shop: Business, user_id: str, times: int) -> None:
+    assert len(await gateway.charges()) == times
+    wallet = await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
+    assert wallet.wallet.balance.units == 50 * times
+    assert len(await records(shop)) == times
+
+
+async def until_polled(url: str, times: int) -> None:
+    """Wait until the payment's lease was renewed so many times."""
+    database = Database(url)
+    seen: set[object] = set()
+    async with asyncio.timeout(20):
+        while len(seen) <= times:
+            async with database.transaction() as transaction:
+                seen.add(await transaction.connection.scalar(select(payments.c.leased_until)))
+    await database.close()
+
+
+async def test_a_caller_that_left_one_core_is_told_of_the_same_charge_by_another(
+    shops: list[Business], gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    user_id = await card_holder(shops[0])
+    await gateway.fault("delay_after", INTENTS, seconds=60)
+    leaving = asyncio.ensure_future(shops[0].call(fund_request(user_id)))
+    await gateway.wait_until_holding(1)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await until_logged(caplog, "call", code="CANCELLED")
+    again = asyncio.ensure_future(shops[1].call(fund_request(user_id)))
+    await until_logged(caplog, "charge waits for another core")
+    await gateway.clear()
+    assert (await again).wallet.balance.units == 50
+    await assert_charged(gateway, shops[0], user_id, 1)
+
+
+async def test_two_callers_who_both_wait_at_two_cores_make_two_charges(
+    shops: list[Business], gateway: Gateway
+) -> None:
+    user_id = await card_holder(shops[0])
+    await gateway.fault("delay_after", INTENTS, seconds=60, times=2)
+    both = [asyncio.ensure_future(shop.call(fund_request(user_id))) for shop in shops]
+    await gateway.wait_until_holding(2)
+    await gateway.clear()
+    assert {answer.wallet.balance.units for answer in await asyncio.gather(*both)} == {50, 100}
+    await assert_charged(gateway, shops[0], user_id, 2)
+
+
+async def test_a_lease_lasts_for_as_long_as_its_core_works_on_the_charge(
+    shops: list[Business],
+    gateway: Gateway,
+    postgresql_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attempts, "LEASE", timedelta(seconds=2.5))
+    user_id = await card_holder(shops[0])
+    await gateway.fault("delay_after", INTENTS, seconds=60)
+    first = asyncio.ensure_future(shops[0].call(fund_request(user_id, idempotency_key="one")))
+    await gateway.wait_until_holding(1)
+    again = asyncio.ensure_future(shops[1].call(fund_request(user_id, idempotency_key="one")))
+    await until_polled(postgresql_database, 4)  # longer than the lease that it began with
+    assert not again.done()
+    await gateway.clear()
+    assert await again == await first
+    await assert_charged(gateway, shops[0], user_id, 1)
+
+
+@pytest.mark.parametrize("idempotency_key", [None, "one"])
+async def test_an_attempt_of_a_dead_core_is_taken_over_once_its_lease_ran_out(
+    shops: list[Business],
+    gateway: Gateway,
+    postgresql_database: str,
+    idempotency_key: str | None,
+) -> None:
+    user_id = await card_holder(shops[0])
+    await gateway.fault("reset_after", INTENTS, times=20, method=None)
+    request = fund_request(user_id, idempotency_key=idempotency_key)
+    with pytest.raises(CoreError):
+        await shops[0].call(request)
+    await gateway.clear()
+    database = Database(postgresql_database)
+    async with database.transaction() as transaction:  # as a core leaves it that died just now
+        soon = transaction.now + timedelta(seconds=1)
+        await transaction.connection.execute(
+            update(payments).values(attempt="running", lease_owner="dead", leased_until=soon)
+        )
+    await database.close()
+    answers = await asyncio.gather(*(shop.call(request) for shop in shops))
+    assert {answer.wallet.balance.units for answer in answers} == {50}
+    await assert_charged(gateway, shops[0], user_id, 1)
+
+
+async def test_a_core_that_comes_late_writes_what_the_gateway_said_and_nothing_else(
+    shops: list[Business], gateway: Gateway, postgresql_database: str
+) -> None:
+    user_id = await card_holder(shops[0])
+    await gateway.fault("delay_after", INTENTS, seconds=60)
+    late = asyncio.ensure_future(shops[0].call(fund_request(user_id)))
+    await gateway.wait_until_holding(1)
+    database = Database(postgresql_database)
+    async with database.transaction() as transaction:  # as if it had slept past its lease
+        await transaction.connection.execute(
+            update(payments).values(lease_owner="other", leased_until=transaction.now)
+        )
+    await database.close()
+    assert (await shops[1].call(fund_request(user_id))).wallet.balance.units == 50
+    await gateway.clear()
+    assert (await late).wallet.balance.units == 50
+    await assert_charged(gateway, shops[0], user_id, 1)
+    (record,) = await records(shops[0])
+    assert record.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
