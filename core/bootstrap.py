@@ -44,6 +44,7 @@ from core.periodic import every
 from core.settings import CoreSettings
 from core.users.service import UsersService
 from core.users.servicer import UsersServicer
+from core.wallet.moves import Moves
 from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
 from nivisco.payments.v1 import (
@@ -152,7 +153,7 @@ async def _serve(
     )
     payments_pb2_grpc.add_PaymentsServiceServicer_to_server(PaymentsServicer(payments), server)
     wallet_pb2_grpc.add_WalletServiceServicer_to_server(
-        WalletServicer(WalletService(database)), server
+        WalletServicer(WalletService(database), Moves(database, idempotency)), server
     )
     methods = service_methods()
     server.add_generic_rpc_handlers(

@@ -10,6 +10,8 @@ and everything that asks the caller to try again are not kept.
     Replay     raised where the record has an answer already
 """
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +23,12 @@ from sqlalchemy import delete, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.caller import Caller
-from core.database import Database, Transaction
+from core.database import (
+    CommitUnknownError,
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+)
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_request_id
 from core.schema import idempotency_records as records
@@ -35,11 +42,15 @@ REAP_SECONDS = 10.0
 REAPED_AT_ONCE = 1000
 _KEPT_STATUSES = frozenset({402, 404, 409})
 """HTTP statuses of refusals that are the outcome of a call, and not a reason to send it again."""
+_KEY = (records.c.business_id, records.c.key)
 _INSERT = {
-    "postgresql": postgresql.insert(records).on_conflict_do_nothing(),
-    "sqlite": sqlite.insert(records).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(records).on_conflict_do_nothing().returning(*_KEY),
+    "sqlite": sqlite.insert(records).on_conflict_do_nothing().returning(*_KEY),
 }
 _PURPOSE = "idempotency"
+TOOK_PLACE_SECONDS = 4.0
+"""For how long the database is asked whether a commit took place."""
+_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,17 +171,40 @@ class Idempotency:
         self._database = database
         self._keyring = keyring
 
+    async def earlier(
+        self, transaction: Transaction, calls: Sequence[IdempotentCall]
+    ) -> dict[IdempotentCall, Replay | Refusal]:
+        """Return how each call ends that has a record already, of several calls at once.
+
+        With a Replay where the record has an answer, with IDEMPOTENCY_KEY_REUSED where it is of
+        another request.
+        """
+        keyed = {(call.business_id, call.key): call for call in calls if call.is_keyed}
+        if not keyed:
+            return {}
+        rows = await transaction.connection.execute(
+            select(*_COLUMNS).where(tuple_(*_KEY).in_(sorted(keyed)))
+        )
+        ends: dict[IdempotentCall, Replay | Refusal] = {}
+        for row in rows:
+            call = keyed[row.business_id, row.key]
+            if await self._is_over(transaction, call, row):
+                continue
+            if not self._is_same(call, row):
+                ends[call] = key_reused()
+            elif row.sealed_answer is not None:
+                ends[call] = Replay(self._opened(call, row.sealed_answer))
+        return ends
+
     async def replay_if_answered(self, transaction: Transaction, call: IdempotentCall) -> None:
-        """Let a keyed call pass whose record has no answer.
+        """Let a call pass whose record has no answer.
 
         Raises:
             Replay: it has one.
             Refusal: IDEMPOTENCY_KEY_REUSED.
         """
-        if call.is_keyed:
-            row = await self._find(transaction, call)
-            if row is not None and row.sealed_answer is not None:
-                raise Replay(self._opened(call, row.sealed_answer))
+        for end in (await self.earlier(transaction, [call])).values():
+            raise end
 
     async def claim(self, transaction: Transaction, call: IdempotentCall) -> str | None:
         """Begin the record of a keyed call, or go on with it; hold it to the transaction's end.
@@ -185,7 +219,7 @@ class Idempotency:
             return None
         row = await self._find(transaction, call)
         if row is None:
-            if await self._insert(transaction, call, sealed_answer=None):
+            if not await self._in_the_way(transaction, [(call, None)]):
                 return None
             row = await self._find(transaction, call)
             assert row is not None, "a record in the way is there"
@@ -212,20 +246,38 @@ class Idempotency:
             Replay: another run of the call was faster, and the transaction must not commit.
             Refusal: IDEMPOTENCY_KEY_REUSED; likewise.
         """
-        sealed = self._sealed(call.business_id, call.key, answer) if call.is_keyed else None
-        if await self._insert(transaction, call, sealed_answer=sealed):
-            call.is_kept = True
+        if not await self.keep_all(transaction, {call: answer}):
             return
-        row = await self._find(transaction, call)
-        assert row is not None, "a record in the way is there"
-        if row.sealed_answer is not None:
-            raise Replay(self._opened(call, row.sealed_answer))
+        await self.replay_if_answered(transaction, call)
         await transaction.connection.execute(
             update(records)
             .where(*_is(call.business_id, call.key), records.c.payment_id.is_(None))
-            .values(sealed_answer=sealed)
+            .values(sealed_answer=self._sealed(call.business_id, call.key, answer))
         )
-        call.is_kept = True
+
+    async def keep_all(
+        self, transaction: Transaction, answers: Mapping[IdempotentCall, Answer]
+    ) -> list[IdempotentCall]:
+        """Store many answers with what they tell, and return the calls that have a record already.
+
+        Then another run of those was faster, and the transaction must not commit.
+        """
+        in_order = sorted(answers, key=lambda call: (call.business_id, call.key))
+        in_the_way = await self._in_the_way(
+            transaction,
+            [
+                (
+                    call,
+                    self._sealed(call.business_id, call.key, answers[call])
+                    if call.is_keyed
+                    else None,
+                )
+                for call in in_order
+            ],
+        )
+        for call in answers:
+            call.is_kept = True
+        return in_the_way
 
     async def hold(self, transaction: Transaction, business_id: str, idempotency_key: str) -> None:
         """Keep every other call of the key waiting, to the end of the transaction."""
@@ -269,16 +321,26 @@ class Idempotency:
     async def took_place(self, call: IdempotentCall) -> bool:
         """Tell whether the commit took place that was to store this call's record.
 
-        Asked by inserting it again, because an insert waits for one that is still under way.
+        Asked by inserting it again, because an insert waits for one that is still under way; for
+        some seconds, while the database is away.
 
         Raises:
-            DatabaseUnavailableError, CommitUnknownError: the database does not tell.
+            CommitUnknownError: the database does not tell.
         """
-        async with self._database.transaction() as transaction:
-            attempt = await transaction.connection.begin_nested()
-            is_new = await self._insert(transaction, call, sealed_answer=None)
-            await attempt.rollback()
-        return not is_new
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + TOOK_PLACE_SECONDS
+        while True:
+            try:
+                async with self._database.transaction() as transaction:
+                    attempt = await transaction.connection.begin_nested()
+                    is_there = await self._in_the_way(transaction, [(call, None)])
+                    await attempt.rollback()
+            except (DatabaseUnavailableError, CommitUnknownError) as error:
+                if clock() >= give_up:
+                    raise CommitUnknownError(str(error)) from None
+            else:
+                return bool(is_there)
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def reap(self) -> None:
         """Delete the records whose time is over, so many in each transaction.
@@ -291,7 +353,7 @@ class Idempotency:
     async def _reap_some(self) -> int:
         async with self._database.transaction() as transaction:
             rows = await transaction.connection.execute(
-                select(records.c.business_id, records.c.key)
+                select(*_KEY)
                 .where(
                     records.c.expires_at <= transaction.now,
                     or_(records.c.sealed_answer.is_not(None), records.c.payment_id.is_(None)),
@@ -302,7 +364,7 @@ class Idempotency:
             found = [tuple(row) for row in rows]
             if found:
                 await transaction.connection.execute(
-                    delete(records).where(tuple_(records.c.business_id, records.c.key).in_(found))
+                    delete(records).where(tuple_(*_KEY).in_(found))
                 )
         return len(found)
 
@@ -316,30 +378,35 @@ class Idempotency:
             select(*_COLUMNS).where(*_is(call.business_id, call.key)).with_for_update()
         )
         row = rows.one_or_none()
-        if row is None:
-            return None
-        is_open = row.sealed_answer is None and row.payment_id is not None
-        if row.expires_at <= transaction.now and not is_open:
-            await transaction.connection.execute(
-                delete(records).where(*_is(call.business_id, call.key))
-            )
+        if row is None or await self._is_over(transaction, call, row):
             return None
         if not self._is_same(call, row):
             raise key_reused()
         return row
 
+    async def _is_over(self, transaction: Transaction, call: IdempotentCall, row: Any) -> bool:
+        """Delete a record whose time is over, and tell whether it was."""
+        is_open = row.sealed_answer is None and row.payment_id is not None
+        if row.expires_at > transaction.now or is_open:
+            return False
+        await transaction.connection.execute(
+            delete(records).where(*_is(call.business_id, call.key))
+        )
+        return True
+
     def _is_same(self, call: IdempotentCall, row: Any) -> bool:
         fingerprint = self._fingerprint(call, row.fingerprint_key_id)
         return bool(row.action == call.action and row.fingerprint == fingerprint)
 
-    async def _insert(
-        self, transaction: Transaction, call: IdempotentCall, *, sealed_answer: str | None
-    ) -> bool:
-        """Insert the record unless there is one; on PostgreSQL, wait for one not committed yet."""
-        life = KEY_LIFE if call.is_keyed else UNKEYED_LIFE
+    async def _in_the_way(
+        self, transaction: Transaction, calls: Sequence[tuple[IdempotentCall, str | None]]
+    ) -> list[IdempotentCall]:
+        """Insert records with their sealed answers; return the calls that have one already.
+
+        On PostgreSQL this waits for records that are not committed yet.
+        """
         key_id = self._keyring.primary_id
-        result = await transaction.connection.execute(
-            _INSERT[transaction.connection.dialect.name],
+        rows = [
             {
                 "business_id": call.business_id,
                 "key": call.key,
@@ -348,12 +415,17 @@ class Idempotency:
                 "fingerprint_key_id": key_id,
                 "api_key_hash": call.api_key_hash,
                 "payment_id": None,
-                "sealed_answer": sealed_answer,
+                "sealed_answer": sealed,
                 "created_at": transaction.now,
-                "expires_at": transaction.now + life,
-            },
+                "expires_at": transaction.now + (KEY_LIFE if call.is_keyed else UNKEYED_LIFE),
+            }
+            for call, sealed in calls
+        ]
+        result = await transaction.connection.execute(
+            _INSERT[transaction.connection.dialect.name], rows
         )
-        return bool(result.rowcount == 1)
+        inserted = {tuple(row) for row in result}
+        return [call for call, _ in calls if (call.business_id, call.key) not in inserted]
 
     def _fingerprint(self, call: IdempotentCall, key_id: str) -> str:
         return self._keyring.fingerprint(
@@ -395,6 +467,7 @@ async def was_answered_to(
 
 
 _COLUMNS = (
+    *_KEY,
     records.c.action,
     records.c.fingerprint,
     records.c.fingerprint_key_id,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from core.caller import current_caller
@@ -25,16 +26,24 @@ from core.idempotency import (
     set_call,
 )
 from core.interceptors import Behaviour, Context, UnaryInterceptor
-from core.methods import Mutation, mutations_by_path
+from core.methods import mutations_by_path
 from core.statuses import ReplayedRefusal
 
 logger = logging.getLogger("core")
 
+KEPT_BY_USE_CASE = frozenset(
+    {
+        "ChargeCustomer",
+        "FundCustomer",
+        "CreateStripeCustomer",
+        "CreateAuthorizeCustomer",
+        "ChargeWallet",
+        "AddWalletFunds",
+    }
+)
+"""Actions that call a gateway between their commits, or commit in groups."""
 JOIN_SECONDS = 24.0
 """How long a call waits for another of its key, below the adapter's deadline of 25 s."""
-TOOK_PLACE_SECONDS = 4.0
-"""For how long the database is asked whether a commit took place."""
-_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +57,8 @@ class _Running:
 class IdempotencyInterceptor(UnaryInterceptor):
     """Carries a keyed call out once, has equal ones join it, and replays its answer after that.
 
-    An action that commits once runs in one transaction with its record. One that calls a gateway
-    keeps its record itself, in its steps; what it leaves to do is done here.
+    An action runs in one transaction with its record. Those that call a gateway or commit in
+    groups keep their records themselves; what they leave to do is done here.
     """
 
     def __init__(self, idempotency: Idempotency, database: Database) -> None:
@@ -63,18 +72,18 @@ class IdempotencyInterceptor(UnaryInterceptor):
         self, path: str, behaviour: Behaviour, request: Message, context: Context
     ) -> Message:
         """Carry out, join or replay the call."""
-        mutation = self._mutations.get(path)
-        if mutation is None:
+        method = self._mutations.get(path)
+        if method is None:
             return await behaviour(request, context)
-        call = call_of(current_caller(), mutation.method.name, request)
+        call = call_of(current_caller(), method.name, request)
 
         async def carry_out() -> Message:
             try:
-                if mutation.calls_gateway:
-                    return await self._in_steps(call, behaviour(request, context))
+                if method.name in KEPT_BY_USE_CASE:
+                    return await self._by_use_case(call, behaviour(request, context))
                 return await self._at_once(call, behaviour, request, context)
             except Replay as replay:
-                return await _replayed(replay.answer, mutation, context)
+                return await _replayed(replay.answer, method, context)
 
         return await (self._once(call, carry_out) if call.is_keyed else carry_out())
 
@@ -111,7 +120,7 @@ class IdempotencyInterceptor(UnaryInterceptor):
                 await self._idempotency.keep(transaction, call, Answer.response(response))
         except CommitUnknownError:
             assert response is not None, "what was to be committed is known"
-            if not await self._took_place(call):
+            if not await self._idempotency.took_place(call):
                 raise DatabaseUnavailableError("the commit did not take place") from None
         except (Replay, DatabaseUnavailableError):
             raise
@@ -139,8 +148,8 @@ class IdempotencyInterceptor(UnaryInterceptor):
         except (DatabaseUnavailableError, CommitUnknownError):
             logger.warning("the answer to a keyed call is not kept")
 
-    async def _in_steps(self, call: IdempotentCall, work: Any) -> Message:
-        """Carry out an action that calls a gateway, and keep what it has not kept itself."""
+    async def _by_use_case(self, call: IdempotentCall, work: Any) -> Message:
+        """Carry out an action that keeps its record, and keep what it has not kept itself."""
         set_call(call)
         try:
             response: Message = await work
@@ -154,22 +163,6 @@ class IdempotencyInterceptor(UnaryInterceptor):
                 # Repeating it finds at the gateway what this run made there.
                 logger.warning("the answer to a keyed call is not kept")
         return response
-
-    async def _took_place(self, call: IdempotentCall) -> bool:
-        """Tell whether a commit that was not confirmed took place; ask while the database is away.
-
-        Raises:
-            CommitUnknownError: it stays away.
-        """
-        clock = asyncio.get_running_loop().time
-        give_up = clock() + TOOK_PLACE_SECONDS
-        while True:
-            try:
-                return await self._idempotency.took_place(call)
-            except (DatabaseUnavailableError, CommitUnknownError) as error:
-                if clock() >= give_up:
-                    raise CommitUnknownError(str(error)) from None
-            await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def _joined(running: _Running) -> Message:
@@ -191,10 +184,10 @@ async def _joined(running: _Running) -> Message:
         ) from None
 
 
-async def _replayed(answer: Answer, mutation: Mutation, context: Context) -> Message:
+async def _replayed(answer: Answer, method: MethodDescriptor, context: Context) -> Message:
     """Return or raise what the call was answered before, marked as said again."""
     await context.send_initial_metadata(((REPLAYED_METADATA, "true"),))
     if answer.is_refusal:
         raise ReplayedRefusal(answer.status())
-    response_class = message_factory.GetMessageClass(mutation.method.output_type)
+    response_class = message_factory.GetMessageClass(method.output_type)
     return response_class.FromString(answer.payload)

@@ -65,21 +65,10 @@ def access_by_path() -> dict[str, Access]:
     return {method_path(method): _access(method) for method in service_methods()}
 
 
-@dataclass(frozen=True, slots=True)
-class Mutation:
-    """An action that changes something, so that an idempotency key makes it safe to repeat."""
-
-    method: MethodDescriptor
-    calls_gateway: bool
-
-
-def mutations_by_path() -> dict[str, Mutation]:
-    """Return the actions whose requests have a field `idempotency_key`, by their paths."""
+def mutations_by_path() -> dict[str, MethodDescriptor]:
+    """Return the actions that change something, which is to say accept an idempotency key."""
     return {
-        method_path(method): Mutation(
-            method,
-            calls_gateway=method.GetOptions().Extensions[annotations_pb2.action].calls_gateway,
-        )
+        method_path(method): method
         for method in service_methods()
         if "idempotency_key" in method.input_type.fields_by_name
     }

@@ -25,9 +25,9 @@ from core.payments.under_way import Attempt, Charged
 from core.users.service import check_active, existing_user
 from core.users.store import User
 from core.wallet import store as wallet_store
+from core.wallet.moves import amount_in_currency
+from core.wallet.moves import refusal_of as movement_refusal
 from core.wallet.rules import MovementRefusal
-from core.wallet.service import amount_in_currency
-from core.wallet.service import refusal_of as movement_refusal
 
 logger = logging.getLogger("core.payments")
 

@@ -101,8 +101,13 @@ async def existing_user(
     """
     user = await store.user_by_id(transaction, business_id=business_id, user_id=user_id, lock=lock)
     if user is None:
-        raise Refusal(Reason.ERROR_REASON_USER_NOT_FOUND, "User not found")
+        raise user_not_found()
     return user
+
+
+def user_not_found() -> Refusal:
+    """Make the answer to a user that the business does not have."""
+    return Refusal(Reason.ERROR_REASON_USER_NOT_FOUND, "User not found")
 
 
 async def active_user(

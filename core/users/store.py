@@ -1,10 +1,10 @@
 """What the database is asked and told about users."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, tuple_, update
 
 from core.database import Transaction
 from core.page_store import page_of
@@ -70,6 +70,18 @@ async def user_by_id(
         query = query.with_for_update()
     row = (await transaction.connection.execute(query)).one_or_none()
     return User(*row) if row else None
+
+
+async def users_by_id(
+    transaction: Transaction, keys: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], User]:
+    """Return the users that there are of these business and user ids."""
+    rows = await transaction.connection.execute(
+        select(users.c.business_id, *_COLUMNS).where(
+            tuple_(users.c.business_id, users.c.user_id).in_(sorted(keys))
+        )
+    )
+    return {(row[0], row[1]): User(*row[1:]) for row in rows}
 
 
 async def active_users(

@@ -1,7 +1,10 @@
 """Wire in, wire out for WalletService."""
 
 from core.caller import current_caller
+from core.idempotency import current_call
 from core.money import Amount, to_wire
+from core.wallet.moves import MoveOrder, Moves
+from core.wallet.rules import Direction
 from core.wallet.service import WalletService
 from core.wire import (
     env_word,
@@ -14,15 +17,14 @@ from core.wire import (
 from nivisco.payments.v1 import wallet_pb2 as pb
 from nivisco.payments.v1 import wallet_pb2_grpc
 
-_UPDATED = "Wallet updated successfully"
-
 
 class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     """Serves nivisco.payments.v1.WalletService."""
 
-    def __init__(self, service: WalletService) -> None:
-        """Serve with `service`."""
+    def __init__(self, service: WalletService, moves: Moves) -> None:
+        """Show wallets with `service`, and change them with `moves`."""
         self._service = service
+        self._moves = moves
 
     async def GetUserWallet(
         self, request: pb.GetUserWalletRequest, context: object
@@ -70,36 +72,29 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         self, request: pb.ChargeWalletRequest, context: object
     ) -> pb.ChargeWalletResponse:
         """Debit the user's wallet."""
-        caller = current_caller()
-        env = env_word(request.env) or caller.default_env
-        moved = await self._service.charge(
-            caller, request.user_id, env, request.amount, request.description or None
-        )
-        return pb.ChargeWalletResponse(
-            wallet_id=moved.wallet_id,
-            new_balance=to_wire(moved.new_balance),
-            type=transaction_type_value(moved.movement.direction.value),
-            source=transaction_source_value(moved.movement.source),
-            reason=transaction_reason_value(moved.movement.reason),
-            message=_UPDATED,
-            transaction_id=moved.transaction_id,
-        )
+        response = await self._moves.move(_order(Direction.DEBIT, request))
+        assert isinstance(response, pb.ChargeWalletResponse), "a debit was ordered"
+        return response
 
     async def AddWalletFunds(
         self, request: pb.AddWalletFundsRequest, context: object
     ) -> pb.AddWalletFundsResponse:
         """Credit the user's wallet."""
-        caller = current_caller()
-        env = env_word(request.env) or caller.default_env
-        moved = await self._service.add_funds(
-            caller, request.user_id, env, request.amount, request.description or None
-        )
-        return pb.AddWalletFundsResponse(
-            wallet_id=moved.wallet_id,
-            new_balance=to_wire(moved.new_balance),
-            type=transaction_type_value(moved.movement.direction.value),
-            source=transaction_source_value(moved.movement.source),
-            reason=transaction_reason_value(moved.movement.reason),
-            message=_UPDATED,
-            transaction_id=moved.transaction_id,
-        )
+        response = await self._moves.move(_order(Direction.CREDIT, request))
+        assert isinstance(response, pb.AddWalletFundsResponse), "a credit was ordered"
+        return response
+
+
+def _order(
+    direction: Direction, request: pb.ChargeWalletRequest | pb.AddWalletFundsRequest
+) -> MoveOrder:
+    caller = current_caller()
+    return MoveOrder(
+        caller=caller,
+        call=current_call(),
+        direction=direction,
+        user_id=request.user_id,
+        env=env_word(request.env) or caller.default_env,
+        money=request.amount,
+        description=request.description or None,
+    )

@@ -1,6 +1,6 @@
 """What the database is asked and told about wallets and the ledger."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -97,6 +97,17 @@ async def wallet_of_user(
                 )
         row = (await transaction.connection.execute(query)).one()
     return Wallet(*row)
+
+
+async def wallets_of_users(
+    transaction: Transaction, keys: Collection[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], Wallet]:
+    """Return the wallets that there are of these business ids, user ids and environments."""
+    owner = (wallets.c.business_id, wallets.c.user_id, wallets.c.env)
+    rows = await transaction.connection.execute(
+        select(wallets.c.business_id, *_WALLET_COLUMNS).where(tuple_(*owner).in_(sorted(keys)))
+    )
+    return {(row[0], row.user_id, row.env): Wallet(*row[1:]) for row in rows}
 
 
 async def lock_wallets(

@@ -130,7 +130,9 @@ async def test_an_attempt_of_a_dead_core_is_taken_over_once_its_lease_ran_out(
     async with database.transaction() as transaction:  # as a core leaves it that died just now
         soon = transaction.now + timedelta(seconds=1)
         await transaction.connection.execute(
-            update(payments).values(attempt="running", lease_owner="dead", leased_until=soon)
+            update(payments).values(
+                attempt="running", check_at=None, lease_owner="dead", leased_until=soon
+            )
         )
     await database.close()
     answers = await asyncio.gather(*(shop.call(request) for shop in shops))

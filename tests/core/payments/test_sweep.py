@@ -73,7 +73,7 @@ async def shop(database_url: str, gateway: Gateway) -> AsyncIterator[Shop]:
     clock = ShiftedClock()
     database = Database(database_url, clock)
     await migrate(database)
-    stripe = StripeGateway({"TEST": gateway.url}, timeout_seconds=5)
+    stripe = StripeGateway({"TEST": gateway.url}, timeout_seconds=20)
     gateways: dict[str, GatewayProtocol] = {"stripe": stripe}
     ring = keyring()
     credentials = CredentialsService(database, ring)

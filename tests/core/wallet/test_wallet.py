@@ -9,6 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
 from core.client import CoreClient, CoreError
+from core.wallet import moves
+from core.wallet.answers import moved_response
+from core.wallet.rules import Movement, WalletState
 from nivisco.payments.v1 import types_pb2, users_pb2, wallet_pb2
 from tests.core.running import Business, create_user, register
 
@@ -168,3 +171,23 @@ async def test_two_businesses_with_one_core_do_not_see_each_others_wallets(
         unknown.value.reason,
         unknown.value.message,
     )
+
+
+async def test_a_fault_with_one_movement_of_a_group_is_no_other_callers_fault(
+    business: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_for_13(movement: Movement, after: WalletState) -> moves.Moved:
+        if movement.amount_minor == 1300:
+            raise LookupError("a fault")
+        return moved_response(movement, after)
+
+    monkeypatch.setattr(moves, "moved_response", fail_for_13)
+    users = [await create_user(business) for _ in range(4)]
+    amounts = ("1", "13", "2", "3")
+    ends: list[Any] = await asyncio.gather(
+        *(fund(business, user, amount) for user, amount in zip(users, amounts, strict=True)),
+        return_exceptions=True,
+    )
+    told = [end.reason if isinstance(end, CoreError) else end.new_balance.units for end in ends]
+    assert told == [1, "INTERNAL", 2, 3]
+    assert [(await balance(business, user))[0] for user in users] == [1, 0, 2, 3]

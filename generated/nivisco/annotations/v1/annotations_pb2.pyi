@@ -55,22 +55,16 @@ class Action(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ADMIN_ONLY_FIELD_NUMBER: _builtins.int
-    CALLS_GATEWAY_FIELD_NUMBER: _builtins.int
     admin_only: _builtins.bool
     """Tells that only the admin business may call the action."""
-    calls_gateway: _builtins.bool
-    """Tells that the action calls a gateway, so that it commits in several steps and its idempotency record with them.
-    Every other action commits once.
-    """
     def __init__(
         self,
         *,
         admin_only: _builtins.bool = ...,
-        calls_gateway: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only", "calls_gateway", b"calls_gateway"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

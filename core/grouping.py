@@ -1,0 +1,66 @@
+"""Carries out what many ask for in groups: what gathers while one group runs is the next one.
+
+So a transaction serves one caller when there is one and many when there are many, and nobody waits
+for others to come. No I/O of its own.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from typing import Generic, TypeVar
+
+Order = TypeVar("Order")
+Result = TypeVar("Result")
+
+
+class Grouping(Generic[Order, Result]):
+    """One group at a time, of at most so many orders."""
+
+    def __init__(
+        self,
+        carry_out: Callable[[Sequence[Order]], Awaitable[Sequence[Result | Exception]]],
+        *,
+        at_most: int,
+    ) -> None:
+        """Have `carry_out` return a result for each order, or the exception that it ends with.
+
+        What it raises ends every order of the group.
+        """
+        self._carry_out = carry_out
+        self._at_most = at_most
+        self._waiting: list[tuple[Order, asyncio.Future[Result]]] = []
+        self._worker: asyncio.Task[None] | None = None
+
+    async def ask(self, order: Order) -> Result:
+        """Return the result of an order; it is carried out also where the asker leaves."""
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((order, answer))
+        if self._worker is None:
+            # A context of its own: the group is not the work of whoever came first.
+            self._worker = asyncio.create_task(self._work(), context=Context())
+        return await answer
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = (
+                    self._waiting[: self._at_most],
+                    self._waiting[self._at_most :],
+                )
+                await self._answer(group)
+        finally:
+            self._worker = None
+
+    async def _answer(self, group: Sequence[tuple[Order, asyncio.Future[Result]]]) -> None:
+        results: Sequence[Result | BaseException]
+        try:
+            results = await self._carry_out([order for order, _ in group])
+        except BaseException as error:  # noqa: BLE001 - each asker gets it
+            results = [error] * len(group)
+        for (_, answer), result in zip(group, results, strict=True):
+            if answer.done():  # its asker left
+                continue
+            if isinstance(result, BaseException):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
