@@ -9,9 +9,9 @@ from tests.end_to_end.running import Door, Stack, running_stack
 
 
 @pytest.fixture
-async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
-    """Sandbox, core and adapter, with an admin and a merchant."""
-    async with running_stack(tmp_path) as running:
+async def stack(tmp_path: Path, database_url: str) -> AsyncIterator[Stack]:
+    """Sandbox, core and adapter, with an admin and a merchant, on each database."""
+    async with running_stack(tmp_path, database_url) as running:
         yield running
 
 

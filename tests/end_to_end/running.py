@@ -75,14 +75,19 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack(path: Path, gateway_timeout_seconds: float = 5.0) -> AsyncIterator[Stack]:
+async def running_stack(
+    path: Path, database_url: str, gateway_timeout_seconds: float = 5.0
+) -> AsyncIterator[Stack]:
     """Serve sandbox, core and adapter on free ports until the block ends."""
     stop = asyncio.Event()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with running_sandbox(path) as sandbox_url:
         urls = {"TEST": sandbox_url, "LIVE": sandbox_url}
         settings = settings_for(
-            path, stripe_urls=urls, gateway_timeout_seconds=gateway_timeout_seconds
+            path,
+            database_url=database_url,
+            stripe_urls=urls,
+            gateway_timeout_seconds=gateway_timeout_seconds,
         )
         async with running_core(settings) as core, aiohttp.ClientSession() as session:
             adapter = asyncio.ensure_future(

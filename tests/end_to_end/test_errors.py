@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
 from core import idempotency
-from tests.end_to_end.running import Door, Stack
+from tests.end_to_end.running import Door, Stack, running_stack
 
 NOT_ALLOWED = {"success": False, "error": "Method Not Allowed"}
 NOT_JSON = {"success": False, "error": "Invalid JSON"}
@@ -287,16 +288,18 @@ def make_full(connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA max_page_count = 1")
 
 
-async def test_a_database_that_is_full_is_503_and_nothing_was_done(merchant: Door) -> None:
+async def test_a_database_that_is_full_is_503_and_nothing_was_done(tmp_path: Path) -> None:
     user = {"name": "A" * 200, "email": "a@example.com"}
     created = 0
-    with listening("begin", make_full):
-        while (answer := await merchant.call("create_user", user=user)).status == 200:
-            created += 1
-            assert created < 1000
-    assert (answer.status, answer.body["code"]) == (503, "SERVICE_UNAVAILABLE")
-    assert answer.headers["Retry-After"] == "1"
-    assert (await merchant.call("get_all_users")).body["total"] == created
+    async with running_stack(tmp_path, f"sqlite:///{tmp_path / 'nivisco.db'}") as stack:
+        merchant = stack.merchant
+        with listening("begin", make_full):
+            while (answer := await merchant.call("create_user", user=user)).status == 200:
+                created += 1
+                assert created < 1000
+        assert (answer.status, answer.body["code"]) == (503, "SERVICE_UNAVAILABLE")
+        assert answer.headers["Retry-After"] == "1"
+        assert (await merchant.call("get_all_users")).body["total"] == created
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ the reference's order, because they build on each other.
 """
 
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.running import Answer, Door, running_stack
+from tests.end_to_end.running import Answer, Door, Stack
 
 ID = "<id>"
 """Stands for an id that an earlier answer gave."""
@@ -278,27 +277,26 @@ async def answer_of(door: Door, known: dict[str, str], example: Example) -> Answ
     return answer
 
 
-async def test_every_example_of_the_reference_is_answered_as_it_shows(tmp_path: Path) -> None:
+async def test_every_example_of_the_reference_is_answered_as_it_shows(stack: Stack) -> None:
     known: dict[str, str] = {}
-    async with running_stack(tmp_path) as stack:
-        registered = await stack.admin.call(
-            "register_business",
-            new_business={
-                "name": "Northwind Coffee",
-                "email": "owner@northwindcoffee.com",
-                "domain": "northwindcoffee.com",
-            },
-        )
-        assert registered.status == 200
-        assert registered.body.keys() == {
-            "success", "message", "business_id", "api_key", "domain",
-        }  # fmt: skip
-        assert len(registered.body["api_key"]) == 64
-        for example in EXAMPLES:
-            answer = await answer_of(stack.merchant, known, example)
-            assert (answer.status, differences(example[2], answer.body)) == (200, []), example[0]
-            assert next(iter(answer.body)) == "success"
-            assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    registered = await stack.admin.call(
+        "register_business",
+        new_business={
+            "name": "Northwind Coffee",
+            "email": "owner@northwindcoffee.com",
+            "domain": "northwindcoffee.com",
+        },
+    )
+    assert registered.status == 200
+    assert registered.body.keys() == {
+        "success", "message", "business_id", "api_key", "domain",
+    }  # fmt: skip
+    assert len(registered.body["api_key"]) == 64
+    for example in EXAMPLES:
+        answer = await answer_of(stack.merchant, known, example)
+        assert (answer.status, differences(example[2], answer.body)) == (200, []), example[0]
+        assert next(iter(answer.body)) == "success"
+        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
 async def test_moments_are_written_as_the_reference_writes_them(merchant: Door) -> None:
