@@ -250,18 +250,6 @@ def test_a_host_that_nobody_knows_is_said_to_be() -> None:
         Listener("no-such-host.invalid:1", None)
 
 
-async def test_with_mutual_tls_every_interface_is_served(
-    settings: CoreSettings, authority: Authority, client: Issued
-) -> None:
-    everywhere = replace(settings, listen="0.0.0.0:0")
-    tls = proof(authority, client)
-    async with (
-        running_core(everywhere, tls=tls) as core,
-        calling(f"127.0.0.1:{address_of(core)[1]}", tls) as caller,
-    ):
-        assert await caller.is_ready(timeout_seconds=5)
-
-
 async def test_a_unix_socket_is_for_its_user_and_gone_after_the_stop(tmp_path: Path) -> None:
     path = tmp_path / "core.sock"
     async with running_core(settings_for(tmp_path, listen=f"unix:{path}")) as core:
