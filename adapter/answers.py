@@ -58,6 +58,8 @@ def _text(body: Mapping[str, object]) -> str:
 METHOD_NOT_ALLOWED = _documented(405, "Method Not Allowed")
 INVALID_JSON = _documented(400, "Invalid JSON")
 CREDENTIALS_MISSING = _documented(400, "Missing required fields: business_id and api_key")
+PROXY_ONLY = _documented(403, "This port answers its proxy only: send the request there, by https")
+"""Like the documented ones it has no code: nobody who gets it is a client that could act on one."""
 CREDENTIALS_INVALID = _documented(401, "Invalid business credentials")
 
 

@@ -8,9 +8,10 @@ import logging
 import re
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 from ulid import ULID
 
 from adapter import answers
@@ -18,7 +19,9 @@ from adapter.answers import Answer
 from adapter.catalogue import build_catalogue
 from adapter.endpoint import Endpoint
 from adapter.envelope import MAX_BODY_BYTES
+from adapter.plain_http import Network, is_trusted
 from adapter.settings import AdapterSettings
+from adapter.tls import HSTS
 from core.client import CoreClient, request_id
 
 logger = logging.getLogger("adapter")
@@ -31,7 +34,6 @@ NOTED: web.RequestKey[dict[str, str]] = web.RequestKey("noted", dict[str, str])
 """What the handler wants the log line to say: `action`, `business_id`."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def build_app(core: CoreClient, settings: AdapterSettings) -> web.Application:
@@ -51,6 +53,8 @@ def build_app(core: CoreClient, settings: AdapterSettings) -> web.Application:
         return json_response(Answer(503, '{"status":"not ready"}', retry_after_seconds=1))
 
     app = web.Application(middlewares=[frame])
+    if settings.tls is None and settings.trusted_proxies:
+        app.middlewares.append(_only_from(settings.trusted_proxies))
     app.router.add_post("/", post, expect_handler=_expect_body)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", ready)
@@ -70,6 +74,18 @@ def json_response(answer: Answer) -> web.Response:
     return response
 
 
+def _only_from(proxies: Sequence[Network]) -> Middleware:
+    @web.middleware
+    async def only_from_proxies(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_trusted(request.remote, proxies):
+            return await handler(request)
+        response = json_response(answers.PROXY_ONLY)
+        response.force_close()
+        return response
+
+    return only_from_proxies
+
+
 async def _alive(_request: web.Request) -> web.StreamResponse:
     return json_response(Answer(200, '{"status":"alive"}'))
 
@@ -79,7 +95,7 @@ CLIENT_LEFT = 499
 
 
 @web.middleware
-async def frame(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Frame every request: its id, its headers, its line in the log, its unexpected end."""
     started = time.perf_counter()
     given = request.headers.get(REQUEST_ID_HEADER, "")
@@ -92,21 +108,23 @@ async def frame(request: web.Request, handler: _Handler) -> web.StreamResponse:
         _log(CLIENT_LEFT, request, started)
         raise
     else:
-        stamp(response, identity)
+        stamp(response, identity, secure=request.secure)
         _log(response.status, request, started)
         return response
     finally:
         request_id.reset(token)
 
 
-def stamp(response: web.StreamResponse, identity: str) -> None:
-    """Write the headers that every answer carries."""
+def stamp(response: web.StreamResponse, identity: str, *, secure: bool) -> None:
+    """Write the headers that every answer carries, and over TLS that it must stay so."""
     response.headers[REQUEST_ID_HEADER] = identity
     response.headers[hdrs.SERVER] = SERVER
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+    if secure:
+        response.headers["Strict-Transport-Security"] = HSTS
 
 
-async def _handled(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:

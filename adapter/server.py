@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +14,9 @@ from ulid import ULID
 
 from adapter import answers
 from adapter.app import build_app, json_response, log_fault, stamp
+from adapter.plain_http import check_may_listen
 from adapter.settings import AdapterSettings
+from adapter.tls import PublicCertificate
 from core.client import CoreClient
 
 logger = logging.getLogger("adapter")
@@ -25,6 +28,8 @@ KEEP_ALIVE_SECONDS = 75.0
 LINGER_SECONDS = 2.0
 """How long the rest of a refused body is read and thrown away, so that the client sees the answer
 rather than a reset connection."""
+HANDSHAKE_SECONDS = 10.0
+"""How long a client may take to begin TLS, and to end it where the adapter does."""
 BACKLOG = 1024
 
 
@@ -53,7 +58,7 @@ class JsonProtocol(web.RequestHandler):
         else:
             answer = answers.malformed_http(status, HTTPStatus(status).phrase)
         response = json_response(answer)
-        stamp(response, identity)
+        stamp(response, identity, secure=request.secure)
         if answer is answers.METHOD_NOT_ALLOWED:
             response.headers[hdrs.ALLOW] = hdrs.METH_POST
         response.force_close()
@@ -67,17 +72,25 @@ async def serve(
     stop: asyncio.Event,
     *,
     listener: socket.socket | None = None,
+    on_hangup: Callable[[Callable[[], None]], None] | None = None,
 ) -> None:
     """Serve until `stop` is set, then finish the requests that have begun, within 30 seconds.
 
     Listens on the settings' address, or on `listener`, a bound socket that several processes may
     share. Calls `on_ready` once with the base URL. Idle connections are closed at once.
+    `on_hangup` is given what to call when the certificate is to be read anew.
 
     Raises:
         OSError: the address cannot be listened on.
+        ValueError: a setting cannot work, or would have secrets sent in plain text.
         SchemaError: the schema holds something that has no JSON form.
     """
-    core = CoreClient(settings.core_target)
+    certificate = None if settings.tls is None else PublicCertificate(settings.tls)
+    if certificate is None:
+        check_may_listen(settings.host, settings.port, listener, settings.trusted_proxies)
+    elif on_hangup is not None:
+        on_hangup(certificate.reload)
+    core = CoreClient(settings.core_target, settings.core_tls)
     # A client that leaves ends its handler and the call to the core, which so learns that nobody
     # waits: what moves money goes on there, and the same request is told of it later.
     runner = web.AppRunner(
@@ -85,9 +98,10 @@ async def serve(
     )
     try:
         await runner.setup()
-        server = await _listen(settings, runner, listener)
+        context = None if certificate is None else certificate.context
+        server = await _listen(settings, runner, listener, context)
         try:
-            on_ready(base_url(server.sockets[0]))
+            on_ready(base_url(server.sockets[0], "https" if context else "http"))
             await stop.wait()
         finally:
             server.close()
@@ -97,7 +111,10 @@ async def serve(
 
 
 async def _listen(
-    settings: AdapterSettings, runner: web.AppRunner, listener: socket.socket | None
+    settings: AdapterSettings,
+    runner: web.AppRunner,
+    listener: socket.socket | None,
+    context: ssl.SSLContext | None,
 ) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     manager = runner.server
@@ -113,12 +130,19 @@ async def _listen(
     def protocol() -> JsonProtocol:
         return JsonProtocol(manager, loop=loop, **options)
 
+    how: dict[str, Any] = {"backlog": BACKLOG}
+    if context is not None:
+        how |= {
+            "ssl": context,
+            "ssl_handshake_timeout": HANDSHAKE_SECONDS,
+            "ssl_shutdown_timeout": HANDSHAKE_SECONDS,
+        }
     if listener is not None:
-        return await loop.create_server(protocol, sock=listener, backlog=BACKLOG)
-    return await loop.create_server(protocol, settings.host, settings.port, backlog=BACKLOG)
+        return await loop.create_server(protocol, sock=listener, **how)
+    return await loop.create_server(protocol, settings.host, settings.port, **how)
 
 
-def base_url(listening: socket.socket) -> str:
+def base_url(listening: socket.socket, scheme: str) -> str:
     """Return the URL of a listening socket, for example `http://127.0.0.1:8080`."""
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -1,8 +1,15 @@
-"""The adapter's settings, read from the environment; it never opens or connects anything."""
+"""The adapter's settings, read from the environment; it never connects anything.
+
+Of the files that they name it reads only those that it calls the core with.
+"""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from adapter.plain_http import Network, read_networks
+from core.certificates import KeyPairFiles, key_pair_files
+from core.client import ClientTls
 
 MAX_PORT = 65_535
 LONGEST_SECONDS = 300
@@ -25,13 +32,20 @@ class AdapterSettings:
     """How many requests may be worked on at once before the next is answered 429."""
     body_timeout_seconds: float = 10.0
     """How long a client may take to send a body."""
+    tls: KeyPairFiles | None = None
+    """The public endpoint's certificate; None for plain HTTP."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Who else than this machine is answered over plain HTTP."""
+    core_tls: ClientTls | None = None
+    """None for a core on this machine."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "AdapterSettings":
         """Read the variables that docs/operating.md lists; what is absent or empty is the default.
 
         NIVISCO_HTTP (`host:port`), NIVISCO_CORE (a gRPC target), NIVISCO_CORE_TIMEOUT_SECONDS,
-        NIVISCO_HTTP_MAX_IN_FLIGHT, NIVISCO_HTTP_BODY_TIMEOUT_SECONDS.
+        NIVISCO_HTTP_MAX_IN_FLIGHT, NIVISCO_HTTP_BODY_TIMEOUT_SECONDS, NIVISCO_TLS_*,
+        NIVISCO_TRUSTED_PROXIES, NIVISCO_CORE_TLS_*.
 
         Raises:
             ValueError: a variable holds no usable value; the message names the variable.
@@ -50,6 +64,11 @@ class AdapterSettings:
             body_timeout_seconds=_seconds(
                 environ, "NIVISCO_HTTP_BODY_TIMEOUT_SECONDS", default.body_timeout_seconds
             ),
+            tls=key_pair_files(environ, "NIVISCO_TLS_CERTIFICATE_FILE", "NIVISCO_TLS_KEY_FILE"),
+            trusted_proxies=read_networks(
+                "NIVISCO_TRUSTED_PROXIES", environ.get("NIVISCO_TRUSTED_PROXIES", "")
+            ),
+            core_tls=ClientTls.from_environment(environ),
         )
 
 

@@ -1,11 +1,12 @@
-"""Reads, writes and checks `host:port` addresses; opens no connection."""
+"""Reads, writes and checks addresses, `host:port` and `unix:/path`; opens no connection."""
 
 import errno
 import re
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import click
 
@@ -23,6 +24,7 @@ class Address:
 
     host: str
     port: int
+    scheme: str = "http"
 
     @classmethod
     def parse(cls, text: str) -> "Address":
@@ -31,22 +33,54 @@ class Address:
         Raises:
             ValueError: it is none of these; the message says what to write.
         """
-        bare = re.sub(r"^https?://", "", text.strip()).rstrip("/")
-        match = _ADDRESS.fullmatch(bare)
+        scheme, separator, rest = text.strip().partition("://")
+        if not separator:
+            scheme, rest = "http", text.strip()
+        match = _ADDRESS.fullmatch(rest.rstrip("/")) if scheme in ("http", "https") else None
         if match is None or int(match["port"]) > 65535:
             raise ValueError(f"'{text}' is not HOST:PORT, like 127.0.0.1:8080 or [::1]:8080")
-        return cls(match["v6"] or match["host"], int(match["port"]))
+        return cls(match["v6"] or match["host"], int(match["port"]), scheme)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def reachable(self) -> "Address":
         """Return the address to call from this machine: loopback for one on every interface."""
-        return Address(_WILDCARDS.get(self.host, self.host), self.port)
+        return replace(self, host=_WILDCARDS.get(self.host, self.host))
 
     def url(self) -> str:
-        """Return the http address to call from this machine, without a slash at the end."""
-        return f"http://{self.reachable()}"
+        """Return the http(s) address to call from this machine, without a slash at the end."""
+        return f"{self.scheme}://{self.reachable()}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixSocket:
+    """A socket in the file system of this machine, which gRPC can be spoken over."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+CoreAddress: TypeAlias = Address | UnixSocket
+"""Where a core listens or is called."""
+
+
+def read_core_address(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> CoreAddress | None:
+    """Read an option's value of the form HOST:PORT or unix:/path; a click callback.
+
+    Raises:
+        click.BadParameter: it has another form; the message says what to write.
+    """
+    if text is None or not text.startswith("unix:"):
+        return read_address(context, parameter, text)
+    path = text.removeprefix("unix:")
+    if not path.startswith("/"):
+        raise click.BadParameter(f"'{text}' is not unix:/path", param=parameter)
+    return UnixSocket(path)
 
 
 def read_address(

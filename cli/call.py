@@ -15,11 +15,12 @@ from adapter.catalogue import Action, build_catalogue
 from adapter.parsing import InvalidJson, parse_object
 from adapter.problems import Problems
 from cli import exact_json
-from cli.addresses import Address, read_address
+from cli.addresses import CoreAddress, read_core_address
+from cli.core_tls import core_tls
 from cli.credentials import find_credentials, sendable
 from cli.doors import call_core, post_json
 from cli.payload import build_payload, did_you_mean, fields_of, paths
-from core.client import CoreError, Credentials, request_id
+from core.client import ClientTls, CoreError, Credentials, request_id
 
 
 @click.command()
@@ -39,11 +40,11 @@ from core.client import CoreError, Credentials, request_id
     "--core",
     "target",
     metavar="HOST:PORT",
-    callback=read_address,
+    callback=read_core_address,
     envvar="NIVISCO_CORE",
     default="127.0.0.1:50051",
     show_default=True,
-    help="Where the core serves, with --grpc; also NIVISCO_CORE.",
+    help="Where the core serves, with --grpc; also unix:/path, and NIVISCO_CORE.",
 )
 @click.option(
     "--business",
@@ -70,7 +71,7 @@ def call(
     action: str | None,
     arguments: tuple[str, ...],
     url: str,
-    target: Address,
+    target: CoreAddress,
     business: str | None,
     credentials_file: Path | None,
     timeout: float,
@@ -169,17 +170,28 @@ def _request_message(action: Action, payload: dict[str, Any]) -> Message:
 
 
 def _by_grpc(
-    action: Action, request: Message, credentials: Credentials, target: Address, timeout: float
+    action: Action, request: Message, credentials: Credentials, target: CoreAddress, timeout: float
 ) -> bool:
     if not (sendable(credentials.business_id) and sendable(credentials.api_key)):
         raise click.UsageError("The credentials hold characters that they never have.")
-    options = [("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0)]
+    tls = core_tls(str(target), os.environ)
     token = request_id.set(str(ULID()))
     try:
-        with grpc.insecure_channel(str(target), options=options) as channel:
+        with _channel(str(target), tls) as channel:
             return print_call(channel, action, request, credentials, timeout)
     finally:
         request_id.reset(token)
+
+
+def _channel(target: str, tls: ClientTls | None) -> grpc.Channel:
+    options: list[tuple[str, str | int]] = [
+        ("grpc.enable_retries", 0),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    if tls is None:
+        return grpc.insecure_channel(target, options=options)
+    options += tls.channel_options()
+    return grpc.secure_channel(target, tls.channel_credentials(), options=options)
 
 
 def print_call(

@@ -43,6 +43,11 @@ def run(process: str, prepare: Callable[[], Serve]) -> None:
         raise click.exceptions.Exit(1) from None
 
 
+def on_hangup(reload: Callable[[], None]) -> None:
+    """Have SIGHUP call `reload` from now on, in the loop that runs."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+
+
 def sentence(error: Exception) -> str:
     """Return what the exception says, as a sentence."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -70,6 +75,7 @@ async def _serve(process: str, serve: Serve, lifelines: Lifelines) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_or_end, stop, number)
+    on_hangup(_nothing_to_reload)
 
     def ready(address: str) -> None:
         _logger.info("%s serves at %s", process, address, extra={"address": address})
@@ -77,6 +83,11 @@ async def _serve(process: str, serve: Serve, lifelines: Lifelines) -> None:
 
     await serve(ready, stop)
     _logger.info("%s stopped", process)
+
+
+def _nothing_to_reload() -> None:
+    """Go on: SIGHUP asks a server for its files again, and must not cut a payment short."""
+    _logger.info("SIGHUP: there is nothing to reload")
 
 
 def _stop_or_end(stop: asyncio.Event, number: int) -> None:

@@ -1,8 +1,13 @@
 """The `nivisco` command: names its commands; each lives in a module of its own."""
 
 import importlib
+import os
 
 import click
+
+# gRPC reads this when it is imported. Its own lines are no JSON, and at INFO, its default, there is
+# one for everybody who fails to begin TLS.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 _COMMANDS = {
     "up": "cli.up:up",

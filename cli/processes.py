@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import click
 
-from cli.addresses import Address, read_address
+from cli.addresses import Address, CoreAddress, read_address, read_core_address
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure, SettingsError
-from cli.foreground import Serve, run, sentence
+from cli.foreground import Serve, on_hangup, run, sentence
 
 Result = TypeVar("Result")
 
@@ -23,13 +23,14 @@ Result = TypeVar("Result")
 @click.option(
     "--grpc",
     metavar="HOST:PORT",
-    callback=read_address,
-    help="Where to listen; NIVISCO_GRPC if absent.",
+    callback=read_core_address,
+    help="Where to listen, also unix:/path; NIVISCO_GRPC if absent.",
 )
-def core(grpc: Address | None) -> None:
+def core(grpc: CoreAddress | None) -> None:
     """Run the gRPC server, the owner of database and secrets.
 
-    It needs NIVISCO_DATABASE_URL and NIVISCO_SECRET_KEYS.
+    It needs NIVISCO_DATABASE_URL and NIVISCO_SECRET_KEYS. Other machines reach it by mutual TLS
+    (NIVISCO_GRPC_TLS_CERTIFICATE_FILE, …_KEY_FILE, …_CLIENT_CA_FILE). SIGHUP reads renewed files.
     """
 
     def prepare() -> Serve:
@@ -37,7 +38,9 @@ def core(grpc: Address | None) -> None:
         from core.settings import CoreSettings
 
         settings = CoreSettings.from_environment(_environment(NIVISCO_GRPC=grpc))
-        return lambda ready, stop: _core_work(bootstrap.serve(settings, ready, stop))
+        return lambda ready, stop: _core_work(
+            bootstrap.serve(settings, ready, stop, on_hangup=on_hangup)
+        )
 
     run("core", prepare)
 
@@ -53,11 +56,15 @@ def core(grpc: Address | None) -> None:
     "--core",
     "core_address",
     metavar="HOST:PORT",
-    callback=read_address,
-    help="Where the core serves; NIVISCO_CORE if absent.",
+    callback=read_core_address,
+    help="Where the core serves, also unix:/path; NIVISCO_CORE if absent.",
 )
-def adapter(http: Address | None, core_address: Address | None) -> None:
-    """Run the JSON endpoint, which asks the core."""
+def adapter(http: Address | None, core_address: CoreAddress | None) -> None:
+    """Run the JSON endpoint, which asks the core.
+
+    Other machines reach it by TLS (NIVISCO_TLS_CERTIFICATE_FILE, NIVISCO_TLS_KEY_FILE) or through a
+    proxy that NIVISCO_TRUSTED_PROXIES names. SIGHUP reads a renewed certificate.
+    """
 
     def prepare() -> Serve:
         from adapter import server
@@ -65,7 +72,7 @@ def adapter(http: Address | None, core_address: Address | None) -> None:
 
         environ = _environment(NIVISCO_HTTP=http, NIVISCO_CORE=core_address)
         settings = AdapterSettings.from_environment(environ)
-        return lambda ready, stop: _served(server.serve(settings, ready, stop))
+        return lambda ready, stop: _served(server.serve(settings, ready, stop, on_hangup=on_hangup))
 
     run("adapter", prepare)
 
@@ -121,7 +128,7 @@ def migrate() -> None:
     click.echo(f"The database is at revision {revision}.")
 
 
-def _environment(**given: Address | None) -> dict[str, str]:
+def _environment(**given: CoreAddress | None) -> dict[str, str]:
     """Return the environment with the options that were given in place of its variables."""
     return dict(os.environ) | {name: str(value) for name, value in given.items() if value}
 

@@ -34,6 +34,7 @@ from core.interceptors import (
     ValidationInterceptor,
 )
 from core.keys.servicer import KeysServicer
+from core.listening import Listener
 from core.methods import service_methods
 from core.migrations import upgrade
 from core.payments.attempts import RENEW_SECONDS
@@ -84,10 +85,13 @@ async def serve(
     on_ready: Callable[[str], None],
     stop: asyncio.Event,
     clock: Clock | None = None,
+    *,
+    on_hangup: Callable[[Callable[[], None]], None] | None = None,
 ) -> None:
     """Serve until `stop` is set, then finish what has begun; `on_ready` gets the address.
 
-    `clock` is the time that correctness rests on; the system's where none is given.
+    `clock` is the time that correctness rests on; the system's where none is given. `on_hangup`
+    is given what to call when the certificates are to be read anew.
 
     Raises:
         DatabaseUnavailableError: the database does not answer, or its schema does not fit.
@@ -98,6 +102,9 @@ async def serve(
         raise ValueError(
             "Python's -O (or PYTHONOPTIMIZE) drops the checks on money: run without it"
         )
+    listener = Listener(settings.listen, settings.tls)
+    if on_hangup is not None and settings.tls is not None:
+        on_hangup(listener.reload)
     validation.compile_all()
     database = Database(settings.database_url, clock)
     gateway = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)
@@ -106,7 +113,7 @@ async def serve(
             await upgrade.migrate(database)
         await upgrade.check_schema(database)
         await check_keyring(database, settings.keyring)
-        await _serve(settings, database, {"stripe": gateway}, on_ready, stop)
+        await _serve(settings, listener, database, {"stripe": gateway}, on_ready, stop)
     finally:
         await gateway.close()
         await database.close()
@@ -114,6 +121,7 @@ async def serve(
 
 async def _serve(
     settings: CoreSettings,
+    listener: Listener,
     database: Database,
     gateways: dict[str, Gateway],
     on_ready: Callable[[str], None],
@@ -165,7 +173,7 @@ async def _serve(
     reflection.enable_server_reflection(
         (*sorted(services), health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
-    address = _listen(server, settings.listen)
+    address = listener.open(server)
     await server.start()
     drained = asyncio.Event()
     leases = asyncio.create_task(
@@ -190,13 +198,3 @@ async def _serve(
         drained.set()
         await leases
         logger.info("stopped", extra={"unfinished": unfinished})
-
-
-def _listen(server: grpc.aio.Server, address: str) -> str:
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError:
-        port = 0
-    if not port:
-        raise OSError(f"cannot listen on {address}: it is taken, or not an address of this machine")
-    return f"{address.rpartition(':')[0]}:{port}"

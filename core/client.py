@@ -1,10 +1,13 @@
-"""The way into the core for adapter, scheduler and command line; imports nothing of core.
+"""The way into the core for adapter, scheduler and command line.
+
+It imports of the core only how certificates are read and what loopback is.
 
 It opens a channel, sends metadata, and turns a refusal back into its reason, fields and times.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,6 +20,11 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
+
+from core.certificates import mutual_tls_files
+from core.loopback import UNIX_SCHEME, stays_here
+
+logger = logging.getLogger("core.client")
 
 BUSINESS_ID_METADATA = "x-business-id"
 API_KEY_METADATA = "x-api-key"
@@ -107,6 +115,75 @@ class Credentials:
         return [(BUSINESS_ID_METADATA, self.business_id), (API_KEY_METADATA, self.api_key)]
 
 
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """What a client of the core proves itself with, and whose cores it believes. PEM."""
+
+    root_certificates: bytes = field(repr=False)
+    certificate_chain: bytes = field(repr=False)
+    private_key: bytes = field(repr=False)
+    server_name: str = ""
+    """The name that the core's certificate must carry; empty: the target's host."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> ClientTls | None:
+        """Read the files that NIVISCO_CORE_TLS_* name, or return None where none is set.
+
+        Raises:
+            ValueError: some are set and others are not, or a file cannot be used.
+        """
+        files = mutual_tls_files(
+            environ,
+            "NIVISCO_CORE_TLS_CERTIFICATE_FILE",
+            "NIVISCO_CORE_TLS_KEY_FILE",
+            "NIVISCO_CORE_TLS_CA_FILE",
+        )
+        if files is None:
+            return None
+        read = files.read()
+        return cls(
+            root_certificates=read.authorities,
+            certificate_chain=read.pair.certificate_chain,
+            private_key=read.pair.private_key,
+            server_name=environ.get("NIVISCO_CORE_TLS_SERVER_NAME", ""),
+        )
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """Return what gRPC makes a secure channel from."""
+        return grpc.ssl_channel_credentials(
+            self.root_certificates, self.private_key, self.certificate_chain
+        )
+
+    def channel_options(self) -> list[tuple[str, str]]:
+        """Return the channel's options that TLS needs."""
+        return [("grpc.default_authority", self.server_name)] if self.server_name else []
+
+
+def check_transport(target: str, tls: ClientTls | None) -> None:
+    """Check that credentials which are sent to `target` cannot be read on the way.
+
+    Raises:
+        ValueError: they could, or TLS cannot work there; the message says what to set.
+    """
+    if tls is None:
+        if not stays_here(target):
+            raise ValueError(
+                f"The core at {target} (NIVISCO_CORE) is not on this machine's loopback, and "
+                "credentials are sent there: set NIVISCO_CORE_TLS_CA_FILE, "
+                "NIVISCO_CORE_TLS_CERTIFICATE_FILE and NIVISCO_CORE_TLS_KEY_FILE"
+            )
+    elif target.startswith(UNIX_SCHEME):
+        raise ValueError(
+            f"The core at {target} (NIVISCO_CORE) takes no TLS: unset the NIVISCO_CORE_TLS_* "
+            "settings, or name host:port"
+        )
+    elif "," in target and not tls.server_name:
+        raise ValueError(
+            "NIVISCO_CORE names several cores: set NIVISCO_CORE_TLS_SERVER_NAME to the name that "
+            "their certificates carry"
+        )
+
+
 def method_path(method: MethodDescriptor) -> str:
     """Return the path that gRPC calls the method by."""
     return f"/{method.containing_service.full_name}/{method.name}"
@@ -160,9 +237,15 @@ def core_error(
     )
 
 
+def _log_unreachable(details: str | None) -> None:
+    """Tell the operator why, which may be a certificate. Callers never see it."""
+    logger.warning("the core cannot be reached: %s", details)
+
+
 def _transport_error(code: grpc.StatusCode, details: str) -> CoreError:
     """Name what gRPC itself reports. Only a connection that was never made is certain."""
     if code is grpc.StatusCode.UNAVAILABLE and _NEVER_CONNECTED in details:
+        _log_unreachable(details)
         return CoreError(
             "SERVICE_UNAVAILABLE",
             "The service is not available right now. Send the same request again.",
@@ -183,18 +266,26 @@ def _transport_error(code: grpc.StatusCode, details: str) -> CoreError:
 class CoreClient:
     """One channel to the core, and a compiled call for each method that was asked for."""
 
-    def __init__(self, target: str) -> None:
-        """Open a channel to `target`, for example `127.0.0.1:50051`; it connects when needed."""
+    def __init__(self, target: str, tls: ClientTls | None = None) -> None:
+        """Open a channel to `target`, `127.0.0.1:50051` or `unix:/path`; it connects when needed.
+
+        Raises:
+            ValueError: credentials could be read on the way there, or TLS cannot work.
+        """
+        check_transport(target, tls)
         self.target = target
-        self._channel = grpc.aio.insecure_channel(
-            target,
-            options=[
-                ("grpc.enable_retries", 0),
-                ("grpc.enable_http_proxy", 0),  # http_proxy is for the web, not for our core
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 2000),
-            ],
-        )
+        options: list[tuple[str, str | int]] = [
+            ("grpc.enable_retries", 0),
+            ("grpc.enable_http_proxy", 0),  # http_proxy is for the web, not for our core
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 2000),
+        ]
+        if tls is None:
+            self._channel = grpc.aio.insecure_channel(target, options=options)
+        else:
+            options += tls.channel_options()
+            credentials = tls.channel_credentials()
+            self._channel = grpc.aio.secure_channel(target, credentials, options=options)
         self._calls: dict[MethodDescriptor, grpc.aio.UnaryUnaryMultiCallable[Message, Message]] = {}
         self._health: grpc.aio.UnaryUnaryMultiCallable[
             health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
@@ -241,7 +332,8 @@ class CoreClient:
             answer = await self._health(
                 health_pb2.HealthCheckRequest(service=READINESS_SERVICE), timeout=timeout_seconds
             )
-        except grpc.aio.AioRpcError:
+        except grpc.aio.AioRpcError as error:
+            _log_unreachable(error.details())
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from core.certificates import MutualTlsFiles, mutual_tls_files
 from core.secrets import Keyring
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
@@ -21,6 +22,9 @@ class CoreSettings:
     service_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Scope by token."""
     listen: str = DEFAULT_LISTEN
+    """`host:port` or `unix:/path`."""
+    tls: MutualTlsFiles | None = None
+    """None for plain gRPC, which is only opened on this machine."""
     stripe_urls: Mapping[str, str] = field(
         default_factory=lambda: {"TEST": STRIPE_URL, "LIVE": STRIPE_URL}
     )
@@ -42,6 +46,12 @@ class CoreSettings:
             keyring=_keyring(environ),
             service_tokens=_service_tokens(environ.get("NIVISCO_SERVICE_TOKENS", "")),
             listen=environ.get("NIVISCO_GRPC") or DEFAULT_LISTEN,
+            tls=mutual_tls_files(
+                environ,
+                "NIVISCO_GRPC_TLS_CERTIFICATE_FILE",
+                "NIVISCO_GRPC_TLS_KEY_FILE",
+                "NIVISCO_GRPC_TLS_CLIENT_CA_FILE",
+            ),
             stripe_urls={
                 env: _url(environ, f"NIVISCO_STRIPE_{env}_URL", STRIPE_URL)
                 for env in ("TEST", "LIVE")

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -27,8 +28,10 @@ class Door:
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
-        return host, int(port)
+        parts = urlsplit(self.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
 
     async def post(self, action: str | None = None, /, **fields: object) -> tuple[int, Any]:
         """POST an envelope with good credentials; return status and body."""
@@ -60,10 +63,12 @@ async def core() -> AsyncIterator[RecordingCore]:
 
 
 @asynccontextmanager
-async def opened(settings: AdapterSettings) -> AsyncIterator[Door]:
+async def opened(
+    settings: AdapterSettings, on_hangup: Callable[[Callable[[], None]], None] | None = None
+) -> AsyncIterator[Door]:
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve(settings, ready.set_result, stop))
+    serving = asyncio.create_task(serve(settings, ready.set_result, stop, on_hangup=on_hangup))
     either: set[asyncio.Future[Any]] = {serving, ready}
     done, _ = await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if serving in done:

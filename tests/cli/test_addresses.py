@@ -1,9 +1,13 @@
 import socket
 
+import click
 import pytest
 
-from cli.addresses import Address, check_free
+from cli.addresses import Address, check_free, read_core_address
 from cli.failures import Failure
+
+CONTEXT = click.Context(click.Command("core"))
+PARAMETER = click.Option(["--core"])
 
 
 @pytest.mark.parametrize(
@@ -45,6 +49,24 @@ def test_what_is_no_address_is_refused_with_what_to_write(text: str) -> None:
 )
 def test_an_address_on_every_interface_is_called_by_loopback(listening: str, called: str) -> None:
     assert str(Address.parse(listening).reachable()) == called
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_address_is_called_by_the_scheme_that_it_was_told_with(scheme: str) -> None:
+    address = Address.parse(f"{scheme}://0.0.0.0:80")
+    assert address.url() == f"{scheme}://127.0.0.1:80"
+    assert Address.parse("0.0.0.0:80").url() == "http://127.0.0.1:80"
+
+
+@pytest.mark.parametrize("text", ["unix:/run/core.sock", "127.0.0.1:50051", "[::1]:50051"])
+def test_a_core_is_a_socket_or_an_address(text: str) -> None:
+    assert str(read_core_address(CONTEXT, PARAMETER, text)) == text
+
+
+@pytest.mark.parametrize("text", ["unix:run/core.sock", "unix:", "/run/core.sock"])
+def test_what_is_no_core_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"is not (unix:/path|HOST:PORT)"):
+        read_core_address(CONTEXT, PARAMETER, text)
 
 
 def test_a_taken_port_is_refused_with_the_option_to_change() -> None:

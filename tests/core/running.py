@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ import aiohttp
 from google.protobuf.message import Message
 
 from core import bootstrap
-from core.client import CoreClient, Credentials
+from core.client import ClientTls, CoreClient, Credentials
 from core.clock import Clock
 from core.methods import service_methods
 from core.secrets import Keyring
@@ -76,18 +76,21 @@ async def running_sandbox(path: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def running_core(
-    settings: CoreSettings, clock: Clock | None = None
+    settings: CoreSettings,
+    clock: Clock | None = None,
+    tls: ClientTls | None = None,
+    on_hangup: Callable[[Callable[[], None]], None] | None = None,
 ) -> AsyncIterator[CoreClient]:
     """Serve the core and give a client of it; stops it as SIGTERM would."""
     stop = asyncio.Event()
     ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     task: asyncio.Future[Any] = asyncio.ensure_future(
-        bootstrap.serve(settings, ready.set_result, stop, clock)
+        bootstrap.serve(settings, ready.set_result, stop, clock, on_hangup=on_hangup)
     )
     await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
         await task
-    client = CoreClient(ready.result())
+    client = CoreClient(ready.result(), tls)
     try:
         yield client
     finally:

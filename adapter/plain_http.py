@@ -1,0 +1,69 @@
+"""Says where plain HTTP may be spoken: on this machine, or with a proxy that settings name."""
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from core.loopback import is_loopback, resolves_to_loopback
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def read_networks(name: str, text: str) -> tuple[Network, ...]:
+    """Read IP addresses and networks, separated by commas.
+
+    Raises:
+        ValueError: one is neither, or is every address there is; the message says what to write.
+    """
+    networks: list[Network] = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            network = ipaddress.ip_network(entry)
+        except ValueError:
+            raise ValueError(
+                f"{name}: '{entry}' is not an IP address or network, such as 10.0.0.5, "
+                "10.0.0.0/24 or fd00::5"
+            ) from None
+        if network.prefixlen == 0:
+            raise ValueError(f"{name}: {entry} is everybody: name the proxy's own addresses")
+        networks.append(network)
+    return tuple(networks)
+
+
+def is_trusted(peer: str | None, proxies: Sequence[Network]) -> bool:
+    """Tell whether plain HTTP from this peer is answered: a proxy, or a process of this machine.
+
+    A unix socket's peer is an empty string. One that is not known any more is not trusted.
+    """
+    if not peer:
+        return peer == ""
+    address = ipaddress.ip_address(peer)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return is_loopback(peer) or any(address in network for network in proxies)
+
+
+def check_may_listen(
+    host: str, port: int, listener: socket.socket | None, proxies: Sequence[Network]
+) -> None:
+    """Check that plain HTTP may be listened for on a host, or on a socket that is there already.
+
+    Raises:
+        ValueError: others could read it on the way; the message says the three ways out.
+        OSError: the system knows no such host.
+    """
+    if proxies:
+        return
+    if listener is not None:
+        if listener.family == socket.AF_UNIX:
+            return
+        host, port = listener.getsockname()[:2]
+    if not resolves_to_loopback(host):
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise ValueError(
+            f"NIVISCO_HTTP {address} can be reached from other machines, and API keys must not be "
+            "sent there in plain HTTP: set NIVISCO_TLS_CERTIFICATE_FILE and NIVISCO_TLS_KEY_FILE, "
+            "or name the proxy that speaks TLS for it in NIVISCO_TRUSTED_PROXIES, or listen on "
+            "127.0.0.1"
+        )
