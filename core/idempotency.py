@@ -249,9 +249,11 @@ class Idempotency:
         if not await self.keep_all(transaction, {call: answer}):
             return
         await self.replay_if_answered(transaction, call)
+        # Begun in an earlier step. A refusal on the way says nothing of a payment that is open.
+        unless_open = [records.c.payment_id.is_(None)] if answer.is_refusal else []
         await transaction.connection.execute(
             update(records)
-            .where(*_is(call.business_id, call.key), records.c.payment_id.is_(None))
+            .where(*_is(call.business_id, call.key), *unless_open)
             .values(sealed_answer=self._sealed(call.business_id, call.key, answer))
         )
 
