@@ -4,7 +4,7 @@ Core, adapter and a bare aiohttp echo run as processes of their own on 127.0.0.1
 database in a temporary directory; then core and adapter on a PostgreSQL server from pip, in turns
 with pgbench and a plain ORM service on the same server. Nothing is compared with another run or
 another machine. The setting BENCH_SECONDS says for how long to measure, 180 if absent; starting,
-stopping and finishing what is in flight come on top, and twice that time and a minute is the end
+stopping and finishing what is in flight come on top, and twice that time and two minutes is the end
 in any case.
 """
 

@@ -58,7 +58,7 @@ class Plan:
     @property
     def limit_seconds(self) -> float:
         """After how long the run is broken off, starting and stopping included."""
-        return 2 * self.seconds + 60.0
+        return 2 * self.seconds + 120.0
 
     def round_trips(self, variants: int) -> Rounds:
         """Return what so many ways to read a wallet may spend, each."""

@@ -53,7 +53,8 @@ class Pgbench:
         """Debit the wallets of these numbers for so long.
 
         pgbench counts whole seconds; a turn of less than one is a few transactions a client. It
-        connects anew for every turn: its rate leaves that out, the server's CPU time does not.
+        connects anew for every turn: its rate leaves that out, the server's CPU time (a few
+        milliseconds a connection) does not.
 
         Raises:
             UnexpectedAnswer: a transaction failed.
