@@ -13,6 +13,7 @@ from tests.core.running import Business, create_user
 
 FUNDED_CENTS = 100_000_000
 _NANOS_OF_A_CENT = 10**7
+_OPENED_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,17 @@ class Books:
 
 
 async def open_wallets(business: Business, count: int) -> list[str]:
-    """Create users with a funded wallet each, and return their ids."""
-    user_ids = [await create_user(business) for _ in range(count)]
-    for user_id in user_ids:
-        amount = Money(units=FUNDED_CENTS // 100)
-        await business.call(wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=amount))
-    return user_ids
+    """Create users with a funded wallet each, a few at once, and return their ids."""
+    at_once = asyncio.Semaphore(_OPENED_AT_ONCE)
+
+    async def open_wallet() -> str:
+        async with at_once:
+            user_id = await create_user(business)
+            amount = Money(units=FUNDED_CENTS // 100)
+            await business.call(wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=amount))
+            return user_id
+
+    return await asyncio.gather(*(open_wallet() for _ in range(count)))
 
 
 async def read_books(business: Business, user_ids: Sequence[str], done: Counter[str]) -> Books:

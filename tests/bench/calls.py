@@ -4,12 +4,8 @@ One client is one HTTP connection with one request at a time; gRPC clients share
 those of one internal service do.
 """
 
-import asyncio
-import itertools
 import json
-import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from google.protobuf.message import Message
 from google.type.money_pb2 import Money
@@ -17,8 +13,6 @@ from google.type.money_pb2 import Money
 from cli.addresses import Address
 from nivisco.payments.v1 import wallet_pb2
 from tests.bench.http_connection import HttpConnection, UnexpectedAnswer, post_request
-from tests.bench.samples import Turn
-from tests.bench.stack import Stack
 from tests.core.running import METHODS, Business
 
 CHARGED_CENTS = 1
@@ -55,19 +49,22 @@ def message(user_id: str, action: str) -> Message:
 class Callers:
     """Makes clients that call as one business for some users, and closes them."""
 
-    def __init__(self, stack: Stack, business: Business, user_ids: Sequence[str]) -> None:
-        self._stack = stack
+    def __init__(self, business: Business, user_ids: Sequence[str]) -> None:
         self._business = business
         self._user_ids = user_ids
         self._connections: list[HttpConnection] = []
 
-    async def echo(self, action: str) -> Call:
-        """Return a client of the echo that sends what the JSON door gets."""
-        return await self._http(self._stack.echo, action)
-
-    async def json(self, action: str) -> Call:
-        """Return a client of the JSON door."""
-        return await self._http(self._stack.adapter, action)
+    async def json(self, server: Address, action: str) -> Call:
+        """Return a client of the JSON door, or of what takes the same requests."""
+        return await self.http(
+            server,
+            {
+                user_id: post_request(
+                    server.host, server.port, envelope(self._business, user_id, action)
+                )
+                for user_id in self._user_ids
+            },
+        )
 
     async def grpc(self, action: str) -> Call:
         """Return a client of the core."""
@@ -82,13 +79,8 @@ class Callers:
 
         return call
 
-    async def _http(self, server: Address, action: str) -> Call:
-        requests = {
-            user_id: post_request(
-                server.host, server.port, envelope(self._business, user_id, action)
-            )
-            for user_id in self._user_ids
-        }
+    async def http(self, server: Address, requests: Mapping[str, bytes]) -> Call:
+        """Return a client with a connection of its own that sends each user's request."""
         connection = await HttpConnection.open(server.host, server.port)
         self._connections.append(connection)
 
@@ -103,49 +95,3 @@ class Callers:
         """Close the connections."""
         for connection in self._connections:
             connection.close()
-
-
-async def take_turn(
-    stack: Stack,
-    clients: Sequence[Call],
-    user_ids: Iterable[str],
-    seconds: float,
-    done: Counter[str] | None = None,
-) -> Turn:
-    """Have all clients call at once for so long, each at least once; count in `done` by user.
-
-    Raises:
-        UnexpectedAnswer: a request failed by HTTP; the other clients are stopped.
-        CoreError: one failed by gRPC.
-    """
-    latencies: list[float] = []
-    users = itertools.cycle(user_ids)
-    before, started = stack.cpu_seconds(), time.perf_counter()
-    try:
-        async with asyncio.TaskGroup() as group:
-            for client in clients:
-                group.create_task(_keep_calling(client, users, started + seconds, latencies, done))
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    ended, after = time.perf_counter(), stack.cpu_seconds()
-    cpu = {name: after[name] - before[name] for name in after}
-    return Turn(ended - started, latencies, cpu)
-
-
-async def _keep_calling(
-    call: Call,
-    users: Iterator[str],
-    until: float,
-    latencies: list[float],
-    done: Counter[str] | None,
-) -> None:
-    while True:
-        user_id = next(users)
-        started = time.perf_counter()
-        await call(user_id)
-        ended = time.perf_counter()
-        latencies.append(ended - started)
-        if done is not None:
-            done[user_id] += 1
-        if ended >= until:
-            return

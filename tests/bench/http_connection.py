@@ -6,6 +6,7 @@ difference that is measured. One request at a time, answers with a Content-Lengt
 
 import asyncio
 import re
+from collections.abc import Mapping
 from typing import cast
 
 _HEAD_END = b"\r\n\r\n"
@@ -20,7 +21,9 @@ class UnexpectedAnswer(Exception):
 class HttpConnection(asyncio.Protocol):
     """A connection to one server."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
         self._received = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
         self._transport: asyncio.Transport | None = None
@@ -28,17 +31,22 @@ class HttpConnection(asyncio.Protocol):
     @classmethod
     async def open(cls, host: str, port: int) -> "HttpConnection":
         """Connect to a server."""
-        _, protocol = await asyncio.get_running_loop().create_connection(cls, host, port)
-        return protocol
+        connection = cls(host, port)
+        await connection._connect()
+        return connection
 
     async def post(self, request: bytes) -> bytes:
         """Send a whole request, head and body, and return the body of its answer.
 
+        A connection that the server closed while it was idle is opened again first.
+
         Raises:
             UnexpectedAnswer: the status is not 200, or the connection was lost.
         """
-        assert self._transport is not None, "open"
         assert self._answer is None, "one request at a time"
+        if self._transport is None or self._transport.is_closing():
+            await self._connect()
+        assert self._transport is not None, "connected"
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         try:
@@ -50,6 +58,11 @@ class HttpConnection(asyncio.Protocol):
         """Close the connection."""
         if self._transport is not None:
             self._transport.close()
+
+    async def _connect(self) -> None:
+        self._received.clear()
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: self, self._host, self._port)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way to write."""
@@ -79,10 +92,15 @@ class HttpConnection(asyncio.Protocol):
             self._answer.set_exception(UnexpectedAnswer("the connection was lost"))
 
 
-def post_request(host: str, port: int, body: bytes) -> bytes:
-    """Return the bytes of a POST to `/`."""
-    head = (
-        f"POST / HTTP/1.1\r\nHost: {host}:{port}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+def post_request(
+    host: str, port: int, body: bytes, path: str = "/", headers: Mapping[str, str] | None = None
+) -> bytes:
+    """Return the bytes of a POST of a JSON body."""
+    lines = {
+        "Host": f"{host}:{port}",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        **(headers or {}),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body

@@ -2,11 +2,23 @@
 
 from dataclasses import dataclass
 
-DEFAULT_SECONDS = 90.0
+DEFAULT_SECONDS = 180.0
 SMALL_SECONDS = 1.2
 _MOST_SECONDS = 3600.0
-_WARM_UP, _ROUND_TRIPS, _CHARGES, _IN_PROCESS = 0.08, 0.30, 0.52, 0.10
+_WARM_UP, _ROUND_TRIPS, _CHARGES, _IN_PROCESS = 0.04, 0.15, 0.26, 0.05
+_DEBIT_WARM_UP = 8 / DEFAULT_SECONDS
+_DEBITS = 0.5 - _DEBIT_WARM_UP
 """The shares of the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """How long one variant of a part is warmed up, and how often and how long it is measured."""
+
+    warm_up_seconds: float
+    rounds: int
+    seconds: float
+    """Of one turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +28,11 @@ class Plan:
     seconds: float
     wallets: int
     client_counts: tuple[int, ...] = (1, 32, 128)
+    debit_wallets: int = 1000
+    debit_clients: int = 32
     round_trip_rounds: int = 10
     charge_rounds: int = 5
+    debit_rounds: int = 5
     in_process_rounds: int = 10
 
     @classmethod
@@ -32,31 +47,41 @@ class Plan:
             seconds=SMALL_SECONDS,
             wallets=4,
             client_counts=(1, 2, 4),
+            debit_wallets=4,
+            debit_clients=4,
             round_trip_rounds=2,
             charge_rounds=2,
+            debit_rounds=2,
             in_process_rounds=2,
         )
 
     @property
     def limit_seconds(self) -> float:
         """After how long the run is broken off, starting and stopping included."""
-        return 2 * self.seconds + 60.0
+        return 2 * self.seconds + 120.0
 
-    def round_trip_seconds(self, variants: int) -> float:
-        """Return how long one turn of one way to read a wallet takes."""
-        return self.seconds * _ROUND_TRIPS / (self.round_trip_rounds * variants)
+    def round_trips(self, variants: int) -> Rounds:
+        """Return what so many ways to read a wallet may spend, each."""
+        return self._rounds(_WARM_UP / 2, self.round_trip_rounds, _ROUND_TRIPS, variants)
 
-    def charge_seconds(self, variants: int) -> float:
-        """Return how long one turn of one way to charge takes."""
-        return self.seconds * _CHARGES / (self.charge_rounds * variants)
+    def charges(self, variants: int) -> Rounds:
+        """Return what so many ways to charge may spend, each."""
+        return self._rounds(_WARM_UP / 2, self.charge_rounds, _CHARGES, variants)
+
+    def debits(self, variants: int) -> Rounds:
+        """Return what so many ways to debit on PostgreSQL may spend, each."""
+        return self._rounds(_DEBIT_WARM_UP, self.debit_rounds, _DEBITS, variants)
 
     def in_process_seconds(self, variants: int) -> float:
         """Return how long one turn of one function takes."""
         return self.seconds * _IN_PROCESS / (self.in_process_rounds * variants)
 
-    def warm_up_seconds(self, variants: int) -> float:
-        """Return how long each way to call is warmed up, in each of the two parts."""
-        return self.seconds * _WARM_UP / 2 / variants
+    def _rounds(self, warm_up: float, rounds: int, share: float, variants: int) -> Rounds:
+        return Rounds(
+            warm_up_seconds=self.seconds * warm_up / variants,
+            rounds=rounds,
+            seconds=self.seconds * share / (rounds * variants),
+        )
 
 
 def read_seconds(text: str) -> float:

@@ -13,6 +13,7 @@ from tests.bench.calls import Callers
 from tests.bench.charges import Charges, measure_charges
 from tests.bench.in_process import InProcess, measure_in_process
 from tests.bench.plan import Plan
+from tests.bench.postgresql.debits import Debits, measure_debits
 from tests.bench.round_trips import RoundTrips, measure_round_trips
 from tests.bench.stack import running_stack
 from tests.core.running import register
@@ -42,6 +43,13 @@ class Report:
     charges: list[Charges]
     in_process: InProcess
     books: Books
+    """Of the SQLite database; `debits` has those of its own databases."""
+    debits: Debits
+
+    @property
+    def balances(self) -> bool:
+        """Whether all books hold exactly what was done."""
+        return all(books.balance for books in (self.books, *self.debits.books.values()))
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -61,16 +69,17 @@ async def measure(plan: Plan) -> Report:
         machine = Machine(os.cpu_count() or 1, load, _fsync_microseconds(stack.directory))
         business = await register(stack.core)
         user_ids = await open_wallets(business, plan.wallets + 1)
-        callers = Callers(stack, business, user_ids)
+        callers = Callers(business, user_ids)
         try:
             round_trips = await measure_round_trips(stack, callers, user_ids, plan)
             charges = await measure_charges(stack, callers, user_ids, plan, done)
         finally:
             callers.close()
         books = await read_books(business, user_ids, done)
+    debits = await measure_debits(plan)
     in_process = measure_in_process(plan)
     seconds = time.perf_counter() - started
-    return Report(machine, plan, seconds, round_trips, charges, in_process, books)
+    return Report(machine, plan, seconds, round_trips, charges, in_process, books, debits)
 
 
 def _fsync_microseconds(directory: Path) -> float:

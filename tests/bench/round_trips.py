@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.bench.calls import Call, Callers, take_turn
+from tests.bench.calls import Call, Callers
 from tests.bench.plan import Plan
 from tests.bench.samples import Spread, Turn, percentile_99, ratio
 from tests.bench.stack import Stack
+from tests.bench.turns import in_turns, take_turn
 
 _ACTION = "get_user_wallet"
 
@@ -41,19 +42,15 @@ async def measure_round_trips(
 ) -> RoundTrips:
     """Measure with one client; the order turns about from round to round."""
     ways: dict[str, Call] = {
-        "echo": await callers.echo(_ACTION),
+        "echo": await callers.json(stack.echo, _ACTION),
         "gRPC": await callers.grpc(_ACTION),
-        "JSON": await callers.json(_ACTION),
+        "JSON": await callers.json(stack.adapter, _ACTION),
     }
-    for call in ways.values():
-        await take_turn(stack, [call], user_ids, plan.warm_up_seconds(len(ways)))
-    turns: dict[str, list[Turn]] = {name: [] for name in ways}
-    seconds = plan.round_trip_seconds(len(ways))
-    for number in range(plan.round_trip_rounds):
-        order = list(ways) if number % 2 == 0 else list(reversed(ways))
-        for name in order:
-            turns[name].append(await take_turn(stack, [ways[name]], user_ids, seconds))
-    return _compared(turns)
+
+    async def turn_of(name: str, seconds: float) -> Turn:
+        return await take_turn(stack.cpu_seconds, [ways[name]], user_ids, seconds)
+
+    return _compared(await in_turns(list(ways), turn_of, plan.round_trips(len(ways))))
 
 
 def _compared(turns: dict[str, list[Turn]]) -> RoundTrips:

@@ -62,3 +62,27 @@ def percentile_99(turns: Sequence[Turn]) -> float:
     """Return the time in microseconds that 99 of 100 requests of all turns took at most."""
     latencies = sorted(latency for turn in turns for latency in turn.latencies)
     return latencies[len(latencies) * 99 // 100] * 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """One way to do something, with many clients at once."""
+
+    per_second: Spread
+    median_milliseconds: Spread
+    percentile_99_milliseconds: float
+    cpu: dict[str, Spread]
+    """Microseconds a request by process."""
+
+    @classmethod
+    def of(cls, turns: Sequence[Turn]) -> "Throughput":
+        """Return what some turns of one way saw."""
+        return cls(
+            per_second=Spread.of([turn.per_second for turn in turns]),
+            median_milliseconds=Spread.of([turn.median_microseconds / 1e3 for turn in turns]),
+            percentile_99_milliseconds=percentile_99(turns) / 1e3,
+            cpu={
+                process: Spread.of([turn.cpu_microseconds(process) for turn in turns])
+                for process in turns[0].cpu_seconds
+            },
+        )

@@ -10,7 +10,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from tests.core.running import OPERATOR_TOKEN
 
 CLIENT = "client"
 """The process that measures, among those whose CPU time is read."""
+_ECHO = Path(__file__).with_name("echo.py")
 _ANY_PORT = "127.0.0.1:0"
 _START_SECONDS = 60.0
 _DRAIN_SECONDS = 10.0
@@ -40,8 +41,17 @@ class Stack:
     def cpu_seconds(self) -> dict[str, float]:
         """Return the CPU time that each process has used until now."""
         return {CLIENT: time.process_time()} | {
-            name: time.clock_gettime(_cpu_clock(pid)) for name, pid in self.pids.items()
+            name: process_cpu_seconds(pid) for name, pid in self.pids.items()
         }
+
+
+def process_cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used until now.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    return time.clock_gettime(_cpu_clock(pid))
 
 
 def _cpu_clock(pid: int) -> int:
@@ -59,21 +69,31 @@ async def running_stack() -> AsyncIterator[Stack]:
     """
     with tempfile.TemporaryDirectory(prefix="nivisco-bench-") as name:
         directory = Path(name)
-        kept = {n: value for n, value in os.environ.items() if not n.startswith("NIVISCO_")}
-        async with AsyncExitStack() as running:
-            core, core_at = await running.enter_async_context(_running(_core(directory, kept)))
-            adapter, adapter_at = await running.enter_async_context(
-                _running(_adapter(directory, kept, core_at))
+        database = f"sqlite+aiosqlite:///{directory / 'nivisco.db'}"
+        async with AsyncExitStack() as open_:
+            core, core_at = await open_.enter_async_context(
+                running(core_process(directory, database))
             )
-            echo, echo_at = await running.enter_async_context(_running(_echo(directory, kept)))
+            adapter, adapter_at = await open_.enter_async_context(
+                running(adapter_process(directory, core_at))
+            )
+            echo, echo_at = await open_.enter_async_context(
+                running(script_process(directory, _ECHO))
+            )
             client = CoreClient(str(core_at))
-            running.push_async_callback(client.close)
+            open_.push_async_callback(client.close)
             pids = {"core": core.pid, "adapter": adapter.pid, "echo": echo.pid}
             yield Stack(client, adapter_at, echo_at, pids, directory)
 
 
 @asynccontextmanager
-async def _running(what: Spawn) -> AsyncIterator[tuple[Child, Address]]:
+async def running(what: Spawn) -> AsyncIterator[tuple[Child, Address]]:
+    """Run a process until the block ends, and give it and where it serves.
+
+    Raises:
+        ChildEnded: it did not start; the message shows its last lines.
+        TimeoutError: it was not ready in time.
+    """
     child = await spawn(what, ())
     try:
         async with asyncio.timeout(_START_SECONDS):
@@ -86,9 +106,10 @@ async def _running(what: Spawn) -> AsyncIterator[tuple[Child, Address]]:
         await child.stop(asyncio.Event())
 
 
-def _core(directory: Path, base: dict[str, str]) -> Spawn:
-    environment = base | {
-        "NIVISCO_DATABASE_URL": f"sqlite+aiosqlite:///{directory / 'nivisco.db'}",
+def core_process(directory: Path, database_url: str) -> Spawn:
+    """Return how to run a core with new secrets, which migrates the database."""
+    environment = _environment() | {
+        "NIVISCO_DATABASE_URL": database_url,
         "NIVISCO_GRPC": _ANY_PORT,
         "NIVISCO_SECRET_KEYS": "k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
         "NIVISCO_SERVICE_TOKENS": f"operator:{OPERATOR_TOKEN}",
@@ -97,13 +118,25 @@ def _core(directory: Path, base: dict[str, str]) -> Spawn:
     return Spawn("core", nivisco("core"), environment, directory / "core.log", _DRAIN_SECONDS)
 
 
-def _adapter(directory: Path, base: dict[str, str], core: Address) -> Spawn:
-    environment = base | {"NIVISCO_HTTP": _ANY_PORT, "NIVISCO_CORE": str(core)}
+def adapter_process(directory: Path, core: Address) -> Spawn:
+    """Return how to run an adapter of the core."""
+    environment = _environment() | {"NIVISCO_HTTP": _ANY_PORT, "NIVISCO_CORE": str(core)}
     log = directory / "adapter.log"
     return Spawn("adapter", nivisco("adapter"), environment, log, _DRAIN_SECONDS)
 
 
-def _echo(directory: Path, base: dict[str, str]) -> Spawn:
-    # -P: this directory's modules must not stand in for the standard library's.
-    command = [sys.executable, "-P", str(Path(__file__).with_name("echo.py"))]
-    return Spawn("echo", command, base, directory / "echo.log", _DRAIN_SECONDS)
+def script_process(
+    directory: Path, script: Path, settings: Mapping[str, str] | None = None
+) -> Spawn:
+    """Return how to run a server of the bench itself."""
+    # -P: the script's directory's modules must not stand in for the standard library's.
+    command = [sys.executable, "-P", str(script)]
+    environment = _environment() | dict(settings or {})
+    return Spawn(
+        script.stem, command, environment, directory / f"{script.stem}.log", _DRAIN_SECONDS
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's, without the settings of a system that somebody runs here."""
+    return {n: value for n, value in os.environ.items() if not n.startswith("NIVISCO_")}

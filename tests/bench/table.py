@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from tests.bench.books import Books
 from tests.bench.charges import Charges
 from tests.bench.in_process import ACTIONS, InProcess
+from tests.bench.postgresql.debits import Debits
 from tests.bench.report import Report
 from tests.bench.round_trips import RoundTrips
 from tests.bench.samples import Spread
@@ -12,6 +13,7 @@ from tests.bench.stack import CLIENT
 
 _WIDTH = 42
 _PROCESSES = (CLIENT, "adapter", "core", "echo")
+_DEBIT_PROCESSES = (CLIENT, "adapter", "core", "service", "pgbench", "postgres")
 
 
 def render(report: Report) -> str:
@@ -27,11 +29,14 @@ def render(report: Report) -> str:
         "",
         *_charges(report.charges),
         "",
+        *_debits(report.debits),
+        "",
         *_in_process(report.in_process),
         "",
         *_noise(report),
         "",
-        *_books(report.books),
+        *_books("SQLite", report.books),
+        *(line for name, books in report.debits.books.items() for line in _books(name, books)),
     ]
     return "\n".join(lines)
 
@@ -57,7 +62,7 @@ def _charges(rows: Sequence[Charges]) -> Iterator[str]:
     )
     for row in rows:
         json, grpc = row.ways["JSON"], row.ways["gRPC"]
-        wallets = "1 hot wallet" if row.wallets == 1 else f"{row.wallets} wallets"
+        wallets = _wallets(row.wallets)
         clients = f"{row.clients} client{'s' if row.clients > 1 else ''}"
         yield (
             f"  {clients + ', ' + wallets:<26}{_micro(json.per_second):>12}"
@@ -65,6 +70,29 @@ def _charges(rows: Sequence[Charges]) -> Iterator[str]:
             f"{_times(row.to_one_client):>13}{json.percentile_99_milliseconds:>8.0f}"
             f"{json.cpu['adapter'].median:>17.0f}{json.cpu['core'].median:>8.0f}"
         )
+
+
+def _debits(found: Debits) -> Iterator[str]:
+    settings = ", ".join(f"{name} {value}" for name, value in found.settings.items())
+    yield f"one debit four ways on one PostgreSQL, {found.clients} clients at once"
+    yield f"  {settings}"
+    heads = "".join(f"{process:>9}" for process in _DEBIT_PROCESSES)
+    yield f"  {'debits a second':<26}{'':>14}{'p50 ms':>8}{'p99 ms':>8}  CPU µs:{heads}"
+    for row in found.rows:
+        for name, way in row.ways.items():
+            cpu = "".join(f"{_cpu(way.cpu, process):>9}" for process in _DEBIT_PROCESSES)
+            yield (
+                f"  {f'{_wallets(row.wallets)}, {name}':<26}{_micro(way.per_second):>14}"
+                f"{way.median_milliseconds.median:>8.1f}{way.percentile_99_milliseconds:>8.0f}"
+                f"{'':>9}{cpu}"
+            )
+    yield f"  {'ratios':<26}{'a second':>14}{'CPU of all but the client':>28}"
+    for row in found.rows:
+        for name, ratios in row.compared.items():
+            yield (
+                f"  {f'{_wallets(row.wallets)}, {name}':<30}{_ratio_of(ratios.per_second):>16}"
+                f"{_ratio_of(ratios.cpu):>16}"
+            )
 
 
 def _in_process(found: InProcess) -> Iterator[str]:
@@ -80,24 +108,33 @@ def _in_process(found: InProcess) -> Iterator[str]:
 
 def _noise(report: Report) -> Iterator[str]:
     echo = report.round_trips.ways["echo"].median
-    worst = max(way.per_second.percent for row in report.charges for way in row.ways.values())
+    many = [row.ways for row in report.charges] + [row.ways for row in report.debits.rows]
+    worst = max(way.per_second.percent for ways in many for way in ways.values())
     yield (
         f"noise: the echo's rounds differ by ±{echo.percent:.0f} %, its slowest took "
         f"{echo.most / echo.least:.1f}x its fastest; charges differ by up to ±{worst:.0f} %"
     )
 
 
-def _books(books: Books) -> Iterator[str]:
+def _books(name: str, books: Books) -> Iterator[str]:
     verdict = "balance exactly" if books.balance else "DO NOT BALANCE"
     yield (
-        f"books: {books.charges} charges of {books.wallets} wallets, {books.history_rows} history "
-        f"rows, {books.cents_left} cents left: they {verdict}"
+        f"books, {name}: {books.charges} charges of {books.wallets} wallets, "
+        f"{books.history_rows} history rows, {books.cents_left} cents left: they {verdict}"
     )
     yield from (f"  {difference}" for difference in books.differences)
 
 
 def _ratio(name: str, spread: Spread) -> str:
     return f"  {name:<{_WIDTH}}{_times(spread):>8}  ±{spread.percent:.0f} %"
+
+
+def _ratio_of(spread: Spread) -> str:
+    return f"{_times(spread)} ±{spread.percent:.0f} %"
+
+
+def _wallets(count: int) -> str:
+    return "1 hot wallet" if count == 1 else f"{count} wallets"
 
 
 def _times(spread: Spread) -> str:

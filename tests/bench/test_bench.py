@@ -14,7 +14,7 @@ import pytest
 
 from adapter.schema import enum_words
 from nivisco.payments.v1 import wallet_pb2
-from tests.bench.plan import Plan, read_seconds
+from tests.bench.plan import DEFAULT_SECONDS, Plan, read_seconds
 from tests.bench.reflection import calls_into_the_schema
 from tests.bench.samples import Spread, Turn, percentile_99, ratio
 
@@ -31,7 +31,14 @@ ROWS = [
     "get_user_wallet: check rules", "charge_wallet: check rules",
     "get_user_wallet: transcode / json_format", "charge_wallet: transcode / json_format",
     "get_user_wallet: rules / protovalidate", "charge_wallet: rules / protovalidate",
-    "questions to the schema in a transcode", "noise:", "books:",
+    "questions to the schema in a transcode", "noise:",
+    "4 wallets, JSON", "4 wallets, gRPC", "4 wallets, pgbench", "4 wallets, ORM",
+    "1 hot wallet, JSON", "1 hot wallet, gRPC", "1 hot wallet, pgbench", "1 hot wallet, ORM",
+    "4 wallets, JSON / pgbench", "4 wallets, gRPC / pgbench",
+    "4 wallets, JSON / ORM", "4 wallets, gRPC / ORM",
+    "1 hot wallet, JSON / pgbench", "1 hot wallet, gRPC / pgbench",
+    "1 hot wallet, JSON / ORM", "1 hot wallet, gRPC / ORM",
+    "books, SQLite:", "books, ours:", "books, pgbench:", "books, orm:",
 ]  # fmt: skip
 
 
@@ -58,6 +65,11 @@ def processes_of(directory: Path) -> list[str]:
     return found
 
 
+def left_in(directory: Path) -> list[Path]:
+    """What was left there, but for the lock of the package that starts PostgreSQL."""
+    return [path for path in directory.iterdir() if path.name != ".lockfile"]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     """What one small run printed and wrote, checked to have cleaned up."""
@@ -68,7 +80,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     finally:
         process.kill()
     assert process.returncode == 0, printed
-    assert (list(directory.iterdir()), processes_of(directory)) == ([], [])
+    assert (left_in(directory), processes_of(directory)) == ([], [])
     return printed, json.loads(file.read_text())
 
 
@@ -77,13 +89,13 @@ def test_every_row_is_printed(run: tuple[str, dict[str, Any]]) -> None:
     assert [row for row in ROWS if not any(line.startswith(row) for line in lines)] == []
 
 
-def test_the_books_balance(run: tuple[str, dict[str, Any]]) -> None:
+def test_all_books_balance(run: tuple[str, dict[str, Any]]) -> None:
     printed, report = run
-    books = report["books"]
-    assert "they balance exactly" in printed
-    assert books["differences"] == []
-    assert books["charges"] > 0
-    assert books["history_rows"] == books["charges"] + books["wallets"]
+    assert printed.count("they balance exactly") == 4
+    for books in (report["books"], *report["debits"]["books"].values()):
+        assert books["differences"] == []
+        assert books["charges"] > 0
+        assert books["history_rows"] == books["charges"] + books["wallets"]
 
 
 def test_the_file_holds_every_ratio(run: tuple[str, dict[str, Any]]) -> None:
@@ -97,6 +109,17 @@ def test_the_file_holds_every_ratio(run: tuple[str, dict[str, Any]]) -> None:
     ]  # fmt: skip
 
 
+def test_the_four_debits_share_a_durable_server(run: tuple[str, dict[str, Any]]) -> None:
+    debits = run[1]["debits"]
+    assert {"fsync": "on", "synchronous_commit": "on"}.items() <= debits["settings"].items()
+    for row, wallets in zip(debits["rows"], (4, 1), strict=True):
+        assert row["wallets"] == wallets
+        assert list(row["ways"]) == ["JSON", "gRPC", "pgbench", "ORM"]
+        assert all(way["cpu"]["postgres"]["median"] > 0 for way in row["ways"].values())
+        assert row["ways"]["pgbench"]["cpu"]["pgbench"]["median"] > 0
+        assert row["ways"]["ORM"]["cpu"]["service"]["median"] > 0
+
+
 def test_a_transcode_asks_the_schema_nothing(run: tuple[str, dict[str, Any]]) -> None:
     assert run[1]["in_process"]["schema_calls"] == []
 
@@ -108,12 +131,13 @@ def test_a_question_to_the_schema_is_caught() -> None:
     assert any(call.endswith(".GetOptions") for call in found)
 
 
-def test_a_run_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("under_way", ["*/nivisco.db", "nivisco-pg-*/postmaster.pid"])
+def test_a_run_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path, under_way: str) -> None:
     process = started(tmp_path)
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not list(tmp_path.glob("*/nivisco.db")):
-            assert time.monotonic() < deadline, "no core was started"
+        while not list(tmp_path.glob(under_way)):
+            assert time.monotonic() < deadline, f"{under_way} was never there"
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.02)
                 pytest.fail("it ended by itself")
@@ -122,7 +146,7 @@ def test_a_run_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> Non
     finally:
         process.kill()
     assert process.returncode == 1
-    assert (list(tmp_path.iterdir()), processes_of(tmp_path)) == ([], [])
+    assert (left_in(tmp_path), processes_of(tmp_path)) == ([], [])
 
 
 def test_ratios_are_taken_round_by_round() -> None:
@@ -149,9 +173,16 @@ def test_a_time_that_no_run_can_take_is_refused(text: str) -> None:
 def test_the_shares_of_a_run_are_its_whole_time() -> None:
     plan = Plan.of(100.0)
     parts = [
-        2 * 3 * plan.warm_up_seconds(3),
-        plan.round_trip_rounds * 3 * plan.round_trip_seconds(3),
-        plan.charge_rounds * 12 * plan.charge_seconds(12),
-        plan.in_process_rounds * 13 * plan.in_process_seconds(13),
+        variants * (rounds.warm_up_seconds + rounds.rounds * rounds.seconds)
+        for variants, rounds in (
+            (3, plan.round_trips(3)),
+            (12, plan.charges(12)),
+            (8, plan.debits(8)),
+        )
     ]
+    parts.append(plan.in_process_rounds * 13 * plan.in_process_seconds(13))
     assert sum(parts) == pytest.approx(100.0)
+
+
+def test_the_contest_on_postgresql_warms_up_for_8_seconds() -> None:
+    assert 8 * Plan.of(DEFAULT_SECONDS).debits(8).warm_up_seconds == pytest.approx(8.0)

@@ -1,0 +1,102 @@
+"""Runs pgbench with debit.sql: what the server does for somebody who writes the SQL by hand.
+
+As many connections as there are clients, every statement prepared, one round trip each.
+"""
+
+import asyncio
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.calls import CHARGED_CENTS
+from tests.bench.http_connection import UnexpectedAnswer
+from tests.bench.postgresql.server import Server, client_program, execute
+from tests.bench.samples import Turn
+from tests.bench.turns import CpuSeconds
+
+_SCRIPT = Path(__file__).with_name("debit.sql")
+_TRANSACTIONS_OF_A_SHORT_TURN = 10
+_PER_SECOND = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
+_NONE_FAILED = "number of failed transactions: 0 "
+_LATENCY_FIELD = 2
+"""In microseconds: client, transaction, time, … (pgbench's manual, Per-Transaction Logging)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pgbench:
+    """The way to run it on one database."""
+
+    server: Server
+    database: str
+    clients: int
+    directory: Path
+    """For its log."""
+
+    async def number_wallets(self, wallet_ids: list[str]) -> None:
+        """Number the wallets from 0, because pgbench can draw a number but no name."""
+        url = self.server.database_url(self.database)
+        await execute(
+            url,
+            "CREATE TABLE numbered_wallets "
+            "(number integer PRIMARY KEY, business_id text NOT NULL, wallet_id text NOT NULL)",
+        )
+        await execute(
+            url,
+            "INSERT INTO numbered_wallets SELECT :number, business_id, wallet_id FROM wallets "
+            "WHERE wallet_id = :wallet_id",
+            [{"number": n, "wallet_id": wallet_id} for n, wallet_id in enumerate(wallet_ids)],
+        )
+        await execute(url, "VACUUM ANALYZE numbered_wallets")
+
+    async def take_turn(self, cpu_seconds: CpuSeconds, wallets: range, seconds: float) -> Turn:
+        """Debit the wallets of these numbers for so long.
+
+        pgbench counts whole seconds; a turn of less than one is a few transactions a client. It
+        connects anew for every turn: its rate leaves that out, the server's CPU time (a few
+        milliseconds a connection) does not.
+
+        Raises:
+            UnexpectedAnswer: a transaction failed.
+        """
+        before = cpu_seconds()
+        printed = await self._run(wallets, seconds)
+        after = cpu_seconds()
+        latencies = self._latencies()
+        rate = _PER_SECOND.search(printed)
+        if rate is None or _NONE_FAILED not in printed or not latencies:
+            raise UnexpectedAnswer(f"pgbench: {printed}")
+        cpu = {name: after[name] - before[name] for name in after}
+        return Turn(len(latencies) / float(rate[1]), latencies, cpu)
+
+    async def _run(self, wallets: range, seconds: float) -> str:
+        whole = round(seconds)
+        length = ["-T", str(whole)] if whole else ["-t", str(_TRANSACTIONS_OF_A_SHORT_TURN)]
+        process = await asyncio.create_subprocess_exec(
+            client_program("pgbench"),
+            *("-n", "-M", "prepared", "-f", str(_SCRIPT), "-c", str(self.clients), *length),
+            *("-D", f"first={wallets[0]}", "-D", f"last={wallets[-1]}"),
+            *("-D", f"cents={CHARGED_CENTS}", "--log", f"--log-prefix={self.directory}/pgbench"),
+            *("-h", self.server.directory, "-U", "postgres", self.database),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            printed = (await process.communicate())[0].decode()
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            raise UnexpectedAnswer(f"pgbench: {printed}")
+        return printed
+
+    def _latencies(self) -> list[float]:
+        """Return the seconds that each transaction took, and take the log away."""
+        latencies = []
+        for log in self.directory.glob("pgbench.*"):
+            lines = log.read_text().splitlines()
+            latencies += [int(line.split()[_LATENCY_FIELD]) / 1e6 for line in lines]
+            log.unlink()
+        return latencies

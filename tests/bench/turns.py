@@ -1,0 +1,79 @@
+"""Has clients call at once for a turn, and variants of one measurement take turns."""
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from tests.bench.calls import Call
+from tests.bench.plan import Rounds
+from tests.bench.samples import Turn
+
+CpuSeconds = Callable[[], dict[str, float]]
+"""Tells the CPU time that each process has used until now."""
+_Variant = TypeVar("_Variant", bound=Hashable)
+
+
+async def in_turns(
+    variants: Sequence[_Variant],
+    turn_of: Callable[[_Variant, float], Awaitable[Turn]],
+    rounds: Rounds,
+) -> dict[_Variant, list[Turn]]:
+    """Warm every variant up, then have them take turns, in an order that turns about.
+
+    Many turns of each, interleaved, so that what disturbs the machine disturbs all alike.
+    """
+    for variant in variants:
+        await turn_of(variant, rounds.warm_up_seconds)
+    turns: dict[_Variant, list[Turn]] = {variant: [] for variant in variants}
+    for number in range(rounds.rounds):
+        for variant in variants if number % 2 == 0 else reversed(variants):
+            turns[variant].append(await turn_of(variant, rounds.seconds))
+    return turns
+
+
+async def take_turn(
+    cpu_seconds: CpuSeconds,
+    clients: Sequence[Call],
+    user_ids: Iterable[str],
+    seconds: float,
+    done: Counter[str] | None = None,
+) -> Turn:
+    """Have all clients call at once for so long, each at least once; count in `done` by user.
+
+    Raises:
+        UnexpectedAnswer: a request failed by HTTP; the other clients are stopped.
+        CoreError: one failed by gRPC.
+    """
+    latencies: list[float] = []
+    users = itertools.cycle(user_ids)
+    before, started = cpu_seconds(), time.perf_counter()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for client in clients:
+                group.create_task(_keep_calling(client, users, started + seconds, latencies, done))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    ended, after = time.perf_counter(), cpu_seconds()
+    return Turn(ended - started, latencies, {name: after[name] - before[name] for name in after})
+
+
+async def _keep_calling(
+    call: Call,
+    users: Iterator[str],
+    until: float,
+    latencies: list[float],
+    done: Counter[str] | None,
+) -> None:
+    while True:
+        user_id = next(users)
+        started = time.perf_counter()
+        await call(user_id)
+        ended = time.perf_counter()
+        latencies.append(ended - started)
+        if done is not None:
+            done[user_id] += 1
+        if ended >= until:
+            return
