@@ -6,6 +6,7 @@ those of one internal service do.
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import count
 
 from google.protobuf.message import Message
 from google.type.money_pb2 import Money
@@ -21,6 +22,7 @@ _GET = "get_user_wallet"
 _SUCCESS = b'{"success":true,'
 _TIMEOUT_SECONDS = 25.0
 
+_keys = (f"bench-{number}" for number in count())
 Call = Callable[[str], Awaitable[None]]
 """Carries out one request about a user; raises UnexpectedAnswer or CoreError."""
 
@@ -66,15 +68,18 @@ class Callers:
             },
         )
 
-    async def grpc(self, action: str) -> Call:
-        """Return a client of the core."""
+    async def grpc(self, action: str, *, keyed: bool = False) -> Call:
+        """Return a client of the core, with an idempotency key for each request if `keyed`."""
         requests = {user_id: message(user_id, action) for user_id in self._user_ids}
         name = "".join(word.capitalize() for word in action.split("_"))
         method, business = METHODS[name], self._business
 
         async def call(user_id: str) -> None:
+            request = requests[user_id]
+            if keyed:
+                request.idempotency_key = next(_keys)  # type: ignore[attr-defined]
             await business.client.call(
-                method, requests[user_id], business.credentials, timeout_seconds=_TIMEOUT_SECONDS
+                method, request, business.credentials, timeout_seconds=_TIMEOUT_SECONDS
             )
 
         return call

@@ -1,4 +1,4 @@
-"""Measures charge_wallet a second: few and many clients, many wallets and one, JSON and gRPC."""
+"""Measures charge_wallet a second: few and many clients, many wallets and one, by three ways."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from tests.bench.stack import Stack
 from tests.bench.turns import in_turns, take_turn
 
 _ACTION = "charge_wallet"
-_WAYS = ("JSON", "gRPC")
+_WAYS = ("JSON", "gRPC", "gRPC, keyed")
 
 
 @dataclass(frozen=True, slots=True)
 class Charges:
-    """So many clients on so many wallets, by both ways."""
+    """So many clients on so many wallets, by each way."""
 
     clients: int
     wallets: int
@@ -25,6 +25,8 @@ class Charges:
     """Requests a second by JSON in those by gRPC."""
     to_one_client: Spread
     """Requests a second by JSON in those of one client."""
+    keyed_to_unkeyed: Spread
+    """The time of a request with an idempotency key in that of one without, by gRPC."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,6 +45,7 @@ async def measure_charges(
     clients = {
         "JSON": [await callers.json(stack.adapter, _ACTION) for _ in range(most)],
         "gRPC": [await callers.grpc(_ACTION) for _ in range(most)],
+        "gRPC, keyed": [await callers.grpc(_ACTION, keyed=True) for _ in range(most)],
     }
     cells = [
         _Cell(count, is_hot, way)
@@ -76,4 +79,5 @@ def _charges(
         ways={way: Throughput.of(turns[_Cell(clients, hot, way)]) for way in _WAYS},
         json_to_grpc=ratio(per_second(clients, "JSON"), per_second(clients, "gRPC")),
         to_one_client=ratio(per_second(clients, "JSON"), per_second(fewest, "JSON")),
+        keyed_to_unkeyed=ratio(per_second(clients, "gRPC"), per_second(clients, "gRPC, keyed")),
     )

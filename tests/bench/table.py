@@ -58,7 +58,7 @@ def _round_trips(found: RoundTrips) -> Iterator[str]:
 def _charges(rows: Sequence[Charges]) -> Iterator[str]:
     yield (
         f"{'charge_wallet a second':<28}{'JSON':>12}{'gRPC':>12}{'JSON / gRPC':>13}"
-        f"{'to 1 client':>13}{'p99 ms':>8}  CPU µs: adapter    core"
+        f"{'to 1 client':>13}{'keyed, time':>13}{'p99 ms':>8}  CPU µs: adapter    core"
     )
     for row in rows:
         json, grpc = row.ways["JSON"], row.ways["gRPC"]
@@ -67,7 +67,7 @@ def _charges(rows: Sequence[Charges]) -> Iterator[str]:
         yield (
             f"  {clients + ', ' + wallets:<26}{_micro(json.per_second):>12}"
             f"{_micro(grpc.per_second):>12}{_times(row.json_to_grpc):>13}"
-            f"{_times(row.to_one_client):>13}{json.percentile_99_milliseconds:>8.0f}"
+            f"{_times(row.to_one_client):>13}{_times(row.keyed_to_unkeyed):>13}{json.percentile_99_milliseconds:>8.0f}"
             f"{json.cpu['adapter'].median:>17.0f}{json.cpu['core'].median:>8.0f}"
         )
 
