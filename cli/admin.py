@@ -8,7 +8,7 @@ from typing import cast
 
 import click
 
-from cli.addresses import Address, read_address
+from cli.addresses import read_cores
 from cli.credentials import sendable
 from cli.data_dir import DEFAULT_DATA_DIR, AdminCredentials, DataDir
 from cli.failures import Failure, SettingsError
@@ -24,7 +24,7 @@ _CREATE_ADMIN = operator_pb2.DESCRIPTOR.services_by_name["OperatorService"].meth
 ]
 
 
-async def ensure_admin(target: Address, data_dir: DataDir, operator_token: str) -> bool:
+async def ensure_admin(target: str, data_dir: DataDir, operator_token: str) -> bool:
     """See to it that admin.json holds credentials that the core accepts.
 
     Returns whether a new key was made: on the first start, or in place of one that was refused.
@@ -33,7 +33,7 @@ async def ensure_admin(target: Address, data_dir: DataDir, operator_token: str) 
         CoreError: the core refused, or could not be reached.
         Failure: admin.json cannot be written.
     """
-    client = CoreClient(str(target))
+    client = CoreClient(target)
     try:
         kept = data_dir.read_admin()
         if kept is not None and await _holds(client, kept):
@@ -44,13 +44,13 @@ async def ensure_admin(target: Address, data_dir: DataDir, operator_token: str) 
         await client.close()
 
 
-async def create_admin(target: Address, operator_token: str, *, rotate: bool) -> AdminCredentials:
+async def create_admin(target: str, operator_token: str, *, rotate: bool) -> AdminCredentials:
     """Have the core create the admin business, or replace its key.
 
     Raises:
         CoreError: the core refused, or could not be reached.
     """
-    client = CoreClient(str(target))
+    client = CoreClient(target)
     try:
         return await _create(client, operator_token, rotate=rotate)
     finally:
@@ -96,12 +96,12 @@ def admin() -> None:
 @click.option(
     "--core",
     "target",
-    metavar="HOST:PORT",
-    callback=read_address,
+    metavar="HOST:PORT[,…]",
+    callback=read_cores,
     envvar="NIVISCO_CORE",
     default="127.0.0.1:50051",
     show_default=True,
-    help="Where the core serves; also NIVISCO_CORE.",
+    help="Where the core or cores serve; also NIVISCO_CORE.",
 )
 @click.option(
     "--data-dir",
@@ -109,7 +109,7 @@ def admin() -> None:
     help="The data directory of `nivisco up`: its secrets.json has the token, and its admin.json "
     f"gets the new key. Default: {DEFAULT_DATA_DIR}, unless NIVISCO_SERVICE_TOKEN is set.",
 )
-def create(target: Address, data_dir: Path | None, *, rotate: bool) -> None:
+def create(target: str, data_dir: Path | None, *, rotate: bool) -> None:
     """Create the admin business, or with --rotate replace a lost key.
 
     The core must be running. The operator's token comes from NIVISCO_SERVICE_TOKEN or from the data
@@ -145,7 +145,7 @@ def _token_of(directory: DataDir) -> str:
     return directory.read_secrets().service_tokens["operator"]
 
 
-def _refused(error: CoreError, target: Address) -> Failure:
+def _refused(error: CoreError, target: str) -> Failure:
     if error.reason == "ALREADY_EXISTS":
         return Failure(
             "The admin business exists already. `nivisco admin create --rotate` replaces its key; "

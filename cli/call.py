@@ -15,10 +15,11 @@ from adapter.catalogue import Action, build_catalogue
 from adapter.parsing import InvalidJson, parse_object
 from adapter.problems import Problems
 from cli import exact_json
-from cli.addresses import Address, read_address
+from cli.addresses import read_cores
 from cli.credentials import find_credentials, sendable
 from cli.doors import call_core, post_json
 from cli.payload import build_payload, did_you_mean, fields_of, paths
+from core.channels import channel_options, grpc_target
 from core.client import CoreError, Credentials, request_id
 
 
@@ -38,12 +39,12 @@ from core.client import CoreError, Credentials, request_id
 @click.option(
     "--core",
     "target",
-    metavar="HOST:PORT",
-    callback=read_address,
+    metavar="HOST:PORT[,…]",
+    callback=read_cores,
     envvar="NIVISCO_CORE",
     default="127.0.0.1:50051",
     show_default=True,
-    help="Where the core serves, with --grpc; also NIVISCO_CORE.",
+    help="Where the core or cores serve, with --grpc; also NIVISCO_CORE.",
 )
 @click.option(
     "--business",
@@ -70,7 +71,7 @@ def call(
     action: str | None,
     arguments: tuple[str, ...],
     url: str,
-    target: Address,
+    target: str,
     business: str | None,
     credentials_file: Path | None,
     timeout: float,
@@ -169,14 +170,13 @@ def _request_message(action: Action, payload: dict[str, Any]) -> Message:
 
 
 def _by_grpc(
-    action: Action, request: Message, credentials: Credentials, target: Address, timeout: float
+    action: Action, request: Message, credentials: Credentials, target: str, timeout: float
 ) -> bool:
     if not (sendable(credentials.business_id) and sendable(credentials.api_key)):
         raise click.UsageError("The credentials hold characters that they never have.")
-    options = [("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0)]
     token = request_id.set(str(ULID()))
     try:
-        with grpc.insecure_channel(str(target), options=options) as channel:
+        with grpc.insecure_channel(grpc_target(target), options=channel_options(target)) as channel:
             return print_call(channel, action, request, credentials, timeout)
     finally:
         request_id.reset(token)

@@ -215,7 +215,7 @@ async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
     token = secrets.service_tokens["operator"]
     try:
         made = await supervisor.unless_interrupted(
-            ensure_admin(core.reachable(), plan.data_dir, token), "the admin business"
+            ensure_admin(str(core.reachable()), plan.data_dir, token), "the admin business"
         )
     except CoreError as error:
         raise Failure(f"The core refused to create the admin business: {error.message}") from None

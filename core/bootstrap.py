@@ -159,14 +159,17 @@ async def _serve(
     )
     address = _listen(server, settings.listen)
     await server.start()
-    await health_servicer.serve()
+    health_servicer.serve()
     logger.info("serving", extra={"address": address})
     on_ready(address)
     try:
         await stop.wait()
     finally:
+        health_servicer.drain()
+        # Clients that watch its health go elsewhere meanwhile; calls on their way are still served.
+        await asyncio.sleep(settings.lame_duck_seconds)
         deadline = time.monotonic() + settings.drain_seconds
-        await health_servicer.drain()
+        await health_servicer.end()
         await server.stop(max(0.0, deadline - time.monotonic()))
         unfinished = await errors.drain(max(0.0, deadline - time.monotonic()))
         logger.info("stopped", extra={"unfinished": unfinished})
