@@ -11,10 +11,11 @@ from typing import TypeVar
 
 import click
 
-from cli.addresses import Address, read_address
+from cli.addresses import Address, read_address, read_cores
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure, SettingsError
-from cli.foreground import Serve, run, sentence
+from cli.foreground import Serve, run, sentence, until
+from cli.worker_plans import adapter_workers, core_workers, inherited_listener, workers_option
 
 Result = TypeVar("Result")
 
@@ -26,17 +27,22 @@ Result = TypeVar("Result")
     callback=read_address,
     help="Where to listen; NIVISCO_GRPC if absent.",
 )
-def core(grpc: Address | None) -> None:
+@workers_option
+def core(grpc: Address | None, workers: int) -> None:
     """Run the gRPC server, the owner of database and secrets.
 
-    It needs NIVISCO_DATABASE_URL and NIVISCO_SECRET_KEYS.
+    It needs NIVISCO_DATABASE_URL and NIVISCO_SECRET_KEYS. Several workers need PostgreSQL, and
+    listen on a port each: that of --grpc and those above it, or any where it is 0.
     """
 
     def prepare() -> Serve:
         from core import bootstrap
         from core.settings import CoreSettings
 
-        settings = CoreSettings.from_environment(_environment(NIVISCO_GRPC=grpc))
+        environ = _environment(NIVISCO_GRPC=grpc)
+        settings = CoreSettings.from_environment(environ)
+        if workers > 1:
+            return core_workers(settings, environ, workers)
         return lambda ready, stop: _core_work(bootstrap.serve(settings, ready, stop))
 
     run("core", prepare)
@@ -51,21 +57,25 @@ def core(grpc: Address | None) -> None:
 )
 @click.option(
     "--core",
-    "core_address",
-    metavar="HOST:PORT",
-    callback=read_address,
-    help="Where the core serves; NIVISCO_CORE if absent.",
+    "cores",
+    metavar="HOST:PORT[,…]",
+    callback=read_cores,
+    help="Where the core or cores serve; NIVISCO_CORE if absent.",
 )
-def adapter(http: Address | None, core_address: Address | None) -> None:
-    """Run the JSON endpoint, which asks the core."""
+@workers_option
+def adapter(http: Address | None, cores: str | None, workers: int) -> None:
+    """Run the JSON endpoint, which asks the core, or several in turn. Workers share its port."""
 
     def prepare() -> Serve:
         from adapter import server
         from adapter.settings import AdapterSettings
 
-        environ = _environment(NIVISCO_HTTP=http, NIVISCO_CORE=core_address)
+        environ = _environment(NIVISCO_HTTP=http, NIVISCO_CORE=cores)
         settings = AdapterSettings.from_environment(environ)
-        return lambda ready, stop: _served(server.serve(settings, ready, stop))
+        if workers > 1:
+            return adapter_workers(settings, environ, workers)
+        listener = inherited_listener()
+        return lambda ready, stop: _served(server.serve(settings, ready, stop, listener=listener))
 
     run("adapter", prepare)
 
@@ -97,7 +107,7 @@ def sandbox(http: Address, data_dir: Path) -> None:
 
         async def serve(ready: Callable[[str], None], stop: asyncio.Event) -> None:
             work = server.serve(http.host, http.port, directory.path, ready)
-            await _until(stop, _served(work))
+            await until(stop, _served(work))
 
         return serve
 
@@ -121,7 +131,7 @@ def migrate() -> None:
     click.echo(f"The database is at revision {revision}.")
 
 
-def _environment(**given: Address | None) -> dict[str, str]:
+def _environment(**given: Address | str | None) -> dict[str, str]:
     """Return the environment with the options that were given in place of its variables."""
     return dict(os.environ) | {name: str(value) for name, value in given.items() if value}
 
@@ -143,16 +153,3 @@ async def _served(work: Awaitable[Result]) -> Result:
         return await work
     except OSError as error:
         raise Failure(sentence(error)) from None
-
-
-async def _until(stop: asyncio.Event, work: Awaitable[None]) -> None:
-    """Await work that knows no stop event, and cancel it when the event is set."""
-    serving = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not serving.done():
-        serving.cancel()
-        await asyncio.wait({serving})
-    if not serving.cancelled():
-        serving.result()
