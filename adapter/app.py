@@ -32,12 +32,18 @@ SERVER = "Nivisco"
 READINESS_TIMEOUT_SECONDS = 2.0
 NOTED: web.RequestKey[dict[str, str]] = web.RequestKey("noted", dict[str, str])
 """What the handler wants the log line to say: `action`, `business_id`."""
+STOPPING = web.AppKey("stopping", asyncio.Event)
+"""Set once the process is about to end: it is not ready, and every answer ends its connection."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def build_app(core: CoreClient, settings: AdapterSettings) -> web.Application:
+def build_app(
+    core: CoreClient, settings: AdapterSettings, stopping: asyncio.Event
+) -> web.Application:
     """Return the application that serves the JSON door on `core`, which stays the caller's.
+
+    Once `stopping` is set it still answers, and asks every client to connect anew.
 
     Raises:
         SchemaError: the schema holds something that has no JSON form.
@@ -48,13 +54,14 @@ def build_app(core: CoreClient, settings: AdapterSettings) -> web.Application:
         return json_response(await endpoint.answer(request, request[NOTED]))
 
     async def ready(_request: web.Request) -> web.StreamResponse:
-        if await core.is_ready(timeout_seconds=READINESS_TIMEOUT_SECONDS):
+        if not stopping.is_set() and await core.is_ready(timeout_seconds=READINESS_TIMEOUT_SECONDS):
             return json_response(Answer(200, '{"status":"ready"}'))
         return json_response(Answer(503, '{"status":"not ready"}', retry_after_seconds=1))
 
     app = web.Application(middlewares=[frame])
     if settings.tls is None and settings.trusted_proxies:
         app.middlewares.append(_only_from(settings.trusted_proxies))
+    app[STOPPING] = stopping
     app.router.add_post("/", post, expect_handler=_expect_body)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", ready)
@@ -109,6 +116,8 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     else:
         stamp(response, identity, secure=request.secure)
+        if request.app[STOPPING].is_set():
+            response.force_close()
         _log(response.status, request, started)
         return response
     finally:

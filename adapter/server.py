@@ -1,6 +1,7 @@
 """Serves the application on a socket until told to stop, then drains; it installs no signal."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -36,7 +37,17 @@ BACKLOG = 1024
 class JsonProtocol(web.RequestHandler):
     """Speaks HTTP on one connection, and answers in JSON also what is not HTTP."""
 
-    __slots__ = ()
+    __slots__ = ("_on_lost",)
+
+    def __init__(self, manager: web.Server, on_lost: Callable[[], None], **options: Any) -> None:
+        """Make one for a connection to come; `on_lost` is called when it has ended."""
+        super().__init__(manager, **options)
+        self._on_lost = on_lost
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Clean up after the connection."""
+        super().connection_lost(exc)
+        self._on_lost()
 
     def handle_error(
         self,
@@ -77,8 +88,12 @@ async def serve(
     """Serve until `stop` is set, then finish the requests that have begun, within 30 seconds.
 
     Listens on the settings' address, or on `listener`, a bound socket that several processes may
-    share. Calls `on_ready` once with the base URL. Idle connections are closed at once.
-    `on_hangup` is given what to call when the certificate is to be read anew.
+    share. Calls `on_ready` once with the base URL. `on_hangup` is given what to call when the
+    certificate is to be read anew.
+
+    After `stop` it serves on for the lame duck's time, so that whoever balances over several of
+    these finds `/readyz` say no; each connection is answered once more and closed. Then it accepts
+    no more, and gives those that it has accepted as long again. What is idle then is closed.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -94,25 +109,38 @@ async def serve(
     # A client that leaves ends its handler and the call to the core, which so learns that nobody
     # waits: what moves money goes on there, and the same request is told of it later.
     runner = web.AppRunner(
-        build_app(core, settings), shutdown_timeout=DRAIN_SECONDS, handler_cancellation=True
+        build_app(core, settings, stop), shutdown_timeout=DRAIN_SECONDS, handler_cancellation=True
     )
     try:
         await runner.setup()
         context = None if certificate is None else certificate.context
-        server = await _listen(settings, runner, listener, context)
+        one_left = asyncio.Event()
+        server = await _listen(settings, runner, one_left.set, listener, context)
         try:
             on_ready(base_url(server.sockets[0], "https" if context else "http"))
             await stop.wait()
+            await asyncio.sleep(settings.lame_duck_seconds)
         finally:
             server.close()
+        await _all_left(runner, one_left, settings.lame_duck_seconds)
     finally:
         await runner.cleanup()
         await core.close()
 
 
+async def _all_left(runner: web.AppRunner, one_left: asyncio.Event, wait_seconds: float) -> None:
+    assert runner.server is not None, "set up before"
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_seconds):
+            while runner.server.connections:
+                one_left.clear()
+                await one_left.wait()
+
+
 async def _listen(
     settings: AdapterSettings,
     runner: web.AppRunner,
+    on_lost: Callable[[], None],
     listener: socket.socket | None,
     context: ssl.SSLContext | None,
 ) -> asyncio.Server:
@@ -128,7 +156,7 @@ async def _listen(
     }
 
     def protocol() -> JsonProtocol:
-        return JsonProtocol(manager, loop=loop, **options)
+        return JsonProtocol(manager, on_lost, loop=loop, **options)
 
     how: dict[str, Any] = {"backlog": BACKLOG}
     if context is not None:

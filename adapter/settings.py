@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from adapter.plain_http import Network, read_networks
 from core.certificates import KeyPairFiles, key_pair_files
+from core.channels import grpc_target
 from core.client import ClientTls
 
 MAX_PORT = 65_535
@@ -25,7 +26,7 @@ class AdapterSettings:
     port: int = 8080
     """0 lets the system choose."""
     core_target: str = "127.0.0.1:50051"
-    """A gRPC target."""
+    """Where the core or cores serve, in one of the forms that core.channels reads."""
     core_timeout_seconds: float = 25.0
     """How long one call to the core may take; clients wait 30 s."""
     max_in_flight: int = 1024
@@ -38,14 +39,16 @@ class AdapterSettings:
     """Who else than this machine is answered over plain HTTP."""
     core_tls: ClientTls | None = None
     """None for a core on this machine."""
+    lame_duck_seconds: float = 1.0
+    """How long it still takes requests after it was told to stop, one more on each connection."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "AdapterSettings":
         """Read the variables that docs/operating.md lists; what is absent or empty is the default.
 
-        NIVISCO_HTTP (`host:port`), NIVISCO_CORE (a gRPC target), NIVISCO_CORE_TIMEOUT_SECONDS,
-        NIVISCO_HTTP_MAX_IN_FLIGHT, NIVISCO_HTTP_BODY_TIMEOUT_SECONDS, NIVISCO_TLS_*,
-        NIVISCO_TRUSTED_PROXIES, NIVISCO_CORE_TLS_*.
+        NIVISCO_HTTP (`host:port`), NIVISCO_CORE, NIVISCO_CORE_TIMEOUT_SECONDS,
+        NIVISCO_HTTP_MAX_IN_FLIGHT, NIVISCO_HTTP_BODY_TIMEOUT_SECONDS, NIVISCO_LAME_DUCK_SECONDS,
+        NIVISCO_TLS_*, NIVISCO_TRUSTED_PROXIES, NIVISCO_CORE_TLS_*.
 
         Raises:
             ValueError: a variable holds no usable value; the message names the variable.
@@ -53,10 +56,12 @@ class AdapterSettings:
         default = cls()
         address = environ.get("NIVISCO_HTTP") or f"{default.host}:{default.port}"
         host, port = _host_and_port("NIVISCO_HTTP", address)
+        core_target = environ.get("NIVISCO_CORE") or default.core_target
+        grpc_target(core_target)  # what is none is refused now
         return cls(
             host=host,
             port=port,
-            core_target=environ.get("NIVISCO_CORE") or default.core_target,
+            core_target=core_target,
             core_timeout_seconds=_seconds(
                 environ, "NIVISCO_CORE_TIMEOUT_SECONDS", default.core_timeout_seconds
             ),
@@ -69,6 +74,9 @@ class AdapterSettings:
                 "NIVISCO_TRUSTED_PROXIES", environ.get("NIVISCO_TRUSTED_PROXIES", "")
             ),
             core_tls=ClientTls.from_environment(environ),
+            lame_duck_seconds=_seconds(
+                environ, "NIVISCO_LAME_DUCK_SECONDS", default.lame_duck_seconds, or_none=True
+            ),
         )
 
 
@@ -80,7 +88,9 @@ def _host_and_port(name: str, address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+def _seconds(
+    environ: Mapping[str, str], name: str, default: float, *, or_none: bool = False
+) -> float:
     text = environ.get(name)
     if not text:
         return default
@@ -88,8 +98,9 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds <= LONGEST_SECONDS:
-        raise ValueError(f"{name} must be a number of seconds above 0, at most {LONGEST_SECONDS}")
+    if not (0 < seconds <= LONGEST_SECONDS or (or_none and seconds == 0)):
+        least = "from 0" if or_none else "above 0"
+        raise ValueError(f"{name} must be a number of seconds {least}, at most {LONGEST_SECONDS}")
     return seconds
 
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import click
 
 from cli.failures import Failure
+from core.channels import grpc_target
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - only compared
 _ADDRESS = re.compile(
@@ -99,6 +100,22 @@ def read_address(
         raise click.BadParameter(str(error), param=parameter) from None
 
 
+def read_cores(_context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """Check an option's value that names one core or several; a click callback.
+
+    Raises:
+        click.BadParameter: it has another form; the message says what to write.
+    """
+    if text is None:
+        return None
+    cores = re.sub(r"^https?://", "", text.strip()).rstrip("/")
+    try:
+        grpc_target(cores)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from None
+    return cores
+
+
 def check_free(addresses: Iterable[tuple[str, Address]]) -> None:
     """Check that each (option, address) can be listened on, all of them at once.
 
@@ -107,20 +124,31 @@ def check_free(addresses: Iterable[tuple[str, Address]]) -> None:
     """
     with ExitStack() as held:
         for option, address in addresses:
-            try:
-                _bind(address, held)
-            except OSError as error:
-                raise Failure(_why_not(option, address, error)) from None
+            held.enter_context(listen(option, address, backlog=1))
 
 
-def _bind(address: Address, held: ExitStack) -> None:
-    family, kind, protocol, _, target = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    probe = held.enter_context(socket.socket(family, kind, protocol))
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: old TIME_WAITs
-    probe.bind(target)
-    probe.listen(1)
+def listen(option: str, address: Address, *, backlog: int) -> socket.socket:
+    """Return a socket that listens on an address, the first that its host stands for.
+
+    Raises:
+        Failure: it is taken, or cannot be had; the message names the option to change.
+    """
+    try:
+        family, kind, protocol, _, target = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            # As servers do: connections of an earlier process may still linger.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(target)
+            listening.listen(backlog)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        raise Failure(_why_not(option, address, error)) from None
+    return listening
 
 
 def _why_not(option: str, address: Address, error: OSError) -> str:

@@ -8,7 +8,7 @@ from typing import cast
 
 import click
 
-from cli.addresses import CoreAddress, read_core_address
+from cli.addresses import read_cores
 from cli.core_tls import core_tls
 from cli.credentials import sendable
 from cli.data_dir import DEFAULT_DATA_DIR, AdminCredentials, DataDir
@@ -25,7 +25,7 @@ _CREATE_ADMIN = operator_pb2.DESCRIPTOR.services_by_name["OperatorService"].meth
 ]
 
 
-async def ensure_admin(target: CoreAddress, data_dir: DataDir, operator_token: str) -> bool:
+async def ensure_admin(target: str, data_dir: DataDir, operator_token: str) -> bool:
     """See to it that admin.json holds credentials that the core accepts.
 
     Returns whether a new key was made: on the first start, or in place of one that was refused.
@@ -45,9 +45,7 @@ async def ensure_admin(target: CoreAddress, data_dir: DataDir, operator_token: s
         await client.close()
 
 
-async def create_admin(
-    target: CoreAddress, operator_token: str, *, rotate: bool
-) -> AdminCredentials:
+async def create_admin(target: str, operator_token: str, *, rotate: bool) -> AdminCredentials:
     """Have the core create the admin business, or replace its key.
 
     Raises:
@@ -60,8 +58,8 @@ async def create_admin(
         await client.close()
 
 
-def _client(target: CoreAddress) -> CoreClient:
-    return CoreClient(str(target), core_tls(str(target), os.environ))
+def _client(target: str) -> CoreClient:
+    return CoreClient(target, core_tls(target, os.environ))
 
 
 async def _holds(client: CoreClient, admin: AdminCredentials) -> bool:
@@ -103,12 +101,12 @@ def admin() -> None:
 @click.option(
     "--core",
     "target",
-    metavar="HOST:PORT",
-    callback=read_core_address,
+    metavar="HOST:PORT[,…]",
+    callback=read_cores,
     envvar="NIVISCO_CORE",
     default="127.0.0.1:50051",
     show_default=True,
-    help="Where the core serves; also unix:/path, and NIVISCO_CORE.",
+    help="Where the core or cores serve; also NIVISCO_CORE.",
 )
 @click.option(
     "--data-dir",
@@ -116,7 +114,7 @@ def admin() -> None:
     help="The data directory of `nivisco up`: its secrets.json has the token, and its admin.json "
     f"gets the new key. Default: {DEFAULT_DATA_DIR}, unless NIVISCO_SERVICE_TOKEN is set.",
 )
-def create(target: CoreAddress, data_dir: Path | None, *, rotate: bool) -> None:
+def create(target: str, data_dir: Path | None, *, rotate: bool) -> None:
     """Create the admin business, or with --rotate replace a lost key.
 
     The core must be running. The operator's token comes from NIVISCO_SERVICE_TOKEN or from the data
@@ -152,7 +150,7 @@ def _token_of(directory: DataDir) -> str:
     return directory.read_secrets().service_tokens["operator"]
 
 
-def _refused(error: CoreError, target: CoreAddress) -> Failure:
+def _refused(error: CoreError, target: str) -> Failure:
     if error.reason == "ALREADY_EXISTS":
         return Failure(
             "The admin business exists already. `nivisco admin create --rotate` replaces its key; "

@@ -15,7 +15,7 @@ from adapter.catalogue import Action, build_catalogue
 from adapter.parsing import InvalidJson, parse_object
 from adapter.problems import Problems
 from cli import exact_json
-from cli.addresses import CoreAddress, read_core_address
+from cli.addresses import read_cores
 from cli.core_tls import core_tls
 from cli.credentials import find_credentials, sendable
 from cli.doors import call_core, post_json
@@ -39,12 +39,12 @@ from core.client import ClientTls, CoreError, Credentials, request_id
 @click.option(
     "--core",
     "target",
-    metavar="HOST:PORT",
-    callback=read_core_address,
+    metavar="HOST:PORT[,…]",
+    callback=read_cores,
     envvar="NIVISCO_CORE",
     default="127.0.0.1:50051",
     show_default=True,
-    help="Where the core serves, with --grpc; also unix:/path, and NIVISCO_CORE.",
+    help="Where the core or cores serve, with --grpc; also NIVISCO_CORE.",
 )
 @click.option(
     "--business",
@@ -71,7 +71,7 @@ def call(
     action: str | None,
     arguments: tuple[str, ...],
     url: str,
-    target: CoreAddress,
+    target: str,
     business: str | None,
     credentials_file: Path | None,
     timeout: float,
@@ -170,28 +170,25 @@ def _request_message(action: Action, payload: dict[str, Any]) -> Message:
 
 
 def _by_grpc(
-    action: Action, request: Message, credentials: Credentials, target: CoreAddress, timeout: float
+    action: Action, request: Message, credentials: Credentials, target: str, timeout: float
 ) -> bool:
     if not (sendable(credentials.business_id) and sendable(credentials.api_key)):
         raise click.UsageError("The credentials hold characters that they never have.")
-    tls = core_tls(str(target), os.environ)
+    tls = core_tls(target, os.environ)
     token = request_id.set(str(ULID()))
     try:
-        with _channel(str(target), tls) as channel:
+        with _channel(target, tls) as channel:
             return print_call(channel, action, request, credentials, timeout)
     finally:
         request_id.reset(token)
 
 
 def _channel(target: str, tls: ClientTls | None) -> grpc.Channel:
-    options: list[tuple[str, str | int]] = [
-        ("grpc.enable_retries", 0),
-        ("grpc.enable_http_proxy", 0),
-    ]
+    options = channel_options(target)
     if tls is None:
-        return grpc.insecure_channel(target, options=options)
+        return grpc.insecure_channel(grpc_target(target), options=options)
     options += tls.channel_options()
-    return grpc.secure_channel(target, tls.channel_credentials(), options=options)
+    return grpc.secure_channel(grpc_target(target), tls.channel_credentials(), options=options)
 
 
 def print_call(

@@ -1,16 +1,17 @@
-"""Spawns the processes that `nivisco up` runs, watches them and ends them; never forks this one."""
+"""Spawns the processes that another one runs, watches them and ends them; never forks this one."""
 
 import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.failures import Failure
-from cli.lifelines import PARENT_PIPE, READY_PIPE
+from cli.lifelines import HELD_DESCRIPTORS, PARENT_PIPE, READY_PIPE
 
 _TAIL_LINES = 8
 _TAIL_BYTES = 32 * 1024
@@ -31,6 +32,8 @@ class Spawn:
     """Where its log lines go; None: to this process's stderr."""
     drain_seconds: float
     """How long it may take to end after it was asked to."""
+    has_workers: bool = False
+    """Whether it starts several workers, which SIGUSR2 renews."""
 
 
 class Child:
@@ -46,10 +49,12 @@ class Child:
     ) -> None:
         self.name = spawned.name
         self.pid = process.pid
+        self.has_workers = spawned.has_workers
         self._spawned = spawned
         self._process = process
-        self._lifeline = lifeline
+        self._lifeline: int | None = lifeline
         self._log_start = log_start
+        self._asked = False
         self.ready = asyncio.create_task(_read_line(ready))
         """The line that the child says when it serves, or nothing when it ended before."""
         self.ended = asyncio.create_task(process.wait())
@@ -58,10 +63,13 @@ class Child:
     async def stop(self, at_once: asyncio.Event) -> bool:
         """Ask the child to end, and end it when it does not in time or when `at_once` is set.
 
-        Returns whether it ended by itself.
+        Returns whether it ended by itself. May be called again: the child is asked once, because it
+        ends at once when it is asked twice.
         """
         if not self.ended.done() and not at_once.is_set():
-            self._signal_end()
+            if not self._asked:
+                self._asked = True
+                self.signal(signal.SIGTERM)
             hurry = asyncio.create_task(at_once.wait())
             await asyncio.wait(
                 {self.ended, hurry},
@@ -76,12 +84,15 @@ class Child:
             await self.ended
         self.ready.cancel()
         await asyncio.wait({self.ready})
-        os.close(self._lifeline)
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
         return by_itself
 
-    def _signal_end(self) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it ended."""
         with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
+            self._process.send_signal(number)
 
     def how_it_ended(self) -> ChildEnded:
         """Return the sentence that names the child, its exit code, its last lines and its log."""
@@ -115,7 +126,12 @@ async def spawn(what: Spawn, held: Sequence[int]) -> Child:
     try:
         process = await asyncio.create_subprocess_exec(
             *what.command,
-            env=what.environment | {PARENT_PIPE: str(life_read), READY_PIPE: str(ready_write)},
+            env=what.environment
+            | {
+                PARENT_PIPE: str(life_read),
+                READY_PIPE: str(ready_write),
+                HELD_DESCRIPTORS: ",".join(map(str, held)),
+            },
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

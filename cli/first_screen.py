@@ -21,7 +21,7 @@ def say(line: str) -> None:
         click.echo(line)
 
 
-def first_screen(data_dir: DataDir, http: Address, grpc: Address, sandbox: Address | None) -> str:
+def first_screen(data_dir: DataDir, http: Address, cores: str, sandbox: Address | None) -> str:
     """Return the text that tells where everything is and what to try first."""
     where_tests_go = "the gateways' own test systems" if sandbox is None else sandbox.url()
     note = "" if sandbox is None else " (the sandbox: no real money)"
@@ -29,7 +29,7 @@ def first_screen(data_dir: DataDir, http: Address, grpc: Address, sandbox: Addre
 Nivisco Payments {version("nivisco")} is running.
 
   JSON endpoint  {http.url()}/
-  gRPC           {grpc.reachable()}
+  gRPC           {cores}
   TEST payments  {where_tests_go}{note}
   data           {data_dir.path}
   admin's key    {data_dir.admin}

@@ -4,14 +4,14 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import click
 
 from cli import logs
 from cli.failures import SettingsError
-from cli.lifelines import Lifelines
+from cli.lifelines import WORKER, Lifelines
 
 Serve = Callable[[Callable[[str], None], asyncio.Event], Coroutine[Any, Any, None]]
 """Serves until the event is set; calls back with its `host:port` when it can be called."""
@@ -31,7 +31,8 @@ def run(process: str, prepare: Callable[[], Serve]) -> None:
     """
     lifelines = Lifelines()  # before the imports that take time: the parent may be gone by then
     try:
-        logs.configure(process)
+        number = os.environ.get(WORKER)
+        logs.configure(f"{process} {number}" if number else process)
         _run_loop(_serve(process, prepare(), lifelines))
     except ValueError as error:
         _logger.debug("a setting cannot work", exc_info=True)
@@ -46,6 +47,19 @@ def run(process: str, prepare: Callable[[], Serve]) -> None:
 def on_hangup(reload: Callable[[], None]) -> None:
     """Have SIGHUP call `reload` from now on, in the loop that runs."""
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+
+
+async def until(stop: asyncio.Event, work: Awaitable[None]) -> None:
+    """Await work that knows no stop event, and cancel it when the event is set."""
+    serving = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not serving.done():
+        serving.cancel()
+        await asyncio.wait({serving})
+    if not serving.cancelled():
+        serving.result()
 
 
 def sentence(error: Exception) -> str:

@@ -11,10 +11,11 @@ from typing import TypeVar
 
 import click
 
-from cli.addresses import Address, CoreAddress, read_address, read_core_address
+from cli.addresses import Address, CoreAddress, read_address, read_core_address, read_cores
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure, SettingsError
-from cli.foreground import Serve, on_hangup, run, sentence
+from cli.foreground import Serve, on_hangup, run, sentence, until
+from cli.worker_plans import adapter_workers, core_workers, inherited_listener, workers_option
 
 Result = TypeVar("Result")
 
@@ -26,18 +27,24 @@ Result = TypeVar("Result")
     callback=read_core_address,
     help="Where to listen, also unix:/path; NIVISCO_GRPC if absent.",
 )
-def core(grpc: CoreAddress | None) -> None:
+@workers_option
+def core(grpc: CoreAddress | None, workers: int) -> None:
     """Run the gRPC server, the owner of database and secrets.
 
-    It needs NIVISCO_DATABASE_URL and NIVISCO_SECRET_KEYS. Other machines reach it by mutual TLS
-    (NIVISCO_GRPC_TLS_CERTIFICATE_FILE, …_KEY_FILE, …_CLIENT_CA_FILE). SIGHUP reads renewed files.
+    It needs NIVISCO_DATABASE_URL and NIVISCO_SECRET_KEYS. Several workers need PostgreSQL, and
+    listen on a port each: that of --grpc and those above it, or any where it is 0. Other machines
+    reach it by mutual TLS (NIVISCO_GRPC_TLS_CERTIFICATE_FILE, …_KEY_FILE, …_CLIENT_CA_FILE).
+    SIGHUP reads renewed files.
     """
 
     def prepare() -> Serve:
         from core import bootstrap
         from core.settings import CoreSettings
 
-        settings = CoreSettings.from_environment(_environment(NIVISCO_GRPC=grpc))
+        environ = _environment(NIVISCO_GRPC=grpc)
+        settings = CoreSettings.from_environment(environ)
+        if workers > 1:
+            return core_workers(settings, environ, workers)
         return lambda ready, stop: _core_work(
             bootstrap.serve(settings, ready, stop, on_hangup=on_hangup)
         )
@@ -54,13 +61,14 @@ def core(grpc: CoreAddress | None) -> None:
 )
 @click.option(
     "--core",
-    "core_address",
-    metavar="HOST:PORT",
-    callback=read_core_address,
-    help="Where the core serves, also unix:/path; NIVISCO_CORE if absent.",
+    "cores",
+    metavar="HOST:PORT[,…]",
+    callback=read_cores,
+    help="Where the core or cores serve, also unix:/path; NIVISCO_CORE if absent.",
 )
-def adapter(http: Address | None, core_address: CoreAddress | None) -> None:
-    """Run the JSON endpoint, which asks the core.
+@workers_option
+def adapter(http: Address | None, cores: str | None, workers: int) -> None:
+    """Run the JSON endpoint, which asks the core, or several in turn. Workers share its port.
 
     Other machines reach it by TLS (NIVISCO_TLS_CERTIFICATE_FILE, NIVISCO_TLS_KEY_FILE) or through a
     proxy that NIVISCO_TRUSTED_PROXIES names. SIGHUP reads a renewed certificate.
@@ -70,9 +78,14 @@ def adapter(http: Address | None, core_address: CoreAddress | None) -> None:
         from adapter import server
         from adapter.settings import AdapterSettings
 
-        environ = _environment(NIVISCO_HTTP=http, NIVISCO_CORE=core_address)
+        environ = _environment(NIVISCO_HTTP=http, NIVISCO_CORE=cores)
         settings = AdapterSettings.from_environment(environ)
-        return lambda ready, stop: _served(server.serve(settings, ready, stop, on_hangup=on_hangup))
+        if workers > 1:
+            return adapter_workers(settings, environ, workers)
+        listener = inherited_listener()
+        return lambda ready, stop: _served(
+            server.serve(settings, ready, stop, listener=listener, on_hangup=on_hangup)
+        )
 
     run("adapter", prepare)
 
@@ -104,7 +117,7 @@ def sandbox(http: Address, data_dir: Path) -> None:
 
         async def serve(ready: Callable[[str], None], stop: asyncio.Event) -> None:
             work = server.serve(http.host, http.port, directory.path, ready)
-            await _until(stop, _served(work))
+            await until(stop, _served(work))
 
         return serve
 
@@ -128,7 +141,7 @@ def migrate() -> None:
     click.echo(f"The database is at revision {revision}.")
 
 
-def _environment(**given: CoreAddress | None) -> dict[str, str]:
+def _environment(**given: CoreAddress | str | None) -> dict[str, str]:
     """Return the environment with the options that were given in place of its variables."""
     return dict(os.environ) | {name: str(value) for name, value in given.items() if value}
 
@@ -150,16 +163,3 @@ async def _served(work: Awaitable[Result]) -> Result:
         return await work
     except OSError as error:
         raise Failure(sentence(error)) from None
-
-
-async def _until(stop: asyncio.Event, work: Awaitable[None]) -> None:
-    """Await work that knows no stop event, and cancel it when the event is set."""
-    serving = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not serving.done():
-        serving.cancel()
-        await asyncio.wait({serving})
-    if not serving.cancelled():
-        serving.result()

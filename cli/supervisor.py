@@ -32,18 +32,29 @@ class Supervisor:
         self._at_once = asyncio.Event()
 
     def take_signals(self) -> None:
-        """Have Ctrl-C, SIGTERM and the terminal's end stop this; a second one, at once."""
+        """Have Ctrl-C, SIGTERM and the terminal's end stop this; a second one, at once.
+
+        SIGUSR2 is passed on to the children with several workers.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(signal.SIGUSR2, self._renew_workers)
 
     def _on_signal(self) -> None:
         if self._stop.is_set():
             self._at_once.set()
         self._stop.set()
 
-    async def start(self, what: Spawn) -> Address:
-        """Start a child, and return where it serves once it does.
+    def _renew_workers(self) -> None:
+        those = [child for child in self._children if child.has_workers]
+        for child in those:
+            child.signal(signal.SIGUSR2)
+        names = " and ".join(child.name for child in those) or "nobody: --workers is 1"
+        _logger.info("SIGUSR2 renews the workers of %s", names)
+
+    async def start(self, what: Spawn) -> list[Address]:
+        """Start a child, and return where it serves once it does: several workers, each its own.
 
         Raises:
             Interrupted: the end was asked for meanwhile.
@@ -53,16 +64,16 @@ class Supervisor:
         child = await spawn(what, self._held)
         self._children.append(child)
         _logger.info("started %s", child.name, extra={"pid": child.pid})
-        address = await self.unless_interrupted(self._ready(child), f"the {what.name}")
-        say(f"  ready   {what.name} at {address}")
-        return address
+        addresses = await self.unless_interrupted(self._ready(child), f"the {what.name}")
+        say(f"  ready   {what.name} at {', '.join(map(str, addresses))}")
+        return addresses
 
-    async def _ready(self, child: Child) -> Address:
+    async def _ready(self, child: Child) -> list[Address]:
         line = await asyncio.shield(child.ready)
         if not line:  # its pipe ended, and so does the child in a moment
             await asyncio.shield(child.ended)
             raise child.how_it_ended()
-        return Address.parse(line)
+        return [Address.parse(each) for each in line.split(",")]
 
     async def unless_interrupted(
         self, work: Coroutine[Any, Any, Result], what: str | None = None

@@ -17,6 +17,13 @@ from cli.data_dir import DEFAULT_DATA_DIR, DataDir, Secrets
 from cli.failures import Failure, SettingsError
 from cli.first_screen import first_screen, say
 from cli.supervisor import Interrupted, Supervisor
+from cli.worker_plans import (
+    LAME_DUCK,
+    check_workers,
+    lame_duck_seconds,
+    worker_addresses,
+    workers_option,
+)
 
 _DRAIN_SECONDS = 30.0
 _SANDBOX_DRAIN_SECONDS = 5.0
@@ -44,6 +51,8 @@ class Plan:
     database_url: str = field(repr=False)
     log_to_terminal: bool
     start_timeout_seconds: float
+    workers: int
+    """How many processes core and JSON endpoint have each."""
 
 
 @click.command()
@@ -91,6 +100,7 @@ class Plan:
     help="Another database than nivisco.db in the data directory; also NIVISCO_DATABASE_URL, which "
     "other users of this machine cannot see.",
 )
+@workers_option
 @click.option("--log-to-terminal", is_flag=True, help="Write log lines to stderr, not to files.")
 @click.option(
     "--start-timeout",
@@ -107,6 +117,7 @@ def up(
     sandbox: Address,
     database_url: str | None,
     start_timeout: float,
+    workers: int,
     *,
     no_sandbox: bool,
     log_to_terminal: bool,
@@ -114,7 +125,8 @@ def up(
     """Start everything on this machine: sandbox, core and JSON endpoint.
 
     The first start makes a database, the keys and an admin business under the data directory.
-    Ctrl-C stops everything; a second Ctrl-C does not wait for what is running.
+    Ctrl-C stops everything; a second Ctrl-C does not wait for what is running. With --workers above
+    1, which needs PostgreSQL, core and JSON endpoint run in so many processes each.
     """
     directory = DataDir(data_dir)
     plan = Plan(
@@ -125,6 +137,7 @@ def up(
         database_url=database_url or _embedded_database(directory),
         log_to_terminal=log_to_terminal,
         start_timeout_seconds=start_timeout,
+        workers=workers,
     )
     _check_settings(plan, os.environ)
     os.umask(0o077)  # the database is for its owner too
@@ -132,7 +145,8 @@ def up(
     lock = directory.lock()
     try:
         processes_lock = directory.lock_processes()
-        wanted = [("--http", http), ("--grpc", grpc), ("--sandbox", plan.sandbox)]
+        cores = [("--grpc", Address.parse(each)) for each in worker_addresses(str(grpc), workers)]
+        wanted = [("--http", http), *cores, ("--sandbox", plan.sandbox)]
         check_free([(option, address) for option, address in wanted if address])
         secrets = directory.read_or_create_secrets(_sqlite_file(plan.database_url))
         _log_to(plan)
@@ -155,9 +169,11 @@ def _sqlite_file(database_url: str) -> Path | None:
 
 
 def _check_settings(plan: Plan, environ: Mapping[str, str]) -> None:
-    """Refuse variables that would be ignored, silently, for what the data directory says."""
+    """Refuse what cannot work, and variables that would be ignored, silently."""
+    check_workers(plan.workers, plan.database_url)
     try:
         logs.level_of(environ)
+        lame_duck_seconds(environ)
     except ValueError as error:
         raise SettingsError(f"{error}.") from None
     for variable in ("NIVISCO_SECRET_KEYS", "NIVISCO_SERVICE_TOKENS"):
@@ -210,19 +226,20 @@ async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
     base = {name: v for name, v in os.environ.items() if name not in _SECRET_VARIABLES}
     sandbox = None
     if plan.sandbox is not None:
-        sandbox = await supervisor.start(_sandbox(plan, plan.sandbox, base))
-    core = await supervisor.start(_core(plan, secrets, sandbox, base))
+        [sandbox] = await supervisor.start(_sandbox(plan, plan.sandbox, base))
+    serving = await supervisor.start(_core(plan, secrets, sandbox, base))
+    cores = ",".join(str(each.reachable()) for each in serving)
     token = secrets.service_tokens["operator"]
     try:
         made = await supervisor.unless_interrupted(
-            ensure_admin(core.reachable(), plan.data_dir, token), "the admin business"
+            ensure_admin(cores, plan.data_dir, token), "the admin business"
         )
     except CoreError as error:
         raise Failure(f"The core refused to create the admin business: {error.message}") from None
     if made:
         say(f"  made    the admin business's key, in {plan.data_dir.admin}")
-    adapter = await supervisor.start(_adapter(plan, core, base))
-    say(first_screen(plan.data_dir, adapter, core, sandbox))
+    [adapter] = await supervisor.start(_adapter(plan, cores, base))
+    say(first_screen(plan.data_dir, adapter, cores, sandbox))
 
 
 def _log(plan: Plan, process: str) -> Path | None:
@@ -244,9 +261,23 @@ def _core(plan: Plan, secrets: Secrets, sandbox: Address | None, base: dict[str,
     }
     if sandbox is not None:
         environment["NIVISCO_STRIPE_TEST_URL"] = sandbox.url()
-    return Spawn("core", nivisco("core"), environment, _log(plan, "core"), _DRAIN_SECONDS)
+    return _serving(plan, "core", environment)
 
 
-def _adapter(plan: Plan, core: Address, base: dict[str, str]) -> Spawn:
-    environment = base | {"NIVISCO_HTTP": str(plan.http), "NIVISCO_CORE": str(core.reachable())}
-    return Spawn("adapter", nivisco("adapter"), environment, _log(plan, "adapter"), _DRAIN_SECONDS)
+def _adapter(plan: Plan, cores: str, base: dict[str, str]) -> Spawn:
+    environment = base | {"NIVISCO_HTTP": str(plan.http), "NIVISCO_CORE": cores}
+    return _serving(plan, "adapter", environment)
+
+
+def _serving(plan: Plan, process: str, environment: dict[str, str]) -> Spawn:
+    several = plan.workers > 1
+    if not several:  # nobody takes over from a process that is alone
+        environment = {LAME_DUCK: "0"} | environment
+    return Spawn(
+        process,
+        nivisco(process, *(("--workers", str(plan.workers)) if several else ())),
+        environment,
+        _log(plan, process),
+        _DRAIN_SECONDS + 2 * lame_duck_seconds(environment),
+        has_workers=several,
+    )

@@ -183,15 +183,18 @@ async def _serve(
         every(SWEEP_SECONDS, payments.sweep, "the sweep", stop),
         every(REAP_SECONDS, idempotency.reap, "reaping idempotency records", stop),
     )
-    await health_servicer.serve()
+    health_servicer.serve()
     logger.info("serving", extra={"address": address})
     on_ready(address)
     try:
         await stop.wait()
     finally:
         stop.set()
+        health_servicer.drain()
+        # Clients that watch its health go elsewhere meanwhile; calls on their way are still served.
+        await asyncio.sleep(settings.lame_duck_seconds)
         deadline = time.monotonic() + settings.drain_seconds
-        await health_servicer.drain()
+        await health_servicer.end()
         await server.stop(max(0.0, deadline - time.monotonic()))
         unfinished = await errors.drain(max(0.0, deadline - time.monotonic()))
         await asyncio.wait([chores], timeout=max(0.0, deadline - time.monotonic()))

@@ -1,13 +1,15 @@
 """The way into the core for adapter, scheduler and command line.
 
-It imports of the core only how certificates are read and what loopback is.
+It imports of the core only where cores serve, how certificates are read and what loopback is.
 
 It opens a channel, sends metadata, and turns a refusal back into its reason, fields and times.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 
 from core.certificates import mutual_tls_files
+from core.channels import channel_options, grpc_target
 from core.loopback import UNIX_SCHEME, stays_here
 
 logger = logging.getLogger("core.client")
@@ -44,13 +47,21 @@ READINESS_SERVICE = "nivisco.database"
 """Health check name that answers SERVING when the core serves and its database answers."""
 MAX_FIELD_PROBLEMS = 20
 _NAMED_FIELDS = 5
-_NEVER_CONNECTED = "failed to connect"
-"""How gRPC's channel words that the call was never sent (client_channel, subchannel pick)."""
+_NEVER_SENT = ("connections to all backends failing", "errors resolving ", "failed to connect")
+"""How gRPC's channel begins to say that it found no core to send a call to (client_channel's pick).
+
+A call that a connection was lost under is worded as that connection's end.
+"""
+PATIENCE_SECONDS = 2.0
+"""How long a call that was certainly not sent waits for a core that serves: longer than a client
+takes to connect anew to one that was restarted."""
 _LOST = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,
 )
+
+_Trailing = Sequence[tuple[str, str | bytes]]
 
 NO_REQUEST = "-"
 request_id: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
@@ -209,9 +220,7 @@ def request_metadata(
     return metadata
 
 
-def core_error(
-    code: grpc.StatusCode, details: str | None, trailing: Sequence[tuple[str, str | bytes]]
-) -> CoreError:
+def core_error(code: grpc.StatusCode, details: str | None, trailing: _Trailing) -> CoreError:
     """Read a refusal back from the status that carried it.
 
     A status without details comes from gRPC itself: the core is away, or the deadline passed.
@@ -242,9 +251,13 @@ def _log_unreachable(details: str | None) -> None:
     logger.warning("the core cannot be reached: %s", details)
 
 
+def _was_never_sent(code: grpc.StatusCode, details: str) -> bool:
+    return code is grpc.StatusCode.UNAVAILABLE and details.startswith(_NEVER_SENT)
+
+
 def _transport_error(code: grpc.StatusCode, details: str) -> CoreError:
     """Name what gRPC itself reports. Only a connection that was never made is certain."""
-    if code is grpc.StatusCode.UNAVAILABLE and _NEVER_CONNECTED in details:
+    if _was_never_sent(code, details):
         _log_unreachable(details)
         return CoreError(
             "SERVICE_UNAVAILABLE",
@@ -264,28 +277,29 @@ def _transport_error(code: grpc.StatusCode, details: str) -> CoreError:
 
 
 class CoreClient:
-    """One channel to the core, and a compiled call for each method that was asked for."""
+    """One channel to the cores, and a compiled call for each method that was asked for."""
 
     def __init__(self, target: str, tls: ClientTls | None = None) -> None:
-        """Open a channel to `target`, `127.0.0.1:50051` or `unix:/path`; it connects when needed.
+        """Open a channel to one core or several; it connects when needed.
+
+        `target` is `host:port`, `ip:port,ip:port`, `dns:///name:port` or `unix:/path,unix:/path`.
 
         Raises:
-            ValueError: credentials could be read on the way there, or TLS cannot work.
+            ValueError: it is none of these, credentials could be read on the way there, or TLS
+                cannot work.
         """
         check_transport(target, tls)
         self.target = target
-        options: list[tuple[str, str | int]] = [
-            ("grpc.enable_retries", 0),
-            ("grpc.enable_http_proxy", 0),  # http_proxy is for the web, not for our core
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 2000),
-        ]
+        options = channel_options(target)
         if tls is None:
-            self._channel = grpc.aio.insecure_channel(target, options=options)
+            self._channel = grpc.aio.insecure_channel(grpc_target(target), options=options)
         else:
             options += tls.channel_options()
             credentials = tls.channel_credentials()
-            self._channel = grpc.aio.secure_channel(target, credentials, options=options)
+            self._channel = grpc.aio.secure_channel(
+                grpc_target(target), credentials, options=options
+            )
+        self._connecting: asyncio.Task[None] | None = None
         self._calls: dict[MethodDescriptor, grpc.aio.UnaryUnaryMultiCallable[Message, Message]] = {}
         self._health: grpc.aio.UnaryUnaryMultiCallable[
             health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
@@ -297,6 +311,9 @@ class CoreClient:
 
     async def close(self) -> None:
         """Close the channel."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
         await self._channel.close(None)
 
     async def call(
@@ -310,21 +327,26 @@ class CoreClient:
     ) -> Message:
         """Call `method` and return its answer.
 
-        With `field_problems` the core checks credentials and request and always refuses.
+        With `field_problems` the core checks credentials and request and always refuses. While no
+        core can be reached, this waits a moment for one; what may have been sent is never repeated.
 
         Raises:
             CoreError: the core refused, or could not be reached in `timeout_seconds`.
         """
         call = self._calls.get(method) or self._compile(method)
-        try:
-            return await call(
-                request,
-                timeout=timeout_seconds,
-                metadata=request_metadata(credentials, field_problems),
-            )
-        except grpc.aio.AioRpcError as error:
-            trailing = cast(Sequence[tuple[str, str | bytes]], error.trailing_metadata() or ())
-            raise core_error(error.code(), error.details(), tuple(trailing)) from None
+        metadata = request_metadata(credentials, field_problems)
+        deadline = time.monotonic() + timeout_seconds
+        patient_until = time.monotonic() + min(PATIENCE_SECONDS, timeout_seconds)
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                return await call(request, timeout=left, metadata=metadata)
+            except grpc.aio.AioRpcError as error:
+                if not _was_never_sent(error.code(), error.details() or ""):
+                    trailing = cast(_Trailing, error.trailing_metadata() or ())
+                    raise core_error(error.code(), error.details(), tuple(trailing)) from None
+                if not await self._is_connected(patient_until - time.monotonic()):
+                    raise core_error(error.code(), error.details(), ()) from None
 
     async def is_ready(self, *, timeout_seconds: float) -> bool:
         """Tell whether the core serves and its database answers."""
@@ -336,6 +358,20 @@ class CoreClient:
             _log_unreachable(error.details())
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    async def _is_connected(self, wait_seconds: float) -> bool:
+        """Wait until a core can be called, and tell whether that is so; all calls wait together."""
+        if wait_seconds <= 0:
+            return False
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._connect())
+        await asyncio.wait([self._connecting], timeout=wait_seconds)
+        return self._connecting.done()
+
+    async def _connect(self) -> None:
+        ready = grpc.ChannelConnectivity.READY
+        while (state := self._channel.get_state(try_to_connect=True)) is not ready:
+            await self._channel.wait_for_state_change(state)
 
     def _compile(
         self, method: MethodDescriptor

@@ -29,6 +29,8 @@ class CoreSettings:
         default_factory=lambda: {"TEST": STRIPE_URL, "LIVE": STRIPE_URL}
     )
     gateway_timeout_seconds: float = 20.0
+    lame_duck_seconds: float = 1.0
+    """How long it still serves after it said that it takes no new calls."""
     drain_seconds: float = 28.0
     migrate: bool = False
 
@@ -57,6 +59,7 @@ class CoreSettings:
                 for env in ("TEST", "LIVE")
             },
             gateway_timeout_seconds=_seconds(environ, "NIVISCO_GATEWAY_TIMEOUT_SECONDS", 20.0),
+            lame_duck_seconds=_seconds(environ, "NIVISCO_LAME_DUCK_SECONDS", 1.0, or_none=True),
             drain_seconds=_seconds(environ, "NIVISCO_DRAIN_SECONDS", 28.0),
             migrate=environ.get("NIVISCO_MIGRATE", "") == "1",
         )
@@ -98,12 +101,15 @@ def _url(environ: Mapping[str, str], name: str, default: str) -> str:
     return value.rstrip("/")
 
 
-def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+def _seconds(
+    environ: Mapping[str, str], name: str, default: float, *, or_none: bool = False
+) -> float:
     text = environ.get(name) or str(default)
     try:
         value = float(text)
     except ValueError:
-        value = 0.0
-    if not 0.0 < value < 3600.0:
-        raise ValueError(f"{name} is not a number of seconds above 0 and below 3600")
+        value = -1.0
+    if not (0.0 < value < 3600.0 or (or_none and value == 0.0)):
+        least = "from 0" if or_none else "above 0"
+        raise ValueError(f"{name} is not a number of seconds {least} and below 3600")
     return value

@@ -31,12 +31,17 @@ class Running:
 
     def wait_for(self, text: str) -> str:
         """Read until the text was printed, and return all that was."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while text not in self.printed:
-            left = deadline - time.monotonic()
-            assert left > 0, f"did not print {text!r} but {self.printed}"
-            assert self._read(left), f"ended without {text!r} but {self.printed}"
+        self.wait_for_match(re.compile(re.escape(text)))
         return self.printed
+
+    def wait_for_match(self, pattern: re.Pattern[str]) -> re.Match[str]:
+        """Read until what was printed matches somewhere, and return the first match."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not (found := pattern.search(self.printed)):
+            left = deadline - time.monotonic()
+            assert left > 0, f"did not print {pattern.pattern!r} but {self.printed}"
+            assert self._read(left), f"ended without {pattern.pattern!r} but {self.printed}"
+        return found
 
     def _read(self, seconds: float) -> bool:
         assert self._process.stdout is not None
@@ -47,12 +52,28 @@ class Running:
             return bool(part)
         return True
 
+    def read_now(self) -> str:
+        """Return all that it has printed until now."""
+        assert self._process.stdout is not None
+        while select.select([self._process.stdout], [], [], 0.0)[0] and self._read(0.0):
+            pass
+        return self.printed
+
     def children(self) -> list[int]:
         """Return the pids of the children that it has now."""
         path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         with contextlib.suppress(OSError):
             self._seen |= {int(pid) for pid in path.read_text().split()}
         return sorted(self._seen)
+
+    def descendants(self) -> list[int]:
+        """Return the pids of its children and of theirs that run now."""
+        found = [self.pid]
+        for pid in found:
+            with contextlib.suppress(OSError):
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+                found += [int(child) for child in children.split()]
+        return found[1:]
 
     def signal(self, number: int) -> None:
         self.children()
@@ -71,8 +92,7 @@ class Running:
             assert left > 0, f"goes on after {self.printed}"
             if not self._read(min(left, 0.1)):
                 self._process.wait(left)
-        while self._read(0.0) and select.select([self._process.stdout], [], [], 0.0)[0]:
-            pass
+        self.read_now()
         return self._process.returncode
 
     def end(self) -> None:

@@ -25,6 +25,7 @@ class Door:
     url: str
     session: aiohttp.ClientSession
     stop: asyncio.Event
+    serving: asyncio.Future[None]
 
     @property
     def address(self) -> tuple[str, int]:
@@ -74,14 +75,16 @@ async def opened(
     if serving in done:
         await serving
     async with aiohttp.ClientSession() as session:
-        yield Door(await ready, session, stop)
+        yield Door(await ready, session, stop, serving)
     stop.set()
-    await serving
+    await asyncio.wait([serving])
+    if not serving.cancelled():
+        serving.result()
 
 
 @pytest.fixture
 def settings(core: RecordingCore) -> AdapterSettings:
-    return replace(AdapterSettings(), port=0, core_target=core.target)
+    return replace(AdapterSettings(), port=0, core_target=core.target, lame_duck_seconds=0.0)
 
 
 @pytest.fixture

@@ -235,6 +235,49 @@ async def test_stopping_closes_idle_connections_at_once(settings: AdapterSetting
         writer.close()
 
 
+async def test_a_stopping_adapter_answers_once_more_on_each_connection_and_is_not_ready(
+    settings: AdapterSettings,
+) -> None:
+    async with opened(replace(settings, lame_duck_seconds=300.0)) as door:
+        kept, writer = await asyncio.open_connection(*door.address)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"Connection: close" not in await kept.readuntil(b'{"status":"alive"}')
+        door.stop.set()
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(VALIDATE))
+        writer.write(VALIDATE)
+        answer = await kept.read()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\nConnection: close\r\n" in answer
+        writer.close()
+        async with door.session.get(door.url + "/readyz") as response:
+            assert (response.status, await response.json()) == (503, {"status": "not ready"})
+        assert (await door.post_bytes(VALIDATE))[0] == 200
+        door.serving.cancel()
+
+
+async def test_who_connected_before_the_adapter_stopped_accepting_is_still_answered(
+    settings: AdapterSettings,
+) -> None:
+    async with opened(replace(settings, lame_duck_seconds=2.0)) as door:
+        reader, writer = await asyncio.open_connection(*door.address)
+        door.stop.set()
+        while await accepts(door):
+            pass
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.read()).endswith(b'{"status":"alive"}')
+        writer.close()
+
+
+async def accepts(door: Door) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(*door.address)
+        writer.close()
+        await writer.wait_closed()
+    except ConnectionError:
+        return False
+    return True
+
+
 async def test_a_listening_socket_can_be_given(settings: AdapterSettings) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -7,7 +7,7 @@ from adapter.settings import AdapterSettings
 
 def test_an_empty_environment_gives_the_defaults() -> None:
     assert AdapterSettings.from_environment({}) == AdapterSettings(
-        "127.0.0.1", 8080, "127.0.0.1:50051", 25.0, 1024, 10.0
+        "127.0.0.1", 8080, "127.0.0.1:50051", 25.0, 1024, 10.0, lame_duck_seconds=1.0
     )
 
 
@@ -18,6 +18,7 @@ def test_every_setting_can_be_given() -> None:
         "NIVISCO_CORE_TIMEOUT_SECONDS": "2.5",
         "NIVISCO_HTTP_MAX_IN_FLIGHT": "7",
         "NIVISCO_HTTP_BODY_TIMEOUT_SECONDS": "3",
+        "NIVISCO_LAME_DUCK_SECONDS": "0",
     }
     assert AdapterSettings.from_environment(environ) == AdapterSettings(
         "0.0.0.0",  # noqa: S104 - a setting, nothing listens here
@@ -26,6 +27,7 @@ def test_every_setting_can_be_given() -> None:
         2.5,
         7,
         3.0,
+        lame_duck_seconds=0.0,
     )
 
 
@@ -48,6 +50,10 @@ def test_an_ipv6_address_stands_in_brackets() -> None:
         ("NIVISCO_HTTP", "host:-1"),
         ("NIVISCO_HTTP", "host:65536"),
         ("NIVISCO_HTTP", "host:9999999999"),
+        ("NIVISCO_CORE", "core-1:1,core-2:1"),
+        ("NIVISCO_CORE", "nowhere"),
+        ("NIVISCO_LAME_DUCK_SECONDS", "-1"),
+        ("NIVISCO_LAME_DUCK_SECONDS", "301"),
         ("NIVISCO_CORE_TIMEOUT_SECONDS", "soon"),
         ("NIVISCO_CORE_TIMEOUT_SECONDS", "0"),
         ("NIVISCO_CORE_TIMEOUT_SECONDS", "-1"),

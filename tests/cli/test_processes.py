@@ -64,7 +64,7 @@ def test_a_taken_address_is_a_sentence(start: Start, tmp_path: Path) -> None:
 def test_pipes_that_no_up_made_are_refused(start: Start) -> None:
     process = start("-P", "-m", "cli", "adapter", NIVISCO_PARENT_PIPE="x")
     assert process.wait() == 2
-    assert "NIVISCO_PARENT_PIPE is for `nivisco up` alone" in process.printed
+    assert "NIVISCO_PARENT_PIPE is set by `nivisco` for its own children" in process.printed
 
 
 def test_a_core_without_its_assertions_refuses_to_start(start: Start, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def settings_for(path: Path, **changes: Any) -> CoreSettings:
         service_tokens={OPERATOR_TOKEN: "operator"},
         listen="127.0.0.1:0",
         gateway_timeout_seconds=5.0,
+        lame_duck_seconds=0.0,
         migrate=True,
     )
     return replace(settings, **changes)

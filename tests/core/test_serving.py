@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from sqlalchemy import inspect
 from sqlalchemy.engine import Connection
 
+from core import client as client_module
 from core import health
 from core.client import CoreClient, CoreError, Credentials, core_error
 from core.database import Database, DatabaseUnavailableError
@@ -90,11 +91,13 @@ async def test_a_stop_waits_for_the_ping_that_is_under_way(
         ended.append("ping")
 
     async def stop(servicer: HealthServicer) -> None:
-        await servicer.drain()
-        ended.append("drain")
+        servicer.drain()
+        await servicer.end()
+        ended.append("stop")
 
     monkeypatch.setattr(Database, "ping", slow)
     servicer = HealthServicer(Database(f"sqlite:///{tmp_path / 'n.db'}"))
+    servicer.serve()
     request = health_pb2.HealthCheckRequest(service="nivisco.database")
     asking = asyncio.ensure_future(servicer.Check(request, None))
     await begun.wait()
@@ -102,7 +105,7 @@ async def test_a_stop_waits_for_the_ping_that_is_under_way(
     stopping = asyncio.ensure_future(stop(servicer))
     asyncio.get_running_loop().call_soon(end.set)
     await stopping
-    assert ended == ["ping", "drain"]
+    assert ended == ["ping", "stop"]
 
 
 async def test_a_client_that_knows_only_the_address_calls_by_reflection(
@@ -262,7 +265,10 @@ def described(connection: Connection) -> dict[str, object]:
     }
 
 
-async def test_a_core_that_is_away_is_told_as_unavailable() -> None:
+async def test_a_core_that_is_away_is_told_as_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "PATIENCE_SECONDS", 0.1)
     client = CoreClient("127.0.0.1:9")
     assert not await client.is_ready(timeout_seconds=1)
     with pytest.raises(CoreError) as refused:
@@ -275,7 +281,17 @@ async def test_a_core_that_is_away_is_told_as_unavailable() -> None:
     ("code", "details", "reason"),
     [
         (grpc.StatusCode.DEADLINE_EXCEEDED, "", "OUTCOME_UNKNOWN"),
-        (grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses", "SERVICE_UNAVAILABLE"),
+        (
+            grpc.StatusCode.UNAVAILABLE,
+            "connections to all backends failing; last error: x",
+            "SERVICE_UNAVAILABLE",
+        ),
+        (grpc.StatusCode.UNAVAILABLE, "errors resolving x:1: []", "SERVICE_UNAVAILABLE"),
+        (
+            grpc.StatusCode.UNAVAILABLE,
+            "Stream removed (connections to all backends failing)",
+            "OUTCOME_UNKNOWN",
+        ),
         (grpc.StatusCode.UNAVAILABLE, "Socket closed", "OUTCOME_UNKNOWN"),
         (grpc.StatusCode.CANCELLED, "", "OUTCOME_UNKNOWN"),
         (grpc.StatusCode.UNIMPLEMENTED, "", "INTERNAL"),

@@ -22,6 +22,8 @@ GOOD = {
         ({"NIVISCO_GATEWAY_TIMEOUT_SECONDS": "soon"}, "NIVISCO_GATEWAY_TIMEOUT_SECONDS is not"),
         ({"NIVISCO_GATEWAY_TIMEOUT_SECONDS": "nan"}, "NIVISCO_GATEWAY_TIMEOUT_SECONDS is not"),
         ({"NIVISCO_DRAIN_SECONDS": "0"}, "NIVISCO_DRAIN_SECONDS is not"),
+        ({"NIVISCO_LAME_DUCK_SECONDS": "-1"}, "NIVISCO_LAME_DUCK_SECONDS is not"),
+        ({"NIVISCO_LAME_DUCK_SECONDS": "x"}, "SECONDS is not a number of seconds from 0"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused(changes: dict[str, str], message: str) -> None:

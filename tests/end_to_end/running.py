@@ -92,7 +92,9 @@ async def running_stack(
         async with running_core(settings) as core, aiohttp.ClientSession() as session:
             adapter = asyncio.ensure_future(
                 serve_adapter(
-                    AdapterSettings(port=0, core_target=core.target), ready.set_result, stop
+                    AdapterSettings(port=0, core_target=core.target, lame_duck_seconds=0.0),
+                    ready.set_result,
+                    stop,
                 )
             )
             door = Door((await ready).rstrip("/"), session)
