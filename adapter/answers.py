@@ -45,6 +45,8 @@ class Answer:
     status: int
     body: str
     retry_after_seconds: int | None = None
+    is_replayed: bool = False
+    """Whether the same idempotency key was answered so before."""
 
 
 def _documented(status: int, error: str) -> Answer:
@@ -101,9 +103,10 @@ def core_refusal(error: CoreError, request_id: str) -> Answer:
         return CREDENTIALS_INVALID
     if status == HTTP_STATUS["INTERNAL"]:
         return internal(request_id)
-    body: dict[str, object] = {**error.metadata}
+    # In one order, because a map has none: an answer that is given again is the same to the byte.
+    body: dict[str, object] = dict(sorted(error.metadata.items()))
     body = {"success": False, "error": error.message or error.reason, "code": error.reason} | {
         key: value for key, value in body.items() if key not in {"success", "error", "code"}
     }
     retry = error.retry_after_seconds
-    return Answer(status, _text(body), None if retry is None else max(retry, 1))
+    return Answer(status, _text(body), None if retry is None else max(retry, 1), error.is_replayed)

@@ -27,6 +27,7 @@ from core.client import CoreClient, request_id
 logger = logging.getLogger("adapter")
 
 REQUEST_ID_HEADER = "X-Request-Id"
+REPLAYED_HEADER = "Idempotency-Replayed"
 SERVER = "Nivisco"
 """What the Server header says: not which versions of what run here."""
 READINESS_TIMEOUT_SECONDS = 2.0
@@ -78,6 +79,8 @@ def json_response(answer: Answer) -> web.Response:
     )
     if answer.retry_after_seconds is not None:
         response.headers[hdrs.RETRY_AFTER] = str(answer.retry_after_seconds)
+    if answer.is_replayed:
+        response.headers[REPLAYED_HEADER] = "true"
     return response
 
 

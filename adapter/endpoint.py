@@ -26,7 +26,7 @@ from adapter.parsing import InvalidJson
 from adapter.problems import Problems, did_you_mean
 from adapter.requests import NOT_A_STRING
 from adapter.settings import AdapterSettings
-from core.client import CoreClient, CoreError, FieldProblem, request_id
+from core.client import CoreAnswer, CoreClient, CoreError, FieldProblem, request_id
 
 logger = logging.getLogger("adapter")
 
@@ -107,7 +107,7 @@ class Endpoint:
             return _refused(error, action, problems)
         if problems.found:
             raise RefusalExpected(action.name)
-        return Answer(200, action.write(response))
+        return Answer(200, action.write(response.message), is_replayed=response.is_replayed)
 
     async def _call(
         self,
@@ -116,13 +116,13 @@ class Endpoint:
         envelope: Envelope,
         problems: Problems,
         noted: dict[str, str],
-    ) -> Message:
+    ) -> CoreAnswer:
         """Call the core; notes the business once the core has shown that the credentials hold.
 
         Not earlier: a client that mixes its two credentials up would have its key in our log.
         """
         try:
-            response = await self._core.call(
+            response = await self._core.ask(
                 action.method,
                 message,
                 envelope.credentials,

@@ -20,6 +20,7 @@ from cli.core_tls import core_tls
 from cli.credentials import find_credentials, sendable
 from cli.doors import call_core, post_json
 from cli.payload import build_payload, did_you_mean, fields_of, paths
+from core.channels import channel_options, grpc_target
 from core.client import ClientTls, CoreError, Credentials, request_id
 
 

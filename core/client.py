@@ -101,6 +101,7 @@ class CoreError(Exception):
         metadata: Mapping[str, str] | None = None,
         fields: Sequence[FieldProblem] = (),
         retry_after_seconds: int | None = None,
+        is_replayed: bool = False,
     ) -> None:
         super().__init__(message)
         self.reason = reason
@@ -109,6 +110,16 @@ class CoreError(Exception):
         self.metadata = dict(metadata or {})
         self.fields = tuple(fields)
         self.retry_after_seconds = retry_after_seconds
+        self.is_replayed = is_replayed
+        """Whether it was told before, to the same idempotency key."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreAnswer:
+    """What a call was answered, and whether it was answered so before to its idempotency key."""
+
+    message: Message
+    is_replayed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +231,17 @@ def request_metadata(
     return metadata
 
 
-def core_error(code: grpc.StatusCode, details: str | None, trailing: _Trailing) -> CoreError:
+def _is_replayed(initial: grpc.aio.Metadata | None) -> bool:
+    return any(key == REPLAYED_METADATA for key, _ in initial or ())
+
+
+def core_error(
+    code: grpc.StatusCode,
+    details: str | None,
+    trailing: _Trailing,
+    *,
+    is_replayed: bool = False,
+) -> CoreError:
     """Read a refusal back from the status that carried it.
 
     A status without details comes from gRPC itself: the core is away, or the deadline passed.
@@ -243,6 +264,7 @@ def core_error(code: grpc.StatusCode, details: str | None, trailing: _Trailing) 
         metadata=info.metadata,
         fields=[FieldProblem(v.field, v.description) for v in bad.field_violations],
         retry_after_seconds=retry.retry_delay.seconds if retry.HasField("retry_delay") else None,
+        is_replayed=is_replayed,
     )
 
 
@@ -269,7 +291,8 @@ def _transport_error(code: grpc.StatusCode, details: str) -> CoreError:
         return CoreError(
             "OUTCOME_UNKNOWN",
             "The answer did not arrive, so the outcome is not known yet. "
-            "Read the records before you send the request again.",
+            "With an idempotency key, send the same request again to learn it; without one, read "
+            "the records first.",
             code=code,
             retry_after_seconds=1,
         )
@@ -325,7 +348,26 @@ class CoreClient:
         timeout_seconds: float,
         field_problems: Sequence[FieldProblem] = (),
     ) -> Message:
-        """Call `method` and return its answer.
+        """Call `method` and return its answer, as `ask` does."""
+        answer = await self.ask(
+            method,
+            request,
+            credentials,
+            timeout_seconds=timeout_seconds,
+            field_problems=field_problems,
+        )
+        return answer.message
+
+    async def ask(
+        self,
+        method: MethodDescriptor,
+        request: Message,
+        credentials: Credentials,
+        *,
+        timeout_seconds: float,
+        field_problems: Sequence[FieldProblem] = (),
+    ) -> CoreAnswer:
+        """Call `method` and return its answer, and whether it was given before.
 
         With `field_problems` the core checks credentials and request and always refuses. While no
         core can be reached, this waits a moment for one; what may have been sent is never repeated.
@@ -340,11 +382,18 @@ class CoreClient:
         while True:
             left = max(0.0, deadline - time.monotonic())
             try:
-                return await call(request, timeout=left, metadata=metadata)
+                running = call(request, timeout=left, metadata=metadata)
+                message = await running
+                return CoreAnswer(message, _is_replayed(await running.initial_metadata()))
             except grpc.aio.AioRpcError as error:
                 if not _was_never_sent(error.code(), error.details() or ""):
                     trailing = cast(_Trailing, error.trailing_metadata() or ())
-                    raise core_error(error.code(), error.details(), tuple(trailing)) from None
+                    raise core_error(
+                        error.code(),
+                        error.details(),
+                        tuple(trailing),
+                        is_replayed=_is_replayed(error.initial_metadata()),
+                    ) from None
                 if not await self._is_connected(patient_until - time.monotonic()):
                     raise core_error(error.code(), error.details(), ()) from None
 

@@ -196,7 +196,8 @@ def _refusal_of(error: BaseException, path: str) -> Refusal:
             return Refusal(
                 Reason.ERROR_REASON_OUTCOME_UNKNOWN,
                 "The database did not confirm the change, so the outcome is not known yet. "
-                "Read the records before you send the request again.",
+                "With an idempotency key, send the same request again to learn it; without one, read "
+                "the records first.",
                 retry_after_seconds=RETRY_SECONDS,
             )
         case _:

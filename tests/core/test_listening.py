@@ -129,7 +129,7 @@ async def test_several_cores_are_believed_by_the_name_that_is_set(
     tls = proof(authority, client)
     async with running_core(settings, tls=tls) as core:
         named = replace(tls, server_name="localhost")
-        async with calling(f"ipv4:{core.target},{core.target}", named) as caller:
+        async with calling(f"{core.target},{core.target}", named) as caller:
             assert await caller.is_ready(timeout_seconds=5)
 
 

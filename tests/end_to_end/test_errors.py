@@ -342,5 +342,5 @@ async def test_a_commit_that_is_not_confirmed_is_504_where_nobody_can_tell_what_
         answer = await merchant.call(action, **payload)
     assert (answer.status, answer.body["code"]) == (status, code)
     assert answer.headers["Retry-After"] == "1"
-    assert ("Read the records" in answer.body["error"]) == (status == 504)
+    assert ("read the records" in answer.body["error"]) == (status == 504)
     assert (await merchant.call("get_all_users")).body["total"] == 0
