@@ -196,8 +196,8 @@ def _refusal_of(error: BaseException, path: str) -> Refusal:
             return Refusal(
                 Reason.ERROR_REASON_OUTCOME_UNKNOWN,
                 "The database did not confirm the change, so the outcome is not known yet. "
-                "With an idempotency key, send the same request again to learn it; without one, read "
-                "the records first.",
+                "With an idempotency key, send the same request again to learn it; without one, "
+                "read the records first.",
                 retry_after_seconds=RETRY_SECONDS,
             )
         case _:
