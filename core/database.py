@@ -24,6 +24,8 @@ logger = logging.getLogger("core")
 
 MIGRATION_LOCK = 0x4E49_564A
 """Key of PostgreSQL's advisory lock; any number that no other user of the database takes."""
+MIGRATION_LOCK_SECONDS = 10
+"""How long a migration waits for a table; those who come after it wait as long."""
 _TROUBLE = (PoolTimeoutError, DBAPIError, OSError)  # a time-out is an OSError too
 _FAULTS_OF_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What a statement of ours does wrong; every other error is the database's own trouble."""
@@ -55,19 +57,24 @@ class Database:
         *,
         busy_seconds: float = SQLITE_BUSY_SECONDS,
         pool_wait_seconds: float = POOL_WAIT_SECONDS,
+        migrating: bool = False,
     ) -> None:
         """Prepare the database at `url`; nothing is connected yet.
 
         On SQLite, wait `busy_seconds` for another process to let go of the file. A transaction
         waits `pool_wait_seconds` for those before it. The time is `clock`'s; where none is given,
-        the database's own, which on SQLite is this machine's.
+        the database's own, which on SQLite is this machine's. `migrating` is for `migration`.
 
         Raises:
             ValueError: the URL names no database that we can use.
         """
         self._engine = engine_for(
-            url, busy_seconds=busy_seconds, pool_wait_seconds=pool_wait_seconds
+            url,
+            busy_seconds=busy_seconds,
+            pool_wait_seconds=pool_wait_seconds,
+            migrating=migrating,
         )
+        self._url = url
         self._is_postgresql = self._engine.dialect.name == "postgresql"
         self._clock = clock or (None if self._is_postgresql else SystemClock())
 
@@ -111,12 +118,30 @@ class Database:
         async with self.transaction() as transaction:
             await transaction.connection.execute(text("SELECT 1"))
 
-    async def lock_migrations(self, connection: AsyncConnection) -> None:
-        """Wait for another process that migrates, to the end of the transaction."""
-        if self._is_postgresql:
-            await connection.execute(
-                text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK}
-            )
+    @asynccontextmanager
+    async def migration(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that may change tables and take its time, while nobody else does.
+
+        It has a connection of its own. On SQLite foreign keys are not enforced in it, because to
+        change a table there is to build it anew, but they must hold when it commits.
+
+        Raises:
+            DatabaseUnavailableError, CommitUnknownError: as of `transaction`.
+        """
+        await self._engine.dispose()  # SQLite is used by one connection at a time
+        database = Database(self._url, self._clock, migrating=True)
+        try:
+            async with database.transaction() as transaction:
+                execute = transaction.connection.exec_driver_sql
+                if self._is_postgresql:
+                    await execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+                    await execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_SECONDS}s'")
+                yield transaction
+                if not self._is_postgresql:
+                    broken = (await execute("PRAGMA foreign_key_check")).all()
+                    assert not broken, "a migration keeps every row that another one refers to"
+        finally:
+            await database.close()
 
     async def _now(self, connection: AsyncConnection) -> datetime:
         if self._clock is not None:

@@ -5,6 +5,7 @@ database that several connections share: sqlite.org/wal.html#walresetbug), so it
 connection, and a transaction must not begin another.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,12 @@ def engine_for(
     *,
     busy_seconds: float = SQLITE_BUSY_SECONDS,
     pool_wait_seconds: float = POOL_WAIT_SECONDS,
+    migrating: bool = False,
 ) -> AsyncEngine:
     """Return the engine of a URL; nothing is connected yet.
+
+    One for `migrating` may take any time for a statement, and SQLite does not enforce foreign keys
+    in it: there a table is changed by building it anew, and others refer to it meanwhile.
 
     Raises:
         ValueError: the URL names no database that we can use. The message holds no part of it but
@@ -43,13 +48,17 @@ def engine_for(
     except ArgumentError:
         raise ValueError(f"NIVISCO_DATABASE_URL is not a database URL; use {_EXAMPLES}") from None
     if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
-        return _sqlite(parsed, busy_seconds, pool_wait_seconds)
+        return _sqlite(parsed, busy_seconds, pool_wait_seconds, foreign_keys=not migrating)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+asyncpg"):
-        return _postgresql(parsed, pool_wait_seconds)
+        return _postgresql(parsed, pool_wait_seconds, unhurried=migrating)
     raise ValueError(f"NIVISCO_DATABASE_URL: {parsed.drivername} is not supported; use {_EXAMPLES}")
 
 
-def _postgresql(url: URL, pool_wait_seconds: float) -> AsyncEngine:
+def _postgresql(url: URL, pool_wait_seconds: float, *, unhurried: bool) -> AsyncEngine:
+    limits = {
+        "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
+        "lock_timeout": f"{LOCK_SECONDS:.0f}s",
+    }
     return create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         pool_size=POSTGRESQL_CONNECTIONS,
@@ -58,12 +67,11 @@ def _postgresql(url: URL, pool_wait_seconds: float) -> AsyncEngine:
         pool_pre_ping=True,  # a server that restarted costs no request
         connect_args={
             "timeout": CONNECT_SECONDS,
-            "command_timeout": STATEMENT_SECONDS,
+            "command_timeout": None if unhurried else STATEMENT_SECONDS,
             "server_settings": {
                 "application_name": "nivisco-core",
                 "timezone": "UTC",
-                "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
-                "lock_timeout": f"{LOCK_SECONDS:.0f}s",
+                **({} if unhurried else limits),
                 "idle_in_transaction_session_timeout": "30s",
                 # A generic plan made while a table was empty is a bad plan once it is not.
                 "plan_cache_mode": "force_custom_plan",
@@ -73,7 +81,9 @@ def _postgresql(url: URL, pool_wait_seconds: float) -> AsyncEngine:
     )
 
 
-def _sqlite(url: URL, busy_seconds: float, pool_wait_seconds: float) -> AsyncEngine:
+def _sqlite(
+    url: URL, busy_seconds: float, pool_wait_seconds: float, *, foreign_keys: bool
+) -> AsyncEngine:
     if not url.database or url.database == ":memory:":
         raise ValueError("NIVISCO_DATABASE_URL: SQLite needs a file, sqlite:////path/to/file")
     if not Path(url.database).absolute().parent.is_dir():
@@ -87,12 +97,13 @@ def _sqlite(url: URL, busy_seconds: float, pool_wait_seconds: float) -> AsyncEng
         connect_args={"timeout": busy_seconds},
         hide_parameters=True,  # an error's text must not carry what a row holds
     )
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    prepare = partial(_prepare_sqlite, foreign_keys=foreign_keys)
+    event.listen(engine.sync_engine, "connect", prepare)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(connection: Any, _record: object, *, foreign_keys: bool) -> None:
     # The driver must not begin transactions by itself: it would leave DDL outside of them.
     connection.isolation_level = None
     try:
@@ -101,7 +112,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
             "locking_mode=EXCLUSIVE",
             "journal_mode=WAL",
             "synchronous=FULL",
-            "foreign_keys=ON",
+            f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

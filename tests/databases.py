@@ -86,8 +86,15 @@ def fresh_database(server_url: str) -> str:
     return _named(server_url, name)
 
 
+def empty_database(server_url: str) -> str:
+    """Make a database with nothing in it and return its URL."""
+    name = f"nivisco_test_{os.getpid()}_{next(_numbers)}"
+    asyncio.run(_execute(server_url, f"CREATE DATABASE {name}"))
+    return _named(server_url, name)
+
+
 def drop_database(server_url: str, url: str) -> None:
-    """Drop a database that `fresh_database` made, whoever is still connected."""
+    """Drop a database that was made for a test, whoever is still connected."""
     name = make_url(url).database
     asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
