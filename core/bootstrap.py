@@ -93,7 +93,7 @@ async def serve(
             "Python's -O (or PYTHONOPTIMIZE) drops the checks on money: run without it"
         )
     validation.compile_all()
-    database = Database(settings.database_url, clock)
+    database = Database(settings.database_url, clock, connections=settings.database_pool)
     gateway = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)
     try:
         if settings.migrate:

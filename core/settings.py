@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from core.engines import POSTGRESQL_CONNECTIONS
 from core.secrets import Keyring
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
@@ -27,6 +28,8 @@ class CoreSettings:
     gateway_timeout_seconds: float = 20.0
     drain_seconds: float = 28.0
     migrate: bool = False
+    database_pool: int = POSTGRESQL_CONNECTIONS
+    """Connections to PostgreSQL at most; SQLite has one."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
@@ -49,6 +52,7 @@ class CoreSettings:
             gateway_timeout_seconds=_seconds(environ, "NIVISCO_GATEWAY_TIMEOUT_SECONDS", 20.0),
             drain_seconds=_seconds(environ, "NIVISCO_DRAIN_SECONDS", 28.0),
             migrate=environ.get("NIVISCO_MIGRATE", "") == "1",
+            database_pool=_count(environ, "NIVISCO_DATABASE_POOL", POSTGRESQL_CONNECTIONS, 1000),
         )
 
 
@@ -96,4 +100,12 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
         value = 0.0
     if not 0.0 < value < 3600.0:
         raise ValueError(f"{name} is not a number of seconds above 0 and below 3600")
+    return value
+
+
+def _count(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = environ.get(name) or str(default)
+    value = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
+    if not 1 <= value <= most:
+        raise ValueError(f"{name} is not a whole number from 1 to {most}")
     return value

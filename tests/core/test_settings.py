@@ -22,6 +22,9 @@ GOOD = {
         ({"NIVISCO_GATEWAY_TIMEOUT_SECONDS": "soon"}, "NIVISCO_GATEWAY_TIMEOUT_SECONDS is not"),
         ({"NIVISCO_GATEWAY_TIMEOUT_SECONDS": "nan"}, "NIVISCO_GATEWAY_TIMEOUT_SECONDS is not"),
         ({"NIVISCO_DRAIN_SECONDS": "0"}, "NIVISCO_DRAIN_SECONDS is not"),
+        ({"NIVISCO_DATABASE_POOL": "0"}, "NIVISCO_DATABASE_POOL is not a whole number from 1"),
+        ({"NIVISCO_DATABASE_POOL": "ten"}, "NIVISCO_DATABASE_POOL is not"),
+        ({"NIVISCO_DATABASE_POOL": "1001"}, "NIVISCO_DATABASE_POOL is not"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused(changes: dict[str, str], message: str) -> None:
@@ -32,6 +35,7 @@ def test_a_setting_that_cannot_work_is_refused(changes: dict[str, str], message:
 def test_the_defaults_reach_the_real_gateway_on_loopback() -> None:
     settings = CoreSettings.from_environment(GOOD)
     assert settings.listen == "127.0.0.1:50051"
+    assert settings.database_pool == 10
     assert settings.stripe_urls == {
         "TEST": "https://api.stripe.com",
         "LIVE": "https://api.stripe.com",
