@@ -21,12 +21,12 @@ SQLITE_BUSY_SECONDS = 10
 """How long a starting core waits for the one before it to let go of the file."""
 POOL_WAIT_SECONDS = 5.0
 POSTGRESQL_CONNECTIONS = 10
-POSTGRESQL_POOL_WAIT_SECONDS = 1.5
-POSTGRESQL_OPEN_SECONDS = 2.0
+POSTGRESQL_POOL_WAIT_SECONDS = 2.6
+POSTGRESQL_OPEN_SECONDS = 2.7
 """Until a transaction is open: the wait for a connection, connecting, and its first answer."""
-LOCK_SECONDS = 2.0
-STATEMENT_SECONDS = 2.4
-SILENCE_SECONDS = 2.6
+LOCK_SECONDS = 1.8
+STATEMENT_SECONDS = 2.0
+SILENCE_SECONDS = 2.2
 """A server that hangs does not end a statement by itself, so it is given up a little later.
 
 Opening and the first statement that hangs are over within 5 seconds.
