@@ -106,7 +106,7 @@ async def serve(
     if on_hangup is not None and settings.tls is not None:
         on_hangup(listener.reload)
     validation.compile_all()
-    database = Database(settings.database_url, clock)
+    database = Database(settings.database_url, clock, connections=settings.database_pool)
     gateway = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)
     try:
         if settings.migrate:

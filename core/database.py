@@ -1,8 +1,9 @@
 """Hands out transactions and their time; holds no query but what those and a core's start need."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,12 +20,20 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.clock import Clock, SystemClock
-from core.engines import POOL_WAIT_SECONDS, SQLITE_BUSY_SECONDS, engine_for
+from core.engines import (
+    POOL_WAIT_SECONDS,
+    POSTGRESQL_CONNECTIONS,
+    POSTGRESQL_OPEN_SECONDS,
+    SQLITE_BUSY_SECONDS,
+    engine_for,
+)
 
 logger = logging.getLogger("core")
 
 MIGRATION_LOCK = 0x4E49_564A
 """Key of PostgreSQL's advisory lock; any number that no other user of the database takes."""
+MIGRATION_LOCK_SECONDS = 10
+"""How long a migration waits for a table; those who come after it wait as long."""
 _TROUBLE = (PoolTimeoutError, DBAPIError, OSError)  # a time-out is an OSError too
 _FAULTS_OF_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What a statement of ours does wrong; every other error is the database's own trouble."""
@@ -59,19 +68,27 @@ class Database:
         *,
         busy_seconds: float = SQLITE_BUSY_SECONDS,
         pool_wait_seconds: float = POOL_WAIT_SECONDS,
+        connections: int = POSTGRESQL_CONNECTIONS,
+        migrating: bool = False,
     ) -> None:
         """Prepare the database at `url`; nothing is connected yet.
 
-        On SQLite, wait `busy_seconds` for another process to let go of the file. A transaction
-        waits `pool_wait_seconds` for those before it. The time is `clock`'s; where none is given,
-        the database's own, which on SQLite is this machine's.
+        On SQLite, wait `busy_seconds` for another process to let go of the file; on PostgreSQL,
+        keep at most so many `connections`. A transaction waits `pool_wait_seconds` for those before
+        it. The time is `clock`'s; where none is given, the database's own, which on SQLite is this
+        machine's. `migrating` is for `migration`.
 
         Raises:
             ValueError: the URL names no database that we can use.
         """
         self._engine = engine_for(
-            url, busy_seconds=busy_seconds, pool_wait_seconds=pool_wait_seconds
+            url,
+            busy_seconds=busy_seconds,
+            pool_wait_seconds=pool_wait_seconds,
+            connections=connections,
+            migrating=migrating,
         )
+        self._url = url
         self._is_postgresql = self._engine.dialect.name == "postgresql"
         self._clock = clock or (None if self._is_postgresql else SystemClock())
 
@@ -112,15 +129,14 @@ class Database:
             return
         async with AsyncExitStack() as stack:
             try:
-                connection = await stack.enter_async_context(self._engine.connect())
-                await connection.begin()
-                now = await self._now(connection)
+                connection, now = await self._open()
             except _TROUBLE as error:
                 raise DatabaseUnavailableError(_why(error)) from None
+            stack.push_async_exit(connection)
             try:
                 yield Transaction(connection, now)
             except BaseException as error:
-                await _roll_back(connection)
+                await _roll_back(connection, error)
                 if isinstance(error, _TROUBLE) and not isinstance(error, _FAULTS_OF_OURS):
                     raise DatabaseUnavailableError(_why(error)) from error
                 raise
@@ -141,36 +157,90 @@ class Database:
         async with self.transaction() as transaction:
             await transaction.connection.execute(text("SELECT 1"))
 
-    async def lock_migrations(self, connection: AsyncConnection) -> None:
-        """Wait for another process that migrates, to the end of the transaction."""
-        if self._is_postgresql:
-            await connection.execute(
-                text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK}
-            )
+    @asynccontextmanager
+    async def migration(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that may change tables and take its time, while nobody else does.
+
+        It has a connection of its own. On SQLite foreign keys are not enforced in it, because to
+        change a table there is to build it anew, but they must hold when it commits.
+
+        Raises:
+            DatabaseUnavailableError, CommitUnknownError: as of `transaction`.
+        """
+        await self.close()  # SQLite is used by one connection at a time
+        database = Database(self._url, self._clock, migrating=True)
+        try:
+            async with database.transaction() as transaction:
+                execute = transaction.connection.exec_driver_sql
+                if self._is_postgresql:
+                    await execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+                    await execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_SECONDS}s'")
+                yield transaction
+                if not self._is_postgresql:
+                    broken = (await execute("PRAGMA foreign_key_check")).all()
+                    assert not broken, "a migration keeps every row that another one refers to"
+        finally:
+            await database.close()
+
+    async def _open(self) -> tuple[AsyncConnection, datetime]:
+        """Return a connection in a transaction, and the time, within a bounded while.
+
+        What the server closed while it lay idle shows that at its first word. Then nothing was
+        done, and all such connections are dropped, so a second try gets a new one.
+        """
+        async with self._bounded():
+            try:
+                return await self._begin()
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            return await self._begin()
+
+    async def _begin(self) -> tuple[AsyncConnection, datetime]:
+        connection = await self._engine.connect()
+        try:
+            await connection.begin()
+            now = await self._now(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection, now
 
     async def _now(self, connection: AsyncConnection) -> datetime:
-        if self._clock is not None:
-            return self._clock.now()
-        now = await connection.scalar(text("SELECT clock_timestamp()"))
+        now = self._clock.now() if self._clock else None
+        if self._is_postgresql:  # asked in any case, because it shows whether the server is there
+            told = await connection.scalar(text("SELECT clock_timestamp()"))
+            now = now or told
         assert isinstance(now, datetime), "the database tells the time"
         return now
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._engine.dispose()
+        """Close all connections; a server that does not answer is left without a good-bye."""
+        with suppress(TimeoutError):
+            async with self._bounded():
+                await self._engine.dispose()
+
+    def _bounded(self) -> asyncio.Timeout:
+        """Return the time within which PostgreSQL must have answered; SQLite is in this process."""
+        return asyncio.timeout(POSTGRESQL_OPEN_SECONDS if self._is_postgresql else None)
 
 
-async def _roll_back(connection: AsyncConnection) -> None:
+async def _roll_back(connection: AsyncConnection, error: BaseException) -> None:
     """Undo the transaction. A connection that cannot is given up, which undoes it too."""
+    if isinstance(error, TimeoutError):  # the server is silent: it would not answer this either
+        await connection.invalidate()
+        return
     try:
         await connection.rollback()
-    except _TROUBLE as error:
-        logger.warning("the rollback failed: %s", _why(error))
+    except _TROUBLE as failure:
+        logger.warning("the rollback failed: %s", _why(failure))
         await connection.invalidate()
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, PoolTimeoutError):
+        return "every connection to the database is in use, and none came free in time"
     text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     if "database is locked" in text:
         return "the database is in use by another process; ask that one, or stop it first"
-    return f"the database does not answer: {text.splitlines()[0] if text else type(error).__name__}"
+    return f"the database does not answer: {text.splitlines()[0] if text else 'no word in time'}"

@@ -5,8 +5,11 @@ database that several connections share: sqlite.org/wal.html#walresetbug), so it
 connection, and a transaction must not begin another.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
@@ -18,12 +21,21 @@ SQLITE_BUSY_SECONDS = 10
 """How long a starting core waits for the one before it to let go of the file."""
 POOL_WAIT_SECONDS = 5.0
 POSTGRESQL_CONNECTIONS = 10
-POSTGRESQL_POOL_WAIT_SECONDS = 2.0
-CONNECT_SECONDS = 3.0
-STATEMENT_SECONDS = 3.0
-LOCK_SECONDS = 2.0
-"""A database that hangs is answered for within 5 seconds, waiting for a connection included."""
+POSTGRESQL_POOL_WAIT_SECONDS = 2.6
+POSTGRESQL_OPEN_SECONDS = 2.7
+"""Until a transaction is open: the wait for a connection, connecting, and its first answer."""
+LOCK_SECONDS = 1.8
+STATEMENT_SECONDS = 2.0
+SILENCE_SECONDS = 2.2
+"""A server that hangs does not end a statement by itself, so it is given up a little later.
+
+Opening and the first statement that hangs are over within 5 seconds.
+"""
 _EXAMPLES = "sqlite:////path/to/file or postgresql://user:password@host/database"
+_TLS_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl")
+_TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_OPTIONS = ("host", "port", *_TLS_OPTIONS, "target_session_attrs")
+"""What may follow the `?`, by the names that libpq gives it."""
 
 
 def engine_for(
@@ -31,49 +43,94 @@ def engine_for(
     *,
     busy_seconds: float = SQLITE_BUSY_SECONDS,
     pool_wait_seconds: float = POOL_WAIT_SECONDS,
+    connections: int = POSTGRESQL_CONNECTIONS,
+    migrating: bool = False,
 ) -> AsyncEngine:
     """Return the engine of a URL; nothing is connected yet.
 
+    `connections` is for PostgreSQL. An engine for `migrating` may take any time for a statement,
+    and SQLite does not enforce foreign keys in it: there a table is changed by building it anew,
+    and others refer to it meanwhile.
+
     Raises:
         ValueError: the URL names no database that we can use. The message holds no part of it but
-            its scheme, because it may hold a password.
+            its scheme and the names of its options, because it may hold a password.
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter where the port is no number
         raise ValueError(f"NIVISCO_DATABASE_URL is not a database URL; use {_EXAMPLES}") from None
     if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
-        return _sqlite(parsed, busy_seconds, pool_wait_seconds)
+        return _sqlite(parsed, busy_seconds, pool_wait_seconds, foreign_keys=not migrating)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+asyncpg"):
-        return _postgresql(parsed, pool_wait_seconds)
+        return _postgresql(parsed, pool_wait_seconds, connections, unhurried=migrating)
     raise ValueError(f"NIVISCO_DATABASE_URL: {parsed.drivername} is not supported; use {_EXAMPLES}")
 
 
-def _postgresql(url: URL, pool_wait_seconds: float) -> AsyncEngine:
-    return create_async_engine(
-        url.set(drivername="postgresql+asyncpg"),
-        pool_size=POSTGRESQL_CONNECTIONS,
+def _postgresql(
+    url: URL, pool_wait_seconds: float, connections: int, *, unhurried: bool
+) -> AsyncEngine:
+    options = _postgresql_options(url.query)
+    limits = {
+        "statement_timeout": f"{STATEMENT_SECONDS * 1000:.0f}ms",
+        "lock_timeout": f"{LOCK_SECONDS * 1000:.0f}ms",
+    }
+    engine = create_async_engine(
+        url.set(drivername="postgresql+asyncpg").difference_update_query([*options, "ssl"]),
+        pool_size=connections,
         max_overflow=0,
         pool_timeout=min(pool_wait_seconds, POSTGRESQL_POOL_WAIT_SECONDS),
-        pool_pre_ping=True,  # a server that restarted costs no request
         connect_args={
-            "timeout": CONNECT_SECONDS,
-            "command_timeout": STATEMENT_SECONDS,
+            # asyncpg knows libpq's options in a DSN only. What the URL says otherwise wins over it.
+            "dsn": f"postgresql://?{urlencode(options)}",
+            "timeout": POSTGRESQL_OPEN_SECONDS,
+            "command_timeout": None if unhurried else SILENCE_SECONDS,
             "server_settings": {
                 "application_name": "nivisco-core",
                 "timezone": "UTC",
-                "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
-                "lock_timeout": f"{LOCK_SECONDS:.0f}s",
                 "idle_in_transaction_session_timeout": "30s",
                 # A generic plan made while a table was empty is a bad plan once it is not.
                 "plan_cache_mode": "force_custom_plan",
+                **({} if unhurried else limits),
             },
         },
         hide_parameters=True,  # an error's text must not carry what a row holds
     )
+    event.listen(engine.sync_engine, "invalidate", _drop_postgresql)
+    return engine
 
 
-def _sqlite(url: URL, busy_seconds: float, pool_wait_seconds: float) -> AsyncEngine:
+def _postgresql_options(query: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options of a URL that the driver must be told by a DSN.
+
+    Raises:
+        ValueError: one is unknown, or has a value that cannot work.
+    """
+    unknown = sorted(query.keys() - {*_OPTIONS, "ssl"})
+    if unknown:
+        raise ValueError(
+            f"NIVISCO_DATABASE_URL: the option {unknown[0]} is not supported; "
+            f"those are {', '.join(_OPTIONS)}"
+        )
+    options = {name: str(query[name]) for name in _OPTIONS[2:] if name in query}
+    if "ssl" in query:  # as other drivers spell it
+        options.setdefault("sslmode", {"true": "require"}.get(str(query["ssl"]), str(query["ssl"])))
+    if options.get("sslmode", "prefer") not in _TLS_MODES:
+        raise ValueError(f"NIVISCO_DATABASE_URL: sslmode is not one of {', '.join(_TLS_MODES)}")
+    for name in _TLS_OPTIONS[1:]:
+        if name in options and not Path(options[name]).is_file():
+            raise ValueError(f"NIVISCO_DATABASE_URL: the file of {name} does not exist")
+    return options
+
+
+def _drop_postgresql(connection: Any, _record: object, _error: object) -> None:
+    """End a connection that failed at once: a server that hangs says no good-bye."""
+    connection.driver_connection.terminate()
+
+
+def _sqlite(
+    url: URL, busy_seconds: float, pool_wait_seconds: float, *, foreign_keys: bool
+) -> AsyncEngine:
     if not url.database or url.database == ":memory:":
         raise ValueError("NIVISCO_DATABASE_URL: SQLite needs a file, sqlite:////path/to/file")
     if not Path(url.database).absolute().parent.is_dir():
@@ -87,12 +144,13 @@ def _sqlite(url: URL, busy_seconds: float, pool_wait_seconds: float) -> AsyncEng
         connect_args={"timeout": busy_seconds},
         hide_parameters=True,  # an error's text must not carry what a row holds
     )
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    prepare = partial(_prepare_sqlite, foreign_keys=foreign_keys)
+    event.listen(engine.sync_engine, "connect", prepare)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(connection: Any, _record: object, *, foreign_keys: bool) -> None:
     # The driver must not begin transactions by itself: it would leave DDL outside of them.
     connection.isolation_level = None
     try:
@@ -101,7 +159,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
             "locking_mode=EXCLUSIVE",
             "journal_mode=WAL",
             "synchronous=FULL",
-            "foreign_keys=ON",
+            f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -19,7 +19,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 from google.rpc import status_pb2
-from sqlalchemy import delete, or_, select, tuple_, update
+from sqlalchemy import delete, exists, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.caller import Caller
@@ -31,7 +31,9 @@ from core.database import (
 )
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_request_id
+from core.row_sets import SelectSet
 from core.schema import idempotency_records as records
+from core.schema import payments
 from core.secrets import Keyring
 from core.statuses import http_status_of, status_of
 
@@ -182,9 +184,7 @@ class Idempotency:
         keyed = {(call.business_id, call.key): call for call in calls if call.is_keyed}
         if not keyed:
             return {}
-        rows = await transaction.connection.execute(
-            select(*_COLUMNS).where(tuple_(*_KEY).in_(sorted(keyed)))
-        )
+        rows = await _RECORDS.execute(transaction.connection, list(keyed))
         ends: dict[IdempotentCall, Replay | Refusal] = {}
         for row in rows:
             call = keyed[row.business_id, row.key]
@@ -347,7 +347,7 @@ class Idempotency:
     async def reap(self) -> None:
         """Delete the records whose time is over, so many in each transaction.
 
-        A record without an answer that points to a payment stays: its outcome is still open.
+        A record without an answer whose payment's outcome is still open stays.
         """
         while await self._reap_some() == REAPED_AT_ONCE:
             pass
@@ -358,7 +358,7 @@ class Idempotency:
                 select(*_KEY)
                 .where(
                     records.c.expires_at <= transaction.now,
-                    or_(records.c.sealed_answer.is_not(None), records.c.payment_id.is_(None)),
+                    _IS_CLOSED,
                 )
                 .limit(REAPED_AT_ONCE)
                 .with_for_update(skip_locked=True)
@@ -388,13 +388,12 @@ class Idempotency:
 
     async def _is_over(self, transaction: Transaction, call: IdempotentCall, row: Any) -> bool:
         """Delete a record whose time is over, and tell whether it was."""
-        is_open = row.sealed_answer is None and row.payment_id is not None
-        if row.expires_at > transaction.now or is_open:
+        if row.expires_at > transaction.now:
             return False
-        await transaction.connection.execute(
-            delete(records).where(*_is(call.business_id, call.key))
+        deleted = await transaction.connection.execute(
+            delete(records).where(*_is(call.business_id, call.key), _IS_CLOSED)
         )
-        return True
+        return bool(deleted.rowcount == 1)
 
     def _is_same(self, call: IdempotentCall, row: Any) -> bool:
         fingerprint = self._fingerprint(call, row.fingerprint_key_id)
@@ -477,6 +476,15 @@ _COLUMNS = (
     records.c.sealed_answer,
     records.c.expires_at,
 )
+
+
+_RECORDS = SelectSet(select(*_COLUMNS), records, key=("business_id", "key"))
+_PAYMENT_IS_OPEN = exists().where(
+    payments.c.business_id == records.c.business_id,
+    payments.c.payment_id == records.c.payment_id,
+    payments.c.status.in_(["pending", "needs_review"]),
+)
+_IS_CLOSED = or_(records.c.sealed_answer.is_not(None), ~_PAYMENT_IS_OPEN)
 
 
 def _is(business_id: str, key: str) -> tuple[Any, Any]:

@@ -67,6 +67,9 @@ def _moment(name: str) -> Column[datetime]:
     return Column(name, UtcDateTime, nullable=False)
 
 
+GATEWAYS = ("stripe", "authorize")
+
+
 def _one_of(column: str, *words: str) -> CheckConstraint:
     listed = ", ".join(f"'{word}'" for word in words)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_is_known")
@@ -138,6 +141,7 @@ users = Table(
     _moment("created_at"),
     _moment("updated_at"),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
+    _one_of("default_gateway", *GATEWAYS),
     Index("ix_users_business_id_created_at", "business_id", "created_at", "user_id"),
 )
 
@@ -152,6 +156,8 @@ gateway_customers = Table(
     Column("customer_id", String(255), nullable=False),
     _moment("created_at"),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
+    _one_of("env", "TEST", "LIVE"),
+    _one_of("gateway", *GATEWAYS),
 )
 
 cards = Table(
@@ -172,6 +178,8 @@ cards = Table(
     _moment("created_at"),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     UniqueConstraint("business_id", "env", "gateway", "gateway_card_id"),
+    _one_of("env", "TEST", "LIVE"),
+    _one_of("gateway", *GATEWAYS),
     Index(
         "uq_cards_one_primary",
         "business_id",
@@ -231,8 +239,27 @@ payments = Table(
         "(check_at IS NOT NULL) = (attempt IS NOT NULL AND attempt <> 'running')",
         name="checked_while_open",
     ),
+    CheckConstraint(
+        "status <> 'succeeded' OR transaction_id IS NOT NULL", name="success_has_a_transaction"
+    ),
     _one_of("env", "TEST", "LIVE"),
+    _one_of("gateway", *GATEWAYS),
     _one_of("kind", "charge", "fund"),
+    _one_of(
+        "status",
+        "pending",
+        "succeeded",
+        "declined",
+        "requires_action",
+        "failed",
+        "needs_review",
+        "held_for_review",
+        "voided",
+        "partially_refunded",
+        "refunded",
+        "disputed",
+    ),
+    _one_of("attempt", "running", "unknown", "not_sent"),
     Index("ix_payments_business_id_created_at", "business_id", "created_at", "payment_id"),
     Index(
         "ix_payments_pending",
@@ -283,6 +310,7 @@ wallets = Table(
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     UniqueConstraint("business_id", "user_id", "env"),
     CheckConstraint("balance_minor >= 0", name="balance_is_not_negative"),
+    CheckConstraint("version >= 0", name="version_is_not_negative"),
     _one_of("env", "TEST", "LIVE"),
 )
 
@@ -308,7 +336,19 @@ wallet_transactions = Table(
     UniqueConstraint("business_id", "wallet_id", "version"),
     UniqueConstraint("business_id", "payment_id", "reason"),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
+    CheckConstraint("balance_after_minor >= 0", name="balance_after_is_not_negative"),
+    CheckConstraint("version > 0", name="version_is_positive"),
     _one_of("type", "credit", "debit"),
+    _one_of("source", "system", "manual", "stripe", "authorize", "recurring"),
+    _one_of(
+        "reason",
+        "business_charge",
+        "manual_credit",
+        "wallet_fund",
+        "refund",
+        "dispute",
+        "recurring_charge",
+    ),
 )
 
 postings = Table(
@@ -325,5 +365,6 @@ postings = Table(
         ["business_id", "transaction_id"],
         ["wallet_transactions.business_id", "wallet_transactions.transaction_id"],
     ),
+    CheckConstraint("amount_minor <> 0", name="amount_is_not_zero"),
     Index("ix_postings_business_id_account", "business_id", "account"),
 )

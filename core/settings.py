@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.certificates import MutualTlsFiles, mutual_tls_files
+from core.engines import POSTGRESQL_CONNECTIONS
 from core.secrets import Keyring
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
@@ -33,6 +34,8 @@ class CoreSettings:
     """How long it still serves after it said that it takes no new calls."""
     drain_seconds: float = 28.0
     migrate: bool = False
+    database_pool: int = POSTGRESQL_CONNECTIONS
+    """Connections to PostgreSQL at most; SQLite has one."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
@@ -62,6 +65,7 @@ class CoreSettings:
             lame_duck_seconds=_seconds(environ, "NIVISCO_LAME_DUCK_SECONDS", 1.0, or_none=True),
             drain_seconds=_seconds(environ, "NIVISCO_DRAIN_SECONDS", 28.0),
             migrate=environ.get("NIVISCO_MIGRATE", "") == "1",
+            database_pool=_count(environ, "NIVISCO_DATABASE_POOL", POSTGRESQL_CONNECTIONS, 1000),
         )
 
 
@@ -112,4 +116,12 @@ def _seconds(
     if not (0.0 < value < 3600.0 or (or_none and value == 0.0)):
         least = "from 0" if or_none else "above 0"
         raise ValueError(f"{name} is not a number of seconds {least} and below 3600")
+    return value
+
+
+def _count(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = environ.get(name) or str(default)
+    value = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
+    if not 1 <= value <= most:
+        raise ValueError(f"{name} is not a whole number from 1 to {most}")
     return value

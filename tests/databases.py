@@ -12,7 +12,7 @@ import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import text
@@ -50,9 +50,45 @@ class OwnPostgresql:
         self._directory = directory
         self.url: str = self._server.get_uri()
 
+    def _pid(self) -> int:
+        return int((self._directory / "postmaster.pid").read_text().splitlines()[0])
+
+    def freeze(self) -> None:
+        """Have it answer nobody while its connections stay, as a machine that hangs does."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal_all(signal.SIGCONT)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have it answer nobody until the block ends."""
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    async def ask_for_passwords(self, role: str, password: str) -> None:
+        """Make a role that owns all and has to show its password, as SCRAM has it."""
+        await _execute(self.url, f"CREATE ROLE {role} SUPERUSER LOGIN PASSWORD '{password}'")
+        rules = self._directory / "pg_hba.conf"
+        rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
+        self.kill()
+        self.start()  # which reads the rules
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        pid = self._pid()
+        os.kill(pid, number)  # first, so that it starts no more children
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for child in map(int, children):
+            with suppress(ProcessLookupError):
+                os.kill(child, number)
+
     def kill(self) -> None:
         """Have it drop everything at once, as a crash does (PostgreSQL's immediate shutdown)."""
-        pid = int((self._directory / "postmaster.pid").read_text().splitlines()[0])
+        pid = self._pid()
         descriptor = os.pidfd_open(pid)
         os.kill(pid, signal.SIGQUIT)
         select.select([descriptor], [], [], 20)
@@ -86,8 +122,15 @@ def fresh_database(server_url: str) -> str:
     return _named(server_url, name)
 
 
+def empty_database(server_url: str) -> str:
+    """Make a database with nothing in it and return its URL."""
+    name = f"nivisco_test_{os.getpid()}_{next(_numbers)}"
+    asyncio.run(_execute(server_url, f"CREATE DATABASE {name}"))
+    return _named(server_url, name)
+
+
 def drop_database(server_url: str, url: str) -> None:
-    """Drop a database that `fresh_database` made, whoever is still connected."""
+    """Drop a database that was made for a test, whoever is still connected."""
     name = make_url(url).database
     asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 

@@ -6,9 +6,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
+from sqlalchemy.exc import ProgrammingError
 
 from core.database import Database, DatabaseUnavailableError
+from core.schema import metadata
 
 
 def _config() -> Config:
@@ -28,11 +30,17 @@ async def migrate(database: Database) -> str:
     """Run the revisions that the database lacks, in one transaction; return the one reached.
 
     Raises:
-        DatabaseUnavailableError: the database does not answer, or has a newer schema.
+        DatabaseUnavailableError: the database does not answer, has a newer schema or somebody
+            else's tables, or does not let this role make tables.
     """
-    async with database.transaction() as transaction:
-        await database.lock_migrations(transaction.connection)
-        return await transaction.connection.run_sync(_upgrade)
+    try:
+        async with database.migration() as transaction:
+            return await transaction.connection.run_sync(_upgrade)
+    except ProgrammingError as error:
+        raise DatabaseUnavailableError(
+            f"the database refuses the migration: {str(error.orig).splitlines()[0]}; "
+            "the role has to own the schema"
+        ) from error
 
 
 async def check_schema(database: Database) -> None:
@@ -57,6 +65,11 @@ def _upgrade(connection: Connection) -> str:
     current = _current(connection)
     if current is not None:
         _refuse_unknown(current)
+    elif taken := sorted(metadata.tables.keys() & inspect(connection).get_table_names()):
+        raise DatabaseUnavailableError(
+            f"the database holds tables of somebody else ({', '.join(taken)}): "
+            "give Nivisco a database of its own"
+        )
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -4,11 +4,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select, tuple_, update
+from sqlalchemy import insert, select, update
 
 from core.database import Transaction
 from core.page_store import page_of
 from core.pages import PageRequest
+from core.row_sets import SelectSet
 from core.schema import users
 
 
@@ -33,6 +34,11 @@ _COLUMNS = (
     users.c.currency,
     users.c.default_gateway,
     users.c.created_at,
+)
+
+
+_USERS_BY_ID = SelectSet(
+    select(users.c.business_id, *_COLUMNS), users, key=("business_id", "user_id")
 )
 
 
@@ -76,11 +82,7 @@ async def users_by_id(
     transaction: Transaction, keys: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], User]:
     """Return the users that there are of these business and user ids."""
-    rows = await transaction.connection.execute(
-        select(users.c.business_id, *_COLUMNS).where(
-            tuple_(users.c.business_id, users.c.user_id).in_(sorted(keys))
-        )
-    )
+    rows = await _USERS_BY_ID.execute(transaction.connection, list(keys))
     return {(row[0], row[1]): User(*row[1:]) for row in rows}
 
 

@@ -19,9 +19,9 @@ async def move(
     Each succeeds or is refused by itself: its wallet's state after it, or the refusal. All wallets
     are locked first, in the order of their keys, so that two lists cannot deadlock.
     """
-    keys = {(movement.business_id, movement.wallet_id) for movement in movements}
-    wallets = await store.lock_wallets(transaction, list(keys))
-    assert wallets.keys() == keys, "movements name wallets that exist"
+    keys = dict.fromkeys((movement.business_id, movement.wallet_id) for movement in movements)
+    wallets = await store.lock_wallets(transaction, keys)
+    assert wallets.keys() == keys.keys(), "movements name wallets that exist"
     results: list[WalletState | MovementRefusal] = []
     applied: list[store.Applied] = []
     for movement in movements:

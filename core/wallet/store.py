@@ -5,19 +5,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import (
-    bindparam,
-    insert,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from core.database import Transaction
 from core.ids import new_wallet_id
 from core.page_store import page_of
 from core.pages import PageRequest
+from core.row_sets import InsertSet, SelectSet, UpdateSet
 from core.schema import postings, wallet_transactions, wallets
 from core.wallet.rules import Movement, Posting, WalletState
 
@@ -67,18 +62,47 @@ _WALLET_COLUMNS = (
     wallets.c.balance_minor,
     wallets.c.updated_at,
 )
+_WALLETS_OF_USERS = SelectSet(
+    select(wallets.c.business_id, *_WALLET_COLUMNS),
+    wallets,
+    key=("business_id", "user_id", "env"),
+)
+_WALLET_OF_USER = select(*_WALLET_COLUMNS).where(
+    wallets.c.business_id == bindparam("business_id"),
+    wallets.c.user_id == bindparam("user_id"),
+    wallets.c.env == bindparam("env"),
+)
+_WALLET_KEY = ("business_id", "wallet_id")
+# Rows are locked in the order that they are sorted in, and a key never changes, so the order that
+# was read is the order that is locked in, also after a wait for another transaction. FOR NO KEY
+# UPDATE, because a wallet's key stays: what only refers to the wallet need not wait.
+_LOCK_WALLETS = SelectSet(
+    select(
+        wallets.c.business_id,
+        wallets.c.wallet_id,
+        wallets.c.env,
+        wallets.c.currency,
+        wallets.c.balance_minor,
+        wallets.c.version,
+    )
+    .order_by(wallets.c.business_id, wallets.c.wallet_id)
+    .with_for_update(of=wallets, key_share=True),
+    wallets,
+    key=_WALLET_KEY,
+)
+_INSERT_TRANSACTIONS = InsertSet(wallet_transactions)
+_INSERT_POSTINGS = InsertSet(postings)
+_UPDATE_WALLETS = UpdateSet(
+    wallets, key=_WALLET_KEY, changed=("balance_minor", "version", "updated_at")
+)
 
 
 async def wallet_of_user(
     transaction: Transaction, *, business_id: str, user_id: str, env: str, currency: str
 ) -> Wallet:
     """Return the user's wallet of an environment, made now in `currency` if it is first used."""
-    query = select(*_WALLET_COLUMNS).where(
-        wallets.c.business_id == business_id,
-        wallets.c.user_id == user_id,
-        wallets.c.env == env,
-    )
-    row = (await transaction.connection.execute(query)).one_or_none()
+    key = {"business_id": business_id, "user_id": user_id, "env": env}
+    row = (await transaction.connection.execute(_WALLET_OF_USER, key)).one_or_none()
     if row is None:
         with suppress(IntegrityError):  # another transaction made it meanwhile
             async with transaction.connection.begin_nested():
@@ -95,7 +119,7 @@ async def wallet_of_user(
                         updated_at=transaction.now,
                     )
                 )
-        row = (await transaction.connection.execute(query)).one()
+        row = (await transaction.connection.execute(_WALLET_OF_USER, key)).one()
     return Wallet(*row)
 
 
@@ -103,41 +127,25 @@ async def wallets_of_users(
     transaction: Transaction, keys: Collection[tuple[str, str, str]]
 ) -> dict[tuple[str, str, str], Wallet]:
     """Return the wallets that there are of these business ids, user ids and environments."""
-    owner = (wallets.c.business_id, wallets.c.user_id, wallets.c.env)
-    rows = await transaction.connection.execute(
-        select(wallets.c.business_id, *_WALLET_COLUMNS).where(tuple_(*owner).in_(sorted(keys)))
-    )
+    rows = await _WALLETS_OF_USERS.execute(transaction.connection, list(keys))
     return {(row[0], row.user_id, row.env): Wallet(*row[1:]) for row in rows}
 
 
 async def lock_wallets(
-    transaction: Transaction, keys: Sequence[WalletKey]
+    transaction: Transaction, keys: Collection[WalletKey]
 ) -> dict[WalletKey, WalletState]:
     """Lock wallets in the order of their keys and return their states."""
-    query = (
-        select(
-            wallets.c.business_id,
-            wallets.c.wallet_id,
-            wallets.c.env,
-            wallets.c.currency,
-            wallets.c.balance_minor,
-            wallets.c.version,
-        )
-        .where(tuple_(wallets.c.business_id, wallets.c.wallet_id).in_(sorted(keys)))
-        .order_by(wallets.c.business_id, wallets.c.wallet_id)
-        .with_for_update()
-    )
-    rows = await transaction.connection.execute(query)
+    rows = await _LOCK_WALLETS.execute(transaction.connection, list(keys))
     return {(row[0], row[1]): WalletState(*row[2:]) for row in rows}
 
 
 async def write_movements(transaction: Transaction, applied: Sequence[Applied]) -> None:
     """Write the movements, their postings, and the last state of each wallet."""
-    await transaction.connection.execute(
-        insert(wallet_transactions), [_transaction_row(transaction, each) for each in applied]
+    await _INSERT_TRANSACTIONS.execute(
+        transaction.connection, [_transaction_row(transaction, each) for each in applied]
     )
-    await transaction.connection.execute(
-        insert(postings),
+    await _INSERT_POSTINGS.execute(
+        transaction.connection,
         [
             {
                 "business_id": each.movement.business_id,
@@ -151,23 +159,15 @@ async def write_movements(transaction: Transaction, applied: Sequence[Applied]) 
         ],
     )
     last = {(each.movement.business_id, each.movement.wallet_id): each.wallet for each in applied}
-    await transaction.connection.execute(
-        update(wallets)
-        .where(
-            wallets.c.business_id == bindparam("key_business_id"),
-            wallets.c.wallet_id == bindparam("key_wallet_id"),
-        )
-        .values(
-            balance_minor=bindparam("new_balance_minor"),
-            version=bindparam("new_version"),
-            updated_at=transaction.now,
-        ),
+    await _UPDATE_WALLETS.execute(
+        transaction.connection,
         [
             {
-                "key_business_id": business_id,
-                "key_wallet_id": wallet_id,
-                "new_balance_minor": state.balance_minor,
-                "new_version": state.version,
+                "business_id": business_id,
+                "wallet_id": wallet_id,
+                "balance_minor": state.balance_minor,
+                "version": state.version,
+                "updated_at": transaction.now,
             }
             for (business_id, wallet_id), state in last.items()
         ],

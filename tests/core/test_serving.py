@@ -10,8 +10,6 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from sqlalchemy import inspect
-from sqlalchemy.engine import Connection
 
 from core import client as client_module
 from core import health
@@ -19,7 +17,6 @@ from core.client import CoreClient, CoreError, Credentials, core_error
 from core.database import Database, DatabaseUnavailableError
 from core.health import HealthServicer
 from core.migrations import upgrade
-from core.schema import metadata
 from nivisco.payments.v1 import authentication_pb2, users_pb2
 from tests.core.running import (
     Business,
@@ -226,43 +223,6 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailableError, match="not a database"):
         await database.ping()
     await database.close()
-
-
-async def test_the_migrations_make_the_schema_that_the_code_declares(database_url: str) -> None:
-    database = Database(database_url)
-    await upgrade.migrate(database)
-    async with database.transaction() as transaction:
-        migrated = await transaction.connection.run_sync(described)
-        await transaction.connection.run_sync(metadata.drop_all)
-        await transaction.connection.run_sync(metadata.create_all)
-        assert migrated == await transaction.connection.run_sync(described)
-    await database.close()
-
-
-def described(connection: Connection) -> dict[str, object]:
-    inspector = inspect(connection)
-    tables = [name for name in inspector.get_table_names() if name != "alembic_version"]
-    assert tables
-    return {
-        name: {
-            "columns": [
-                (column["name"], str(column["type"]), column["nullable"])
-                for column in inspector.get_columns(name)
-            ],
-            "primary": inspector.get_pk_constraint(name)["constrained_columns"],
-            "foreign": sorted(map(str, inspector.get_foreign_keys(name))),
-            "unique": sorted(map(str, inspector.get_unique_constraints(name))),
-            "checks": sorted(
-                str(check["sqltext"]) for check in inspector.get_check_constraints(name)
-            ),
-            "indexes": sorted(
-                f"{index['name']} {index['column_names']} {index['unique']} "
-                f"{[str(option) for option in index.get('dialect_options', {}).values()]}"
-                for index in inspector.get_indexes(name)
-            ),
-        }
-        for name in tables
-    }
 
 
 async def test_a_core_that_is_away_is_told_as_unavailable(

@@ -24,6 +24,9 @@ GOOD = {
         ({"NIVISCO_DRAIN_SECONDS": "0"}, "NIVISCO_DRAIN_SECONDS is not"),
         ({"NIVISCO_LAME_DUCK_SECONDS": "-1"}, "NIVISCO_LAME_DUCK_SECONDS is not"),
         ({"NIVISCO_LAME_DUCK_SECONDS": "x"}, "SECONDS is not a number of seconds from 0"),
+        ({"NIVISCO_DATABASE_POOL": "0"}, "NIVISCO_DATABASE_POOL is not a whole number from 1"),
+        ({"NIVISCO_DATABASE_POOL": "ten"}, "NIVISCO_DATABASE_POOL is not"),
+        ({"NIVISCO_DATABASE_POOL": "1001"}, "NIVISCO_DATABASE_POOL is not"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused(changes: dict[str, str], message: str) -> None:
@@ -34,6 +37,7 @@ def test_a_setting_that_cannot_work_is_refused(changes: dict[str, str], message:
 def test_the_defaults_reach_the_real_gateway_on_loopback() -> None:
     settings = CoreSettings.from_environment(GOOD)
     assert settings.listen == "127.0.0.1:50051"
+    assert settings.database_pool == 10
     assert settings.stripe_urls == {
         "TEST": "https://api.stripe.com",
         "LIVE": "https://api.stripe.com",

@@ -6,7 +6,7 @@ from alembic import op
 from core.schema import UtcDateTime
 
 revision = "0003_idempotency"
-down_revision = "0001_first_light"
+down_revision = "0002_checks"
 branch_labels = None
 depends_on = None
 
@@ -62,3 +62,15 @@ def upgrade() -> None:
             op.f("ck_payments_checked_while_open"),
             "(check_at IS NOT NULL) = (attempt IS NOT NULL AND attempt <> 'running')",
         )
+
+
+def downgrade() -> None:
+    """Bring the schema back to the revision before."""
+    with op.batch_alter_table("payments") as batch:
+        batch.drop_constraint(op.f("ck_payments_checked_while_open"), type_="check")
+        batch.drop_constraint(op.f("ck_payments_lease_while_running"), type_="check")
+        batch.drop_index("ix_payments_pending")
+        for name in ("lease_owner", "leased_until", "joinable", "check_at", "checks"):
+            batch.drop_column(name)
+    op.create_index("ix_payments_idempotency_key", "payments", ["business_id", "idempotency_key"])
+    op.drop_table("idempotency_records")

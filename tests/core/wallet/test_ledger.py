@@ -1,109 +1,111 @@
-"""The ledger function against a plain model: any list of movements, the same books."""
+"""The ledger function against a plain model: any lists of movements, the same books."""
 
 import asyncio
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import itertools
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
 
-from core.business import store as business_store
-from core.database import Database, Transaction
-from core.ids import new_wallet_transaction_id
+from core.database import Database
 from core.migrations.upgrade import migrate
-from core.schema import postings, wallet_transactions, wallets
-from core.users import store as users_store
+from core.money import MAX_BALANCE_MINOR
 from core.wallet import ledger
-from core.wallet import store as wallet_store
-from core.wallet.rules import Direction, Movement, MovementRefusal
-from tests.databases import drop_database, fresh_database
+from core.wallet.rules import Direction, MovementRefusal, WalletState
+from tests.core.wallet.ledgers import WalletKey, movement, open_wallets, read_books
 
-BATCHES = st.lists(
-    st.lists(
-        st.tuples(st.integers(0, 2), st.sampled_from(Direction), st.integers(1, 50)),
-        min_size=1,
-        max_size=8,
-    ),
-    max_size=6,
+AMOUNTS = st.one_of(st.integers(1, 50), st.integers(MAX_BALANCE_MINOR - 50, MAX_BALANCE_MINOR))
+WANTED = st.tuples(
+    st.integers(0, 1),  # which business
+    st.integers(0, 2),  # which of its wallets
+    st.sampled_from(["debit", "credit", "funding"]),
+    AMOUNTS,
 )
+LISTS = st.lists(st.lists(WANTED, min_size=1, max_size=8), max_size=5)
+Wanted = tuple[int, int, str, int]
+
+_numbers = itertools.count()
 
 
-async def three_wallets(transaction: Transaction) -> list[str]:
-    await business_store.insert_business(
-        transaction, business_id="B", name="n", email="a@b.c", domain="b.c", api_key_hash="h"
-    )
-    found = []
-    for number in range(3):
-        await users_store.insert_user(
-            transaction, business_id="B", user_id=f"U{number}", name="n", email="e", currency="usd"
-        )
-        wallet = await wallet_store.wallet_of_user(
-            transaction, business_id="B", user_id=f"U{number}", env="TEST", currency="usd"
-        )
-        found.append(wallet.wallet_id)
-    return found
+class Model:
+    """Wallets as a dictionary, and the rules of a movement said once more."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.wallets: dict[WalletKey, tuple[int, int]] = {}
+        self.made: list[tuple[WalletKey, str, int, int, str | None]] = []
+
+    def move(
+        self, key: WalletKey, kind: str, minor: int, payment_id: str | None
+    ) -> WalletState | MovementRefusal:
+        """Make a movement, or say why not."""
+        balance, version = self.wallets[key]
+        if kind == "debit" and balance < minor:
+            return MovementRefusal.WALLET_TOO_LOW
+        if kind == "credit" and balance + minor > MAX_BALANCE_MINOR:
+            return MovementRefusal.WALLET_LIMIT
+        balance += -minor if kind == "debit" else minor
+        self.wallets[key] = (balance, version + 1)
+        direction = "debit" if kind == "debit" else "credit"
+        self.made.append((key, direction, minor, balance, payment_id))
+        return WalletState("TEST", "usd", balance, version + 1)
 
 
-async def check(url: str, batches: list[list[tuple[int, Direction, int]]]) -> None:
-    database = Database(url)
-    await migrate(database)
-    model = [0, 0, 0]
-    accepted = 0
-    async with database.transaction() as transaction:
-        ids = await three_wallets(transaction)
-    for batch in batches:
-        movements = [
-            Movement("B", ids[which], new_wallet_transaction_id(), direction, minor, "s", "r")
-            for which, direction, minor in batch
-        ]
-        async with database.transaction() as transaction:
-            results = await ledger.move(transaction, movements)
-        for (which, direction, minor), result in zip(batch, results, strict=True):
-            after = model[which] + (minor if direction is Direction.CREDIT else -minor)
-            if after < 0:
-                assert result is MovementRefusal.WALLET_TOO_LOW
-                continue
-            assert not isinstance(result, MovementRefusal)
-            model[which] = after
-            accepted += 1
-            assert result.balance_minor == after
-    async with database.transaction() as transaction:
-        execute = transaction.connection.execute
-        for wallet_id, expected in zip(ids, model, strict=True):
-            stored = await execute(
-                select(wallets.c.balance_minor).where(wallets.c.wallet_id == wallet_id)
-            )
-            replayed = await execute(
-                select(func.coalesce(func.sum(postings.c.amount_minor), 0)).where(
-                    postings.c.account == wallet_id
-                )
-            )
-            assert (stored.scalar_one(), replayed.scalar_one()) == (expected, expected)
-        total = await execute(select(func.coalesce(func.sum(postings.c.amount_minor), 0)))
-        rows = await execute(select(func.count()).select_from(wallet_transactions))
-        assert (total.scalar_one(), rows.scalar_one()) == (0, accepted)
-    await database.close()
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    """One event loop for all examples, as the database's connections belong to it."""
+    with asyncio.Runner() as started:
+        yield started
 
 
-@settings(max_examples=25, deadline=None)
-@given(BATCHES)
-def test_the_books_agree_with_the_model_after_any_lists_of_movements_on_sqlite(
-    batches: list[list[tuple[int, Direction, int]]],
-) -> None:
-    with TemporaryDirectory() as directory:
-        asyncio.run(check(f"sqlite:///{Path(directory) / 'n.db'}", batches))
+@pytest.fixture
+def database(runner: asyncio.Runner, database_url: str) -> Iterator[Database]:
+    """A database of each kind for all examples; each one has businesses of its own."""
+    opened = Database(database_url)
+    runner.run(migrate(opened))
+    yield opened
+    runner.run(opened.close())
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(BATCHES)
-def test_the_books_agree_with_the_model_after_any_lists_of_movements_on_postgresql(
-    postgresql: str, batches: list[list[tuple[int, Direction, int]]]
+@given(LISTS)
+def test_the_books_agree_with_the_model_after_any_lists_of_movements(
+    runner: asyncio.Runner, database: Database, lists: list[list[Wanted]]
 ) -> None:
-    url = fresh_database(postgresql)
-    try:
-        asyncio.run(check(url, batches))
-    finally:
-        drop_database(postgresql, url)
+    runner.run(check(database, lists))
+
+
+async def check(database: Database, lists: list[list[Wanted]]) -> None:
+    model = Model()
+    example = next(_numbers)
+    businesses = [f"B-{example}-{number}" for number in range(2)]
+    # Another business's wallet of the same id must stay as it is.
+    wallet_ids = [f"WAL-{number}" for number in range(3)]
+    async with database.transaction() as transaction:
+        for business_id in businesses:
+            for key in await open_wallets(transaction, business_id, wallet_ids):
+                model.wallets[key] = (0, 0)
+    for wanted in lists:
+        movements, expected = [], []
+        for business, wallet, kind, minor in wanted:
+            key = (businesses[business], wallet_ids[wallet])
+            payment_id = f"PAY-{next(_numbers)}" if kind == "funding" else None
+            direction = Direction.DEBIT if kind == "debit" else Direction.CREDIT
+            movements.append(movement(key, direction, minor, payment_id))
+            expected.append(model.move(key, kind, minor, payment_id))
+        async with database.transaction() as transaction:
+            assert await ledger.move(transaction, movements) == expected
+    books = await read_books(database, businesses)
+    books.assert_consistent()
+    assert books.balances == model.wallets
+    stored = [
+        ((row.business_id, row.wallet_id), row.type, *row[5:7], row.payment_id)
+        for row in books.history
+    ]
+    for key in model.wallets:
+        assert [each for each in stored if each[0] == key] == [
+            each for each in model.made if each[0] == key
+        ]

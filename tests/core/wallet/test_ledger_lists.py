@@ -1,0 +1,169 @@
+"""Long lists of movements, wrong ones, and many at once."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError
+
+from core.database import Database
+from core.migrations.upgrade import migrate
+from core.wallet import ledger
+from core.wallet.rules import Movement, MovementRefusal, WalletState
+from tests.core.wallet.ledgers import WalletKey, credit, debit, open_wallets, read_books
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A migrated database of each kind."""
+    async for opened in migrated(database_url):
+        yield opened
+
+
+@pytest.fixture
+async def postgresql_only(postgresql_database: str) -> AsyncIterator[Database]:
+    """A migrated PostgreSQL, where transactions run side by side."""
+    async for opened in migrated(postgresql_database):
+        yield opened
+
+
+async def migrated(url: str) -> AsyncIterator[Database]:
+    opened = Database(url)
+    await migrate(opened)
+    yield opened
+    await opened.close()
+
+
+async def wallets_of(database: Database, count: int) -> list[WalletKey]:
+    async with database.transaction() as transaction:
+        return await open_wallets(transaction, "B", [f"WAL-{n}" for n in range(count)])
+
+
+async def move(
+    database: Database, movements: Sequence[Movement]
+) -> list[WalletState | MovementRefusal]:
+    async with database.transaction() as transaction:
+        return await ledger.move(transaction, movements)
+
+
+async def test_a_list_of_500_takes_as_many_statements_as_a_single_movement(
+    database: Database,
+) -> None:
+    keys = await wallets_of(database, 100)
+    counts: list[int] = []
+    for length in (1, 2, 500):
+        statements: list[str] = []
+        row_by_row: list[str] = []
+
+        def note(*arguments: Any, into: Any = (statements, row_by_row)) -> None:
+            _connection, cursor, statement, _parameters, _context, executemany = arguments
+            into[0].append(statement)
+            if executemany and "sqlite" not in type(cursor).__module__:
+                into[1].append(statement)  # to a server that is a message for every row
+
+        async with database.transaction() as transaction:
+            event.listen(database._engine.sync_engine, "before_cursor_execute", note)
+            try:
+                await ledger.move(transaction, [credit(keys[n % 100], 5) for n in range(length)])
+            finally:
+                event.remove(database._engine.sync_engine, "before_cursor_execute", note)
+        counts.append(len(statements))
+        assert row_by_row == []
+    assert counts == [4, 4, 4]
+
+
+async def test_2000_movements_of_2000_wallets_are_one_list(database: Database) -> None:
+    keys = await wallets_of(database, 2000)
+    results = await move(database, [credit(key, 1 + n) for n, key in enumerate(keys)])
+    assert results == [WalletState("TEST", "usd", 1 + n, 1) for n in range(2000)]
+    results = await move(database, [debit(key, 1000) for key in keys])
+    refused = [result for result in results if result is MovementRefusal.WALLET_TOO_LOW]
+    assert len(refused) == 999
+    (await read_books(database, ["B"])).assert_consistent()
+
+
+async def test_2000_movements_of_one_wallet_follow_each_other(database: Database) -> None:
+    (key,) = await wallets_of(database, 1)
+    wanted = [credit(key, 3) if n % 2 else debit(key, 2) for n in range(2000)]
+    results = await move(database, wanted)
+    assert results[0] is MovementRefusal.WALLET_TOO_LOW
+    assert results[-1] == WalletState("TEST", "usd", 1002, 1999)
+    (await read_books(database, ["B"])).assert_consistent()
+
+
+async def test_a_list_in_which_all_is_refused_changes_nothing(database: Database) -> None:
+    (key,) = await wallets_of(database, 1)
+    assert await move(database, [debit(key, 1)] * 2) == [MovementRefusal.WALLET_TOO_LOW] * 2
+    assert (await read_books(database, ["B"])).balances == {key: (0, 0)}
+
+
+async def test_an_empty_list_changes_nothing(database: Database) -> None:
+    assert await move(database, []) == []
+
+
+async def test_a_movement_of_a_wallet_that_is_not_there_is_a_fault_and_moves_nothing(
+    database: Database,
+) -> None:
+    (key,) = await wallets_of(database, 1)
+    with pytest.raises(AssertionError, match="movements name wallets that exist"):
+        await move(database, [credit(key, 1), credit(("OTHER", key[1]), 1)])
+    assert (await read_books(database, ["B"])).balances == {key: (0, 0)}
+
+
+@pytest.mark.parametrize("others", [0, 3])
+async def test_a_second_credit_for_one_payment_is_impossible_and_takes_its_list_with_it(
+    database: Database, others: int
+) -> None:
+    key, other = await wallets_of(database, 2)
+    await move(database, [credit(key, 5, "PAY-1")])
+    again = [credit(other, 7) for _ in range(others)]
+    with pytest.raises(IntegrityError):
+        await move(database, [*again, credit(key, 5, "PAY-1")])
+    assert (await read_books(database, ["B"])).balances == {key: (5, 1), other: (0, 0)}
+
+
+async def test_lists_over_the_same_wallets_in_any_order_never_deadlock(
+    postgresql_only: Database,
+) -> None:
+    keys = await wallets_of(postgresql_only, 5)
+    await move(postgresql_only, [credit(key, 1000) for key in keys])
+
+    async def one_task(seed: int) -> None:
+        chance = random.Random(seed)  # noqa: S311 # nothing secret
+        for _ in range(50):
+            # Half of the tasks go one way and half the other, most over all wallets.
+            order = sorted(chance.sample(keys, chance.choice([1, 3, 5, 5])), reverse=bool(seed % 2))
+            await move(
+                postgresql_only,
+                [
+                    chance.choice([credit, debit, debit])(key, chance.randint(1, 60))
+                    for key in order
+                ],
+            )
+
+    async with asyncio.TaskGroup() as tasks:
+        for seed in range(8):
+            tasks.create_task(one_task(seed))
+    books = await read_books(postgresql_only, ["B"])
+    books.assert_consistent()
+    assert sum(version for _, version in books.balances.values()) > 8 * 50
+    totals: dict[str, int] = {}
+    for sides in books.postings.values():
+        for account, amount, _currency in sides:
+            totals[account] = totals.get(account, 0) + amount
+    assert sum(totals.values()) == 0
+
+
+async def test_what_only_refers_to_a_wallet_does_not_wait_for_its_movement(
+    postgresql_only: Database,
+) -> None:
+    """A foreign key asks for a shared lock of the row, which a movement's own lock allows."""
+    (key,) = await wallets_of(postgresql_only, 1)
+    shared = "SELECT 1 FROM wallets FOR KEY SHARE NOWAIT"
+    async with postgresql_only.transaction() as moving:
+        await ledger.move(moving, [credit(key, 5)])
+        async with postgresql_only.transaction() as referring:
+            await referring.connection.exec_driver_sql(shared)
