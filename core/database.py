@@ -16,10 +16,15 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.clock import Clock, SystemClock
-from core.engines import POOL_WAIT_SECONDS, SQLITE_BUSY_SECONDS, engine_for
+from core.engines import (
+    EXAMINATION_STATEMENT_SECONDS,
+    POOL_WAIT_SECONDS,
+    SQLITE_BUSY_SECONDS,
+    engine_for,
+)
 
 logger = logging.getLogger("core")
 
@@ -28,6 +33,8 @@ MIGRATION_LOCK = 0x4E49_564A
 _TROUBLE = (PoolTimeoutError, DBAPIError, OSError)  # a time-out is an OSError too
 _FAULTS_OF_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What a statement of ours does wrong; every other error is the database's own trouble."""
+_NOT_PERMITTED = "42501"
+"""PostgreSQL's insufficient_privilege, which SQLAlchemy takes for a fault of ours."""
 
 
 class DatabaseUnavailableError(Exception):
@@ -69,6 +76,7 @@ class Database:
         Raises:
             ValueError: the URL names no database that we can use.
         """
+        self._url = url
         self._engine = engine_for(
             url, busy_seconds=busy_seconds, pool_wait_seconds=pool_wait_seconds
         )
@@ -111,17 +119,13 @@ class Database:
             yield shared
             return
         async with AsyncExitStack() as stack:
+            transaction = await self._begun(stack, self._engine)
+            connection = transaction.connection
             try:
-                connection = await stack.enter_async_context(self._engine.connect())
-                await connection.begin()
-                now = await self._now(connection)
-            except _TROUBLE as error:
-                raise DatabaseUnavailableError(_why(error)) from None
-            try:
-                yield Transaction(connection, now)
+                yield transaction
             except BaseException as error:
                 await _roll_back(connection)
-                if isinstance(error, _TROUBLE) and not isinstance(error, _FAULTS_OF_OURS):
+                if _is_trouble(error):
                     raise DatabaseUnavailableError(_why(error)) from error
                 raise
             try:
@@ -130,6 +134,46 @@ class Database:
                 # After a failed commit SQLAlchemy neither rolls back nor resets the connection.
                 await connection.invalidate()
                 raise CommitUnknownError(_why(error)) from error
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that sees one state of the database throughout and changes nothing.
+
+        On PostgreSQL it has a connection of its own, read-only, whose statements may take long. On
+        SQLite everybody waits for the one connection until it ends.
+
+        Raises:
+            DatabaseUnavailableError: as `transaction` does.
+        """
+        async with AsyncExitStack() as stack:
+            engine = self._engine
+            options: dict[str, object] = {}
+            if self._is_postgresql:
+                engine = engine_for(self._url, statement_seconds=EXAMINATION_STATEMENT_SECONDS)
+                stack.push_async_callback(engine.dispose)
+                options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            transaction = await self._begun(stack, engine, **options)
+            try:
+                yield transaction
+            except Exception as error:
+                if _is_trouble(error) or _is_not_permitted(error):
+                    raise DatabaseUnavailableError(_why(error)) from error
+                raise
+            finally:
+                await _roll_back(transaction.connection)
+
+    async def _begun(
+        self, stack: AsyncExitStack, engine: AsyncEngine, **options: object
+    ) -> Transaction:
+        """Begin a transaction whose connection goes back when the stack ends."""
+        try:
+            connection = await stack.enter_async_context(engine.connect())
+            if options:
+                await connection.execution_options(**options)
+            await connection.begin()
+            return Transaction(connection, await self._now(connection))
+        except _TROUBLE as error:
+            raise DatabaseUnavailableError(_why(error)) from None
 
     async def ping(self) -> None:
         """Ask the database for an answer.
@@ -169,7 +213,17 @@ async def _roll_back(connection: AsyncConnection) -> None:
         await connection.invalidate()
 
 
-def _why(error: Exception) -> str:
+def _is_trouble(error: BaseException) -> bool:
+    """Tell whether an error is the database's trouble and no fault of ours."""
+    return isinstance(error, _TROUBLE) and not isinstance(error, _FAULTS_OF_OURS)
+
+
+def _is_not_permitted(error: Exception) -> bool:
+    """Tell whether the database's role may not do what it was asked."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") == _NOT_PERMITTED
+
+
+def _why(error: BaseException) -> str:
     text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     if "database is locked" in text:
         return "the database is in use by another process; ask that one, or stop it first"

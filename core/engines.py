@@ -23,6 +23,8 @@ CONNECT_SECONDS = 3.0
 STATEMENT_SECONDS = 3.0
 LOCK_SECONDS = 2.0
 """A database that hangs is answered for within 5 seconds, waiting for a connection included."""
+EXAMINATION_STATEMENT_SECONDS = 120.0
+"""How long a statement of an examination may take: nobody's request waits for it."""
 _EXAMPLES = "sqlite:////path/to/file or postgresql://user:password@host/database"
 
 
@@ -31,8 +33,11 @@ def engine_for(
     *,
     busy_seconds: float = SQLITE_BUSY_SECONDS,
     pool_wait_seconds: float = POOL_WAIT_SECONDS,
+    statement_seconds: float = STATEMENT_SECONDS,
 ) -> AsyncEngine:
     """Return the engine of a URL; nothing is connected yet.
+
+    PostgreSQL ends a statement after `statement_seconds`; SQLite never does.
 
     Raises:
         ValueError: the URL names no database that we can use. The message holds no part of it but
@@ -45,11 +50,21 @@ def engine_for(
     if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
         return _sqlite(parsed, busy_seconds, pool_wait_seconds)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+asyncpg"):
-        return _postgresql(parsed, pool_wait_seconds)
+        return _postgresql(parsed, pool_wait_seconds, statement_seconds)
     raise ValueError(f"NIVISCO_DATABASE_URL: {parsed.drivername} is not supported; use {_EXAMPLES}")
 
 
-def _postgresql(url: URL, pool_wait_seconds: float) -> AsyncEngine:
+def check_file(url: str) -> None:
+    """Make sure that a SQLite file is there, which connecting would make.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if url.startswith("sqlite") and not Path(make_url(url).database or "").is_file():
+        raise ValueError(f"there is no SQLite database at {make_url(url).database}")
+
+
+def _postgresql(url: URL, pool_wait_seconds: float, statement_seconds: float) -> AsyncEngine:
     return create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         pool_size=POSTGRESQL_CONNECTIONS,
@@ -58,11 +73,11 @@ def _postgresql(url: URL, pool_wait_seconds: float) -> AsyncEngine:
         pool_pre_ping=True,  # a server that restarted costs no request
         connect_args={
             "timeout": CONNECT_SECONDS,
-            "command_timeout": STATEMENT_SECONDS,
+            "command_timeout": statement_seconds,
             "server_settings": {
                 "application_name": "nivisco-core",
                 "timezone": "UTC",
-                "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
+                "statement_timeout": f"{statement_seconds:.0f}s",
                 "lock_timeout": f"{LOCK_SECONDS:.0f}s",
                 "idle_in_transaction_session_timeout": "30s",
                 # A generic plan made while a table was empty is a bad plan once it is not.
