@@ -9,10 +9,10 @@ from typing import cast
 import click
 
 from cli.addresses import read_cores
-from cli.core_tls import core_tls
 from cli.credentials import sendable
 from cli.data_dir import DEFAULT_DATA_DIR, AdminCredentials, DataDir
-from cli.failures import Failure, SettingsError
+from cli.failures import Failure
+from cli.operator_service import core_client, operator_token, why_refused
 from core.client import CoreClient, CoreError, Credentials
 from nivisco.payments.v1 import authentication_pb2, operator_pb2
 
@@ -34,7 +34,7 @@ async def ensure_admin(target: str, data_dir: DataDir, operator_token: str) -> b
         CoreError: the core refused, or could not be reached.
         Failure: admin.json cannot be written.
     """
-    client = _client(target)
+    client = core_client(target)
     try:
         kept = data_dir.read_admin()
         if kept is not None and await _holds(client, kept):
@@ -51,15 +51,11 @@ async def create_admin(target: str, operator_token: str, *, rotate: bool) -> Adm
     Raises:
         CoreError: the core refused, or could not be reached.
     """
-    client = _client(target)
+    client = core_client(target)
     try:
         return await _create(client, operator_token, rotate=rotate)
     finally:
         await client.close()
-
-
-def _client(target: str) -> CoreClient:
-    return CoreClient(target, core_tls(target, os.environ))
 
 
 async def _holds(client: CoreClient, admin: AdminCredentials) -> bool:
@@ -121,14 +117,10 @@ def create(target: str, data_dir: Path | None, *, rotate: bool) -> None:
     directory. The key is written to the data directory's admin.json where there is one, and is
     printed otherwise; nothing ever shows it again.
     """
-    token = os.environ.get("NIVISCO_SERVICE_TOKEN", "")
-    if data_dir is None and not token:
+    if data_dir is None and not os.environ.get("NIVISCO_SERVICE_TOKEN"):
         data_dir = DEFAULT_DATA_DIR
     directory = None if data_dir is None else DataDir(data_dir)
-    if not token:
-        token = _token_of(directory or DataDir(DEFAULT_DATA_DIR))
-    if not sendable(token):
-        raise SettingsError("NIVISCO_SERVICE_TOKEN holds characters that a token never has.")
+    token = operator_token(directory)
     try:
         made = asyncio.run(create_admin(target, token, rotate=rotate))
     except CoreError as error:
@@ -141,29 +133,10 @@ def create(target: str, data_dir: Path | None, *, rotate: bool) -> None:
     click.echo(f"The admin business's key is in {directory.admin}.")
 
 
-def _token_of(directory: DataDir) -> str:
-    if not directory.secrets.exists():
-        raise SettingsError(
-            "No operator's token. Set NIVISCO_SERVICE_TOKEN, or name the data directory of a "
-            f"`nivisco up` with --data-dir ({directory.secrets} does not exist)."
-        )
-    return directory.read_secrets().service_tokens["operator"]
-
-
 def _refused(error: CoreError, target: str) -> Failure:
     if error.reason == "ALREADY_EXISTS":
         return Failure(
             "The admin business exists already. `nivisco admin create --rotate` replaces its key; "
             "the old one stops working at once."
         )
-    if error.reason in ("SERVICE_TOKEN_REQUIRED", "INVALID_CREDENTIALS"):
-        return Failure(
-            f"The core at {target} refused the operator's token. It must be the one in the core's "
-            "NIVISCO_SERVICE_TOKENS, or in secrets.json of the core's data directory."
-        )
-    if error.reason in ("SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN"):
-        return Failure(
-            f"No core answers at {target}. Start one with `nivisco up`, or name another with "
-            "--core HOST:PORT."
-        )
-    return Failure(f"The core refused: {error.message}")
+    return Failure(why_refused(error, target))

@@ -13,6 +13,7 @@ _COMMANDS = {
     "up": "cli.up:up",
     "call": "cli.call:call",
     "admin": "cli.admin:admin",
+    "doctor": "cli.doctor:doctor",
     "migrate": "cli.processes:migrate",
     "core": "cli.processes:core",
     "adapter": "cli.processes:adapter",

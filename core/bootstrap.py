@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
@@ -22,6 +22,10 @@ from core.credentials.keyring_check import check_keyring
 from core.credentials.service import CredentialsService
 from core.credentials.servicer import CredentialsServicer
 from core.database import Database
+from core.doctor.answers import examine_response
+from core.doctor.rules import DEFAULT_LIMIT
+from core.doctor.service import DoctorService
+from core.engines import check_file
 from core.gateways.gateway import Gateway
 from core.gateways.stripe import StripeGateway
 from core.health import HealthServicer
@@ -54,6 +58,7 @@ from nivisco.payments.v1 import (
     cards_pb2_grpc,
     credentials_pb2_grpc,
     keys_pb2_grpc,
+    operator_pb2,
     operator_pb2_grpc,
     payments_pb2_grpc,
     users_pb2_grpc,
@@ -76,6 +81,29 @@ async def migrate(settings: CoreSettings) -> str:
     database = Database(settings.database_url)
     try:
         return await upgrade.migrate(database)
+    finally:
+        await database.close()
+
+
+async def examine(
+    database_url: str, *, key_ids: Collection[str] | None, limit: int = DEFAULT_LIMIT
+) -> operator_pb2.ExamineResponse:
+    """Examine a database without a core, as OperatorService.Examine does with one.
+
+    `key_ids` are the ids of the keyring's keys, where they are known.
+
+    Raises:
+        DatabaseUnavailableError: the database does not answer, is in use by a core that has it to
+            itself, or its schema does not fit.
+        Refusal: it stopped answering in the middle.
+        ValueError: the database's URL is none, or there is no such file.
+    """
+    check_file(database_url)
+    database = Database(database_url, busy_seconds=1.0)
+    try:
+        await upgrade.check_schema(database)
+        doctor = DoctorService(database, key_ids=key_ids, is_served=not database.has_one_process)
+        return examine_response(await doctor.examine(limit))
     finally:
         await database.close()
 
@@ -150,7 +178,10 @@ async def _serve(
     )
     business = BusinessService(database)
     business_pb2_grpc.add_BusinessServiceServicer_to_server(BusinessServicer(business), server)
-    operator_pb2_grpc.add_OperatorServiceServicer_to_server(OperatorServicer(business), server)
+    doctor = DoctorService(database, key_ids=settings.keyring.keys)
+    operator_pb2_grpc.add_OperatorServiceServicer_to_server(
+        OperatorServicer(business, doctor), server
+    )
     credentials_pb2_grpc.add_CredentialsServiceServicer_to_server(
         CredentialsServicer(credentials), server
     )

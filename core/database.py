@@ -17,10 +17,11 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.clock import Clock, SystemClock
 from core.engines import (
+    EXAMINATION_STATEMENT_SECONDS,
     POOL_WAIT_SECONDS,
     POSTGRESQL_CONNECTIONS,
     POSTGRESQL_OPEN_SECONDS,
@@ -34,6 +35,7 @@ MIGRATION_LOCK = 0x4E49_564A
 """Key of PostgreSQL's advisory lock; any number that no other user of the database takes."""
 MIGRATION_LOCK_SECONDS = 10
 """How long a migration waits for a table; those who come after it wait as long."""
+_NOT_PERMITTED = "42501"
 _TROUBLE = (PoolTimeoutError, DBAPIError, OSError)  # a time-out is an OSError too
 _FAULTS_OF_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What a statement of ours does wrong; every other error is the database's own trouble."""
@@ -137,7 +139,7 @@ class Database:
                 yield Transaction(connection, now)
             except BaseException as error:
                 await _roll_back(connection, error)
-                if isinstance(error, _TROUBLE) and not isinstance(error, _FAULTS_OF_OURS):
+                if _is_trouble(error):
                     raise DatabaseUnavailableError(_why(error)) from error
                 raise
             try:
@@ -146,6 +148,39 @@ class Database:
                 # After a failed commit SQLAlchemy neither rolls back nor resets the connection.
                 await connection.invalidate()
                 raise CommitUnknownError(_why(error)) from error
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that sees one state of the database throughout and changes nothing.
+
+        On PostgreSQL it has a connection of its own, read-only, whose statements may take long. On
+        SQLite everybody waits for the one connection until it ends.
+
+        Raises:
+            DatabaseUnavailableError: as `transaction` does.
+        """
+        async with AsyncExitStack() as stack:
+            engine = self._engine
+            options: dict[str, object] = {}
+            if self._is_postgresql:
+                engine = engine_for(self._url, statement_seconds=EXAMINATION_STATEMENT_SECONDS)
+                stack.push_async_callback(engine.dispose)
+                options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            try:
+                connection, now = await self._begin(engine, **options)
+            except _TROUBLE as error:
+                raise DatabaseUnavailableError(_why(error)) from None
+            stack.push_async_exit(connection)
+            ended: BaseException | None = None
+            try:
+                yield Transaction(connection, now)
+            except Exception as error:
+                ended = error
+                if _is_trouble(error) or _is_not_permitted(error):
+                    raise DatabaseUnavailableError(_why(error)) from error
+                raise
+            finally:
+                await _roll_back(connection, ended)
 
     async def ping(self) -> None:
         """Ask the database for an answer.
@@ -190,15 +225,19 @@ class Database:
         """
         async with self._bounded():
             try:
-                return await self._begin()
+                return await self._begin(self._engine)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
-            return await self._begin()
+            return await self._begin(self._engine)
 
-    async def _begin(self) -> tuple[AsyncConnection, datetime]:
-        connection = await self._engine.connect()
+    async def _begin(
+        self, engine: AsyncEngine, **options: object
+    ) -> tuple[AsyncConnection, datetime]:
+        connection = await engine.connect()
         try:
+            if options:
+                await connection.execution_options(**options)
             await connection.begin()
             now = await self._now(connection)
         except BaseException:
@@ -225,7 +264,7 @@ class Database:
         return asyncio.timeout(POSTGRESQL_OPEN_SECONDS if self._is_postgresql else None)
 
 
-async def _roll_back(connection: AsyncConnection, error: BaseException) -> None:
+async def _roll_back(connection: AsyncConnection, error: BaseException | None) -> None:
     """Undo the transaction. A connection that cannot is given up, which undoes it too."""
     if isinstance(error, TimeoutError):  # the server is silent: it would not answer this either
         await connection.invalidate()
@@ -237,7 +276,17 @@ async def _roll_back(connection: AsyncConnection, error: BaseException) -> None:
         await connection.invalidate()
 
 
-def _why(error: Exception) -> str:
+def _is_trouble(error: BaseException) -> bool:
+    """Tell whether an error is the database's trouble and no fault of ours."""
+    return isinstance(error, _TROUBLE) and not isinstance(error, _FAULTS_OF_OURS)
+
+
+def _is_not_permitted(error: Exception) -> bool:
+    """Tell whether the database's role may not do what it was asked."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") == _NOT_PERMITTED
+
+
+def _why(error: BaseException) -> str:
     if isinstance(error, PoolTimeoutError):
         return "every connection to the database is in use, and none came free in time"
     text = str(error.orig) if isinstance(error, DBAPIError) else str(error)

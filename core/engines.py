@@ -26,11 +26,13 @@ POSTGRESQL_OPEN_SECONDS = 2.7
 """Until a transaction is open: the wait for a connection, connecting, and its first answer."""
 LOCK_SECONDS = 1.8
 STATEMENT_SECONDS = 2.0
-SILENCE_SECONDS = 2.2
-"""A server that hangs does not end a statement by itself, so it is given up a little later.
+SILENCE_SECONDS = 0.2
+"""A server that hangs does not end a statement by itself, so it is given up so much later.
 
 Opening and the first statement that hangs are over within 5 seconds.
 """
+EXAMINATION_STATEMENT_SECONDS = 120.0
+"""How long a statement of an examination may take: nobody's request waits for it."""
 _EXAMPLES = "sqlite:////path/to/file or postgresql://user:password@host/database"
 _TLS_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl")
 _TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -45,12 +47,13 @@ def engine_for(
     pool_wait_seconds: float = POOL_WAIT_SECONDS,
     connections: int = POSTGRESQL_CONNECTIONS,
     migrating: bool = False,
+    statement_seconds: float = STATEMENT_SECONDS,
 ) -> AsyncEngine:
     """Return the engine of a URL; nothing is connected yet.
 
-    `connections` is for PostgreSQL. An engine for `migrating` may take any time for a statement,
-    and SQLite does not enforce foreign keys in it: there a table is changed by building it anew,
-    and others refer to it meanwhile.
+    `connections` is for PostgreSQL, which ends a statement after `statement_seconds`. An engine for
+    `migrating` may take any time for one, and SQLite does not enforce foreign keys in it: there a
+    table is changed by building it anew, and others refer to it meanwhile.
 
     Raises:
         ValueError: the URL names no database that we can use. The message holds no part of it but
@@ -63,18 +66,32 @@ def engine_for(
     if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
         return _sqlite(parsed, busy_seconds, pool_wait_seconds, foreign_keys=not migrating)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+asyncpg"):
-        return _postgresql(parsed, pool_wait_seconds, connections, unhurried=migrating)
+        seconds = None if migrating else statement_seconds
+        return _postgresql(parsed, pool_wait_seconds, connections, seconds)
     raise ValueError(f"NIVISCO_DATABASE_URL: {parsed.drivername} is not supported; use {_EXAMPLES}")
 
 
+def check_file(url: str) -> None:
+    """Make sure that a SQLite file is there, which connecting would make.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if url.startswith("sqlite") and not Path(make_url(url).database or "").is_file():
+        raise ValueError(f"there is no SQLite database at {make_url(url).database}")
+
+
 def _postgresql(
-    url: URL, pool_wait_seconds: float, connections: int, *, unhurried: bool
+    url: URL, pool_wait_seconds: float, connections: int, statement_seconds: float | None
 ) -> AsyncEngine:
     options = _postgresql_options(url.query)
-    limits = {
-        "statement_timeout": f"{STATEMENT_SECONDS * 1000:.0f}ms",
-        "lock_timeout": f"{LOCK_SECONDS * 1000:.0f}ms",
-    }
+    limits, silence_seconds = {}, None
+    if statement_seconds is not None:
+        silence_seconds = statement_seconds + SILENCE_SECONDS
+        limits = {
+            "statement_timeout": f"{statement_seconds * 1000:.0f}ms",
+            "lock_timeout": f"{LOCK_SECONDS * 1000:.0f}ms",
+        }
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg").difference_update_query([*options, "ssl"]),
         pool_size=connections,
@@ -84,14 +101,14 @@ def _postgresql(
             # asyncpg knows libpq's options in a DSN only. What the URL says otherwise wins over it.
             "dsn": f"postgresql://?{urlencode(options)}",
             "timeout": POSTGRESQL_OPEN_SECONDS,
-            "command_timeout": None if unhurried else SILENCE_SECONDS,
+            "command_timeout": silence_seconds,
             "server_settings": {
                 "application_name": "nivisco-core",
                 "timezone": "UTC",
                 "idle_in_transaction_session_timeout": "30s",
                 # A generic plan made while a table was empty is a bad plan once it is not.
                 "plan_cache_mode": "force_custom_plan",
-                **({} if unhurried else limits),
+                **limits,
             },
         },
         hide_parameters=True,  # an error's text must not carry what a row holds

@@ -22,22 +22,38 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from nivisco.annotations.v1 import annotations_pb2 as nivisco_dot_annotations_dot_v1_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nivisco/payments/v1/operator.proto\x12\x13nivisco.payments.v1\x1a(nivisco/annotations/v1/annotations.proto\"$\n\x12\x43reateAdminRequest\x12\x0e\n\x06rotate\x18\x01 \x01(\x08\";\n\x13\x43reateAdminResponse\x12\x13\n\x0b\x62usiness_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61pi_key\x18\x02 \x01(\t2y\n\x0fOperatorService\x12`\n\x0b\x43reateAdmin\x12\'.nivisco.payments.v1.CreateAdminRequest\x1a(.nivisco.payments.v1.CreateAdminResponse\x1a\x04\x90\xe7\x18\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nivisco/payments/v1/operator.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\"$\n\x12\x43reateAdminRequest\x12\x0e\n\x06rotate\x18\x01 \x01(\x08\";\n\x13\x43reateAdminResponse\x12\x13\n\x0b\x62usiness_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61pi_key\x18\x02 \x01(\t\"9\n\x0e\x45xamineRequest\x12\x1d\n\x05limit\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x00\x88\x01\x01\x42\x08\n\x06_limit\"\x9d\x03\n\x0f\x45xamineResponse\x12/\n\x0b\x65xamined_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x06\x63hecks\x18\x02 \x03(\x0b\x32*.nivisco.payments.v1.ExamineResponse.Check\x1a\xb0\x01\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x07verdict\x18\x02 \x01(\x0e\x32!.nivisco.payments.v1.CheckVerdict\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12\x36\n\x04rows\x18\x04 \x03(\x0b\x32(.nivisco.payments.v1.ExamineResponse.Row\x12\x0e\n\x06\x64\x65mand\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x64vice\x18\x06 \x01(\t\x1a\x43\n\x03Row\x12<\n\x07\x63olumns\x18\x01 \x03(\x0b\x32+.nivisco.payments.v1.ExamineResponse.Column\x1a%\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t*\x93\x01\n\x0c\x43heckVerdict\x12\x1d\n\x19\x43HECK_VERDICT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HECK_VERDICT_OK\x10\x01\x12\x19\n\x15\x43HECK_VERDICT_WARNING\x10\x02\x12\x18\n\x14\x43HECK_VERDICT_BROKEN\x10\x03\x12\x19\n\x15\x43HECK_VERDICT_SKIPPED\x10\x04\x32\xcf\x01\n\x0fOperatorService\x12`\n\x0b\x43reateAdmin\x12\'.nivisco.payments.v1.CreateAdminRequest\x1a(.nivisco.payments.v1.CreateAdminResponse\x12T\n\x07\x45xamine\x12#.nivisco.payments.v1.ExamineRequest\x1a$.nivisco.payments.v1.ExamineResponse\x1a\x04\x90\xe7\x18\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nivisco.payments.v1.operator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EXAMINEREQUEST'].fields_by_name['limit']._loaded_options = None
+  _globals['_EXAMINEREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\006\032\004\030d(\001'
   _globals['_OPERATORSERVICE']._loaded_options = None
   _globals['_OPERATORSERVICE']._serialized_options = b'\220\347\030\003'
-  _globals['_CREATEADMINREQUEST']._serialized_start=101
-  _globals['_CREATEADMINREQUEST']._serialized_end=137
-  _globals['_CREATEADMINRESPONSE']._serialized_start=139
-  _globals['_CREATEADMINRESPONSE']._serialized_end=198
-  _globals['_OPERATORSERVICE']._serialized_start=200
-  _globals['_OPERATORSERVICE']._serialized_end=321
+  _globals['_CHECKVERDICT']._serialized_start=738
+  _globals['_CHECKVERDICT']._serialized_end=885
+  _globals['_CREATEADMINREQUEST']._serialized_start=163
+  _globals['_CREATEADMINREQUEST']._serialized_end=199
+  _globals['_CREATEADMINRESPONSE']._serialized_start=201
+  _globals['_CREATEADMINRESPONSE']._serialized_end=260
+  _globals['_EXAMINEREQUEST']._serialized_start=262
+  _globals['_EXAMINEREQUEST']._serialized_end=319
+  _globals['_EXAMINERESPONSE']._serialized_start=322
+  _globals['_EXAMINERESPONSE']._serialized_end=735
+  _globals['_EXAMINERESPONSE_CHECK']._serialized_start=451
+  _globals['_EXAMINERESPONSE_CHECK']._serialized_end=627
+  _globals['_EXAMINERESPONSE_ROW']._serialized_start=629
+  _globals['_EXAMINERESPONSE_ROW']._serialized_end=696
+  _globals['_EXAMINERESPONSE_COLUMN']._serialized_start=698
+  _globals['_EXAMINERESPONSE_COLUMN']._serialized_end=735
+  _globals['_OPERATORSERVICE']._serialized_start=888
+  _globals['_OPERATORSERVICE']._serialized_end=1095
 # @@protoc_insertion_point(module_scope)

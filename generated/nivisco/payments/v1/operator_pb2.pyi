@@ -3,8 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -15,6 +19,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _CheckVerdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CheckVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CheckVerdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHECK_VERDICT_UNSPECIFIED: _CheckVerdict.ValueType  # 0
+    """No verdict."""
+    CHECK_VERDICT_OK: _CheckVerdict.ValueType  # 1
+    """Nothing is wrong."""
+    CHECK_VERDICT_WARNING: _CheckVerdict.ValueType  # 2
+    """Somebody should look, but the books hold."""
+    CHECK_VERDICT_BROKEN: _CheckVerdict.ValueType  # 3
+    """An invariant is broken."""
+    CHECK_VERDICT_SKIPPED: _CheckVerdict.ValueType  # 4
+    """The check was not made, because what it needs was not given."""
+
+class CheckVerdict(_CheckVerdict, metaclass=_CheckVerdictEnumTypeWrapper):
+    """Tells what a check of the database found."""
+
+CHECK_VERDICT_UNSPECIFIED: CheckVerdict.ValueType  # 0
+"""No verdict."""
+CHECK_VERDICT_OK: CheckVerdict.ValueType  # 1
+"""Nothing is wrong."""
+CHECK_VERDICT_WARNING: CheckVerdict.ValueType  # 2
+"""Somebody should look, but the books hold."""
+CHECK_VERDICT_BROKEN: CheckVerdict.ValueType  # 3
+"""An invariant is broken."""
+CHECK_VERDICT_SKIPPED: CheckVerdict.ValueType  # 4
+"""The check was not made, because what it needs was not given."""
+Global___CheckVerdict: _TypeAlias = CheckVerdict  # noqa: Y015
 
 @_typing.final
 class CreateAdminRequest(_message.Message):
@@ -63,3 +99,145 @@ class CreateAdminResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateAdminResponse: _TypeAlias = CreateAdminResponse  # noqa: Y015
+
+@_typing.final
+class ExamineRequest(_message.Message):
+    """Says how much to tell."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """How many rows each check names, 1 to 100. Absent: 10. All are counted."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+
+Global___ExamineRequest: _TypeAlias = ExamineRequest  # noqa: Y015
+
+@_typing.final
+class ExamineResponse(_message.Message):
+    """Carries what every check found. Rows are named by ids; no secret and nothing of a user's profile is among them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Check(_message.Message):
+        """What one check found."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        VERDICT_FIELD_NUMBER: _builtins.int
+        COUNT_FIELD_NUMBER: _builtins.int
+        ROWS_FIELD_NUMBER: _builtins.int
+        DEMAND_FIELD_NUMBER: _builtins.int
+        ADVICE_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        """The check's name, for example `wallet_balances`."""
+        verdict: Global___CheckVerdict.ValueType
+        """What it found."""
+        count: _builtins.int
+        """How many rows are wrong."""
+        demand: _builtins.str
+        """What has to hold, as a sentence."""
+        advice: _builtins.str
+        """What it means where that does not hold, and what to do."""
+        @_builtins.property
+        def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExamineResponse.Row]:
+            """The first rows that are wrong, at most `limit`."""
+
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            verdict: Global___CheckVerdict.ValueType = ...,
+            count: _builtins.int = ...,
+            rows: _abc.Iterable[Global___ExamineResponse.Row] | None = ...,
+            demand: _builtins.str = ...,
+            advice: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "count", b"count", "demand", b"demand", "name", b"name", "rows", b"rows", "verdict", b"verdict"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Row(_message.Message):
+        """A row that is wrong."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        COLUMNS_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExamineResponse.Column]:
+            """Its ids, and what is wrong with it."""
+
+        def __init__(
+            self,
+            *,
+            columns: _abc.Iterable[Global___ExamineResponse.Column] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Column(_message.Message):
+        """One thing that a row is known by."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        """What it is, for example `wallet_id`."""
+        value: _builtins.str
+        """Its value."""
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    EXAMINED_AT_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def examined_at(self) -> _timestamp_pb2.Timestamp:
+        """The database's time when the examination began."""
+
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExamineResponse.Check]:
+        """The checks, always in the same order."""
+
+    def __init__(
+        self,
+        *,
+        examined_at: _timestamp_pb2.Timestamp | None = ...,
+        checks: _abc.Iterable[Global___ExamineResponse.Check] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["examined_at", b"examined_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "examined_at", b"examined_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExamineResponse: _TypeAlias = ExamineResponse  # noqa: Y015

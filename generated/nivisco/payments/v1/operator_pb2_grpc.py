@@ -40,6 +40,11 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminResponse.FromString,
                 _registered_method=True)
+        self.Examine = channel.unary_unary(
+                '/nivisco.payments.v1.OperatorService/Examine',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -54,6 +59,14 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Examine(self, request, context):
+        """Examines every invariant of the database and names the rows that break one. Changes nothing. Fails with
+        SERVICE_UNAVAILABLE where the database cannot be examined.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +74,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.CreateAdmin,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminResponse.SerializeToString,
+            ),
+            'Examine': grpc.unary_unary_rpc_method_handler(
+                    servicer.Examine,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +109,33 @@ class OperatorService:
             '/nivisco.payments.v1.OperatorService/CreateAdmin',
             nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Examine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.OperatorService/Examine',
+            nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class OperatorServiceStub:
     """Creates the admin business, or replaces its API key. Fails with ALREADY_EXISTS where it exists and `rotate` is not
     set.
     """
+    Examine: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ExamineRequest, _operator_pb2.ExamineResponse]
+    """Examines every invariant of the database and names the rows that break one. Changes nothing. Fails with
+    SERVICE_UNAVAILABLE where the database cannot be examined.
+    """
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -46,6 +50,10 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     CreateAdmin: _aio.UnaryUnaryMultiCallable[_operator_pb2.CreateAdminRequest, _operator_pb2.CreateAdminResponse]  # type: ignore[assignment]
     """Creates the admin business, or replaces its API key. Fails with ALREADY_EXISTS where it exists and `rotate` is not
     set.
+    """
+    Examine: _aio.UnaryUnaryMultiCallable[_operator_pb2.ExamineRequest, _operator_pb2.ExamineResponse]  # type: ignore[assignment]
+    """Examines every invariant of the database and names the rows that break one. Changes nothing. Fails with
+    SERVICE_UNAVAILABLE where the database cannot be examined.
     """
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,6 +67,16 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_operator_pb2.CreateAdminResponse, _abc.Awaitable[_operator_pb2.CreateAdminResponse]]:
         """Creates the admin business, or replaces its API key. Fails with ALREADY_EXISTS where it exists and `rotate` is not
         set.
+        """
+
+    @_abc_1.abstractmethod
+    def Examine(
+        self,
+        request: _operator_pb2.ExamineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ExamineResponse, _abc.Awaitable[_operator_pb2.ExamineResponse]]:
+        """Examines every invariant of the database and names the rows that break one. Changes nothing. Fails with
+        SERVICE_UNAVAILABLE where the database cannot be examined.
         """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,54 @@
+"""What every command needs that asks the core's OperatorService: the token, and what failed."""
+
+import os
+
+from cli.core_tls import core_tls
+from cli.credentials import sendable
+from cli.data_dir import DEFAULT_DATA_DIR, DataDir
+from cli.failures import SettingsError
+from core.client import CoreClient, CoreError
+
+
+def operator_token(directory: DataDir | None) -> str:
+    """Return the operator's token: of NIVISCO_SERVICE_TOKEN, or of the data directory.
+
+    Raises:
+        SettingsError: there is none, or it is none.
+        Failure: the data directory's secrets cannot be read.
+    """
+    token = os.environ.get("NIVISCO_SERVICE_TOKEN", "")
+    if not token:
+        directory = directory or DataDir(DEFAULT_DATA_DIR)
+        if not directory.secrets.exists():
+            raise SettingsError(
+                "No operator's token. Set NIVISCO_SERVICE_TOKEN, or name the data directory of a "
+                f"`nivisco up` with --data-dir ({directory.secrets} does not exist)."
+            )
+        token = directory.read_secrets().service_tokens["operator"]
+    if not sendable(token):
+        raise SettingsError("NIVISCO_SERVICE_TOKEN holds characters that a token never has.")
+    return token
+
+
+def core_client(target: str) -> CoreClient:
+    """Return a client of the core or cores at `target`, which the caller closes.
+
+    Raises:
+        SettingsError: it cannot be called in this way.
+    """
+    return CoreClient(target, core_tls(target, os.environ))
+
+
+def why_refused(error: CoreError, target: str) -> str:
+    """Return what to tell a person of a call that the core refused or never got."""
+    if error.reason in ("SERVICE_TOKEN_REQUIRED", "INVALID_CREDENTIALS"):
+        return (
+            f"The core at {target} refused the operator's token. It must be the one in the core's "
+            "NIVISCO_SERVICE_TOKENS, or in secrets.json of the core's data directory."
+        )
+    if error.reason in ("SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN"):
+        return (
+            f"No core answers at {target}. Start one with `nivisco up`, or name another with "
+            "--core HOST:PORT."
+        )
+    return f"The core refused: {error.message}"

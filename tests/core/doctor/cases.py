@@ -1,0 +1,554 @@
+"""The ways to break the books, one row each, and what the doctor has to say to it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, insert, literal, select, update
+
+from core.doctor.rules import Verdict
+from core.schema import (
+    authorize_credentials,
+    gateway_customers,
+    idempotency_records,
+    keyring_canaries,
+    payments,
+    postings,
+    stripe_credentials,
+    users,
+    wallet_transactions,
+    wallets,
+)
+
+LONG_AGO = datetime.now(UTC) - timedelta(hours=3)
+FUNDING = "funding:TEST:usd"
+OTHER_SEAL = "v1:k0:AAAA"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A change of the books, and what the doctor says to it."""
+
+    id: str
+    change: tuple[Any, ...]
+    check: str
+    row: dict[str, str]
+    also: frozenset[str] = frozenset()
+    """Checks that the same change cannot but break too."""
+    verdict: Verdict = Verdict.BROKEN
+
+
+def posting(transaction_id: str, at: str, **values: Any) -> Any:
+    return (
+        update(postings)
+        .where(postings.c.transaction_id == transaction_id, postings.c.account == at)
+        .values(**values)
+    )
+
+
+def wallet(**values: Any) -> Any:
+    return update(wallets).where(wallets.c.wallet_id == "WAL-1").values(**values)
+
+
+def movement(transaction_id: str, **values: Any) -> Any:
+    table = wallet_transactions
+    return update(table).where(table.c.transaction_id == transaction_id).values(**values)
+
+
+def payment(which: str, **values: Any) -> Any:
+    return update(payments).where(payments.c.payment_id == which).values(**values)
+
+
+def record(of_payment: str, **values: Any) -> Any:
+    table = idempotency_records
+    return update(table).where(table.c.key == f"key:{of_payment.lower()}").values(**values)
+
+
+def removed(table: Any, column: str, value: str) -> Any:
+    return delete(table).where(table.c[column] == value)
+
+
+def new_movement(**values: Any) -> Any:
+    """Insert WTX-9, which credits WAL-1 with 5.00 after all others; without its postings."""
+    columns = {
+        "business_id": "B",
+        "transaction_id": "WTX-9",
+        "wallet_id": "WAL-1",
+        "version": 4,
+        "type": "credit",
+        "amount_minor": 500,
+        "balance_after_minor": 1700,
+        "source": "s",
+        "reason": "wallet_fund",
+        "created_at": LONG_AGO,
+    }
+    return insert(wallet_transactions).values(**columns | values)
+
+
+def new_posting(transaction_id: str, account: str, amount_minor: int, currency: str = "usd") -> Any:
+    return insert(postings).values(
+        business_id="B",
+        transaction_id=transaction_id,
+        account=account,
+        amount_minor=amount_minor,
+        currency=currency,
+    )
+
+
+def credit(**values: Any) -> tuple[Any, ...]:
+    """Credit WAL-1 with 5.00 as the ledger would."""
+    return (
+        new_movement(**values),
+        new_posting("WTX-9", "WAL-1", 500),
+        new_posting("WTX-9", FUNDING, -500),
+        wallet(balance_minor=1700, version=4),
+    )
+
+
+def of(name: str, identifier: str, problem: str, **more: str) -> dict[str, str]:
+    return {"business_id": "B", name: identifier} | more | {"problem": problem}
+
+
+def told(name: str, moment: datetime = LONG_AGO) -> dict[str, str]:
+    return {name: f"{moment:%Y-%m-%d %H:%M:%S}"}
+
+
+CASES = [
+    # The ledger.
+    Case(
+        "an amount that no other posting meets",
+        (posting("WTX-1", FUNDING, amount_minor=-499),),
+        "ledger_sums",
+        {"business_id": "B", "env": "TEST", "currency": "usd", "sum_minor": "1"},
+        also=frozenset({"postings"}),
+    ),
+    Case(
+        "a posting of nobody",
+        (
+            insert(postings).from_select(
+                ["business_id", "transaction_id", "account", "amount_minor", "currency"],
+                select(
+                    postings.c.business_id,
+                    literal("WTX-GONE"),
+                    literal("WAL-GONE"),
+                    postings.c.amount_minor,
+                    postings.c.currency,
+                ).where(postings.c.transaction_id == "WTX-1", postings.c.account == "WAL-1"),
+            ),
+        ),
+        "ledger_sums",
+        {"business_id": "B", "currency": "usd", "sum_minor": "500"},
+        also=frozenset({"orphans"}),
+    ),
+    Case(
+        "a missing posting",
+        (
+            delete(postings).where(
+                postings.c.transaction_id == "WTX-3", postings.c.account != "WAL-1"
+            ),
+        ),
+        "postings",
+        of("transaction_id", "WTX-3", "has not two postings", wallet_id="WAL-1"),
+        also=frozenset({"ledger_sums"}),
+    ),
+    Case(
+        "a third posting",
+        (new_posting("WTX-3", "revenue:LIVE:usd", 0),),
+        "postings",
+        of("transaction_id", "WTX-3", "has not two postings", wallet_id="WAL-1"),
+    ),
+    Case(
+        "postings that do not sum to zero",
+        (posting("WTX-3", "revenue:TEST:usd", amount_minor=201),),
+        "postings",
+        of("transaction_id", "WTX-3", "its postings do not sum to zero", wallet_id="WAL-1"),
+        also=frozenset({"ledger_sums"}),
+    ),
+    Case(
+        "postings in another currency",
+        (update(postings).where(postings.c.transaction_id == "WTX-3").values(currency="eur"),),
+        "postings",
+        of(
+            "transaction_id",
+            "WTX-3",
+            "a posting is not in the wallet's currency",
+            wallet_id="WAL-1",
+        ),
+    ),
+    Case(
+        "postings of another amount",
+        (
+            posting("WTX-3", "WAL-1", amount_minor=-300),
+            posting("WTX-3", "revenue:TEST:usd", amount_minor=300),
+        ),
+        "postings",
+        of("transaction_id", "WTX-3", "the wallet's posting is not its amount", wallet_id="WAL-1"),
+        also=frozenset({"wallet_balances"}),
+    ),
+    Case(
+        "a posting in another environment",
+        (posting("WTX-4", FUNDING, account="funding:LIVE:usd"),),
+        "postings",
+        of(
+            "transaction_id",
+            "WTX-4",
+            "no posting on an account of the wallet's environment and currency",
+            wallet_id="WAL-2",
+        ),
+        also=frozenset({"ledger_sums"}),
+    ),
+    # Wallets.
+    Case(
+        "a wallet below zero",
+        (wallet(balance_minor=-1),),
+        "wallets_below_zero",
+        of("wallet_id", "WAL-1", "is below zero", balance_minor="-1"),
+        also=frozenset({"wallet_balances", "wallet_histories"}),
+    ),
+    Case(
+        "a balance that was changed by hand",
+        (wallet(balance_minor=1300), movement("WTX-3", balance_after_minor=1300)),
+        "wallet_balances",
+        of(
+            "wallet_id",
+            "WAL-1",
+            "balance is not its postings' sum",
+            balance_minor="1300",
+            postings_minor="1200",
+        ),
+        also=frozenset({"wallet_histories"}),
+    ),
+    Case(
+        "a version that no transaction has",
+        (wallet(version=4),),
+        "wallet_histories",
+        of(
+            "wallet_id",
+            "WAL-1",
+            "version is not its last transaction's",
+            version="4",
+            last_version="3",
+        ),
+    ),
+    Case(
+        "a balance that no transaction left",
+        (wallet(balance_minor=1201), posting("WTX-2", "WAL-1", amount_minor=901)),
+        "wallet_histories",
+        of(
+            "wallet_id",
+            "WAL-1",
+            "balance is not what its last transaction left",
+            version="3",
+            last_version="3",
+        ),
+        also=frozenset({"postings", "ledger_sums"}),
+    ),
+    Case(
+        "a gap in a history",
+        (movement("WTX-3", version=4), wallet(version=4)),
+        "wallet_histories",
+        of(
+            "transaction_id",
+            "WTX-3",
+            "a version is missing before it",
+            wallet_id="WAL-1",
+            version="4",
+        ),
+    ),
+    Case(
+        "a history that begins late",
+        (
+            movement("WTX-4", version=2),
+            update(wallets).where(wallets.c.wallet_id == "WAL-2").values(version=2),
+        ),
+        "wallet_histories",
+        of(
+            "transaction_id",
+            "WTX-4",
+            "a version is missing before it",
+            wallet_id="WAL-2",
+            version="2",
+        ),
+    ),
+    Case(
+        "a balance_after that does not follow",
+        (
+            movement("WTX-4", balance_after_minor=101),
+            update(wallets).where(wallets.c.wallet_id == "WAL-2").values(balance_minor=101),
+        ),
+        "wallet_histories",
+        of(
+            "transaction_id",
+            "WTX-4",
+            "balance_after is not the one before it and its amount",
+            wallet_id="WAL-2",
+            version="1",
+        ),
+        also=frozenset({"wallet_balances"}),
+    ),
+    # Fundings.
+    Case(
+        "a funding that credited nothing",
+        (movement("WTX-1", payment_id=None),),
+        "funding_credits",
+        of("payment_id", "P-FUND", "succeeded, but credited no wallet", status="succeeded"),
+    ),
+    Case(
+        "a funding that credited twice",
+        credit(payment_id="P-FUND", reason="again"),
+        "funding_credits",
+        of(
+            "payment_id",
+            "P-FUND",
+            "credited a wallet more than once",
+            status="succeeded",
+            wallet_transaction_id="WTX-1",
+        ),
+    ),
+    Case(
+        "a funding of another amount",
+        (payment("P-FUND", amount_minor=501),),
+        "funding_credits",
+        of(
+            "payment_id",
+            "P-FUND",
+            "credited another amount",
+            status="succeeded",
+            wallet_transaction_id="WTX-1",
+        ),
+    ),
+    Case(
+        "a funding in another currency",
+        (payment("P-FUND", currency="eur"),),
+        "funding_credits",
+        of(
+            "payment_id",
+            "P-FUND",
+            "credited another amount",
+            status="succeeded",
+            wallet_transaction_id="WTX-1",
+        ),
+    ),
+    Case(
+        "a funding of another user",
+        (payment("P-FUND", user_id="U2"),),
+        "funding_credits",
+        of(
+            "payment_id",
+            "P-FUND",
+            "credited another wallet than the user's of its environment",
+            status="succeeded",
+            wallet_transaction_id="WTX-1",
+        ),
+    ),
+    Case(
+        "a charge that credited a wallet",
+        credit(payment_id="P-CHARGE"),
+        "funding_credits",
+        of(
+            "payment_id",
+            "P-CHARGE",
+            "a charge credited a wallet",
+            status="succeeded",
+            wallet_transaction_id="WTX-9",
+        ),
+    ),
+    Case(
+        "a pending funding that credited a wallet",
+        credit(payment_id="P-OPEN"),
+        "funding_credits",
+        of(
+            "payment_id",
+            "P-OPEN",
+            "credited a wallet, though it did not succeed",
+            status="pending",
+            wallet_transaction_id="WTX-9",
+        ),
+    ),
+    Case(
+        "a credit of a payment that does not exist",
+        credit(payment_id="P-GONE"),
+        "funding_credits",
+        of("transaction_id", "WTX-9", "its payment does not exist", payment_id="P-GONE"),
+    ),
+    # Payments.
+    Case(
+        "a payment pending for hours",
+        (payment("P-OPEN", created_at=LONG_AGO), record("P-OPEN", created_at=LONG_AGO)),
+        "pending_payments",
+        of(
+            "payment_id",
+            "P-OPEN",
+            "is pending for over an hour",
+            attempt="unknown",
+            **told("created_at"),
+        ),
+    ),
+    Case(
+        "a payment for review",
+        (
+            payment(
+                "P-OPEN", status="needs_review", attempt=None, check_at=None, created_at=LONG_AGO
+            ),
+        ),
+        "payments_for_review",
+        of(
+            "payment_id",
+            "P-OPEN",
+            "nobody knows whether the card was charged",
+            gateway="stripe",
+            **told("created_at"),
+        ),
+        verdict=Verdict.WARNING,
+    ),
+    Case(
+        "a lease that nobody took over",
+        (
+            payment(
+                "P-OPEN",
+                attempt="running",
+                lease_owner="dead",
+                leased_until=LONG_AGO,
+                check_at=None,
+            ),
+        ),
+        "stale_leases",
+        of("payment_id", "P-OPEN", "its lease ran out", lease_owner="dead", **told("leased_until")),
+    ),
+    Case(
+        "a payment that nobody swept",
+        (payment("P-OPEN", check_at=LONG_AGO),),
+        "overdue_checks",
+        of("payment_id", "P-OPEN", "nobody looked at it", **told("check_at")),
+    ),
+    # Idempotency records.
+    Case(
+        "a record of a payment that does not exist",
+        (record("P-FUND", key="key:x", payment_id="P-GONE"),),
+        "idempotency_records",
+        of("key", "key:x", "its payment does not exist", payment_id="P-GONE"),
+    ),
+    Case(
+        "a record without the answer that its payment has",
+        (record("P-FUND", sealed_answer=None),),
+        "idempotency_records",
+        of(
+            "key",
+            "key:p-fund",
+            "has no answer, though its payment has an outcome",
+            payment_id="P-FUND",
+        ),
+    ),
+    Case(
+        "a record with an answer that its payment does not have",
+        (record("P-OPEN", sealed_answer="v1:k1:AAAA"),),
+        "idempotency_records",
+        of(
+            "key",
+            "key:p-open",
+            "has an answer, though its payment has no outcome",
+            payment_id="P-OPEN",
+        ),
+    ),
+    Case(
+        "a pending payment whose record is gone",
+        (removed(idempotency_records, "key", "key:p-open"),),
+        "idempotency_records",
+        of("payment_id", "P-OPEN", "is pending, but its idempotency record is gone"),
+    ),
+    Case(
+        "a payment whose record points elsewhere",
+        (record("P-FUND", payment_id="P-CHARGE"),),
+        "idempotency_records",
+        of(
+            "payment_id",
+            "P-FUND",
+            "its idempotency record points elsewhere",
+            key="key:p-fund",
+            record_payment_id="P-CHARGE",
+        ),
+    ),
+    Case(
+        "a record that nobody reaped",
+        (record("P-FUND", expires_at=LONG_AGO),),
+        "expired_records",
+        of("key", "key:p-fund", "expired and is still there", **told("expires_at")),
+        verdict=Verdict.WARNING,
+    ),
+    # What belongs to something else.
+    Case(
+        "a card without its customer",
+        (removed(gateway_customers, "user_id", "U1"),),
+        "cards",
+        of("card_id", "CRD-1", "its user is no customer at its gateway", user_id="U1"),
+    ),
+    Case(
+        "a wallet without its user",
+        (removed(users, "user_id", "U2"),),
+        "orphans",
+        of("wallet_id", "WAL-2", "its row in users does not exist", table="wallets"),
+    ),
+    Case(
+        "a transaction without its wallet",
+        (removed(wallets, "wallet_id", "WAL-2"),),
+        "orphans",
+        of(
+            "transaction_id",
+            "WTX-4",
+            "its row in wallets does not exist",
+            table="wallet_transactions",
+        ),
+        also=frozenset({"ledger_sums"}),
+    ),
+    # Secrets.
+    Case(
+        "Stripe keys under another key",
+        (update(stripe_credentials).values(sealed_webhook_secret=OTHER_SEAL),),
+        "keyring",
+        of(
+            "env",
+            "TEST",
+            "sealed_webhook_secret is sealed with a key that the keyring does not hold",
+            table="stripe_credentials",
+        ),
+    ),
+    Case(
+        "Authorize.Net keys under another key",
+        (update(authorize_credentials).values(sealed_transaction_key="v1:K1:AAAA"),),
+        "keyring",
+        of(
+            "env",
+            "TEST",
+            "sealed_transaction_key is sealed with a key that the keyring does not hold",
+            table="authorize_credentials",
+        ),
+    ),
+    Case(
+        "an answer under another key",
+        (record("P-FUND", sealed_answer=OTHER_SEAL),),
+        "keyring",
+        of(
+            "key",
+            "key:p-fund",
+            "is sealed with a key that the keyring does not hold",
+            table="idempotency_records",
+        ),
+    ),
+    Case(
+        "a fingerprint under another key",
+        (record("P-OPEN", fingerprint_key_id="k0"),),
+        "keyring",
+        of(
+            "key",
+            "key:p-open",
+            "its fingerprint was made with a key that the keyring does not hold",
+            table="idempotency_records",
+        ),
+    ),
+    Case(
+        "a key that the keyring lost",
+        (update(keyring_canaries).values(key_id="k0"),),
+        "keyring",
+        of("key_id", "k0", "the keyring does not hold this key", table="keyring_canaries"),
+    ),
+]

@@ -1,0 +1,138 @@
+"""The doctor as the operator asks it: of a core that serves, with traffic before and meanwhile."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from google.type.money_pb2 import Money
+from sqlalchemy import update
+
+from core.client import CoreClient, CoreError, Credentials
+from core.database import Database
+from core.schema import wallets
+from nivisco.payments.v1 import operator_pb2, wallet_pb2
+from tests.core.payments.charging import INTENTS, card_holder, charge_request, fund_request
+from tests.core.running import (
+    OPERATOR_TOKEN,
+    Business,
+    Gateway,
+    call,
+    create_user,
+    register,
+    running_core,
+    settings_for,
+)
+
+OPERATOR = Credentials(service_token=OPERATOR_TOKEN)
+
+
+async def wrong(client: CoreClient) -> dict[str, int]:
+    answer = await call(client, OPERATOR, operator_pb2.ExamineRequest())
+    assert len({check.name for check in answer.checks}) == len(answer.checks) > 12
+    return {
+        check.name: check.count
+        for check in answer.checks
+        if check.verdict != operator_pb2.CHECK_VERDICT_OK
+    }
+
+
+async def test_after_real_traffic_all_is_ok(shop: Business, gateway: Gateway) -> None:
+    assert await wrong(shop.client) == {}
+    user_id = await card_holder(shop)
+    await shop.call(fund_request(user_id))
+    await shop.call(fund_request(user_id, idempotency_key="one"))
+    await shop.call(fund_request(user_id, idempotency_key="one"))
+    await shop.call(charge_request(user_id, idempotency_key="two"))
+    await shop.call(wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=Money(units=30)))
+    declined = await card_holder(shop, "pm_card_chargeCustomerFail")
+    for key in (None, "three"):
+        with pytest.raises(CoreError, match="declined"):
+            await shop.call(charge_request(declined, idempotency_key=key))
+    too_much = Money(units=1000)
+    with pytest.raises(CoreError):
+        await shop.call(wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=too_much))
+    await gateway.fault("reset_after", INTENTS, times=20, method=None)
+    for key in (None, "four"):
+        with pytest.raises(CoreError, match="not known yet"):
+            await shop.call(fund_request(user_id, 7, idempotency_key=key))
+    assert await wrong(shop.client) == {}
+    await gateway.clear()
+    await shop.call(fund_request(user_id, 7, idempotency_key="four"))
+    assert await wrong(shop.client) == {}
+
+
+async def debit(business: Business, user_id: str) -> None:
+    """Debit 1.00, again where the core says that it is too busy and nothing was changed."""
+    while True:
+        try:
+            await business.call(
+                wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=Money(units=1))
+            )
+        except CoreError as error:
+            if error.reason != "SERVICE_UNAVAILABLE":
+                raise
+        else:
+            return
+
+
+async def test_what_is_running_does_not_look_like_an_imbalance(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running_core(settings_for(tmp_path, database_url=database_url)) as client:
+        business = await register(client)
+        user_ids = [await create_user(business) for _ in range(2)]
+        for user_id in user_ids:
+            await business.call(
+                wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=Money(units=200))
+            )
+        debits = [
+            asyncio.ensure_future(debit(business, user_ids[number % 2])) for number in range(200)
+        ]
+        examined = 0
+        while not all(each.done() for each in debits) or not examined:
+            assert await wrong(client) == {}
+            examined += 1
+        await asyncio.gather(*debits)
+        assert await wrong(client) == {}
+
+
+async def test_what_is_broken_is_named_by_ids_and_by_nothing_else_of_a_user(
+    tmp_path: Path, postgresql_database: str
+) -> None:
+    async with running_core(settings_for(tmp_path, database_url=postgresql_database)) as client:
+        business = await register(client)
+        user_id = await create_user(business)
+        await business.call(
+            wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=Money(units=200))
+        )
+        database = Database(postgresql_database)
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(update(wallets).values(balance_minor=1))
+        await database.close()
+        answer = await call(client, OPERATOR, operator_pb2.ExamineRequest(limit=1))
+    assert [c.name for c in answer.checks if c.count] == ["wallet_balances", "wallet_histories"]
+    assert business.credentials.business_id in str(answer)
+    for private in ("alicia", "Alicia", "example.com", business.credentials.api_key):
+        assert private not in str(answer)
+
+
+@pytest.mark.parametrize(
+    "credentials", [Credentials(), Credentials(service_token="x" * 40), Credentials("B", "key")]
+)
+async def test_the_operator_s_token_is_needed(core: CoreClient, credentials: Credentials) -> None:
+    with pytest.raises(CoreError) as refused:
+        await call(core, credentials, operator_pb2.ExamineRequest())
+    assert refused.value.reason in ("SERVICE_TOKEN_REQUIRED", "INVALID_CREDENTIALS")
+
+
+async def test_no_business_s_key_is_enough(business: Business) -> None:
+    with pytest.raises(CoreError) as refused:
+        await business.call(operator_pb2.ExamineRequest())
+    assert refused.value.reason in ("SERVICE_TOKEN_REQUIRED", "INVALID_CREDENTIALS")
+
+
+@pytest.mark.parametrize("limit", [0, 101, -1])
+async def test_a_limit_is_one_to_a_hundred(core: CoreClient, limit: int) -> None:
+    with pytest.raises(CoreError) as refused:
+        await call(core, OPERATOR, operator_pb2.ExamineRequest(limit=limit))
+    assert refused.value.reason == "INVALID_FIELDS"
