@@ -143,7 +143,7 @@ async def _movements(transaction: Transaction) -> None:
             transaction_id=f"WTX-{number}",
             direction=direction,
             amount_minor=minor,
-            source="s",
+            source="stripe" if payment_id else "manual",
             reason="wallet_fund" if payment_id else "manual_credit",
             payment_id=payment_id,
         )

@@ -78,7 +78,7 @@ def new_movement(**values: Any) -> Any:
         "type": "credit",
         "amount_minor": 500,
         "balance_after_minor": 1700,
-        "source": "s",
+        "source": "stripe",
         "reason": "wallet_fund",
         "created_at": LONG_AGO,
     }
