@@ -6,6 +6,7 @@ from contextvars import ContextVar
 
 import pytest
 
+from core import grouping
 from core.grouping import Grouping
 
 whose: ContextVar[str] = ContextVar("whose", default="nobody's")
@@ -67,6 +68,21 @@ async def test_an_order_fails_alone_and_a_group_that_raises_fails_whole() -> Non
     doubling.let.set()
     ends = await asyncio.gather(*doubling.ask(1, -1, 13, 5, 6), return_exceptions=True)
     assert [type(end) for end in ends] == [int, ValueError, LookupError, LookupError, int]
+
+
+async def test_who_has_waited_long_for_a_group_that_fails_fails_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doubling = Doubling()
+    failing = doubling.ask(13)
+    await doubling.until_begun(1)
+    waiting = doubling.ask(1)
+    await asyncio.sleep(0)
+    monkeypatch.setattr(grouping, "PATIENCE_SECONDS", 0.0)
+    doubling.let.set()
+    ends = await asyncio.gather(*failing, *waiting, return_exceptions=True)
+    assert [type(end) for end in ends] == [LookupError, LookupError]
+    assert await doubling.grouping.ask(2) == 4
 
 
 async def test_an_asker_who_leaves_takes_nothing_from_the_others() -> None:
