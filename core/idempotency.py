@@ -217,7 +217,10 @@ class Idempotency:
             call.is_kept = True
             return
         row = await self._find(transaction, call)
-        assert row is not None, "a record in the way is there"
+        if row is None:  # the one in the way was over, and is gone now
+            await self._insert(transaction, call, sealed_answer=sealed)
+            call.is_kept = True
+            return
         if row.sealed_answer is not None:
             raise Replay(self._opened(call, row.sealed_answer))
         await transaction.connection.execute(
