@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check generate bench lock fmt clean proto-deps release-image
+.PHONY: help install run test check generate bench prove lock fmt clean proto-deps release-image
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -70,6 +70,9 @@ fmt: install ## format Python and proto files
 
 bench: install ## ratios of speed, all from one run
 	$(PY) -m tests.bench
+
+prove: install ## kill cores at every failpoint and hold the books together (PROVE_MINUTES=10)
+	$(PY) -m tests.prove
 
 lock: ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

@@ -251,11 +251,13 @@ class Idempotency:
         await self.replay_if_answered(transaction, call)
         # Begun in an earlier step. A refusal on the way says nothing of a payment that is open.
         unless_open = [records.c.payment_id.is_(None)] if answer.is_refusal else []
-        await transaction.connection.execute(
+        updated = await transaction.connection.execute(
             update(records)
             .where(*_is(call.business_id, call.key), *unless_open)
             .values(sealed_answer=self._sealed(call.business_id, call.key, answer))
         )
+        if updated.rowcount == 0:  # perhaps the one in the way was over, and is gone now
+            await self.keep_all(transaction, {call: answer})
 
     async def keep_all(
         self, transaction: Transaction, answers: Mapping[IdempotentCall, Answer]

@@ -6,12 +6,13 @@ none. What a request means is decided in `stripe_api`; this file never touches m
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aiohttp import web
@@ -71,6 +72,7 @@ class StripeServer:
         self._books = books
         self._faults = faults
         self._keys_in_use: set[tuple[Scope, str]] = set()
+        self._landing: set[asyncio.Task[None]] = set()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answers one request; whatever happens, in Stripe's shape."""
@@ -136,6 +138,22 @@ class StripeServer:
                 return None
             elif fault.kind is FaultKind.RATE_LIMIT:
                 raise errors.rate_limited()
+            elif fault.kind is FaultKind.LATE_LANDING:
+                self._land_late(call, endpoint, exchange, fault.seconds)
+                return None
+            elif fault.kind is FaultKind.DUPLICATE:
+                self._deliver(call, endpoint, exchange)
+            elif fault.kind is FaultKind.LISTING_LAG:
+                call = replace(call, lag_seconds=fault.seconds)
+        return self._deliver(call, endpoint, exchange, injected)
+
+    def _deliver(
+        self,
+        call: Call,
+        endpoint: Endpoint,
+        exchange: _Exchange,
+        injected: Injected | None = None,
+    ) -> Outcome:
         return stripe_api.carry_out(
             call,
             endpoint,
@@ -143,6 +161,23 @@ class StripeServer:
             idempotency_key=exchange.idempotency_key,
             injected=injected,
         )
+
+    def _land_late(
+        self, call: Call, endpoint: Endpoint, exchange: _Exchange, seconds: float
+    ) -> None:
+        """Carries the request out after its connection was reset, as one stuck on its way."""
+
+        async def land() -> None:
+            await self._faults.hold(seconds)
+            arrived = replace(call, now=int(self._books.clock()))
+            try:
+                self._deliver(arrived, endpoint, exchange)
+            except StripeError as error:
+                _logger.info("a late request was refused: %s", error)
+
+        landing = asyncio.ensure_future(land())
+        self._landing.add(landing)
+        landing.add_done_callback(self._landing.discard)
 
 
 def _version(request: web.Request) -> str:

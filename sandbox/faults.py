@@ -30,9 +30,15 @@ class FaultKind(enum.Enum):
     ERROR_500 = "error_500"  # 500, no effect, replayed for the idempotency key
     ERROR_500_AFTER = "error_500_after"  # 500, effect stays, replayed likewise
     RATE_LIMIT = "rate_limit"  # 429, no effect, never replayed
+    LATE_LANDING = "late_landing"  # TCP reset at once, carried out later
+    DUPLICATE = "duplicate"  # delivered twice, the second one answered
+    LISTING_LAG = "listing_lag"  # a list without what is younger than so many seconds
 
 
-DELAYING: Final = frozenset((FaultKind.DELAY, FaultKind.DELAY_AFTER))
+DELAYING: Final = frozenset(
+    (FaultKind.DELAY, FaultKind.DELAY_AFTER, FaultKind.LATE_LANDING, FaultKind.LISTING_LAG)
+)
+"""Those that say for how long."""
 
 
 @dataclass

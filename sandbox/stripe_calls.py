@@ -6,6 +6,7 @@ they raise undoes their effect, what they return keeps it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,7 +29,8 @@ LIST: Final[Shape] = {**PAGE, "created": CREATED}
 class Call:
     """A request after authentication and decoding.
 
-    `now` is in whole Unix seconds, `version` the API version such as `2026-10-28.endive`.
+    `now` is in whole Unix seconds, `version` the API version such as `2026-10-28.endive`. Lists
+    lag `lag_seconds` behind.
     """
 
     books: Books
@@ -39,6 +41,7 @@ class Call:
     form: Form
     now: int
     version: str
+    lag_seconds: float = 0.0
 
     def require(self, kind: str, identifier: str, *, param: str, in_path: bool = False) -> Record:
         """The object, or Stripe's `resource_missing`."""
@@ -132,7 +135,11 @@ def listed(
         customer=customer,
         email=email,
         created_from=_tightest(max, created.get("gte"), _next_to(created.get("gt"), 1)),
-        created_to=_tightest(min, created.get("lte"), _next_to(created.get("lt"), -1)),
+        created_to=_tightest(
+            min,
+            _tightest(min, created.get("lte"), _next_to(created.get("lt"), -1)),
+            math.floor(call.now - call.lag_seconds) if call.lag_seconds else None,
+        ),
     )
     records, has_more = call.books.page(call.scope, kind, query)
     page = resources.page([record.body for record in records], has_more=has_more, url=call.path)

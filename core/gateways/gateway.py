@@ -98,6 +98,8 @@ class Unknown:
     """The order may or may not have been executed. Never to be taken for a failure."""
 
     message: str
+    shows_nothing: bool = False
+    """Whether the gateway was asked for the order, answered, and showed nothing of it."""
 
 
 ChargeOutcome = Succeeded | Declined | RequiresAction | Refused | NotSent | Unknown

@@ -172,7 +172,8 @@ class Attempts:
         try:
             if begun.look_up_only:
                 found = await gateway.look_up_charge(begun.account, order)
-                outcome = found or Unknown("the gateway shows nothing of the charge")
+                nothing = Unknown("the gateway shows nothing of the charge", shows_nothing=True)
+                outcome = found or nothing
             else:
                 outcome = await gateway.charge(begun.account, order)
         except GatewayError as error:

@@ -65,7 +65,7 @@ def settle(outcome: ChargeOutcome, *, checks: int = 0, age: timedelta = timedelt
     """Return how the payment's row reads after an attempt with this outcome.
 
     What is not known stays pending, absence of evidence is never failure; until the evidence has
-    run out, and a person must look.
+    run out, and a person must look. A gateway that is away has not shown its evidence.
     """
     match outcome:
         case Succeeded():
@@ -82,7 +82,7 @@ def settle(outcome: ChargeOutcome, *, checks: int = 0, age: timedelta = timedelt
             return Settled("failed")
         case NotSent():
             return Settled("pending", attempt="not_sent", check_after=CLOSE_UNSENT_AFTER)
-        case Unknown() if age > REVIEW_AFTER:
+        case Unknown(shows_nothing=True) if age > REVIEW_AFTER:
             return Settled("needs_review")
         case Unknown():
             return Settled("pending", attempt="unknown", check_after=pause_after(checks))

@@ -244,11 +244,12 @@ class Gateway:
         ):
             assert answer.status == 200
 
-    async def charges(self) -> list[dict[str, Any]]:
-        """Return the charges that the stand-in's books show as succeeded."""
+    async def charges(self, account: str | None = None) -> list[dict[str, Any]]:
+        """Return the charges that the stand-in's books show as succeeded; all, or an account's."""
+        only = {"account": account} if account else None
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"{self.url}/_sandbox/books") as answer,
+            session.get(f"{self.url}/_sandbox/books", params=only) as answer,
         ):
             books = (await answer.json())["books"]
         return [

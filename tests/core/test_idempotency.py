@@ -266,6 +266,19 @@ async def test_a_key_is_free_again_after_a_day_by_the_databases_clock(tmp_path: 
         assert (await business.call(keyed(credit(user_id)))).new_balance.units == 200
 
 
+async def test_a_refusal_is_kept_in_place_of_what_its_key_meant_the_day_before(
+    tmp_path: Path, database_url: str
+) -> None:
+    clock = ShiftedClock()
+    async with running_core(settings_for(tmp_path, database_url=database_url), clock) as client:
+        business = await register(client)
+        user_id = await create_user(business)
+        for _ in range(2):
+            refused = await refusal_of(business, keyed(debit(user_id)))
+            assert refused.reason == "WALLET_TOO_LOW"
+            clock.ahead += timedelta(hours=25)
+
+
 async def test_an_open_outcome_outlives_the_day(tmp_path: Path, gateway: Gateway) -> None:
     clock = ShiftedClock()
     settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})

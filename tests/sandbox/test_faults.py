@@ -104,6 +104,52 @@ class TestWhatTheCallerSees:
         assert (status, headers["Idempotent-Replayed"]) == (200, "true")
         assert await taken(sandbox) == 1
 
+    async def test_a_late_landing_takes_effect_after_the_connection_was_reset(
+        self, sandbox: Sandbox
+    ) -> None:
+        form = charge_of(*await sandbox.customer_with_card())
+        await sandbox.order_fault("late_landing", seconds=60, match={"path": CHARGE})
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
+        await sandbox.until_holding(1)
+        assert await taken(sandbox) == 0
+        await sandbox.control("DELETE", "faults")
+        async with asyncio.timeout(5):
+            while await taken(sandbox) == 0:
+                pass
+        _, headers, _ = await sandbox.call_with_headers("POST", CHARGE, form, Idempotency_Key="k")
+        assert headers["Idempotent-Replayed"] == "true"
+
+    async def test_a_late_landing_is_a_replay_where_the_resend_was_faster(
+        self, sandbox: Sandbox
+    ) -> None:
+        form = charge_of(*await sandbox.customer_with_card())
+        await sandbox.order_fault("late_landing", seconds=60, match={"path": CHARGE})
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
+        assert (await sandbox.call("POST", CHARGE, form, Idempotency_Key="k"))[0] == 200
+        await sandbox.control("DELETE", "faults")
+        async with asyncio.timeout(5):
+            while (await sandbox.control("GET", "faults"))[1]["holding"]:
+                pass
+        assert await taken(sandbox) == 1
+
+    @pytest.mark.parametrize(("key", "charges"), [({"Idempotency_Key": "k"}, 1), ({}, 2)])
+    async def test_a_duplicate_is_one_charge_only_under_a_key(
+        self, sandbox: Sandbox, key: dict[str, str], charges: int
+    ) -> None:
+        form = charge_of(*await sandbox.customer_with_card())
+        await sandbox.order_fault("duplicate", match={"path": CHARGE})
+        assert (await sandbox.call("POST", CHARGE, form, **key))[0] == 200
+        assert await taken(sandbox) == charges
+
+    async def test_a_list_that_lags_leaves_out_what_is_young(self, sandbox: Sandbox) -> None:
+        form = charge_of(*await sandbox.customer_with_card())
+        await sandbox.call("POST", CHARGE, form)
+        await sandbox.order_fault("listing_lag", seconds=60, match={"path": CHARGE})
+        lagging, whole = [await sandbox.call("GET", CHARGE) for _ in range(2)]
+        assert [len(body["data"]) for _, body in (lagging, whole)] == [0, 1]
+
 
 class TestWhichRequestsTheyMeet:
     @pytest.mark.parametrize(

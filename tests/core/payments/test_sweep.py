@@ -200,6 +200,18 @@ async def test_where_the_gateway_never_tells_a_person_must_look(
         assert len(await gateway.charges()) == 1
 
 
+async def test_that_the_gateway_was_away_when_it_was_asked_last_is_no_evidence(
+    shop: Shop, gateway: Gateway
+) -> None:
+    await left_unknown(shop, gateway)
+    await gateway.fault("reset_before", INTENTS, times=1000, method=None)
+    await shop.later(hours=27)
+    assert (await shop.payment()).status == "pending"
+    await gateway.clear()
+    await shop.later(hours=2)
+    assert ((await shop.payment()).status, await shop.balance()) == ("succeeded", 5000)
+
+
 async def test_a_business_without_its_keys_is_left_for_later(shop: Shop, gateway: Gateway) -> None:
     await left_unknown(shop, gateway)
     await gateway.revoke("sk_test_swept_a")

@@ -1,0 +1,340 @@
+"""Holds the gateway's books, our rows and what the clients were told against each other."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.secrets import hash_api_key
+from tests.prove.operations import Operation
+
+Row = dict[str, Any]
+_TOLD_DONE = "payments.attempts.Attempts._set_answered.before"
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What is written after a scenario: our rows by table, the gateway's books, the journal."""
+
+    rows: dict[str, list[Row]]
+    gateway: dict[str, Any]
+    journal: str
+
+    def of(self, table: str, business_id: str) -> list[Row]:
+        """Return a business's rows."""
+        return [row for row in self.rows[table] if row["business_id"] == business_id]
+
+
+def violations(
+    operations: Sequence[Operation], books: Books, shop_id: str
+) -> tuple[list[str], int]:
+    """Return everything that does not hold, and how many second charges are excused."""
+    charges = _Charges.of(books.gateway)
+    once, excused = _charged_once(operations, charges, books.journal)
+    found = [
+        *_answers(operations),
+        *_charges(charges, books, shop_id),
+        *_payments(charges, books, shop_id),
+        *once,
+        *_fundings(books, shop_id),
+        *_movements(operations, books, shop_id),
+        *ledger(books.rows),
+        *_users(operations, books, shop_id),
+        *_cards(operations, books, shop_id),
+        *_businesses(operations, books),
+        *_records(books),
+    ]
+    return found, excused
+
+
+def _answers(operations: Sequence[Operation]) -> Iterator[str]:
+    """All last words on one key are the same word."""
+    for each in operations:
+        if len({(told.reason, str(told.content)) for told in each.told}) > 1:
+            yield f"{each} was told {[_short(told) for told in each.told]}"
+
+
+def _short(told: Any) -> str:
+    return told.reason or f"response {hash(told.content) & 0xFFFF:x}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Charges:
+    """The charges of the gateway's books that succeeded, by what they name."""
+
+    by_payment: Mapping[str, list[Row]]
+    by_description: Mapping[str, list[Row]]
+
+    @classmethod
+    def of(cls, gateway: dict[str, Any]) -> "_Charges":
+        intents = {intent["id"]: intent for intent in gateway.get("payment_intents", [])}
+        by_payment: defaultdict[str, list[Row]] = defaultdict(list)
+        by_description: defaultdict[str, list[Row]] = defaultdict(list)
+        for charge in gateway.get("charges", []):
+            if charge["status"] == "succeeded":
+                intent = intents[charge["payment_intent"]]
+                by_payment[intent["metadata"].get("payment_id", "")].append(charge)
+                by_description[intent["description"] or ""].append(charge)
+        return cls(by_payment, by_description)
+
+
+def _charges(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
+    """Every charge of the gateway is a payment of ours that succeeded."""
+    rows = {row["payment_id"]: row for row in books.of("payments", shop_id)}
+    for payment_id, taken in charges.by_payment.items():
+        row = rows.get(payment_id)
+        if row is None:
+            yield f"double charge: the gateway charged {payment_id!r}, which we do not know"
+            continue
+        if len(taken) > 1:
+            yield f"double charge: {payment_id} was charged {len(taken)} times"
+        if row["status"] != "succeeded" or row["transaction_id"] != taken[0]["payment_intent"]:
+            yield (
+                f"lost: the gateway charged {payment_id}, which is {row['status']} here"
+                f" (attempt {row['attempt']}, {row['description']})"
+            )
+        elif row["amount_minor"] != taken[0]["amount"]:
+            yield f"{payment_id} was charged another amount"
+
+
+def _payments(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
+    """Every payment of ours has an outcome, and the gateway a charge where it succeeded."""
+    for row in books.of("payments", shop_id):
+        is_charged = row["payment_id"] in charges.by_payment
+        if row["status"] == "succeeded" and not is_charged:
+            yield f"{row['payment_id']} succeeded here, and the gateway has no charge of it"
+        # A charge that was never made, and whose key is over, is a person's: nothing is lost.
+        is_forgotten = row["status"] == "needs_review" and not is_charged
+        if row["status"] in ("pending", "needs_review") and not is_forgotten:
+            yield (
+                f"stuck: {row['payment_id']} ({row['description']}) is {row['status']},"
+                f" attempt {row['attempt']}, after {row['checks']} checks"
+            )
+
+
+def _charged_once(
+    operations: Sequence[Operation], charges: _Charges, journal: str
+) -> tuple[list[str], int]:
+    """Every payment that was asked for was charged once at most, and as its client was told."""
+    found: list[str] = []
+    excused = 0
+    for each in operations:
+        if not each.is_payment:
+            continue
+        taken = charges.by_description.get(each.description, [])
+        allowed = 1 if each.is_keyed else 1 + _excused(each, journal)
+        if len(taken) > allowed:
+            found.append(f"double charge: {each} was charged {len(taken)} times")
+        else:
+            excused += max(0, len(taken) - 1)
+        if each.was_carried_out:
+            told = each.response().transaction_id
+            if told not in {charge["payment_intent"] for charge in taken}:
+                found.append(f"lost: {each} was told {told}, never charged")
+        elif each.was_refused and taken:
+            found.append(f"{each} was told {each.told[0].reason}, and charged")
+    return found, excused
+
+
+def _excused(operation: Operation, journal: str) -> int:
+    """Count the kills in the documented moment: the core had begun to note that a caller is told.
+
+    Without a key nobody can know then whether the answer arrived.
+    """
+    count = 0
+    for lost in operation.lost:
+        lines = [
+            line.split(" ", 2)
+            for line in journal.splitlines()
+            if line.split(" ", 2)[1] == lost.core
+        ]
+        count += any(
+            float(at) >= lost.sent_at and text.removeprefix("KILLED at ") == _TOLD_DONE
+            for at, _, text in lines
+        )
+    return count
+
+
+def _fundings(books: Books, shop_id: str) -> Iterator[str]:
+    """Every funding that succeeded is one credit, and no other payment is."""
+    credits_of = Counter(
+        row["payment_id"]
+        for row in books.of("wallet_transactions", shop_id)
+        if row["payment_id"] is not None
+    )
+    for row in books.of("payments", shop_id):
+        is_funded = row["kind"] == "fund" and row["status"] == "succeeded"
+        if credits_of.pop(row["payment_id"], 0) != is_funded:
+            yield f"{row['payment_id']} ({row['kind']}, {row['status']}) has another credit"
+    for payment_id in credits_of:
+        yield f"a wallet was credited for {payment_id}, which is no payment"
+
+
+def _movements(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
+    """Every movement of a wallet is one operation's, once, as it was told."""
+    rows: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in books.of("wallet_transactions", shop_id):
+        rows[row["description"] or ""].append(row)
+    for each in operations:
+        if each.moves_wallet:
+            yield from _moved_as_told(each, rows.pop(each.description, []))
+    payments = {each.description for each in operations if each.kind == "fund"}
+    for description in rows.keys() - payments:
+        yield f"a wallet moved for {description!r}, which nobody asked for"
+
+
+def _moved_as_told(operation: Operation, made: Sequence[Row]) -> Iterator[str]:
+    if len(made) > 1:
+        yield f"{operation} moved money {len(made)} times"
+    if operation.was_carried_out and not made:
+        yield f"lost: {operation} was told, and no money moved"
+    if operation.was_refused and made:
+        yield f"{operation} was told {operation.told[0].reason}, and money moved"
+    if made and operation.told and operation.told[0].is_response:
+        told = operation.response()
+        balance = told.new_balance.units * 100 + told.new_balance.nanos // 10**7
+        written = (made[0]["transaction_id"], made[0]["balance_after_minor"])
+        if (told.transaction_id, balance) != written:
+            yield f"{operation} was told of another movement than was made"
+
+
+def ledger(rows: Mapping[str, list[Row]]) -> Iterator[str]:
+    """Postings sum to zero, and replayed they are the balances."""
+    sums: Counter[tuple[str, str]] = Counter()
+    accounts: Counter[tuple[str, str]] = Counter()
+    sides: Counter[tuple[str, str]] = Counter()
+    for row in rows["postings"]:
+        transaction = (row["business_id"], row["transaction_id"])
+        sums[transaction] += row["amount_minor"]
+        sides[transaction] += 1
+        accounts[(row["business_id"], row["account"])] += row["amount_minor"]
+    yield from (f"the postings of {key[1]} sum to {total}" for key, total in sums.items() if total)
+    by_wallet: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows["wallet_transactions"]:
+        by_wallet[(row["business_id"], row["wallet_id"])].append(row)
+        if sides[(row["business_id"], row["transaction_id"])] != 2:
+            yield f"the postings of {row['transaction_id']} are not two"
+    for wallet in rows["wallets"]:
+        key = (wallet["business_id"], wallet["wallet_id"])
+        if accounts[key] != wallet["balance_minor"]:
+            yield f"the postings of {key[1]} say {accounts[key]}, not {wallet['balance_minor']}"
+        yield from _follow(wallet, by_wallet.pop(key, []))
+    for _, wallet_id in by_wallet:
+        yield f"the movements of {wallet_id} have no wallet"
+
+
+def _follow(wallet: Row, movements: Sequence[Row]) -> Iterator[str]:
+    """The movements of a wallet, in their order, lead to what it holds."""
+    name, balance = f"the movements of {wallet['wallet_id']}", 0
+    in_order = sorted(movements, key=lambda row: int(row["version"]))
+    for version, row in enumerate(in_order, start=1):
+        balance += row["amount_minor"] * (1 if row["type"] == "credit" else -1)
+        if (row["version"], row["balance_after_minor"]) != (version, balance):
+            yield f"{name} do not follow at {row['transaction_id']}"
+    if (wallet["version"], wallet["balance_minor"]) != (len(movements), balance):
+        yield f"{name} say {balance}, not {wallet['balance_minor']}"
+
+
+def _users(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
+    """One user for each call that made one."""
+    users = {row["user_id"]: row for row in books.of("users", shop_id)}
+    made = Counter(row["email"] for row in users.values())
+    for each in operations:
+        if each.kind != "create_user":
+            continue
+        count = made.pop(f"op{each.number}@example.com", 0)
+        if count > 1 or (each.was_carried_out and not count):
+            yield f"{each} made {count} users"
+        if each.was_carried_out and each.response().user.user_id not in users:
+            yield f"lost: {each} was told of a user who is not there"
+    if made:
+        yield f"users whom nobody asked for: {sorted(made)}"
+
+
+def _cards(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
+    """One customer at the gateway for each user, and one card for each call that saved one."""
+    wanted: Counter[str] = Counter()
+    certain: Counter[str] = Counter()
+    for each in operations:
+        if each.kind in ("save_card", "new_customer"):
+            wanted[each.user_id] += 1
+            certain[each.user_id] += each.was_carried_out
+    cards = Counter(row["user_id"] for row in books.of("cards", shop_id))
+    customers = books.gateway.get("customers", [])
+    made = Counter(customer["metadata"].get("user_id") for customer in customers)
+    attached = Counter(method["customer"] for method in books.gateway.get("payment_methods", []))
+    for user_id, count in made.items():
+        if count > 1:
+            yield f"the gateway has {count} customers of {user_id}"
+    for row in books.of("gateway_customers", shop_id):
+        user_id, count = row["user_id"], attached[row["customer_id"]]
+        if count > wanted[user_id]:
+            yield f"{user_id} asked for {wanted[user_id]} cards, and the gateway has {count}"
+        if cards[user_id] > min(count, wanted[user_id]):
+            yield f"{user_id} has cards here that nobody asked for, or the gateway does not have"
+    for user_id, count in certain.items():
+        if cards[user_id] < count:
+            yield f"lost: {user_id} was told of {count} cards and has {cards[user_id]}"
+
+
+def _businesses(operations: Sequence[Operation], books: Books) -> Iterator[str]:
+    """What was changed of a business is as its last caller was told."""
+    rows = {row["business_id"]: row for row in books.rows["businesses"]}
+    names = Counter(row["name"] for row in rows.values())
+    for kind, column, prefix in (
+        ("update_user", ("users", "name"), "op "),
+        ("modify_business", ("businesses", "name"), "op "),
+        ("modify_stripe", ("stripe_credentials", "public_key"), "pk_test_"),
+        ("modify_authorize", ("authorize_credentials", "api_login_id"), "login"),
+    ):
+        yield from _last_one_stands(operations, books, kind, column, prefix)
+    for each in operations:
+        if each.kind == "register":
+            count = names[each.request.new_business.name]
+            if count > 1 or (each.was_carried_out and not count):
+                yield f"register {each.number} made {count} businesses"
+        if each.kind == "change_api_key" and each.was_refused:
+            yield f"change_api_key {each.number} was told {each.told[0].reason} for its own key"
+        if each.kind == "change_api_key" and each.was_carried_out:
+            current = hash_api_key(each.party.credentials.api_key)
+            if rows[each.party.business_id]["api_key_hash"] != current:
+                yield f"lost: change_api_key {each.number} told a key that does not open"
+
+
+def _last_one_stands(
+    operations: Sequence[Operation],
+    books: Books,
+    kind: str,
+    column: tuple[str, str],
+    prefix: str,
+) -> Iterator[str]:
+    """Where a call was told of a change, the value is that of one that may have come last."""
+    asked = [each for each in operations if each.kind == kind]
+    table, name = column
+    for each in asked:
+        if not each.was_carried_out:
+            continue
+        rows = [
+            row
+            for row in books.rows[table]
+            if row["business_id"] == each.party.business_id
+            and (table != "users" or row["user_id"] == each.user_id)
+        ]
+        same = {
+            f"{prefix}{other.number}"
+            for other in asked
+            if other.party.business_id == each.party.business_id
+        }
+        if not rows or rows[0][name] not in same:
+            yield f"lost: {kind} {each.number} was told, and {name} is {[r[name] for r in rows]}"
+            return
+
+
+def _records(books: Books) -> Iterator[str]:
+    """A record stays without an answer only where its payment may be tried again, or never ends."""
+    payments = {(row["business_id"], row["payment_id"]): row for row in books.rows["payments"]}
+    for row in books.rows["idempotency_records"]:
+        if row["sealed_answer"] is None and row["payment_id"] is not None:
+            payment = payments[(row["business_id"], row["payment_id"])]
+            if payment["status"] not in ("failed", "needs_review"):
+                yield f"the record of {row['key']} has no answer; its payment {payment['status']}"

@@ -1,0 +1,294 @@
+"""The clients of a scenario: who they are, what they want, and how they come back for an answer."""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from core.client import CoreError, Credentials
+from nivisco.payments.v1 import business_pb2, credentials_pb2, wallet_pb2
+from tests.prove import json_door
+from tests.prove.operations import AGAIN, BUILDERS, TEST, Operation, Party, Target, Told, Try
+from tests.prove.stage import Bait
+from tests.prove.world import Core, World
+
+BAITS_MAX = 3
+DAY_SECONDS = 23.8 * 3600
+"""After this, a key may be over, and an answer is not asked for again."""
+LEAVING = 0.2
+"""How many clients give up at the first answer that is lost."""
+PAUSE_SECONDS = 0.01
+PAUSE_SECONDS_MAX = 0.2
+NEEDS_REVIEW = "NEEDS_REVIEW"
+"""The last word on a charge whose outcome only a person can find out."""
+_MIX = ("charge", "fund", "debit", "credit", "create_user", "save_card", "overdraw", "decline")
+_ADDS = ("add_stripe", "add_authorize")
+_MODIFIES = frozenset({"modify_business", "modify_stripe", "modify_authorize"})
+
+
+class Clients:
+    """The clients, and the model: what each of them was told."""
+
+    def __init__(self, world: World, dice: random.Random) -> None:
+        """Ask the core of `world`; `dice` decides what is left open."""
+        self._world = world
+        self._dice = dice
+        self.operations: list[Operation] = []
+        self.violations: list[str] = []
+        """Answers that must not be."""
+        self.replays = 0
+        self.stripe_key = f"sk_test_{random.randbytes(8).hex()}_a"  # noqa: S311 - no secret
+        self.account = f"acct_{self.stripe_key.split('_')[2]}"
+        self._tasks: list[asyncio.Task[None]] = []
+        self._rotation = asyncio.Lock()
+        self._sides: list[Party] = []
+        self._spare: list[str] = []
+        self._modified: Party | None = None
+        self._rotator: Party | None = None
+        self._poor = ""
+
+    # Who is there before the first kill
+
+    async def set_up(self, baits: Sequence[Bait]) -> None:
+        """Register businesses and make the users that the baits need."""
+        kinds = {bait.kind for bait in baits}
+        self._mix = [kind for kind in _MIX if kind != "decline" or self._dice.random() < 0.3]
+        self.shop = await self._party("shop")
+        await self._world.call(
+            self.shop.credentials,
+            credentials_pb2.AddStripeCredentialsRequest(
+                credentials=credentials_pb2.AddStripeCredentialsRequest.Credentials(
+                    env=TEST, stripe_secret_key=self.stripe_key, stripe_public_key="pk_test_fake"
+                )
+            ),
+        )
+        adds = sum(bait.kind in _ADDS for bait in baits)
+        self._modified = await self._party("modified") if kinds & _MODIFIES else None
+        self._sides = [self._modified] if self._modified else []
+        self._rotator = await self._party("rotator") if "change_api_key" in kinds else None
+        self._payer = await self._user("pm_card_visa")
+        self._poor = ""
+        if "decline" in self._mix:
+            self._poor = await self._user("pm_card_chargeCustomerFail")
+        if needed := sum(bait.kind == "new_customer" for bait in baits):
+            self._spare = [await self._user(None) for _ in range(BAITS_MAX * needed)]
+        if kinds & _MODIFIES:
+            for kind in _ADDS:
+                await self.at_rest(kind)
+        self._sides = [await self._party("side") for _ in range(adds)]
+        await self.at_rest("credit")
+
+    async def _party(self, name: str) -> Party:
+        answer = await self._world.call(
+            self._world.admin,
+            business_pb2.RegisterBusinessRequest(
+                new_business=business_pb2.RegisterBusinessRequest.NewBusiness(
+                    name=name, email=f"owner@{name}.example.com", domain=f"{name}.example.com"
+                )
+            ),
+        )
+        return Party(Credentials(answer.business_id, answer.api_key))
+
+    async def _user(self, token: str | None) -> str:
+        """Make a user, with a card where there is a token for one."""
+        created = await self.at_rest("create_user")
+        user_id = str(created.response().user.user_id)
+        if token:
+            await self.at_rest("save_card", user_id=user_id, token=token)
+        return user_id
+
+    async def at_rest(self, kind: str, user_id: str = "", token: str = "") -> Operation:
+        """Carry an operation out before anything goes wrong, or between two kills."""
+        operation = self.new(kind, user_id=user_id, is_keyed=kind != "credit")
+        if token:
+            operation.request.payment_method_token = token
+        await self._client(operation)
+        return operation
+
+    # What they want, and how they get it
+
+    def new(
+        self, kind: str, *, user_id: str = "", is_keyed: bool | None = None, leaves: bool = False
+    ) -> Operation:
+        """Make the next operation, with chance deciding what is left open."""
+        number = len(self.operations) + 1
+        target = self._target(kind, user_id)
+        request = BUILDERS[kind](number, target)
+        if is_keyed is None:
+            may_be_unkeyed = kind in ("charge", "fund", "debit", "credit")
+            is_keyed = not (may_be_unkeyed and self._dice.random() < 0.35)
+        if is_keyed:
+            request.idempotency_key = f"{self.account}-{number}"
+        operation = Operation(
+            number,
+            kind,
+            target.party,
+            request,
+            user_id=target.user_id,
+            is_keyed=is_keyed,
+            leaves=leaves,
+            is_twin=is_keyed and kind != "change_api_key" and self._dice.random() < 0.2,
+            is_json=self._world.has_door and kind in json_door.KINDS and self._dice.random() < 0.5,
+            began_at=self._world.clock.seconds(),
+        )
+        self.operations.append(operation)
+        return operation
+
+    def _target(self, kind: str, user_id: str) -> Target:
+        if kind in _MODIFIES:
+            assert self._modified is not None
+            return Target(self._modified)
+        if kind in _ADDS:  # one for each, as long as there are some
+            self._sides.append(self._sides.pop(0))
+            return Target(self._sides[-1])
+        if kind == "change_api_key":
+            assert self._rotator is not None
+            return Target(self._rotator)
+        if kind == "register":
+            return Target(Party(self._world.admin), self.shop.business_id)
+        if kind == "create_user":
+            return Target(self.shop)
+        if kind == "new_customer":
+            return Target(self.shop, self._spare.pop())
+        if kind == "decline":
+            return Target(self.shop, self._poor)
+        return Target(self.shop, user_id or self._payer)
+
+    def release(self, operation: Operation) -> None:
+        """Let its client, or both of them, begin."""
+        for _ in range(2 if operation.is_twin else 1):
+            self._tasks.append(asyncio.ensure_future(self._client(operation)))
+
+    async def _client(self, operation: Operation) -> None:
+        """Send the request until its last word, as the reference recommends."""
+        turn = self._rotation if operation.kind == "change_api_key" else asyncio.Lock()
+        async with turn:
+            pause = PAUSE_SECONDS
+            while not await self._sent(operation):
+                await asyncio.sleep(pause)
+                pause = min(1.5 * pause, PAUSE_SECONDS_MAX)
+
+    async def _sent(self, operation: Operation) -> bool:
+        """Send once; tell whether that was the end of it."""
+        credentials = operation.started_with = operation.started_with or operation.party.credentials
+        core = await self._world.serving()
+        sent_at = time.time()
+        if not operation.lost:
+            self._world.note(f"{operation} is sent to {core.name}", who="client")
+        try:
+            answer = await self._asked(operation, credentials, core)
+        except CoreError as error:
+            self._world.note(f"{operation} is answered {error.reason}", who="client")
+            if error.reason == "INTERNAL":
+                self.violations.append(
+                    f"{operation.kind} {operation.number} was answered with a fault of ours: "
+                    f"{error.message}"
+                )
+            is_last = error.message.startswith("The gateway never told")
+            if is_last or error.reason not in AGAIN:
+                if is_last:
+                    operation.told.append(Told(NEEDS_REVIEW, error.message))
+                    return True
+                content = (error.message, sorted(error.metadata.items()))
+                operation.told.append(Told(error.reason, content))
+                return True
+            operation.lost.append(Try(core.name, sent_at, error.reason))
+            if operation.leaves:
+                return True
+            if operation.moves_wallet and not operation.is_keyed:
+                return await self._found_in_records(operation)
+            return False
+        self._world.note(f"{operation} is carried out", who="client")
+        operation.told.append(Told("", answer.SerializeToString(deterministic=True)))
+        if operation.kind == "change_api_key":
+            operation.party.credentials = Credentials(answer.business_id, answer.api_key)
+        return True
+
+    async def _asked(self, operation: Operation, credentials: Credentials, core: Core) -> Any:
+        """Ask through the operation's door, once."""
+        door = self._world.door
+        if not operation.is_json or door is None:
+            return await self._world.call(credentials, operation.request, core)
+        return await json_door.ask(
+            self._world.http, door.address, credentials, operation.kind, operation.request
+        )
+
+    async def _found_in_records(self, operation: Operation) -> bool:
+        """Read the records before sending again what has no key, as the reference says."""
+        while True:
+            try:
+                history = await self._world.call(
+                    operation.party.credentials,
+                    wallet_pb2.GetWalletHistoryRequest(
+                        user_id=operation.user_id, env=TEST, limit=100
+                    ),
+                )
+            except CoreError as error:
+                if error.reason not in AGAIN:
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
+                continue
+            operation.was_found = any(
+                each.description == operation.description for each in history.transactions
+            )
+            return operation.was_found
+
+    def any(self) -> Operation:
+        """Make an operation of any kind."""
+        return self.new(self._dice.choice(self._mix), leaves=self._dice.random() < LEAVING)
+
+    def asking(self) -> list[asyncio.Task[None]]:
+        """Return those that have no last word yet."""
+        return [task for task in self._tasks if not task.done()]
+
+    async def replay(self) -> None:
+        """Send what has its last word once more: the same word again; another body is refused."""
+        now = self._world.clock.seconds()
+        for operation in self.operations:
+            is_over = now - operation.began_at > DAY_SECONDS
+            if is_over or not operation.is_keyed or not operation.told:
+                continue
+            await self._sent(operation)
+            self.replays += 1
+            other = operation.with_other_body()
+            if other is None or self._dice.random() < 0.5:
+                continue
+            try:
+                await self._world.call(operation.party.credentials, other)
+            except CoreError as error:
+                if error.reason == "IDEMPOTENCY_KEY_REUSED":
+                    continue
+            self.violations.append(
+                f"{operation.kind} {operation.number}: another body under its key was not refused"
+            )
+
+    def business_ids(self) -> list[str]:
+        """Return the businesses that anything may have happened to."""
+        known = (self.shop, *self._sides, self._modified, self._rotator)
+        return [party.business_id for party in known if party]
+
+    def bait(self, bait: Bait) -> None:
+        """Let a client do what leads to a failpoint, and perhaps another something else."""
+        if bait.kind == "new_customer" and not self._spare:
+            return
+        leaves = self._dice.random() < LEAVING
+        self.release(self.new(bait.kind, is_keyed=bait.is_keyed, leaves=leaves))
+        if self._dice.random() < 0.5:
+            self.release(self.any())
+
+    def beside(self, task: asyncio.Task[None]) -> None:
+        """Take care of a task that runs beside the clients."""
+        self._tasks.append(task)
+
+    def raise_faults(self) -> None:
+        """Raise what a client of the proof itself did wrong."""
+        for task in self._tasks:
+            if task.done() and (error := task.exception()):
+                raise error
+
+    async def close(self) -> None:
+        """End those that still ask."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,233 @@
+"""One driver: tries mutants on a database first, then scenario after scenario until its time.
+
+A process of its own, started by `tests.prove`; says what it found on its standard output, a JSON
+object a line.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from core.database import Database
+from core.engines import engine_for
+from core.migrations.upgrade import migrate
+from tests.prove.mutants import MUTANTS, TRIES
+from tests.prove.run import Result, Run
+from tests.prove.scenario import Scenario
+from tests.prove.schedule import every_failpoint, systematic
+from tests.prove.world import World, running_world
+
+TRIES_OF_MISSED = 3
+TRIED_AGAIN = 10**7
+"""What is added to the number of a scenario that is tried again."""
+
+
+class Databases:
+    """New databases, one after another, copied from one that was migrated; all are dropped."""
+
+    def __init__(self, directory: Path, server_url: str) -> None:
+        """Make SQLite files in `directory`, or databases on the server where there is one."""
+        self._directory = directory
+        self._server_url = server_url
+        self._numbers = count(1)
+        self._template = ""
+        self._made: list[str] = []
+
+    async def make_template(self) -> None:
+        """Make and migrate the database that the others are copies of."""
+        self._template = self._name()
+        if self._server_url:
+            await self._execute(f'CREATE DATABASE "{self._template}"')
+            self._made.append(self._template)
+        database = Database(self._url(self._template))
+        await migrate(database)
+        await database.close()
+
+    async def new(self) -> str:
+        """Make a database and return its URL."""
+        name = self._name()
+        if self._server_url:
+            await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}"')
+            self._made.append(name)
+        else:
+            shutil.copy(self._directory / self._template, self._directory / name)
+        return self._url(name)
+
+    async def drop(self) -> None:
+        """Drop what was made on the server, whoever is still connected."""
+        for name in self._made:
+            await self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def _name(self) -> str:
+        return f"nivisco_prove_{os.getpid()}_{next(self._numbers)}"
+
+    def _url(self, name: str) -> str:
+        if not self._server_url:
+            return f"sqlite:///{self._directory / name}"
+        return make_url(self._server_url).set(database=name).render_as_string(hide_password=False)
+
+    async def _execute(self, statement: str) -> None:
+        engine = engine_for(self._server_url)
+        try:
+            async with engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await connection.execute(text(statement))
+        finally:
+            await engine.dispose()
+
+
+@click.command()
+@click.option("--directory", type=click.Path(path_type=Path), required=True)
+@click.option("--database", required=True)
+@click.option("--server", default="", help="The PostgreSQL server.")
+@click.option("--number", type=int, default=1, help="Chooses the order, and what is by chance.")
+@click.option("--until", type=float, default=0.0, help="Unix seconds; 0: every failpoint once.")
+@click.option("--part", type=int, default=0, help="Which part of the scenarios.")
+@click.option("--parts", type=int, default=1, help="Of how many.")
+@click.option("--mutant", "mutants", multiple=True)
+@click.option("--seed", "seeds", multiple=True, help="Run this and nothing else.")
+def main(
+    directory: Path,
+    database: str,
+    server: str,
+    number: int,
+    until: float,
+    part: int,
+    parts: int,
+    mutants: tuple[str, ...],
+    seeds: tuple[str, ...],
+) -> None:
+    """Prove one database."""
+    scenarios: Iterable[Scenario]
+    if seeds:
+        scenarios = [Scenario.parse(seed) for seed in seeds]
+    elif until:
+        scenarios = _until(until, systematic(database, number, part, parts))
+    else:
+        scenarios = every_failpoint(database, number)
+    uvloop.run(_prove(directory, database, server, mutants, scenarios, until))
+
+
+def _until(until: float, scenarios: Iterator[Scenario]) -> Iterator[Scenario]:
+    for scenario in scenarios:
+        if time.time() >= until:
+            return
+        yield scenario
+
+
+async def _prove(
+    directory: Path,
+    database: str,
+    server: str,
+    mutants: tuple[str, ...],
+    scenarios: Iterable[Scenario],
+    until: float,
+) -> None:
+    task = asyncio.current_task()
+    assert task is not None, "a coroutine runs in a task"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    databases = Databases(directory, server)
+    missed: list[Scenario] = []
+    keyring = "k1:" + b64encode(secrets.token_bytes(32)).decode()
+    try:
+        await databases.make_template()
+        async with running_world(directory, await databases.new(), keyring) as world:
+            for name in mutants:
+                if until and time.time() >= until:
+                    break
+                await world.use(await databases.new(), name)
+                await _prove_mutant(world, name, database)
+            if mutants:
+                await world.use(await databases.new())
+            for scenario in _with_missed_ones(scenarios, missed):
+                if (scenario.mutant or None) != world.mutant:
+                    await world.use(await databases.new(), scenario.mutant or None)
+                result = await Run(world, scenario).carry_out()
+                missed += _again(scenario, result)
+                _say(result=asdict(result), log=_log_of(directory, result))
+                if result.violations:  # what it left would be found again
+                    await world.use(await databases.new())
+    finally:
+        with suppress(OSError):
+            await databases.drop()
+
+
+def _with_missed_ones(scenarios: Iterable[Scenario], missed: list[Scenario]) -> Iterator[Scenario]:
+    """Return the scenarios, and after each the shorter ones for what it missed."""
+    for scenario in scenarios:
+        yield scenario
+        while missed:
+            yield missed.pop()
+
+
+def _again(scenario: Scenario, result: Result) -> list[Scenario]:
+    """Return what is worth another try: each kill that was missed, with the one before it."""
+    if scenario.number >= TRIED_AGAIN * TRIES_OF_MISSED:
+        return []
+    return [
+        replace(
+            scenario,
+            number=scenario.number + TRIED_AGAIN,
+            fault="none",
+            kills=scenario.kills[max(0, place - 1) : place + 1],
+        )
+        for place, kill in enumerate(scenario.kills)
+        if kill in result.missed
+    ]
+
+
+async def _prove_mutant(world: World, name: str, database: str) -> None:
+    """Try a mutant's scenario until it is caught."""
+    mutant = MUTANTS[name]
+    started = time.monotonic()
+    result = Result("")
+    tries = 0
+    while not result.violations and tries < TRIES:
+        tries += 1
+        result = await Run(world, mutant.scenario(name, database, tries)).carry_out()
+        _say(killed=len(result.killed))
+    caught = result.violations[0] if result.violations else ""
+    _say(
+        mutant=name,
+        mistake=mutant.mistake,
+        seed=result.seed,
+        caught=caught,
+        tries=tries,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _log_of(directory: Path, result: Result) -> list[str]:
+    """Return the last lines that the cores logged, where something is wrong; then forget them."""
+    log = directory / "core.log"
+    lines = log.read_text().splitlines()[-80:] if result.violations and log.exists() else []
+    if log.exists():
+        with log.open("r+") as file:
+            file.truncate()
+    return lines
+
+
+def _say(**found: Any) -> None:
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,316 @@
+"""The mistakes themselves: each function puts one wrong version of the protocol into this process.
+
+Called in a core of the proof only, before it serves. A mistake changes the least that it can: one
+function or constant, in the place where a programmer would have written it.
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from core import idempotency, secrets
+from core.authentication.service import AuthenticationService, invalid_credentials
+from core.cards import service as cards_service
+from core.gateways import stripe as stripe_gateway
+from core.gateways import stripe_answers
+from core.gateways.gateway import ChargeOrder, Refused, Succeeded, Unknown
+from core.idempotency import Answer, Idempotency
+from core.idempotency_interceptor import IdempotencyInterceptor
+from core.ids import new_request_id
+from core.payments import answers, attempts, funding, orders, rules, service, store, sweep
+from core.payments.attempts import Attempts
+from core.payments.service import PaymentsService
+from core.wallet import ledger
+from core.wallet import rules as wallet_rules
+from core.wallet import store as wallet_store
+from core.wallet.moves import Moves
+from core.wallet.rules import WalletState
+
+
+def _anything(owner: Any) -> Any:
+    """Return what a mutant changes, untyped: that is the point of it."""
+    return owner
+
+
+def _always(*_: Any) -> bool:
+    return True
+
+
+def _never(*_: Any) -> bool:
+    return False
+
+
+def new_gateway_key() -> None:
+    def order(**said: Any) -> ChargeOrder:
+        return ChargeOrder(**said | {"gateway_key": new_request_id()})
+
+    _anything(attempts).ChargeOrder = order
+
+
+def one_transaction_around_all() -> None:
+    charge = PaymentsService.charge
+
+    async def inside(self: PaymentsService, caller: Any, request: Any) -> Any:
+        async with self._database.shared_transaction():
+            return await charge(self, caller, request)
+
+    _anything(PaymentsService).charge = inside
+
+
+def unknown_is_declined() -> None:
+    settle = rules.settle
+
+    def settled(outcome: Any, **known: Any) -> Any:
+        if isinstance(outcome, Unknown):
+            return rules.Settled("declined", decline_code="timeout")
+        return settle(outcome, **known)
+
+    _anything(rules).settle = settled
+
+
+def unknown_is_refused() -> None:
+    refusal_of = rules.refusal_of
+
+    def told(outcome: Any, payment_id: str) -> Any:
+        if isinstance(outcome, Unknown):
+            outcome = Refused("The gateway did not answer")
+        return refusal_of(outcome, payment_id)
+
+    _anything(rules).refusal_of = told
+
+
+def unknown_is_kept() -> None:
+    _anything(answers).is_kept = _always
+
+
+def empty_search_is_trusted() -> None:
+    find = stripe_gateway.StripeGateway._find
+
+    async def found(self: Any, *asked: Any) -> Any:
+        return await find(self, *asked) or Refused("Stripe shows no such charge")
+
+    _anything(stripe_gateway.StripeGateway)._find = found
+
+
+def lost_connection_is_certain() -> None:
+    classified = stripe_answers.classified
+
+    def certain(error: Exception) -> Any:
+        failure = classified(error)
+        if failure.kind is stripe_answers.Kind.LOST:
+            return replace(failure, kind=stripe_answers.Kind.NOT_CONNECTED)
+        return failure
+
+    _anything(stripe_gateway).classified = certain
+
+
+def key_in_use_is_a_refusal() -> None:
+    classified = stripe_answers.classified
+
+    def refused(error: Exception) -> Any:
+        failure = classified(error)
+        if failure.kind is stripe_answers.Kind.KEY_IN_USE:
+            return replace(failure, kind=stripe_answers.Kind.REFUSED)
+        return failure
+
+    _anything(stripe_gateway).classified = refused
+
+
+def credit_in_its_own_transaction() -> None:
+    write, credit = Attempts._write, funding.credit_wallet
+
+    async def nothing(transaction: Any, payment: Any) -> None:
+        pass
+
+    async def credited_first(self: Attempts, begun: Any, outcome: Any) -> Any:
+        if isinstance(outcome, Succeeded) and begun.payment.kind == "fund":
+            async with self._database.transaction() as transaction:
+                await credit(transaction, begun.payment)
+        return await write(self, begun, outcome)
+
+    _anything(attempts).credit_wallet = nothing
+    _anything(Attempts)._write = credited_first
+
+
+def body_is_not_compared() -> None:
+    _anything(Idempotency)._is_same = _always
+
+
+def answer_is_not_kept() -> None:
+    async def nothing(self: Any, transaction: Any, **what: Any) -> None:
+        pass
+
+    _anything(Idempotency).keep_for_payment = nothing
+
+
+def record_is_not_kept() -> None:
+    async def nothing(self: Any, transaction: Any, answers: Any) -> list[Any]:
+        return []
+
+    _anything(Idempotency).keep_all = nothing
+
+
+def record_in_its_own_transaction() -> None:
+    carry_out, keep_all = Moves._carry_out, Idempotency.keep_all
+
+    async def nothing(self: Any, transaction: Any, answers: Any) -> list[Any]:
+        return []
+
+    async def apart(self: Moves, orders: Any) -> Any:
+        ends = await carry_out(self, orders)
+        for order, end in zip(orders, ends, strict=True):
+            if not isinstance(end, Exception):
+                async with self._database.transaction() as transaction:
+                    kept = {order.call: Answer.response(end)}
+                    await keep_all(self._idempotency, transaction, kept)
+        return ends
+
+    _anything(Idempotency).keep_all = nothing
+    _anything(Moves)._carry_out = apart
+
+
+def told_before_the_commit() -> None:
+    at_once = IdempotencyInterceptor._at_once
+
+    async def hasty(self: Any, call: Any, behaviour: Any, request: Any, context: Any) -> Any:
+        early: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        async def telling(request: Any, context: Any) -> Any:
+            early.set_result(await behaviour(request, context))
+            return early.result()
+
+        whole = asyncio.ensure_future(at_once(self, call, telling, request, context))
+        await asyncio.wait([whole, early], return_when=asyncio.FIRST_COMPLETED)
+        return early.result() if early.done() else await whole
+
+    _anything(IdempotencyInterceptor)._at_once = hasty
+
+
+def keys_live_for_no_time() -> None:
+    _anything(idempotency).KEY_LIFE = timedelta(0)
+
+
+def resumed_as_if_new() -> None:
+    begin = Attempts.begin
+
+    def forgetful(self: Attempts, payment: Any, account: Any, **known: Any) -> Any:
+        return begin(self, payment, account, **known | {"may_have_charged": False})
+
+    _anything(Attempts).begin = forgetful
+
+
+def resent_when_the_key_is_gone() -> None:
+    _anything(rules).is_key_forgotten = _never
+
+
+def customer_under_a_new_key() -> None:
+    derived = secrets.derived_key
+
+    def new(*parts: str) -> str:
+        return derived(*parts, new_request_id())
+
+    _anything(cards_service).derived_key = new
+
+
+def card_under_a_new_key() -> None:
+    save = cards_service.CardsService._save
+
+    async def saved(self: Any, account: Any, customer_id: str, token: str, key: str) -> Any:
+        return await save(self, account, customer_id, token, new_request_id())
+
+    _anything(cards_service.CardsService)._save = saved
+
+
+def keyed_retry_begins_anew() -> None:
+    left_behind = orders.left_behind
+
+    async def nothing(transaction: Any, caller: Any, request: Any, *more: Any, **known: Any) -> Any:
+        if request.is_keyed:
+            return []
+        return await left_behind(transaction, caller, request, *more, **known)
+
+    _anything(service).left_behind = nothing
+
+
+def unkeyed_retry_begins_anew() -> None:
+    async def nothing(transaction: Any, **equal: Any) -> Any:
+        return []
+
+    _anything(store).unanswered_payments = nothing
+
+
+def told_is_noted_with_the_outcome() -> None:
+    settle = store.settle_payment
+
+    async def settled(transaction: Any, payment: Any, how: Any, *, answered: bool) -> None:
+        await settle(transaction, payment, how, answered=answered or how.is_success)
+
+    _anything(store).settle_payment = settled
+
+
+def nothing_sweeps() -> None:
+    async def nothing(self: Any) -> None:
+        pass
+
+    _anything(sweep.Sweep).run = nothing
+
+
+def sweep_closes_what_runs() -> None:
+    async def close(self: Any, transaction: Any, payment: Any) -> list[Any]:
+        await store.settle_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
+        return []
+
+    _anything(sweep.Sweep)._take = close
+
+
+def leases_never_end() -> None:
+    _anything(attempts).LEASE = timedelta(days=30)
+
+
+def retired_key_opens_nothing() -> None:
+    async def refused(self: Any, *asked: Any, **known: Any) -> Any:
+        raise invalid_credentials()
+
+    _anything(AuthenticationService).authenticate_retired = refused
+
+
+def one_posting() -> None:
+    postings_of = wallet_rules.postings_of
+    _anything(ledger).postings_of = lambda wallet, movement: postings_of(wallet, movement)[:1]
+
+
+def version_stays() -> None:
+    apply = wallet_rules.apply
+
+    def applied(wallet: Any, movement: Any) -> Any:
+        result = apply(wallet, movement)
+        if isinstance(result, WalletState) and movement.payment_id is not None:
+            return replace(result, balance_minor=wallet.balance_minor)
+        return result
+
+    _anything(ledger).apply = applied
+
+
+def wallet_is_not_locked() -> None:
+    lock = wallet_store.lock_wallets
+
+    async def read_early(transaction: Any, keys: Any) -> Any:
+        states = await lock(transaction, keys)
+        await transaction.connection.rollback()  # and so lets go of them
+        await transaction.connection.begin()
+        return states
+
+    _anything(wallet_store).lock_wallets = read_early
+
+
+def commit_is_forgotten() -> None:
+    write = Attempts._write
+
+    async def in_background(self: Attempts, begun: Any, outcome: Any) -> Any:
+        if isinstance(outcome, Succeeded) and begun.payment.kind == "charge":
+            await asyncio.sleep(0)
+            return await write(self, begun, Unknown("the outcome was not written"))
+        return await write(self, begun, outcome)
+
+    _anything(Attempts)._write = in_background

@@ -1,0 +1,63 @@
+"""The processes around the cores that are never killed: the gateway's stand-in and the adapter."""
+
+import asyncio
+import functools
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from adapter import server as adapter_server
+from adapter.settings import AdapterSettings
+from sandbox import server as sandbox_server
+from sandbox.books import Books
+from tests.prove.shared_clock import SharedClock
+
+_Serve = Callable[[Callable[[str], None]], Awaitable[None]]
+
+
+def sandbox(*, directory: str, name: str) -> None:
+    """Serve the stand-in, whose time is the proof's."""
+    place = Path(directory)
+    clock = SharedClock(place / "clock")
+    changed: Any = sandbox_server
+    changed.Books = functools.partial(Books, clock=clock.seconds)
+    uvloop.run(
+        _until_driver_goes(
+            place,
+            name,
+            lambda ready: sandbox_server.serve("127.0.0.1", 0, place / "sandbox", ready),
+        )
+    )
+
+
+def adapter(*, directory: str, name: str, core: str) -> None:
+    """Serve the JSON door in front of the core."""
+    logging.disable()
+    settings = AdapterSettings.from_environment(
+        {"NIVISCO_HTTP": "127.0.0.1:0", "NIVISCO_CORE": core}
+    )
+    uvloop.run(
+        _until_driver_goes(
+            Path(directory),
+            name,
+            lambda ready: adapter_server.serve(settings, ready, asyncio.Event()),
+        )
+    )
+
+
+async def _until_driver_goes(place: Path, name: str, serve: _Serve) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(place / "control"))
+
+    def say(**answer: str) -> None:
+        writer.write(json.dumps(answer).encode() + b"\n")
+
+    say(name=name)
+    serving = asyncio.ensure_future(serve(lambda address: say(address=address)))
+    gone = asyncio.ensure_future(reader.read())
+    await asyncio.wait([serving, gone], return_when=asyncio.FIRST_COMPLETED)
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)

@@ -1,0 +1,173 @@
+"""The driver's side of the processes that it starts: orders them, watches them, speaks to them."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+PATIENCE_SECONDS = 30.0
+
+
+class DidNotStart(Exception):
+    """A process said why it cannot serve, or ended before it did."""
+
+
+class Process:
+    """A process that the zygote forked."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        self.name = name
+        self.pid = pid
+        self.address = ""
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        """The signal that ended it."""
+        self.connected: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._turn = asyncio.Lock()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it was not reaped yet."""
+        return not self.ended.done()
+
+    async def wait(self) -> int:
+        """Wait until it ended and return the signal that ended it, 0 if none did."""
+        return await asyncio.shield(self.ended)
+
+    async def serving(self) -> None:
+        """Wait until it serves.
+
+        Raises:
+            DidNotStart: it does not, or it was killed before.
+        """
+        answer = await self._answer()
+        if "address" not in answer:
+            raise DidNotStart(str(answer.get("failed", "it ended")))
+        self.address = answer["address"]
+
+    async def ask(self, **order: Any) -> dict[str, Any]:
+        """Give an order and return the answer; nothing of one that died.
+
+        Raises:
+            ConnectionError: it died.
+        """
+        async with self._turn:
+            _, writer = await self.connected
+            writer.write(json.dumps(order).encode() + b"\n")
+            answer = await self._answer()
+        if not answer:
+            raise ConnectionError(f"{self.name} is gone")
+        return answer
+
+    async def _answer(self) -> dict[str, Any]:
+        either: list[asyncio.Future[Any]] = [self.connected, self.ended]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not self.connected.done():
+            return {}
+        reader, _ = self.connected.result()
+        with suppress(ConnectionError):
+            line = await reader.readline()
+            return json.loads(line) if line.endswith(b"\n") else {}
+        return {}
+
+    def kill(self) -> None:
+        """Send it SIGKILL; it may be gone."""
+        if self.is_alive:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of its connection."""
+        if self.connected.done() and not self.connected.cancelled():
+            self.connected.result()[1].close()
+
+
+class Zygote:
+    """The process that forks the others."""
+
+    def __init__(self, process: asyncio.subprocess.Process, errors: Path) -> None:
+        self._process = process
+        self._errors = errors
+        self._ordered: asyncio.Queue[int | None] = asyncio.Queue()
+        self._by_pid: dict[int, Process] = {}
+        self._by_name: dict[str, Process] = {}
+        self._early: dict[int, int] = {}
+        self._turn = asyncio.Lock()
+
+    async def fork(self, role: str, name: str, **order: Any) -> Process:
+        """Start a process and return it before it serves."""
+        assert self._process.stdin is not None
+        async with self._turn:
+            self._process.stdin.write(
+                json.dumps({"role": role, "name": name, **order}).encode() + b"\n"
+            )
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                pid = await self._ordered.get()
+        if pid is None:
+            raise DidNotStart(
+                f"the process that forks ended: see {self._errors.read_text()[-2000:]}"
+            )
+        process = Process(name, pid)
+        self._by_pid[pid] = process
+        self._by_name[name] = process
+        if pid in self._early:
+            process.ended.set_result(self._early.pop(pid))
+        return process
+
+    async def watch(self) -> None:
+        """Read what it says, until it ends."""
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            said = json.loads(line)
+            if "pid" in said:
+                self._ordered.put_nowait(said["pid"])
+            elif "ended" in said:
+                process = self._by_pid.pop(said["ended"], None)
+                if process is None:
+                    self._early[said["ended"]] = said["signal"]
+                else:
+                    process.ended.set_result(said["signal"])
+        self._ordered.put_nowait(None)
+
+    async def greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a process's connection."""
+        greeting = json.loads(await reader.readline())
+        while greeting["name"] not in self._by_name:  # it was faster than the zygote's answer
+            await asyncio.sleep(0)
+        self._by_name.pop(greeting["name"]).connected.set_result((reader, writer))
+
+
+@asynccontextmanager
+async def running_zygote(directory: Path) -> AsyncIterator[Zygote]:
+    """Run the zygote and take the connections of its processes, until the block ends."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.prove.zygote",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=(directory / "stderr").open("ab"),
+        start_new_session=True,  # Ctrl-C is the driver's business
+    )
+    zygote = Zygote(process, directory / "stderr")
+    server = await asyncio.start_unix_server(
+        zygote.greet, path=directory / "control", limit=64 * 1024 * 1024
+    )
+    watching = asyncio.ensure_future(zygote.watch())
+    try:
+        yield zygote
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
+        except TimeoutError:
+            process.kill()
+        await asyncio.gather(watching, return_exceptions=True)
+        server.close()

@@ -1,0 +1,184 @@
+"""What a proof found, counted, and told as text."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.prove.failpoints import failpoints
+from tests.prove.faults import FAULTS
+from tests.prove.mutants import MUTANTS
+
+STORIES_MAX = 3
+STORY_LINES_MAX = 150
+SAME_LINES_MAX = 3
+"""How often a core's passing of one failpoint is told."""
+_KINDS = (
+    # What is reported, and how the sentences of such violations begin.
+    ("double charges on Stripe", ("double charge",)),
+    ("lost acknowledged effects", ("lost",)),
+    ("stuck after the sweep", ("stuck", "the record of", "no last word")),
+    ("ledger differences", ("the postings", "the movements")),
+)
+
+
+@dataclass
+class Found:
+    """All that the drivers said."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    """By database."""
+    mutant_kills: int = 0
+    points: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    pairs: defaultdict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    crossed: set[tuple[str, str]] = field(default_factory=set)
+    """Failpoint and fault."""
+    faults: Counter[str] = field(default_factory=Counter)
+    struck: Counter[str] = field(default_factory=Counter)
+    scenarios: int = 0
+    operations: int = 0
+    charges: int = 0
+    replays: int = 0
+    excused: int = 0
+    missed: Counter[str] = field(default_factory=Counter)
+    broken: list[dict[str, Any]] = field(default_factory=list)
+    """Results with violations."""
+    mutants: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, database: str, said: dict[str, Any]) -> None:
+        """Count what a driver said."""
+        if "mutant" in said:
+            self.mutants[said["mutant"]] = said
+        elif "killed" in said:
+            self.mutant_kills += said["killed"]
+        else:
+            self._count(database, said["result"])
+            if said["result"]["violations"]:
+                self.broken.append(said["result"] | {"log": said["log"]})
+
+    def _count(self, database: str, result: dict[str, Any]) -> None:
+        self.scenarios += 1
+        self.kills[database] += len(result["killed"])
+        self.points[database].update(result["killed"])
+        self.pairs[database] |= {(one, other) for one, other in result["pairs"]}
+        self.crossed |= {(point, result["fault"]) for point in result["killed"]}
+        self.faults[result["fault"]] += 1
+        self.struck[result["fault"]] += result["struck"]
+        self.operations += result["operations"]
+        self.charges += result["charges"]
+        self.replays += result["replays"]
+        self.excused += result["excused"]
+        self.missed.update(result["missed"])
+
+    @property
+    def escaped(self) -> list[str]:
+        """The mutants that were tried and not caught."""
+        return [name for name, said in self.mutants.items() if not said["caught"]]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.broken and not self.escaped
+
+    def violations(self) -> Counter[str]:
+        """Return how many violations there are of each kind."""
+        counted: Counter[str] = Counter()
+        for result in self.broken:
+            for sentence in result["violations"]:
+                kind = next((k for k, starts in _KINDS if sentence.startswith(starts)), "others")
+                counted[kind] += 1
+        return counted
+
+    def progress(self) -> str:
+        """Return a line on how far it is."""
+        pairs = sum(len(pairs) for pairs in self.pairs.values())
+        return (
+            f"{sum(self.kills.values())} kills, {pairs} pairs, {self.charges} charges, "
+            f"{len(self.broken)} scenarios that break something, "
+            f"{len(self.mutants) - len(self.escaped)} of {len(self.mutants)} mutants caught"
+        )
+
+
+def render(found: Found, *, seconds: float, processor_seconds: float, mutants_wanted: int) -> str:
+    """Return the report."""
+    points = failpoints()
+    kills = sum(found.kills.values()) + found.mutant_kills
+    lines = [
+        "",
+        _row(
+            "kills by SIGKILL", f"{kills}", _by(found.kills + Counter(mutants=found.mutant_kills))
+        ),
+        _row(
+            "",
+            f"{kills / seconds:.1f}",
+            f"a second, {processor_seconds / max(kills, 1):.2f} s of processor time each",
+        ),
+        _row("scenarios", f"{found.scenarios}", f"in {seconds:.0f} s, mutants included"),
+    ]
+    for database, passed in found.points.items():
+        covered = len(set(points) & passed.keys())
+        lines.append(_row(f"failpoints, {database}", f"{covered}", f"of {len(points)}"))
+        pairs = len(found.pairs[database])
+        lines.append(_row(f"ordered pairs, {database}", f"{pairs}", f"of {len(points) ** 2}"))
+    crossed = len({each for each in found.crossed if each[0] in points})
+    lines += [
+        _row("failpoints by faults", f"{crossed}", f"of {len(points) * len(FAULTS)}"),
+        _row("faults that struck", f"{sum(found.struck.values())}", _by(found.struck)),
+        _row("requests", f"{found.operations}", f"and {found.replays} replays compared"),
+        _row("charges", f"{found.charges}", "in the gateway's own books"),
+        "",
+    ]
+    violations = found.violations()
+    for kind, _ in _KINDS:
+        lines.append(_row(kind, f"{violations[kind]}", ""))
+    lines.append(_row("other violations", f"{violations['others']}", ""))
+    lines.append(
+        _row("not counted", f"{found.excused}", "charged again without a key, killed while told")
+    )
+    caught = len(found.mutants) - len(found.escaped)
+    lines.append(_row("mutants caught", f"{caught}", f"of {mutants_wanted}"))
+    for name in sorted(found.escaped):
+        lines.append(f"    NOT CAUGHT {name}: {MUTANTS[name].mistake}")
+    if never := sorted({*points} - {p for passed in found.points.values() for p in passed}):
+        lines += ["", "never reached in this time:", *(f"    {point}" for point in never)]
+    for result in found.broken[:STORIES_MAX]:
+        lines += ["", *_story(result)]
+    return "\n".join(lines)
+
+
+def _row(name: str, number: str, remark: str) -> str:
+    return f"{name:<28}{number:>8}  {remark}".rstrip()
+
+
+def _by(counted: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counted.most_common() if count)
+
+
+def _story(result: dict[str, Any]) -> list[str]:
+    """Return what went wrong, how to see it again, and what happened, in the order of time."""
+    return [
+        f"PROVE_SEED='{result['seed']}' make prove",
+        *(f"    {sentence}" for sentence in result["violations"]),
+        "  what happened:",
+        *(f"    {line}" for line in _no_more_than(told(result["story"]), STORY_LINES_MAX)),
+        *(f"    log: {line}" for line in result["log"]),
+    ]
+
+
+def told(journal: Sequence[str]) -> list[str]:
+    """Return a journal as a story: seconds from its beginning, no line too often."""
+    lines: list[str] = []
+    often: Counter[tuple[str, str]] = Counter()
+    begin = float(journal[0].split(" ", 1)[0]) if journal else 0.0
+    for entry in journal:
+        at, who, what = entry.split(" ", 2)
+        often[(who, what)] += 1
+        if often[(who, what)] <= SAME_LINES_MAX:
+            lines.append(f"{float(at) - begin:7.3f} {who:<9} {what}")
+    return lines
+
+
+def _no_more_than(lines: Sequence[str], most: int) -> list[str]:
+    """Return the last lines, and how many were left out."""
+    left_out = len(lines) - most
+    return [f"… {left_out} lines before", *lines[-most:]] if left_out > 0 else list(lines)

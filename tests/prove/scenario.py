@@ -1,0 +1,58 @@
+"""One scenario: a chain of kills and a fault at the gateway, described whole by its seed."""
+
+import random
+from dataclasses import dataclass, replace
+from typing import Self
+
+from tests.prove.failpoints import failpoints
+from tests.prove.faults import FAULTS
+
+DATABASES = ("sqlite", "postgresql")
+MOMENT = "moment"
+"""A kill at no failpoint, at a moment that chance picks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What happens, in the order in which it does. Every kill after the first is in recovery."""
+
+    database: str
+    number: int
+    """Chooses operations, hits and pauses."""
+    fault: str
+    kills: tuple[str, ...]
+    mutant: str = ""
+
+    @property
+    def seed(self) -> str:
+        """Everything about it in one word, for PROVE_SEED."""
+        parts = [self.database, str(self.number), self.fault, ",".join(self.kills)]
+        return ":".join([*parts, self.mutant] if self.mutant else parts)
+
+    @classmethod
+    def parse(cls, seed: str) -> Self:
+        """Read a seed back.
+
+        Raises:
+            ValueError: it is none; the message says why.
+        """
+        parts = seed.split(":")
+        if not 4 <= len(parts) <= 5 or not parts[1].isdigit():
+            raise ValueError("is not <database>:<number>:<fault>:<kill>[,<kill>…][:<mutant>]")
+        kills = tuple(kill for kill in parts[3].split(",") if kill)
+        known = {*failpoints(), MOMENT}
+        if unknown := [kill for kill in kills if kill not in known]:
+            raise ValueError(f"names no failpoint {unknown[0]}")
+        if parts[0] not in DATABASES or parts[2] not in FAULTS:
+            raise ValueError(
+                f"databases are {', '.join(DATABASES)}; faults are {', '.join(FAULTS)}"
+            )
+        return cls(parts[0], int(parts[1]), parts[2], kills, parts[4] if len(parts) > 4 else "")
+
+    def with_mutant(self, mutant: str) -> "Scenario":
+        """Return the same scenario for a core that has a mutant's mistake."""
+        return replace(self, mutant=mutant)
+
+    def dice(self) -> random.Random:
+        """Return the chance that its number stands for."""
+        return random.Random(self.seed.rpartition(":")[0] if self.mutant else self.seed)  # noqa: S311

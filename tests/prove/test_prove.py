@@ -1,0 +1,137 @@
+"""The proof in its short form, and its own parts: seeds, schedule, failpoints, report."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.prove.__main__ import SHORT_MUTANTS, read_minutes
+from tests.prove.failpoints import failpoints
+from tests.prove.faults import FAULTS
+from tests.prove.mutants import MUTANTS
+from tests.prove.report import Found, render, told
+from tests.prove.run import Result
+from tests.prove.scenario import MOMENT, Scenario
+from tests.prove.schedule import every_failpoint, every_pair
+from tests.prove.stage import bait_of
+
+ROOT = Path(__file__).parents[2]
+SHORT_SECONDS_MAX = 240.0
+
+
+def prove(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {n: v for n, v in os.environ.items() if not n.startswith("PROVE_")} | variables
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.prove", *arguments],
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=SHORT_SECONDS_MAX)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, printed)
+
+
+def number_of(printed: str, row: str) -> str:
+    (line,) = [line for line in printed.splitlines() if line.startswith(row)]
+    return line.removeprefix(row).split()[0]
+
+
+def test_a_kill_at_every_failpoint_breaks_nothing_and_mutants_are_caught() -> None:
+    done = prove("--short", "--number", "1")
+    assert done.returncode == 0, done.stdout
+    for database in ("sqlite", "postgresql"):
+        assert number_of(done.stdout, f"failpoints, {database}") == str(len(failpoints()))
+    assert number_of(done.stdout, "mutants caught") == str(len(SHORT_MUTANTS))
+    assert number_of(done.stdout, "double charges on Stripe") == "0"
+
+
+def test_a_seed_replays_one_scenario() -> None:
+    seed = "sqlite:7:reset_after:gateway.charge.after,payments.attempts.Attempts._write.before"
+    done = prove(PROVE_SEED=seed)
+    assert done.returncode == 0, done.stdout
+    assert number_of(done.stdout, "scenarios") == "1"
+    assert number_of(done.stdout, "ordered pairs, sqlite") == "1"
+
+
+def test_a_mistake_is_told_with_its_seed_and_its_story() -> None:
+    seed = MUTANTS["new_gateway_key"].scenario("new_gateway_key", "sqlite", 1).seed
+    done = prove(PROVE_SEED=seed)
+    assert done.returncode == 1
+    assert f"PROVE_SEED='{seed}' make prove" in done.stdout
+    assert "double charge" in done.stdout
+    assert "KILLED at gateway.charge.after" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "seed", ["", "sqlite:1:none", "mysql:1:none:", "sqlite:x:none:", "sqlite:1:none:nowhere.after"]
+)
+def test_a_seed_that_is_none_is_refused(seed: str) -> None:
+    with pytest.raises(ValueError, match=r"is not|names no|databases are"):
+        Scenario.parse(seed)
+
+
+def test_a_seed_says_everything() -> None:
+    for scenario in every_failpoint("postgresql", 5):
+        assert Scenario.parse(scenario.seed) == scenario
+        assert Scenario.parse(scenario.with_mutant("one_posting").seed).mutant == "one_posting"
+
+
+def test_something_is_known_to_lead_to_every_failpoint() -> None:
+    for point in [*failpoints(), MOMENT]:
+        assert bait_of(point).kind
+
+
+def test_every_ordered_pair_of_failpoints_stands_in_the_schedule_once() -> None:
+    pairs = [
+        pair
+        for scenario in every_pair("sqlite", 3)
+        for pair in zip(scenario.kills, scenario.kills[1:], strict=False)
+    ]
+    assert len(pairs) == len(set(pairs)) == len(failpoints()) ** 2
+    assert {scenario.fault for scenario in every_pair("sqlite", 3)} == set(FAULTS)
+
+
+def test_there_are_mutants_enough_and_each_names_what_shows_it() -> None:
+    assert len(MUTANTS) >= 20
+    for name, mutant in MUTANTS.items():
+        assert Scenario.parse(mutant.scenario(name, "sqlite", 1).seed).mutant == name
+        assert mutant.mistake
+
+
+@pytest.mark.parametrize("text", ["none", "0", "-1", "1e9", "nan"])
+def test_minutes_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a number of minutes"):
+        read_minutes(text)
+
+
+def test_a_violation_a_mutant_that_escapes_or_none_decide_whether_it_holds() -> None:
+    found = Found()
+    result = Result("seed", killed=[MOMENT], fault="none").__dict__
+    found.add("sqlite", {"result": result, "log": []})
+    assert found.holds
+    escaped = Found()
+    escaped.add("sqlite", {"mutant": "one_posting", "caught": ""})
+    assert not escaped.holds
+    assert "NOT CAUGHT one_posting" in render(
+        escaped, seconds=1, processor_seconds=1, mutants_wanted=1
+    )
+    broken = Found()
+    broken.add("sqlite", {"result": result | {"violations": ["lost: 1"]}, "log": []})
+    assert not broken.holds
+    assert broken.violations() == {"lost acknowledged effects": 1}
+
+
+def test_a_story_says_nothing_too_often() -> None:
+    journal = [f"{10 + place}.0 core-1 gateway.charge.before" for place in range(9)]
+    assert told(journal)[0] == "  0.000 core-1    gateway.charge.before"
+    assert len(told(journal)) < len(journal)

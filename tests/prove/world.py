@@ -1,0 +1,212 @@
+"""All that a driver keeps running: the stand-in, one core after another, and the time."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from google.protobuf.message import Message
+
+from core.client import CoreClient, CoreError, Credentials
+from tests.core.running import call, create_admin
+from tests.prove.processes import DidNotStart, Process, Zygote, running_zygote
+from tests.prove.shared_clock import SharedClock
+
+SIGKILL = 9
+CALL_SECONDS = 25.0
+
+
+@dataclass
+class Core:
+    """A core that serves, and the way to it."""
+
+    process: Process
+    client: CoreClient
+
+    @property
+    def name(self) -> str:
+        """Its name in the journal."""
+        return self.process.name
+
+
+@dataclass
+class World:
+    """The processes of one driver, and what it has them do."""
+
+    directory: Path
+    database_url: str
+    keyring: str
+    zygote: Zygote
+    gateway_url: str
+    http: aiohttp.ClientSession
+    clock: SharedClock
+    mutant: str | None = None
+    core: Core | None = None
+    is_up: asyncio.Event = field(default_factory=asyncio.Event)
+    admin: Credentials = field(default_factory=Credentials)
+    starts: int = 0
+    retired: list[CoreClient] = field(default_factory=list)
+    door: Process | None = None
+    """The adapter in front of the core, where there is one."""
+    has_door: bool = False
+    _journal: int = -1
+
+    def __post_init__(self) -> None:
+        self._journal = os.open(
+            self.directory / "journal", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600
+        )
+
+    def note(self, text: str, who: str = "driver") -> None:
+        """Write a line of the story."""
+        os.write(self._journal, f"{time.time():.4f} {who} {text}\n".encode())
+
+    def new_journal(self) -> None:
+        """Forget the story so far."""
+        os.ftruncate(self._journal, 0)
+
+    def journal(self) -> str:
+        """Return the story so far."""
+        return (self.directory / "journal").read_text()
+
+    async def start_core(self, armed: tuple[str, int] | None = None) -> bool:
+        """Start a core and let the clients at it; False: it was killed before it served.
+
+        Raises:
+            DidNotStart: for another reason than a kill that was armed.
+        """
+        self.starts += 1
+        name = f"core-{self.starts}"
+        process = await self.zygote.fork(
+            "core",
+            name,
+            directory=str(self.directory),
+            database_url=self.database_url,
+            keyring=self.keyring,
+            stripe_url=self.gateway_url,
+            listen="127.0.0.1:0",
+            armed=armed,
+            mutant=self.mutant,
+        )
+        try:
+            await process.serving()
+        except DidNotStart:
+            if await process.wait() == SIGKILL and armed:
+                process.close()
+                return False
+            raise
+        self.core = Core(process, CoreClient(process.address))
+        if self.has_door:
+            await self.open_door()
+        self.is_up.set()
+        return True
+
+    async def open_door(self) -> None:
+        """Put an adapter in front of the core, and of every one after it."""
+        assert self.core is not None
+        self.has_door = True
+        self.door = await self.zygote.fork(
+            "adapter",
+            f"adapter-{self.starts}",
+            directory=str(self.directory),
+            core=self.core.process.address,
+        )
+        await self.door.serving()
+
+    async def close_door(self) -> None:
+        """Take the adapter away."""
+        self.has_door = False
+        if self.door is not None:
+            self.door.kill()
+            await self.door.wait()
+            self.door.close()
+            self.door = None
+
+    async def use(self, database_url: str, mutant: str | None = None) -> None:
+        """Go on with a new database, and with a core that has a mutant's mistake."""
+        if self.core is not None:
+            await self.kill_core()
+        self.database_url, self.mutant = database_url, mutant
+        await self.start_core()
+        self.admin = await create_admin((await self.serving()).client)
+
+    async def serving(self) -> Core:
+        """Wait for a core that serves."""
+        await self.is_up.wait()
+        assert self.core is not None
+        return self.core
+
+    async def core_ended(self) -> int:
+        """Wait until the core ended, take it from the clients, and return the signal."""
+        core = await self.serving()
+        signal = await core.process.wait()
+        await self._put_away(core)
+        return signal
+
+    async def _put_away(self, core: Core) -> None:
+        if self.core is core:
+            self.is_up.clear()
+            self.core = None
+            core.process.close()
+            self.retired.append(core.client)
+            if self.door is not None:
+                self.door.kill()
+                self.door.close()
+                self.door = None
+
+    async def close_retired(self) -> None:
+        """Close the ways to cores that are gone; a call under way there would be cut off."""
+        while self.retired:
+            await self.retired.pop().close()
+
+    async def kill_core(self) -> None:
+        """Kill the core at whatever it does now."""
+        core = await self.serving()
+        self.note(f"kills {core.name}")
+        core.process.kill()
+        await core.process.wait()
+        await self._put_away(core)
+
+    async def ask_gateway(self, method: str, path: str, body: Any = None, key: str = "") -> Any:
+        """Use the stand-in's own endpoints; with `key`, of one account."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        async with self.http.request(
+            method, f"{self.gateway_url}/_sandbox/{path}", json=body, headers=headers
+        ) as answer:
+            assert answer.status < 300, await answer.text()
+            return await answer.json()
+
+    async def call(
+        self, credentials: Credentials, request: Message, core: Core | None = None
+    ) -> Any:
+        """Call the core that serves, or `core`, once."""
+        core = core or await self.serving()
+        return await call(core.client, credentials, request, timeout_seconds=CALL_SECONDS)
+
+
+@asynccontextmanager
+async def running_world(directory: Path, database_url: str, keyring: str) -> AsyncIterator[World]:
+    """Run a stand-in and a first core until the block ends."""
+    clock = SharedClock(directory / "clock")
+    async with (
+        running_zygote(directory) as zygote,
+        aiohttp.ClientSession() as http,
+    ):
+        gateway = await zygote.fork("sandbox", "sandbox", directory=str(directory))
+        await gateway.serving()
+        world = World(directory, "", keyring, zygote, gateway.address, http, clock)
+        await world.use(database_url)
+        try:
+            yield world
+        finally:
+            if world.core is not None:
+                await world.kill_core()
+            await world.close_retired()
+            gateway.close()
+
+
+__all__ = ["CoreError", "World", "running_world"]
