@@ -6,6 +6,7 @@ object a line.
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -25,6 +26,7 @@ import uvloop
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from core import client
 from core.database import Database
 from core.engines import engine_for
 from core.migrations.upgrade import migrate
@@ -115,6 +117,9 @@ def main(
     seeds: tuple[str, ...],
 ) -> None:
     """Prove one database."""
+    # Cores are away all the time here, and soon back: no reason to wait long, or to tell of it.
+    client.PATIENCE_SECONDS = 0.05
+    logging.getLogger("core.client").setLevel(logging.ERROR)
     scenarios: Iterable[Scenario]
     if seeds:
         scenarios = [Scenario.parse(seed) for seed in seeds]
