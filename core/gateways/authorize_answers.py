@@ -305,10 +305,11 @@ def check_voided(answer: Answer | Failure, account: Account) -> None:
         meaning = reading_of_transaction(response.text("responseCode"), reason).meaning
         if reason == "310" or (meaning is Meaning.APPROVED and answer.is_ok):
             return  # 310: voided before
-        if meaning not in (Meaning.APPROVED, Meaning.UNCLEAR, Meaning.BUSY):
-            raise GatewayRefused(
-                f"Authorize.Net does not void the transaction (reason {reason}): it is settled, or "
-                "not known under these keys. A settled one can be refunded."
-            )
+        if meaning in (Meaning.APPROVED, Meaning.UNCLEAR, Meaning.BUSY):
+            raise GatewayUnknown(NO_CLEAR_ANSWER)
+        raise GatewayRefused(
+            f"Authorize.Net does not void the transaction (reason {reason}): it is settled, or "
+            "not known under these keys. A settled one can be refunded."
+        )
     answered(answer, account)
     raise GatewayUnknown(NO_CLEAR_ANSWER)
