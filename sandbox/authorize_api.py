@@ -44,6 +44,12 @@ _ENDPOINTS: Final[dict[str, tuple[Endpoint, str]]] = {
 }
 REQUESTS: Final = tuple(_ENDPOINTS)
 
+_WHERE_REFUSED: Final[dict[str, tuple[str] | tuple[str, Fields]]] = {
+    # Where the schema has an answer hold more than messages.
+    "createTransactionRequest": ("createTransactionResponse", [("transactionResponse", [])]),
+    "getTransactionDetailsRequest": ("ErrorResponse",),
+}
+
 
 def carry_out(call: Call) -> bytes:
     """The answer to a request, its effect kept; or refused, with its effect undone."""
@@ -53,16 +59,21 @@ def carry_out(call: Call) -> bytes:
             with call.books.effect():
                 fields = endpoint(call)
         except ApiError as error:
-            return refused(error, call.request, answer)
+            return refused(error, call.request, *_WHERE_REFUSED.get(call.request.name, (answer,)))
     if not any(name == "messages" for name, _ in fields):
         fields = [SUCCESSFUL, *fields]
     return write(answer, [*_reference(call.request), *fields])
 
 
-def refused(error: ApiError, request: Element | None = None, name: str = "ErrorResponse") -> bytes:
+def refused(
+    error: ApiError,
+    request: Element | None = None,
+    name: str = "ErrorResponse",
+    rest: Fields = (),
+) -> bytes:
     """The answer to a request that was refused."""
     said = messages("Error", error.code, error.text)
-    return write(name, [*_reference(request), said, *error.fields])
+    return write(name, [*_reference(request), said, *error.fields, *rest])
 
 
 def _reference(request: Element | None) -> Fields:

@@ -1,9 +1,9 @@
 """Authorize.Net's published test cards, and what makes a charge fail there.
 
 Cards and postal codes are those of https://developer.authorize.net/hello_world/testing_guide/. The
-card 4222222222222 is of the AIM guide: a charge of N.00 with it is answered with reason code N, and
-so is every reason that has no other trigger. Numbers stand only here, as published; a number that
-is not in this table is refused, so that no real card is ever taken.
+card 4222222222222 is of the older AIM guide: a charge of N.00 with it is answered with reason code
+N, so that every reason can be had. Numbers stand only here, as published; a number that is not in
+this table is refused, so that no real card is ever taken.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Authorize.Net's XML: reads requests with the gateway's own classes, writes answers as it does.
 
 The package's classes carry the schema: a request with a wrong element, order or value is refused
-here as it is there. Answers begin with a byte order mark, as the real ones do.
+here as it is there. Their parser checks values and what is required, their declarations the order.
+Answers begin with a byte order mark, as the real ones do.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pyxb
 import pyxb.binding.content
 from authorizenet import apicontractsv1 as contract
 from lxml import etree
+from pyxb.binding.basis import complexTypeDefinition
 
 NAMESPACE: Final = "AnetApi/xml/v1/schema/AnetApiSchema.xsd"
 
@@ -82,13 +84,29 @@ def read(body: bytes, known: Iterable[str]) -> Element:
     if name.localname not in known:
         raise ApiError("E00004", f"The sandbox does not know {name.localname[:64]}.")
     try:
-        contract.CreateFromDocument(body)
+        parsed = contract.CreateFromDocument(body)
     except (pyxb.PyXBException, ValueError) as error:
-        raise ApiError(
-            "E00003",
-            f"The request does not follow the schema {NAMESPACE} ({type(error).__name__}).",
-        ) from None
+        raise _not_of_the_schema(type(error).__name__) from None
+    _check_order(root, type(parsed))
     return Element(root)
+
+
+def _check_order(parent: etree._Element, kind: Any) -> None:
+    """Refuses what is unknown or out of order: the classes' own parser lets any element stand."""
+    declared = {str(name.localName()): rest for name, rest in kind._ElementMap.items()}  # noqa: SLF001
+    order, first_allowed = list(declared), 0
+    for child in parent:
+        name = etree.QName(child).localname
+        if name not in order[first_allowed:]:
+            raise _not_of_the_schema(f"invalid child element {name[:64]}")
+        first_allowed = order.index(name) + (not declared[name].isPlural())
+        inner = declared[name].elementBinding().typeDefinition()
+        if issubclass(inner, complexTypeDefinition):
+            _check_order(child, inner)
+
+
+def _not_of_the_schema(why: str) -> ApiError:
+    return ApiError("E00003", f"The request does not follow the schema {NAMESPACE} ({why}).")
 
 
 def write(name: str, fields: Sequence[Field]) -> bytes:
