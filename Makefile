@@ -70,6 +70,7 @@ fmt: install ## format Python and proto files
 
 bench: install ## ratios of speed, all from one run
 	$(PY) -m tests.bench
+	$(PY) -m tests.bench.gateway
 
 lock: ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

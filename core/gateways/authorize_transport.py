@@ -15,7 +15,6 @@ import aiohttp
 from core.gateways.authorize_xml import Failure
 from core.gateways.connecting import (
     ACCOUNTS_MAX,
-    CALLS_PER_ACCOUNT_MAX,
     CERTAINLY_NOT_SENT,
     CONNECT_SECONDS_MAX,
     CONNECTIONS_MAX,
@@ -25,6 +24,9 @@ from core.gateways.gateway import Account
 _log = logging.getLogger(__name__)
 
 PATH: Final = "/xml/v1/request.api"
+CALLS_PER_ACCOUNT_MAX: Final = 128
+"""How many calls one business may have under way at once. More than at Stripe, which bounds them
+itself: a schedule that comes due charges many customers of one business."""
 ANSWER_BYTES_MAX: Final = 2 * 1024 * 1024
 """Some ten times a page of the longest list."""
 IDLE_SECONDS_MAX: Final = 5.0

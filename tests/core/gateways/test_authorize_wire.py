@@ -18,8 +18,7 @@ from lxml import etree
 from core.gateways import authorize_net, authorize_requests
 from core.gateways import authorize_transport as transport
 from core.gateways.authorize_requests import NAMESPACE, Request
-from core.gateways.authorize_transport import PATH
-from core.gateways.connecting import CALLS_PER_ACCOUNT_MAX
+from core.gateways.authorize_transport import CALLS_PER_ACCOUNT_MAX, PATH
 from core.gateways.gateway import (
     Account,
     CardDeclined,
@@ -347,10 +346,12 @@ async def test_an_account_whose_calls_hang_is_turned_away_and_others_are_charged
 ) -> None:
     other = replace(MERCHANT, login_id="another")
     async with authorize_at(sandbox.url, timeout_seconds=8.0) as gateway:
-        orders = [await order_with(gateway) for _ in range(CALLS_PER_ACCOUNT_MAX)]
+        customer = await order_with(gateway)
+        ids = customer.customer_id, customer.gateway_card_id
+        orders = [an_order(*ids) for _ in range(CALLS_PER_ACCOUNT_MAX)]
         others_order = await order_with(gateway, account=other)
         match = {**CHARGES, "account": f"authorize:{LOGIN}"}
-        await sandbox.order_fault("delay", match=match, seconds=60, times=100)
+        await sandbox.order_fault("delay", match=match, seconds=60, times=200)
         held = [asyncio.ensure_future(gateway.charge(MERCHANT, order)) for order in orders]
         await sandbox.until_holding(CALLS_PER_ACCOUNT_MAX)
         one_more, others = await asyncio.gather(
