@@ -84,9 +84,10 @@ def _outcome_of_response(
     transaction_id = id_of(response.text("transId"))
     if reading.meaning is Meaning.DUPLICATE:
         return Duplicate(transaction_id or id_of(response.text("refTransID")))
-    if response.text("testRequest") not in ("", "0"):
-        return Refused(reading_of_call("E00009").message.format(env=account.env))
-    if reading.meaning is Meaning.APPROVED and not answer.is_ok:
+    is_real = response.text("testRequest") in ("", "0")
+    if response.text("testRequest") == "1" and transaction_id is None:
+        reading = reading_of_call("E00009")  # in Test Mode nothing is stored
+    elif not is_real or (reading.meaning is Meaning.APPROVED and not answer.is_ok):
         reading = UNCLEAR
     return _outcome_of_reading(reading, reason, account, transaction_id)
 

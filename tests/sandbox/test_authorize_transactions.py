@@ -112,6 +112,18 @@ async def test_another_card_or_customer_makes_another_transaction(sandbox: Sandb
     assert (await charge(sandbox, *others)).texts("errorCode") == []
 
 
+async def test_a_card_that_was_renewed_makes_another_transaction(sandbox: Sandbox) -> None:
+    customer, card = await customer_with_card(sandbox)
+    await charge(sandbox, customer, card)
+    inner = (
+        f"<customerProfileId>{customer}</customerProfileId><paymentProfile>"
+        f"{card_xml(expires='2061-01')}<customerPaymentProfileId>{card}</customerPaymentProfileId>"
+        "</paymentProfile><validationMode>liveMode</validationMode>"
+    )
+    assert (await ask(sandbox, "updateCustomerPaymentProfileRequest", inner)).code == "I00001"
+    assert (await charge(sandbox, customer, card)).texts("errorCode") == []
+
+
 async def test_a_declined_charge_has_duplicates_too(sandbox: Sandbox) -> None:
     ids = await customer_with_card(sandbox, REASON_BY_AMOUNT)
     first = await charge(sandbox, *ids, amount="2.00")

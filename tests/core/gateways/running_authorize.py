@@ -16,6 +16,7 @@ from sandbox.authorize_xml import Field, messages, write
 from tests.sandbox.running import Sandbox
 
 KEY = "346HZ32z3fP4hTG2"
+REVOKED_KEY = "RevokedKey123456"
 LOGIN = "5KP3u95bQpv"
 MERCHANT = Account("TEST", KEY, login_id=LOGIN)
 BOOKS = f"authorize:{LOGIN}"

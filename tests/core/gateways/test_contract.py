@@ -1,7 +1,6 @@
 """Proves that every gateway keeps one contract: the same cases, each gateway's own way to them."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -89,7 +88,7 @@ STRIPE = Contract(
     "stripe",
     stripe.gateway_at,
     stripe.SHOP,
-    Account("TEST", "sk_test_shop1_revoked"),
+    Account("TEST", stripe.REVOKED_KEY),
     stripe.INTENTS,
     stripe_order,
     stripe.charged,
@@ -132,7 +131,7 @@ AUTHORIZE = Contract(
     "authorize",
     authorize.authorize_at,
     authorize.MERCHANT,
-    replace(authorize.MERCHANT, secret_key="RevokedKey123456"),
+    replace(authorize.MERCHANT, secret_key=authorize.REVOKED_KEY),
     authorize.CHARGES,
     authorize_order,
     authorize.charged,
@@ -140,12 +139,6 @@ AUTHORIZE = Contract(
 )
 
 CONTRACTS = [STRIPE, AUTHORIZE]
-SECRETS = [
-    *(each.account.secret_key for each in CONTRACTS),
-    *(each.wrong_account.secret_key for each in CONTRACTS),
-    authorize.VISA,
-    authorize.REASON_BY_AMOUNT,
-]
 
 
 @pytest.fixture(params=CONTRACTS, ids=lambda contract: contract.name)
@@ -158,16 +151,6 @@ def contract(request: pytest.FixtureRequest) -> Contract:
 async def met(contract: Contract, sandbox: Sandbox) -> AsyncIterator[Gateway]:
     async with contract.at(sandbox.url) as gateway:
         yield gateway
-
-
-@pytest.fixture(autouse=True)
-def _nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Any:
-    caplog.set_level(logging.DEBUG)
-    yield
-    for phase in ("setup", "call"):
-        for record in caplog.get_records(phase):
-            line = f"{record.getMessage()} {record.exc_text or ''} {record.__dict__}"
-            assert not [secret for secret in SECRETS if secret in line], record.name
 
 
 # --- The cases -------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from core.gateways import stripe as stripe_module
 from core.gateways.gateway import (
+    CardData,
     CardDeclined,
     GatewayError,
     GatewayRefused,
@@ -17,6 +18,7 @@ from core.gateways.gateway import (
     Succeeded,
 )
 from core.gateways.stripe import StripeGateway
+from core.secrets import Secret
 from tests.core.gateways.running import (
     LISTS,
     SHOP,
@@ -175,3 +177,9 @@ async def test_what_was_attached_must_be_a_card_of_the_customer(
     async with serving(answer) as url, gateway_at(url) as gateway:
         with pytest.raises(raised):
             await gateway.save_card(SHOP, customer_id="cus_1", card="pm_1", gateway_key="k")
+
+
+async def test_a_cards_number_is_never_sent_to_stripe(gateway: StripeGateway) -> None:
+    card = CardData(Secret("4242424242424242"), 12, 2060)
+    with pytest.raises(GatewayRefused, match="tokens only"):
+        await gateway.save_card(SHOP, customer_id="cus_1", card=card, gateway_key="k")
