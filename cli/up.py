@@ -181,11 +181,12 @@ def _check_settings(plan: Plan, environ: Mapping[str, str]) -> None:
             raise SettingsError(
                 f"Unset {variable}: `nivisco up` keeps its own in {plan.data_dir.secrets}."
             )
-    if plan.sandbox and environ.get("NIVISCO_STRIPE_TEST_URL"):
-        raise SettingsError(
-            "NIVISCO_STRIPE_TEST_URL is set, but TEST traffic goes to the sandbox. "
-            "Unset it, or add --no-sandbox."
-        )
+    for variable in ("NIVISCO_STRIPE_TEST_URL", "NIVISCO_AUTHORIZE_TEST_URL"):
+        if plan.sandbox and environ.get(variable):
+            raise SettingsError(
+                f"{variable} is set, but TEST traffic goes to the sandbox. "
+                "Unset it, or add --no-sandbox."
+            )
 
 
 def _log_to(plan: Plan) -> None:
@@ -261,6 +262,7 @@ def _core(plan: Plan, secrets: Secrets, sandbox: Address | None, base: dict[str,
     }
     if sandbox is not None:
         environment["NIVISCO_STRIPE_TEST_URL"] = sandbox.url()
+        environment["NIVISCO_AUTHORIZE_TEST_URL"] = sandbox.url()
     return _serving(plan, "core", environment)
 
 

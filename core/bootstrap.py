@@ -26,6 +26,7 @@ from core.doctor.answers import examine_response
 from core.doctor.rules import DEFAULT_LIMIT
 from core.doctor.service import DoctorService
 from core.engines import check_file
+from core.gateways.authorize_net import AuthorizeGateway
 from core.gateways.gateway import Gateway
 from core.gateways.stripe import StripeGateway
 from core.health import HealthServicer
@@ -136,13 +137,16 @@ async def serve(
     validation.compile_all()
     database = Database(settings.database_url, clock, connections=settings.database_pool)
     gateway = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)
+    authorize = AuthorizeGateway(settings.authorize_urls, settings.gateway_timeout_seconds)
+    gateways: dict[str, Gateway] = {"stripe": gateway, "authorize": authorize}
     try:
         if settings.migrate:
             await upgrade.migrate(database)
         await upgrade.check_schema(database)
         await check_keyring(database, settings.keyring)
-        await _serve(settings, listener, database, {"stripe": gateway}, on_ready, stop)
+        await _serve(settings, listener, database, gateways, on_ready, stop)
     finally:
+        await authorize.close()
         await gateway.close()
         await database.close()
 

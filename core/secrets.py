@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -20,6 +20,17 @@ _FORMAT = "v1"
 
 class SealBrokenError(Exception):
     """A sealed secret does not open: another keyring, another row, or damage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that passes through memory and shows in no log, error or trace: `repr` hides it."""
+
+    _text: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """Return the text, for the one place that must send it."""
+        return self._text
 
 
 def hash_api_key(api_key: str) -> str:

@@ -10,6 +10,7 @@ from core.secrets import Keyring
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 STRIPE_URL = "https://api.stripe.com"
+AUTHORIZE_URLS = {"TEST": "https://apitest.authorize.net", "LIVE": "https://api.authorize.net"}
 SCOPES = ("scheduler", "webhooks", "operator")
 _MIN_TOKEN_CHARACTERS = 32
 
@@ -29,6 +30,7 @@ class CoreSettings:
     stripe_urls: Mapping[str, str] = field(
         default_factory=lambda: {"TEST": STRIPE_URL, "LIVE": STRIPE_URL}
     )
+    authorize_urls: Mapping[str, str] = field(default_factory=lambda: AUTHORIZE_URLS)
     gateway_timeout_seconds: float = 20.0
     lame_duck_seconds: float = 1.0
     """How long it still serves after it said that it takes no new calls."""
@@ -60,6 +62,10 @@ class CoreSettings:
             stripe_urls={
                 env: _url(environ, f"NIVISCO_STRIPE_{env}_URL", STRIPE_URL)
                 for env in ("TEST", "LIVE")
+            },
+            authorize_urls={
+                env: _url(environ, f"NIVISCO_AUTHORIZE_{env}_URL", default)
+                for env, default in AUTHORIZE_URLS.items()
             },
             gateway_timeout_seconds=_seconds(environ, "NIVISCO_GATEWAY_TIMEOUT_SECONDS", 20.0),
             lame_duck_seconds=_seconds(environ, "NIVISCO_LAME_DUCK_SECONDS", 1.0, or_none=True),

@@ -1,4 +1,4 @@
-"""The sandbox as an aiohttp application: Stripe's protocol on the wire, and what goes wrong there.
+"""The sandbox as an aiohttp application; Stripe's protocol on the wire, and what goes wrong there.
 
 Reads a request, meets it with at most one ordered fault, and writes the answer, or half of it, or
 none. What a request means is decided in `stripe_api`; this file never touches money.
@@ -10,15 +10,14 @@ import asyncio
 import json
 import logging
 import re
-import socket
-import struct
 from dataclasses import dataclass, replace
 from typing import Final
 
 from aiohttp import web
 
-from sandbox import stripe_api
+from sandbox import authorize_api, broken_wire, stripe_api
 from sandbox import stripe_errors as errors
+from sandbox.authorize_server import AuthorizeServer, Reports
 from sandbox.books import Books
 from sandbox.control import add_control_routes
 from sandbox.faults import Fault, FaultKind, Faults
@@ -37,14 +36,15 @@ _INJECTED: Final = {
     FaultKind.ERROR_500: Injected.FAILS_BEFORE_EFFECT,
     FaultKind.ERROR_500_AFTER: Injected.FAILS_AFTER_EFFECT,
 }
-_LINGER_NOT: Final = struct.pack("ii", 1, 0)  # close() then resets the connection, see socket(7)
 
 
 def build_app(books: Books) -> web.Application:
     """The application over these books, with no faults ordered yet."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    faults = Faults()
-    add_control_routes(app, books, faults)
+    faults, reports = Faults(), Reports()
+    add_control_routes(app, books, faults, reports)
+    authorize = AuthorizeServer(books, faults, reports)
+    app.router.add_route("*", authorize_api.PATH, authorize.serve)
     stripe = StripeServer(books, faults)
     app.router.add_route("*", "/{path:.*}", stripe.serve)
     return app
@@ -87,10 +87,10 @@ class StripeServer:
         if exchange.fault is not None and exchange.meets(FaultKind.DELAY_AFTER):
             await self._faults.hold(exchange.fault.seconds)
         if outcome is None or exchange.meets(FaultKind.RESET_AFTER):
-            return _reset(request)
+            return broken_wire.reset(request)
         response = _response(outcome, exchange)
         if exchange.meets(FaultKind.CUT_BODY):
-            return await _cut(request, response)
+            return await broken_wire.cut(request, response)
         return response
 
     async def _answer(self, request: web.Request, exchange: _Exchange) -> Outcome | None:
@@ -236,24 +236,3 @@ def _response(outcome: Outcome, exchange: _Exchange) -> web.Response:
         content_type="application/json",
         headers=headers,
     )
-
-
-def _reset(request: web.Request) -> web.Response:
-    """Resets the TCP connection; what is returned is never sent."""
-    if request.transport is not None:
-        wire = request.transport.get_extra_info("socket")
-        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-        request.transport.abort()
-    return web.Response()
-
-
-async def _cut(request: web.Request, whole: web.Response) -> web.StreamResponse:
-    """Announces the whole body, sends half of it and closes."""
-    body = whole.body if isinstance(whole.body, bytes) else b""
-    response = web.StreamResponse(status=whole.status, headers=whole.headers)
-    response.content_length = len(body)
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    if request.transport is not None:
-        request.transport.close()
-    return response

@@ -54,8 +54,15 @@ CREATE TABLE IF NOT EXISTS keys (
     account TEXT NOT NULL,
     revoked INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS sent (
+    account TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    id TEXT NOT NULL,
+    sent_at REAL NOT NULL,
+    PRIMARY KEY (account, fingerprint)
+) STRICT;
 """
-_TABLES: Final = ("objects", "idempotency", "keys")
+_TABLES: Final = ("objects", "idempotency", "keys", "sent")
 
 
 @dataclass
@@ -254,6 +261,21 @@ class Books:
                 now,
             ),
         )
+
+    def note_sent(self, scope: Scope, fingerprint: str, identifier: str, now: float) -> None:
+        """Remembers what a request that is known by its fields has made."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)",
+            (scope.account, fingerprint, identifier, now),
+        )
+
+    def last_sent(self, scope: Scope, fingerprint: str, since: float) -> str | None:
+        """The id of what the same request made since then."""
+        row = self._db.execute(
+            "SELECT id FROM sent WHERE account = ? AND fingerprint = ? AND sent_at > ?",
+            (scope.account, fingerprint, since),
+        ).fetchone()
+        return str(row[0]) if row else None
 
     def find_key(self, digest: str) -> KeyRecord | None:
         """What was registered about the secret key with this SHA-256 digest."""

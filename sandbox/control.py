@@ -6,18 +6,26 @@ protocol, and never shows a secret.
 
 from __future__ import annotations
 
-import ipaddress
-import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
 
+from sandbox.authorize_calls import is_account as is_authorize_account
+from sandbox.authorize_control import AuthorizeControl
+from sandbox.authorize_control import books_of as authorize_books_of
+from sandbox.authorize_server import Reports
 from sandbox.books import Books, PageQuery
+from sandbox.control_requests import (
+    ControlRefusal,
+    Route,
+    guarded,
+    json_object,
+    refuse_others,
+    seconds_of,
+)
 from sandbox.faults import (
     DELAYING,
-    SECONDS_MAX,
     TIMES_MAX,
     WAITING_MAX,
     Fault,
@@ -40,18 +48,15 @@ from sandbox.stripe_keys import (
 
 SHOWN_MAX: Final = 10_000  # objects of a kind and account in one answer, newest first
 
-_MATCHES: Final = ("method", "path", "account")
-_Handler = Callable[[web.Request], Awaitable[web.Response]]
+_MATCHES: Final = ("method", "path", "account", "request")
 
 
-class ControlRefusal(Exception):
-    """What the caller should do instead."""
-
-
-def add_control_routes(app: web.Application, books: Books, faults: Faults) -> None:
+def add_control_routes(
+    app: web.Application, books: Books, faults: Faults, reports: Reports
+) -> None:
     """Adds the endpoints to the application."""
-    control = Control(books, faults)
-    routes: tuple[tuple[str, str, _Handler], ...] = (
+    control = Control(books, faults, reports)
+    routes: tuple[Route, ...] = (
         ("POST", "/_sandbox/faults", control.order_fault),
         ("GET", "/_sandbox/faults", control.show_faults),
         ("DELETE", "/_sandbox/faults", control.clear_faults),
@@ -59,45 +64,20 @@ def add_control_routes(app: web.Application, books: Books, faults: Faults) -> No
         ("POST", "/_sandbox/keys", control.register_key),
         ("POST", "/_sandbox/authentications", control.authenticate_cardholder),
         ("POST", "/_sandbox/reset", control.reset),
+        *AuthorizeControl(books, reports).routes(),
     )
     for method, path, handler in routes:
-        app.router.add_route(method, path, _guarded(handler))
+        app.router.add_route(method, path, guarded(handler))
     app.router.add_get("/healthz", control.healthz)
-
-
-def _guarded(handler: _Handler) -> _Handler:
-    """Refuses peers that are not on this machine, and words refusals as JSON."""
-
-    async def guarded(request: web.Request) -> web.Response:
-        if not _is_loopback(request.remote):
-            return _refusal(403, "The control endpoint answers callers on this machine only.")
-        try:
-            return await handler(request)
-        except ControlRefusal as refusal:
-            return _refusal(400, str(refusal))
-
-    return guarded
-
-
-def _is_loopback(peer: str | None) -> bool:
-    try:
-        address = ipaddress.ip_address((peer or "").partition("%")[0])
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
-def _refusal(status: int, message: str) -> web.Response:
-    return web.json_response({"error": message}, status=status)
 
 
 class Control:
     """The handlers, over the books and faults of one application."""
 
-    def __init__(self, books: Books, faults: Faults) -> None:
+    def __init__(self, books: Books, faults: Faults, reports: Reports) -> None:
         self._books = books
         self._faults = faults
+        self._reports = reports
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """GET /healthz: the process lives."""
@@ -105,13 +85,13 @@ class Control:
 
     async def order_fault(self, request: web.Request) -> web.Response:
         """POST /_sandbox/faults: one more fault, behind those ordered before."""
-        body = await _json_object(request)
-        _refuse_others(body, ("kind", "match", "seconds", "times"))
+        body = await json_object(request)
+        refuse_others(body, ("kind", "match", "seconds", "times"))
         kind = _kind(body.get("kind"))
         match = body.get("match", {})
         if not isinstance(match, dict):
             raise ControlRefusal('Give "match" as an object, such as {"path": "/v1/charges"}.')
-        _refuse_others(match, _MATCHES)
+        refuse_others(match, _MATCHES)
         for name, value in match.items():
             if not isinstance(value, str) or not value:
                 raise ControlRefusal(f'Give "match.{name}" as a text.')
@@ -123,6 +103,7 @@ class Control:
             method=match["method"].upper() if "method" in match else None,
             path=match.get("path"),
             account=match.get("account"),
+            request=match.get("request"),
             seconds=_seconds(body.get("seconds"), kind),
             times_left=_times(body.get("times", 1)),
         )
@@ -159,6 +140,8 @@ class Control:
 
     def _books_of(self, scope: Scope) -> dict[str, Any]:
         """One account and mode, newest first, with what its succeeded charges add up to."""
+        if is_authorize_account(scope.account):
+            return authorize_books_of(self._books, scope, SHOWN_MAX)
         kinds: dict[str, Any] = {}
         for kind in ("customer", "payment_method", "payment_intent", "charge"):
             records, more = self._books.page(scope, kind, PageQuery(limit=SHOWN_MAX))
@@ -178,8 +161,8 @@ class Control:
 
     async def register_key(self, request: web.Request) -> web.Response:
         """POST /_sandbox/keys: the account that a secret key opens, or that it is revoked."""
-        body = await _json_object(request)
-        _refuse_others(body, ("key", "account", "revoked"))
+        body = await json_object(request)
+        refuse_others(body, ("key", "account", "revoked"))
         key, revoked = body.get("key"), body.get("revoked", False)
         if not isinstance(key, str) or not is_secret_key(key):
             raise ControlRefusal('Give "key" as a secret key: sk_ or rk_, then test_ or live_.')
@@ -194,8 +177,8 @@ class Control:
 
     async def authenticate_cardholder(self, request: web.Request) -> web.Response:
         """POST /_sandbox/authentications: the cardholder passes or fails 3D Secure."""
-        body = await _json_object(request)
-        _refuse_others(body, ("payment_intent", "succeeds"))
+        body = await json_object(request)
+        refuse_others(body, ("payment_intent", "succeeds"))
         identifier, succeeds = body.get("payment_intent"), body.get("succeeds", True)
         if not isinstance(identifier, str) or not isinstance(succeeds, bool):
             raise ControlRefusal('Give "payment_intent" as its id, "succeeds" as true or false.')
@@ -215,28 +198,11 @@ class Control:
         return web.json_response(intent.body)
 
     async def reset(self, _request: web.Request) -> web.Response:
-        """POST /_sandbox/reset: empty books, no faults."""
+        """POST /_sandbox/reset: empty books, no faults, no lag."""
         self._faults.clear()
+        self._reports.lag = 0.0
         self._books.empty()
         return web.json_response({"reset": True})
-
-
-async def _json_object(request: web.Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        body = None
-    except web.HTTPRequestEntityTooLarge:
-        raise ControlRefusal("Send a shorter body.") from None
-    if not isinstance(body, dict):
-        raise ControlRefusal("Send a JSON object as the body.")
-    return body
-
-
-def _refuse_others(given: dict[str, Any], known: tuple[str, ...]) -> None:
-    for name in given:
-        if name not in known:
-            raise ControlRefusal(f"Leave {name!r} out; known here: {', '.join(known)}.")
 
 
 def _kind(value: object) -> FaultKind:
@@ -248,13 +214,7 @@ def _kind(value: object) -> FaultKind:
 
 
 def _seconds(value: object, kind: FaultKind) -> float:
-    if value is None and kind not in DELAYING:
-        return 0.0
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ControlRefusal('Give "seconds" as a number.')
-    if not 0 <= value <= SECONDS_MAX:
-        raise ControlRefusal(f'Give "seconds" from 0 to {SECONDS_MAX:.0f}.')
-    return float(value)
+    return 0.0 if value is None and kind not in DELAYING else seconds_of(value, "seconds")
 
 
 def _times(value: object) -> int:

@@ -43,19 +43,25 @@ DELAYING: Final = frozenset(
 
 @dataclass
 class Fault:
-    """One order; empty matches fit everything. `path` is a prefix, or a glob where it has * ? [."""
+    """One order; empty matches fit everything. `path` is a prefix, or a glob where it has * ? [.
+
+    `request` is the root element's name where one path takes all requests, as Authorize.Net's.
+    """
 
     id: int
     kind: FaultKind
     method: str | None = None
     path: str | None = None
     account: str | None = None
+    request: str | None = None
     seconds: float = 0.0
     times_left: int = 1
 
-    def fits(self, method: str, path: str, account: str) -> bool:
+    def fits(self, method: str, path: str, account: str, request: str | None = None) -> bool:
         """Whether it strikes this request."""
         if self.method not in (None, method) or self.account not in (None, account):
+            return False
+        if self.request not in (None, request):
             return False
         if self.path is None:
             return True
@@ -65,7 +71,12 @@ class Fault:
 
     def described(self) -> dict[str, Any]:
         """The JSON that the control endpoint shows."""
-        match = {"method": self.method, "path": self.path, "account": self.account}
+        match = {
+            "method": self.method,
+            "path": self.path,
+            "account": self.account,
+            "request": self.request,
+        }
         return {
             "id": self.id,
             "kind": self.kind.value,
@@ -99,10 +110,12 @@ class Faults:
         """Appends a fault."""
         self._waiting.append(fault)
 
-    def strike(self, method: str, path: str, account: str) -> Fault | None:
+    def strike(
+        self, method: str, path: str, account: str, request: str | None = None
+    ) -> Fault | None:
         """The fault that this request meets; uses it up by one."""
         for fault in self._waiting:
-            if fault.fits(method, path, account):
+            if fault.fits(method, path, account, request):
                 fault.times_left -= 1
                 self.struck += 1
                 if fault.times_left == 0:

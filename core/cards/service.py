@@ -135,7 +135,7 @@ class CardsService:
         self, account: Account, customer_id: str, token: str, gateway_key: str
     ) -> SavedCard:
         return await self._gateways["stripe"].save_card(
-            account, customer_id=customer_id, token=token, gateway_key=gateway_key
+            account, customer_id=customer_id, card=token, gateway_key=gateway_key
         )
 
     async def _create_customer(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.money import Amount
+from core.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,22 @@ class Account:
 
     env: str
     secret_key: str = field(repr=False)
+    """Stripe's secret key, or Authorize.Net's transaction key."""
     account_id: str | None = None
     """The account to act for (Stripe-Account) where it is not the key's own."""
+    login_id: str = field(default="", repr=False)
+    """Authorize.Net's API login id; Stripe has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardData:
+    """A card as its holder gives it, for a gateway that takes no tokens. Kept nowhere."""
+
+    number: Secret
+    exp_month: int
+    exp_year: int
+    cvv: Secret | None = None
+    postal_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,16 @@ class RequiresAction:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldForReview:
+    """The gateway's fraud filters hold the charge until the merchant approves or declines it.
+
+    It is neither a success nor a failure, and resending it would make a second charge.
+    """
+
+    transaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The gateway refused the call; certainly nothing was charged.
 
@@ -102,7 +127,7 @@ class Unknown:
     """Whether the gateway was asked for the order, answered, and showed nothing of it."""
 
 
-ChargeOutcome = Succeeded | Declined | RequiresAction | Refused | NotSent | Unknown
+ChargeOutcome = Succeeded | Declined | RequiresAction | HeldForReview | Refused | NotSent | Unknown
 
 
 class GatewayError(Exception):
@@ -151,9 +176,9 @@ class Gateway(Protocol):
         ...
 
     async def save_card(
-        self, account: Account, *, customer_id: str, token: str, gateway_key: str
+        self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
     ) -> SavedCard:
-        """Save the card behind a token for the customer."""
+        """Save a card for the customer: by its token at Stripe, by its data at Authorize.Net."""
         ...
 
     async def charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome:

@@ -17,10 +17,18 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 import stripe
 
+from core.gateways.connecting import (
+    ACCOUNTS_MAX,
+    CALLS_PER_ACCOUNT_MAX,
+    CONNECT_SECONDS_MAX,
+    CONNECTIONS_MAX,
+)
 from core.gateways.gateway import (
     Account,
+    CardData,
     ChargeOrder,
     ChargeOutcome,
+    GatewayRefused,
     Refused,
     SavedCard,
     Unknown,
@@ -50,12 +58,6 @@ stripe.enable_telemetry = False  # it would send one merchant's timings with ano
 
 _log = logging.getLogger(__name__)
 
-CLIENTS_MAX: Final = 1024
-"""For how many accounts a client is kept ready."""
-CONNECTIONS_MAX: Final = 1000
-CALLS_PER_ACCOUNT_MAX: Final = 32
-"""How many calls one business may have under way at once."""
-CONNECT_SECONDS_MAX: Final = 5.0
 FIRST_TRY_SHARE: Final = 0.75
 """How much of the time budget the first try may use; the rest is for the resend."""
 IN_USE_PAUSE_SHARE: Final = 0.05
@@ -117,7 +119,7 @@ class StripeGateway:
         return str(answered(made, account, "customer")["id"])
 
     async def save_card(
-        self, account: Account, *, customer_id: str, token: str, gateway_key: str
+        self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
     ) -> SavedCard:
         """Attach a payment method (pm_…), or the one made of a card token (tok_…).
 
@@ -125,13 +127,15 @@ class StripeGateway:
             GatewayError: any of its kinds; GatewayRefused names `payment_method_token` where the
                 token is at fault.
         """
+        if isinstance(card, CardData):
+            raise GatewayRefused("Stripe takes tokens only, never a card's number.")
         service, deadline = self._client(account).sdk.v1.payment_methods, self._deadline()
-        method_id = token
-        if token.startswith("tok_"):
+        method_id = card
+        if card.startswith("tok_"):
             made = await self._send(
                 account,
                 lambda: service.create_async(
-                    {"type": "card", "card": {"token": token}},
+                    {"type": "card", "card": {"token": card}},
                     {"idempotency_key": f"{gateway_key}-method"},
                 ),
                 deadline,
@@ -265,7 +269,7 @@ class StripeGateway:
                 max_network_retries=0,
             )
             client = self._clients[account] = _Client(sdk, asyncio.Semaphore(CALLS_PER_ACCOUNT_MAX))
-            if len(self._clients) > CLIENTS_MAX:
+            if len(self._clients) > ACCOUNTS_MAX:
                 self._clients.popitem(last=False)
         self._clients.move_to_end(account)
         return client

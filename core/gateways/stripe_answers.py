@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
-import aiohttp
 import stripe
 
+from core.gateways.connecting import CERTAINLY_NOT_SENT
 from core.gateways.gateway import (
     Account,
     CardDeclined,
@@ -47,12 +47,6 @@ THREE_DECIMAL: Final = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
 TIMES_HUNDRED: Final = frozenset(("isk", "ugx"))
 """Without decimals in ISO 4217, but Stripe wants two, always 00: 5 UGX are sent as 500."""
 
-_CERTAINLY_NOT_SENT: Final = (
-    aiohttp.ClientConnectorError,  # refused, unreachable, DNS, TLS and certificate
-    aiohttp.ConnectionTimeoutError,  # no connection, of the pool or to Stripe, in time
-    aiohttp.ServerFingerprintMismatch,
-    aiohttp.InvalidURL,
-)
 _WORD: Final = re.compile(r"[A-Za-z0-9_\[\]]{1,64}")
 UNCLEAR: Final = "Stripe gave no clear answer. The charge may or may not have been made."
 
@@ -133,7 +127,7 @@ def classified(error: Exception) -> Failure:
     status = error.http_status
     match error:
         case stripe.APIConnectionError():
-            certain = isinstance(error.__cause__, _CERTAINLY_NOT_SENT)
+            certain = isinstance(error.__cause__, CERTAINLY_NOT_SENT)
             kind = Kind.NOT_CONNECTED if certain else Kind.LOST
         case stripe.RateLimitError():
             kind = Kind.TURNED_AWAY

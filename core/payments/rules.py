@@ -8,6 +8,7 @@ from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import (
     ChargeOutcome,
     Declined,
+    HeldForReview,
     NotSent,
     Refused,
     RequiresAction,
@@ -78,6 +79,8 @@ def settle(outcome: ChargeOutcome, *, checks: int = 0, age: timedelta = timedelt
             )
         case RequiresAction():
             return Settled("requires_action", transaction_id=outcome.transaction_id)
+        case HeldForReview():
+            return Settled("held_for_review", transaction_id=outcome.transaction_id)
         case Refused():
             return Settled("failed")
         case NotSent():
@@ -119,6 +122,17 @@ def refusal_of(outcome: ChargeOutcome, payment_id: str) -> Refusal:
                     "client_secret": outcome.client_secret,
                 },
             )
+        case HeldForReview():
+            # No money moved, so it is 402 like a decline; its code says that it still may.
+            return Refusal(
+                Reason.ERROR_REASON_CARD_DECLINED,
+                "The gateway holds this charge for review. Approve or decline it in the gateway's "
+                "dashboard, and do not charge again before.",
+                metadata={
+                    "decline_code": "held_for_review",
+                    "transaction_id": outcome.transaction_id,
+                },
+            )
         case Refused(field=str() as field):
             return InvalidFields.of(field, outcome.message)
         case Refused():
@@ -139,7 +153,7 @@ def refusal_of(outcome: ChargeOutcome, payment_id: str) -> Refusal:
 
 def is_proof(outcome: ChargeOutcome) -> bool:
     """Tell whether an outcome holds whoever got it: the gateway's last word on its key."""
-    return isinstance(outcome, Succeeded | Declined | RequiresAction)
+    return isinstance(outcome, Succeeded | Declined | RequiresAction | HeldForReview)
 
 
 def needs_review(payment_id: str) -> Refusal:

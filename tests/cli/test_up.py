@@ -176,6 +176,7 @@ def test_settings_that_would_be_ignored_are_refused(start: Start, tmp_path: Path
     for name, value, sentence in (
         ("NIVISCO_SECRET_KEYS", "k:abc", "Unset NIVISCO_SECRET_KEYS"),
         ("NIVISCO_STRIPE_TEST_URL", "http://x", "Unset it, or add --no-sandbox"),
+        ("NIVISCO_AUTHORIZE_TEST_URL", "http://x", "Unset it, or add --no-sandbox"),
         ("NIVISCO_LOG_LEVEL", "loud", "NIVISCO_LOG_LEVEL is not one of"),
     ):
         result = CliRunner().invoke(

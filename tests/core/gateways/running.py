@@ -19,6 +19,7 @@ from core.money import Amount
 from tests.sandbox.running import Sandbox
 
 SHOP = Account("TEST", "sk_test_shop1_a")
+REVOKED_KEY = "sk_test_shop1_revoked"
 INTENTS = {"path": "/v1/payment_intents", "method": "POST"}
 LISTS = {"path": "/v1/payment_intents", "method": "GET"}
 SHORT_SECONDS = 0.4

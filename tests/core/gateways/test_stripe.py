@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.gateways.connecting import CALLS_PER_ACCOUNT_MAX
 from core.gateways.gateway import (
     Account,
     ChargeOutcome,
@@ -17,7 +18,7 @@ from core.gateways.gateway import (
     Succeeded,
     Unknown,
 )
-from core.gateways.stripe import CALLS_PER_ACCOUNT_MAX, StripeGateway
+from core.gateways.stripe import StripeGateway
 from core.money import Amount
 from tests.core.gateways.running import (
     INTENTS,
@@ -328,7 +329,7 @@ async def test_an_account_whose_calls_hang_is_turned_away_and_others_are_charged
             other, user_id="U", name="A", email="a@example.com", gateway_key="c"
         )
         card = await gateway.save_card(
-            other, customer_id=customer_id, token="pm_card_visa", gateway_key="k"
+            other, customer_id=customer_id, card="pm_card_visa", gateway_key="k"
         )
         hanging = {"match": {**INTENTS, "account": "acct_shop1"}, "seconds": 60, "times": 100}
         await sandbox.order_fault("delay", **hanging)

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from core.gateways import stripe as stripe_module
 from core.gateways.gateway import (
+    CardData,
     CardDeclined,
     GatewayError,
     GatewayRefused,
@@ -17,6 +18,7 @@ from core.gateways.gateway import (
     Succeeded,
 )
 from core.gateways.stripe import StripeGateway
+from core.secrets import Secret
 from tests.core.gateways.running import (
     LISTS,
     SHOP,
@@ -94,8 +96,8 @@ async def test_a_card_is_saved_from_a_payment_method_or_a_token_and_can_be_charg
     customer_id = await new_customer(gateway)
     if fault:
         await sandbox.order_fault(fault, match={"path": "/v1/payment_methods"})
-    card = await gateway.save_card(SHOP, customer_id=customer_id, token=token, gateway_key="k")
-    again = await gateway.save_card(SHOP, customer_id=customer_id, token=token, gateway_key="k")
+    card = await gateway.save_card(SHOP, customer_id=customer_id, card=token, gateway_key="k")
+    again = await gateway.save_card(SHOP, customer_id=customer_id, card=token, gateway_key="k")
     assert card == again == replace(card, brand="visa", last4="4242")
     assert isinstance(card, SavedCard)
     outcome = await gateway.charge(SHOP, an_order(customer_id, card.gateway_card_id))
@@ -108,7 +110,7 @@ async def test_an_unknown_token_is_the_callers_mistake(
 ) -> None:
     customer_id = await new_customer(gateway)
     with pytest.raises(GatewayRefused) as refused:
-        await gateway.save_card(SHOP, customer_id=customer_id, token=token, gateway_key="k")
+        await gateway.save_card(SHOP, customer_id=customer_id, card=token, gateway_key="k")
     assert refused.value.field == "payment_method_token"
     assert token not in refused.value.message
 
@@ -118,7 +120,7 @@ async def test_a_customer_that_is_not_there_is_not_the_tokens_fault(
 ) -> None:
     with pytest.raises(GatewayRefused) as refused:
         await gateway.save_card(
-            SHOP, customer_id="cus_nothing", token="pm_card_visa", gateway_key="k"
+            SHOP, customer_id="cus_nothing", card="pm_card_visa", gateway_key="k"
         )
     assert refused.value.field is None
 
@@ -129,7 +131,7 @@ async def test_a_card_that_its_issuer_declines_is_not_saved(
 ) -> None:
     customer_id, token = await new_customer(gateway), f"{prefix}visa_chargeDeclined"
     with pytest.raises(CardDeclined) as declined:
-        await gateway.save_card(SHOP, customer_id=customer_id, token=token, gateway_key="k")
+        await gateway.save_card(SHOP, customer_id=customer_id, card=token, gateway_key="k")
     assert declined.value.decline_code == "generic_decline"
     assert declined.value.message == "Your card was declined."
 
@@ -174,4 +176,10 @@ async def test_what_was_attached_must_be_a_card_of_the_customer(
 
     async with serving(answer) as url, gateway_at(url) as gateway:
         with pytest.raises(raised):
-            await gateway.save_card(SHOP, customer_id="cus_1", token="pm_1", gateway_key="k")
+            await gateway.save_card(SHOP, customer_id="cus_1", card="pm_1", gateway_key="k")
+
+
+async def test_a_cards_number_is_never_sent_to_stripe(gateway: StripeGateway) -> None:
+    card = CardData(Secret("4242424242424242"), 12, 2060)
+    with pytest.raises(GatewayRefused, match="tokens only"):
+        await gateway.save_card(SHOP, customer_id="cus_1", card=card, gateway_key="k")

@@ -251,7 +251,7 @@ async def test_no_secret_is_logged_or_raised(
 async def test_clients_are_kept_for_the_accounts_last_used(
     sandbox: Sandbox, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stripe_module, "CLIENTS_MAX", 2)
+    monkeypatch.setattr(stripe_module, "ACCOUNTS_MAX", 2)
     shops = [Account("TEST", f"sk_test_shop{number}_a") for number in range(3)]
     kept = gateway._client(shops[0])
     for shop in (shops[1], shops[0], shops[2]):

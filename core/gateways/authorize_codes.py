@@ -1,0 +1,165 @@
+"""What Authorize.Net's codes mean: the one table from its codes to our outcomes. No I/O.
+
+A transaction's answer carries a response code (1 approved, 2 declined, 3 error, 4 held) and a
+reason code; a call that made no transaction carries an API code (E…). Their meanings are those of
+https://developer.authorize.net/api/reference/responseCodes.html. Decline codes are Stripe's words
+(https://docs.stripe.com/declines/codes), so that a merchant reads one vocabulary.
+"""
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+class Meaning(enum.Enum):
+    """What a code says of what was asked."""
+
+    APPROVED = "approved"
+    HELD = "held for review"
+    DECLINED = "declined"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+    MISSING = "no such record"
+    BUSY = "busy"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A code's meaning; for a decline its code, for a refusal the caller's field at fault."""
+
+    meaning: Meaning
+    message: str = ""
+    decline_code: str = ""
+    field: str | None = None
+
+
+UNCLEAR: Final = Reading(Meaning.UNCLEAR)
+_DECLINED: Final = "The card was declined."
+
+
+def _declined(decline_code: str, message: str = _DECLINED) -> Reading:
+    return Reading(Meaning.DECLINED, message, decline_code)
+
+
+def _refused(message: str, field: str | None = None) -> Reading:
+    return Reading(Meaning.REFUSED, message, field=field)
+
+
+_WRONG_KEYS: Final = _refused(
+    "Authorize.Net does not know the {env} keys: store a valid api_login_id and transaction_key."
+)
+_NOT_PERMITTED: Final = _refused(
+    "Authorize.Net's {env} keys may not do this: check that the account is active and has Customer "
+    "Information Manager and the Transaction Details API enabled."
+)
+_NOT_SET_UP: Final = _refused("Authorize.Net's {env} account is not set up at its processor.")
+_WRONG_CVC: Final = _declined("incorrect_cvc", "The card's security code is incorrect.")
+_WRONG_ADDRESS: Final = _declined("incorrect_zip", "The card's postal code does not match.")
+_WRONG_NUMBER: Final = _declined("incorrect_number", "The card number is incorrect.")
+_WRONG_DATE: Final = _declined("invalid_expiry_year", "The card's expiration date is invalid.")
+_EXPIRED: Final = _declined("expired_card", "The card has expired.")
+_FRAUD: Final = _declined("fraudulent")
+_UNSUPPORTED: Final = _declined("card_not_supported", "This type of card is not accepted.")
+_PROCESSING: Final = _declined(
+    "processing_error", "An error occurred while processing the card. Try again in a little bit."
+)
+
+
+def _each(codes: Iterable[int], reading: Reading) -> dict[str, Reading]:
+    return {str(code): reading for code in codes}
+
+
+_DECLINES: Final[Mapping[str, Reading]] = {
+    "3": _declined("call_issuer"),
+    "4": _declined("pickup_card"),
+    **_each((27, 127), _WRONG_ADDRESS),
+    **_each((44, 45, 65, 165), _WRONG_CVC),
+    **_each((41, 141, 145, 250, 251, 254), _FRAUD),
+    "315": _WRONG_NUMBER,
+    "316": _WRONG_DATE,
+    "317": _EXPIRED,
+}
+_ERRORS: Final[Mapping[str, Reading]] = {
+    **_each((5, 49), _refused("Authorize.Net does not charge this amount.", "amount")),
+    "39": _refused("Authorize.Net does not charge this currency.", "currency"),
+    **_each((6, 37, 315), _WRONG_NUMBER),
+    **_each((7, 316), _WRONG_DATE),
+    **_each((8, 317), _EXPIRED),
+    "78": _WRONG_CVC,
+    **_each((17, 28), _UNSUPPORTED),
+    **_each((11, 318), Reading(Meaning.DUPLICATE)),
+    "13": _WRONG_KEYS,
+    **_each((103, 123), _NOT_PERMITTED),
+    **_each((24, 29, 30, 31, 34, 35, 38, 43, 56, 114, 115, 130), _NOT_SET_UP),
+    **_each((15, 16, 319), Reading(Meaning.MISSING)),
+    # The processor failed or was not told: not captured. 36, 52 and 152: authorized only.
+    **_each((*range(19, 24), 25, 26, *range(57, 64)), _PROCESSING),
+    **_each((36, 52, 152, 153, 170, 171, 172, 173, 180, 181, 192, 261, 328), _PROCESSING),
+    # A system-generated void of a transaction that timed out or failed did not work.
+    **_each((120, 121, 122), UNCLEAR),
+    "901": Reading(Meaning.BUSY),
+}
+_API_CODES: Final[Mapping[str, Reading]] = {
+    **dict.fromkeys(("E00005", "E00006", "E00007", "E00008", "E00059"), _WRONG_KEYS),
+    **dict.fromkeys(("E00010", "E00011", "E00044"), _NOT_PERMITTED),
+    "E00009": _refused("Authorize.Net's {env} account is in Test Mode: switch it to Live Mode."),
+    "E00027": _declined("generic_decline"),
+    "E00039": Reading(Meaning.DUPLICATE),
+    "E00040": Reading(Meaning.MISSING),
+    **dict.fromkeys(
+        ("E00002", "E00003", "E00004", "E00045", *(f"E000{number}" for number in range(13, 20))),
+        _refused("Authorize.Net refused the request ({code})."),
+    ),
+    "E00042": _refused("Authorize.Net keeps no more cards of this customer."),
+    **dict.fromkeys(("E00053", "E00104"), Reading(Meaning.BUSY)),
+}
+
+_REASONS: Final[Mapping[str, tuple[Reading, Mapping[str, Reading]]]] = {
+    # By response code: what it means, and the reason codes that mean something else.
+    "1": (Reading(Meaning.APPROVED), {}),
+    "2": (_declined("generic_decline"), _DECLINES),
+    "3": (_refused("Authorize.Net could not process the transaction (reason {code})."), _ERRORS),
+    "4": (Reading(Meaning.HELD), {"295": UNCLEAR}),  # 295: a part of the amount was approved
+}
+
+
+def reading_of_transaction(response_code: str, reason_code: str) -> Reading:
+    """Read the codes of a transaction; unclear where the response code is none that is known."""
+    usual, others = _REASONS.get(response_code, (UNCLEAR, {}))
+    return others.get(reason_code, usual)
+
+
+def reading_of_call(api_code: str) -> Reading:
+    """Read the code of a call that made no transaction; unclear where it is not known."""
+    return _API_CODES.get(api_code, UNCLEAR)
+
+
+STATUSES: Final[Mapping[str, Reading]] = {
+    # What became of a transaction: transactionStatusEnum of the schema, read for a charge.
+    **dict.fromkeys(
+        (
+            "capturedPendingSettlement",
+            "pendingSettlement",
+            "pendingFinalSettlement",
+            "updatingSettlement",
+            "settledSuccessfully",
+            "chargeback",  # what came after it is another matter
+            "chargebackReversal",
+            "returnedItem",
+        ),
+        Reading(Meaning.APPROVED),
+    ),
+    **dict.fromkeys(
+        ("FDSPendingReview", "FDSAuthorizedPendingReview", "underReview"), Reading(Meaning.HELD)
+    ),
+    "declined": _declined("generic_decline"),
+    "failedReview": _FRAUD,
+    "expired": _declined("canceled", "The payment expired at Authorize.Net."),
+    "voided": _declined("canceled", "The payment was voided at Authorize.Net."),
+    "generalError": _PROCESSING,
+    "communicationError": _PROCESSING,
+    # authorizedPendingCapture, authorizedPendingRelease, approvedReview, couldNotVoid,
+    # settlementError and what is new: not to be told from here.
+}

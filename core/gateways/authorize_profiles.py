@@ -1,0 +1,90 @@
+"""Reads Authorize.Net's answers about customers and their cards. No I/O."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from core.gateways.authorize_answers import NO_CLEAR_ANSWER, answered, error_of
+from core.gateways.authorize_codes import Meaning, reading_of_call, reading_of_transaction
+from core.gateways.authorize_xml import Answer, Failure, id_of
+from core.gateways.gateway import Account, CardData, GatewayUnknown, SavedCard
+
+_EXISTING_ID: Final = re.compile(r"\bID (\d+)\b")
+_VALIDATION: Final = re.compile(r"(\d)\D+\d+\D+(\d+)\D")
+"""Response code, a number of no use, reason code; the merchant chooses what stands between."""
+
+
+def customer_id_of(answer: Answer | Failure, account: Account) -> tuple[str, bool]:
+    """Read a customer's id, and whether the customer was there before.
+
+    Raises:
+        GatewayError: any of its kinds.
+    """
+    if isinstance(answer, Answer) and reading_of_call(answer.code).meaning is Meaning.DUPLICATE:
+        existing = _EXISTING_ID.search(answer.text("messages/message/text"))
+        if existing is None:
+            raise GatewayUnknown(NO_CLEAR_ANSWER)
+        return existing[1], True
+    made = _saved(answer, account, "validationDirectResponseList/string")
+    return _required_id(made.text("customerProfileId")), False
+
+
+def card_id_of(answer: Answer | Failure, account: Account) -> tuple[str, bool]:
+    """Read a card's id, and whether the customer had it before.
+
+    Raises:
+        GatewayError: any of its kinds.
+    """
+    is_known = (
+        isinstance(answer, Answer) and reading_of_call(answer.code).meaning is Meaning.DUPLICATE
+    )
+    made = answer if is_known else _saved(answer, account, "validationDirectResponse")
+    assert isinstance(made, Answer), "what failed was raised"
+    path = "customerPaymentProfileIdList/numericString"
+    identifier = made.text("customerPaymentProfileId") or made.text(path)
+    return _required_id(identifier), is_known
+
+
+def check_saved(answer: Answer | Failure, account: Account) -> None:
+    """Read the answer to the change of a card.
+
+    Raises:
+        GatewayError: any of its kinds; CardDeclined where the issuer does not confirm the card.
+    """
+    _saved(answer, account, "validationDirectResponse")
+
+
+def _saved(answer: Answer | Failure, account: Account, validation: str) -> Answer:
+    """Return the answer of a card that was saved; a refused one tells why in its validation."""
+    if isinstance(answer, Answer) and not answer.is_ok:
+        said = _VALIDATION.match(answer.text(validation))
+        if said is not None and said[1] in ("2", "3"):
+            reading = reading_of_transaction(said[1], said[2])
+            raise error_of(reading, said[2], account)
+    return answered(answer, account)
+
+
+def _required_id(text: str) -> str:
+    identifier = id_of(text)
+    if identifier is None:
+        raise GatewayUnknown(NO_CLEAR_ANSWER)
+    return identifier
+
+
+_BRANDS: Final[Sequence[tuple[str, str]]] = (
+    # By how numbers begin (ISO/IEC 7812), in Stripe's words.
+    (r"4", "visa"),
+    (r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720", "mastercard"),
+    (r"3[47]", "amex"),
+    (r"6011|64[4-9]|65", "discover"),
+    (r"352[89]|35[3-8]|3088", "jcb"),
+    (r"30[0-5]|3[689]", "diners"),
+    (r"62", "unionpay"),
+)
+
+
+def saved_card(gateway_card_id: str, card: CardData) -> SavedCard:
+    """Return what to show of a card: no gateway's answer says it, but its number does."""
+    number = card.number.reveal()
+    brand = next((name for begins, name in _BRANDS if re.match(begins, number)), "unknown")
+    return SavedCard(gateway_card_id, brand, number[-4:], card.exp_month, card.exp_year)

@@ -1,0 +1,95 @@
+"""Serves Authorize.Net's one path, and what goes wrong there.
+
+Reads a request, meets it with at most one ordered fault, and writes the answer, or half of it, or
+none. What a request means is decided in `authorize_api`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Final
+
+from aiohttp import web
+
+from sandbox import authorize_api, broken_wire
+from sandbox.authorize_calls import Call, authenticate
+from sandbox.authorize_xml import ApiError, read
+from sandbox.books import Books
+from sandbox.faults import Fault, FaultKind, Faults
+
+_logger = logging.getLogger("sandbox")
+
+_FAILED: Final = "<html><head><title>Runtime Error</title></head><body>Server Error</body></html>"
+_BUSY: Final = "<html><head><title>Too Many Requests</title></head><body></body></html>"
+
+
+@dataclass
+class Reports:
+    """How the lists behave: they show nothing younger than `lag` seconds."""
+
+    lag: float = 0.0
+
+
+class AuthorizeServer:
+    """Serves `authorize_api.PATH`."""
+
+    def __init__(self, books: Books, faults: Faults, reports: Reports) -> None:
+        self._books = books
+        self._faults = faults
+        self._reports = reports
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Answers one request; as XML, unless a fault or a wrong method leaves only HTML."""
+        if request.method != "POST":
+            return web.Response(status=405, text=_FAILED, content_type="text/html")
+        try:
+            body = await request.read()
+        except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError):
+            return _xml(
+                authorize_api.refused(ApiError("E00003", "The request is too long or cut."))
+            )
+        try:
+            call = self._call(body)
+        except ApiError as error:
+            return _xml(authorize_api.refused(error))
+        fault = self._faults.strike(
+            request.method, request.path, call.scope.account, call.request.name
+        )
+        try:
+            return await self._answer(request, call, fault)
+        except Exception:
+            _logger.exception("%s failed in the sandbox", call.request.name)
+            return web.Response(status=500, text=_FAILED, content_type="text/html")
+
+    def _call(self, body: bytes) -> Call:
+        request = read(body, authorize_api.REQUESTS)
+        scope = authenticate(request, self._books)
+        return Call(self._books, scope, request, self._books.clock(), self._reports.lag)
+
+    async def _answer(
+        self, request: web.Request, call: Call, fault: Fault | None
+    ) -> web.StreamResponse:
+        kind = fault.kind if fault is not None else None
+        if fault is not None and kind is FaultKind.DELAY:
+            await self._faults.hold(fault.seconds)
+        if kind is FaultKind.RESET_BEFORE:
+            return broken_wire.reset(request)
+        if kind is FaultKind.RATE_LIMIT:
+            return web.Response(status=429, text=_BUSY, content_type="text/html")
+        if kind is FaultKind.ERROR_500:
+            return web.Response(status=500, text=_FAILED, content_type="text/html")
+        response = _xml(authorize_api.carry_out(replace(call, now=self._books.clock())))
+        if fault is not None and kind is FaultKind.DELAY_AFTER:
+            await self._faults.hold(fault.seconds)
+        if kind is FaultKind.RESET_AFTER:
+            return broken_wire.reset(request)
+        if kind is FaultKind.ERROR_500_AFTER:
+            return web.Response(status=500, text=_FAILED, content_type="text/html")
+        if kind is FaultKind.CUT_BODY:
+            return await broken_wire.cut(request, response)
+        return response
+
+
+def _xml(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/xml", charset="utf-8")

@@ -1,0 +1,133 @@
+"""An Authorize.Net gateway against a running sandbox, or a server that answers what it is told."""
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from core.gateways.authorize_net import AuthorizeGateway
+from core.gateways.gateway import Account, CardData, ChargeOrder
+from core.money import Amount
+from core.secrets import Secret
+from sandbox.authorize_xml import Field, messages, write
+from tests.sandbox.running import Sandbox
+
+KEY = "346HZ32z3fP4hTG2"
+REVOKED_KEY = "RevokedKey123456"
+LOGIN = "5KP3u95bQpv"
+MERCHANT = Account("TEST", KEY, login_id=LOGIN)
+BOOKS = f"authorize:{LOGIN}"
+CHARGES = {"request": "createTransactionRequest"}
+VISA = "4111111111111111"
+REASON_BY_AMOUNT = "4222222222222"
+OK = messages("Ok", "I00001", "Successful.")
+FAILED = messages("Error", "E00027", "The transaction was unsuccessful.")
+
+_numbers = itertools.count(1)
+
+
+@asynccontextmanager
+async def authorize_at(url: str, timeout_seconds: float = 10.0) -> AsyncIterator[AuthorizeGateway]:
+    made = AuthorizeGateway({"TEST": url, "LIVE": url}, timeout_seconds)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def a_card(number: str = VISA, **changes: Any) -> CardData:
+    return replace(CardData(Secret(number), 12, 2060, Secret("123"), "12345"), **changes)
+
+
+def an_order(customer_id: str = "51", card_id: str = "52", **changes: Any) -> ChargeOrder:
+    number = next(_numbers)
+    order = ChargeOrder(
+        payment_id=f"PAY-{number:016d}",
+        gateway_key=f"key-{number}",
+        amount=Amount(2550, "usd"),
+        customer_id=customer_id,
+        gateway_card_id=card_id,
+        description="Order 17",
+    )
+    return replace(order, **changes)
+
+
+async def order_with(
+    gateway: AuthorizeGateway, number: str = VISA, account: Account = MERCHANT, **changes: Any
+) -> ChargeOrder:
+    """An order of a new customer with this card."""
+    customer_id, card = await gateway.create_customer_with_card(
+        account,
+        user_id=f"USR-{next(_numbers):026d}",
+        name="Jane Doe",
+        email="jane@example.com",
+        card=a_card(number),
+    )
+    return an_order(customer_id, card.gateway_card_id, **changes)
+
+
+async def books(sandbox: Sandbox, account: str = BOOKS) -> Any:
+    """The account's books."""
+    _, shown = await sandbox.control("GET", f"books?account={account}")
+    empty: dict[str, list[Any]] = {"customers": [], "cards": [], "transactions": []}
+    return shown["books"][0] if shown["books"] else empty
+
+
+async def charged(sandbox: Sandbox) -> list[int]:
+    """The amounts in cents that the sandbox's books say will be taken."""
+    return [
+        round(float(transaction["amount"]) * 100)
+        for transaction in (await books(sandbox))["transactions"]
+        if transaction["status"] == "capturedPendingSettlement"
+    ]
+
+
+def xml(name: str, fields: Sequence[Field]) -> web.Response:
+    """An answer as Authorize.Net sends it."""
+    return web.Response(body=write(name, fields), content_type="application/xml", charset="utf-8")
+
+
+def transaction_answer(
+    order: ChargeOrder, overall: Field = OK, reference: str | None = None, **changes: Any
+) -> web.Response:
+    """The answer to an order's charge, approved but for the changes."""
+    response: dict[str, Any] = {
+        "responseCode": "1",
+        "transId": "60000000001",
+        "testRequest": "0",
+        "messages": [("message", [("code", "1"), ("description", "Approved.")])],
+        "profile": [
+            ("customerProfileId", order.customer_id),
+            ("customerPaymentProfileId", order.gateway_card_id),
+        ],
+        **changes,
+    }
+    error = response.pop("error", None)
+    said: Sequence[Field] = [("errors", [("error", [("errorCode", error)])])] if error else []
+    fields: Sequence[Field] = [
+        ("refId", order.payment_id if reference is None else reference),
+        overall,
+        ("transactionResponse", [*response.items(), *said]),
+    ]
+    return xml("createTransactionResponse", fields)
+
+
+def details_answer(order: ChargeOrder, /, **changes: Any) -> web.Response:
+    """The details of an order's charge, as it was made but for the changes."""
+    shown: dict[str, Any] = {
+        "transId": "60000000001",
+        "submitTimeUTC": "2030-01-02T03:04:05.6Z",
+        "transactionType": "authCaptureTransaction",
+        "transactionStatus": "capturedPendingSettlement",
+        "responseCode": "1",
+        "responseReasonCode": "1",
+        "order": [("invoiceNumber", order.payment_id)],
+        "authAmount": "25.50",
+        "settleAmount": "25.50",
+        "profile": [("customerProfileId", order.customer_id)],
+        **changes,
+    }
+    return xml("getTransactionDetailsResponse", [OK, ("transaction", list(shown.items()))])
