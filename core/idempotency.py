@@ -111,6 +111,8 @@ class IdempotentCall:
     api_key_hash: str = field(repr=False)
     is_kept: bool = False
     """Whether its answer is in the record, so that nothing is left to do."""
+    sealed_answer: str | None = field(default=None, repr=False)
+    """As this run stored it, or was about to; no other run's is the same text."""
 
     @property
     def is_keyed(self) -> bool:
@@ -254,7 +256,7 @@ class Idempotency:
         updated = await transaction.connection.execute(
             update(records)
             .where(*_is(call.business_id, call.key), *unless_open)
-            .values(sealed_answer=self._sealed(call.business_id, call.key, answer))
+            .values(sealed_answer=call.sealed_answer)
         )
         if updated.rowcount == 0:  # perhaps the one in the way was over, and is gone now
             await self.keep_all(transaction, {call: answer})
@@ -267,17 +269,11 @@ class Idempotency:
         Then another run of those was faster, and the transaction must not commit.
         """
         in_order = sorted(answers, key=lambda call: (call.business_id, call.key))
+        for call in in_order:
+            if call.is_keyed:
+                call.sealed_answer = self._sealed(call.business_id, call.key, answers[call])
         in_the_way = await self._in_the_way(
-            transaction,
-            [
-                (
-                    call,
-                    self._sealed(call.business_id, call.key, answers[call])
-                    if call.is_keyed
-                    else None,
-                )
-                for call in in_order
-            ],
+            transaction, [(call, call.sealed_answer) for call in in_order]
         )
         for call in answers:
             call.is_kept = True
@@ -309,7 +305,11 @@ class Idempotency:
                 records.c.payment_id == payment_id,
                 records.c.sealed_answer.is_(None),
             )
-            .values(sealed_answer=self._sealed(business_id, key, answer))
+            .values(
+                sealed_answer=self._sealed(business_id, key, answer),
+                # Who was told all day that the outcome is not known yet has to hear it.
+                expires_at=transaction.now + KEY_LIFE,
+            )
         )
 
     async def keep_alone(self, call: IdempotentCall, answer: Answer) -> None:
@@ -326,7 +326,8 @@ class Idempotency:
         """Tell whether the commit took place that was to store this call's record.
 
         Asked by inserting it again, because an insert waits for one that is still under way; for
-        some seconds, while the database is away.
+        some seconds, while the database is away. A record in the way may be another run's of the
+        same key, or an old one that this run was to replace, so its answer has to be this run's.
 
         Raises:
             CommitUnknownError: the database does not tell.
@@ -337,13 +338,18 @@ class Idempotency:
             try:
                 async with self._database.transaction() as transaction:
                     attempt = await transaction.connection.begin_nested()
-                    is_there = await self._in_the_way(transaction, [(call, None)])
+                    is_there = bool(await self._in_the_way(transaction, [(call, None)]))
                     await attempt.rollback()
+                    if is_there and call.is_keyed:
+                        stored = await transaction.connection.scalar(
+                            select(records.c.sealed_answer).where(*_is(call.business_id, call.key))
+                        )
+                        is_there = stored is not None and stored == call.sealed_answer
             except (DatabaseUnavailableError, CommitUnknownError) as error:
                 if clock() >= give_up:
                     raise CommitUnknownError(str(error)) from None
             else:
-                return bool(is_there)
+                return is_there
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def reap(self) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from core.caller import Presence, current_presence
 from core.database import CommitUnknownError, Database, DatabaseUnavailableError, Transaction
+from core.errors import Refusal
 from core.gateways.gateway import (
     Account,
     ChargeOrder,
@@ -209,6 +210,8 @@ class Attempts:
                 logger.warning("outcome not stored yet", extra={"payment_id": payment_id})
                 if clock() >= give_up:
                     raise rules.outcome_unknown(payment_id) from None
+            except Refusal:
+                raise
             except Exception:
                 logger.exception("outcome not stored", extra={"payment_id": payment_id})
                 raise rules.outcome_unknown(payment_id) from None
@@ -237,7 +240,11 @@ class Attempts:
         )
         is_ours = payment.lease is not None and payment.lease.owner == self._core_id
         if not (is_ours or (payment.status == "pending" and rules.is_proof(outcome))):
-            return await charged_of(transaction, payment) if settled.is_success else None
+            if payment.status == "succeeded" or settled.is_success:
+                return await charged_of(transaction, payment)
+            if not rules.is_proof(outcome):  # who took the attempt over may charge yet
+                raise rules.outcome_unknown(payment.payment_id)
+            return None
         # A success is answered once somebody is told; a refusal charged nothing.
         answered = settled.status not in ("pending", "succeeded")
         await store.settle_payment(transaction, payment, settled, answered=answered)

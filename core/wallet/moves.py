@@ -84,7 +84,7 @@ class Moves:
             except _Overtaken:
                 continue  # its answer is there now
             except CommitUnknownError:
-                return [await self._looked_up(order, ends[order]) for order in orders]
+                return await self._looked_up([ends[order] for order in orders], orders)
             except DatabaseUnavailableError:
                 raise
             except Exception:
@@ -102,16 +102,25 @@ class Moves:
             return error
         return end
 
-    async def _looked_up(self, order: MoveOrder, end: _End) -> Moved | Exception:
-        """Return how an order ended whose commit was not confirmed, or that nobody can tell."""
-        if isinstance(end, Exception):
-            return end
-        try:
-            if await self._idempotency.took_place(order.call):
-                return end
-        except CommitUnknownError as unknown:
-            return unknown
-        return DatabaseUnavailableError("the commit did not take place")
+    async def _looked_up(
+        self, ends: Sequence[_End], orders: Sequence[MoveOrder]
+    ) -> Sequence[Moved | Exception]:
+        """Return how orders ended whose commit was not confirmed, or that nobody can tell.
+
+        They were one transaction, so what holds for one of them holds for all: asked once, because
+        a database that is away is asked for seconds.
+        """
+        failure: Exception | None = None
+        for order, end in zip(orders, ends, strict=True):
+            if isinstance(end, Exception):
+                continue
+            try:
+                if not await self._idempotency.took_place(order.call):
+                    failure = DatabaseUnavailableError("the commit did not take place")
+            except CommitUnknownError as unknown:
+                failure = unknown
+            break
+        return [end if isinstance(end, Exception) else failure or end for end in ends]
 
     async def _ends(
         self, transaction: Transaction, orders: Sequence[MoveOrder]
@@ -158,7 +167,9 @@ class Moves:
             transaction, {(order.caller.business_id, order.user_id, order.env) for order in orders}
         )
         movements: dict[MoveOrder, Movement] = {}
-        for order in orders:
+        # In the order of the wallets' owners, so that two cores that make new wallets cannot
+        # deadlock.
+        for order in sorted(orders, key=lambda o: (o.caller.business_id, o.user_id, o.env)):
             owner = (order.caller.business_id, order.user_id)
             try:
                 user = users.get(owner)
@@ -177,7 +188,7 @@ class Moves:
                 ends[order] = refusal
                 continue
             movements[order] = _movement(order, wallet, amount)
-        return movements
+        return {order: movements[order] for order in orders if order in movements}
 
 
 def _movement(order: MoveOrder, wallet: store.Wallet, amount: Amount) -> Movement:

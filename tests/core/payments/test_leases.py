@@ -159,3 +159,48 @@ async def test_a_core_that_comes_late_writes_what_the_gateway_said_and_nothing_e
     await assert_charged(gateway, shops[0], user_id, 1)
     (record,) = await records(shops[0])
     assert record.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
+
+
+async def test_a_core_that_comes_late_with_a_refusal_does_not_say_that_nothing_was_charged(
+    tmp_path: Path, postgresql_database: str, gateway: Gateway
+) -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
+        await go.wait()
+        body = b'{"error": {"type": "invalid_request_error", "message": "Invalid API Key"}}'
+        head = "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nConnection: close"
+        writer.write(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        urls = [gateway.url, f"http://{host}:{port}"]
+        settings = [
+            settings_for(
+                tmp_path,
+                database_url=postgresql_database,
+                stripe_urls={"TEST": url, "LIVE": url},
+                gateway_timeout_seconds=10.0,
+            )
+            for url in urls
+        ]
+        settings[1] = replace(settings[1], keyring=settings[0].keyring)
+        async with running_core(settings[0]) as taker, running_core(settings[1]) as sleeper:
+            shop = await with_stripe(await register(taker))
+            request = fund_request(await card_holder(shop), idempotency_key="one")
+            late = asyncio.ensure_future(replace(shop, client=sleeper).call(request))
+            await arrived.wait()
+            database = Database(postgresql_database)
+            async with database.transaction() as transaction:  # as if it had slept past its lease
+                await transaction.connection.execute(
+                    update(payments).values(lease_owner="other", leased_until=transaction.now)
+                )
+            await database.close()
+            taken = await shop.call(request)
+            go.set()
+            assert await late == taken
+            await assert_charged(gateway, shop, request.user_id, 1)
