@@ -204,3 +204,16 @@ async def test_a_core_that_comes_late_with_a_refusal_does_not_say_that_nothing_w
             go.set()
             assert await late == taken
             await assert_charged(gateway, shop, request.user_id, 1)
+
+
+@pytest.mark.xfail(strict=True, reason="one of them is told of the other's charge as its own")
+async def test_many_callers_who_all_wait_at_two_cores_make_as_many_charges(
+    shops: list[Business], gateway: Gateway
+) -> None:
+    for number in range(1, 6):
+        user_id = await card_holder(shops[0])
+        answers = await asyncio.gather(
+            *(shops[each % 2].call(fund_request(user_id)) for each in range(12))
+        )
+        assert len({answer.transaction_id for answer in answers}) == 12
+        assert len(await gateway.charges()) == 12 * number
