@@ -232,6 +232,7 @@ async def _serve(
         await health_servicer.end()
         await server.stop(max(0.0, deadline - time.monotonic()))
         unfinished = await errors.drain(max(0.0, deadline - time.monotonic()))
+        await payments.drain(max(0.0, deadline - time.monotonic()))
         await asyncio.wait([chores], timeout=max(0.0, deadline - time.monotonic()))
         drained.set()
         await leases

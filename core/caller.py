@@ -3,6 +3,7 @@
 Set by the interceptors only.
 """
 
+import asyncio
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -30,6 +31,22 @@ class Presence:
     """Whether the caller still waits for the answer of a call, which goes on without them."""
 
     left: bool = False
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the answer went to the caller, who was there."""
+        return self._ended.is_set() and not self.left
+
+    def end(self, *, left: bool = False) -> None:
+        """Note that the call is over: its answer is sent, or the caller left before."""
+        self.left = self.left or left
+        self._ended.set()
+
+    async def ended(self) -> None:
+        """Wait until the call is over."""
+        if not self.left:
+            await self._ended.wait()
 
 
 _caller: ContextVar[Caller] = ContextVar("caller")

@@ -155,13 +155,15 @@ class ErrorInterceptor(UnaryInterceptor):
         """Answer with the response or with a status that holds the reason."""
         presence = Presence()
         set_presence(presence)
+        ended = partial(_end, presence)
+        cast(Any, context).add_done_callback(ended)  # its stub knows a class of callbacks only
         task = asyncio.ensure_future(behaviour(request, context))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            presence.left = True
+            presence.end(left=True)
             task.add_done_callback(partial(_log_unseen, path))
             raise
         except ReplayedRefusal as replayed:
@@ -205,6 +207,11 @@ def _refusal_of(error: BaseException, path: str) -> Refusal:
             return Refusal(
                 Reason.ERROR_REASON_INTERNAL, f"Internal server error {request_id.get()}"
             )
+
+
+def _end(presence: Presence, context: Context) -> None:
+    """Note that the call is over, which gRPC says once the answer is sent or nobody is there."""
+    presence.end(left=context.cancelled())
 
 
 def _log_unseen(path: str, task: asyncio.Task[Message]) -> None:

@@ -7,9 +7,10 @@ and another one takes the attempt over, under the same gateway key.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from core.caller import Presence, current_presence
 from core.database import CommitUnknownError, Database, DatabaseUnavailableError, Transaction
@@ -30,7 +31,7 @@ from core.payments import rules, store
 from core.payments.answers import kept_answer
 from core.payments.funding import charged_of, credit_wallet
 from core.payments.store import Lease, Payment
-from core.payments.under_way import Attempt, Charged, PaymentKey, UnderWay, is_awaited
+from core.payments.under_way import Attempt, Charged, PaymentKey, UnderWay
 
 logger = logging.getLogger("core.payments")
 
@@ -71,6 +72,7 @@ class Attempts:
         self._idempotency = idempotency
         self._core_id = new_request_id()
         self._under_way = UnderWay()
+        self._telling: set[asyncio.Task[None]] = set()
 
     def under_way_on(self, payment: Payment) -> Attempt | None:
         """Return the attempt of this core on a payment, or None."""
@@ -118,29 +120,59 @@ class Attempts:
         try:
             outcome = await self._submit(begun)
             charged = await self._write(begun, outcome)
-            if charged is not None:
-                await self.note_told(payment, begun.attempt.waiting)
             result = charged or rules.refusal_of(outcome, payment.payment_id)
         except BaseException as error:  # noqa: BLE001 - those who joined must not wait for ever
             result = error
-        self._under_way.end(begun.key, result)
         if isinstance(result, BaseException):
+            self._under_way.end(begun.key, result)
             raise result
+        self._under_way.resolve(begun.key, result)
+        if payment.idempotency_key is None:
+            self.tell(payment, begun.attempt.waiting, partial(self._under_way.forget, begun.key))
+        else:
+            self._under_way.forget(begun.key)
         return result
 
-    async def note_told(self, payment: Payment, waiting: Sequence[Presence]) -> None:
-        """Remember that a caller is told of a charge, so that an equal request is a new one.
+    def tell(
+        self,
+        payment: Payment,
+        waiting: Sequence[Presence],
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Have it remembered that a caller was told of a charge, once the answer is sent.
 
-        Only after the commit, and taken back where the last caller left meanwhile: who was told
-        of nothing and asks again must not be charged again. With a key that is not needed.
+        From then on an equal request without a key is another charge. Not earlier: who was told
+        of nothing and asks again must not be charged again.
         """
-        if payment.idempotency_key is not None:
-            return
+        telling = asyncio.create_task(self._note_told(payment, waiting))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+        telling.add_done_callback(lambda _: then())
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Wait until what callers were told is noted."""
+        if self._telling:
+            await asyncio.wait(set(self._telling), timeout=timeout_seconds)
+
+    def is_being_told(self, payment: Payment, now: datetime) -> bool:
+        """Tell whether some core is telling a caller of the payment just now, if it lives."""
+        assert payment.changed_at is not None, "it was read"
+        mine_or_alive = payment.teller == self._core_id or not self._database.has_one_process
+        return payment.teller is not None and mine_or_alive and payment.changed_at > now - LEASE
+
+    async def take_telling(self, transaction: Transaction, payment: Payment) -> None:
+        """Note that this core is telling a caller of the payment."""
+        await store.take_telling(transaction, payment, self._core_id)
+
+    async def _note_told(self, payment: Payment, waiting: Sequence[Presence]) -> None:
+        is_told = False
+        for presence in waiting:  # others may join meanwhile
+            await presence.ended()
+            is_told = is_told or presence.is_told
+            if is_told:
+                break
         try:
-            if is_awaited(waiting):
-                await self._set_answered(payment, answered=True)
-                if not is_awaited(waiting):
-                    await self._set_answered(payment, answered=False)
+            await self._set_answered(payment, answered=is_told)
         except (DatabaseUnavailableError, CommitUnknownError):
             logger.warning("not noted as told", extra={"payment_id": payment.payment_id})
 
@@ -247,7 +279,14 @@ class Attempts:
             return None
         # A success is answered once somebody is told; a refusal charged nothing.
         answered = settled.status not in ("pending", "succeeded")
-        await store.settle_payment(transaction, payment, settled, answered=answered)
+        is_to_be_told = settled.is_success and idempotency_key is None
+        await store.settle_payment(
+            transaction,
+            payment,
+            settled,
+            answered=answered,
+            teller=self._core_id if is_to_be_told else None,
+        )
         payment = replace(
             payment,
             status=settled.status,

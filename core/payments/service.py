@@ -82,7 +82,8 @@ class PaymentsService:
             case store.Payment():
                 async with self._database.transaction() as transaction:
                     charged = await charged_of(transaction, found)
-                await self._attempts.note_told(found, [current_presence()])
+                if found.idempotency_key is None:
+                    self._attempts.tell(found, [current_presence()])
                 return charged
             case Attempt():
                 return await asyncio.shield(found.result)
@@ -96,6 +97,10 @@ class PaymentsService:
     async def renew_leases(self) -> None:
         """Keep what this core charges its own; asked once a second."""
         await self._attempts.renew_leases()
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Wait until what callers were told is noted."""
+        await self._attempts.drain(timeout_seconds)
 
     async def sweep(self) -> None:
         """Resolve payments whose outcome is not known and that nobody asks about."""
@@ -215,6 +220,10 @@ class PaymentsService:
             logger.info("charge joined", extra={"payment_id": payment.payment_id})
             return attempt
         if payment.status == "succeeded":
+            if payment.idempotency_key is None:
+                if self._attempts.is_being_told(payment, transaction.now):
+                    return _Elsewhere(payment)  # until it is known whether they heard it
+                await self._attempts.take_telling(transaction, payment)
             return payment
         if payment.status == "needs_review":
             raise rules.needs_review(payment.payment_id)

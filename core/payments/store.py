@@ -49,6 +49,9 @@ class Payment:
     decline_code: str | None
     answered: bool
     created_at: datetime
+    teller: str | None = None
+    """Of a success that nobody is known to be told of: the core that tells it now, if it lives."""
+    changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ _COLUMNS: tuple[Column[Any], ...] = (
     payments.c.decline_code,
     payments.c.answered,
     payments.c.created_at,
+    payments.c.updated_at,
 )
 
 
@@ -94,7 +98,8 @@ _COLUMN_NAMES = tuple(column.key for column in _COLUMNS)
 async def insert_payment(transaction: Transaction, payment: Payment) -> None:
     """Store a payment that is about to be submitted."""
     columns = asdict(payment)
-    del columns["lease"]
+    for name in ("lease", "teller", "changed_at"):
+        del columns[name]
     await transaction.connection.execute(
         insert(payments).values(**columns, **_columns_of(payment.lease), updated_at=transaction.now)
     )
@@ -107,7 +112,9 @@ def _columns_of(lease: Lease | None) -> dict[str, object]:
 def _payment(row: Iterable[Any]) -> Payment:
     columns = dict(zip(_COLUMN_NAMES, row, strict=True))
     owner, until = columns.pop("lease_owner"), columns.pop("leased_until")
-    return Payment(**columns, lease=Lease(owner, until) if until else None)
+    lease = Lease(owner, until) if until else None
+    changed_at = columns.pop("updated_at")
+    return Payment(**columns, lease=lease, teller=None if until else owner, changed_at=changed_at)
 
 
 async def payment_exists(transaction: Transaction, *, business_id: str, payment_id: str) -> bool:
@@ -209,12 +216,17 @@ async def renew_leases(
 
 
 async def settle_payment(
-    transaction: Transaction, payment: Payment, settled: Settled, *, answered: bool
+    transaction: Transaction,
+    payment: Payment,
+    settled: Settled,
+    *,
+    answered: bool,
+    teller: str | None = None,
 ) -> None:
-    """Write what became of an attempt, and whether a caller is there to be told."""
+    """Write what became of an attempt, and whether a caller has been or is being told."""
     columns = asdict(settled)
     pause = columns.pop("check_after")
-    columns |= _columns_of(None) | {"answered": answered}
+    columns |= {"answered": answered, "lease_owner": teller, "leased_until": None}
     columns |= {"check_at": pause and transaction.now + pause, "checks": payment.checks + 1}
     await _change(transaction, payment, columns)
 
@@ -248,8 +260,13 @@ async def put_off(transaction: Transaction, payment: Payment) -> None:
 
 
 async def set_answered(transaction: Transaction, payment: Payment, *, answered: bool) -> None:
-    """Remember whether a caller was told the outcome."""
-    await _change(transaction, payment, {"answered": answered})
+    """Remember whether a caller was told the outcome; nobody tells it any more."""
+    await _change(transaction, payment, {"answered": answered, "lease_owner": None})
+
+
+async def take_telling(transaction: Transaction, payment: Payment, teller: str) -> None:
+    """Remember which core tells the outcome from now on."""
+    await _change(transaction, payment, {"lease_owner": teller})
 
 
 async def _change(

@@ -45,7 +45,8 @@ class Attempt:
         Two callers who both still wait make two charges. But who comes after the first one left,
         or after an answer that promised not to charge twice, means this one.
         """
-        return self.resumed or not is_awaited(self.waiting)
+        is_told = any(presence.is_told for presence in self.waiting)
+        return not is_told and (self.resumed or not is_awaited(self.waiting))
 
 
 class UnderWay:
@@ -72,8 +73,17 @@ class UnderWay:
         return attempt
 
     def end(self, key: PaymentKey, outcome: Charged | BaseException) -> None:
-        """Note that the work is over, and tell those who joined."""
-        attempt = self._attempts.pop(key)
+        """Note that all is over, and tell those who joined."""
+        self.resolve(key, outcome)
+        self.forget(key)
+
+    def forget(self, key: PaymentKey) -> None:
+        """Note that its callers have been told, or are gone."""
+        del self._attempts[key]
+
+    def resolve(self, key: PaymentKey, outcome: Charged | BaseException) -> None:
+        """Note that the work is done, and tell those who joined."""
+        attempt = self._attempts[key]
         if isinstance(outcome, BaseException):
             attempt.result.set_exception(outcome)
             attempt.result.exception()  # seen: there may be nobody who joined

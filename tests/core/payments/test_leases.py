@@ -206,7 +206,6 @@ async def test_a_core_that_comes_late_with_a_refusal_does_not_say_that_nothing_w
             await assert_charged(gateway, shop, request.user_id, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="one of them is told of the other's charge as its own")
 async def test_many_callers_who_all_wait_at_two_cores_make_as_many_charges(
     shops: list[Business], gateway: Gateway
 ) -> None:

@@ -361,6 +361,7 @@ async def payments_over(
     )
     service = PaymentsService(database, credentials, gateways, idempotency)
     yield database, service, caller, user.user_id
+    await service.drain(0.5)
     await stripe.close()
     await database.close()
 
@@ -468,8 +469,10 @@ async def test_who_came_back_and_left_again_has_not_been_told(
         gone = Presence(left=True)
         first = await asked(service, caller, user_id, gone)
         assert await asked(service, caller, user_id, gone) == first
-        assert await asked(service, caller, user_id, Presence()) == first
+        there = Presence()
+        assert await asked(service, caller, user_id, there) == first
         assert len(await gateway.charges()) == 1
+        there.end()
         assert await asked(service, caller, user_id, Presence()) != first
     assert len(await gateway.charges()) == 2
 

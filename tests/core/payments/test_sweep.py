@@ -9,7 +9,7 @@ from google.type.money_pb2 import Money
 from sqlalchemy import func, select, update
 
 from core.business.service import BusinessService
-from core.caller import Caller
+from core.caller import Caller, Presence, set_presence
 from core.cards.service import CardsService
 from core.credentials.service import CredentialsService
 from core.database import Database
@@ -50,7 +50,12 @@ class Shop:
 
     async def fund(self, call: IdempotentCall | None = None) -> None:
         request = ChargeRequest("fund", self.user_id, "TEST", Money(units=50), call=call)
-        await self.service.charge(self.caller, request)
+        presence = Presence()
+        set_presence(presence)
+        try:
+            await self.service.charge(self.caller, request)
+        finally:
+            presence.end()
 
     async def later(self, **passed: float) -> None:
         """Let time pass, and the sweep run once."""
@@ -88,6 +93,7 @@ async def shop(database_url: str, gateway: Gateway) -> AsyncIterator[Shop]:
     )
     service = PaymentsService(database, credentials, gateways, idempotency)
     yield Shop(database, clock, service, caller, user.user_id)
+    await service.drain(20)
     await stripe.close()
     await database.close()
 
