@@ -9,33 +9,28 @@ from core.secrets import hash_api_key
 from tests.prove.operations import Operation
 
 Row = dict[str, Any]
-_TOLD_DONE = "payments.attempts.Attempts._set_answered.before"
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What is written after a scenario: our rows by table, the gateway's books, the journal."""
+    """What is written after a scenario: our rows by table, the gateway's books."""
 
     rows: dict[str, list[Row]]
     gateway: dict[str, Any]
-    journal: str
 
     def of(self, table: str, business_id: str) -> list[Row]:
         """Return a business's rows."""
         return [row for row in self.rows[table] if row["business_id"] == business_id]
 
 
-def violations(
-    operations: Sequence[Operation], books: Books, shop_id: str
-) -> tuple[list[str], int]:
-    """Return everything that does not hold, and how many second charges are excused."""
+def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> list[str]:
+    """Return everything that does not hold."""
     charges = _Charges.of(books.gateway)
-    once, excused = _charged_once(operations, charges, books.journal)
-    found = [
+    return [
         *_answers(operations),
         *_charges(charges, books, shop_id),
         *_payments(charges, books, shop_id),
-        *once,
+        *_charged_once(operations, charges),
         *_fundings(books, shop_id),
         *_movements(operations, books, shop_id),
         *ledger(books.rows),
@@ -44,7 +39,6 @@ def violations(
         *_businesses(operations, books),
         *_records(books),
     ]
-    return found, excused
 
 
 def _answers(operations: Sequence[Operation]) -> Iterator[str]:
@@ -112,47 +106,20 @@ def _payments(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
             )
 
 
-def _charged_once(
-    operations: Sequence[Operation], charges: _Charges, journal: str
-) -> tuple[list[str], int]:
+def _charged_once(operations: Sequence[Operation], charges: _Charges) -> Iterator[str]:
     """Every payment that was asked for was charged once at most, and as its client was told."""
-    found: list[str] = []
-    excused = 0
     for each in operations:
         if not each.is_payment:
             continue
         taken = charges.by_description.get(each.description, [])
-        allowed = 1 if each.is_keyed else 1 + _excused(each, journal)
-        if len(taken) > allowed:
-            found.append(f"double charge: {each} was charged {len(taken)} times")
-        else:
-            excused += max(0, len(taken) - 1)
+        if len(taken) > 1:
+            yield f"double charge: {each} was charged {len(taken)} times"
         if each.was_carried_out:
             told = each.response().transaction_id
             if told not in {charge["payment_intent"] for charge in taken}:
-                found.append(f"lost: {each} was told {told}, never charged")
+                yield f"lost: {each} was told {told}, never charged"
         elif each.was_refused and taken:
-            found.append(f"{each} was told {each.told[0].reason}, and charged")
-    return found, excused
-
-
-def _excused(operation: Operation, journal: str) -> int:
-    """Count the kills in the documented moment: the core had begun to note that a caller is told.
-
-    Without a key nobody can know then whether the answer arrived.
-    """
-    count = 0
-    for lost in operation.lost:
-        lines = [
-            line.split(" ", 2)
-            for line in journal.splitlines()
-            if line.split(" ", 2)[1] == lost.core
-        ]
-        count += any(
-            float(at) >= lost.sent_at and text.removeprefix("KILLED at ") == _TOLD_DONE
-            for at, _, text in lines
-        )
-    return count
+            yield f"{each} was told {each.told[0].reason}, and charged"
 
 
 def _fundings(books: Books, shop_id: str) -> Iterator[str]:

@@ -39,7 +39,6 @@ class Found:
     operations: int = 0
     charges: int = 0
     replays: int = 0
-    excused: int = 0
     missed: Counter[str] = field(default_factory=Counter)
     broken: list[dict[str, Any]] = field(default_factory=list)
     """Results with violations."""
@@ -67,7 +66,6 @@ class Found:
         self.operations += result["operations"]
         self.charges += result["charges"]
         self.replays += result["replays"]
-        self.excused += result["excused"]
         self.missed.update(result["missed"])
 
     @property
@@ -132,9 +130,6 @@ def render(found: Found, *, seconds: float, processor_seconds: float, mutants_wa
     for kind, _ in _KINDS:
         lines.append(_row(kind, f"{violations[kind]}", ""))
     lines.append(_row("other violations", f"{violations['others']}", ""))
-    lines.append(
-        _row("not counted", f"{found.excused}", "charged again without a key, killed while told")
-    )
     caught = len(found.mutants) - len(found.escaped)
     lines.append(_row("mutants caught", f"{caught}", f"of {mutants_wanted}"))
     for name in sorted(found.escaped):

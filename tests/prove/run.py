@@ -45,7 +45,6 @@ class Result:
     operations: int = 0
     charges: int = 0
     replays: int = 0
-    excused: int = 0
     """Charges taken again from clients without a key, told in the moment of a kill."""
     violations: list[str] = field(default_factory=list)
     story: list[str] = field(default_factory=list)
@@ -334,11 +333,10 @@ class Run:
         )
         shown = await self.world.ask_gateway("GET", "books", key=self.clients.stripe_key)
         gateway = shown["books"][0] if shown["books"] else {}
-        books = Books(dumped["rows"], gateway, self.world.journal())
-        found, self.result.excused = violations(
+        books = Books(dumped["rows"], gateway)
+        self.result.violations += violations(
             self.clients.operations, books, self.clients.shop.business_id
         )
-        self.result.violations += found
         self.result.charges = sum(
             charge["status"] == "succeeded" for charge in gateway.get("charges", [])
         )
