@@ -186,7 +186,8 @@ async def _joined(running: _Running) -> Message:
 
 async def _replayed(answer: Answer, method: MethodDescriptor, context: Context) -> Message:
     """Return or raise what the call was answered before, marked as said again."""
-    await context.send_initial_metadata(((REPLAYED_METADATA, "true"),))
+    if not context.done():  # the caller may have left, and others of the key have joined
+        await context.send_initial_metadata(((REPLAYED_METADATA, "true"),))
     if answer.is_refusal:
         raise ReplayedRefusal(answer.status())
     response_class = message_factory.GetMessageClass(method.output_type)
