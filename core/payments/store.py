@@ -204,7 +204,11 @@ async def renew_leases(
     key = tuple_(payments.c.business_id, payments.c.payment_id)
     free = (
         select(payments.c.business_id, payments.c.payment_id)
-        .where(key.in_(keys), payments.c.lease_owner == lease.owner)
+        .where(
+            key.in_(keys),
+            payments.c.lease_owner == lease.owner,
+            payments.c.attempt == "running",  # and not one whose outcome is just being told
+        )
         .with_for_update(skip_locked=True)
     )
     if keys:
