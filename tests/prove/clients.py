@@ -127,7 +127,8 @@ class Clients:
             request,
             user_id=target.user_id,
             is_keyed=is_keyed,
-            leaves=leaves,
+            # Who rotates the key and never hears the new one locks the business out for good.
+            leaves=leaves and kind != "change_api_key",
             is_twin=is_keyed and kind != "change_api_key" and self._dice.random() < 0.2,
             is_json=self._world.has_door and kind in json_door.KINDS and self._dice.random() < 0.5,
             began_at=self._world.clock.seconds(),
