@@ -1,6 +1,7 @@
 """Proves that what is sent to Authorize.Net is the schema's, the order's, and shows no secret."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -160,7 +161,7 @@ def test_an_amount_is_the_same_on_the_wire(minor: int) -> None:
     root = etree.fromstring(authorize_requests.charge(MERCHANT, order).body)
     amount = root.findtext(f".//{{{NAMESPACE}}}amount")
     assert amount is not None
-    assert round(float(amount) * 100) == minor
+    assert Decimal(amount) * 100 == minor
     assert "E" not in amount.upper()
 
 
