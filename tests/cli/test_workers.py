@@ -47,9 +47,11 @@ _SERVES = """
 import os, signal, sys
 from cli.lifelines import Lifelines
 lifelines = Lifelines()
-signal.signal(signal.SIGTERM, lambda *_: (print(os.getpid(), "bye", flush=True), sys.exit(0)))
-signal.signal(signal.SIGHUP, lambda *_: print(os.getpid(), "hung up", flush=True))
-print(os.getpid(), "serves", flush=True)
+def say(words):
+    os.write(1, f"{os.getpid()} {words}\\n".encode())  # at once, though siblings share the pipe
+signal.signal(signal.SIGTERM, lambda *_: (say("bye"), sys.exit(0)))
+signal.signal(signal.SIGHUP, lambda *_: say("hung up"))
+say("serves")
 lifelines.report_ready("h:NUMBER")
 while True:
     signal.pause()
@@ -133,7 +135,7 @@ _ENDS_WHEN_LET = """
 import os, pathlib, signal
 from cli.lifelines import Lifelines
 lifelines = Lifelines()
-signal.signal(signal.SIGTERM, lambda *_: print(os.getpid(), "asked", flush=True))
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, f"{os.getpid()} asked\\n".encode()))
 lifelines.report_ready("h:1")
 while not pathlib.Path(os.environ["MARK"]).exists():
     signal.sigtimedwait([], 0.01)
