@@ -22,8 +22,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 run: install ## start everything on this machine (ARGS="--http 127.0.0.1:9000")
 	@exec $(BIN)/nivisco up $(ARGS)
 
+# Two processes, each with a PostgreSQL of its own: more would be too many for some tests' patience.
 test: install ## run the whole suite (ARGS="-k wallet")
-	$(BIN)/pytest -q $(ARGS)
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile $(ARGS)
 
 # The google/* files that ours import, taken from the installed googleapis-common-protos.
 GOOGLE_PROTOS := google/rpc/code.proto google/type/money.proto

@@ -1,7 +1,9 @@
 """Identifiers say what they name and fit where they must."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -13,19 +15,19 @@ NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("made", "pattern"),
+    ("new_id", "pattern"),
     [
-        (ids.new_user_id(), r"USR-[0-9A-HJKMNP-TV-Z]{26}"),
-        (ids.new_wallet_id(), r"WAL-[0-9A-HJKMNP-TV-Z]{26}"),
-        (ids.new_wallet_transaction_id(), r"WTX-[0-9A-HJKMNP-TV-Z]{26}"),
-        (ids.new_card_id(), r"CRD-[0-9A-HJKMNP-TV-Z]{26}"),
-        (ids.new_payment_id(NOW), r"PAY-[0-9A-HJKMNP-TV-Z]{16}"),
-        (ids.new_business_id(), r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
-        (ids.new_api_key(), r"[0-9a-f]{64}"),
+        (ids.new_user_id, r"USR-[0-9A-HJKMNP-TV-Z]{26}"),
+        (ids.new_wallet_id, r"WAL-[0-9A-HJKMNP-TV-Z]{26}"),
+        (ids.new_wallet_transaction_id, r"WTX-[0-9A-HJKMNP-TV-Z]{26}"),
+        (ids.new_card_id, r"CRD-[0-9A-HJKMNP-TV-Z]{26}"),
+        (partial(ids.new_payment_id, NOW), r"PAY-[0-9A-HJKMNP-TV-Z]{16}"),
+        (ids.new_business_id, r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+        (ids.new_api_key, r"[0-9a-f]{64}"),
     ],
-)  # fmt: skip
-def test_an_id_has_its_form(made: str, pattern: str) -> None:
-    assert re.fullmatch(pattern, made)
+)
+def test_an_id_has_its_form(new_id: Callable[[], str], pattern: str) -> None:
+    assert re.fullmatch(pattern, new_id())
 
 
 def test_a_payment_id_fits_the_invoice_number_of_authorize_net() -> None:
