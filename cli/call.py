@@ -11,10 +11,10 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from ulid import ULID
 
+from adapter import exact_json
 from adapter.catalogue import Action, build_catalogue
 from adapter.parsing import InvalidJson, parse_object
 from adapter.problems import Problems
-from cli import exact_json
 from cli.addresses import read_cores
 from cli.core_tls import core_tls
 from cli.credentials import find_credentials, sendable

@@ -10,8 +10,8 @@ from typing import Any
 import click
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from adapter.exact_json import Number, read
 from adapter.schema import CURRENCY_KEY, enum_words, is_money, is_timestamp
-from cli.exact_json import Number, read
 
 ENVELOPE_KEYS = ("business_id", "api_key", "action")
 _WHOLE = (

@@ -1,26 +1,27 @@
-"""Reads the examples, one file an action, that the suite executes; it never makes one up."""
+"""Reads the examples, one file an action, that the suite executes; it never makes one up.
 
-import json
+A file holds a `request`, without credentials and action, and the `response` that it got. How they
+are executed and written anew stands in tests/end_to_end/examples.py.
+"""
+
 from functools import cache
 from importlib.resources import files
 
+from adapter import exact_json
 from adapter.reference.model import Example
 
-_FOLDER = "examples"
+_FOLDER = files("adapter").joinpath("examples")
 
 
 @cache
 def example_of(action: str) -> Example | None:
-    """Return the action's example, or None where no file holds one.
-
-    A file has a `request`, without credentials and action, and the `response` to it.
-    """
-    file = files("adapter").joinpath(_FOLDER, f"{action}.json")
+    """Return the action's example, or None where no file holds one."""
+    file = _FOLDER.joinpath(f"{action}.json")
     if not file.is_file():
         return None
-    content = json.loads(file.read_text(encoding="utf-8"))
-    return Example(_pretty(content["request"]), _pretty(content["response"]))
-
-
-def _pretty(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    content = exact_json.read(file.read_text(encoding="utf-8"))
+    response = content.get("response")
+    return Example(
+        exact_json.write(content["request"], indent=2),
+        None if response is None else exact_json.write(response, indent=2),
+    )

@@ -138,7 +138,8 @@ class Example:
 
     request: str
     """The fields of the action, without credentials and `action`."""
-    response: str
+    response: str | None
+    """None while the action is announced only: it answers 501."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ class Action:
     general_errors: tuple[Error, ...]
     """What it shares with the other actions of its sort."""
     example: Example | None
-    """None while the action is announced only: it answers 501."""
+    """None for an action so new that it has none."""
 
     @property
     def has_env(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 import pytest
 
-from cli import exact_json
+from adapter import exact_json
 from cli.payload import build_payload, fields_of, paths
 from nivisco.payments.v1 import payments_pb2, recurring_pb2, users_pb2
 
