@@ -18,10 +18,6 @@ SAMPLE_ENDPOINT = "https://payments.example.com/"
 SAMPLE_BUSINESS = "2a0c5c52-6e6d-4c5a-8a58-4d5d7f818abc"
 ADMIN_BUSINESS = "ADMIN-BUSINESS"
 
-_JSON_TOKEN = re.compile(
-    r'(?P<key>"(?:[^"\\]|\\.)*"(?=:))|(?P<string>"(?:[^"\\]|\\.)*")'
-    r"|(?P<number>-?[0-9][0-9.eE+-]*)|(?P<word>true|false|null)"
-)
 _CODE = re.compile(r"`([^`]+)`")
 _FOLDER = files("adapter.pages")
 _TYPES = {
@@ -83,13 +79,10 @@ def prose(text: str) -> Markup:
 
 def coloured(text: str) -> Markup:
     """Return JSON text with its parts in spans."""
-    parts: list[Markup] = []
-    end = 0
-    for token in _JSON_TOKEN.finditer(text):
-        parts.append(escape(text[end : token.start()]))
-        parts.append(Markup('<span class="{}">{}</span>').format(f"j-{token.lastgroup}", token[0]))
-        end = token.end()
-    return Markup("").join([*parts, escape(text[end:])])
+    return Markup("").join(
+        Markup('<span class="{}">{}</span>').format(f"j-{kind}", part) if kind else escape(part)
+        for kind, part in exact_json.tokens(text)
+    )
 
 
 def _type(field: Field) -> str:
