@@ -10,7 +10,9 @@ from click.shell_completion import (
 
 PREFIX = "prefix"
 """The type of a completion that the user goes on writing, without a space after it."""
-_VARIABLE = "_NIVISCO_COMPLETE"
+_PROGRAM = "nivisco"
+_VARIABLE = f"_{_PROGRAM.upper()}_COMPLETE"
+"""Where click looks for the shell that asks."""
 _BASH_ELSE = """        elif [[ $type == 'plain' ]]; then"""
 _BASH_PREFIX = """        elif [[ $type == 'prefix' ]]; then
             COMPREPLY+=($value)
@@ -50,4 +52,4 @@ def completion(context: click.Context, shell: str) -> None:
     echo 'eval "$(nivisco completion zsh)"' >> ~/.zshrc
     """  # noqa: D301 - \b keeps the lines apart
     root = context.find_root().command
-    click.echo(_SHELLS[shell](root, {}, "nivisco", _VARIABLE).source())
+    click.echo(_SHELLS[shell](root, {}, _PROGRAM, _VARIABLE).source())

@@ -5,8 +5,7 @@ import os
 
 import click
 
-if "_NIVISCO_COMPLETE" in os.environ:
-    import cli.completion  # noqa: F401 - it makes our completion known to click
+import cli.completion  # noqa: F401 - it makes our completion known to click
 
 # gRPC reads this when it is imported. Its own lines are no JSON, and at INFO, its default, there is
 # one for everybody who fails to begin TLS.
