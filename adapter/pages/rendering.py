@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from adapter import exact_json
 from adapter.catalogue import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
 from adapter.pages.documents import Document
-from adapter.reference.model import Action, Field, Kind
+from adapter.reference.model import Example, Field, Kind
 
 SAMPLE_ENDPOINT = "https://payments.example.com/"
 """What a page shows before its script puts the address there that it came from."""
@@ -91,12 +91,11 @@ def _type(field: Field) -> str:
     return f"list of {name}" if field.repeated else name
 
 
-def full_request(action: Action) -> str:
+def full_request(example: Example, *, admin: bool = False) -> str:
     """Return the example's request in its envelope, as JSON text."""
     envelope = {
-        BUSINESS_ID_KEY: ADMIN_BUSINESS if action.admin_only else SAMPLE_BUSINESS,
+        BUSINESS_ID_KEY: ADMIN_BUSINESS if admin else SAMPLE_BUSINESS,
         API_KEY_KEY: "<api_key>",
-        ACTION_KEY: action.name,
+        ACTION_KEY: example.action,
     }
-    fields = exact_json.read(action.example.request) if action.example else {}
-    return exact_json.write(envelope | fields, indent=2)
+    return exact_json.write(envelope | exact_json.read(example.request), indent=2)
