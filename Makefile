@@ -44,6 +44,9 @@ define generate_into
 		third_party/buf/validate/validate.proto
 	@$(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) \
 		$(shell grep -l '^service' proto/nivisco/payments/v1/*.proto)
+	@$(PROTOC) --descriptor_set_out=build/commented.binpb --include_source_info \
+		proto/nivisco/payments/v1/*.proto
+	@$(PY) -m adapter.comments build/commented.binpb $(1)/nivisco/payments/v1/comments.json
 endef
 
 BUF_IMAGE = $(BIN)/buf build --path proto/nivisco --exclude-source-info

@@ -13,7 +13,8 @@ from core.client import Credentials
 MAX_BODY_BYTES = 65_536
 """The architecture's bound on a request's body."""
 
-_CREDENTIAL = re.compile(r"[!-~]{1,128}")
+CREDENTIAL_PATTERN = r"[!-~]{1,128}"
+_CREDENTIAL = re.compile(CREDENTIAL_PATTERN)
 
 
 class BodyTooLarge(Exception):

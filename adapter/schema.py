@@ -8,6 +8,8 @@ from nivisco.annotations.v1 import annotations_pb2
 
 CURRENCY_KEY = "currency"
 """The JSON key that stands beside a Money field's amount."""
+ENV_KEY = "env"
+"""The JSON key that tells test money from real money."""
 
 
 class SchemaError(TypeError):

@@ -11,7 +11,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-from cli import exact_json
+from adapter import exact_json
 from cli.failures import Failure
 from core.client import CoreError, Credentials, core_error, method_path, request_metadata
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from buf.validate import validate_pb2
 from core import validation
 from core.client import MAX_FIELD_PROBLEMS
-from core.validation import PATTERN_DESCRIPTIONS, UnknownRule, compile_all, problems, request_types
+from core.patterns import PATTERN_DESCRIPTIONS
+from core.validation import UnknownRule, compile_all, problems, request_types
 from nivisco.payments.v1 import (
     business_pb2,
     cards_pb2,

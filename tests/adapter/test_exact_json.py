@@ -1,7 +1,7 @@
 import pytest
 
-from cli import exact_json
-from cli.exact_json import Number
+from adapter import exact_json
+from adapter.exact_json import Number
 
 
 @pytest.mark.parametrize(
