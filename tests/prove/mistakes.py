@@ -37,10 +37,6 @@ def _always(*_: Any) -> bool:
     return True
 
 
-def _never(*_: Any) -> bool:
-    return False
-
-
 def new_gateway_key() -> None:
     def order(**said: Any) -> ChargeOrder:
         return ChargeOrder(**said | {"gateway_key": new_request_id()})
@@ -201,7 +197,10 @@ def resumed_as_if_new() -> None:
 
 
 def resent_when_the_key_is_gone() -> None:
-    _anything(rules).is_key_forgotten = _never
+    def sent(*known: Any, **more: Any) -> rules.Way:
+        return rules.Way.SEND
+
+    _anything(rules).way_to_resume = sent
 
 
 def customer_under_a_new_key() -> None:
@@ -216,8 +215,8 @@ def customer_under_a_new_key() -> None:
 def card_under_a_new_key() -> None:
     save = cards_service.CardsService._save
 
-    async def saved(self: Any, account: Any, customer_id: str, token: str, key: str) -> Any:
-        return await save(self, account, customer_id, token, new_request_id())
+    async def saved(self: Any, saving: Any, **known: Any) -> Any:
+        return await save(self, replace(saving, gateway_key=new_request_id()), **known)
 
     _anything(cards_service.CardsService)._save = saved
 

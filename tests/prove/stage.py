@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.payments.attempts import LEASE
-from core.payments.rules import GATEWAY_KEY_LIFE
+from core.payments.rules import resuming_by_gateway
 from tests.prove.scenario import MOMENT
 
 LEASE_OVER_SECONDS: Final = LEASE.total_seconds() + 1
-KEY_FORGOTTEN_SECONDS: Final = GATEWAY_KEY_LIFE.total_seconds() + 60
+KEY_FORGOTTEN_SECONDS: Final = resuming_by_gateway()["stripe"].resend_life.total_seconds() + 60
 """After this the core no longer trusts the gateway to know a key."""
 KEY_GONE_SECONDS: Final = 24 * 3600.0 + 60
 """After this the gateway's stand-in has indeed forgotten it."""
@@ -40,9 +40,9 @@ class Bait:
 _CHARGE: Final = Bait("fund", is_keyed=None)
 _BAITS: Final = {
     MOMENT: _CHARGE,
-    "cards.service.CardsService.save_stripe_card#1": Bait("save_card"),
-    "cards.service.CardsService.save_stripe_card#2": Bait("save_card"),
-    "cards.service.CardsService._create_customer": Bait("new_customer", is_alone=True),
+    "cards.service.CardsService._save#1": Bait("save_card"),
+    "cards.service.CardsService._save#2": Bait("save_card"),
+    "cards.service.CardsService._remember": Bait("new_customer", is_alone=True),
     "credentials.keyring_check.check_keyring": Bait("charge", needs_start=True, is_alone=True),
     "idempotency.Idempotency.keep_alone": Bait("save_card"),
     "wallet.moves.Moves._carry_out": Bait("credit", is_keyed=None),
