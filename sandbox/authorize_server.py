@@ -93,6 +93,8 @@ class AuthorizeServer:
             return web.Response(status=429, text=_BUSY, content_type="text/html")
         if kind is FaultKind.ERROR_500:
             return web.Response(status=500, text=_FAILED, content_type="text/html")
+        if fault is not None and kind is FaultKind.LISTING_LAG:
+            call = replace(call, lag=fault.seconds)
         if kind is FaultKind.DUPLICATE:
             authorize_api.carry_out(replace(call, now=self._books.clock()))
         response = _xml(authorize_api.carry_out(replace(call, now=self._books.clock())))

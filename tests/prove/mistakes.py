@@ -12,9 +12,9 @@ from typing import Any
 from core import idempotency, secrets
 from core.authentication.service import AuthenticationService, invalid_credentials
 from core.cards import service as cards_service
+from core.gateways import authorize_net, stripe_answers
 from core.gateways import stripe as stripe_gateway
-from core.gateways import stripe_answers
-from core.gateways.gateway import ChargeOrder, Refused, Succeeded, Unknown
+from core.gateways.gateway import ChargeOrder, Declined, Refused, Succeeded, Unknown
 from core.idempotency import Answer, Idempotency
 from core.idempotency_interceptor import IdempotencyInterceptor
 from core.ids import new_request_id
@@ -197,10 +197,31 @@ def resumed_as_if_new() -> None:
 
 
 def resent_when_the_key_is_gone() -> None:
-    def sent(*known: Any, **more: Any) -> rules.Way:
-        return rules.Way.SEND
+    _anything(rules).way_to_resume = _sent
 
-    _anything(rules).way_to_resume = sent
+
+def _sent(*known: Any, **more: Any) -> rules.Way:
+    return rules.Way.SEND
+
+
+def resent_without_looking() -> None:
+    _anything(rules).way_to_resume = _sent
+
+
+def second_transaction_stays() -> None:
+    async def nothing(self: Any, *asked: Any) -> None:
+        pass
+
+    _anything(authorize_net.AuthorizeGateway)._void_second = nothing
+
+
+def unshown_is_refused() -> None:
+    look_up = authorize_net.AuthorizeGateway.look_up_charge
+
+    async def looked_up(self: Any, *asked: Any) -> Any:
+        return await look_up(self, *asked) or Declined(None, "generic_decline", "Nothing shows")
+
+    _anything(authorize_net.AuthorizeGateway).look_up_charge = looked_up
 
 
 def customer_under_a_new_key() -> None:

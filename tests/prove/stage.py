@@ -12,6 +12,8 @@ KEY_FORGOTTEN_SECONDS: Final = resuming_by_gateway()["stripe"].resend_life.total
 """After this the core no longer trusts the gateway to know a key."""
 KEY_GONE_SECONDS: Final = 24 * 3600.0 + 60
 """After this the gateway's stand-in has indeed forgotten it."""
+SETTLE_SECONDS: Final = 20.0
+"""The settle time at Authorize.Net, in the proof."""
 UNKEYED_OVER_SECONDS: Final = 61 * 60.0
 
 
@@ -33,6 +35,8 @@ class Bait:
     """Whether records must be over: an operation without a key, and an hour."""
     is_alone: bool = False
     """Whether only this operation passes it, and nothing that runs beside."""
+    loses_charge: bool = False
+    """Whether a charge at Authorize.Net must come to nothing, and nobody know."""
     slows_gateway: bool = False
     """Whether a charge must outlast a renewal of leases."""
 
@@ -49,6 +53,9 @@ _BAITS: Final = {
     "idempotency.Idempotency._reap_some": Bait("credit", is_keyed=False, needs_expired=True),
     "payments.attempts.Attempts.renew_leases": Bait(
         "fund", is_keyed=None, is_alone=True, slows_gateway=True
+    ),
+    "payments.attempts.Attempts._note_sent": Bait(
+        "fund_authorize", is_keyed=None, is_alone=True, loses_charge=True
     ),
     "payments.attempts.Attempts._set_answered": Bait("fund", is_keyed=False),
     "payments.attempts.Attempts._write": _CHARGE,
