@@ -19,7 +19,7 @@ CVV, WRONG_CVV = "917", "4826"
 REFERENCE_CARD = {
     "card_number": VISA,
     "exp_month": 12,
-    "exp_year": 2026,
+    "exp_year": 2060,
     "postal_code": "77001",
 }
 
@@ -42,7 +42,7 @@ async def test_a_card_is_saved_shown_charged_and_funds_a_wallet_as_the_reference
     assert all(saved.body[name].isdigit() for name in saved.body if name != "success")
     (card,) = (await merchant.call("get_user_cards", user_id=user_id)).body["cards"]
     assert card | {"gateway": "authorize", "brand": "visa", "last4": "1111"} == card
-    assert (card["exp_month"], card["exp_year"]) == (12, 2026)
+    assert (card["exp_month"], card["exp_year"]) == (12, 2060)
     primary = await merchant.call("get_user_primary_card", user_id=user_id, gateway="authorize")
     assert primary.body["card"] == card
     charge: dict[str, Any] = {"user_id": user_id, "amount": 25.50, "currency": "usd"}

@@ -79,20 +79,15 @@ class Clients:
                 )
             ),
         )
-        await self._world.call(
-            self.shop.credentials,
-            credentials_pb2.AddAuthorizeCredentialsRequest(
-                credentials=credentials_pb2.AddAuthorizeCredentialsRequest.Credentials(
-                    env=TEST, api_login_id=self.login_id, transaction_key="obviouslyfake123"
-                )
-            ),
-        )
+        if self._gateway != "stripe":
+            await self._add_authorize()
         adds = sum(bait.kind in _ADDS for bait in baits)
         self._modified = await self._party("modified") if kinds & _MODIFIES else None
         self._sides = [self._modified] if self._modified else []
         self._rotator = await self._party("rotator") if "change_api_key" in kinds else None
         self._payer = await self._user("pm_card_visa")
-        await self.at_rest("save_authorize", user_id=self._payer)
+        if self._gateway != "stripe":
+            await self.at_rest("save_authorize", user_id=self._payer)
         self._poor = ""
         if "decline" in self._mix:
             self._poor = await self._user("pm_card_chargeCustomerFail")
@@ -103,6 +98,16 @@ class Clients:
                 await self.at_rest(kind)
         self._sides = [await self._party("side") for _ in range(adds)]
         await self.at_rest("credit")
+
+    async def _add_authorize(self) -> None:
+        await self._world.call(
+            self.shop.credentials,
+            credentials_pb2.AddAuthorizeCredentialsRequest(
+                credentials=credentials_pb2.AddAuthorizeCredentialsRequest.Credentials(
+                    env=TEST, api_login_id=self.login_id, transaction_key="obviouslyfake123"
+                )
+            ),
+        )
 
     async def _party(self, name: str) -> Party:
         answer = await self._world.call(
@@ -195,6 +200,7 @@ class Clients:
                 if operation.is_authorize and operation.is_unknown:
                     await self._world.let_settle()
                     operation.lost.append(Try("", time.time(), "it lets time pass"))
+                    pause = PAUSE_SECONDS
                 pause = min(1.5 * pause, PAUSE_SECONDS_MAX)
 
     async def _sent(self, operation: Operation) -> bool:

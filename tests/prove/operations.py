@@ -36,7 +36,7 @@ AGAIN = frozenset(
 )
 """Reasons that ask to send the same request again. Every other answer is the last word."""
 
-UNKNOWN_TRIES = 3
+UNKNOWN_TRIES = 2
 MORE_THAN_ANY_WALLET_UNITS = 9_000_000
 
 

@@ -31,6 +31,8 @@ from tests.prove.world import SIGKILL, World
 
 BY_JSON = 0.1
 """In how many scenarios there is an adapter, which half of those who move money ask."""
+WITH_AUTHORIZE = 0.3
+"""In how many scenarios clients charge at Authorize.Net too."""
 FIRST_OPERATIONS = 4
 ALL_OPERATIONS = 12
 """What clients do where nothing is killed, and only the gateway misbehaves."""
@@ -68,10 +70,18 @@ class Run:
         self.dice = scenario.dice()
         self.result = Result(scenario.seed, fault=scenario.fault)
         self.baits = [bait_of(kill) for kill in scenario.kills]
-        gateway = MUTANTS[scenario.mutant].gateway if scenario.mutant else ""
-        self.clients = Clients(world, self.dice, gateway)
+        self.clients = Clients(world, self.dice, self._gateway())
         self.is_holding = False
         self.looks_up = any(kill.startswith("gateway.look_up") for kill in scenario.kills)
+
+    def _gateway(self) -> str:
+        """Return the only gateway that clients charge at, or nothing where they choose."""
+        if self.scenario.mutant:
+            return MUTANTS[self.scenario.mutant].gateway
+        needs_authorize = self.scenario.fault == TORN_NETS or any(
+            bait.loses_charge for bait in self.baits
+        )
+        return "" if needs_authorize or self.dice.random() < WITH_AUTHORIZE else "stripe"
 
     async def carry_out(self) -> Result:
         """Run it and check everything; whatever goes wrong is a violation, not an exception."""
