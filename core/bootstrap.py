@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
+from datetime import timedelta
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
@@ -162,7 +163,8 @@ async def _serve(
     authentication = AuthenticationService(database, settings.service_tokens)
     credentials = CredentialsService(database, settings.keyring)
     idempotency = Idempotency(database, settings.keyring)
-    payments = PaymentsService(database, credentials, gateways, idempotency)
+    settle_time = timedelta(seconds=settings.authorize_settle_seconds)
+    payments = PaymentsService(database, credentials, gateways, idempotency, settle_time)
     errors = ErrorInterceptor()
     server = grpc.aio.server(
         interceptors=[

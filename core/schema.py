@@ -228,6 +228,8 @@ payments = Table(
     # When the sweep looks at an open attempt that nobody works on, and how often it was in vain.
     Column("check_at", UtcDateTime, nullable=True),
     Column("checks", Integer, nullable=False),
+    # When the order went to the gateway last; NULL: when the payment was made, and not since.
+    Column("sent_at", UtcDateTime, nullable=True),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("(status = 'pending') = (attempt IS NOT NULL)", name="attempt_while_pending"),

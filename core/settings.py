@@ -32,6 +32,8 @@ class CoreSettings:
     )
     authorize_urls: Mapping[str, str] = field(default_factory=lambda: AUTHORIZE_URLS)
     gateway_timeout_seconds: float = 20.0
+    authorize_settle_seconds: float = 180.0
+    """How long a charge that Authorize.Net's lists do not show may still be under way."""
     lame_duck_seconds: float = 1.0
     """How long it still serves after it said that it takes no new calls."""
     drain_seconds: float = 28.0
@@ -46,7 +48,7 @@ class CoreSettings:
         Raises:
             ValueError: one is missing or malformed; the message says which and what it should be.
         """
-        return cls(
+        settings = cls(
             database_url=_required(
                 environ, "NIVISCO_DATABASE_URL", "for example sqlite+aiosqlite:////var/nivisco.db"
             ),
@@ -68,11 +70,18 @@ class CoreSettings:
                 for env, default in AUTHORIZE_URLS.items()
             },
             gateway_timeout_seconds=_seconds(environ, "NIVISCO_GATEWAY_TIMEOUT_SECONDS", 20.0),
+            authorize_settle_seconds=_seconds(environ, "NIVISCO_AUTHORIZE_SETTLE_SECONDS", 180.0),
             lame_duck_seconds=_seconds(environ, "NIVISCO_LAME_DUCK_SECONDS", 1.0, or_none=True),
             drain_seconds=_seconds(environ, "NIVISCO_DRAIN_SECONDS", 28.0),
             migrate=environ.get("NIVISCO_MIGRATE", "") == "1",
             database_pool=_count(environ, "NIVISCO_DATABASE_POOL", POSTGRESQL_CONNECTIONS, 1000),
         )
+        if settings.authorize_settle_seconds <= settings.gateway_timeout_seconds:
+            raise ValueError(
+                "NIVISCO_AUTHORIZE_SETTLE_SECONDS must be more than NIVISCO_GATEWAY_TIMEOUT_SECONDS"
+                ": a charge that is still on its way would be sent again"
+            )
+        return settings
 
 
 def _required(environ: Mapping[str, str], name: str, example: str) -> str:

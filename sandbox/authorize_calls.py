@@ -38,6 +38,7 @@ class Call:
     request: Element
     now: float
     lag: float = 0.0
+    knows_duplicates: bool = True
 
     def keep(self, record: Record) -> Record:
         """Writes a new object."""

@@ -43,6 +43,7 @@ class AuthorizeControl:
         """What is served where."""
         return [
             ("POST", "/_sandbox/authorize/reports", self.set_lag),
+            ("POST", "/_sandbox/authorize/duplicates", self.set_duplicates),
             ("POST", "/_sandbox/authorize/keys", self.register_key),
             ("POST", "/_sandbox/authorize/transactions", self.set_status),
         ]
@@ -53,6 +54,15 @@ class AuthorizeControl:
         refuse_others(body, ("lag_seconds",))
         self._reports.lag = seconds_of(body.get("lag_seconds"), "lag_seconds")
         return web.json_response({"lag_seconds": self._reports.lag})
+
+    async def set_duplicates(self, request: web.Request) -> web.Response:
+        """POST duplicates: whether a transaction is known again. A restart forgets."""
+        body = await json_object(request)
+        refuse_others(body, ("known",))
+        if not isinstance(body.get("known"), bool):
+            raise ControlRefusal('Give "known" as true or false.')
+        self._reports.knows_duplicates = body["known"]
+        return web.json_response({"known": self._reports.knows_duplicates})
 
     async def register_key(self, request: web.Request) -> web.Response:
         """POST keys: whether a login id and transaction key are revoked."""

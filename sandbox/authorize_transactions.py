@@ -60,7 +60,8 @@ def _charge(call: Call, asked: Element) -> Fields:
     named = _setting(asked, "duplicateWindow")
     window = min(int(named), WINDOW_SECONDS_MAX) if named.isdigit() else WINDOW_SECONDS
     fingerprint = _fingerprint(asked, customer, card, window)
-    if window and (first := call.books.last_sent(call.scope, fingerprint, call.now - window)):
+    is_checked = window and call.knows_duplicates
+    if is_checked and (first := call.books.last_sent(call.scope, fingerprint, call.now - window)):
         return _answered(verdict_of(11), first if named else None, card)
     verdict = judged(card.private["fingerprint"], card.body["postal_code"], amount)
     if verdict.response_code == "3":

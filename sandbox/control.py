@@ -198,9 +198,9 @@ class Control:
         return web.json_response(intent.body)
 
     async def reset(self, _request: web.Request) -> web.Response:
-        """POST /_sandbox/reset: empty books, no faults, no lag."""
+        """POST /_sandbox/reset: empty books, no faults, no lag, duplicates known."""
         self._faults.clear()
-        self._reports.lag = 0.0
+        self._reports.lag, self._reports.knows_duplicates = 0.0, True
         self._books.empty()
         return web.json_response({"reset": True})
 

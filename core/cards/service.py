@@ -1,15 +1,19 @@
-"""Saves cards at the gateways and tells which one a charge uses. No card number passes here."""
+"""Saves cards at the gateways and tells which one a charge uses.
+
+A card's number and security code pass through as Secrets, to the gateway and nowhere else.
+"""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from core.caller import Caller
-from core.cards import store
+from core.cards import rules, store
 from core.credentials.service import CredentialsService
 from core.database import Database, Transaction
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import (
     Account,
+    CardData,
     CardDeclined,
     CustomerMissing,
     Gateway,
@@ -17,6 +21,7 @@ from core.gateways.gateway import (
     GatewayRefused,
     GatewayUnavailable,
     SavedCard,
+    TakesCardData,
 )
 from core.idempotency import Idempotency, IdempotentCall
 from core.ids import new_request_id
@@ -24,6 +29,28 @@ from core.secrets import derived_key
 from core.users import store as users_store
 from core.users.service import active_user, existing_user
 from core.users.store import User
+
+
+@dataclass(frozen=True, slots=True)
+class _Saving:
+    """One call that saves a card: whose, where, and what stands for the card."""
+
+    business_id: str
+    user_id: str
+    env: str
+    gateway: str
+    card: str | CardData = field(repr=False)
+    gateway_key: str
+
+    @property
+    def where(self) -> dict[str, str]:
+        """The user's customer, as the store asks for it."""
+        return {
+            "business_id": self.business_id,
+            "user_id": self.user_id,
+            "env": self.env,
+            "gateway": self.gateway,
+        }
 
 
 class CardsService:
@@ -78,8 +105,8 @@ class CardsService:
     ) -> store.Card:
         """Save the card behind a token, with one Stripe customer for the user.
 
-        The gateway is called with no transaction open. Repeating the call after a lost answer
-        finds the same customer and, with the same idempotency key, the same card.
+        Repeating the call after a lost answer finds the same customer and, with the same
+        idempotency key, the same card.
 
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_DECLINED,
@@ -88,82 +115,111 @@ class CardsService:
             Replay: the call was answered before.
         """
         business_id = caller.business_id
-        async with self._database.transaction() as transaction:
-            if call is not None:
-                await self._idempotency.claim(transaction, call)
-            user = await active_user(transaction, business_id, user_id)
-            account = await self._credentials.account(transaction, business_id, "stripe", env)
-            customer_id = await store.customer_of_user(
-                transaction, business_id=business_id, user_id=user_id, env=env, gateway="stripe"
-            )
         # Without a key every call saves a card of its own; only its own resend is the same call.
         gateway_key = "card-" + derived_key(
             business_id, user_id, env, token, (call and call.sent_key) or new_request_id()
         )
+        saving = _Saving(business_id, user_id, env, "stripe", token, gateway_key)
+        return await self._save(saving, set_as_primary=set_as_primary, call=call)
+
+    async def save_authorize_card(
+        self,
+        caller: Caller,
+        user_id: str,
+        env: str,
+        card: CardData,
+        *,
+        set_as_primary: bool,
+        call: IdempotentCall | None,
+    ) -> store.Card:
+        """Save a card at Authorize.Net, with one customer profile for the user.
+
+        Repeating the call, with or without a key, finds the same profile and the same card: the
+        gateway knows both again.
+
+        Raises:
+            Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_DECLINED,
+                GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
+            InvalidFields: the card cannot be one, has expired, or has too long a number.
+            Replay: the call was answered before.
+        """
+        # Authorize.Net has no use for a key.
+        saving = _Saving(caller.business_id, user_id, env, "authorize", card, "")
+        return await self._save(saving, set_as_primary=set_as_primary, call=call)
+
+    async def _save(
+        self, saving: _Saving, *, set_as_primary: bool, call: IdempotentCall | None
+    ) -> store.Card:
+        """Save a card; the gateway is called with no transaction open."""
+        business_id = saving.business_id
+        async with self._database.transaction() as transaction:
+            if call is not None:
+                await self._idempotency.claim(transaction, call)
+            if isinstance(saving.card, CardData):
+                rules.check_card(saving.card, transaction.now)
+            user = await active_user(transaction, business_id, saving.user_id)
+            account = await self._credentials.account(
+                transaction, business_id, saving.gateway, saving.env
+            )
+            known = await store.customer_of_user(transaction, **saving.where)
         try:
-            if customer_id is None:
-                customer_id = await self._create_customer(business_id, user, account)
-            try:
-                saved = await self._save(account, customer_id, token, gateway_key)
-            except CustomerMissing:
-                customer_id = await self._create_customer(business_id, user, account, customer_id)
-                saved = await self._save(account, customer_id, token, gateway_key)
+            customer_id, saved = await self._saved(saving, account, user, known)
         except GatewayError as error:
             raise refusal_of(error) from None
         async with self._database.transaction() as transaction:
-            user = await active_user(transaction, business_id, user_id, lock=True)
-            card = await store.card_by_gateway_id(
-                transaction,
-                business_id=business_id,
-                env=env,
-                gateway="stripe",
-                gateway_card_id=saved.gateway_card_id,
-            ) or await store.insert_card(
-                transaction,
-                business_id=business_id,
-                user_id=user_id,
-                env=env,
-                gateway="stripe",
-                customer_id=customer_id,
-                saved=saved,
+            user = await active_user(transaction, business_id, saving.user_id, lock=True)
+            card = await store.keep_card(
+                transaction, **saving.where, customer_id=customer_id, saved=saved
             )
             return await _choose_primary(
                 transaction, business_id, user, card, set_as_primary=set_as_primary
             )
 
-    async def _save(
-        self, account: Account, customer_id: str, token: str, gateway_key: str
-    ) -> SavedCard:
-        return await self._gateways["stripe"].save_card(
-            account, customer_id=customer_id, card=token, gateway_key=gateway_key
-        )
-
-    async def _create_customer(
-        self, business_id: str, user: User, account: Account, missing: str = ""
-    ) -> str:
-        """Create the user's customer at Stripe, in place of one that is `missing` there."""
-        env = account.env
+    async def _saved(
+        self, saving: _Saving, account: Account, user: User, customer_id: str | None
+    ) -> tuple[str, SavedCard]:
+        """Save the card for the user's customer, who is made where there is none, or none there."""
+        gateway = self._gateways[saving.gateway]
+        missing = ""
+        if customer_id is not None:
+            try:
+                return customer_id, await self._save_for(saving, account, customer_id)
+            except CustomerMissing:
+                missing = customer_id
+        if isinstance(saving.card, CardData):
+            assert isinstance(gateway, TakesCardData), "only such a gateway is given one"
+            customer_id, saved = await gateway.create_customer_with_card(
+                account, user_id=user.user_id, name=user.name, email=user.email, card=saving.card
+            )
+            await self._remember(saving, customer_id, missing)
+            return customer_id, saved
         # Derived from what is sent: two callers at once, or a retry after a lost answer, get the
         # same customer; a changed profile is another request, which Stripe would refuse as reuse.
-        customer_id = await self._gateways["stripe"].create_customer(
+        customer_id = await gateway.create_customer(
             account,
             user_id=user.user_id,
             name=user.name,
             email=user.email,
             gateway_key="customer-"
-            + derived_key(business_id, user.user_id, env, user.name, user.email, missing),
+            + derived_key(
+                saving.business_id, user.user_id, saving.env, user.name, user.email, missing
+            ),
         )
+        customer_id = await self._remember(saving, customer_id, missing)
+        return customer_id, await self._save_for(saving, account, customer_id)
+
+    async def _save_for(self, saving: _Saving, account: Account, customer_id: str) -> SavedCard:
+        return await self._gateways[saving.gateway].save_card(
+            account, customer_id=customer_id, card=saving.card, gateway_key=saving.gateway_key
+        )
+
+    async def _remember(self, saving: _Saving, customer_id: str, missing: str) -> str:
+        """Keep the user's customer, in place of one that is `missing`; return whom others kept."""
         async with self._database.transaction() as transaction:
-            await active_user(transaction, business_id, user.user_id, lock=True)
-            where = {
-                "business_id": business_id,
-                "user_id": user.user_id,
-                "env": env,
-                "gateway": "stripe",
-            }
-            known = await store.customer_of_user(transaction, **where)
+            await active_user(transaction, saving.business_id, saving.user_id, lock=True)
+            known = await store.customer_of_user(transaction, **saving.where)
             if known in (None, missing):
-                await store.set_customer(transaction, **where, customer_id=customer_id)
+                await store.set_customer(transaction, **saving.where, customer_id=customer_id)
                 return customer_id
         assert known is not None
         return known
@@ -197,19 +253,23 @@ async def _choose_primary(
     *,
     set_as_primary: bool,
 ) -> store.Card:
-    """Make the card primary where asked or where it is the first; likewise the gateway."""
+    """Make the card primary where asked or where it is the first; likewise the gateway.
+
+    One of a customer who is not there any more cannot be charged, and does not count.
+    """
     if set_as_primary or user.default_gateway is None:
         await users_store.set_default_gateway(
             transaction, business_id=business_id, user_id=user.user_id, gateway=card.gateway
         )
-    first = not await store.primary_card(
+    primary = await store.primary_card(
         transaction,
         business_id=business_id,
         user_id=user.user_id,
         env=card.env,
         gateway=card.gateway,
     )
-    if not (set_as_primary or first):
+    is_first = primary is None or primary.customer_id != card.customer_id
+    if not (set_as_primary or is_first):
         return card
     await store.make_primary(
         transaction,

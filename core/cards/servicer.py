@@ -3,8 +3,9 @@
 from core.caller import current_caller
 from core.cards.service import CardsService
 from core.cards.store import Card
-from core.errors import not_implemented
+from core.gateways.gateway import CardData
 from core.idempotency import current_call
+from core.secrets import Secret
 from core.wire import env_value, env_word, gateway_value, gateway_word
 from nivisco.payments.v1 import cards_pb2 as pb
 from nivisco.payments.v1 import cards_pb2_grpc
@@ -55,8 +56,26 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
     async def CreateAuthorizeCustomer(
         self, request: pb.CreateAuthorizeCustomerRequest, context: object
     ) -> pb.CreateAuthorizeCustomerResponse:
-        """Refuse: announced, not there yet."""
-        raise not_implemented()
+        """Save a card at Authorize.Net. Its number and code are Secrets from here on."""
+        caller = current_caller()
+        profile = request.payment_profile
+        saved = await self._service.save_authorize_card(
+            caller,
+            request.user_id,
+            env_word(request.env) or caller.default_env,
+            CardData(
+                number=Secret(profile.card_number),
+                exp_month=profile.exp_month,
+                exp_year=profile.exp_year,
+                cvv=Secret(profile.cvv) if profile.cvv else None,
+                postal_code=profile.postal_code or None,
+            ),
+            set_as_primary=request.set_as_primary,
+            call=current_call(),
+        )
+        return pb.CreateAuthorizeCustomerResponse(
+            customer_profile_id=saved.customer_id, payment_profile_id=saved.gateway_card_id
+        )
 
 
 def _card(card: Card) -> pb.Card:

@@ -1,6 +1,6 @@
 """What the database is asked and told about saved cards and the gateways' customers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import delete, insert, select, update
@@ -94,7 +94,7 @@ async def card_by_gateway_id(
     return Card(*row) if row else None
 
 
-async def insert_card(
+async def keep_card(
     transaction: Transaction,
     *,
     business_id: str,
@@ -104,7 +104,21 @@ async def insert_card(
     customer_id: str,
     saved: SavedCard,
 ) -> Card:
-    """Store a card, not primary yet."""
+    """Store a card, not primary yet, or what is new of one that the gateway knew already."""
+    known = await card_by_gateway_id(
+        transaction,
+        business_id=business_id,
+        env=env,
+        gateway=gateway,
+        gateway_card_id=saved.gateway_card_id,
+    )
+    if known is not None:
+        await transaction.connection.execute(
+            update(cards)
+            .where(cards.c.business_id == business_id, cards.c.card_id == known.card_id)
+            .values(exp_month=saved.exp_month, exp_year=saved.exp_year)
+        )
+        return replace(known, exp_month=saved.exp_month, exp_year=saved.exp_year)
     card = Card(
         card_id=new_card_id(),
         gateway=gateway,

@@ -83,6 +83,26 @@ async def stripe_credentials_of(
     return StripeCredentials(*row) if row else None
 
 
+@dataclass(frozen=True, slots=True)
+class AuthorizeCredentials:
+    """Authorize.Net's keys as stored."""
+
+    api_login_id: str
+    sealed_transaction_key: str = field(repr=False)
+
+
+async def authorize_credentials_of(
+    transaction: Transaction, *, business_id: str, env: str
+) -> AuthorizeCredentials | None:
+    """Return the business's Authorize.Net keys for an environment, or None without any."""
+    table = authorize_credentials
+    query = select(table.c.api_login_id, table.c.sealed_transaction_key).where(
+        table.c.business_id == business_id, table.c.env == env
+    )
+    row = (await transaction.connection.execute(query)).one_or_none()
+    return AuthorizeCredentials(*row) if row else None
+
+
 async def canaries(transaction: Transaction) -> dict[str, str]:
     """Return the word that each key of the database's keyring has sealed, by key id."""
     table = keyring_canaries

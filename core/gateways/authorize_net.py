@@ -49,6 +49,8 @@ _log = logging.getLogger(__name__)
 PAGES_MAX: Final = 50
 """How far a list is read, 10 000 transactions; one that is longer proves nothing."""
 _CHARGE: Final = "authCaptureTransaction"
+_WEIGHTS: Final = (Succeeded, Unknown, HeldForReview, Declined)
+"""Which of several charges on one invoice counts; of equals, the first one."""
 _Parameters = ParamSpec("_Parameters")
 
 
@@ -150,8 +152,9 @@ class AuthorizeGateway:
             return Unknown(UNCLEAR_CHARGE)
 
     async def look_up_charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome | None:
-        """Find out what became of an order, by its invoice number.
+        """Find out what became of an order, by its invoice number; the first charge is adopted.
 
+        Where there are more of it, which must not be, the others are voided before they settle.
         None says that neither the customer's transactions nor the unsettled ones show the invoice,
         all of them read. The lists lag: right after a charge that proves nothing, and once a call
         can no longer be in flight and the lag is over, that nothing was charged.
@@ -160,13 +163,12 @@ class AuthorizeGateway:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown, also where a list
                 was too long to read.
         """
-        found = await self.charges_of(account, order)
-        return _outcome_of_all(found, order) if found else None
+        deadline = self._deadline()
+        found = await self._charges_of(account, order, deadline)
+        return await self._adopted_of(account, order, found, deadline) if found else None
 
     async def charges_of(self, account: Account, order: ChargeOrder) -> list[FoundCharge]:
         """Return the charges on an order's invoice, first one first; refunds are none.
-
-        There is one at most. Where there are more, void the later ones before they settle.
 
         Raises:
             GatewayError: as `look_up_charge`.
@@ -188,8 +190,11 @@ class AuthorizeGateway:
             GatewayError: GatewayRefused where it is settled or not known; after GatewayUnknown
                 repeat it, or look at the `transaction`.
         """
+        await self._void(account, transaction_id, self._deadline())
+
+    async def _void(self, account: Account, transaction_id: str, deadline: float) -> None:
         request = _sendable(requests.void, account, transaction_id)
-        check_voided(await self._ask(account, request, self._deadline()), account)
+        check_voided(await self._ask(account, request, deadline), account)
 
     async def _save_card(
         self, account: Account, customer_id: str, card: CardData, deadline: float
@@ -216,7 +221,34 @@ class AuthorizeGateway:
             first = await self._transaction(account, duplicate.transaction_id, deadline)
             return outcome_of_transaction(first, account, order)
         found = await self._charges_of(account, order, deadline)
-        return _outcome_of_all(found, order) if found else Unknown(UNCLEAR_CHARGE)
+        if not found:
+            return Unknown(UNCLEAR_CHARGE)
+        return await self._adopted_of(account, order, found, deadline)
+
+    async def _adopted_of(
+        self, account: Account, order: ChargeOrder, found: list[FoundCharge], deadline: float
+    ) -> ChargeOutcome:
+        """Adopt the charge that counts of all that are on an order's invoice; void the others.
+
+        Raises:
+            GatewayError: it is not certain that the others are voided, so that it must be repeated.
+        """
+        counts, *others = sorted(found, key=lambda each: _WEIGHTS.index(type(each.outcome)))
+        for other in others:
+            if isinstance(other.outcome, Succeeded | HeldForReview):
+                await self._void_second(account, order, other.transaction.transaction_id, deadline)
+        return counts.outcome
+
+    async def _void_second(
+        self, account: Account, order: ChargeOrder, transaction_id: str, deadline: float
+    ) -> None:
+        where = f"Authorize.Net's transaction {transaction_id} is a second one of payment"
+        try:
+            await self._void(account, transaction_id, deadline)
+        except GatewayRefused:
+            _log.error("%s %s and cannot be voided: refund it.", where, order.payment_id)
+        else:
+            _log.error("%s %s and was voided.", where, order.payment_id)
 
     async def _charges_of(
         self, account: Account, order: ChargeOrder, deadline: float
@@ -274,20 +306,6 @@ class AuthorizeGateway:
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout_seconds
-
-
-def _outcome_of_all(found: list[FoundCharge], order: ChargeOrder) -> ChargeOutcome:
-    """Read the outcome of an order; of several charges, which must not be, the worst news."""
-    alive = [each for each in found if not isinstance(each.outcome, Declined)]
-    if len(alive) > 1:
-        _log.error(
-            "Authorize.Net has %d charges on the invoice of payment %s, which must not be. "
-            "Void or refund those that are too many.",
-            len(alive),
-            order.payment_id,
-        )
-    by_weight = (Succeeded, Unknown, HeldForReview, Declined)
-    return min((each.outcome for each in found), key=lambda each: by_weight.index(type(each)))
 
 
 def _sendable(

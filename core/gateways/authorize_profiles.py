@@ -1,12 +1,12 @@
 """Reads Authorize.Net's answers about customers and their cards. No I/O."""
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from core.gateways.authorize_answers import NO_CLEAR_ANSWER, answered, error_of
 from core.gateways.authorize_codes import Meaning, reading_of_call, reading_of_transaction
 from core.gateways.authorize_xml import Answer, Failure, id_of
+from core.gateways.card_numbers import network_of
 from core.gateways.gateway import Account, CardData, GatewayUnknown, SavedCard
 
 _EXISTING_ID: Final = re.compile(r"\bID (\d+)\b")
@@ -71,20 +71,9 @@ def _required_id(text: str) -> str:
     return identifier
 
 
-_BRANDS: Final[Sequence[tuple[str, str]]] = (
-    # By how numbers begin (ISO/IEC 7812), in Stripe's words.
-    (r"4", "visa"),
-    (r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720", "mastercard"),
-    (r"3[47]", "amex"),
-    (r"6011|64[4-9]|65", "discover"),
-    (r"352[89]|35[3-8]|3088", "jcb"),
-    (r"30[0-5]|3[689]", "diners"),
-    (r"62", "unionpay"),
-)
-
-
 def saved_card(gateway_card_id: str, card: CardData) -> SavedCard:
     """Return what to show of a card: no gateway's answer says it, but its number does."""
     number = card.number.reveal()
-    brand = next((name for begins, name in _BRANDS if re.match(begins, number)), "unknown")
+    network = network_of(number)
+    brand = network.brand if network else "unknown"
     return SavedCard(gateway_card_id, brand, number[-4:], card.exp_month, card.exp_year)

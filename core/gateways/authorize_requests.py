@@ -18,14 +18,12 @@ from authorizenet import apicontractsv1 as contract
 from lxml import etree
 from pyxb.binding.basis import complexTypeDefinition
 
-from core.gateways.gateway import Account, CardData, ChargeOrder
+from core.gateways.gateway import DUPLICATE_WINDOW_SECONDS, Account, CardData, ChargeOrder
 from core.money import Amount, exponent
 
 logging.getLogger("pyxb").setLevel(logging.CRITICAL)  # its messages quote values
 
 NAMESPACE: Final = "AnetApi/xml/v1/schema/AnetApiSchema.xsd"
-DUPLICATE_WINDOW_SECONDS: Final = 28_800
-"""The longest that there is, 8 hours: within it the same transaction is refused with code 11."""
 PAGE_SIZE: Final = 200  # of at most 1000
 _DESCRIPTION_CHARACTERS_MAX: Final = 255
 _CUSTOMER_ID_CHARACTERS_MAX: Final = 20

@@ -12,10 +12,13 @@ other verbs return what they made, or raise:
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from core.money import Amount
 from core.secrets import Secret
+
+DUPLICATE_WINDOW_SECONDS: Final = 28_800
+"""How long Authorize.Net refuses the same transaction as a duplicate: 8 hours, its longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,17 @@ class GatewayUnavailable(GatewayError):
 
 class GatewayUnknown(GatewayError):
     """The call was sent and no clear answer came back."""
+
+
+@runtime_checkable
+class TakesCardData(Protocol):
+    """A gateway that is given the data of cards, and a customer's first card with the customer."""
+
+    async def create_customer_with_card(
+        self, account: Account, *, user_id: str, name: str, email: str, card: CardData
+    ) -> tuple[str, SavedCard]:
+        """Create a customer with a card, or find both, and return the gateway's id and the card."""
+        ...
 
 
 class Gateway(Protocol):

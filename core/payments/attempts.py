@@ -21,6 +21,7 @@ from core.gateways.gateway import (
     ChargeOutcome,
     Gateway,
     GatewayError,
+    HeldForReview,
     Succeeded,
     Unknown,
 )
@@ -30,6 +31,7 @@ from core.money import Amount
 from core.payments import rules, store
 from core.payments.answers import kept_answer
 from core.payments.funding import charged_of, credit_wallet
+from core.payments.rules import Way
 from core.payments.store import Lease, Payment
 from core.payments.under_way import Attempt, Charged, PaymentKey, UnderWay
 
@@ -51,8 +53,7 @@ class Begun:
     attempt: Attempt
     may_have_charged: bool
     """Whether an earlier attempt was sent and nobody knows what became of it."""
-    look_up_only: bool = False
-    """Whether the gateway may have forgotten the key, so that resending could charge again."""
+    way: Way = Way.SEND
 
     @property
     def key(self) -> PaymentKey:
@@ -64,9 +65,17 @@ class Attempts:
     """The attempts of this core."""
 
     def __init__(
-        self, database: Database, gateways: Mapping[str, Gateway], idempotency: Idempotency
+        self,
+        database: Database,
+        gateways: Mapping[str, Gateway],
+        idempotency: Idempotency,
+        resuming: Mapping[str, rules.Resuming],
     ) -> None:
-        """Keep payments in `database` and charge through the `gateways`, by their words."""
+        """Keep payments in `database` and charge through the `gateways`, by their words.
+
+        `resuming` says how each gateway's charges are taken up again.
+        """
+        self._resuming = resuming
         self._database = database
         self._gateways = gateways
         self._idempotency = idempotency
@@ -98,12 +107,35 @@ class Attempts:
         *,
         may_have_charged: bool,
         resumed: bool,
-        look_up_only: bool = False,
+        way: Way = Way.SEND,
     ) -> Begun:
         """Note that this core works on a payment from now on, for the running call's caller."""
         key = (payment.business_id, payment.payment_id)
         attempt = self._under_way.begin(key, current_presence(), resumed=resumed)
-        return Begun(payment, account, attempt, may_have_charged, look_up_only)
+        return Begun(payment, account, attempt, may_have_charged, way)
+
+    async def take_over(
+        self, transaction: Transaction, payment: Payment, account: Account
+    ) -> Begun:
+        """Take over an attempt that nobody works on; one that was surely not sent is sent."""
+        may_have_charged = payment.attempt != "not_sent"
+        way = Way.SEND
+        if may_have_charged:
+            way = rules.way_to_resume(
+                self._resuming[payment.gateway],
+                created_at=payment.created_at,
+                sent_at=payment.sent_at,
+                now=transaction.now,
+            )
+        lease = self.lease_from(transaction.now)
+        await store.take_attempt(transaction, payment, lease, is_sent=way is Way.SEND)
+        return self.begin(
+            payment, account, may_have_charged=may_have_charged, resumed=True, way=way
+        )
+
+    def is_too_old_to_send(self, payment: Payment, now: datetime) -> bool:
+        """Tell whether a payment's order must not go to its gateway any more."""
+        return rules.is_too_old_to_send(self._resuming[payment.gateway], payment.created_at, now)
 
     def give_up(self, begun: Begun, error: BaseException) -> None:
         """Note that the attempt's row did not commit, or may not have."""
@@ -120,7 +152,8 @@ class Attempts:
         try:
             outcome = await self._submit(begun)
             charged = await self._write(begun, outcome)
-            result = charged or rules.refusal_of(outcome, payment.payment_id)
+            retry_seconds = self._resuming[payment.gateway].retry_seconds
+            result = charged or rules.refusal_of(outcome, payment.payment_id, retry_seconds)
         except BaseException as error:  # noqa: BLE001 - those who joined must not wait for ever
             result = error
         if isinstance(result, BaseException):
@@ -203,12 +236,10 @@ class Attempts:
         )
         gateway = self._gateways[payment.gateway]
         try:
-            if begun.look_up_only:
-                found = await gateway.look_up_charge(begun.account, order)
-                nothing = Unknown("the gateway shows nothing of the charge", shows_nothing=True)
-                outcome = found or nothing
-            else:
+            if begun.way is Way.SEND:
                 outcome = await gateway.charge(begun.account, order)
+            else:
+                outcome = await self._look_up(gateway, begun, order)
         except GatewayError as error:
             outcome = Unknown(error.message)
         except Exception:
@@ -222,6 +253,29 @@ class Attempts:
             extra={"payment_id": payment.payment_id, "outcome": type(outcome).__name__.lower()},
         )
         return outcome
+
+    async def _look_up(self, gateway: Gateway, begun: Begun, order: ChargeOrder) -> ChargeOutcome:
+        """Find out what became of an order, and send it again where nothing did and it is time."""
+        if found := await gateway.look_up_charge(begun.account, order):
+            return found
+        if begun.way is not Way.LOOK_UP_AND_SEND or not await self._note_sent(begun):
+            return Unknown("the gateway shows nothing of the charge", shows_nothing=True)
+        logger.warning("charge sent again", extra={"payment_id": order.payment_id})
+        outcome = await gateway.charge(begun.account, order)
+        if isinstance(outcome, Succeeded | HeldForReview):
+            # Should the first one arrive now after all, the look-up adopts it and voids this one.
+            outcome = await gateway.look_up_charge(begun.account, order) or outcome
+        return outcome
+
+    async def _note_sent(self, begun: Begun) -> bool:
+        """Commit that the order goes out again; False: it must not, or that is not certain."""
+        try:
+            async with self._database.transaction() as transaction:
+                if self.is_too_old_to_send(begun.payment, transaction.now):
+                    return False
+                return await store.note_sent(transaction, begun.payment, self._core_id)
+        except (DatabaseUnavailableError, CommitUnknownError):
+            return False
 
     async def _write(self, begun: Begun, outcome: ChargeOutcome) -> Charged | None:
         """Commit the outcome, trying again for as long as the database is away.
@@ -266,10 +320,9 @@ class Attempts:
             business_id=begun.payment.business_id,
             payment_id=begun.payment.payment_id,
         )
-        age = transaction.now - payment.created_at
-        settled = rules.settle(
-            outcome, checks=payment.checks, age=age if begun.look_up_only else timedelta()
-        )
+        review_after = self._resuming[payment.gateway].review_after
+        is_last_look = transaction.now - payment.created_at > review_after
+        settled = rules.settle(outcome, checks=payment.checks, is_last_look=is_last_look)
         is_ours = payment.lease is not None and payment.lease.owner == self._core_id
         if not (is_ours or (payment.status == "pending" and rules.is_proof(outcome))):
             if payment.status == "succeeded" or settled.is_success:

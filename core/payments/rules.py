@@ -1,11 +1,14 @@
 """What a charge's outcome makes of its payment, and what its caller is told. Pure."""
 
+import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import (
+    DUPLICATE_WINDOW_SECONDS,
     ChargeOutcome,
     Declined,
     HeldForReview,
@@ -41,10 +44,65 @@ CLOSED_UNSENT = Settled("failed")
 """How a payment reads that was never sent and never will be."""
 
 
-GATEWAY_KEY_LIFE = timedelta(hours=23)
-"""Stripe keeps idempotency keys for 24 hours (docs.stripe.com/api/idempotent_requests)."""
-REVIEW_AFTER = timedelta(hours=26)
-"""How old a payment is when nothing that the gateway shows will tell any more."""
+@dataclass(frozen=True, slots=True)
+class Resuming:
+    """How a gateway lets a charge be taken up again that got no clear answer."""
+
+    resend_life: timedelta
+    """How old a payment may be for its order to be sent again, and be known again there."""
+    review_after: timedelta
+    """How old it is when nothing that the gateway shows will tell any more."""
+    settle_time: timedelta | None = None
+    """How long after the last sending an order that no list shows was never carried out: longer
+    than a call can be in flight, and the lists' lag. None: sending it again does no harm at all."""
+    retry_seconds: int = RETRY_SECONDS
+    """When asking again may find out more."""
+
+
+SETTLE_TIME = timedelta(seconds=180)
+_DUPLICATE_WINDOW = timedelta(seconds=DUPLICATE_WINDOW_SECONDS)
+
+
+def resuming_by_gateway(settle_time: timedelta = SETTLE_TIME) -> Mapping[str, Resuming]:
+    """Return how each gateway's charges are resumed.
+
+    Stripe keeps idempotency keys for 24 hours (docs.stripe.com/api/idempotent_requests).
+    Authorize.Net refuses a duplicate for 8 hours from the first transaction on, so that what is
+    sent again has to arrive within them.
+    """
+    return {
+        "stripe": Resuming(timedelta(hours=23), timedelta(hours=26)),
+        "authorize": Resuming(
+            _DUPLICATE_WINDOW - settle_time, _DUPLICATE_WINDOW, settle_time, retry_seconds=10
+        ),
+    }
+
+
+class Way(enum.Enum):
+    """How an attempt goes about its charge."""
+
+    SEND = "send"
+    LOOK_UP = "look up"
+    LOOK_UP_AND_SEND = "look up, and send where nothing shows"
+
+
+def way_to_resume(
+    resuming: Resuming, *, created_at: datetime, sent_at: datetime | None, now: datetime
+) -> Way:
+    """Return how to resume a charge that may have been made."""
+    if is_too_old_to_send(resuming, created_at, now):
+        return Way.LOOK_UP
+    if resuming.settle_time is None:
+        return Way.SEND
+    has_settled = now - (sent_at or created_at) >= resuming.settle_time
+    return Way.LOOK_UP_AND_SEND if has_settled else Way.LOOK_UP
+
+
+def is_too_old_to_send(resuming: Resuming, created_at: datetime, now: datetime) -> bool:
+    """Tell whether the gateway may have forgotten the order, so that it is only looked up."""
+    return now - created_at > resuming.resend_life
+
+
 CLOSE_UNSENT_AFTER = timedelta(minutes=15)
 _PAUSES = (
     *(timedelta(seconds=seconds) for seconds in (5, 15, 60, 300, 900)),
@@ -52,21 +110,17 @@ _PAUSES = (
 )
 
 
-def is_key_forgotten(created_at: datetime, now: datetime) -> bool:
-    """Tell whether the gateway may have forgotten the payment's key, so that it is only read."""
-    return now - created_at > GATEWAY_KEY_LIFE
-
-
 def pause_after(checks: int) -> timedelta:
     """Return how long to leave an unknown attempt alone that was looked at so many times."""
     return _PAUSES[min(checks, len(_PAUSES) - 1)]
 
 
-def settle(outcome: ChargeOutcome, *, checks: int = 0, age: timedelta = timedelta()) -> Settled:
+def settle(outcome: ChargeOutcome, *, checks: int = 0, is_last_look: bool = False) -> Settled:
     """Return how the payment's row reads after an attempt with this outcome.
 
     What is not known stays pending, absence of evidence is never failure; until the evidence has
-    run out, and a person must look. A gateway that is away has not shown its evidence.
+    run out (`is_last_look`), and a person must look. A gateway that is away has not shown its
+    evidence.
     """
     match outcome:
         case Succeeded():
@@ -85,7 +139,7 @@ def settle(outcome: ChargeOutcome, *, checks: int = 0, age: timedelta = timedelt
             return Settled("failed")
         case NotSent():
             return Settled("pending", attempt="not_sent", check_after=CLOSE_UNSENT_AFTER)
-        case Unknown(shows_nothing=True) if age > REVIEW_AFTER:
+        case Unknown(shows_nothing=True) if is_last_look:
             return Settled("needs_review")
         case Unknown():
             return Settled("pending", attempt="unknown", check_after=pause_after(checks))
@@ -103,8 +157,13 @@ def of_resumed(outcome: ChargeOutcome) -> ChargeOutcome:
     return outcome
 
 
-def refusal_of(outcome: ChargeOutcome, payment_id: str) -> Refusal:
-    """Return what the caller is told of a charge that did not succeed."""
+def refusal_of(
+    outcome: ChargeOutcome, payment_id: str, retry_seconds: int = RETRY_SECONDS
+) -> Refusal:
+    """Return what the caller is told of a charge that did not succeed.
+
+    `retry_seconds` is when to ask again what is not known.
+    """
     match outcome:
         case Succeeded():
             raise AssertionError("success is no refusal")
@@ -146,7 +205,7 @@ def refusal_of(outcome: ChargeOutcome, payment_id: str) -> Refusal:
                 retry_after_seconds=RETRY_SECONDS,
             )
         case Unknown():
-            return outcome_unknown(payment_id)
+            return outcome_unknown(payment_id, retry_seconds)
         case _:
             assert_never(outcome)
 
@@ -166,12 +225,12 @@ def needs_review(payment_id: str) -> Refusal:
     )
 
 
-def outcome_unknown(payment_id: str) -> Refusal:
+def outcome_unknown(payment_id: str, retry_seconds: int = RETRY_SECONDS) -> Refusal:
     """Make the answer to a charge whose outcome is not known yet."""
     return Refusal(
         Reason.ERROR_REASON_OUTCOME_UNKNOWN,
         "The outcome of the charge is not known yet. Send the same request again to learn it; "
         "it will not be charged twice.",
         metadata={"payment_id": payment_id},
-        retry_after_seconds=RETRY_SECONDS,
+        retry_after_seconds=retry_seconds,
     )

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from core.caller import Caller, current_presence
@@ -56,12 +56,17 @@ class PaymentsService:
         credentials: CredentialsService,
         gateways: Mapping[str, Gateway],
         idempotency: Idempotency,
+        settle_time: timedelta = rules.SETTLE_TIME,
     ) -> None:
-        """Keep payments in `database` and charge through the `gateways`, by their words."""
+        """Keep payments in `database` and charge through the `gateways`, by their words.
+
+        `settle_time` is how long what Authorize.Net's lists do not show may still happen.
+        """
         self._database = database
         self._credentials = credentials
         self._idempotency = idempotency
-        self._attempts = Attempts(database, gateways, idempotency)
+        resuming = rules.resuming_by_gateway(settle_time)
+        self._attempts = Attempts(database, gateways, idempotency, resuming)
         self._sweep = Sweep(database, credentials, self._attempts)
 
     async def charge(self, caller: Caller, request: ChargeRequest) -> Charged:
@@ -242,23 +247,16 @@ class PaymentsService:
         A running one whose lease ran out may have been sent. What was surely not sent is a charge
         that begins now.
         """
-        forgotten = rules.is_key_forgotten(payment.created_at, transaction.now)
         if payment.attempt == "not_sent":
             check_active(user)
-            if forgotten or not await _card_is_still_primary(transaction, payment):
+            is_over = self._attempts.is_too_old_to_send(payment, transaction.now)
+            if is_over or not await _card_is_still_primary(transaction, payment):
                 await store.settle_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
                 return None
         account = await self._credentials.account(
             transaction, payment.business_id, payment.gateway, payment.env
         )
-        await store.take_attempt(transaction, payment, self._attempts.lease_from(transaction.now))
-        return self._attempts.begin(
-            payment,
-            account,
-            may_have_charged=payment.attempt != "not_sent",
-            resumed=True,
-            look_up_only=forgotten,
-        )
+        return await self._attempts.take_over(transaction, payment, account)
 
 
 async def _card_is_still_primary(transaction: Transaction, payment: store.Payment) -> bool:

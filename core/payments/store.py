@@ -49,6 +49,8 @@ class Payment:
     decline_code: str | None
     answered: bool
     created_at: datetime
+    sent_at: datetime | None = None
+    """When the order went to the gateway last, where it went again after the payment was made."""
     teller: str | None = None
     """Of a success that nobody is known to be told of: the core that tells it now, if it lives."""
     changed_at: datetime | None = None
@@ -88,6 +90,7 @@ _COLUMNS: tuple[Column[Any], ...] = (
     payments.c.decline_code,
     payments.c.answered,
     payments.c.created_at,
+    payments.c.sent_at,
     payments.c.updated_at,
 )
 
@@ -180,13 +183,32 @@ async def payment_by_id(transaction: Transaction, *, business_id: str, payment_i
     return _payment(rows.one())
 
 
-async def take_attempt(transaction: Transaction, payment: Payment, lease: Lease) -> None:
-    """Take over an attempt that nobody works on. Equal requests mean this one from now on."""
-    await _change(
-        transaction,
-        payment,
-        {"attempt": "running", "joinable": True, "check_at": None, **_columns_of(lease)},
+async def take_attempt(
+    transaction: Transaction, payment: Payment, lease: Lease, *, is_sent: bool
+) -> None:
+    """Take over an attempt that nobody works on. Equal requests mean this one from now on.
+
+    `is_sent` where the order goes to the gateway at once.
+    """
+    columns = {"attempt": "running", "joinable": True, "check_at": None, **_columns_of(lease)}
+    if is_sent:
+        columns["sent_at"] = transaction.now
+    await _change(transaction, payment, columns)
+
+
+async def note_sent(transaction: Transaction, payment: Payment, owner: str) -> bool:
+    """Note that the order goes to the gateway again, and tell whether it is `owner`'s to send."""
+    result = await transaction.connection.execute(
+        update(payments)
+        .where(
+            payments.c.business_id == payment.business_id,
+            payments.c.payment_id == payment.payment_id,
+            payments.c.attempt == "running",
+            payments.c.lease_owner == owner,
+        )
+        .values(sent_at=transaction.now, updated_at=transaction.now)
     )
+    return result.rowcount == 1
 
 
 async def renew_leases(

@@ -65,12 +65,4 @@ class Sweep:
         except Refusal:  # its keys are gone: perhaps they come back
             await store.put_off(transaction, payment)
             return []
-        await store.take_attempt(transaction, payment, self._attempts.lease_from(transaction.now))
-        begun = self._attempts.begin(
-            payment,
-            account,
-            may_have_charged=True,
-            resumed=True,
-            look_up_only=rules.is_key_forgotten(payment.created_at, transaction.now),
-        )
-        return [begun]
+        return [await self._attempts.take_over(transaction, payment, account)]

@@ -17,6 +17,8 @@ from tests.core.running import (
     with_stripe,
 )
 
+NOWHERE = {"TEST": "http://127.0.0.1:9", "LIVE": "http://127.0.0.1:9"}
+
 
 @pytest.fixture
 async def core(tmp_path: Path, database_url: str) -> AsyncIterator[CoreClient]:
@@ -25,7 +27,8 @@ async def core(tmp_path: Path, database_url: str) -> AsyncIterator[CoreClient]:
         settings_for(
             tmp_path,
             database_url=database_url,
-            stripe_urls={"TEST": "http://127.0.0.1:9", "LIVE": "http://127.0.0.1:9"},
+            stripe_urls=NOWHERE,
+            authorize_urls=NOWHERE,
         )
     ) as client:
         yield client
@@ -59,6 +62,7 @@ async def shop(tmp_path: Path, database_url: str, gateway: Gateway) -> AsyncIter
             tmp_path,
             database_url=database_url,
             stripe_urls=urls,
+            authorize_urls=urls,
             gateway_timeout_seconds=2.0,
         )
     ) as client:

@@ -5,7 +5,7 @@ import secrets
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from nivisco.payments.v1 import (
 )
 from sandbox.server import serve as serve_sandbox
 
+CHARGE = "createTransaction"
+"""The name of a charge's request at Authorize.Net."""
 OPERATOR_TOKEN = "operator-token-for-tests-" + "0" * 16
 METHODS = {method.name: method for method in service_methods()}
 
@@ -107,6 +109,8 @@ class Business:
     client: CoreClient
     credentials: Credentials
     stripe_key: str = "sk_test_none"
+    login_id: str = ""
+    transaction_key: str = field(default="", repr=False)
 
     async def call(self, request: Message, *, timeout_seconds: float = 25.0) -> Any:
         """Call the method whose request this is."""
@@ -166,6 +170,21 @@ async def with_stripe(
     return replace(business, stripe_key=stripe_key)
 
 
+async def with_authorize(
+    business: Business, env: types_pb2.Env.ValueType = types_pb2.ENV_TEST
+) -> Business:
+    """Store Authorize.Net keys of a fresh account for the business."""
+    login_id, key = f"login{secrets.token_hex(6)}", secrets.token_hex(8)
+    await business.call(
+        credentials_pb2.AddAuthorizeCredentialsRequest(
+            credentials=credentials_pb2.AddAuthorizeCredentialsRequest.Credentials(
+                env=env, api_login_id=login_id, transaction_key=key
+            )
+        )
+    )
+    return replace(business, login_id=login_id, transaction_key=key)
+
+
 async def create_user(business: Business, currency: str = "usd") -> str:
     """Create a user and return the id."""
     answer = await business.call(
@@ -176,6 +195,26 @@ async def create_user(business: Business, currency: str = "usd") -> str:
         )
     )
     return str(answer.user.user_id)
+
+
+def authorize_card(
+    user_id: str, number: str = "4111111111111111", **more: Any
+) -> cards_pb2.CreateAuthorizeCustomerRequest:
+    """Return the request that saves a card of the user at Authorize.Net."""
+    profile: dict[str, Any] = {
+        "exp_month": 12,
+        "exp_year": 2060,
+        "cvv": "900",
+        "postal_code": "77001",
+    }
+    outer = {name: more.pop(name) for name in list(more) if name not in profile}
+    return cards_pb2.CreateAuthorizeCustomerRequest(
+        user_id=user_id,
+        payment_profile=cards_pb2.CreateAuthorizeCustomerRequest.PaymentProfile(
+            card_number=number, **profile | more
+        ),
+        **outer,
+    )
 
 
 async def save_card(business: Business, user_id: str, token: str = "pm_card_visa") -> Any:
@@ -227,6 +266,55 @@ class Gateway:
             ) as answer,
         ):
             assert answer.status < 300
+
+    async def authorize(self, what: str, **body: Any) -> None:
+        """Tell the stand-in's Authorize.Net something: `reports`, `duplicates`, `transactions`."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/_sandbox/authorize/{what}", json=body) as answer,
+        ):
+            assert answer.status < 300, await answer.text()
+
+    async def authorize_fault(
+        self, kind: str, request: str = CHARGE, times: int = 1, seconds: float = 0
+    ) -> None:
+        """Have the next `times` requests of a kind to Authorize.Net meet a fault."""
+        match = {"request": f"{request}Request"}
+        fault: dict[str, Any] = {"kind": kind, "match": match, "times": times}
+        if seconds:
+            fault["seconds"] = seconds
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/_sandbox/faults", json=fault) as answer,
+        ):
+            assert answer.status < 300, await answer.text()
+
+    async def struck(self) -> int:
+        """Return how many requests have met a fault."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.url}/_sandbox/faults") as answer,
+        ):
+            return int((await answer.json())["struck"])
+
+    async def authorize_books(self, login_id: str) -> dict[str, list[dict[str, Any]]]:
+        """Return the customers, cards and transactions of an Authorize.Net account."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(
+                f"{self.url}/_sandbox/books", params={"account": f"authorize:{login_id}"}
+            ) as answer,
+        ):
+            books = (await answer.json())["books"]
+        return books[0] if books else {"customers": [], "cards": [], "transactions": []}
+
+    async def authorize_charges(self, login_id: str) -> list[dict[str, Any]]:
+        """Return the transactions of an Authorize.Net account that will settle, or did."""
+        return [
+            each
+            for each in (await self.authorize_books(login_id))["transactions"]
+            if each["status"] in ("capturedPendingSettlement", "settledSuccessfully")
+        ]
 
     async def wait_until_holding(self, count: int) -> None:
         """Wait until a delay holds so many requests."""

@@ -87,6 +87,7 @@ async def running_stack(
             path,
             database_url=database_url,
             stripe_urls=urls,
+            authorize_urls=urls,
             gateway_timeout_seconds=gateway_timeout_seconds,
         )
         async with running_core(settings) as core, aiohttp.ClientSession() as session:

@@ -17,7 +17,7 @@ from tests.processes import Running, Start, shown, start_up, wait_until_gone
 RUNNING = "Ctrl-C stops everything.\n"
 STRIPE_KEY = "sk_test_obviouslyfakesecret0123456789"
 WEBHOOK_SECRET = "whsec_obviouslyfakewebhooksecret"
-TRANSACTION_KEY = "obviouslyfaketransactionkey"
+TRANSACTION_KEY = "obviouslyfakekey"
 CARD_NUMBER = "4111111111111111"
 
 
@@ -52,7 +52,7 @@ async def a_day_of_business(merchant: Door) -> list[str]:
         ("fund_customer", {"amount": 150}, 200),
         ("charge_wallet", {"amount": 34.5}, 200),
         ("create_authorize_customer",
-         {"payment_profile": {"card_number": CARD_NUMBER, "exp_month": 12, "exp_year": 2030}}, 501),
+         {"payment_profile": {"card_number": CARD_NUMBER, "exp_month": 12, "exp_year": 2060}}, 200),
         ("create_authorize_customer", {"payment_profile": {"card_number": CARD_NUMBER + "x"}}, 400),
         ("charge_customer", {"amount": "x", "note": STRIPE_KEY, CARD_NUMBER: 1}, 400),
         ("create_stripe_customer",

@@ -74,7 +74,7 @@ EXAMPLES: list[Example] = [
     ),
     (
         "modify_authorize_credentials",
-        {"credentials": AUTHORIZE_KEYS},
+        {"credentials": AUTHORIZE_KEYS | {"transaction_key": "55A4A25E2CD6567F"}},
         {"success": True, "message": "Authorize.Net credentials saved", "env": "TEST"},
     ),
     (
@@ -126,6 +126,19 @@ EXAMPLES: list[Example] = [
         "get_user_primary_card",
         USER,
         {"success": True, "card": {key: CARD[key] for key in CARD if key != "brand"}},
+    ),
+    (
+        "create_authorize_customer",
+        {
+            **USER,
+            "payment_profile": {
+                "card_number": "4111111111111111",
+                "exp_month": 12,
+                "exp_year": 2060,
+                "postal_code": "77001",
+            },
+        },
+        {"success": True, "customer_profile_id": "123456", "payment_profile_id": "654321"},
     ),
     (
         "charge_customer",
@@ -238,6 +251,7 @@ EXAMPLES: list[Example] = [
 FREE_KEYS = {"created_at", "updated_at", "customer_id", "transaction_id", "api_key", "business_id"}
 """Keys whose values are the example's own."""
 FREE_KEYS |= {"name", "email", "domain", "exp_month", "exp_year"}
+FREE_KEYS |= {"customer_profile_id", "payment_profile_id"}
 
 
 def differences(shown: Any, answered: Any, path: str = "") -> list[str]:

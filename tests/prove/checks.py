@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from core.secrets import hash_api_key
@@ -13,10 +14,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What is written after a scenario: our rows by table, the gateway's books."""
+    """What is written after a scenario: our rows by table, the gateways' books."""
 
     rows: dict[str, list[Row]]
     gateway: dict[str, Any]
+    authorize: dict[str, Any]
+
+    def charges_count(self) -> int:
+        """Return how many charges the gateways took."""
+        return sum(len(taken) for taken in _Charges.of(self).by_payment.values())
 
     def of(self, table: str, business_id: str) -> list[Row]:
         """Return a business's rows."""
@@ -25,7 +31,7 @@ class Books:
 
 def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> list[str]:
     """Return everything that does not hold."""
-    charges = _Charges.of(books.gateway)
+    charges = _Charges.of(books)
     return [
         *_answers(operations),
         *_charges(charges, books, shop_id),
@@ -36,6 +42,7 @@ def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> l
         *ledger(books.rows),
         *_users(operations, books, shop_id),
         *_cards(operations, books, shop_id),
+        *_profiles(operations, books, shop_id),
         *_businesses(operations, books),
         *_records(books),
     ]
@@ -54,22 +61,44 @@ def _short(told: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Charges:
-    """The charges of the gateway's books that succeeded, by what they name."""
+    """The charges of the gateways' books that were taken, by what they name."""
 
     by_payment: Mapping[str, list[Row]]
     by_description: Mapping[str, list[Row]]
 
     @classmethod
-    def of(cls, gateway: dict[str, Any]) -> "_Charges":
-        intents = {intent["id"]: intent for intent in gateway.get("payment_intents", [])}
+    def of(cls, books: Books) -> "_Charges":
         by_payment: defaultdict[str, list[Row]] = defaultdict(list)
         by_description: defaultdict[str, list[Row]] = defaultdict(list)
-        for charge in gateway.get("charges", []):
-            if charge["status"] == "succeeded":
-                intent = intents[charge["payment_intent"]]
-                by_payment[intent["metadata"].get("payment_id", "")].append(charge)
-                by_description[intent["description"] or ""].append(charge)
+        for charge in (*_taken_by_stripe(books.gateway), *_taken_by_authorize(books.authorize)):
+            by_payment[charge["payment_id"]].append(charge)
+            by_description[charge["description"]].append(charge)
         return cls(by_payment, by_description)
+
+
+def _taken_by_stripe(gateway: dict[str, Any]) -> Iterator[Row]:
+    intents = {intent["id"]: intent for intent in gateway.get("payment_intents", [])}
+    for charge in gateway.get("charges", []):
+        if charge["status"] == "succeeded":
+            intent = intents[charge["payment_intent"]]
+            yield {
+                "transaction_id": intent["id"],
+                "payment_id": intent["metadata"].get("payment_id", ""),
+                "description": intent["description"] or "",
+                "amount": charge["amount"],
+            }
+
+
+def _taken_by_authorize(gateway: dict[str, Any]) -> Iterator[Row]:
+    """Those that will settle: one that is voided takes nothing."""
+    for transaction in gateway.get("transactions", []):
+        if transaction["status"] in ("capturedPendingSettlement", "settledSuccessfully"):
+            yield {
+                "transaction_id": transaction["id"],
+                "payment_id": transaction["invoice_number"],
+                "description": transaction["description"],
+                "amount": int(Decimal(transaction["amount"]) * 100),
+            }
 
 
 def _charges(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
@@ -82,7 +111,7 @@ def _charges(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
             continue
         if len(taken) > 1:
             yield f"double charge: {payment_id} was charged {len(taken)} times"
-        if row["status"] != "succeeded" or row["transaction_id"] != taken[0]["payment_intent"]:
+        if row["status"] != "succeeded" or row["transaction_id"] != taken[0]["transaction_id"]:
             yield (
                 f"lost: the gateway charged {payment_id}, which is {row['status']} here"
                 f" (attempt {row['attempt']}, {row['description']})"
@@ -116,7 +145,7 @@ def _charged_once(operations: Sequence[Operation], charges: _Charges) -> Iterato
             yield f"double charge: {each} was charged {len(taken)} times"
         if each.was_carried_out:
             told = each.response().transaction_id
-            if told not in {charge["payment_intent"] for charge in taken}:
+            if told not in {charge["transaction_id"] for charge in taken}:
                 yield f"lost: {each} was told {told}, never charged"
         elif each.was_refused and taken:
             yield f"{each} was told {each.told[0].reason}, and charged"
@@ -145,7 +174,7 @@ def _movements(operations: Sequence[Operation], books: Books, shop_id: str) -> I
     for each in operations:
         if each.moves_wallet:
             yield from _moved_as_told(each, rows.pop(each.description, []))
-    payments = {each.description for each in operations if each.kind == "fund"}
+    payments = {each.description for each in operations if each.is_payment}
     for description in rows.keys() - payments:
         yield f"a wallet moved for {description!r}, which nobody asked for"
 
@@ -226,14 +255,14 @@ def _cards(operations: Sequence[Operation], books: Books, shop_id: str) -> Itera
         if each.kind in ("save_card", "new_customer"):
             wanted[each.user_id] += 1
             certain[each.user_id] += each.was_carried_out
-    cards = Counter(row["user_id"] for row in books.of("cards", shop_id))
+    cards = Counter(row["user_id"] for row in _of_gateway("stripe", books, "cards", shop_id))
     customers = books.gateway.get("customers", [])
     made = Counter(customer["metadata"].get("user_id") for customer in customers)
     attached = Counter(method["customer"] for method in books.gateway.get("payment_methods", []))
     for user_id, count in made.items():
         if count > 1:
             yield f"the gateway has {count} customers of {user_id}"
-    for row in books.of("gateway_customers", shop_id):
+    for row in _of_gateway("stripe", books, "gateway_customers", shop_id):
         user_id, count = row["user_id"], attached[row["customer_id"]]
         if count > wanted[user_id]:
             yield f"{user_id} asked for {wanted[user_id]} cards, and the gateway has {count}"
@@ -242,6 +271,32 @@ def _cards(operations: Sequence[Operation], books: Books, shop_id: str) -> Itera
     for user_id, count in certain.items():
         if cards[user_id] < count:
             yield f"lost: {user_id} was told of {count} cards and has {cards[user_id]}"
+
+
+def _of_gateway(gateway: str, books: Books, table: str, shop_id: str) -> list[Row]:
+    """Return a table's rows of a gateway."""
+    return [row for row in books.of(table, shop_id) if row["gateway"] == gateway]
+
+
+def _profiles(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
+    """One profile at Authorize.Net for each user, in it each of their cards once; so here."""
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for each in operations:
+        if each.kind in ("save_authorize", "new_profile"):
+            wanted[each.user_id].add(each.request.payment_profile.card_number)
+            told = each.response() if each.was_carried_out else None
+            cards = {row["gateway_card_id"] for row in books.of("cards", shop_id)}
+            if told is not None and told.payment_profile_id not in cards:
+                yield f"lost: {each} was told of a card that is not here"
+    profiles = Counter(each["merchantCustomerId"] for each in books.authorize.get("customers", []))
+    yield from (f"{user} has {count} profiles" for user, count in profiles.items() if count > 1)
+    saved = Counter(each["customer"] for each in books.authorize.get("cards", []))
+    here = Counter(row["user_id"] for row in _of_gateway("authorize", books, "cards", shop_id))
+    for row in _of_gateway("authorize", books, "gateway_customers", shop_id):
+        user_id = row["user_id"]
+        counts = (here[user_id], saved[row["customer_id"]], len(wanted[user_id]))
+        if not counts[0] <= counts[1] <= counts[2]:
+            yield f"{user_id} has {counts} cards here, at Authorize.Net, and asked for"
 
 
 def _businesses(operations: Sequence[Operation], books: Books) -> Iterator[str]:

@@ -9,7 +9,18 @@ from typing import Any
 from core.client import CoreError, Credentials
 from nivisco.payments.v1 import business_pb2, credentials_pb2, wallet_pb2
 from tests.prove import json_door
-from tests.prove.operations import AGAIN, BUILDERS, TEST, Operation, Party, Target, Told, Try
+from tests.prove.faults import Accounts
+from tests.prove.operations import (
+    AGAIN,
+    AT_AUTHORIZE,
+    BUILDERS,
+    TEST,
+    Operation,
+    Party,
+    Target,
+    Told,
+    Try,
+)
 from tests.prove.stage import Bait
 from tests.prove.world import Core, World
 
@@ -23,6 +34,8 @@ PAUSE_SECONDS_MAX = 0.2
 NEEDS_REVIEW = "NEEDS_REVIEW"
 """The last word on a charge whose outcome only a person can find out."""
 _MIX = ("charge", "fund", "debit", "credit", "create_user", "save_card", "overdraw", "decline")
+_UNKEYED = ("charge", "fund", "charge_authorize", "fund_authorize", "debit", "credit")
+"""What may be asked for without a key."""
 _ADDS = ("add_stripe", "add_authorize")
 _MODIFIES = frozenset({"modify_business", "modify_stripe", "modify_authorize"})
 
@@ -30,8 +43,9 @@ _MODIFIES = frozenset({"modify_business", "modify_stripe", "modify_authorize"})
 class Clients:
     """The clients, and the model: what each of them was told."""
 
-    def __init__(self, world: World, dice: random.Random) -> None:
-        """Ask the core of `world`; `dice` decides what is left open."""
+    def __init__(self, world: World, dice: random.Random, gateway: str = "") -> None:
+        """Ask the core of `world`; `dice` decides what is left open, such as the gateway."""
+        self._gateway = gateway
         self._world = world
         self._dice = dice
         self.operations: list[Operation] = []
@@ -40,6 +54,8 @@ class Clients:
         self.replays = 0
         self.stripe_key = f"sk_test_{random.randbytes(8).hex()}_a"  # noqa: S311 - no secret
         self.account = f"acct_{self.stripe_key.split('_')[2]}"
+        self.login_id = f"login{random.randbytes(8).hex()}"  # noqa: S311 - no secret
+        self.accounts = Accounts(self.account, f"authorize:{self.login_id}")
         self._tasks: list[asyncio.Task[None]] = []
         self._rotation = asyncio.Lock()
         self._sides: list[Party] = []
@@ -63,11 +79,15 @@ class Clients:
                 )
             ),
         )
+        if self._gateway != "stripe":
+            await self._add_authorize()
         adds = sum(bait.kind in _ADDS for bait in baits)
         self._modified = await self._party("modified") if kinds & _MODIFIES else None
         self._sides = [self._modified] if self._modified else []
         self._rotator = await self._party("rotator") if "change_api_key" in kinds else None
         self._payer = await self._user("pm_card_visa")
+        if self._gateway != "stripe":
+            await self.at_rest("save_authorize", user_id=self._payer)
         self._poor = ""
         if "decline" in self._mix:
             self._poor = await self._user("pm_card_chargeCustomerFail")
@@ -78,6 +98,16 @@ class Clients:
                 await self.at_rest(kind)
         self._sides = [await self._party("side") for _ in range(adds)]
         await self.at_rest("credit")
+
+    async def _add_authorize(self) -> None:
+        await self._world.call(
+            self.shop.credentials,
+            credentials_pb2.AddAuthorizeCredentialsRequest(
+                credentials=credentials_pb2.AddAuthorizeCredentialsRequest.Credentials(
+                    env=TEST, api_login_id=self.login_id, transaction_key="obviouslyfake123"
+                )
+            ),
+        )
 
     async def _party(self, name: str) -> Party:
         answer = await self._world.call(
@@ -116,8 +146,7 @@ class Clients:
         target = self._target(kind, user_id)
         request = BUILDERS[kind](number, target)
         if is_keyed is None:
-            may_be_unkeyed = kind in ("charge", "fund", "debit", "credit")
-            is_keyed = not (may_be_unkeyed and self._dice.random() < 0.35)
+            is_keyed = not (kind in _UNKEYED and self._dice.random() < 0.35)
         if is_keyed:
             request.idempotency_key = f"{self.account}-{number}"
         operation = Operation(
@@ -150,7 +179,7 @@ class Clients:
             return Target(Party(self._world.admin), self.shop.business_id)
         if kind == "create_user":
             return Target(self.shop)
-        if kind == "new_customer":
+        if kind in ("new_customer", "new_profile"):
             return Target(self.shop, self._spare.pop())
         if kind == "decline":
             return Target(self.shop, self._poor)
@@ -168,6 +197,10 @@ class Clients:
             pause = PAUSE_SECONDS
             while not await self._sent(operation):
                 await asyncio.sleep(pause)
+                if operation.is_authorize and operation.is_unknown:
+                    await self._world.let_settle()
+                    operation.lost.append(Try("", time.time(), "it lets time pass"))
+                    pause = PAUSE_SECONDS
                 pause = min(1.5 * pause, PAUSE_SECONDS_MAX)
 
     async def _sent(self, operation: Operation) -> bool:
@@ -237,7 +270,15 @@ class Clients:
 
     def any(self) -> Operation:
         """Make an operation of any kind."""
-        return self.new(self._dice.choice(self._mix), leaves=self._dice.random() < LEAVING)
+        kind = self.at_a_gateway(self._dice.choice(self._mix))
+        return self.new(kind, leaves=self._dice.random() < LEAVING)
+
+    def at_a_gateway(self, kind: str) -> str:
+        """Return the kind of operation, at the gateway of this scenario, or as chance picks."""
+        goes_to_authorize = self._gateway == "authorize" or (
+            not self._gateway and self._dice.random() < 0.4
+        )
+        return AT_AUTHORIZE.get(kind, kind) if goes_to_authorize else kind
 
     def asking(self) -> list[asyncio.Task[None]]:
         """Return those that have no last word yet."""
@@ -273,8 +314,10 @@ class Clients:
         """Let a client do what leads to a failpoint, and perhaps another something else."""
         if bait.kind == "new_customer" and not self._spare:
             return
-        leaves = self._dice.random() < LEAVING
-        self.release(self.new(bait.kind, is_keyed=bait.is_keyed, leaves=leaves))
+        leaves = self._dice.random() < LEAVING and not bait.loses_charge
+        kind = bait.kind if bait.slows_gateway else self.at_a_gateway(bait.kind)
+        operation = self.new(kind, is_keyed=bait.is_keyed, leaves=leaves)
+        self.release(operation)
         if self._dice.random() < 0.5:
             self.release(self.any())
 

@@ -22,6 +22,7 @@ from stripe._object_classes import get_object_class
 from core import bootstrap
 from core.clock import Clock
 from core.database import Database
+from core.gateways.authorize_net import AuthorizeGateway
 from core.gateways.stripe import StripeGateway
 from core.migrations import upgrade
 from core.schema import metadata
@@ -36,6 +37,7 @@ from tests.prove.failpoints import (
 )
 from tests.prove.mutants import MUTANTS
 from tests.prove.shared_clock import SharedClock
+from tests.prove.stage import SETTLE_SECONDS
 
 GATEWAY_SECONDS = 1.0
 SWEEP_SECONDS = 0.1
@@ -103,7 +105,7 @@ def main(
     name: str,
     database_url: str,
     keyring: str,
-    stripe_url: str,
+    gateway_url: str,
     listen: str,
     armed: tuple[str, int] | None,
     mutant: str | None,
@@ -123,6 +125,7 @@ def main(
     changed.RENEW_SECONDS = RENEW_SECONDS
     changed.Database = ProvedDatabase
     changed.StripeGateway = with_failpoints(StripeGateway, points)
+    changed.AuthorizeGateway = with_failpoints(AuthorizeGateway, points)
     lay_around_commits(points)
     if mutant:
         MUTANTS[mutant].apply()
@@ -131,8 +134,10 @@ def main(
         keyring=Keyring.parse(keyring),
         service_tokens={OPERATOR_TOKEN: "operator"},
         listen=listen,
-        stripe_urls={"TEST": stripe_url, "LIVE": stripe_url},
+        stripe_urls={"TEST": gateway_url, "LIVE": gateway_url},
+        authorize_urls={"TEST": gateway_url, "LIVE": gateway_url},
         gateway_timeout_seconds=GATEWAY_SECONDS,
+        authorize_settle_seconds=SETTLE_SECONDS,
         lame_duck_seconds=0.0,
         drain_seconds=2.0,
     )

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.gateways.authorize_net import AuthorizeGateway
 from core.gateways.gateway import Account, ChargeOrder, ChargeOutcome, SavedCard
 from core.gateways.stripe import StripeGateway
 from core.idempotency_interceptor import KEPT_BY_USE_CASE
@@ -207,8 +208,11 @@ def lay_around_commits(points: Failpoints) -> None:
     AsyncConnection.commit = commit_between  # type: ignore[method-assign]
 
 
-def with_failpoints(gateway: type[StripeGateway], points: Failpoints) -> type[StripeGateway]:
-    """Return the gateway whose verbs pass a failpoint before and after. So will Authorize.Net's."""
+_Gateway = TypeVar("_Gateway", StripeGateway, AuthorizeGateway)
+
+
+def with_failpoints(gateway: type[_Gateway], points: Failpoints) -> type[_Gateway]:
+    """Return the gateway whose verbs pass a failpoint before and after, the same for each."""
 
     class ProvedGateway(gateway):  # type: ignore[valid-type,misc] # a class made of the one given
         async def create_customer(self, account: Account, **asked: str) -> str:
@@ -217,7 +221,15 @@ def with_failpoints(gateway: type[StripeGateway], points: Failpoints) -> type[St
             points.passes("gateway.create_customer.after")
             return made
 
-        async def save_card(self, account: Account, **asked: str) -> SavedCard:
+        async def create_customer_with_card(
+            self, account: Account, **asked: Any
+        ) -> tuple[str, SavedCard]:
+            points.passes("gateway.create_customer.before")
+            made: tuple[str, SavedCard] = await super().create_customer_with_card(account, **asked)
+            points.passes("gateway.create_customer.after")
+            return made
+
+        async def save_card(self, account: Account, **asked: Any) -> SavedCard:
             points.passes("gateway.save_card.before")
             saved: SavedCard = await super().save_card(account, **asked)
             points.passes("gateway.save_card.after")

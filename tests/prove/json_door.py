@@ -14,6 +14,8 @@ from tests.prove.operations import response_class
 KINDS = {
     "charge": "charge_customer",
     "fund": "fund_customer",
+    "charge_authorize": "charge_customer",
+    "fund_authorize": "fund_customer",
     "debit": "charge_wallet",
     "credit": "add_wallet_funds",
 }
@@ -38,6 +40,8 @@ async def ask(
         "description": request.description,
         "env": "TEST",
     }
+    if kind.endswith("_authorize"):
+        envelope["gateway"] = "authorize"
     if request.idempotency_key:
         envelope["idempotency_key"] = request.idempotency_key
     try:

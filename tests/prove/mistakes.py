@@ -12,9 +12,9 @@ from typing import Any
 from core import idempotency, secrets
 from core.authentication.service import AuthenticationService, invalid_credentials
 from core.cards import service as cards_service
+from core.gateways import authorize_net, stripe_answers
 from core.gateways import stripe as stripe_gateway
-from core.gateways import stripe_answers
-from core.gateways.gateway import ChargeOrder, Refused, Succeeded, Unknown
+from core.gateways.gateway import ChargeOrder, Declined, Refused, Succeeded, Unknown
 from core.idempotency import Answer, Idempotency
 from core.idempotency_interceptor import IdempotencyInterceptor
 from core.ids import new_request_id
@@ -35,10 +35,6 @@ def _anything(owner: Any) -> Any:
 
 def _always(*_: Any) -> bool:
     return True
-
-
-def _never(*_: Any) -> bool:
-    return False
 
 
 def new_gateway_key() -> None:
@@ -201,7 +197,31 @@ def resumed_as_if_new() -> None:
 
 
 def resent_when_the_key_is_gone() -> None:
-    _anything(rules).is_key_forgotten = _never
+    _anything(rules).way_to_resume = _sent
+
+
+def _sent(*known: Any, **more: Any) -> rules.Way:
+    return rules.Way.SEND
+
+
+def resent_without_looking() -> None:
+    _anything(rules).way_to_resume = _sent
+
+
+def second_transaction_stays() -> None:
+    async def nothing(self: Any, *asked: Any) -> None:
+        pass
+
+    _anything(authorize_net.AuthorizeGateway)._void_second = nothing
+
+
+def unshown_is_refused() -> None:
+    look_up = authorize_net.AuthorizeGateway.look_up_charge
+
+    async def looked_up(self: Any, *asked: Any) -> Any:
+        return await look_up(self, *asked) or Declined(None, "generic_decline", "Nothing shows")
+
+    _anything(authorize_net.AuthorizeGateway).look_up_charge = looked_up
 
 
 def customer_under_a_new_key() -> None:
@@ -216,8 +236,8 @@ def customer_under_a_new_key() -> None:
 def card_under_a_new_key() -> None:
     save = cards_service.CardsService._save
 
-    async def saved(self: Any, account: Any, customer_id: str, token: str, key: str) -> Any:
-        return await save(self, account, customer_id, token, new_request_id())
+    async def saved(self: Any, saving: Any, **known: Any) -> Any:
+        return await save(self, replace(saving, gateway_key=new_request_id()), **known)
 
     _anything(cards_service.CardsService)._save = saved
 

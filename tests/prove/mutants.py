@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.prove import mistakes
+from tests.prove.faults import TORN_NETS
 from tests.prove.scenario import Scenario
 
 _CHARGED: Final = "gateway.charge.after"
@@ -30,6 +31,8 @@ class Mutant:
     apply: Callable[[], None]
     kills: tuple[str, ...]
     fault: str = "none"
+    gateway: str = "stripe"
+    """The one that its clients charge at."""
     database: str = ""
     """The only one that it shows on; either, where empty."""
 
@@ -124,6 +127,27 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "a charge is sent again when the gateway has forgotten its key",
         mistakes.resent_when_the_key_is_gone,
         (_LOOKED_UP,),
+    ),
+    "resent_without_looking": Mutant(
+        "a charge at Authorize.Net is sent again without looking first",
+        mistakes.resent_without_looking,
+        (),
+        TORN_NETS,
+        "authorize",
+    ),
+    "second_one_stays": Mutant(
+        "of two transactions on one invoice the second one is not voided",
+        mistakes.second_transaction_stays,
+        (),
+        TORN_NETS,
+        "authorize",
+    ),
+    "unshown_is_refused": Mutant(
+        "what Authorize.Net's lists do not show yet is taken for a refusal",
+        mistakes.unshown_is_refused,
+        (),
+        TORN_NETS,
+        "authorize",
     ),
     "customer_under_new_key": Mutant(
         "each retry makes a customer under a new key",

@@ -21,11 +21,22 @@ from nivisco.payments.v1 import (
 from tests.core.running import METHODS
 
 TEST = types_pb2.ENV_TEST
+AUTHORIZE = types_pb2.GATEWAY_AUTHORIZE
+CARDS = ("4111111111111111", "5424000000000015", "6011000000000012")
+"""Numbers that Authorize.Net's stand-in takes."""
+AT_AUTHORIZE = {
+    "charge": "charge_authorize",
+    "fund": "fund_authorize",
+    "save_card": "save_authorize",
+    "new_customer": "new_profile",
+}
+"""What is the same at Authorize.Net, where chance picks it."""
 AGAIN = frozenset(
     {"OUTCOME_UNKNOWN", "SERVICE_UNAVAILABLE", "GATEWAY_UNAVAILABLE", "REQUEST_IN_PROGRESS"}
 )
 """Reasons that ask to send the same request again. Every other answer is the last word."""
 
+UNKNOWN_TRIES = 2
 MORE_THAN_ANY_WALLET_UNITS = 9_000_000
 
 
@@ -106,7 +117,18 @@ class Operation:
     @property
     def is_payment(self) -> bool:
         """Whether it charges a card."""
-        return self.kind in ("charge", "fund", "decline")
+        return self.kind in ("charge", "fund", "decline", "charge_authorize", "fund_authorize")
+
+    @property
+    def is_authorize(self) -> bool:
+        """Whether it goes to Authorize.Net."""
+        return self.kind in AT_AUTHORIZE.values()
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it has been told again and again that its outcome is not known yet."""
+        last = [each.reason for each in self.lost[-UNKNOWN_TRIES:]]
+        return last == ["OUTCOME_UNKNOWN"] * UNKNOWN_TRIES
 
     @property
     def moves_wallet(self) -> bool:
@@ -169,6 +191,28 @@ def _fund(number: int, target: Target) -> Any:
         user_id=target.user_id,
         amount=Money(units=2000 + number),
         description=f"op {number}",
+        env=TEST,
+    )
+
+
+def _charge_authorize(number: int, target: Target) -> Any:
+    request = _charge(number, target)
+    request.gateway = AUTHORIZE
+    return request
+
+
+def _fund_authorize(number: int, target: Target) -> Any:
+    request = _fund(number, target)
+    request.gateway = AUTHORIZE
+    return request
+
+
+def _save_authorize(number: int, target: Target) -> Any:
+    return cards_pb2.CreateAuthorizeCustomerRequest(
+        user_id=target.user_id,
+        payment_profile=cards_pb2.CreateAuthorizeCustomerRequest.PaymentProfile(
+            card_number=CARDS[number % len(CARDS)], exp_month=12, exp_year=2090, cvv="900"
+        ),
         env=TEST,
     )
 
@@ -276,6 +320,10 @@ BUILDERS: dict[str, Builder] = {
     "charge": _charge,
     "fund": _fund,
     "decline": _charge,
+    "charge_authorize": _charge_authorize,
+    "fund_authorize": _fund_authorize,
+    "save_authorize": _save_authorize,
+    "new_profile": _save_authorize,
     "debit": _debit,
     "credit": _credit,
     "overdraw": _overdraw,

@@ -15,7 +15,7 @@ SAME_LINES_MAX = 3
 """How often a core's passing of one failpoint is told."""
 _KINDS = (
     # What is reported, and how the sentences of such violations begin.
-    ("double charges on Stripe", ("double charge",)),
+    ("double charges", ("double charge",)),
     ("lost acknowledged effects", ("lost",)),
     ("stuck after the sweep", ("stuck", "the record of", "no last word")),
     ("ledger differences", ("the postings", "the movements")),

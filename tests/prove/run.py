@@ -10,7 +10,15 @@ from typing import Any
 
 from tests.prove.checks import Books, violations
 from tests.prove.clients import BAITS_MAX, DAY_SECONDS, PAUSE_SECONDS, Clients
-from tests.prove.faults import DELAY, HOLD, orders_of
+from tests.prove.faults import (
+    DELAY,
+    HOLD,
+    HOLD_AUTHORIZE,
+    LOSE_AUTHORIZE,
+    TORN_NETS,
+    orders_of,
+)
+from tests.prove.mutants import MUTANTS
 from tests.prove.scenario import MOMENT, Scenario
 from tests.prove.stage import (
     KEY_FORGOTTEN_SECONDS,
@@ -23,6 +31,8 @@ from tests.prove.world import SIGKILL, World
 
 BY_JSON = 0.1
 """In how many scenarios there is an adapter, which half of those who move money ask."""
+WITH_AUTHORIZE = 0.3
+"""In how many scenarios clients charge at Authorize.Net too."""
 FIRST_OPERATIONS = 4
 ALL_OPERATIONS = 12
 """What clients do where nothing is killed, and only the gateway misbehaves."""
@@ -60,9 +70,18 @@ class Run:
         self.dice = scenario.dice()
         self.result = Result(scenario.seed, fault=scenario.fault)
         self.baits = [bait_of(kill) for kill in scenario.kills]
-        self.clients = Clients(world, self.dice)
+        self.clients = Clients(world, self.dice, self._gateway())
         self.is_holding = False
         self.looks_up = any(kill.startswith("gateway.look_up") for kill in scenario.kills)
+
+    def _gateway(self) -> str:
+        """Return the only gateway that clients charge at, or nothing where they choose."""
+        if self.scenario.mutant:
+            return MUTANTS[self.scenario.mutant].gateway
+        needs_authorize = self.scenario.fault == TORN_NETS or any(
+            bait.loses_charge for bait in self.baits
+        )
+        return "" if needs_authorize or self.dice.random() < WITH_AUTHORIZE else "stripe"
 
     async def carry_out(self) -> Result:
         """Run it and check everything; whatever goes wrong is a violation, not an exception."""
@@ -74,7 +93,11 @@ class Run:
                 await self.world.open_door()
             await self.clients.set_up(self.baits)
             await self._order_faults()
-            await self._kills()
+            if self.scenario.fault == TORN_NETS:
+                await self.world.ask_gateway("POST", "authorize/duplicates", {"known": False})
+                self.clients.release(self.clients.new("fund_authorize", is_keyed=True))
+            else:
+                await self._kills()
             await self._settle()
             await self.clients.replay()
             await self._check()
@@ -87,6 +110,7 @@ class Run:
             await self.clients.close()
             await self.world.close_door()
             await self.world.ask_gateway("DELETE", "faults")
+            await self.world.ask_gateway("POST", "authorize/duplicates", {"known": True})
             faults = await self.world.ask_gateway("GET", "faults")
             self.result.struck = faults["struck"] - struck
             await self.world.close_retired()
@@ -99,7 +123,7 @@ class Run:
         return self.result
 
     async def _order_faults(self) -> None:
-        for order in orders_of(self.scenario.fault, self.clients.account, self.dice):
+        for order in orders_of(self.scenario.fault, self.clients.accounts, self.dice):
             await self.world.ask_gateway("POST", "faults", order)
 
     # The kills
@@ -153,9 +177,10 @@ class Run:
             await self._drained()
         if self.scenario.fault != "none":
             await self.world.ask_gateway("DELETE", "faults")
-        order = HOLD.as_json(self.clients.account, 1)
-        await self.world.ask_gateway("POST", "faults", order)
-        operation = self.clients.new(bait.kind, leaves=True)
+        kind = self.clients.at_a_gateway(bait.kind)
+        order = HOLD_AUTHORIZE if kind.endswith("_authorize") else HOLD
+        await self.world.ask_gateway("POST", "faults", order.as_json(self.clients.accounts))
+        operation = self.clients.new(kind, leaves=True)
         operation.is_twin = False
         self.is_holding = True
         self.clients.release(operation)
@@ -175,6 +200,8 @@ class Run:
         if jump_seconds == LEASE_OVER_SECONDS and may_wait and self.dice.random() < 0.5:
             self.clients.beside(asyncio.ensure_future(self._time_passes(jump_seconds)))
             jump_seconds = 0.0
+        if jump_seconds > LEASE_OVER_SECONDS:
+            await self.world.has_landed()
         self.world.clock.advance(jump_seconds)
         self.world.note(f"starts a core {jump_seconds:.0f} s later, armed {armed}")
         return await self.world.start_core(armed)
@@ -206,7 +233,7 @@ class Run:
                 await self._hold(following)
             await self._arm(armed)
         if bait.slows_gateway:
-            await self.world.ask_gateway("POST", "faults", DELAY.as_json(self.clients.account, 1))
+            await self.world.ask_gateway("POST", "faults", DELAY.as_json(self.clients.accounts))
         if kill == MOMENT:
             self.clients.bait(bait)
             await asyncio.sleep(self.dice.random() * 0.15)
@@ -224,6 +251,7 @@ class Run:
         if following:
             await self._hold(following)
         await self._arm((kill, 1))
+        await self.world.has_landed()
         self.world.clock.advance(UNKEYED_OVER_SECONDS)
         return await self._dies(None, baits=0)
 
@@ -251,6 +279,9 @@ class Run:
         try:
             for _ in range(max(1, baits)):
                 if baits and bait:
+                    if bait.loses_charge:
+                        order = LOSE_AUTHORIZE.as_json(self.clients.accounts)
+                        await self.world.ask_gateway("POST", "faults", order)
                     self.clients.bait(bait)
                 if await _within(died, self._quiet(needs_background=baits == 0)):
                     signal = died.result()
@@ -333,13 +364,14 @@ class Run:
         )
         shown = await self.world.ask_gateway("GET", "books", key=self.clients.stripe_key)
         gateway = shown["books"][0] if shown["books"] else {}
-        books = Books(dumped["rows"], gateway)
+        account = self.clients.accounts.authorize
+        shown = await self.world.ask_gateway("GET", f"books?account={account}")
+        authorize = shown["books"][0] if shown["books"] else {}
+        books = Books(dumped["rows"], gateway, authorize)
         self.result.violations += violations(
             self.clients.operations, books, self.clients.shop.business_id
         )
-        self.result.charges = sum(
-            charge["status"] == "succeeded" for charge in gateway.get("charges", [])
-        )
+        self.result.charges = books.charges_count()
 
 
 async def _within(wanted: asyncio.Future[Any], other: Awaitable[None]) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from tests.prove.failpoints import failpoints
-from tests.prove.faults import FAULTS
+from tests.prove.faults import ALL_FAULTS
 
 DATABASES = ("sqlite", "postgresql")
 MOMENT = "moment"
@@ -43,9 +43,9 @@ class Scenario:
         known = {*failpoints(), MOMENT}
         if unknown := [kill for kill in kills if kill not in known]:
             raise ValueError(f"names no failpoint {unknown[0]}")
-        if parts[0] not in DATABASES or parts[2] not in FAULTS:
+        if parts[0] not in DATABASES or parts[2] not in ALL_FAULTS:
             raise ValueError(
-                f"databases are {', '.join(DATABASES)}; faults are {', '.join(FAULTS)}"
+                f"databases are {', '.join(DATABASES)}; faults are {', '.join(ALL_FAULTS)}"
             )
         return cls(parts[0], int(parts[1]), parts[2], kills, parts[4] if len(parts) > 4 else "")
 

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.payments.attempts import LEASE
-from core.payments.rules import GATEWAY_KEY_LIFE
+from core.payments.rules import resuming_by_gateway
 from tests.prove.scenario import MOMENT
 
 LEASE_OVER_SECONDS: Final = LEASE.total_seconds() + 1
-KEY_FORGOTTEN_SECONDS: Final = GATEWAY_KEY_LIFE.total_seconds() + 60
+KEY_FORGOTTEN_SECONDS: Final = resuming_by_gateway()["stripe"].resend_life.total_seconds() + 60
 """After this the core no longer trusts the gateway to know a key."""
 KEY_GONE_SECONDS: Final = 24 * 3600.0 + 60
 """After this the gateway's stand-in has indeed forgotten it."""
+SETTLE_SECONDS: Final = 20.0
+"""The settle time at Authorize.Net, in the proof."""
 UNKEYED_OVER_SECONDS: Final = 61 * 60.0
 
 
@@ -33,6 +35,8 @@ class Bait:
     """Whether records must be over: an operation without a key, and an hour."""
     is_alone: bool = False
     """Whether only this operation passes it, and nothing that runs beside."""
+    loses_charge: bool = False
+    """Whether a charge at Authorize.Net must come to nothing, and nobody know."""
     slows_gateway: bool = False
     """Whether a charge must outlast a renewal of leases."""
 
@@ -40,15 +44,18 @@ class Bait:
 _CHARGE: Final = Bait("fund", is_keyed=None)
 _BAITS: Final = {
     MOMENT: _CHARGE,
-    "cards.service.CardsService.save_stripe_card#1": Bait("save_card"),
-    "cards.service.CardsService.save_stripe_card#2": Bait("save_card"),
-    "cards.service.CardsService._create_customer": Bait("new_customer", is_alone=True),
+    "cards.service.CardsService._save#1": Bait("save_card"),
+    "cards.service.CardsService._save#2": Bait("save_card"),
+    "cards.service.CardsService._remember": Bait("new_customer", is_alone=True),
     "credentials.keyring_check.check_keyring": Bait("charge", needs_start=True, is_alone=True),
     "idempotency.Idempotency.keep_alone": Bait("save_card"),
     "wallet.moves.Moves._carry_out": Bait("credit", is_keyed=None),
     "idempotency.Idempotency._reap_some": Bait("credit", is_keyed=False, needs_expired=True),
     "payments.attempts.Attempts.renew_leases": Bait(
         "fund", is_keyed=None, is_alone=True, slows_gateway=True
+    ),
+    "payments.attempts.Attempts._note_sent": Bait(
+        "fund_authorize", is_keyed=None, is_alone=True, loses_charge=True
     ),
     "payments.attempts.Attempts._set_answered": Bait("fund", is_keyed=False),
     "payments.attempts.Attempts._write": _CHARGE,

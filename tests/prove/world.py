@@ -16,9 +16,11 @@ from core.client import CoreClient, CoreError, Credentials
 from tests.core.running import call, create_admin
 from tests.prove.processes import DidNotStart, Process, Zygote, running_zygote
 from tests.prove.shared_clock import SharedClock
+from tests.prove.stage import SETTLE_SECONDS
 
 SIGKILL = 9
 CALL_SECONDS = 25.0
+LANDING_POLLS = 40
 
 
 @dataclass
@@ -87,7 +89,7 @@ class World:
             directory=str(self.directory),
             database_url=self.database_url,
             keyring=self.keyring,
-            stripe_url=self.gateway_url,
+            gateway_url=self.gateway_url,
             listen="127.0.0.1:0",
             armed=armed,
             mutant=self.mutant,
@@ -170,6 +172,23 @@ class World:
         core.process.kill()
         await core.process.wait()
         await self._put_away(core)
+
+    async def let_settle(self) -> None:
+        """Let so much time pass that Authorize.Net's lists are to be believed.
+
+        Nothing may be on its way there, as nothing is in flight for so long in earnest.
+        """
+        if await self.has_landed():
+            self.note(f"lets {SETTLE_SECONDS:.0f} s pass")
+            self.clock.advance(SETTLE_SECONDS + 1)
+
+    async def has_landed(self) -> bool:
+        """Wait until no request is held on its way to the gateway; False: one is held for long."""
+        for _ in range(LANDING_POLLS):
+            if not (await self.ask_gateway("GET", "faults"))["holding"]:
+                return True
+            await asyncio.sleep(0.05)
+        return False
 
     async def ask_gateway(self, method: str, path: str, body: Any = None, key: str = "") -> Any:
         """Use the stand-in's own endpoints; with `key`, of one account."""

@@ -102,21 +102,6 @@ async def test_without_keys_no_card_can_be_saved(business: Business, user_id: st
     assert refused.value.reason == "CREDENTIALS_MISSING"
 
 
-async def test_authorize_net_is_announced_and_not_there_yet(
-    business: Business, user_id: str
-) -> None:
-    with pytest.raises(CoreError) as refused:
-        await business.call(
-            cards_pb2.CreateAuthorizeCustomerRequest(
-                user_id=user_id,
-                payment_profile=cards_pb2.CreateAuthorizeCustomerRequest.PaymentProfile(
-                    card_number="4111111111111111", exp_month=12, exp_year=2030
-                ),
-            )
-        )
-    assert refused.value.reason == "NOT_IMPLEMENTED"
-
-
 async def test_a_user_whose_customer_is_of_another_account_gets_a_new_one(shop: Business) -> None:
     user_id = await create_user(shop)
     old = await save_card(shop, user_id)

@@ -236,14 +236,18 @@ async def test_a_duplicate_that_names_no_transaction_is_found_by_its_invoice() -
         assert await gateway.charge(MERCHANT, order) == Succeeded("60000000001")
 
 
-async def test_of_two_charges_on_one_invoice_the_first_is_told_and_both_are_shown(
+async def test_of_two_charges_on_one_invoice_the_first_is_told_and_the_other_voided(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     order = an_order()
     moments = {"60000000009": "2030-01-02T03:04:05.4Z", "60000000001": "2030-01-02T03:04:05Z"}
+    voided: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
         body = await request.text()
+        if "voidTransaction" in body:
+            voided.append(body.partition("<refTransId>")[2].partition("<")[0])
+            return transaction_answer(order, transId=voided[-1], profile=None)
         for identifier, moment in moments.items():
             if f"<transId>{identifier}" in body:
                 return details_answer(order, transId=identifier, submitTimeUTC=moment)
@@ -262,7 +266,8 @@ async def test_of_two_charges_on_one_invoice_the_first_is_told_and_both_are_show
             "60000000009",
         ]
         assert await gateway.look_up_charge(MERCHANT, order) == Succeeded("60000000001")
-    assert "2 charges on the invoice" in caplog.text
+    assert voided == ["60000000009"]
+    assert "transaction 60000000009 is a second one of payment" in caplog.text
 
 
 async def test_a_transaction_is_read_as_text_and_never_as_numbers() -> None:

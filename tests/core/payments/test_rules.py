@@ -1,8 +1,14 @@
 """Proves what a charge's outcome makes of its payment where no gateway is needed to see it."""
 
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from core.errors import Reason
-from core.gateways.gateway import HeldForReview
+from core.gateways.gateway import HeldForReview, Unknown
 from core.payments import rules
+from core.payments.rules import Way
 
 
 def test_a_held_charge_is_settled_as_held_and_its_caller_told_not_to_charge_again() -> None:
@@ -19,3 +25,35 @@ def test_a_held_charge_is_settled_as_held_and_its_caller_told_not_to_charge_agai
         "transaction_id": "60000000001",
     }
     assert "do not charge again" in refusal.message
+
+
+MADE = datetime(2030, 1, 1, tzinfo=UTC)
+SECONDS = st.integers(0, 40 * 3600).map(lambda seconds: timedelta(seconds=seconds))
+
+
+@given(age=SECONDS, sent_after=SECONDS, settle=st.integers(21, 3599))
+def test_a_charge_is_sent_again_only_into_silence_and_while_it_is_known_again(
+    age: timedelta, sent_after: timedelta, settle: int
+) -> None:
+    by_gateway = rules.resuming_by_gateway(timedelta(seconds=settle))
+    sent_at = MADE + min(sent_after, age)
+    ways = {
+        gateway: rules.way_to_resume(resuming, created_at=MADE, sent_at=sent_at, now=MADE + age)
+        for gateway, resuming in by_gateway.items()
+    }
+    assert (ways["stripe"] is Way.SEND) == (age <= timedelta(hours=23))
+    assert ways["authorize"] is not Way.SEND
+    if ways["authorize"] is Way.LOOK_UP_AND_SEND:
+        assert MADE + age - sent_at >= timedelta(seconds=settle)
+        # What is sent now arrives, at the latest, while the gateway still knows the first one.
+        assert age + timedelta(seconds=settle) <= timedelta(hours=8)
+
+
+def test_nothing_is_sent_any_more_when_a_person_must_look() -> None:
+    for resuming in rules.resuming_by_gateway().values():
+        assert resuming.resend_life < resuming.review_after
+    nothing = Unknown("", shows_nothing=True)
+    assert rules.settle(nothing, is_last_look=True).status == "needs_review"
+    for outcome, is_last_look in ((nothing, False), (Unknown(""), True)):
+        settled = rules.settle(outcome, is_last_look=is_last_look)
+        assert (settled.status, settled.attempt) == ("pending", "unknown")

@@ -264,13 +264,13 @@ class CreateAuthorizeCustomerRequest(_message.Message):
         CVV_FIELD_NUMBER: _builtins.int
         POSTAL_CODE_FIELD_NUMBER: _builtins.int
         card_number: _builtins.str
-        """The card number, 12 to 19 digits."""
+        """The card number, 12 to 19 digits; Authorize.Net takes at most 16. Its network and check digit must fit."""
         exp_month: _builtins.int
         """The month that the card expires in, 1 to 12."""
         exp_year: _builtins.int
         """The year that the card expires in, four digits."""
         cvv: _builtins.str
-        """The card's security code, 3 or 4 digits."""
+        """The card's security code, 4 digits for American Express and 3 for every other network."""
         postal_code: _builtins.str
         """The postal code of the billing address."""
         def __init__(

@@ -244,7 +244,7 @@ class AddAuthorizeCredentialsRequest(_message.Message):
         api_login_id: _builtins.str
         """The API login id, at most 25 characters."""
         transaction_key: _builtins.str
-        """The transaction key, at most 32 characters."""
+        """The transaction key, at most 32 characters; one of over 16 is refused when it is used."""
         signature_key: _builtins.str
         """The signature key that webhooks are signed with, hexadecimal digits."""
         def __init__(
@@ -334,7 +334,7 @@ class ModifyAuthorizeCredentialsRequest(_message.Message):
         api_login_id: _builtins.str
         """The API login id, at most 25 characters."""
         transaction_key: _builtins.str
-        """The transaction key, at most 32 characters."""
+        """The transaction key, at most 32 characters; one of over 16 is refused when it is used."""
         signature_key: _builtins.str
         """The signature key that webhooks are signed with, hexadecimal digits."""
         def __init__(

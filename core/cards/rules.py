@@ -1,0 +1,69 @@
+"""What a card must be like before it is put to Authorize.Net. Pure; no value is ever quoted."""
+
+from datetime import datetime, timedelta
+
+from stdnum import luhn
+
+from core.client import FieldProblem
+from core.errors import InvalidFields
+from core.gateways.card_numbers import network_of
+from core.gateways.gateway import CardData
+
+NUMBER_DIGITS_MAX = 16
+"""What Authorize.Net's schema takes (creditCardSimpleType)."""
+_LAST_ZONE_BEHIND = timedelta(hours=12)
+"""A month ends last at UTC-12."""
+_PROFILE = "payment_profile"
+
+
+def check_card(card: CardData, now: datetime) -> None:
+    """Make sure that the card can be one that Authorize.Net takes, and has not expired.
+
+    Raises:
+        InvalidFields: every field that is wrong, by its name.
+    """
+    problems = [
+        FieldProblem(f"{_PROFILE}.{field}", problem)
+        for field, problem in (
+            ("card_number", _number_problem(card.number.reveal())),
+            *_expiry_problems(card, now),
+            ("cvv", _cvv_problem(card)),
+            ("postal_code", _postal_code_problem(card.postal_code)),
+        )
+        if problem
+    ]
+    if problems:
+        raise InvalidFields(problems)
+
+
+def _number_problem(number: str) -> str:
+    if len(number) > NUMBER_DIGITS_MAX:
+        return f"has more than the {NUMBER_DIGITS_MAX} digits that Authorize.Net takes"
+    network = network_of(number)
+    if network is None:
+        return "is of no card network that Authorize.Net takes"
+    if len(number) not in network.lengths:
+        return "has not as many digits as its card network's numbers have"
+    if not luhn.is_valid(number):
+        return "is no card number: its check digit does not fit (Luhn)"
+    return ""
+
+
+def _expiry_problems(card: CardData, now: datetime) -> list[tuple[str, str]]:
+    earliest = now - _LAST_ZONE_BEHIND
+    if card.exp_year < earliest.year:
+        return [("exp_year", "is over: the card has expired")]
+    if (card.exp_year, card.exp_month) < (earliest.year, earliest.month):
+        return [("exp_month", "is over: the card has expired")]
+    return []
+
+
+def _cvv_problem(card: CardData) -> str:
+    network = network_of(card.number.reveal())
+    if card.cvv is None or network is None or len(card.cvv.reveal()) == network.cvv_digits:
+        return ""
+    return f"must have {network.cvv_digits} digits for a card of this network"
+
+
+def _postal_code_problem(postal_code: str | None) -> str:
+    return "" if postal_code is None or postal_code.isprintable() else "must be printable"
