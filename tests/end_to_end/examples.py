@@ -34,7 +34,7 @@ STORY = (
 
 AWAITED = frozenset(
     {
-        "create_authorize_customer", "create_recurring", "update_recurring", "list_recurring",
+        "create_recurring", "update_recurring", "list_recurring",
         "get_recurring_logs", "pause_recurring", "resume_recurring", "cancel_recurring",
     }
 )  # fmt: skip
