@@ -17,6 +17,7 @@ _COMMANDS = {
     "migrate": "cli.processes:migrate",
     "core": "cli.processes:core",
     "adapter": "cli.processes:adapter",
+    "scheduler": "cli.processes:scheduler",
     "sandbox": "cli.processes:sandbox",
 }
 

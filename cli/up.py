@@ -122,11 +122,12 @@ def up(
     no_sandbox: bool,
     log_to_terminal: bool,
 ) -> None:
-    """Start everything on this machine: sandbox, core and JSON endpoint.
+    """Start everything on this machine: sandbox, core, JSON endpoint and scheduler.
 
     The first start makes a database, the keys and an admin business under the data directory.
     Ctrl-C stops everything; a second Ctrl-C does not wait for what is running. With --workers above
-    1, which needs PostgreSQL, core and JSON endpoint run in so many processes each.
+    1, which needs PostgreSQL, core and JSON endpoint run in so many processes each; the scheduler
+    is one, and shares its calls out to all cores.
     """
     directory = DataDir(data_dir)
     plan = Plan(
@@ -240,6 +241,7 @@ async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
     if made:
         say(f"  made    the admin business's key, in {plan.data_dir.admin}")
     [adapter] = await supervisor.start(_adapter(plan, cores, base))
+    await supervisor.start(_scheduler(plan, secrets, cores, base))
     say(first_screen(plan.data_dir, adapter, cores, sandbox))
 
 
@@ -269,6 +271,19 @@ def _core(plan: Plan, secrets: Secrets, sandbox: Address | None, base: dict[str,
 def _adapter(plan: Plan, cores: str, base: dict[str, str]) -> Spawn:
     environment = base | {"NIVISCO_HTTP": str(plan.http), "NIVISCO_CORE": cores}
     return _serving(plan, "adapter", environment)
+
+
+def _scheduler(plan: Plan, secrets: Secrets, cores: str, base: dict[str, str]) -> Spawn:
+    environment = (
+        {"NIVISCO_SCHEDULER_HTTP": "127.0.0.1:0"}
+        | base
+        | {
+            "NIVISCO_CORE": cores,
+            "NIVISCO_SERVICE_TOKEN": secrets.service_tokens["scheduler"],
+        }
+    )
+    log = _log(plan, "scheduler")
+    return Spawn("scheduler", nivisco("scheduler"), environment, log, _DRAIN_SECONDS)
 
 
 def _serving(plan: Plan, process: str, environment: dict[str, str]) -> Spawn:

@@ -63,6 +63,28 @@ class OccurrenceLease(_message.Message):
 Global___OccurrenceLease: _TypeAlias = OccurrenceLease  # noqa: Y015
 
 @_typing.final
+class BusyBusiness(_message.Message):
+    """Names a business to leave out of a claim."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    """The business."""
+    def __init__(
+        self,
+        *,
+        business_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BusyBusiness: _TypeAlias = BusyBusiness  # noqa: Y015
+
+@_typing.final
 class ClaimDueOccurrencesRequest(_message.Message):
     """Asks for due occurrences."""
 
@@ -71,6 +93,7 @@ class ClaimDueOccurrencesRequest(_message.Message):
     OWNER_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     LEASE_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
     """Names the scheduler, in logs only."""
     limit: _builtins.int
@@ -79,16 +102,21 @@ class ClaimDueOccurrencesRequest(_message.Message):
     def lease(self) -> _duration_pb2.Duration:
         """How long the leases last."""
 
+    @_builtins.property
+    def busy(self) -> _containers.RepeatedCompositeFieldContainer[Global___BusyBusiness]:
+        """Businesses of which the scheduler has enough for now. None of theirs is claimed, so that others have their turn."""
+
     def __init__(
         self,
         *,
         owner: _builtins.str = ...,
         limit: _builtins.int = ...,
         lease: _duration_pb2.Duration | None = ...,
+        busy: _abc.Iterable[Global___BusyBusiness] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "limit", b"limit", "owner", b"owner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "lease", b"lease", "limit", b"limit", "owner", b"owner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
