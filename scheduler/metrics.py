@@ -7,7 +7,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     ProcessCollector,
-    disable_created_metrics,
     generate_latest,
 )
 
@@ -20,7 +19,6 @@ class Metrics:
 
     def __init__(self) -> None:
         """Begin with zero."""
-        disable_created_metrics()  # when each counter began, which process_start_time_seconds tells
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._last_claim: float | None = None
