@@ -1,0 +1,1 @@
+"""Charges on a schedule: jobs, their calendar, and the occurrences that schedulers execute."""
