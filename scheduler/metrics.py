@@ -10,9 +10,6 @@ from prometheus_client import (
     generate_latest,
 )
 
-EXECUTED = "executed"
-"""The outcome of an occurrence that the core gave one to; others are the core's reasons."""
-
 
 class Metrics:
     """The numbers of one scheduler."""
@@ -28,8 +25,8 @@ class Metrics:
         )
         self.executed = Counter(
             f"{prefix}executions",
-            "Occurrences that the core was asked to execute, by what came of it: executed (with "
-            "whatever outcome for the card), or the reason why not.",
+            "Occurrences that the core was asked to execute, by what came of it: its outcome, open "
+            "where there is none yet, or the reason why it was not executed.",
             ["outcome"],
             registry=self._registry,
         )

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import secrets
 import time
+from collections import Counter
 from typing import Any
 
 from ulid import ULID
@@ -16,15 +17,17 @@ from ulid import ULID
 from core.client import CoreError, request_id
 from nivisco.payments.v1.occurrences_pb2 import OccurrenceLease
 from scheduler.leases import Leases
-from scheduler.metrics import EXECUTED, Metrics
+from scheduler.metrics import Metrics
 from scheduler.occurrences import Occurrences
 from scheduler.settings import SchedulerSettings
 
 MOST_CLAIMED = 1000
 """How many the core gives at once (ClaimDueOccurrencesRequest.limit)."""
 LONGEST_PAUSE_SECONDS = 30.0
-FAULT = "FAULT"
-"""The outcome of what failed in a way that nobody foresaw."""
+OPEN = "open"
+"""What came of an occurrence that has no outcome yet."""
+FAULT = "fault"
+"""What came of one in a way that nobody foresaw."""
 _LOST = "RECURRING_STATE"
 _REFUSED = ("SERVICE_TOKEN_REQUIRED", "INVALID_CREDENTIALS")
 _NOT_BELIEVED = (
@@ -97,10 +100,17 @@ class Scheduler:
                 continue
             self._leases.add(claimed, began + self._settings.lease_seconds)
             self._begin_what_may()
-            await self._until_worth_asking(busy, has_more=len(claimed) == asked)
+            per_business = Counter(lease.business_id for lease in claimed)
+            most_of_one = max(per_business.values(), default=0)
+            bound = min(asked, self._settings.per_business)
+            await self._until_worth_asking(
+                busy, has_more=len(claimed) == asked or most_of_one == bound
+            )
 
     async def _claimed(self, asked: int, busy: set[str]) -> list[OccurrenceLease]:
-        claimed = await self._occurrences.claim(asked, self._settings.lease_seconds, busy)
+        claimed = await self._occurrences.claim(
+            asked, self._settings.per_business, self._settings.lease_seconds, busy
+        )
         if not self._metrics.is_ready:
             logger.info("the core gives out what is due")
         self._failures = 0
@@ -135,7 +145,7 @@ class Scheduler:
         """Wait twice as long each time, with chance, so that many do not come back at once."""
         reason = error.reason if isinstance(error, CoreError) else FAULT
         self._metrics.is_ready = False
-        self._metrics.failed_calls.labels(reason).inc()
+        self._metrics.failed_calls.labels(reason.lower()).inc()
         longest = min(self._settings.poll_seconds * 2**self._failures, LONGEST_PAUSE_SECONDS)
         if not self._failures:  # once, not with every try
             if reason in _REFUSED:
@@ -171,18 +181,18 @@ class Scheduler:
         """
         about = {"business_id": lease.business_id, "recurring_id": lease.recurring_id}
         try:
-            await self._occurrences.execute(lease)
+            outcome = await self._occurrences.execute(lease)
         except CoreError as error:
             about["reason"] = error.reason
             if error.reason == _LOST:
                 logger.info("not executed: %s", error, extra=about)
             else:
                 logger.warning("no outcome yet: %s", error, extra=about)
-            return error.reason
+            return error.reason.lower()
         except Exception:
             logger.exception("the execution failed", extra=about)
             return FAULT
-        return EXECUTED
+        return outcome or OPEN
 
     async def _renew(self) -> None:
         third = self._settings.lease_seconds / 3
@@ -200,7 +210,7 @@ class Scheduler:
                 )
             except CoreError as error:
                 logger.warning("leases are not renewed: %s", error, extra={"leases": len(held)})
-                self._metrics.failed_calls.labels(error.reason).inc()
+                self._metrics.failed_calls.labels(error.reason.lower()).inc()
                 pause = _by_chance(min(third, self._settings.poll_seconds))
             except Exception:
                 logger.exception("renewing leases failed")
