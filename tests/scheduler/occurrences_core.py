@@ -34,7 +34,7 @@ class Due:
     fencing_token: int = 0
     until: float = 0.0
     executions: int = 0
-    is_running: bool = False
+    execution: asyncio.Task[None] | None = None
 
 
 @dataclass
@@ -120,18 +120,20 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
         if due.fencing_token != lease.fencing_token or due.executions:
             self.refused[due.recurring_id] += 1
             await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "RECURRING_STATE")
-        if not due.is_running:  # a second call under the same lease joins the first
-            due.is_running = True
-            self.running[due.business_id] += 1
-            self.most_at_once = max(self.most_at_once, self.running.total())
-            self.most_of_one = max(self.most_of_one, *self.running.values())
-            await self._tell()
-            await self.gate.wait()
-            due.is_running = False
-            due.executions += 1
-            self.running[due.business_id] -= 1
-            await self._tell()
+        if due.execution is None:  # a second call joins the first; that one's caller may be gone
+            due.execution = asyncio.create_task(self._executed(due))
+        await asyncio.shield(due.execution)
         return pb.ExecuteOccurrenceResponse(log_id="LOG-1", status=RECURRING_LOG_STATUS_SUCCEEDED)
+
+    async def _executed(self, due: Due) -> None:
+        self.running[due.business_id] += 1
+        self.most_at_once = max(self.most_at_once, self.running.total())
+        self.most_of_one = max(self.most_of_one, *self.running.values())
+        await self._tell()
+        await self.gate.wait()
+        due.executions += 1
+        self.running[due.business_id] -= 1
+        await self._tell()
 
     def _lease(self, due: Due, request: pb.ClaimDueOccurrencesRequest) -> pb.OccurrenceLease:
         lease = pb.OccurrenceLease(
