@@ -57,13 +57,15 @@ def _name() -> str:
 
 
 def _app(metrics: Metrics) -> web.Application:
+    def json_of(status: str, code: int = 200) -> web.Response:
+        body = f'{{"status":"{status}"}}'
+        return web.Response(text=body, status=code, content_type="application/json")
+
     async def alive(_request: web.Request) -> web.Response:
-        return web.json_response({"status": "alive"})
+        return json_of("alive")
 
     async def ready(_request: web.Request) -> web.Response:
-        if metrics.is_ready:
-            return web.json_response({"status": "ready"})
-        return web.json_response({"status": "not ready"}, status=503)
+        return json_of("ready") if metrics.is_ready else json_of("not ready", 503)
 
     async def numbers(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -52,6 +52,11 @@ class Merchant:
     user_id: str
     jobs: list[str]
 
+    @property
+    def account(self) -> str:
+        """The account at the gateway, as its books name it."""
+        return "acct_" + self.business.stripe_key.split("_")[2]
+
     def by(self, client: CoreClient) -> "Merchant":
         """Return the same merchant, who calls another core."""
         return replace(self, business=replace(self.business, client=client))

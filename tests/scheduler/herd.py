@@ -74,8 +74,9 @@ class Herd:
         """Have all end in order."""
         for process in self.running:
             process.signal(signal.SIGTERM)
-        codes = [await asyncio.to_thread(process.wait) for process in self.running]
-        assert set(codes) <= {0}, codes
         for process in self.running:
+            code = await asyncio.to_thread(process.wait)
+            has_begun = "scheduler serves at" in process.printed
+            assert code == 0 or (code == -signal.SIGTERM and not has_begun), process.printed
             assert "Traceback" not in process.printed, process.printed
             assert TOKEN not in process.printed

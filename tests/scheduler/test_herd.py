@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from core.client import CoreClient
 from core.settings import CoreSettings
 from nivisco.payments.v1 import recurring_pb2, wallet_pb2
@@ -33,6 +35,8 @@ from tests.scheduler.due_jobs import (
     new_merchant,
 )
 from tests.scheduler.herd import Herd
+
+pytest.importorskip("core.recurring.servicer", reason="the core's side is not there yet")
 
 logger = logging.getLogger("tests")
 
@@ -58,7 +62,7 @@ async def check_books(merchants: list[Merchant], gateway: Gateway) -> None:
     for merchant in merchants:
         await check_each_charged_once(merchant)
         by_wallet = len(merchant.jobs) // 4
-        charges = await gateway.charges(merchant.business.stripe_key)
+        charges = await gateway.charges(merchant.account)
         assert len(charges) == 1 + len(merchant.jobs) - by_wallet  # and the funding
         wallet = await merchant.business.call(
             wallet_pb2.GetUserWalletRequest(user_id=merchant.user_id)
@@ -67,13 +71,13 @@ async def check_books(merchants: list[Merchant], gateway: Gateway) -> None:
 
 
 async def test_five_schedulers_killed_and_paused_at_random_charge_each_occurrence_once(
-    start: Start, tmp_path: Path, database_url: str
+    start: Start, tmp_path: Path, postgresql_database: str
 ) -> None:
     seed = random.randrange(10**6)  # noqa: S311
     chance = random.Random(seed)  # noqa: S311
     async with running_sandbox(tmp_path) as sandbox_url:
         gateway = Gateway(sandbox_url)
-        settings = core_settings(tmp_path, database_url, sandbox_url)
+        settings = core_settings(tmp_path, postgresql_database, sandbox_url)
         shares = [JOBS // 2, JOBS // 4, JOBS // 8, JOBS - JOBS // 2 - JOBS // 4 - JOBS // 8]
         made = await merchants_with_due_jobs(settings, shares)
         await gateway.fault("delay", "/v1/payment_intents", times=JOBS, seconds=0.4)
@@ -177,5 +181,5 @@ async def test_after_three_periods_without_anybody_each_policy_does_what_it_says
                 if jobs[row.recurring_id] == recurring_pb2.CATCH_UP_ALL
             ]
             assert attempted == sorted(attempted), "oldest first"
-            charges = await Gateway(sandbox_url).charges(merchant.business.stripe_key)
+            charges = await Gateway(sandbox_url).charges(merchant.account)
             assert len(charges) == 1 + 4  # and the funding

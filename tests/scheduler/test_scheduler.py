@@ -66,7 +66,7 @@ async def test_all_that_is_due_is_executed_once_within_the_bounds() -> None:
         assert core.running == {"big": 4, "small": 2}
         core.gate.set()
         await core.until(lambda: len(core.executed) == 43)
-        await running.until_metric('nivisco_scheduler_executions_total{outcome="succeeded"}', 43)
+        await running.until_metric('nivisco_scheduler_executions_total{outcome="executed"}', 43)
         _, text = await running.get("/metrics")
     assert {due.executions for due in core.due.values()} == {1}
     assert (core.most_at_once, core.most_of_one) == (6, 4)
@@ -141,13 +141,13 @@ async def test_a_core_that_is_away_is_asked_again_and_health_tells(
     core.gate.set()
     async with serving(core) as target, scheduling(target) as running:
         await core.until(lambda: len(core.claims) > 2)
-        assert await running.get("/healthz") == (200, '{"status": "alive"}')
-        assert await running.get("/readyz") == (200, '{"status": "ready"}')
+        assert await running.get("/healthz") == (200, '{"status":"alive"}')
+        assert await running.get("/readyz") == (200, '{"status":"ready"}')
     async with scheduling(target) as running:  # nobody serves there any more
         await running.until_metric(
             'nivisco_scheduler_failed_calls_total{reason="service_unavailable"}', 2
         )
-        assert await running.get("/readyz") == (503, '{"status": "not ready"}')
+        assert await running.get("/readyz") == (503, '{"status":"not ready"}')
         assert (await running.get("/healthz"))[0] == 200
         core.add("a", 1)
         async with serving(core, int(target.rpartition(":")[2])):
