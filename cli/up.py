@@ -53,6 +53,8 @@ class Plan:
     start_timeout_seconds: float
     workers: int
     """How many processes core and JSON endpoint have each."""
+    test_clock: bool
+    """Whether `nivisco clock advance` may move time for TEST jobs."""
 
 
 @click.command()
@@ -101,6 +103,11 @@ class Plan:
     "other users of this machine cannot see.",
 )
 @workers_option
+@click.option(
+    "--test-clock",
+    is_flag=True,
+    help="Let `nivisco clock advance` move time for TEST jobs. Never where money is real.",
+)
 @click.option("--log-to-terminal", is_flag=True, help="Write log lines to stderr, not to files.")
 @click.option(
     "--start-timeout",
@@ -120,6 +127,7 @@ def up(
     workers: int,
     *,
     no_sandbox: bool,
+    test_clock: bool,
     log_to_terminal: bool,
 ) -> None:
     """Start everything on this machine: sandbox, core, JSON endpoint and scheduler.
@@ -139,6 +147,7 @@ def up(
         log_to_terminal=log_to_terminal,
         start_timeout_seconds=start_timeout,
         workers=workers,
+        test_clock=test_clock,
     )
     _check_settings(plan, os.environ)
     os.umask(0o077)  # the database is for its owner too
@@ -261,6 +270,7 @@ def _core(plan: Plan, secrets: Secrets, sandbox: Address | None, base: dict[str,
         "NIVISCO_SECRET_KEYS": secrets.keyring(),
         "NIVISCO_SERVICE_TOKENS": secrets.tokens(),
         "NIVISCO_MIGRATE": "1",
+        **({"NIVISCO_TEST_CLOCK": "1"} if plan.test_clock else {}),
     }
     if sandbox is not None:
         environment["NIVISCO_STRIPE_TEST_URL"] = sandbox.url()

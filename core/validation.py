@@ -154,9 +154,7 @@ def _field_check(field: FieldDescriptor, outer: tuple[str, ...]) -> _FieldCheck 
             return _repeated_messages(field.name, rules.required, check)
         return _single_message(field.name, rules.required, check)
     if field.is_repeated:
-        if rules.required:
-            raise UnknownRule(f"{field.full_name}: required repeated values are not supported")
-        return _repeated_values(field.name, value_rules)
+        raise UnknownRule(f"{field.full_name}: repeated values are not supported, messages are")
     if field.has_presence:
         return _optional_value(field.name, rules.required, value_rules)
     return _plain_value(field.name, rules.required, field.default_value, value_rules)
@@ -179,19 +177,6 @@ def _repeated_messages(name: str, required: bool, check: _MessageCheck) -> _Fiel
             found.append(FieldProblem(prefix + name, REQUIRED))
         for index, value in enumerate(values):
             check(value, f"{prefix}{name}[{index}]", found)
-            if len(found) >= MAX_FIELD_PROBLEMS:
-                return
-
-    return check_field
-
-
-def _repeated_values(name: str, rules: Sequence[_ValueRule]) -> _FieldCheck | None:
-    if not rules:
-        return None
-
-    def check_field(message: Any, prefix: str, found: list[FieldProblem]) -> None:
-        for index, value in enumerate(getattr(message, name)):
-            _apply(rules, value, f"{prefix}{name}[{index}]", found)
             if len(found) >= MAX_FIELD_PROBLEMS:
                 return
 

@@ -25,8 +25,8 @@ class Metrics:
         )
         self.executed = Counter(
             f"{prefix}executions",
-            "Occurrences that the core was asked to execute, by what came of it: executed with "
-            "whatever outcome for the card, open while it has none, or the reason why not.",
+            "Occurrences that the core was asked to execute, by what came of it: its outcome, open "
+            "where there is none yet, or the reason why it was not executed.",
             ["outcome"],
             registry=self._registry,
         )

@@ -10,7 +10,12 @@ from google.protobuf.duration_pb2 import Duration
 
 from core.client import CoreClient, Credentials
 from nivisco.payments.v1 import occurrences_pb2 as pb
+from nivisco.payments.v1.recurring_pb2 import RecurringLogStatus
 
+_OUTCOMES = {
+    number: name.removeprefix("RECURRING_LOG_STATUS_").lower()
+    for name, number in RecurringLogStatus.items()
+}
 _METHODS = pb.DESCRIPTOR.services_by_name["OccurrencesService"].methods_by_name
 
 
@@ -27,14 +32,19 @@ class Occurrences:
         self._timeout_seconds = timeout_seconds
 
     async def claim(
-        self, limit: int, lease_seconds: float, busy_business_ids: Collection[str]
+        self,
+        limit: int,
+        limit_per_business: int,
+        lease_seconds: float,
+        busy_business_ids: Collection[str],
     ) -> list[pb.OccurrenceLease]:
         """Claim up to `limit` occurrences that are due, none of the busy businesses."""
         request = pb.ClaimDueOccurrencesRequest(
             owner=self._owner,
             limit=limit,
+            limit_per_business=min(limit, limit_per_business),
             lease=_duration(lease_seconds),
-            busy_business_ids=busy_business_ids,
+            busy=[pb.BusyBusiness(business_id=each) for each in busy_business_ids],
         )
         answer = await self._core.call(
             _METHODS["ClaimDueOccurrences"],
@@ -56,10 +66,10 @@ class Occurrences:
         )
         return list(cast(pb.RenewLeasesResponse, answer).leases)
 
-    async def execute(self, lease: pb.OccurrenceLease) -> bool:
-        """Have the core execute an occurrence; tells whether it has an outcome.
+    async def execute(self, lease: pb.OccurrenceLease) -> str:
+        """Have the core execute an occurrence, and return its outcome as a word; empty: none yet.
 
-        The lease is over then in any case: without one the core gives the occurrence out again.
+        The lease is over then in any case.
         """
         answer = await self._core.call(
             _METHODS["ExecuteOccurrence"],
@@ -67,7 +77,8 @@ class Occurrences:
             self._credentials,
             timeout_seconds=self._timeout_seconds,
         )
-        return bool(cast(pb.ExecuteOccurrenceResponse, answer).log_id)
+        status = cast(pb.ExecuteOccurrenceResponse, answer).status
+        return _OUTCOMES.get(status, "") if status else ""
 
 
 def _duration(seconds: float) -> Duration:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import secrets
 import time
+from collections import Counter
 from typing import Any
 
 from ulid import ULID
@@ -23,8 +24,8 @@ from scheduler.settings import SchedulerSettings
 MOST_CLAIMED = 1000
 """How many the core gives at once (ClaimDueOccurrencesRequest.limit)."""
 LONGEST_PAUSE_SECONDS = 30.0
-EXECUTED, OPEN = "executed", "open"
-"""What came of an occurrence: it has an outcome, whatever that is for the card, or none yet."""
+OPEN = "open"
+"""What came of an occurrence that has no outcome yet."""
 FAULT = "fault"
 """What came of one in a way that nobody foresaw."""
 _LOST = "RECURRING_STATE"
@@ -99,10 +100,17 @@ class Scheduler:
                 continue
             self._leases.add(claimed, began + self._settings.lease_seconds)
             self._begin_what_may()
-            await self._until_worth_asking(busy, has_more=len(claimed) == asked)
+            per_business = Counter(lease.business_id for lease in claimed)
+            most_of_one = max(per_business.values(), default=0)
+            bound = min(asked, self._settings.per_business)
+            await self._until_worth_asking(
+                busy, has_more=len(claimed) == asked or most_of_one == bound
+            )
 
     async def _claimed(self, asked: int, busy: set[str]) -> list[OccurrenceLease]:
-        claimed = await self._occurrences.claim(asked, self._settings.lease_seconds, busy)
+        claimed = await self._occurrences.claim(
+            asked, self._settings.per_business, self._settings.lease_seconds, busy
+        )
         if not self._metrics.is_ready:
             logger.info("the core gives out what is due")
         self._failures = 0
@@ -173,7 +181,7 @@ class Scheduler:
         """
         about = {"business_id": lease.business_id, "recurring_id": lease.recurring_id}
         try:
-            has_outcome = await self._occurrences.execute(lease)
+            outcome = await self._occurrences.execute(lease)
         except CoreError as error:
             about["reason"] = error.reason
             if error.reason == _LOST:
@@ -184,7 +192,7 @@ class Scheduler:
         except Exception:
             logger.exception("the execution failed", extra=about)
             return FAULT
-        return EXECUTED if has_outcome else OPEN
+        return outcome or OPEN
 
     async def _renew(self) -> None:
         third = self._settings.lease_seconds / 3

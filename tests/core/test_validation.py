@@ -60,8 +60,6 @@ def leaves(message: Message, prefix: str = "") -> dict[str, tuple[FieldDescripto
         value, path = getattr(message, field.name), prefix + field.name
         if field.message_type is None or field.message_type.full_name.startswith("google."):
             found[path] = (field, value)
-            if field.is_repeated:
-                found |= {f"{path}[{index}]": (field, item) for index, item in enumerate(value)}
             if field.message_type is not None:
                 found[f"{path}.currency_code"] = (field, value)
         elif field.is_repeated:
@@ -381,7 +379,7 @@ MESSAGE = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE
             "holds nothing",
         ),
         (message_with(FieldRules(double=validate_pb2.DoubleRules(gte=1))), "double"),
-        (message_with(FieldRules(required=True), repeated=True), "repeated"),
+        (message_with(repeated=True), "repeated"),
         (message_with(kind=MESSAGE), "contains itself"),
         (message_with(message_rules=validate_pb2.MessageRules()), "whole messages"),
         (message_with(oneof_rules=validate_pb2.OneofRules(required=True)), "oneofs"),

@@ -19,6 +19,7 @@ from google.rpc import error_details_pb2, status_pb2
 from core.client import ERROR_DOMAIN, SERVICE_TOKEN_METADATA, STATUS_DETAILS_METADATA
 from nivisco.payments.v1 import occurrences_pb2 as pb
 from nivisco.payments.v1 import occurrences_pb2_grpc
+from nivisco.payments.v1.recurring_pb2 import RECURRING_LOG_STATUS_SUCCEEDED
 
 TOKEN = "scheduler-token-for-tests-" + "0" * 16
 DUE = datetime(2024, 3, 1, 14, tzinfo=UTC)
@@ -77,13 +78,15 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
         await self._authenticate(context)
         self.claims.append(request)
         now = time.monotonic()
-        free = [
-            due
-            for due in self.due.values()
-            if due.until <= now
-            and not due.executions
-            and due.business_id not in request.busy_business_ids
-        ][: request.limit]
+        busy = {each.business_id for each in request.busy}
+        free: list[Due] = []
+        of_one: Counter[str] = Counter()
+        for due in self.due.values():
+            if due.until > now or due.executions or due.business_id in busy:
+                continue
+            if len(free) < request.limit and of_one[due.business_id] < request.limit_per_business:
+                of_one[due.business_id] += 1
+                free.append(due)
         for due in free:
             due.fencing_token += 1
             due.until = now + request.lease.ToMilliseconds() / 1000
@@ -120,7 +123,7 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
         if due.execution is None:  # a second call joins the first; that one's caller may be gone
             due.execution = asyncio.create_task(self._executed(due))
         await asyncio.shield(due.execution)
-        return pb.ExecuteOccurrenceResponse(log_id="LOG-1")
+        return pb.ExecuteOccurrenceResponse(log_id="LOG-1", status=RECURRING_LOG_STATUS_SUCCEEDED)
 
     async def _executed(self, due: Due) -> None:
         self.running[due.business_id] += 1

@@ -15,8 +15,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from core.client import CoreClient
 from core.settings import CoreSettings
 from nivisco.payments.v1 import recurring_pb2, wallet_pb2
@@ -35,8 +33,6 @@ from tests.scheduler.due_jobs import (
     new_merchant,
 )
 from tests.scheduler.herd import Herd
-
-pytest.importorskip("core.recurring.servicer", reason="the core's side is not there yet")
 
 logger = logging.getLogger("tests")
 

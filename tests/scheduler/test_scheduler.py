@@ -66,7 +66,7 @@ async def test_all_that_is_due_is_executed_once_within_the_bounds() -> None:
         assert core.running == {"big": 4, "small": 2}
         core.gate.set()
         await core.until(lambda: len(core.executed) == 43)
-        await running.until_metric('nivisco_scheduler_executions_total{outcome="executed"}', 43)
+        await running.until_metric('nivisco_scheduler_executions_total{outcome="succeeded"}', 43)
         _, text = await running.get("/metrics")
     assert {due.executions for due in core.due.values()} == {1}
     assert (core.most_at_once, core.most_of_one) == (6, 4)
