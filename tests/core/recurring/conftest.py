@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from core.settings import CoreSettings
 from tests.core.recurring.running import TOKENS
 from tests.core.running import (
     Business,
@@ -24,18 +25,20 @@ def clock() -> ShiftedClock:
 
 
 @pytest.fixture
-async def shop(
-    tmp_path: Path, database_url: str, gateway: Gateway, clock: ShiftedClock
-) -> AsyncIterator[Business]:
-    """A business with Stripe TEST keys, on a core that has a scheduler's token and a test clock."""
-    urls = {"TEST": gateway.url, "LIVE": gateway.url}
-    settings = settings_for(
+def settings(tmp_path: Path, database_url: str, gateway: Gateway) -> CoreSettings:
+    """Settings of a core that has a scheduler's token, a test clock and the stand-in."""
+    return settings_for(
         tmp_path,
         database_url=database_url,
         service_tokens=TOKENS,
-        stripe_urls=urls,
+        stripe_urls={"TEST": gateway.url, "LIVE": gateway.url},
         gateway_timeout_seconds=2.0,
         test_clock=True,
     )
+
+
+@pytest.fixture
+async def shop(settings: CoreSettings, clock: ShiftedClock) -> AsyncIterator[Business]:
+    """A business with Stripe TEST keys."""
     async with running_core(settings, clock) as client:
         yield await with_stripe(await register(client))

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from google.type.money_pb2 import Money
 
 from core.client import CoreError
 from nivisco.payments.v1 import recurring_pb2 as pb
@@ -63,7 +64,7 @@ async def test_the_reference_example_charges_next_on_the_first_of_april(
     assert (listed.status, listed.executed_cycles) == (pb.RECURRING_STATUS_ACTIVE, 0)
     assert not listed.HasField("last_run")
     for request, message in (
-        (pb.UpdateRecurringRequest(amount=usd(27), status="RECURRING_STATUS_ACTIVE"), "updated"),
+        (pb.UpdateRecurringRequest(amount=usd(27), status=pb.RECURRING_STATUS_ACTIVE), "updated"),
         (pb.PauseRecurringRequest(), "set to paused"),
         (pb.PauseRecurringRequest(), "set to paused"),
         (pb.ResumeRecurringRequest(), "set to active"),
@@ -71,14 +72,14 @@ async def test_the_reference_example_charges_next_on_the_first_of_april(
         (pb.CancelRecurringRequest(), "set to cancelled"),
         (pb.CancelRecurringRequest(), "set to cancelled"),
     ):
-        request.recurring_id = made.recurring_id  # type: ignore[attr-defined]
+        request.recurring_id = made.recurring_id
         assert (await shop.call(request)).message == f"Recurring job {message}"
     for request in (
         pb.UpdateRecurringRequest(amount=usd(1)),
         pb.PauseRecurringRequest(),
         pb.ResumeRecurringRequest(),
     ):
-        request.recurring_id = made.recurring_id  # type: ignore[attr-defined]
+        request.recurring_id = made.recurring_id
         assert (await refused(shop, request)).reason == "RECURRING_STATE"
 
 
@@ -87,7 +88,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"start_at": "tomorrow"}, "start_at"),
     ({"end_at": "2024-13-01"}, "end_at"),
     ({"end_at": "2020-01-01"}, "end_at"),
-    ({"amount": usd(1) and type(usd(1))(currency_code="EUR", units=1)}, "currency"),
+    ({"amount": Money(currency_code="EUR", units=1)}, "currency"),
 ]
 
 
@@ -103,7 +104,7 @@ async def test_what_cannot_be_is_refused_by_field_or_reason(shop: Business) -> N
         ({"timezone": "Nowhere"}, "timezone"),
         ({"status": pb.RECURRING_STATUS_COMPLETED}, "status"),
     ):
-        request = pb.UpdateRecurringRequest(recurring_id=job, **fields)  # type: ignore[arg-type]
+        request = pb.UpdateRecurringRequest(recurring_id=job, **fields)
         assert [each.field for each in (await refused(shop, request)).fields] == [field], fields
     assert (await refused(shop, job_request("USR-0"))).reason == "USER_NOT_FOUND"
     for unknown in (
@@ -124,7 +125,7 @@ async def test_lists_filter_and_count(shop: Business) -> None:
         ({"status": pb.RECURRING_STATUS_CANCELLED}, [jobs[2]]),
         ({"env": types_pb2.ENV_LIVE}, []),
     ):
-        answer = await shop.call(pb.ListRecurringRequest(**fields))  # type: ignore[arg-type]
+        answer = await shop.call(pb.ListRecurringRequest(**fields))
         assert [job.recurring_id for job in answer.recurring] == expected
         assert (answer.count, answer.total) == (len(expected), len(expected))
     previewed = await shop.call(pb.ListRecurringRequest(preview=3, limit=1, page=2))
@@ -172,7 +173,7 @@ async def test_pause_and_cancel_end_what_was_claimed_and_not_begun(
     leases = await claim(shop)
     await shop.call(pb.PauseRecurringRequest(recurring_id=paused))
     await shop.call(
-        pb.UpdateRecurringRequest(recurring_id=cancelled, status="RECURRING_STATUS_CANCELLED")
+        pb.UpdateRecurringRequest(recurring_id=cancelled, status=pb.RECURRING_STATUS_CANCELLED)
     )
     for lease in leases:
         with pytest.raises(CoreError) as lost:
