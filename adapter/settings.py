@@ -3,7 +3,6 @@
 Of the files that they name it reads only those that it calls the core with.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,11 +10,7 @@ from adapter.plain_http import Network, read_networks
 from core.certificates import KeyPairFiles, key_pair_files
 from core.channels import grpc_target
 from core.client import ClientTls
-
-MAX_PORT = 65_535
-LONGEST_SECONDS = 300
-"""Beyond five minutes a timeout protects nothing any more."""
-MOST_IN_FLIGHT = 1_000_000
+from core.environment import count, host_and_port, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +50,18 @@ class AdapterSettings:
         """
         default = cls()
         address = environ.get("NIVISCO_HTTP") or f"{default.host}:{default.port}"
-        host, port = _host_and_port("NIVISCO_HTTP", address)
+        host, port = host_and_port("NIVISCO_HTTP", address)
         core_target = environ.get("NIVISCO_CORE") or default.core_target
         grpc_target(core_target)  # what is none is refused now
         return cls(
             host=host,
             port=port,
             core_target=core_target,
-            core_timeout_seconds=_seconds(
+            core_timeout_seconds=seconds(
                 environ, "NIVISCO_CORE_TIMEOUT_SECONDS", default.core_timeout_seconds
             ),
-            max_in_flight=_count(environ, "NIVISCO_HTTP_MAX_IN_FLIGHT", default.max_in_flight),
-            body_timeout_seconds=_seconds(
+            max_in_flight=count(environ, "NIVISCO_HTTP_MAX_IN_FLIGHT", default.max_in_flight),
+            body_timeout_seconds=seconds(
                 environ, "NIVISCO_HTTP_BODY_TIMEOUT_SECONDS", default.body_timeout_seconds
             ),
             tls=key_pair_files(environ, "NIVISCO_TLS_CERTIFICATE_FILE", "NIVISCO_TLS_KEY_FILE"),
@@ -74,40 +69,7 @@ class AdapterSettings:
                 "NIVISCO_TRUSTED_PROXIES", environ.get("NIVISCO_TRUSTED_PROXIES", "")
             ),
             core_tls=ClientTls.from_environment(environ),
-            lame_duck_seconds=_seconds(
+            lame_duck_seconds=seconds(
                 environ, "NIVISCO_LAME_DUCK_SECONDS", default.lame_duck_seconds, or_none=True
             ),
         )
-
-
-def _host_and_port(name: str, address: str) -> tuple[str, int]:
-    host, colon, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isascii() and port.isdecimal() and int(port[:6]) <= MAX_PORT):
-        raise ValueError(f"{name} must be host:port such as 127.0.0.1:8080, or [::1]:8080")
-    return host, int(port)
-
-
-def _seconds(
-    environ: Mapping[str, str], name: str, default: float, *, or_none: bool = False
-) -> float:
-    text = environ.get(name)
-    if not text:
-        return default
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not (0 < seconds <= LONGEST_SECONDS or (or_none and seconds == 0)):
-        least = "from 0" if or_none else "above 0"
-        raise ValueError(f"{name} must be a number of seconds {least}, at most {LONGEST_SECONDS}")
-    return seconds
-
-
-def _count(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name)
-    if not text:
-        return default
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) <= MOST_IN_FLIGHT):
-        raise ValueError(f"{name} must be a whole number from 1 to {MOST_IN_FLIGHT}")
-    return int(text)

@@ -12,7 +12,7 @@ from cli.addresses import read_cores
 from cli.credentials import sendable
 from cli.data_dir import DEFAULT_DATA_DIR, AdminCredentials, DataDir
 from cli.failures import Failure
-from cli.operator_service import core_client, operator_token, why_refused
+from cli.operator_service import core_client, service_token, why_refused
 from core.client import CoreClient, CoreError, Credentials
 from nivisco.payments.v1 import authentication_pb2, operator_pb2
 
@@ -120,7 +120,7 @@ def create(target: str, data_dir: Path | None, *, rotate: bool) -> None:
     if data_dir is None and not os.environ.get("NIVISCO_SERVICE_TOKEN"):
         data_dir = DEFAULT_DATA_DIR
     directory = None if data_dir is None else DataDir(data_dir)
-    token = operator_token(directory)
+    token = service_token("operator", directory)
     try:
         made = asyncio.run(create_admin(target, token, rotate=rotate))
     except CoreError as error:

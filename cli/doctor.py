@@ -13,7 +13,7 @@ from cli.addresses import read_cores
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure, SettingsError
 from cli.foreground import sentence
-from cli.operator_service import core_client, operator_token, why_refused
+from cli.operator_service import core_client, service_token, why_refused
 from core.client import CoreError, Credentials
 from nivisco.payments.v1 import operator_pb2 as pb
 
@@ -96,7 +96,7 @@ def doctor(
         elif database_url is not None:
             raise SettingsError("--database-url is for --direct: a core knows its own database.")
         else:
-            token = operator_token(DataDir(data_dir) if data_dir else None)
+            token = service_token("operator", DataDir(data_dir) if data_dir else None)
             answer = asyncio.run(_examined_by_core(target, token, limit, timeout))
     except Failure as failure:  # whose exit code would say that something is broken
         raise NotExamined(failure.message) from None

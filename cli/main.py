@@ -16,9 +16,11 @@ _COMMANDS = {
     "call": "cli.call:call",
     "admin": "cli.admin:admin",
     "doctor": "cli.doctor:doctor",
+    "clock": "cli.clock:clock",
     "migrate": "cli.processes:migrate",
     "core": "cli.processes:core",
     "adapter": "cli.processes:adapter",
+    "scheduler": "cli.processes:scheduler",
     "sandbox": "cli.processes:sandbox",
     "completion": "cli.completion:completion",
 }

@@ -1,4 +1,4 @@
-"""What every command needs that asks the core's OperatorService: the token, and what failed."""
+"""What every command needs that asks the core with a service token: the token, and what failed."""
 
 import os
 
@@ -9,8 +9,8 @@ from cli.failures import SettingsError
 from core.client import CoreClient, CoreError
 
 
-def operator_token(directory: DataDir | None) -> str:
-    """Return the operator's token: of NIVISCO_SERVICE_TOKEN, or of the data directory.
+def service_token(scope: str, directory: DataDir | None) -> str:
+    """Return the token of a scope: of NIVISCO_SERVICE_TOKEN, or of the data directory.
 
     Raises:
         SettingsError: there is none, or it is none.
@@ -21,10 +21,10 @@ def operator_token(directory: DataDir | None) -> str:
         directory = directory or DataDir(DEFAULT_DATA_DIR)
         if not directory.secrets.exists():
             raise SettingsError(
-                "No operator's token. Set NIVISCO_SERVICE_TOKEN, or name the data directory of a "
+                f"No {scope}'s token. Set NIVISCO_SERVICE_TOKEN, or name the data directory of a "
                 f"`nivisco up` with --data-dir ({directory.secrets} does not exist)."
             )
-        token = directory.read_secrets().service_tokens["operator"]
+        token = directory.read_secrets().service_tokens[scope]
     if not sendable(token):
         raise SettingsError("NIVISCO_SERVICE_TOKEN holds characters that a token never has.")
     return token

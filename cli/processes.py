@@ -15,6 +15,7 @@ from cli.addresses import Address, CoreAddress, read_address, read_core_address,
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure, SettingsError
 from cli.foreground import Serve, on_hangup, run, sentence, until
+from cli.operator_service import service_token
 from cli.worker_plans import adapter_workers, core_workers, inherited_listener, workers_option
 
 Result = TypeVar("Result")
@@ -88,6 +89,49 @@ def adapter(http: Address | None, cores: str | None, workers: int) -> None:
         )
 
     run("adapter", prepare)
+
+
+@click.command()
+@click.option(
+    "--core",
+    "cores",
+    metavar="HOST:PORT[,…]",
+    callback=read_cores,
+    help="Where the core or cores serve, also unix:/path; NIVISCO_CORE if absent.",
+)
+@click.option(
+    "--http",
+    metavar="HOST:PORT",
+    callback=read_address,
+    help="Where to serve /healthz, /readyz and /metrics; NIVISCO_SCHEDULER_HTTP if absent.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The data directory of a `nivisco up`, whose token to use; NIVISCO_SERVICE_TOKEN if set.",
+)
+def scheduler(cores: str | None, http: Address | None, data_dir: Path | None) -> None:
+    """Run the process that has the core execute recurring jobs when they are due.
+
+    Any number of them may run, on any machine: each occurrence is executed once. It needs the
+    token of scope scheduler and no database. SIGTERM has it finish what is executed.
+    """
+
+    def prepare() -> Serve:
+        from scheduler import server
+        from scheduler.settings import SchedulerSettings
+
+        environ = _environment(
+            NIVISCO_CORE=cores,
+            NIVISCO_SCHEDULER_HTTP=http,
+            NIVISCO_SERVICE_TOKEN=service_token(
+                "scheduler", DataDir(data_dir) if data_dir else None
+            ),
+        )
+        settings = SchedulerSettings.from_environment(environ)
+        return lambda ready, stop: _served(server.serve(settings, ready, stop))
+
+    run("scheduler", prepare)
 
 
 @click.command()

@@ -53,6 +53,8 @@ class Plan:
     start_timeout_seconds: float
     workers: int
     """How many processes core and JSON endpoint have each."""
+    test_clock: bool
+    """Whether `nivisco clock advance` may move time for TEST jobs."""
 
 
 @click.command()
@@ -101,6 +103,11 @@ class Plan:
     "other users of this machine cannot see.",
 )
 @workers_option
+@click.option(
+    "--test-clock",
+    is_flag=True,
+    help="Let `nivisco clock advance` move time for TEST jobs. Never where money is real.",
+)
 @click.option("--log-to-terminal", is_flag=True, help="Write log lines to stderr, not to files.")
 @click.option(
     "--start-timeout",
@@ -120,13 +127,15 @@ def up(
     workers: int,
     *,
     no_sandbox: bool,
+    test_clock: bool,
     log_to_terminal: bool,
 ) -> None:
-    """Start everything on this machine: sandbox, core and JSON endpoint.
+    """Start everything on this machine: sandbox, core, JSON endpoint and scheduler.
 
     The first start makes a database, the keys and an admin business under the data directory.
     Ctrl-C stops everything; a second Ctrl-C does not wait for what is running. With --workers above
-    1, which needs PostgreSQL, core and JSON endpoint run in so many processes each.
+    1, which needs PostgreSQL, core and JSON endpoint run in so many processes each; the scheduler
+    is one, and shares its calls out to all cores.
     """
     directory = DataDir(data_dir)
     plan = Plan(
@@ -138,6 +147,7 @@ def up(
         log_to_terminal=log_to_terminal,
         start_timeout_seconds=start_timeout,
         workers=workers,
+        test_clock=test_clock,
     )
     _check_settings(plan, os.environ)
     os.umask(0o077)  # the database is for its owner too
@@ -240,6 +250,7 @@ async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
     if made:
         say(f"  made    the admin business's key, in {plan.data_dir.admin}")
     [adapter] = await supervisor.start(_adapter(plan, cores, base))
+    await supervisor.start(_scheduler(plan, secrets, cores, base))
     say(first_screen(plan.data_dir, adapter, cores, sandbox))
 
 
@@ -259,6 +270,7 @@ def _core(plan: Plan, secrets: Secrets, sandbox: Address | None, base: dict[str,
         "NIVISCO_SECRET_KEYS": secrets.keyring(),
         "NIVISCO_SERVICE_TOKENS": secrets.tokens(),
         "NIVISCO_MIGRATE": "1",
+        **({"NIVISCO_TEST_CLOCK": "1"} if plan.test_clock else {}),
     }
     if sandbox is not None:
         environment["NIVISCO_STRIPE_TEST_URL"] = sandbox.url()
@@ -269,6 +281,19 @@ def _core(plan: Plan, secrets: Secrets, sandbox: Address | None, base: dict[str,
 def _adapter(plan: Plan, cores: str, base: dict[str, str]) -> Spawn:
     environment = base | {"NIVISCO_HTTP": str(plan.http), "NIVISCO_CORE": cores}
     return _serving(plan, "adapter", environment)
+
+
+def _scheduler(plan: Plan, secrets: Secrets, cores: str, base: dict[str, str]) -> Spawn:
+    environment = (
+        {"NIVISCO_SCHEDULER_HTTP": "127.0.0.1:0"}
+        | base
+        | {
+            "NIVISCO_CORE": cores,
+            "NIVISCO_SERVICE_TOKEN": secrets.service_tokens["scheduler"],
+        }
+    )
+    log = _log(plan, "scheduler")
+    return Spawn("scheduler", nivisco("scheduler"), environment, log, _DRAIN_SECONDS)
 
 
 def _serving(plan: Plan, process: str, environment: dict[str, str]) -> Spawn:

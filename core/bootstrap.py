@@ -48,6 +48,12 @@ from core.payments.service import PaymentsService
 from core.payments.servicer import PaymentsServicer
 from core.payments.sweep import SWEEP_SECONDS
 from core.periodic import every
+from core.recurring.advancing import Advancing
+from core.recurring.claims import Claims
+from core.recurring.clock import JobClock
+from core.recurring.execution import Execution
+from core.recurring.service import RecurringService
+from core.recurring.servicer import OccurrencesServicer, RecurringServicer, TestClockServicer
 from core.settings import CoreSettings
 from core.users.service import UsersService
 from core.users.servicer import UsersServicer
@@ -60,9 +66,12 @@ from nivisco.payments.v1 import (
     cards_pb2_grpc,
     credentials_pb2_grpc,
     keys_pb2_grpc,
+    occurrences_pb2_grpc,
     operator_pb2,
     operator_pb2_grpc,
     payments_pb2_grpc,
+    recurring_pb2_grpc,
+    test_clock_pb2_grpc,
     users_pb2_grpc,
     wallet_pb2_grpc,
 )
@@ -70,7 +79,7 @@ from nivisco.payments.v1 import (
 logger = logging.getLogger("core")
 
 MAX_MESSAGE_BYTES = 256 * 1024
-_ANNOUNCED_SERVICES = ("RecurringService", "WebhooksService", "OccurrencesService")
+_ANNOUNCED_SERVICES = ("WebhooksService",)
 
 
 async def migrate(settings: CoreSettings) -> str:
@@ -200,6 +209,7 @@ async def _serve(
     wallet_pb2_grpc.add_WalletServiceServicer_to_server(
         WalletServicer(WalletService(database), Moves(database, idempotency)), server
     )
+    _add_recurring(server, database, payments, JobClock(settings.test_clock))
     methods = service_methods()
     server.add_generic_rpc_handlers(
         announced_handlers(m for m in methods if m.containing_service.name in _ANNOUNCED_SERVICES)
@@ -239,3 +249,18 @@ async def _serve(
         drained.set()
         await leases
         logger.info("stopped", extra={"unfinished": unfinished})
+
+
+def _add_recurring(
+    server: grpc.aio.Server, database: Database, payments: PaymentsService, clock: JobClock
+) -> None:
+    execution = Execution(database, payments, clock)
+    recurring_pb2_grpc.add_RecurringServiceServicer_to_server(
+        RecurringServicer(RecurringService(database, clock)), server
+    )
+    occurrences_pb2_grpc.add_OccurrencesServiceServicer_to_server(
+        OccurrencesServicer(Claims(database, clock), execution), server
+    )
+    test_clock_pb2_grpc.add_TestClockServiceServicer_to_server(
+        TestClockServicer(Advancing(database, execution, clock)), server
+    )

@@ -38,6 +38,16 @@ def new_wallet_transaction_id() -> str:
     return f"WTX-{ULID()}"
 
 
+def new_recurring_id() -> str:
+    """Return `REC-` and a ULID."""
+    return f"REC-{ULID()}"
+
+
+def new_recurring_log_id() -> str:
+    """Return `LOG-` and a ULID."""
+    return f"LOG-{ULID()}"
+
+
 def new_request_id() -> str:
     """Return a ULID, for a request that came without an id."""
     return str(ULID())

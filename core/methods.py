@@ -16,6 +16,7 @@ from nivisco.payments.v1 import (
     operator_pb2,
     payments_pb2,
     recurring_pb2,
+    test_clock_pb2,
     users_pb2,
     wallet_pb2,
     webhooks_pb2,
@@ -34,6 +35,7 @@ _FILES = (
     operator_pb2,
     webhooks_pb2,
     occurrences_pb2,
+    test_clock_pb2,
 )
 
 

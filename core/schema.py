@@ -370,3 +370,141 @@ postings = Table(
     CheckConstraint("amount_minor <> 0", name="amount_is_not_zero"),
     Index("ix_postings_business_id_account", "business_id", "account"),
 )
+
+recurring_jobs = Table(
+    # A schedule of charges. Moments are those of the job's own time: the database's, and for TEST
+    # jobs plus the offset of the business's test clock; only a lease is in the database's.
+    "recurring_jobs",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("recurring_id", String(64), primary_key=True),
+    _id("user_id"),
+    _word("env"),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    # NULL: the user's default gateway, whichever that is at the charge.
+    _word("source", nullable=True),
+    Column("description", String(500), nullable=True),
+    _word("interval_type"),
+    Column("interval_value", Integer, nullable=False),
+    # The anchor: a wall-clock time in the zone, ISO 8601 without an offset.
+    Column("starts_local", String(32), nullable=False),
+    Column("timezone", String(64), nullable=False),
+    # Occurrences up to this moment are no cycles: those before the job was created, resumed or
+    # given another calendar.
+    _moment("counts_from"),
+    Column("end_at", UtcDateTime, nullable=True),
+    Column("max_cycles", Integer, nullable=True),
+    _word("catch_up"),
+    _word("status"),
+    Column("next_run", UtcDateTime, nullable=True),
+    Column("last_run", UtcDateTime, nullable=True),
+    Column("executed_cycles", Integer, nullable=False),
+    # How many cycles failed since the last success or resumption.
+    Column("failed_cycles", Integer, nullable=False),
+    # The occurrence that was claimed and has no end yet.
+    Column("open_occurrence", UtcDateTime, nullable=True),
+    # When to look at the job: an occurrence, a retry, or an outcome that is not known yet.
+    Column("due_at", UtcDateTime, nullable=True),
+    _id("lease_owner", nullable=True),
+    Column("leased_until", UtcDateTime, nullable=True),
+    Column("fencing_token", BigInteger, nullable=False),
+    _moment("created_at"),
+    _moment("updated_at"),
+    ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
+    CheckConstraint("amount_minor > 0", name="amount_is_positive"),
+    CheckConstraint("interval_value > 0", name="interval_is_positive"),
+    CheckConstraint("max_cycles > 0", name="max_cycles_is_positive"),
+    CheckConstraint("executed_cycles >= 0", name="executed_cycles_is_not_negative"),
+    CheckConstraint("failed_cycles >= 0", name="failed_cycles_is_not_negative"),
+    CheckConstraint("fencing_token >= 0", name="fencing_token_is_not_negative"),
+    CheckConstraint(
+        "(lease_owner IS NULL) = (leased_until IS NULL)", name="lease_has_owner_and_end"
+    ),
+    CheckConstraint(
+        "(due_at IS NOT NULL) = (status = 'active' OR open_occurrence IS NOT NULL)",
+        name="due_while_active",
+    ),
+    CheckConstraint("status = 'active' OR next_run IS NULL", name="next_run_while_active"),
+    _one_of("env", "TEST", "LIVE"),
+    _one_of("source", *GATEWAYS, "wallet"),
+    _one_of("interval_type", "day", "week", "month", "year"),
+    _one_of("catch_up", "latest", "all", "skip"),
+    _one_of("status", "active", "paused", "cancelled", "completed"),
+    Index("ix_recurring_jobs_business_id_created_at", "business_id", "created_at", "recurring_id"),
+    Index(
+        "ix_recurring_jobs_due_at",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+)
+
+recurring_occurrences = Table(
+    # An occurrence that was claimed: what it charges is fixed. It is there once, whoever claims.
+    "recurring_occurrences",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("recurring_id", String(64), primary_key=True),
+    Column("occurrence", UtcDateTime, primary_key=True),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    _word("source", nullable=True),
+    Column("description", String(500), nullable=True),
+    # The attempt that runs or comes next, from 1.
+    Column("attempt", Integer, nullable=False),
+    # The card payment of that attempt, once it is begun.
+    _id("payment_id", nullable=True),
+    # How often the attempt was looked at in vain.
+    Column("checks", Integer, nullable=False),
+    # open, or how it ended.
+    _word("status"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    ForeignKeyConstraint(
+        ["business_id", "recurring_id"],
+        ["recurring_jobs.business_id", "recurring_jobs.recurring_id"],
+    ),
+    CheckConstraint("amount_minor > 0", name="amount_is_positive"),
+    CheckConstraint("attempt > 0", name="attempt_is_positive"),
+    CheckConstraint("checks >= 0", name="checks_is_not_negative"),
+    _one_of("source", *GATEWAYS, "wallet"),
+    _one_of("status", "open", "succeeded", "declined", "requires_action", "failed", "skipped"),
+)
+
+recurring_logs = Table(
+    # What a job did: a row for each attempt that ended, and each occurrence that was skipped.
+    "recurring_logs",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("log_id", String(64), primary_key=True),
+    _id("recurring_id"),
+    _id("user_id"),
+    Column("occurrence", UtcDateTime, nullable=False),
+    # The attempt, from 1; 0 for a row that tells of none.
+    Column("attempt", Integer, nullable=False),
+    _word("status"),
+    Column("message", String(500), nullable=False),
+    Column("transaction_id", String(255), nullable=True),
+    _id("payment_id", nullable=True),
+    _moment("attempted_at"),
+    ForeignKeyConstraint(
+        ["business_id", "recurring_id"],
+        ["recurring_jobs.business_id", "recurring_jobs.recurring_id"],
+    ),
+    UniqueConstraint("business_id", "recurring_id", "occurrence", "attempt"),
+    CheckConstraint("attempt >= 0", name="attempt_is_not_negative"),
+    _one_of("status", "succeeded", "declined", "requires_action", "failed", "skipped"),
+    Index("ix_recurring_logs_business_id_attempted_at", "business_id", "attempted_at", "log_id"),
+)
+
+test_clocks = Table(
+    # By how much the TEST jobs of a business are ahead of the database's time.
+    "test_clocks",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("ahead_microseconds", BigInteger, nullable=False),
+    _moment("updated_at"),
+    ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
+    CheckConstraint("ahead_microseconds >= 0", name="ahead_is_not_negative"),
+)

@@ -40,6 +40,8 @@ class CoreSettings:
     migrate: bool = False
     database_pool: int = POSTGRESQL_CONNECTIONS
     """Connections to PostgreSQL at most; SQLite has one."""
+    test_clock: bool = False
+    """Whether time can be advanced for TEST jobs."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
@@ -75,6 +77,7 @@ class CoreSettings:
             drain_seconds=_seconds(environ, "NIVISCO_DRAIN_SECONDS", 28.0),
             migrate=environ.get("NIVISCO_MIGRATE", "") == "1",
             database_pool=_count(environ, "NIVISCO_DATABASE_POOL", POSTGRESQL_CONNECTIONS, 1000),
+            test_clock=environ.get("NIVISCO_TEST_CLOCK", "") == "1",
         )
         if settings.authorize_settle_seconds <= settings.gateway_timeout_seconds:
             raise ValueError(

@@ -1,1 +1,1 @@
-"""The process that has the core execute recurring jobs that are due."""
+"""The process that has the core execute what recurring jobs are due; it knows no rule of theirs."""

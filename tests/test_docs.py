@@ -10,7 +10,7 @@ def test_every_setting_is_in_the_operating_guide() -> None:
     guide = (ROOT / "docs" / "operating.md").read_text()
     code = "".join(
         path.read_text()
-        for folder in ("adapter", "cli", "core", "sandbox")
+        for folder in ("adapter", "cli", "core", "sandbox", "scheduler")
         for path in (ROOT / folder).rglob("*.py")
     )
     whole_names = r"NIVISCO_[A-Z_]*[A-Z](?![A-Z_])"  # not the beginning of several, NIVISCO_X_*

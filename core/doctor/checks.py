@@ -5,7 +5,7 @@ A check whose advice is to look at the core rather than at the books says so by 
 
 from dataclasses import dataclass
 
-from core.doctor import ledger_store, payments_store, records_store
+from core.doctor import ledger_store, payments_store, records_store, recurring_store
 from core.doctor.rules import Verdict
 from core.doctor.store import Question
 from core.schema import (
@@ -15,6 +15,8 @@ from core.schema import (
     keyring_canaries,
     payments,
     postings,
+    recurring_jobs,
+    recurring_occurrences,
     stripe_credentials,
     wallet_transactions,
     wallets,
@@ -126,7 +128,24 @@ CHECKS = (
         (Question(payments_store.checks_long_due),),
         of_serving=True,
     ),
-    # Overdue recurring jobs and the leases of their schedulers belong here: one question each.
+    Check(
+        "overdue_jobs",
+        "No recurring job has been due, or its scheduler's lease over, for more than ten minutes",
+        "No scheduler claims jobs, or none gets round: start one, or look for its errors. Whatever "
+        "is late is charged by the job's catch_up rule once one runs.",
+        (Question(recurring_store.jobs_overdue),),
+        of_serving=True,
+    ),
+    Check(
+        "recurring_occurrences",
+        "A recurring job and its open occurrence name each other, and its logs tell of as many "
+        "charges as it counts",
+        "A cycle may be charged twice, or never. Pause the job before anything else. " + _BOOKS,
+        (
+            Question(recurring_store.jobs_without_their_occurrence, walks=recurring_jobs),
+            Question(recurring_store.occurrences_nobody_ends, walks=recurring_occurrences),
+        ),
+    ),
     Check(
         "idempotency_records",
         "An idempotency record and its payment name each other, and agree on the outcome",

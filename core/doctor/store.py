@@ -1,8 +1,9 @@
 """How the doctor asks: a table piece by piece, and of each piece the rows that are wrong.
 
-The questions themselves are in `ledger_store`, `payments_store` and `records_store`. Each is one
-query that names its rows and says in a column `problem` what is wrong with one, NULL where nothing
-is. It only reads, and reads of a table that is walked no more than the piece.
+The questions themselves are in `ledger_store`, `payments_store`, `recurring_store` and
+`records_store`. Each is one query that names its rows and says in a column `problem` what is wrong
+with one, NULL where nothing is. It only reads, and reads of a table that is walked no more than the
+piece.
 """
 
 from collections.abc import Callable, Collection

@@ -3,6 +3,7 @@
 from collections.abc import Set
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from google.type import money_pb2
 
@@ -19,6 +20,22 @@ UNANSWERED_LIFE = timedelta(hours=24)
 """How long an equal request without a key is told of a charge whose caller never heard of it."""
 
 
+class Origin(Protocol):
+    """What has a charge made where that is not a caller: it may forbid it, and remembers it."""
+
+    async def permit(self, transaction: Transaction) -> None:
+        """Look, and hold it to the transaction's end, whether the charge may begin or go on.
+
+        Raises:
+            Refusal: it may not.
+        """
+        ...
+
+    async def note(self, transaction: Transaction, payment_id: str) -> None:
+        """Remember the payment that the transaction begins."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ChargeRequest:
     """What a caller asks to be charged. `kind` is `charge`, or `fund` to credit the wallet."""
@@ -31,6 +48,7 @@ class ChargeRequest:
     description: str | None = None
     call: IdempotentCall | None = None
     """The call that asks, as its idempotency record sees it."""
+    origin: Origin | None = None
 
     @property
     def is_keyed(self) -> bool:

@@ -78,7 +78,7 @@ class PaymentsService:
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_NOT_FOUND,
                 WALLET_LIMIT, CARD_DECLINED, AUTHENTICATION_REQUIRED, IDEMPOTENCY_KEY_REUSED,
-                GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
+                GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN; or what its origin raises.
             InvalidFields: the amount or currency cannot be charged.
             Replay: the call was answered before.
         """
@@ -167,6 +167,8 @@ class PaymentsService:
         seen: dict[str, datetime],
     ) -> _Found:
         """Store the payment as pending, or find what an equal request left behind."""
+        if request.origin is not None:
+            await request.origin.permit(transaction)
         claimed = None
         if request.call is not None:
             claimed = await self._idempotency.claim(transaction, request.call)
@@ -201,6 +203,8 @@ class PaymentsService:
         await store.insert_payment(transaction, payment)
         if request.call is not None:
             await self._idempotency.point_to(transaction, request.call, payment.payment_id)
+        if request.origin is not None:
+            await request.origin.note(transaction, payment.payment_id)
         return self._attempts.begin(payment, account, may_have_charged=False, resumed=False)
 
     async def _go_on(

@@ -173,13 +173,14 @@ async def unanswered_payments(
     return [_payment(row) for row in rows]
 
 
-async def payment_by_id(transaction: Transaction, *, business_id: str, payment_id: str) -> Payment:
-    """Return a payment that exists, and hold its row to the end of the transaction."""
-    rows = await transaction.connection.execute(
-        select(*_COLUMNS)
-        .where(payments.c.business_id == business_id, payments.c.payment_id == payment_id)
-        .with_for_update()
+async def payment_by_id(
+    transaction: Transaction, *, business_id: str, payment_id: str, lock: bool = True
+) -> Payment:
+    """Return a payment that exists; `lock` holds its row to the end of the transaction."""
+    query = select(*_COLUMNS).where(
+        payments.c.business_id == business_id, payments.c.payment_id == payment_id
     )
+    rows = await transaction.connection.execute(query.with_for_update() if lock else query)
     return _payment(rows.one())
 
 

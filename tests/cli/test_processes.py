@@ -16,7 +16,8 @@ _KEYS = "k1:" + "A" * 43 + "="
 
 def test_help_names_every_command_and_what_to_do_first() -> None:
     shown = CliRunner().invoke(main, ["--help"]).output
-    for command in ("up", "call", "admin", "doctor", "migrate", "core", "adapter", "sandbox"):
+    processes = ("core", "adapter", "scheduler", "sandbox")
+    for command in ("up", "call", "admin", "doctor", "migrate", *processes):
         assert f"\n  {command} " in shown
     assert "`nivisco up` starts everything" in shown
 

@@ -18,6 +18,7 @@ from tests.tls_probing import Address, pinned, shake_hands
 
 _CLI = ("-P", "-m", "cli")
 _TOKEN = "operator-token-for-tests-" + "0" * 16
+_SCHEDULERS_TOKEN = "scheduler-token-for-tests-" + "0" * 16
 _PATIENCE_SECONDS = 20.0
 
 
@@ -30,7 +31,7 @@ def core_settings(tmp_path: Path) -> dict[str, str]:
     return {
         "NIVISCO_DATABASE_URL": f"sqlite:///{tmp_path}/nivisco.db",
         "NIVISCO_SECRET_KEYS": "k1:" + "A" * 43 + "=",
-        "NIVISCO_SERVICE_TOKENS": f"operator:{_TOKEN}",
+        "NIVISCO_SERVICE_TOKENS": f"operator:{_TOKEN},scheduler:{_SCHEDULERS_TOKEN}",
         "NIVISCO_MIGRATE": "1",
     }
 
@@ -145,6 +146,7 @@ def test_everything_over_a_unix_socket(start: Start, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{port_of(adapter, 'adapter')}/"
     assert validated(start, credentials, "--url", url)
     assert validated(start, credentials, "--grpc", "--core", target)
+    scheduler_is_served(start, target)
     core.signal(signal.SIGTERM)
     assert core.wait() == 0
     assert not (tmp_path / "core.sock").exists()
@@ -165,6 +167,7 @@ async def test_everything_over_mutual_tls(
     assert validated(start, credentials, "--url", url)
     assert validated(start, credentials, "--grpc", "--core", target, **proof)
     assert not validated(start, credentials, "--grpc", "--core", target)
+    scheduler_is_served(start, target, **proof)
 
     def probe() -> ssl.SSLContext:
         return pinned(ssl.TLSVersion.TLSv1_3, certificate=client)
@@ -178,6 +181,16 @@ async def test_everything_over_mutual_tls(
     core.signal(signal.SIGTERM)
     assert core.wait() == 0
     assert all(line["level"] == "INFO" for line in lines_of(core))
+
+
+def scheduler_is_served(start: Start, target: str, **proof: str) -> None:
+    scheduler = start(
+        *(*_CLI, "scheduler", "--http", "127.0.0.1:0", "--core", target),
+        **{"NIVISCO_SERVICE_TOKEN": _SCHEDULERS_TOKEN, **proof},
+    )
+    scheduler.wait_for("the core gives out what is due")
+    scheduler.signal(signal.SIGTERM)
+    assert scheduler.wait() == 0
 
 
 def created_admin(start: Start, target: str, **proof: str) -> dict[str, str]:

@@ -64,7 +64,7 @@ def test_after_a_kill_nothing_is_left_and_the_next_start_goes_on(
     registered = _paste(first.wait_for(_RUNNING))
     kept = _secrets(directory)
     children = first.children()
-    assert len(children) == 3
+    assert len(children) == 4
     first.kill_group()
     second = start_up(start, directory.path)  # at once: it waits for what the kill left behind
     url = shown(second.wait_for(_RUNNING), "JSON endpoint")

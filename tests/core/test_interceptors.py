@@ -33,7 +33,6 @@ from nivisco.payments.v1 import (
     authentication_pb2,
     errors_pb2,
     operator_pb2,
-    recurring_pb2,
     users_pb2,
     wallet_pb2,
 )
@@ -175,27 +174,6 @@ async def test_the_callers_own_problems_are_added_and_nothing_is_executed(
             field_problems=[FieldProblem("note", "is unknown")],
         )
     assert [problem.field for problem in valid_but_for_ours.value.fields] == ["note"]
-
-
-@pytest.mark.parametrize(
-    "method", [m.name for m in service_methods() if m.containing_service.name == "RecurringService"]
-)
-async def test_an_announced_action_answers_that_it_is_not_there_yet(
-    business: Business, method: str
-) -> None:
-    request = {
-        "CreateRecurring": recurring_pb2.CreateRecurringRequest(
-            user_id="U", amount=Money(units=1), interval_type=recurring_pb2.INTERVAL_TYPE_DAY
-        ),
-        "ListRecurring": recurring_pb2.ListRecurringRequest(),
-        "GetRecurringLogs": recurring_pb2.GetRecurringLogsRequest(),
-    }.get(method) or getattr(recurring_pb2, f"{method}Request")(recurring_id="REC-1")
-    with pytest.raises(CoreError) as refused:
-        await business.call(request)
-    assert (refused.value.reason, refused.value.code) == (
-        "NOT_IMPLEMENTED",
-        grpc.StatusCode.UNIMPLEMENTED,
-    )
 
 
 def test_every_reason_travels_with_its_grpc_code_and_a_sentence_of_its_own() -> None:

@@ -14,6 +14,8 @@ from core.schema import (
     keyring_canaries,
     payments,
     postings,
+    recurring_jobs,
+    recurring_occurrences,
     stripe_credentials,
     users,
     wallet_transactions,
@@ -21,6 +23,7 @@ from core.schema import (
 )
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=3)
+NEVER = datetime.now(UTC) + timedelta(days=3)
 FUNDING = "funding:TEST:usd"
 OTHER_SEAL = "v1:k0:AAAA"
 
@@ -62,6 +65,49 @@ def payment(which: str, **values: Any) -> Any:
 def record(of_payment: str, **values: Any) -> Any:
     table = idempotency_records
     return update(table).where(table.c.key == f"key:{of_payment.lower()}").values(**values)
+
+
+def job(**values: Any) -> Any:
+    columns = {
+        "business_id": "B",
+        "recurring_id": "REC-1",
+        "user_id": "U1",
+        "env": "TEST",
+        "amount_minor": 500,
+        "currency": "usd",
+        "source": "wallet",
+        "interval_type": "day",
+        "interval_value": 1,
+        "starts_local": "2024-03-01T08:00:00",
+        "timezone": "UTC",
+        "counts_from": LONG_AGO,
+        "catch_up": "latest",
+        "status": "active",
+        "next_run": LONG_AGO,
+        "executed_cycles": 0,
+        "failed_cycles": 0,
+        "due_at": LONG_AGO,
+        "fencing_token": 0,
+        "created_at": LONG_AGO,
+        "updated_at": LONG_AGO,
+    }
+    return insert(recurring_jobs).values(**(columns | values))
+
+
+def open_occurrence() -> Any:
+    return insert(recurring_occurrences).values(
+        business_id="B",
+        recurring_id="REC-1",
+        occurrence=LONG_AGO,
+        amount_minor=500,
+        currency="usd",
+        source="wallet",
+        attempt=1,
+        checks=0,
+        status="open",
+        created_at=LONG_AGO,
+        updated_at=LONG_AGO,
+    )
 
 
 def removed(table: Any, column: str, value: str) -> Any:
@@ -420,6 +466,60 @@ CASES = [
         (payment("P-OPEN", check_at=LONG_AGO),),
         "overdue_checks",
         of("payment_id", "P-OPEN", "nobody looked at it", **told("check_at")),
+    ),
+    # Recurring jobs.
+    Case(
+        "a job that nobody claimed",
+        (job(),),
+        "overdue_jobs",
+        of("recurring_id", "REC-1", "nobody claimed it", **told("due_at")),
+    ),
+    Case(
+        "a job whose scheduler is gone",
+        (job(lease_owner="gone", leased_until=LONG_AGO),),
+        "overdue_jobs",
+        of(
+            "recurring_id",
+            "REC-1",
+            "its lease ran out",
+            lease_owner="gone",
+            **told("due_at"),
+            **told("leased_until"),
+        ),
+    ),
+    Case(
+        "a job at an occurrence that is not there",
+        (job(open_occurrence=LONG_AGO, due_at=NEVER),),
+        "recurring_occurrences",
+        of(
+            "recurring_id",
+            "REC-1",
+            "its open occurrence is none",
+            executed_cycles="0",
+            **told("open_occurrence"),
+        ),
+    ),
+    Case(
+        "a job that counts a charge which no log tells of",
+        (job(executed_cycles=1, due_at=NEVER),),
+        "recurring_occurrences",
+        of(
+            "recurring_id",
+            "REC-1",
+            "its logs tell of another number of charges",
+            executed_cycles="1",
+        ),
+    ),
+    Case(
+        "an open occurrence that its job does not name",
+        (job(due_at=NEVER), open_occurrence()),
+        "recurring_occurrences",
+        of(
+            "recurring_id",
+            "REC-1",
+            "is open, and its job is not at it",
+            **told("occurrence"),
+        ),
     ),
     # Idempotency records.
     Case(

@@ -105,9 +105,11 @@ def test_months_end_on_the_anchor_or_their_last_day_in_every_zone(anchor: int) -
         time = hours(zone)[(number + anchor) % len(hours(zone))]
         start = time.replace(month=1, day=anchor)
         jobs = Calendar(start, zone, "month", 1)
-        months = len(YEARS) * 12 if changes(zone) else 14
+        months = range(len(YEARS) * 12 if changes(zone) else 14)
+        if anchor < 28 and changes(zone):  # in every month: some of them, others in each zone
+            months = months[(number + anchor) % 108 :][:48]
         before = None
-        for n in range(months):
+        for n in months:
             year, month = FIRST + n // 12, n % 12 + 1
             day = min(anchor, gregorian.monthrange(year, month)[1])
             found = occurrence(jobs, n)

@@ -82,6 +82,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The gateway's answer did not arrive, so the outcome is not known yet. The same request resumes the attempt."""
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 29
     """The service is starting, stopping, or without its database. Nothing was done; retry after the time given."""
+    ERROR_REASON_TEST_CLOCK_OFF: _ErrorReason.ValueType  # 30
+    """The core was started without a test clock. Start it with NIVISCO_TEST_CLOCK=1, never where money is real."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Names why a call was refused. The name without its prefix is ErrorInfo.reason in gRPC and `code` in JSON; the domain
@@ -148,4 +150,6 @@ ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 28
 """The gateway's answer did not arrive, so the outcome is not known yet. The same request resumes the attempt."""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 29
 """The service is starting, stopping, or without its database. Nothing was done; retry after the time given."""
+ERROR_REASON_TEST_CLOCK_OFF: ErrorReason.ValueType  # 30
+"""The core was started without a test clock. Start it with NIVISCO_TEST_CLOCK=1, never where money is real."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -26,9 +26,10 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from nivisco.annotations.v1 import annotations_pb2 as nivisco_dot_annotations_dot_v1_dot_annotations__pb2
+from nivisco.payments.v1 import recurring_pb2 as nivisco_dot_payments_dot_v1_dot_recurring__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nivisco/payments/v1/occurrences.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\"\xf6\x01\n\x0fOccurrenceLease\x12,\n\x0b\x62usiness_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12-\n\x0crecurring_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x36\n\noccurrence\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\rfencing_token\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x91\x01\n\x1a\x43laimDueOccurrencesRequest\x12&\n\x05owner\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x19\n\x05limit\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01\x12\x30\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x06\xbaH\x03\xc8\x01\x01\"S\n\x1b\x43laimDueOccurrencesResponse\x12\x34\n\x06leases\x18\x01 \x03(\x0b\x32$.nivisco.payments.v1.OccurrenceLease\"|\n\x12RenewLeasesRequest\x12\x34\n\x06leases\x18\x01 \x03(\x0b\x32$.nivisco.payments.v1.OccurrenceLease\x12\x30\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x06\xbaH\x03\xc8\x01\x01\"K\n\x13RenewLeasesResponse\x12\x34\n\x06leases\x18\x01 \x03(\x0b\x32$.nivisco.payments.v1.OccurrenceLease\"W\n\x18\x45xecuteOccurrenceRequest\x12;\n\x05lease\x18\x01 \x01(\x0b\x32$.nivisco.payments.v1.OccurrenceLeaseB\x06\xbaH\x03\xc8\x01\x01\"+\n\x19\x45xecuteOccurrenceResponse\x12\x0e\n\x06log_id\x18\x01 \x01(\t2\xea\x02\n\x12OccurrencesService\x12x\n\x13\x43laimDueOccurrences\x12/.nivisco.payments.v1.ClaimDueOccurrencesRequest\x1a\x30.nivisco.payments.v1.ClaimDueOccurrencesResponse\x12`\n\x0bRenewLeases\x12\'.nivisco.payments.v1.RenewLeasesRequest\x1a(.nivisco.payments.v1.RenewLeasesResponse\x12r\n\x11\x45xecuteOccurrence\x12-.nivisco.payments.v1.ExecuteOccurrenceRequest\x1a..nivisco.payments.v1.ExecuteOccurrenceResponse\x1a\x04\x90\xe7\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nivisco/payments/v1/occurrences.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a#nivisco/payments/v1/recurring.proto\"\xf6\x01\n\x0fOccurrenceLease\x12,\n\x0b\x62usiness_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12-\n\x0crecurring_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x36\n\noccurrence\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\rfencing_token\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x0c\x42usyBusiness\x12,\n\x0b\x62usiness_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\"\x86\x02\n\x1a\x43laimDueOccurrencesRequest\x12&\n\x05owner\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x19\n\x05limit\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01\x12\x30\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x04\x62usy\x18\x04 \x03(\x0b\x32!.nivisco.payments.v1.BusyBusiness\x12+\n\x12limit_per_business\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01H\x00\x88\x01\x01\x42\x15\n\x13_limit_per_business\"S\n\x1b\x43laimDueOccurrencesResponse\x12\x34\n\x06leases\x18\x01 \x03(\x0b\x32$.nivisco.payments.v1.OccurrenceLease\"|\n\x12RenewLeasesRequest\x12\x34\n\x06leases\x18\x01 \x03(\x0b\x32$.nivisco.payments.v1.OccurrenceLease\x12\x30\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x06\xbaH\x03\xc8\x01\x01\"K\n\x13RenewLeasesResponse\x12\x34\n\x06leases\x18\x01 \x03(\x0b\x32$.nivisco.payments.v1.OccurrenceLease\"W\n\x18\x45xecuteOccurrenceRequest\x12;\n\x05lease\x18\x01 \x01(\x0b\x32$.nivisco.payments.v1.OccurrenceLeaseB\x06\xbaH\x03\xc8\x01\x01\"\x96\x01\n\x19\x45xecuteOccurrenceResponse\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x37\n\x06status\x18\x02 \x01(\x0e\x32\'.nivisco.payments.v1.RecurringLogStatus\x12\x30\n\x0c\x64ue_again_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xea\x02\n\x12OccurrencesService\x12x\n\x13\x43laimDueOccurrences\x12/.nivisco.payments.v1.ClaimDueOccurrencesRequest\x1a\x30.nivisco.payments.v1.ClaimDueOccurrencesResponse\x12`\n\x0bRenewLeases\x12\'.nivisco.payments.v1.RenewLeasesRequest\x1a(.nivisco.payments.v1.RenewLeasesResponse\x12r\n\x11\x45xecuteOccurrence\x12-.nivisco.payments.v1.ExecuteOccurrenceRequest\x1a..nivisco.payments.v1.ExecuteOccurrenceResponse\x1a\x04\x90\xe7\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,32 +44,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OCCURRENCELEASE'].fields_by_name['occurrence']._serialized_options = b'\272H\003\310\001\001'
   _globals['_OCCURRENCELEASE'].fields_by_name['fencing_token']._loaded_options = None
   _globals['_OCCURRENCELEASE'].fields_by_name['fencing_token']._serialized_options = b'\272H\004\"\002(\001'
+  _globals['_BUSYBUSINESS'].fields_by_name['business_id']._loaded_options = None
+  _globals['_BUSYBUSINESS'].fields_by_name['business_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_CLAIMDUEOCCURRENCESREQUEST'].fields_by_name['owner']._loaded_options = None
   _globals['_CLAIMDUEOCCURRENCESREQUEST'].fields_by_name['owner']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_CLAIMDUEOCCURRENCESREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_CLAIMDUEOCCURRENCESREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\007\032\005\030\350\007(\001'
   _globals['_CLAIMDUEOCCURRENCESREQUEST'].fields_by_name['lease']._loaded_options = None
   _globals['_CLAIMDUEOCCURRENCESREQUEST'].fields_by_name['lease']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_CLAIMDUEOCCURRENCESREQUEST'].fields_by_name['limit_per_business']._loaded_options = None
+  _globals['_CLAIMDUEOCCURRENCESREQUEST'].fields_by_name['limit_per_business']._serialized_options = b'\272H\007\032\005\030\350\007(\001'
   _globals['_RENEWLEASESREQUEST'].fields_by_name['lease']._loaded_options = None
   _globals['_RENEWLEASESREQUEST'].fields_by_name['lease']._serialized_options = b'\272H\003\310\001\001'
   _globals['_EXECUTEOCCURRENCEREQUEST'].fields_by_name['lease']._loaded_options = None
   _globals['_EXECUTEOCCURRENCEREQUEST'].fields_by_name['lease']._serialized_options = b'\272H\003\310\001\001'
   _globals['_OCCURRENCESSERVICE']._loaded_options = None
   _globals['_OCCURRENCESSERVICE']._serialized_options = b'\220\347\030\001'
-  _globals['_OCCURRENCELEASE']._serialized_start=199
-  _globals['_OCCURRENCELEASE']._serialized_end=445
-  _globals['_CLAIMDUEOCCURRENCESREQUEST']._serialized_start=448
-  _globals['_CLAIMDUEOCCURRENCESREQUEST']._serialized_end=593
-  _globals['_CLAIMDUEOCCURRENCESRESPONSE']._serialized_start=595
-  _globals['_CLAIMDUEOCCURRENCESRESPONSE']._serialized_end=678
-  _globals['_RENEWLEASESREQUEST']._serialized_start=680
-  _globals['_RENEWLEASESREQUEST']._serialized_end=804
-  _globals['_RENEWLEASESRESPONSE']._serialized_start=806
-  _globals['_RENEWLEASESRESPONSE']._serialized_end=881
-  _globals['_EXECUTEOCCURRENCEREQUEST']._serialized_start=883
-  _globals['_EXECUTEOCCURRENCEREQUEST']._serialized_end=970
-  _globals['_EXECUTEOCCURRENCERESPONSE']._serialized_start=972
-  _globals['_EXECUTEOCCURRENCERESPONSE']._serialized_end=1015
-  _globals['_OCCURRENCESSERVICE']._serialized_start=1018
-  _globals['_OCCURRENCESSERVICE']._serialized_end=1380
+  _globals['_OCCURRENCELEASE']._serialized_start=236
+  _globals['_OCCURRENCELEASE']._serialized_end=482
+  _globals['_BUSYBUSINESS']._serialized_start=484
+  _globals['_BUSYBUSINESS']._serialized_end=544
+  _globals['_CLAIMDUEOCCURRENCESREQUEST']._serialized_start=547
+  _globals['_CLAIMDUEOCCURRENCESREQUEST']._serialized_end=809
+  _globals['_CLAIMDUEOCCURRENCESRESPONSE']._serialized_start=811
+  _globals['_CLAIMDUEOCCURRENCESRESPONSE']._serialized_end=894
+  _globals['_RENEWLEASESREQUEST']._serialized_start=896
+  _globals['_RENEWLEASESREQUEST']._serialized_end=1020
+  _globals['_RENEWLEASESRESPONSE']._serialized_start=1022
+  _globals['_RENEWLEASESRESPONSE']._serialized_end=1097
+  _globals['_EXECUTEOCCURRENCEREQUEST']._serialized_start=1099
+  _globals['_EXECUTEOCCURRENCEREQUEST']._serialized_end=1186
+  _globals['_EXECUTEOCCURRENCERESPONSE']._serialized_start=1189
+  _globals['_EXECUTEOCCURRENCERESPONSE']._serialized_end=1339
+  _globals['_OCCURRENCESSERVICE']._serialized_start=1342
+  _globals['_OCCURRENCESSERVICE']._serialized_end=1704
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from nivisco.payments.v1 import recurring_pb2 as _recurring_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -63,6 +64,28 @@ class OccurrenceLease(_message.Message):
 Global___OccurrenceLease: _TypeAlias = OccurrenceLease  # noqa: Y015
 
 @_typing.final
+class BusyBusiness(_message.Message):
+    """Names a business to leave out of a claim."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    """The business."""
+    def __init__(
+        self,
+        *,
+        business_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BusyBusiness: _TypeAlias = BusyBusiness  # noqa: Y015
+
+@_typing.final
 class ClaimDueOccurrencesRequest(_message.Message):
     """Asks for due occurrences."""
 
@@ -71,13 +94,21 @@ class ClaimDueOccurrencesRequest(_message.Message):
     OWNER_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     LEASE_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
+    LIMIT_PER_BUSINESS_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
     """Names the scheduler, in logs only."""
     limit: _builtins.int
     """How many to claim at most, 1 to 1000."""
+    limit_per_business: _builtins.int
+    """How many to claim of one business at most. Absent: no bound but `limit`."""
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
         """How long the leases last."""
+
+    @_builtins.property
+    def busy(self) -> _containers.RepeatedCompositeFieldContainer[Global___BusyBusiness]:
+        """Businesses of which the scheduler has enough for now. None of theirs is claimed, so that others have their turn."""
 
     def __init__(
         self,
@@ -85,12 +116,16 @@ class ClaimDueOccurrencesRequest(_message.Message):
         owner: _builtins.str = ...,
         limit: _builtins.int = ...,
         lease: _duration_pb2.Duration | None = ...,
+        busy: _abc.Iterable[Global___BusyBusiness] | None = ...,
+        limit_per_business: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_per_business", b"_limit_per_business", "lease", b"lease", "limit_per_business", b"limit_per_business"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "limit", b"limit", "owner", b"owner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_per_business", b"_limit_per_business", "busy", b"busy", "lease", b"lease", "limit", b"limit", "limit_per_business", b"limit_per_business", "owner", b"owner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__limit_per_business: _TypeAlias = _typing.Literal["limit_per_business"]  # noqa: Y015
+    _WhichOneofArgType__limit_per_business: _TypeAlias = _typing.Literal["_limit_per_business", b"_limit_per_business"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_per_business) -> _WhichOneofReturnType__limit_per_business | None: ...
 
 Global___ClaimDueOccurrencesRequest: _TypeAlias = ClaimDueOccurrencesRequest  # noqa: Y015
 
@@ -103,7 +138,7 @@ class ClaimDueOccurrencesResponse(_message.Message):
     LEASES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def leases(self) -> _containers.RepeatedCompositeFieldContainer[Global___OccurrenceLease]:
-        """The claimed occurrences, longest due first."""
+        """The claimed occurrences: of every business the one that is longest due, then the second of each, and so on."""
 
     def __init__(
         self,
@@ -198,21 +233,33 @@ Global___ExecuteOccurrenceRequest: _TypeAlias = ExecuteOccurrenceRequest  # noqa
 
 @_typing.final
 class ExecuteOccurrenceResponse(_message.Message):
-    """Tells that the occurrence has an outcome."""
+    """Tells what became of the occurrence. Its lease is over in any case, so nothing is left to renew."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LOG_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    DUE_AGAIN_AT_FIELD_NUMBER: _builtins.int
     log_id: _builtins.str
-    """The id of the log row, `LOG-…`."""
+    """The id of the log row, `LOG-…`. Empty where there is no outcome yet."""
+    status: _recurring_pb2.RecurringLogStatus.ValueType
+    """The outcome. Unspecified where there is none yet."""
+    @_builtins.property
+    def due_again_at(self) -> _timestamp_pb2.Timestamp:
+        """Where there is no outcome yet, or a retry is to come: when the occurrence is due again. Whoever claims it then
+        executes it; nothing is to be done before.
+        """
+
     def __init__(
         self,
         *,
         log_id: _builtins.str = ...,
+        status: _recurring_pb2.RecurringLogStatus.ValueType = ...,
+        due_again_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_again_at", b"due_again_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_id", b"log_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_again_at", b"due_again_at", "log_id", b"log_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

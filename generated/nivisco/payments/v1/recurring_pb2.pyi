@@ -157,7 +157,7 @@ class _RecurringLogStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Re
     RECURRING_LOG_STATUS_REQUIRES_ACTION: _RecurringLogStatus.ValueType  # 3
     """The customer must authenticate."""
     RECURRING_LOG_STATUS_FAILED: _RecurringLogStatus.ValueType  # 4
-    """The gateway refused the call."""
+    """Nothing could be charged: the gateway refused the call, or keys, card or an active user are missing."""
     RECURRING_LOG_STATUS_SKIPPED: _RecurringLogStatus.ValueType  # 5
     """The occurrence was skipped."""
 
@@ -173,7 +173,7 @@ RECURRING_LOG_STATUS_DECLINED: RecurringLogStatus.ValueType  # 2
 RECURRING_LOG_STATUS_REQUIRES_ACTION: RecurringLogStatus.ValueType  # 3
 """The customer must authenticate."""
 RECURRING_LOG_STATUS_FAILED: RecurringLogStatus.ValueType  # 4
-"""The gateway refused the call."""
+"""Nothing could be charged: the gateway refused the call, or keys, card or an active user are missing."""
 RECURRING_LOG_STATUS_SKIPPED: RecurringLogStatus.ValueType  # 5
 """The occurrence was skipped."""
 Global___RecurringLogStatus: _TypeAlias = RecurringLogStatus  # noqa: Y015
@@ -726,7 +726,7 @@ class ListRecurringResponse(_message.Message):
 
         @_builtins.property
         def next_run(self) -> _timestamp_pb2.Timestamp:
-            """When the job charges next. Null when it does not."""
+            """When the job charges next, be it a retry. Null when it does not."""
 
         @_builtins.property
         def last_run(self) -> _timestamp_pb2.Timestamp:

@@ -77,7 +77,8 @@ class RecurringServiceServicer:
     """
 
     def CreateRecurring(self, request, context):
-        """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND or INVALID_FIELDS.
+        """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND,
+        USER_INACTIVE or INVALID_FIELDS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,9 @@ class RecurringServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecurringServiceAsyncStub: ...
     CreateRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.CreateRecurringRequest, _recurring_pb2.CreateRecurringResponse]
-    """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND or INVALID_FIELDS."""
+    """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND,
+    USER_INACTIVE or INVALID_FIELDS.
+    """
     UpdateRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.UpdateRecurringRequest, _recurring_pb2.UpdateRecurringResponse]
     """Changes a job for the cycles that have not begun. Fails with RECURRING_NOT_FOUND, RECURRING_STATE or INVALID_FIELDS."""
     PauseRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.PauseRecurringRequest, _recurring_pb2.PauseRecurringResponse]
@@ -54,7 +56,9 @@ class RecurringServiceAsyncStub(RecurringServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.CreateRecurringRequest, _recurring_pb2.CreateRecurringResponse]  # type: ignore[assignment]
-    """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND or INVALID_FIELDS."""
+    """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND,
+    USER_INACTIVE or INVALID_FIELDS.
+    """
     UpdateRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.UpdateRecurringRequest, _recurring_pb2.UpdateRecurringResponse]  # type: ignore[assignment]
     """Changes a job for the cycles that have not begun. Fails with RECURRING_NOT_FOUND, RECURRING_STATE or INVALID_FIELDS."""
     PauseRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.PauseRecurringRequest, _recurring_pb2.PauseRecurringResponse]  # type: ignore[assignment]
@@ -77,7 +81,9 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.CreateRecurringRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.CreateRecurringResponse, _abc.Awaitable[_recurring_pb2.CreateRecurringResponse]]:
-        """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND or INVALID_FIELDS."""
+        """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND,
+        USER_INACTIVE or INVALID_FIELDS.
+        """
 
     @_abc_1.abstractmethod
     def UpdateRecurring(

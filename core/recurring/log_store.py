@@ -1,0 +1,73 @@
+"""What the database is asked and told about what recurring jobs did."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import ColumnElement
+
+from core.database import Transaction
+from core.page_store import page_of
+from core.pages import PageRequest
+from core.row_sets import InsertSet
+from core.schema import recurring_logs as logs
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A log row as stored."""
+
+    business_id: str
+    log_id: str
+    recurring_id: str
+    user_id: str
+    occurrence: datetime
+    attempt: int
+    """From 1; 0 where nothing was attempted."""
+    status: str
+    message: str
+    transaction_id: str | None
+    payment_id: str | None
+    attempted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """Which rows to list; what is None does not matter."""
+
+    recurring_id: str | None = None
+    user_id: str | None = None
+    status: str | None = None
+
+
+_COLUMNS = tuple(logs.c[each.name] for each in fields(Log))
+_INSERT = InsertSet(logs)
+
+
+async def insert_logs(transaction: Transaction, rows: Sequence[Log]) -> None:
+    """Store log rows, if there are any."""
+    if rows:
+        await _INSERT.execute(transaction.connection, [asdict(row) for row in rows])
+
+
+async def log_page(
+    transaction: Transaction, *, business_id: str, which: LogFilter, page: PageRequest
+) -> tuple[list[Log], int]:
+    """Return a page of the business's log rows, newest first, and how many there are."""
+    conditions: list[ColumnElement[bool]] = [logs.c.business_id == business_id]
+    for column, value in (
+        (logs.c.recurring_id, which.recurring_id),
+        (logs.c.user_id, which.user_id),
+        (logs.c.status, which.status),
+    ):
+        if value is not None:
+            conditions.append(column == value)
+    rows, total = await page_of(
+        transaction,
+        _COLUMNS,
+        where=conditions,
+        moment=logs.c.attempted_at,
+        newest_first=[logs.c.attempted_at, logs.c.log_id],
+        page=page,
+    )
+    return [Log(*row) for row in rows], total

@@ -1,0 +1,77 @@
+"""Runs a scheduler until told to stop, beside a small HTTP listener for health and metrics."""
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from core.client import CoreClient
+from core.loopback import resolves_to_loopback
+from scheduler.metrics import Metrics
+from scheduler.occurrences import Occurrences
+from scheduler.scheduler import Scheduler
+from scheduler.settings import SchedulerSettings
+
+
+async def serve(
+    settings: SchedulerSettings, on_ready: Callable[[str], None], stop: asyncio.Event
+) -> None:
+    """Schedule until `stop` is set, then finish what is executed; see `Scheduler.run`.
+
+    Calls `on_ready` once with the URL of health and metrics. It does not wait for the core: while
+    that is away `/readyz` says so.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        ValueError: it is not this machine's loopback, or the core cannot be called in this way.
+    """
+    if not resolves_to_loopback(settings.host):
+        raise ValueError(
+            f"NIVISCO_SCHEDULER_HTTP: {settings.host} is not this machine's loopback, where alone "
+            "health and metrics are served: have a collector on this machine read them"
+        )
+    core = CoreClient(settings.core_target, settings.core_tls)
+    metrics = Metrics()
+    occurrences = Occurrences(
+        core, settings.service_token, _name(), timeout_seconds=settings.core_timeout_seconds
+    )
+    runner = web.AppRunner(_app(metrics), access_log=None, shutdown_timeout=1.0)
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        host, port = runner.addresses[0][:2]
+        on_ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        await Scheduler(occurrences, settings, metrics).run(stop)
+    finally:
+        await runner.cleanup()
+        await core.close()
+
+
+def _name() -> str:
+    """Return what the core's logs call this process: 64 printable characters at most."""
+    return re.sub(r"[^!-~]", "-", socket.gethostname())[:48] + f":{os.getpid()}"
+
+
+def _app(metrics: Metrics) -> web.Application:
+    def json_of(status: str, code: int = 200) -> web.Response:
+        body = f'{{"status":"{status}"}}'
+        return web.Response(text=body, status=code, content_type="application/json")
+
+    async def alive(_request: web.Request) -> web.Response:
+        return json_of("alive")
+
+    async def ready(_request: web.Request) -> web.Response:
+        return json_of("ready") if metrics.is_ready else json_of("not ready", 503)
+
+    async def numbers(_request: web.Request) -> web.Response:
+        return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/healthz", alive)
+    app.router.add_get("/readyz", ready)
+    app.router.add_get("/metrics", numbers)
+    return app

@@ -1,0 +1,44 @@
+"""A core with a test clock, on each database, with the gateway's stand-in behind it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from core.settings import CoreSettings
+from tests.core.recurring.running import TOKENS
+from tests.core.running import (
+    Business,
+    Gateway,
+    ShiftedClock,
+    register,
+    running_core,
+    settings_for,
+    with_stripe,
+)
+
+
+@pytest.fixture
+def clock() -> ShiftedClock:
+    """The database's time, which a test can move."""
+    return ShiftedClock()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str, gateway: Gateway) -> CoreSettings:
+    """Settings of a core that has a scheduler's token, a test clock and the stand-in."""
+    return settings_for(
+        tmp_path,
+        database_url=database_url,
+        service_tokens=TOKENS,
+        stripe_urls={"TEST": gateway.url, "LIVE": gateway.url},
+        gateway_timeout_seconds=2.0,
+        test_clock=True,
+    )
+
+
+@pytest.fixture
+async def shop(settings: CoreSettings, clock: ShiftedClock) -> AsyncIterator[Business]:
+    """A business with Stripe TEST keys."""
+    async with running_core(settings, clock) as client:
+        yield await with_stripe(await register(client))

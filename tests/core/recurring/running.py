@@ -1,0 +1,141 @@
+"""Jobs on a running core: the merchant's calls, the scheduler's, and the operator's clock."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type import money_pb2
+
+from core.client import Credentials
+from nivisco.payments.v1 import (
+    occurrences_pb2,
+    test_clock_pb2,
+    wallet_pb2,
+)
+from nivisco.payments.v1 import recurring_pb2 as pb
+from tests.core.running import OPERATOR_TOKEN, Business, call
+
+SCHEDULER_TOKEN = "scheduler-token-for-tests-" + "0" * 16
+TOKENS = {OPERATOR_TOKEN: "operator", SCHEDULER_TOKEN: "scheduler"}
+SCHEDULER = Credentials(service_token=SCHEDULER_TOKEN)
+OPERATOR = Credentials(service_token=OPERATOR_TOKEN)
+SUCCEEDED = pb.RECURRING_LOG_STATUS_SUCCEEDED
+DECLINED = pb.RECURRING_LOG_STATUS_DECLINED
+FAILED = pb.RECURRING_LOG_STATUS_FAILED
+SKIPPED = pb.RECURRING_LOG_STATUS_SKIPPED
+REQUIRES_ACTION = pb.RECURRING_LOG_STATUS_REQUIRES_ACTION
+
+
+def usd(units: int, cents: int = 0) -> money_pb2.Money:
+    """Return an amount of dollars."""
+    return money_pb2.Money(currency_code="USD", units=units, nanos=cents * 10**7)
+
+
+def job_request(user_id: str, **changes: Any) -> pb.CreateRecurringRequest:
+    """Return a request for a daily job of one dollar from the wallet."""
+    fields: dict[str, Any] = {
+        "user_id": user_id,
+        "amount": usd(1),
+        "interval_type": pb.INTERVAL_TYPE_DAY,
+        "source": pb.RECURRING_SOURCE_WALLET,
+    }
+    return pb.CreateRecurringRequest(**(fields | changes))
+
+
+async def create_job(business: Business, user_id: str, **changes: Any) -> str:
+    """Create a job and return its id."""
+    answer = await business.call(job_request(user_id, **changes))
+    return str(answer.recurring_id)
+
+
+async def fill_wallet(business: Business, user_id: str, dollars: int = 1_000_000) -> None:
+    """Credit the user's wallet."""
+    await business.call(wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=usd(dollars)))
+
+
+async def job_of(business: Business, recurring_id: str) -> Any:
+    """Return a job as the list shows it."""
+    answer = await business.call(pb.ListRecurringRequest(limit=100))
+    (found,) = [job for job in answer.recurring if job.recurring_id == recurring_id]
+    return found
+
+
+async def logs_of(business: Business, recurring_id: str) -> list[Any]:
+    """Return all log rows of a job, oldest first."""
+    rows: list[Any] = []
+    for page in range(1, 1000):
+        answer = await business.call(
+            pb.GetRecurringLogsRequest(recurring_id=recurring_id, page=page, limit=100)
+        )
+        rows += answer.logs
+        if len(rows) == answer.total:
+            break
+    return rows[::-1]
+
+
+async def claim(
+    business: Business, limit: int = 100, lease_seconds: int = 60, **changes: Any
+) -> list[Any]:
+    """Claim due occurrences as a scheduler does."""
+    answer = await call(
+        business.client,
+        SCHEDULER,
+        occurrences_pb2.ClaimDueOccurrencesRequest(
+            owner="test", limit=limit, lease=Duration(seconds=lease_seconds), **changes
+        ),
+    )
+    return list(answer.leases)
+
+
+async def renew(business: Business, *leases: Any, lease_seconds: int = 60) -> list[Any]:
+    """Renew leases as a scheduler does."""
+    answer = await call(
+        business.client,
+        SCHEDULER,
+        occurrences_pb2.RenewLeasesRequest(leases=leases, lease=Duration(seconds=lease_seconds)),
+    )
+    return list(answer.leases)
+
+
+async def execute(business: Business, lease: Any) -> Any:
+    """Execute a claimed occurrence as a scheduler does."""
+    return await call(
+        business.client, SCHEDULER, occurrences_pb2.ExecuteOccurrenceRequest(lease=lease)
+    )
+
+
+async def advance_once(business: Business, to: datetime, **changes: Any) -> Any:
+    """Advance the business's test clock, as far as one call goes."""
+    moment = Timestamp()
+    moment.FromDatetime(to)
+    request = test_clock_pb2.AdvanceTestClockRequest(
+        business_id=business.credentials.business_id, to=moment, **changes
+    )
+    return await call(business.client, OPERATOR, request)
+
+
+async def advance(business: Business, to: datetime) -> int:
+    """Advance the business's test clock until it is done, and return how much it executed."""
+    executed = 0
+    for _ in range(1000):
+        answer = await advance_once(business, to)
+        executed += int(answer.executed)
+        if answer.done:
+            return executed
+    raise AssertionError("the clock does not get there")
+
+
+def moment_of(stamp: Timestamp) -> datetime:
+    """Return the moment of a message."""
+    return stamp.ToDatetime(tzinfo=UTC)
+
+
+def now() -> datetime:
+    """Return the present, in whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def in_days(days: float) -> datetime:
+    """Return the moment in so many days."""
+    return now() + timedelta(days=days)

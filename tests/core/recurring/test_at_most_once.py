@@ -1,0 +1,203 @@
+"""An occurrence is charged once whatever dies, and never after an acknowledged pause or cancel.
+
+RECURRING_RACES=2000 has every race run that often; a part of it is in the suite.
+"""
+
+import asyncio
+import os
+import random
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.client import CoreError
+from core.settings import CoreSettings
+from nivisco.payments.v1 import payments_pb2
+from nivisco.payments.v1 import recurring_pb2 as pb
+from tests.core.recurring.running import (
+    SUCCEEDED,
+    claim,
+    create_job,
+    execute,
+    logs_of,
+    moment_of,
+    usd,
+)
+from tests.core.running import (
+    Business,
+    Gateway,
+    ShiftedClock,
+    create_user,
+    running_core,
+    save_card,
+)
+
+RACES = int(os.environ.get("RECURRING_RACES", "20"))
+AT_ONCE = 10
+COMMITS = 4
+"""The transactions of a card's execution: begin, the payment's row, its outcome, conclude."""
+
+
+@dataclass(slots=True)
+class Death:
+    """After which commit of an execution its core dies: then none of its commits works any more."""
+
+    commit: int = 0
+    """Counted from 1; 0: it lives."""
+    after: bool = False
+    """Whether that commit still takes place."""
+    seen: int = 0
+
+    @property
+    def is_dead(self) -> bool:
+        return 0 < self.commit <= self.seen
+
+
+@pytest.fixture
+def death(monkeypatch: pytest.MonkeyPatch) -> Death:
+    """What cuts an execution off between its phases."""
+    death = Death()
+    commit = AsyncConnection.commit
+
+    async def commit_unless_dead(self: AsyncConnection) -> None:
+        if not death.commit or not _is_executing():
+            await commit(self)
+            return
+        was_dead = death.is_dead
+        death.seen += 1
+        if not death.is_dead or (death.after and not was_dead):
+            await commit(self)
+        if death.is_dead:
+            raise RuntimeError("the core died here")
+
+    monkeypatch.setattr(AsyncConnection, "commit", commit_unless_dead)
+    return death
+
+
+def _is_executing() -> bool:
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code.co_filename.endswith("core/recurring/execution.py"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+async def test_an_executor_that_dies_between_any_two_phases_charges_once(
+    shop: Business,
+    settings: CoreSettings,
+    clock: ShiftedClock,
+    gateway: Gateway,
+    death: Death,
+) -> None:
+    async with AsyncExitStack() as running:
+        heir = shop
+        if settings.database_url.startswith("postgresql"):
+            client = await running.enter_async_context(running_core(settings, clock))
+            heir = replace(shop, client=client)
+        user_id = await create_user(shop)
+        await save_card(shop, user_id)
+        for round_number, (commit, after) in enumerate(
+            [(commit, after) for commit in range(1, COMMITS + 1) for after in (False, True)]
+        ):
+            job = await create_job(shop, user_id, source=pb.RECURRING_SOURCE_STRIPE, max_cycles=1)
+            clock.ahead += timedelta(days=1, minutes=1)
+            (lease,) = await claim(shop)
+            death.commit, death.after, death.seen = commit, after, 0
+            with pytest.raises(CoreError):
+                await execute(shop, lease)
+            assert death.is_dead
+            death.commit = 0
+            async with asyncio.timeout(60):
+                while not (logs := await logs_of(shop, job)):
+                    clock.ahead += timedelta(minutes=2)  # leases run out
+                    for taken in await claim(heir):
+                        await execute(heir, taken)
+            assert [log.status for log in logs] == [SUCCEEDED], (commit, after)
+            charges = await gateway.charges()
+            assert len(charges) == round_number + 1, (commit, after)
+
+
+async def test_no_charge_starts_after_an_acknowledged_cancel_pause_or_update(
+    shop: Business, clock: ShiftedClock, gateway: Gateway
+) -> None:
+    chance = random.Random(6)  # noqa: S311 - no secret
+    for _ in range(0, RACES, AT_ONCE):
+        runners = [await _due_job(shop) for _ in range(AT_ONCE)]
+        clock.ahead += timedelta(days=1, minutes=1)
+        leases = {lease.recurring_id: lease for lease in await claim(shop)}
+        await asyncio.gather(
+            *(
+                _race(
+                    shop,
+                    user_id,
+                    leases[job],
+                    chance.choice(["cancel", "pause", "update"]),
+                    chance.random() * 0.05,
+                    chance.random() * 0.05,
+                )
+                for user_id, job in runners
+            )
+        )
+        charged = {each["id"] for each in await gateway.charges()}
+        assert len(charged) == len(await gateway.charges())
+        for user_id, job in runners:
+            await _settled(shop, user_id, job)
+            await shop.call(pb.CancelRecurringRequest(recurring_id=job))
+
+
+async def _due_job(shop: Business) -> tuple[str, str]:
+    user_id = await create_user(shop)
+    await save_card(shop, user_id)
+    source = pb.RECURRING_SOURCE_STRIPE
+    return user_id, await create_job(shop, user_id, source=source, amount=usd(10))
+
+
+async def _race(
+    shop: Business, user_id: str, lease: Any, what: str, head_start: float, delay: float
+) -> None:
+    """Have one execute and another stop or change the job, and see that nothing starts later."""
+
+    async def executed() -> None:
+        await asyncio.sleep(head_start)  # who of the two is first is left to chance
+        try:
+            await execute(shop, lease)
+        except CoreError as error:
+            assert error.reason == "RECURRING_STATE", error  # noqa: PT017 - or it succeeds
+
+    running = asyncio.ensure_future(executed())
+    await asyncio.sleep(delay)
+    job = lease.recurring_id
+    request: Any = {
+        "cancel": pb.CancelRecurringRequest(recurring_id=job),
+        "pause": pb.PauseRecurringRequest(recurring_id=job),
+        "update": pb.UpdateRecurringRequest(
+            recurring_id=job, amount=usd(99), status=pb.RECURRING_STATUS_PAUSED
+        ),
+    }[what]
+    await shop.call(request)
+    at_answer = await _payments(shop, user_id)
+    await running
+    assert [each.payment_id for each in await _payments(shop, user_id)] == [
+        each.payment_id for each in at_answer
+    ], what
+
+
+async def _payments(shop: Business, user_id: str) -> list[Any]:
+    answer = await shop.call(payments_pb2.GetPaymentRecordsRequest(user_id=user_id))
+    return list(answer.payments)
+
+
+async def _settled(shop: Business, user_id: str, job: str) -> None:
+    """See that logs and payments of a race tell the same, with the amount that was claimed."""
+    succeeded = [log for log in await logs_of(shop, job) if log.status == SUCCEEDED]
+    payments = await _payments(shop, user_id)
+    assert [each.transaction_id for each in payments] == [log.transaction_id for log in succeeded]
+    assert {each.amount.units for each in payments} <= {10}
+    assert len({moment_of(log.occurrence) for log in succeeded}) == len(succeeded) <= 1

@@ -1,0 +1,165 @@
+"""What becomes of a cycle, on each database: charged, declined, retried, failed, unknown."""
+
+from datetime import timedelta
+
+import pytest
+
+from nivisco.payments.v1 import recurring_pb2 as pb
+from nivisco.payments.v1 import users_pb2, wallet_pb2
+from tests.core.recurring.running import (
+    DECLINED,
+    FAILED,
+    REQUIRES_ACTION,
+    SUCCEEDED,
+    advance,
+    advance_once,
+    claim,
+    create_job,
+    execute,
+    fill_wallet,
+    in_days,
+    job_of,
+    logs_of,
+    moment_of,
+    now,
+    usd,
+)
+from tests.core.running import Business, Gateway, ShiftedClock, create_user, save_card
+
+STRIPE = pb.RECURRING_SOURCE_STRIPE
+MONTH = pb.INTERVAL_TYPE_MONTH
+
+
+async def test_a_due_occurrence_debits_the_wallet_once(shop: Business, clock: ShiftedClock) -> None:
+    user_id = await create_user(shop)
+    await fill_wallet(shop, user_id, 10)
+    job = await create_job(shop, user_id, description="Latte", max_cycles=1)
+    assert await claim(shop) == []
+    clock.ahead = timedelta(days=1, seconds=5)
+    (lease,) = await claim(shop)
+    assert await claim(shop) == []
+    done = await execute(shop, lease)
+    assert done.status == SUCCEEDED
+    assert not done.HasField("due_again_at")
+    (log,) = await logs_of(shop, job)
+    assert (log.log_id, log.message) == (done.log_id, "Charge completed")
+    assert log.transaction_id.startswith("WTX-")
+    listed = await job_of(shop, job)
+    assert (listed.status, listed.executed_cycles) == (pb.RECURRING_STATUS_COMPLETED, 1)
+    assert not listed.HasField("next_run")
+    history = await shop.call(wallet_pb2.GetWalletHistoryRequest(user_id=user_id))
+    debit = history.transactions[0]
+    assert (debit.transaction_id, debit.description) == (log.transaction_id, "Latte")
+    assert debit.source == wallet_pb2.TRANSACTION_SOURCE_RECURRING
+    assert debit.reason == wallet_pb2.TRANSACTION_REASON_RECURRING_CHARGE
+
+
+async def test_a_card_is_charged_for_each_cycle(shop: Business, gateway: Gateway) -> None:
+    user_id = await create_user(shop)
+    await save_card(shop, user_id)
+    job = await create_job(shop, user_id, source=pb.RECURRING_SOURCE_UNSPECIFIED, amount=usd(25))
+    assert await advance(shop, in_days(3.5)) == 3
+    logs = await logs_of(shop, job)
+    assert [log.status for log in logs] == [SUCCEEDED] * 3
+    charges = await gateway.charges()
+    assert [charge["amount"] for charge in charges] == [2500] * 3
+    assert len({log.transaction_id for log in logs}) == 3
+
+
+async def test_a_soft_decline_is_retried_after_1_3_and_7_days(shop: Business) -> None:
+    user_id = await create_user(shop)
+    await save_card(shop, user_id, "pm_card_chargeCustomerFail")
+    start = now() + timedelta(days=1)
+    job = await create_job(
+        shop, user_id, source=STRIPE, interval_type=MONTH, start_at=start.isoformat()
+    )
+    await advance(shop, start + timedelta(days=20))
+    logs = await logs_of(shop, job)
+    assert [log.status for log in logs] == [DECLINED] * 4
+    days = [(moment_of(log.attempted_at) - start).days for log in logs]
+    assert days == [0, 1, 3, 7]
+    assert {moment_of(log.occurrence) for log in logs} == {start}
+    listed = await job_of(shop, job)
+    assert (listed.status, listed.executed_cycles) == (pb.RECURRING_STATUS_ACTIVE, 0)
+
+
+async def test_a_retry_that_succeeds_ends_the_cycle(shop: Business) -> None:
+    user_id = await create_user(shop)
+    job = await create_job(shop, user_id, interval_type=MONTH, start_at=in_days(1).isoformat())
+    await advance(shop, in_days(1.5))
+    await fill_wallet(shop, user_id)
+    await advance(shop, in_days(20))
+    assert [log.status for log in await logs_of(shop, job)] == [DECLINED, SUCCEEDED]
+
+
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        ("pm_card_radarBlock", DECLINED),
+        ("pm_card_authenticationRequired", REQUIRES_ACTION),
+    ],
+)
+async def test_a_final_decline_is_not_retried(shop: Business, token: str, status: int) -> None:
+    user_id = await create_user(shop)
+    await save_card(shop, user_id, token)
+    job = await create_job(
+        shop, user_id, source=STRIPE, interval_type=MONTH, start_at=in_days(1).isoformat()
+    )
+    await advance(shop, in_days(20))
+    assert [log.status for log in await logs_of(shop, job)] == [status]
+
+
+async def test_three_failed_cycles_in_a_row_pause_the_job(shop: Business) -> None:
+    user_id = await create_user(shop)
+    job = await create_job(shop, user_id)
+    assert await advance(shop, in_days(9)) == 3
+    logs = await logs_of(shop, job)
+    assert [log.status for log in logs] == [DECLINED] * 3
+    assert "paused" in logs[-1].message
+    assert (await job_of(shop, job)).status == pb.RECURRING_STATUS_PAUSED
+    await fill_wallet(shop, user_id)
+    await shop.call(pb.ResumeRecurringRequest(recurring_id=job))
+    resumed = await job_of(shop, job)
+    assert moment_of(resumed.next_run) > in_days(9)
+    await advance(shop, in_days(10.5))
+    assert (await logs_of(shop, job))[-1].status == SUCCEEDED
+
+
+async def test_what_forbids_a_charge_is_a_failed_cycle_that_says_why(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await create_user(shop)
+    job = await create_job(shop, user_id, source=STRIPE)
+    await advance(shop, in_days(1.5))
+    await save_card(shop, user_id)
+    await gateway.revoke(shop.stripe_key)
+    await advance(shop, in_days(2.5))
+    await gateway.revoke(shop.stripe_key, revoked=False)
+    await shop.call(
+        users_pb2.UpdateUserRequest(
+            user_id=user_id, updates=users_pb2.UpdateUserRequest.Updates(active=False)
+        )
+    )
+    await advance(shop, in_days(3.5))
+    logs = await logs_of(shop, job)
+    assert [log.status for log in logs] == [FAILED] * 3
+    for log, word in zip(logs, ("card", "Stripe", "not active"), strict=True):
+        assert word in log.message
+    assert await gateway.charges() == []
+
+
+async def test_an_unknown_outcome_is_resolved_before_anything_else(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await create_user(shop)
+    await save_card(shop, user_id)
+    job = await create_job(shop, user_id, source=STRIPE, max_cycles=1)
+    await gateway.fault("reset_after", "/v1/payment_intents", times=20, method=None)
+    stuck = await advance_once(shop, in_days(2.5))
+    assert (stuck.done, stuck.waits_for) == (False, job)
+    assert await logs_of(shop, job) == []
+    await gateway.clear()
+    await advance(shop, in_days(2.5))
+    (log,) = await logs_of(shop, job)
+    assert log.status == SUCCEEDED
+    assert len(await gateway.charges()) == 1
