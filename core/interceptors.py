@@ -49,6 +49,8 @@ Reader = Callable[[bytes], Message]
 
 _PACKAGE = "nivisco.payments.v1"
 _CHANGE_API_KEY = "ChangeApiKey"
+_ASKED_EVERY_SECOND = f"/{_PACKAGE}.OccurrencesService/ClaimDueOccurrences"
+"""What every scheduler asks all the time; what it then has executed is logged, call by call."""
 
 
 if TYPE_CHECKING:
@@ -120,11 +122,14 @@ class RequestIdInterceptor(UnaryInterceptor):
             left = True
             raise
         finally:
-            logger.info(
+            code = grpc.StatusCode.CANCELLED.name if left else _code_name(context)
+            is_routine = path == _ASKED_EVERY_SECOND and code == grpc.StatusCode.OK.name
+            logger.log(
+                logging.DEBUG if is_routine else logging.INFO,
                 "call",
                 extra={
                     "method": path,
-                    "code": grpc.StatusCode.CANCELLED.name if left else _code_name(context),
+                    "code": code,
                     "milliseconds": round((time.perf_counter() - started) * 1000, 3),
                 },
             )

@@ -499,12 +499,14 @@ recurring_logs = Table(
 )
 
 test_clocks = Table(
-    # By how much the TEST jobs of a business are ahead of the database's time.
+    # By how much the TEST jobs of a business are ahead of the database's time. LIVE has no clock.
     "test_clocks",
     metadata,
     Column("business_id", String(64), primary_key=True),
+    Column("env", String(32), primary_key=True),
     Column("ahead_microseconds", BigInteger, nullable=False),
     _moment("updated_at"),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     CheckConstraint("ahead_microseconds >= 0", name="ahead_is_not_negative"),
+    _one_of("env", "TEST"),
 )

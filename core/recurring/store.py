@@ -338,7 +338,12 @@ async def clock_ahead(
         insert_for = postgresql if transaction.connection.dialect.name == "postgresql" else sqlite
         await transaction.connection.execute(
             insert_for.insert(test_clocks)
-            .values(business_id=business_id, ahead_microseconds=0, updated_at=transaction.now)
+            .values(
+                business_id=business_id,
+                env="TEST",
+                ahead_microseconds=0,
+                updated_at=transaction.now,
+            )
             .on_conflict_do_nothing()
         )
         query = query.with_for_update()

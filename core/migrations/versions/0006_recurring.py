@@ -205,16 +205,21 @@ def upgrade() -> None:
     op.create_table(
         "test_clocks",
         sa.Column("business_id", sa.String(length=64), nullable=False),
+        sa.Column("env", sa.String(length=32), nullable=False),
         sa.Column("ahead_microseconds", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.CheckConstraint(
             "ahead_microseconds >= 0",
             name=op.f("ck_test_clocks_ahead_is_not_negative"),
         ),
+        sa.CheckConstraint(
+            "env IN ('TEST')",
+            name=op.f("ck_test_clocks_env_is_known"),
+        ),
         sa.ForeignKeyConstraint(
             ["business_id"], ["businesses.business_id"], name=op.f("fk_test_clocks_businesses")
         ),
-        sa.PrimaryKeyConstraint("business_id", name=op.f("pk_test_clocks")),
+        sa.PrimaryKeyConstraint("business_id", "env", name=op.f("pk_test_clocks")),
     )
 
 

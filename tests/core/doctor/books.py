@@ -20,6 +20,7 @@ from core.schema import (
     keyring_canaries,
     payments,
     stripe_credentials,
+    test_clocks,
     wallets,
 )
 from core.secrets import Keyring
@@ -48,6 +49,7 @@ async def write_books(url: str, *, new: bool) -> None:
         ):
             await _payment(transaction, payment_id, kind, status)
         await _movements(transaction)
+        await _clock(transaction)
         await _secrets(transaction)
     await database.close()
 
@@ -149,6 +151,12 @@ async def _movements(transaction: Transaction) -> None:
         )
         (moved,) = await ledger.move(transaction, [movement])
         assert isinstance(moved, WalletState)
+
+
+async def _clock(transaction: Transaction) -> None:
+    await _add(
+        transaction, test_clocks, env="TEST", ahead_microseconds=0, updated_at=transaction.now
+    )
 
 
 async def _secrets(transaction: Transaction) -> None:

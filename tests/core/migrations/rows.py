@@ -155,7 +155,7 @@ ROWS = OLD_ROWS | {
         "message": "Charge completed",
         "attempted_at": NOW,
     },
-    "test_clocks": {"business_id": "B", "ahead_microseconds": 0, "updated_at": NOW},
+    "test_clocks": {"business_id": "B", "env": "TEST", "ahead_microseconds": 0, "updated_at": NOW},
 }
 """A row for each table of this version's schema."""
 

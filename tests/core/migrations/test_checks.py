@@ -59,6 +59,7 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_recurring_occurrences_status_is_known": {"status": "done"},
     "ck_recurring_logs_attempt_is_not_negative": {"attempt": -1},
     "ck_recurring_logs_status_is_known": {"status": "open"},
+    "ck_test_clocks_env_is_known": {"env": "LIVE"},
     "ck_test_clocks_ahead_is_not_negative": {"ahead_microseconds": -1},
 }
 """What each constraint is there to refuse."""
