@@ -19,6 +19,7 @@ from adapter.answers import Answer
 from adapter.catalogue import build_catalogue
 from adapter.endpoint import Endpoint
 from adapter.envelope import MAX_BODY_BYTES
+from adapter.pages.routes import add_pages
 from adapter.plain_http import Network, is_trusted
 from adapter.settings import AdapterSettings
 from adapter.tls import HSTS
@@ -47,7 +48,9 @@ def build_app(
     Once `stopping` is set it still answers, and asks every client to connect anew.
 
     Raises:
-        SchemaError: the schema holds something that has no JSON form.
+        SchemaError: the schema holds something that has no JSON form, or a comment an error that
+            there is not.
+        FileNotFoundError: `make generate` has not written the schema's comments.
     """
     endpoint = Endpoint(core, build_catalogue(), settings)
 
@@ -66,6 +69,7 @@ def build_app(
     app.router.add_post("/", post, expect_handler=_expect_body)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", ready)
+    add_pages(app)
     return app
 
 

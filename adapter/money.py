@@ -14,8 +14,11 @@ MAX_DECIMALS = 9
 """How many decimals google.type.Money can hold: `nanos` counts billionths."""
 NANOS = 10**MAX_DECIMALS
 
-_AMOUNT = re.compile(r"[0-9]{1,12}(?:\.[0-9]+)?")
-_CURRENCY = re.compile(r"[A-Za-z]{3}")
+AMOUNT_PATTERN = r"^[0-9]{1,12}(?:\.[0-9]+)?$"
+"""An amount as a string; JSON Schema and Python read it alike."""
+CURRENCY_PATTERN = r"^[A-Za-z]{3}$"
+_AMOUNT = re.compile(AMOUNT_PATTERN)
+_CURRENCY = re.compile(CURRENCY_PATTERN)
 _NOT_AN_AMOUNT = "must be a number such as 25.50"
 _TOO_LARGE = f"must have at most {MAX_INTEGER_DIGITS} digits before the decimal point"
 _TOO_FINE = f"must have at most {MAX_DECIMALS} decimals"

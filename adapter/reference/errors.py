@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 
+import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.rpc import code_pb2
 
@@ -12,6 +13,7 @@ from adapter.answers import Answer
 from adapter.comments import comments
 from adapter.reference.model import Error, TransportError
 from adapter.schema import SchemaError
+from core.client import CoreError
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import errors_pb2
 
@@ -45,8 +47,14 @@ def error_table() -> Mapping[str, Error]:
             error.http_status,
             code_pb2.Code.Name(error.grpc_code),
             comments().get(f"{enum.full_name}.{value.name}", ""),
+            has_code=f'"code":"{reason}"' in _as_answered(reason),
         )
     return found
+
+
+def _as_answered(reason: str) -> str:
+    error = CoreError(reason, "", code=grpc.StatusCode.UNKNOWN)
+    return answers.core_refusal(error, "").body
 
 
 def described(method: MethodDescriptor) -> str:

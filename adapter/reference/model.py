@@ -113,13 +113,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """A reason to refuse a request: the body's `code`."""
+    """A reason to refuse a request."""
 
     reason: str
+    """The body's `code` in JSON, ErrorInfo's `reason` in gRPC."""
     http_status: int
     grpc_code: str
     """The name of the gRPC status code, for example `NOT_FOUND`."""
     description: str
+    has_code: bool
+    """False where JSON has a fixed body, one of the transport errors, without a `code`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,109 @@
+"""Renders pages from templates, everything escaped, and reads the files that they link to."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+import jinja2
+from markupsafe import Markup, escape
+
+from adapter import exact_json
+from adapter.catalogue import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
+from adapter.pages.documents import Document
+from adapter.reference.model import Action, Field, Kind
+
+SAMPLE_ENDPOINT = "https://payments.example.com/"
+"""What a page shows before its script puts the address there that it came from."""
+SAMPLE_BUSINESS = "2a0c5c52-6e6d-4c5a-8a58-4d5d7f818abc"
+ADMIN_BUSINESS = "ADMIN-BUSINESS"
+
+_JSON_TOKEN = re.compile(
+    r'(?P<key>"(?:[^"\\]|\\.)*"(?=:))|(?P<string>"(?:[^"\\]|\\.)*")'
+    r"|(?P<number>-?[0-9][0-9.eE+-]*)|(?P<word>true|false|null)"
+)
+_CODE = re.compile(r"`([^`]+)`")
+_FOLDER = files("adapter.pages")
+_TYPES = {
+    Kind.AMOUNT: "decimal",
+    Kind.CURRENCY: "string, ISO 4217",
+    Kind.TIME: "string, date-time",
+    Kind.WORD: "enum",
+}
+
+
+@cache
+def asset_documents() -> Mapping[str, Document]:
+    """Return the files that pages may link to, by name."""
+    found = sorted(_FOLDER.joinpath("assets").iterdir(), key=lambda file: file.name)
+    return {file.name: Document(file.name, file.read_bytes()) for file in found}
+
+
+@cache
+def page(template: str, **values: object) -> Document:
+    """Return the page that the template makes of the values, rendered once.
+
+    Raises:
+        jinja2.TemplateError: the template names what there is not.
+    """
+    text = _environment().get_template(template).render(values)
+    return Document(template, text.encode())
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("adapter.pages", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"prose": prose, "json": coloured, "type": _type}
+    environment.globals |= {
+        "asset": _asset_address,
+        "full_request": full_request,
+        "sample_endpoint": SAMPLE_ENDPOINT,
+    }
+    return environment
+
+
+def _asset_address(name: str) -> str:
+    """Return the address of a file with its version, which may be kept for ever."""
+    return f"/assets/{name}?v={asset_documents()[name].version}"
+
+
+def prose(text: str) -> Markup:
+    """Return a comment's text with its backticks as code."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
+        for index, part in enumerate(_CODE.split(text))
+    )
+
+
+def coloured(text: str) -> Markup:
+    """Return JSON text with its parts in spans."""
+    parts: list[Markup] = []
+    end = 0
+    for token in _JSON_TOKEN.finditer(text):
+        parts.append(escape(text[end : token.start()]))
+        parts.append(Markup('<span class="{}">{}</span>').format(f"j-{token.lastgroup}", token[0]))
+        end = token.end()
+    return Markup("").join([*parts, escape(text[end:])])
+
+
+def _type(field: Field) -> str:
+    """Return the type of a field for a table."""
+    name = _TYPES.get(field.kind, field.kind.value)
+    return f"list of {name}" if field.repeated else name
+
+
+def full_request(action: Action) -> str:
+    """Return the example's request in its envelope, as JSON text."""
+    envelope = {
+        BUSINESS_ID_KEY: ADMIN_BUSINESS if action.admin_only else SAMPLE_BUSINESS,
+        API_KEY_KEY: "<api_key>",
+        ACTION_KEY: action.name,
+    }
+    fields = exact_json.read(action.example.request) if action.example else {}
+    return exact_json.write(envelope | fields, indent=2)

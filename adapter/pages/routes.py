@@ -1,0 +1,33 @@
+"""Adds the pages to the application: /docs, /openapi.json and their files below /assets/."""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from adapter.pages.documents import Document
+from adapter.pages.rendering import asset_documents, page
+from adapter.reference.build import reference
+from adapter.reference.openapi import openapi_text
+
+ASSETS = "/assets/"
+
+
+def add_pages(app: web.Application) -> None:
+    """Add the routes of the pages, which answer GET and HEAD.
+
+    Raises:
+        SchemaError: the reference cannot be built from the schema.
+        FileNotFoundError: `make generate` has not written the comments.
+    """
+    described = reference()
+    app.router.add_get("/docs", _serving(page("docs.html", reference=described)))
+    openapi = Document("openapi.json", openapi_text(described).encode())
+    app.router.add_get("/openapi.json", _serving(openapi))
+    for document in asset_documents().values():
+        app.router.add_get(ASSETS + document.name, _serving(document))
+
+
+def _serving(document: Document) -> Handler:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        return document.answer(request)
+
+    return serve

@@ -1,0 +1,107 @@
+"""Has schemathesis make requests from /openapi.json, and holds every answer against it."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema_rs import Draft202012Validator
+from schemathesis import GenerationMode
+
+from tests.end_to_end.examples import Samples, tell
+from tests.end_to_end.running import Door, Stack, running_stack
+
+EXAMPLES = 250
+"""Requests of each sort."""
+NEVER = {500, 503, 504}
+"""What no request may bring about while everything runs: a fault, and an outcome not known."""
+
+
+class Conversation:
+    """Sends what was generated as a business that has a user with a card."""
+
+    def __init__(self, document: dict[str, Any], stack: Stack, business: Door, user: str) -> None:
+        self._document = document
+        self._admin = stack.admin
+        self._business = business
+        self._user = user
+        self.statuses: set[int] = set()
+        self.succeeded: set[str] = set()
+
+    def send(
+        self, case: schemathesis.Case[Any], *, with_credentials: bool, with_user: bool
+    ) -> None:
+        """Send one request and check its answer."""
+        body: Any = case.body
+        if isinstance(body, dict):
+            action = body.get("action")
+            door = self._admin if action == "register_business" else self._business
+            if with_credentials:
+                body |= {"business_id": door.business_id, "api_key": door.api_key}
+            if with_user and "user_id" in body:
+                body["user_id"] = self._user
+        answer = case.call(base_url=door.url if isinstance(body, dict) else self._business.url)
+        content = answer.json()
+        self.statuses.add(answer.status_code)
+        assert answer.status_code not in NEVER, (body, content)
+        self._check(self._schema_of(answer.status_code, body), content, body)
+        if answer.status_code == 200:
+            self.succeeded.add(body["action"])
+            if body["action"] == "change_api_key":
+                self._business = door.as_business(door.business_id, content["api_key"])
+
+    def _schema_of(self, status: int, body: Any) -> dict[str, Any]:
+        if status == 200:
+            mapping = self._document["components"]["schemas"]["Request"]["discriminator"]["mapping"]
+            name = mapping[body["action"]].rpartition("/")[2]
+            return {"$ref": self._document["components"]["schemas"][name]["x-response"]}
+        responses = self._document["paths"]["/"]["post"]["responses"]
+        assert str(status) in responses, (status, body)
+        schema: dict[str, Any] = responses[str(status)]["content"]["application/json"]["schema"]
+        return schema
+
+    def _check(self, schema: dict[str, Any], content: Any, body: Any) -> None:
+        rooted = schema | {"components": self._document["components"]}
+        errors = [e.message for e in Draft202012Validator(rooted).iter_errors(content)]
+        assert errors == [], (body, content)
+
+
+def _talk(conversation: Conversation, document: dict[str, Any], mode: GenerationMode) -> None:
+    operation = schemathesis.openapi.from_dict(document)["/"]["POST"]
+
+    @settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(
+        case=operation.as_strategy(generation_mode=mode),
+        credentials=st.integers(0, 9).map(bool),
+        user=st.booleans(),
+    )
+    def talk(case: schemathesis.Case[Any], credentials: bool, user: bool) -> None:
+        conversation.send(case, with_credentials=credentials, with_user=user)
+
+    talk()
+
+
+async def test_no_request_made_from_the_document_or_against_it_ends_in_a_fault(
+    tmp_path: Path,
+) -> None:
+    async with running_stack(tmp_path, f"sqlite:///{tmp_path / 'nivisco.db'}") as stack:
+        document = json.loads((await stack.admin.send("", "GET", "/openapi.json")).text)
+        samples = Samples()
+        told = {}
+        async for each in tell(stack, samples):
+            assert samples.differences(each.shown, each.answered) == []
+            told[each.action] = each.answered
+        rotated = told["change_api_key"]
+        business = stack.merchant.as_business(rotated["business_id"], rotated["api_key"])
+        user = told["create_user"]["user"]["user_id"]
+        conversation = Conversation(document, stack, business, user)
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            await asyncio.to_thread(_talk, conversation, document, mode)
+    assert {200, 400, 401, 404} <= conversation.statuses
+    assert {"charge_customer", "create_user"} <= conversation.succeeded
