@@ -5,8 +5,13 @@ The standard library can read such numbers, but not write them.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
+_TOKEN = re.compile(
+    r'(?P<key>"(?:[^"\\]|\\.)*"(?=\s*:))|(?P<string>"(?:[^"\\]|\\.)*")'
+    r"|(?P<number>-?[0-9][0-9.eE+-]*)|(?P<word>true|false|null)"
+)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -46,6 +51,22 @@ def _refuse(name: str) -> None:
 def write(value: Any, indent: int | None = None) -> str:
     """Return the value as JSON, on one line, or on many with `indent` spaces a level."""
     return _write(value, indent, 0)
+
+
+def tokens(text: str) -> Iterator[tuple[str, str]]:
+    """Return the parts of JSON text in order, each with what it is.
+
+    That is `key`, `string`, `number`, `word` (true, false, null), or empty for all between.
+    """
+    end = 0
+    for found in _TOKEN.finditer(text):
+        if end < found.start():
+            yield "", text[end : found.start()]
+        assert found.lastgroup is not None, "every alternative has a name"
+        yield found.lastgroup, found[0]
+        end = found.end()
+    if end < len(text):
+        yield "", text[end:]
 
 
 def _write(value: Any, indent: int | None, level: int) -> str:

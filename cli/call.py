@@ -15,20 +15,27 @@ from adapter import exact_json
 from adapter.catalogue import Action, build_catalogue
 from adapter.parsing import InvalidJson, parse_object
 from adapter.problems import Problems
+from adapter.reference.build import reference
 from cli.addresses import read_cores
+from cli.call_completion import complete_action, complete_field
+from cli.call_help import action_help
+from cli.coloured_json import print_json
 from cli.core_tls import core_tls
 from cli.credentials import find_credentials, sendable
 from cli.doors import call_core, post_json
-from cli.payload import build_payload, did_you_mean, fields_of, paths
+from cli.payload import build_payload, describe, did_you_mean, paths
 from core.channels import channel_options, grpc_target
 from core.client import ClientTls, CoreError, Credentials, request_id
 
 
-@click.command()
-@click.argument("action", required=False)
-@click.argument("arguments", metavar="[KEY=VALUE | @FILE | -]...", nargs=-1)
+@click.command(add_help_option=False)
+@click.argument("action", required=False, shell_complete=complete_action)
+@click.argument(
+    "arguments", metavar="[KEY=VALUE | @FILE | -]...", nargs=-1, shell_complete=complete_field
+)
 @click.option("--list", "show_actions", is_flag=True, help="List the actions and stop.")
 @click.option("--fields", "show_fields", is_flag=True, help="List the action's fields and stop.")
+@click.option("--example", "show_example", is_flag=True, help="Print a request to edit and stop.")
 @click.option(
     "--url",
     envvar="NIVISCO_URL",
@@ -68,7 +75,16 @@ from core.client import ClientTls, CoreError, Credentials, request_id
     show_default=True,
     help="How long to wait for the answer.",
 )
+@click.option(
+    "-h",
+    "--help",
+    "show_help",
+    is_flag=True,
+    help="Show this message and exit; after an action, what it takes, answers and fails with.",
+)
+@click.pass_context
 def call(
+    context: click.Context,
     action: str | None,
     arguments: tuple[str, ...],
     url: str,
@@ -79,13 +95,16 @@ def call(
     *,
     show_actions: bool,
     show_fields: bool,
+    show_example: bool,
+    show_help: bool,
     by_grpc: bool,
 ) -> None:
     """Send one request and print the answer. The exit code tells whether it succeeded.
 
     \b
     nivisco call --list
-    nivisco call create_user --fields
+    nivisco call create_user --help
+    nivisco call create_user --example > user.json
     nivisco call create_user user.name="Alicia Gomez" user.email=alicia@example.com
     nivisco call charge_wallet user_id=USR-… amount=2.50 currency=usd
     nivisco call create_user @user.json
@@ -94,13 +113,22 @@ def call(
     if show_actions:
         click.echo(_list_of(catalogue))
         return
-    chosen = _choose(action, catalogue)
-    fields = fields_of(chosen.method.input_type)
-    if show_fields:
-        for path, each in paths(fields).items():
-            click.echo(f"{path}  {each.describe()}")
+    if show_help and action is None:
+        click.echo(context.get_help())
         return
-    payload = build_payload(arguments, fields)
+    chosen = _choose(action, catalogue)
+    described = reference().actions()[chosen.name]
+    if show_help:
+        click.echo(action_help(described))
+        return
+    if show_fields:
+        for path, each in paths(described.request).items():
+            click.echo(f"{path}  {describe(each)}")
+        return
+    if show_example:
+        print_json(exact_json.read(described.example.request if described.example else "{}"))
+        return
+    payload = build_payload(arguments, described.request)
     credentials = find_credentials(business, credentials_file, os.environ)
     if by_grpc:
         request = _request_message(chosen, payload)
@@ -147,7 +175,7 @@ def _by_json(
     except ValueError:
         click.echo(f"HTTP {answer.status}, and the body is not JSON.", err=True)
         return False
-    click.echo(exact_json.write(content, indent=2))
+    print_json(content)
     succeeded = (
         answer.status == 200 and isinstance(content, dict) and content.get("success") is True
     )
@@ -203,13 +231,13 @@ def print_call(
     try:
         answer = call_core(channel, action.method, request, credentials, timeout_seconds)
     except CoreError as error:
-        click.echo(exact_json.write(_error_body(error), indent=2))
+        print_json(_error_body(error))
         click.echo(f"gRPC {error.code.name}", err=True)
         return False
     content = json_format.MessageToDict(
         answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    click.echo(exact_json.write(content, indent=2))
+    print_json(content)
     return True
 
 

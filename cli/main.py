@@ -5,6 +5,8 @@ import os
 
 import click
 
+import cli.completion  # noqa: F401 - it makes our completion known to click
+
 # gRPC reads this when it is imported. Its own lines are no JSON, and at INFO, its default, there is
 # one for everybody who fails to begin TLS.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -18,6 +20,7 @@ _COMMANDS = {
     "core": "cli.processes:core",
     "adapter": "cli.processes:adapter",
     "sandbox": "cli.processes:sandbox",
+    "completion": "cli.completion:completion",
 }
 
 

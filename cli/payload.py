@@ -2,80 +2,39 @@
 
 import difflib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from adapter.catalogue import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
 from adapter.exact_json import Number, read
-from adapter.schema import CURRENCY_KEY, enum_words, is_money, is_timestamp
+from adapter.reference.model import Field, Kind
 
-ENVELOPE_KEYS = ("business_id", "api_key", "action")
-_WHOLE = (
-    FieldDescriptor.CPPTYPE_INT32,
-    FieldDescriptor.CPPTYPE_INT64,
-    FieldDescriptor.CPPTYPE_UINT32,
-    FieldDescriptor.CPPTYPE_UINT64,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a request as JSON shows it."""
-
-    type: str
-    """`text`, `number`, `whole number`, `true or false`, `time`, `word` or `object`."""
-    words: tuple[str, ...] = ()
-    """What a `word` may be."""
-    fields: Mapping[str, "Field"] = field(default_factory=dict)
-    """What an `object` has in it."""
-
-    def describe(self) -> str:
-        """Return the type for a person."""
-        return f"one of {', '.join(self.words)}" if self.words else self.type
+ENVELOPE_KEYS = (BUSINESS_ID_KEY, API_KEY_KEY, ACTION_KEY)
+_TYPES = {
+    Kind.AMOUNT: "number",
+    Kind.INTEGER: "whole number",
+    Kind.BOOLEAN: "true or false",
+    Kind.TIME: "time",
+}
 
 
-def fields_of(request: Descriptor) -> dict[str, Field]:
-    """Return the fields of a request message, by their JSON names."""
-    found: dict[str, Field] = {}
-    for descriptor in request.fields:
-        found[descriptor.name] = _field(descriptor)
-        if is_money(descriptor):
-            found[CURRENCY_KEY] = Field("text")
-    return found
+def describe(field: Field) -> str:
+    """Return what a field holds, for a person."""
+    if field.words:
+        return f"one of {', '.join(each.word for each in field.words)}"
+    return _TYPES.get(field.kind, "text")
 
 
-def _field(descriptor: FieldDescriptor) -> Field:
-    if is_money(descriptor):
-        return Field("number")
-    if is_timestamp(descriptor):
-        return Field("time")
-    if descriptor.message_type is not None:
-        return Field("object", fields=fields_of(descriptor.message_type))
-    if descriptor.enum_type is not None:
-        return Field("word", words=tuple(enum_words(descriptor.enum_type)))
-    if descriptor.cpp_type in _WHOLE:
-        return Field("whole number")
-    if descriptor.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
-        return Field("true or false")
-    return Field("text")
-
-
-def paths(fields: Mapping[str, Field], prefix: str = "") -> dict[str, Field]:
+def paths(fields: Iterable[Field]) -> dict[str, Field]:
     """Return every field that holds a value by its dotted path, `user.name` for example."""
-    found: dict[str, Field] = {}
-    for name, each in fields.items():
-        if each.fields:
-            found |= paths(each.fields, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = each
-    return found
+    every = (each for top in fields for each in top.flattened())
+    return {each.path: each for each in every if each.kind is not Kind.OBJECT}
 
 
-def build_payload(arguments: Sequence[str], fields: Mapping[str, Field]) -> dict[str, Any]:
+def build_payload(arguments: Sequence[str], fields: Iterable[Field]) -> dict[str, Any]:
     """Return the payload: that of `@FILE` or `-` (stdin), then every `key=value` put into it.
 
     A file's content is sent as it is, also what the action does not know.
@@ -108,25 +67,25 @@ def typed(key: str, text: str, expected: Field) -> object:
     Raises:
         click.UsageError: it is none; the message says what would be.
     """
-    if expected.type == "true or false":
+    if expected.kind is Kind.BOOLEAN:
         if text in ("true", "false"):
             return text == "true"
-    elif expected.type == "word":
-        for word in expected.words:
-            if text.lower() == word.lower():
-                return word
-    elif expected.type in ("number", "whole number"):
+    elif expected.kind is Kind.WORD:
+        for each in expected.words:
+            if text.lower() == each.word.lower():
+                return each.word
+    elif expected.kind in (Kind.AMOUNT, Kind.INTEGER):
         try:
             number = Number.parse(text)
         except ValueError:
             pass
         else:
-            if expected.type == "number" or number.removeprefix("-").isdecimal():
+            if expected.kind is Kind.AMOUNT or number.removeprefix("-").isdecimal():
                 return number
     else:
         return text
-    example = ", such as 25.50" if expected.type == "number" else ""
-    raise click.UsageError(f"{key} must be {_article(expected.describe())}{example}.")
+    example = ", such as 25.50" if expected.kind is Kind.AMOUNT else ""
+    raise click.UsageError(f"{key} must be {_article(describe(expected))}{example}.")
 
 
 def _article(description: str) -> str:

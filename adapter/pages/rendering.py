@@ -11,17 +11,13 @@ from markupsafe import Markup, escape
 from adapter import exact_json
 from adapter.catalogue import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
 from adapter.pages.documents import Document
-from adapter.reference.model import Action, Field, Kind
+from adapter.reference.model import Example, Field, Kind
 
 SAMPLE_ENDPOINT = "https://payments.example.com/"
 """What a page shows before its script puts the address there that it came from."""
 SAMPLE_BUSINESS = "2a0c5c52-6e6d-4c5a-8a58-4d5d7f818abc"
 ADMIN_BUSINESS = "ADMIN-BUSINESS"
 
-_JSON_TOKEN = re.compile(
-    r'(?P<key>"(?:[^"\\]|\\.)*"(?=:))|(?P<string>"(?:[^"\\]|\\.)*")'
-    r"|(?P<number>-?[0-9][0-9.eE+-]*)|(?P<word>true|false|null)"
-)
 _CODE = re.compile(r"`([^`]+)`")
 _FOLDER = files("adapter.pages")
 _TYPES = {
@@ -83,13 +79,10 @@ def prose(text: str) -> Markup:
 
 def coloured(text: str) -> Markup:
     """Return JSON text with its parts in spans."""
-    parts: list[Markup] = []
-    end = 0
-    for token in _JSON_TOKEN.finditer(text):
-        parts.append(escape(text[end : token.start()]))
-        parts.append(Markup('<span class="{}">{}</span>').format(f"j-{token.lastgroup}", token[0]))
-        end = token.end()
-    return Markup("").join([*parts, escape(text[end:])])
+    return Markup("").join(
+        Markup('<span class="{}">{}</span>').format(f"j-{kind}", part) if kind else escape(part)
+        for kind, part in exact_json.tokens(text)
+    )
 
 
 def _type(field: Field) -> str:
@@ -98,12 +91,11 @@ def _type(field: Field) -> str:
     return f"list of {name}" if field.repeated else name
 
 
-def full_request(action: Action) -> str:
+def full_request(example: Example, *, admin: bool = False) -> str:
     """Return the example's request in its envelope, as JSON text."""
     envelope = {
-        BUSINESS_ID_KEY: ADMIN_BUSINESS if action.admin_only else SAMPLE_BUSINESS,
+        BUSINESS_ID_KEY: ADMIN_BUSINESS if admin else SAMPLE_BUSINESS,
         API_KEY_KEY: "<api_key>",
-        ACTION_KEY: action.name,
+        ACTION_KEY: example.action,
     }
-    fields = exact_json.read(action.example.request) if action.example else {}
-    return exact_json.write(envelope | fields, indent=2)
+    return exact_json.write(envelope | exact_json.read(example.request), indent=2)

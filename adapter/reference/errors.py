@@ -11,6 +11,7 @@ from google.rpc import code_pb2
 from adapter import answers
 from adapter.answers import Answer
 from adapter.comments import comments
+from adapter.reference.examples import example_of_error
 from adapter.reference.model import Error, TransportError
 from adapter.schema import SchemaError
 from core.client import CoreError
@@ -48,6 +49,7 @@ def error_table() -> Mapping[str, Error]:
             code_pb2.Code.Name(error.grpc_code),
             comments().get(f"{enum.full_name}.{value.name}", ""),
             has_code=f'"code":"{reason}"' in _as_answered(reason),
+            example=example_of_error(reason),
         )
     return found
 

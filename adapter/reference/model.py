@@ -112,20 +112,6 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
-    """A reason to refuse a request."""
-
-    reason: str
-    """The body's `code` in JSON, ErrorInfo's `reason` in gRPC."""
-    http_status: int
-    grpc_code: str
-    """The name of the gRPC status code, for example `NOT_FOUND`."""
-    description: str
-    has_code: bool
-    """False where JSON has a fixed body, one of the transport errors, without a `code`."""
-
-
-@dataclass(frozen=True, slots=True)
 class TransportError:
     """A refusal with a fixed body and no `code`, from before any action was looked at."""
 
@@ -143,6 +129,22 @@ class Example:
     """The fields of the action, without credentials and `action`."""
     response: str | None
     """None while the action is announced only: it answers 501."""
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """A reason to refuse a request."""
+
+    reason: str
+    """The body's `code` in JSON, ErrorInfo's `reason` in gRPC."""
+    http_status: int
+    grpc_code: str
+    """The name of the gRPC status code, for example `NOT_FOUND`."""
+    description: str
+    has_code: bool
+    """False where JSON has a fixed body, one of the transport errors, without a `code`."""
+    example: Example | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from google.rpc import error_details_pb2, status_pb2
 from google.type import money_pb2
 
 from adapter.catalogue import build_catalogue
+from adapter.reference.fields import request_fields
 from cli.call import _request_message, call, print_call
 from cli.main import main
-from cli.payload import build_payload, fields_of
+from cli.payload import build_payload
 from core.client import STATUS_DETAILS_METADATA, Credentials
 from nivisco.payments.v1 import payments_pb2
 
@@ -185,7 +186,7 @@ class _Core:
 
     def call(self, name: str, *arguments: str) -> "Future[bool]":
         action = _CATALOGUE[name]
-        payload = build_payload(arguments, fields_of(action.method.input_type))
+        payload = build_payload(arguments, request_fields(action.method.input_type))
         request = _request_message(action, payload)
         return self._pool.submit(print_call, self._channel, action, request, _CREDENTIALS, 30.0)
 

@@ -1,20 +1,21 @@
 import io
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 
 from adapter import exact_json
-from cli.payload import build_payload, fields_of, paths
+from adapter.reference.fields import request_fields
+from adapter.reference.model import Field
+from cli.payload import build_payload, describe, paths
 from nivisco.payments.v1 import payments_pb2, recurring_pb2, users_pb2
 
-_CREATE_USER = fields_of(users_pb2.CreateUserRequest.DESCRIPTOR)
-_UPDATE_USER = fields_of(users_pb2.UpdateUserRequest.DESCRIPTOR)
-_CHARGE = fields_of(payments_pb2.ChargeCustomerRequest.DESCRIPTOR)
-_RECORDS = fields_of(payments_pb2.GetPaymentRecordsRequest.DESCRIPTOR)
-_RECURRING = fields_of(recurring_pb2.CreateRecurringRequest.DESCRIPTOR)
+_CREATE_USER = request_fields(users_pb2.CreateUserRequest.DESCRIPTOR)
+_UPDATE_USER = request_fields(users_pb2.UpdateUserRequest.DESCRIPTOR)
+_CHARGE = request_fields(payments_pb2.ChargeCustomerRequest.DESCRIPTOR)
+_RECORDS = request_fields(payments_pb2.GetPaymentRecordsRequest.DESCRIPTOR)
+_RECURRING = request_fields(recurring_pb2.CreateRecurringRequest.DESCRIPTOR)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ _RECURRING = fields_of(recurring_pb2.CreateRecurringRequest.DESCRIPTOR)
     ],
 )
 def test_a_value_gets_the_type_that_the_field_has(
-    fields: dict[str, Any], argument: str, payload: str
+    fields: tuple[Field, ...], argument: str, payload: str
 ) -> None:
     assert exact_json.write(build_payload([argument], fields)) == payload
 
@@ -66,7 +67,7 @@ def test_a_value_gets_the_type_that_the_field_has(
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_would(
-    fields: dict[str, Any], argument: str, sentence: str
+    fields: tuple[Field, ...], argument: str, sentence: str
 ) -> None:
     with pytest.raises(click.UsageError) as refused:
         build_payload([argument], fields)
@@ -120,7 +121,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_fields_of_a_request_are_those_that_json_shows() -> None:
-    described = {path: field.describe() for path, field in paths(_CHARGE).items()}
+    described = {path: describe(field) for path, field in paths(_CHARGE).items()}
     assert described == {
         "user_id": "text",
         "amount": "number",

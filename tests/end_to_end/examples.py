@@ -27,9 +27,10 @@ STORY = (
     "fund_customer", "get_payment_records", "get_user_wallet", "charge_wallet", "add_wallet_funds",
     "get_wallet_history", "create_recurring", "update_recurring", "list_recurring",
     "get_recurring_logs", "pause_recurring", "resume_recurring", "cancel_recurring",
-    "change_api_key",
+    "errors/INVALID_FIELDS", "errors/USER_NOT_FOUND", "errors/CARD_DECLINED",
+    "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED", "change_api_key",
 )  # fmt: skip
-"""Every action, in an order in which each finds what it needs."""
+"""Every action and some refusals, in an order in which each finds what it needs."""
 
 AWAITED = frozenset(
     {
@@ -121,8 +122,10 @@ def _is_sample_of(shown: Any, answered: Any) -> bool:
 class Told:
     """One example, what it shows and what came back."""
 
-    action: str
-    status: int
+    name: str
+    """Its file's, without the ending."""
+    is_as_told: bool
+    """Whether it succeeded, or was refused for the reason that it is an example of."""
     shown: Any
     answered: Any
 
@@ -130,27 +133,25 @@ class Told:
 async def tell(stack: Stack, samples: Samples) -> AsyncIterator[Told]:
     """Send the story's requests, one after the other; the caller compares before the next."""
     merchant: Door | None = None
-    for action in STORY:
-        if action in AWAITED:
+    for name in STORY:
+        if name in AWAITED:
             continue
         door = merchant or stack.admin
-        answer = await door.send(envelope(door, action, samples.to_send(request_of(action))))
-        told = Told(action, answer.status, read(action)["response"], exact_json.read(answer.text))
+        example = read(name)
+        request = samples.to_send(example["request"])
+        answer = await door.send(envelope(door, example["action"], request))
+        reason = name.removeprefix("errors/")
+        is_as_told = answer.status == 200 if reason == name else answer.body["code"] == reason
+        told = Told(name, is_as_told, example["response"], exact_json.read(answer.text))
         yield told
-        if action == "register_business":
+        if name == "register_business":
             merchant = door.as_business(told.answered["business_id"], told.answered["api_key"])
 
 
-def read(action: str) -> dict[str, Any]:
-    """Return the action's file; what was never answered has an empty response."""
-    content: dict[str, Any] = exact_json.read((FOLDER / f"{action}.json").read_text())
-    return {"response": None} | content
-
-
-def request_of(action: str) -> dict[str, Any]:
-    """Return the request that the action's file shows."""
-    request: dict[str, Any] = read(action)["request"]
-    return request
+def read(name: str) -> dict[str, Any]:
+    """Return what a file holds, and None as the response to what was never answered."""
+    content: dict[str, Any] = exact_json.read((FOLDER / f"{name}.json").read_text())
+    return {"action": name, "response": None} | content
 
 
 def envelope(door: Door, action: str, fields: dict[str, Any]) -> str:
@@ -165,12 +166,12 @@ async def _write_anew() -> None:
         database = f"sqlite:///{folder}/nivisco.db"
         async with running_stack(Path(folder), database) as stack:
             async for told in tell(stack, samples):
-                if told.status != 200:
-                    raise SystemExit(f"{told.action}: {told.status} {told.answered}")
+                if not told.is_as_told:
+                    raise SystemExit(f"{told.name}: {told.answered}")
                 shown = samples.to_show(told.answered, told.shown)
                 assert samples.differences(shown, told.answered) == []
-                file = FOLDER / f"{told.action}.json"
-                content = {"request": request_of(told.action), "response": shown}
+                file = FOLDER / f"{told.name}.json"
+                content = exact_json.read(file.read_text()) | {"response": shown}
                 file.write_text(exact_json.write(content, indent=2) + "\n")
 
 

@@ -96,7 +96,7 @@ async def test_no_request_made_from_the_document_or_against_it_ends_in_a_fault(
         told = {}
         async for each in tell(stack, samples):
             assert samples.differences(each.shown, each.answered) == []
-            told[each.action] = each.answered
+            told[each.name] = each.answered
         rotated = told["change_api_key"]
         business = stack.merchant.as_business(rotated["business_id"], rotated["api_key"])
         user = told["create_user"]["user"]["user_id"]

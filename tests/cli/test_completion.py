@@ -1,0 +1,96 @@
+"""Proves, in the real shells, what is completed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+
+ASK = """
+eval "$(nivisco completion bash)"
+compopt() {{ :; }}
+COMP_WORDS=({words})
+COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+_nivisco_completion nivisco
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def completed_by_bash(*words: str) -> list[str]:
+    script = ASK.format(words=" ".join(f"'{word}'" for word in ("nivisco", *words)))
+    answer = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert answer.stderr == ""
+    return answer.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        (("ca",), ["call"]),
+        (("completion", ""), ["bash", "zsh"]),
+        (("call", "charge_"), ["charge_customer", "charge_wallet"]),
+        (("call", "--exa"), ["--example"]),
+        (("call", "charge_customer", "am"), ["amount="]),
+        (("call", "create_user", "user."), ["user.name=", "user.email=", "user.currency="]),
+        (("call", "charge_customer", "env", "="), ["TEST", "LIVE"]),
+        (("call", "charge_customer", "env", "=", "l"), ["LIVE"]),
+        (("call", "update_user", "updates.active", "=", ""), ["true", "false"]),
+        (("call", "get_user_cards", "user_id", "=", "USR-1", ""), ["env="]),
+        (("call", "no_such_action", ""), []),
+    ],
+)
+def test_bash_completes_actions_fields_and_words(
+    words: tuple[str, ...], completions: list[str]
+) -> None:
+    assert completed_by_bash(*words) == completions
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("nivisco call charge_c", "charge_customer"),
+        ("nivisco call charge_customer env=T", "env=TEST"),
+        ("nivisco call charge_customer am", "amount="),
+    ],
+)
+def test_zsh_is_handed_what_its_script_reads(words: str, value: str) -> None:
+    """Ask as the script for zsh does; zsh itself completes only at a terminal."""
+    asked = {
+        "_NIVISCO_COMPLETE": "zsh_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    answer = subprocess.run(
+        ["nivisco"], check=True, capture_output=True, text=True, env=environment() | asked
+    )
+    kind, completion, about, *others = answer.stdout.splitlines()
+    assert (completion, others) == (value, [])
+    assert kind == ("prefix" if value.endswith("=") else "plain")
+    assert about
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not here: apt-get install zsh")
+def test_zsh_understands_its_script() -> None:
+    script = CliRunner().invoke(main, ["completion", "zsh"]).stdout
+    assert "prefix" in script
+    subprocess.run(["zsh", "-n"], input=script, text=True, check=True)
+
+
+def test_the_scripts_know_completions_without_a_space() -> None:
+    for shell in ("bash", "zsh"):
+        assert "prefix" in CliRunner().invoke(main, ["completion", shell]).stdout
