@@ -1,11 +1,12 @@
-"""Describes the actions as data for the live test's script; it decides nothing about them."""
+"""Makes the live test's page, and describes the actions as data for its script."""
 
 import json
 from collections.abc import Iterable
 from typing import Any
 
 from adapter import exact_json
-from adapter.pages.documents import Document
+from adapter.pages.documents import ASSETS, Document
+from adapter.pages.rendering import page
 from adapter.reference.model import Action, Field, Reference
 
 SECRET_FIELDS = (
@@ -28,6 +29,13 @@ def actions_document(reference: Reference) -> Document:
         "actions": [_action(action) for action in reference.actions().values()],
     }
     return Document("actions.json", json.dumps(content, ensure_ascii=False).encode())
+
+
+def live_test_page(reference: Reference) -> Document:
+    """Return the page, which asks for `actions_document` once it runs."""
+    actions = actions_document(reference)
+    address = f"{ASSETS}{actions.name}?v={actions.version}"
+    return page("live_test.html", reference=reference, actions_address=address)
 
 
 def _action(action: Action) -> dict[str, Any]:

@@ -12,11 +12,7 @@ export function offerContents() {
     button.setAttribute("aria-expanded", String(shown));
   };
   button.hidden = false;
-  button.addEventListener("click", () => {
-    const shown = !contents.classList.contains("shown");
-    show(shown);
-    if (shown) document.getElementById("search").focus();
-  });
+  button.addEventListener("click", () => show(!contents.classList.contains("shown")));
   contents.addEventListener("click", (event) => { if (event.target.closest("a")) show(false); });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && contents.classList.contains("shown")) {
