@@ -57,6 +57,7 @@ _PROGRAMS: Mapping[str, Program] = {
     "chromium": Program(
         "Chromium", lambda: chromium() is not None, "apt-get install chromium fonts-liberation"
     ),
+    "curl": Program("curl", lambda: shutil.which("curl") is not None, "apt-get install curl"),
     "node": Program(f"Node {_OLDEST_NODE}+", _has_node, "apt-get install nodejs npm"),
     "php": Program("PHP with curl", _has_php, "apt-get install php-cli php-curl"),
 }
@@ -66,7 +67,7 @@ _PROGRAMS: Mapping[str, Program] = {
 def missing(need: str) -> Program | None:
     """Return the program that a need lacks, or None where it is there.
 
-    A need is `chromium`, `node`, `php`, or `npm:FOLDER` for the packages of a lock file there.
+    A need is `chromium`, `curl`, `node`, `php`, or `npm:FOLDER`, what the lock file there names.
 
     Raises:
         KeyError: there is no such need.

@@ -1,7 +1,6 @@
 """Runs the tests of the pages' scripts in Node, and the code that the live test offers to copy."""
 
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -61,7 +60,7 @@ def address() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("language", "ending", "command"),
     [
-        ("curl", "sh", ["sh"]),
+        pytest.param("curl", "sh", ["sh"], marks=needs("curl")),
         pytest.param("php", "php", ["php"], marks=needs("php")),
         ("python", "py", [sys.executable]),
         ("javascript", "mjs", ["node"]),
@@ -71,8 +70,6 @@ def address() -> Iterator[str]:
 def test_the_code_to_copy_sends_exactly_the_request(
     address: str, tmp_path: Path, language: str, ending: str, command: list[str]
 ) -> None:
-    if not shutil.which("curl") and language == "curl":
-        pytest.skip("lacks curl")
     printed = run_node(str(HERE / "print-code.js"), address, stdin=REQUEST)
     assert printed.returncode == 0, printed.stderr
     file = tmp_path / f"copied.{ending}"

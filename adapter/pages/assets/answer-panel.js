@@ -17,7 +17,7 @@ export function mood(outcome) {
 }
 
 export class AnswerPanel {
-  /** Calls `onField(path)`, `onRepeat(request)` and `onAccount({businessId, apiKey})` on a person's word. */
+  /** Calls `onField(path)`, `onRepeat(context)` and `onAccount({businessId, apiKey})` on a person's word. */
   constructor({ onField, onRepeat, onAccount }) {
     Object.assign(this, { onField, onRepeat, onAccount, text: "" });
   }
@@ -62,7 +62,8 @@ export class AnswerPanel {
     return element("ul", { class: "problems" }, ...items);
   }
 
-  offers(outcome, { request, mutates }) {
+  offers(outcome, context) {
+    const { request, mutates } = context;
     const offers = [];
     const offer = (name, act) => {
       const button = element("button", { type: "button" }, name);
@@ -70,7 +71,7 @@ export class AnswerPanel {
       offers.push(button);
     };
     if (request === null) return offers; // from the history, whose keys are gone
-    if (mutates && request.has(KEY)) offer("Send again with the same key", () => this.onRepeat(request));
+    if (mutates && request.has(KEY)) offer("Send again with the same key", () => this.onRepeat(context));
     const [businessId, apiKey] = ["business_id", "api_key"].map((name) => bodyOf(outcome).get(name));
     if (typeof businessId === "string" && typeof apiKey === "string") {
       offer("Go on with this id and key", () => this.onAccount({ businessId, apiKey }));

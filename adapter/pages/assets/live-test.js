@@ -12,7 +12,7 @@ import { History } from "./history.js";
 import { LiveQuestion } from "./live-question.js";
 import { RequestPanel } from "./request-panel.js";
 import {
-  KEY, envPath, enveloped, firstRequest, inOrder, leaves, learnIds, mayMoveRealMoney, newKey, valueAt, withValue,
+  KEY, envPath, enveloped, firstRequest, inOrder, leaves, learnIds, mayMoveRealMoney, newKey, shown, valueAt, withValue,
   withoutSecrets,
 } from "./requests.js";
 
@@ -36,7 +36,7 @@ class LiveTest {
     });
     this.answer = new AnswerPanel({
       onField: (path) => this.focus(path),
-      onRepeat: (request) => this.repeat(request),
+      onRepeat: (context) => this.repeat(context),
       onAccount: (account) => this.useAccount(account),
     });
     this.history = new History((entry) => this.restore(entry));
@@ -61,7 +61,16 @@ class LiveTest {
       at(id).addEventListener("input", () => this.panel.refreshCode());
     }
     at("cancel").addEventListener("click", () => this.underWay?.abort());
-    addEventListener("hashchange", () => this.choose(location.hash.slice(1)));
+    addEventListener("hashchange", () => this.follow(location.hash.slice(1)));
+  }
+
+  /** Shows the action that the address names; the link that skips to the content names none. */
+  follow(name) {
+    if (!this.actions.has(name) || name === this.action.name) return;
+    this.choose(name);
+    const title = at("action-title");
+    title.scrollIntoView({ block: "nearest" });
+    if (!document.activeElement.checkVisibility()) title.focus(); // the list was closed by the choice
   }
 
   /** Shows an action, the first one where there is none of that name. */
@@ -126,12 +135,10 @@ class LiveTest {
 
   /** Takes out of typed JSON what belongs to the envelope: a whole request was pasted. */
   takeEnvelope({ businessId, apiKey, action, request }) {
-    if (businessId) at("business-id").value = businessId;
-    if (apiKey) at("api-key").value = apiKey;
+    if (businessId !== undefined) at("business-id").value = shown(businessId);
+    if (apiKey !== undefined) at("api-key").value = shown(apiKey);
     const name = this.actions.has(action) ? action : this.action.name;
-    this.drafts.set(name, request);
-    if (name !== this.action.name) location.hash = name;
-    this.choose(name);
+    this.go(this.actions.get(name), request);
   }
 
   /** Shows a request in form and JSON alike. */
@@ -258,16 +265,23 @@ class LiveTest {
     };
   }
 
-  repeat(request) {
-    this.put(request);
+  repeat({ action, request }) {
+    if (this.underWay !== null) return;
+    this.go(action, request);
     this.submit();
   }
 
   restore({ action, request, outcome, context }) {
-    this.drafts.set(action.name, inOrder(request, action.fields));
-    if (action !== this.action) location.hash = action.name;
-    this.choose(action.name);
+    if (this.underWay !== null) return;
+    this.go(action, inOrder(request, action.fields));
     this.answer.show(outcome, context, problemsOf(outcome));
+  }
+
+  /** Goes to an action with a request in place of its draft. */
+  go(action, request) {
+    this.drafts.set(action.name, request);
+    this.choose(action.name);
+    if (location.hash !== `#${action.name}`) location.hash = action.name;
   }
 
   useAccount({ businessId, apiKey }) {
