@@ -153,7 +153,7 @@ def log_of(
     job: Job, occurrence: datetime, attempt: int, outcome: Outcome, now: datetime, note: str = ""
 ) -> Log:
     """Return the log row of an outcome."""
-    message = f"{outcome.message} {note}" if note else outcome.message
+    message = f"{outcome.message.rstrip('.')}. {note}" if note else outcome.message
     return Log(
         business_id=job.business_id,
         log_id=new_recurring_log_id(),
