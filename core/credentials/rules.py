@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from core.client import FieldProblem
 from core.errors import InvalidFields
 
+TRANSACTION_KEY_CHARACTERS_MAX = 16
+"""What Authorize.Net's schema takes (merchantAuthenticationType)."""
 KEYS_WITH_ENV = ("stripe_secret_key", "stripe_public_key")
 
 
@@ -21,3 +23,17 @@ def check_stripe_keys_fit_env(env: str, keys: Mapping[str, str | None]) -> None:
     ]
     if problems:
         raise InvalidFields(problems)
+
+
+def check_transaction_key_can_be_sent(transaction_key: str) -> None:
+    """Make sure that Authorize.Net can be told the key; storing takes longer ones.
+
+    Raises:
+        InvalidFields: it is too long.
+    """
+    if len(transaction_key) > TRANSACTION_KEY_CHARACTERS_MAX:
+        raise InvalidFields.of(
+            "credentials.transaction_key",
+            f"as stored is longer than the {TRANSACTION_KEY_CHARACTERS_MAX} characters that "
+            "Authorize.Net takes: store the right one with modify_authorize_credentials",
+        )

@@ -6,7 +6,7 @@ from core.business import store as business_store
 from core.caller import Caller
 from core.credentials import rules, store
 from core.database import Database, Transaction
-from core.errors import InvalidFields, Reason, Refusal, not_implemented
+from core.errors import InvalidFields, Reason, Refusal
 from core.gateways.gateway import Account
 from core.secrets import Keyring
 
@@ -23,6 +23,7 @@ _SEALED_COLUMNS = {
         "signature_key": "sealed_signature_key",
     },
 }
+_WEBHOOK_SECRETS = {"stripe": "stripe_webhook_secret", "authorize": "signature_key"}
 _OPEN_COLUMNS = {
     "stripe": {"stripe_public_key": "public_key", "account_id": "account_id"},
     "authorize": {"api_login_id": "api_login_id"},
@@ -111,13 +112,10 @@ class CredentialsService:
 
         Raises:
             Refusal: CREDENTIALS_MISSING.
+            InvalidFields: the keys that are stored cannot be the gateway's.
         """
         if gateway == "authorize":
-            if await store.credentials_exist(
-                transaction, business_id=business_id, gateway=gateway, env=env
-            ):
-                raise not_implemented()
-            raise credentials_missing(gateway, env)
+            return await self._authorize_account(transaction, business_id, env)
         stored = await store.stripe_credentials_of(transaction, business_id=business_id, env=env)
         if stored is None:
             raise credentials_missing(gateway, env)
@@ -127,6 +125,41 @@ class CredentialsService:
             purpose=_purpose(gateway, env, "stripe_secret_key"),
         )
         return Account(env, secret_key, stored.account_id)
+
+    async def webhook_secrets(
+        self, transaction: Transaction, business_id: str, gateway: str
+    ) -> list[tuple[str, str]]:
+        """Return environment and secret of each webhook that the business set up at a gateway."""
+        name = _WEBHOOK_SECRETS[gateway]
+        sealed = await store.sealed_column(
+            transaction,
+            business_id=business_id,
+            gateway=gateway,
+            column=_SEALED_COLUMNS[gateway][name],
+        )
+        return [
+            (
+                env,
+                self._keyring.open(
+                    secret, business_id=business_id, purpose=_purpose(gateway, env, name)
+                ),
+            )
+            for env, secret in sealed
+        ]
+
+    async def _authorize_account(
+        self, transaction: Transaction, business_id: str, env: str
+    ) -> Account:
+        stored = await store.authorize_credentials_of(transaction, business_id=business_id, env=env)
+        if stored is None:
+            raise credentials_missing("authorize", env)
+        transaction_key = self._keyring.open(
+            stored.sealed_transaction_key,
+            business_id=business_id,
+            purpose=_purpose("authorize", env, "transaction_key"),
+        )
+        rules.check_transaction_key_can_be_sent(transaction_key)
+        return Account(env, transaction_key, login_id=stored.api_login_id)
 
     def _columns(
         self, business_id: str, gateway: str, env: str, keys: Mapping[str, str | None]

@@ -83,6 +83,39 @@ async def stripe_credentials_of(
     return StripeCredentials(*row) if row else None
 
 
+async def sealed_column(
+    transaction: Transaction, *, business_id: str, gateway: str, column: str
+) -> list[tuple[str, str]]:
+    """Return environment and sealed secret for each environment that has one."""
+    table = _TABLES[gateway]
+    rows = await transaction.connection.execute(
+        select(table.c.env, table.c[column])
+        .where(table.c.business_id == business_id, table.c[column].is_not(None))
+        .order_by(table.c.env)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizeCredentials:
+    """Authorize.Net's keys as stored."""
+
+    api_login_id: str
+    sealed_transaction_key: str = field(repr=False)
+
+
+async def authorize_credentials_of(
+    transaction: Transaction, *, business_id: str, env: str
+) -> AuthorizeCredentials | None:
+    """Return the business's Authorize.Net keys for an environment, or None without any."""
+    table = authorize_credentials
+    query = select(table.c.api_login_id, table.c.sealed_transaction_key).where(
+        table.c.business_id == business_id, table.c.env == env
+    )
+    row = (await transaction.connection.execute(query)).one_or_none()
+    return AuthorizeCredentials(*row) if row else None
+
+
 async def canaries(transaction: Transaction) -> dict[str, str]:
     """Return the word that each key of the database's keyring has sealed, by key id."""
     table = keyring_canaries

@@ -30,6 +30,7 @@ from nivisco.payments.v1 import (
 from sandbox.server import serve as serve_sandbox
 
 OPERATOR_TOKEN = "operator-token-for-tests-" + "0" * 16
+WEBHOOKS_TOKEN = "webhooks-token-for-tests-" + "0" * 16
 METHODS = {method.name: method for method in service_methods()}
 
 
@@ -43,7 +44,7 @@ def settings_for(path: Path, **changes: Any) -> CoreSettings:
     settings = CoreSettings(
         database_url=f"sqlite:///{path / 'nivisco.db'}",
         keyring=keyring(),
-        service_tokens={OPERATOR_TOKEN: "operator"},
+        service_tokens={OPERATOR_TOKEN: "operator", WEBHOOKS_TOKEN: "webhooks"},
         listen="127.0.0.1:0",
         gateway_timeout_seconds=5.0,
         lame_duck_seconds=0.0,
