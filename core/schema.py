@@ -338,15 +338,21 @@ wallet_transactions = Table(
     _word("reason"),
     Column("description", String(500), nullable=True),
     _id("payment_id", nullable=True),
+    _moment("created_at"),
     # How much of its payment had been taken back before this movement, so that each step of
     # taking it back is made once.
     Column("taken_before_minor", BigInteger, nullable=False, server_default=text("0")),
-    _moment("created_at"),
     ForeignKeyConstraint(
         ["business_id", "wallet_id"], ["wallets.business_id", "wallets.wallet_id"]
     ),
     UniqueConstraint("business_id", "wallet_id", "version"),
-    UniqueConstraint("business_id", "payment_id", "reason", "taken_before_minor"),
+    UniqueConstraint(
+        "business_id",
+        "payment_id",
+        "reason",
+        "taken_before_minor",
+        name="uq_wallet_transactions_step",
+    ),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("balance_after_minor >= 0", name="balance_after_is_not_negative"),
     CheckConstraint("version > 0", name="version_is_positive"),

@@ -22,9 +22,8 @@ class Delivery:
         """Return the signature's header for a delivery now."""
         if self.gateway == "authorize":
             return {"X-ANET-Signature": "sha512=" + authorize_signature(self.body)}
-        return {
-            "Stripe-Signature": stripe_signature(self.body, time.time() if now is None else now)
-        }
+        moment = time.time() if now is None else now
+        return {"Stripe-Signature": stripe_signature(self.body, moment)}
 
 
 def stripe_signature(body: bytes, now: float, secret: str = STRIPE_SECRET) -> str:

@@ -15,7 +15,7 @@ _REASONS = (
 )
 _REASON = "ck_wallet_transactions_reason_is_known"
 _UNIQUE = "uq_wallet_transactions_business_id_payment_id_reason"
-_UNIQUE_STEP = "uq_wallet_transactions_business_id_payment_id_reason_taken_before_minor"
+_UNIQUE_STEP = "uq_wallet_transactions_step"
 _WAITING = sa.text("state = 'waiting'")
 
 
