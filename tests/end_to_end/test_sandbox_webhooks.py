@@ -69,6 +69,24 @@ async def test_what_happens_at_stripe_reaches_payment_and_wallet(stack: Stack) -
     await until(door, user_id, "refunded", 0)
 
 
+async def test_a_customer_who_comes_back_to_authenticate_is_credited(stack: Stack) -> None:
+    door = await new_shop(stack, "s2")
+    await control(
+        stack,
+        "webhooks",
+        key="sk_test_s2_a",
+        url=f"{door.url}/webhooks/stripe/{door.business_id}",
+        secret=STRIPE_SECRET,
+    )
+    user_id = await new_user(door)
+    token = "pm_card_authenticationRequired"
+    await door.call("create_stripe_customer", user_id=user_id, payment_method_token=token)
+    asked = await door.call("fund_customer", user_id=user_id, amount=20, idempotency_key="k")
+    assert asked.body["code"] == "AUTHENTICATION_REQUIRED"
+    await control(stack, "authentications", payment_intent=asked.body["transaction_id"])
+    await until(door, user_id, "succeeded", 20)
+
+
 async def test_what_happens_at_authorize_net_reaches_payment_and_wallet(
     stack: Stack, database: Database, tmp_path: Path
 ) -> None:
