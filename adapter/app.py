@@ -9,6 +9,7 @@ import re
 import time
 import traceback
 from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -23,6 +24,7 @@ from adapter.pages.routes import add_pages
 from adapter.plain_http import Network, is_trusted
 from adapter.settings import AdapterSettings
 from adapter.tls import HSTS
+from adapter.webhooks import GATEWAYS, Webhooks
 from core.client import CoreClient, request_id
 
 logger = logging.getLogger("adapter")
@@ -67,6 +69,12 @@ def build_app(
         app.middlewares.append(_only_from(settings.trusted_proxies))
     app[STOPPING] = stopping
     app.router.add_post("/", post, expect_handler=_expect_body)
+    for gateway in GATEWAYS:
+        app.router.add_post(
+            f"/webhooks/{gateway}/{{business_id}}",
+            partial(_webhook, Webhooks(core, settings), gateway),
+            expect_handler=_expect_body,
+        )
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", ready)
     add_pages(app)
@@ -98,6 +106,11 @@ def _only_from(proxies: Sequence[Network]) -> Middleware:
         return response
 
     return only_from_proxies
+
+
+async def _webhook(webhooks: Webhooks, gateway: str, request: web.Request) -> web.StreamResponse:
+    request[NOTED]["action"] = f"{gateway} webhook"
+    return json_response(await webhooks.answer(request, gateway))
 
 
 async def _alive(_request: web.Request) -> web.StreamResponse:

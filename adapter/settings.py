@@ -4,7 +4,7 @@ Of the files that they name it reads only those that it calls the core with.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adapter.plain_http import Network, read_networks
 from core.certificates import KeyPairFiles, key_pair_files
@@ -34,6 +34,8 @@ class AdapterSettings:
     """Who else than this machine is answered over plain HTTP."""
     core_tls: ClientTls | None = None
     """None for a core on this machine."""
+    webhooks_token: str = field(default="", repr=False)
+    """The service token that gateways' webhooks are handed to the core with; empty: none are."""
     lame_duck_seconds: float = 1.0
     """How long it still takes requests after it was told to stop, one more on each connection."""
 
@@ -43,7 +45,7 @@ class AdapterSettings:
 
         NIVISCO_HTTP (`host:port`), NIVISCO_CORE, NIVISCO_CORE_TIMEOUT_SECONDS,
         NIVISCO_HTTP_MAX_IN_FLIGHT, NIVISCO_HTTP_BODY_TIMEOUT_SECONDS, NIVISCO_LAME_DUCK_SECONDS,
-        NIVISCO_TLS_*, NIVISCO_TRUSTED_PROXIES, NIVISCO_CORE_TLS_*.
+        NIVISCO_TLS_*, NIVISCO_TRUSTED_PROXIES, NIVISCO_CORE_TLS_*, NIVISCO_WEBHOOKS_TOKEN.
 
         Raises:
             ValueError: a variable holds no usable value; the message names the variable.
@@ -69,6 +71,7 @@ class AdapterSettings:
                 "NIVISCO_TRUSTED_PROXIES", environ.get("NIVISCO_TRUSTED_PROXIES", "")
             ),
             core_tls=ClientTls.from_environment(environ),
+            webhooks_token=environ.get("NIVISCO_WEBHOOKS_TOKEN", ""),
             lame_duck_seconds=seconds(
                 environ, "NIVISCO_LAME_DUCK_SECONDS", default.lame_duck_seconds, or_none=True
             ),

@@ -32,10 +32,11 @@ _SECRET_VARIABLES = (
     "NIVISCO_SECRET_KEYS",
     "NIVISCO_SERVICE_TOKENS",
     "NIVISCO_SERVICE_TOKEN",
+    "NIVISCO_WEBHOOKS_TOKEN",
     "NIVISCO_BUSINESS_ID",
     "NIVISCO_API_KEY",
 )
-"""What a child must not inherit; the core is given its own."""
+"""What a child must not inherit; core and adapter are given their own."""
 
 _logger = logging.getLogger("nivisco")
 
@@ -249,7 +250,7 @@ async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
         raise Failure(f"The core refused to create the admin business: {error.message}") from None
     if made:
         say(f"  made    the admin business's key, in {plan.data_dir.admin}")
-    [adapter] = await supervisor.start(_adapter(plan, cores, base))
+    [adapter] = await supervisor.start(_adapter(plan, secrets, cores, base))
     await supervisor.start(_scheduler(plan, secrets, cores, base))
     say(first_screen(plan.data_dir, adapter, cores, sandbox))
 
@@ -278,8 +279,12 @@ def _core(plan: Plan, secrets: Secrets, sandbox: Address | None, base: dict[str,
     return _serving(plan, "core", environment)
 
 
-def _adapter(plan: Plan, cores: str, base: dict[str, str]) -> Spawn:
-    environment = base | {"NIVISCO_HTTP": str(plan.http), "NIVISCO_CORE": cores}
+def _adapter(plan: Plan, secrets: Secrets, cores: str, base: dict[str, str]) -> Spawn:
+    environment = base | {
+        "NIVISCO_HTTP": str(plan.http),
+        "NIVISCO_CORE": cores,
+        "NIVISCO_WEBHOOKS_TOKEN": secrets.service_tokens["webhooks"],
+    }
     return _serving(plan, "adapter", environment)
 
 

@@ -60,6 +60,8 @@ from core.users.servicer import UsersServicer
 from core.wallet.moves import Moves
 from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
+from core.webhooks.service import CHORE_SECONDS, WebhooksService
+from core.webhooks.servicer import WebhooksServicer
 from nivisco.payments.v1 import (
     authentication_pb2_grpc,
     business_pb2_grpc,
@@ -74,12 +76,13 @@ from nivisco.payments.v1 import (
     test_clock_pb2_grpc,
     users_pb2_grpc,
     wallet_pb2_grpc,
+    webhooks_pb2_grpc,
 )
 
 logger = logging.getLogger("core")
 
 MAX_MESSAGE_BYTES = 256 * 1024
-_ANNOUNCED_SERVICES = ("WebhooksService",)
+_ANNOUNCED_SERVICES: tuple[str, ...] = ()
 
 
 async def migrate(settings: CoreSettings) -> str:
@@ -154,7 +157,7 @@ async def serve(
             await upgrade.migrate(database)
         await upgrade.check_schema(database)
         await check_keyring(database, settings.keyring)
-        await _serve(settings, listener, database, gateways, on_ready, stop)
+        await _serve(settings, listener, database, gateways, authorize, on_ready, stop)
     finally:
         await authorize.close()
         await gateway.close()
@@ -166,6 +169,7 @@ async def _serve(
     listener: Listener,
     database: Database,
     gateways: dict[str, Gateway],
+    authorize: AuthorizeGateway,
     on_ready: Callable[[str], None],
     stop: asyncio.Event,
 ) -> None:
@@ -210,6 +214,8 @@ async def _serve(
         WalletServicer(WalletService(database), Moves(database, idempotency)), server
     )
     _add_recurring(server, database, payments, JobClock(settings.test_clock))
+    webhooks = WebhooksService(database, credentials, idempotency, authorize)
+    webhooks_pb2_grpc.add_WebhooksServiceServicer_to_server(WebhooksServicer(webhooks), server)
     methods = service_methods()
     server.add_generic_rpc_handlers(
         announced_handlers(m for m in methods if m.containing_service.name in _ANNOUNCED_SERVICES)
@@ -228,6 +234,7 @@ async def _serve(
     )
     chores = asyncio.gather(
         every(SWEEP_SECONDS, payments.sweep, "the sweep", stop),
+        every(CHORE_SECONDS, webhooks.go_on, "following webhooks", stop),
         every(REAP_SECONDS, idempotency.reap, "reaping idempotency records", stop),
     )
     health_servicer.serve()

@@ -230,8 +230,14 @@ payments = Table(
     Column("checks", Integer, nullable=False),
     # When the order went to the gateway last; NULL: when the payment was made, and not since.
     Column("sent_at", UtcDateTime, nullable=True),
+    # By the gateway's own sum, which never falls.
+    Column("amount_refunded_minor", BigInteger, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
+    CheckConstraint(
+        "amount_refunded_minor >= 0 AND amount_refunded_minor <= amount_minor",
+        name="refunded_is_within_amount",
+    ),
     CheckConstraint("(status = 'pending') = (attempt IS NOT NULL)", name="attempt_while_pending"),
     CheckConstraint(
         "(leased_until IS NOT NULL) = (attempt IS NOT NULL AND attempt = 'running')",
@@ -263,6 +269,9 @@ payments = Table(
     ),
     _one_of("attempt", "running", "unknown", "not_sent"),
     Index("ix_payments_business_id_created_at", "business_id", "created_at", "payment_id"),
+    Index("ix_payments_business_id_user_id", "business_id", "user_id", "created_at"),
+    Index("ix_payments_business_id_status", "business_id", "status", "created_at"),
+    Index("ix_payments_business_id_transaction_id", "business_id", "transaction_id"),
     Index(
         "ix_payments_pending",
         "created_at",
@@ -332,11 +341,20 @@ wallet_transactions = Table(
     Column("description", String(500), nullable=True),
     _id("payment_id", nullable=True),
     _moment("created_at"),
+    # How much of its payment had been taken back before this movement, so that each step of
+    # taking it back is made once.
+    Column("taken_before_minor", BigInteger, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(
         ["business_id", "wallet_id"], ["wallets.business_id", "wallets.wallet_id"]
     ),
     UniqueConstraint("business_id", "wallet_id", "version"),
-    UniqueConstraint("business_id", "payment_id", "reason"),
+    UniqueConstraint(
+        "business_id",
+        "payment_id",
+        "reason",
+        "taken_before_minor",
+        name="uq_wallet_transactions_step",
+    ),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("balance_after_minor >= 0", name="balance_after_is_not_negative"),
     CheckConstraint("version > 0", name="version_is_positive"),
@@ -350,6 +368,7 @@ wallet_transactions = Table(
         "refund",
         "dispute",
         "recurring_charge",
+        "receivable",
     ),
 )
 
@@ -509,4 +528,45 @@ test_clocks = Table(
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     CheckConstraint("ahead_microseconds >= 0", name="ahead_is_not_negative"),
     _one_of("env", "TEST"),
+)
+
+webhook_events = Table(
+    # What the gateways told, each once; as much of it as payments follow, and no more.
+    "webhook_events",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("gateway", String(32), primary_key=True),
+    Column("env", String(32), primary_key=True),
+    Column("event_id", String(255), primary_key=True),
+    Column("type", String(255), nullable=False),
+    Column("transaction_id", String(255), nullable=True),
+    _id("payment_id", nullable=True),
+    # core.gateways.events.Fact as JSON; NULL where no payment follows.
+    Column("fact", Text, nullable=True),
+    Column("needs_lookup", Boolean, nullable=False),
+    # waiting: for its payment, or for the gateway; applied; ignored: no payment follows.
+    _word("state"),
+    _moment("occurred_at"),
+    _moment("received_at"),
+    Column("check_at", UtcDateTime, nullable=True),
+    Column("checks", Integer, nullable=False),
+    ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
+    CheckConstraint("(check_at IS NOT NULL) = (state = 'waiting')", name="checked_while_waiting"),
+    _one_of("env", "TEST", "LIVE"),
+    _one_of("gateway", *GATEWAYS),
+    _one_of("state", "waiting", "applied", "ignored"),
+    Index(
+        "ix_webhook_events_business_id_transaction_id",
+        "business_id",
+        "transaction_id",
+        "gateway",
+        "env",
+    ),
+    Index("ix_webhook_events_business_id_payment_id", "business_id", "payment_id"),
+    Index(
+        "ix_webhook_events_waiting",
+        "check_at",
+        sqlite_where=text("state = 'waiting'"),
+        postgresql_where=text("state = 'waiting'"),
+    ),
 )

@@ -27,6 +27,7 @@ from sandbox.stripe_errors import Answer, StripeError
 from sandbox.stripe_forms import BODY_BYTES_MAX, Form, decode
 from sandbox.stripe_keys import Scope, authenticate
 from sandbox.stripe_resources import new_id
+from sandbox.webhooks import Webhooks
 
 _logger = logging.getLogger("sandbox")
 
@@ -41,8 +42,13 @@ _INJECTED: Final = {
 def build_app(books: Books) -> web.Application:
     """The application over these books, with no faults ordered yet."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    faults, reports = Faults(), Reports()
-    add_control_routes(app, books, faults, reports)
+    faults, reports, webhooks = Faults(), Reports(), Webhooks(books)
+    add_control_routes(app, books, faults, reports, webhooks)
+
+    async def stop_sending(_app: web.Application) -> None:
+        await webhooks.close()
+
+    app.on_cleanup.append(stop_sending)
     authorize = AuthorizeServer(books, faults, reports)
     app.router.add_route("*", authorize_api.PATH, authorize.serve)
     stripe = StripeServer(books, faults)

@@ -66,6 +66,7 @@ def transaction_details(call: Call) -> Fields:
             "transaction",
             [
                 ("transId", transaction.id),
+                *([("refTransId", body["refunds"])] if "refunds" in body else []),
                 *_times(body),
                 ("transactionType", body["type"]),
                 ("transactionStatus", body["status"]),

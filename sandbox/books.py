@@ -107,6 +107,9 @@ class Books:
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
+        self.on_commit: Callable[[list[tuple[Scope, Record]]], None] = lambda _written: None
+        """Told of the objects that a transaction wrote, once it has committed."""
+        self._written: list[tuple[Scope, Record]] = []
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
@@ -132,20 +135,24 @@ class Books:
     def transaction(self) -> Iterator[None]:
         """Commits what happens inside, or none of it."""
         self._db.execute("BEGIN IMMEDIATE")
+        self._written = []
         try:
             yield
             self._db.execute("COMMIT")
         except BaseException:
             self._undo("ROLLBACK")
             raise
+        self.on_commit(self._written)
 
     @contextlib.contextmanager
     def effect(self) -> Iterator[None]:
         """Undoes what happens inside if it raises, within the transaction that goes on."""
         self._db.execute("SAVEPOINT effect")
+        before = list(self._written)
         try:
             yield
         except BaseException:
+            self._written = before
             self._undo("ROLLBACK TO effect")
             self._undo("RELEASE effect")
             raise
@@ -158,6 +165,7 @@ class Books:
 
     def add(self, scope: Scope, record: Record) -> None:
         """Writes a new object."""
+        self._written.append((scope, record))
         self._db.execute(
             "INSERT INTO objects (account, livemode, kind, id, customer, email, created, body,"
             " private) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -176,6 +184,11 @@ class Books:
 
     def change(self, record: Record) -> None:
         """Writes an object's new state."""
+        row = self._db.execute(
+            "SELECT account, livemode FROM objects WHERE id = ?", (record.id,)
+        ).fetchone()
+        if row:
+            self._written.append((Scope(row[0], bool(row[1])), record))
         self._db.execute(
             "UPDATE objects SET customer = ?, email = ?, body = ?, private = ? WHERE id = ?",
             (

@@ -45,6 +45,8 @@ from sandbox.stripe_keys import (
     is_account,
     is_secret_key,
 )
+from sandbox.webhook_control import WebhookControl
+from sandbox.webhooks import Webhooks
 
 SHOWN_MAX: Final = 10_000  # objects of a kind and account in one answer, newest first
 
@@ -52,7 +54,7 @@ _MATCHES: Final = ("method", "path", "account", "request")
 
 
 def add_control_routes(
-    app: web.Application, books: Books, faults: Faults, reports: Reports
+    app: web.Application, books: Books, faults: Faults, reports: Reports, webhooks: Webhooks
 ) -> None:
     """Adds the endpoints to the application."""
     control = Control(books, faults, reports)
@@ -65,6 +67,7 @@ def add_control_routes(
         ("POST", "/_sandbox/authentications", control.authenticate_cardholder),
         ("POST", "/_sandbox/reset", control.reset),
         *AuthorizeControl(books, reports).routes(),
+        *WebhookControl(books, webhooks).routes(),
     )
     for method, path, handler in routes:
         app.router.add_route(method, path, guarded(handler))

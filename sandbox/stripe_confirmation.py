@@ -51,7 +51,12 @@ def confirm(call: Call, intent: Record, method: Record, how: Confirmation) -> An
 
 def complete_authentication(call: Call, intent: Record, *, succeeded: bool) -> Answer:
     """What the cardholder does at their bank: passes 3D Secure, and is charged, or fails it."""
-    if intent.body["status"] != "requires_action":
+    error = intent.body["last_payment_error"] or {}
+    # Refused off session for want of the cardholder, who comes back with the client secret.
+    is_left = error.get("code") == "authentication_required"
+    if is_left and intent.body["status"] == "requires_payment_method":
+        intent.body["payment_method"] = error["payment_method"]["id"]
+    elif intent.body["status"] != "requires_action":
         raise unexpected_state(
             f"The PaymentIntent has a status of {intent.body['status']}; only one that "
             "requires_action can be authenticated.",

@@ -23,6 +23,7 @@ _SEALED_COLUMNS = {
         "signature_key": "sealed_signature_key",
     },
 }
+_WEBHOOK_SECRETS = {"stripe": "stripe_webhook_secret", "authorize": "signature_key"}
 _OPEN_COLUMNS = {
     "stripe": {"stripe_public_key": "public_key", "account_id": "account_id"},
     "authorize": {"api_login_id": "api_login_id"},
@@ -124,6 +125,27 @@ class CredentialsService:
             purpose=_purpose(gateway, env, "stripe_secret_key"),
         )
         return Account(env, secret_key, stored.account_id)
+
+    async def webhook_secrets(
+        self, transaction: Transaction, business_id: str, gateway: str
+    ) -> list[tuple[str, str]]:
+        """Return environment and secret of each webhook that the business set up at a gateway."""
+        name = _WEBHOOK_SECRETS[gateway]
+        sealed = await store.sealed_column(
+            transaction,
+            business_id=business_id,
+            gateway=gateway,
+            column=_SEALED_COLUMNS[gateway][name],
+        )
+        return [
+            (
+                env,
+                self._keyring.open(
+                    secret, business_id=business_id, purpose=_purpose(gateway, env, name)
+                ),
+            )
+            for env, secret in sealed
+        ]
 
     async def _authorize_account(
         self, transaction: Transaction, business_id: str, env: str

@@ -83,6 +83,19 @@ async def stripe_credentials_of(
     return StripeCredentials(*row) if row else None
 
 
+async def sealed_column(
+    transaction: Transaction, *, business_id: str, gateway: str, column: str
+) -> list[tuple[str, str]]:
+    """Return environment and sealed secret for each environment that has one."""
+    table = _TABLES[gateway]
+    rows = await transaction.connection.execute(
+        select(table.c.env, table.c[column])
+        .where(table.c.business_id == business_id, table.c[column].is_not(None))
+        .order_by(table.c.env)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
 @dataclass(frozen=True, slots=True)
 class AuthorizeCredentials:
     """Authorize.Net's keys as stored."""

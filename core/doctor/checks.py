@@ -98,6 +98,13 @@ CHECKS = (
         ),
     ),
     Check(
+        "funding_refunds",
+        "What was refunded or voided of a funding was taken back from its wallet",
+        "A wallet holds money that went back to its card, or gave back too much. Look the payment "
+        "up in the gateway's dashboard before you correct the wallet. " + _BOOKS,
+        (Question(ledger_store.fundings_not_taken_back, walks=payments),),
+    ),
+    Check(
         "pending_payments",
         "No payment is pending for more than an hour",
         "Nobody knows whether these cards were charged. Look for the gateway's errors in the "

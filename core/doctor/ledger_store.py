@@ -198,6 +198,7 @@ def payments_without_their_credit(scope: Scope) -> Select[Any]:
         credit.c.business_id == payments.c.business_id,
         credit.c.payment_id == payments.c.payment_id,
         credit.c.type == "credit",
+        credit.c.reason != "receivable",  # what the business bore of a refund
     )
     how_many = (
         select(func.count())
@@ -244,6 +245,51 @@ def payments_without_their_credit(scope: Scope) -> Select[Any]:
         .outerjoin(credit, funding)
         .outerjoin(wallets, _same_wallet())
         .where(scope.holds(payments.c.business_id, payments.c.payment_id))
+    )
+
+
+def fundings_not_taken_back(scope: Scope) -> Select[Any]:
+    """Fundings whose wallet did not give back what was refunded or voided, or gave too much."""
+    table = wallet_transactions
+    of_payment = and_(
+        table.c.business_id == payments.c.business_id, table.c.payment_id == payments.c.payment_id
+    )
+
+    def sum_of(*reasons: str) -> ColumnElement[int]:
+        return (
+            select(coalesce(func.sum(table.c.amount_minor), 0))
+            .where(of_payment, table.c.reason.in_(reasons))
+            .correlate(payments)
+            .scalar_subquery()
+        )
+
+    one = (
+        select(
+            payments.c.business_id,
+            payments.c.payment_id,
+            payments.c.status,
+            payments.c.amount_refunded_minor,
+            sum_of("wallet_fund").label("credited_minor"),
+            sum_of("refund", "dispute").label("taken_minor"),
+            sum_of("receivable").label("borne_minor"),
+        )
+        .where(scope.holds(payments.c.business_id, payments.c.payment_id))
+        .subquery()
+    )
+    return select(
+        *one.c,
+        problem(
+            (one.c.taken_minor > one.c.credited_minor, "more was taken back than credited"),
+            (one.c.borne_minor > one.c.taken_minor, "the business bore more than was taken back"),
+            (
+                and_(one.c.credited_minor > 0, one.c.taken_minor < one.c.amount_refunded_minor),
+                "less was taken back than refunded",
+            ),
+            (
+                and_(one.c.status == "voided", one.c.taken_minor < one.c.credited_minor),
+                "voided, but not taken back",
+            ),
+        ),
     )
 
 

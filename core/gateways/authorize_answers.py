@@ -168,6 +168,8 @@ class Transaction:
     settling: Decimal | None
     response_code: str
     reason_code: str
+    reference_id: str = ""
+    """Of a refund: the transaction that it refunds."""
 
 
 def transaction_of(answer: Answer | Failure, account: Account) -> Transaction:
@@ -192,6 +194,7 @@ def transaction_of(answer: Answer | Failure, account: Account) -> Transaction:
             settling=_decimal(shown.text("settleAmount")),
             response_code=shown.text("responseCode"),
             reason_code=shown.text("responseReasonCode"),
+            reference_id=shown.text("refTransId"),
         )
     raise GatewayUnknown(NO_CLEAR_ANSWER)
 

@@ -83,6 +83,16 @@ def stripe_amount(amount: Amount) -> int:
     raise UnchargeableAmount("currency", f"Stripe does not charge {currency}.")
 
 
+def minor_of(amount: int, currency: str) -> int | None:
+    """Return ISO's minor units of an amount in Stripe's integers; None: there are none."""
+    digits = exponent(currency)
+    if digits is None:
+        return None
+    if currency in TIMES_HUNDRED and digits == 0:
+        return amount // 100 if amount % 100 == 0 else None
+    return amount * 10**digits if currency in ZERO_DECIMAL else amount
+
+
 class Kind(enum.Enum):
     """What a failed call proves. `LOST` and those after it prove nothing."""
 

@@ -8,7 +8,7 @@ and another one takes the attempt over, under the same gateway key.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -29,11 +29,13 @@ from core.idempotency import Idempotency
 from core.ids import new_request_id
 from core.money import Amount
 from core.payments import rules, store
-from core.payments.answers import kept_answer
-from core.payments.funding import charged_of, credit_wallet
+from core.payments.following import follow
+from core.payments.funding import charged_of
+from core.payments.outcomes import write_outcome
 from core.payments.rules import Way
 from core.payments.store import Lease, Payment
 from core.payments.under_way import Attempt, Charged, PaymentKey, UnderWay
+from core.webhooks.rules import CHARGED
 
 logger = logging.getLogger("core.payments")
 
@@ -325,41 +327,20 @@ class Attempts:
         settled = rules.settle(outcome, checks=payment.checks, is_last_look=is_last_look)
         is_ours = payment.lease is not None and payment.lease.owner == self._core_id
         if not (is_ours or (payment.status == "pending" and rules.is_proof(outcome))):
-            if payment.status == "succeeded" or settled.is_success:
+            if payment.status in CHARGED or settled.is_success:
                 return await charged_of(transaction, payment)
             if not rules.is_proof(outcome):  # who took the attempt over may charge yet
                 raise rules.outcome_unknown(payment.payment_id)
             return None
-        # A success is answered once somebody is told; a refusal charged nothing.
-        answered = settled.status not in ("pending", "succeeded")
         is_to_be_told = settled.is_success and idempotency_key is None
-        await store.settle_payment(
+        written, charged = await write_outcome(
             transaction,
+            self._idempotency,
             payment,
+            outcome,
             settled,
-            answered=answered,
             teller=self._core_id if is_to_be_told else None,
         )
-        payment = replace(
-            payment,
-            status=settled.status,
-            attempt=settled.attempt,
-            transaction_id=settled.transaction_id,
-            decline_code=settled.decline_code,
-            lease=None,
-        )
-        charged = None
-        if isinstance(outcome, Succeeded):
-            if payment.kind == "fund":
-                await credit_wallet(transaction, payment)
-            charged = await charged_of(transaction, payment)
-        answer = kept_answer(payment.kind, outcome, charged)
-        if idempotency_key is not None and answer is not None:
-            await self._idempotency.keep_for_payment(
-                transaction,
-                business_id=payment.business_id,
-                idempotency_key=idempotency_key,
-                payment_id=payment.payment_id,
-                answer=answer,
-            )
-        return charged
+        followed = await follow(transaction, self._idempotency, written)
+        # What is proved was kept for the key's next call, so this one is told the same.
+        return charged if rules.is_proof(outcome) else followed

@@ -28,6 +28,7 @@ from core.wallet import store as wallet_store
 from core.wallet.moves import amount_in_currency
 from core.wallet.moves import refusal_of as movement_refusal
 from core.wallet.rules import MovementRefusal
+from core.webhooks.rules import CHARGED
 
 logger = logging.getLogger("core.payments")
 
@@ -228,7 +229,7 @@ class PaymentsService:
             attempt.waiting.append(current_presence())
             logger.info("charge joined", extra={"payment_id": payment.payment_id})
             return attempt
-        if payment.status == "succeeded":
+        if payment.status in CHARGED:
             if payment.idempotency_key is None:
                 if self._attempts.is_being_told(payment, transaction.now):
                     return _Elsewhere(payment)  # until it is known whether they heard it

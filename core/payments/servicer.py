@@ -85,4 +85,9 @@ def _payment(payment: Payment) -> pb.GetPaymentRecordsResponse.Payment:
         env=env_value(payment.env),
         description=payment.description,
         decline_code=payment.decline_code,
+        amount_refunded=(
+            to_wire(Amount(payment.amount_refunded_minor, payment.currency))
+            if payment.amount_refunded_minor
+            else None
+        ),
     )

@@ -51,6 +51,7 @@ class Payment:
     created_at: datetime
     sent_at: datetime | None = None
     """When the order went to the gateway last, where it went again after the payment was made."""
+    amount_refunded_minor: int = 0
     teller: str | None = None
     """Of a success that nobody is known to be told of: the core that tells it now, if it lives."""
     changed_at: datetime | None = None
@@ -91,6 +92,7 @@ _COLUMNS: tuple[Column[Any], ...] = (
     payments.c.answered,
     payments.c.created_at,
     payments.c.sent_at,
+    payments.c.amount_refunded_minor,
     payments.c.updated_at,
 )
 
@@ -182,6 +184,65 @@ async def payment_by_id(
     )
     rows = await transaction.connection.execute(query.with_for_update() if lock else query)
     return _payment(rows.one())
+
+
+async def find_payment(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    gateway: str,
+    env: str,
+    payment_id: str | None,
+    transaction_id: str | None,
+) -> Payment | None:
+    """Return the payment of our id or of the gateway's, if there is one; it is not held."""
+    is_it = [payments.c.payment_id == payment_id] if payment_id else []
+    if transaction_id and not payment_id:
+        is_it = [payments.c.transaction_id == transaction_id]
+    if not is_it:
+        return None
+    rows = await transaction.connection.execute(
+        select(*_COLUMNS)
+        .where(
+            payments.c.business_id == business_id,
+            payments.c.gateway == gateway,
+            payments.c.env == env,
+            *is_it,
+        )
+        .order_by(payments.c.created_at)
+        .limit(1)
+    )
+    row = rows.one_or_none()
+    return _payment(row) if row else None
+
+
+async def write_standing(
+    transaction: Transaction,
+    payment: Payment,
+    *,
+    status: str,
+    transaction_id: str | None,
+    decline_code: str | None,
+    amount_refunded_minor: int,
+) -> None:
+    """Write what became of a payment after its outcome."""
+    assert payment.attempt is None, "a pending payment gets its outcome first"
+    await _change(
+        transaction,
+        payment,
+        {
+            "status": status,
+            "transaction_id": transaction_id,
+            "decline_code": decline_code,
+            "amount_refunded_minor": amount_refunded_minor,
+        },
+    )
+
+
+async def hasten(transaction: Transaction, payment: Payment) -> None:
+    """Have the sweep look at an open payment now."""
+    if payment.attempt in ("unknown", "not_sent"):
+        await _change(transaction, payment, {"check_at": transaction.now, "attempt": "unknown"})
 
 
 async def take_attempt(

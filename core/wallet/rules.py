@@ -29,6 +29,10 @@ class Movement:
     reason: str
     description: str | None = None
     payment_id: str | None = None
+    account: str | None = None
+    """The business's account on the other side; None: funding of a credit, revenue of a debit."""
+    taken_before_minor: int = 0
+    """How much of its payment had been taken back before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,11 @@ def postings_of(wallet: WalletState, movement: Movement) -> tuple[Posting, Posti
     """Return the two sides of a movement, which sum to zero.
 
     Credits come out of the business's funding account, debits go to its revenue account, one of
-    each for every environment and currency.
+    each for every environment and currency, unless the movement names another account.
     """
     credit = movement.direction is Direction.CREDIT
     amount = movement.amount_minor if credit else -movement.amount_minor
-    name = "funding" if credit else "revenue"
+    name = movement.account or ("funding" if credit else "revenue")
     sides = (
         Posting(movement.wallet_id, amount, wallet.currency),
         Posting(f"{name}:{wallet.env}:{wallet.currency}", -amount, wallet.currency),

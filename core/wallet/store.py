@@ -188,6 +188,7 @@ def _transaction_row(transaction: Transaction, each: Applied) -> Mapping[str, ob
         "reason": movement.reason,
         "description": movement.description,
         "payment_id": movement.payment_id,
+        "taken_before_minor": movement.taken_before_minor,
         "created_at": transaction.now,
     }
 
@@ -206,6 +207,25 @@ async def credit_of_payment(
     )
     wallet_id, balance_minor = rows.one()
     return wallet_id, balance_minor
+
+
+async def moved_by_payment(
+    transaction: Transaction, *, business_id: str, payment_id: str
+) -> tuple[str | None, int]:
+    """Return the wallet that a payment funded, if it did, and how much was taken back since."""
+    table = wallet_transactions
+    rows = await transaction.connection.execute(
+        select(table.c.wallet_id, table.c.reason, table.c.amount_minor).where(
+            table.c.business_id == business_id, table.c.payment_id == payment_id
+        )
+    )
+    wallet_id, taken_minor = None, 0
+    for row in rows:
+        if row.reason == "wallet_fund":
+            wallet_id = row.wallet_id
+        elif row.reason in ("refund", "dispute"):
+            taken_minor += row.amount_minor
+    return wallet_id, taken_minor
 
 
 async def history(

@@ -32,6 +32,7 @@ from sandbox.server import serve as serve_sandbox
 CHARGE = "createTransaction"
 """The name of a charge's request at Authorize.Net."""
 OPERATOR_TOKEN = "operator-token-for-tests-" + "0" * 16
+WEBHOOKS_TOKEN = "webhooks-token-for-tests-" + "0" * 16
 METHODS = {method.name: method for method in service_methods()}
 
 
@@ -45,7 +46,7 @@ def settings_for(path: Path, **changes: Any) -> CoreSettings:
     settings = CoreSettings(
         database_url=f"sqlite:///{path / 'nivisco.db'}",
         keyring=keyring(),
-        service_tokens={OPERATOR_TOKEN: "operator"},
+        service_tokens={OPERATOR_TOKEN: "operator", WEBHOOKS_TOKEN: "webhooks"},
         listen="127.0.0.1:0",
         gateway_timeout_seconds=5.0,
         lame_duck_seconds=0.0,

@@ -15,6 +15,7 @@ from adapter.server import serve as serve_adapter
 from adapter.settings import AdapterSettings
 from core.client import CoreClient
 from tests.core.running import (
+    WEBHOOKS_TOKEN,
     Gateway,
     create_admin,
     register,
@@ -93,7 +94,12 @@ async def running_stack(
         async with running_core(settings) as core, aiohttp.ClientSession() as session:
             adapter = asyncio.ensure_future(
                 serve_adapter(
-                    AdapterSettings(port=0, core_target=core.target, lame_duck_seconds=0.0),
+                    AdapterSettings(
+                        port=0,
+                        core_target=core.target,
+                        lame_duck_seconds=0.0,
+                        webhooks_token=WEBHOOKS_TOKEN,
+                    ),
                     ready.set_result,
                     stop,
                 )

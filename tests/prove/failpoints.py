@@ -60,6 +60,11 @@ READ_ONLY: Final = {
     "users.service.UsersService.list_active": "reads",
     "wallet.service.WalletService.get": "reads; makes an empty wallet where there was none",
     "wallet.service.WalletService.history": "reads; makes an empty wallet where there was none",
+    "webhooks.service.WebhooksService._env_of": "reads",
+    "webhooks.service.WebhooksService.go_on": "puts off, and repeats what receive does",
+    "webhooks.service.WebhooksService._look_up_and_apply": "reads, and repeats what receive does",
+    "webhooks.service.WebhooksService.receive": "one commit, which the gateway has repeated: a "
+    "kill leaves nothing or all of it, and the proof's gateway sends no events yet",
     "business.service.BusinessService.create_admin": "the operator's, which repeats it by hand",
 }
 """Sites that are no failpoints, and why."""

@@ -18,7 +18,17 @@ from core.gateways.gateway import ChargeOrder, Declined, Refused, Succeeded, Unk
 from core.idempotency import Answer, Idempotency
 from core.idempotency_interceptor import IdempotencyInterceptor
 from core.ids import new_request_id
-from core.payments import answers, attempts, funding, orders, rules, service, store, sweep
+from core.payments import (
+    answers,
+    attempts,
+    funding,
+    orders,
+    outcomes,
+    rules,
+    service,
+    store,
+    sweep,
+)
 from core.payments.attempts import Attempts
 from core.payments.service import PaymentsService
 from core.wallet import ledger
@@ -125,7 +135,7 @@ def credit_in_its_own_transaction() -> None:
                 await credit(transaction, begun.payment)
         return await write(self, begun, outcome)
 
-    _anything(attempts).credit_wallet = nothing
+    _anything(outcomes).credit_wallet = nothing
     _anything(Attempts)._write = credited_first
 
 

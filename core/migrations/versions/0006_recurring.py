@@ -6,7 +6,7 @@ from alembic import op
 from core.schema import UtcDateTime
 
 revision = "0006_recurring"
-down_revision = "0004_sent_at"
+down_revision = "0005_webhooks"
 branch_labels = None
 depends_on = None
 

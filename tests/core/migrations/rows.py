@@ -156,6 +156,18 @@ ROWS = OLD_ROWS | {
         "attempted_at": NOW,
     },
     "test_clocks": {"business_id": "B", "env": "TEST", "ahead_microseconds": 0, "updated_at": NOW},
+    "webhook_events": {
+        "business_id": "B",
+        "gateway": "stripe",
+        "env": "TEST",
+        "event_id": "evt_1",
+        "type": "charge.refunded",
+        "needs_lookup": False,
+        "state": "applied",
+        "occurred_at": NOW,
+        "received_at": NOW,
+        "checks": 0,
+    },
 }
 """A row for each table of this version's schema."""
 

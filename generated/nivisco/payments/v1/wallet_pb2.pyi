@@ -102,6 +102,8 @@ class _TransactionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tra
     """A funding was disputed and lost."""
     TRANSACTION_REASON_RECURRING_CHARGE: _TransactionReason.ValueType  # 6
     """A recurring job charged the wallet."""
+    TRANSACTION_REASON_RECEIVABLE: _TransactionReason.ValueType  # 7
+    """The business bore what a wallet lacked when a funding was taken back; the user owes it."""
 
 class TransactionReason(_TransactionReason, metaclass=_TransactionReasonEnumTypeWrapper):
     """Tells why money moved."""
@@ -120,6 +122,8 @@ TRANSACTION_REASON_DISPUTE: TransactionReason.ValueType  # 5
 """A funding was disputed and lost."""
 TRANSACTION_REASON_RECURRING_CHARGE: TransactionReason.ValueType  # 6
 """A recurring job charged the wallet."""
+TRANSACTION_REASON_RECEIVABLE: TransactionReason.ValueType  # 7
+"""The business bore what a wallet lacked when a funding was taken back; the user owes it."""
 Global___TransactionReason: _TypeAlias = TransactionReason  # noqa: Y015
 
 @_typing.final

@@ -1,0 +1,1 @@
+"""The gateways' events: received, kept, and followed by the payments that they are about."""

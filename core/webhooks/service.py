@@ -1,0 +1,160 @@
+"""Receives the gateways' events: verified, stored once, and followed by their payments."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import ModuleType
+from typing import Protocol
+
+from core.credentials.service import CredentialsService
+from core.database import CommitUnknownError, Database, DatabaseUnavailableError, Transaction
+from core.errors import InvalidFields, Refusal
+from core.gateways import authorize_events, stripe_events
+from core.gateways.authorize_answers import Transaction as GatewayTransaction
+from core.gateways.events import Event, UnreadableEvent
+from core.gateways.gateway import Account, GatewayError, GatewayRefused
+from core.idempotency import Idempotency
+from core.payments import store as payments_store
+from core.payments.following import follow
+from core.webhooks import store
+from core.webhooks.store import Source
+
+logger = logging.getLogger("core.webhooks")
+
+CHORE_SECONDS = 2.0
+AT_ONCE = 100
+_FORMATS: Mapping[str, ModuleType] = {"stripe": stripe_events, "authorize": authorize_events}
+
+
+class Lookup(Protocol):
+    """What is asked of Authorize.Net, whose events do not always name what they are about."""
+
+    async def transaction(self, account: Account, transaction_id: str) -> GatewayTransaction:
+        """Return a transaction's details, or raise a GatewayError."""
+        ...
+
+
+class WebhooksService:
+    """The use cases of WebhooksService."""
+
+    def __init__(
+        self,
+        database: Database,
+        credentials: CredentialsService,
+        idempotency: Idempotency,
+        authorize: Lookup,
+    ) -> None:
+        """Keep events in `database`, verified by the businesses' `credentials`."""
+        self._database = database
+        self._credentials = credentials
+        self._idempotency = idempotency
+        self._authorize = authorize
+
+    async def receive(self, *, business_id: str, gateway: str, body: bytes, signature: str) -> bool:
+        """Store an event and have its payment follow it; tell whether it was there before.
+
+        Raises:
+            InvalidFields: the signature fits none of the business's secrets, there is no such
+                business, or what is signed is no event: nobody learns which.
+        """
+        env = await self._env_of(business_id, gateway, body, signature)
+        if env is None:
+            raise _not_signed()
+        try:
+            event: Event = _FORMATS[gateway].read(body)
+        except UnreadableEvent:
+            logger.warning("a signed webhook is no event", extra={"business_id": business_id})
+            raise _not_signed() from None
+        source = Source(business_id, gateway, env)
+        async with self._database.transaction() as transaction:
+            is_new = await store.insert_event(transaction, source, event)
+            if not event.needs_lookup:
+                await self._apply(transaction, source, event)
+        if event.needs_lookup and is_new:
+            await self._look_up_and_apply(source, event)
+        logger.info(
+            "webhook",
+            extra={
+                "business_id": business_id,
+                "event": event.event_id,
+                "type": event.type,
+                "is_new": is_new,
+            },
+        )
+        return not is_new
+
+    async def go_on(self) -> None:
+        """Look again at events that wait: for their payment, or for the gateway to answer."""
+        async with self._database.transaction() as transaction:
+            due = await store.take_due(transaction, limit=AT_ONCE)
+        for waiting in due:
+            try:
+                if waiting.event.needs_lookup:
+                    await self._look_up_and_apply(waiting.source, waiting.event)
+                else:
+                    async with self._database.transaction() as transaction:
+                        await self._apply(transaction, waiting.source, waiting.event)
+            except (DatabaseUnavailableError, CommitUnknownError):
+                raise
+            except Exception:
+                # One that cannot be followed must not keep the others waiting.
+                logger.exception("event not followed", extra={"event": waiting.event.event_id})
+
+    async def _env_of(
+        self, business_id: str, gateway: str, body: bytes, signature: str
+    ) -> str | None:
+        """Return the environment whose secret signed the body, or None where none did."""
+        async with self._database.transaction() as transaction:
+            secrets = await self._credentials.webhook_secrets(transaction, business_id, gateway)
+            now = transaction.now
+        is_signed: Callable[[bytes, str, str, datetime], bool] = _FORMATS[gateway].is_signed
+        fitting = [env for env, secret in secrets if is_signed(body, signature, secret, now)]
+        return fitting[0] if fitting else None
+
+    async def _apply(self, transaction: Transaction, source: Source, event: Event) -> None:
+        """Have the event's payment follow it, if there is one; it waits where there is none yet.
+
+        Locks in the order of a charge: the idempotency record, the payment, the wallet.
+        """
+        if event.fact is None:
+            return
+        payment = await payments_store.find_payment(
+            transaction,
+            business_id=source.business_id,
+            gateway=source.gateway,
+            env=source.env,
+            payment_id=event.payment_id,
+            transaction_id=event.transaction_id,
+        )
+        if payment is None:
+            return
+        if payment.idempotency_key is not None:
+            await self._idempotency.hold(transaction, source.business_id, payment.idempotency_key)
+        payment = await payments_store.payment_by_id(
+            transaction, business_id=source.business_id, payment_id=payment.payment_id
+        )
+        await follow(transaction, self._idempotency, payment)
+
+    async def _look_up_and_apply(self, source: Source, event: Event) -> None:
+        """Ask the gateway what the event is about, with no transaction open; else it waits."""
+        assert event.transaction_id is not None, "what is looked up has an id"
+        try:
+            async with self._database.transaction() as transaction:
+                account = await self._credentials.account(
+                    transaction, source.business_id, source.gateway, source.env
+                )
+            details = await self._authorize.transaction(account, event.transaction_id)
+        except GatewayRefused:
+            logger.warning("the gateway does not know it", extra={"event": event.event_id})
+            return
+        except (GatewayError, Refusal):
+            logger.info("event waits for the gateway", extra={"event": event.event_id})
+            return
+        known = authorize_events.looked_up(event, details)
+        async with self._database.transaction() as transaction:
+            await store.complete_event(transaction, source, known)
+            await self._apply(transaction, source, known)
+
+
+def _not_signed() -> InvalidFields:
+    return InvalidFields.of("signature", "does not fit the body and the stored secret")

@@ -1,0 +1,28 @@
+"""Wire in, wire out for WebhooksService."""
+
+from core.webhooks.service import WebhooksService
+from core.wire import gateway_word
+from nivisco.payments.v1 import webhooks_pb2 as pb
+from nivisco.payments.v1 import webhooks_pb2_grpc
+
+
+class WebhooksServicer(webhooks_pb2_grpc.WebhooksServiceServicer):
+    """Serves nivisco.payments.v1.WebhooksService."""
+
+    def __init__(self, service: WebhooksService) -> None:
+        """Serve with `service`."""
+        self._service = service
+
+    async def ReceiveWebhook(
+        self, request: pb.ReceiveWebhookRequest, context: object
+    ) -> pb.ReceiveWebhookResponse:
+        """Store an event, and have its payment follow it."""
+        gateway = gateway_word(request.gateway)
+        assert gateway is not None, "the schema requires it"
+        duplicate = await self._service.receive(
+            business_id=request.business_id,
+            gateway=gateway,
+            body=request.body,
+            signature=request.signature,
+        )
+        return pb.ReceiveWebhookResponse(duplicate=duplicate)

@@ -1,0 +1,422 @@
+"""The gateways' webhooks through the adapter: any order, any repetition, the same end."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from core.client import Credentials
+from core.database import Database, Transaction
+from core.idempotency import UNKEYED_LIFE
+from core.payments.rules import Settled
+from core.payments.store import Payment, insert_payment, settle_payment
+from core.schema import payments, postings, wallets, webhook_events
+from nivisco.payments.v1 import operator_pb2
+from tests.core.running import OPERATOR_TOKEN, call
+from tests.end_to_end.running import Door, Stack, running_stack
+from tests.end_to_end.signing import (
+    SIGNATURE_KEY,
+    STRIPE_SECRET,
+    Delivery,
+    authorize_event,
+    stripe_event,
+    stripe_signature,
+)
+
+AMOUNT = 1000
+NOW = 1_769_000_000
+
+
+@pytest.fixture
+async def stack(tmp_path: Path, postgresql_database: str) -> AsyncIterator[Stack]:
+    async with running_stack(tmp_path, postgresql_database) as running:
+        yield running
+
+
+@pytest.fixture
+async def database(postgresql_database: str) -> AsyncIterator[Database]:
+    opened = Database(postgresql_database)
+    yield opened
+    await opened.close()
+
+
+async def new_shop(stack: Stack, name: str) -> Door:
+    """Register a business with keys and webhook secrets of both gateways."""
+    made = await stack.admin.call(
+        "register_business",
+        new_business={
+            "name": name,
+            "email": f"o@{name}.example.com",
+            "domain": f"{name}.example.com",
+        },
+    )
+    door = stack.admin.as_business(made.body["business_id"], made.body["api_key"])
+    for action, keys in (
+        (
+            "add_stripe_credentials",
+            {
+                "stripe_secret_key": f"sk_test_{name}_a",
+                "stripe_public_key": "pk_test_fake",
+                "stripe_webhook_secret": STRIPE_SECRET,
+            },
+        ),
+        (
+            "add_authorize_credentials",
+            {
+                "api_login_id": f"login{name}",
+                "transaction_key": "0123456789abcdef",
+                "signature_key": SIGNATURE_KEY,
+            },
+        ),
+    ):
+        answer = await door.call(action, credentials={"env": "TEST"} | keys)
+        assert answer.status == 200, answer.text
+    return door
+
+
+async def new_user(door: Door) -> str:
+    answer = await door.call("create_user", user={"name": "A", "email": "a@example.com"})
+    return str(answer.body["user"]["user_id"])
+
+
+async def deliver(door: Door, delivery: Delivery, **headers: str) -> tuple[int, str]:
+    path = f"/webhooks/{delivery.gateway}/{door.business_id}"
+    async with door.session.post(
+        door.url + path, data=delivery.body, headers=headers or delivery.headers()
+    ) as answer:
+        return answer.status, await answer.text()
+
+
+async def deliver_all(door: Door, deliveries: list[Delivery], at_once: int) -> None:
+    bound = asyncio.Semaphore(at_once)
+
+    async def one(delivery: Delivery) -> None:
+        async with bound:
+            status, text = await deliver(door, delivery)
+            assert status == 200, text
+
+    await asyncio.gather(*(one(each) for each in deliveries))
+
+
+async def add_payment(
+    database: Database, door: Door, user_id: str, number: int, gateway: str, status: str, kind: str
+) -> str:
+    """Write the row of a payment as its charge left it."""
+    payment_id = f"PAY-{door.business_id[:6].upper()}{number:010}"
+    async with database.transaction() as transaction:
+        payment = Payment(
+            business_id=door.business_id,
+            payment_id=payment_id,
+            user_id=user_id,
+            env="TEST",
+            gateway=gateway,
+            kind=kind,
+            amount_minor=AMOUNT,
+            currency="usd",
+            description=None,
+            idempotency_key=None,
+            customer_id="1",
+            gateway_card_id="1",
+            gateway_key=f"k/{number}",
+            status="pending",
+            attempt="running",
+            lease=None,
+            joinable=False,
+            checks=0,
+            transaction_id=None,
+            decline_code=None,
+            answered=True,
+            created_at=transaction.now,
+        )
+        from dataclasses import replace
+
+        from core.payments.store import Lease
+
+        await insert_payment(
+            transaction, replace(payment, lease=Lease("nobody", transaction.now + UNKEYED_LIFE))
+        )
+        settled = (
+            Settled("pending", attempt="unknown", check_after=timedelta(days=1))
+            if status == "pending"
+            else Settled(status, transaction_id=transaction_of(gateway, door, number))
+        )
+        await settle_payment(transaction, payment, settled, answered=status != "pending")
+    return payment_id
+
+
+def transaction_of(gateway: str, door: Door, number: int) -> str:
+    digits = int(door.business_id[:6], 16) * 1000 + number
+    return f"pi_{digits}" if gateway == "stripe" else str(60_000_000_000 + digits)
+
+
+def story(door: Door, payment_id: str, number: int, gateway: str) -> list[Delivery]:
+    """What a gateway tells of one payment, in the order in which it happened."""
+    rng = random.Random(number)  # noqa: S311 - a repeatable mix
+    transaction_id = transaction_of(gateway, door, number)
+    if gateway == "authorize":
+        given = {"invoiceNumber": payment_id, "authAmount": AMOUNT / 100, "responseCode": 1}
+        kinds = rng.choice(
+            (
+                ["authcapture.created"],
+                ["fraud.held", "fraud.approved"],
+                ["fraud.held", "fraud.declined"],
+                ["authcapture.created", "void.created"],
+                ["fraud.held", "void.created"],
+            )
+        )
+        return [
+            authorize_event(f"n-{number}-{step}", kind, step, transaction_id, **given)
+            for step, kind in enumerate(kinds)
+        ]
+    metadata = {"payment_id": payment_id}
+    intent = {"id": transaction_id, "object": "payment_intent", "currency": "usd"}
+    charge = {"payment_intent": transaction_id, "currency": "usd"}
+
+    def event(step: int, kind: str, **thing: Any) -> Delivery:
+        return stripe_event(f"evt_{number}_{step}", kind, NOW + step, **thing)
+
+    failed = event(
+        0,
+        "payment_intent.payment_failed",
+        **intent,
+        metadata=metadata,
+        last_payment_error={"decline_code": "insufficient_funds", "message": "No."},
+    )
+    succeeded = event(
+        1, "payment_intent.succeeded", **intent, metadata=metadata, amount_received=AMOUNT
+    )
+    refunds = [
+        event(2, "charge.refunded", id="ch", **charge, amount_refunded=300),
+        event(3, "refund.created", id=f"re_{number}", **charge, amount=300, status="succeeded"),
+        event(4, "charge.refunded", id="ch", **charge, amount_refunded=rng.choice((600, 1000))),
+    ]
+    disputed = event(5, "charge.dispute.created", id=f"dp_{number}", **charge, amount=AMOUNT)
+    closed = event(
+        6,
+        "charge.dispute.closed",
+        id=f"dp_{number}",
+        **charge,
+        amount=AMOUNT,
+        status=rng.choice(("won", "lost")),
+    )
+    unknown = event(7, "customer.updated", id="cus_1")
+    return rng.choice(
+        (
+            [failed],
+            [failed, succeeded, unknown],
+            [succeeded, *refunds],
+            [succeeded, disputed],
+            [succeeded, disputed, closed],
+            [succeeded, *refunds[:1], disputed, closed],
+        )
+    )
+
+
+async def ends(database: Database, door: Door, users: list[str]) -> dict[str, Any]:
+    """Return how a business's payments, wallets and ledger stand."""
+    of_business = door.business_id
+
+    async def rows(transaction: Transaction, query: Any) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await transaction.connection.execute(query)]
+
+    async with database.transaction() as transaction:
+        told = await rows(
+            transaction,
+            select(
+                func.substr(payments.c.payment_id, 11),
+                payments.c.status,
+                payments.c.decline_code,
+                payments.c.amount_refunded_minor,
+            )
+            .where(payments.c.business_id == of_business)
+            .order_by(payments.c.payment_id),
+        )
+        held = await rows(
+            transaction,
+            select(wallets.c.user_id, wallets.c.wallet_id, wallets.c.balance_minor).where(
+                wallets.c.business_id == of_business
+            ),
+        )
+        moved = await rows(
+            transaction,
+            select(postings.c.account, func.sum(postings.c.amount_minor))
+            .where(postings.c.business_id == of_business)
+            .group_by(postings.c.account),
+        )
+        states = await rows(
+            transaction,
+            select(webhook_events.c.state, func.count())
+            .where(webhook_events.c.business_id == of_business)
+            .group_by(webhook_events.c.state),
+        )
+    owners = {wallet_id: users.index(user_id) for user_id, wallet_id, _ in held}
+    return {
+        "payments": told,
+        "wallets": {users.index(user_id): balance for user_id, _, balance in held},
+        "ledger": {str(owners.get(account, account)): int(total) for account, total in moved},
+        "events": dict(states),
+    }
+
+
+async def test_a_thousand_deliveries_in_any_order_end_as_in_order(
+    stack: Stack, database: Database
+) -> None:
+    count, rng = 100, random.Random(1)  # noqa: S311 - a repeatable mix
+    shops = [await new_shop(stack, "inorder"), await new_shop(stack, "shuffled")]
+    users = [[await new_user(door) for _ in range(8)] for door in shops]
+    stories: list[list[list[Delivery]]] = [[], []]
+    for which, door in enumerate(shops):
+        for number in range(count):
+            gateway = ("stripe", "authorize")[number % 2]
+            status = ("pending", "requires_action", "pending", "held_for_review")[number % 4]
+            kind = "fund" if number % 5 else "charge"
+            payment_id = await add_payment(
+                database, door, users[which][number % 8], number, gateway, status, kind
+            )
+            stories[which].append(story(door, payment_id, number, gateway))
+
+    async def tell(steps: list[Delivery]) -> None:
+        await deliver_all(shops[0], steps, at_once=1)
+
+    for first in range(0, count, 10):
+        await asyncio.gather(*(tell(steps) for steps in stories[0][first : first + 10]))
+
+    shuffled = [delivery for steps in stories[1] for delivery in steps]
+    shuffled += rng.choices(shuffled, k=1000 - len(shuffled))
+    rng.shuffle(shuffled)
+    await deliver_all(shops[1], shuffled, at_once=12)
+
+    in_order, in_any = [
+        await ends(database, door, of_shop) for door, of_shop in zip(shops, users, strict=True)
+    ]
+    assert in_any == in_order
+    statuses = Counter(status for _, status, _, _ in in_order["payments"])
+    assert statuses.keys() >= {"succeeded", "declined", "voided", "disputed", "refunded"}
+    report = await call(
+        stack.core, Credentials(service_token=OPERATOR_TOKEN), operator_pb2.ExamineRequest()
+    )
+    broken = operator_pb2.CHECK_VERDICT_BROKEN
+    assert [each for each in report.checks if each.verdict == broken] == []
+    assert len(report.checks) > 10
+
+
+async def test_only_what_is_signed_is_taken_and_nothing_is_told_apart(
+    stack: Stack, database: Database
+) -> None:
+    door = await new_shop(stack, "careful")
+    event = stripe_event("evt_1", "invoice.paid", NOW, id="in_1")
+    now = float(event.headers()["Stripe-Signature"].partition(",")[0].removeprefix("t="))
+    good = stripe_signature(event.body, now)
+    several = f"{good.partition(',')[0]},v1={'0' * 64},{good.partition(',')[2]}"
+    nobody = door.as_business("00000000-0000-0000-0000-000000000000", "")
+    refusals = {
+        await deliver(door, event, **{"Stripe-Signature": signature})
+        for signature in (
+            stripe_signature(event.body, now, "whsec_other"),
+            stripe_signature(event.body + b" ", now),
+            stripe_signature(event.body, now - 310),
+            stripe_signature(event.body, now + 310),
+            good.replace("v1=", "v0="),
+            "t=,v1=",
+            "junk",
+            "é",
+        )
+    }
+    refusals.add(await deliver(door, event, Other="none"))
+    refusals.add(await deliver(nobody, event))
+    refusals.add(await deliver(door, Delivery("stripe", b"[" * 5000)))
+    refusals.add(await deliver(door, Delivery("stripe", b'{"id":1}')))
+    refusals.add(await deliver(door, Delivery("authorize", b"\xff\x00")))
+    refusals.add(await deliver(door, Delivery("authorize", b"{}"), **{"X-ANET-Signature": "x"}))
+    assert len(refusals) == 1
+    assert refusals.pop()[0] == 400
+    assert (await deliver(door, Delivery("stripe", b" " * 65_537)))[0] == 413
+    async with database.transaction() as transaction:
+        query = select(func.count()).select_from(webhook_events)
+        assert await transaction.connection.scalar(query) == 0
+    for _ in range(2):
+        assert await deliver(door, event, **{"Stripe-Signature": several}) == (
+            200,
+            '{"received":true}',
+        )
+    lower = authorize_event("n", "void.created", 1, "6001", invoiceNumber="PAY-1")
+    header = lower.headers()["X-ANET-Signature"]
+    assert (await deliver(door, lower, **{"X-ANET-Signature": header.lower()}))[0] == 200
+    async with door.session.get(f"{door.url}/webhooks/stripe/{door.business_id}") as answer:
+        assert answer.status == 405
+    async with database.transaction() as transaction:
+        assert await transaction.connection.scalar(query) == 2
+
+
+async def test_a_customer_who_authenticates_has_their_wallet_credited_once(
+    stack: Stack, database: Database
+) -> None:
+    """And the answer to the key stays what it was; the record tells what became of it."""
+    door = await new_shop(stack, "threed")
+    user_id = await new_user(door)
+    await door.call(
+        "create_stripe_customer",
+        user_id=user_id,
+        payment_method_token="pm_card_authenticationRequired",
+    )
+    asked = {"user_id": user_id, "amount": 12.5, "idempotency_key": "k"}
+    first = await door.call("fund_customer", **asked)
+    assert first.status == 402, first.text
+    intent = first.body["transaction_id"]
+    [record] = (await door.call("get_payment_records")).body["payments"]
+    done = stripe_event(
+        "evt_s",
+        "payment_intent.succeeded",
+        NOW,
+        id=intent,
+        currency="usd",
+        amount_received=1250,
+        metadata={"payment_id": record["payment_id"]},
+    )
+    refunded = stripe_event(
+        "evt_r",
+        "charge.refunded",
+        NOW + 1,
+        id="ch",
+        payment_intent=intent,
+        currency="usd",
+        amount_refunded=450,
+    )
+    await deliver_all(door, [refunded, done, done, refunded], at_once=4)
+    wallet = (await door.call("get_user_wallet", user_id=user_id)).body["wallet"]
+    assert wallet["balance"] == 8
+    [record] = (await door.call("get_payment_records", status="partially_refunded")).body[
+        "payments"
+    ]
+    assert (record["amount"], record["amount_refunded"]) == (12.5, 4.5)
+    assert (record["gateway"], record["env"], record["user_id"]) == ("stripe", "TEST", user_id)
+    again = await door.call("fund_customer", **asked)
+    assert (again.status, again.text) == (402, first.text)
+
+    await door.call("charge_wallet", user_id=user_id, amount=7)
+    lost = stripe_event(
+        "evt_d",
+        "charge.dispute.closed",
+        NOW + 2,
+        id="dp",
+        payment_intent=intent,
+        currency="usd",
+        amount=1250,
+        status="lost",
+    )
+    await deliver_all(door, [lost], at_once=1)
+    assert (await door.call("get_user_wallet", user_id=user_id)).body["wallet"]["balance"] == 0
+    history = (await door.call("get_wallet_history", user_id=user_id)).body["transactions"]
+    assert [(each["reason"], each["amount"]) for each in history[:2]] == [
+        ("dispute", 8),
+        ("receivable", 7),
+    ]
+    ledger = (await ends(database, door, [user_id]))["ledger"]
+    assert ledger["receivables:TEST:usd"] == -700
+    assert ledger["funding:TEST:usd"] == 0
