@@ -276,7 +276,9 @@ class RecurringService:
             currency=user.currency,
         )
         if wallet.currency != currency:
-            raise InvalidFields.of("currency", f"must be the wallet's, {wallet.currency}")
+            raise InvalidFields.of(
+                "amount.currency_code", f"must be the wallet's, {wallet.currency}"
+            )
 
 
 async def _existing(transaction: Transaction, caller: Caller, recurring_id: str) -> Job:

@@ -88,7 +88,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"start_at": "tomorrow"}, "start_at"),
     ({"end_at": "2024-13-01"}, "end_at"),
     ({"end_at": "2020-01-01"}, "end_at"),
-    ({"amount": Money(currency_code="EUR", units=1)}, "currency"),
+    ({"amount": Money(currency_code="EUR", units=1)}, "amount.currency_code"),
 ]
 
 
