@@ -187,6 +187,10 @@ def test_what_fails_is_repeated_under_one_key_and_happens_once(
         again = {"user_id": user_id, "amount": "1.00", "idempotency_key": lost["idempotency_key"]}
         assert call("charge_wallet", **again)["result"]["new_balance"] == "4"
 
+        flaky.troubles = [RESET_AFTER] * 3 + [429]
+        lost = call("charge_wallet", user_id=user_id, amount="1.00")["error"]
+        assert (lost["status"], lost["retry_after"], lost["outcome_unknown"]) == (429, 1, True)
+
         flaky.came.clear()
         flaky.troubles = [501]
         assert call("charge_wallet", user_id=user_id, amount="1.00")["error"]["status"] == 501

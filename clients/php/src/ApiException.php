@@ -81,8 +81,10 @@ class ApiException extends NiviscoException
 
     public function isOutcomeUnknown(): bool
     {
-        return $this->getIdempotencyKey() !== null
-            && $this->status >= 500
-            && !in_array($this->getErrorCode(), self::SURE, true);
+        // A 429 says nothing of the attempts before it.
+        $isOpen = $this->status === 429
+            || ($this->status >= 500 && !in_array($this->getErrorCode(), self::SURE, true));
+
+        return $this->getIdempotencyKey() !== null && $isOpen;
     }
 }

@@ -66,7 +66,9 @@ class ApiError(NiviscoError):
 
     @property
     def outcome_unknown(self) -> bool:
-        return self.idempotency_key is not None and self.status >= 500 and self.code not in _SURE
+        # A 429 says nothing of the attempts before it.
+        is_open = self.status == 429 or (self.status >= 500 and self.code not in _SURE)
+        return self.idempotency_key is not None and is_open
 
 
 class DeclinedError(ApiError):

@@ -54,9 +54,10 @@ export class ApiError extends NiviscoError {
   }
 
   get outcomeUnknown(): boolean {
-    return (
-      this.idempotencyKey !== undefined && this.status >= 500 && !SURE.includes(this.code ?? "")
-    );
+    // A 429 says nothing of the attempts before it.
+    const isOpen =
+      this.status === 429 || (this.status >= 500 && !SURE.includes(this.code ?? ""));
+    return this.idempotencyKey !== undefined && isOpen;
   }
 }
 
