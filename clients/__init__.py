@@ -1,0 +1,1 @@
+"""Client libraries for the JSON endpoint, and the program that generates them."""

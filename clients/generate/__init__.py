@@ -1,0 +1,1 @@
+"""Writes the client libraries of every language from the reference."""
