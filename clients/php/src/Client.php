@@ -586,7 +586,7 @@ final class Client
      *     idempotency_key: Makes the call safe to repeat for 24 hours, 1 to 64 printable
      *         characters.
      *
-     * @throws NiviscoException USER_NOT_FOUND, INVALID_FIELDS
+     * @throws NiviscoException USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
      */
     public function createRecurring(
         #[\SensitiveParameter]

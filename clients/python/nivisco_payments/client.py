@@ -870,7 +870,7 @@ class Client:
                 characters.
 
         Raises:
-            ApiError: USER_NOT_FOUND, INVALID_FIELDS
+            ApiError: USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
         """
         return self._transport.call(
             "create_recurring",

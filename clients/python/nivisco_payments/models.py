@@ -175,7 +175,7 @@ class _AddAuthorizeCredentialsCredentialsInputRequired(TypedDict):
     api_login_id: str
     """The API login id, at most 25 characters."""
     transaction_key: str
-    """The transaction key, at most 32 characters."""
+    """The transaction key, at most 32 characters; one of over 16 is refused when it is used."""
 
 
 class AddAuthorizeCredentialsCredentialsInput(
@@ -210,7 +210,7 @@ class ModifyAuthorizeCredentialsCredentialsInput(
     api_login_id: str
     """The API login id, at most 25 characters."""
     transaction_key: str
-    """The transaction key, at most 32 characters."""
+    """The transaction key, at most 32 characters; one of over 16 is refused when it is used."""
     signature_key: str
     """The signature key that webhooks are signed with, hexadecimal digits."""
 
@@ -455,7 +455,8 @@ class CreateStripeCustomerResult:
 
 class _CreateAuthorizeCustomerPaymentProfileInputRequired(TypedDict):
     card_number: str
-    """The card number, 12 to 19 digits."""
+    """The card number, 12 to 19 digits; Authorize.Net takes at most 16. Its network and check
+    digit must fit."""
     exp_month: int
     """The month that the card expires in, 1 to 12."""
     exp_year: int
@@ -468,7 +469,7 @@ class CreateAuthorizeCustomerPaymentProfileInput(
     """The card to save."""
 
     cvv: str
-    """The card's security code, 3 or 4 digits."""
+    """The card's security code, 4 digits for American Express and 3 for every other network."""
     postal_code: str
     """The postal code of the billing address."""
 
@@ -728,7 +729,7 @@ class ListRecurringRecurring:
     status: str
     """The state of the job."""
     next_run: Optional[str]
-    """When the job charges next. Null when it does not."""
+    """When the job charges next, be it a retry. Null when it does not."""
     last_run: Optional[str]
     """When the job last charged. Null when it has not."""
     executed_cycles: int

@@ -188,7 +188,7 @@ export interface AddAuthorizeCredentialsCredentialsInput {
   readonly env: "TEST" | "LIVE";
   /** The API login id, at most 25 characters. */
   readonly api_login_id: string;
-  /** The transaction key, at most 32 characters. */
+  /** The transaction key, at most 32 characters; one of over 16 is refused when it is used. */
   readonly transaction_key: string;
   /** The signature key that webhooks are signed with, hexadecimal digits. */
   readonly signature_key?: string | undefined;
@@ -216,7 +216,7 @@ export interface ModifyAuthorizeCredentialsCredentialsInput {
   readonly env: "TEST" | "LIVE";
   /** The API login id, at most 25 characters. */
   readonly api_login_id?: string | undefined;
-  /** The transaction key, at most 32 characters. */
+  /** The transaction key, at most 32 characters; one of over 16 is refused when it is used. */
   readonly transaction_key?: string | undefined;
   /** The signature key that webhooks are signed with, hexadecimal digits. */
   readonly signature_key?: string | undefined;
@@ -511,13 +511,14 @@ export interface CreateStripeCustomerResult {
 
 /** The card to save. */
 export interface CreateAuthorizeCustomerPaymentProfileInput {
-  /** The card number, 12 to 19 digits. */
+  /** The card number, 12 to 19 digits; Authorize.Net takes at most 16. Its network and check
+   * digit must fit. */
   readonly card_number: string;
   /** The month that the card expires in, 1 to 12. */
   readonly exp_month: number;
   /** The year that the card expires in, four digits. */
   readonly exp_year: number;
-  /** The card's security code, 3 or 4 digits. */
+  /** The card's security code, 4 digits for American Express and 3 for every other network. */
   readonly cvv?: string | undefined;
   /** The postal code of the billing address. */
   readonly postal_code?: string | undefined;
@@ -983,7 +984,7 @@ export interface ListRecurringRecurring {
   readonly interval_value: number;
   /** The state of the job. */
   readonly status: string;
-  /** When the job charges next. Null when it does not. */
+  /** When the job charges next, be it a retry. Null when it does not. */
   readonly next_run: string | null;
   /** When the job last charged. Null when it has not. */
   readonly last_run: string | null;

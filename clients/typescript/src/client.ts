@@ -299,7 +299,7 @@ export class Client {
   /**
    * Creates a job. Its first charge is the first occurrence after now.
    *
-   * @throws {ApiError} USER_NOT_FOUND, INVALID_FIELDS
+   * @throws {ApiError} USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
    */
   createRecurring(
     fields: actions.CreateRecurringRequest,

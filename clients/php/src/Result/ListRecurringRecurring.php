@@ -19,7 +19,7 @@ final class ListRecurringRecurring
     public int $interval_value;
     /** The state of the job. */
     public string $status;
-    /** When the job charges next. Null when it does not. */
+    /** When the job charges next, be it a retry. Null when it does not. */
     public ?string $next_run;
     /** When the job last charged. Null when it has not. */
     public ?string $last_run;
