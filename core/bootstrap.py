@@ -11,7 +11,6 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from core import validation
-from core.announced import announced_handlers
 from core.authentication.service import AuthenticationService
 from core.authentication.servicer import AuthenticationServicer
 from core.business.service import BusinessService
@@ -82,7 +81,6 @@ from nivisco.payments.v1 import (
 logger = logging.getLogger("core")
 
 MAX_MESSAGE_BYTES = 256 * 1024
-_ANNOUNCED_SERVICES: tuple[str, ...] = ()
 
 
 async def migrate(settings: CoreSettings) -> str:
@@ -216,13 +214,9 @@ async def _serve(
     _add_recurring(server, database, payments, JobClock(settings.test_clock))
     webhooks = WebhooksService(database, credentials, idempotency, authorize)
     webhooks_pb2_grpc.add_WebhooksServiceServicer_to_server(WebhooksServicer(webhooks), server)
-    methods = service_methods()
-    server.add_generic_rpc_handlers(
-        announced_handlers(m for m in methods if m.containing_service.name in _ANNOUNCED_SERVICES)
-    )
     health_servicer = HealthServicer(database)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    services = {method.containing_service.full_name for method in methods}
+    services = {method.containing_service.full_name for method in service_methods()}
     reflection.enable_server_reflection(
         (*sorted(services), health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )

@@ -48,8 +48,3 @@ class InvalidFields(Refusal):
     def of(cls, field: str, description: str) -> "InvalidFields":
         """Make the refusal of one field."""
         return cls([FieldProblem(field, description)])
-
-
-def not_implemented() -> Refusal:
-    """Make the answer to an action that is announced but not there yet."""
-    return Refusal(Reason.ERROR_REASON_NOT_IMPLEMENTED, "This action is not available yet")

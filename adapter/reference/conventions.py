@@ -121,4 +121,30 @@ CONVENTIONS = (
             "stored, and `LIVE` from then on.",
         ),
     ),
+    Convention(
+        "recurring",
+        "Recurring charges",
+        (
+            "A job's calendar begins with `start_at`, without an offset by the wall clock of "
+            "`timezone`, and keeps that clock across daylight saving time. A day that a month "
+            "lacks is its last one. What lies before now is not charged.",
+            "A declined charge is tried again 1, 3 and 7 days later, unless the decline is final "
+            "or the next charge comes first. Three failed cycles in a row pause the job.",
+            "After `pause_recurring` or `cancel_recurring` is answered no charge starts. One that "
+            "was submitted before ends, and `get_recurring_logs` tells how.",
+        ),
+    ),
+    Convention(
+        "webhooks",
+        "Webhooks",
+        (
+            "Have Stripe send its events to `/webhooks/stripe/<business_id>` of this host, and "
+            "Authorize.Net to `/webhooks/authorize/<business_id>`, and store what they sign with: "
+            "`stripe_webhook_secret` or `signature_key`.",
+            "Payments then follow their gateway: authentication that a customer completes, "
+            "refunds, disputes, voids, and reviews that end. Each event counts once, in any order.",
+            "What a request was answered stays so under its key; what became of the payment is in "
+            "`get_payment_records`.",
+        ),
+    ),
 )

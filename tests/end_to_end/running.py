@@ -90,6 +90,7 @@ async def running_stack(
             stripe_urls=urls,
             authorize_urls=urls,
             gateway_timeout_seconds=gateway_timeout_seconds,
+            test_clock=True,
         )
         async with running_core(settings) as core, aiohttp.ClientSession() as session:
             adapter = asyncio.ensure_future(

@@ -1,8 +1,8 @@
 """Proves that every example of the reference is what the service answers, on each database."""
 
 from adapter.reference.build import reference
-from tests.end_to_end.examples import AWAITED, COMMAND, STORY, Samples, envelope, read, tell
-from tests.end_to_end.running import Door, Stack
+from tests.end_to_end.examples import COMMAND, STORY, Samples, tell
+from tests.end_to_end.running import Stack
 
 
 async def test_every_example_is_answered_as_it_is_shown(stack: Stack) -> None:
@@ -12,24 +12,18 @@ async def test_every_example_is_answered_as_it_is_shown(stack: Stack) -> None:
         assert samples.differences(told.shown, told.answered, told.name) == [], COMMAND
 
 
-def test_every_action_has_an_example_or_is_awaited() -> None:
+def test_every_action_has_an_example() -> None:
     actions = reference().actions()
     told = {name for name in STORY if not name.startswith("errors/")}
     assert told == set(actions)
     shown = {name for name, each in actions.items() if each.example and each.example.response}
-    assert shown == set(actions) - AWAITED
+    assert shown == set(actions)
 
 
 def test_every_example_of_a_refusal_is_executed() -> None:
     shown = {error.reason for error in reference().errors if error.example}
     told = {name.removeprefix("errors/") for name in STORY if name.startswith("errors/")}
     assert shown == told
-
-
-async def test_an_action_whose_example_is_awaited_is_not_there_yet(merchant: Door) -> None:
-    for action in sorted(AWAITED):
-        answer = await merchant.send(envelope(merchant, action, read(action)["request"]))
-        assert (answer.status, answer.body["code"]) == (501, "NOT_IMPLEMENTED"), action
 
 
 def test_a_sample_stands_for_one_value_everywhere() -> None:
