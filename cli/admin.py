@@ -8,11 +8,10 @@ from typing import cast
 
 import click
 
-from cli.addresses import read_cores
 from cli.credentials import sendable
 from cli.data_dir import DEFAULT_DATA_DIR, AdminCredentials, DataDir
 from cli.failures import Failure
-from cli.operator_service import core_client, service_token, why_refused
+from cli.operator_service import core_client, core_option, service_token, why_refused
 from core.client import CoreClient, CoreError, Credentials
 from nivisco.payments.v1 import authentication_pb2, operator_pb2
 
@@ -94,16 +93,7 @@ def admin() -> None:
 
 @admin.command()
 @click.option("--rotate", is_flag=True, help="Replace the key if the admin business exists.")
-@click.option(
-    "--core",
-    "target",
-    metavar="HOST:PORT[,…]",
-    callback=read_cores,
-    envvar="NIVISCO_CORE",
-    default="127.0.0.1:50051",
-    show_default=True,
-    help="Where the core or cores serve; also NIVISCO_CORE.",
-)
+@core_option
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),

@@ -9,10 +9,9 @@ from typing import cast
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from cli.addresses import read_cores
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure
-from cli.operator_service import core_client, service_token, why_refused
+from cli.operator_service import core_client, core_option, service_token, why_refused
 from core.client import CoreError, Credentials
 from nivisco.payments.v1 import test_clock_pb2 as pb
 
@@ -36,16 +35,7 @@ def clock() -> None:
     required=True,
     help="What time it is to be: ISO 8601, UTC where it names no offset, such as 2027-01-31T08:00.",
 )
-@click.option(
-    "--core",
-    "target",
-    metavar="HOST:PORT[,…]",
-    callback=read_cores,
-    envvar="NIVISCO_CORE",
-    default="127.0.0.1:50051",
-    show_default=True,
-    help="Where the core or cores serve; also NIVISCO_CORE.",
-)
+@core_option
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),

@@ -9,11 +9,10 @@ from typing import Any, cast
 
 import click
 
-from cli.addresses import read_cores
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure, SettingsError
 from cli.foreground import sentence
-from cli.operator_service import core_client, service_token, why_refused
+from cli.operator_service import core_client, core_option, service_token, why_refused
 from core.client import CoreError, Credentials
 from nivisco.payments.v1 import operator_pb2 as pb
 
@@ -28,16 +27,7 @@ class NotExamined(click.ClickException):
 
 
 @click.command()
-@click.option(
-    "--core",
-    "target",
-    metavar="HOST:PORT[,…]",
-    callback=read_cores,
-    envvar="NIVISCO_CORE",
-    default="127.0.0.1:50051",
-    show_default=True,
-    help="Where the core or cores serve; also NIVISCO_CORE.",
-)
+@core_option
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),

@@ -1,12 +1,27 @@
-"""What every command needs that asks the core with a service token: the token, and what failed."""
+"""What every command shares that asks the core with a service token: where, with what, what failed."""
 
 import os
 
+import click
+
+from cli.addresses import read_cores
 from cli.core_tls import core_tls
 from cli.credentials import sendable
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import SettingsError
 from core.client import CoreClient, CoreError
+
+core_option = click.option(
+    "--core",
+    "target",
+    metavar="HOST:PORT[,…]",
+    callback=read_cores,
+    envvar="NIVISCO_CORE",
+    default="127.0.0.1:50051",
+    show_default=True,
+    help="Where the core or cores serve; also NIVISCO_CORE.",
+)
+"""Where the command finds the core."""
 
 
 def service_token(scope: str, directory: DataDir | None) -> str:
