@@ -1,4 +1,4 @@
-"""What every command shares that asks the core with a service token: where, with what, what failed."""
+"""What commands share that ask the core with a service token: where, with what, what failed."""
 
 import os
 
