@@ -318,7 +318,7 @@ def test_everything_that_up_started_ends_with_it(
     printed = up.wait_for("Ctrl-C stops everything.\n")
     assert re.search(r"^  gRPC +127\.0\.0\.1:\d+,127\.0\.0\.1:\d+$", printed, re.MULTILINE)
     descendants = up.descendants()
-    assert len(descendants) == 6
+    assert len(descendants) == 7
     up.signal(signal.SIGKILL)
     wait_until_gone(descendants)
     again = start_up(start, tmp_path / "data", *more)
