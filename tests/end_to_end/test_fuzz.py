@@ -16,6 +16,8 @@ from tests.end_to_end.running import Door, Stack, running_stack
 
 EXAMPLES = 250
 """Requests of each sort."""
+LEAST_SUCCEEDED = 8
+"""How many actions have to succeed at least once, or the fuzz is all refusals and proves little."""
 FAULT = 500
 """What no request may bring about."""
 
@@ -105,4 +107,4 @@ async def test_no_request_made_from_the_document_or_against_it_ends_in_a_fault(
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             await asyncio.to_thread(_talk, conversation, document, mode)
     assert {200, 400, 401, 404} <= conversation.statuses
-    assert {"charge_customer", "create_user"} <= conversation.succeeded
+    assert len(conversation.succeeded) >= LEAST_SUCCEEDED, conversation.succeeded
