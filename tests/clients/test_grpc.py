@@ -48,9 +48,7 @@ def built() -> Path:
     samples.mkdir(exist_ok=True)
     (samples / "guide.ts").write_text(program("typescript"))
     shutil.rmtree(CLIENT / "dist", ignore_errors=True)
-    run("make", "--silent", "proto-deps", cwd=ROOT)
-    run(str(ROOT / ".venv" / "bin" / "buf"), "generate", cwd=ROOT)
-    run("node", "node_modules/typescript/bin/tsc", cwd=CLIENT)
+    run("npm", "run", "--silent", "build", cwd=CLIENT)
     return CLIENT / "dist"
 
 

@@ -190,9 +190,9 @@ test("a busy gateway costs a second try, and one charge is made", async () => {
 
 test("a passed deadline is an unknown outcome, which the same request learns", async () => {
   const payer = await customer();
-  await fault("delay_after", 1, 2);
+  await fault("delay_after", 1, 1);
   const request = { userId: payer, amount: money("7", "usd"), idempotencyKey: randomUUID() };
-  const refusal = await refusalOf(shop.payments.chargeCustomer(request, { timeoutMs: 300 }));
+  const refusal = await refusalOf(shop.payments.chargeCustomer(request, { timeoutMs: 250 }));
   assert.equal(refusal.code, Code.DeadlineExceeded);
   assert.equal(refusal.reason, "OUTCOME_UNKNOWN");
   const charged = await shop.payments.chargeCustomer(request);
