@@ -38,7 +38,8 @@ export class Refusal extends Error {
     const info = error.findDetails(ErrorInfoSchema).find(({ domain }) => domain === DOMAIN);
     const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
     this.code = error.code;
-    // Without a reason it was not the core that answered: whether it did the work is not known.
+    // Without a reason it was not the core that answered, and nobody says what it did. This is also
+    // what a message that cannot be sent reads as: an error too cautious rather than too sure.
     this.reason = info?.reason ?? "OUTCOME_UNKNOWN";
     this.metadata = info?.metadata ?? {};
     this.fields = error
