@@ -26,13 +26,17 @@ run: install ## start everything on this machine (ARGS="--http 127.0.0.1:9000")
 test: install ## run the whole suite (ARGS="-k wallet")
 	$(BIN)/pytest -q --numprocesses 2 --dist loadfile $(ARGS)
 
-# The google/* files that ours import, taken from the installed googleapis-common-protos.
-GOOGLE_PROTOS := google/rpc/code.proto google/type/money.proto
+# The google/* files that ours import, taken from the installed googleapis-common-protos,
+# and the details of an error and the health protocol, which clients generate.
+GOOGLE_PROTOS := google/rpc/code.proto google/rpc/error_details.proto google/type/money.proto
 
 proto-deps: install
 	@rm -rf build/googleapis && $(PY) -c 'import pathlib, shutil, google.type.money_pb2 as m; \
 	root = pathlib.Path(m.__file__).parents[2]; out = pathlib.Path("build/googleapis"); \
 	[((out / f).parent.mkdir(parents=True, exist_ok=True), shutil.copy(root / f, out / f)) for f in "$(GOOGLE_PROTOS)".split()]'
+	@$(PY) -c 'import pathlib; from google.protobuf.descriptor_pb2 import FileDescriptorSet as Set; \
+	from grpc_health.v1.health_pb2 import DESCRIPTOR; health = Set(); DESCRIPTOR.CopyToProto(health.file.add()); \
+	pathlib.Path("build/health.binpb").write_bytes(health.SerializeToString())'
 
 PROTOC = $(PY) -m grpc_tools.protoc -I proto -I third_party -I build/googleapis \
 	--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc

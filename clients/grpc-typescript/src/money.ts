@@ -1,0 +1,55 @@
+/** Exact amounts: google.type.Money to and from decimal strings, by bigint only, never a number. */
+
+import { create } from "@bufbuild/protobuf";
+import { type Money, MoneySchema } from "../gen/google/type/money_pb.js";
+
+const NANO_DIGITS = 9;
+const NANOS_PER_UNIT = 10n ** BigInt(NANO_DIGITS);
+const MAX_INT64 = 2n ** 63n - 1n;
+const DECIMAL = /^(-?)([0-9]+)(?:\.([0-9]{1,9}))?$/;
+
+/**
+ * Turn a decimal like "25.50" into an amount. Without a currency, the wallet's is meant.
+ *
+ * How many digits and decimals an amount may have is the server's to say, which refuses with the
+ * field's name; here only what the wire cannot carry is refused.
+ *
+ * @throws {RangeError} it is no plain decimal, or the wire cannot carry it exactly.
+ */
+export function money(decimal: string, currency = ""): Money {
+  const parts = DECIMAL.exec(decimal);
+  if (parts === null) {
+    throw new RangeError(
+      `${JSON.stringify(decimal)} is not a decimal of at most 9 decimals, for example "25.50"`,
+    );
+  }
+  const [, minus, whole = "", decimals = ""] = parts;
+  const sign = minus === "-" ? -1n : 1n;
+  const units = sign * BigInt(whole);
+  if (units > MAX_INT64 || units < -MAX_INT64) {
+    throw new RangeError(`${decimal} is more than 64 bits hold`);
+  }
+  return create(MoneySchema, {
+    currencyCode: currency.toUpperCase(),
+    units,
+    nanos: Number(sign * BigInt(decimals.padEnd(NANO_DIGITS, "0"))), // below 2^53
+  });
+}
+
+/**
+ * Turn an amount into a decimal: "25.5" for 25.50, "25" for 25, or with `decimals` digits after the
+ * point at least.
+ *
+ * @throws {RangeError} units and nanos contradict each other.
+ */
+export function decimal(amount: Money, decimals = 0): string {
+  const nanos = BigInt(amount.nanos);
+  if (nanos <= -NANOS_PER_UNIT || nanos >= NANOS_PER_UNIT || amount.units * nanos < 0n) {
+    throw new RangeError(`units ${amount.units} and nanos ${nanos} are no amount`);
+  }
+  const total = amount.units * NANOS_PER_UNIT + nanos;
+  const size = total < 0n ? -total : total;
+  const rest = (size % NANOS_PER_UNIT).toString().padStart(NANO_DIGITS, "0");
+  const shown = rest.replace(/0+$/, "").padEnd(decimals, "0");
+  return `${total < 0n ? "-" : ""}${size / NANOS_PER_UNIT}${shown && `.${shown}`}`;
+}

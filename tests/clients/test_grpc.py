@@ -1,0 +1,98 @@
+"""Calls a real core by gRPC from TypeScript, and runs the programs that docs/grpc.md shows."""
+
+import asyncio
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.clients.shop import Shop, environment, open_shop, run
+from tests.left_out import needs
+
+ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "clients" / "grpc-typescript"
+GUIDE = ROOT / "docs" / "grpc.md"
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def program(language: str) -> str:
+    """Return the program that the guide shows in a language."""
+    (found,) = re.findall(
+        rf"^```{language}\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE
+    )
+    return str(found)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
+    """A core in clear on loopback."""
+    async with open_shop(tmp_path_factory.mktemp("clear")) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded_shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
+    """A core that takes mutual TLS only."""
+    async with open_shop(tmp_path_factory.mktemp("tls"), tls=True) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def built() -> Path:
+    """The TypeScript client and the guide's program, generated, type-checked and compiled."""
+    samples = CLIENT / "samples"
+    samples.mkdir(exist_ok=True)
+    (samples / "guide.ts").write_text(program("typescript"))
+    shutil.rmtree(CLIENT / "dist", ignore_errors=True)
+    run("npm", "run", "--silent", "build", cwd=CLIENT)
+    return CLIENT / "dist"
+
+
+async def output(*command: str, **variables: str) -> str:
+    """Return what the program prints, while the core goes on in this process; it must succeed."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=environment(variables),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    printed, _ = await asyncio.wait_for(process.communicate(), 400)
+    assert process.returncode == 0, printed.decode()
+    return printed.decode()
+
+
+@needs("node", "npm:clients/grpc-typescript")
+async def test_the_typescript_client_calls_a_core_in_clear_on_loopback(
+    built: Path, shop: Shop
+) -> None:
+    await output("node", "--test", str(built / "test" / "core.test.js"), **shop.variables)
+
+
+@needs("node", "npm:clients/grpc-typescript")
+async def test_the_typescript_client_calls_a_core_by_mutual_tls(
+    built: Path, guarded_shop: Shop
+) -> None:
+    await output("node", "--test", str(built / "test" / "core.test.js"), **guarded_shop.variables)
+
+
+PRINTED = """charged 25.50
+once true
+CARD_DECLINED generic_decline
+INVALID_FIELDS amount
+healthy true
+"""
+
+
+@needs("node", "npm:clients/grpc-typescript")
+async def test_the_typescript_program_of_the_guide_runs(built: Path, shop: Shop) -> None:
+    assert await output("node", str(built / "samples" / "guide.js"), **shop.variables) == PRINTED
+
+
+async def test_the_python_program_of_the_guide_runs(shop: Shop, tmp_path: Path) -> None:
+    guide = tmp_path / "guide.py"
+    guide.write_text(program("python"))
+    assert await output(sys.executable, str(guide), **shop.variables) == PRINTED
