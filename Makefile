@@ -86,6 +86,7 @@ fmt: install ## format Python and proto files
 bench: install ## ratios of speed, all from one run
 	$(PY) -m tests.bench
 	$(PY) -m tests.bench.gateway
+	$(PY) -m tests.bench.recurring
 
 prove: install ## kill cores at every failpoint and hold the books together (PROVE_MINUTES=10)
 	$(PY) -m tests.prove
