@@ -114,9 +114,12 @@ class Execution:
         outcome = outcomes.of_payment(payment, refusal)
         if outcome is None and job.status != "active":
             return await self._of_stopped(transaction, job, occurrence)
+        if outcome is None and is_submitted(payment):
+            # Whatever else this call was refused for: what was sent before has its own outcome.
+            return await put_off(transaction, job, occurrence, now)
         if outcome is None and refusal is not None and not outcomes.is_open(refusal):
             outcome = outcomes.of_refusal(refusal, occurrence.payment_id)
-        if outcome is None and not is_submitted(payment):
+        if outcome is None:
             upcoming = following(job, occurrence)
             outcome = _NEVER_REACHED if upcoming is not None and upcoming <= now else None
         if outcome is None:
