@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -60,6 +61,7 @@ _PROGRAMS: Mapping[str, Program] = {
     "curl": Program("curl", lambda: shutil.which("curl") is not None, "apt-get install curl"),
     "node": Program(f"Node {_OLDEST_NODE}+", _has_node, "apt-get install nodejs npm"),
     "php": Program("PHP with curl", _has_php, "apt-get install php-cli php-curl"),
+    "zsh": Program("zsh", lambda: shutil.which("zsh") is not None, "apt-get install zsh"),
 }
 
 
@@ -67,7 +69,7 @@ _PROGRAMS: Mapping[str, Program] = {
 def missing(need: str) -> Program | None:
     """Return the program that a need lacks, or None where it is there.
 
-    A need is `chromium`, `curl`, `node`, `php`, or `npm:FOLDER`, what the lock file there names.
+    A need is one of the programs above, or `npm:FOLDER`, what the lock file there names.
 
     Raises:
         KeyError: there is no such need.
@@ -88,8 +90,8 @@ def needs(*what: str) -> pytest.MarkDecorator:
     return pytest.mark.needs(*what)
 
 
-_LEFT_OUT = pytest.StashKey[dict[Program, int]]()
-"""How many tests were left out for want of each program."""
+_LACKS = "lacks"
+"""The property of a test's report, which also crosses from one process of the suite to another."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -104,22 +106,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     lacked = [program for need in wanted if (program := missing(need))]
     if not lacked:
         return
-    left_out = item.config.stash.setdefault(_LEFT_OUT, {})
-    for program in lacked:
-        left_out[program] = left_out.get(program, 0) + 1
+    item.user_properties += [(_LACKS, (program.name, program.install)) for program in lacked]
     sentence = "; ".join(f"lacks {program.name}: {program.install}" for program in lacked)
     if os.environ.get(_STRICT):
         pytest.fail(sentence, pytrace=False)
     pytest.skip(sentence)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end what was left out, for want of what, and how to get it."""
-    left_out = config.stash.get(_LEFT_OUT, {})
+    left_out = Counter(
+        tuple(value)
+        for report in terminalreporter.stats.get("skipped", [])
+        for name, value in report.user_properties
+        if name == _LACKS
+    )
     if left_out:
         terminalreporter.section("left out")
-    for program, tests in left_out.items():
+    for (program, install), tests in left_out.items():
         count = "1 test" if tests == 1 else f"{tests} tests"
-        terminalreporter.line(f"{count} without {program.name}. To run them: {program.install}")
+        terminalreporter.line(f"{count} without {program}. To run them: {install}")

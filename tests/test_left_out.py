@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _SUITE = """
 from tests.left_out import needs
 
@@ -18,13 +20,24 @@ def test_with_more(): ...
 _INSTALL = "npm ci --prefix nowhere"
 
 
-def _run(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def _run(folder: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text("from tests.left_out import *")
     (folder / "test_it.py").write_text(_SUITE)
     kept = {name: value for name, value in os.environ.items() if name != "LEAVE_NOTHING_OUT"}
     root = str(Path(__file__).parents[1])
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "."],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir",
+            ".",
+            *options,
+            ".",
+        ],
         cwd=folder,
         env=kept | {"PYTHONPATH": root} | variables,
         capture_output=True,
@@ -34,10 +47,11 @@ def _run(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("options", [(), ("--numprocesses", "2")])
 def test_what_is_missing_is_left_out_and_named_with_the_command_that_brings_it(
-    tmp_path: Path,
+    tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    ended = _run(tmp_path)
+    ended = _run(tmp_path, *options)
     assert ended.returncode == 0, ended.stdout
     assert f"2 tests without the Node packages of nowhere. To run them: {_INSTALL}" in ended.stdout
     assert "1 test without the Node packages of elsewhere." in ended.stdout

@@ -1,7 +1,6 @@
 """Proves, in the real shells, what is completed."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
+from tests.left_out import needs
 
 ASK = """
 eval "$(nivisco completion bash)"
@@ -84,7 +84,7 @@ def test_zsh_is_handed_what_its_script_reads(words: str, value: str) -> None:
     assert about
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not here: apt-get install zsh")
+@needs("zsh")
 def test_zsh_understands_its_script() -> None:
     script = CliRunner().invoke(main, ["completion", "zsh"]).stdout
     assert "prefix" in script
