@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check generate clients bench prove lock fmt clean proto-deps release-image
+.PHONY: help install run test check generate bench prove lock fmt clean proto-deps release-image
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -72,13 +72,6 @@ check: install proto-deps ## lint, types, import contracts, schema rules, genera
 	$(BIN)/buf breaking build/now.binpb --against proto/last_release.binpb --config buf.yaml
 	$(call generate_into,build/generated)
 	@diff -r -x __pycache__ build/generated generated || { echo 'generated/ is not what proto/ says: run make generate'; exit 1; }
-	$(BIN)/mypy --strict --python-version 3.10 clients/python/nivisco_payments
-	@rm -rf build/clients && $(PY) -m clients.generate build/clients
-	@cd build/clients && find . -type f -exec cmp {} ../../clients/{} \; > ../clients.diff 2>&1; \
-		cat ../clients.diff; test ! -s ../clients.diff || { echo 'clients/ is not what the reference says: run make clients'; exit 1; }
-
-clients: install ## write the generated part of clients/ anew from the reference
-	$(PY) -m clients.generate clients
 
 fmt: install ## format Python and proto files
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/buf format -w proto

@@ -1,1 +1,0 @@
-"""Client libraries for the JSON endpoint, and the program that generates them."""

@@ -1,1 +1,0 @@
-"""Writes the client libraries of every language from the reference."""
