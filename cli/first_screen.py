@@ -29,6 +29,8 @@ def first_screen(data_dir: DataDir, http: Address, cores: str, sandbox: Address 
 Nivisco Payments {version("nivisco")} is running.
 
   JSON endpoint  {http.url()}/
+  reference      {http.url()}/docs
+  live test      {http.url()}/live-test
   gRPC           {cores}
   TEST payments  {where_tests_go}{note}
   data           {data_dir.path}

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.databases import drop_database, fresh_database, running_postgresql
+from tests.left_out import pytest_configure, pytest_runtest_setup, pytest_terminal_summary
 from tests.processes import Running, Start, start_process
+
+__all__ = ["pytest_configure", "pytest_runtest_setup", "pytest_terminal_summary"]
+"""Hooks that pytest looks for here; see tests/left_out.py."""
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ CONTENT_SECURITY_POLICY: Final = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Only files of this host, nothing inline, in nobody's frame: a page of ours handles API keys."""
+ASSETS: Final = "/assets/"
+"""Below which the files lie that pages link to."""
 REVALIDATED: Final = "no-cache"
 """Kept, and asked for again each time, which costs an answer without a body."""
 FOR_A_YEAR: Final = "public, max-age=31536000, immutable"

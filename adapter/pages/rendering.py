@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from adapter import exact_json
 from adapter.catalogue import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
-from adapter.pages.documents import Document
+from adapter.pages.documents import ASSETS, Document
 from adapter.reference.model import Example, Field, Kind
 
 SAMPLE_ENDPOINT = "https://payments.example.com/"
@@ -66,7 +66,7 @@ def _environment() -> jinja2.Environment:
 
 def _asset_address(name: str) -> str:
     """Return the address of a file with its version, which may be kept for ever."""
-    return f"/assets/{name}?v={asset_documents()[name].version}"
+    return f"{ASSETS}{name}?v={asset_documents()[name].version}"
 
 
 def prose(text: str) -> Markup:

@@ -1,14 +1,13 @@
-"""Adds the pages to the application: /docs, /openapi.json and their files below /assets/."""
+"""Adds the pages to the application, each with what it links to, and OpenAPI."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from adapter.pages.documents import Document
+from adapter.pages.documents import ASSETS, Document
+from adapter.pages.live_test import actions_document, live_test_page
 from adapter.pages.rendering import asset_documents, page
 from adapter.reference.build import reference
 from adapter.reference.openapi import openapi_text
-
-ASSETS = "/assets/"
 
 
 def add_pages(app: web.Application) -> None:
@@ -20,9 +19,10 @@ def add_pages(app: web.Application) -> None:
     """
     described = reference()
     app.router.add_get("/docs", _serving(page("docs.html", reference=described)))
+    app.router.add_get("/live-test", _serving(live_test_page(described)))
     openapi = Document("openapi.json", openapi_text(described).encode())
     app.router.add_get("/openapi.json", _serving(openapi))
-    for document in asset_documents().values():
+    for document in (actions_document(described), *asset_documents().values()):
         app.router.add_get(ASSETS + document.name, _serving(document))
 
 

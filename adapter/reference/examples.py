@@ -1,8 +1,9 @@
 """Reads the examples, one file an action, that the suite executes; it never makes one up.
 
 A file holds a `request`, without credentials and action, and the `response` that it got; in the
-folder `errors` it is named after the refusal and holds the `action` too. How they are executed and
-written anew stands in tests/end_to_end/examples.py.
+folder `errors` it is named after the refusal and holds the `action` too. A response without
+`success` was never answered: it only says which ids to show then. How they are executed and written
+anew stands in tests/end_to_end/examples.py.
 """
 
 from functools import cache
@@ -11,6 +12,7 @@ from importlib.resources.abc import Traversable
 
 from adapter import exact_json
 from adapter.reference.model import Example
+from adapter.responses import SUCCESS_KEY
 
 _FOLDER = files("adapter").joinpath("examples")
 
@@ -31,9 +33,9 @@ def _read(file: Traversable, action: str | None) -> Example | None:
     if not file.is_file():
         return None
     content = exact_json.read(file.read_text(encoding="utf-8"))
-    response = content.get("response")
+    response = content.get("response", {})
     return Example(
         exact_json.write(content["request"], indent=2),
-        None if response is None else exact_json.write(response, indent=2),
+        exact_json.write(response, indent=2) if SUCCESS_KEY in response else None,
         action or content["action"],
     )

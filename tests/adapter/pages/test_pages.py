@@ -4,10 +4,12 @@ import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
 from adapter.pages.documents import CONTENT_SECURITY_POLICY
+from adapter.pages.live_test import SECRET_FIELDS, actions_document, live_test_page
 from adapter.pages.rendering import asset_documents, coloured, page, prose
 from adapter.reference.build import reference
 from tests.adapter.conftest import Door
@@ -36,6 +38,7 @@ class Parsed(HTMLParser):
 
 
 PARSED = Parsed(DOCS)
+LIVE_TEST = Parsed(live_test_page(reference()).body.decode())
 TEXT = "".join(PARSED.text)
 
 
@@ -66,20 +69,61 @@ def test_every_link_within_the_page_leads_somewhere() -> None:
 
 
 def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
-    tags = [tag for tag, _ in PARSED.tags]
-    assert "style" not in tags
-    assert [a for tag, a in PARSED.tags if tag == "script" and not a.get("src")] == []
-    assert [name for _, a in PARSED.tags for name in a if name == "style" or name[:2] == "on"] == []
-    links = [*PARSED.all("href"), *PARSED.all("src")]
-    assert [link for link in links if not re.match(r"[#/](?!/)", link)] == []
+    for parsed in (PARSED, LIVE_TEST):
+        tags = [tag for tag, _ in parsed.tags]
+        assert "style" not in tags
+        assert [a for tag, a in parsed.tags if tag == "script" and not a.get("src")] == []
+        names = [name for _, attributes in parsed.tags for name in attributes]
+        assert [name for name in names if name == "style" or name[:2] == "on"] == []
+        links = [*parsed.all("href"), *parsed.all("src")]
+        assert [link for link in links if not re.match(r"[#/](?!/)", link)] == []
     for document in asset_documents().values():
-        assert not re.search(rb"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", document.body)
+        assert not re.search(rb"\burl\(|@import|https?://(?!www\.w3\.org/2000/svg)", document.body)
+
+
+def test_the_live_test_knows_every_action_and_every_field_of_it() -> None:
+    content = json.loads(actions_document(reference()).body)
+    assert [action["name"] for action in content["actions"]] == list(ACTIONS)
+    listed = set(LIVE_TEST.all("href"))
+    for action in content["actions"]:
+        assert f"#{action['name']}" in listed
+        known = {path for field in action["fields"] for path in _paths(field)}
+        fields = [f for top in ACTIONS[action["name"]].request for f in top.flattened()]
+        assert known == {field.path for field in fields}
+
+
+def _paths(field: dict[str, Any]) -> list[str]:
+    return [field["path"], *(path for inner in field["fields"] for path in _paths(inner))]
+
+
+def test_the_live_test_knows_what_is_secret() -> None:
+    names = {
+        field.name
+        for action in ACTIONS.values()
+        for top in (*action.request, *action.response)
+        for field in top.flattened()
+    }
+    told_otherwise = {
+        "idempotency_key",
+        "stripe_public_key",
+        "stripe_publishable_key",
+        "public_key",
+    }
+    looks_secret = {name for name in names if re.search(r"secret|_key$|card_number|cvv", name)}
+    assert looks_secret - told_otherwise - set(SECRET_FIELDS) == set()
+    assert set(SECRET_FIELDS) - names == {"client_secret"}, "which only a refusal has"
 
 
 async def test_what_a_page_links_to_is_served_with_its_type(door: Door) -> None:
-    expected = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-    linked = {link for link in [*PARSED.all("href"), *PARSED.all("src")] if "/assets/" in link}
-    assert len(linked) >= 5
+    expected = {
+        "css": "text/css",
+        "js": "text/javascript",
+        "json": "application/json",
+        "svg": "image/svg+xml",
+    }
+    links = [*PARSED.all("href"), *PARSED.all("src"), *LIVE_TEST.all("href"), *LIVE_TEST.all("src")]
+    linked = {link for link in [*links, *LIVE_TEST.all("data-actions")] if "/assets/" in link}
+    assert len(linked) >= 9
     for link in linked:
         async with door.session.get(door.url + link) as answer:
             assert answer.status == 200
@@ -90,7 +134,12 @@ async def test_what_a_page_links_to_is_served_with_its_type(door: Door) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "content_type"), [("docs", "text/html"), ("openapi.json", "application/json")]
+    ("path", "content_type"),
+    [
+        ("docs", "text/html"),
+        ("live-test", "text/html"),
+        ("openapi.json", "application/json"),
+    ],
 )
 async def test_a_page_is_sent_once_and_then_only_asked_for(
     door: Door, path: str, content_type: str

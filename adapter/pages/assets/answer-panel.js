@@ -1,0 +1,94 @@
+// Shows what came of a request, as what it is: status, time, headers and body, or why there is none.
+
+import { element, showParts } from "./elements.js";
+import { bodyOf, isOpen, partsOf, problemsOf, verdict } from "./exchange.js";
+import { KEY } from "./requests.js";
+
+const at = (id) => document.getElementById(id);
+
+/** Returns a duration as text, for example `38 ms` or `30.0 s`. */
+export function duration(milliseconds) {
+  return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+}
+
+/** Returns how an outcome is to look: `good`, `refused` or `open`. */
+export function mood(outcome) {
+  return isOpen(outcome) ? "open" : outcome.status < 300 ? "good" : "refused";
+}
+
+export class AnswerPanel {
+  /** Calls `onField(path)`, `onRepeat(request)` and `onAccount({businessId, apiKey})` on a person's word. */
+  constructor({ onField, onRepeat, onAccount }) {
+    Object.assign(this, { onField, onRepeat, onAccount, text: "" });
+  }
+
+  clear() {
+    this.text = "";
+    at("answer").replaceChildren();
+    at("copy-answer").hidden = true;
+  }
+
+  /** Shows an outcome; `elsewhere` are the problems that no field of the form shows. */
+  show(outcome, context, elsewhere) {
+    const { title, text } = verdict(outcome, context);
+    at("waiting").textContent = "";
+    at("announcement").textContent = `${title}. ${text}`;
+    const parts = [
+      element(
+        "p",
+        { class: `outcome ${mood(outcome)}` },
+        element("strong", {}, title),
+        element("span", { class: "time" }, duration(outcome.milliseconds)),
+      ),
+    ];
+    if (text) parts.push(element("p", { class: "verdict" }, text));
+    const problems = problemsOf(outcome);
+    if (problems.length > 0) parts.push(this.problemList(problems, elsewhere));
+    const offers = this.offers(outcome, context);
+    if (offers.length > 0) parts.push(element("p", { class: "offers" }, ...offers));
+    if (outcome.kind === "answered") parts.push(headers(outcome), this.body(outcome));
+    at("answer").replaceChildren(...parts);
+    at("copy-answer").hidden = outcome.kind !== "answered" || !navigator.clipboard;
+    at("answer").scrollIntoView({ block: "nearest" });
+  }
+
+  problemList(problems, elsewhere) {
+    const items = problems.map(({ field, description }) => {
+      const isHere = !elsewhere.some((each) => each.field === field);
+      const name = isHere ? element("button", { type: "button", class: "link" }, field) : element("code", {}, field);
+      if (isHere) name.addEventListener("click", () => this.onField(field));
+      return element("li", {}, name, ` ${description}`);
+    });
+    return element("ul", { class: "problems" }, ...items);
+  }
+
+  offers(outcome, { request, mutates }) {
+    const offers = [];
+    const offer = (name, act) => {
+      const button = element("button", { type: "button" }, name);
+      button.addEventListener("click", act);
+      offers.push(button);
+    };
+    if (request === null) return offers; // from the history, whose keys are gone
+    if (mutates && request.has(KEY)) offer("Send again with the same key", () => this.onRepeat(request));
+    const [businessId, apiKey] = ["business_id", "api_key"].map((name) => bodyOf(outcome).get(name));
+    if (typeof businessId === "string" && typeof apiKey === "string") {
+      offer("Go on with this id and key", () => this.onAccount({ businessId, apiKey }));
+    }
+    return offers;
+  }
+
+  body(outcome) {
+    const laidOut = partsOf(outcome);
+    const code = element("code");
+    if (laidOut === null) code.textContent = outcome.text || "(an empty body)";
+    else showParts(code, laidOut);
+    this.text = laidOut === null ? outcome.text : code.textContent;
+    return element("pre", { tabindex: "0", role: "region", "aria-label": "The answer's body" }, code);
+  }
+}
+
+function headers(outcome) {
+  const rows = outcome.headers.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
+  return element("dl", { class: "headers" }, ...rows);
+}

@@ -1,0 +1,156 @@
+// A form made of an action's fields, in step with the request; the problems of each stand below it.
+
+import { element, prose } from "./elements.js";
+import { KEY, leaves, newKey, shown, typed, valueAt } from "./requests.js";
+
+const HINTS = { amount: "25.50", currency: "usd", time: "2024-03-01T08:00:00Z" };
+
+export class FieldForm {
+  /** Builds in `place`; calls `onEdit(path, value)` when a person has changed a field. */
+  constructor(place, onEdit) {
+    this.place = place;
+    this.onEdit = onEdit;
+    this.inputs = new Map();
+    this.groups = new Map();
+  }
+
+  /** Shows the action's fields but the one at `hiddenPath`. */
+  build(action, hiddenPath) {
+    this.inputs.clear();
+    this.groups.clear();
+    const fields = action.fields.filter((field) => field.path !== hiddenPath);
+    const all = fields.map((field) => this.field(field, hiddenPath));
+    if (fields.length === 0) all.push(element("p", { class: "quiet" }, "This action takes no fields of its own."));
+    this.place.replaceChildren(...all);
+  }
+
+  field(field, hiddenPath) {
+    if (leaves([field])[0] === field) return this.leaf(field);
+    const inner = field.fields.filter((each) => each.path !== hiddenPath).map((each) => this.field(each, hiddenPath));
+    const id = `field-${field.path}-problem`;
+    const problem = element("p", { class: "problem", id });
+    const group = element(
+      "div",
+      { class: "group", role: "group", "aria-labelledby": `field-${field.path}-name`, "aria-describedby": id },
+      element("p", { class: "name", id: `field-${field.path}-name` }, element("code", {}, field.name), ...marks(field)),
+      problem,
+      element("p", { class: "about" }, ...prose(field.description)),
+      ...inner,
+    );
+    this.groups.set(field.path, { group, problem });
+    return group;
+  }
+
+  leaf(field) {
+    const id = `field-${field.path}`;
+    const input = control(field, id);
+    const problem = element("p", { class: "problem", id: `${id}-problem` });
+    input.addEventListener("input", () => {
+      this.clear(field.path);
+      this.onEdit(field.path, typed(field, input.value));
+    });
+    this.inputs.set(field.path, { field, input, problem });
+    const label = element("label", { for: id }, element("code", {}, field.name), ...marks(field));
+    const beside = field.path === KEY ? this.keyButton(input) : [];
+    return element(
+      "div",
+      { class: "field" },
+      label,
+      element("div", { class: "line" }, input, ...beside),
+      problem,
+      element("p", { class: "about", id: `${id}-about` }, ...about(field)),
+    );
+  }
+
+  keyButton(input) {
+    const button = element("button", { type: "button" }, "New key");
+    button.addEventListener("click", () => {
+      input.value = newKey();
+      this.clear(KEY);
+      this.onEdit(KEY, input.value);
+    });
+    return [button];
+  }
+
+  /** Shows the values of the request. */
+  refresh(request) {
+    for (const [path, { field, input }] of this.inputs) {
+      const value = valueAt(request, path);
+      if (document.activeElement === input && sameValue(typed(field, input.value), value)) continue;
+      const text = shown(value);
+      if (input instanceof HTMLSelectElement && ![...input.options].some((option) => option.value === text)) {
+        input.append(element("option", { value: text }, text));
+      }
+      input.value = text;
+    }
+  }
+
+  /** Shows each problem at its field; returns those of no field here. */
+  showProblems(problems) {
+    for (const path of this.inputs.keys()) this.clear(path);
+    for (const { problem } of this.groups.values()) problem.textContent = "";
+    return problems.filter(({ field: path, description }) => {
+      const found = this.inputs.get(path);
+      const group = this.groups.get(path);
+      if (found) showProblem(found.input, found.problem, description);
+      else if (group) group.problem.textContent = sentence(description);
+      return !found && !group;
+    });
+  }
+
+  /** Puts the cursor into a field; returns whether there is one at the path. */
+  focus(path) {
+    const found = this.inputs.get(path)?.input ?? this.groups.get(path)?.group.querySelector("input, select");
+    found?.focus();
+    return Boolean(found);
+  }
+
+  clear(path) {
+    const { input, problem } = this.inputs.get(path);
+    showProblem(input, problem, "");
+    for (const [outer, group] of this.groups) if (path.startsWith(`${outer}.`)) group.problem.textContent = "";
+  }
+}
+
+/** Shows at an input what is wrong with it, or with "" that nothing is. */
+export function showProblem(input, place, description) {
+  const already = place.textContent;
+  place.textContent = already && description ? `${already} ${sentence(description)}` : description && sentence(description);
+  if (description) input.setAttribute("aria-invalid", "true");
+  else input.removeAttribute("aria-invalid");
+}
+
+function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}
+
+function sameValue(one, other) {
+  return shown(one) === shown(other);
+}
+
+function marks(field) {
+  return field.required ? [" ", element("span", { class: "required" }, "required")] : [];
+}
+
+function about(field) {
+  const isTold = (limit) => limit.match(/\d+/g)?.every((number) => field.description.includes(number));
+  const limits = field.limits.filter((limit) => !isTold(limit));
+  return prose(limits.length ? `${field.description} ${sentence(limits.join("; "))}` : field.description);
+}
+
+function control(field, id) {
+  const common = {
+    id,
+    required: field.required,
+    "aria-describedby": `${id}-problem ${id}-about`,
+    autocomplete: "off",
+  };
+  const words = field.kind === "boolean" ? ["true", "false"] : field.words;
+  if (words.length > 0) {
+    const options = words.map((word) => element("option", { value: word }, word));
+    return element("select", common, element("option", { value: "" }, "not sent"), ...options);
+  }
+  const inputmode = { amount: "decimal", integer: "numeric" }[field.kind];
+  const placeholder = HINTS[field.kind];
+  return element("input", { ...common, type: "text", inputmode, placeholder, spellcheck: "false", autocapitalize: "off" });
+}

@@ -1,0 +1,39 @@
+// Asks before a request that may move real money is sent.
+
+import { element } from "./elements.js";
+import { envPath, shown, valueAt } from "./requests.js";
+
+const at = (id) => document.getElementById(id);
+const TOLD = ["user_id", "recurring_id", "amount", "currency", "description"];
+
+export class LiveQuestion {
+  get isOpen() {
+    return at("ask").open;
+  }
+
+  /** Resolves to whether the person wants the request to be sent. */
+  ask(action, request) {
+    const path = envPath(action);
+    const isLive = path !== undefined && valueAt(request, path) === "LIVE";
+    at("ask-title").textContent = isLive ? "Send this to LIVE?" : "Send this? It may be LIVE.";
+    at("ask-text").textContent = isLive
+      ? "It moves real money."
+      : "The request does not say TEST, so it may move real money.";
+    const rows = [["action", action.name], ...TOLD.filter((name) => request.has(name)).map((name) => [name, shown(request.get(name))])];
+    at("ask-what").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+    return new Promise((resolve) => {
+      const end = (isWanted) => {
+        at("ask-yes").onclick = null;
+        at("ask-no").onclick = null;
+        at("ask").onclose = null;
+        at("ask").close();
+        resolve(isWanted);
+      };
+      at("ask-yes").onclick = () => end(true);
+      at("ask-no").onclick = () => end(false);
+      at("ask").onclose = () => end(false); // by Escape
+      at("ask").showModal();
+      at("ask-no").focus();
+    });
+  }
+}

@@ -1,0 +1,330 @@
+// The live test: an action's form and its JSON in step, sent to the API, and what came of it.
+// Keys and requests are held in the variables of this module and nowhere else.
+
+import { AnswerPanel } from "./answer-panel.js";
+import { all, keepInView, offerContents, offerSearch } from "./contents.js";
+import { offerCopy } from "./copying.js";
+import { element, prose } from "./elements.js";
+import { write } from "./exact-json.js";
+import { isOpen, problemsOf, send, bodyOf } from "./exchange.js";
+import { FieldForm, showProblem } from "./field-form.js";
+import { History } from "./history.js";
+import { LiveQuestion } from "./live-question.js";
+import { RequestPanel } from "./request-panel.js";
+import {
+  KEY, envPath, enveloped, firstRequest, inOrder, leaves, learnIds, mayMoveRealMoney, newKey, valueAt, withValue,
+  withoutSecrets,
+} from "./requests.js";
+
+const ADDRESS = `${location.origin}/`;
+const at = (id) => document.getElementById(id);
+
+class LiveTest {
+  constructor({ actions, secrets }) {
+    this.actions = new Map(actions.map((action) => [action.name, action]));
+    this.secrets = new Set(secrets);
+    this.drafts = new Map(); // each action's request, as it was left
+    this.knownIds = new Map();
+    this.generatedKeys = new Set();
+    this.underWay = null;
+    this.form = new FieldForm(at("fields"), (path, value) => this.edit(path, value));
+    this.panel = new RequestPanel({
+      onEdit: (request) => this.take(request),
+      onEnvelope: (envelope) => this.takeEnvelope(envelope),
+      envelope: (withKeys) => this.envelopeToShow(withKeys),
+      address: ADDRESS,
+    });
+    this.answer = new AnswerPanel({
+      onField: (path) => this.focus(path),
+      onRepeat: (request) => this.repeat(request),
+      onAccount: (account) => this.useAccount(account),
+    });
+    this.history = new History((entry) => this.restore(entry));
+    this.question = new LiveQuestion();
+    this.listen();
+  }
+
+  listen() {
+    at("request").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.submit();
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !this.question.isOpen) {
+        event.preventDefault();
+        this.submit();
+      }
+    });
+    for (const choice of all("[name=env]")) choice.addEventListener("change", () => this.chooseEnv(choice.value));
+    for (const id of ["business-id", "api-key"]) {
+      at(id).addEventListener("input", () => showProblem(at(id), at(`${id}-problem`), ""));
+      at(id).addEventListener("input", () => this.panel.refreshCode());
+    }
+    at("cancel").addEventListener("click", () => this.underWay?.abort());
+    addEventListener("hashchange", () => this.choose(location.hash.slice(1)));
+  }
+
+  /** Shows an action, the first one where there is none of that name. */
+  choose(name) {
+    this.action = this.actions.get(name) ?? this.actions.values().next().value;
+    const { action } = this;
+    if (!this.drafts.has(action.name)) {
+      const first = firstRequest(action, this.env, this.knownIds);
+      this.generatedKeys.add(first.get(KEY));
+      this.drafts.set(action.name, first);
+    }
+    this.fillKnownIds();
+    at("action-title").textContent = action.name;
+    at("action-kind").textContent = action.mutates ? "changes" : "reads";
+    at("action-description").replaceChildren(...prose(action.description));
+    at("action-reference").href = `/docs#${action.name}`;
+    at("action-reference").setAttribute("aria-label", `${action.name} in the reference`);
+    showNotice(action);
+    for (const link of all("nav.contents a")) {
+      const isCurrent = link.hash === `#${action.name}`;
+      if (isCurrent) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+      if (isCurrent) keepInView(link);
+    }
+    this.form.build(action, envPath(action));
+    this.put(this.request);
+  }
+
+  get request() {
+    return this.drafts.get(this.action.name);
+  }
+
+  get env() {
+    return document.querySelector("[name=env]:checked")?.value;
+  }
+
+  get account() {
+    return { businessId: at("business-id").value.trim(), apiKey: at("api-key").value.trim() };
+  }
+
+  fillKnownIds() {
+    for (const field of this.action.fields) {
+      if (field.required && !this.request.has(field.name) && this.knownIds.has(field.name)) {
+        this.drafts.set(this.action.name, inOrder(withValue(this.request, field.name, this.knownIds.get(field.name)), this.action.fields));
+      }
+    }
+  }
+
+  /** Takes a change that was made in the form. */
+  edit(path, value) {
+    const changed = inOrder(withValue(this.request, path, value), this.action.fields);
+    this.drafts.set(this.action.name, changed);
+    this.panel.showJson(changed);
+  }
+
+  /** Takes a request that was typed as JSON. */
+  take(request) {
+    this.drafts.set(this.action.name, request);
+    this.form.refresh(request);
+    this.showEnv();
+  }
+
+  /** Takes out of typed JSON what belongs to the envelope: a whole request was pasted. */
+  takeEnvelope({ businessId, apiKey, action, request }) {
+    if (businessId) at("business-id").value = businessId;
+    if (apiKey) at("api-key").value = apiKey;
+    const name = this.actions.has(action) ? action : this.action.name;
+    this.drafts.set(name, request);
+    if (name !== this.action.name) location.hash = name;
+    this.choose(name);
+  }
+
+  /** Shows a request in form and JSON alike. */
+  put(request) {
+    this.drafts.set(this.action.name, request);
+    this.form.refresh(request);
+    this.panel.showJson(request);
+    this.showEnv();
+  }
+
+  chooseEnv(env) {
+    for (const [name, draft] of this.drafts) {
+      const path = envPath(this.actions.get(name));
+      if (path !== undefined) this.drafts.set(name, inOrder(withValue(draft, path, env), this.actions.get(name).fields));
+    }
+    this.put(this.request);
+  }
+
+  /** Has the choice between TEST and LIVE follow what the request says. */
+  showEnv() {
+    const path = envPath(this.action);
+    const env = path === undefined ? this.env : valueAt(this.request, path);
+    for (const choice of all("[name=env]")) choice.checked = choice.value === env;
+    at("request").dataset.env = env === "LIVE" ? "LIVE" : "";
+    at("send").textContent = env === "LIVE" ? "Send to LIVE" : "Send";
+    at("env-note").textContent = path === undefined
+      ? `${this.action.name} takes no environment.`
+      : env === "TEST" || env === "LIVE"
+        ? ""
+        : "The request says neither TEST nor LIVE: the default of the business counts, which is LIVE once LIVE keys are stored.";
+  }
+
+  envelopeToShow(withKeys) {
+    const { businessId, apiKey } = this.account;
+    if (withKeys) return enveloped({ businessId, apiKey }, this.action, this.request);
+    const bare = enveloped({ businessId: "<business_id>", apiKey: "<api_key>" }, this.action, this.request);
+    return withoutSecrets(bare, this.secrets, (name) => `<${name}>`);
+  }
+
+  async submit() {
+    if (this.underWay !== null || !this.isComplete()) return;
+    const { action, request, account } = this;
+    if (mayMoveRealMoney(action, request) && !(await this.question.ask(action, request))) return;
+    this.underWay = new AbortController();
+    const over = this.showWaiting();
+    const outcome = await send(ADDRESS, write(enveloped(account, action, request), { onOneLine: true }), {
+      cancel: this.underWay.signal,
+    });
+    this.underWay = null;
+    over();
+    this.settle(action, request, outcome);
+  }
+
+  isComplete() {
+    for (const id of ["api-key", "business-id"]) {
+      const input = at(id);
+      showProblem(input, at(`${id}-problem`), "");
+      if (input.value.trim()) continue;
+      showProblem(input, at(`${id}-problem`), "is needed for every request");
+      input.focus();
+    }
+    if (!at("business-id").value.trim() || !at("api-key").value.trim()) return false;
+    return this.panel.settle();
+  }
+
+  settle(action, request, outcome) {
+    const body = bodyOf(outcome);
+    if (outcome.status === 200) learnIds(this.knownIds, request, body);
+    const context = { action, request, mutates: action.mutates, hasKey: request.has(KEY), address: ADDRESS };
+    const isShown = action === this.action;
+    const elsewhere = isShown ? this.showProblems(problemsOf(outcome)) : problemsOf(outcome);
+    this.answer.show(outcome, context, elsewhere);
+    this.history.add({
+      action,
+      request: withoutSecrets(request, this.secrets, () => undefined),
+      outcome: this.withoutSecrets(outcome),
+      context: { ...context, request: null },
+    });
+    if (!isOpen(outcome)) this.renewKey(action, request.get(KEY));
+  }
+
+  withoutSecrets(outcome) {
+    const body = bodyOf(outcome);
+    if (body.size === 0) return outcome;
+    const kept = withoutSecrets(body, this.secrets, () => "(not kept)");
+    return { ...outcome, text: write(kept) };
+  }
+
+  /** Gives the next request of the action a key of its own, unless a person chose the key. */
+  renewKey(action, used) {
+    const draft = this.drafts.get(action.name);
+    if (!this.generatedKeys.has(used) || draft.get(KEY) !== used) return;
+    const key = newKey();
+    this.generatedKeys.add(key);
+    this.drafts.set(action.name, withValue(draft, KEY, key));
+    if (action === this.action) this.put(this.request);
+  }
+
+  showProblems(problems) {
+    const left = this.form.showProblems(problems);
+    return left.filter(({ field, description }) => {
+      const id = { business_id: "business-id", api_key: "api-key" }[field];
+      if (id) showProblem(at(id), at(`${id}-problem`), description);
+      return !id;
+    });
+  }
+
+  /** Shows that an answer is awaited; returns what ends that. */
+  showWaiting() {
+    const started = performance.now();
+    const tell = () => { at("waiting").textContent = `Waiting for the answer, ${Math.floor((performance.now() - started) / 1000)} s`; };
+    const timer = setInterval(tell, 1000);
+    this.answer.clear();
+    tell();
+    at("send").disabled = true;
+    at("cancel").hidden = false;
+    return () => {
+      clearInterval(timer);
+      at("waiting").textContent = "";
+      const hadFocus = document.activeElement === at("cancel") || document.activeElement === document.body;
+      at("send").disabled = false;
+      at("cancel").hidden = true;
+      if (hadFocus) at("send").focus({ preventScroll: true });
+    };
+  }
+
+  repeat(request) {
+    this.put(request);
+    this.submit();
+  }
+
+  restore({ action, request, outcome, context }) {
+    this.drafts.set(action.name, inOrder(request, action.fields));
+    if (action !== this.action) location.hash = action.name;
+    this.choose(action.name);
+    this.answer.show(outcome, context, problemsOf(outcome));
+  }
+
+  useAccount({ businessId, apiKey }) {
+    at("business-id").value = businessId;
+    at("api-key").value = apiKey;
+    this.knownIds.clear();
+    at("announcement").textContent = `Requests are sent as ${businessId} from now on.`;
+  }
+
+  focus(path) {
+    if (!this.form.focus(path)) at("json").focus();
+  }
+}
+
+function showNotice(action) {
+  const notices = [
+    action.adminOnly && "Only the admin business may do this.",
+    action.isAnnounced && "Announced only: it is answered 501 until it is there.",
+  ].filter(Boolean);
+  at("action-notice").hidden = notices.length === 0;
+  at("action-notice").textContent = notices.join(" ");
+}
+
+function maskKey() {
+  const input = at("api-key");
+  // A masked text field, because a browser offers to store what is typed into a password field.
+  const canMask = CSS.supports("-webkit-text-security", "disc");
+  const show = (isShown) => {
+    if (canMask) input.classList.toggle("masked", !isShown);
+    else input.type = isShown ? "text" : "password";
+    at("show-key").setAttribute("aria-pressed", String(isShown));
+    at("show-key").textContent = isShown ? "Hide" : "Show";
+    at("show-key").setAttribute("aria-label", `${isShown ? "Hide" : "Show"} the API key`);
+  };
+  show(false);
+  at("show-key").addEventListener("click", () => show(at("show-key").getAttribute("aria-pressed") !== "true"));
+}
+
+async function begin() {
+  for (const place of all("[data-endpoint]")) place.textContent = ADDRESS;
+  const answer = await fetch(at("content").dataset.actions);
+  if (!answer.ok) throw new Error(`The list of actions was answered ${answer.status}`);
+  const page = new LiveTest(await answer.json());
+  maskKey();
+  offerContents();
+  offerSearch((link) => {
+    const action = page.actions.get(link.hash.slice(1));
+    return [action.category, ...leaves(action.fields).map((field) => field.path)].join(" ");
+  });
+  offerCopy(at("copy-request"), () => page.panel.text);
+  offerCopy(at("copy-answer"), () => page.answer.text);
+  page.answer.clear();
+  at("request").hidden = false;
+  page.choose(location.hash.slice(1));
+}
+
+begin().catch((error) => {
+  at("content").append(element("p", { class: "notice", role: "alert" }, `This page could not start: ${error.message}. Reload it.`));
+  throw error;
+});

@@ -1,0 +1,107 @@
+// The request as text: JSON that can be edited, and code to copy.
+
+import { LANGUAGES, codeFor } from "./code-copies.js";
+import { element } from "./elements.js";
+import { JsonError, parse, write } from "./exact-json.js";
+
+const at = (id) => document.getElementById(id);
+const ENVELOPE = ["business_id", "api_key", "action"];
+
+export class RequestPanel {
+  /**
+   * Calls `onEdit(request)` when the JSON was changed, and `onEnvelope` when it holds what belongs to
+   * the envelope. `envelope(withKeys)` returns what the code is to send to `address`.
+   */
+  constructor({ onEdit, onEnvelope, envelope, address }) {
+    Object.assign(this, { onEdit, onEnvelope, envelope, address, shown: "json" });
+    at("json").addEventListener("input", () => this.read());
+    at("json").addEventListener("change", () => this.settle());
+    at("with-keys").addEventListener("change", () => this.refreshCode());
+    this.buildTabs();
+  }
+
+  buildTabs() {
+    const names = { json: "JSON", ...LANGUAGES };
+    this.tabs = Object.entries(names).map(([id, name]) => {
+      const panel = id === "json" ? "panel-json" : "panel-code";
+      const tab = element("button", { type: "button", role: "tab", id: `tab-${id}`, "aria-controls": panel }, name);
+      tab.addEventListener("click", () => this.show(id));
+      tab.addEventListener("keydown", (event) => this.move(event, Object.keys(names)));
+      return tab;
+    });
+    document.querySelector(".tabs").replaceChildren(...this.tabs);
+    this.show("json");
+  }
+
+  move(event, ids) {
+    const steps = { ArrowRight: 1, ArrowLeft: -1, Home: -ids.indexOf(this.shown), End: ids.length - 1 - ids.indexOf(this.shown) };
+    if (!(event.key in steps)) return;
+    event.preventDefault();
+    this.show(ids[(ids.indexOf(this.shown) + steps[event.key] + ids.length) % ids.length]);
+    at(`tab-${this.shown}`).focus();
+  }
+
+  show(id) {
+    this.shown = id;
+    for (const tab of this.tabs) {
+      const isShown = tab.id === `tab-${id}`;
+      tab.setAttribute("aria-selected", String(isShown));
+      tab.tabIndex = isShown ? 0 : -1;
+    }
+    at("panel-json").hidden = id !== "json";
+    at("panel-code").hidden = id === "json";
+    at("panel-code").setAttribute("aria-labelledby", `tab-${id}`);
+    if (id !== "json") this.refreshCode();
+  }
+
+  get text() {
+    return this.shown === "json" ? at("json").value : at("code").textContent;
+  }
+
+  showJson(request) {
+    at("json").value = write(request);
+    this.showProblem("");
+    this.refreshCode();
+  }
+
+  refreshCode() {
+    if (this.shown !== "json") at("code").textContent = codeFor(this.shown, this.address, this.envelope(at("with-keys").checked));
+  }
+
+  /** Reads what was typed; returns the request, or null where it is none yet. */
+  read() {
+    try {
+      const request = parse(at("json").value);
+      if (!(request instanceof Map)) throw new JsonError("A request is one object, { … }", "", 0);
+      this.showProblem("");
+      if (!ENVELOPE.some((name) => request.has(name))) this.onEdit(request);
+      return request;
+    } catch (error) {
+      if (!(error instanceof JsonError)) throw error;
+      this.showProblem(`${error.message}. The form follows once this is right.`);
+      return null;
+    }
+  }
+
+  /** Takes what was typed as it is now; returns whether it can be sent. */
+  settle() {
+    const request = this.read();
+    if (request === null) {
+      this.show("json");
+      at("json").focus();
+      return false;
+    }
+    if (ENVELOPE.some((name) => request.has(name))) {
+      const [businessId, apiKey, action] = ENVELOPE.map((name) => request.get(name));
+      for (const name of ENVELOPE) request.delete(name);
+      this.onEnvelope({ businessId, apiKey, action, request });
+    }
+    return true;
+  }
+
+  showProblem(text) {
+    at("json-problem").textContent = text;
+    if (text) at("json").setAttribute("aria-invalid", "true");
+    else at("json").removeAttribute("aria-invalid");
+  }
+}

@@ -1,0 +1,280 @@
+// Proves the live test in a browser: a merchant's first ten minutes, and everything that goes wrong.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { BASE, BUSINESS, NARROW, REFUSED, WIDE, assertFits, assertNoBarrier, inWindow, startBrowser } from "./window.js";
+
+let browser;
+before(async () => { browser = await startBrowser(); });
+after(() => browser.close());
+
+const inputOf = (page, path) => page.locator(`[id="field-${path}"]`);
+const problemOf = (page, path) => page.locator(`[id="field-${path}-problem"]`);
+const outcome = (page) => page.locator("#answer .outcome strong");
+const answer = (page) => page.locator("#answer pre");
+
+async function open(page, action, { business = BUSINESS } = {}) {
+  await page.goto(`${BASE}/live-test#${action}`);
+  await page.getByLabel("Business id").fill(business.business_id);
+  await page.getByLabel("API key", { exact: true }).fill(business.api_key);
+}
+
+/** Chooses an action as a person does: from the list, which a button shows in a narrow window. */
+async function choose(page, action) {
+  const menu = page.getByRole("button", { name: "Actions" });
+  if (await menu.isVisible()) await menu.click();
+  await page.getByRole("navigation", { name: "Actions" }).getByRole("link", { name: action, exact: true }).click();
+  await page.getByRole("heading", { name: action, exact: true }).waitFor();
+}
+
+async function send(page, expected) {
+  await page.locator("#send").click();
+  await outcome(page).filter({ hasText: expected }).waitFor();
+}
+
+async function json(page) {
+  return JSON.parse(await page.locator("#json").inputValue());
+}
+
+for (const [name, size] of [["wide", WIDE], ["narrow", NARROW]]) {
+  for (const scheme of ["light", "dark"]) {
+    test(`in a ${name} ${scheme} window a user is created, a card saved and charged, and another declined`, async () => {
+      await inWindow(browser, { size, scheme, expectedErrors: [REFUSED] }, async (page) => {
+        await open(page, "create_user");
+        await assertNoBarrier(page, "the form");
+        await send(page, "200 OK");
+        const { user } = JSON.parse(await answer(page).textContent());
+
+        await choose(page, "create_stripe_customer");
+        assert.equal(await inputOf(page, "user_id").inputValue(), user.user_id);
+        await send(page, "200 OK");
+        assert.match(await answer(page).textContent(), /"last4": "4242"/);
+
+        await choose(page, "charge_customer");
+        await inputOf(page, "amount").fill("25.50");
+        assert.match(await page.locator("#json").inputValue(), /"amount": 25\.50,/);
+        await send(page, "200 OK");
+        assert.match(await answer(page).textContent(), /"status": "succeeded"/);
+        await assertNoBarrier(page, "the answer");
+
+        await choose(page, "create_stripe_customer");
+        await inputOf(page, "payment_method_token").fill("pm_card_chargeCustomerFail");
+        await send(page, "200 OK");
+        await choose(page, "charge_customer");
+        await send(page, "402 Payment Required");
+        assert.match(await answer(page).textContent(), /"code": "CARD_DECLINED"/);
+        await assertNoBarrier(page, "the decline");
+        await assertFits(page);
+        assert.equal(await page.locator("#history li").count(), 5);
+      });
+    });
+  }
+}
+
+test("a problem is shown at the field that the server names, and is gone once that is edited", async () => {
+  await inWindow(browser, { expectedErrors: [REFUSED] }, async (page) => {
+    await open(page, "create_user");
+    await inputOf(page, "user.email").fill("not an address");
+    await send(page, "400 Bad Request");
+    assert.match(await problemOf(page, "user.email").textContent(), /e-mail address/);
+    assert.equal(await inputOf(page, "user.email").getAttribute("aria-invalid"), "true");
+    await assertNoBarrier(page, "the problem");
+    await page.getByRole("button", { name: "user.email" }).click();
+    assert.ok(await inputOf(page, "user.email").evaluate((input) => input === document.activeElement));
+    await page.keyboard.press("x");
+    assert.equal(await problemOf(page, "user.email").textContent(), "");
+
+    await page.locator("#json").fill('{"user":{"name":"A","email":"a@example.com","shoe":1}}');
+    await send(page, "400 Bad Request");
+    assert.match(await page.locator("#answer .problems").textContent(), /user\.shoe/);
+    await page.getByLabel("Business id").fill("with space");
+    await send(page, "401");
+  });
+});
+
+test("form and JSON are in step both ways, with the digits that were typed", async () => {
+  await inWindow(browser, {}, async (page) => {
+    await open(page, "charge_customer");
+    await page.locator("#json").fill('{"amount": 12345678901234567890.10, "description": "A", "env": "LIVE"}');
+    assert.equal(await inputOf(page, "amount").inputValue(), "12345678901234567890.10");
+    assert.ok(await page.getByRole("radio", { name: "LIVE" }).isChecked());
+    await inputOf(page, "description").fill("B");
+    assert.match(await page.locator("#json").inputValue(), /"amount": 12345678901234567890\.10,/);
+    await page.getByRole("radio", { name: "TEST" }).check();
+    assert.equal((await json(page)).env, "TEST");
+
+    await page.locator("#json").fill('{"amount": 1,}');
+    assert.match(await page.locator("#json-problem").textContent(), /Line 1, column 14: A key in double quotes is missing/);
+    await page.locator("#send").click();
+    assert.equal(await page.locator("#waiting").textContent(), "Nothing was sent yet.");
+    assert.ok(await page.locator("#json").evaluate((input) => input === document.activeElement));
+  });
+});
+
+test("a whole request that is pasted brings its action and keys along, which are not shown again", async () => {
+  await inWindow(browser, {}, async (page) => {
+    await page.goto(`${BASE}/live-test#charge_customer`);
+    const whole = { ...BUSINESS, action: "get_all_users", limit: 3 };
+    await page.locator("#json").fill(JSON.stringify(whole));
+    await page.locator("#json").blur();
+    await page.getByRole("heading", { name: "get_all_users" }).waitFor();
+    assert.deepEqual(await json(page), { limit: 3 });
+    assert.equal(await page.getByLabel("API key", { exact: true }).inputValue(), BUSINESS.api_key);
+    await send(page, "200 OK");
+  });
+});
+
+test("the same key again is the same answer, and the next request has another", async () => {
+  await inWindow(browser, {}, async (page) => {
+    await open(page, "create_user");
+    const key = (await json(page)).idempotency_key;
+    await send(page, "200 OK");
+    const first = await answer(page).textContent();
+    assert.notEqual((await json(page)).idempotency_key, key);
+    await page.getByRole("button", { name: "Send again with the same key" }).click();
+    await page.locator("#answer dl").filter({ hasText: "Idempotency-Replayed" }).waitFor();
+    assert.equal(await answer(page).textContent(), first);
+    await send(page, "200 OK");
+    await page.waitForFunction((old) => document.querySelector("#answer pre")?.textContent !== old, first);
+  });
+});
+
+test("LIVE asks before it moves money, and Escape sends nothing", async () => {
+  await inWindow(browser, { expectedErrors: [REFUSED] }, async (page) => {
+    const sent = [];
+    page.on("request", (request) => { if (request.method() === "POST") sent.push(request.postData()); });
+    await open(page, "charge_customer");
+    await inputOf(page, "user_id").fill("USR-1");
+    await page.getByRole("radio", { name: "LIVE" }).check();
+    await page.keyboard.press("Control+Enter");
+    await page.getByRole("dialog", { name: "Send this to LIVE?" }).waitFor();
+    await assertNoBarrier(page, "the question");
+    await page.keyboard.press("Enter"); // on the button that has the focus: do not send
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    await page.locator("#send").click();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    assert.deepEqual(sent, []);
+    await page.locator("#send").click();
+    await page.getByRole("button", { name: "Send it" }).click();
+    await outcome(page).filter({ hasText: /^4\d\d/ }).waitFor();
+    assert.equal(sent.length, 1);
+
+    await page.locator("#json").fill('{"user_id":"USR-1","amount":1}');
+    await page.locator("#send").click();
+    await page.getByRole("dialog", { name: "It may be LIVE" }).waitFor();
+  });
+});
+
+test("keys are in no storage, address, history or copy, unless a copy is to have them", async () => {
+  await inWindow(browser, {}, async (page) => {
+    await open(page, "validate_business");
+    assert.equal(await page.getByLabel("API key", { exact: true }).evaluate((input) => getComputedStyle(input).webkitTextSecurity), "disc");
+    await send(page, "200 OK");
+    const kept = await page.evaluate(async () => JSON.stringify([
+      Object.entries(localStorage), Object.entries(sessionStorage), document.cookie, location.href, history.state,
+      document.documentElement.outerHTML, await indexedDB.databases(), await caches.keys(),
+    ]));
+    assert.ok(!kept.includes(BUSINESS.api_key));
+    for (const [tab, part] of [["cURL", "--data-binary"], ["PHP", "curl_init"], ["Python", "urllib"], ["JavaScript", "fetch"]]) {
+      await page.getByRole("tab", { name: tab }).click();
+      await page.getByRole("tabpanel").getByText(part).waitFor();
+      await page.locator("#copy-request").click();
+      const copied = await page.evaluate(() => navigator.clipboard.readText());
+      assert.ok(copied.includes(part) && copied.includes("<api_key>") && !copied.includes(BUSINESS.api_key));
+    }
+    await assertNoBarrier(page, "the code");
+    await page.getByLabel("Put my keys").check();
+    assert.ok((await page.locator("#code").textContent()).includes(BUSINESS.api_key));
+    await page.reload();
+    await page.locator("#send").waitFor();
+    assert.equal(await page.getByLabel("API key", { exact: true }).inputValue(), "");
+  });
+});
+
+test("the history brings a request and its answer back", async () => {
+  await inWindow(browser, {}, async (page) => {
+    await open(page, "get_all_users");
+    await inputOf(page, "limit").fill("2");
+    await send(page, "200 OK");
+    const first = await answer(page).textContent();
+    await choose(page, "validate_business");
+    await send(page, "200 OK");
+    await page.locator("#history button").last().click();
+    await page.getByRole("heading", { name: "get_all_users", exact: true }).waitFor();
+    assert.equal((await json(page)).limit, 2);
+    assert.equal(await answer(page).textContent(), first);
+    await page.getByRole("button", { name: "Forget it" }).click();
+    assert.equal(await page.locator("#history li").count(), 0);
+  });
+});
+
+test("too large a body, a proxy's page and a dead server are shown as what they are", async () => {
+  const failed = /^console: Failed to load resource: net::ERR_/;
+  await inWindow(browser, { expectedErrors: [REFUSED, failed] }, async (page) => {
+    await open(page, "create_user");
+    await inputOf(page, "user.name").fill("x".repeat(70_000));
+    await send(page, "413");
+    assert.match(await page.locator("#answer .verdict").textContent(), /larger than 64 KiB/);
+
+    await page.route(`${BASE}/`, (route) => route.fulfill({ status: 502, contentType: "text/html", body: "<h1>Bad <b>gateway</b></h1>" }));
+    await send(page, "502");
+    assert.equal(await answer(page).textContent(), "<h1>Bad <b>gateway</b></h1>");
+    assert.match(await page.locator("#answer .verdict").textContent(), /not JSON/);
+    await page.unroute(`${BASE}/`);
+
+    await page.route(`${BASE}/`, (route) => route.abort("connectionrefused"));
+    const key = (await json(page)).idempotency_key;
+    await send(page, "No answer");
+    assert.match(await page.locator("#answer .verdict").textContent(), /Nothing answered at .*same idempotency key/);
+    assert.equal((await json(page)).idempotency_key, key);
+    await assertNoBarrier(page, "no answer");
+  });
+});
+
+test("30 seconds without an answer are a timeout, and waiting can be stopped", async () => {
+  await inWindow(browser, {}, async (page) => {
+    await page.addInitScript(() => {
+      const timeout = AbortSignal.timeout.bind(AbortSignal);
+      AbortSignal.timeout = (milliseconds) => timeout(milliseconds === 30_000 ? 300 : milliseconds);
+    });
+    await open(page, "create_user");
+    await page.route(`${BASE}/`, () => {});
+    await send(page, "No answer in time");
+  });
+  await inWindow(browser, {}, async (page) => {
+    await open(page, "create_user");
+    await page.route(`${BASE}/`, () => {});
+    await page.locator("#send").click();
+    await page.getByRole("button", { name: "Stop waiting" }).click();
+    await outcome(page).filter({ hasText: "Cancelled" }).waitFor();
+    assert.ok(await page.locator("#send").evaluate((button) => button === document.activeElement));
+  });
+});
+
+test("what an answer holds stays text", async () => {
+  await inWindow(browser, {}, async (page) => {
+    await open(page, "create_user");
+    await inputOf(page, "user.name").fill('<img src=x onerror="alert(1)">');
+    await send(page, "200 OK");
+    await choose(page, "get_user_info");
+    await send(page, "200 OK");
+    assert.match(await answer(page).textContent(), /<img src=x onerror=/);
+    assert.equal(await page.locator("#answer img").count(), 0);
+  });
+});
+
+test("the list is searched by names and fields from the keyboard", async () => {
+  await inWindow(browser, {}, async (page) => {
+    await page.goto(`${BASE}/live-test`);
+    await page.locator("#send").waitFor();
+    await page.keyboard.press("/");
+    await page.keyboard.type("payment_method_token");
+    assert.deepEqual(await page.locator("nav.contents li:visible").allTextContents(), ["create_stripe_customer"]);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "create_stripe_customer", exact: true }).waitFor();
+    await page.getByRole("tab", { name: "JSON" }).focus();
+    await page.keyboard.press("ArrowRight");
+    await page.getByRole("tab", { name: "cURL", selected: true }).waitFor();
+  });
+});

@@ -1,0 +1,75 @@
+"""Runs the tests of the pages in a real browser, on a `nivisco up` of its own."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from cli.data_dir import DataDir
+from tests.browser.node import run_node
+from tests.left_out import chromium, needs
+from tests.processes import Running, shown, start_process, start_up
+
+HERE = Path(__file__).parent
+pytestmark = needs("chromium", "node", "npm:tests/browser")
+
+
+def _call(url: str, **envelope: Any) -> dict[str, Any]:
+    address = urlsplit(url)
+    with closing(HTTPConnection(address.netloc, timeout=30)) as connection:
+        connection.request("POST", "/", json.dumps(envelope))
+        body: dict[str, Any] = json.load(connection.getresponse())
+    assert body["success"], body["error"]
+    return body
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Where it runs, and a business with Stripe's test keys, as the tests in Node expect them."""
+    directory = DataDir(tmp_path_factory.mktemp("browser") / "data")
+    started: list[Running] = []
+
+    def start(*arguments: str, **variables: str) -> Running:
+        started.append(start_process(*arguments, **variables))
+        return started[-1]
+
+    try:
+        up = start_up(start, directory.path)
+        url = shown(up.wait_for("Ctrl-C stops everything.\n"), "JSON endpoint")
+        yield {
+            "BROWSER_TEST_URL": url.rstrip("/"),
+            "BROWSER_TEST_BUSINESS": json.dumps(_business(url, directory)),
+            "BROWSER_TEST_CHROMIUM": chromium() or "",
+        }
+    finally:
+        for process in started:
+            process.end()
+
+
+def _business(url: str, directory: DataDir) -> dict[str, str]:
+    admin = json.loads(directory.admin.read_text())
+    new = {"name": "Northwind", "email": "owner@northwind.com", "domain": "northwind.com"}
+    registered = _call(url, **admin, action="register_business", new_business=new)
+    business = {name: registered[name] for name in ("business_id", "api_key")}
+    keys = {
+        "env": "TEST",
+        "stripe_secret_key": "sk_test_obviously_fake",
+        "stripe_public_key": "pk_test_obviously_fake",
+    }
+    _call(url, **business, action="add_stripe_credentials", credentials=keys)
+    return business
+
+
+@pytest.mark.parametrize("name", ["docs", "live-test"])
+def test_the_page_does_in_a_browser_what_its_own_tests_say(
+    environment: dict[str, str], name: str
+) -> None:
+    ended = run_node("--test", str(HERE / f"{name}.test.js"), **environment)
+    secret = json.loads(environment["BROWSER_TEST_BUSINESS"])["api_key"]
+    printed = (ended.stdout + ended.stderr).replace(secret, "<api_key>")
+    assert ended.returncode == 0, printed
