@@ -1,0 +1,79 @@
+"""Every client library plays the same scenario against a `nivisco up` of real processes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import CLIENTS_TO_RUN, Endpoint
+from tests.clients.runners import HERE, Done, running
+
+_SCENARIO: list[dict[str, Any]] = json.loads((HERE / "scenario.json").read_text())
+_ANYTHING = "*"
+
+
+@pytest.mark.parametrize("client", CLIENTS_TO_RUN)
+def test_a_client_plays_the_scenario_and_never_shows_a_key(
+    endpoint: Endpoint, built: Path, client: str
+) -> None:
+    business_id, api_key = endpoint.business(client)
+    known: dict[str, Any] = {"business_id": business_id}
+    keys = [api_key]
+    with running(client, endpoint.url, business_id, api_key, built) as runner:
+        shown = runner.shown
+        assert business_id in shown
+        for step in _SCENARIO:
+            given = _resolved(step.get("fields", {}), known)
+            done = runner.call(step["action"], given, step.get("key"))
+            _compare(step, done, known)
+            known[step.get("as", "")] = done.result
+            if step["action"] == "change_api_key":
+                assert done.result is not None
+                keys.append(done.result["api_key"])
+            shown += done.shown
+    assert not [key for key in keys if key in shown]
+
+
+def _compare(step: dict[str, Any], done: Done, known: dict[str, Any]) -> None:
+    said = f"{step['does']}: {done.shown}"
+    if done.error is not None and done.error.get("code") == step.get("unless", _ANYTHING):
+        return
+    if "error" in step:
+        assert done.error is not None, said
+        _holds(done.error, _resolved(step["error"], known), said)
+    else:
+        assert done.result is not None, said
+        _holds(done.result, _resolved(step.get("result", {}), known), said)
+
+
+def _holds(found: Any, wanted: Any, said: str) -> None:
+    """Check what is wanted, key by key; there may be more."""
+    if isinstance(wanted, dict):
+        assert isinstance(found, dict), said
+        for name, value in wanted.items():
+            assert name in found, said
+            _holds(found[name], value, f"{name} of {said}")
+    elif isinstance(wanted, list):
+        assert len(found) == len(wanted), said
+        for one, value in zip(found, wanted, strict=True):
+            _holds(one, value, said)
+    elif wanted == _ANYTHING:
+        assert isinstance(found, str), said
+        assert found, said
+    else:
+        assert (type(found), found) == (type(wanted), wanted), said
+
+
+def _resolved(value: Any, known: dict[str, Any]) -> Any:
+    """Return the value with every `$name.of.it` replaced by what an earlier step answered."""
+    if isinstance(value, dict):
+        return {name: _resolved(each, known) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_resolved(each, known) for each in value]
+    if isinstance(value, str) and value.startswith("$"):
+        found: Any = known
+        for name in value[1:].split("."):
+            found = found[name]
+        return found
+    return value
