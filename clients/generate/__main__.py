@@ -7,24 +7,24 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from clients.generate import python
+from clients.generate import php, python
 from clients.generate.model import ROOT, interface
 
 CLIENTS = ROOT / "clients"
-_OWN_FOLDERS: tuple[str, ...] = ()
+_OWN_FOLDERS = (php.RESULTS,)
 """Folders in which everything is generated."""
 
 
 def rendered() -> Mapping[str, str]:
     """Return every generated file: its path within clients/, and its text."""
     api = interface()
-    return dict([*python.render(api)])
+    return dict([*python.render(api), *php.render(api)])
 
 
 def differences(files: Mapping[str, str], folder: Path) -> list[str]:
     """Return the paths at which the folder is not what was generated."""
     there = {
-        str(path.relative_to(folder)) for own in _OWN_FOLDERS for path in (folder / own).iterdir()
+        str(path.relative_to(folder)) for own in _OWN_FOLDERS for path in (folder / own).glob("*")
     }
     wrong = [
         path

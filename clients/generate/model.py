@@ -3,6 +3,7 @@
 The reference knows fields; names for their types come from the messages and enums behind them.
 """
 
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from google.protobuf.descriptor import Descriptor
 
 from adapter.catalogue import IDEMPOTENCY_KEY, build_catalogue
+from adapter.comments import comments
 from adapter.reference.build import reference
 from adapter.reference.model import Action, Error, Field, Kind, Word
 
@@ -29,6 +31,8 @@ SECRETS = frozenset(
     }
 )
 """Fields that no client may show when it prints what they are in."""
+
+_SIZE = re.compile(r"\d+ characters$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,7 @@ class Property:
         limits = [
             f"{each[0].upper()}{each[1:]}."
             for each in self.field.limits.sentences()
-            if each.removeprefix("must have ").removeprefix("must be ")
-            not in self.field.description
+            if not (size := _SIZE.search(each)) or size[0] not in self.field.description
         ]
         form = []
         if self.field.kind is Kind.TIME:
@@ -206,5 +209,6 @@ class _Reading:
             properties = tuple(
                 sorted(properties, key=lambda p: p.is_given and not p.field.required)
             )
-            self._objects[name] = ObjectType(name, field.description, properties, is_request)
+            said = comments().get(message.full_name, field.description)
+            self._objects[name] = ObjectType(name, said, properties, is_request)
         return name

@@ -64,7 +64,7 @@ def wrapped(text: str, indent: str, first: str = "", rest: str | None = None) ->
             break_long_words=False,
             break_on_hyphens=False,
         )
-    return "\n".join(indent + line if line else "" for line in lines).removeprefix(indent)
+    return "\n".join((indent + line).rstrip() for line in lines).removeprefix(indent)
 
 
 def doc(text: str, indent: int, tags: Iterable[str] = ()) -> str:
@@ -75,9 +75,8 @@ def doc(text: str, indent: int, tags: Iterable[str] = ()) -> str:
     body = body.replace("*/", "* /")
     if not tags and "\n\n" not in body and len(spaces) + len(body) + 7 <= _WIDTH:
         return f"/** {body} */"
-    lines = ["/**", wrapped(body, spaces, " * ", " * ").replace("\n\n", f"\n{spaces} *\n")]
-    lines[1] = spaces + lines[1]
+    lines = ["/**", spaces + wrapped(body, spaces, " * ", " * ")]
     if tags:
         lines.append(f"{spaces} *")
-        lines += [spaces + wrapped(tag, spaces, " * ", " *     ") for tag in tags]
+        lines += [f"{spaces} * {tag}" for tag in tags]
     return "\n".join([*lines, f"{spaces} */"])

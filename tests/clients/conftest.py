@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from cli.data_dir import DataDir
+from tests.left_out import needs
 from tests.processes import Running, shown, start_process, start_up
 
 CLIENTS_TO_RUN = [
     "python",
     "python-async",
+    pytest.param("php", marks=needs("php")),
 ]
 
 

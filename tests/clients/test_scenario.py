@@ -1,6 +1,8 @@
 """Every client library plays the same scenario against a `nivisco up` of real processes."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from tests.clients.conftest import CLIENTS_TO_RUN, Endpoint
 from tests.clients.runners import HERE, Done, running
+from tests.left_out import needs
 
 _SCENARIO: list[dict[str, Any]] = json.loads((HERE / "scenario.json").read_text())
 _ANYTHING = "*"
@@ -33,6 +36,35 @@ def test_a_client_plays_the_scenario_and_never_shows_a_key(
                 keys.append(done.result["api_key"])
             shown += done.shown
     assert not [key for key in keys if key in shown]
+
+
+@needs("php")
+def test_the_quickstart_that_merchants_have_copied_goes_on_working(endpoint: Endpoint) -> None:
+    business_id, api_key = endpoint.business("copied")
+    given = {
+        "CLIENT_URL": endpoint.url,
+        "CLIENT_BUSINESS_ID": business_id,
+        "CLIENT_API_KEY": api_key,
+    }
+    ended = subprocess.run(
+        ["php", str(HERE / "snippet.php")],
+        env=os.environ | given,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "[success] => 1" in ended.stdout, ended.stderr
+    assert f"[business_id] => {business_id}" in ended.stdout
+    refused = subprocess.run(
+        ["php", str(HERE / "snippet.php")],
+        env=os.environ | given | {"CLIENT_API_KEY": "wrong"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert 'HTTP 401: {"success":false,"error":"Invalid business credentials"}' in refused.stderr
 
 
 def _compare(step: dict[str, Any], done: Done, known: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ RecurringLogStatus = Literal["succeeded", "declined", "requires_action", "failed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidateBusinessBusiness:
-    """The business that the credentials belong to."""
+    """Identifies a business."""
 
     business_id: str
     """The id of the business that the credentials belong to."""
@@ -60,7 +60,7 @@ class ValidateBusinessBusiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetBusinessInfoBusiness:
-    """The calling business."""
+    """Describes a business."""
 
     business_id: str
     """The id of the business."""
@@ -87,11 +87,11 @@ class GetBusinessInfoBusiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBusiness:
-    """The business to register."""
+    """Holds the profile of a new business."""
 
     name: str
-    """The name of the business, 1 to 200 characters. Must have at most 200 characters. Must
-    have at least one character that is not a space."""
+    """The name of the business, 1 to 200 characters. Must have at least one character that is
+    not a space."""
     email: str
     """The address that the business is reached at. It must be at `domain`, compared without
     case. Must have at most 254 characters. Must be an e-mail address."""
@@ -102,11 +102,10 @@ class NewBusiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModifyBusinessUpdates:
-    """The new values."""
+    """Holds the new values. At least one is given."""
 
     name: str | None = None
-    """The new name, 1 to 200 characters. Must have at most 200 characters. Must have at least
-    one character that is not a space."""
+    """The new name, 1 to 200 characters. Must have at least one character that is not a space."""
     email: str | None = None
     """The new e-mail address, at the business's domain. Must have at most 254 characters. Must
     be an e-mail address."""
@@ -114,7 +113,7 @@ class ModifyBusinessUpdates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddStripeCredentials:
-    """The keys to store."""
+    """Holds the keys of one Stripe account for one environment."""
 
     env: Env
     """The environment that the keys are for. TEST keys hold `_test_`, LIVE keys `_live_`."""
@@ -134,7 +133,7 @@ class AddStripeCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModifyStripeCredentials:
-    """The keys to change."""
+    """Holds the new keys. What is absent stays."""
 
     env: Env
     """The environment whose keys change."""
@@ -154,7 +153,7 @@ class ModifyStripeCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddAuthorizeCredentials:
-    """The keys to store."""
+    """Holds the keys of one Authorize.Net account for one environment."""
 
     env: Env
     """The environment that the keys are for."""
@@ -171,7 +170,7 @@ class AddAuthorizeCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModifyAuthorizeCredentials:
-    """The keys to change."""
+    """Holds the new keys. What is absent stays."""
 
     env: Env
     """The environment whose keys change."""
@@ -188,7 +187,7 @@ class ModifyAuthorizeCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidateUserUser:
-    """The user."""
+    """Tells a user's state."""
 
     user_id: str
     """The id of the user."""
@@ -206,7 +205,7 @@ class ValidateUserUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetUserInfoUser:
-    """The user."""
+    """Describes a user."""
 
     user_id: str
     """The id of the user."""
@@ -230,7 +229,7 @@ class GetUserInfoUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetAllUsersUser:
-    """The users of this page."""
+    """Describes a user in a list."""
 
     user_id: str
     """The id of the user."""
@@ -251,11 +250,10 @@ class GetAllUsersUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateUserUpdates:
-    """The new values."""
+    """Holds the new values. At least one is given."""
 
     name: str | None = None
-    """The new name, 1 to 200 characters. Must have at most 200 characters. Must have at least
-    one character that is not a space."""
+    """The new name, 1 to 200 characters. Must have at least one character that is not a space."""
     email: str | None = None
     """The new e-mail address. Must have at most 254 characters. Must be an e-mail address."""
     active: bool | None = None
@@ -265,11 +263,11 @@ class UpdateUserUpdates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUser:
-    """The user to create."""
+    """Holds the profile of a new user."""
 
     name: str
-    """The user's name, 1 to 200 characters. Must have at most 200 characters. Must have at
-    least one character that is not a space."""
+    """The user's name, 1 to 200 characters. Must have at least one character that is not a
+    space."""
     email: str
     """The user's e-mail address. Two users may share one. Must have at most 254 characters.
     Must be an e-mail address."""
@@ -280,7 +278,7 @@ class NewUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateUserUser:
-    """The new user."""
+    """Identifies a user."""
 
     user_id: str
     """The id of the user."""
@@ -293,7 +291,7 @@ class CreateUserUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateUserWallet:
-    """The new user's wallet in the business's default environment."""
+    """Identifies a wallet."""
 
     wallet_id: str
     """The id of the wallet."""
@@ -306,7 +304,7 @@ class CreateUserWallet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """The cards, newest first."""
+    """Describes a saved card."""
 
     gateway: Gateway
     """The gateway that keeps the card."""
@@ -342,23 +340,24 @@ class Card:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentProfile:
-    """The card to save."""
+    """Holds a card as the customer typed it. It passes through memory to the gateway and is
+    never stored."""
 
     card_number: str = field(repr=False)
-    """The card number, 12 to 19 digits."""
+    """The card number, 12 to 19 digits. Must be 12 to 19 digits."""
     exp_month: int
     """The month that the card expires in, 1 to 12. Must be between 1 and 12."""
     exp_year: int
     """The year that the card expires in, four digits. Must be between 2000 and 2100."""
     cvv: str | None = field(default=None, repr=False)
-    """The card's security code, 3 or 4 digits."""
+    """The card's security code, 3 or 4 digits. Must be 3 or 4 digits."""
     postal_code: str | None = None
     """The postal code of the billing address. Must have at most 20 characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FundCustomerWallet:
-    """The credited wallet."""
+    """Tells a wallet's balance."""
 
     wallet_id: str
     """The id of the wallet."""
@@ -379,7 +378,7 @@ class FundCustomerWallet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """The payments of this page."""
+    """Describes a payment."""
 
     transaction_id: str | None
     """The gateway's id of the payment, for example `pi_…`. Null while no gateway has answered."""
@@ -429,7 +428,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetUserWalletWallet:
-    """The wallet."""
+    """Describes a wallet."""
 
     wallet_id: str
     """The id of the wallet."""
@@ -456,7 +455,7 @@ class GetUserWalletWallet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
-    """The transactions of this page."""
+    """Describes a movement of money into or out of a wallet."""
 
     transaction_id: str
     """The id of the transaction, `WTX-…`."""
@@ -492,7 +491,7 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recurring:
-    """The jobs of this page."""
+    """Describes a job."""
 
     recurring_id: str
     """The id of the job."""
@@ -558,7 +557,7 @@ class Recurring:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """The rows of this page."""
+    """Describes an attempt to charge an occurrence, or why it was skipped."""
 
     log_id: str
     """The id of the row, `LOG-…`."""
