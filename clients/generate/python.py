@@ -1,12 +1,13 @@
 """Writes the generated part of the Python client."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 
 from adapter.reference.model import Kind
 from clients.generate.model import Interface, Method, Property
-from clients.generate.rendering import environment
+from clients.generate.rendering import environment, wrapped
 
 _FOLDER = "python/src/nivisco_client"
 _SCALARS = {
@@ -22,13 +23,9 @@ _SCALARS = {
 def render(interface: Interface) -> Iterator[tuple[str, str]]:
     """Yield every file: its path within clients/, and its text."""
     templates = environment()
-    templates.filters |= {
-        "type": _type,
-        "given": _given,
-        "declared": _declared,
-        "read": _read,
-        "raises": _raises,
-    }
+    for each in (_given, _declared, _read, _raises, _docstring):
+        templates.filters[each.__name__.removeprefix("_")] = each
+    templates.filters["type"] = _type
     for template, path in (
         ("types.py", f"{_FOLDER}/types.py"),
         ("codes.py", f"{_FOLDER}/codes.py"),
@@ -88,6 +85,15 @@ def _raises(method: Method) -> str:
     """Return what an action fails with by its own nature."""
     codes = ", ".join(f"`{error.reason}`" for error in method.action.errors)
     return f"the API refused, with `code` {codes} or one of every action." if codes else ""
+
+
+def _docstring(text: str) -> str:
+    """Return a class's docstring: its first sentence, and as a second paragraph the rest."""
+    first, *rest = re.split(r"(?<=\.)\s+", text.strip(), maxsplit=1)
+    if not rest:
+        return f'"""{first}"""'
+    text = wrapped(f"{first}\n\n{rest[0]}", "    ")
+    return f'"""{text}\n    """'
 
 
 def _formatted(text: str, path: str) -> str:

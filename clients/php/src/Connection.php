@@ -209,10 +209,15 @@ final class Connection
             $after = ctype_digit($after) ? (int) $after : null;
             throw new ApiException($body, $status, $after, $requestId, $idempotencyKey);
         }
+        set_error_handler(static function (int $level, string $message): bool {
+            throw new \TypeError($message); // a field is missing
+        });
         try {
             return $read($body);
         } catch (\TypeError $error) {
             throw new UnexpectedAnswerException($status, $requestId, $idempotencyKey);
+        } finally {
+            restore_error_handler();
         }
     }
 

@@ -102,7 +102,10 @@ class NewBusiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModifyBusinessUpdates:
-    """Holds the new values. At least one is given."""
+    """Holds the new values.
+
+    At least one is given.
+    """
 
     name: str | None = None
     """The new name, 1 to 200 characters. Must have at least one character that is not a space."""
@@ -133,7 +136,10 @@ class AddStripeCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModifyStripeCredentials:
-    """Holds the new keys. What is absent stays."""
+    """Holds the new keys.
+
+    What is absent stays.
+    """
 
     env: Env
     """The environment whose keys change."""
@@ -170,7 +176,10 @@ class AddAuthorizeCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModifyAuthorizeCredentials:
-    """Holds the new keys. What is absent stays."""
+    """Holds the new keys.
+
+    What is absent stays.
+    """
 
     env: Env
     """The environment whose keys change."""
@@ -250,7 +259,10 @@ class GetAllUsersUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateUserUpdates:
-    """Holds the new values. At least one is given."""
+    """Holds the new values.
+
+    At least one is given.
+    """
 
     name: str | None = None
     """The new name, 1 to 200 characters. Must have at least one character that is not a space."""
@@ -340,8 +352,10 @@ class Card:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentProfile:
-    """Holds a card as the customer typed it. It passes through memory to the gateway and is
-    never stored."""
+    """Holds a card as the customer typed it.
+
+    It passes through memory to the gateway and is never stored.
+    """
 
     card_number: str = field(repr=False)
     """The card number, 12 to 19 digits. Must be 12 to 19 digits."""
