@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from clients.generate import php, python
+from clients.generate import php, python, typescript
 from clients.generate.model import ROOT, interface
 
 CLIENTS = ROOT / "clients"
@@ -18,7 +18,7 @@ _OWN_FOLDERS = (php.RESULTS,)
 def rendered() -> Mapping[str, str]:
     """Return every generated file: its path within clients/, and its text."""
     api = interface()
-    return dict([*python.render(api), *php.render(api)])
+    return dict([*python.render(api), *php.render(api), *typescript.render(api)])
 
 
 def differences(files: Mapping[str, str], folder: Path) -> list[str]:

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from adapter.reference.model import Action
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_WIDTH = 100
+WIDTH = 100
 _TEXT_WIDTH = 92
 """Leaves room for what opens and closes a comment."""
 
@@ -73,10 +73,16 @@ def doc(text: str, indent: int, tags: Iterable[str] = ()) -> str:
     tags = list(tags)
     body = " ".join(text.split()) if "\n\n" not in text else text
     body = body.replace("*/", "* /")
-    if not tags and "\n\n" not in body and len(spaces) + len(body) + 7 <= _WIDTH:
+    if not tags and "\n\n" not in body and len(spaces) + len(body) + 7 <= WIDTH:
         return f"/** {body} */"
     lines = ["/**", spaces + wrapped(body, spaces, " * ", " * ")]
     if tags:
         lines.append(f"{spaces} *")
-        lines += [f"{spaces} * {tag}" for tag in tags]
+        lines += [
+            # a type is one word, however long
+            f"{spaces} * {tag}"
+            if tag.startswith("@var")
+            else spaces + wrapped(tag, spaces, " * ", " *     ")
+            for tag in tags
+        ]
     return "\n".join([*lines, f"{spaces} */"])

@@ -1,6 +1,7 @@
 """A running `nivisco up`, businesses in it, and the TypeScript client compiled."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,13 +13,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from cli.data_dir import DataDir
-from tests.left_out import needs
+from tests.left_out import ROOT, missing, needs
 from tests.processes import Running, shown, start_process, start_up
 
+_PACKAGES = "clients/typescript"
+_FOR_NODE = ("node", f"npm:{_PACKAGES}")
 CLIENTS_TO_RUN = [
     "python",
     "python-async",
     pytest.param("php", marks=needs("php")),
+    pytest.param("node", marks=needs(*_FOR_NODE)),
 ]
 
 
@@ -75,4 +79,17 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the compiled TypeScript client is; empty where nothing can compile it."""
-    return tmp_path_factory.mktemp("typescript")
+    folder = tmp_path_factory.mktemp("typescript")
+    if any(missing(need) for need in _FOR_NODE):
+        return folder
+    (folder / "package.json").write_text('{"type": "module"}')
+    compiler = ROOT / _PACKAGES / "node_modules" / "typescript" / "bin" / "tsc"
+    ended = subprocess.run(
+        ["node", str(compiler), "--project", str(ROOT / _PACKAGES), "--outDir", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stdout
+    return folder

@@ -59,22 +59,28 @@ def command_of(client: str, built: Path) -> list[str]:
     return ["node", str(HERE / "run.mjs"), str(built)]
 
 
-@contextmanager
-def running(
-    client: str, url: str, business_id: str, api_key: str, built: Path, timeout_seconds: float = 30
-) -> Iterator[Runner]:
-    """Start a client against a URL, and end it."""
+def environment_of(
+    url: str, business_id: str, api_key: str, timeout_seconds: float = 30
+) -> dict[str, str]:
+    """Return the variables that tell a runner where to call and as whom."""
     kept = {n: v for n, v in os.environ.items() if not n.startswith("NIVISCO_")}
-    given = {
+    return kept | {
         "CLIENT_URL": url,
         "CLIENT_BUSINESS_ID": business_id,
         "CLIENT_API_KEY": api_key,
         "CLIENT_TIMEOUT_SECONDS": str(timeout_seconds),
         "PYTHONPATH": str(CLIENTS / "python" / "src"),
     }
+
+
+@contextmanager
+def running(
+    client: str, url: str, business_id: str, api_key: str, built: Path, timeout_seconds: float = 30
+) -> Iterator[Runner]:
+    """Start a client against a URL, and end it."""
     with subprocess.Popen(
         command_of(client, built),
-        env=kept | given,
+        env=environment_of(url, business_id, api_key, timeout_seconds),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
