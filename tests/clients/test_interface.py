@@ -1,46 +1,18 @@
-"""What holds for every client whatever it is asked: all actions, its address, exact amounts."""
+"""What every client refuses to do before it sends anything, and what that shows."""
 
 import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from adapter.reference.build import reference
-from adapter.reference.model import Action, Kind
-from tests.clients.conftest import CLIENTS_TO_RUN, Endpoint
-from tests.clients.runners import CLIENTS, command_of, environment_of, running
+from tests.clients.conftest import CLIENTS_TO_RUN
+from tests.clients.runners import CLIENTS, command_of, environment_of
 from tests.left_out import needs
 
 _KEY = "a-very-secret-api-key"
 _CARD = "4111111111111111"
-
-
-def _fields(action: Action) -> dict[str, Any]:
-    """Return the fields of the action's example, its amounts as strings."""
-    assert action.example is not None
-    fields: dict[str, Any] = json.loads(action.example.request, parse_float=str)
-    fields.pop("idempotency_key", None)
-    amounts = {field.name for field in action.request if field.kind is Kind.AMOUNT}
-    return {name: str(v) if name in amounts else v for name, v in fields.items()}
-
-
-@pytest.mark.parametrize("client", CLIENTS_TO_RUN)
-def test_a_client_has_every_action_and_every_field_of_its_example(
-    endpoint: Endpoint, built: Path, client: str
-) -> None:
-    business_id, api_key = endpoint.business(f"{client}-examples")
-    wrong = {}
-    with running(client, endpoint.url, business_id, api_key, built) as runner:
-        for name, action in reference().actions().items():
-            if name == "change_api_key":
-                continue  # the scenario ends with it
-            done = runner.call(name, _fields(action))
-            if done.error and done.error["code"] in {"INVALID_FIELDS", "UNKNOWN_ACTION", None}:
-                wrong[name] = done.error
-    assert wrong == {}
 
 
 def _ended(client: str, url: str, built: Path, line: str = "") -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from adapter.reference.build import reference
+from adapter.reference.model import Action, Kind
 from tests.clients.conftest import CLIENTS_TO_RUN, Endpoint
 from tests.clients.runners import HERE, Done, running
 from tests.left_out import needs
@@ -36,6 +38,37 @@ def test_a_client_plays_the_scenario_and_never_shows_a_key(
                 keys.append(done.result["api_key"])
             shown += done.shown
     assert not [key for key in keys if key in shown]
+
+
+def _fields(action: Action) -> dict[str, Any]:
+    """Return the fields of the action's example, its amounts as strings."""
+    assert action.example is not None
+    fields: dict[str, Any] = json.loads(action.example.request, parse_float=str)
+    fields.pop("idempotency_key", None)
+    amounts = {field.name for field in action.request if field.kind is Kind.AMOUNT}
+    return {name: str(v) if name in amounts else v for name, v in fields.items()}
+
+
+@pytest.mark.parametrize("client", CLIENTS_TO_RUN)
+def test_a_client_has_every_action_and_every_field_of_its_example(
+    endpoint: Endpoint, built: Path, client: str
+) -> None:
+    business_id, api_key = endpoint.business(f"{client}-examples")
+    not_its_own = "must be at the business's domain"  # as the example's business has it
+    wrong = {}
+    with running(client, endpoint.url, business_id, api_key, built) as runner:
+        for name, action in reference().actions().items():
+            if name == "change_api_key":
+                continue  # the scenario ends with it
+            done = runner.call(name, _fields(action))
+            problems = [
+                problem
+                for problem in (done.error or {}).get("fields", ())
+                if problem["description"] != not_its_own
+            ]
+            if problems or (done.error and done.error["kind"] != "ApiError"):
+                wrong[name] = done.error
+    assert wrong == {}, json.dumps(wrong, indent=1)
 
 
 @needs("php")
