@@ -110,7 +110,7 @@ final class Connection
                 return $this->answer($read, $requestId, $idempotencyKey);
             } catch (NiviscoException $problem) {
                 $wait = $pause * (1 + random_int(0, 500) / 1000);
-                if ($problem instanceof ApiException) {
+                if (!$problem instanceof ConnectionFailedException) {
                     $wait = max($wait, (float) $problem->retryAfter);
                 }
                 if (!self::isWorthAnotherTry($problem) || microtime(true) + $wait >= $deadline) {
@@ -200,13 +200,13 @@ final class Connection
         }
         $status = (int) curl_getinfo($this->curl, CURLINFO_HTTP_CODE);
         $requestId = $headers['x-request-id'] ?? $requestId;
+        $after = $headers['retry-after'] ?? '';
+        $after = ctype_digit($after) ? (int) $after : null;
         $body = self::parsed($text);
         if (!is_array($body) || !is_bool($body['success'] ?? null)) {
-            throw new UnexpectedAnswerException($status, $requestId, $idempotencyKey);
+            throw new UnexpectedAnswerException($status, $after, $requestId, $idempotencyKey);
         }
         if ($status < 200 || $status > 299 || !$body['success']) {
-            $after = $headers['retry-after'] ?? '';
-            $after = ctype_digit($after) ? (int) $after : null;
             throw new ApiException($body, $status, $after, $requestId, $idempotencyKey);
         }
         set_error_handler(static function (int $level, string $message): bool {
@@ -215,7 +215,7 @@ final class Connection
         try {
             return $read($body);
         } catch (\TypeError $error) {
-            throw new UnexpectedAnswerException($status, $requestId, $idempotencyKey);
+            throw new UnexpectedAnswerException($status, $after, $requestId, $idempotencyKey);
         } finally {
             restore_error_handler();
         }

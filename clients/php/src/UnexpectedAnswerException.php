@@ -11,13 +11,21 @@ final class UnexpectedAnswerException extends NiviscoException
 {
     public int $httpStatus;
 
-    public function __construct(int $httpStatus, string $requestId, ?string $idempotencyKey)
-    {
+    /** After how many seconds to try again, where the answer says so. */
+    public ?int $retryAfter;
+
+    public function __construct(
+        int $httpStatus,
+        ?int $retryAfter,
+        string $requestId,
+        ?string $idempotencyKey
+    ) {
         parent::__construct(
             "HTTP $httpStatus with what is no answer of the API; check the URL",
             $requestId,
             $idempotencyKey
         );
         $this->httpStatus = $httpStatus;
+        $this->retryAfter = $retryAfter;
     }
 }

@@ -127,17 +127,18 @@ export class Connection {
 
 function result<T>(response: Response, text: string, read: (json: Json) => T, ids: CallIds): T {
   const body = parseExact(text);
+  const header = response.headers.get("Retry-After") ?? "";
+  const retryAfter = /^\d+$/.test(header) ? Number(header) : null;
   if (!isAnswer(body)) {
-    throw new UnexpectedAnswerError(response.status, ids);
+    throw new UnexpectedAnswerError(response.status, retryAfter, ids);
   }
   if (!response.ok || !body.success) {
-    const after = response.headers.get("Retry-After") ?? "";
-    throw new ApiError(body, response.status, /^\d+$/.test(after) ? Number(after) : null, ids);
+    throw new ApiError(body, response.status, retryAfter, ids);
   }
   try {
     return read(body);
   } catch {
-    throw new UnexpectedAnswerError(response.status, ids);
+    throw new UnexpectedAnswerError(response.status, retryAfter, ids);
   }
 }
 
@@ -158,8 +159,7 @@ function waitAfter(problem: unknown, pause: number): number | null {
     if (status !== 429 && (status < 500 || status === NOT_IMPLEMENTED)) {
       return null;
     }
-    const retryAfter = problem instanceof ApiError ? (problem.retryAfter ?? 0) : 0;
-    return Math.max(wait, retryAfter * 1000);
+    return Math.max(wait, (problem.retryAfter ?? 0) * 1000);
   }
   return problem instanceof NiviscoError ? wait : null;
 }

@@ -83,10 +83,13 @@ export class ConnectionFailedError extends NiviscoError {}
 /** What arrived is not an answer of the API: the address may be wrong, or a proxy answered. */
 export class UnexpectedAnswerError extends NiviscoError {
   readonly httpStatus: number;
+  /** After how many seconds to try again, where the answer says so. */
+  readonly retryAfter: number | null;
 
-  constructor(httpStatus: number, ids: CallIds) {
+  constructor(httpStatus: number, retryAfter: number | null, ids: CallIds) {
     super(`HTTP ${httpStatus} with what is no answer of the API; check the URL`, ids);
     this.httpStatus = httpStatus;
+    this.retryAfter = retryAfter;
   }
 }
 

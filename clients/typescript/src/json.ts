@@ -5,7 +5,7 @@ import { inspect } from "node:util";
 /** A JSON object whose numbers are the strings that they were written as. */
 export type Json = Readonly<Record<string, unknown>>;
 
-const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs;
+const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs;
 
 /** Reads JSON with every number as the string that it was written as; null where it is none. */
 export function parseExact(text: string): unknown {

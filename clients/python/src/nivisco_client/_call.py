@@ -74,6 +74,7 @@ class Call:
         return UnexpectedAnswer(
             f"HTTP {answer.status_code} with what is no answer of the API; check the URL",
             http_status=answer.status_code,
+            retry_after=_seconds(answer.headers.get("Retry-After")),
             request_id=request_id,
             idempotency_key=self.idempotency_key,
         )
@@ -87,8 +88,7 @@ class Call:
             code=body.get("code") or CODE_OF_STATUS.get(answer.status_code),
             fields=tuple(
                 FieldProblem(str(each.get("field", "")), str(each.get("description", "")))
-                for each in body.get("fields") or ()
-                if isinstance(each, dict)
+                for each in _dicts(body.get("fields"))
             ),
             decline_code=body.get("decline_code"),
             transaction_id=body.get("transaction_id"),
@@ -113,7 +113,7 @@ class Call:
         """
         pause = self._pause_seconds * random.uniform(1.0, 1.5)  # noqa: S311 - spreads load
         self._pause_seconds *= 2
-        if isinstance(problem, ApiError):
+        if isinstance(problem, ApiError | UnexpectedAnswer):
             pause = max(pause, problem.retry_after or 0.0)
         if not _is_worth_another_try(problem) or time.monotonic() + pause >= self._deadline:
             raise problem
@@ -147,6 +147,10 @@ def _body(content: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return parsed if isinstance(parsed, dict) else None
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _seconds(retry_after: str | None) -> float | None:

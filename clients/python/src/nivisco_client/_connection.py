@@ -47,7 +47,19 @@ class _Account:
 class Connection(_Account):
     """Sends the calls of the blocking client."""
 
-    _http: httpx.Client | None = None
+    def __init__(
+        self,
+        url: str,
+        business_id: str,
+        api_key: str,
+        timeout_seconds: float,
+        *,
+        allow_plain_http: bool,
+    ) -> None:
+        super().__init__(
+            url, business_id, api_key, timeout_seconds, allow_plain_http=allow_plain_http
+        )
+        self._http = httpx.Client()
 
     def __enter__(self) -> Self:
         return self
@@ -61,10 +73,8 @@ class Connection(_Account):
         self.close()
 
     def close(self) -> None:
-        """Close the connections. A later call opens them anew."""
-        if self._http is not None:
-            self._http.close()
-            self._http = None
+        """Close the connections; there are no calls after it."""
+        self._http.close()
 
     def _read(self, action: str, payload: Mapping[str, object], read: Read[Result]) -> Result:
         return self._send(self._begin(action, payload, None), read)
@@ -79,8 +89,6 @@ class Connection(_Account):
         return self._send(self._begin(action, payload, _key(idempotency_key)), read)
 
     def _send(self, call: Call, read: Read[Result]) -> Result:
-        if self._http is None:
-            self._http = httpx.Client()
         while True:
             problem: NiviscoError
             try:
@@ -98,7 +106,19 @@ class Connection(_Account):
 class AsyncConnection(_Account):
     """Sends the calls of the asynchronous client."""
 
-    _http: httpx.AsyncClient | None = None
+    def __init__(
+        self,
+        url: str,
+        business_id: str,
+        api_key: str,
+        timeout_seconds: float,
+        *,
+        allow_plain_http: bool,
+    ) -> None:
+        super().__init__(
+            url, business_id, api_key, timeout_seconds, allow_plain_http=allow_plain_http
+        )
+        self._http = httpx.AsyncClient()
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,10 +132,8 @@ class AsyncConnection(_Account):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections. A later call opens them anew."""
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
+        """Close the connections; there are no calls after it."""
+        await self._http.aclose()
 
     async def _read(self, action: str, payload: Mapping[str, object], read: Read[Result]) -> Result:
         return await self._send(self._begin(action, payload, None), read)
@@ -130,8 +148,6 @@ class AsyncConnection(_Account):
         return await self._send(self._begin(action, payload, _key(idempotency_key)), read)
 
     async def _send(self, call: Call, read: Read[Result]) -> Result:
-        if self._http is None:
-            self._http = httpx.AsyncClient()
         while True:
             problem: NiviscoError
             try:

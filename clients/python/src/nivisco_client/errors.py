@@ -80,7 +80,15 @@ class UnexpectedAnswer(NiviscoError):
     """What arrived is not an answer of the API: the address may be wrong, or a proxy answered."""
 
     def __init__(
-        self, message: str, *, http_status: int, request_id: str, idempotency_key: str | None
+        self,
+        message: str,
+        *,
+        http_status: int,
+        retry_after: float | None = None,
+        request_id: str,
+        idempotency_key: str | None,
     ) -> None:
         super().__init__(message, request_id=request_id, idempotency_key=idempotency_key)
         self.http_status = http_status
+        self.retry_after = retry_after
+        """After how many seconds to try again, where the answer says so."""
