@@ -33,6 +33,15 @@ SECRETS = frozenset(
 """Fields that no client may show when it prints what they are in."""
 
 _SIZE = re.compile(r"\d+ characters$")
+_RANGE = re.compile(r"between (\d+) and (\d+)$")
+
+
+def _is_said(limit: str, description: str) -> bool:
+    """Tell whether a field's description gives the same number or numbers."""
+    size, between = _SIZE.search(limit), _RANGE.search(limit)
+    return (size is not None and size[0] in description) or (
+        between is not None and f"{between[1]} to {between[2]}" in description
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,7 @@ class Property:
         limits = [
             f"{each[0].upper()}{each[1:]}."
             for each in self.field.limits.sentences()
-            if not (size := _SIZE.search(each)) or size[0] not in self.field.description
+            if not _is_said(each, self.field.description)
         ]
         form = []
         if self.field.kind is Kind.TIME:

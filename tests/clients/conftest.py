@@ -37,18 +37,18 @@ class Endpoint:
         """Register a business with Stripe's test keys, and return its id and API key."""
         domain = f"{name}.com"
         new = {"name": name, "email": f"owner@{domain}", "domain": domain}
-        made = _call(self.url, self.admin, action="register_business", new_business=new)
+        made = call(self.url, self.admin, action="register_business", new_business=new)
         keys = {
             "env": "TEST",
             "stripe_secret_key": "sk_test_obviously_fake",
             "stripe_public_key": "pk_test_obviously_fake",
         }
         own = {"business_id": made["business_id"], "api_key": made["api_key"]}
-        _call(self.url, own, action="add_stripe_credentials", credentials=keys)
+        call(self.url, own, action="add_stripe_credentials", credentials=keys)
         return own["business_id"], own["api_key"]
 
 
-def _call(url: str, caller: dict[str, str], /, **more: Any) -> dict[str, Any]:
+def call(url: str, caller: dict[str, str], /, **more: Any) -> dict[str, Any]:
     __tracebackhide__ = True  # it has keys
     with closing(HTTPConnection(urlsplit(url).netloc, timeout=30)) as connection:
         connection.request("POST", "/", json.dumps(caller | more))

@@ -4,10 +4,7 @@
 
 declare(strict_types=1);
 
-spl_autoload_register(static function (string $class): void {
-    $path = str_replace('\\', '/', substr($class, strlen('Nivisco\\')));
-    require __DIR__ . "/../../clients/php/src/$path.php";
-});
+require __DIR__ . '/autoload.php';
 set_error_handler(static function (int $kind, string $message): bool {
     throw new ErrorException($message, 0, $kind);
 });

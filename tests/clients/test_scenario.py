@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ import pytest
 
 from adapter.reference.build import reference
 from adapter.reference.model import Action, Kind
-from tests.clients.conftest import CLIENTS_TO_RUN, Endpoint
-from tests.clients.runners import HERE, Done, running
+from tests.clients.conftest import CLIENTS_TO_RUN, Endpoint, call
+from tests.clients.runners import CLIENTS, HERE, Done, environment_of, running
 from tests.left_out import needs
 
 _SCENARIO: list[dict[str, Any]] = json.loads((HERE / "scenario.json").read_text())
@@ -69,6 +71,57 @@ def test_a_client_has_every_action_and_every_field_of_its_example(
             if problems or (done.error and done.error["kind"] != "ApiError"):
                 wrong[name] = done.error
     assert wrong == {}, json.dumps(wrong, indent=1)
+
+
+def _runnable(client: str, built: Path) -> tuple[str, str, list[str]]:
+    """Return a README's example, what it needs before it, and the command that runs it."""
+    folder, language, before, command = {
+        "python": ("python", "python", "api_key = __import__('os').environ['CLIENT_API_KEY']", []),
+        "php": ("php", "php", f"<?php require '{HERE / 'autoload.php'}'; {_PHP_KEY}", ["php"]),
+        "node": ("typescript", "ts", "const apiKey = process.env.CLIENT_API_KEY;", ["node"]),
+    }[client]
+    readme = (CLIENTS / folder / "README.md").read_text()
+    example = readme.split(f"```{language}\n")[1].split("```")[0]
+    example = example.replace("@nivisco/client", (built / "index.js").as_uri())
+    return example, before, command or [sys.executable]
+
+
+_PHP_KEY = "$apiKey = getenv('CLIENT_API_KEY');"
+
+
+@pytest.mark.parametrize("client", [each for each in CLIENTS_TO_RUN if each != "python-async"])
+@pytest.mark.parametrize(
+    ("card", "printed"),
+    [("pm_card_visa", "^pi_\\w+ 25.5$"), ("pm_card_chargeCustomerFail", "^declined: ?\\w+$")],
+)
+def test_the_example_of_the_readme_runs(
+    endpoint: Endpoint, built: Path, tmp_path: Path, client: str, card: str, printed: str
+) -> None:
+    business_id, api_key = endpoint.business(f"{client}-{card.replace('_', '-')}")
+    caller = {"business_id": business_id, "api_key": api_key}
+    made = call(endpoint.url, caller, action="create_user", user={"name": "A", "email": "a@b.com"})
+    user_id = made["user"]["user_id"]
+    saved = {"user_id": user_id, "payment_method_token": card}
+    call(endpoint.url, caller, action="create_stripe_customer", **saved)
+    example, before, command = _runnable(client, built)
+    for sample, real in (
+        ("https://payments.example.com", endpoint.url),
+        ("BUS-12345", business_id),
+        ("USR-5678", user_id),
+    ):
+        assert sample in example
+        example = example.replace(sample, real)
+    file = tmp_path / "example.mjs"
+    file.write_text(f"{before}\n{example}")
+    ended = subprocess.run(
+        [*command, str(file)],
+        env=environment_of(endpoint.url, business_id, api_key),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert re.search(printed, ended.stdout), ended.stdout + ended.stderr
 
 
 @needs("php")

@@ -371,7 +371,7 @@ final class Client
      * Lists the business's active users, newest first.
      *
      * - page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-     * - limit: How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100.
+     * - limit: How many a page holds, 1 to 100. Absent: 25.
      * - from_date: Only users created at this time or later. ISO 8601, in UTC unless it has
      *   an offset.
      * - to_date: Only users created at this time or earlier. A date alone includes that
@@ -586,8 +586,7 @@ final class Client
      * - payment_profile: The card to save.
      * - payment_profile.card_number: The card number, 12 to 19 digits. Must be 12 to 19
      *   digits.
-     * - payment_profile.exp_month: The month that the card expires in, 1 to 12. Must be
-     *   between 1 and 12.
+     * - payment_profile.exp_month: The month that the card expires in, 1 to 12.
      * - payment_profile.exp_year: The year that the card expires in, four digits. Must be
      *   between 2000 and 2100.
      * - payment_profile.cvv: The card's security code, 3 or 4 digits. Must be 3 or 4
@@ -709,7 +708,7 @@ final class Client
      * Lists the business's card payments, newest first.
      *
      * - page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-     * - limit: How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100.
+     * - limit: How many a page holds, 1 to 100. Absent: 25.
      * - from_date: Only payments created at this time or later. ISO 8601, in UTC unless it
      *   has an offset.
      * - to_date: Only payments created at this time or earlier. A date alone includes that
@@ -775,7 +774,7 @@ final class Client
      *   characters without spaces.
      * - env: The environment. Absent: the business's default.
      * - page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-     * - limit: How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100.
+     * - limit: How many a page holds, 1 to 100. Absent: 25.
      * - from_date: Only transactions at this time or later. ISO 8601, in UTC unless it has
      *   an offset.
      * - to_date: Only transactions at this time or earlier. A date alone includes that day.
@@ -884,8 +883,7 @@ final class Client
      *   wallet's for source WALLET. A decimal string.
      * - interval_type: The unit of the interval.
      * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
-     * - interval_value: How many units lie between two charges, 1 to 1000. Absent: 1. Must
-     *   be between 1 and 1000.
+     * - interval_value: How many units lie between two charges, 1 to 1000. Absent: 1.
      * - source: The means to charge. Absent: the user's default gateway.
      * - description: What the payments are for, at most 500 characters.
      * - start_at: When the calendar starts, ISO 8601. Without an offset it is local time in
@@ -944,7 +942,7 @@ final class Client
      * - amount: The new amount, above zero. A decimal string.
      * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
      * - interval_type: The new unit of the interval.
-     * - interval_value: The new number of units, 1 to 1000. Must be between 1 and 1000.
+     * - interval_value: The new number of units, 1 to 1000.
      * - source: The new means to charge.
      * - description: The new description, at most 500 characters.
      * - start_at: The new start of the calendar, ISO 8601. Must have at least 1 character.
@@ -1076,7 +1074,7 @@ final class Client
      *   spaces.
      * - status: Only jobs in this state.
      * - page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-     * - limit: How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100.
+     * - limit: How many a page holds, 1 to 100. Absent: 25.
      * - from_date: Only jobs created at this time or later. ISO 8601, in UTC unless it has
      *   an offset.
      * - to_date: Only jobs created at this time or earlier. A date alone includes that day.
@@ -1117,7 +1115,7 @@ final class Client
      *   without spaces.
      * - status: Only rows with this outcome.
      * - page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-     * - limit: How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100.
+     * - limit: How many a page holds, 1 to 100. Absent: 25.
      * - from_date: Only rows at this time or later. ISO 8601, in UTC unless it has an
      *   offset.
      * - to_date: Only rows at this time or earlier. A date alone includes that day. ISO

@@ -283,7 +283,7 @@ export interface Card {
 export interface PaymentProfile {
   /** The card number, 12 to 19 digits. Must be 12 to 19 digits. */
   readonly cardNumber: string;
-  /** The month that the card expires in, 1 to 12. Must be between 1 and 12. */
+  /** The month that the card expires in, 1 to 12. */
   readonly expMonth: number;
   /** The year that the card expires in, four digits. Must be between 2000 and 2100. */
   readonly expYear: number;
@@ -569,7 +569,7 @@ export interface GetUserInfoResult {
 export interface GetAllUsersFields {
   /** The page, from 1. Absent: 1. Must be between 1 and 1000000. */
   readonly page?: number | null | undefined;
-  /** How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100. */
+  /** How many a page holds, 1 to 100. Absent: 25. */
   readonly limit?: number | null | undefined;
   /** Only users created at this time or later. ISO 8601, in UTC unless it has an offset. */
   readonly fromDate?: string | null | undefined;
@@ -799,7 +799,7 @@ export interface FundCustomerResult {
 export interface GetPaymentRecordsFields {
   /** The page, from 1. Absent: 1. Must be between 1 and 1000000. */
   readonly page?: number | null | undefined;
-  /** How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100. */
+  /** How many a page holds, 1 to 100. Absent: 25. */
   readonly limit?: number | null | undefined;
   /** Only payments created at this time or later. ISO 8601, in UTC unless it has an offset. */
   readonly fromDate?: string | null | undefined;
@@ -856,7 +856,7 @@ export interface GetWalletHistoryFields {
   readonly env?: Env | null | undefined;
   /** The page, from 1. Absent: 1. Must be between 1 and 1000000. */
   readonly page?: number | null | undefined;
-  /** How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100. */
+  /** How many a page holds, 1 to 100. Absent: 25. */
   readonly limit?: number | null | undefined;
   /** Only transactions at this time or later. ISO 8601, in UTC unless it has an offset. */
   readonly fromDate?: string | null | undefined;
@@ -973,7 +973,7 @@ export interface CreateRecurringFields {
   readonly intervalType: IntervalType;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
   readonly currency?: string | null | undefined;
-  /** How many units lie between two charges, 1 to 1000. Absent: 1. Must be between 1 and 1000. */
+  /** How many units lie between two charges, 1 to 1000. Absent: 1. */
   readonly intervalValue?: number | null | undefined;
   /** The means to charge. Absent: the user's default gateway. */
   readonly source?: RecurringSource | null | undefined;
@@ -1034,7 +1034,7 @@ export interface UpdateRecurringFields {
   readonly currency?: string | null | undefined;
   /** The new unit of the interval. */
   readonly intervalType?: IntervalType | null | undefined;
-  /** The new number of units, 1 to 1000. Must be between 1 and 1000. */
+  /** The new number of units, 1 to 1000. */
   readonly intervalValue?: number | null | undefined;
   /** The new means to charge. */
   readonly source?: RecurringSource | null | undefined;
@@ -1122,7 +1122,7 @@ export interface ListRecurringFields {
   readonly status?: RecurringStatus | null | undefined;
   /** The page, from 1. Absent: 1. Must be between 1 and 1000000. */
   readonly page?: number | null | undefined;
-  /** How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100. */
+  /** How many a page holds, 1 to 100. Absent: 25. */
   readonly limit?: number | null | undefined;
   /** Only jobs created at this time or later. ISO 8601, in UTC unless it has an offset. */
   readonly fromDate?: string | null | undefined;
@@ -1157,7 +1157,7 @@ export interface GetRecurringLogsFields {
   readonly status?: RecurringLogStatus | null | undefined;
   /** The page, from 1. Absent: 1. Must be between 1 and 1000000. */
   readonly page?: number | null | undefined;
-  /** How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100. */
+  /** How many a page holds, 1 to 100. Absent: 25. */
   readonly limit?: number | null | undefined;
   /** Only rows at this time or later. ISO 8601, in UTC unless it has an offset. */
   readonly fromDate?: string | null | undefined;

@@ -348,7 +348,7 @@ class Nivisco(Connection):
 
         Args:
             page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-            limit: How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100.
+            limit: How many a page holds, 1 to 100. Absent: 25.
             from_date: Only users created at this time or later. ISO 8601, in UTC unless it
                 has an offset.
             to_date: Only users created at this time or earlier. A date alone includes that
@@ -689,7 +689,7 @@ class Nivisco(Connection):
 
         Args:
             page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-            limit: How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100.
+            limit: How many a page holds, 1 to 100. Absent: 25.
             from_date: Only payments created at this time or later. ISO 8601, in UTC unless
                 it has an offset.
             to_date: Only payments created at this time or earlier. A date alone includes
@@ -761,7 +761,7 @@ class Nivisco(Connection):
                 characters without spaces.
             env: The environment. Absent: the business's default.
             page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-            limit: How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100.
+            limit: How many a page holds, 1 to 100. Absent: 25.
             from_date: Only transactions at this time or later. ISO 8601, in UTC unless it
                 has an offset.
             to_date: Only transactions at this time or earlier. A date alone includes that
@@ -898,7 +898,6 @@ class Nivisco(Connection):
             currency: The currency of the amount, ISO 4217 in either case, for example
                 `usd`.
             interval_value: How many units lie between two charges, 1 to 1000. Absent: 1.
-                Must be between 1 and 1000.
             source: The means to charge. Absent: the user's default gateway.
             description: What the payments are for, at most 500 characters.
             start_at: When the calendar starts, ISO 8601. Without an offset it is local time
@@ -972,7 +971,7 @@ class Nivisco(Connection):
             currency: The currency of the amount, ISO 4217 in either case, for example
                 `usd`.
             interval_type: The new unit of the interval.
-            interval_value: The new number of units, 1 to 1000. Must be between 1 and 1000.
+            interval_value: The new number of units, 1 to 1000.
             source: The new means to charge.
             description: The new description, at most 500 characters.
             start_at: The new start of the calendar, ISO 8601. Must have at least 1
@@ -1115,7 +1114,7 @@ class Nivisco(Connection):
                 spaces.
             status: Only jobs in this state.
             page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-            limit: How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100.
+            limit: How many a page holds, 1 to 100. Absent: 25.
             from_date: Only jobs created at this time or later. ISO 8601, in UTC unless it
                 has an offset.
             to_date: Only jobs created at this time or earlier. A date alone includes that
@@ -1162,7 +1161,7 @@ class Nivisco(Connection):
                 without spaces.
             status: Only rows with this outcome.
             page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-            limit: How many a page holds, 1 to 100. Absent: 25. Must be between 1 and 100.
+            limit: How many a page holds, 1 to 100. Absent: 25.
             from_date: Only rows at this time or later. ISO 8601, in UTC unless it has an
                 offset.
             to_date: Only rows at this time or earlier. A date alone includes that day. ISO

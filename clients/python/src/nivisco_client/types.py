@@ -360,7 +360,7 @@ class PaymentProfile:
     card_number: str = field(repr=False)
     """The card number, 12 to 19 digits. Must be 12 to 19 digits."""
     exp_month: int
-    """The month that the card expires in, 1 to 12. Must be between 1 and 12."""
+    """The month that the card expires in, 1 to 12."""
     exp_year: int
     """The year that the card expires in, four digits. Must be between 2000 and 2100."""
     cvv: str | None = field(default=None, repr=False)
