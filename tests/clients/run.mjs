@@ -28,7 +28,6 @@ function told(error) {
     ...renamed(error, snake),
     message: error.message,
     kind: error.name.replace(/^(?!ApiError)(.*)Error$/, "$1"),
-    outcome_is_unknown: error.outcomeIsUnknown,
   };
 }
 

@@ -18,7 +18,6 @@ function written($value)
             'code' => $value->errorCode ?? null,
             'message' => $value->getMessage(),
             'kind' => str_replace('Exception', '', str_replace(['Nivisco\\', 'Api'], ['', 'ApiError'], get_class($value))),
-            'outcome_is_unknown' => $value->outcomeIsUnknown(),
         ];
         return written($kept) + $more;
     }

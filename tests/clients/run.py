@@ -41,7 +41,7 @@ def _called(client: object, asked: dict[str, Any], runner: asyncio.Runner) -> di
         told = {name: value for name, value in vars(error).items() if not name.startswith("_")}
         if isinstance(error, ApiError):
             told["fields"] = [dataclasses.asdict(each) for each in error.fields]
-        told |= {"kind": type(error).__name__, "outcome_is_unknown": error.outcome_is_unknown}
+        told |= {"kind": type(error).__name__}
         return {"error": told, "shown": f"{error!r} {error} {vars(error)}"}
     return {"result": dataclasses.asdict(result), "shown": repr(result)}
 

@@ -59,7 +59,6 @@ def _charge(runner: Runner, key: str | None = None) -> Done:
     ("failures", "seconds"),
     [
         ([_refused(500), _refused(504, "OUTCOME_UNKNOWN")], 0.25 + 0.5),
-        # curl sends again at once, by itself, where a connection kept open turns out to be closed
         ([DROPPED, Answer(429, "<html>Too Many</html>", {"Retry-After": "1"})], 1.0),
     ],
     ids=["5xx", "no answer, then 429 of a proxy"],
@@ -115,6 +114,24 @@ def test_what_would_be_refused_again_or_too_late_is_not_repeated(
     assert done.error["outcome_is_unknown"] == (answer.status >= 500)
     assert len(server.received) == 1
     assert _KEY not in done.shown
+
+
+@pytest.mark.parametrize(
+    ("last", "is_unknown"),
+    [
+        (_refused(429, "RATE_LIMITED", Retry_After="40"), True),
+        (_refused(401), True),
+        (_refused(402, "CARD_DECLINED"), False),
+    ],
+)
+def test_after_a_try_without_an_answer_only_an_outcome_makes_it_known(
+    patient: Runner, server: Failing, last: Answer, is_unknown: bool
+) -> None:
+    server.play([DROPPED, last])
+    done = _charge(patient)
+    assert done.error is not None
+    assert done.error["http_status"] == last.status
+    assert done.error["outcome_is_unknown"] == is_unknown
 
 
 def _says_the_key_to_ask_again_with(done: Done, server: Failing, kind: str) -> int:

@@ -37,6 +37,7 @@ final class ApiException extends NiviscoException
         ?string $idempotencyKey
     ) {
         parent::__construct(self::text($body, 'error') ?? '', $requestId, $idempotencyKey);
+        $this->outcomeIsUnknown = $idempotencyKey !== null && $httpStatus >= 500;
         $this->httpStatus = $httpStatus;
         $this->retryAfter = $retryAfter;
         $this->errorCode = self::text($body, 'code') ?? ErrorCode::OF_STATUS[$httpStatus] ?? null;
@@ -50,11 +51,6 @@ final class ApiException extends NiviscoException
                 );
             }
         }
-    }
-
-    public function outcomeIsUnknown(): bool
-    {
-        return parent::outcomeIsUnknown() && $this->httpStatus >= 500;
     }
 
     /**

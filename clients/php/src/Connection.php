@@ -14,6 +14,8 @@ final class Connection
     private const FIRST_PAUSE_SECONDS = 0.25;
     private const LONGEST_CONNECT_SECONDS = 5.0;
     private const NOT_IMPLEMENTED = 501;
+    /** Refusals that say how the request ended, whichever try it was. */
+    private const OUTCOMES = [402, 404, 409];
 
     private string $url;
     private string $businessId;
@@ -104,11 +106,16 @@ final class Connection
         $body = $this->body($action, $fields);
         $deadline = microtime(true) + $this->timeoutSeconds;
         $pause = self::FIRST_PAUSE_SECONDS;
+        $mayHaveHappened = false;
         while (true) {
-            $this->prepare($body, $requestId, $deadline - microtime(true));
+            $this->prepare($body, $requestId, $idempotencyKey !== null, $deadline - microtime(true));
             try {
                 return $this->answer($read, $requestId, $idempotencyKey);
             } catch (NiviscoException $problem) {
+                $mayHaveHappened = $mayHaveHappened || $problem->outcomeIsUnknown;
+                if (!$problem instanceof ApiException || !in_array($problem->httpStatus, self::OUTCOMES, true)) {
+                    $problem->outcomeIsUnknown = $mayHaveHappened;
+                }
                 $wait = $pause * (1 + random_int(0, 500) / 1000);
                 if (!$problem instanceof ConnectionFailedException) {
                     $wait = max($wait, (float) $problem->retryAfter);
@@ -150,6 +157,7 @@ final class Connection
         #[\SensitiveParameter]
         string $body,
         string $requestId,
+        bool $isChange,
         float $secondsLeft
     ): void {
         if ($this->curl === null) {
@@ -171,6 +179,8 @@ final class Connection
             ],
             CURLOPT_USERAGENT => 'nivisco-php/' . Version::VERSION,
             CURLOPT_RETURNTRANSFER => true,
+            // On a connection kept open curl sends again by itself, and hides that a try was lost.
+            CURLOPT_FRESH_CONNECT => $isChange,
             CURLOPT_NOSIGNAL => true,
             CURLOPT_CONNECTTIMEOUT_MS => min($milliseconds, (int) (self::LONGEST_CONNECT_SECONDS * 1000)),
             CURLOPT_TIMEOUT_MS => $milliseconds,

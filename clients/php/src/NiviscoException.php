@@ -15,16 +15,14 @@ class NiviscoException extends \RuntimeException
     /** The key of a call that changes something: with it the same call is safe to repeat. */
     public ?string $idempotencyKey;
 
+    /** Whether the call may have taken effect all the same, by this try or an earlier one. */
+    public bool $outcomeIsUnknown;
+
     public function __construct(string $message, string $requestId, ?string $idempotencyKey)
     {
         parent::__construct($message);
         $this->requestId = $requestId;
         $this->idempotencyKey = $idempotencyKey;
-    }
-
-    /** Tells whether the call may have taken effect all the same. */
-    public function outcomeIsUnknown(): bool
-    {
-        return $this->idempotencyKey !== null;
+        $this->outcomeIsUnknown = $idempotencyKey !== null;
     }
 }

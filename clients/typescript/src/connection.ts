@@ -15,6 +15,8 @@ import { VERSION } from "./version.js";
 
 const FIRST_PAUSE_MS = 250;
 const NOT_IMPLEMENTED = 501;
+/** Refusals that say how the request ended, whichever try it was. */
+const OUTCOMES = [402, 404, 409];
 
 /** Where to call and as whom. */
 export interface Options {
@@ -81,10 +83,18 @@ export class Connection {
       ...(idempotencyKey === null ? {} : { idempotency_key: idempotencyKey }),
     });
     const deadline = performance.now() + this.#timeoutMs;
+    let mayHaveHappened = false;
     for (let pause = FIRST_PAUSE_MS; ; pause *= 2) {
       try {
         return await this.#try(body, read, ids, deadline);
       } catch (problem) {
+        if (!(problem instanceof NiviscoError)) {
+          throw problem;
+        }
+        mayHaveHappened ||= problem.outcomeIsUnknown;
+        if (!(problem instanceof ApiError && OUTCOMES.includes(problem.httpStatus))) {
+          problem.outcomeIsUnknown = mayHaveHappened;
+        }
         const wait = waitAfter(problem, pause);
         if (wait === null || performance.now() + wait >= deadline) {
           throw problem;
@@ -152,7 +162,7 @@ function isAnswer(body: unknown): body is Json & { success: boolean } {
 }
 
 /** Returns how many milliseconds to wait before another try, or null where that is of no use. */
-function waitAfter(problem: unknown, pause: number): number | null {
+function waitAfter(problem: NiviscoError, pause: number): number | null {
   const wait = pause * (1 + Math.random() / 2);
   if (problem instanceof ApiError || problem instanceof UnexpectedAnswerError) {
     const status = problem.httpStatus;
@@ -161,7 +171,7 @@ function waitAfter(problem: unknown, pause: number): number | null {
     }
     return Math.max(wait, (problem.retryAfter ?? 0) * 1000);
   }
-  return problem instanceof NiviscoError ? wait : null;
+  return wait;
 }
 
 /** Returns what went wrong, which fetch tells in the cause only. */

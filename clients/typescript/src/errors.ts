@@ -25,17 +25,15 @@ export class NiviscoError extends Error {
   readonly requestId: string;
   /** The key of a call that changes something: with it the same call is safe to repeat. */
   readonly idempotencyKey: string | null;
+  /** Whether the call may have taken effect all the same, by this try or an earlier one. */
+  outcomeIsUnknown: boolean;
 
   constructor(message: string, ids: CallIds) {
     super(message);
     this.name = new.target.name;
     this.requestId = ids.requestId;
     this.idempotencyKey = ids.idempotencyKey;
-  }
-
-  /** Whether the call may have taken effect all the same. */
-  get outcomeIsUnknown(): boolean {
-    return this.idempotencyKey !== null;
+    this.outcomeIsUnknown = ids.idempotencyKey !== null;
   }
 }
 
@@ -61,6 +59,7 @@ export class ApiError extends NiviscoError {
   ) {
     super(text(body["error"]) ?? "", ids);
     this.httpStatus = httpStatus;
+    this.outcomeIsUnknown = ids.idempotencyKey !== null && httpStatus >= 500;
     this.retryAfter = retryAfter;
     this.code = text(body["code"]) ?? CODE_OF_STATUS[httpStatus] ?? null;
     this.declineCode = text(body["decline_code"]);
@@ -70,10 +69,6 @@ export class ApiError extends NiviscoError {
       field: text(problem["field"]) ?? "",
       description: text(problem["description"]) ?? "",
     }));
-  }
-
-  override get outcomeIsUnknown(): boolean {
-    return super.outcomeIsUnknown && this.httpStatus >= 500;
   }
 }
 

@@ -21,6 +21,8 @@ Read = Callable[[Mapping[str, Any]], Result]
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_CONNECT_SECONDS = 5.0
 _NOT_IMPLEMENTED = 501
+_OUTCOMES = frozenset({402, 404, 409})
+"""Refusals that say how the request ended, whichever try it was."""
 
 
 class Call:
@@ -38,6 +40,7 @@ class Call:
         self.request_id = uuid.uuid4().hex
         self._deadline = time.monotonic() + timeout_seconds
         self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._may_have_happened = False
         sent = {**credentials, "action": action, **payload, "idempotency_key": idempotency_key}
         self.content = json.dumps(_plain(sent)).encode()
         self.headers = {
@@ -111,6 +114,9 @@ class Call:
         Raises:
             NiviscoError: the problem itself, where another try is of no use or comes too late.
         """
+        self._may_have_happened |= problem.outcome_is_unknown
+        if not (isinstance(problem, ApiError) and problem.http_status in _OUTCOMES):
+            problem.outcome_is_unknown = self._may_have_happened
         pause = self._pause_seconds * random.uniform(1.0, 1.5)  # noqa: S311 - spreads load
         self._pause_seconds *= 2
         if isinstance(problem, ApiError | UnexpectedAnswer):

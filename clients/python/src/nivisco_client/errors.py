@@ -27,11 +27,8 @@ class NiviscoError(Exception):
         """The id to quote to support."""
         self.idempotency_key = idempotency_key
         """The key of a call that changes something: with it the same call is safe to repeat."""
-
-    @property
-    def outcome_is_unknown(self) -> bool:
-        """Whether the call may have taken effect all the same."""
-        return self.idempotency_key is not None
+        self.outcome_is_unknown = idempotency_key is not None
+        """Whether the call may have taken effect all the same, by this try or an earlier one."""
 
 
 class ApiError(NiviscoError):
@@ -51,6 +48,7 @@ class ApiError(NiviscoError):
         idempotency_key: str | None,
     ) -> None:
         super().__init__(message, request_id=request_id, idempotency_key=idempotency_key)
+        self.outcome_is_unknown = idempotency_key is not None and http_status >= 500
         self.http_status = http_status
         self.code = code
         """One of `ErrorCode`, or newer than this library. None where the answer has none."""
@@ -65,11 +63,6 @@ class ApiError(NiviscoError):
 
     def __str__(self) -> str:
         return f"{self.message} (HTTP {self.http_status}{f', {self.code}' if self.code else ''})"
-
-    @property
-    def outcome_is_unknown(self) -> bool:
-        """Whether the call may have taken effect all the same."""
-        return self.idempotency_key is not None and self.http_status >= 500
 
 
 class ConnectionFailed(NiviscoError):
