@@ -104,11 +104,11 @@ final class Connection
     ) {
         $requestId = self::randomId();
         $body = $this->body($action, $fields);
-        $deadline = microtime(true) + $this->timeoutSeconds;
+        $deadline = self::now() + $this->timeoutSeconds;
         $pause = self::FIRST_PAUSE_SECONDS;
         $mayHaveHappened = false;
         while (true) {
-            $this->prepare($body, $requestId, $idempotencyKey !== null, $deadline - microtime(true));
+            $this->prepare($body, $requestId, $idempotencyKey !== null, $deadline - self::now());
             try {
                 return $this->answer($read, $requestId, $idempotencyKey);
             } catch (NiviscoException $problem) {
@@ -120,7 +120,7 @@ final class Connection
                 if (!$problem instanceof ConnectionFailedException) {
                     $wait = max($wait, (float) $problem->retryAfter);
                 }
-                if (!self::isWorthAnotherTry($problem) || microtime(true) + $wait >= $deadline) {
+                if (!self::isWorthAnotherTry($problem) || self::now() + $wait >= $deadline) {
                     throw $problem;
                 }
                 usleep((int) ($wait * 1e6));
@@ -275,6 +275,12 @@ final class Connection
                 . 'or $allowPlainHttp where the network is your own'
             );
         }
+    }
+
+    /** Returns seconds of a clock that nobody sets. */
+    private static function now(): float
+    {
+        return hrtime(true) / 1e9;
     }
 
     private static function randomId(): string
