@@ -58,8 +58,9 @@ BUF_IMAGE = $(BIN)/buf build --path proto/nivisco --exclude-source-info
 release-image: proto-deps ## keep the schema of this release for `buf breaking`
 	$(BUF_IMAGE) -o proto/last_release.binpb
 
-generate: proto-deps ## write generated/ anew from proto/
+generate: proto-deps ## write generated/ and clients/ anew from proto/
 	$(call generate_into,generated)
+	$(PY) -m clients.generate
 
 check: install proto-deps ## lint, types, import contracts, schema rules, generated code up to date
 	$(BIN)/ruff check .
@@ -72,6 +73,7 @@ check: install proto-deps ## lint, types, import contracts, schema rules, genera
 	$(BIN)/buf breaking build/now.binpb --against proto/last_release.binpb --config buf.yaml
 	$(call generate_into,build/generated)
 	@diff -r -x __pycache__ build/generated generated || { echo 'generated/ is not what proto/ says: run make generate'; exit 1; }
+	$(PY) -m clients.generate --check
 
 fmt: install ## format Python and proto files
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/buf format -w proto

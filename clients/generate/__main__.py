@@ -1,0 +1,56 @@
+"""`python -m clients.generate` writes what of clients/ follows from the schema.
+
+With `--check` it writes nothing, and fails where a file is not what it would write.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from clients.generate import php, python, typescript
+from clients.generate.model import ROOT, interface
+
+CLIENTS = ROOT / "clients"
+_OWN_FOLDERS = (php.RESULTS,)
+"""Folders in which everything is generated."""
+
+
+def rendered() -> Mapping[str, str]:
+    """Return every generated file: its path within clients/, and its text."""
+    api = interface()
+    return dict([*python.render(api), *php.render(api), *typescript.render(api)])
+
+
+def differences(files: Mapping[str, str], folder: Path) -> list[str]:
+    """Return the paths at which the folder is not what was generated."""
+    there = {
+        str(path.relative_to(folder)) for own in _OWN_FOLDERS for path in (folder / own).glob("*")
+    }
+    wrong = [
+        path
+        for path, text in files.items()
+        if not (folder / path).is_file() or (folder / path).read_text() != text
+    ]
+    return sorted([*wrong, *(there - set(files))])
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or check, and return the exit code."""
+    files = rendered()
+    wrong = differences(files, CLIENTS)
+    if arguments == ["--check"]:
+        for path in wrong:
+            sys.stderr.write(f"clients/{path} is not what the schema says: run make generate\n")
+        return 1 if wrong else 0
+    for path in wrong:
+        target = CLIENTS / path
+        if path in files:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(files[path])
+        else:
+            target.unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

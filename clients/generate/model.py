@@ -1,0 +1,223 @@
+"""What a client library has to say, from the reference and free of any language.
+
+The reference knows fields; names for their types come from the messages and enums behind them.
+"""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.descriptor import Descriptor
+
+from adapter.catalogue import IDEMPOTENCY_KEY, build_catalogue
+from adapter.comments import comments
+from adapter.reference.build import reference
+from adapter.reference.model import Action, Error, Field, Kind, Word
+
+ROOT = Path(__file__).parents[2]
+
+SECRETS = frozenset(
+    {
+        "api_key",
+        "card_number",
+        "cvv",
+        "signature_key",
+        "stripe_secret_key",
+        "stripe_webhook_secret",
+        "transaction_key",
+    }
+)
+"""Fields that no client may show when it prints what they are in."""
+
+_SIZE = re.compile(r"\d+ characters$")
+_RANGE = re.compile(r"between (\d+) and (\d+)$")
+
+
+def _is_said(limit: str, description: str) -> bool:
+    """Tell whether a field's description gives the same number or numbers."""
+    size, between = _SIZE.search(limit), _RANGE.search(limit)
+    return (size is not None and size[0] in description) or (
+        between is not None and f"{between[1]} to {between[2]}" in description
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A field, and the name of its type where that is an object or one of some words."""
+
+    field: Field
+    type_name: str | None
+
+    @property
+    def name(self) -> str:
+        """The name in JSON."""
+        return self.field.name
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it must not be shown."""
+        return self.field.name in SECRETS
+
+    @property
+    def sentences(self) -> str:
+        """What the field is, and its limits, for a comment."""
+        limits = [
+            f"{each[0].upper()}{each[1:]}."
+            for each in self.field.limits.sentences()
+            if not _is_said(each, self.field.description)
+        ]
+        form = []
+        if self.field.kind is Kind.TIME:
+            form = [
+                "`YYYY-MM-DD HH:MM:SS` in UTC."
+                if not self.is_given
+                else "ISO 8601, in UTC unless it has an offset."
+            ]
+        if self.field.kind is Kind.AMOUNT:
+            form = ["A decimal string."]
+        return " ".join([" ".join(self.field.description.split()), *form, *limits])
+
+    is_given: bool = True
+    """Whether it is part of a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectType:
+    """An object in a request or an answer."""
+
+    name: str
+    description: str
+    properties: tuple[Property, ...]
+    is_request: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WordType:
+    """Some words of which a field is one."""
+
+    name: str
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """An action as a client has it."""
+
+    action: Action
+    request: tuple[Property, ...]
+    """The required ones first, without the idempotency key."""
+    response: ObjectType
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """All of it."""
+
+    version: str
+    methods: tuple[Method, ...]
+    objects: tuple[ObjectType, ...]
+    """What is nested in requests and answers, each after what it is made of."""
+    words: tuple[WordType, ...]
+    errors: tuple[Error, ...]
+
+    @property
+    def coded(self) -> tuple[Error, ...]:
+        """The errors whose answer has no `code` in its body; the status says it."""
+        return tuple(error for error in self.errors if not error.has_code)
+
+
+def interface() -> Interface:
+    """Return the interface of this version's schema.
+
+    Raises:
+        ValueError: a name of SECRETS is in no request and no answer.
+    """
+    return _Reading().interface()
+
+
+class _Reading:
+    """Walks fields and descriptors side by side."""
+
+    def __init__(self) -> None:
+        self._catalogue = build_catalogue()
+        self._shared = Counter(
+            message.name for message in {m.full_name: m for m in self._messages()}.values()
+        )
+        self._objects: dict[str, ObjectType] = {}
+        self._words: dict[str, WordType] = {}
+        self._seen: set[str] = set()
+
+    def _messages(self) -> Iterator[Descriptor]:
+        def within(message: Descriptor) -> Iterator[Descriptor]:
+            for field in message.fields:
+                if field.message_type is not None:
+                    yield field.message_type
+                    yield from within(field.message_type)
+
+        for action in self._catalogue.values():
+            yield from within(action.method.input_type)
+            yield from within(action.method.output_type)
+
+    def interface(self) -> Interface:
+        methods = tuple(self._method(each) for each in reference().actions().values())
+        if unknown := SECRETS - self._seen:
+            raise ValueError(f"no field is named {sorted(unknown)}: see SECRETS")
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        return Interface(
+            version=project["version"],
+            methods=methods,
+            objects=tuple(self._objects.values()),
+            words=tuple(self._words.values()),
+            errors=reference().errors,
+        )
+
+    def _method(self, action: Action) -> Method:
+        method = self._catalogue[action.name].method
+        given = tuple(field for field in action.request if field.name != IDEMPOTENCY_KEY)
+        request = self._properties(given, method.input_type, method.name, is_request=True)
+        response = self._properties(
+            action.response, method.output_type, method.name, is_request=False
+        )
+        return Method(
+            action,
+            tuple(sorted(request, key=lambda each: not each.field.required)),
+            ObjectType(
+                f"{method.name}Result", f"What `{action.name}` answers.", response, is_request=False
+            ),
+        )
+
+    def _properties(
+        self, fields: tuple[Field, ...], message: Descriptor, prefix: str, *, is_request: bool
+    ) -> tuple[Property, ...]:
+        found = []
+        for field in fields:
+            self._seen.add(field.name)
+            type_name = None
+            if field.kind is Kind.OBJECT:
+                inner = message.fields_by_name[field.name].message_type
+                assert inner is not None, "an object has a message"
+                type_name = self._object(field, inner, prefix, is_request=is_request)
+            elif field.kind is Kind.WORD:
+                enum = message.fields_by_name[field.name].enum_type
+                assert enum is not None, "a word has an enum"
+                type_name = enum.name
+                self._words.setdefault(enum.name, WordType(enum.name, field.words))
+            found.append(Property(field, type_name, is_given=is_request))
+        return tuple(found)
+
+    def _object(self, field: Field, message: Descriptor, prefix: str, *, is_request: bool) -> str:
+        name = message.name
+        if self._shared[name] > 1:
+            is_said = is_request and prefix.endswith(name)
+            name = prefix if is_said else prefix + name
+        if name not in self._objects:
+            properties = self._properties(field.fields, message, prefix, is_request=is_request)
+            properties = tuple(
+                sorted(properties, key=lambda p: p.is_given and not p.field.required)
+            )
+            said = comments().get(message.full_name, field.description)
+            self._objects[name] = ObjectType(name, said, properties, is_request)
+        return name

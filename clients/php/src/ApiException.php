@@ -1,0 +1,63 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Nivisco;
+
+/**
+ * The API refused the call.
+ */
+final class ApiException extends NiviscoException
+{
+    public int $httpStatus;
+
+    /** One of ErrorCode, or newer than this library. Null where the answer has none. */
+    public ?string $errorCode;
+
+    /** @var list<FieldProblem> With INVALID_FIELDS, what is wrong with which field. */
+    public array $fields = [];
+
+    /** With CARD_DECLINED, why, in the gateway's words. */
+    public ?string $declineCode;
+
+    /** The gateway's id of the payment that was refused, where there is one. */
+    public ?string $transactionId;
+
+    /** After how many seconds to try again, where the API says so. */
+    public ?int $retryAfter;
+
+    /**
+     * @param array<string, mixed> $body the answer
+     */
+    public function __construct(
+        array $body,
+        int $httpStatus,
+        ?int $retryAfter,
+        string $requestId,
+        ?string $idempotencyKey
+    ) {
+        parent::__construct(self::text($body, 'error') ?? '', $requestId, $idempotencyKey);
+        $this->outcomeIsUnknown = $idempotencyKey !== null && $httpStatus >= 500;
+        $this->httpStatus = $httpStatus;
+        $this->retryAfter = $retryAfter;
+        $this->errorCode = self::text($body, 'code') ?? ErrorCode::OF_STATUS[$httpStatus] ?? null;
+        $this->declineCode = self::text($body, 'decline_code');
+        $this->transactionId = self::text($body, 'transaction_id');
+        foreach (is_array($body['fields'] ?? null) ? $body['fields'] : [] as $problem) {
+            if (is_array($problem)) {
+                $this->fields[] = new FieldProblem(
+                    self::text($problem, 'field') ?? '',
+                    self::text($problem, 'description') ?? ''
+                );
+            }
+        }
+    }
+
+    /**
+     * @param array<mixed> $from
+     */
+    private static function text(array $from, string $name): ?string
+    {
+        return is_string($from[$name] ?? null) ? $from[$name] : null;
+    }
+}

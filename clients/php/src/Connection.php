@@ -1,0 +1,290 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Nivisco;
+
+/**
+ * Sends calls by curl, and tries again where that is of use. No redirect is followed.
+ *
+ * @internal
+ */
+final class Connection
+{
+    private const FIRST_PAUSE_SECONDS = 0.25;
+    private const LONGEST_CONNECT_SECONDS = 5.0;
+    private const NOT_IMPLEMENTED = 501;
+    /** Refusals that say how the request ended, whichever try it was. */
+    private const OUTCOMES = [402, 404, 409];
+
+    private string $url;
+    private string $businessId;
+    /** @var \Closure(): string What is in a closure is neither exported nor serialized. */
+    private \Closure $apiKey;
+    private float $timeoutSeconds;
+    /** @var resource|\CurlHandle|null */
+    private $curl = null;
+
+    public function __construct(
+        string $url,
+        string $businessId,
+        #[\SensitiveParameter]
+        string $apiKey,
+        float $timeoutSeconds,
+        bool $allowPlainHttp
+    ) {
+        $this->url = $url;
+        $this->businessId = $businessId;
+        $key = $apiKey;
+        $apiKey = ''; // before PHP 8.2 the trace of an exception would show it
+        $this->apiKey = static function () use ($key): string {
+            return $key;
+        };
+        $this->timeoutSeconds = $timeoutSeconds;
+        self::check($url, $allowPlainHttp);
+    }
+
+    /**
+     * @return array<string, mixed> all that may be shown
+     */
+    public function __debugInfo(): array
+    {
+        return ['url' => $this->url, 'businessId' => $this->businessId];
+    }
+
+    /**
+     * Calls an action that only reads.
+     *
+     * @template T
+     * @param array<string, mixed> $fields
+     * @param callable(array<string, mixed>): T $read reads the answer, whose numbers are strings
+     * @return T
+     * @throws NiviscoException
+     */
+    public function read(
+        string $action,
+        #[\SensitiveParameter]
+        array $fields,
+        callable $read
+    ) {
+        return $this->send($action, $fields, $read, null);
+    }
+
+    /**
+     * Calls an action that changes something.
+     *
+     * @template T
+     * @param array<string, mixed> $fields
+     * @param callable(array<string, mixed>): T $read reads the answer, whose numbers are strings
+     * @return T
+     * @throws NiviscoException
+     */
+    public function change(
+        string $action,
+        #[\SensitiveParameter]
+        array $fields,
+        callable $read
+    ) {
+        $fields['idempotency_key'] = $fields['idempotency_key'] ?? self::randomId();
+        return $this->send($action, $fields, $read, $fields['idempotency_key']);
+    }
+
+    /**
+     * @template T
+     * @param array<string, mixed> $fields
+     * @param callable(array<string, mixed>): T $read
+     * @return T
+     */
+    private function send(
+        string $action,
+        #[\SensitiveParameter]
+        array $fields,
+        callable $read,
+        ?string $idempotencyKey
+    ) {
+        $requestId = self::randomId();
+        $body = $this->body($action, $fields);
+        $deadline = self::now() + $this->timeoutSeconds;
+        $pause = self::FIRST_PAUSE_SECONDS;
+        $mayHaveHappened = false;
+        while (true) {
+            $this->prepare($body, $requestId, $idempotencyKey !== null, $deadline - self::now());
+            try {
+                return $this->answer($read, $requestId, $idempotencyKey);
+            } catch (NiviscoException $problem) {
+                $mayHaveHappened = $mayHaveHappened || $problem->outcomeIsUnknown;
+                if (!$problem instanceof ApiException || !in_array($problem->httpStatus, self::OUTCOMES, true)) {
+                    $problem->outcomeIsUnknown = $mayHaveHappened;
+                }
+                $wait = $pause * (1 + random_int(0, 500) / 1000);
+                if (!$problem instanceof ConnectionFailedException) {
+                    $wait = max($wait, (float) $problem->retryAfter);
+                }
+                if (!self::isWorthAnotherTry($problem) || self::now() + $wait >= $deadline) {
+                    throw $problem;
+                }
+                usleep((int) ($wait * 1e6));
+                $pause *= 2;
+            }
+        }
+    }
+
+    /**
+     * @param array<string, mixed> $fields
+     */
+    private function body(
+        string $action,
+        #[\SensitiveParameter]
+        array $fields
+    ): string {
+        $given = array_filter($fields, static function ($value): bool {
+            return $value !== null;
+        });
+        array_walk_recursive($given, static function ($value): void {
+            if (is_float($value)) {
+                throw new \InvalidArgumentException('an amount is a decimal string, never a float');
+            }
+        });
+        $credentials = ['business_id' => $this->businessId, 'api_key' => ($this->apiKey)()];
+        $body = json_encode($credentials + ['action' => $action] + $given, JSON_UNESCAPED_SLASHES);
+        if ($body === false) { // json_encode's own exception would show the key in its trace
+            throw new \InvalidArgumentException('the fields have no JSON form: ' . json_last_error_msg());
+        }
+        return $body;
+    }
+
+    private function prepare(
+        #[\SensitiveParameter]
+        string $body,
+        string $requestId,
+        bool $isChange,
+        float $secondsLeft
+    ): void {
+        if ($this->curl === null) {
+            $curl = curl_init();
+            if ($curl === false) {
+                throw new \RuntimeException('curl does not start');
+            }
+            $this->curl = $curl;
+        }
+        $milliseconds = max(1, (int) ($secondsLeft * 1000));
+        curl_setopt_array($this->curl, [
+            CURLOPT_URL => $this->url,
+            CURLOPT_POST => true,
+            CURLOPT_POSTFIELDS => $body,
+            CURLOPT_HTTPHEADER => [
+                'Content-Type: application/json',
+                'Expect:',
+                "X-Request-Id: $requestId",
+            ],
+            CURLOPT_USERAGENT => 'nivisco-php/' . Version::VERSION,
+            CURLOPT_RETURNTRANSFER => true,
+            // On a connection kept open curl sends again by itself, and hides that a try was lost.
+            CURLOPT_FRESH_CONNECT => $isChange,
+            CURLOPT_NOSIGNAL => true,
+            CURLOPT_CONNECTTIMEOUT_MS => min($milliseconds, (int) (self::LONGEST_CONNECT_SECONDS * 1000)),
+            CURLOPT_TIMEOUT_MS => $milliseconds,
+        ]);
+    }
+
+    /**
+     * @template T
+     * @param callable(array<string, mixed>): T $read
+     * @return T
+     */
+    private function answer(callable $read, string $requestId, ?string $idempotencyKey)
+    {
+        assert($this->curl !== null);
+        $headers = [];
+        curl_setopt($this->curl, CURLOPT_HEADERFUNCTION, static function ($_, string $line) use (&$headers): int {
+            $parts = explode(':', $line, 2);
+            if (count($parts) === 2) {
+                $headers[strtolower(trim($parts[0]))] = trim($parts[1]);
+            }
+            return strlen($line);
+        });
+        $text = curl_exec($this->curl);
+        if (!is_string($text)) {
+            $reason = curl_error($this->curl);
+            throw new ConnectionFailedException("no answer ($reason)", $requestId, $idempotencyKey);
+        }
+        $status = (int) curl_getinfo($this->curl, CURLINFO_HTTP_CODE);
+        $requestId = $headers['x-request-id'] ?? $requestId;
+        $after = $headers['retry-after'] ?? '';
+        $after = ctype_digit($after) ? (int) $after : null;
+        $body = self::parsed($text);
+        if (!is_array($body) || !is_bool($body['success'] ?? null)) {
+            throw new UnexpectedAnswerException($status, $after, $requestId, $idempotencyKey);
+        }
+        if ($status < 200 || $status > 299 || !$body['success']) {
+            throw new ApiException($body, $status, $after, $requestId, $idempotencyKey);
+        }
+        set_error_handler(static function (int $level, string $message): bool {
+            throw new \TypeError($message); // a field is missing
+        });
+        try {
+            return $read($body);
+        } catch (\TypeError $error) {
+            throw new UnexpectedAnswerException($status, $after, $requestId, $idempotencyKey);
+        } finally {
+            restore_error_handler();
+        }
+    }
+
+    /**
+     * Reads JSON with every number as the string that it was written as, so that none is a float.
+     *
+     * @return mixed
+     */
+    private static function parsed(
+        #[\SensitiveParameter]
+        string $text
+    ) {
+        $exact = preg_replace_callback(
+            '/"(?:[^"\\\\]++|\\\\.)*+"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/s',
+            static function (array $found): string {
+                return $found[0][0] === '"' ? $found[0] : "\"$found[0]\"";
+            },
+            $text
+        );
+        return json_decode((string) $exact, true);
+    }
+
+    private static function isWorthAnotherTry(NiviscoException $problem): bool
+    {
+        if ($problem instanceof ApiException || $problem instanceof UnexpectedAnswerException) {
+            $status = $problem->httpStatus;
+            return $status === 429 || ($status >= 500 && $status !== self::NOT_IMPLEMENTED);
+        }
+        return true;
+    }
+
+    private static function check(string $url, bool $allowPlainHttp): void
+    {
+        $parts = parse_url($url);
+        $scheme = strtolower($parts['scheme'] ?? '');
+        $host = strtolower($parts['host'] ?? '');
+        if (!in_array($scheme, ['http', 'https'], true) || $host === '' || isset($parts['user'])) {
+            throw new \InvalidArgumentException('the URL must be https://host, without a user or password in it');
+        }
+        $isLoopback = $host === 'localhost' || $host === '[::1]'
+            || (strpos($host, '127.') === 0 && filter_var($host, FILTER_VALIDATE_IP) !== false);
+        if ($scheme === 'http' && !$allowPlainHttp && !$isLoopback) {
+            throw new \InvalidArgumentException(
+                'plain http sends the API key in the clear: use https, '
+                . 'or $allowPlainHttp where the network is your own'
+            );
+        }
+    }
+
+    /** Returns seconds of a clock that nobody sets. */
+    private static function now(): float
+    {
+        return hrtime(true) / 1e9;
+    }
+
+    private static function randomId(): string
+    {
+        return bin2hex(random_bytes(16));
+    }
+}

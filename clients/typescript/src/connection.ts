@@ -1,0 +1,205 @@
+// Sends calls by fetch, and tries again where that is of use. No redirect is followed.
+
+import { randomUUID } from "node:crypto";
+import { setTimeout as pauseFor } from "node:timers/promises";
+
+import {
+  ApiError,
+  ConnectionFailedError,
+  NiviscoError,
+  UnexpectedAnswerError,
+  type CallIds,
+} from "./errors.js";
+import { parseExact, toJson, type Json } from "./json.js";
+import { VERSION } from "./version.js";
+
+const FIRST_PAUSE_MS = 250;
+const NOT_IMPLEMENTED = 501;
+/** Refusals that say how the request ended, whichever try it was. */
+const OUTCOMES = [402, 404, 409];
+
+/** Where to call and as whom. */
+export interface Options {
+  /** Where the API is, by https; plain http to this machine itself only. */
+  readonly url: string;
+  /** The id of the calling business. */
+  readonly businessId: string;
+  /** Its API key, which belongs on a server. It is never shown. */
+  readonly apiKey: string;
+  /** How long one call may take with all its tries. Absent: 30 seconds. */
+  readonly timeoutMs?: number;
+  /** Whether the key may travel unencrypted to another machine. Absent: no. */
+  readonly allowPlainHttp?: boolean;
+}
+
+/** What belongs to a call that changes something. */
+export interface ChangeOptions {
+  /** Your own key for this call. Absent: a new one for every call. */
+  readonly idempotencyKey?: string;
+}
+
+/** Sends the calls of one business. Private fields are shown by neither inspect nor JSON. */
+export class Connection {
+  readonly url: string;
+  readonly businessId: string;
+  readonly #apiKey: string;
+  readonly #timeoutMs: number;
+
+  constructor(options: Options) {
+    check(options.url, options.allowPlainHttp ?? false);
+    this.url = options.url;
+    this.businessId = options.businessId;
+    this.#apiKey = options.apiKey;
+    this.#timeoutMs = options.timeoutMs ?? 30_000;
+  }
+
+  /** Calls an action that only reads. */
+  async read<T>(action: string, fields: object, read: (json: Json) => T): Promise<T> {
+    return this.#send(action, fields, read, null);
+  }
+
+  /** Calls an action that changes something. */
+  async change<T>(
+    action: string,
+    fields: object,
+    read: (json: Json) => T,
+    options: ChangeOptions,
+  ): Promise<T> {
+    return this.#send(action, fields, read, options.idempotencyKey ?? randomUUID());
+  }
+
+  async #send<T>(
+    action: string,
+    fields: object,
+    read: (json: Json) => T,
+    idempotencyKey: string | null,
+  ): Promise<T> {
+    const ids = { requestId: randomUUID(), idempotencyKey };
+    const body = JSON.stringify({
+      business_id: this.businessId,
+      api_key: this.#apiKey,
+      action,
+      ...(toJson(fields) as object),
+      ...(idempotencyKey === null ? {} : { idempotency_key: idempotencyKey }),
+    });
+    const deadline = performance.now() + this.#timeoutMs;
+    let mayHaveHappened = false;
+    for (let pause = FIRST_PAUSE_MS; ; pause *= 2) {
+      try {
+        return await this.#try(body, read, ids, deadline);
+      } catch (problem) {
+        if (!(problem instanceof NiviscoError)) {
+          throw problem;
+        }
+        mayHaveHappened ||= problem.outcomeIsUnknown;
+        if (!(problem instanceof ApiError && OUTCOMES.includes(problem.httpStatus))) {
+          problem.outcomeIsUnknown = mayHaveHappened;
+        }
+        const wait = waitAfter(problem, pause);
+        if (wait === null || performance.now() + wait >= deadline) {
+          throw problem;
+        }
+        await pauseFor(wait);
+      }
+    }
+  }
+
+  async #try<T>(
+    body: string,
+    read: (json: Json) => T,
+    ids: CallIds,
+    deadline: number,
+  ): Promise<T> {
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(this.url, {
+        method: "POST",
+        body,
+        redirect: "manual",
+        headers: {
+          "Content-Type": "application/json",
+          "User-Agent": `nivisco-node/${VERSION}`,
+          "X-Request-Id": ids.requestId,
+        },
+        signal: AbortSignal.timeout(Math.max(1, Math.ceil(deadline - performance.now()))),
+      });
+      text = await response.text();
+    } catch (error) {
+      throw new ConnectionFailedError(`no answer (${reasonOf(error)})`, ids);
+    }
+    return result(response, text, read, {
+      ...ids,
+      requestId: response.headers.get("X-Request-Id") ?? ids.requestId,
+    });
+  }
+}
+
+function result<T>(response: Response, text: string, read: (json: Json) => T, ids: CallIds): T {
+  const body = parseExact(text);
+  const header = response.headers.get("Retry-After") ?? "";
+  const retryAfter = /^\d+$/.test(header) ? Number(header) : null;
+  if (!isAnswer(body)) {
+    throw new UnexpectedAnswerError(response.status, retryAfter, ids);
+  }
+  if (!response.ok || !body.success) {
+    throw new ApiError(body, response.status, retryAfter, ids);
+  }
+  try {
+    return read(body);
+  } catch {
+    throw new UnexpectedAnswerError(response.status, retryAfter, ids);
+  }
+}
+
+function isAnswer(body: unknown): body is Json & { success: boolean } {
+  return (
+    typeof body === "object" &&
+    body !== null &&
+    "success" in body &&
+    typeof body.success === "boolean"
+  );
+}
+
+/** Returns how many milliseconds to wait before another try, or null where that is of no use. */
+function waitAfter(problem: NiviscoError, pause: number): number | null {
+  const wait = pause * (1 + Math.random() / 2);
+  if (problem instanceof ApiError || problem instanceof UnexpectedAnswerError) {
+    const status = problem.httpStatus;
+    if (status !== 429 && (status < 500 || status === NOT_IMPLEMENTED)) {
+      return null;
+    }
+    return Math.max(wait, (problem.retryAfter ?? 0) * 1000);
+  }
+  return wait;
+}
+
+/** Returns what went wrong, which fetch tells in the cause only. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) {
+    return String(error);
+  }
+  const cause = error.cause instanceof Error ? error.cause.message : "";
+  return cause === "" ? error.message : `${error.message}: ${cause}`;
+}
+
+function check(url: string, allowPlainHttp: boolean): void {
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch {
+    throw new TypeError("the URL must be https://host");
+  }
+  if (!["http:", "https:"].includes(parsed.protocol) || parsed.username || parsed.password) {
+    throw new TypeError("the URL must be https://host, without a user or password in it");
+  }
+  const isLoopback =
+    ["localhost", "[::1]"].includes(parsed.hostname) ||
+    /^127\.\d+\.\d+\.\d+$/.test(parsed.hostname);
+  if (parsed.protocol === "http:" && !allowPlainHttp && !isLoopback) {
+    throw new TypeError(
+      "plain http sends the API key in the clear: use https, or allowPlainHttp where the " +
+        "network is your own",
+    );
+  }
+}

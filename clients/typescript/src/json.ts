@@ -1,0 +1,95 @@
+// JSON that never takes an amount through a float, and objects that do not show their secrets.
+
+import { inspect } from "node:util";
+
+/** A JSON object whose numbers are the strings that they were written as. */
+export type Json = Readonly<Record<string, unknown>>;
+
+const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs;
+
+/** Reads JSON with every number as the string that it was written as; null where it is none. */
+export function parseExact(text: string): unknown {
+  const exact = text.replace(TOKENS, (token) => (token[0] === '"' ? token : `"${token}"`));
+  try {
+    return JSON.parse(exact);
+  } catch {
+    return null;
+  }
+}
+
+/** Returns fields as the API names them, without what was not given. */
+export function toJson(value: unknown): unknown {
+  if (typeof value === "number" && !Number.isSafeInteger(value)) {
+    throw new TypeError("an amount is a decimal string, never a number");
+  }
+  if (Array.isArray(value)) {
+    return value.map(toJson);
+  }
+  if (typeof value === "object" && value !== null) {
+    return Object.fromEntries(
+      Object.entries(value).map(([name, each]) => [
+        name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+        toJson(each),
+      ]),
+    );
+  }
+  return value;
+}
+
+/** Lets console.log and inspect show the object without these of its properties. */
+export function hiding<T extends object>(value: T, ...names: (keyof T)[]): T {
+  const shown = (): unknown =>
+    Object.fromEntries(
+      Object.entries(value).filter(([name]) => !names.includes(name as keyof T)),
+    );
+  return Object.defineProperty(value, inspect.custom, { value: shown, enumerable: false });
+}
+
+export function string(value: unknown): string {
+  if (typeof value !== "string") {
+    throw new TypeError("not a string");
+  }
+  return value;
+}
+
+export function integer(value: unknown): number {
+  const read = Number(string(value));
+  if (!Number.isSafeInteger(read)) {
+    throw new TypeError("not a whole number");
+  }
+  return read;
+}
+
+export function boolean(value: unknown): boolean {
+  if (typeof value !== "boolean") {
+    throw new TypeError("not a boolean");
+  }
+  return value;
+}
+
+export function object<T>(read: (json: Json) => T): (value: unknown) => T {
+  return (value) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      throw new TypeError("not an object");
+    }
+    return read(value as Json);
+  };
+}
+
+export function list<T>(read: (value: unknown) => T): (value: unknown) => T[] {
+  return (value) => {
+    if (!Array.isArray(value)) {
+      throw new TypeError("not a list");
+    }
+    return value.map(read);
+  };
+}
+
+export function nullable<T>(read: (value: unknown) => T): (value: unknown) => T | null {
+  return (value) => (value === null ? null : read(value));
+}
+
+/** Reads one of some words; one that is newer than this library passes as it is. */
+export function word<T extends string>(value: unknown): T {
+  return string(value) as T;
+}

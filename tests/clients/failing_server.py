@@ -1,0 +1,79 @@
+"""A small HTTP server that fails as it is told, then answers, and notes what it was sent."""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+DROPPED = "dropped"
+SLOW = "slow"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to answer with."""
+
+    status: int
+    body: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Failing:
+    """The server's address, what it will do next, and what it received."""
+
+    url: str = ""
+    script: list[Answer | str] = field(default_factory=list)
+    received: list[dict[str, Any]] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def play(self, script: Sequence[Answer | str]) -> None:
+        """Do this with the next requests, one after another; the last goes on for ever."""
+        self.script = list(script)
+        self.received.clear()
+        self.request_ids.clear()
+        self.moments.clear()
+
+
+@contextmanager
+def failing_server(clock: Any) -> Iterator[Failing]:
+    """Serve until the block ends."""
+    failing = Failing()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            failing.moments.append(clock())
+            sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            failing.received.append(sent)
+            failing.request_ids.append(self.headers["X-Request-Id"])
+            does = failing.script.pop(0) if len(failing.script) > 1 else failing.script[0]
+            if isinstance(does, str):
+                self.close_connection = True
+                if does == SLOW:
+                    failing.released.wait(60)
+                return
+            content = does.body.encode()
+            self.send_response(does.status)
+            for name, value in does.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_args: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        failing.url = f"http://127.0.0.1:{server.server_port}/"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield failing
+        failing.released.set()
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,51 @@
+// Makes the calls that come by lines with the compiled TypeScript client.
+
+import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+import { inspect } from "node:util";
+
+const library = await import(pathToFileURL(`${process.argv[2]}/index.js`).href);
+const environment = process.env;
+const client = new library.Nivisco({
+  url: environment.CLIENT_URL,
+  businessId: environment.CLIENT_BUSINESS_ID,
+  apiKey: environment.CLIENT_API_KEY,
+  timeoutMs: Number(environment.CLIENT_TIMEOUT_SECONDS) * 1000,
+});
+
+const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+function renamed(value, rename) {
+  if (Array.isArray(value)) return value.map((each) => renamed(each, rename));
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value);
+  return Object.fromEntries(entries.map(([name, each]) => [rename(name), renamed(each, rename)]));
+}
+
+function told(error) {
+  return {
+    ...renamed(error, snake),
+    message: error.message,
+    kind: error.name.replace(/^(?!ApiError)(.*)Error$/, "$1"),
+  };
+}
+
+const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
+const show = (value) => inspect(value, { depth: 9, showHidden: true }) + inspect(value);
+
+say({ shown: show(client) + JSON.stringify(client) });
+for await (const line of createInterface({ input: process.stdin })) {
+  const asked = JSON.parse(line);
+  const fields = renamed(asked.fields, camel);
+  const options = asked.idempotency_key === null ? {} : { idempotencyKey: asked.idempotency_key };
+  const method = client[camel(asked.action)];
+  const takesFields = asked.action !== "change_api_key";
+  try {
+    const result = await method.call(client, ...(takesFields ? [fields] : []), options);
+    say({ result: renamed(result, snake), shown: show(result) });
+  } catch (error) {
+    if (!(error instanceof library.NiviscoError)) throw error;
+    say({ error: told(error), shown: show(error) + error.stack });
+  }
+}

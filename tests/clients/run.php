@@ -1,0 +1,70 @@
+<?php
+
+// Makes the calls that come by lines with the PHP client.
+
+declare(strict_types=1);
+
+require __DIR__ . '/autoload.php';
+set_error_handler(static function (int $kind, string $message): bool {
+    throw new ErrorException($message, 0, $kind);
+});
+
+/** @param mixed $value */
+function written($value)
+{
+    if ($value instanceof Throwable) {
+        $kept = array_diff_key(get_object_vars($value), array_flip(['file', 'line', 'code', 'errorCode']));
+        $more = [
+            'code' => $value->errorCode ?? null,
+            'message' => $value->getMessage(),
+            'kind' => str_replace('Exception', '', str_replace(['Nivisco\\', 'Api'], ['', 'ApiError'], get_class($value))),
+        ];
+        return written($kept) + $more;
+    }
+    if (is_object($value)) {
+        $value = get_object_vars($value);
+    }
+    if (!is_array($value)) {
+        return $value;
+    }
+    $made = [];
+    foreach ($value as $name => $each) {
+        $name = is_int($name) ? $name : strtolower(preg_replace('/[A-Z]/', '_$0', $name));
+        $made[$name] = written($each);
+    }
+    return $made;
+}
+
+function shown($value): string
+{
+    ob_start();
+    var_dump($value);
+    return ob_get_clean() . print_r($value, true) . ($value instanceof Throwable ? (string) $value : '');
+}
+
+function say(array $answer): void
+{
+    echo json_encode($answer, JSON_THROW_ON_ERROR), "\n";
+}
+
+$client = new Nivisco\Client(
+    getenv('CLIENT_URL'),
+    getenv('CLIENT_BUSINESS_ID'),
+    getenv('CLIENT_API_KEY'),
+    (float) getenv('CLIENT_TIMEOUT_SECONDS')
+);
+say(['shown' => shown($client)]);
+while (($line = fgets(STDIN)) !== false) {
+    $asked = json_decode($line, true, 512, JSON_THROW_ON_ERROR);
+    $fields = $asked['fields'];
+    if ($asked['idempotency_key'] !== null) {
+        $fields['idempotency_key'] = $asked['idempotency_key'];
+    }
+    $method = lcfirst(str_replace('_', '', ucwords($asked['action'], '_')));
+    try {
+        $result = $client->$method(...($fields === [] ? [] : [$fields]));
+        say(['result' => written($result), 'shown' => shown($result)]);
+    } catch (Nivisco\NiviscoException $error) {
+        say(['error' => written($error), 'shown' => shown($error)]);
+    }
+}

@@ -1,0 +1,67 @@
+"""Makes the calls that come by lines with the Python client, blocking or asynchronous."""
+
+import asyncio
+import dataclasses
+import inspect
+import json
+import os
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from nivisco_client import ApiError, AsyncNivisco, Nivisco, NiviscoError
+
+
+def main() -> None:
+    """Read calls until there are no more."""
+    arguments = (os.environ["CLIENT_URL"], os.environ["CLIENT_BUSINESS_ID"])
+    key = os.environ["CLIENT_API_KEY"]
+    timeout = float(os.environ["CLIENT_TIMEOUT_SECONDS"])
+    client: Nivisco | AsyncNivisco
+    if sys.argv[1] == "python-async":
+        client = AsyncNivisco(*arguments, key, timeout_seconds=timeout)
+    else:
+        client = Nivisco(*arguments, key, timeout_seconds=timeout)
+    _print({"shown": repr(client)})
+    with asyncio.Runner() as runner:
+        for line in sys.stdin:
+            _print(_called(client, json.loads(line), runner))
+
+
+def _called(client: object, asked: dict[str, Any], runner: asyncio.Runner) -> dict[str, Any]:
+    method = getattr(client, asked["action"])
+    given = _typed(method, asked["fields"])
+    if asked["idempotency_key"] is not None:
+        given["idempotency_key"] = asked["idempotency_key"]
+    try:
+        made = method(**given)
+        result = runner.run(_awaited(made)) if inspect.isawaitable(made) else made
+    except NiviscoError as error:
+        told = {name: value for name, value in vars(error).items() if not name.startswith("_")}
+        if isinstance(error, ApiError):
+            told["fields"] = [dataclasses.asdict(each) for each in error.fields]
+        told |= {"kind": type(error).__name__}
+        return {"error": told, "shown": f"{error!r} {error} {vars(error)}"}
+    return {"result": dataclasses.asdict(result), "shown": repr(result)}
+
+
+async def _awaited(made: Any) -> Any:
+    return await made
+
+
+def _typed(method: Callable[..., object], fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields with the nested ones as the types that the method takes."""
+    hints = typing.get_type_hints(method)
+    return {
+        name: hints[name](**value) if isinstance(value, dict) else value
+        for name, value in fields.items()
+    }
+
+
+def _print(value: object) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+main()

@@ -1,0 +1,93 @@
+"""Runs a client library in a process of its own, and has it make one call after another."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+CLIENTS = HERE.parents[1] / "clients"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a call: a result or an error, and all that printing it shows."""
+
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A client under way, which has shown itself once."""
+
+    process: subprocess.Popen[str]
+    shown: str
+
+    def call(self, action: str, fields: Mapping[str, object], key: str | None = None) -> Done:
+        """Make one call, its amounts as strings."""
+        self._write({"action": action, "fields": fields, "idempotency_key": key})
+        answer = self._line()
+        return Done(answer.get("result"), answer.get("error"), answer["shown"])
+
+    def _write(self, value: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(value) + "\n")
+        self.process.stdin.flush()
+
+    def _line(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, "the client ended"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def command_of(client: str, built: Path) -> list[str]:
+    """Return what starts the runner of a client."""
+    if client.startswith("python"):
+        return [sys.executable, str(HERE / "run.py"), client]
+    if client == "php":
+        strict = ["-d", "zend.exception_ignore_args=0", "-d", "display_errors=stderr"]
+        return ["php", *strict, "-d", "error_reporting=-1", str(HERE / "run.php")]
+    return ["node", str(HERE / "run.mjs"), str(built)]
+
+
+def environment_of(
+    url: str, business_id: str, api_key: str, timeout_seconds: float = 30
+) -> dict[str, str]:
+    """Return the variables that tell a runner where to call and as whom."""
+    kept = {n: v for n, v in os.environ.items() if not n.startswith("NIVISCO_")}
+    return kept | {
+        "CLIENT_URL": url,
+        "CLIENT_BUSINESS_ID": business_id,
+        "CLIENT_API_KEY": api_key,
+        "CLIENT_TIMEOUT_SECONDS": str(timeout_seconds),
+        "PYTHONPATH": str(CLIENTS / "python" / "src"),
+    }
+
+
+@contextmanager
+def running(
+    client: str, url: str, business_id: str, api_key: str, built: Path, timeout_seconds: float = 30
+) -> Iterator[Runner]:
+    """Start a client against a URL, and end it."""
+    with subprocess.Popen(
+        command_of(client, built),
+        env=environment_of(url, business_id, api_key, timeout_seconds),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        first = process.stdout.readline()
+        assert first, "the client did not start"
+        yield Runner(process, json.loads(first)["shown"])
+        process.stdin.close()

@@ -1,0 +1,81 @@
+"""What every client refuses to do before it sends anything, and what that shows."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.clients.conftest import CLIENTS_TO_RUN
+from tests.clients.runners import CLIENTS, command_of, environment_of
+from tests.left_out import needs
+
+_KEY = "a-very-secret-api-key"
+_CARD = "4111111111111111"
+
+
+def _ended(client: str, url: str, built: Path, line: str = "") -> str:
+    """Run a client to its end, which is an uncaught error, and return all that it printed."""
+    ended = subprocess.run(
+        command_of(client, built),
+        env=environment_of(url, "BUS-1", _KEY),
+        input=line,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode != 0
+    return ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("client", CLIENTS_TO_RUN)
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://payments.example.com/", "plain http sends the API key in the clear"),
+        ("http://127.0.0.1.example.com/", "plain http sends the API key in the clear"),
+        ("https://user:pass@payments.example.com/", "without a user or password"),
+        ("ftp://payments.example.com/", "must be https://host"),
+        ("payments", "must be https://host"),
+    ],
+)
+def test_a_client_refuses_an_address_that_would_betray_the_key(
+    built: Path, client: str, url: str, sentence: str
+) -> None:
+    printed = _ended(client, url, built)
+    assert sentence in printed
+    assert _KEY not in printed
+
+
+@pytest.mark.parametrize("client", CLIENTS_TO_RUN)
+def test_a_client_refuses_a_float_and_its_trace_shows_neither_key_nor_card(
+    built: Path, client: str
+) -> None:
+    fields = {"user_id": "USR-1", "amount": 25.5, "payment_profile": {"card_number": _CARD}}
+    if client.startswith("python"):
+        fields.pop("payment_profile")  # a method takes no field that it does not know
+    call = {"action": "charge_customer", "fields": fields, "idempotency_key": None}
+    printed = _ended(client, "http://127.0.0.1:9/", built, json.dumps(call) + "\n")
+    assert "an amount is a decimal string" in printed
+    assert _KEY not in printed
+    assert _CARD not in printed
+
+
+@needs("php")
+def test_every_php_file_parses() -> None:
+    files = [str(path) for path in (CLIENTS / "php").rglob("*.php")]
+    assert len(files) > 40
+    parse = (
+        "foreach (array_slice($argv, 1) as $f) token_get_all(file_get_contents($f), TOKEN_PARSE);"
+    )
+    ended = subprocess.run(
+        ["php", "-r", parse, "--", *files],
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
