@@ -254,8 +254,9 @@ final class Client
      * - credentials.env: The environment that the keys are for.
      * - credentials.api_login_id: The API login id, at most 25 characters. Must be 1 to 25
      *   printable characters without spaces.
-     * - credentials.transaction_key: The transaction key, at most 32 characters. Must be 1
-     *   to 32 printable characters without spaces.
+     * - credentials.transaction_key: The transaction key, at most 32 characters; one of
+     *   over 16 is refused when it is used. Must be 1 to 32 printable characters without
+     *   spaces.
      * - credentials.signature_key: The signature key that webhooks are signed with,
      *   hexadecimal digits. Must be at most 256 hexadecimal digits.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
@@ -291,8 +292,9 @@ final class Client
      * - credentials.env: The environment whose keys change.
      * - credentials.api_login_id: The API login id, at most 25 characters. Must be 1 to 25
      *   printable characters without spaces.
-     * - credentials.transaction_key: The transaction key, at most 32 characters. Must be 1
-     *   to 32 printable characters without spaces.
+     * - credentials.transaction_key: The transaction key, at most 32 characters; one of
+     *   over 16 is refused when it is used. Must be 1 to 32 printable characters without
+     *   spaces.
      * - credentials.signature_key: The signature key that webhooks are signed with,
      *   hexadecimal digits. Must be at most 256 hexadecimal digits.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
@@ -584,13 +586,13 @@ final class Client
      * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
      * - payment_profile: The card to save.
-     * - payment_profile.card_number: The card number, 12 to 19 digits. Must be 12 to 19
-     *   digits.
+     * - payment_profile.card_number: The card number, 12 to 19 digits; Authorize.Net takes
+     *   at most 16. Its network and check digit must fit. Must be 12 to 19 digits.
      * - payment_profile.exp_month: The month that the card expires in, 1 to 12.
      * - payment_profile.exp_year: The year that the card expires in, four digits. Must be
      *   between 2000 and 2100.
-     * - payment_profile.cvv: The card's security code, 3 or 4 digits. Must be 3 or 4
-     *   digits.
+     * - payment_profile.cvv: The card's security code, 4 digits for American Express and 3
+     *   for every other network. Must be 3 or 4 digits.
      * - payment_profile.postal_code: The postal code of the billing address. Must have at
      *   most 20 characters.
      * - set_as_primary: Whether charges use this card, and Authorize.Net, from now on. The
@@ -919,8 +921,8 @@ final class Client
      *     preview?: int,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, INVALID_FIELDS or one of
-     *     every action
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
+     *     or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function createRecurring(

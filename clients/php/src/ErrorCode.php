@@ -113,6 +113,12 @@ final class ErrorCode
      */
     public const SERVICE_UNAVAILABLE = 'SERVICE_UNAVAILABLE';
 
+    /**
+     * HTTP 409. The core was started without a test clock. Start it with
+     * NIVISCO_TEST_CLOCK=1, never where money is real.
+     */
+    public const TEST_CLOCK_OFF = 'TEST_CLOCK_OFF';
+
     /** Refusals whose answer has no code, by their status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

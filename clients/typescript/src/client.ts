@@ -428,7 +428,7 @@ export class Nivisco {
    *
    * Its first charge is the first occurrence after now.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, INVALID_FIELDS.
+   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS.
    * @throws NiviscoError where the call did not succeed.
    */
   async createRecurring(

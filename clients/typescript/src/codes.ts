@@ -76,6 +76,11 @@ export const ErrorCode = {
    * retry after the time given.
    */
   SERVICE_UNAVAILABLE: "SERVICE_UNAVAILABLE",
+  /**
+   * HTTP 409. The core was started without a test clock. Start it with
+   * NIVISCO_TEST_CLOCK=1, never where money is real.
+   */
+  TEST_CLOCK_OFF: "TEST_CLOCK_OFF",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

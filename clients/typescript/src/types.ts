@@ -27,7 +27,8 @@ export type TransactionReason =
   | "wallet_fund"
   | "refund"
   | "dispute"
-  | "recurring_charge";
+  | "recurring_charge"
+  | "receivable";
 
 export type IntervalType = "day" | "week" | "month" | "year";
 
@@ -156,8 +157,8 @@ export interface AddAuthorizeCredentials {
    */
   readonly apiLoginId: string;
   /**
-   * The transaction key, at most 32 characters. Must be 1 to 32 printable characters
-   * without spaces.
+   * The transaction key, at most 32 characters; one of over 16 is refused when it is used.
+   * Must be 1 to 32 printable characters without spaces.
    */
   readonly transactionKey: string;
   /**
@@ -177,8 +178,8 @@ export interface ModifyAuthorizeCredentials {
    */
   readonly apiLoginId?: string | null | undefined;
   /**
-   * The transaction key, at most 32 characters. Must be 1 to 32 printable characters
-   * without spaces.
+   * The transaction key, at most 32 characters; one of over 16 is refused when it is used.
+   * Must be 1 to 32 printable characters without spaces.
    */
   readonly transactionKey?: string | null | undefined;
   /**
@@ -281,13 +282,19 @@ export interface Card {
  * never stored.
  */
 export interface PaymentProfile {
-  /** The card number, 12 to 19 digits. Must be 12 to 19 digits. */
+  /**
+   * The card number, 12 to 19 digits; Authorize.Net takes at most 16. Its network and check
+   * digit must fit. Must be 12 to 19 digits.
+   */
   readonly cardNumber: string;
   /** The month that the card expires in, 1 to 12. */
   readonly expMonth: number;
   /** The year that the card expires in, four digits. Must be between 2000 and 2100. */
   readonly expYear: number;
-  /** The card's security code, 3 or 4 digits. Must be 3 or 4 digits. */
+  /**
+   * The card's security code, 4 digits for American Express and 3 for every other network.
+   * Must be 3 or 4 digits.
+   */
   readonly cvv?: string | null | undefined;
   /** The postal code of the billing address. Must have at most 20 characters. */
   readonly postalCode?: string | null | undefined;
@@ -379,7 +386,10 @@ export interface Recurring {
   readonly intervalValue: number;
   /** The state of the job. */
   readonly status: RecurringStatus;
-  /** When the job charges next. Null when it does not. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  /**
+   * When the job charges next, be it a retry. Null when it does not. `YYYY-MM-DD HH:MM:SS`
+   * in UTC.
+   */
   readonly nextRun: string | null;
   /** When the job last charged. Null when it has not. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly lastRun: string | null;

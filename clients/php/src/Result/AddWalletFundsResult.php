@@ -35,7 +35,7 @@ final class AddWalletFundsResult
     /**
      * Why the money moved.
      *
-     * @var 'business_charge'|'manual_credit'|'wallet_fund'|'refund'|'dispute'|'recurring_charge'
+     * @var 'business_charge'|'manual_credit'|'wallet_fund'|'refund'|'dispute'|'recurring_charge'|'receivable'
      */
     public string $reason;
 

@@ -35,7 +35,10 @@ final class Recurring
      */
     public string $status;
 
-    /** When the job charges next. Null when it does not. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    /**
+     * When the job charges next, be it a retry. Null when it does not. `YYYY-MM-DD
+     * HH:MM:SS` in UTC.
+     */
     public ?string $nextRun;
 
     /** When the job last charged. Null when it has not. `YYYY-MM-DD HH:MM:SS` in UTC. */

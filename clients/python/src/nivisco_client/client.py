@@ -919,8 +919,8 @@ class Nivisco(Connection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `INVALID_FIELDS` or one
-                of every action.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
+                `INVALID_FIELDS` or one of every action.
         """
         return self._change(
             "create_recurring",

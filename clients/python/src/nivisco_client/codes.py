@@ -71,6 +71,9 @@ class ErrorCode(StrEnum):
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     """HTTP 503. The service is starting, stopping, or without its database. Nothing was done;
     retry after the time given."""
+    TEST_CLOCK_OFF = "TEST_CLOCK_OFF"
+    """HTTP 409. The core was started without a test clock. Start it with NIVISCO_TEST_CLOCK=1,
+    never where money is real."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -31,7 +31,13 @@ TransactionType = Literal["credit", "debit"]
 TransactionSource = Literal["system", "manual", "stripe", "authorize", "recurring"]
 
 TransactionReason = Literal[
-    "business_charge", "manual_credit", "wallet_fund", "refund", "dispute", "recurring_charge"
+    "business_charge",
+    "manual_credit",
+    "wallet_fund",
+    "refund",
+    "dispute",
+    "recurring_charge",
+    "receivable",
 ]
 
 IntervalType = Literal["day", "week", "month", "year"]
@@ -167,8 +173,8 @@ class AddAuthorizeCredentials:
     """The API login id, at most 25 characters. Must be 1 to 25 printable characters without
     spaces."""
     transaction_key: str = field(repr=False)
-    """The transaction key, at most 32 characters. Must be 1 to 32 printable characters without
-    spaces."""
+    """The transaction key, at most 32 characters; one of over 16 is refused when it is used.
+    Must be 1 to 32 printable characters without spaces."""
     signature_key: str | None = field(default=None, repr=False)
     """The signature key that webhooks are signed with, hexadecimal digits. Must be at most 256
     hexadecimal digits."""
@@ -187,8 +193,8 @@ class ModifyAuthorizeCredentials:
     """The API login id, at most 25 characters. Must be 1 to 25 printable characters without
     spaces."""
     transaction_key: str | None = field(default=None, repr=False)
-    """The transaction key, at most 32 characters. Must be 1 to 32 printable characters without
-    spaces."""
+    """The transaction key, at most 32 characters; one of over 16 is refused when it is used.
+    Must be 1 to 32 printable characters without spaces."""
     signature_key: str | None = field(default=None, repr=False)
     """The signature key that webhooks are signed with, hexadecimal digits. Must be at most 256
     hexadecimal digits."""
@@ -358,13 +364,15 @@ class PaymentProfile:
     """
 
     card_number: str = field(repr=False)
-    """The card number, 12 to 19 digits. Must be 12 to 19 digits."""
+    """The card number, 12 to 19 digits; Authorize.Net takes at most 16. Its network and check
+    digit must fit. Must be 12 to 19 digits."""
     exp_month: int
     """The month that the card expires in, 1 to 12."""
     exp_year: int
     """The year that the card expires in, four digits. Must be between 2000 and 2100."""
     cvv: str | None = field(default=None, repr=False)
-    """The card's security code, 3 or 4 digits. Must be 3 or 4 digits."""
+    """The card's security code, 4 digits for American Express and 3 for every other network.
+    Must be 3 or 4 digits."""
     postal_code: str | None = None
     """The postal code of the billing address. Must have at most 20 characters."""
 
@@ -520,7 +528,8 @@ class Recurring:
     status: RecurringStatus
     """The state of the job."""
     next_run: str | None
-    """When the job charges next. Null when it does not. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    """When the job charges next, be it a retry. Null when it does not. `YYYY-MM-DD HH:MM:SS`
+    in UTC."""
     last_run: str | None
     """When the job last charged. Null when it has not. `YYYY-MM-DD HH:MM:SS` in UTC."""
     executed_cycles: int
