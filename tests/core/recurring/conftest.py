@@ -27,8 +27,18 @@ def clock() -> ShiftedClock:
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str, gateway: Gateway) -> CoreSettings:
     """Settings of a core that has a scheduler's token, a test clock and the stand-in."""
+    return _settings(tmp_path, database_url, gateway)
+
+
+@pytest.fixture
+def postgresql_settings(tmp_path: Path, postgresql_database: str, gateway: Gateway) -> CoreSettings:
+    """The same on PostgreSQL, where a test can reach the database beside the core."""
+    return _settings(tmp_path, postgresql_database, gateway)
+
+
+def _settings(path: Path, database_url: str, gateway: Gateway) -> CoreSettings:
     return settings_for(
-        tmp_path,
+        path,
         database_url=database_url,
         service_tokens=TOKENS,
         stripe_urls={"TEST": gateway.url, "LIVE": gateway.url},

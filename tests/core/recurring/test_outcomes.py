@@ -3,7 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import delete, insert, select
 
+from core.database import Database
+from core.schema import stripe_credentials
+from core.settings import CoreSettings
 from nivisco.payments.v1 import recurring_pb2 as pb
 from nivisco.payments.v1 import users_pb2, wallet_pb2
 from tests.core.recurring.running import (
@@ -24,7 +28,16 @@ from tests.core.recurring.running import (
     now,
     usd,
 )
-from tests.core.running import Business, Gateway, ShiftedClock, create_user, save_card
+from tests.core.running import (
+    Business,
+    Gateway,
+    ShiftedClock,
+    create_user,
+    register,
+    running_core,
+    save_card,
+    with_stripe,
+)
 
 STRIPE = pb.RECURRING_SOURCE_STRIPE
 MONTH = pb.INTERVAL_TYPE_MONTH
@@ -163,3 +176,33 @@ async def test_an_unknown_outcome_is_resolved_before_anything_else(
     (log,) = await logs_of(shop, job)
     assert log.status == SUCCEEDED
     assert len(await gateway.charges()) == 1
+
+
+async def test_what_was_sent_is_not_called_failed_for_want_of_keys_meanwhile(
+    postgresql_settings: CoreSettings, gateway: Gateway, clock: ShiftedClock
+) -> None:
+    database = Database(postgresql_settings.database_url)
+    async with running_core(postgresql_settings, clock) as client:
+        shop = await with_stripe(await register(client))
+        user_id = await create_user(shop)
+        await save_card(shop, user_id)
+        job = await create_job(shop, user_id, source=STRIPE, interval_type=MONTH)
+        await gateway.fault("reset_after", "/v1/payment_intents", times=50, method=None)
+        clock.ahead = timedelta(days=31, seconds=5)
+        (lease,) = await claim(shop)
+        assert (await execute(shop, lease)).log_id == ""
+        async with database.transaction() as transaction:
+            (keys,) = await transaction.connection.execute(select(stripe_credentials))
+            await transaction.connection.execute(delete(stripe_credentials))
+        clock.ahead += timedelta(minutes=2)
+        (lease,) = await claim(shop)
+        assert (await execute(shop, lease)).log_id == ""
+        assert await logs_of(shop, job) == []
+        await gateway.clear()
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(insert(stripe_credentials), keys._asdict())
+        clock.ahead += timedelta(hours=2)
+        (lease,) = await claim(shop)
+        assert (await execute(shop, lease)).status == SUCCEEDED
+    assert len(await gateway.charges()) == 1
+    await database.close()
