@@ -50,7 +50,7 @@ define generate_into
 		$(shell grep -l '^service' proto/nivisco/payments/v1/*.proto)
 	@$(PROTOC) --descriptor_set_out=build/commented.binpb --include_source_info \
 		proto/nivisco/payments/v1/*.proto
-	@$(PY) -m adapter.comments build/commented.binpb $(1)/nivisco/payments/v1/comments.json
+	@$(PY) -m portal.comments build/commented.binpb $(1)/nivisco/payments/v1/comments.json
 endef
 
 BUF_IMAGE = $(BIN)/buf build --path proto/nivisco --exclude-source-info

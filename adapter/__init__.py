@@ -1,1 +1,1 @@
-"""The public door: turns the JSON envelope into one gRPC call and back; it decides nothing."""
+"""The public JSON endpoint: bounds, parses, transcodes, calls the core and answers."""

@@ -15,17 +15,18 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from ulid import ULID
 
-from adapter import answers
-from adapter.answers import Answer
-from adapter.catalogue import build_catalogue
 from adapter.endpoint import Endpoint
-from adapter.envelope import MAX_BODY_BYTES
-from adapter.pages.routes import add_pages
 from adapter.plain_http import Network, is_trusted
 from adapter.settings import AdapterSettings
 from adapter.tls import HSTS
 from adapter.webhooks import GATEWAYS, Webhooks
-from core.client import CoreClient, request_id
+from portal.pages.routes import add_pages
+from rpc.client import CoreClient
+from rpc.metadata import request_id
+from transcoding import answers
+from transcoding.actions import build_catalogue
+from transcoding.answers import Answer
+from transcoding.envelope import MAX_BODY_BYTES
 
 logger = logging.getLogger("adapter")
 

@@ -11,22 +11,19 @@ import grpc
 from aiohttp import web
 from google.protobuf.message import Message
 
-from adapter import answers
-from adapter.answers import Answer
-from adapter.catalogue import ACTION_KEY, IDEMPOTENCY_KEY, Action
-from adapter.envelope import (
-    BodyTooLarge,
-    CredentialsMalformed,
-    CredentialsMissing,
-    Envelope,
-    read_body,
-    read_envelope,
-)
-from adapter.parsing import InvalidJson
-from adapter.problems import Problems, did_you_mean
-from adapter.requests import NOT_A_STRING
+from adapter.body import BodyTooLarge, read_body
 from adapter.settings import AdapterSettings
-from core.client import CoreAnswer, CoreClient, CoreError, FieldProblem, request_id
+from rpc.client import CoreAnswer, CoreClient
+from rpc.error_details import FieldProblem
+from rpc.errors import CoreError
+from rpc.metadata import request_id
+from transcoding import answers
+from transcoding.actions import ACTION_KEY, IDEMPOTENCY_KEY, Action
+from transcoding.answers import Answer
+from transcoding.envelope import CredentialsMalformed, CredentialsMissing, Envelope, read_envelope
+from transcoding.parsing import InvalidJson
+from transcoding.problems import Problems, did_you_mean
+from transcoding.requests import NOT_A_STRING
 
 logger = logging.getLogger("adapter")
 

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from core.loopback import is_loopback, resolves_to_loopback
+from rpc.loopback import is_loopback, resolves_to_loopback
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -13,12 +13,12 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import BadHttpMethod
 from ulid import ULID
 
-from adapter import answers
 from adapter.app import build_app, json_response, log_fault, stamp
 from adapter.plain_http import check_may_listen
 from adapter.settings import AdapterSettings
 from adapter.tls import PublicCertificate
-from core.client import CoreClient
+from rpc.client import CoreClient
+from transcoding import answers
 
 logger = logging.getLogger("adapter")
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from adapter.plain_http import Network, read_networks
-from core.certificates import KeyPairFiles, key_pair_files
-from core.channels import grpc_target
-from core.client import ClientTls
-from core.environment import count, host_and_port, seconds
+from rpc.addresses import grpc_target
+from rpc.certificates import KeyPairFiles, key_pair_files
+from rpc.settings import count, host_and_port, seconds
+from rpc.tls import ClientTls
 
 
 @dataclass(frozen=True, slots=True)

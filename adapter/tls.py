@@ -4,7 +4,7 @@ import logging
 import ssl
 from typing import Final
 
-from core.certificates import KeyPairFiles
+from rpc.certificates import KeyPairFiles
 
 logger = logging.getLogger("adapter")
 

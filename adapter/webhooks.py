@@ -9,13 +9,15 @@ import re
 
 from aiohttp import web
 
-from adapter import answers
-from adapter.answers import Answer
-from adapter.envelope import BodyTooLarge, read_body
-from adapter.parsing import InvalidJson
+from adapter.body import BodyTooLarge, read_body
 from adapter.settings import AdapterSettings
-from core.client import CoreClient, CoreError, Credentials
 from nivisco.payments.v1 import types_pb2, webhooks_pb2
+from rpc.client import CoreClient
+from rpc.errors import CoreError
+from rpc.metadata import Credentials
+from transcoding import answers
+from transcoding.answers import Answer
+from transcoding.parsing import InvalidJson
 
 logger = logging.getLogger("adapter")
 

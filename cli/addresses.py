@@ -11,7 +11,7 @@ from typing import TypeAlias
 import click
 
 from cli.failures import Failure
-from core.channels import grpc_target
+from rpc.addresses import grpc_target
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - only compared
 _ADDRESS = re.compile(

@@ -12,8 +12,10 @@ from cli.credentials import sendable
 from cli.data_dir import DEFAULT_DATA_DIR, AdminCredentials, DataDir
 from cli.failures import Failure
 from cli.operator_service import core_client, core_option, service_token, why_refused
-from core.client import CoreClient, CoreError, Credentials
 from nivisco.payments.v1 import authentication_pb2, operator_pb2
+from rpc.client import CoreClient
+from rpc.errors import CoreError
+from rpc.metadata import Credentials
 
 _TIMEOUT_SECONDS = 15.0
 _VALIDATE_BUSINESS = authentication_pb2.DESCRIPTOR.services_by_name[

@@ -11,21 +11,23 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from ulid import ULID
 
-from adapter import exact_json
-from adapter.catalogue import Action, build_catalogue
-from adapter.parsing import InvalidJson, parse_object
-from adapter.problems import Problems
-from adapter.reference.build import reference
 from cli.addresses import read_cores
 from cli.call_completion import complete_action, complete_field
 from cli.call_help import action_help
 from cli.coloured_json import print_json
 from cli.core_tls import core_tls
 from cli.credentials import find_credentials, sendable
-from cli.doors import call_core, post_json
 from cli.payload import build_payload, describe, did_you_mean, paths
-from core.channels import channel_options, grpc_target
-from core.client import ClientTls, CoreError, Credentials, request_id
+from cli.transports import call_core, post_json
+from portal.reference.build import reference
+from rpc.addresses import channel_options, grpc_target
+from rpc.errors import CoreError
+from rpc.metadata import Credentials, request_id
+from rpc.tls import ClientTls
+from transcoding import exact_json
+from transcoding.actions import Action, build_catalogue
+from transcoding.parsing import InvalidJson, parse_object
+from transcoding.problems import Problems
 
 
 @click.command(add_help_option=False)

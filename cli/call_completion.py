@@ -3,10 +3,10 @@
 import click
 from click.shell_completion import CompletionItem
 
-from adapter.reference.build import reference
-from adapter.reference.model import Field, Kind
 from cli.completion import PREFIX
 from cli.payload import paths
+from portal.reference.build import reference
+from portal.reference.model import Field, Kind
 
 
 def complete_action(

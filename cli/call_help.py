@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import click
 
-from adapter.reference.model import Action, Field
 from cli.payload import describe
+from portal.reference.model import Action, Field
 
 _WIDTH = 100
 

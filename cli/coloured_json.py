@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from adapter import exact_json
+from transcoding import exact_json
 
 _COLOURS = {"key": "cyan", "string": "green", "number": "yellow", "word": "magenta"}
 

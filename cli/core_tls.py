@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from cli.failures import SettingsError
 from cli.foreground import sentence
-from core.client import ClientTls, check_transport
+from rpc.tls import ClientTls, check_transport
 
 
 def core_tls(target: str, environ: Mapping[str, str]) -> ClientTls | None:

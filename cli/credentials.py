@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from cli.data_dir import DEFAULT_DATA_DIR
-from core.client import Credentials
+from rpc.metadata import Credentials
 
 DEFAULT_FILE = DEFAULT_DATA_DIR / "admin.json"
 

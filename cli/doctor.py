@@ -13,8 +13,9 @@ from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure, SettingsError
 from cli.foreground import sentence
 from cli.operator_service import core_client, core_option, service_token, why_refused
-from core.client import CoreError, Credentials
 from nivisco.payments.v1 import operator_pb2 as pb
+from rpc.errors import CoreError
+from rpc.metadata import Credentials
 
 _EXAMINE = pb.DESCRIPTOR.services_by_name["OperatorService"].methods_by_name["Examine"]
 _COLUMN = max(len(word) for word in ("ok", "warning", "broken", "skipped"))
@@ -140,9 +141,9 @@ def _examined_directly(
         NotExamined: it cannot be opened, or a core has it to itself.
         Failure: the data directory's secrets cannot be read.
     """
-    from core import bootstrap
-    from core.database import DatabaseUnavailableError
+    from core.database.transactions import DatabaseUnavailableError
     from core.errors import Refusal
+    from core.server import composition
 
     url = database_url or os.environ.get("NIVISCO_DATABASE_URL", "")
     if not url:
@@ -150,14 +151,14 @@ def _examined_directly(
         url = f"sqlite:///{DataDir(data_dir).database}"
     try:
         key_ids = _key_ids(data_dir)
-        return asyncio.run(bootstrap.examine(url, key_ids=key_ids, limit=limit))
+        return asyncio.run(composition.examine(url, key_ids=key_ids, limit=limit))
     except (ValueError, DatabaseUnavailableError, Refusal) as error:
         raise NotExamined(sentence(error)) from None
 
 
 def _key_ids(data_dir: Path | None) -> Collection[str] | None:
     """Return the ids of the keyring's keys; None where neither place of a keyring was named."""
-    from core.secrets import Keyring
+    from core.security.keyring import Keyring
 
     if data_dir is not None and DataDir(data_dir).secrets.exists():
         return [key_id for key_id, _ in DataDir(data_dir).read_secrets().secret_keys]

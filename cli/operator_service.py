@@ -9,7 +9,8 @@ from cli.core_tls import core_tls
 from cli.credentials import sendable
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import SettingsError
-from core.client import CoreClient, CoreError
+from rpc.client import CoreClient
+from rpc.errors import CoreError
 
 core_option = click.option(
     "--core",

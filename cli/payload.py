@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from adapter.catalogue import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
-from adapter.exact_json import Number, read
-from adapter.reference.model import Field, Kind
+from portal.reference.model import Field, Kind
+from transcoding.actions import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
+from transcoding.exact_json import Number, read
 
 ENVELOPE_KEYS = (BUSINESS_ID_KEY, API_KEY_KEY, ACTION_KEY)
 _TYPES = {

@@ -39,15 +39,15 @@ def core(grpc: CoreAddress | None, workers: int) -> None:
     """
 
     def prepare() -> Serve:
-        from core import bootstrap
-        from core.settings import CoreSettings
+        from core.server import composition
+        from core.server.settings import CoreSettings
 
         environ = _environment(NIVISCO_GRPC=grpc)
         settings = CoreSettings.from_environment(environ)
         if workers > 1:
             return core_workers(settings, environ, workers)
         return lambda ready, stop: _core_work(
-            bootstrap.serve(settings, ready, stop, on_hangup=on_hangup)
+            composition.serve(settings, ready, stop, on_hangup=on_hangup)
         )
 
     run("core", prepare)
@@ -174,14 +174,14 @@ def migrate() -> None:
 
     `nivisco up` does it by itself. A running core keeps a SQLite database to itself: stop it first.
     """
-    from core import bootstrap
-    from core.settings import CoreSettings
+    from core.server import composition
+    from core.server.settings import CoreSettings
 
     try:
         settings = CoreSettings.from_environment(os.environ)
     except ValueError as error:
         raise SettingsError(sentence(error)) from None
-    revision = asyncio.run(_core_work(bootstrap.migrate(settings)))
+    revision = asyncio.run(_core_work(composition.migrate(settings)))
     click.echo(f"The database is at revision {revision}.")
 
 
@@ -192,8 +192,8 @@ def _environment(**given: CoreAddress | str | None) -> dict[str, str]:
 
 async def _core_work(work: Awaitable[Result]) -> Result:
     """Await work of the core, turning what it cannot work with into a sentence."""
-    from core.database import DatabaseUnavailableError
-    from core.secrets import SealBrokenError
+    from core.database.transactions import DatabaseUnavailableError
+    from core.security.keyring import SealBrokenError
 
     try:
         return await _served(work)

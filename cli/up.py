@@ -233,7 +233,7 @@ async def _start_and_watch(plan: Plan, secrets: Secrets, processes_lock: int) ->
 
 async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
     from cli.admin import ensure_admin
-    from core.client import CoreError
+    from rpc.errors import CoreError
 
     base = {name: v for name, v in os.environ.items() if name not in _SECRET_VARIABLES}
     sandbox = None

@@ -14,11 +14,11 @@ from cli.failures import SettingsError
 from cli.foreground import Serve
 from cli.lifelines import WORKER, take_descriptor
 from cli.workers import Workers
-from core.channels import MAX_BACKOFF_SECONDS, UNIX
+from rpc.addresses import MAX_BACKOFF_SECONDS, UNIX
 
 if TYPE_CHECKING:  # the processes' own modules are for those who run them
     from adapter.settings import AdapterSettings
-    from core.settings import CoreSettings
+    from core.server.settings import CoreSettings
 
 MOST_WORKERS = 64
 LAME_DUCK = "NIVISCO_LAME_DUCK_SECONDS"

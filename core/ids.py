@@ -66,8 +66,3 @@ def new_payment_id(now: datetime) -> str:
         _CROCKFORD[bits >> 5 * position & 31] for position in reversed(range(_PAYMENT_CHARACTERS))
     )
     return "PAY-" + "".join(characters)
-
-
-def new_api_key() -> str:
-    """Return 64 random hexadecimal digits."""
-    return secrets.token_hex(32)

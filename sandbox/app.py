@@ -15,18 +15,20 @@ from typing import Final
 
 from aiohttp import web
 
-from sandbox import authorize_api, broken_wire, stripe_api
-from sandbox import stripe_errors as errors
-from sandbox.authorize_server import AuthorizeServer, Reports
+from sandbox import broken_wire
+from sandbox.authorize import api as authorize_api
+from sandbox.authorize.server import AuthorizeServer, Reports
 from sandbox.books import Books
 from sandbox.control import add_control_routes
 from sandbox.faults import Fault, FaultKind, Faults
-from sandbox.stripe_api import Injected, Outcome
-from sandbox.stripe_calls import Call, Endpoint
-from sandbox.stripe_errors import Answer, StripeError
-from sandbox.stripe_forms import BODY_BYTES_MAX, Form, decode
-from sandbox.stripe_keys import Scope, authenticate
-from sandbox.stripe_resources import new_id
+from sandbox.stripe import api as stripe_api
+from sandbox.stripe import errors
+from sandbox.stripe.api import Injected, Outcome
+from sandbox.stripe.calls import Call, Endpoint
+from sandbox.stripe.errors import Answer, StripeError
+from sandbox.stripe.forms import BODY_BYTES_MAX, Form, decode
+from sandbox.stripe.keys import Scope, authenticate
+from sandbox.stripe.resources import new_id
 from sandbox.webhooks import Webhooks
 
 _logger = logging.getLogger("sandbox")

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from sandbox.stripe_errors import Answer, Json
-from sandbox.stripe_keys import KeyRecord, Scope
+from sandbox.stripe.errors import Answer, Json
+from sandbox.stripe.keys import KeyRecord, Scope
 
 IDEMPOTENCY_LIFE_SECONDS: Final = 24 * 60 * 60  # docs.stripe.com/api/idempotent_requests
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from sandbox.authorize_calls import is_account as is_authorize_account
-from sandbox.authorize_control import AuthorizeControl
-from sandbox.authorize_control import books_of as authorize_books_of
-from sandbox.authorize_server import Reports
+from sandbox.authorize.calls import is_account as is_authorize_account
+from sandbox.authorize.control import AuthorizeControl
+from sandbox.authorize.control import books_of as authorize_books_of
+from sandbox.authorize.server import Reports
 from sandbox.books import Books, PageQuery
 from sandbox.control_requests import (
     ControlRefusal,
@@ -32,11 +32,11 @@ from sandbox.faults import (
     FaultKind,
     Faults,
 )
-from sandbox.stripe_api import API_VERSION
-from sandbox.stripe_calls import Call
-from sandbox.stripe_confirmation import complete_authentication
-from sandbox.stripe_errors import StripeError
-from sandbox.stripe_keys import (
+from sandbox.stripe.api import API_VERSION
+from sandbox.stripe.calls import Call
+from sandbox.stripe.confirmation import complete_authentication
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.keys import (
     KeyRecord,
     Scope,
     account_of,

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from sandbox.authorize_calls import TRANSACTION
-from sandbox.authorize_calls import account_of as authorize_account_of
+from sandbox.authorize.calls import TRANSACTION
+from sandbox.authorize.calls import account_of as authorize_account_of
 from sandbox.books import Books, Record
 from sandbox.control_requests import ControlRefusal, Route, json_object, refuse_others
-from sandbox.stripe_keys import Scope, account_of, is_secret_key
-from sandbox.stripe_resources import new_id
+from sandbox.stripe.keys import Scope, account_of, is_secret_key
+from sandbox.stripe.resources import new_id
 from sandbox.webhooks import Endpoint, Webhooks, is_here
 
 COPIES_MAX: Final = 10

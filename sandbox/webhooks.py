@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from sandbox.authorize_calls import TRANSACTION
-from sandbox.authorize_calls import is_account as is_authorize_account
+from sandbox.authorize.calls import TRANSACTION
+from sandbox.authorize.calls import is_account as is_authorize_account
 from sandbox.books import Books, Record
-from sandbox.stripe_keys import Scope
-from sandbox.stripe_resources import new_id
+from sandbox.stripe.keys import Scope
+from sandbox.stripe.resources import new_id
 
 _logger = logging.getLogger("sandbox")
 

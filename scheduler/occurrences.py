@@ -8,9 +8,10 @@ from typing import cast
 
 from google.protobuf.duration_pb2 import Duration
 
-from core.client import CoreClient, Credentials
 from nivisco.payments.v1 import occurrences_pb2 as pb
 from nivisco.payments.v1.recurring_pb2 import RecurringLogStatus
+from rpc.client import CoreClient
+from rpc.metadata import Credentials
 
 _OUTCOMES = {
     number: name.removeprefix("RECURRING_LOG_STATUS_").lower()

@@ -14,8 +14,9 @@ from typing import Any
 
 from ulid import ULID
 
-from core.client import CoreError, request_id
 from nivisco.payments.v1.occurrences_pb2 import OccurrenceLease
+from rpc.errors import CoreError
+from rpc.metadata import request_id
 from scheduler.leases import Leases
 from scheduler.metrics import Metrics
 from scheduler.occurrences import Occurrences

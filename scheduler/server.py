@@ -9,8 +9,8 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from core.client import CoreClient
-from core.loopback import resolves_to_loopback
+from rpc.client import CoreClient
+from rpc.loopback import resolves_to_loopback
 from scheduler.metrics import Metrics
 from scheduler.occurrences import Occurrences
 from scheduler.scheduler import Scheduler

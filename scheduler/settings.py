@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from core.channels import grpc_target
-from core.client import ClientTls
-from core.environment import count, host_and_port, seconds
+from rpc.addresses import grpc_target
+from rpc.settings import count, host_and_port, seconds
+from rpc.tls import ClientTls
 
 _LEAST_LEASE_SECONDS = 3.0
 """A third of it, after which it is renewed, must be longer than a call to a busy core takes."""

@@ -18,9 +18,9 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from core.database import Database
-from core.engines import engine_for
-from core.migrations.upgrade import migrate
+from core.database.engines import engine_for
+from core.database.migrations.upgrade import migrate
+from core.database.transactions import Database
 
 TEMPLATE = f"nivisco_template_{os.getpid()}"
 _numbers = itertools.count(1)

@@ -12,10 +12,16 @@ from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor
 
-from adapter.catalogue import IDEMPOTENCY_KEY, build_catalogue
-from adapter.comments import comments
-from adapter.reference.build import reference
-from adapter.reference.model import Action, Error, Field, Kind, Word
+from portal.comments import comments
+from portal.reference.build import reference
+from portal.reference.model import (
+    Action,
+    Error,
+    Field,
+    Kind,
+    Word,
+)
+from transcoding.actions import IDEMPOTENCY_KEY, build_catalogue
 
 ROOT = Path(__file__).parents[2]
 

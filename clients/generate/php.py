@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from adapter.reference.model import Field, Kind
 from clients.generate.model import Interface, Method, Property
 from clients.generate.rendering import environment, wrapped
+from portal.reference.model import Field, Kind
 
 RESULTS = "php/src/Result"
 _SCALARS = {

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from adapter.reference.model import Kind
 from clients.generate.model import Interface, Method, Property
 from clients.generate.rendering import environment, wrapped
+from portal.reference.model import Kind
 
 _FOLDER = "python/src/nivisco_client"
 _SCALARS = {

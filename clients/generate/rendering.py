@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from adapter.reference.model import Action
+from portal.reference.model import Action
 
 _TEMPLATES = Path(__file__).parent / "templates"
 WIDTH = 100

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from adapter.reference.model import Kind
 from clients.generate.model import Interface, Method, Property, WordType
 from clients.generate.rendering import WIDTH, camel, environment
+from portal.reference.model import Kind
 
 _SCALARS = {
     Kind.STRING: "string",

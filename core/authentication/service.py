@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 
 from core.authentication import store
 from core.caller import Caller
-from core.database import Database
+from core.database.batching import Grouping
+from core.database.transactions import Database
 from core.errors import Reason, Refusal
-from core.grouping import Grouping
-from core.idempotency import was_answered_to
-from core.secrets import api_key_matches, hash_api_key
+from core.idempotency.service import was_answered_to
+from core.security.secrets import api_key_matches, hash_api_key
 
 LOOKED_UP_AT_MOST = 256
 _NO_BUSINESS_HASH = hash_api_key("no business has this key")

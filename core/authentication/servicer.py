@@ -2,7 +2,7 @@
 
 from core.authentication.service import AuthenticationService
 from core.caller import current_caller
-from core.wire import timestamp
+from core.messages import timestamp
 from nivisco.payments.v1 import authentication_pb2 as pb
 from nivisco.payments.v1 import authentication_pb2_grpc
 

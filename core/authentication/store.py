@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, select
 
-from core.database import Transaction
-from core.schema import businesses
+from core.database.schema import businesses
+from core.database.transactions import Transaction
 
 
 @dataclass(frozen=True, slots=True)

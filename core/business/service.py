@@ -7,10 +7,10 @@ from core.authentication import store as authentication_store
 from core.authentication.service import invalid_credentials
 from core.business import rules, store
 from core.caller import Caller
-from core.database import Database
+from core.database.transactions import Database
 from core.errors import InvalidFields, Reason, Refusal
-from core.ids import ADMIN_BUSINESS_ID, new_api_key, new_business_id
-from core.secrets import hash_api_key
+from core.ids import ADMIN_BUSINESS_ID, new_business_id
+from core.security.secrets import hash_api_key, new_api_key
 
 
 @dataclass(frozen=True, slots=True)

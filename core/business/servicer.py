@@ -2,11 +2,8 @@
 
 from core.business.service import BusinessService
 from core.caller import current_caller
-from core.doctor.answers import examine_response
-from core.doctor.rules import DEFAULT_LIMIT
-from core.doctor.service import DoctorService
 from nivisco.payments.v1 import business_pb2 as pb
-from nivisco.payments.v1 import business_pb2_grpc, operator_pb2, operator_pb2_grpc
+from nivisco.payments.v1 import business_pb2_grpc
 
 
 class BusinessServicer(business_pb2_grpc.BusinessServiceServicer):
@@ -56,28 +53,3 @@ class BusinessServicer(business_pb2_grpc.BusinessServiceServicer):
             business_id=issued.business_id,
             api_key=issued.api_key,
         )
-
-
-class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
-    """Serves nivisco.payments.v1.OperatorService."""
-
-    def __init__(self, service: BusinessService, doctor: DoctorService) -> None:
-        """Serve with `service`, and have `doctor` examine the database."""
-        self._service = service
-        self._doctor = doctor
-
-    async def CreateAdmin(
-        self, request: operator_pb2.CreateAdminRequest, context: object
-    ) -> operator_pb2.CreateAdminResponse:
-        """Create the admin business or replace its key."""
-        issued = await self._service.create_admin(rotate=request.rotate)
-        return operator_pb2.CreateAdminResponse(
-            business_id=issued.business_id, api_key=issued.api_key
-        )
-
-    async def Examine(
-        self, request: operator_pb2.ExamineRequest, context: object
-    ) -> operator_pb2.ExamineResponse:
-        """Examine the database."""
-        limit = request.limit if request.HasField("limit") else DEFAULT_LIMIT
-        return examine_response(await self._doctor.examine(limit))

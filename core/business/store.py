@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import exists, insert, select, update
 
-from core.database import Transaction
-from core.schema import businesses
+from core.database.schema import businesses
+from core.database.transactions import Transaction
 
 
 async def insert_business(

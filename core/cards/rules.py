@@ -4,10 +4,9 @@ from datetime import datetime, timedelta
 
 from stdnum import luhn
 
-from core.client import FieldProblem
 from core.errors import InvalidFields
-from core.gateways.card_numbers import network_of
-from core.gateways.gateway import CardData
+from core.gateways.gateway import CardData, network_of
+from rpc.error_details import FieldProblem
 
 NUMBER_DIGITS_MAX = 16
 """What Authorize.Net's schema takes (creditCardSimpleType)."""

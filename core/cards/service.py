@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from core.caller import Caller
 from core.cards import rules, store
 from core.credentials.service import CredentialsService
-from core.database import Database, Transaction
+from core.database.transactions import Database, Transaction
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import (
     Account,
@@ -23,9 +23,9 @@ from core.gateways.gateway import (
     SavedCard,
     TakesCardData,
 )
-from core.idempotency import Idempotency, IdempotentCall
+from core.idempotency.service import Idempotency, IdempotentCall
 from core.ids import new_request_id
-from core.secrets import derived_key
+from core.security.keyring import derived_key
 from core.users import store as users_store
 from core.users.service import active_user, existing_user
 from core.users.store import User

@@ -4,9 +4,14 @@ from core.caller import current_caller
 from core.cards.service import CardsService
 from core.cards.store import Card
 from core.gateways.gateway import CardData
-from core.idempotency import current_call
-from core.secrets import Secret
-from core.wire import env_value, env_word, gateway_value, gateway_word
+from core.idempotency.service import current_call
+from core.messages import (
+    env_value,
+    env_word,
+    gateway_value,
+    gateway_word,
+)
+from core.security.secrets import Secret
 from nivisco.payments.v1 import cards_pb2 as pb
 from nivisco.payments.v1 import cards_pb2_grpc
 

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from sqlalchemy import delete, insert, select, update
 
-from core.database import Transaction
+from core.database.schema import cards, gateway_customers
+from core.database.transactions import Transaction
 from core.gateways.gateway import SavedCard
 from core.ids import new_card_id
-from core.schema import cards, gateway_customers
 
 
 @dataclass(frozen=True, slots=True)

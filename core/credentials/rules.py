@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from core.client import FieldProblem
 from core.errors import InvalidFields
+from rpc.error_details import FieldProblem
 
 TRANSACTION_KEY_CHARACTERS_MAX = 16
 """What Authorize.Net's schema takes (merchantAuthenticationType)."""

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from core.business import store as business_store
 from core.caller import Caller
 from core.credentials import rules, store
-from core.database import Database, Transaction
+from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.gateways.gateway import Account
-from core.secrets import Keyring
+from core.ids import ADMIN_BUSINESS_ID
+from core.security.keyring import Keyring, SealBrokenError
 
 GATEWAY_NAMES = {"stripe": "Stripe", "authorize": "Authorize.Net"}
 
@@ -28,6 +29,9 @@ _OPEN_COLUMNS = {
     "stripe": {"stripe_public_key": "public_key", "account_id": "account_id"},
     "authorize": {"api_login_id": "api_login_id"},
 }
+
+_CANARY = "canary"
+"""The purpose that each key of the keyring seals a known word for."""
 
 
 class CredentialsService:
@@ -187,3 +191,24 @@ def credentials_missing(gateway: str, env: str) -> Refusal:
         Reason.ERROR_REASON_CREDENTIALS_MISSING,
         f"No {GATEWAY_NAMES[gateway]} {env} credentials are stored; add them first",
     )
+
+
+async def check_keyring(database: Database, keyring: Keyring) -> None:
+    """Open the word that each known key has sealed, and leave one for a new primary key.
+
+    Raises:
+        ValueError: a key of the database is not in the keyring, or is another than before.
+    """
+    async with database.transaction() as transaction:
+        known = await store.canaries(transaction)
+        for key_id, sealed in known.items():
+            try:
+                keyring.open(sealed, business_id=ADMIN_BUSINESS_ID, purpose=_CANARY)
+            except SealBrokenError:
+                raise ValueError(
+                    f"NIVISCO_SECRET_KEYS: the database is sealed with key {key_id!r}, which this "
+                    "keyring does not hold; start with the keyring that the database was made with"
+                ) from None
+        if keyring.primary_id not in known:
+            sealed = keyring.seal("canary", business_id=ADMIN_BUSINESS_ID, purpose=_CANARY)
+            await store.insert_canary(transaction, keyring.primary_id, sealed)

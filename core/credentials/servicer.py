@@ -4,7 +4,7 @@ from typing import Protocol
 
 from core.caller import current_caller
 from core.credentials.service import CredentialsService
-from core.wire import env_word
+from core.messages import env_word
 from nivisco.payments.v1 import credentials_pb2 as pb
 from nivisco.payments.v1 import credentials_pb2_grpc, types_pb2
 

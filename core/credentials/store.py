@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Table, exists, insert, select, update
 
-from core.database import Transaction
+from core.database.schema import authorize_credentials, keyring_canaries, stripe_credentials
+from core.database.transactions import Transaction
 from core.ids import ADMIN_BUSINESS_ID
-from core.schema import authorize_credentials, keyring_canaries, stripe_credentials
 
 _TABLES: Mapping[str, Table] = {
     "stripe": stripe_credentials,

@@ -5,10 +5,7 @@ A check whose advice is to look at the core rather than at the books says so by 
 
 from dataclasses import dataclass
 
-from core.doctor import ledger_store, payments_store, records_store, recurring_store
-from core.doctor.rules import Verdict
-from core.doctor.store import Question
-from core.schema import (
+from core.database.schema import (
     authorize_credentials,
     cards,
     idempotency_records,
@@ -21,6 +18,9 @@ from core.schema import (
     wallet_transactions,
     wallets,
 )
+from core.doctor import ledger_store, payments_store, records_store, recurring_store
+from core.doctor.rules import Verdict
+from core.doctor.store import Question
 
 _BOOKS = (
     "The books are wrong, or were changed by hand. Stop what writes to them, keep a copy, compare "

@@ -5,8 +5,13 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.sql.functions import coalesce
 
+from core.database.schema import (
+    payments,
+    postings,
+    wallet_transactions,
+    wallets,
+)
 from core.doctor.store import Scope, problem
-from core.schema import payments, postings, wallet_transactions, wallets
 
 _CREDITED = ("succeeded", "partially_refunded", "refunded", "disputed")
 """Statuses of a funding whose money arrived, and may have gone again since."""

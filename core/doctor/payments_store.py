@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
+from core.database.schema import payments
 from core.doctor.store import Scope, problem
-from core.schema import payments
 
 PENDING_FOR = timedelta(hours=1)
 LEASE_OVER_FOR = timedelta(minutes=1)

@@ -20,8 +20,7 @@ from sqlalchemy import (
     select,
 )
 
-from core.doctor.store import Question, Scope, problem
-from core.schema import (
+from core.database.schema import (
     authorize_credentials,
     cards,
     gateway_customers,
@@ -31,6 +30,7 @@ from core.schema import (
     payments,
     stripe_credentials,
 )
+from core.doctor.store import Question, Scope, problem
 
 UNREAPED_FOR = timedelta(hours=1)
 _OPEN = ("pending", "failed", "needs_review", "held_for_review")

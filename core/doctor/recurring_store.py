@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Select, and_, case, exists, func, select
 
+from core.database.schema import recurring_jobs as jobs
+from core.database.schema import recurring_logs as logs
+from core.database.schema import recurring_occurrences as occurrences
 from core.doctor.store import Scope, problem
-from core.schema import recurring_jobs as jobs
-from core.schema import recurring_logs as logs
-from core.schema import recurring_occurrences as occurrences
 
 OVERDUE_FOR = timedelta(minutes=10)
 

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import replace
 
 from core.caller import current_presence
-from core.clock import Clock, SystemClock
-from core.database import Database, DatabaseUnavailableError, Transaction
+from core.database.clock import Clock, SystemClock
+from core.database.transactions import Database, DatabaseUnavailableError, Transaction
 from core.doctor import rules, store
 from core.doctor.checks import CHECKS, CLOCK, Check
 from core.doctor.rules import Examination, Finding, Tally, Verdict

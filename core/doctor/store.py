@@ -24,9 +24,9 @@ from sqlalchemy import (
     text,
 )
 
-from core.database import Transaction
+from core.database.schema import wallets
+from core.database.transactions import Transaction
 from core.doctor.rules import Row, Tally, bundles
-from core.schema import wallets
 
 PIECE_ROWS = 2000
 PIECE_WALLETS = 200

@@ -11,11 +11,13 @@ other verbs return what they made, or raise:
     └── GatewayUnknown         sent, but no clear answer came back
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
 from core.money import Amount
-from core.secrets import Secret
+from core.security.secrets import Secret
 
 DUPLICATE_WINDOW_SECONDS: Final = 28_800
 """How long Authorize.Net refuses the same transaction as a duplicate: 8 hours, its longest."""
@@ -202,3 +204,30 @@ class Gateway(Protocol):
     async def look_up_charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome | None:
         """Find out what became of an order, or None where the gateway shows nothing of it."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A card network, in Stripe's words."""
+
+    brand: str
+    begins: str
+    """How its numbers begin, as a regular expression (ISO/IEC 7812)."""
+    lengths: Sequence[int] = (16,)
+    cvv_digits: int = 3
+
+
+NETWORKS: Final[Sequence[Network]] = (
+    Network("visa", r"4", (13, 16, 19)),
+    Network("mastercard", r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"),
+    Network("amex", r"3[47]", (15,), cvv_digits=4),
+    Network("discover", r"6011|64[4-9]|65", (16, 19)),
+    Network("jcb", r"352[89]|35[3-8]|3088", (16, 19)),
+    Network("diners", r"30[0-5]|3[689]", (14, 16, 19)),
+    Network("unionpay", r"62", (16, 17, 18, 19)),
+)
+
+
+def network_of(number: str) -> Network | None:
+    """Return the network of a card number, or None where it is none that is known."""
+    return next((each for each in NETWORKS if re.match(each.begins, number)), None)

@@ -2,7 +2,7 @@
 
 from core.caller import current_caller
 from core.credentials.service import CredentialsService
-from core.wire import env_value, env_word
+from core.messages import env_value, env_word
 from nivisco.payments.v1 import keys_pb2 as pb
 from nivisco.payments.v1 import keys_pb2_grpc
 

@@ -13,7 +13,12 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from core.caller import Presence, current_presence
-from core.database import CommitUnknownError, Database, DatabaseUnavailableError, Transaction
+from core.database.transactions import (
+    CommitUnknownError,
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+)
 from core.errors import Refusal
 from core.gateways.gateway import (
     Account,
@@ -25,17 +30,22 @@ from core.gateways.gateway import (
     Succeeded,
     Unknown,
 )
-from core.idempotency import Idempotency
+from core.idempotency.service import Idempotency
 from core.ids import new_request_id
 from core.money import Amount
 from core.payments import rules, store
-from core.payments.following import follow
+from core.payments.apply_gateway_events import follow
+from core.payments.event_rules import CHARGED
 from core.payments.funding import charged_of
+from core.payments.in_flight import (
+    Attempt,
+    Charged,
+    PaymentKey,
+    UnderWay,
+)
 from core.payments.outcomes import write_outcome
 from core.payments.rules import Way
 from core.payments.store import Lease, Payment
-from core.payments.under_way import Attempt, Charged, PaymentKey, UnderWay
-from core.webhooks.rules import CHARGED
 
 logger = logging.getLogger("core.payments")
 

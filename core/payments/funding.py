@@ -6,10 +6,10 @@ Opens no transaction: what moves commits with what the payment's row says.
 import logging
 from dataclasses import replace
 
-from core.database import Transaction
+from core.database.transactions import Transaction
 from core.ids import new_wallet_transaction_id
+from core.payments.in_flight import Charged
 from core.payments.store import Payment
-from core.payments.under_way import Charged
 from core.wallet import ledger
 from core.wallet import store as wallet_store
 from core.wallet.rules import Direction, Movement, WalletState

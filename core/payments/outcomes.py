@@ -5,15 +5,15 @@ Opens no transaction; the payment's row is held, and its idempotency record befo
 
 from dataclasses import replace
 
-from core.database import Transaction
+from core.database.transactions import Transaction
 from core.gateways.gateway import ChargeOutcome, Succeeded
-from core.idempotency import Idempotency
+from core.idempotency.service import Idempotency
 from core.payments import store
-from core.payments.answers import kept_answer
 from core.payments.funding import charged_of, credit_wallet
+from core.payments.in_flight import Charged
+from core.payments.messages import kept_answer
 from core.payments.rules import Settled
 from core.payments.store import Payment
-from core.payments.under_way import Charged
 
 
 async def write_outcome(

@@ -11,24 +11,24 @@ from core.caller import Caller, current_presence
 from core.cards.service import card_to_charge
 from core.cards.store import primary_card
 from core.credentials.service import CredentialsService
-from core.database import Database, Transaction
+from core.database.paging import PageRequest
+from core.database.transactions import Database, Transaction
 from core.gateways.gateway import Gateway
-from core.idempotency import Idempotency
+from core.idempotency.service import Idempotency
 from core.money import MAX_BALANCE_MINOR, from_wire
-from core.pages import PageRequest
 from core.payments import rules, store
 from core.payments.attempts import Attempts, Begun
+from core.payments.charge_request import ChargeRequest, left_behind, new_payment
+from core.payments.event_rules import CHARGED
 from core.payments.funding import charged_of
-from core.payments.orders import ChargeRequest, left_behind, new_payment
+from core.payments.in_flight import Attempt, Charged
 from core.payments.sweep import Sweep
-from core.payments.under_way import Attempt, Charged
 from core.users.service import check_active, existing_user
 from core.users.store import User
 from core.wallet import store as wallet_store
-from core.wallet.moves import amount_in_currency
-from core.wallet.moves import refusal_of as movement_refusal
+from core.wallet.batch import amount_in_currency
+from core.wallet.batch import refusal_of as movement_refusal
 from core.wallet.rules import MovementRefusal
-from core.webhooks.rules import CHARGED
 
 logger = logging.getLogger("core.payments")
 

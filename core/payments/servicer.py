@@ -1,13 +1,8 @@
 """Wire in, wire out for PaymentsService."""
 
 from core.caller import current_caller
-from core.idempotency import current_call
-from core.money import Amount, to_wire
-from core.payments.answers import charge_response, fund_response
-from core.payments.orders import ChargeRequest
-from core.payments.service import PaymentsService
-from core.payments.store import Payment, PaymentFilter
-from core.wire import (
+from core.idempotency.service import current_call
+from core.messages import (
     env_value,
     env_word,
     gateway_value,
@@ -17,6 +12,11 @@ from core.wire import (
     payment_status_word,
     timestamp,
 )
+from core.money import Amount, to_wire
+from core.payments.charge_request import ChargeRequest
+from core.payments.messages import charge_response, fund_response
+from core.payments.service import PaymentsService
+from core.payments.store import Payment, PaymentFilter
 from nivisco.payments.v1 import payments_pb2 as pb
 from nivisco.payments.v1 import payments_pb2_grpc
 

@@ -7,11 +7,10 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, and_, insert, or_, select, tuple_, update
 
-from core.database import Transaction
-from core.page_store import page_of
-from core.pages import PageRequest
+from core.database.paging import PageRequest, page_of
+from core.database.schema import payments
+from core.database.transactions import Transaction
 from core.payments.rules import Settled, pause_after
-from core.schema import payments
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import logging
 
 from core.caller import Presence, set_presence
 from core.credentials.service import CredentialsService
-from core.database import Database, Transaction
+from core.database.transactions import Database, Transaction
 from core.errors import Refusal
 from core.payments import rules, store
 from core.payments.attempts import Attempts, Begun

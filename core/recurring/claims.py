@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from core.database import Database, Transaction
+from core.database.transactions import Database, Transaction
 from core.recurring import rules, store
-from core.recurring.clock import JobClock
 from core.recurring.cycles import log_of
+from core.recurring.job_clock import JobClock
 from core.recurring.log_store import Log, insert_logs
 from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence

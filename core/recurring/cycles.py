@@ -7,7 +7,7 @@ cycle ends once and the next one is due from that moment on.
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from core.database import Transaction
+from core.database.transactions import Transaction
 from core.ids import new_recurring_log_id
 from core.payments import store as payments_store
 from core.payments.rules import pause_after

@@ -10,15 +10,14 @@ attempt again goes on with its payment, or reads what became of it.
 from dataclasses import dataclass, replace
 
 from core.caller import Caller
-from core.database import Database, Transaction
+from core.database.transactions import Database, Transaction
 from core.errors import Reason, Refusal
-from core.idempotency import IdempotentCall, Replay
+from core.idempotency.service import IdempotentCall, Replay
 from core.money import Amount, to_wire
-from core.payments.orders import ChargeRequest
+from core.payments.charge_request import ChargeRequest
 from core.payments.service import PaymentsService
-from core.recurring import outcomes, store
+from core.recurring import attempt_outcome, store
 from core.recurring.claims import Lease
-from core.recurring.clock import JobClock
 from core.recurring.cycles import (
     Executed,
     end_attempt,
@@ -28,6 +27,7 @@ from core.recurring.cycles import (
     put_off,
     stop_cycle,
 )
+from core.recurring.job_clock import JobClock
 from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence
 
@@ -76,14 +76,14 @@ class Execution:
         job, occurrence = await held(transaction, lease)
         now = await self._clock.now_for(transaction, job.business_id, job.env)
         payment = await payment_of(transaction, occurrence)
-        outcome = outcomes.of_payment(payment)
+        outcome = attempt_outcome.of_payment(payment)
         if outcome is None and occurrence.attempt > 1 and not is_submitted(payment):
             upcoming = following(job, occurrence)
             outcome = _NEXT_IS_DUE if upcoming is not None and upcoming <= now else None
         if outcome is None and job.status == "active":
             if occurrence.source != "wallet":
                 return ToCharge(lease, job, occurrence)
-            outcome = await outcomes.of_wallet(transaction, job, occurrence)
+            outcome = await attempt_outcome.of_wallet(transaction, job, occurrence)
         if outcome is None:
             return await self._of_stopped(transaction, job, occurrence)
         return await end_attempt(transaction, job, occurrence, outcome, now)
@@ -111,14 +111,14 @@ class Execution:
         job, occurrence = await held(transaction, lease)
         now = await self._clock.now_for(transaction, job.business_id, job.env)
         payment = await payment_of(transaction, occurrence)
-        outcome = outcomes.of_payment(payment, refusal)
+        outcome = attempt_outcome.of_payment(payment, refusal)
         if outcome is None and job.status != "active":
             return await self._of_stopped(transaction, job, occurrence)
         if outcome is None and is_submitted(payment):
             # Whatever else this call was refused for: what was sent before has its own outcome.
             return await put_off(transaction, job, occurrence, now)
-        if outcome is None and refusal is not None and not outcomes.is_open(refusal):
-            outcome = outcomes.of_refusal(refusal, occurrence.payment_id)
+        if outcome is None and refusal is not None and not attempt_outcome.is_open(refusal):
+            outcome = attempt_outcome.of_refusal(refusal, occurrence.payment_id)
         if outcome is None:
             upcoming = following(job, occurrence)
             outcome = _NEVER_REACHED if upcoming is not None and upcoming <= now else None

@@ -6,11 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement
 
-from core.database import Transaction
-from core.page_store import page_of
-from core.pages import PageRequest
-from core.row_sets import InsertSet
-from core.schema import recurring_logs as logs
+from core.database.bulk_sql import InsertSet
+from core.database.paging import PageRequest, page_of
+from core.database.schema import recurring_logs as logs
+from core.database.transactions import Transaction
 
 
 @dataclass(frozen=True, slots=True)

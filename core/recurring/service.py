@@ -8,14 +8,14 @@ from typing import Any
 from google.type import money_pb2
 
 from core.caller import Caller
-from core.database import Database, Transaction
+from core.database.paging import PageRequest
+from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_recurring_id
 from core.money import DEFAULT_CURRENCY, Amount, from_wire
-from core.pages import PageRequest
 from core.recurring import calendar, log_store, rules, store
-from core.recurring.clock import JobClock
 from core.recurring.cycles import is_submitted, payment_of, stop_cycle
+from core.recurring.job_clock import JobClock
 from core.recurring.store import Job
 from core.users.service import active_user, existing_user
 from core.wallet import store as wallet_store

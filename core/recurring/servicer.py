@@ -7,15 +7,20 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from core.caller import current_caller
 from core.errors import InvalidFields
+from core.messages import (
+    env_value,
+    env_word,
+    page_request,
+    timestamp,
+)
 from core.money import Amount, to_wire
 from core.recurring import calendar
-from core.recurring.advancing import Advancing
 from core.recurring.claims import Claims, Lease
 from core.recurring.execution import Execution
 from core.recurring.log_store import Log, LogFilter
 from core.recurring.service import Changes, JobRequest, RecurringService
 from core.recurring.store import Job, JobFilter
-from core.wire import env_value, env_word, page_request, timestamp
+from core.recurring.test_clock import Advancing
 from nivisco.payments.v1 import (
     occurrences_pb2,
     occurrences_pb2_grpc,

@@ -9,14 +9,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.database import Transaction
-from core.page_store import page_of
-from core.pages import PageRequest
+from core.database.bulk_sql import InsertSet, UpdateSet
+from core.database.paging import PageRequest, page_of
+from core.database.schema import recurring_jobs as jobs
+from core.database.schema import recurring_occurrences as occurrences
+from core.database.schema import test_clocks
+from core.database.transactions import Transaction
 from core.recurring.calendar import Calendar
-from core.row_sets import InsertSet, UpdateSet
-from core.schema import recurring_jobs as jobs
-from core.schema import recurring_occurrences as occurrences
-from core.schema import test_clocks
 
 FAIR_AMONG = 10_000
 """Among how many of the longest due jobs a claim is shared out fairly over the businesses."""

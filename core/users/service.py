@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.caller import Caller
-from core.database import Database, Transaction
+from core.database.paging import PageRequest
+from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_user_id
 from core.money import DEFAULT_CURRENCY, currency_problem
-from core.pages import PageRequest
 from core.users import store
 from core.wallet import store as wallet_store
 

@@ -1,8 +1,8 @@
 """Wire in, wire out for UsersService."""
 
 from core.caller import current_caller
+from core.messages import page_request, timestamp
 from core.users.service import UsersService
-from core.wire import page_request, timestamp
 from nivisco.payments.v1 import users_pb2 as pb
 from nivisco.payments.v1 import users_pb2_grpc
 

@@ -6,11 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import insert, select, update
 
-from core.database import Transaction
-from core.page_store import page_of
-from core.pages import PageRequest
-from core.row_sets import SelectSet
-from core.schema import users
+from core.database.bulk_sql import SelectSet
+from core.database.paging import PageRequest, page_of
+from core.database.schema import users
+from core.database.transactions import Transaction
 
 
 @dataclass(frozen=True, slots=True)

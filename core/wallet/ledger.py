@@ -6,7 +6,7 @@ belongs together with the movements commits with them.
 
 from collections.abc import Sequence
 
-from core.database import Transaction
+from core.database.transactions import Transaction
 from core.wallet import store
 from core.wallet.rules import Movement, MovementRefusal, WalletState, apply, postings_of
 

@@ -1,8 +1,8 @@
 """Shows wallets and their history."""
 
 from core.caller import Caller
-from core.database import Database, Transaction
-from core.pages import PageRequest
+from core.database.paging import PageRequest
+from core.database.transactions import Database, Transaction
 from core.users.service import existing_user
 from core.users.store import User
 from core.wallet import store

@@ -1,12 +1,8 @@
 """Wire in, wire out for WalletService."""
 
 from core.caller import current_caller
-from core.idempotency import current_call
-from core.money import Amount, to_wire
-from core.wallet.moves import MoveOrder, Moves
-from core.wallet.rules import Direction
-from core.wallet.service import WalletService
-from core.wire import (
+from core.idempotency.service import current_call
+from core.messages import (
     env_word,
     page_request,
     timestamp,
@@ -14,6 +10,10 @@ from core.wire import (
     transaction_source_value,
     transaction_type_value,
 )
+from core.money import Amount, to_wire
+from core.wallet.batch import MoveOrder, Moves
+from core.wallet.rules import Direction
+from core.wallet.service import WalletService
 from nivisco.payments.v1 import wallet_pb2 as pb
 from nivisco.payments.v1 import wallet_pb2_grpc
 

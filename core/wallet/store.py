@@ -8,12 +8,11 @@ from datetime import datetime
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from core.database import Transaction
+from core.database.bulk_sql import InsertSet, SelectSet, UpdateSet
+from core.database.paging import PageRequest, page_of
+from core.database.schema import postings, wallet_transactions, wallets
+from core.database.transactions import Transaction
 from core.ids import new_wallet_id
-from core.page_store import page_of
-from core.pages import PageRequest
-from core.row_sets import InsertSet, SelectSet, UpdateSet
-from core.schema import postings, wallet_transactions, wallets
 from core.wallet.rules import Movement, Posting, WalletState
 
 WalletKey = tuple[str, str]

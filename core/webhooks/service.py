@@ -7,17 +7,23 @@ from types import ModuleType
 from typing import Protocol
 
 from core.credentials.service import CredentialsService
-from core.database import CommitUnknownError, Database, DatabaseUnavailableError, Transaction
+from core.database.transactions import (
+    CommitUnknownError,
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+)
 from core.errors import InvalidFields, Refusal
-from core.gateways import authorize_events, stripe_events
-from core.gateways.authorize_answers import Transaction as GatewayTransaction
+from core.gateways.authorize import events as authorize_events
+from core.gateways.authorize.responses import Transaction as GatewayTransaction
 from core.gateways.events import Event, UnreadableEvent
 from core.gateways.gateway import Account, GatewayError, GatewayRefused
-from core.idempotency import Idempotency
+from core.gateways.stripe import events as stripe_events
+from core.idempotency.service import Idempotency
+from core.payments import event_store
 from core.payments import store as payments_store
-from core.payments.following import follow
-from core.webhooks import store
-from core.webhooks.store import Source
+from core.payments.apply_gateway_events import follow
+from core.payments.event_store import Source
 
 logger = logging.getLogger("core.webhooks")
 
@@ -67,7 +73,7 @@ class WebhooksService:
             raise _not_signed() from None
         source = Source(business_id, gateway, env)
         async with self._database.transaction() as transaction:
-            is_new = await store.insert_event(transaction, source, event)
+            is_new = await event_store.insert_event(transaction, source, event)
             if not event.needs_lookup:
                 await self._apply(transaction, source, event)
         if event.needs_lookup and is_new:
@@ -86,7 +92,7 @@ class WebhooksService:
     async def go_on(self) -> None:
         """Look again at events that wait: for their payment, or for the gateway to answer."""
         async with self._database.transaction() as transaction:
-            due = await store.take_due(transaction, limit=AT_ONCE)
+            due = await event_store.take_due(transaction, limit=AT_ONCE)
         for waiting in due:
             try:
                 if waiting.event.needs_lookup:
@@ -152,7 +158,7 @@ class WebhooksService:
             return
         known = authorize_events.looked_up(event, details)
         async with self._database.transaction() as transaction:
-            await store.complete_event(transaction, source, known)
+            await event_store.complete_event(transaction, source, known)
             await self._apply(transaction, source, known)
 
 

@@ -1,7 +1,7 @@
 """Wire in, wire out for WebhooksService."""
 
+from core.messages import gateway_word
 from core.webhooks.service import WebhooksService
-from core.wire import gateway_word
 from nivisco.payments.v1 import webhooks_pb2 as pb
 from nivisco.payments.v1 import webhooks_pb2_grpc
 

@@ -15,15 +15,10 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 
-from adapter.catalogue import build_catalogue
-from core.client import (
-    API_KEY_METADATA,
-    ERROR_DOMAIN,
-    FIELD_PROBLEMS_METADATA,
-    READINESS_SERVICE,
-    STATUS_DETAILS_METADATA,
-    FieldProblem,
-)
+from rpc.client import READINESS_SERVICE
+from rpc.error_details import ERROR_DOMAIN, FieldProblem
+from rpc.metadata import API_KEY_METADATA, FIELD_PROBLEMS_METADATA, STATUS_DETAILS_METADATA
+from transcoding.actions import build_catalogue
 
 WRONG_KEY = "wrong"
 

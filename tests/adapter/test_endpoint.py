@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 from google.type.money_pb2 import Money
 
 from adapter.settings import AdapterSettings
-from core.client import FieldProblem
 from nivisco.payments.v1 import authentication_pb2, payments_pb2
+from rpc.error_details import FieldProblem
 from tests.adapter.conftest import CREDENTIALS, Door, opened
 from tests.adapter.recording_core import WRONG_KEY, BareStatus, RecordingCore, Refusal
 
@@ -282,7 +282,7 @@ async def test_a_fault_of_the_adapter_shows_and_logs_no_value(
         {"success": False, "error": "Internal server error", "details": "req-2"},
     )
     assert "Unexpected ValueError" in caplog.text
-    assert "adapter/responses.py" in caplog.text
+    assert "transcoding/responses.py" in caplog.text
     assert "Payment mixes currencies" not in caplog.text
 
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 from google.protobuf.message import Message
 
-from adapter.envelope import MAX_BODY_BYTES
 from adapter.server import serve
 from adapter.settings import AdapterSettings
 from nivisco.payments.v1 import authentication_pb2
 from tests.adapter.conftest import CREDENTIALS, Door, opened
 from tests.adapter.recording_core import RecordingCore
+from transcoding.envelope import MAX_BODY_BYTES
 
 VALIDATE = json.dumps({**CREDENTIALS, "action": "validate_business"}).encode()
 

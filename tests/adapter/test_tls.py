@@ -13,7 +13,7 @@ import pytest
 
 from adapter.server import serve
 from adapter.settings import AdapterSettings
-from core.certificates import KeyPairFiles, NamedFile
+from rpc.certificates import KeyPairFiles, NamedFile
 from tests.adapter.conftest import CREDENTIALS, Door, opened
 from tests.certificates import Authority, Issued
 from tests.tls_probing import (

@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from core.client import CoreError
+from rpc.errors import CoreError
 from tests.bench.http_connection import UnexpectedAnswer
 from tests.bench.plan import Plan, read_seconds
 from tests.bench.report import Report, measure

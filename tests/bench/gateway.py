@@ -20,9 +20,9 @@ import click
 import uvloop
 from aiohttp import web
 
-from core.gateways import authorize_requests
-from core.gateways.authorize_net import AuthorizeGateway
-from core.gateways.authorize_transport import PATH
+from core.gateways.authorize import requests
+from core.gateways.authorize.gateway import AuthorizeGateway
+from core.gateways.authorize.transport import PATH
 from core.gateways.gateway import Account, ChargeOrder, Succeeded
 from core.money import Amount
 
@@ -102,7 +102,7 @@ async def _cpu_milliseconds(call: Callable[[], Awaitable[None]], calls: int) -> 
 async def _measure_cpu(url: str, turns: int, calls: int) -> tuple[list[float], list[float]]:
     """Return the milliseconds of CPU of a charge and of a bare POST, for each turn."""
     gateway = AuthorizeGateway({"TEST": f"{url}/0"})
-    body = authorize_requests.charge(_ACCOUNT, _order()).body
+    body = requests.charge(_ACCOUNT, _order()).body
     charges, posts = [], []
     async with aiohttp.ClientSession() as session:
 

@@ -11,16 +11,16 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
-from adapter.catalogue import Action, build_catalogue
-from adapter.envelope import read_envelope
-from adapter.problems import Problems
-from core.client import Credentials
-from core.secrets import api_key_matches, hash_api_key
-from core.validation import problems
+from core.security.secrets import api_key_matches, hash_api_key
+from core.server.validation import problems
 from nivisco.payments.v1 import wallet_pb2
+from rpc.metadata import Credentials
 from tests.bench.plan import Plan
 from tests.bench.reflection import calls_into_the_schema
 from tests.bench.samples import Spread, ratio
+from transcoding.actions import Action, build_catalogue
+from transcoding.envelope import read_envelope
+from transcoding.problems import Problems
 
 ACTIONS = ("get_user_wallet", "charge_wallet")
 _USER_ID = "USR-01HZZZZZZZZZZZZZZZZZZZZZZZ"

@@ -20,10 +20,10 @@ from pathlib import Path
 import click
 from sqlalchemy import text
 
-from core.database import Database
-from core.migrations.upgrade import migrate
+from core.database.migrations.upgrade import migrate
+from core.database.transactions import Database
 from core.recurring.claims import Claims
-from core.recurring.clock import JobClock
+from core.recurring.job_clock import JobClock
 from tests.core.running import Gateway, running_sandbox
 from tests.databases import empty_database, own_postgresql
 from tests.processes import Running, start_process

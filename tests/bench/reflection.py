@@ -1,7 +1,7 @@
 """Catches questions to the schema while a request is transcoded: all are answered at the start.
 
 Seen are calls into the protobuf package's Python code, calls of descriptors' methods, and calls
-of the adapter's own modules that compile from descriptors. Reading a descriptor's plain attribute
+of our own modules that compile from descriptors. Reading a descriptor's plain attribute
 leaves no trace that could be caught.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-_COMPILERS = ("adapter.schema", "adapter.catalogue")
+_COMPILERS = ("transcoding.schema", "transcoding.actions")
 _DESCRIPTIONS = ("Descriptor", "Options", "Pool")
 """What the names of types end in that describe others."""
 

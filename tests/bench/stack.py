@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cli.addresses import Address
 from cli.children import Child, Spawn, nivisco, spawn
-from core.client import CoreClient
+from rpc.client import CoreClient
 from tests.core.running import OPERATOR_TOKEN
 
 CLIENT = "client"

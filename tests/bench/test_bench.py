@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from adapter.schema import enum_words
 from nivisco.payments.v1 import wallet_pb2
 from tests.bench.plan import DEFAULT_SECONDS, Plan, read_seconds
 from tests.bench.reflection import calls_into_the_schema
 from tests.bench.samples import Spread, Turn, percentile_99, ratio
+from transcoding.schema import enum_words
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60.0
@@ -127,7 +127,7 @@ def test_a_transcode_asks_the_schema_nothing(run: tuple[str, dict[str, Any]]) ->
 def test_a_question_to_the_schema_is_caught() -> None:
     enum = wallet_pb2.TransactionType.DESCRIPTOR
     found = calls_into_the_schema(lambda: enum_words(enum))
-    assert found[0] == "adapter.schema.enum_words"
+    assert found[0] == "transcoding.schema.enum_words"
     assert any(call.endswith(".GetOptions") for call in found)
 
 

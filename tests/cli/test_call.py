@@ -15,13 +15,13 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from google.type import money_pb2
 
-from adapter.catalogue import build_catalogue
-from adapter.reference.fields import request_fields
 from cli.call import _request_message, call, print_call
 from cli.main import main
 from cli.payload import build_payload
-from core.client import STATUS_DETAILS_METADATA, Credentials
 from nivisco.payments.v1 import payments_pb2
+from portal.reference.fields import request_fields
+from rpc.metadata import STATUS_DETAILS_METADATA, Credentials
+from transcoding.actions import build_catalogue
 
 _CATALOGUE = build_catalogue()
 _CREDENTIALS = Credentials("BUS-1", "sesame")

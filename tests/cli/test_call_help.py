@@ -9,10 +9,10 @@ import sys
 import pytest
 from click.testing import CliRunner, Result
 
-from adapter import exact_json
-from adapter.reference.build import reference
-from adapter.reference.model import Action
 from cli.main import main
+from portal.reference.build import reference
+from portal.reference.model import Action
+from transcoding import exact_json
 
 ACTIONS = reference().actions()
 EACH_ACTION = pytest.mark.parametrize("action", ACTIONS.values(), ids=lambda action: action.name)

@@ -5,7 +5,7 @@ import click
 import pytest
 
 from cli.credentials import find_credentials, read_credentials, sendable
-from core.client import Credentials
+from rpc.metadata import Credentials
 
 
 @pytest.fixture(autouse=True)

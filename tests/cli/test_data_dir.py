@@ -8,8 +8,8 @@ import pytest
 
 from cli.data_dir import AdminCredentials, DataDir
 from cli.failures import Failure
-from core.secrets import Keyring
-from core.settings import CoreSettings
+from core.security.keyring import Keyring
+from core.server.settings import CoreSettings
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from sqlalchemy import Executable, update
 
 from cli.data_dir import DataDir
 from cli.main import main
-from core.database import Database
-from core.schema import idempotency_records, wallets
+from core.database.schema import idempotency_records, wallets
+from core.database.transactions import Database
 from tests.core.doctor.books import unguarded, write_books
 from tests.processes import Start, shown, start_up
 

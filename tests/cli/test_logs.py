@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli import logs
-from core.client import request_id
+from rpc.metadata import request_id
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 import pytest
 
-from adapter import exact_json
-from adapter.reference.fields import request_fields
-from adapter.reference.model import Field
 from cli.payload import build_payload, describe, paths
 from nivisco.payments.v1 import payments_pb2, recurring_pb2, users_pb2
+from portal.reference.fields import request_fields
+from portal.reference.model import Field
+from transcoding import exact_json
 
 _CREATE_USER = request_fields(users_pb2.CreateUserRequest.DESCRIPTOR)
 _UPDATE_USER = request_fields(users_pb2.UpdateUserRequest.DESCRIPTOR)

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.certificates import MutualTlsFiles, mutual_tls_files
-from core.client import ClientTls
+from rpc.certificates import MutualTlsFiles, mutual_tls_files
+from rpc.tls import ClientTls
 from tests.certificates import Authority, Issued
 from tests.core.running import register, running_core, running_sandbox, settings_for, with_stripe
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from adapter.reference.build import reference
-from adapter.reference.model import Action, Kind
+from portal.reference.build import reference
+from portal.reference.model import Action, Kind
 from tests.clients.conftest import CLIENTS_TO_RUN, Endpoint, call
 from tests.clients.runners import CLIENTS, HERE, Done, environment_of, running
 from tests.left_out import needs

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.client import CoreClient
+from rpc.client import CoreClient
 from tests.core.running import (
     Business,
     Gateway,

@@ -13,12 +13,10 @@ from typing import Any
 import aiohttp
 from google.protobuf.message import Message
 
-from core import bootstrap
-from core.client import ClientTls, CoreClient, Credentials
-from core.clock import Clock
-from core.methods import service_methods
-from core.secrets import Keyring
-from core.settings import CoreSettings
+from core.database.clock import Clock
+from core.security.keyring import Keyring
+from core.server import composition
+from core.server.settings import CoreSettings
 from nivisco.payments.v1 import (
     business_pb2,
     cards_pb2,
@@ -27,6 +25,10 @@ from nivisco.payments.v1 import (
     types_pb2,
     users_pb2,
 )
+from rpc.catalogue import service_methods
+from rpc.client import CoreClient
+from rpc.metadata import Credentials
+from rpc.tls import ClientTls
 from sandbox.server import serve as serve_sandbox
 
 CHARGE = "createTransaction"
@@ -89,7 +91,7 @@ async def running_core(
     stop = asyncio.Event()
     ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     task: asyncio.Future[Any] = asyncio.ensure_future(
-        bootstrap.serve(settings, ready.set_result, stop, clock, on_hangup=on_hangup)
+        composition.serve(settings, ready.set_result, stop, clock, on_hangup=on_hangup)
     )
     await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():

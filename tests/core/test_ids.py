@@ -23,7 +23,6 @@ NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
         (ids.new_card_id, r"CRD-[0-9A-HJKMNP-TV-Z]{26}"),
         (partial(ids.new_payment_id, NOW), r"PAY-[0-9A-HJKMNP-TV-Z]{16}"),
         (ids.new_business_id, r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
-        (ids.new_api_key, r"[0-9a-f]{64}"),
     ],
 )
 def test_an_id_has_its_form(new_id: Callable[[], str], pattern: str) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from google.type.money_pb2 import Money
 
-from core.client import CoreClient, CoreError
-from core.methods import service_methods
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import cards_pb2, payments_pb2, recurring_pb2, users_pb2, wallet_pb2
+from rpc.catalogue import service_methods
+from rpc.client import CoreClient
+from rpc.errors import CoreError
 from tests.core.running import Business, create_user, register, save_card, with_stripe
 
 AMOUNT = Money(units=1)

@@ -24,10 +24,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from core import bootstrap
-from core.client import CoreClient, CoreError
-from core.idempotency import KEY_LIFE
+from core.idempotency.service import KEY_LIFE
+from core.server import composition
 from nivisco.payments.v1 import payments_pb2, wallet_pb2
+from rpc.client import CoreClient
+from rpc.errors import CoreError
 from tests.core.payments.charging import INTENTS
 from tests.core.running import (
     Business,
@@ -204,7 +205,7 @@ def _balance(answer: Any) -> int:
 
 @pytest.fixture
 def served(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.setattr(bootstrap, "Database", ProvedDatabase)
+    monkeypatch.setattr(composition, "Database", ProvedDatabase)
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         clock = ShiftedClock()

@@ -15,11 +15,11 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from adapter import exact_json
-from core.client import Credentials
 from nivisco.payments.v1.test_clock_pb2 import AdvanceTestClockRequest
+from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, call
 from tests.end_to_end.running import Door, Stack, running_stack
+from transcoding import exact_json
 
 FOLDER = Path(__file__).parents[2] / "adapter" / "examples"
 COMMAND = "python -m tests.end_to_end.examples"

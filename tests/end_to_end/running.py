@@ -13,7 +13,7 @@ import aiohttp
 
 from adapter.server import serve as serve_adapter
 from adapter.settings import AdapterSettings
-from core.client import CoreClient
+from rpc.client import CoreClient
 from tests.core.running import (
     WEBHOOKS_TOKEN,
     Gateway,

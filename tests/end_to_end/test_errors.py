@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
-from core import idempotency
+from core.idempotency import service
 from tests.end_to_end.running import Door, Stack, running_stack
 
 NOT_ALLOWED = {"success": False, "error": "Method Not Allowed"}
@@ -320,7 +320,7 @@ async def test_a_commit_that_is_not_confirmed_is_504_where_nobody_can_tell_what_
     *,
     stays_away: bool,
 ) -> None:
-    monkeypatch.setattr(idempotency, "TOOK_PLACE_SECONDS", 0.5)
+    monkeypatch.setattr(service, "TOOK_PLACE_SECONDS", 0.5)
     user = {"user": {"name": "A", "email": "a@example.com"}}
     payload = user if action == "create_user" else {}
     armed: list[str] = []

@@ -1,6 +1,6 @@
 """Proves that every example of the reference is what the service answers, on each database."""
 
-from adapter.reference.build import reference
+from portal.reference.build import reference
 from tests.end_to_end.examples import COMMAND, STORY, Samples, tell
 from tests.end_to_end.running import Stack
 

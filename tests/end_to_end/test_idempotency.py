@@ -12,8 +12,8 @@ from google.type.money_pb2 import Money
 
 from adapter.server import serve as serve_adapter
 from adapter.settings import AdapterSettings
-from core.client import Credentials
 from nivisco.payments.v1 import payments_pb2, wallet_pb2
+from rpc.metadata import Credentials
 from tests.core.running import (
     Business,
     Gateway,

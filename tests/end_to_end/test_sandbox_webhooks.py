@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from core.database import Database
-from core.gateways.authorize_net import AuthorizeGateway
+from core.database.transactions import Database
+from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Account, CardData, ChargeOrder, Succeeded
 from core.money import Amount
-from core.secrets import Secret
+from core.security.secrets import Secret
 from tests.end_to_end.running import Door, Stack
 from tests.end_to_end.signing import SIGNATURE_KEY, STRIPE_SECRET
 from tests.end_to_end.test_webhooks import add_payment, database, new_shop, new_user, stack

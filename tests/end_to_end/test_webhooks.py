@@ -11,13 +11,18 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from core.client import Credentials
-from core.database import Database, Transaction
-from core.idempotency import UNKEYED_LIFE
+from core.database.schema import (
+    payments,
+    postings,
+    wallets,
+    webhook_events,
+)
+from core.database.transactions import Database, Transaction
+from core.idempotency.service import UNKEYED_LIFE
 from core.payments.rules import Settled
 from core.payments.store import Payment, insert_payment, settle_payment
-from core.schema import payments, postings, wallets, webhook_events
 from nivisco.payments.v1 import operator_pb2
+from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, call
 from tests.end_to_end.running import Door, Stack, running_stack
 from tests.end_to_end.signing import (

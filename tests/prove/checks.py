@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from core.secrets import hash_api_key
+from core.security.secrets import hash_api_key
 from tests.prove.operations import Operation
 
 Row = dict[str, Any]

@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from core.client import CoreError, Credentials
 from nivisco.payments.v1 import business_pb2, credentials_pb2, wallet_pb2
-from tests.prove import json_door
+from rpc.errors import CoreError
+from rpc.metadata import Credentials
+from tests.prove import json_client
 from tests.prove.faults import Accounts
 from tests.prove.operations import (
     AGAIN,
@@ -159,7 +160,9 @@ class Clients:
             # Who rotates the key and never hears the new one locks the business out for good.
             leaves=leaves and kind != "change_api_key",
             is_twin=is_keyed and kind != "change_api_key" and self._dice.random() < 0.2,
-            is_json=self._world.has_door and kind in json_door.KINDS and self._dice.random() < 0.5,
+            is_json=self._world.has_door
+            and kind in json_client.KINDS
+            and self._dice.random() < 0.5,
             began_at=self._world.clock.seconds(),
         )
         self.operations.append(operation)
@@ -244,7 +247,7 @@ class Clients:
         door = self._world.door
         if not operation.is_json or door is None:
             return await self._world.call(credentials, operation.request, core)
-        return await json_door.ask(
+        return await json_client.ask(
             self._world.http, door.address, credentials, operation.kind, operation.request
         )
 

@@ -19,15 +19,15 @@ import uvloop
 from sqlalchemy import or_, select
 from stripe._object_classes import get_object_class
 
-from core import bootstrap
-from core.clock import Clock
-from core.database import Database
-from core.gateways.authorize_net import AuthorizeGateway
-from core.gateways.stripe import StripeGateway
-from core.migrations import upgrade
-from core.schema import metadata
-from core.secrets import Keyring
-from core.settings import CoreSettings
+from core.database.clock import Clock
+from core.database.migrations import upgrade
+from core.database.schema import metadata
+from core.database.transactions import Database
+from core.gateways.authorize.gateway import AuthorizeGateway
+from core.gateways.stripe.gateway import StripeGateway
+from core.security.keyring import Keyring
+from core.server import composition
+from core.server.settings import CoreSettings
 from tests.core.running import OPERATOR_TOKEN
 from tests.prove.failpoints import (
     Failpoints,
@@ -119,7 +119,7 @@ def main(
     points = Failpoints(journal, name)
     if armed:
         points.arm(*armed)
-    changed = _changed(bootstrap)
+    changed = _changed(composition)
     changed.SWEEP_SECONDS = SWEEP_SECONDS
     changed.REAP_SECONDS = REAP_SECONDS
     changed.RENEW_SECONDS = RENEW_SECONDS
@@ -168,7 +168,7 @@ async def _serve(settings: CoreSettings, place: Path, name: str, points: Failpoi
     say(name=name)
     obeying = asyncio.ensure_future(obey())
     try:
-        await bootstrap.serve(settings, lambda address: say(address=address), stop, clock)
+        await composition.serve(settings, lambda address: say(address=address), stop, clock)
     except Exception as error:
         say(failed=f"{type(error).__name__}: {error}")
         await writer.drain()

@@ -26,10 +26,10 @@ import uvloop
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from core import client
-from core.database import Database
-from core.engines import engine_for
-from core.migrations.upgrade import migrate
+from core.database.engines import engine_for
+from core.database.migrations.upgrade import migrate
+from core.database.transactions import Database
+from rpc import client
 from tests.prove.mutants import MUTANTS, TRIES
 from tests.prove.run import Result, Run
 from tests.prove.scenario import Scenario

@@ -19,14 +19,14 @@ from typing import Any, Final, TypeGuard, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.gateways.authorize_net import AuthorizeGateway
+from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Account, ChargeOrder, ChargeOutcome, SavedCard
-from core.gateways.stripe import StripeGateway
-from core.idempotency_interceptor import KEPT_BY_USE_CASE
-from core.methods import mutations_by_path
+from core.gateways.stripe.gateway import StripeGateway
+from core.idempotency.pipeline import KEPT_BY_USE_CASE
+from rpc.catalogue import mutations_by_path
 
 CORE: Final = Path(__file__).parents[2] / "core"
-_AT_ONCE: Final = "idempotency_interceptor.IdempotencyInterceptor._at_once"
+_AT_ONCE: Final = "idempotency.pipeline.IdempotencyInterceptor._at_once"
 _OPENERS: Final = ("transaction", "shared_transaction")
 VERBS: Final = ("charge", "save_card", "create_customer", "look_up_charge")
 BESIDE: Final = ("before", "after")
@@ -40,16 +40,16 @@ READ_ONLY: Final = {
     "cards.service.CardsService.list_cards": "reads",
     "cards.service.CardsService.primary": "reads",
     "credentials.service.CredentialsService.stripe_public_key": "reads",
-    "database.Database.migration": "runs before a core serves",
-    "database.Database.ping": "reads",
-    "database.Database.shared_transaction": "is named by its caller",
-    "idempotency.Idempotency.took_place": "asked where a commit was not confirmed; rolls back",
-    "idempotency_interceptor.IdempotencyInterceptor._keep_or_replay": "reads",
-    "migrations.upgrade.check_schema": "reads",
-    "migrations.upgrade.migrate": "runs before a core serves; its own tests kill it",
+    "database.transactions.Database.migration": "runs before a core serves",
+    "database.transactions.Database.ping": "reads",
+    "database.transactions.Database.shared_transaction": "is named by its caller",
+    "idempotency.service.Idempotency.took_place": "rolls back",
+    "idempotency.pipeline.IdempotencyInterceptor._keep_or_replay": "reads",
+    "database.migrations.upgrade.check_schema": "reads",
+    "database.migrations.upgrade.migrate": "runs before a core serves; its own tests kill it",
     "payments.service.PaymentsService.charge": "reads",
     "payments.service.PaymentsService.list_payments": "reads",
-    "recurring.advancing.Advancing.advance": "a test clock's, which no core in the proof has",
+    "recurring.test_clock.Advancing.advance": "a test clock's, which no core in the proof has",
     "recurring.claims.Claims.claim": "its own tests kill it: tests/core/recurring",
     "recurring.claims.Claims.renew": "likewise",
     "recurring.execution.Execution.execute": "likewise",
@@ -90,7 +90,7 @@ _PART_OF_AT_ONCE: Final = frozenset(
 _NO_EFFECT: Final = {
     # Background work that found nothing to do: the local that must hold something.
     "payments.sweep.Sweep.run": "due",
-    "idempotency.Idempotency._reap_some": "found",
+    "idempotency.service.Idempotency._reap_some": "found",
 }
 
 

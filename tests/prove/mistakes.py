@@ -9,20 +9,21 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from core import idempotency, secrets
 from core.authentication.service import AuthenticationService, invalid_credentials
 from core.cards import service as cards_service
-from core.gateways import authorize_net, stripe_answers
-from core.gateways import stripe as stripe_gateway
+from core.gateways.authorize import gateway as authorize_gateway
 from core.gateways.gateway import ChargeOrder, Declined, Refused, Succeeded, Unknown
-from core.idempotency import Answer, Idempotency
-from core.idempotency_interceptor import IdempotencyInterceptor
+from core.gateways.stripe import gateway as stripe_gateway
+from core.gateways.stripe import responses as stripe_responses
+from core.idempotency import service as idempotency
+from core.idempotency.pipeline import IdempotencyInterceptor
+from core.idempotency.service import Answer, Idempotency
 from core.ids import new_request_id
 from core.payments import (
-    answers,
     attempts,
+    charge_request,
     funding,
-    orders,
+    messages,
     outcomes,
     rules,
     service,
@@ -31,10 +32,11 @@ from core.payments import (
 )
 from core.payments.attempts import Attempts
 from core.payments.service import PaymentsService
+from core.security import keyring
 from core.wallet import ledger
 from core.wallet import rules as wallet_rules
 from core.wallet import store as wallet_store
-from core.wallet.moves import Moves
+from core.wallet.batch import Moves
 from core.wallet.rules import WalletState
 
 
@@ -87,7 +89,7 @@ def unknown_is_refused() -> None:
 
 
 def unknown_is_kept() -> None:
-    _anything(answers).is_kept = _always
+    _anything(messages).is_kept = _always
 
 
 def empty_search_is_trusted() -> None:
@@ -100,24 +102,24 @@ def empty_search_is_trusted() -> None:
 
 
 def lost_connection_is_certain() -> None:
-    classified = stripe_answers.classified
+    classified = stripe_responses.classified
 
     def certain(error: Exception) -> Any:
         failure = classified(error)
-        if failure.kind is stripe_answers.Kind.LOST:
-            return replace(failure, kind=stripe_answers.Kind.NOT_CONNECTED)
+        if failure.kind is stripe_responses.Kind.LOST:
+            return replace(failure, kind=stripe_responses.Kind.NOT_CONNECTED)
         return failure
 
     _anything(stripe_gateway).classified = certain
 
 
 def key_in_use_is_a_refusal() -> None:
-    classified = stripe_answers.classified
+    classified = stripe_responses.classified
 
     def refused(error: Exception) -> Any:
         failure = classified(error)
-        if failure.kind is stripe_answers.Kind.KEY_IN_USE:
-            return replace(failure, kind=stripe_answers.Kind.REFUSED)
+        if failure.kind is stripe_responses.Kind.KEY_IN_USE:
+            return replace(failure, kind=stripe_responses.Kind.REFUSED)
         return failure
 
     _anything(stripe_gateway).classified = refused
@@ -222,20 +224,20 @@ def second_transaction_stays() -> None:
     async def nothing(self: Any, *asked: Any) -> None:
         pass
 
-    _anything(authorize_net.AuthorizeGateway)._void_second = nothing
+    _anything(authorize_gateway.AuthorizeGateway)._void_second = nothing
 
 
 def unshown_is_refused() -> None:
-    look_up = authorize_net.AuthorizeGateway.look_up_charge
+    look_up = authorize_gateway.AuthorizeGateway.look_up_charge
 
     async def looked_up(self: Any, *asked: Any) -> Any:
         return await look_up(self, *asked) or Declined(None, "generic_decline", "Nothing shows")
 
-    _anything(authorize_net.AuthorizeGateway).look_up_charge = looked_up
+    _anything(authorize_gateway.AuthorizeGateway).look_up_charge = looked_up
 
 
 def customer_under_a_new_key() -> None:
-    derived = secrets.derived_key
+    derived = keyring.derived_key
 
     def new(*parts: str) -> str:
         return derived(*parts, new_request_id())
@@ -253,7 +255,7 @@ def card_under_a_new_key() -> None:
 
 
 def keyed_retry_begins_anew() -> None:
-    left_behind = orders.left_behind
+    left_behind = charge_request.left_behind
 
     async def nothing(transaction: Any, caller: Any, request: Any, *more: Any, **known: Any) -> Any:
         if request.is_keyed:

@@ -15,8 +15,8 @@ from tests.prove.scenario import Scenario
 _CHARGED: Final = "gateway.charge.after"
 _BEGUN: Final = "payments.service.PaymentsService._committed.after"
 _WRITTEN: Final = "payments.attempts.Attempts._write"
-_AT_ONCE: Final = "idempotency_interceptor.IdempotencyInterceptor._at_once"
-_MOVED: Final = "wallet.moves.Moves._carry_out"
+_AT_ONCE: Final = "idempotency.pipeline.IdempotencyInterceptor._at_once"
+_MOVED: Final = "wallet.batch.Moves._carry_out"
 _SWEPT: Final = "payments.sweep.Sweep.run.after"
 _LOOKED_UP: Final = "gateway.look_up_charge.after"
 TRIES: Final = 12

@@ -8,7 +8,6 @@ from google.protobuf import message_factory
 from google.protobuf.message import Message
 from google.type.money_pb2 import Money
 
-from core.client import Credentials
 from nivisco.payments.v1 import (
     business_pb2,
     cards_pb2,
@@ -18,6 +17,7 @@ from nivisco.payments.v1 import (
     users_pb2,
     wallet_pb2,
 )
+from rpc.metadata import Credentials
 from tests.core.running import METHODS
 
 TEST = types_pb2.ENV_TEST

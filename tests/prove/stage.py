@@ -48,9 +48,11 @@ _BAITS: Final = {
     "cards.service.CardsService._save#2": Bait("save_card"),
     "cards.service.CardsService._remember": Bait("new_customer", is_alone=True),
     "credentials.keyring_check.check_keyring": Bait("charge", needs_start=True, is_alone=True),
-    "idempotency.Idempotency.keep_alone": Bait("save_card"),
-    "wallet.moves.Moves._carry_out": Bait("credit", is_keyed=None),
-    "idempotency.Idempotency._reap_some": Bait("credit", is_keyed=False, needs_expired=True),
+    "idempotency.service.Idempotency.keep_alone": Bait("save_card"),
+    "wallet.batch.Moves._carry_out": Bait("credit", is_keyed=None),
+    "idempotency.service.Idempotency._reap_some": Bait(
+        "credit", is_keyed=False, needs_expired=True
+    ),
     "payments.attempts.Attempts.renew_leases": Bait(
         "fund", is_keyed=None, is_alone=True, slows_gateway=True
     ),

@@ -12,7 +12,9 @@ from typing import Any
 import aiohttp
 from google.protobuf.message import Message
 
-from core.client import CoreClient, CoreError, Credentials
+from rpc.client import CoreClient
+from rpc.errors import CoreError
+from rpc.metadata import Credentials
 from tests.core.running import call, create_admin
 from tests.prove.processes import DidNotStart, Process, Zygote, running_zygote
 from tests.prove.shared_clock import SharedClock

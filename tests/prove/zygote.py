@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from core import validation
+from core.server import validation
 from tests.prove import core_process, other_processes
 
 _ROLES: dict[str, Callable[..., None]] = {

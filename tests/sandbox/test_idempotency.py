@@ -7,8 +7,8 @@ import pytest
 import stripe
 
 from sandbox.books import IDEMPOTENCY_LIFE_SECONDS, Books, StoredAnswer
-from sandbox.stripe_errors import Answer
-from sandbox.stripe_keys import Scope
+from sandbox.stripe.errors import Answer
+from sandbox.stripe.keys import Scope
 from tests.sandbox.running import Sandbox, charge_of
 
 

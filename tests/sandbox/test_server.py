@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.books import Books, PageQuery
 from sandbox.server import BOOKS_FILE, serve
-from sandbox.stripe_keys import Scope
+from sandbox.stripe.keys import Scope
 from tests.sandbox.running import KEY, Sandbox, charge_of, running_sandbox
 
 SERVE = """

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from google.type import money_pb2
 
-from core.client import CoreClient
-from core.secrets import Keyring
-from core.settings import CoreSettings
+from core.security.keyring import Keyring
+from core.server.settings import CoreSettings
 from nivisco.payments.v1 import payments_pb2, recurring_pb2
+from rpc.client import CoreClient
 from tests.core.running import (
     OPERATOR_TOKEN,
     Business,

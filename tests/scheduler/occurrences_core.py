@@ -16,10 +16,11 @@ import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 
-from core.client import ERROR_DOMAIN, SERVICE_TOKEN_METADATA, STATUS_DETAILS_METADATA
 from nivisco.payments.v1 import occurrences_pb2 as pb
 from nivisco.payments.v1 import occurrences_pb2_grpc
 from nivisco.payments.v1.recurring_pb2 import RECURRING_LOG_STATUS_SUCCEEDED
+from rpc.error_details import ERROR_DOMAIN
+from rpc.metadata import SERVICE_TOKEN_METADATA, STATUS_DETAILS_METADATA
 
 TOKEN = "scheduler-token-for-tests-" + "0" * 16
 DUE = datetime(2024, 3, 1, 14, tzinfo=UTC)

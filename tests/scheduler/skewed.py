@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from cli.main import main
-from core.clock import SystemClock
+from core.database.clock import SystemClock
 
 
 def _skew(seconds: float) -> None:

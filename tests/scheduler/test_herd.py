@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from core.client import CoreClient
-from core.settings import CoreSettings
+from core.server.settings import CoreSettings
 from nivisco.payments.v1 import recurring_pb2, wallet_pb2
+from rpc.client import CoreClient
 from tests.core.running import Gateway, running_core, running_sandbox
 from tests.processes import Running, Start
 from tests.scheduler.due_jobs import (

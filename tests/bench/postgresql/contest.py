@@ -14,8 +14,8 @@ from pathlib import Path
 
 from cli.addresses import Address
 from cli.children import Spawn
-from core.client import CoreClient
-from core.engines import POSTGRESQL_CONNECTIONS
+from core.database.engines import POSTGRESQL_CONNECTIONS
+from rpc.client import CoreClient
 from tests.bench.books import open_wallets
 from tests.bench.postgresql.pgbench import Pgbench
 from tests.bench.postgresql.server import Server, execute, query

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from core.engines import engine_for
+from core.database.engines import engine_for
 from tests.bench.stack import process_cpu_seconds
 
 _SHOWN = (

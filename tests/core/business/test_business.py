@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from core.client import CoreClient, CoreError, Credentials
 from nivisco.payments.v1 import authentication_pb2, operator_pb2
 from nivisco.payments.v1 import business_pb2 as pb
+from rpc.client import CoreClient
+from rpc.errors import CoreError
+from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, Business, call, create_admin, register
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from core.client import CoreError
 from nivisco.payments.v1 import cards_pb2, credentials_pb2, types_pb2
+from rpc.errors import CoreError
 from tests.core.running import Business, Gateway, create_user, save_card, with_stripe
 
 

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from core.cards import rules
 from core.errors import InvalidFields
-from core.gateways.card_numbers import network_of
-from core.gateways.gateway import CardData
-from core.secrets import Secret
+from core.gateways.gateway import CardData, network_of
+from core.security.secrets import Secret
 
 NOW = datetime(2030, 3, 15, tzinfo=UTC)
 CARD = CardData(Secret("4111111111111111"), 12, 2031, Secret("900"), "77001")

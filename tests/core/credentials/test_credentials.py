@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from core.client import CoreError
 from nivisco.payments.v1 import credentials_pb2 as pb
 from nivisco.payments.v1 import keys_pb2, types_pb2
+from rpc.errors import CoreError
 from tests.core.running import Business, register, running_core, settings_for, with_stripe
 
 SECRET = "sk_test_obviouslyfake0123456789"

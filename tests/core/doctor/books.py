@@ -9,10 +9,9 @@ from sqlalchemy import Table, event, insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.business import store as business_store
-from core.database import Database, Transaction
-from core.engines import engine_for
-from core.migrations.upgrade import migrate
-from core.schema import (
+from core.database.engines import engine_for
+from core.database.migrations.upgrade import migrate
+from core.database.schema import (
     authorize_credentials,
     cards,
     gateway_customers,
@@ -23,7 +22,8 @@ from core.schema import (
     test_clocks,
     wallets,
 )
-from core.secrets import Keyring
+from core.database.transactions import Database, Transaction
+from core.security.keyring import Keyring
 from core.users import store as users_store
 from core.wallet import ledger
 from core.wallet.rules import Direction, Movement, WalletState

@@ -6,8 +6,7 @@ from typing import Any
 
 from sqlalchemy import delete, insert, literal, select, update
 
-from core.doctor.rules import Verdict
-from core.schema import (
+from core.database.schema import (
     authorize_credentials,
     gateway_customers,
     idempotency_records,
@@ -21,6 +20,7 @@ from core.schema import (
     wallet_transactions,
     wallets,
 )
+from core.doctor.rules import Verdict
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=3)
 NEVER = datetime.now(UTC) + timedelta(days=3)

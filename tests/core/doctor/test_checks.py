@@ -10,16 +10,13 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.engine import make_url
 
-from core.database import Database, DatabaseUnavailableError
+from core.database.schema import postings, wallets
+from core.database.transactions import Database, DatabaseUnavailableError
 from core.doctor import store
 from core.doctor.checks import CHECKS, CLOCK
 from core.doctor.rules import Examination, Verdict
 from core.doctor.service import DoctorService
 from core.errors import Refusal
-from core.schema import (
-    postings,
-    wallets,
-)
 from tests.core.doctor.books import RING, unguarded, write_books
 from tests.core.doctor.cases import CASES, LONG_AGO, Case, payment, record, wallet
 from tests.core.running import ShiftedClock

@@ -7,10 +7,12 @@ import pytest
 from google.type.money_pb2 import Money
 from sqlalchemy import update
 
-from core.client import CoreClient, CoreError, Credentials
-from core.database import Database
-from core.schema import wallets
+from core.database.schema import wallets
+from core.database.transactions import Database
 from nivisco.payments.v1 import operator_pb2, wallet_pb2
+from rpc.client import CoreClient
+from rpc.errors import CoreError
+from rpc.metadata import Credentials
 from tests.core.payments.charging import INTENTS, card_holder, charge_request, fund_request
 from tests.core.running import (
     OPERATOR_TOKEN,

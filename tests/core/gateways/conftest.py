@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.gateways.stripe import StripeGateway
+from core.gateways.stripe.gateway import StripeGateway
 from tests.core.gateways import running, running_authorize
 from tests.core.gateways.running import gateway_at
 from tests.sandbox.running import Sandbox, running_sandbox

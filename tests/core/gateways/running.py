@@ -14,7 +14,7 @@ from core.gateways.gateway import (
     Account,
     ChargeOrder,
 )
-from core.gateways.stripe import StripeGateway
+from core.gateways.stripe.gateway import StripeGateway
 from core.money import Amount
 from tests.sandbox.running import Sandbox
 

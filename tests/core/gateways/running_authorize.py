@@ -8,11 +8,11 @@ from typing import Any
 
 from aiohttp import web
 
-from core.gateways.authorize_net import AuthorizeGateway
+from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Account, CardData, ChargeOrder
 from core.money import Amount
-from core.secrets import Secret
-from sandbox.authorize_xml import Field, messages, write
+from core.security.secrets import Secret
+from sandbox.authorize.xml import Field, messages, write
 from tests.sandbox.running import Sandbox
 
 KEY = "346HZ32z3fP4hTG2"

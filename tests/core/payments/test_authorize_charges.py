@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from google.type.money_pb2 import Money
 
-from core.client import CoreError
 from nivisco.payments.v1 import payments_pb2, types_pb2, wallet_pb2
+from rpc.errors import CoreError
 from tests.core.payments.charging import charge_request, fund_request, records
 from tests.core.running import (
     Business,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from google.type.money_pb2 import Money
 
-from core.client import CoreError
 from nivisco.payments.v1 import cards_pb2, payments_pb2, types_pb2, users_pb2, wallet_pb2
+from rpc.errors import CoreError
 from tests.core.payments.charging import (
     INTENTS,
     card_holder,

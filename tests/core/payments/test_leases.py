@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from core.client import CoreError
-from core.database import Database
+from core.database.schema import payments
+from core.database.transactions import Database
 from core.payments import attempts
-from core.schema import payments
 from nivisco.payments.v1 import payments_pb2, wallet_pb2
+from rpc.errors import CoreError
 from tests.core.payments.charging import (
     INTENTS,
     card_holder,

@@ -14,19 +14,19 @@ from google.type.money_pb2 import Money
 from core.business.service import BusinessService
 from core.caller import Caller, Presence, set_presence
 from core.cards.service import CardsService
-from core.client import CoreError
 from core.credentials.service import CredentialsService
-from core.database import CommitUnknownError, Database, Transaction
+from core.database.migrations.upgrade import migrate
+from core.database.schema import payments, wallet_transactions
+from core.database.transactions import CommitUnknownError, Database, Transaction
 from core.gateways.gateway import Gateway as GatewayProtocol
-from core.gateways.stripe import StripeGateway
-from core.idempotency import Idempotency
-from core.migrations.upgrade import migrate
-from core.payments.orders import ChargeRequest
+from core.gateways.stripe.gateway import StripeGateway
+from core.idempotency.service import Idempotency
+from core.payments.charge_request import ChargeRequest
 from core.payments.service import PaymentsService
-from core.schema import payments, wallet_transactions
-from core.secrets import hash_api_key
+from core.security.secrets import hash_api_key
 from core.users.service import UsersService
 from nivisco.payments.v1 import cards_pb2, payments_pb2, types_pb2, users_pb2, wallet_pb2
+from rpc.errors import CoreError
 from tests.core.payments.charging import (
     INTENTS,
     card_holder,

@@ -12,19 +12,24 @@ from core.business.service import BusinessService
 from core.caller import Caller, Presence, set_presence
 from core.cards.service import CardsService
 from core.credentials.service import CredentialsService
-from core.database import Database
+from core.database.migrations.upgrade import migrate
+from core.database.paging import PageRequest
+from core.database.schema import payments, wallets
+from core.database.transactions import Database
 from core.errors import Refusal
 from core.gateways.gateway import Gateway as GatewayProtocol
-from core.gateways.stripe import StripeGateway
-from core.idempotency import Idempotency, IdempotentCall, Replay, call_of
-from core.migrations.upgrade import migrate
-from core.pages import PageRequest
+from core.gateways.stripe.gateway import StripeGateway
+from core.idempotency.service import (
+    Idempotency,
+    IdempotentCall,
+    Replay,
+    call_of,
+)
 from core.payments import rules
-from core.payments.orders import ChargeRequest
+from core.payments.charge_request import ChargeRequest
 from core.payments.service import PaymentsService
 from core.payments.store import Payment, PaymentFilter
-from core.schema import payments, wallets
-from core.secrets import hash_api_key
+from core.security.secrets import hash_api_key
 from core.users.service import UsersService
 from nivisco.payments.v1 import payments_pb2
 from tests.core.payments.charging import INTENTS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import CoreSettings
+from core.server.settings import CoreSettings
 from tests.core.recurring.running import TOKENS
 from tests.core.running import (
     Business,

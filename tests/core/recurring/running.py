@@ -7,13 +7,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import money_pb2
 
-from core.client import Credentials
 from nivisco.payments.v1 import (
     occurrences_pb2,
     test_clock_pb2,
     wallet_pb2,
 )
 from nivisco.payments.v1 import recurring_pb2 as pb
+from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, Business, call
 
 SCHEDULER_TOKEN = "scheduler-token-for-tests-" + "0" * 16

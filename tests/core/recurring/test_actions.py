@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from google.type.money_pb2 import Money
 
-from core.client import CoreError
 from nivisco.payments.v1 import recurring_pb2 as pb
 from nivisco.payments.v1 import types_pb2
+from rpc.errors import CoreError
 from tests.core.recurring.running import (
     FAILED,
     SKIPPED,

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.client import CoreError
-from core.settings import CoreSettings
+from core.server.settings import CoreSettings
 from nivisco.payments.v1 import payments_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
+from rpc.errors import CoreError
 from tests.core.recurring.running import (
     SUCCEEDED,
     claim,

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from core.client import CoreError
 from nivisco.payments.v1 import occurrences_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
+from rpc.errors import CoreError
 from tests.core.recurring.running import (
     SKIPPED,
     SUCCEEDED,

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, insert, select
 
-from core.database import Database
-from core.schema import stripe_credentials
-from core.settings import CoreSettings
+from core.database.schema import stripe_credentials
+from core.database.transactions import Database
+from core.server.settings import CoreSettings
 from nivisco.payments.v1 import recurring_pb2 as pb
 from nivisco.payments.v1 import users_pb2, wallet_pb2
 from tests.core.recurring.running import (

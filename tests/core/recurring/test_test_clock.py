@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from core.client import CoreError
 from nivisco.payments.v1 import recurring_pb2 as pb
 from nivisco.payments.v1 import types_pb2
+from rpc.errors import CoreError
 from tests.core.recurring.running import (
     SUCCEEDED,
     TOKENS,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from core.client import CoreError
 from nivisco.payments.v1 import users_pb2 as pb
+from rpc.errors import CoreError
 from tests.core.running import Business, create_user
 
 

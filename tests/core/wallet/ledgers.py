@@ -7,9 +7,14 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from core.business import store as business_store
-from core.database import Database, Transaction
+from core.database.schema import (
+    postings,
+    users,
+    wallet_transactions,
+    wallets,
+)
+from core.database.transactions import Database, Transaction
 from core.ids import new_wallet_transaction_id
-from core.schema import postings, users, wallet_transactions, wallets
 from core.wallet.rules import Direction, Movement
 
 WalletKey = tuple[str, str]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.database import Database
-from core.migrations.upgrade import migrate
+from core.database.migrations.upgrade import migrate
+from core.database.transactions import Database
 from core.money import MAX_BALANCE_MINOR
 from core.wallet import ledger
 from core.wallet.rules import Direction, MovementRefusal, WalletState

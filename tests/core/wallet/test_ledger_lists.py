@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
-from core.database import Database
-from core.migrations.upgrade import migrate
+from core.database.migrations.upgrade import migrate
+from core.database.transactions import Database
 from core.wallet import ledger
 from core.wallet.rules import Movement, MovementRefusal, WalletState
 from tests.core.wallet.ledgers import WalletKey, credit, debit, open_wallets, read_books

@@ -1,0 +1,91 @@
+"""The two ways to send a request from the terminal: the JSON endpoint and gRPC; prints nothing."""
+
+import http.client
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+
+from cli.failures import Failure
+from rpc.catalogue import method_path
+from rpc.errors import CoreError, core_error
+from rpc.metadata import Credentials, request_metadata
+from transcoding import exact_json
+
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What the JSON endpoint answered."""
+
+    status: int
+    body: bytes
+
+
+def post_json(url: str, envelope: dict[str, Any], timeout_seconds: float) -> HttpAnswer:
+    """Send one envelope to the JSON endpoint.
+
+    Raises:
+        ValueError: the URL is not an http(s) address.
+        Failure: no answer came.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"'{url}' is not an http(s) address")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname, parts.port, timeout=timeout_seconds)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    body = exact_json.write(envelope).encode()
+    try:
+        connection.request("POST", path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return HttpAnswer(response.status, response.read(_MAX_ANSWER_BYTES))
+    except TimeoutError:
+        raise Failure(
+            f"No answer from {url} in {timeout_seconds:g} s, so the outcome is not known. "
+            "The same request with the same idempotency_key tells."
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        raise Failure(
+            f"No answer from {url} ({why}). Is `nivisco up` running there? --url names another."
+        ) from None
+    finally:
+        connection.close()
+
+
+def call_core(
+    channel: grpc.Channel,
+    method: MethodDescriptor,
+    request: Message,
+    credentials: Credentials,
+    timeout_seconds: float,
+) -> Message:
+    """Call a method of the core and return its answer.
+
+    Raises:
+        CoreError: the core refused, or could not be reached in time.
+    """
+    response = message_factory.GetMessageClass(method.output_type)
+    call = channel.unary_unary(
+        method_path(method),
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=response.FromString,
+    )
+    try:
+        metadata = tuple(request_metadata(credentials))
+        return cast(Message, call(request, timeout=timeout_seconds, metadata=metadata))
+    except grpc.RpcError as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: grpc.RpcError) -> CoreError:
+    failed = cast(grpc.Call, error)  # every RpcError that a call raises is one
+    trailing = cast(Sequence[tuple[str, str | bytes]], failed.trailing_metadata() or ())
+    return core_error(failed.code(), failed.details(), tuple(trailing))

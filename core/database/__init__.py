@@ -1,0 +1,1 @@
+"""Connections, transactions, schema, bulk SQL, paging, clock and migrations."""

@@ -1,0 +1,89 @@
+"""Brings a database to this version's schema, or says why it cannot be used."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+from sqlalchemy.exc import ProgrammingError
+
+from core.database.schema import metadata
+from core.database.transactions import Database, DatabaseUnavailableError
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config
+
+
+def head_revision() -> str:
+    """Return the newest revision that this version knows."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None, "there is a first revision"
+    return head
+
+
+async def migrate(database: Database) -> str:
+    """Run the revisions that the database lacks, in one transaction; return the one reached.
+
+    Raises:
+        DatabaseUnavailableError: the database does not answer, has a newer schema or somebody
+            else's tables, or does not let this role make tables.
+    """
+    try:
+        async with database.migration() as transaction:
+            return await transaction.connection.run_sync(_upgrade)
+    except ProgrammingError as error:
+        raise DatabaseUnavailableError(
+            f"the database refuses the migration: {str(error.orig).splitlines()[0]}; "
+            "the role has to own the schema"
+        ) from error
+
+
+async def check_schema(database: Database) -> None:
+    """Make sure that the database has this version's schema.
+
+    Raises:
+        DatabaseUnavailableError: the schema is missing, older or newer.
+    """
+    async with database.transaction() as transaction:
+        current = await transaction.connection.run_sync(_current)
+    if current is None:
+        raise DatabaseUnavailableError("the database has no schema yet: run `nivisco migrate`")
+    _refuse_unknown(current)
+    if current != head_revision():
+        raise DatabaseUnavailableError(
+            f"the database is at revision {current}, this version needs {head_revision()}: "
+            "run `nivisco migrate`"
+        )
+
+
+def _upgrade(connection: Connection) -> str:
+    current = _current(connection)
+    if current is not None:
+        _refuse_unknown(current)
+    elif taken := sorted(metadata.tables.keys() & inspect(connection).get_table_names()):
+        raise DatabaseUnavailableError(
+            f"the database holds tables of somebody else ({', '.join(taken)}): "
+            "give Nivisco a database of its own"
+        )
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return head_revision()
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _refuse_unknown(current: str) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if current not in known:
+        raise DatabaseUnavailableError(
+            f"the database is at revision {current}, which this version does not know: "
+            "a newer version migrated it; run that one"
+        )

@@ -1,0 +1,295 @@
+"""Hands out transactions and their time; holds no query but what those and a core's start need."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.database.clock import Clock, SystemClock
+from core.database.engines import (
+    EXAMINATION_STATEMENT_SECONDS,
+    POOL_WAIT_SECONDS,
+    POSTGRESQL_CONNECTIONS,
+    POSTGRESQL_OPEN_SECONDS,
+    SQLITE_BUSY_SECONDS,
+    engine_for,
+)
+
+logger = logging.getLogger("core")
+
+MIGRATION_LOCK = 0x4E49_564A
+"""Key of PostgreSQL's advisory lock; any number that no other user of the database takes."""
+MIGRATION_LOCK_SECONDS = 10
+"""How long a migration waits for a table; those who come after it wait as long."""
+_NOT_PERMITTED = "42501"
+_TROUBLE = (PoolTimeoutError, DBAPIError, OSError)  # a time-out is an OSError too
+_FAULTS_OF_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+"""What a statement of ours does wrong; every other error is the database's own trouble."""
+
+
+class DatabaseUnavailableError(Exception):
+    """The database cannot be used and nothing was changed; the message says why and what to do."""
+
+
+class CommitUnknownError(Exception):
+    """The database was told to commit and did not confirm it, so it may or may not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An open transaction and its time. Stores take both; `now` is the same throughout."""
+
+    connection: AsyncConnection
+    now: datetime
+
+
+_shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
+
+
+class Database:
+    """The one owner of connections."""
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock | None = None,
+        *,
+        busy_seconds: float = SQLITE_BUSY_SECONDS,
+        pool_wait_seconds: float = POOL_WAIT_SECONDS,
+        connections: int = POSTGRESQL_CONNECTIONS,
+        migrating: bool = False,
+    ) -> None:
+        """Prepare the database at `url`; nothing is connected yet.
+
+        On SQLite, wait `busy_seconds` for another process to let go of the file; on PostgreSQL,
+        keep at most so many `connections`. A transaction waits `pool_wait_seconds` for those before
+        it. The time is `clock`'s; where none is given, the database's own, which on SQLite is this
+        machine's. `migrating` is for `migration`.
+
+        Raises:
+            ValueError: the URL names no database that we can use.
+        """
+        self._engine = engine_for(
+            url,
+            busy_seconds=busy_seconds,
+            pool_wait_seconds=pool_wait_seconds,
+            connections=connections,
+            migrating=migrating,
+        )
+        self._url = url
+        self._is_postgresql = self._engine.dialect.name == "postgresql"
+        self._clock = clock or (None if self._is_postgresql else SystemClock())
+
+    @property
+    def has_one_process(self) -> bool:
+        """Whether no other process can use the database at the same time."""
+        return not self._is_postgresql
+
+    @asynccontextmanager
+    async def shared_transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that every `transaction` of the running task is part of.
+
+        So what surrounds a use case commits with it. The block must start no other task.
+
+        Raises:
+            DatabaseUnavailableError, CommitUnknownError: as `transaction` does.
+        """
+        async with self.transaction() as transaction:
+            token = _shared.set(transaction)
+            try:
+                yield transaction
+            finally:
+                _shared.reset(token)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that commits when the block ends and rolls back when it raises.
+
+        Inside of a shared one, be part of that instead: it commits when the outer block ends.
+
+        Raises:
+            DatabaseUnavailableError: no connection could be had, or the database could not carry
+                out a statement; it is rolled back.
+            CommitUnknownError: the commit was not confirmed.
+        """
+        if (shared := _shared.get()) is not None:
+            yield shared
+            return
+        async with AsyncExitStack() as stack:
+            try:
+                connection, now = await self._open()
+            except _TROUBLE as error:
+                raise DatabaseUnavailableError(_why(error)) from None
+            stack.push_async_exit(connection)
+            try:
+                yield Transaction(connection, now)
+            except BaseException as error:
+                await _roll_back(connection, error)
+                if _is_trouble(error):
+                    raise DatabaseUnavailableError(_why(error)) from error
+                raise
+            try:
+                await connection.commit()
+            except _TROUBLE as error:
+                # After a failed commit SQLAlchemy neither rolls back nor resets the connection.
+                await connection.invalidate()
+                raise CommitUnknownError(_why(error)) from error
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that sees one state of the database throughout and changes nothing.
+
+        On PostgreSQL it has a connection of its own, read-only, whose statements may take long. On
+        SQLite everybody waits for the one connection until it ends.
+
+        Raises:
+            DatabaseUnavailableError: as `transaction` does.
+        """
+        async with AsyncExitStack() as stack:
+            engine = self._engine
+            options: dict[str, object] = {}
+            if self._is_postgresql:
+                engine = engine_for(self._url, statement_seconds=EXAMINATION_STATEMENT_SECONDS)
+                stack.push_async_callback(engine.dispose)
+                options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            try:
+                connection, now = await self._begin(engine, **options)
+            except _TROUBLE as error:
+                raise DatabaseUnavailableError(_why(error)) from None
+            stack.push_async_exit(connection)
+            ended: BaseException | None = None
+            try:
+                yield Transaction(connection, now)
+            except Exception as error:
+                ended = error
+                if _is_trouble(error) or _is_not_permitted(error):
+                    raise DatabaseUnavailableError(_why(error)) from error
+                raise
+            finally:
+                await _roll_back(connection, ended)
+
+    async def ping(self) -> None:
+        """Ask the database for an answer.
+
+        Raises:
+            DatabaseUnavailableError: it gives none.
+            CommitUnknownError: it stopped answering in the middle.
+        """
+        async with self.transaction() as transaction:
+            await transaction.connection.execute(text("SELECT 1"))
+
+    @asynccontextmanager
+    async def migration(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that may change tables and take its time, while nobody else does.
+
+        It has a connection of its own. On SQLite foreign keys are not enforced in it, because to
+        change a table there is to build it anew, but they must hold when it commits.
+
+        Raises:
+            DatabaseUnavailableError, CommitUnknownError: as of `transaction`.
+        """
+        await self.close()  # SQLite is used by one connection at a time
+        database = Database(self._url, self._clock, migrating=True)
+        try:
+            async with database.transaction() as transaction:
+                execute = transaction.connection.exec_driver_sql
+                if self._is_postgresql:
+                    await execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+                    await execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_SECONDS}s'")
+                yield transaction
+                if not self._is_postgresql:
+                    broken = (await execute("PRAGMA foreign_key_check")).all()
+                    assert not broken, "a migration keeps every row that another one refers to"
+        finally:
+            await database.close()
+
+    async def _open(self) -> tuple[AsyncConnection, datetime]:
+        """Return a connection in a transaction, and the time, within a bounded while.
+
+        What the server closed while it lay idle shows that at its first word. Then nothing was
+        done, and all such connections are dropped, so a second try gets a new one.
+        """
+        async with self._bounded():
+            try:
+                return await self._begin(self._engine)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            return await self._begin(self._engine)
+
+    async def _begin(
+        self, engine: AsyncEngine, **options: object
+    ) -> tuple[AsyncConnection, datetime]:
+        connection = await engine.connect()
+        try:
+            if options:
+                await connection.execution_options(**options)
+            await connection.begin()
+            now = await self._now(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection, now
+
+    async def _now(self, connection: AsyncConnection) -> datetime:
+        now = self._clock.now() if self._clock else None
+        if self._is_postgresql:  # asked in any case, because it shows whether the server is there
+            told = await connection.scalar(text("SELECT clock_timestamp()"))
+            now = now or told
+        assert isinstance(now, datetime), "the database tells the time"
+        return now
+
+    async def close(self) -> None:
+        """Close all connections; a server that does not answer is left without a good-bye."""
+        with suppress(TimeoutError):
+            async with self._bounded():
+                await self._engine.dispose()
+
+    def _bounded(self) -> asyncio.Timeout:
+        """Return the time within which PostgreSQL must have answered; SQLite is in this process."""
+        return asyncio.timeout(POSTGRESQL_OPEN_SECONDS if self._is_postgresql else None)
+
+
+async def _roll_back(connection: AsyncConnection, error: BaseException | None) -> None:
+    """Undo the transaction. A connection that cannot is given up, which undoes it too."""
+    if isinstance(error, TimeoutError):  # the server is silent: it would not answer this either
+        await connection.invalidate()
+        return
+    try:
+        await connection.rollback()
+    except _TROUBLE as failure:
+        logger.warning("the rollback failed: %s", _why(failure))
+        await connection.invalidate()
+
+
+def _is_trouble(error: BaseException) -> bool:
+    """Tell whether an error is the database's trouble and no fault of ours."""
+    return isinstance(error, _TROUBLE) and not isinstance(error, _FAULTS_OF_OURS)
+
+
+def _is_not_permitted(error: Exception) -> bool:
+    """Tell whether the database's role may not do what it was asked."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") == _NOT_PERMITTED
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, PoolTimeoutError):
+        return "every connection to the database is in use, and none came free in time"
+    text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    if "database is locked" in text:
+        return "the database is in use by another process; ask that one, or stop it first"
+    return f"the database does not answer: {text.splitlines()[0] if text else 'no word in time'}"

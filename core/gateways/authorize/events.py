@@ -1,0 +1,136 @@
+"""Checks and reads Authorize.Net's webhooks. No I/O.
+
+https://developer.authorize.net/api/reference/features/webhooks.html. An event names its
+transaction and, where the merchant gave one, the invoice, which is our payment's id. A refund names
+only itself.
+"""
+
+import hashlib
+import hmac
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from core.gateways.authorize.codes import reading_of_transaction
+from core.gateways.authorize.responses import Transaction
+from core.gateways.events import Event, Fact, FactKind, UnreadableEvent
+
+_PREFIX: Final = "net.authorize.payment."
+_OUTCOMES: Final = ("authcapture.created", "fraud.approved", "fraud.declined", "fraud.held")
+_OURS: Final = "PAY-"
+
+
+def is_signed(body: bytes, header: str, signature_key: str, now: datetime) -> bool:
+    """Tell whether the header is the HMAC-SHA512 of the body under the key's text.
+
+    The gateway signs no time, so `now` does not matter: what keeps a repeated event from being
+    applied twice is its id.
+    """
+    del now
+    name, _, given = header.strip().partition("=")
+    expected = hmac.new(signature_key.encode(), body, hashlib.sha512).hexdigest().encode()
+    fits = hmac.compare_digest(expected, given.strip().lower().encode("utf-8", "replace"))
+    return fits and name.lower() == "sha512"
+
+
+def read(body: bytes) -> Event:
+    """Read an event.
+
+    Raises:
+        UnreadableEvent: it is none.
+    """
+    match _object(body):
+        case {
+            "notificationId": str(event_id),
+            "eventType": str(kind),
+            "eventDate": str(date),
+            "payload": dict(payload),
+        } if 0 < len(event_id) <= 255:
+            pass
+        case _:
+            raise UnreadableEvent
+    fact = _fact(kind, payload) if kind.startswith(_PREFIX) else None
+    transaction_id = _id(payload.get("id"))
+    event = Event(event_id, kind[:255], _moment(date), transaction_id, fact=fact)
+    if fact is None or transaction_id is None:
+        return replace(event, fact=None)
+    if fact.kind is FactKind.REFUND:
+        return replace(event, needs_lookup=True)
+    payment_id = _ours(payload.get("invoiceNumber")) or _ours(payload.get("merchantReferenceId"))
+    return replace(event, payment_id=payment_id, needs_lookup=payment_id is None)
+
+
+def looked_up(event: Event, transaction: Transaction) -> Event:
+    """Return an event with what its transaction's details add; without a fact if it is not ours."""
+    payment_id = _ours(transaction.invoice_number)
+    known = replace(event, payment_id=payment_id, needs_lookup=False)
+    if event.fact is not None and event.fact.kind is FactKind.REFUND:
+        refunded = transaction.reference_id or None
+        known = replace(known, transaction_id=refunded, payment_id=None)
+        return known if refunded else replace(known, fact=None)
+    return known if payment_id else replace(known, fact=None)
+
+
+def _object(body: bytes) -> Any:
+    try:
+        # Some of its events begin with a byte order mark, as its answers do.
+        return json.loads(body.removeprefix(b"\xef\xbb\xbf"), parse_float=Decimal)
+    except (ValueError, RecursionError):
+        raise UnreadableEvent from None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UnreadableEvent from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _id(value: object) -> str | None:
+    text = str(value) if isinstance(value, str | int) else ""
+    return text if text.isascii() and text.isdigit() and 0 < len(text) <= 32 else None
+
+
+def _ours(value: object) -> str | None:
+    return (
+        value if isinstance(value, str) and value.startswith(_OURS) and len(value) <= 20 else None
+    )
+
+
+def _fact(kind: str, payload: dict[str, Any]) -> Fact | None:
+    amount_minor = _minor(payload.get("authAmount"))
+    name = kind.removeprefix(_PREFIX)
+    if name == "refund.created" and amount_minor:
+        return Fact(FactKind.REFUND, amount_minor, object_id=_id(payload.get("id")) or "")
+    if name == "void.created":
+        return Fact(FactKind.VOIDED)
+    if name == "fraud.declined":
+        return Fact(FactKind.FAILED, decline_code="fraudulent", message="The card was declined.")
+    if name == "fraud.held":
+        return Fact(FactKind.HELD)
+    if name not in _OUTCOMES:
+        return None
+    match str(payload.get("responseCode")):
+        case "1" if amount_minor:
+            return Fact(FactKind.SUCCEEDED, amount_minor)
+        case "2":
+            reading = reading_of_transaction("2", "")
+            return Fact(FactKind.FAILED, decline_code=reading.decline_code, message=reading.message)
+        case "4":
+            return Fact(FactKind.HELD)
+        case _:
+            return None
+
+
+def _minor(value: object) -> int | None:
+    """Return an amount of cents: its accounts are in currencies of two decimals only."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    amount = Decimal(value)
+    if not amount.is_finite() or not 0 < amount < 10**10:
+        return None
+    cents = amount * 100
+    return int(cents) if cents == cents.to_integral_value() else None

@@ -1,0 +1,1 @@
+"""Charges and saves cards at Stripe."""

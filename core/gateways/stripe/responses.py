@@ -1,0 +1,355 @@
+"""Reads Stripe's answers into our outcomes, and writes amounts as Stripe wants them. No I/O.
+
+Stripe's own sentences quote keys and ids: declines apart, which it words for cardholders, none of
+them leaves this file, and neither does a client secret but in RequiresAction.
+"""
+
+import enum
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, assert_never
+
+import stripe
+
+from core.gateways.connections import CERTAINLY_NOT_SENT
+from core.gateways.gateway import (
+    Account,
+    CardDeclined,
+    ChargeOrder,
+    ChargeOutcome,
+    CustomerMissing,
+    Declined,
+    GatewayError,
+    GatewayRefused,
+    GatewayUnavailable,
+    GatewayUnknown,
+    NotSent,
+    Refused,
+    RequiresAction,
+    SavedCard,
+    Succeeded,
+    Unknown,
+)
+from core.money import Amount, exponent
+
+_log = logging.getLogger(__name__)
+
+Body = dict[str, Any]
+"""A JSON object of Stripe's."""
+
+# https://docs.stripe.com/currencies (zero-decimal, three-decimal, special cases)
+ZERO_DECIMAL: Final = frozenset(
+    ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv")
+) | {"xaf", "xof", "xpf"}
+THREE_DECIMAL: Final = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
+TIMES_HUNDRED: Final = frozenset(("isk", "ugx"))
+"""Without decimals in ISO 4217, but Stripe wants two, always 00: 5 UGX are sent as 500."""
+
+_WORD: Final = re.compile(r"[A-Za-z0-9_\[\]]{1,64}")
+UNCLEAR: Final = "Stripe gave no clear answer. The charge may or may not have been made."
+
+
+class UnchargeableAmount(Exception):
+    """Stripe cannot charge this amount; `field` is the caller's field that is to change."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+def stripe_amount(amount: Amount) -> int:
+    """Return the amount in the integer that Stripe wants, which is not always ISO's minor unit.
+
+    Raises:
+        UnchargeableAmount: Stripe has coarser units in this currency, or does not take it.
+    """
+    digits, minor, currency = exponent(amount.currency), amount.minor, amount.currency
+    if currency in TIMES_HUNDRED and digits == 0:
+        return minor * 100
+    if currency in ZERO_DECIMAL and digits is not None:
+        whole, rest = divmod(minor, int(10**digits))
+        if rest:
+            raise UnchargeableAmount("amount", f"Stripe charges whole {currency} only.")
+        return whole
+    if currency in THREE_DECIMAL and digits == 3:
+        if minor % 10:
+            raise UnchargeableAmount("amount", f"Stripe charges two decimals of {currency} only.")
+        return minor
+    if digits == 2:
+        return minor
+    raise UnchargeableAmount("currency", f"Stripe does not charge {currency}.")
+
+
+def minor_of(amount: int, currency: str) -> int | None:
+    """Return ISO's minor units of an amount in Stripe's integers; None: there are none."""
+    digits = exponent(currency)
+    if digits is None:
+        return None
+    if currency in TIMES_HUNDRED and digits == 0:
+        return amount // 100 if amount % 100 == 0 else None
+    return amount * 10**digits if currency in ZERO_DECIMAL else amount
+
+
+class Kind(enum.Enum):
+    """What a failed call proves. `LOST` and those after it prove nothing."""
+
+    DECLINED = "declined"
+    REFUSED = "refused"
+    UNAUTHORIZED = "unauthorized"
+    NOT_CONNECTED = "not connected"
+    TURNED_AWAY = "turned away"
+    LOST = "lost"
+    SERVER_ERROR = "server error"
+    KEY_IN_USE = "idempotency key in use"
+    KEY_REUSED = "idempotency key reused"
+
+
+PROVES_NOTHING: Final = frozenset({Kind.LOST, Kind.SERVER_ERROR, Kind.KEY_IN_USE, Kind.KEY_REUSED})
+SAYS_NOTHING_OF_THE_FIRST: Final = frozenset(
+    {Kind.NOT_CONNECTED, Kind.TURNED_AWAY, Kind.UNAUTHORIZED}
+)
+"""What a resend may meet before Stripe looks at its idempotency key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call without its answer. Holds Stripe's error body, so it is never shown whole."""
+
+    kind: Kind
+    status: int | None = None
+    error: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def word(self, name: str) -> str:
+        """Return a code, type or parameter name of Stripe's, or nothing where it is free text."""
+        value = self.error.get(name)
+        return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
+
+
+def classified(error: Exception) -> Failure:
+    """Say what a failed call proves; the one table from the SDK's errors to our kinds."""
+    if not isinstance(error, stripe.StripeError):
+        return Failure(Kind.LOST)
+    body = error.json_body.get("error") if isinstance(error.json_body, dict) else None
+    known = body if isinstance(body, dict) else {}
+    status = error.http_status
+    match error:
+        case stripe.APIConnectionError():
+            certain = isinstance(error.__cause__, CERTAINLY_NOT_SENT)
+            kind = Kind.NOT_CONNECTED if certain else Kind.LOST
+        case stripe.RateLimitError():
+            kind = Kind.TURNED_AWAY
+        case stripe.IdempotencyError():
+            kind = Kind.KEY_REUSED
+        case stripe.CardError():
+            kind = Kind.DECLINED if known.get("type") == "card_error" else Kind.REFUSED
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            kind = Kind.UNAUTHORIZED
+        case stripe.InvalidRequestError():
+            kind = Kind.REFUSED
+        case _ if status == 409:  # the SDK knows no class for it
+            kind = Kind.KEY_IN_USE
+        case _ if status is not None and status >= 500:
+            kind = Kind.SERVER_ERROR
+        case _:
+            kind = Kind.LOST
+    return Failure(kind, status, known)
+
+
+def outcome_of(intent: Body, order: ChargeOrder) -> ChargeOutcome:
+    """Read what became of a payment intent that must be the order's."""
+    if differing := _disagreements(intent, order):
+        _log.error(
+            "Stripe's payment intent is not the order of payment %s: it differs in %s. "
+            "The outcome stays unknown; compare them in Stripe's dashboard.",
+            order.payment_id,
+            ", ".join(differing),
+        )
+        return Unknown("Stripe's answer does not agree with the order.")
+    transaction_id, failed = str(intent["id"]), intent.get("last_payment_error")
+    match intent.get("status"):
+        case "succeeded":
+            return Succeeded(transaction_id)
+        case "requires_action":
+            return _requires_action(intent)
+        case "canceled":
+            return Declined(transaction_id, "canceled", "The payment was canceled at Stripe.")
+        case "requires_payment_method" if isinstance(failed, dict):
+            if _needs_authentication(failed):
+                return _requires_action(intent)
+            return _declined(Failure(Kind.DECLINED, error=failed), transaction_id)
+        case _:
+            return Unknown("Stripe has the payment and has not finished it.")
+
+
+def outcome_of_all(intents: list[Body], order: ChargeOrder) -> ChargeOutcome:
+    """Read the outcome of an order; of several intents, which must not be, the worst news."""
+    if len(intents) > 1:
+        _log.error(
+            "Stripe has %d payment intents of payment %s, which must not be. "
+            "Refund those that are too many.",
+            len(intents),
+            order.payment_id,
+        )
+    outcomes = [outcome_of(intent, order) for intent in intents]
+    by_weight = (Succeeded, Unknown, RequiresAction, Declined)
+    return min(outcomes, key=lambda outcome: by_weight.index(type(outcome)))
+
+
+def _disagreements(intent: Body, order: ChargeOrder) -> list[str]:
+    """Name what differs between a payment intent and the order."""
+    customer = intent.get("customer")
+    told = {
+        "object": intent.get("object"),
+        "amount": intent.get("amount"),
+        "currency": intent.get("currency"),
+        "customer": customer.get("id") if isinstance(customer, dict) else customer,
+        "payment_id": payment_id_of(intent),
+    }
+    ordered = {
+        "object": "payment_intent",
+        "amount": stripe_amount(order.amount),
+        "currency": order.amount.currency,
+        "customer": order.customer_id,
+        "payment_id": order.payment_id,
+    }
+    differing = [name for name, value in ordered.items() if told[name] != value]
+    return differing if isinstance(intent.get("id"), str) else ["id", *differing]
+
+
+def payment_id_of(intent: object) -> object:
+    """Return our payment's id that an intent carries, if it does."""
+    metadata = intent.get("metadata") if isinstance(intent, dict) else None
+    return metadata.get("payment_id") if isinstance(metadata, dict) else None
+
+
+def _needs_authentication(error: Mapping[str, Any]) -> bool:
+    return "authentication_required" in (error.get("code"), error.get("decline_code"))
+
+
+def _requires_action(intent: Body) -> ChargeOutcome:
+    secret = intent.get("client_secret")
+    if not isinstance(secret, str):
+        return Unknown("Stripe asks for authentication and does not say how.")
+    return RequiresAction(str(intent["id"]), secret)
+
+
+def _declined(failure: Failure, transaction_id: str | None) -> Declined:
+    code = failure.word("decline_code") or failure.word("code") or "card_declined"
+    return Declined(transaction_id, code, _decline_message(failure))
+
+
+def _decline_message(failure: Failure) -> str:
+    """Return Stripe's sentence, which it writes for the cardholder."""
+    message = failure.error.get("message")
+    return message if isinstance(message, str) and message else "The card was declined."
+
+
+def outcome_of_failure(failure: Failure, account: Account, order: ChargeOrder) -> ChargeOutcome:
+    """Read the outcome of a charge that Stripe answered with an error."""
+    match failure.kind:
+        case Kind.DECLINED:
+            intent = failure.error.get("payment_intent")
+            if not isinstance(intent, dict):
+                return _declined(failure, None)
+            return outcome_of({**intent, "last_payment_error": failure.error}, order)
+        case Kind.REFUSED:
+            named = failure.word("param")
+            return Refused(_refusal(failure), named if named in ("amount", "currency") else None)
+        case Kind.UNAUTHORIZED:
+            return Refused(_unauthorized(failure, account))
+        case Kind.NOT_CONNECTED:
+            return NotSent("Stripe cannot be reached. Nothing was charged.")
+        case Kind.TURNED_AWAY:
+            return NotSent("Stripe is too busy for this account. Nothing was charged.")
+        case Kind.LOST | Kind.SERVER_ERROR | Kind.KEY_IN_USE | Kind.KEY_REUSED:
+            return Unknown(UNCLEAR)
+        case _:
+            assert_never(failure.kind)
+
+
+def error_of(failure: Failure, account: Account, field: str | None = None) -> GatewayError:
+    """Return what to raise for a verb that is no charge; `field` is what the caller may mend."""
+    match failure.kind:
+        case Kind.DECLINED:
+            declined = _declined(failure, None)
+            return CardDeclined(declined.message, declined.decline_code)
+        case Kind.REFUSED if failure.word("param") == "customer":
+            return CustomerMissing(_refusal(failure))
+        case Kind.REFUSED:
+            return GatewayRefused(_refusal(failure), field)
+        case Kind.UNAUTHORIZED:
+            return GatewayRefused(_unauthorized(failure, account))
+        case Kind.NOT_CONNECTED:
+            return GatewayUnavailable("Stripe cannot be reached. Nothing was done.")
+        case Kind.TURNED_AWAY:
+            return GatewayUnavailable("Stripe is too busy for this account. Nothing was done.")
+        case Kind.LOST | Kind.SERVER_ERROR | Kind.KEY_IN_USE | Kind.KEY_REUSED:
+            return GatewayUnknown("Stripe gave no clear answer.")
+        case _:
+            assert_never(failure.kind)
+
+
+_REFUSALS: Final = {
+    ("amount_too_small", "amount"): "The amount is below what Stripe charges in this currency.",
+    ("amount_too_large", "amount"): "The amount is above what Stripe charges in this currency.",
+    ("", "currency"): "Stripe does not charge this currency.",
+    ("resource_missing", "payment_method"): "Stripe has no such card. Save the card again.",
+    ("resource_missing", "customer"): "Stripe has no such customer under these keys.",
+    ("resource_missing", "card[token]"): "Stripe has no such token.",
+}
+
+
+def _refusal(failure: Failure) -> str:
+    """Say why Stripe refused, in our words: its own may quote keys and ids."""
+    code, param = failure.word("code"), failure.word("param")
+    named = ", ".join(part for part in (code, f"parameter {param}" if param else "") if part)
+    return _REFUSALS.get((code, param), f"Stripe refused the request ({named or 'no reason'}).")
+
+
+def _unauthorized(failure: Failure, account: Account) -> str:
+    """Say which keys to mend without a part of them."""
+    if failure.status == 403:
+        return (
+            f"Stripe's {account.env} key may not do this: check account_id, and that a restricted "
+            "key may write customers, payment methods and payment intents."
+        )
+    return f"Stripe does not know the {account.env} secret key: store a valid stripe_secret_key."
+
+
+def answered(answer: Body | Failure, account: Account, kind: str, *, token: bool = False) -> Body:
+    """Return the object that a call made.
+
+    Raises:
+        GatewayError: the call failed; with `token`, its refusal is laid to the caller's token,
+            unless Stripe misses the customer.
+    """
+    if isinstance(answer, Failure):
+        raise error_of(answer, account, "payment_method_token" if token else None)
+    if answer.get("object") != kind or not isinstance(answer.get("id"), str):
+        raise GatewayUnknown("Stripe gave no clear answer.")
+    return answer
+
+
+def saved_card(method: Body, customer_id: str) -> SavedCard:
+    """Read the card of an attached payment method.
+
+    Raises:
+        GatewayRefused: the payment method is no card.
+        GatewayUnknown: the answer is about another customer, or has no card to show.
+    """
+    if method.get("customer") != customer_id:
+        raise GatewayUnknown("Stripe's answer is about another customer.")
+    if method.get("type") != "card":
+        raise GatewayRefused("The payment method is no card.", "payment_method_token")
+    match method.get("card"):
+        case {
+            "brand": str(brand),
+            "last4": str(last4),
+            "exp_month": int(month),
+            "exp_year": int(year),
+        }:
+            return SavedCard(str(method["id"]), brand, last4, month, year)
+    raise GatewayUnknown("Stripe shows no card of the payment method.")

@@ -1,0 +1,42 @@
+"""What the caller of a charge is answered, as messages; for the servicer and for the record."""
+
+from google.protobuf.message import Message
+
+from core.gateways.gateway import ChargeOutcome, Succeeded
+from core.idempotency.service import Answer, is_kept
+from core.money import Amount, to_wire
+from core.payments import rules
+from core.payments.in_flight import Charged
+from nivisco.payments.v1 import payments_pb2 as pb
+
+
+def charge_response(charged: Charged) -> pb.ChargeCustomerResponse:
+    """Return the response to a charge that succeeded."""
+    return pb.ChargeCustomerResponse(
+        transaction_id=charged.transaction_id,
+        amount=to_wire(Amount(charged.amount_minor, charged.currency)),
+        status=pb.PAYMENT_STATUS_SUCCEEDED,
+    )
+
+
+def fund_response(charged: Charged) -> pb.FundCustomerResponse:
+    """Return the response to a funding that succeeded."""
+    assert charged.wallet_id is not None, "a funding has a wallet"
+    assert charged.wallet_balance_minor is not None, "a funding has a wallet"
+    balance = Amount(charged.wallet_balance_minor, charged.currency)
+    return pb.FundCustomerResponse(
+        transaction_id=charged.transaction_id,
+        wallet=pb.FundCustomerResponse.Wallet(
+            wallet_id=charged.wallet_id, balance=to_wire(balance)
+        ),
+    )
+
+
+def kept_answer(kind: str, outcome: ChargeOutcome, charged: Charged | None) -> Answer | None:
+    """Return the answer to keep for a payment's outcome, or None where it may be tried again."""
+    if isinstance(outcome, Succeeded):
+        assert charged is not None, "what succeeded can be told"
+        response: Message = charge_response(charged) if kind == "charge" else fund_response(charged)
+        return Answer.response(response)
+    refusal = rules.refusal_of(outcome, "")
+    return Answer.refusal(refusal) if is_kept(refusal) else None

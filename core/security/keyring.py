@@ -1,0 +1,119 @@
+"""Keeps secrets: hashes API keys, seals gateway keys, and hides what passes through memory.
+
+Pure but for randomness; knows neither database nor wire.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+KEY_BYTES = 32
+_NONCE_BYTES = 12
+_FORMAT = "v1"
+
+
+class SealBrokenError(Exception):
+    """A sealed secret does not open: another keyring, another row, or damage."""
+
+
+def derived_key(*parts: str) -> str:
+    """Return a digest of parts that no other sequence of parts shares, 64 hexadecimal digits."""
+    return hashlib.sha256(_associated_data(*parts)).hexdigest()
+
+
+def _associated_data(*parts: str) -> bytes:
+    # Lengths before the parts: ("ab", "c") and ("a", "bc") must differ.
+    return b"".join(len(raw).to_bytes(4, "big") + raw for raw in (p.encode() for p in parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """Keys by id. The primary one seals; all of them open, so that keys rotate online."""
+
+    primary_id: str
+    keys: Mapping[str, bytes]
+
+    def __repr__(self) -> str:
+        return f"Keyring(primary_id={self.primary_id!r}, ids={sorted(self.keys)})"
+
+    @classmethod
+    def parse(cls, text: str) -> "Keyring":
+        """Read `id:base64key[,id:base64key…]`; the first one is the primary.
+
+        Raises:
+            ValueError: an entry is malformed. The message holds no key material.
+        """
+        keys: dict[str, bytes] = {}
+        for position, entry in enumerate(text.split(","), start=1):
+            key_id, colon, encoded = entry.strip().partition(":")
+            if not colon or not key_id.isalnum() or key_id in keys:
+                raise ValueError(f"key {position} is not <id>:<base64 of 32 bytes> with its own id")
+            try:
+                key = base64.b64decode(encoded, validate=True)
+            except ValueError:
+                raise ValueError(f"key {position} ({key_id}) is not base64") from None
+            if len(key) != KEY_BYTES:
+                raise ValueError(f"key {position} ({key_id}) has {len(key)} bytes, not {KEY_BYTES}")
+            keys[key_id] = key
+        return cls(next(iter(keys)), keys)
+
+    def seal(self, secret: str, *, business_id: str, purpose: str) -> str:
+        """Encrypt a secret for one place: AES-256-GCM under the primary key (NIST SP 800-38D)."""
+        return self.seal_bytes(secret.encode(), business_id=business_id, purpose=purpose)
+
+    def seal_bytes(self, secret: bytes, *, business_id: str, purpose: str) -> str:
+        """Encrypt bytes for one place, as `seal` does."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        sealed = AESGCM(self.keys[self.primary_id]).encrypt(
+            nonce, secret, _associated_data(business_id, purpose)
+        )
+        return f"{_FORMAT}:{self.primary_id}:{base64.b64encode(nonce + sealed).decode()}"
+
+    def open(self, sealed: str, *, business_id: str, purpose: str) -> str:
+        """Decrypt what `seal` made for the same place.
+
+        Raises:
+            SealBrokenError: the key is not in the ring, or the text was made for another place.
+        """
+        return self.open_bytes(sealed, business_id=business_id, purpose=purpose).decode()
+
+    def open_bytes(self, sealed: str, *, business_id: str, purpose: str) -> bytes:
+        """Decrypt what `seal_bytes` made for the same place.
+
+        Raises:
+            SealBrokenError: the key is not in the ring, or the text was made for another place.
+        """
+        version, _, rest = sealed.partition(":")
+        key_id, _, encoded = rest.partition(":")
+        key = self.keys.get(key_id)
+        if version != _FORMAT or key is None:
+            raise SealBrokenError(f"no key {key_id!r} in the keyring opens this secret")
+        raw = base64.b64decode(encoded)
+        try:
+            return AESGCM(key).decrypt(
+                raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _associated_data(business_id, purpose)
+            )
+        except InvalidTag:
+            raise SealBrokenError(f"key {key_id!r} does not open this secret here") from None
+
+    def fingerprint(self, content: bytes, *, key_id: str, business_id: str, purpose: str) -> str:
+        """Return what tells two contents apart and nothing else of them, 64 hexadecimal digits.
+
+        HMAC-SHA256 (RFC 2104): a plain hash would give short secrets, card numbers for one, away.
+
+        Raises:
+            SealBrokenError: the key is not in the ring.
+        """
+        key = self.keys.get(key_id)
+        if key is None:
+            raise SealBrokenError(f"no key {key_id!r} in the keyring made this fingerprint")
+        own_key = hmac.digest(key, b"fingerprint", "sha256")  # what seals must not also hash
+        return hmac.digest(
+            own_key, _associated_data(business_id, purpose) + content, "sha256"
+        ).hex()

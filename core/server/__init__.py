@@ -1,0 +1,1 @@
+"""The core as a gRPC server: composition root, settings, listening, health and pipeline."""

@@ -1,0 +1,145 @@
+"""Reads the core's settings from the environment and refuses what cannot work."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from core.database.engines import POSTGRESQL_CONNECTIONS
+from core.security.keyring import Keyring
+from rpc.certificates import MutualTlsFiles, mutual_tls_files
+
+DEFAULT_LISTEN = "127.0.0.1:50051"
+STRIPE_URL = "https://api.stripe.com"
+AUTHORIZE_URLS = {"TEST": "https://apitest.authorize.net", "LIVE": "https://api.authorize.net"}
+SCOPES = ("scheduler", "webhooks", "operator")
+_MIN_TOKEN_CHARACTERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """What a core process needs to know. `repr` shows no secret."""
+
+    database_url: str = field(repr=False)
+    keyring: Keyring
+    service_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Scope by token."""
+    listen: str = DEFAULT_LISTEN
+    """`host:port` or `unix:/path`."""
+    tls: MutualTlsFiles | None = None
+    """None for plain gRPC, which is only opened on this machine."""
+    stripe_urls: Mapping[str, str] = field(
+        default_factory=lambda: {"TEST": STRIPE_URL, "LIVE": STRIPE_URL}
+    )
+    authorize_urls: Mapping[str, str] = field(default_factory=lambda: AUTHORIZE_URLS)
+    gateway_timeout_seconds: float = 20.0
+    authorize_settle_seconds: float = 180.0
+    """How long a charge that Authorize.Net's lists do not show may still be under way."""
+    lame_duck_seconds: float = 1.0
+    """How long it still serves after it said that it takes no new calls."""
+    drain_seconds: float = 28.0
+    migrate: bool = False
+    database_pool: int = POSTGRESQL_CONNECTIONS
+    """Connections to PostgreSQL at most; SQLite has one."""
+    test_clock: bool = False
+    """Whether time can be advanced for TEST jobs."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
+        """Read the NIVISCO_* variables.
+
+        Raises:
+            ValueError: one is missing or malformed; the message says which and what it should be.
+        """
+        settings = cls(
+            database_url=_required(
+                environ, "NIVISCO_DATABASE_URL", "for example sqlite+aiosqlite:////var/nivisco.db"
+            ),
+            keyring=_keyring(environ),
+            service_tokens=_service_tokens(environ.get("NIVISCO_SERVICE_TOKENS", "")),
+            listen=environ.get("NIVISCO_GRPC") or DEFAULT_LISTEN,
+            tls=mutual_tls_files(
+                environ,
+                "NIVISCO_GRPC_TLS_CERTIFICATE_FILE",
+                "NIVISCO_GRPC_TLS_KEY_FILE",
+                "NIVISCO_GRPC_TLS_CLIENT_CA_FILE",
+            ),
+            stripe_urls={
+                env: _url(environ, f"NIVISCO_STRIPE_{env}_URL", STRIPE_URL)
+                for env in ("TEST", "LIVE")
+            },
+            authorize_urls={
+                env: _url(environ, f"NIVISCO_AUTHORIZE_{env}_URL", default)
+                for env, default in AUTHORIZE_URLS.items()
+            },
+            gateway_timeout_seconds=_seconds(environ, "NIVISCO_GATEWAY_TIMEOUT_SECONDS", 20.0),
+            authorize_settle_seconds=_seconds(environ, "NIVISCO_AUTHORIZE_SETTLE_SECONDS", 180.0),
+            lame_duck_seconds=_seconds(environ, "NIVISCO_LAME_DUCK_SECONDS", 1.0, or_none=True),
+            drain_seconds=_seconds(environ, "NIVISCO_DRAIN_SECONDS", 28.0),
+            migrate=environ.get("NIVISCO_MIGRATE", "") == "1",
+            database_pool=_count(environ, "NIVISCO_DATABASE_POOL", POSTGRESQL_CONNECTIONS, 1000),
+            test_clock=environ.get("NIVISCO_TEST_CLOCK", "") == "1",
+        )
+        if settings.authorize_settle_seconds <= settings.gateway_timeout_seconds:
+            raise ValueError(
+                "NIVISCO_AUTHORIZE_SETTLE_SECONDS must be more than NIVISCO_GATEWAY_TIMEOUT_SECONDS"
+                ": a charge that is still on its way would be sent again"
+            )
+        return settings
+
+
+def _required(environ: Mapping[str, str], name: str, example: str) -> str:
+    value = environ.get(name, "")
+    if not value:
+        raise ValueError(f"{name} is not set ({example})")
+    return value
+
+
+def _keyring(environ: Mapping[str, str]) -> Keyring:
+    text = _required(environ, "NIVISCO_SECRET_KEYS", "id:base64key, 32 random bytes")
+    try:
+        return Keyring.parse(text)
+    except ValueError as error:
+        raise ValueError(f"NIVISCO_SECRET_KEYS: {error}") from None
+
+
+def _service_tokens(text: str) -> dict[str, str]:
+    tokens: dict[str, str] = {}
+    for position, entry in enumerate(filter(None, text.split(",")), start=1):
+        scope, _, token = entry.strip().partition(":")
+        if scope not in SCOPES or len(token) < _MIN_TOKEN_CHARACTERS or token in tokens:
+            raise ValueError(
+                f"NIVISCO_SERVICE_TOKENS: entry {position} is not <scope>:<token> with a scope of "
+                f"{', '.join(SCOPES)} and its own token of at least {_MIN_TOKEN_CHARACTERS} "
+                "characters"
+            )
+        tokens[token] = scope
+    return tokens
+
+
+def _url(environ: Mapping[str, str], name: str, default: str) -> str:
+    value = environ.get(name) or default
+    if not re.match(r"https?://[^/]", value):
+        raise ValueError(f"{name} is not an http(s) address")
+    return value.rstrip("/")
+
+
+def _seconds(
+    environ: Mapping[str, str], name: str, default: float, *, or_none: bool = False
+) -> float:
+    text = environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (0.0 < value < 3600.0 or (or_none and value == 0.0)):
+        least = "from 0" if or_none else "above 0"
+        raise ValueError(f"{name} is not a number of seconds {least} and below 3600")
+    return value
+
+
+def _count(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = environ.get(name) or str(default)
+    value = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
+    if not 1 <= value <= most:
+        raise ValueError(f"{name} is not a whole number from 1 to {most}")
+    return value

@@ -1,0 +1,355 @@
+"""Checks requests against the rules beside their fields in proto/; never echoes a value.
+
+The rules (`buf.validate.field` options) are compiled once for each message type into closures.
+protovalidate gives the same verdicts and is the oracle of the tests, but costs milliseconds a
+message. Where this is stricter on purpose: e-mail addresses (the email-validator library),
+google.type.Money (core.money), Timestamp and Duration outside their range, NUL characters (which
+databases refuse), and text of nothing but Unicode spaces where a visible character is asked for.
+
+A rule that is not known here fails at compile time and names its field; it is never skipped.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, cast
+
+from email_validator import EmailNotValidError, validate_email
+from google.protobuf import duration_pb2, timestamp_pb2
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+from google.type import money_pb2
+
+from buf.validate import validate_pb2
+from core.money import amount_problem, currency_problem, decimals_problem
+from nivisco.annotations.v1 import annotations_pb2
+from rpc.catalogue import PATTERN_DESCRIPTIONS, service_methods
+from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
+
+
+class UnknownRule(Exception):
+    """A field carries a rule that this module cannot check. A fault of ours, found at startup."""
+
+
+MALFORMED: Final = "has a malformed value"
+REQUIRED: Final = "is required"
+
+# The ranges of the well-known types: google/protobuf/timestamp.proto and duration.proto.
+TIMESTAMP_SECONDS_MIN: Final = -62_135_596_800
+TIMESTAMP_SECONDS_MAX: Final = 253_402_300_799
+DURATION_SECONDS_MAX: Final = 315_576_000_000
+NANOS_MAX: Final = 999_999_999
+
+_ValueRule = Callable[[Any], str | None]
+"""Says what is wrong with a value, or None."""
+_MessageCheck = Callable[[Any, str, list[FieldProblem]], None]
+"""Adds what is wrong with a message that stands at a path (empty for the request itself)."""
+_FieldCheck = _MessageCheck
+"""Adds what is wrong with one field of a message; gets the path with its dot."""
+
+_compiled: dict[type[Message], _MessageCheck] = {}
+_messages: dict[str, _MessageCheck] = {}
+
+
+def problems(message: Message) -> list[FieldProblem]:
+    """Return what is wrong with a request, at most one problem a field and 20 in all.
+
+    Raises:
+        UnknownRule: the type was never compiled and carries a rule that is not known.
+    """
+    check = _compiled.get(type(message))
+    if check is None:
+        check = _compiled[type(message)] = _message_check(
+            cast("Descriptor", message.DESCRIPTOR), ()
+        )
+    found: list[FieldProblem] = []
+    check(message, "", found)
+    return found[:MAX_FIELD_PROBLEMS]
+
+
+def compile_all() -> None:
+    """Compile the rules of every request, so that a rule we do not know stops the start.
+
+    Raises:
+        UnknownRule: names the field whose rule is not known.
+    """
+    for request in request_types():
+        _message_check(request, ())
+
+
+def request_types() -> list[Descriptor]:
+    """Return every message that a method of nivisco.payments.v1 takes, each once."""
+    requests = [method.input_type for method in service_methods()]
+    return list({request.full_name: request for request in requests}.values())
+
+
+def _message_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageCheck:
+    """Compile a message type once; `outer` are the types that it stands in."""
+    name = message.full_name
+    if name in outer:
+        raise UnknownRule(f"{name} contains itself: recursive requests are not supported")
+    if name not in _messages:
+        built_in = _BUILT_IN.get(name)
+        _messages[name] = built_in or _compiled_check(message, (*outer, name))
+    return _messages[name]
+
+
+def _compiled_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageCheck:
+    if message.GetOptions().HasExtension(validate_pb2.message):
+        raise UnknownRule(f"{message.full_name}: rules of whole messages are not supported")
+    for oneof in message.oneofs:
+        if oneof.GetOptions().HasExtension(validate_pb2.oneof):
+            raise UnknownRule(f"{oneof.full_name}: rules of oneofs are not supported")
+    checks = [check for field in message.fields if (check := _field_check(field, outer))]
+
+    def check_message(value: Any, path: str, found: list[FieldProblem]) -> None:
+        prefix = f"{path}." if path else ""
+        for check in checks:
+            check(value, prefix, found)
+
+    return check_message
+
+
+def _field_check(field: FieldDescriptor, outer: tuple[str, ...]) -> _FieldCheck | None:
+    rules = field.GetOptions().Extensions[validate_pb2.field]
+    _refuse_others(field, rules, {"required", *_VALUE_RULES})
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        raise UnknownRule(f"{field.full_name}: maps are not supported")
+    value_rules = _value_rules(field, rules)
+    if field.message_type is not None:
+        check = _message_check(field.message_type, outer)
+        if field.is_repeated:
+            return _repeated_messages(field.name, rules.required, check)
+        return _single_message(field.name, rules.required, check)
+    if field.is_repeated:
+        raise UnknownRule(f"{field.full_name}: repeated values are not supported, messages are")
+    if field.has_presence:
+        return _optional_value(field.name, rules.required, value_rules)
+    return _plain_value(field.name, rules.required, field.default_value, value_rules)
+
+
+def _single_message(name: str, required: bool, check: _MessageCheck) -> _FieldCheck:
+    def check_field(message: Any, prefix: str, found: list[FieldProblem]) -> None:
+        if message.HasField(name):
+            check(getattr(message, name), prefix + name, found)
+        elif required:
+            found.append(FieldProblem(prefix + name, REQUIRED))
+
+    return check_field
+
+
+def _repeated_messages(name: str, required: bool, check: _MessageCheck) -> _FieldCheck:
+    def check_field(message: Any, prefix: str, found: list[FieldProblem]) -> None:
+        values = getattr(message, name)
+        if required and not values:
+            found.append(FieldProblem(prefix + name, REQUIRED))
+        for index, value in enumerate(values):
+            check(value, f"{prefix}{name}[{index}]", found)
+            if len(found) >= MAX_FIELD_PROBLEMS:
+                return
+
+    return check_field
+
+
+def _optional_value(name: str, required: bool, rules: Sequence[_ValueRule]) -> _FieldCheck | None:
+    """A value that knows whether it was given: what is absent breaks no rule but `required`."""
+    if not required and not rules:
+        return None
+
+    def check_field(message: Any, prefix: str, found: list[FieldProblem]) -> None:
+        if message.HasField(name):
+            _apply(rules, getattr(message, name), prefix + name, found)
+        elif required:
+            found.append(FieldProblem(prefix + name, REQUIRED))
+
+    return check_field
+
+
+def _plain_value(
+    name: str, required: bool, default: Any, rules: Sequence[_ValueRule]
+) -> _FieldCheck | None:
+    """A proto3 value without presence: its default counts as absent for `required` only."""
+    if not required and not rules:
+        return None
+
+    def check_field(message: Any, prefix: str, found: list[FieldProblem]) -> None:
+        value = getattr(message, name)
+        if required and value == default:
+            found.append(FieldProblem(prefix + name, REQUIRED))
+            return
+        _apply(rules, value, prefix + name, found)
+
+    return check_field
+
+
+def _apply(rules: Sequence[_ValueRule], value: Any, path: str, found: list[FieldProblem]) -> None:
+    """Add the first problem that a value has."""
+    for rule in rules:
+        if problem := rule(value):
+            found.append(FieldProblem(path, problem))
+            return
+
+
+def _value_rules(field: FieldDescriptor, rules: validate_pb2.FieldRules) -> Sequence[_ValueRule]:
+    """Compile the rules of one value; a string has one by nature."""
+    made: list[_ValueRule] = []
+    kind = rules.WhichOneof("type")
+    if kind is not None:
+        type_of_field, make = _VALUE_RULES[kind]
+        if field.type != type_of_field:
+            raise UnknownRule(f"{field.full_name}: {kind} rules on a field of another type")
+        made.extend(make(field, getattr(rules, kind)))
+    if field.type == FieldDescriptor.TYPE_STRING:
+        made.append(_nul_problem)
+    return tuple(made)
+
+
+def _string_rules(field: FieldDescriptor, rules: validate_pb2.StringRules) -> Iterable[_ValueRule]:
+    """Lengths come first: no pattern ever reads more than it must."""
+    _refuse_others(field, rules, {"min_len", "max_len", "pattern", "email"})
+    if rules.HasField("min_len"):
+        yield _min_len(rules.min_len)
+    if rules.HasField("max_len"):
+        yield _max_len(rules.max_len)
+    if rules.HasField("pattern"):
+        yield _pattern(field, rules.pattern)
+    if rules.email:
+        yield _email_problem
+
+
+def _int_rules(
+    field: FieldDescriptor, rules: validate_pb2.Int32Rules | validate_pb2.Int64Rules
+) -> Iterable[_ValueRule]:
+    _refuse_others(field, rules, {"gte", "lte"})
+    least = rules.gte if rules.HasField("gte") else None
+    most = rules.lte if rules.HasField("lte") else None
+    if least is not None and most is not None:
+        if least > most:
+            raise UnknownRule(f"{field.full_name}: a range from {least} to {most} holds nothing")
+        description = f"must be between {least} and {most}"
+    elif least is not None:
+        description = f"must be at least {least}"
+    else:
+        description = f"must be at most {most}"
+
+    def range_problem(value: int) -> str | None:
+        out = (least is not None and value < least) or (most is not None and value > most)
+        return description if out else None
+
+    yield range_problem
+
+
+def _enum_rules(field: FieldDescriptor, rules: validate_pb2.EnumRules) -> Iterable[_ValueRule]:
+    _refuse_others(field, rules, {"defined_only"})
+    if not rules.defined_only or field.enum_type is None:
+        return
+    known = frozenset(field.enum_type.values_by_number)
+    description = f"must be one of {', '.join(_enum_words(field.enum_type))}"
+
+    def defined_problem(value: int) -> str | None:
+        return None if value in known else description
+
+    yield defined_problem
+
+
+def _enum_words(enum: EnumDescriptor) -> list[str]:
+    """Name an enum's values as JSON does: the option `word`, or the rest of the name."""
+    prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper() + "_"
+    return [
+        value.GetOptions().Extensions[annotations_pb2.word]
+        or value.name.removeprefix(prefix).lower()
+        for value in enum.values
+        if value.number != 0
+    ]
+
+
+_RulesMaker = Callable[[FieldDescriptor, Any], Iterable[_ValueRule]]
+_VALUE_RULES: Final[dict[str, tuple[int, _RulesMaker]]] = {
+    "string": (FieldDescriptor.TYPE_STRING, _string_rules),
+    "int32": (FieldDescriptor.TYPE_INT32, _int_rules),
+    "int64": (FieldDescriptor.TYPE_INT64, _int_rules),
+    "enum": (FieldDescriptor.TYPE_ENUM, _enum_rules),
+}
+
+
+def _refuse_others(field: FieldDescriptor, rules: Message, known: set[str]) -> None:
+    """Fail on a rule that is not in the closed set, one of a newer buf.validate included."""
+    for rule, _ in rules.ListFields():
+        if rule.name not in known:
+            raise UnknownRule(f"{field.full_name}: the rule {rule.full_name} is not supported")
+    if len(UnknownFieldSet(rules)):
+        raise UnknownRule(f"{field.full_name}: a rule that this buf.validate does not know")
+
+
+def _min_len(least: int) -> _ValueRule:
+    plural = "character" if least == 1 else "characters"
+    description = f"must have at least {least} {plural}"
+    return lambda value: description if len(value) < least else None
+
+
+def _max_len(most: int) -> _ValueRule:
+    description = f"must have at most {most} characters"
+    return lambda value: description if len(value) > most else None
+
+
+def _pattern(field: FieldDescriptor, pattern: str) -> _ValueRule:
+    try:
+        search = re.compile(_from_re2(field, pattern)).search
+    except re.error as error:
+        raise UnknownRule(f"{field.full_name}: the pattern does not compile: {error}") from None
+    description = PATTERN_DESCRIPTIONS.get(pattern, MALFORMED)
+    return lambda value: None if search(value) else description
+
+
+def _from_re2(field: FieldDescriptor, pattern: str) -> str:
+    r"""Translate a pattern to Python's syntax, where it means the same.
+
+    RE2's `$` is the end of the text (Python's also fits before a last newline), its classes are
+    ASCII. `\S` is left to Python's wider notion of a space. Escapes and groups on which the two
+    differ, or that we never needed, are refused.
+    """
+    for unlike in re.finditer(r"\\(?:[A-RT-Za-z0-9])|\(\?|\[\[:", re.sub(r"\\\\", "", pattern)):
+        raise UnknownRule(f"{field.full_name}: {unlike[0]} in a pattern is not supported")
+    parts = re.findall(r"\\.|\[(?:\\.|[^\]\\])*\]|.", pattern, re.DOTALL)
+    return "".join(r"\Z" if part == "$" else part for part in parts)
+
+
+def _nul_problem(value: str) -> str | None:
+    return "must not contain the NUL character" if "\0" in value else None
+
+
+def _email_problem(value: str) -> str | None:
+    try:
+        validate_email(value, check_deliverability=False)
+    except EmailNotValidError:
+        return "must be an e-mail address"
+    return None
+
+
+def _check_money(money: money_pb2.Money, path: str, found: list[FieldProblem]) -> None:
+    problem = amount_problem(money)
+    if currency := money.currency_code:
+        if unknown := currency_problem(currency):
+            found.append(FieldProblem(f"{path}.currency_code", unknown))
+        problem = problem or decimals_problem(money, currency)
+    if problem:
+        found.append(FieldProblem(path, problem))
+
+
+def _check_timestamp(time: timestamp_pb2.Timestamp, path: str, found: list[FieldProblem]) -> None:
+    in_range = TIMESTAMP_SECONDS_MIN <= time.seconds <= TIMESTAMP_SECONDS_MAX
+    if not in_range or not 0 <= time.nanos <= NANOS_MAX:
+        found.append(FieldProblem(path, "must be a time between the years 1 and 9999"))
+
+
+def _check_duration(length: duration_pb2.Duration, path: str, found: list[FieldProblem]) -> None:
+    in_range = abs(length.seconds) <= DURATION_SECONDS_MAX and abs(length.nanos) <= NANOS_MAX
+    if not in_range or length.seconds * length.nanos < 0:
+        found.append(FieldProblem(path, "must be a length of time of at most 10000 years"))
+
+
+_BUILT_IN: Final[dict[str, _MessageCheck]] = {
+    "google.type.Money": _check_money,
+    "google.protobuf.Timestamp": _check_timestamp,
+    "google.protobuf.Duration": _check_duration,
+}

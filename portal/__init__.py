@@ -1,0 +1,1 @@
+"""Describes the API to people: reference, OpenAPI, pages and examples."""

@@ -1,0 +1,72 @@
+"""Makes the live test's page, and describes the actions as data for its script."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from portal.pages.documents import ASSETS, Document
+from portal.pages.rendering import page
+from portal.reference.model import Action, Field, Reference
+from transcoding import exact_json
+
+SECRET_FIELDS = (
+    "api_key",
+    "card_number",
+    "client_secret",
+    "cvv",
+    "signature_key",
+    "stripe_secret_key",
+    "stripe_webhook_secret",
+    "transaction_key",
+)
+"""The fields, of requests and answers, that the page never repeats unless it is asked to."""
+
+
+def actions_document(reference: Reference) -> Document:
+    """Return what the page knows of the actions, as JSON."""
+    content = {
+        "secrets": SECRET_FIELDS,
+        "actions": [_action(action) for action in reference.actions().values()],
+    }
+    return Document("actions.json", json.dumps(content, ensure_ascii=False).encode())
+
+
+def live_test_page(reference: Reference) -> Document:
+    """Return the page, which asks for `actions_document` once it runs."""
+    actions = actions_document(reference)
+    address = f"{ASSETS}{actions.name}?v={actions.version}"
+    return page("live_test.html", reference=reference, actions_address=address)
+
+
+def _action(action: Action) -> dict[str, Any]:
+    return {
+        "name": action.name,
+        "category": action.category,
+        "description": action.description,
+        "mutates": action.mutates,
+        "movesMoney": action.moves_money,
+        "adminOnly": action.admin_only,
+        "isAnnounced": action.example is None or action.example.response is None,
+        "fields": _fields(action.request),
+        # As text, because the script reads numbers as they are written.
+        "example": exact_json.write(exact_json.read(action.example.request))
+        if action.example
+        else "{}",
+    }
+
+
+def _fields(fields: Iterable[Field]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": field.name,
+            "path": field.path,
+            "kind": field.kind.value,
+            "description": field.description,
+            "required": field.required,
+            "repeated": field.repeated,
+            "words": [word.word for word in field.words],
+            "limits": field.limits.sentences(),
+            "fields": _fields(field.fields),
+        }
+        for field in fields
+    ]

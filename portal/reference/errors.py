@@ -1,0 +1,111 @@
+"""Describes every refusal, from ErrorReason and from the answers that the adapter gives itself."""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.rpc import code_pb2
+
+from nivisco.annotations.v1 import annotations_pb2
+from nivisco.payments.v1 import errors_pb2
+from portal.comments import comments
+from portal.reference.examples import example_of_error
+from portal.reference.model import Error, TransportError
+from rpc.errors import CoreError
+from transcoding import answers
+from transcoding.answers import Answer
+from transcoding.schema import SchemaError
+
+_NOT_FROM_HERE = frozenset({"SERVICE_TOKEN_REQUIRED"})
+"""Reasons that only internal services fail with."""
+_OF_EVERY_ACTION = (
+    "INVALID_FIELDS",
+    "BODY_TOO_LARGE",
+    "RATE_LIMITED",
+    "INTERNAL",
+    "SERVICE_UNAVAILABLE",
+)
+_OF_EVERY_CHANGE = ("IDEMPOTENCY_KEY_REUSED", "REQUEST_IN_PROGRESS", "OUTCOME_UNKNOWN")
+_NAME = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
+_FAILS = re.compile(r"\s*Fails (?:with|as) .*", re.DOTALL)
+_FAILS_AS = re.compile(r"Fails as (\w+) does")
+
+
+@cache
+def error_table() -> Mapping[str, Error]:
+    """Return every reason that a client of the JSON endpoint can get, in the schema's order."""
+    enum = errors_pb2.ErrorReason.DESCRIPTOR
+    found: dict[str, Error] = {}
+    for value in enum.values:
+        reason = value.name.removeprefix("ERROR_REASON_")
+        if not value.number or reason in _NOT_FROM_HERE:
+            continue
+        error = value.GetOptions().Extensions[annotations_pb2.error]
+        found[reason] = Error(
+            reason,
+            error.http_status,
+            code_pb2.Code.Name(error.grpc_code),
+            comments().get(f"{enum.full_name}.{value.name}", ""),
+            has_code=f'"code":"{reason}"' in _as_answered(reason),
+            example=example_of_error(reason),
+        )
+    return found
+
+
+def _as_answered(reason: str) -> str:
+    error = CoreError(reason, "", code=grpc.StatusCode.UNKNOWN)
+    return answers.core_refusal(error, "").body
+
+
+def described(method: MethodDescriptor) -> str:
+    """Return the method's comment without the sentences that name its errors."""
+    return _FAILS.sub("", comments().get(method.full_name, ""))
+
+
+def own_errors(method: MethodDescriptor) -> tuple[Error, ...]:
+    """Return the errors that the method's comment names with `Fails with` or `Fails as`.
+
+    Raises:
+        SchemaError: it names a reason or a method that there is not.
+    """
+    found = _FAILS.search(comments().get(method.full_name, ""))
+    if found is None:
+        return ()
+    reasons: dict[str, Error] = {}
+    for name in _FAILS_AS.findall(found[0]):
+        other = method.containing_service.methods_by_name.get(name)
+        if other is None or other is method:
+            raise SchemaError(f"{method.full_name} fails as {name}, which there is not")
+        reasons |= {error.reason: error for error in own_errors(other)}
+    for name in _NAME.findall(found[0]):
+        if name not in error_table():
+            raise SchemaError(f"{method.full_name} fails with {name}, which there is not")
+        reasons[name] = error_table()[name]
+    return tuple(reasons.values())
+
+
+def general_errors(own: Iterable[Error], *, mutates: bool) -> tuple[Error, ...]:
+    """Return the errors of every action, or of every one that changes something, beside its own."""
+    named = {error.reason for error in own}
+    reasons = ("INVALID_CREDENTIALS", *_OF_EVERY_ACTION, *(_OF_EVERY_CHANGE if mutates else ()))
+    return tuple(error_table()[reason] for reason in reasons if reason not in named)
+
+
+def transport_errors() -> tuple[TransportError, ...]:
+    """Return the refusals whose bodies never change, as they are sent."""
+    table: tuple[tuple[str, Answer], ...] = (
+        ("The method is not POST.", answers.METHOD_NOT_ALLOWED),
+        ("The body is not JSON, or not an object.", answers.INVALID_JSON),
+        ("`business_id` or `api_key` is missing.", answers.CREDENTIALS_MISSING),
+        (
+            "The business is unknown or inactive, or the key is wrong.",
+            answers.CREDENTIALS_INVALID,
+        ),
+        (
+            "A fault of ours. `details` is the request id to quote to support.",
+            answers.internal("01JZ3T8Q0V5W6X7Y8Z9ABCDEFG"),
+        ),
+    )
+    return tuple(TransportError(when, answer.status, answer.body) for when, answer in table)

@@ -1,0 +1,41 @@
+"""Reads the examples, one file an action, that the suite executes; it never makes one up.
+
+A file holds a `request`, without credentials and action, and the `response` that it got; in the
+folder `errors` it is named after the refusal and holds the `action` too. A response without
+`success` was never answered: it only says which ids to show then. How they are executed and written
+anew stands in tests/end_to_end/examples.py.
+"""
+
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from portal.reference.model import Example
+from transcoding import exact_json
+from transcoding.responses import SUCCESS_KEY
+
+_FOLDER = files("portal").joinpath("examples")
+
+
+@cache
+def example_of(action: str) -> Example | None:
+    """Return the action's example, or None where no file holds one."""
+    return _read(_FOLDER.joinpath(f"{action}.json"), action)
+
+
+@cache
+def example_of_error(reason: str) -> Example | None:
+    """Return a request that is refused for the reason, or None where no file holds one."""
+    return _read(_FOLDER.joinpath("errors", f"{reason}.json"), None)
+
+
+def _read(file: Traversable, action: str | None) -> Example | None:
+    if not file.is_file():
+        return None
+    content = exact_json.read(file.read_text(encoding="utf-8"))
+    response = content.get("response", {})
+    return Example(
+        exact_json.write(content["request"], indent=2),
+        exact_json.write(response, indent=2) if SUCCESS_KEY in response else None,
+        action or content["action"],
+    )

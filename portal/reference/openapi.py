@@ -1,0 +1,314 @@
+"""Writes the reference as OpenAPI 3.1: one operation, discriminated by `action`."""
+
+import json
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+from portal.reference.model import (
+    Action,
+    Field,
+    Kind,
+    Reference,
+)
+from transcoding.actions import ACTION_KEY, IDEMPOTENCY_KEY
+from transcoding.money import AMOUNT_PATTERN, CURRENCY_PATTERN, MAX_INTEGER_DIGITS
+from transcoding.responses import SUCCESS_KEY
+
+OPENAPI_VERSION = "3.1.1"
+_Schema = dict[str, Any]
+_ANSWERED_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
+_ABOUT = (
+    "Every request is a POST of one JSON object to one URL. `action` says which of the actions it "
+    "is, and decides the other fields and the answer: the schema of the answer is named by "
+    "`x-response` of the request's schema, the reasons to fail by `x-errors`.\n\n"
+)
+_STATUS_PHRASES = {
+    400: "The request is malformed: what is wrong with which field is listed in `fields`.",
+    401: "The credentials do not hold.",
+    402: "The payment was refused.",
+    403: "The business may not do this.",
+    404: "Something that the request names is not there.",
+    409: "The state of things forbids it.",
+    413: "The body is too large.",
+    422: "The idempotency key belongs to another request.",
+    429: "Too many requests at once.",
+    500: "A fault of ours.",
+    501: "The action is announced only.",
+    502: "The gateway refused our call.",
+    503: "Nothing happened; the same request tries again.",
+    504: "The outcome is not known yet; the same request resumes it.",
+}
+_HEADERS = {
+    "X-Request-Id": {
+        "description": "The id of the request, to quote to support.",
+        "schema": {"type": "string"},
+    },
+    "Idempotency-Replayed": {
+        "description": "`true` where the same idempotency key was answered so before.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Retry-After": {
+        "description": "After how many seconds to send the request again.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+
+
+def openapi_text(reference: Reference) -> str:
+    """Return the document as JSON."""
+    return json.dumps(openapi(reference), indent=1, ensure_ascii=False)
+
+
+def openapi(reference: Reference) -> dict[str, Any]:
+    """Return the document, as `json` writes it."""
+    actions = list(reference.actions().values())
+    schemas: dict[str, Any] = {"Request": _one_of_the_actions(actions)}
+    for action in actions:
+        schemas[_request_name(action)] = _request(reference, action)
+        schemas[_response_name(action)] = _response(action)
+    schemas["Error"] = _error(reference)
+    return {
+        "openapi": OPENAPI_VERSION,
+        "info": {
+            "title": "Nivisco Payments",
+            "version": version("nivisco"),
+            "description": _ABOUT + _conventions(reference),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "The host that serves this document."}],
+        "tags": [{"name": c.name, "description": c.description} for c in reference.categories],
+        "paths": {"/": {"post": _operation(reference, actions)}},
+        "components": {"schemas": schemas, "headers": _HEADERS},
+    }
+
+
+def _conventions(reference: Reference) -> str:
+    return "\n\n".join(
+        "\n\n".join([f"## {each.title}", *each.paragraphs]) for each in reference.conventions
+    )
+
+
+def _operation(reference: Reference, actions: list[Action]) -> _Schema:
+    examples = {
+        action.name: {"summary": action.summary, "value": _example(action)}
+        for action in actions
+        if action.example is not None and action.example.response is not None
+    }
+    answers = [{"$ref": _ref(_response_name(action))} for action in actions]
+    return {
+        "operationId": "call",
+        "summary": "Carries out an action.",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": _ref("Request")}, "examples": examples}
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The action succeeded.",
+                "headers": _headers("X-Request-Id", "Idempotency-Replayed"),
+                "content": {"application/json": {"schema": {"anyOf": answers}}},
+            },
+            **{str(status): _refusal(reference, status) for status in _statuses(reference)},
+        },
+    }
+
+
+def _statuses(reference: Reference) -> list[int]:
+    return sorted({error.http_status for error in reference.errors})
+
+
+def _refusal(reference: Reference, status: int) -> _Schema:
+    reasons = [e for e in reference.errors if e.http_status == status and e.has_code]
+    lines = [f"- `{error.reason}`: {error.description}" for error in reasons]
+    fixed = [e for e in reference.transport_errors if e.http_status == status]
+    lines += [f"- without a `code`: {error.when}" for error in fixed]
+    schema: _Schema = {"$ref": _ref("Error")}
+    if reasons:
+        codes = {"code": {"enum": [error.reason for error in reasons]}}
+        schema = {"allOf": [schema], "properties": codes}
+    return {
+        "description": "\n".join([_STATUS_PHRASES[status], "", *lines]),
+        "headers": _headers("X-Request-Id", "Idempotency-Replayed", "Retry-After"),
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def _headers(*names: str) -> _Schema:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _error(reference: Reference) -> _Schema:
+    texts = {
+        "error": "A sentence for a person.",
+        "details": "Of a fault of ours: the request id to quote to support.",
+        "decline_code": "Of a declined card: why, in the gateway's words.",
+        "transaction_id": "The gateway's id of the payment, where there is one.",
+        "payment_id": "Our id of the payment, `PAY-…`, where there is one.",
+        "client_secret": "Lets the customer authenticate with the bank.",
+    }
+    problem = {"field": {"type": "string"}, "description": {"type": "string"}}
+    return {
+        "type": "object",
+        "description": "A refusal. New keys may be added.",
+        "required": [SUCCESS_KEY, "error"],
+        "properties": {
+            SUCCESS_KEY: {"type": "boolean", "const": False},
+            "code": {
+                "type": "string",
+                "description": "The reason. New ones may be added.",
+                "examples": [error.reason for error in reference.errors],
+            },
+            "fields": {
+                "type": "array",
+                "description": "What is wrong with which field.",
+                "items": {"type": "object", "required": [*problem], "properties": problem},
+            },
+            **{name: {"type": "string", "description": text} for name, text in texts.items()},
+        },
+    }
+
+
+def _one_of_the_actions(actions: Iterable[Action]) -> _Schema:
+    names = {action.name: _ref(_request_name(action)) for action in actions}
+    return {
+        "oneOf": [{"$ref": ref} for ref in names.values()],
+        "discriminator": {"propertyName": ACTION_KEY, "mapping": names},
+    }
+
+
+def _request(reference: Reference, action: Action) -> _Schema:
+    envelope = {field.name: _value(field, is_request=True) for field in reference.envelope}
+    envelope[ACTION_KEY] |= {"const": action.name}
+    body = _object(action.request, is_request=True)
+    required = [field.name for field in reference.envelope] + body.get("required", [])
+    schema = {
+        "type": "object",
+        "title": _request_name(action),
+        "description": action.description,
+        "x-category": action.category,
+        "x-response": _ref(_response_name(action)),
+        "x-errors": [error.reason for error in (*action.errors, *action.general_errors)],
+        "properties": envelope | body["properties"],
+        "required": required,
+        "additionalProperties": False,
+    }
+    if not action.mutates:
+        schema["properties"][IDEMPOTENCY_KEY] = _unused_key(reference)
+    if action.admin_only:
+        schema["x-admin-only"] = True
+    return schema
+
+
+def _unused_key(reference: Reference) -> _Schema:
+    """Return the schema of the key in a read, which has no field for it."""
+    changes = (action for action in reference.actions().values() if action.mutates)
+    key = next(field for field in next(changes).request if field.name == IDEMPOTENCY_KEY)
+    description = "Accepted everywhere; a read is safe to repeat without it."
+    return _value(key, is_request=True) | {"description": description}
+
+
+def _response(action: Action) -> _Schema:
+    body = _object(action.response, is_request=False)
+    success = {SUCCESS_KEY: {"type": "boolean", "const": True}}
+    return {
+        "type": "object",
+        "title": _response_name(action),
+        "description": f"The answer to `{action.name}`. New keys may be added.",
+        "properties": success | body["properties"],
+        "required": [SUCCESS_KEY, *body.get("required", [])],
+    }
+
+
+def _object(fields: Iterable[Field], *, is_request: bool) -> _Schema:
+    listed = list(fields)
+    schema: _Schema = {
+        "type": "object",
+        "properties": {field.name: _value(field, is_request=is_request) for field in listed},
+    }
+    # An answer shows every key; what is unset is null.
+    required = [field.name for field in listed if field.required or not is_request]
+    if required:
+        schema["required"] = required
+    if is_request:
+        schema["additionalProperties"] = False
+    return schema
+
+
+def _value(field: Field, *, is_request: bool) -> _Schema:
+    item = _item(field, is_request=is_request)
+    if field.repeated:
+        item = {"type": "array", "items": item}
+    if field.nullable:
+        item = _or_null(item)
+    return item | {"description": field.description}
+
+
+def _item(field: Field, *, is_request: bool) -> _Schema:
+    if field.kind is Kind.OBJECT:
+        return _object(field.fields, is_request=is_request)
+    if field.kind is Kind.WORD:
+        return {"type": "string", "enum": [word.word for word in field.words]}
+    if field.kind is Kind.AMOUNT:
+        return _amount() if is_request else {"type": "number"}
+    if field.kind is Kind.CURRENCY:
+        return {"type": "string", "pattern": CURRENCY_PATTERN if is_request else "^[a-z]{3}$"}
+    if field.kind is Kind.TIME:
+        return _time(is_request=is_request)
+    limits = field.limits
+    rules = {
+        "minimum": limits.minimum,
+        "maximum": limits.maximum,
+        "minLength": limits.min_length,
+        "maxLength": limits.max_length,
+        "pattern": limits.pattern,
+        "format": "email" if limits.email else None,
+    }
+    return {"type": field.kind.value} | {k: v for k, v in rules.items() if v is not None}
+
+
+def _amount() -> _Schema:
+    return {
+        "anyOf": [
+            {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 10**MAX_INTEGER_DIGITS},
+            {"type": "string", "pattern": AMOUNT_PATTERN},
+        ],
+        "examples": ["25.50"],
+    }
+
+
+def _time(*, is_request: bool) -> _Schema:
+    if is_request:
+        return {"type": "string", "examples": ["2024-03-01", "2024-03-01T08:00:00Z"]}
+    return {"type": "string", "pattern": _ANSWERED_TIME, "examples": ["2024-03-01 08:00:00"]}
+
+
+def _or_null(schema: _Schema) -> _Schema:
+    if "enum" in schema:
+        return schema | {"type": [schema["type"], "null"], "enum": [*schema["enum"], None]}
+    return schema | {"type": [schema["type"], "null"]}
+
+
+def _example(action: Action) -> _Schema:
+    assert action.example is not None, "asked only where there is one"
+    fields: _Schema = json.loads(action.example.request)
+    credentials = {"business_id": "BUS-12345", "api_key": "0" * 64, ACTION_KEY: action.name}
+    return credentials | fields
+
+
+def _request_name(action: Action) -> str:
+    return f"{_pascal(action.name)}Request"
+
+
+def _response_name(action: Action) -> str:
+    return f"{_pascal(action.name)}Response"
+
+
+def _pascal(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _ref(name: str) -> str:
+    return f"#/components/schemas/{name}"

@@ -1,0 +1,31 @@
+"""Field problems and the error domain, shared by the core and its clients. Imports no gRPC."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ERROR_DOMAIN = "payments.nivisco"
+
+MAX_FIELD_PROBLEMS = 20
+
+_NAMED_FIELDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One thing that is wrong with one field. Never holds the field's value.
+
+    `field` is the path in the message, for example `user.email` or `amount.currency_code`.
+    """
+
+    field: str
+    description: str
+
+
+def fields_sentence(problems: Sequence[FieldProblem]) -> str:
+    """Word for a person that fields are wrong, alike on both doors."""
+    names = list(dict.fromkeys(problem.field for problem in problems))
+    if len(problems) == 1:
+        return f"Invalid field {names[0]}: {problems[0].description}"
+    more = len(names) - _NAMED_FIELDS
+    rest = f" and {more} more" if more > 0 else ""
+    return f"Invalid fields: {', '.join(names[:_NAMED_FIELDS])}{rest}"

@@ -1,0 +1,116 @@
+"""Errors of a call to the core: read from a gRPC status, or from a failed connection."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from rpc.error_details import FieldProblem
+from rpc.metadata import STATUS_DETAILS_METADATA
+
+logger = logging.getLogger("rpc")
+
+_NEVER_SENT = ("connections to all backends failing", "errors resolving ", "failed to connect")
+"""How gRPC's channel begins to say that it found no core to send a call to (client_channel's pick).
+
+A call that a connection was lost under is worded as that connection's end.
+"""
+
+_LOST = (
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+)
+
+Trailing = Sequence[tuple[str, str | bytes]]
+
+
+class CoreError(Exception):
+    """The core refused a call, or could not be reached."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        code: grpc.StatusCode,
+        metadata: Mapping[str, str] | None = None,
+        fields: Sequence[FieldProblem] = (),
+        retry_after_seconds: int | None = None,
+        is_replayed: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.code = code
+        self.metadata = dict(metadata or {})
+        self.fields = tuple(fields)
+        self.retry_after_seconds = retry_after_seconds
+        self.is_replayed = is_replayed
+        """Whether it was told before, to the same idempotency key."""
+
+
+def core_error(
+    code: grpc.StatusCode,
+    details: str | None,
+    trailing: Trailing,
+    *,
+    is_replayed: bool = False,
+) -> CoreError:
+    """Read a refusal back from the status that carried it.
+
+    A status without details comes from gRPC itself: the core is away, or the deadline passed.
+    """
+    raw = next((value for key, value in trailing if key == STATUS_DETAILS_METADATA), None)
+    if not isinstance(raw, bytes):
+        return _transport_error(code, details or "")
+    status = status_pb2.Status.FromString(raw)
+    info = error_details_pb2.ErrorInfo()
+    bad = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details:
+        for message in (info, bad, retry):
+            if detail.Is(message.DESCRIPTOR):
+                detail.Unpack(message)
+    return CoreError(
+        info.reason or "INTERNAL",
+        status.message,
+        code=code,
+        metadata=info.metadata,
+        fields=[FieldProblem(v.field, v.description) for v in bad.field_violations],
+        retry_after_seconds=retry.retry_delay.seconds if retry.HasField("retry_delay") else None,
+        is_replayed=is_replayed,
+    )
+
+
+def log_unreachable(details: str | None) -> None:
+    """Log why the core is unreachable; callers never see the reason."""
+    logger.warning("the core cannot be reached: %s", details)
+
+
+def was_never_sent(code: grpc.StatusCode, details: str) -> bool:
+    """Return whether gRPC failed before it sent the call."""
+    return code is grpc.StatusCode.UNAVAILABLE and details.startswith(_NEVER_SENT)
+
+
+def _transport_error(code: grpc.StatusCode, details: str) -> CoreError:
+    """Name what gRPC itself reports. Only a connection that was never made is certain."""
+    if was_never_sent(code, details):
+        log_unreachable(details)
+        return CoreError(
+            "SERVICE_UNAVAILABLE",
+            "The service is not available right now. Send the same request again.",
+            code=code,
+            retry_after_seconds=1,
+        )
+    if code in _LOST:
+        return CoreError(
+            "OUTCOME_UNKNOWN",
+            "The answer did not arrive, so the outcome is not known yet. "
+            "With an idempotency key, send the same request again to learn it; without one, read "
+            "the records first.",
+            code=code,
+            retry_after_seconds=1,
+        )
+    return CoreError("INTERNAL", details or code.name, code=code)

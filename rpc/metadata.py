@@ -1,0 +1,69 @@
+"""The gRPC metadata of a call: credentials, request id and field problems."""
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from google.rpc import error_details_pb2
+
+from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
+
+BUSINESS_ID_METADATA = "x-business-id"
+
+API_KEY_METADATA = "x-api-key"
+
+SERVICE_TOKEN_METADATA = "x-service-token"  # noqa: S105 - the name of the metadata, not a token
+
+REQUEST_ID_METADATA = "x-request-id"
+
+FIELD_PROBLEMS_METADATA = "x-field-problems-bin"
+"""A serialized google.rpc.BadRequest: what the caller's own reading of the request found wrong.
+
+The core authenticates, adds the problems that it finds itself, and refuses the call with all of
+them. It never executes a call that carries this.
+"""
+
+STATUS_DETAILS_METADATA = "grpc-status-details-bin"
+
+REPLAYED_METADATA = "idempotency-replayed"
+"""Initial metadata of an answer that was given before to the same idempotency key."""
+
+NO_REQUEST = "-"
+
+request_id: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
+"""The id of the request that the running task works for; every log line shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who calls: a business with its API key, or a process with a service token."""
+
+    business_id: str = ""
+    api_key: str = field(default="", repr=False)
+    service_token: str = field(default="", repr=False)
+
+    def metadata(self) -> list[tuple[str, str | bytes]]:
+        """Return the gRPC metadata that carries these credentials."""
+        if self.service_token:
+            return [(SERVICE_TOKEN_METADATA, self.service_token)]
+        return [(BUSINESS_ID_METADATA, self.business_id), (API_KEY_METADATA, self.api_key)]
+
+
+def request_metadata(
+    credentials: Credentials, field_problems: Sequence[FieldProblem] = ()
+) -> list[tuple[str, str | bytes]]:
+    """Return the metadata of one call, the running task's request id included."""
+    metadata = credentials.metadata()
+    if (running := request_id.get()) != NO_REQUEST:
+        metadata.append((REQUEST_ID_METADATA, running))
+    if field_problems:
+        problems = error_details_pb2.BadRequest(
+            field_violations=[
+                error_details_pb2.BadRequest.FieldViolation(
+                    field=problem.field, description=problem.description
+                )
+                for problem in field_problems[:MAX_FIELD_PROBLEMS]
+            ]
+        )
+        metadata.append((FIELD_PROBLEMS_METADATA, problems.SerializeToString()))
+    return metadata

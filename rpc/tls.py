@@ -1,0 +1,80 @@
+"""TLS of a client of the core: its certificates, and where credentials may be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import grpc
+
+from rpc.certificates import mutual_tls_files
+from rpc.loopback import UNIX_SCHEME, stays_here
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """What a client of the core proves itself with, and whose cores it believes. PEM."""
+
+    root_certificates: bytes = field(repr=False)
+    certificate_chain: bytes = field(repr=False)
+    private_key: bytes = field(repr=False)
+    server_name: str = ""
+    """The name that the core's certificate must carry; empty: the target's host."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> ClientTls | None:
+        """Read the files that NIVISCO_CORE_TLS_* name, or return None where none is set.
+
+        Raises:
+            ValueError: some are set and others are not, or a file cannot be used.
+        """
+        files = mutual_tls_files(
+            environ,
+            "NIVISCO_CORE_TLS_CERTIFICATE_FILE",
+            "NIVISCO_CORE_TLS_KEY_FILE",
+            "NIVISCO_CORE_TLS_CA_FILE",
+        )
+        if files is None:
+            return None
+        read = files.read()
+        return cls(
+            root_certificates=read.authorities,
+            certificate_chain=read.pair.certificate_chain,
+            private_key=read.pair.private_key,
+            server_name=environ.get("NIVISCO_CORE_TLS_SERVER_NAME", ""),
+        )
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """Return what gRPC makes a secure channel from."""
+        return grpc.ssl_channel_credentials(
+            self.root_certificates, self.private_key, self.certificate_chain
+        )
+
+    def channel_options(self) -> list[tuple[str, str]]:
+        """Return the channel's options that TLS needs."""
+        return [("grpc.default_authority", self.server_name)] if self.server_name else []
+
+
+def check_transport(target: str, tls: ClientTls | None) -> None:
+    """Check that credentials which are sent to `target` cannot be read on the way.
+
+    Raises:
+        ValueError: they could, or TLS cannot work there; the message says what to set.
+    """
+    if tls is None:
+        if not stays_here(target):
+            raise ValueError(
+                f"The core at {target} (NIVISCO_CORE) is not on this machine's loopback, and "
+                "credentials are sent there: set NIVISCO_CORE_TLS_CA_FILE, "
+                "NIVISCO_CORE_TLS_CERTIFICATE_FILE and NIVISCO_CORE_TLS_KEY_FILE"
+            )
+    elif target.startswith(UNIX_SCHEME):
+        raise ValueError(
+            f"The core at {target} (NIVISCO_CORE) takes no TLS: unset the NIVISCO_CORE_TLS_* "
+            "settings, or name host:port"
+        )
+    elif "," in target and not tls.server_name:
+        raise ValueError(
+            "NIVISCO_CORE names several cores: set NIVISCO_CORE_TLS_SERVER_NAME to the name that "
+            "their certificates carry"
+        )

@@ -1,0 +1,1 @@
+"""Authorize.Net's API, as far as payments need it."""

@@ -1,0 +1,1 @@
+"""Stripe's API, as far as payments need it."""

@@ -1,0 +1,91 @@
+"""The database itself refuses money and words that cannot be, whatever the code says."""
+
+import pytest
+from sqlalchemy import CheckConstraint
+from sqlalchemy.exc import IntegrityError
+
+from core.database.migrations.upgrade import migrate
+from core.database.schema import metadata
+from core.database.transactions import Database
+from tests.core.database.migrations.rows import NOW, ROWS, write
+
+IMPOSSIBLE: dict[str, dict[str, object]] = {
+    "ck_businesses_default_env_is_known": {"default_env": "test"},
+    "ck_stripe_credentials_env_is_known": {"env": ""},
+    "ck_authorize_credentials_env_is_known": {"env": "PRODUCTION"},
+    "ck_users_default_gateway_is_known": {"default_gateway": "paypal"},
+    "ck_gateway_customers_env_is_known": {"env": "live"},
+    "ck_gateway_customers_gateway_is_known": {"gateway": "Stripe"},
+    "ck_cards_env_is_known": {"env": "live"},
+    "ck_cards_gateway_is_known": {"gateway": ""},
+    "ck_payments_amount_is_positive": {"amount_minor": 0},
+    "ck_payments_attempt_while_pending": {"attempt": "unknown", "check_at": NOW},
+    "ck_payments_success_has_a_transaction": {"transaction_id": None},
+    "ck_payments_env_is_known": {"env": "live"},
+    "ck_payments_gateway_is_known": {"gateway": "paypal"},
+    "ck_payments_kind_is_known": {"kind": "refund"},
+    "ck_payments_status_is_known": {"status": "paid"},
+    "ck_payments_attempt_is_known": {"status": "pending", "attempt": "done", "check_at": NOW},
+    "ck_payments_lease_while_running": {"leased_until": NOW},
+    "ck_payments_checked_while_open": {"check_at": NOW},
+    "ck_payments_refunded_is_within_amount": {"amount_refunded_minor": 2551},
+    "ck_webhook_events_checked_while_waiting": {"state": "waiting"},
+    "ck_webhook_events_env_is_known": {"env": "live"},
+    "ck_webhook_events_gateway_is_known": {"gateway": "paypal"},
+    "ck_webhook_events_state_is_known": {"state": "lost"},
+    "ck_wallets_balance_is_not_negative": {"balance_minor": -1},
+    "ck_wallets_version_is_not_negative": {"version": -1},
+    "ck_wallets_env_is_known": {"env": "live"},
+    "ck_wallet_transactions_amount_is_positive": {"amount_minor": 0},
+    "ck_wallet_transactions_balance_after_is_not_negative": {"balance_after_minor": -1},
+    "ck_wallet_transactions_version_is_positive": {"version": 0},
+    "ck_wallet_transactions_type_is_known": {"type": "transfer"},
+    "ck_wallet_transactions_source_is_known": {"source": "s"},
+    "ck_wallet_transactions_reason_is_known": {"reason": ""},
+    "ck_postings_amount_is_not_zero": {"amount_minor": 0},
+    "ck_recurring_jobs_amount_is_positive": {"amount_minor": 0},
+    "ck_recurring_jobs_interval_is_positive": {"interval_value": 0},
+    "ck_recurring_jobs_max_cycles_is_positive": {"max_cycles": 0},
+    "ck_recurring_jobs_executed_cycles_is_not_negative": {"executed_cycles": -1},
+    "ck_recurring_jobs_failed_cycles_is_not_negative": {"failed_cycles": -1},
+    "ck_recurring_jobs_fencing_token_is_not_negative": {"fencing_token": -1},
+    "ck_recurring_jobs_lease_has_owner_and_end": {"lease_owner": "s"},
+    "ck_recurring_jobs_due_while_active": {"due_at": None},
+    "ck_recurring_jobs_next_run_while_active": {"status": "paused"},
+    "ck_recurring_jobs_env_is_known": {"env": "live"},
+    "ck_recurring_jobs_source_is_known": {"source": "paypal"},
+    "ck_recurring_jobs_interval_type_is_known": {"interval_type": "hour"},
+    "ck_recurring_jobs_catch_up_is_known": {"catch_up": ""},
+    "ck_recurring_jobs_status_is_known": {"status": "stopped", "next_run": None},
+    "ck_recurring_occurrences_amount_is_positive": {"amount_minor": 0},
+    "ck_recurring_occurrences_attempt_is_positive": {"attempt": 0},
+    "ck_recurring_occurrences_checks_is_not_negative": {"checks": -1},
+    "ck_recurring_occurrences_source_is_known": {"source": ""},
+    "ck_recurring_occurrences_status_is_known": {"status": "done"},
+    "ck_recurring_logs_attempt_is_not_negative": {"attempt": -1},
+    "ck_recurring_logs_status_is_known": {"status": "open"},
+    "ck_test_clocks_env_is_known": {"env": "LIVE"},
+    "ck_test_clocks_ahead_is_not_negative": {"ahead_microseconds": -1},
+}
+"""What each constraint is there to refuse."""
+
+
+def test_every_check_has_a_row_that_it_refuses() -> None:
+    declared = {
+        str(constraint.name)
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint)
+    }
+    assert declared == IMPOSSIBLE.keys()
+
+
+async def test_a_row_that_cannot_be_is_refused(database: Database) -> None:
+    await migrate(database)
+    refused = dict(IMPOSSIBLE)
+    for table, row in ROWS.items():
+        for name in [name for name in refused if name.startswith(f"ck_{table}_")]:
+            with pytest.raises(IntegrityError, match=name):
+                await write(database, table, row | refused.pop(name))
+        await write(database, table, row)
+    assert refused == {}

@@ -1,0 +1,184 @@
+"""Databases of any state are brought to this version's schema, or refused with what to do."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
+
+from core.database.migrations import upgrade
+from core.database.migrations.upgrade import check_schema, head_revision, migrate
+from core.database.transactions import Database, DatabaseUnavailableError
+from tests.core.database.migrations.rows import OLD_ROWS, ROWS, write
+
+
+async def to_revision(database: Database, revision: str) -> None:
+    """Bring the database to a revision as it was released."""
+
+    def run(connection: Connection) -> None:
+        config = upgrade._config()
+        config.attributes["connection"] = connection
+        move = command.downgrade if revision == "base" else command.upgrade
+        move(config, revision)
+
+    async with database.migration() as transaction:
+        await transaction.connection.run_sync(run)
+
+
+async def with_old_rows(database: Database) -> None:
+    await to_revision(database, "0001_first_light")
+    for table, row in OLD_ROWS.items():
+        await write(database, table, row)
+
+
+async def rows(database: Database) -> dict[str, list[dict[str, Any]]]:
+    async with database.transaction() as transaction:
+        found = {}
+        for table in OLD_ROWS:
+            result = await transaction.connection.execute(text(f"SELECT * FROM {table}"))  # noqa: S608
+            found[table] = [dict(row) for row in result.mappings()]
+        return found
+
+
+async def revision_of(database: Database) -> str:
+    async with database.transaction() as transaction:
+        query = text("SELECT version_num FROM alembic_version")
+        return str(await transaction.connection.scalar(query))
+
+
+async def test_an_upgrade_from_the_first_revision_keeps_every_row(database: Database) -> None:
+    await with_old_rows(database)
+    before = await rows(database)
+    assert all(len(found) == 1 for found in before.values())
+    assert await migrate(database) == head_revision()
+    for table, (after,) in (await rows(database)).items():
+        (old,) = before[table]
+        assert {name: after[name] for name in old} == old
+    await check_schema(database)
+
+
+@pytest.mark.parametrize(
+    ("table", "changes"),
+    [
+        ("cards", {"user_id": "USR-2", "card_id": "CRD-2", "gateway_card_id": "pm_2"}),
+        ("payments", {"user_id": "USR-2", "payment_id": "PAY-2"}),
+        ("wallets", {"user_id": "USR-2", "wallet_id": "WAL-2"}),
+        ("wallet_transactions", {"wallet_id": "WAL-2", "transaction_id": "W", "payment_id": None}),
+        ("postings", {"transaction_id": "WTX-2"}),
+    ],
+)
+async def test_after_an_upgrade_foreign_keys_still_refuse_what_refers_to_nothing(
+    database: Database, table: str, changes: dict[str, Any]
+) -> None:
+    await with_old_rows(database)
+    await migrate(database)
+    with pytest.raises(IntegrityError, match=re.compile("foreign key", re.IGNORECASE)):
+        await write(database, table, ROWS[table] | changes)
+
+
+async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(database: Database) -> None:
+    await with_old_rows(database)
+    impossible = {"account": "WAL-0", "amount_minor": 0}
+    await write(database, "postings", OLD_ROWS["postings"] | impossible)
+    before = await rows(database)
+    with pytest.raises(IntegrityError, match="ck_postings_amount_is_not_zero"):
+        await migrate(database)
+    assert await rows(database) == before
+    assert await revision_of(database) == "0001_first_light"
+
+
+async def test_a_downgrade_and_an_upgrade_lead_back_to_the_same_revision(
+    database: Database,
+) -> None:
+    await migrate(database)
+    await to_revision(database, "base")
+    assert await migrate(database) == head_revision()
+
+
+@pytest.mark.parametrize("count", [2, 5])
+async def test_migrations_at_once_on_a_fresh_database_all_succeed(
+    empty_postgresql: str, count: int
+) -> None:
+    databases = [Database(empty_postgresql) for _ in range(count)]
+    reached = await asyncio.gather(*(migrate(database) for database in databases))
+    assert reached == [head_revision()] * count
+    for database in databases:
+        await check_schema(database)
+        assert await revision_of(database) == head_revision()
+        await database.close()
+
+
+async def nothing(_database: Database) -> None:
+    """Leave the database empty."""
+
+
+async def first_revision(database: Database) -> None:
+    await to_revision(database, "0001_first_light")
+
+
+async def newer_revision(database: Database) -> None:
+    await migrate(database)
+    async with database.transaction() as transaction:
+        await transaction.connection.exec_driver_sql(
+            "UPDATE alembic_version SET version_num = '9999_future'"
+        )
+
+
+NEWER = "9999_future, which this version does not know: a newer version migrated it"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "told"),
+    [
+        (nothing, "the database has no schema yet: run `nivisco migrate`"),
+        (first_revision, "at revision 0001_first_light, this version needs .*: run `nivisco migr"),
+        (newer_revision, NEWER),
+    ],
+)
+async def test_a_schema_of_another_version_is_refused_with_what_to_do(
+    database: Database, prepare: Callable[[Database], Awaitable[None]], told: str
+) -> None:
+    await prepare(database)
+    with pytest.raises(DatabaseUnavailableError, match=told):
+        await check_schema(database)
+
+
+async def test_a_newer_schema_is_not_migrated(database: Database) -> None:
+    await newer_revision(database)
+    with pytest.raises(DatabaseUnavailableError, match=NEWER):
+        await migrate(database)
+    assert await revision_of(database) == "9999_future"
+
+
+async def test_a_database_with_tables_of_somebody_else_is_refused(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(text("CREATE TABLE users (login TEXT)"))
+    with pytest.raises(DatabaseUnavailableError, match=r"tables of somebody else \(users\)"):
+        await migrate(database)
+
+
+async def test_a_role_that_may_not_make_tables_is_told(empty_postgresql: str) -> None:
+    async with a_role(empty_postgresql) as url:
+        database = Database(url)
+        with pytest.raises(DatabaseUnavailableError, match="the role has to own the schema"):
+            await migrate(database)
+        await database.close()
+
+
+@asynccontextmanager
+async def a_role(url: str) -> AsyncIterator[str]:
+    """Make a role that may connect and nothing else."""
+    role = make_url(url).database
+    owner = Database(url)
+    async with owner.transaction() as transaction:
+        await transaction.connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
+    yield make_url(url).set(username=role).render_as_string(hide_password=False)
+    async with owner.transaction() as transaction:
+        await transaction.connection.exec_driver_sql(f"DROP ROLE {role}")
+    await owner.close()

@@ -1,0 +1,160 @@
+"""What only PostgreSQL can do to a core: refuse, crash, hang, come back."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from google.protobuf.message import Message
+from google.type.money_pb2 import Money
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from core.database.transactions import Database, DatabaseUnavailableError
+from nivisco.payments.v1 import authentication_pb2, wallet_pb2
+from rpc.errors import CoreError
+from tests.core.running import Business, create_user, register, running_core, settings_for
+from tests.databases import own_postgresql
+
+
+def changed(url: str, **changes: str | int) -> str:
+    return make_url(url).set(**changes).render_as_string(hide_password=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"database": "nope"}, 'database "nope" does not exist'),
+        ({"username": "nobody", "password": "obviously-fake"}, 'role "nobody" does not exist'),
+    ],
+)
+async def test_what_the_server_refuses_is_told_without_the_password(
+    postgresql: str, changes: dict[str, str | int], told: str
+) -> None:
+    database = Database(changed(postgresql, **changes))
+    with pytest.raises(DatabaseUnavailableError, match=told) as refused:
+        await database.ping()
+    assert "obviously-fake" not in str(refused.value)
+    await database.close()
+
+
+async def test_a_server_that_is_not_there_is_told() -> None:
+    database = Database("postgresql://u:obviously-fake@127.0.0.1:9/x")
+    with pytest.raises(DatabaseUnavailableError, match="Connect call failed") as refused:
+        await database.ping()
+    assert "obviously-fake" not in str(refused.value)
+    await database.close()
+
+
+async def test_a_wrong_password_is_told_without_it(tmp_path: Path) -> None:
+    with own_postgresql() as server:
+        await server.ask_for_passwords("keeper", "obviously-fake")
+        for password, told in (
+            ("obviously-wrong", 'password authentication failed for user "keeper"'),
+            (None, "password"),
+        ):
+            url = make_url(server.url).set(username="keeper", password=password)
+            settings = settings_for(
+                tmp_path, database_url=url.render_as_string(hide_password=False)
+            )
+            with pytest.raises(DatabaseUnavailableError, match=told) as refused:
+                async with running_core(settings):
+                    pass
+            assert "obviously" not in str(refused.value)
+        database = Database(changed(server.url, username="keeper", password="obviously-fake"))
+        await database.ping()
+        await database.close()
+
+
+async def test_a_database_that_crashes_is_503_and_comes_back_by_itself(tmp_path: Path) -> None:
+    with own_postgresql() as server:
+        settings = settings_for(tmp_path, database_url=server.url)
+        async with running_core(settings) as client:
+            business = await register(client)
+            validate = authentication_pb2.ValidateBusinessRequest()
+            await business.call(validate)
+            server.kill()
+            for _ in range(3):
+                await assert_unavailable(business, validate)
+            server.start()
+            await business.call(validate)
+
+
+async def test_a_restart_of_the_server_between_two_calls_costs_none(tmp_path: Path) -> None:
+    with own_postgresql() as server:
+        settings = settings_for(tmp_path, database_url=server.url)
+        async with running_core(settings) as client:
+            business = await register(client)
+            validate = authentication_pb2.ValidateBusinessRequest()
+            await asyncio.gather(*(business.call(validate) for _ in range(10)))
+            server.kill()
+            server.start()
+            await asyncio.gather(*(business.call(validate) for _ in range(10)))
+
+
+async def test_a_server_that_hangs_is_503_for_all_who_wait_and_goes_on_by_itself(
+    tmp_path: Path,
+) -> None:
+    with own_postgresql() as server:
+        settings = settings_for(tmp_path, database_url=server.url)
+        async with running_core(settings) as client:
+            business = await register(client)
+            validate = authentication_pb2.ValidateBusinessRequest()
+            await asyncio.gather(*(business.call(validate) for _ in range(10)))
+            for _ in range(2):  # with connections that were open, and with none
+                with server.frozen():
+                    await asyncio.gather(
+                        *(assert_unavailable(business, validate) for _ in range(50))
+                    )
+            await business.call(validate)
+
+
+async def test_a_server_that_hangs_in_a_transaction_is_given_up() -> None:
+    with own_postgresql() as server:
+        database = Database(server.url)
+
+        async def hang_within() -> None:
+            async with database.transaction() as transaction:
+                server.freeze()
+                await transaction.connection.execute(text("SELECT 1"))
+
+        try:
+            async with asyncio.timeout(5):
+                with pytest.raises(DatabaseUnavailableError, match="no word in time"):
+                    await hang_within()
+        finally:
+            server.thaw()
+        await database.ping()
+        await database.close()
+
+
+async def test_a_core_stops_though_its_server_hangs() -> None:
+    with own_postgresql() as server:
+        database = Database(server.url)
+        await asyncio.gather(*(database.ping() for _ in range(5)))
+        with server.frozen():
+            async with asyncio.timeout(5):
+                await database.close()
+
+
+async def test_connections_that_a_stuck_lock_takes_are_503_and_free_again_after_it(
+    tmp_path: Path, postgresql_database: str
+) -> None:
+    settings = settings_for(tmp_path, database_url=postgresql_database, database_pool=2)
+    async with running_core(settings) as client:
+        business = await register(client)
+        user_id = await create_user(business)
+        add = wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=Money(units=5))
+        await business.call(add)
+        other = Database(postgresql_database)
+        async with other.transaction() as stuck:
+            await stuck.connection.execute(text("SELECT 1 FROM wallets FOR UPDATE"))
+            await asyncio.gather(*(assert_unavailable(business, add) for _ in range(6)))
+        await other.close()
+        await business.call(add)
+
+
+async def assert_unavailable(business: Business, request: Message) -> None:
+    """Have a call answered within 5 seconds that it can be sent again."""
+    with pytest.raises(CoreError) as away:
+        await business.call(request, timeout_seconds=5)
+    assert (away.value.reason, away.value.retry_after_seconds) == ("SERVICE_UNAVAILABLE", 1)

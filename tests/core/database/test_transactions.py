@@ -1,0 +1,101 @@
+"""Transactions on a database that is full, cut off or used wrongly: what is left, what is told."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+
+from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
+
+CUT_OFF = OperationalError("COMMIT", {}, Exception("the connection was cut"))
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """A database with one table."""
+    opened = Database(f"sqlite:///{tmp_path / 'n.db'}", pool_wait_seconds=0.5)
+    async with opened.transaction() as transaction:
+        await transaction.connection.execute(text("CREATE TABLE notes (note TEXT UNIQUE)"))
+    yield opened
+    await opened.close()
+
+
+async def write(database: Database, *notes: str) -> None:
+    async with database.transaction() as transaction:
+        for note in notes:
+            statement = text("INSERT INTO notes VALUES (:note)")
+            await transaction.connection.execute(statement, {"note": note})
+
+
+async def notes(database: Database) -> list[str]:
+    async with database.transaction() as transaction:
+        return list(
+            (await transaction.connection.execute(text("SELECT note FROM notes"))).scalars()
+        )
+
+
+def fail_once(database: Database, moment: str, error: Exception) -> None:
+    """Have the next commit or rollback raise `error` instead of taking place."""
+
+    def fail(_connection: Any) -> None:
+        raise error
+
+    event.listen(database._engine.sync_engine, moment, fail, once=True)
+
+
+async def test_a_statement_that_the_database_cannot_carry_out_is_rolled_back_and_unavailable(
+    database: Database,
+) -> None:
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(text("PRAGMA max_page_count = 1"))
+    with pytest.raises(DatabaseUnavailableError, match="disk is full"):
+        await write(database, "small", "x" * 100_000)
+    assert await notes(database) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("INSERT INTO notes VALUES ('a'), ('a')", IntegrityError),
+        ("SELECT ?", ProgrammingError),
+    ],
+)
+async def test_a_statement_that_is_wrong_is_a_fault_of_ours(
+    database: Database, statement: str, fault: type[DBAPIError]
+) -> None:
+    with pytest.raises(fault):
+        async with database.transaction() as transaction:
+            await transaction.connection.exec_driver_sql(statement)
+    assert await notes(database) == []
+
+
+async def test_a_commit_that_is_not_confirmed_is_unknown_and_the_next_one_works(
+    database: Database,
+) -> None:
+    fail_once(database, "commit", CUT_OFF)
+    with pytest.raises(CommitUnknownError, match="the connection was cut"):
+        await write(database, "a")
+    await write(database, "b")
+    assert await notes(database) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [(KeyError("ours"), KeyError), (CUT_OFF, DatabaseUnavailableError)],
+)
+async def test_a_rollback_that_fails_hides_nothing_and_leaves_nothing(
+    database: Database, raised: Exception, told: type[Exception]
+) -> None:
+    fail_once(database, "rollback", OperationalError("ROLLBACK", {}, Exception("gone")))
+
+    async def write_and_raise() -> None:
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(text("INSERT INTO notes VALUES ('a')"))
+            raise raised
+
+    with pytest.raises(told):
+        await write_and_raise()
+    assert await notes(database) == []

@@ -1,0 +1,217 @@
+"""Proves that what is sent to Authorize.Net is the schema's, the order's, and shows no secret."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import pyxb.binding.content
+from aiohttp import web
+from authorizenet import apicontractsv1 as contract
+from lxml import etree
+
+from core.gateways.authorize import requests
+from core.gateways.authorize.requests import NAMESPACE, Request
+from core.gateways.authorize.transport import PATH
+from core.gateways.gateway import (
+    Account,
+    GatewayRefused,
+    Refused,
+)
+from core.money import Amount
+from core.security.secrets import Secret
+from tests.core.gateways.running import closed_port, serving
+from tests.core.gateways.running_authorize import (
+    KEY,
+    LOGIN,
+    MERCHANT,
+    VISA,
+    a_card,
+    an_order,
+    authorize_at,
+    transaction_answer,
+)
+
+pyxb.binding.content.AutomatonConfiguration.PermittedNondeterminism = 1000
+
+
+# --- Requests --------------------------------------------------------------------------------
+
+ODD = "Ünïcode <&> \N{PILE OF POO} \x00\x07\ud800 and the rest" + "x" * 300
+ORDER = an_order("12345678901", "23456789012", payment_id="PAY-0123456789ABCDEF")
+REQUESTS: list[tuple[str, Request]] = [
+    (
+        "customer with a card",
+        requests.create_customer(
+            MERCHANT, user_id="U" * 64, name=ODD, email="ä@example.com", card=a_card()
+        ),
+    ),
+    (
+        "customer without",
+        requests.create_customer(MERCHANT, user_id="U", name="J", email="j@example.com", card=None),
+    ),
+    ("card", requests.create_card(MERCHANT, customer_id="51", card=a_card())),
+    (
+        "card and nothing else",
+        requests.create_card(MERCHANT, customer_id="51", card=a_card(cvv=None, postal_code=None)),
+    ),
+    (
+        "changed card",
+        requests.update_card(MERCHANT, customer_id="51", gateway_card_id="52", card=a_card()),
+    ),
+    ("charge", requests.charge(MERCHANT, ORDER)),
+    (
+        "odd charge",
+        requests.charge(
+            MERCHANT, replace(ORDER, amount=Amount(10**14 - 1, "eur"), description=ODD)
+        ),
+    ),
+    ("bare charge", requests.charge(MERCHANT, replace(ORDER, description=None))),
+    ("void", requests.void(MERCHANT, "60")),
+    ("customer's list", requests.transactions_of_customer(MERCHANT, "51", 2)),
+    ("unsettled list", requests.unsettled_transactions(MERCHANT, 1)),
+    ("details", requests.transaction_details(MERCHANT, "60")),
+]
+
+
+@pytest.mark.parametrize(
+    "request_", [case[1] for case in REQUESTS], ids=[case[0] for case in REQUESTS]
+)
+def test_the_packages_own_classes_accept_every_request(request_: Request) -> None:
+    parsed = contract.CreateFromDocument(request_.body)
+    name = etree.fromstring(request_.body).tag
+    theirs = etree.fromstring(parsed.toxml("utf-8"))
+    assert theirs.tag == name == f"{{{NAMESPACE}}}{parsed._element().name().localName()}"
+    assert elements_of(theirs) == elements_of(etree.fromstring(request_.body))
+
+
+@pytest.mark.parametrize(
+    "request_", [case[1] for case in REQUESTS], ids=[case[0] for case in REQUESTS]
+)
+def test_every_element_stands_where_the_schema_has_it(request_: Request) -> None:
+    """The classes' parser lets any element stand anywhere; but they know the schema's lines."""
+    parsed = contract.CreateFromDocument(request_.body)
+    check_order(etree.fromstring(request_.body), type(parsed))
+
+
+def check_order(parent: Any, kind: Any) -> None:
+    inherited = set(getattr(kind.__mro__[1], "_ElementMap", {}))
+    declared = {
+        name.localName(): (
+            name not in inherited,
+            rest.elementBinding().xsdLocation().lineNumber,
+            rest,
+        )
+        for name, rest in kind._ElementMap.items()
+    }
+    names = [etree.QName(child).localname for child in parent]
+    places = [declared[name][:2] for name in names]  # a base type's elements come first
+    assert places == sorted(places), names
+    for child, name in zip(parent, names, strict=True):
+        inner = declared[name][2].elementBinding().typeDefinition()
+        if len(child):
+            check_order(child, inner)
+
+
+def elements_of(root: Any) -> list[tuple[str, str | None]]:
+    return [(element.tag, element.text) for element in root.iter()]
+
+
+def test_every_kind_of_request_is_in_the_table() -> None:
+    built = {etree.QName(etree.fromstring(request.body)).localname for _, request in REQUESTS}
+    assert len(built) == 7
+    builders = {
+        name
+        for name, value in vars(requests).items()
+        if callable(value) and getattr(value, "__annotations__", {}).get("return") is Request
+    }
+    assert builders - {"_finished"} == {
+        "create_customer",
+        "create_card",
+        "update_card",
+        "charge",
+        "void",
+        "transactions_of_customer",
+        "unsettled_transactions",
+        "transaction_details",
+    }
+
+
+def test_a_charge_says_all_of_the_order_and_the_same_bytes_each_time() -> None:
+    body = requests.charge(MERCHANT, ORDER).body
+    assert requests.charge(MERCHANT, replace(ORDER, gateway_key="other")).body == body
+    root = etree.fromstring(body)
+    texts = [element.text for element in root.iter() if element.text]
+    assert texts == [
+        LOGIN, KEY, ORDER.payment_id, "authCaptureTransaction", "25.5", "USD", ORDER.customer_id,
+        ORDER.gateway_card_id, ORDER.payment_id, "Order 17", "allowPartialAuth", "false",
+        "duplicateWindow", "28800",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("minor", [1, 10, 99, 100, 123456789, 10**14 - 1])
+def test_an_amount_is_the_same_on_the_wire(minor: int) -> None:
+    order = replace(ORDER, amount=Amount(minor, "usd"))
+    root = etree.fromstring(requests.charge(MERCHANT, order).body)
+    amount = root.findtext(f".//{{{NAMESPACE}}}amount")
+    assert amount is not None
+    assert Decimal(amount) * 100 == minor
+    assert "E" not in amount.upper()
+
+
+UNSENDABLE: list[tuple[str, Account, Any]] = [
+    ("transaction key", replace(MERCHANT, secret_key=KEY + "7"), ORDER),
+    ("login id", replace(MERCHANT, login_id="x" * 26), ORDER),
+    ("login id with NUL", replace(MERCHANT, login_id="a\x00"), ORDER),
+    ("payment id", MERCHANT, replace(ORDER, payment_id="P" * 21)),
+    ("customer id", MERCHANT, replace(ORDER, customer_id="cus_1")),
+]
+
+
+@pytest.mark.parametrize(
+    ("account", "order"), [case[1:] for case in UNSENDABLE], ids=[case[0] for case in UNSENDABLE]
+)
+async def test_what_the_schema_has_no_room_for_is_refused_unsent_and_not_quoted(
+    account: Account, order: Any
+) -> None:
+    async with authorize_at(f"http://127.0.0.1:{closed_port()}") as gateway:
+        outcome = await gateway.charge(account, order)
+        assert isinstance(outcome, Refused)
+        assert KEY not in outcome.message
+
+
+async def test_a_cards_number_that_cannot_be_one_is_refused_and_not_quoted() -> None:
+    card = a_card("1" * 19)
+    async with authorize_at(f"http://127.0.0.1:{closed_port()}") as gateway:
+        with pytest.raises(GatewayRefused) as refused:
+            await gateway.save_card(MERCHANT, customer_id="51", card=card, gateway_key="k")
+    seen: BaseException | None = refused.value
+    while seen is not None:
+        assert "1" * 16 not in repr(seen)
+        seen = seen.__cause__ or seen.__context__
+
+
+def test_no_secret_shows_in_a_repr() -> None:
+    request = requests.create_card(MERCHANT, customer_id="51", card=a_card())
+    shown = f"{MERCHANT} {MERCHANT!r} {a_card()} {a_card()!r} {Secret(VISA)} {request!r}"
+    assert KEY not in shown
+    assert LOGIN not in shown
+    assert VISA not in shown
+    assert "cvv=Secret()" in shown
+
+
+async def test_requests_go_to_the_one_path_and_carry_nothing_of_another_merchant() -> None:
+    seen: list[tuple[str, str, dict[str, str]]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append((request.method, request.path, dict(request.headers)))
+        response = transaction_answer(ORDER)
+        response.set_cookie("merchant", "one")
+        return response
+
+    async with serving(answer) as url, authorize_at(url) as gateway:
+        await gateway.charge(MERCHANT, ORDER)
+        await gateway.charge(replace(MERCHANT, login_id="another"), ORDER)
+    assert [(method, path) for method, path, _ in seen] == [("POST", PATH)] * 2
+    assert seen[0][2]["Content-Type"] == "text/xml; charset=utf-8"
+    assert "Cookie" not in seen[1][2]

@@ -1,0 +1,546 @@
+"""A mutating call with a key takes effect once, and its answer is the same however often."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from google.type.money_pb2 import Money
+from sqlalchemy import func, select, update
+
+from core.caller import Caller
+from core.database.schema import idempotency_records as records
+from core.database.schema import wallet_transactions
+from core.database.transactions import (
+    CommitUnknownError,
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+)
+from core.idempotency.service import (
+    Answer,
+    Idempotency,
+    IdempotentCall,
+    call_of,
+)
+from core.server import composition
+from core.wallet.batch import MoveOrder, Moves
+from core.wallet.rules import Direction
+from nivisco.payments.v1 import (
+    authentication_pb2,
+    business_pb2,
+    cards_pb2,
+    credentials_pb2,
+    payments_pb2,
+    types_pb2,
+    users_pb2,
+    wallet_pb2,
+)
+from rpc.catalogue import mutations_by_path
+from rpc.client import CoreClient
+from rpc.errors import CoreError
+from rpc.metadata import Credentials
+from tests.core.payments.charging import INTENTS, card_holder, charge_request, fund_request
+from tests.core.running import (
+    Business,
+    Gateway,
+    ShiftedClock,
+    call,
+    create_admin,
+    create_user,
+    register,
+    running_core,
+    settings_for,
+    with_stripe,
+)
+
+KEY = "order-1"
+STRIPE = {"stripe_secret_key": "sk_test_obviously_fake_a", "stripe_public_key": "pk_test_fake"}
+AUTHORIZE = {"api_login_id": "obviously", "transaction_key": "obviouslyfake123"}
+Request = Callable[[str], Message]
+
+
+def credit(user_id: str, units: int = 100, **more: Any) -> wallet_pb2.AddWalletFundsRequest:
+    return wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=Money(units=units), **more)
+
+
+def debit(user_id: str, units: int = 10, **more: Any) -> wallet_pb2.ChargeWalletRequest:
+    return wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=Money(units=units), **more)
+
+
+def new_user(**more: Any) -> users_pb2.CreateUserRequest:
+    user = users_pb2.CreateUserRequest.NewUser(name="Alicia", email="alicia@example.com")
+    return users_pb2.CreateUserRequest(user=user, **more)
+
+
+# Every mutating action that is there, as a request for a user.
+MUTATIONS: dict[str, Request] = {
+    "RegisterBusiness": lambda _: business_pb2.RegisterBusinessRequest(
+        new_business=business_pb2.RegisterBusinessRequest.NewBusiness(
+            name="n", email="o@n.example.com", domain="n.example.com"
+        )
+    ),
+    "ModifyBusiness": lambda _: business_pb2.ModifyBusinessRequest(
+        updates=business_pb2.ModifyBusinessRequest.Updates(name="Houston")
+    ),
+    "ChangeApiKey": lambda _: business_pb2.ChangeApiKeyRequest(),
+    "AddStripeCredentials": lambda _: credentials_pb2.AddStripeCredentialsRequest(
+        credentials=credentials_pb2.AddStripeCredentialsRequest.Credentials(
+            env=types_pb2.ENV_LIVE,
+            stripe_secret_key="sk_live_obviously_fake",
+            stripe_public_key="pk_live_obviously_fake",
+        )
+    ),
+    "ModifyStripeCredentials": lambda _: credentials_pb2.ModifyStripeCredentialsRequest(
+        credentials=credentials_pb2.ModifyStripeCredentialsRequest.Credentials(
+            env=types_pb2.ENV_TEST, stripe_public_key="pk_test_obviously_other"
+        )
+    ),
+    "AddAuthorizeCredentials": lambda _: credentials_pb2.AddAuthorizeCredentialsRequest(
+        credentials=credentials_pb2.AddAuthorizeCredentialsRequest.Credentials(
+            env=types_pb2.ENV_TEST, **AUTHORIZE
+        )
+    ),
+    "CreateUser": lambda _: new_user(),
+    "UpdateUser": lambda user_id: users_pb2.UpdateUserRequest(
+        user_id=user_id, updates=users_pb2.UpdateUserRequest.Updates(name="Bea")
+    ),
+    "CreateStripeCustomer": lambda user_id: cards_pb2.CreateStripeCustomerRequest(
+        user_id=user_id, payment_method_token="pm_card_mastercard"
+    ),
+    "ChargeCustomer": charge_request,
+    "FundCustomer": fund_request,
+    "ChargeWallet": debit,
+    "AddWalletFunds": credit,
+}
+NOT_THERE_YET = {
+    "ModifyAuthorizeCredentials",  # like the one for Stripe
+    "CreateAuthorizeCustomer",
+    *("CreateRecurring", "UpdateRecurring", "PauseRecurring", "ResumeRecurring", "CancelRecurring"),
+}
+
+
+def keyed(request: Message, key: str = KEY) -> Message:
+    """Return the request with an idempotency key."""
+    copy = type(request)()
+    copy.CopyFrom(request)
+    copy.idempotency_key = key  # type: ignore[attr-defined]
+    return copy
+
+
+async def refusal_of(business: Business, request: Message) -> CoreError:
+    with pytest.raises(CoreError) as refused:
+        await business.call(request)
+    return refused.value
+
+
+def as_told(error: CoreError) -> tuple[Any, ...]:
+    return (error.reason, error.message, error.code, sorted(error.metadata.items()))
+
+
+async def rows_of(url: str, table: Any) -> int:
+    database = Database(url)
+    async with database.transaction() as transaction:
+        count = await transaction.connection.scalar(select(func.count()).select_from(table))
+    await database.close()
+    return int(count or 0)
+
+
+async def prepared(shop: Business) -> str:
+    """Return a user with a card and 100 in the wallet."""
+    user_id = await card_holder(shop)
+    await shop.call(credit(user_id))
+    return user_id
+
+
+def test_every_mutating_action_is_in_the_table() -> None:
+    named = {method.name for method in mutations_by_path().values()}
+    assert named == MUTATIONS.keys() | NOT_THERE_YET
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+async def test_a_call_with_a_key_is_answered_alike_and_other_uses_of_the_key_are_refused(
+    shop: Business, name: str
+) -> None:
+    user_id = await prepared(shop)
+    if name == "RegisterBusiness":
+        shop = replace(shop, credentials=await create_admin(shop.client))
+    request = keyed(MUTATIONS[name](user_id))
+    first = await shop.call(request)
+    again = await shop.call(request)
+    assert again.SerializeToString() == first.SerializeToString()
+    if name == "ChangeApiKey":
+        shop = replace(shop, credentials=Credentials(first.business_id, first.api_key))
+        assert await shop.call(request) == first
+    other = keyed(new_user()) if name != "CreateUser" else keyed(debit(user_id))
+    assert (await refusal_of(shop, other)).reason == "IDEMPOTENCY_KEY_REUSED"
+
+
+@pytest.mark.parametrize(
+    ("request_of", "changes"),
+    [
+        (debit, {"amount": Money(units=11)}),
+        (debit, {"description": "other"}),
+        (debit, {"env": types_pb2.ENV_LIVE}),
+        (fund_request, {"gateway": types_pb2.GATEWAY_STRIPE}),
+    ],
+)
+async def test_a_key_with_another_body_is_refused_and_nothing_moves(
+    shop: Business, request_of: Request, changes: dict[str, Any]
+) -> None:
+    user_id = await prepared(shop)
+    request = request_of(user_id)
+    await shop.call(keyed(request))
+    request.MergeFrom(type(request)(**changes))
+    before = await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
+    assert (await refusal_of(shop, keyed(request))).reason == "IDEMPOTENCY_KEY_REUSED"
+    assert await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id)) == before
+
+
+async def test_one_key_of_two_businesses_is_two_calls(core: CoreClient) -> None:
+    for name in ("northwind", "southwind"):
+        business = await register(core, name)
+        user_id = await create_user(business)
+        answer = await business.call(keyed(credit(user_id)))
+        assert answer.new_balance.units == 100
+
+
+async def test_what_is_no_outcome_is_not_kept_and_the_key_stays_free(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await prepared(shop)
+    assert (await refusal_of(shop, keyed(debit(user_id, 0)))).reason == "INVALID_FIELDS"
+    euros = wallet_pb2.ChargeWalletRequest(
+        user_id=user_id, amount=Money(units=1, currency_code="eur")
+    )
+    assert (await refusal_of(shop, keyed(euros))).reason == "INVALID_FIELDS"
+    await gateway.fault("rate_limit", INTENTS)
+    assert (await refusal_of(shop, keyed(fund_request(user_id)))).reason == "GATEWAY_UNAVAILABLE"
+    assert (await shop.call(keyed(fund_request(user_id)))).wallet.balance.units == 150
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        ("pm_card_chargeCustomerFail", "CARD_DECLINED"),
+        ("pm_card_authenticationRequired", "AUTHENTICATION_REQUIRED"),
+    ],
+)
+async def test_a_refused_charge_is_told_again_and_not_tried_again(
+    shop: Business, gateway: Gateway, token: str, reason: str
+) -> None:
+    user_id = await card_holder(shop, token)
+    first = await refusal_of(shop, keyed(charge_request(user_id)))
+    assert first.reason == reason
+    await shop.call(
+        cards_pb2.CreateStripeCustomerRequest(
+            user_id=user_id, payment_method_token="pm_card_visa", set_as_primary=True
+        )
+    )
+    assert as_told(await refusal_of(shop, keyed(charge_request(user_id)))) == as_told(first)
+    assert await gateway.charges() == []
+    records = await shop.call(payments_pb2.GetPaymentRecordsRequest())
+    assert records.total == 1
+
+
+async def test_a_wallet_that_was_too_low_stays_too_low_for_that_key(business: Business) -> None:
+    user_id = await create_user(business)
+    first = await refusal_of(business, keyed(debit(user_id)))
+    assert first.reason == "WALLET_TOO_LOW"
+    await business.call(credit(user_id))
+    assert as_told(await refusal_of(business, keyed(debit(user_id)))) == as_told(first)
+    assert (await business.call(keyed(debit(user_id), "order-2"))).new_balance.units == 90
+
+
+async def test_of_many_callers_with_one_key_one_moves_the_money_and_all_are_told(
+    business: Business,
+) -> None:
+    user_id = await create_user(business)
+    await business.call(credit(user_id))
+    answers = await asyncio.gather(*(business.call(keyed(debit(user_id))) for _ in range(50)))
+    assert len({answer.SerializeToString() for answer in answers}) == 1
+    assert answers[0].new_balance.units == 90
+    history = await business.call(wallet_pb2.GetWalletHistoryRequest(user_id=user_id))
+    assert history.total == 2
+
+
+async def test_a_key_is_free_again_after_a_day_by_the_databases_clock(tmp_path: Path) -> None:
+    clock = ShiftedClock()
+    async with running_core(settings_for(tmp_path), clock) as client:
+        business = await register(client)
+        user_id = await create_user(business)
+        await business.call(keyed(credit(user_id)))
+        clock.ahead = timedelta(hours=23, minutes=59)
+        assert (await business.call(keyed(credit(user_id)))).new_balance.units == 100
+        clock.ahead = timedelta(hours=24, minutes=1)
+        assert (await business.call(keyed(credit(user_id)))).new_balance.units == 200
+        assert (await business.call(keyed(credit(user_id)))).new_balance.units == 200
+
+
+async def test_a_refusal_is_kept_in_place_of_what_its_key_meant_the_day_before(
+    tmp_path: Path, database_url: str
+) -> None:
+    clock = ShiftedClock()
+    async with running_core(settings_for(tmp_path, database_url=database_url), clock) as client:
+        business = await register(client)
+        user_id = await create_user(business)
+        for _ in range(2):
+            refused = await refusal_of(business, keyed(debit(user_id)))
+            assert refused.reason == "WALLET_TOO_LOW"
+            clock.ahead += timedelta(hours=25)
+
+
+async def test_an_open_outcome_outlives_the_day(tmp_path: Path, gateway: Gateway) -> None:
+    clock = ShiftedClock()
+    settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
+    async with running_core(settings, clock) as client:
+        shop = await with_stripe(await register(client))
+        user_id = await card_holder(shop)
+        await gateway.fault("reset_after", INTENTS, times=20, method=None)
+        unknown = await refusal_of(shop, keyed(fund_request(user_id)))
+        assert unknown.reason == "OUTCOME_UNKNOWN"
+        await gateway.clear()
+        clock.ahead = timedelta(hours=30)
+        for _ in range(2):  # whoever was not there to hear the first answer asks again
+            assert (await shop.call(keyed(fund_request(user_id)))).wallet.balance.units == 50
+    assert len(await gateway.charges()) == 1
+
+
+async def test_a_retired_key_opens_the_rotation_that_it_made_and_nothing_else(
+    business: Business,
+) -> None:
+    rotation = keyed(business_pb2.ChangeApiKeyRequest())
+    issued = await business.call(rotation)
+    assert await business.call(rotation) == issued
+    for closed in (
+        keyed(business_pb2.ChangeApiKeyRequest(), "order-2"),
+        business_pb2.ChangeApiKeyRequest(),
+        authentication_pb2.ValidateBusinessRequest(),
+        keyed(new_user()),
+    ):
+        assert (await refusal_of(business, closed)).reason == "INVALID_CREDENTIALS"
+    guess = Credentials(business.credentials.business_id, "0" * 64)
+    with pytest.raises(CoreError) as refused:
+        await call(business.client, guess, rotation)
+    assert refused.value.reason == "INVALID_CREDENTIALS"
+
+
+async def test_records_hold_no_secret_and_no_request(
+    tmp_path: Path, core: CoreClient, database_url: str
+) -> None:
+    business = await register(core)
+    issued = await business.call(keyed(business_pb2.ChangeApiKeyRequest()))
+    renewed = Credentials(issued.business_id, issued.api_key)
+    await call(core, renewed, keyed(new_user(), "order-2"))
+    if database_url.startswith("sqlite"):
+        raw = b"".join(path.read_bytes() for path in tmp_path.glob("nivisco.db*"))
+        assert b"key:order-2" in raw
+        assert issued.api_key.encode() not in raw
+    else:
+        database = Database(database_url)
+        async with database.transaction() as transaction:
+            rows = await transaction.connection.execute(select(records))
+            stored = "".join(str(row) for row in rows)
+        await database.close()
+        assert "key:order-2" in stored
+        assert issued.api_key not in stored
+        assert "alicia@example.com" not in stored
+
+
+async def test_records_whose_time_is_over_are_reaped_and_open_ones_stay(
+    tmp_path: Path, gateway: Gateway, postgresql_database: str
+) -> None:
+    settings = settings_for(
+        tmp_path,
+        database_url=postgresql_database,
+        stripe_urls={"TEST": gateway.url, "LIVE": gateway.url},
+    )
+    async with running_core(settings) as client:
+        shop = await with_stripe(await register(client))
+        user_id = await card_holder(shop)
+        await shop.call(keyed(credit(user_id), "finished"))
+        await gateway.fault("reset_after", INTENTS, times=20, method=None)
+        await refusal_of(shop, keyed(fund_request(user_id), "open"))
+    database = Database(postgresql_database)
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(records).values(expires_at=transaction.now))
+    await database.close()
+    async with running_core(settings), asyncio.timeout(20):
+        while await rows_of(postgresql_database, records) > 1:
+            pass
+    database = Database(postgresql_database)
+    async with database.transaction() as transaction:
+        keys = await transaction.connection.execute(select(records.c.key))
+        assert list(keys.scalars()) == ["key:open"]
+    await database.close()
+
+
+async def test_two_cores_make_many_new_wallets_at_once(
+    tmp_path: Path, postgresql_database: str
+) -> None:
+    settings = settings_for(tmp_path, database_url=postgresql_database)
+    async with running_core(settings) as one, running_core(settings) as other:
+        business = await register(one)
+        doors = [business, replace(business, client=other)]
+        for _ in range(4):
+            users = [await create_user(business) for _ in range(40)]
+            answers = await asyncio.gather(
+                *(doors[0].call(credit(user_id, env=types_pb2.ENV_LIVE)) for user_id in users),
+                *(doors[1].call(credit(u, env=types_pb2.ENV_LIVE)) for u in reversed(users)),
+            )
+            assert sum(answer.new_balance.units for answer in answers) == 40 * (100 + 200)
+
+
+async def test_two_cores_on_one_database_carry_a_key_out_once(
+    tmp_path: Path, gateway: Gateway, postgresql_database: str
+) -> None:
+    settings = settings_for(
+        tmp_path,
+        database_url=postgresql_database,
+        stripe_urls={"TEST": gateway.url, "LIVE": gateway.url},
+    )
+    async with running_core(settings) as one, running_core(settings) as other:
+        shop = await with_stripe(await register(one))
+        user_id = await prepared(shop)
+        doors = [shop, replace(shop, client=other)]
+        debits = await asyncio.gather(
+            *(doors[number % 2].call(keyed(debit(user_id))) for number in range(40))
+        )
+        charges = await asyncio.gather(
+            *(doors[number % 2].call(keyed(fund_request(user_id), "fund")) for number in range(20))
+        )
+    assert {answer.new_balance.units for answer in debits} == {90}
+    assert len({answer.SerializeToString() for answer in debits}) == 1
+    assert len({answer.SerializeToString() for answer in charges}) == 1
+    assert len(await gateway.charges()) == 1
+    assert await rows_of(postgresql_database, wallet_transactions) == 3
+
+
+class UnsureDatabase(Database):
+    """A database that does not confirm the next commit, which takes place or does not."""
+
+    unsure: bool | None = None
+    """Whether the commit takes place that is not confirmed; None: all are confirmed."""
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction; the first one that records a credit may not be confirmed."""
+        committed: bool | None = None
+        try:
+            async with super().transaction() as transaction:
+                yield transaction
+                moved = select(records.c.key).where(records.c.action == "AddWalletFunds")
+                is_armed = UnsureDatabase.unsure is not None
+                if is_armed and await transaction.connection.scalar(moved):
+                    committed, UnsureDatabase.unsure = UnsureDatabase.unsure, None
+                    if not committed:
+                        raise _NotCommitted  # noqa: TRY301 - it stands for a connection that broke
+        except _NotCommitted:
+            pass
+        if committed is not None:
+            raise CommitUnknownError
+
+
+class _NotCommitted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("is_keyed", [True, False])
+@pytest.mark.parametrize("took_place", [True, False])
+async def test_a_commit_that_was_not_confirmed_is_looked_up_and_never_made_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_keyed: bool, took_place: bool
+) -> None:
+    monkeypatch.setattr(composition, "Database", UnsureDatabase)
+    async with running_core(settings_for(tmp_path)) as client:
+        business = await register(client)
+        user_id = await create_user(business)
+        request = keyed(credit(user_id)) if is_keyed else credit(user_id)
+        UnsureDatabase.unsure = took_place
+        if took_place:
+            assert (await business.call(request)).new_balance.units == 100
+        else:
+            assert (await refusal_of(business, request)).reason == "SERVICE_UNAVAILABLE"
+            assert (await business.call(request)).new_balance.units == 100
+        wallet = await business.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
+        assert wallet.wallet.balance.units == 100
+
+
+@pytest.mark.parametrize("sent", [b"the same", b"another"])
+async def test_a_record_of_another_run_is_no_proof_that_this_ones_commit_took_place(
+    tmp_path: Path, database_url: str, sent: bytes
+) -> None:
+    settings = settings_for(tmp_path, database_url=database_url)
+    async with running_core(settings) as client:
+        business_id = (await register(client)).credentials.business_id
+    database = Database(database_url)
+    idempotency = Idempotency(database, settings.keyring)
+    ours, theirs = (
+        IdempotentCall(business_id, KEY, f"key:{KEY}", "ChargeWallet", content, "hash")
+        for content in (b"the same", sent)
+    )
+    with suppress(_NotCommitted):
+        async with database.transaction() as transaction:
+            await idempotency.keep(transaction, ours, Answer(b"ours", is_refusal=False))
+            raise _NotCommitted
+    await idempotency.keep_alone(theirs, Answer(b"theirs", is_refusal=False))
+    assert await idempotency.took_place(theirs)
+    assert not await idempotency.took_place(ours)
+    await database.close()
+
+
+class LostDatabase(Database):
+    """A database that is away from the commit on that makes the sixth debit."""
+
+    is_lost = False
+    asked = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction, while the database is there."""
+        if LostDatabase.is_lost:
+            LostDatabase.asked += 1
+            raise DatabaseUnavailableError("away")
+        async with super().transaction() as transaction:
+            yield transaction
+            debits = select(func.count()).where(records.c.action == "ChargeWallet")
+            LostDatabase.is_lost = (await transaction.connection.scalar(debits) or 0) >= 6
+        if LostDatabase.is_lost:
+            raise CommitUnknownError
+
+
+async def test_a_group_whose_commit_was_not_confirmed_is_looked_up_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.idempotency.TOOK_PLACE_SECONDS", 0.0)
+    settings = settings_for(tmp_path)
+    async with running_core(settings) as client:
+        business = await register(client)
+        user_id = await create_user(business)
+        await business.call(credit(user_id))
+    caller = Caller(business.credentials.business_id, "TEST")
+    database = LostDatabase(settings.database_url)
+    moves = Moves(database, Idempotency(database, settings.keyring))
+    requests = [keyed(debit(user_id, 1), f"order-{number}") for number in range(8)]
+    orders = [
+        MoveOrder(
+            caller,
+            call_of(caller, "ChargeWallet", request),
+            Direction.DEBIT,
+            user_id,
+            "TEST",
+            Money(units=1),
+            None,
+        )
+        for request in requests
+    ]
+    told = await asyncio.gather(*(moves.move(order) for order in orders), return_exceptions=True)
+    LostDatabase.is_lost = False
+    await database.close()
+    assert [type(each) for each in told] == [type(told[0])] * len(told)
+    assert isinstance(told[0], CommitUnknownError)
+    assert LostDatabase.asked == 1

@@ -1,0 +1,96 @@
+"""A payment's end depends on what was told of it, and not on the order or on repetitions."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.gateways.events import Fact, FactKind
+from core.payments.event_rules import Standing, Told, follow
+
+AMOUNT = 1000
+START = datetime(2026, 1, 31, tzinfo=UTC)
+NEW = Standing("requires_action", "pi_1", None, 0)
+
+FACTS = st.one_of(
+    st.just(Fact(FactKind.SUCCEEDED, AMOUNT)),
+    st.builds(Fact, st.just(FactKind.FAILED), decline_code=st.sampled_from(["a", "b"])),
+    st.just(Fact(FactKind.REQUIRES_ACTION)),
+    st.just(Fact(FactKind.HELD)),
+    st.just(Fact(FactKind.VOIDED)),
+    st.builds(Fact, st.just(FactKind.REFUNDED), st.integers(0, 1200)),
+    st.builds(
+        Fact, st.just(FactKind.REFUND), st.integers(1, 600), object_id=st.sampled_from("xyz")
+    ),
+    st.builds(Fact, st.just(FactKind.DISPUTED), st.just(AMOUNT), object_id=st.sampled_from("de")),
+    st.builds(
+        Fact,
+        st.just(FactKind.DISPUTE_CLOSED),
+        st.integers(1, AMOUNT),
+        object_id=st.sampled_from("de"),
+        is_lost=st.booleans(),
+    ),
+)
+
+
+def told(facts: list[Fact]) -> list[Told]:
+    return [
+        Told(f"evt_{number}", START + timedelta(seconds=number), "pi_1", None, fact)
+        for number, fact in enumerate(facts)
+    ]
+
+
+def delivered(standing: Standing, order: list[Told]) -> Standing:
+    """Follow each event as it comes, by all that are known by then."""
+    known: dict[str, Told] = {}
+    for each in order:
+        known[each.event_id] = each
+        after = follow(standing, list(known.values()), amount_minor=AMOUNT)
+        assert after.taken_back_minor >= standing.taken_back_minor
+        assert 0 <= after.amount_refunded_minor <= AMOUNT
+        standing = after
+    return standing
+
+
+@given(st.lists(FACTS, max_size=8), st.sampled_from(["requires_action", "succeeded"]), st.data())
+def test_any_order_and_any_repetition_end_the_same(
+    facts: list[Fact], status: str, data: st.DataObject
+) -> None:
+    start = Standing(status, "pi_1", None, 0, is_charged=status == "succeeded")
+    events = told(facts)
+    again = data.draw(st.lists(st.sampled_from(events), max_size=4)) if events else []
+    shuffled = data.draw(st.permutations(events + again))
+    assert delivered(start, shuffled) == delivered(start, events)
+
+
+def stands(*facts: Fact, status: str = "succeeded") -> tuple[str, int, int]:
+    after = follow(
+        Standing(status, "pi_1", None, 0, is_charged=status == "succeeded"),
+        told(list(facts)),
+        amount_minor=AMOUNT,
+    )
+    return after.status, after.amount_refunded_minor, after.taken_back_minor
+
+
+DISPUTED = Fact(FactKind.DISPUTED, AMOUNT, object_id="d")
+WON = Fact(FactKind.DISPUTE_CLOSED, AMOUNT, object_id="d")
+LOST = Fact(FactKind.DISPUTE_CLOSED, AMOUNT, object_id="d", is_lost=True)
+
+
+def test_each_fact_leads_where_it_should() -> None:
+    assert stands(Fact(FactKind.REFUNDED, 300)) == ("partially_refunded", 300, 300)
+    assert stands(Fact(FactKind.REFUNDED, 1000)) == ("refunded", 1000, 1000)
+    assert stands(
+        Fact(FactKind.REFUND, 300, object_id="x"), Fact(FactKind.REFUND, 300, object_id="y")
+    ) == ("partially_refunded", 600, 600)
+    assert stands(DISPUTED) == ("disputed", 0, 0)
+    assert stands(Fact(FactKind.REFUNDED, 300), DISPUTED, WON) == ("partially_refunded", 300, 300)
+    assert stands(DISPUTED, LOST) == ("disputed", 0, 1000)
+    assert stands(Fact(FactKind.VOIDED)) == ("voided", 0, 1000)
+    assert stands(Fact(FactKind.VOIDED), status="held_for_review") == ("voided", 0, 0)
+    assert stands(Fact(FactKind.REFUNDED, 300), status="requires_action") == (
+        "requires_action",
+        0,
+        0,
+    )
+    assert stands(Fact(FactKind.SUCCEEDED, 1000), status="held_for_review") == ("succeeded", 0, 0)

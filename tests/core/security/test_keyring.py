@@ -1,0 +1,91 @@
+"""A sealed secret opens with its keyring, in its place, and nowhere else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.security.keyring import Keyring, SealBrokenError, derived_key
+from core.security.secrets import api_key_matches, hash_api_key
+from core.server.settings import CoreSettings
+
+ONE = "k1:" + "A" * 43 + "="
+TWO = "k2:" + "B" * 43 + "="
+
+
+def test_a_sealed_secret_opens_in_its_place() -> None:
+    keyring = Keyring.parse(ONE)
+    sealed = keyring.seal("sk_test_fake", business_id="B", purpose="p")
+    assert keyring.open(sealed, business_id="B", purpose="p") == "sk_test_fake"
+
+
+@pytest.mark.parametrize(
+    ("business_id", "purpose"), [("C", "p"), ("B", "q"), ("Bp", ""), ("", "Bp")]
+)
+def test_a_sealed_secret_moved_to_another_place_does_not_open(
+    business_id: str, purpose: str
+) -> None:
+    keyring = Keyring.parse(ONE)
+    sealed = keyring.seal("sk_test_fake", business_id="B", purpose="p")
+    with pytest.raises(SealBrokenError):
+        keyring.open(sealed, business_id=business_id, purpose=purpose)
+
+
+def test_keys_rotate_online() -> None:
+    sealed = Keyring.parse(ONE).seal("old", business_id="B", purpose="p")
+    both = Keyring.parse(f"{TWO},{ONE}")
+    assert both.open(sealed, business_id="B", purpose="p") == "old"
+    assert both.seal("new", business_id="B", purpose="p").startswith("v1:k2:")
+
+
+def test_another_keyring_does_not_open() -> None:
+    sealed = Keyring.parse(ONE).seal("x", business_id="B", purpose="p")
+    with pytest.raises(SealBrokenError, match="no key 'k1'"):
+        Keyring.parse(TWO).open(sealed, business_id="B", purpose="p")
+
+
+@given(st.text())
+def test_the_same_secret_never_seals_alike(secret: str) -> None:
+    keyring = Keyring.parse(ONE)
+    sealed = {keyring.seal(secret, business_id="B", purpose="p") for _ in range(2)}
+    assert len(sealed) == 2
+    assert {keyring.open(each, business_id="B", purpose="p") for each in sealed} == {secret}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "key 1 is not"),
+        ("nocolon", "key 1 is not"),
+        ("k1:%%%", "is not base64"),
+        ("k1:QUJD", "has 3 bytes, not 32"),
+        (f"{ONE},{ONE}", "key 2 is not"),
+    ],
+)
+def test_a_malformed_keyring_is_refused_without_its_key(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as raised:
+        Keyring.parse(text)
+    assert "QUJD" not in str(raised.value)
+
+
+def test_no_repr_shows_a_secret() -> None:
+    settings = CoreSettings.from_environment(
+        {
+            "NIVISCO_DATABASE_URL": "sqlite:////x/very-secret-path.db",
+            "NIVISCO_SECRET_KEYS": ONE,
+            "NIVISCO_SERVICE_TOKENS": "operator:" + "t" * 40,
+        }
+    )
+    shown = repr(settings)
+    assert "A" * 20 not in shown
+    assert "t" * 20 not in shown
+    assert "very-secret-path" not in shown
+
+
+def test_an_api_key_matches_its_hash_only() -> None:
+    stored = hash_api_key("a" * 64)
+    assert api_key_matches("a" * 64, stored)
+    assert not api_key_matches("b" * 64, stored)
+
+
+def test_derived_keys_tell_parts_apart() -> None:
+    assert derived_key("ab", "c") != derived_key("a", "bc")

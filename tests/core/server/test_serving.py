@@ -1,0 +1,265 @@
+"""The core as a server: health, reflection, one core for a database, a stop that loses nothing."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from core.database.migrations import upgrade
+from core.database.transactions import Database, DatabaseUnavailableError
+from core.server import health
+from core.server.health import HealthServicer
+from nivisco.payments.v1 import authentication_pb2, users_pb2
+from rpc import client as client_module
+from rpc.client import CoreClient
+from rpc.errors import CoreError, core_error
+from rpc.metadata import Credentials
+from tests.core.running import (
+    Business,
+    call,
+    create_user,
+    register,
+    running_core,
+    settings_for,
+)
+
+
+async def check(client: CoreClient, service: str) -> int:
+    call = client._channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    return int((await call(health_pb2.HealthCheckRequest(service=service))).status)
+
+
+async def test_the_process_and_its_database_report_that_they_serve(core: CoreClient) -> None:
+    assert await check(core, "") == health_pb2.HealthCheckResponse.SERVING
+    assert await check(core, "nivisco.database") == health_pb2.HealthCheckResponse.SERVING
+    assert await core.is_ready(timeout_seconds=5)
+
+
+async def test_50_who_ask_whether_it_is_ready_cost_one_ping_until_its_answer_is_old(
+    core: CoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pings = 0
+    ping = Database.ping
+
+    async def counted(database: Database) -> None:
+        nonlocal pings
+        pings += 1
+        await ping(database)
+
+    monkeypatch.setattr(Database, "ping", counted)
+    monkeypatch.setattr(health, "PING_LASTS_SECONDS", 3600.0)
+    assert all(await asyncio.gather(*(core.is_ready(timeout_seconds=5) for _ in range(50))))
+    assert pings == 1
+    monkeypatch.setattr(health, "PING_LASTS_SECONDS", 0.0)
+    assert await core.is_ready(timeout_seconds=5)
+    assert pings == 2
+
+
+async def test_a_database_that_does_not_answer_is_told_and_asked_again(
+    core: CoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_database: Database) -> None:
+        raise DatabaseUnavailableError("the database does not answer")
+
+    monkeypatch.setattr(health, "PING_LASTS_SECONDS", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "ping", away)
+        assert not await core.is_ready(timeout_seconds=5)
+    assert await core.is_ready(timeout_seconds=5)
+
+
+async def test_a_stop_waits_for_the_ping_that_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, end = asyncio.Event(), asyncio.Event()
+    ended: list[str] = []
+
+    async def slow(_database: Database) -> None:
+        begun.set()
+        await end.wait()
+        ended.append("ping")
+
+    async def stop(servicer: HealthServicer) -> None:
+        servicer.drain()
+        await servicer.end()
+        ended.append("stop")
+
+    monkeypatch.setattr(Database, "ping", slow)
+    servicer = HealthServicer(Database(f"sqlite:///{tmp_path / 'n.db'}"))
+    servicer.serve()
+    request = health_pb2.HealthCheckRequest(service="nivisco.database")
+    asking = asyncio.ensure_future(servicer.Check(request, None))
+    await begun.wait()
+    asking.cancel()  # who asked is gone, the ping is not
+    stopping = asyncio.ensure_future(stop(servicer))
+    asyncio.get_running_loop().call_soon(end.set)
+    await stopping
+    assert ended == ["ping", "stop"]
+
+
+async def test_a_client_that_knows_only_the_address_calls_by_reflection(
+    business: Business,
+) -> None:
+    """As grpcurl does: list services, fetch the descriptors, build the messages, call."""
+    ask_stub: Any = reflection_pb2_grpc
+    stub = ask_stub.ServerReflectionStub(business.client._channel)
+
+    async def ask(**query: Any) -> reflection_pb2.ServerReflectionResponse:
+        answers = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(**query)]))
+        async for answer in answers:
+            return cast(reflection_pb2.ServerReflectionResponse, answer)
+        raise AssertionError("reflection answers")
+
+    services = {s.name for s in (await ask(list_services="")).list_services_response.service}
+    assert "nivisco.payments.v1.UsersService" in services
+    answer = await ask(file_containing_symbol="nivisco.payments.v1.UsersService")
+    pool = descriptor_pool.DescriptorPool()
+    files = {}
+    for raw in answer.file_descriptor_response.file_descriptor_proto:
+        file = descriptor_pb2.FileDescriptorProto.FromString(raw)
+        files[file.name] = file
+    added: set[str] = set()
+
+    def add(name: str) -> None:
+        if name in added:
+            return
+        for dependency in files[name].dependency:
+            add(dependency)
+        pool.Add(files[name])
+        added.add(name)
+
+    for name in files:
+        add(name)
+    method = pool.FindMethodByName("nivisco.payments.v1.UsersService.CreateUser")
+    request: Any = message_factory.GetMessageClass(method.input_type)()
+    request.user.name = "Alicia"
+    request.user.email = "alicia@example.com"
+    created: Any = await business.client.call(
+        method, request, business.credentials, timeout_seconds=5
+    )
+    assert created.user.user_id.startswith("USR-")
+
+
+async def test_a_second_core_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    async with running_core(settings):
+        second = Database(settings.database_url, busy_seconds=0.05)
+        with pytest.raises(DatabaseUnavailableError, match="another process"):
+            await upgrade.check_schema(second)
+        await second.close()
+
+
+async def test_a_second_core_on_the_same_port_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with running_core(settings_for(tmp_path / "a")) as client:
+        address = client.target
+        with pytest.raises(OSError, match="cannot listen"):
+            async with running_core(settings_for(tmp_path / "b", listen=address)):
+                pass
+
+
+async def test_a_restarted_core_has_all_that_was_acknowledged(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    async with running_core(settings) as client:
+        business = await register(client)
+        user_id = await create_user(business)
+    async with running_core(settings) as client:
+        answer = await Business(client, business.credentials).call(
+            users_pb2.ValidateUserRequest(user_id=user_id)
+        )
+    assert answer.user.active
+
+
+async def test_a_database_without_a_schema_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="run `nivisco migrate`"):
+        async with running_core(settings_for(tmp_path, migrate=False)):
+            pass
+
+
+async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    database = Database(settings.database_url)
+    await upgrade.migrate(database)
+    async with database.transaction() as transaction:
+        await transaction.connection.exec_driver_sql(
+            "UPDATE alembic_version SET version_num = '9999_future'"
+        )
+    await database.close()
+    with pytest.raises(DatabaseUnavailableError, match="a newer version migrated it"):
+        async with running_core(settings):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "is not a database URL"),
+        ("sqlite://", "needs a file"),
+        ("mysql://root@localhost/x", "mysql is not supported"),
+    ],
+)
+def test_a_database_url_that_cannot_work_is_refused(url: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Database(url)
+
+
+def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="folder of the SQLite file does not exist"):
+        Database(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "n.db").write_bytes(b"not a database" * 100)
+    database = Database(f"sqlite:///{tmp_path / 'n.db'}")
+    with pytest.raises(DatabaseUnavailableError, match="not a database"):
+        await database.ping()
+    await database.close()
+
+
+async def test_a_core_that_is_away_is_told_as_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "PATIENCE_SECONDS", 0.1)
+    client = CoreClient("127.0.0.1:9")
+    assert not await client.is_ready(timeout_seconds=1)
+    with pytest.raises(CoreError) as refused:
+        await call(client, Credentials("B", "k"), authentication_pb2.ValidateBusinessRequest())
+    assert (refused.value.reason, refused.value.retry_after_seconds) == ("SERVICE_UNAVAILABLE", 1)
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "reason"),
+    [
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "", "OUTCOME_UNKNOWN"),
+        (
+            grpc.StatusCode.UNAVAILABLE,
+            "connections to all backends failing; last error: x",
+            "SERVICE_UNAVAILABLE",
+        ),
+        (grpc.StatusCode.UNAVAILABLE, "errors resolving x:1: []", "SERVICE_UNAVAILABLE"),
+        (
+            grpc.StatusCode.UNAVAILABLE,
+            "Stream removed (connections to all backends failing)",
+            "OUTCOME_UNKNOWN",
+        ),
+        (grpc.StatusCode.UNAVAILABLE, "Socket closed", "OUTCOME_UNKNOWN"),
+        (grpc.StatusCode.CANCELLED, "", "OUTCOME_UNKNOWN"),
+        (grpc.StatusCode.UNIMPLEMENTED, "", "INTERNAL"),
+    ],
+)
+def test_a_status_of_grpc_itself_is_certain_only_if_nothing_was_sent(
+    code: grpc.StatusCode, details: str, reason: str
+) -> None:
+    assert core_error(code, details, ()).reason == reason

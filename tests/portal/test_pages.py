@@ -1,0 +1,206 @@
+"""Proves what the pages show, and how they are sent."""
+
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from portal.pages.documents import CONTENT_SECURITY_POLICY
+from portal.pages.live_test import SECRET_FIELDS, actions_document, live_test_page
+from portal.pages.rendering import (
+    asset_documents,
+    coloured,
+    page,
+    prose,
+)
+from portal.reference.build import reference
+from tests.adapter.conftest import Door
+
+ACTIONS = reference().actions()
+DOCS = page("docs.html", reference=reference()).body.decode()
+
+
+class Parsed(HTMLParser):
+    """The parts of a page that the tests look at."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, name: str) -> list[str]:
+        return [value for _, attributes in self.tags if (value := attributes.get(name))]
+
+
+PARSED = Parsed(DOCS)
+LIVE_TEST = Parsed(live_test_page(reference()).body.decode())
+TEXT = "".join(PARSED.text)
+
+
+def test_every_action_has_a_place_with_all_its_fields_and_errors() -> None:
+    ids = set(PARSED.all("id"))
+    for action in ACTIONS.values():
+        assert action.name in ids
+        section = DOCS.partition(f'<article id="{action.name}"')[2].partition("</article>")[0]
+        for field in (f for top in (*action.request, *action.response) for f in top.flattened()):
+            assert f"{field.name}</code>" in section, field.path
+        for error in (*action.errors, *action.general_errors):
+            assert not error.has_code or f"#{error.reason}" in section
+
+
+def test_every_example_is_shown_whole() -> None:
+    for action in ACTIONS.values():
+        assert action.example is not None
+        for text in (action.example.request[2:-2], action.example.response or ""):
+            assert text.strip() in TEXT, action.name
+
+
+def test_every_link_within_the_page_leads_somewhere() -> None:
+    ids = Counter(PARSED.all("id"))
+    assert [each for each, count in ids.items() if count > 1] == []
+    assert {h[1:] for h in PARSED.all("href") if h.startswith("#")} - set(ids) == set()
+    for reference_to_id in ("for", "aria-controls", "aria-labelledby", "aria-describedby"):
+        assert set(PARSED.all(reference_to_id)) - set(ids) == set()
+
+
+def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
+    for parsed in (PARSED, LIVE_TEST):
+        tags = [tag for tag, _ in parsed.tags]
+        assert "style" not in tags
+        assert [a for tag, a in parsed.tags if tag == "script" and not a.get("src")] == []
+        names = [name for _, attributes in parsed.tags for name in attributes]
+        assert [name for name in names if name == "style" or name[:2] == "on"] == []
+        links = [*parsed.all("href"), *parsed.all("src")]
+        assert [link for link in links if not re.match(r"[#/](?!/)", link)] == []
+    for document in asset_documents().values():
+        assert not re.search(rb"\burl\(|@import|https?://(?!www\.w3\.org/2000/svg)", document.body)
+
+
+def test_the_live_test_knows_every_action_and_every_field_of_it() -> None:
+    content = json.loads(actions_document(reference()).body)
+    assert [action["name"] for action in content["actions"]] == list(ACTIONS)
+    listed = set(LIVE_TEST.all("href"))
+    for action in content["actions"]:
+        assert f"#{action['name']}" in listed
+        known = {path for field in action["fields"] for path in _paths(field)}
+        fields = [f for top in ACTIONS[action["name"]].request for f in top.flattened()]
+        assert known == {field.path for field in fields}
+
+
+def _paths(field: dict[str, Any]) -> list[str]:
+    return [field["path"], *(path for inner in field["fields"] for path in _paths(inner))]
+
+
+def test_the_live_test_knows_what_is_secret() -> None:
+    names = {
+        field.name
+        for action in ACTIONS.values()
+        for top in (*action.request, *action.response)
+        for field in top.flattened()
+    }
+    told_otherwise = {
+        "idempotency_key",
+        "stripe_public_key",
+        "stripe_publishable_key",
+        "public_key",
+    }
+    looks_secret = {name for name in names if re.search(r"secret|_key$|card_number|cvv", name)}
+    assert looks_secret - told_otherwise - set(SECRET_FIELDS) == set()
+    assert set(SECRET_FIELDS) - names == {"client_secret"}, "which only a refusal has"
+
+
+async def test_what_a_page_links_to_is_served_with_its_type(door: Door) -> None:
+    expected = {
+        "css": "text/css",
+        "js": "text/javascript",
+        "json": "application/json",
+        "svg": "image/svg+xml",
+    }
+    links = [*PARSED.all("href"), *PARSED.all("src"), *LIVE_TEST.all("href"), *LIVE_TEST.all("src")]
+    linked = {link for link in [*links, *LIVE_TEST.all("data-actions")] if "/assets/" in link}
+    assert len(linked) >= 9
+    for link in linked:
+        async with door.session.get(door.url + link) as answer:
+            assert answer.status == 200
+            ending = link.partition("?")[0].rpartition(".")[2]
+            assert answer.content_type == expected[ending]
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert "immutable" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("docs", "text/html"),
+        ("live-test", "text/html"),
+        ("openapi.json", "application/json"),
+    ],
+)
+async def test_a_page_is_sent_once_and_then_only_asked_for(
+    door: Door, path: str, content_type: str
+) -> None:
+    async with door.session.get(f"{door.url}/{path}") as answer:
+        assert (answer.status, answer.content_type) == (200, content_type)
+        assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        assert answer.headers["Cache-Control"] == "no-cache"
+        assert answer.headers["Content-Encoding"] == "gzip"
+        whole = await answer.read()
+        tag = answer.headers["ETag"]
+    known = {"If-None-Match": tag}
+    async with door.session.get(f"{door.url}/{path}", headers=known) as answer:
+        assert (answer.status, await answer.read()) == (304, b"")
+    plain = {"Accept-Encoding": "identity"}
+    async with door.session.get(f"{door.url}/{path}", headers=plain) as answer:
+        assert "Content-Encoding" not in answer.headers
+        assert await answer.read() == whole
+    async with door.session.head(f"{door.url}/{path}") as answer:
+        assert (answer.status, await answer.read()) == (200, b"")
+
+
+async def test_the_openapi_document_has_every_action(door: Door) -> None:
+    async with door.session.get(f"{door.url}/openapi.json") as answer:
+        document = json.loads(await answer.read())
+    names = document["components"]["schemas"]["Request"]["discriminator"]["mapping"]
+    assert set(names) == set(ACTIONS)
+
+
+async def test_the_json_door_answers_get_as_ever(door: Door) -> None:
+    async with door.session.get(door.url) as answer:
+        assert answer.status == 405
+        assert await answer.text() == '{"success":false,"error":"Method Not Allowed"}'
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["doc", "docs/", "docs/charge_customer", "assets/", "assets/none.css", "assets/../app.py"],
+)
+async def test_a_page_that_there_is_not_is_404_in_json(door: Door, path: str) -> None:
+    raw = f"GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    answer = await door.exchange(raw)
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b'"code":"UNKNOWN_PATH"' in answer
+
+
+async def test_a_page_takes_no_post(door: Door) -> None:
+    async with door.session.post(f"{door.url}/docs", data=b"{}") as answer:
+        assert answer.status == 405
+        assert answer.headers["Allow"] == "GET, HEAD"
+        assert answer.content_type == "application/json"
+
+
+def test_text_of_others_cannot_become_markup() -> None:
+    assert coloured('{"a": "</code><script>"}') == (
+        '{<span class="j-key">&#34;a&#34;</span>: '
+        '<span class="j-string">&#34;&lt;/code&gt;&lt;script&gt;&#34;</span>}'
+    )
+    assert prose("`<b>` & <i>") == "<code>&lt;b&gt;</code> &amp; &lt;i&gt;"

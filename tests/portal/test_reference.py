@@ -1,0 +1,167 @@
+"""Proves that the reference says of every action what the JSON door does."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.message import Message
+
+from nivisco.payments.v1 import payments_pb2
+from portal.comments import comments_in
+from portal.reference import errors
+from portal.reference.build import reference
+from portal.reference.model import Action, Field, Kind
+from transcoding import actions
+from transcoding.problems import Problems
+from transcoding.schema import SchemaError, is_money, is_timestamp
+
+COMPILED = actions.build_catalogue()
+ACTIONS = reference().actions()
+EACH_ACTION = pytest.mark.parametrize("action", ACTIONS.values(), ids=lambda action: action.name)
+
+
+def test_the_reference_has_every_action_of_the_catalogue() -> None:
+    assert set(ACTIONS) == set(COMPILED)
+
+
+def test_the_categories_stand_in_the_order_of_the_public_reference() -> None:
+    assert [category.name for category in reference().categories] == [
+        "Authentication", "Business", "Credentials", "Users", "Keys", "Cards", "Payments", "Wallet",
+        "Recurring",
+    ]  # fmt: skip
+
+
+@EACH_ACTION
+def test_everything_is_described(action: Action) -> None:
+    fields = [f for top in (*action.request, *action.response) for f in top.flattened()]
+    assert action.summary.endswith(".")
+    assert "Fails" not in action.description
+    assert [f.path for f in fields if not f.description] == []
+    assert [f.path for f in fields for word in f.words if not word.description] == []
+    assert all(error.description for error in (*action.errors, *action.general_errors))
+
+
+@EACH_ACTION
+def test_the_reader_knows_exactly_the_fields_of_the_request(action: Action) -> None:
+    assert _read(action, {"no_such_field": 1}) == {"no_such_field"}
+    for field in (f for top in action.request for f in top.flattened()):
+        problem = _read_problem(action, field)
+        assert problem is not None, f"{field.path} took an impossible value"
+        assert "not a field" not in problem
+
+
+@EACH_ACTION
+def test_the_writer_shows_exactly_the_fields_of_the_answer_in_order(action: Action) -> None:
+    compiled = COMPILED[action.name]
+    message = message_factory.GetMessageClass(compiled.method.output_type)()
+    _fill(message)
+    shown = json.loads(compiled.write(message))
+    assert shown.pop("success") is True
+    assert _paths_of(shown, "") == [f.path for top in action.response for f in top.flattened()]
+
+
+def test_a_currency_stands_behind_the_first_amount_and_is_optional() -> None:
+    names = [field.name for field in ACTIONS["charge_customer"].request]
+    currency = ACTIONS["charge_customer"].request[names.index("amount") + 1]
+    assert (currency.kind, currency.required, currency.amounts) == (
+        Kind.CURRENCY,
+        False,
+        ("amount",),
+    )
+
+
+def test_limits_are_told_in_words() -> None:
+    by_path = {
+        f.path: f for top in ACTIONS["create_authorize_customer"].request for f in top.flattened()
+    }
+    assert by_path["payment_profile.cvv"].limits.sentences() == ("must be 3 or 4 digits",)
+    assert by_path["payment_profile.exp_month"].limits.sentences() == ("must be between 1 and 12",)
+    assert by_path["payment_profile"].required
+    assert not by_path["payment_profile.postal_code"].required
+
+
+def test_an_action_that_fails_as_another_has_its_errors_and_its_own() -> None:
+    charge = [error.reason for error in ACTIONS["charge_customer"].errors]
+    fund = [error.reason for error in ACTIONS["fund_customer"].errors]
+    assert fund == [*charge, "WALLET_LIMIT"]
+    assert "IDEMPOTENCY_KEY_REUSED" in {e.reason for e in ACTIONS["fund_customer"].general_errors}
+
+
+def test_a_read_has_no_errors_of_changes() -> None:
+    reasons = {error.reason for error in ACTIONS["get_all_users"].general_errors}
+    assert "INVALID_CREDENTIALS" in reasons
+    assert reasons.isdisjoint({"IDEMPOTENCY_KEY_REUSED", "OUTCOME_UNKNOWN"})
+
+
+@pytest.mark.parametrize(
+    "comment", ["Charges. Fails with NO_SUCH_REASON.", "Charges. Fails as NoSuchMethod does."]
+)
+def test_an_error_that_there_is_not_is_found_when_the_reference_is_built(
+    comment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"]
+    method = service.methods_by_name["ChargeCustomer"]
+    monkeypatch.setattr(errors, "comments", lambda: {method.full_name: comment})
+    with pytest.raises(SchemaError, match="which there is not"):
+        errors.own_errors(method)
+
+
+def test_comments_are_those_of_the_package_on_one_line() -> None:
+    found = FileDescriptorSet()
+    for package in ("nivisco.payments.v1", "other.v1"):
+        file = found.file.add(name=f"{package}.proto", package=package)
+        message = file.message_type.add(name="Outer")
+        message.nested_type.add(name="Inner").field.add(name="leaf", number=1)
+        location = file.source_code_info.location.add(path=[4, 0, 3, 0, 2, 0])
+        location.leading_comments = " One line\n and another.\n"
+    assert comments_in(found) == {"nivisco.payments.v1.Outer.Inner.leaf": "One line and another."}
+
+
+def _read(action: Action, fields: dict[str, object]) -> set[str]:
+    problems = Problems()
+    COMPILED[action.name].read(fields, "", problems)
+    return {problem.field for problem in problems.found}
+
+
+def _read_problem(action: Action, field: Field) -> str | None:
+    """Return what the reader says of a value that fits no field."""
+    value: object = object()
+    for name in reversed(field.path.split(".")):
+        value = {name.removesuffix("[]"): [value] if name.endswith("[]") else value}
+    problems = Problems()
+    assert isinstance(value, dict)
+    COMPILED[action.name].read(value, "", problems)
+    return next((p.description for p in problems.found if p.field == field.path), None)
+
+
+def _fill(message: Message) -> None:
+    """Set every message and put one item into every list, so that all keys are shown."""
+    descriptor = message.DESCRIPTOR
+    assert isinstance(descriptor, Descriptor)
+    for field in descriptor.fields:
+        if field.message_type is None:
+            continue
+        inner = getattr(message, field.name)
+        inner = inner.add() if field.is_repeated else inner
+        inner.SetInParent()
+        if not is_money(field) and not is_timestamp(field):
+            _fill(inner)
+
+
+def _paths_of(value: dict[str, Any], prefix: str) -> list[str]:
+    found: list[str] = []
+    for name, inner in value.items():
+        found.append(prefix + name)
+        if isinstance(inner, dict):
+            found += _paths_of(inner, f"{prefix}{name}.")
+        elif isinstance(inner, list):
+            found += _each(inner, f"{prefix}{name}[].")
+    return found
+
+
+def _each(items: Iterable[Any], prefix: str) -> list[str]:
+    return [path for item in items if isinstance(item, dict) for path in _paths_of(item, prefix)]

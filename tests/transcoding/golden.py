@@ -1,0 +1,78 @@
+"""Renders the catalogue as reviewed text; run as a module it writes catalogue.golden anew."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.rpc import code_pb2
+
+from nivisco.annotations.v1 import annotations_pb2
+from nivisco.payments.v1 import errors_pb2
+from transcoding.actions import Action, build_catalogue
+from transcoding.schema import (
+    CURRENCY_KEY,
+    enum_words,
+    is_money,
+    is_timestamp,
+)
+
+GOLDEN = Path(__file__).with_name("catalogue.golden")
+COMMAND = "python -m tests.adapter.golden"
+_SCALARS = {
+    FieldDescriptor.CPPTYPE_STRING: "string",
+    FieldDescriptor.CPPTYPE_BOOL: "boolean",
+    FieldDescriptor.CPPTYPE_INT32: "integer",
+    FieldDescriptor.CPPTYPE_INT64: "integer",
+}
+
+
+def render() -> str:
+    """Return every action with its category and fields, and every reason with its codes."""
+    lines = [
+        f"# The public catalogue. Review every change of it; write it anew with: {COMMAND}",
+        "",
+    ]
+    for action in build_catalogue().values():
+        lines += [_title(action), *_fields(action.method.input_type, "  "), "  ->"]
+        lines += [*_fields(action.method.output_type, "  "), ""]
+    lines += ["# Error reasons: HTTP status, gRPC code", *_reasons(), ""]
+    return "\n".join(lines)
+
+
+def _title(action: Action) -> str:
+    return f"{action.category} {action.name}{' (admin only)' if action.admin_only else ''}"
+
+
+def _fields(descriptor: Descriptor, indent: str) -> Iterator[str]:
+    money = [field.name for field in descriptor.fields if is_money(field)]
+    for field in descriptor.fields:
+        several = "[]" if field.is_repeated else ""
+        yield f"{indent}{field.name}: {_type(field)}{several}"
+        if field.message_type is not None and not is_money(field) and not is_timestamp(field):
+            yield from _fields(field.message_type, indent + "  ")
+        if money and field.name == money[0]:
+            yield f"{indent}{CURRENCY_KEY}: currency"
+
+
+def _type(field: FieldDescriptor) -> str:
+    if is_money(field):
+        return "amount"
+    if is_timestamp(field):
+        return "time"
+    if field.message_type is not None:
+        return "object"
+    if field.enum_type is not None:
+        return " | ".join(enum_words(field.enum_type))
+    return _SCALARS[field.cpp_type]
+
+
+def _reasons() -> Iterator[str]:
+    for value in errors_pb2.ErrorReason.DESCRIPTOR.values:
+        if value.number:
+            error = value.GetOptions().Extensions[annotations_pb2.error]
+            code = code_pb2.Code.Name(error.grpc_code)
+            yield f"{value.name.removeprefix('ERROR_REASON_')} {error.http_status} {code}"
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(render())

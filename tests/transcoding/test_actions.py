@@ -1,0 +1,65 @@
+"""Proves that the catalogue comes whole from the schema and only changes under review."""
+
+import pytest
+
+from nivisco.payments.v1 import authentication_pb2, errors_pb2
+from tests.transcoding.golden import COMMAND, GOLDEN, render
+from transcoding.actions import action_name, build_catalogue
+from transcoding.answers import HTTP_STATUS
+
+CATALOGUE = build_catalogue()
+
+
+def test_the_catalogue_is_the_reviewed_one() -> None:
+    assert render() == GOLDEN.read_text(), f"Review the change, then: {COMMAND}"
+
+
+def test_there_are_33_actions_in_nine_categories() -> None:
+    assert len(CATALOGUE) == 33
+    assert len({action.category for action in CATALOGUE.values()}) == 9
+
+
+def test_only_register_business_is_for_the_admin() -> None:
+    assert [a.name for a in CATALOGUE.values() if a.admin_only] == ["register_business"]
+
+
+def test_every_action_that_does_not_read_takes_an_idempotency_key() -> None:
+    reads = {a.name for a in CATALOGUE.values() if not a.accepts_idempotency_key}
+    assert all(name.startswith(("get_", "list_", "validate_")) for name in reads)
+
+
+def test_an_action_is_called_by_its_method() -> None:
+    service = authentication_pb2.DESCRIPTOR.services_by_name["AuthenticationService"]
+    assert CATALOGUE["validate_business"].method is service.methods_by_name["ValidateBusiness"]
+
+
+@pytest.mark.parametrize(
+    ("method", "action"),
+    [("ChangeApiKey", "change_api_key"), ("GetStripePublicKey", "get_stripe_public_key")],
+)
+def test_an_action_is_named_as_its_method_in_snake_case(method: str, action: str) -> None:
+    assert action_name(method) == action
+
+
+def test_every_reason_has_an_http_status() -> None:
+    assert len(HTTP_STATUS) == len(errors_pb2.ErrorReason.DESCRIPTOR.values) - 1
+    assert all(400 <= status <= 599 for status in HTTP_STATUS.values())
+
+
+@pytest.mark.parametrize(
+    ("action", "path", "json_path"),
+    [
+        ("charge_customer", "amount.currency_code", "currency"),
+        ("charge_customer", "amount.units", "amount"),
+        ("charge_customer", "amount.nanos", "amount"),
+        ("charge_customer", "amount", "amount"),
+        ("charge_customer", "user_id", "user_id"),
+        ("charge_customer", "", ""),
+        ("create_user", "user.currency", "user.currency"),
+        ("get_all_users", "to_date.seconds", "to_date"),
+    ],
+)
+def test_a_path_in_the_message_has_a_path_in_the_json(
+    action: str, path: str, json_path: str
+) -> None:
+    assert CATALOGUE[action].json_path(path) == json_path

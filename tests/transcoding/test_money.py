@@ -1,0 +1,133 @@
+"""Proves that amounts are read and written exactly, and which ones are refused."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transcoding.money import (
+    NANOS,
+    read_amount,
+    read_currency,
+    write_amount,
+)
+from transcoding.problems import Mistyped
+
+NOT_AN_AMOUNT = "must be a number such as 25.50"
+NOT_POSITIVE = "must be greater than zero"
+TOO_LARGE = "must have at most 12 digits before the decimal point"
+TOO_FINE = "must have at most 9 decimals"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Decimal("25.50"), (25, 500_000_000)),
+        ("25.50", (25, 500_000_000)),
+        (Decimal(40), (40, 0)),
+        (Decimal("1e2"), (100, 0)),
+        (Decimal("2550e-2"), (25, 500_000_000)),
+        ("007.5", (7, 500_000_000)),
+        (Decimal("0.000000001"), (0, 1)),
+        (Decimal("1E-9"), (0, 1)),
+        (Decimal("999999999999.999999999"), (999_999_999_999, 999_999_999)),
+        ("999999999999", (999_999_999_999, 0)),
+        ("1." + "0" * 60_000, (1, 0)),
+        (Decimal("1." + "0" * 60_000), (1, 0)),
+    ],
+)
+def test_an_amount_is_read_exactly(value: object, expected: tuple[int, int]) -> None:
+    assert read_amount(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "description"),
+    [
+        (Decimal(0), NOT_POSITIVE),
+        (Decimal("-0"), NOT_POSITIVE),
+        (Decimal("-0.01"), NOT_POSITIVE),
+        (Decimal("0e999999"), NOT_POSITIVE),
+        (Decimal("-1e999999"), NOT_POSITIVE),
+        ("0", NOT_POSITIVE),
+        ("0.000", NOT_POSITIVE),
+        ("-5", NOT_POSITIVE),
+        (Decimal("1e12"), TOO_LARGE),
+        (Decimal("1e999999"), TOO_LARGE),
+        (Decimal("1" * 60_000), TOO_LARGE),
+        ("1000000000000", TOO_LARGE),
+        (Decimal("1e-10"), TOO_FINE),
+        (Decimal("1e-999999"), TOO_FINE),
+        ("0.0000000001", TOO_FINE),
+        ("1.0000000001", TOO_FINE),
+        ("", NOT_AN_AMOUNT),
+        ("1e2", NOT_AN_AMOUNT),
+        (" 1", NOT_AN_AMOUNT),
+        ("1\n", NOT_AN_AMOUNT),
+        ("+1", NOT_AN_AMOUNT),
+        (".5", NOT_AN_AMOUNT),
+        ("5.", NOT_AN_AMOUNT),
+        ("1,50", NOT_AN_AMOUNT),
+        ("1_000", NOT_AN_AMOUNT),
+        ("٣", NOT_AN_AMOUNT),
+        ("$5", NOT_AN_AMOUNT),
+        ("NaN", NOT_AN_AMOUNT),
+        (True, NOT_AN_AMOUNT),
+        ([], NOT_AN_AMOUNT),
+        ({}, NOT_AN_AMOUNT),
+    ],
+)
+def test_what_is_no_amount_is_refused(value: object, description: str) -> None:
+    with pytest.raises(Mistyped) as refused:
+        read_amount(value)
+    assert str(refused.value) == description
+
+
+amounts = st.decimals("0.000000001", "999999999999.999999999", places=9)
+
+
+@given(amounts)
+def test_an_amount_comes_back_as_the_shortest_equal_number(amount: Decimal) -> None:
+    text = write_amount(*read_amount(amount))
+    assert Decimal(text) == amount
+    assert "e" not in text.lower()
+    assert not ("." in text and text.endswith(("0", ".")))
+
+
+@given(amounts)
+def test_an_amount_is_the_same_as_number_and_as_string(amount: Decimal) -> None:
+    assert read_amount(amount) == read_amount(format(amount, "f"))
+
+
+@given(st.integers(-(2**63) + 1, 2**63 - 1), st.integers(0, NANOS - 1))
+def test_every_money_is_written_exactly(units: int, nanos: int) -> None:
+    signed = -nanos if units < 0 else nanos
+    text = write_amount(units, signed)
+    whole, _, decimals = text.lstrip("-").partition(".")
+    written = int(whole) * NANOS + int(decimals.ljust(9, "0"))
+    assert (-written if text.startswith("-") else written) == units * NANOS + signed
+
+
+@pytest.mark.parametrize(
+    ("units", "nanos", "text"),
+    [
+        (25, 500_000_000, "25.5"),
+        (40, 0, "40"),
+        (0, 0, "0"),
+        (0, 1, "0.000000001"),
+        (0, -5, "-0.000000005"),
+    ],
+)
+def test_money_is_written_as_the_shortest_number(units: int, nanos: int, text: str) -> None:
+    assert write_amount(units, nanos) == text
+
+
+@pytest.mark.parametrize("value", ["usd", "USD", "Usd"])
+def test_a_currency_is_read_in_any_case(value: str) -> None:
+    assert read_currency(value) == "USD"
+
+
+@pytest.mark.parametrize("value", ["", "us", "usdd", "us1", "u\u017fd", "usd\n", 5, None, []])
+def test_what_is_not_three_letters_is_no_currency(value: object) -> None:
+    with pytest.raises(Mistyped, match="must be three letters"):
+        read_currency(value)

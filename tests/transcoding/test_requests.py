@@ -1,0 +1,357 @@
+"""Proves how JSON fields become a request message, and what is said of those that cannot."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.money_pb2 import Money
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nivisco.payments.v1 import (
+    cards_pb2,
+    credentials_pb2,
+    payments_pb2,
+    recurring_pb2,
+    types_pb2,
+    users_pb2,
+)
+from tests.transcoding.sample_schema import sample, sample_class
+from transcoding.actions import build_catalogue
+from transcoding.parsing import Ill, parse_object
+from transcoding.problems import Problems
+from transcoding.requests import compile_reader
+from transcoding.schema import SchemaError
+
+CATALOGUE = build_catalogue()
+SECRET = "sk_4111111111111111"
+
+
+def read(action: str, fields: dict[str, object]) -> tuple[Message, dict[str, str]]:
+    problems = Problems()
+    parsed = parse_object(json.dumps(fields).encode())
+    message = CATALOGUE[action].read(parsed, "", problems)
+    return message, {problem.field: problem.description for problem in problems.found}
+
+
+def read_whole(action: str, **fields: object) -> Message:
+    message, problems = read(action, fields)
+    assert problems == {}
+    return message
+
+
+def problems_of(action: str, **fields: object) -> dict[str, str]:
+    return read(action, fields)[1]
+
+
+def test_every_kind_of_field_is_read() -> None:
+    message = read_whole(
+        "create_authorize_customer",
+        user_id="USR-1",
+        payment_profile={"card_number": "4111111111111111", "exp_month": 12, "exp_year": 2026},
+        set_as_primary=False,
+        env="LIVE",
+    )
+    profile = cards_pb2.CreateAuthorizeCustomerRequest.PaymentProfile
+    assert message == cards_pb2.CreateAuthorizeCustomerRequest(
+        user_id="USR-1",
+        payment_profile=profile(card_number="4111111111111111", exp_month=12, exp_year=2026),
+        set_as_primary=False,
+        env=types_pb2.ENV_LIVE,
+    )
+
+
+def charge(**fields: object) -> payments_pb2.ChargeCustomerRequest:
+    message, _ = read("charge_customer", fields)
+    assert isinstance(message, payments_pb2.ChargeCustomerRequest)
+    return message
+
+
+def test_an_amount_is_read_with_its_currency() -> None:
+    amount = Money(currency_code="EUR", units=10, nanos=50_000_000)
+    assert charge(amount="10.05", currency="eur").amount == amount
+
+
+def test_an_absent_currency_is_left_to_the_core() -> None:
+    assert charge(amount=10).amount == Money(units=10)
+
+
+def test_a_currency_without_its_amount_is_a_problem_of_the_amount() -> None:
+    assert problems_of("update_recurring", recurring_id="REC-1", currency="usd") == {
+        "amount": "is required beside `currency`"
+    }
+
+
+def test_a_currency_reaches_the_core_even_where_its_amount_is_ill() -> None:
+    assert charge(amount="x", currency="xyz").amount == Money(currency_code="XYZ")
+
+
+def test_a_currency_that_is_no_money_stays_as_it_is() -> None:
+    message = read_whole("create_user", user={"name": "A", "currency": "eur"})
+    assert isinstance(message, users_pb2.CreateUserRequest)
+    assert message.user.currency == "eur"
+
+
+def test_null_is_absent_everywhere() -> None:
+    message = read_whole(
+        "create_user", user={"name": None, "email": "a@b.c", "nope": None}, idempotency_key=None
+    )
+    user = users_pb2.CreateUserRequest.NewUser(email="a@b.c")
+    assert message == users_pb2.CreateUserRequest(user=user)
+
+
+def test_an_empty_object_is_given() -> None:
+    message = read_whole("create_user", user={})
+    assert message.HasField("user")
+
+
+def test_an_optional_empty_string_is_given() -> None:
+    assert charge(description="").HasField("description")
+
+
+def test_a_date_alone_ends_the_day_only_where_the_schema_says_so() -> None:
+    message = read_whole("get_all_users", from_date="2024-03-01", to_date="2024-03-01")
+    assert message == users_pb2.GetAllUsersRequest(
+        from_date=Timestamp(seconds=1_709_251_200),
+        to_date=Timestamp(seconds=1_709_337_599, nanos=999_999_000),
+    )
+
+
+def test_a_start_without_an_offset_stays_text() -> None:
+    message = read_whole("create_recurring", start_at="2024-03-01T08:00:00")
+    assert isinstance(message, recurring_pb2.CreateRecurringRequest)
+    assert message.start_at == "2024-03-01T08:00:00"
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "field", "description"),
+    [
+        ("get_all_users", {"page": "1"}, "page", "must be a whole number"),
+        ("get_all_users", {"page": True}, "page", "must be a whole number"),
+        ("get_all_users", {"page": 1.5}, "page", "must be a whole number"),
+        ("get_all_users", {"page": 1e-300}, "page", "must be a whole number"),
+        (
+            "get_all_users",
+            {"page": 2**31},
+            "page",
+            "must be between -2147483648 and 2147483647",
+        ),
+        ("get_all_users", {"page": 1e300}, "page", "must be between -2147483648 and 2147483647"),
+        ("get_user_info", {"user_id": 5}, "user_id", "must be a string"),
+        ("get_user_info", {"user_id": []}, "user_id", "must be a string"),
+        ("get_user_info", {"user_id": {}}, "user_id", "must be a string"),
+        ("get_user_info", {"user_id": False}, "user_id", "must be a string"),
+        (
+            "get_user_info",
+            {"user_id": "a\0b"},
+            "user_id",
+            "must not contain the NUL character",
+        ),
+        (
+            "get_user_info",
+            {"user_id": "a\ud800"},
+            "user_id",
+            "must not contain half of a surrogate pair",
+        ),
+        ("create_user", {"user": "A"}, "user", "must be an object"),
+        ("create_user", {"user": []}, "user", "must be an object"),
+        ("create_user", {"user": {"name": 5}}, "user.name", "must be a string"),
+        ("get_user_wallet", {"env": "test"}, "env", "must be one of TEST, LIVE"),
+        ("get_user_wallet", {"env": "UNSPECIFIED"}, "env", "must be one of TEST, LIVE"),
+        ("get_user_wallet", {"env": 1}, "env", "must be one of TEST, LIVE"),
+        ("get_user_wallet", {"env": ""}, "env", "must be one of TEST, LIVE"),
+        (
+            "create_recurring",
+            {"interval_type": "decade"},
+            "interval_type",
+            "must be one of day, week, month, year",
+        ),
+        (
+            "create_stripe_customer",
+            {"set_as_primary": 1},
+            "set_as_primary",
+            "must be true or false",
+        ),
+        (
+            "create_stripe_customer",
+            {"set_as_primary": "true"},
+            "set_as_primary",
+            "must be true or false",
+        ),
+        ("charge_customer", {"amount": 0}, "amount", "must be greater than zero"),
+        (
+            "charge_customer",
+            {"currency": "dollar"},
+            "currency",
+            "must be three letters such as `usd`",
+        ),
+        (
+            "get_all_users",
+            {"from_date": "soon"},
+            "from_date",
+            "must be an ISO 8601 date or date-time such as 2024-03-01 or 2024-03-01T08:00:00Z",
+        ),
+        ("get_user_info", {"nope": 1}, "nope", "is not a field of this request"),
+        (
+            "get_user_info",
+            {"userid": 1},
+            "userid",
+            "is not a field of this request; did you mean `user_id`?",
+        ),
+        (
+            "create_user",
+            {"user": {"nmae": 1}},
+            "user.nmae",
+            "is not a field of this request; did you mean `name`?",
+        ),
+        ("get_user_info", {"": 1}, "", "is not a field of this request"),
+        ("get_user_info", {"a\nb\ud800\u202e": 1}, "a?b??", "is not a field of this request"),
+        ("get_user_info", {"x" * 65: 1}, "x" * 64, "is not a field of this request"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_its_reason(
+    action: str, fields: dict[str, object], field: str, description: str
+) -> None:
+    assert read(action, fields)[1] == {field: description}
+
+
+@pytest.mark.parametrize("number", ["25", "25.0", "2.5e1", "2500e-2"])
+def test_a_whole_number_is_whole_however_it_is_written(number: str) -> None:
+    problems = Problems()
+    fields: dict[str, object] = {"limit": Decimal(number)}
+    message = CATALOGUE["get_all_users"].read(fields, "", problems)
+    assert message == users_pb2.GetAllUsersRequest(limit=25)
+    assert problems.found == []
+
+
+@pytest.mark.parametrize("number", ["0e999999", "-0", "1e-999999", "1e999999"])
+def test_a_number_of_extreme_size_costs_nothing(number: str) -> None:
+    problems = Problems()
+    CATALOGUE["get_all_users"].read({"limit": Decimal(number)}, "", problems)
+    assert len(problems.found) == (0 if Decimal(number) == 0 else 1)
+
+
+@pytest.mark.parametrize("field", ["user_id", "amount", "currency", "env", "description"])
+def test_an_ill_value_is_told_in_its_own_words(field: str) -> None:
+    problems = Problems()
+    CATALOGUE["charge_customer"].read({field: Ill("is ill")}, "", problems)
+    assert [(p.field, p.description) for p in problems.found] == [(field, "is ill")]
+
+
+def test_a_mistyped_field_is_left_out_and_the_others_are_read() -> None:
+    assert charge(user_id="USR-1", description=5) == payments_pb2.ChargeCustomerRequest(
+        user_id="USR-1"
+    )
+
+
+def test_at_most_twenty_problems_are_told() -> None:
+    assert len(problems_of("create_user", **{f"field{n}": 1 for n in range(1000)})) == 20
+
+
+def test_no_value_is_repeated() -> None:
+    fields: dict[str, Any] = {
+        "credentials": {
+            "env": SECRET,
+            "stripe_secret_key": [SECRET],
+            "account_id": {SECRET: SECRET},
+        },
+        "idempotency_key": {"a": SECRET},
+    }
+    message, problems = read("add_stripe_credentials", fields)
+    assert isinstance(message, credentials_pb2.AddStripeCredentialsRequest)
+    assert len(problems) == 4
+    assert SECRET not in repr(problems)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=True)
+    | st.text(max_size=8)
+    | st.sampled_from(["TEST", "usd", "2024-01-01", "9" * 13, "\ud800", "\0"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=4) | st.sampled_from(["name", "env"]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+names = sorted({f.name for a in CATALOGUE.values() for f in a.method.input_type.fields})
+
+
+@given(
+    st.sampled_from(sorted(CATALOGUE)),
+    st.dictionaries(st.sampled_from(names) | st.text(max_size=8), json_values, max_size=8),
+)
+def test_any_json_becomes_a_message_and_printable_problems(
+    action: str, fields: dict[str, object]
+) -> None:
+    message, problems = read(action, fields)
+    message.SerializeToString()
+    assert len(problems) <= 20
+    assert all(field.isprintable() for field in problems)
+
+
+def test_lists_are_read_with_a_problem_for_each_ill_item() -> None:
+    read_order = compile_reader(sample("Order"))
+    problems = Problems()
+    fields: dict[str, object] = {
+        "tags": ["a", Decimal(5), None],
+        "counts": [Decimal(1), "x"],
+        "items": [{"price": "1.5", "currency": "eur"}, {"nope": "x"}, "x"],
+        "times": ["2024-03-01"],
+        "big": Decimal(2**63 - 1),
+        "positive": Decimal(-1),
+    }
+    message = read_order(fields, "", problems)
+    item = sample_class("Item")(price=Money(currency_code="EUR", units=1, nanos=500_000_000))
+    assert message == sample_class("Order")(
+        tags=["a"],
+        counts=[1],
+        items=[item, sample_class("Item")()],
+        times=[Timestamp(seconds=1_709_251_200)],
+        big=2**63 - 1,
+    )
+    assert [problem.field for problem in problems.found] == [
+        "tags[1]",
+        "tags[2]",
+        "counts[1]",
+        "items[1].nope",
+        "items[2]",
+        "positive",
+    ]
+
+
+def test_what_is_no_list_is_refused() -> None:
+    problems = Problems()
+    compile_reader(sample("Order"))({"tags": "a"}, "", problems)
+    assert [problem.description for problem in problems.found] == ["must be a list"]
+
+
+def test_amounts_of_one_message_share_the_currency() -> None:
+    problems = Problems()
+    fields: dict[str, object] = {"price": "1", "fee": "2", "currency": "usd"}
+    message = compile_reader(sample("TwoAmounts"))(fields, "", problems)
+    assert message == sample_class("TwoAmounts")(
+        price=Money(currency_code="USD", units=1), fee=Money(currency_code="USD", units=2)
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TakesCurrency",
+        "RepeatsMoney",
+        "ContainsItself",
+        "HasBytes",
+        "HasFloat",
+        "HasChoice",
+        "HasUnknownWords",
+    ],
+)
+def test_a_request_without_a_json_form_is_found_at_the_start(name: str) -> None:
+    with pytest.raises(SchemaError):
+        compile_reader(sample(name))

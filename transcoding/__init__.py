@@ -1,0 +1,1 @@
+"""Translates between the JSON envelope and protobuf messages, compiled from descriptors."""

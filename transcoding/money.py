@@ -1,0 +1,93 @@
+"""Reads and writes amounts of money exactly; it never passes one through a float.
+
+The decimals that a currency allows are the core's rule, not this file's.
+"""
+
+import re
+from decimal import Decimal
+
+from transcoding.problems import Mistyped
+
+MAX_INTEGER_DIGITS = 12
+"""How many digits may stand before the decimal point; the architecture's bound on money."""
+MAX_DECIMALS = 9
+"""How many decimals google.type.Money can hold: `nanos` counts billionths."""
+NANOS = 10**MAX_DECIMALS
+
+AMOUNT_PATTERN = r"^[0-9]{1,12}(?:\.[0-9]+)?$"
+"""An amount as a string; JSON Schema and Python read it alike."""
+CURRENCY_PATTERN = r"^[A-Za-z]{3}$"
+_AMOUNT = re.compile(AMOUNT_PATTERN)
+_CURRENCY = re.compile(CURRENCY_PATTERN)
+_NOT_AN_AMOUNT = "must be a number such as 25.50"
+_TOO_LARGE = f"must have at most {MAX_INTEGER_DIGITS} digits before the decimal point"
+_TOO_FINE = f"must have at most {MAX_DECIMALS} decimals"
+_NOT_POSITIVE = "must be greater than zero"
+
+
+def read_amount(value: object) -> tuple[int, int]:
+    """Return the units and nanos of a JSON number (as Decimal) or of a decimal string.
+
+    Raises:
+        Mistyped: it is neither, not above zero, or has more digits than an amount can.
+    """
+    if isinstance(value, Decimal):
+        text = _plain(value)
+    elif isinstance(value, str):
+        if _AMOUNT.fullmatch(value) is None:
+            raise Mistyped(_what_is_wrong(value))
+        text = value
+    else:
+        raise Mistyped(_NOT_AN_AMOUNT)
+    whole, _, decimals = text.partition(".")
+    decimals = decimals.rstrip("0")
+    if len(decimals) > MAX_DECIMALS:
+        raise Mistyped(_TOO_FINE)
+    units, nanos = int(whole), int(decimals.ljust(MAX_DECIMALS, "0"))
+    if not units and not nanos:
+        raise Mistyped(_NOT_POSITIVE)
+    return units, nanos
+
+
+def _plain(number: Decimal) -> str:
+    """Return the number's digits without an exponent, once its size is known to be small."""
+    if number.is_signed() or not number:
+        raise Mistyped(_NOT_POSITIVE)
+    if number.adjusted() >= MAX_INTEGER_DIGITS:
+        raise Mistyped(_TOO_LARGE)
+    if number.adjusted() < -MAX_DECIMALS:
+        raise Mistyped(_TOO_FINE)
+    return format(number, "f")
+
+
+def _what_is_wrong(text: str) -> str:
+    if re.fullmatch(r"-[0-9]+(?:\.[0-9]+)?", text):
+        return _NOT_POSITIVE
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text):
+        return _TOO_LARGE
+    return _NOT_AN_AMOUNT
+
+
+def read_currency(value: object) -> str:
+    """Return the upper-case ISO 4217 code of a currency given in any case.
+
+    Raises:
+        Mistyped: it is not three letters.
+    """
+    if isinstance(value, str) and _CURRENCY.fullmatch(value):
+        return value.upper()
+    raise Mistyped("must be three letters such as `usd`")
+
+
+def write_amount(units: int, nanos: int) -> str:
+    """Return the shortest JSON number that is exactly this amount, never with an exponent.
+
+    >>> write_amount(25, 500_000_000), write_amount(40, 0)
+    ('25.5', '40')
+    """
+    if not nanos:
+        return str(units)
+    total = units * NANOS + nanos
+    sign = "-" if total < 0 else ""
+    whole, decimals = divmod(abs(total), NANOS)
+    return f"{sign}{whole}.{decimals:09d}".rstrip("0").rstrip(".")

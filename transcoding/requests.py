@@ -1,0 +1,260 @@
+"""Compiles, for each request message, a reader from JSON values; it never reflects per request.
+
+A reader reports every problem and goes on, so that one answer names them all.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.money_pb2 import Money
+
+from transcoding.money import read_amount, read_currency
+from transcoding.problems import Mistyped, Problems
+from transcoding.schema import (
+    CURRENCY_KEY,
+    SchemaError,
+    ends_the_day,
+    enum_words,
+    is_money,
+    is_timestamp,
+    money_names,
+    refuse_choices,
+)
+from transcoding.times import read_time
+
+ReadMessage = Callable[[Mapping[str, object], str, Problems], Message]
+"""Reads JSON fields, found below a path such as `user.`, into a message; adds to the problems."""
+ReadLeaf = Callable[[object], Any]
+"""Reads one JSON value; raises Mistyped."""
+ReadNested = Callable[[object, str, Problems], Any]
+"""Reads a JSON object or list at a path; adds to the problems; raises Mistyped."""
+
+NOT_A_STRING = "must be a string"
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
+}
+
+
+def compile_reader(descriptor: Descriptor, *, within: tuple[Descriptor, ...] = ()) -> ReadMessage:
+    """Return the reader of a message; `within` are the messages that it lies in.
+
+    Raises:
+        SchemaError: the message holds something that the JSON door cannot show.
+    """
+    refuse_choices(descriptor)
+    if descriptor in within:
+        raise SchemaError(f"{descriptor.full_name} contains itself")
+    leaves: dict[str, ReadLeaf] = {}
+    nested: dict[str, ReadNested] = {}
+    for field in descriptor.fields:
+        leaf = None if field.is_repeated else _leaf(field)
+        if leaf is not None:
+            leaves[field.name] = leaf
+        else:
+            nested[field.name] = _nested(field, (*within, descriptor))
+    names = money_names(descriptor)
+    if names:
+        leaves[CURRENCY_KEY] = read_currency
+    read_arguments = _arguments_reader(leaves, nested)
+    message_class = message_factory.GetMessageClass(descriptor)
+
+    def read(fields: Mapping[str, object], prefix: str, problems: Problems) -> Message:
+        return message_class(**read_arguments(fields, prefix, problems))
+
+    def read_with_money(fields: Mapping[str, object], prefix: str, problems: Problems) -> Message:
+        arguments = read_arguments(fields, prefix, problems)
+        currency = arguments.pop(CURRENCY_KEY, None)
+        if currency is not None:
+            _apply_currency(currency, names, arguments, fields, prefix, problems)
+        return message_class(**arguments)
+
+    return read_with_money if names else read
+
+
+def _arguments_reader(
+    leaves: Mapping[str, ReadLeaf], nested: Mapping[str, ReadNested]
+) -> Callable[[Mapping[str, object], str, Problems], dict[str, Any]]:
+    known = (*leaves, *nested)
+
+    def read_arguments(
+        fields: Mapping[str, object], prefix: str, problems: Problems
+    ) -> dict[str, Any]:
+        arguments: dict[str, Any] = {}
+        for name, value in fields.items():
+            if value is None:
+                continue
+            try:
+                if name in leaves:
+                    arguments[name] = leaves[name](value)
+                elif name in nested:
+                    arguments[name] = nested[name](value, prefix + name, problems)
+                else:
+                    problems.add_unknown(prefix, name, known)
+            except Mistyped as mistyped:
+                problems.add_mistyped(prefix + name, value, str(mistyped))
+        return arguments
+
+    return read_arguments
+
+
+def _apply_currency(
+    currency: str,
+    names: tuple[str, ...],
+    arguments: dict[str, Any],
+    fields: Mapping[str, object],
+    prefix: str,
+    problems: Problems,
+) -> None:
+    """Write the currency into the amounts that were read.
+
+    Where there is none, which is a problem in itself, the currency alone goes to the core, so that
+    the core's rules for it are reported too.
+    """
+    given = [name for name in names if name in arguments]
+    for name in given:
+        arguments[name].currency_code = currency
+    if given:
+        return
+    arguments[names[0]] = Money(currency_code=currency)
+    if all(fields.get(name) is None for name in names):
+        problems.add_mistyped(prefix + names[0], None, f"is required beside `{CURRENCY_KEY}`")
+
+
+def _leaf(field: FieldDescriptor) -> ReadLeaf | None:
+    """Return the reader of one scalar value of the field, or None for a message of ours."""
+    if is_money(field):
+        return _read_money
+    if is_timestamp(field):
+        return partial(_read_timestamp, end_of_day=ends_the_day(field))
+    if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+        return None
+    if field.cpp_type in _INTEGERS:
+        return _integer_reader(*_INTEGERS[field.cpp_type])
+    if field.enum_type is not None:
+        return _enum_reader(enum_words(field.enum_type))
+    if field.type == FieldDescriptor.TYPE_STRING:
+        return read_string
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return read_boolean
+    raise SchemaError(f"{field.full_name} has a type without a JSON form")
+
+
+def _nested(field: FieldDescriptor, within: tuple[Descriptor, ...]) -> ReadNested:
+    if not field.is_repeated:
+        return _object_reader(field.message_type, within)
+    leaf = _leaf(field)
+    if leaf is None:
+        return _list_reader(_object_reader(field.message_type, within))
+
+    def read_item(value: object, _path: str, _problems: Problems) -> object:
+        return leaf(value)
+
+    return _list_reader(read_item)
+
+
+def _object_reader(descriptor: Descriptor | None, within: tuple[Descriptor, ...]) -> ReadNested:
+    if descriptor is None or descriptor.GetOptions().map_entry:
+        raise SchemaError(f"{within[-1].full_name} has a map, which has no JSON form")
+    read = compile_reader(descriptor, within=within)
+
+    def read_object(value: object, path: str, problems: Problems) -> Message:
+        if not isinstance(value, dict):
+            raise Mistyped("must be an object")
+        return read(value, path + ".", problems)
+
+    return read_object
+
+
+def _list_reader(read_item: ReadNested) -> ReadNested:
+    def read_list(value: object, path: str, problems: Problems) -> list[object]:
+        if not isinstance(value, list):
+            raise Mistyped("must be a list")
+        items: list[object] = []
+        for index, item in enumerate(value):
+            place = f"{path}[{index}]"
+            try:
+                items.append(read_item(item, place, problems))
+            except Mistyped as mistyped:
+                problems.add_mistyped(place, item, str(mistyped))
+        return items
+
+    return read_list
+
+
+def read_string(value: object) -> str:
+    """Return a JSON string that is valid text for the core and its database.
+
+    Raises:
+        Mistyped: it is no string, or holds U+0000 or half a surrogate pair.
+    """
+    if not isinstance(value, str):
+        raise Mistyped(NOT_A_STRING)
+    if "\0" in value:
+        raise Mistyped("must not contain the NUL character")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Mistyped("must not contain half of a surrogate pair") from None
+    return value
+
+
+def read_boolean(value: object) -> bool:
+    """Return a JSON boolean.
+
+    Raises:
+        Mistyped: it is anything else.
+    """
+    if isinstance(value, bool):
+        return value
+    raise Mistyped("must be true or false")
+
+
+def _read_money(value: object) -> Money:
+    units, nanos = read_amount(value)
+    return Money(units=units, nanos=nanos)
+
+
+def _read_timestamp(value: object, *, end_of_day: bool) -> Timestamp:
+    seconds, nanos = read_time(value, end_of_day=end_of_day)
+    return Timestamp(seconds=seconds, nanos=nanos)
+
+
+def _integer_reader(lowest: int, highest: int) -> ReadLeaf:
+    most_digits = len(str(highest))
+    not_an_integer = "must be a whole number"
+    out_of_range = f"must be between {lowest} and {highest}"
+
+    def read_integer(value: object) -> int:
+        if not isinstance(value, Decimal):
+            raise Mistyped(not_an_integer)
+        if value and value.adjusted() >= most_digits:
+            raise Mistyped(out_of_range)
+        number = int(value) if value else 0
+        if number != value:
+            raise Mistyped(not_an_integer)
+        if not lowest <= number <= highest:
+            raise Mistyped(out_of_range)
+        return number
+
+    return read_integer
+
+
+def _enum_reader(words: Mapping[str, int]) -> ReadLeaf:
+    description = "must be one of " + ", ".join(words)
+
+    def read_word(value: object) -> int:
+        if isinstance(value, str) and value in words:
+            return words[value]
+        raise Mistyped(description)
+
+    return read_word

@@ -1,0 +1,61 @@
+"""Reads points in time from ISO 8601 and writes them as the reference shows them, always in UTC.
+
+It never reads a clock or a time zone's rules.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from transcoding.problems import Mistyped
+
+FIRST_YEAR, LAST_YEAR = 1900, 9999
+"""The years, in UTC, that a request may name; a date outside is a slip of the client's."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+_ISO_8601 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}:[0-9]{2})(?:(:[0-9]{2})(?:\.([0-9]{1,9}))?)?"
+    r"([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+_NOT_A_TIME = "must be an ISO 8601 date or date-time such as 2024-03-01 or 2024-03-01T08:00:00Z"
+
+
+def read_time(value: object, *, end_of_day: bool) -> tuple[int, int]:
+    """Return the seconds since 1970 and nanoseconds of an ISO 8601 date or date-time.
+
+    Without an offset it is UTC. A date alone is its first moment, or with `end_of_day` its last
+    microsecond, so that a range that ends with it includes the day.
+
+    Raises:
+        Mistyped: it is not such a string, no such moment exists, or its year is out of range.
+    """
+    found = _ISO_8601.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise Mistyped(_NOT_A_TIME)
+    date, minutes, seconds_text, fraction, offset = found.groups(default="")
+    if not minutes:
+        minutes, seconds_text, fraction = _LAST_MOMENT if end_of_day else _FIRST_MOMENT
+    try:
+        moment = datetime.fromisoformat(f"{date}T{minutes}{seconds_text}{offset.upper() or 'Z'}")
+    except ValueError:
+        raise Mistyped(_NOT_A_TIME) from None
+    seconds = (moment - _EPOCH) // _SECOND
+    if not _FIRST_SECOND <= seconds < _END_SECOND:
+        raise Mistyped(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return seconds, int(fraction.ljust(9, "0"))
+
+
+def write_time(seconds: int) -> str:
+    """Return a moment, in seconds since 1970, as `YYYY-MM-DD HH:MM:SS` in UTC.
+
+    >>> write_time(0)
+    '1970-01-01 00:00:00'
+    """
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat(" ")[:19]
+
+
+_FIRST_MOMENT = ("00:00", ":00", "")
+_LAST_MOMENT = ("23:59", ":59", "999999")
+_FIRST_SECOND = (datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - _EPOCH) // _SECOND
+_END_SECOND = (datetime(LAST_YEAR, 12, 31, tzinfo=UTC) - _EPOCH) // _SECOND + 86_400
