@@ -15,7 +15,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import errors_pb2
-from rpc.error_details import ERROR_DOMAIN, FieldProblem, fields_sentence
+from rpc.error_details import ERROR_DOMAIN, fields_sentence
+from rpc.error_details import FieldProblem as FieldProblem
 
 Reason = errors_pb2.ErrorReason
 

@@ -4,9 +4,8 @@ from datetime import datetime, timedelta
 
 from stdnum import luhn
 
-from core.errors import InvalidFields
+from core.errors import FieldProblem, InvalidFields
 from core.gateways.gateway import CardData, network_of
-from rpc.error_details import FieldProblem
 
 NUMBER_DIGITS_MAX = 16
 """What Authorize.Net's schema takes (creditCardSimpleType)."""

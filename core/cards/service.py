@@ -23,7 +23,8 @@ from core.gateways.gateway import (
     SavedCard,
     TakesCardData,
 )
-from core.idempotency.service import Idempotency, IdempotentCall
+from core.idempotency.call import IdempotentCall
+from core.idempotency.service import Idempotency
 from core.ids import new_request_id
 from core.security.keyring import derived_key
 from core.users import store as users_store

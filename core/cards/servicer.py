@@ -4,7 +4,7 @@ from core.caller import current_caller
 from core.cards.service import CardsService
 from core.cards.store import Card
 from core.gateways.gateway import CardData
-from core.idempotency.service import current_call
+from core.idempotency.call import current_call
 from core.messages import (
     env_value,
     env_word,

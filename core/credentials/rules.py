@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from core.errors import InvalidFields
-from rpc.error_details import FieldProblem
+from core.errors import FieldProblem, InvalidFields
 
 TRANSACTION_KEY_CHARACTERS_MAX = 16
 """What Authorize.Net's schema takes (merchantAuthenticationType)."""

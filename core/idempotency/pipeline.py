@@ -14,9 +14,8 @@ from google.protobuf.message import Message
 from core.caller import current_caller
 from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
 from core.errors import RETRY_SECONDS, Reason, Refusal, ReplayedRefusal
-from core.idempotency.service import (
+from core.idempotency.call import (
     Answer,
-    Idempotency,
     IdempotentCall,
     Replay,
     call_of,
@@ -24,6 +23,7 @@ from core.idempotency.service import (
     key_reused,
     set_call,
 )
+from core.idempotency.service import Idempotency
 from core.server.pipeline import Behaviour, Context, UnaryInterceptor
 from rpc.catalogue import mutations_by_path
 from rpc.metadata import REPLAYED_METADATA
@@ -189,5 +189,4 @@ async def _replayed(answer: Answer, method: MethodDescriptor, context: Context) 
         await context.send_initial_metadata(((REPLAYED_METADATA, "true"),))
     if answer.is_refusal:
         raise ReplayedRefusal(answer.status())
-    response_class = message_factory.GetMessageClass(method.output_type)
-    return response_class.FromString(answer.payload)
+    return answer.message(message_factory.GetMessageClass(method.output_type))

@@ -10,7 +10,7 @@ from google.type import money_pb2
 from core.caller import Caller
 from core.cards.store import Card
 from core.database.transactions import Transaction
-from core.idempotency.service import IdempotentCall
+from core.idempotency.call import IdempotentCall
 from core.ids import new_payment_id
 from core.money import Amount
 from core.payments import store

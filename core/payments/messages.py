@@ -3,7 +3,7 @@
 from google.protobuf.message import Message
 
 from core.gateways.gateway import ChargeOutcome, Succeeded
-from core.idempotency.service import Answer, is_kept
+from core.idempotency.call import Answer, is_kept
 from core.money import Amount, to_wire
 from core.payments import rules
 from core.payments.in_flight import Charged

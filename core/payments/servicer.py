@@ -1,7 +1,7 @@
 """Wire in, wire out for PaymentsService."""
 
 from core.caller import current_caller
-from core.idempotency.service import current_call
+from core.idempotency.call import current_call
 from core.messages import (
     env_value,
     env_word,

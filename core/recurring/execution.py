@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from core.caller import Caller
 from core.database.transactions import Database, Transaction
 from core.errors import Reason, Refusal
-from core.idempotency.service import IdempotentCall, Replay
+from core.idempotency.call import IdempotentCall, Replay
 from core.money import Amount, to_wire
 from core.payments.charge_request import ChargeRequest
 from core.payments.service import PaymentsService

@@ -20,13 +20,8 @@ from core.database.transactions import (
     Transaction,
 )
 from core.errors import InvalidFields, Reason, Refusal
-from core.idempotency.service import (
-    Answer,
-    Idempotency,
-    IdempotentCall,
-    Replay,
-    is_kept,
-)
+from core.idempotency.call import Answer, IdempotentCall, Replay, is_kept
+from core.idempotency.service import Idempotency
 from core.ids import new_wallet_transaction_id
 from core.money import Amount, from_wire
 from core.users import store as users_store

@@ -16,8 +16,9 @@ from core.gateways.gateway import ChargeOrder, Declined, Refused, Succeeded, Unk
 from core.gateways.stripe import gateway as stripe_gateway
 from core.gateways.stripe import responses as stripe_responses
 from core.idempotency import service as idempotency
+from core.idempotency.call import Answer
 from core.idempotency.pipeline import IdempotencyInterceptor
-from core.idempotency.service import Answer, Idempotency
+from core.idempotency.service import Idempotency
 from core.ids import new_request_id
 from core.payments import (
     attempts,

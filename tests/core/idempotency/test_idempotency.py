@@ -22,12 +22,8 @@ from core.database.transactions import (
     DatabaseUnavailableError,
     Transaction,
 )
-from core.idempotency.service import (
-    Answer,
-    Idempotency,
-    IdempotentCall,
-    call_of,
-)
+from core.idempotency.call import Answer, IdempotentCall, call_of
+from core.idempotency.service import Idempotency
 from core.server import composition
 from core.wallet.batch import MoveOrder, Moves
 from core.wallet.rules import Direction

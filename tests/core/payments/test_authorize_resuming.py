@@ -21,12 +21,8 @@ from core.errors import Refusal
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import CardData
 from core.gateways.gateway import Gateway as GatewayProtocol
-from core.idempotency.service import (
-    Idempotency,
-    IdempotentCall,
-    Replay,
-    call_of,
-)
+from core.idempotency.call import IdempotentCall, Replay, call_of
+from core.idempotency.service import Idempotency
 from core.payments.charge_request import ChargeRequest
 from core.payments.service import PaymentsService
 from core.payments.store import Payment, PaymentFilter

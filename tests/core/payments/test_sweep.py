@@ -19,12 +19,8 @@ from core.database.transactions import Database
 from core.errors import Refusal
 from core.gateways.gateway import Gateway as GatewayProtocol
 from core.gateways.stripe.gateway import StripeGateway
-from core.idempotency.service import (
-    Idempotency,
-    IdempotentCall,
-    Replay,
-    call_of,
-)
+from core.idempotency.call import IdempotentCall, Replay, call_of
+from core.idempotency.service import Idempotency
 from core.payments import rules
 from core.payments.charge_request import ChargeRequest
 from core.payments.service import PaymentsService

@@ -1,0 +1,168 @@
+"""A mutating call and its answer, as an idempotency record sees them. No I/O."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from core.caller import Caller
+from core.errors import (
+    RETRY_SECONDS,
+    InvalidFields,
+    Reason,
+    Refusal,
+    http_status_of,
+    status_of,
+)
+from core.ids import new_request_id
+
+Response = TypeVar("Response", bound=Message)
+
+
+ANSWER_SCHEMA = 2
+"""Version of the response messages that stored answers are written with.
+
+1: before the resource messages. 2: one message for each resource. Fields kept their numbers from 1
+to 2, so both are read alike; fields that 1 did not have are unset. A change that a plain read would
+get wrong needs a new number here and a conversion in `Answer.message`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a call: its response, or the google.rpc.Status of a refusal."""
+
+    payload: bytes = field(repr=False)
+    is_refusal: bool
+    schema: int = ANSWER_SCHEMA
+
+    @classmethod
+    def response(cls, message: Message) -> "Answer":
+        """Return the answer that holds a response."""
+        return cls(message.SerializeToString(deterministic=True), is_refusal=False)
+
+    @classmethod
+    def refusal(cls, refusal: Refusal) -> "Answer":
+        """Return the answer that holds a refusal."""
+        return cls(status_of(refusal).SerializeToString(deterministic=True), is_refusal=True)
+
+    def status(self) -> status_pb2.Status:
+        """Return the status of a refusal."""
+        assert self.is_refusal, "a response has no status of its own"
+        return status_pb2.Status.FromString(self.payload)
+
+    def message(self, response_class: type[Response]) -> Response:
+        """Return the response.
+
+        Raises:
+            Refusal: SERVICE_UNAVAILABLE when a newer version of the core wrote the answer.
+        """
+        assert not self.is_refusal, "a refusal has no response"
+        if self.schema > ANSWER_SCHEMA:
+            raise Refusal(
+                Reason.ERROR_REASON_SERVICE_UNAVAILABLE,
+                "The answer to this idempotency key was stored by a newer version of the service. "
+                "Send the same request again.",
+                retry_after_seconds=RETRY_SECONDS,
+            )
+        return response_class.FromString(self.payload)
+
+    @classmethod
+    def unpacked(cls, packed: bytes, *, schema: int | None) -> "Answer":
+        """Return the answer that `packed` returned; schema None stands for 1."""
+        return cls(packed[1:], is_refusal=packed[:1] == b"R", schema=schema or 1)
+
+    def packed(self) -> bytes:
+        """Return the answer as bytes to seal."""
+        return (b"R" if self.is_refusal else b"A") + self.payload
+
+
+class Replay(Exception):
+    """The call was carried out before; this is what it was answered."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("answered before")
+        self.answer = answer
+
+
+@dataclass(eq=False, slots=True)
+class IdempotentCall:
+    """A mutating call as its record sees it."""
+
+    business_id: str
+    sent_key: str | None
+    """What the caller sent."""
+    key: str
+    """The record's: the caller's, or an id of this call alone; the two never meet."""
+    action: str
+    """The method's name in the schema."""
+    content: bytes = field(repr=False)
+    """The request without its key, in one form for equal requests."""
+    api_key_hash: str = field(repr=False)
+    is_kept: bool = False
+    """Whether its answer is in the record, so that nothing is left to do."""
+    sealed_answer: str | None = field(default=None, repr=False)
+    """As this run stored it, or was about to; no other run's is the same text."""
+
+    @property
+    def record_key(self) -> tuple[str, str]:
+        """`business_id` and `key`, the primary key of the record."""
+        return self.business_id, self.key
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether the caller sent a key."""
+        return self.sent_key is not None
+
+    def is_same_request_as(self, other: "IdempotentCall") -> bool:
+        """Tell whether both ask for the same."""
+        return (self.action, self.content) == (other.action, other.content)
+
+
+def call_of(caller: Caller, action: str, request: Message) -> IdempotentCall:
+    """Return the call of an action whose request has a field `idempotency_key`."""
+    bare = type(request)()
+    bare.CopyFrom(request)
+    bare.ClearField("idempotency_key")
+    bare.DiscardUnknownFields()
+    sent: str = request.idempotency_key  # type: ignore[attr-defined] # the field asked for above
+    return IdempotentCall(
+        business_id=caller.business_id,
+        sent_key=sent or None,
+        key=f"key:{sent}" if sent else f"call:{new_request_id()}",
+        action=action,
+        content=bare.SerializeToString(deterministic=True),
+        api_key_hash=caller.api_key_hash,
+    )
+
+
+_call: ContextVar[IdempotentCall] = ContextVar("call")
+
+
+def current_call() -> IdempotentCall:
+    """Return the mutating call that the running task carries out."""
+    return _call.get()
+
+
+def set_call(call: IdempotentCall) -> None:
+    """Remember the call for the running task."""
+    _call.set(call)
+
+
+_KEPT_STATUSES = frozenset({402, 404, 409})
+"""HTTP statuses of refusals that are the outcome of a call, and not a reason to send it again."""
+
+
+def is_kept(refusal: Refusal) -> bool:
+    """Tell whether a refusal is an outcome, to be told again, and not an invitation to retry."""
+    return not isinstance(refusal, InvalidFields) and http_status_of(refusal) in _KEPT_STATUSES
+
+
+def key_reused() -> Refusal:
+    """Make the answer to a key that was used for another request or action."""
+    return Refusal(
+        Reason.ERROR_REASON_IDEMPOTENCY_KEY_REUSED,
+        "The idempotency key was used for another request; use a new one",
+    )

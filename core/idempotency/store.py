@@ -1,0 +1,160 @@
+"""SQL of idempotency records."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, exists, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.database.bulk_sql import SelectSet
+from core.database.schema import idempotency_records as records
+from core.database.schema import payments
+from core.database.transactions import Transaction
+
+RecordKey = tuple[str, str]
+"""`business_id` and `key` of a record."""
+
+_KEY = (records.c.business_id, records.c.key)
+_COLUMNS = (
+    *_KEY,
+    records.c.action,
+    records.c.fingerprint,
+    records.c.fingerprint_key_id,
+    records.c.payment_id,
+    records.c.sealed_answer,
+    records.c.answer_schema,
+    records.c.expires_at,
+)
+_SELECT_MANY = SelectSet(select(*_COLUMNS), records, key=("business_id", "key"))
+_INSERT = {
+    "postgresql": postgresql.insert(records).on_conflict_do_nothing().returning(*_KEY),
+    "sqlite": sqlite.insert(records).on_conflict_do_nothing().returning(*_KEY),
+}
+_PAYMENT_IS_OPEN = exists().where(
+    payments.c.business_id == records.c.business_id,
+    payments.c.payment_id == records.c.payment_id,
+    payments.c.status.in_(["pending", "needs_review"]),
+)
+_IS_CLOSED = or_(records.c.sealed_answer.is_not(None), ~_PAYMENT_IS_OPEN)
+"""Records that may expire: the rest await the outcome of a payment."""
+
+
+async def find_many(
+    transaction: Transaction, keys: Sequence[RecordKey]
+) -> Sequence[Row[tuple[Any, ...]]]:
+    """Return the records with these keys."""
+    return (await _SELECT_MANY.execute(transaction.connection, keys)).all()
+
+
+async def find_for_update(transaction: Transaction, key: RecordKey) -> Any:
+    """Return the row of a record, or None, and lock it until the transaction ends."""
+    rows = await transaction.connection.execute(
+        select(*_COLUMNS).where(*_is(key)).with_for_update()
+    )
+    return rows.one_or_none()
+
+
+async def lock(transaction: Transaction, key: RecordKey) -> None:
+    """Lock a record until the transaction ends."""
+    await transaction.connection.execute(select(records.c.key).where(*_is(key)).with_for_update())
+
+
+async def insert_missing(
+    transaction: Transaction, rows: Sequence[Mapping[str, Any]]
+) -> set[RecordKey]:
+    """Insert records and return the keys inserted; existing records stay as they are.
+
+    On PostgreSQL this waits for inserts of the same key that are not committed yet.
+    """
+    result = await transaction.connection.execute(
+        _INSERT[transaction.connection.dialect.name], rows
+    )
+    return {(row.business_id, row.key) for row in result}
+
+
+async def set_payment(transaction: Transaction, key: RecordKey, payment_id: str) -> None:
+    """Store the payment that the call began."""
+    await transaction.connection.execute(
+        update(records).where(*_is(key)).values(payment_id=payment_id)
+    )
+
+
+async def set_answer(
+    transaction: Transaction, key: RecordKey, answer: Mapping[str, Any], *, unless_payment: bool
+) -> bool:
+    """Store the answer's columns and return whether a record was there.
+
+    With `unless_payment`, a record that has a payment counts as absent.
+    """
+    condition = [records.c.payment_id.is_(None)] if unless_payment else []
+    updated = await transaction.connection.execute(
+        update(records).where(*_is(key), *condition).values(**answer)
+    )
+    return updated.rowcount > 0
+
+
+async def set_payment_answer(
+    transaction: Transaction,
+    key: RecordKey,
+    payment_id: str,
+    answer: Mapping[str, Any],
+    *,
+    expires_at: datetime,
+) -> None:
+    """Store the outcome of a payment as the answer, unless the record has one."""
+    await transaction.connection.execute(
+        update(records)
+        .where(*_is(key), records.c.payment_id == payment_id, records.c.sealed_answer.is_(None))
+        .values(**answer, expires_at=expires_at)
+    )
+
+
+async def stored_answer(transaction: Transaction, key: RecordKey) -> str | None:
+    """Return the sealed answer of a record."""
+    found: str | None = await transaction.connection.scalar(
+        select(records.c.sealed_answer).where(*_is(key))
+    )
+    return found
+
+
+async def delete_closed(transaction: Transaction, key: RecordKey) -> bool:
+    """Delete a record unless its payment is open, and return whether it was deleted."""
+    deleted = await transaction.connection.execute(delete(records).where(*_is(key), _IS_CLOSED))
+    return deleted.rowcount == 1
+
+
+async def expired(transaction: Transaction, limit: int) -> list[RecordKey]:
+    """Return and lock up to `limit` records that have expired and are not locked by others."""
+    rows = await transaction.connection.execute(
+        select(*_KEY)
+        .where(records.c.expires_at <= transaction.now, _IS_CLOSED)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [(row.business_id, row.key) for row in rows]
+
+
+async def delete_many(transaction: Transaction, keys: Collection[RecordKey]) -> None:
+    """Delete the records with these keys."""
+    await transaction.connection.execute(delete(records).where(tuple_(*_KEY).in_(keys)))
+
+
+async def has_answer_for(
+    transaction: Transaction, key: RecordKey, *, action: str, api_key_hash: str
+) -> bool:
+    """Return whether this API key, retired or not, made this call and the call has an answer."""
+    found = await transaction.connection.execute(
+        select(records.c.key).where(
+            *_is(key),
+            records.c.action == action,
+            records.c.api_key_hash == api_key_hash,
+            records.c.sealed_answer.is_not(None),
+            records.c.expires_at > transaction.now,
+        )
+    )
+    return found.one_or_none() is not None
+
+
+def _is(key: RecordKey) -> tuple[Any, Any]:
+    return (records.c.business_id == key[0], records.c.key == key[1])
