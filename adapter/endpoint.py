@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from adapter.body import BodyTooLarge, read_body
 from adapter.settings import AdapterSettings
-from rpc.client import CoreAnswer, CoreClient
+from rpc.client import CoreClient, CoreResponse
 from rpc.error_details import FieldProblem
 from rpc.errors import CoreError
 from rpc.metadata import request_id
@@ -113,13 +113,13 @@ class Endpoint:
         envelope: Envelope,
         problems: Problems,
         noted: dict[str, str],
-    ) -> CoreAnswer:
+    ) -> CoreResponse:
         """Call the core; notes the business once the core has shown that the credentials hold.
 
         Not earlier: a client that mixes its two credentials up would have its key in our log.
         """
         try:
-            response = await self._core.ask(
+            response = await self._core.send(
                 action.method,
                 message,
                 envelope.credentials,
@@ -147,7 +147,7 @@ class Endpoint:
             return answers.refusal(
                 "UNKNOWN_ACTION", "Unknown action" + did_you_mean(name, self._catalogue)
             )
-        problems.add_mistyped(
+        problems.add_invalid(
             ACTION_KEY, name, "is required" if name in (None, "") else NOT_A_STRING
         )
         return answers.invalid_fields(problems.found)
@@ -161,7 +161,7 @@ def _check_unused_key(fields: dict[str, object], problems: Problems) -> None:
     key = fields.pop(IDEMPOTENCY_KEY, None)
     if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
         wrong = "must be 1 to 64 printable characters" if isinstance(key, str) else NOT_A_STRING
-        problems.add_mistyped(IDEMPOTENCY_KEY, key, wrong)
+        problems.add_invalid(IDEMPOTENCY_KEY, key, wrong)
 
 
 def _refused(error: CoreError, action: Action, problems: Problems) -> Answer:

@@ -70,7 +70,9 @@ def decimals_problem(money: money_pb2.Money, currency: str) -> str | None:
     return None
 
 
-def from_wire(money: money_pb2.Money, default_currency: str, *, field: str = "amount") -> Amount:
+def amount_from_message(
+    money: money_pb2.Money, default_currency: str, *, field: str = "amount"
+) -> Amount:
     """Turn a valid wire amount into minor units, in `default_currency` where it names none.
 
     Raises:
@@ -86,7 +88,7 @@ def from_wire(money: money_pb2.Money, default_currency: str, *, field: str = "am
     return Amount(minor, currency)
 
 
-def to_wire(amount: Amount) -> money_pb2.Money:
+def money_message(amount: Amount) -> money_pb2.Money:
     """Turn minor units into the wire's form. Exact both ways."""
     digits = exponent(amount.currency)
     assert digits is not None, "amounts are made in known currencies only"

@@ -38,7 +38,7 @@ takes to connect anew to one that was restarted."""
 
 
 @dataclass(frozen=True, slots=True)
-class CoreAnswer:
+class CoreResponse:
     """What a call was answered, and whether it was answered so before to its idempotency key."""
 
     message: Message
@@ -98,8 +98,8 @@ class CoreClient:
         timeout_seconds: float,
         field_problems: Sequence[FieldProblem] = (),
     ) -> Message:
-        """Call `method` and return its answer, as `ask` does."""
-        answer = await self.ask(
+        """Call `method` and return its answer, as `send` does."""
+        answer = await self.send(
             method,
             request,
             credentials,
@@ -108,7 +108,7 @@ class CoreClient:
         )
         return answer.message
 
-    async def ask(
+    async def send(
         self,
         method: MethodDescriptor,
         request: Message,
@@ -116,7 +116,7 @@ class CoreClient:
         *,
         timeout_seconds: float,
         field_problems: Sequence[FieldProblem] = (),
-    ) -> CoreAnswer:
+    ) -> CoreResponse:
         """Call `method` and return its answer, and whether it was given before.
 
         With `field_problems` the core checks credentials and request and always refuses. While no
@@ -134,7 +134,7 @@ class CoreClient:
             try:
                 running = call(request, timeout=left, metadata=metadata)
                 message = await running
-                return CoreAnswer(message, _is_replayed(await running.initial_metadata()))
+                return CoreResponse(message, _is_replayed(await running.initial_metadata()))
             except grpc.aio.AioRpcError as error:
                 if not was_never_sent(error.code(), error.details() or ""):
                     trailing = cast(Trailing, error.trailing_metadata() or ())

@@ -108,7 +108,7 @@ class Books:
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self.on_commit: Callable[[list[tuple[Scope, Record]]], None] = lambda _written: None
-        """Told of the objects that a transaction wrote, once it has committed."""
+        """RecordedEvent of the objects that a transaction wrote, once it has committed."""
         self._written: list[tuple[Scope, Record]] = []
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from rpc.metadata import Credentials
 from transcoding.actions import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
-from transcoding.parsing import Ill, InvalidJson, parse_object
+from transcoding.parsing import InvalidJson, MalformedValue, parse_object
 
 MAX_BODY_BYTES = 65_536
 """The architecture's bound on a request's body."""
@@ -43,7 +43,7 @@ def read_envelope(body: bytes) -> Envelope:
     business_id = fields.pop(BUSINESS_ID_KEY, None)
     api_key = fields.pop(API_KEY_KEY, None)
     action = fields.pop(ACTION_KEY, None)
-    if isinstance(business_id, Ill) or isinstance(api_key, Ill):
+    if isinstance(business_id, MalformedValue) or isinstance(api_key, MalformedValue):
         raise InvalidJson
     if business_id in (None, "") or api_key in (None, ""):
         raise CredentialsMissing

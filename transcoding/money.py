@@ -6,7 +6,7 @@ The decimals that a currency allows are the core's rule, not this file's.
 import re
 from decimal import Decimal
 
-from transcoding.problems import Mistyped
+from transcoding.problems import InvalidValue
 
 MAX_INTEGER_DIGITS = 12
 """How many digits may stand before the decimal point; the architecture's bound on money."""
@@ -29,34 +29,34 @@ def read_amount(value: object) -> tuple[int, int]:
     """Return the units and nanos of a JSON number (as Decimal) or of a decimal string.
 
     Raises:
-        Mistyped: it is neither, not above zero, or has more digits than an amount can.
+        InvalidValue: it is neither, not above zero, or has more digits than an amount can.
     """
     if isinstance(value, Decimal):
         text = _plain(value)
     elif isinstance(value, str):
         if _AMOUNT.fullmatch(value) is None:
-            raise Mistyped(_what_is_wrong(value))
+            raise InvalidValue(_what_is_wrong(value))
         text = value
     else:
-        raise Mistyped(_NOT_AN_AMOUNT)
+        raise InvalidValue(_NOT_AN_AMOUNT)
     whole, _, decimals = text.partition(".")
     decimals = decimals.rstrip("0")
     if len(decimals) > MAX_DECIMALS:
-        raise Mistyped(_TOO_FINE)
+        raise InvalidValue(_TOO_FINE)
     units, nanos = int(whole), int(decimals.ljust(MAX_DECIMALS, "0"))
     if not units and not nanos:
-        raise Mistyped(_NOT_POSITIVE)
+        raise InvalidValue(_NOT_POSITIVE)
     return units, nanos
 
 
 def _plain(number: Decimal) -> str:
     """Return the number's digits without an exponent, once its size is known to be small."""
     if number.is_signed() or not number:
-        raise Mistyped(_NOT_POSITIVE)
+        raise InvalidValue(_NOT_POSITIVE)
     if number.adjusted() >= MAX_INTEGER_DIGITS:
-        raise Mistyped(_TOO_LARGE)
+        raise InvalidValue(_TOO_LARGE)
     if number.adjusted() < -MAX_DECIMALS:
-        raise Mistyped(_TOO_FINE)
+        raise InvalidValue(_TOO_FINE)
     return format(number, "f")
 
 
@@ -72,11 +72,11 @@ def read_currency(value: object) -> str:
     """Return the upper-case ISO 4217 code of a currency given in any case.
 
     Raises:
-        Mistyped: it is not three letters.
+        InvalidValue: it is not three letters.
     """
     if isinstance(value, str) and _CURRENCY.fullmatch(value):
         return value.upper()
-    raise Mistyped("must be three letters such as `usd`")
+    raise InvalidValue("must be three letters such as `usd`")
 
 
 def write_amount(units: int, nanos: int) -> str:

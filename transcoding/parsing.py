@@ -1,7 +1,7 @@
 """Parses a request body strictly into Python values; it never looks at what the fields mean.
 
 What the JSON grammar can locate is not refused here: a value that JSON or money forbids (`NaN`, a
-number beyond all bounds, a field given twice) becomes an `Ill` in its place, so that the reader of
+number beyond all bounds, a field given twice) becomes an `MalformedValue` in its place, so that the reader of
 the field can name it.
 """
 
@@ -20,7 +20,7 @@ class InvalidJson(Exception):
     """The body is not UTF-8, not JSON, nested too deeply, or not an object."""
 
 
-class Ill:
+class MalformedValue:
     """Stands in the place of a value that no field can hold, and says what is wrong with it."""
 
     __slots__ = ("description",)
@@ -30,7 +30,7 @@ class Ill:
 
 
 def parse_object(body: bytes) -> dict[str, object]:
-    """Return the object that `body` holds: numbers as Decimal, ill values as `Ill`.
+    """Return the object that `body` holds: numbers as Decimal, ill values as `MalformedValue`.
 
     A byte order mark at the start is skipped, as RFC 8259 section 8.1 allows.
 
@@ -66,15 +66,15 @@ def _is_too_deep(text: str) -> bool:
     return False
 
 
-def _number(text: str) -> Decimal | Ill:
+def _number(text: str) -> Decimal | MalformedValue:
     try:
         return Decimal(text)
     except InvalidOperation:  # an exponent beyond what decimal numbers can hold
-        return Ill("is a number that is out of range")
+        return MalformedValue("is a number that is out of range")
 
 
-def _constant(_name: str) -> Ill:
-    return Ill("must not be NaN or infinite")
+def _constant(_name: str) -> MalformedValue:
+    return MalformedValue("must not be NaN or infinite")
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -83,7 +83,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                found[name] = Ill("is given more than once")
+                found[name] = MalformedValue("is given more than once")
             seen.add(name)
     return found
 

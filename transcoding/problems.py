@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
-from transcoding.parsing import Ill
+from transcoding.parsing import MalformedValue
 
 MAX_NAME_LENGTH = 64
 """How much of an unknown field's name an answer repeats, in characters."""
@@ -16,7 +16,7 @@ MAX_SENT_BYTES = 3072
 core needs one problem to refuse the call, and the whole list stays here."""
 
 
-class Mistyped(ValueError):
+class InvalidValue(ValueError):
     """A value does not have the form that its field needs; the message says which form that is."""
 
 
@@ -29,11 +29,11 @@ class Problems:
         self.found: list[FieldProblem] = []
         self._mistyped: set[str] = set()
 
-    def add_mistyped(self, field: str, value: object, description: str) -> None:
+    def add_invalid(self, field: str, value: object, description: str) -> None:
         """Record that `field` is known but holds a value that was left out of the message."""
         if len(self.found) < MAX_FIELD_PROBLEMS:
             self._mistyped.add(field)
-            shown = value.description if isinstance(value, Ill) else description
+            shown = value.description if isinstance(value, MalformedValue) else description
             self.found.append(FieldProblem(field, shown))
 
     def add_unknown(self, prefix: str, name: str, known: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
 from transcoding.money import read_amount, read_currency
-from transcoding.problems import Mistyped, Problems
+from transcoding.problems import InvalidValue, Problems
 from transcoding.schema import (
     CURRENCY_KEY,
     SchemaError,
@@ -31,9 +31,9 @@ from transcoding.times import read_time
 ReadMessage = Callable[[Mapping[str, object], str, Problems], Message]
 """Reads JSON fields, found below a path such as `user.`, into a message; adds to the problems."""
 ReadLeaf = Callable[[object], Any]
-"""Reads one JSON value; raises Mistyped."""
+"""Reads one JSON value; raises InvalidValue."""
 ReadNested = Callable[[object, str, Problems], Any]
-"""Reads a JSON object or list at a path; adds to the problems; raises Mistyped."""
+"""Reads a JSON object or list at a path; adds to the problems; raises InvalidValue."""
 
 NOT_A_STRING = "must be a string"
 _INTEGERS = {
@@ -99,8 +99,8 @@ def _arguments_reader(
                     arguments[name] = nested[name](value, prefix + name, problems)
                 else:
                     problems.add_unknown(prefix, name, known)
-            except Mistyped as mistyped:
-                problems.add_mistyped(prefix + name, value, str(mistyped))
+            except InvalidValue as mistyped:
+                problems.add_invalid(prefix + name, value, str(mistyped))
         return arguments
 
     return read_arguments
@@ -126,7 +126,7 @@ def _apply_currency(
         return
     arguments[names[0]] = Money(currency_code=currency)
     if all(fields.get(name) is None for name in names):
-        problems.add_mistyped(prefix + names[0], None, f"is required beside `{CURRENCY_KEY}`")
+        problems.add_invalid(prefix + names[0], None, f"is required beside `{CURRENCY_KEY}`")
 
 
 def _leaf(field: FieldDescriptor) -> ReadLeaf | None:
@@ -168,7 +168,7 @@ def _object_reader(descriptor: Descriptor | None, within: tuple[Descriptor, ...]
 
     def read_object(value: object, path: str, problems: Problems) -> Message:
         if not isinstance(value, dict):
-            raise Mistyped("must be an object")
+            raise InvalidValue("must be an object")
         return read(value, path + ".", problems)
 
     return read_object
@@ -177,14 +177,14 @@ def _object_reader(descriptor: Descriptor | None, within: tuple[Descriptor, ...]
 def _list_reader(read_item: ReadNested) -> ReadNested:
     def read_list(value: object, path: str, problems: Problems) -> list[object]:
         if not isinstance(value, list):
-            raise Mistyped("must be a list")
+            raise InvalidValue("must be a list")
         items: list[object] = []
         for index, item in enumerate(value):
             place = f"{path}[{index}]"
             try:
                 items.append(read_item(item, place, problems))
-            except Mistyped as mistyped:
-                problems.add_mistyped(place, item, str(mistyped))
+            except InvalidValue as mistyped:
+                problems.add_invalid(place, item, str(mistyped))
         return items
 
     return read_list
@@ -194,17 +194,17 @@ def read_string(value: object) -> str:
     """Return a JSON string that is valid text for the core and its database.
 
     Raises:
-        Mistyped: it is no string, or holds U+0000 or half a surrogate pair.
+        InvalidValue: it is no string, or holds U+0000 or half a surrogate pair.
     """
     if not isinstance(value, str):
-        raise Mistyped(NOT_A_STRING)
+        raise InvalidValue(NOT_A_STRING)
     if "\0" in value:
-        raise Mistyped("must not contain the NUL character")
+        raise InvalidValue("must not contain the NUL character")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Mistyped("must not contain half of a surrogate pair") from None
+            raise InvalidValue("must not contain half of a surrogate pair") from None
     return value
 
 
@@ -212,11 +212,11 @@ def read_boolean(value: object) -> bool:
     """Return a JSON boolean.
 
     Raises:
-        Mistyped: it is anything else.
+        InvalidValue: it is anything else.
     """
     if isinstance(value, bool):
         return value
-    raise Mistyped("must be true or false")
+    raise InvalidValue("must be true or false")
 
 
 def _read_money(value: object) -> Money:
@@ -236,14 +236,14 @@ def _integer_reader(lowest: int, highest: int) -> ReadLeaf:
 
     def read_integer(value: object) -> int:
         if not isinstance(value, Decimal):
-            raise Mistyped(not_an_integer)
+            raise InvalidValue(not_an_integer)
         if value and value.adjusted() >= most_digits:
-            raise Mistyped(out_of_range)
+            raise InvalidValue(out_of_range)
         number = int(value) if value else 0
         if number != value:
-            raise Mistyped(not_an_integer)
+            raise InvalidValue(not_an_integer)
         if not lowest <= number <= highest:
-            raise Mistyped(out_of_range)
+            raise InvalidValue(out_of_range)
         return number
 
     return read_integer
@@ -255,6 +255,6 @@ def _enum_reader(words: Mapping[str, int]) -> ReadLeaf:
     def read_word(value: object) -> int:
         if isinstance(value, str) and value in words:
             return words[value]
-        raise Mistyped(description)
+        raise InvalidValue(description)
 
     return read_word

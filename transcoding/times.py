@@ -6,7 +6,7 @@ It never reads a clock or a time zone's rules.
 import re
 from datetime import UTC, datetime, timedelta
 
-from transcoding.problems import Mistyped
+from transcoding.problems import InvalidValue
 
 FIRST_YEAR, LAST_YEAR = 1900, 9999
 """The years, in UTC, that a request may name; a date outside is a slip of the client's."""
@@ -28,21 +28,21 @@ def read_time(value: object, *, end_of_day: bool) -> tuple[int, int]:
     microsecond, so that a range that ends with it includes the day.
 
     Raises:
-        Mistyped: it is not such a string, no such moment exists, or its year is out of range.
+        InvalidValue: it is not such a string, no such moment exists, or its year is out of range.
     """
     found = _ISO_8601.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise Mistyped(_NOT_A_TIME)
+        raise InvalidValue(_NOT_A_TIME)
     date, minutes, seconds_text, fraction, offset = found.groups(default="")
     if not minutes:
         minutes, seconds_text, fraction = _LAST_MOMENT if end_of_day else _FIRST_MOMENT
     try:
         moment = datetime.fromisoformat(f"{date}T{minutes}{seconds_text}{offset.upper() or 'Z'}")
     except ValueError:
-        raise Mistyped(_NOT_A_TIME) from None
+        raise InvalidValue(_NOT_A_TIME) from None
     seconds = (moment - _EPOCH) // _SECOND
     if not _FIRST_SECOND <= seconds < _END_SECOND:
-        raise Mistyped(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
+        raise InvalidValue(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
     return seconds, int(fraction.ljust(9, "0"))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from core.authentication import store
 from core.caller import Caller
-from core.database.batching import Grouping
+from core.database.batching import Batcher
 from core.database.transactions import Database
 from core.errors import Reason, Refusal
 from core.idempotency.service import was_answered_to
@@ -21,7 +21,7 @@ class AuthenticationService:
     def __init__(self, database: Database, service_tokens: Mapping[str, str]) -> None:
         """Use `service_tokens`, which holds the scope of each token."""
         self._database = database
-        self._businesses = Grouping(self._look_up, at_most=LOOKED_UP_AT_MOST)
+        self._businesses = Batcher(self._look_up, at_most=LOOKED_UP_AT_MOST)
         self._service_tokens = service_tokens
 
     async def _look_up(self, business_ids: Sequence[str]) -> Sequence[store.Business | None]:
@@ -39,7 +39,7 @@ class AuthenticationService:
         """
         if not business_id or not api_key:
             raise invalid_credentials()
-        business = await self._businesses.ask(business_id)
+        business = await self._businesses.submit(business_id)
         # An unknown business costs the same comparison as a known one.
         stored_hash = business.api_key_hash if business else _NO_BUSINESS_HASH
         matches = api_key_matches(api_key, stored_hash)

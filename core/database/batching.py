@@ -26,7 +26,7 @@ class _Waiting(Generic[Order, Result]):
     """By the event loop's clock."""
 
 
-class Grouping(Generic[Order, Result]):
+class Batcher(Generic[Order, Result]):
     """One group at a time, of at most so many orders."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Grouping(Generic[Order, Result]):
         self._waiting: list[_Waiting[Order, Result]] = []
         self._worker: asyncio.Task[None] | None = None
 
-    async def ask(self, order: Order) -> Result:
+    async def submit(self, order: Order) -> Result:
         """Return the result of an order; it is carried out also where the asker leaves."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Result] = loop.create_future()

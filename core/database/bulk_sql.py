@@ -31,7 +31,7 @@ Row = Mapping[str, Any]
 Result = CursorResult[*tuple[Any, ...]]
 
 
-class InsertSet:
+class BulkInsert:
     """Inserts rows that have a value for every column of a table."""
 
     def __init__(self, table: Table) -> None:
@@ -54,7 +54,7 @@ class InsertSet:
             await connection.execute(self._of_rows, rows)
 
 
-class UpdateSet:
+class BulkUpdate:
     """Gives the rows that have certain keys their new values."""
 
     def __init__(self, table: Table, *, key: Sequence[str], changed: Sequence[str]) -> None:
@@ -89,7 +89,7 @@ class UpdateSet:
         assert result.rowcount == len(rows), "every row to update is there, once"
 
 
-class SelectSet:
+class BulkSelect:
     """Asks a query for the rows that have certain keys."""
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, delete, exists, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.database.bulk_sql import SelectSet
+from core.database.bulk_sql import BulkSelect
 from core.database.schema import idempotency_records as records
 from core.database.schema import payments
 from core.database.transactions import Transaction
@@ -26,7 +26,7 @@ _COLUMNS = (
     records.c.answer_schema,
     records.c.expires_at,
 )
-_SELECT_MANY = SelectSet(select(*_COLUMNS), records, key=("business_id", "key"))
+_SELECT_MANY = BulkSelect(select(*_COLUMNS), records, key=("business_id", "key"))
 _INSERT = {
     "postgresql": postgresql.insert(records).on_conflict_do_nothing().returning(*_KEY),
     "sqlite": sqlite.insert(records).on_conflict_do_nothing().returning(*_KEY),

@@ -34,17 +34,17 @@ from core.idempotency.service import Idempotency
 from core.ids import new_request_id
 from core.money import Amount
 from core.payments import rules, store
-from core.payments.apply_gateway_events import follow
 from core.payments.event_rules import CHARGED
-from core.payments.funding import charged_of
+from core.payments.funding import charge_result_of
+from core.payments.gateway_events import apply_gateway_events
 from core.payments.in_flight import (
     Attempt,
-    Charged,
+    ChargeResult,
+    InFlightAttempts,
     PaymentKey,
-    UnderWay,
 )
 from core.payments.outcomes import write_outcome
-from core.payments.rules import Way
+from core.payments.rules import ResumeStep
 from core.payments.store import Lease, Payment
 
 logger = logging.getLogger("core.payments")
@@ -57,7 +57,7 @@ WRITE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class StartedAttempt:
     """A payment whose row is committed, and what its attempt needs."""
 
     payment: Payment
@@ -65,7 +65,7 @@ class Begun:
     attempt: Attempt
     may_have_charged: bool
     """Whether an earlier attempt was sent and nobody knows what became of it."""
-    way: Way = Way.SEND
+    way: ResumeStep = ResumeStep.SEND
 
     @property
     def key(self) -> PaymentKey:
@@ -92,12 +92,12 @@ class Attempts:
         self._gateways = gateways
         self._idempotency = idempotency
         self._core_id = new_request_id()
-        self._under_way = UnderWay()
+        self._in_flight = InFlightAttempts()
         self._telling: set[asyncio.Task[None]] = set()
 
-    def under_way_on(self, payment: Payment) -> Attempt | None:
+    def in_flight_on(self, payment: Payment) -> Attempt | None:
         """Return the attempt of this core on a payment, or None."""
-        return self._under_way.get((payment.business_id, payment.payment_id))
+        return self._in_flight.get((payment.business_id, payment.payment_id))
 
     def is_held_elsewhere(self, payment: Payment, now: datetime) -> bool:
         """Tell whether another core works on the payment, as far as its lease says."""
@@ -119,28 +119,28 @@ class Attempts:
         *,
         may_have_charged: bool,
         resumed: bool,
-        way: Way = Way.SEND,
-    ) -> Begun:
+        way: ResumeStep = ResumeStep.SEND,
+    ) -> StartedAttempt:
         """Note that this core works on a payment from now on, for the running call's caller."""
         key = (payment.business_id, payment.payment_id)
-        attempt = self._under_way.begin(key, current_presence(), resumed=resumed)
-        return Begun(payment, account, attempt, may_have_charged, way)
+        attempt = self._in_flight.begin(key, current_presence(), resumed=resumed)
+        return StartedAttempt(payment, account, attempt, may_have_charged, way)
 
     async def take_over(
         self, transaction: Transaction, payment: Payment, account: Account
-    ) -> Begun:
+    ) -> StartedAttempt:
         """Take over an attempt that nobody works on; one that was surely not sent is sent."""
         may_have_charged = payment.attempt != "not_sent"
-        way = Way.SEND
+        way = ResumeStep.SEND
         if may_have_charged:
-            way = rules.way_to_resume(
+            way = rules.resume_step(
                 self._resuming[payment.gateway],
                 created_at=payment.created_at,
                 sent_at=payment.sent_at,
                 now=transaction.now,
             )
         lease = self.lease_from(transaction.now)
-        await store.take_attempt(transaction, payment, lease, is_sent=way is Way.SEND)
+        await store.take_attempt(transaction, payment, lease, is_sent=way is ResumeStep.SEND)
         return self.begin(
             payment, account, may_have_charged=may_have_charged, resumed=True, way=way
         )
@@ -149,18 +149,18 @@ class Attempts:
         """Tell whether a payment's order must not go to its gateway any more."""
         return rules.is_too_old_to_send(self._resuming[payment.gateway], payment.created_at, now)
 
-    def give_up(self, begun: Begun, error: BaseException) -> None:
+    def give_up(self, begun: StartedAttempt, error: BaseException) -> None:
         """Note that the attempt's row did not commit, or may not have."""
-        self._under_way.end(begun.key, error)
+        self._in_flight.end(begun.key, error)
 
-    async def carry_out(self, begun: Begun) -> Charged:
+    async def carry_out(self, begun: StartedAttempt) -> ChargeResult:
         """Submit the charge and write the outcome; those who joined are told too.
 
         Raises:
             Refusal: the charge did not succeed, or its outcome is not known.
         """
         payment = begun.payment
-        result: Charged | BaseException
+        result: ChargeResult | BaseException
         try:
             outcome = await self._submit(begun)
             charged = await self._write(begun, outcome)
@@ -169,13 +169,13 @@ class Attempts:
         except BaseException as error:  # noqa: BLE001 - those who joined must not wait for ever
             result = error
         if isinstance(result, BaseException):
-            self._under_way.end(begun.key, result)
+            self._in_flight.end(begun.key, result)
             raise result
-        self._under_way.resolve(begun.key, result)
+        self._in_flight.resolve(begun.key, result)
         if payment.idempotency_key is None:
-            self.tell(payment, begun.attempt.waiting, partial(self._under_way.forget, begun.key))
+            self.tell(payment, begun.attempt.waiting, partial(self._in_flight.forget, begun.key))
         else:
-            self._under_way.forget(begun.key)
+            self._in_flight.forget(begun.key)
         return result
 
     def tell(
@@ -199,15 +199,21 @@ class Attempts:
         if self._telling:
             await asyncio.wait(set(self._telling), timeout=timeout_seconds)
 
-    def is_being_told(self, payment: Payment, now: datetime) -> bool:
+    def is_being_answered(self, payment: Payment, now: datetime) -> bool:
         """Tell whether some core is telling a caller of the payment just now, if it lives."""
         assert payment.changed_at is not None, "it was read"
-        mine_or_alive = payment.teller == self._core_id or not self._database.has_one_process
-        return payment.teller is not None and mine_or_alive and payment.changed_at > now - LEASE
+        mine_or_alive = (
+            payment.answering_core == self._core_id or not self._database.has_one_process
+        )
+        return (
+            payment.answering_core is not None
+            and mine_or_alive
+            and payment.changed_at > now - LEASE
+        )
 
-    async def take_telling(self, transaction: Transaction, payment: Payment) -> None:
+    async def take_answering(self, transaction: Transaction, payment: Payment) -> None:
         """Note that this core is telling a caller of the payment."""
-        await store.take_telling(transaction, payment, self._core_id)
+        await store.take_answering(transaction, payment, self._core_id)
 
     async def _note_told(self, payment: Payment, waiting: Sequence[Presence]) -> None:
         is_told = False
@@ -223,7 +229,7 @@ class Attempts:
 
     async def renew_leases(self) -> None:
         """Say of every attempt of this core that it lives, and whether its callers still wait."""
-        attempts = self._under_way.all()
+        attempts = self._in_flight.all()
         if not attempts:
             return
         async with self._database.transaction() as transaction:
@@ -236,7 +242,7 @@ class Attempts:
         async with self._database.transaction() as transaction:
             await store.set_answered(transaction, payment, answered=answered)
 
-    async def _submit(self, begun: Begun) -> ChargeOutcome:
+    async def _submit(self, begun: StartedAttempt) -> ChargeOutcome:
         payment = begun.payment
         order = ChargeOrder(
             payment_id=payment.payment_id,
@@ -248,7 +254,7 @@ class Attempts:
         )
         gateway = self._gateways[payment.gateway]
         try:
-            if begun.way is Way.SEND:
+            if begun.way is ResumeStep.SEND:
                 outcome = await gateway.charge(begun.account, order)
             else:
                 outcome = await self._look_up(gateway, begun, order)
@@ -266,11 +272,13 @@ class Attempts:
         )
         return outcome
 
-    async def _look_up(self, gateway: Gateway, begun: Begun, order: ChargeOrder) -> ChargeOutcome:
+    async def _look_up(
+        self, gateway: Gateway, begun: StartedAttempt, order: ChargeOrder
+    ) -> ChargeOutcome:
         """Find out what became of an order, and send it again where nothing did and it is time."""
         if found := await gateway.look_up_charge(begun.account, order):
             return found
-        if begun.way is not Way.LOOK_UP_AND_SEND or not await self._note_sent(begun):
+        if begun.way is not ResumeStep.LOOK_UP_AND_SEND or not await self._note_sent(begun):
             return Unknown("the gateway shows nothing of the charge", shows_nothing=True)
         logger.warning("charge sent again", extra={"payment_id": order.payment_id})
         outcome = await gateway.charge(begun.account, order)
@@ -279,7 +287,7 @@ class Attempts:
             outcome = await gateway.look_up_charge(begun.account, order) or outcome
         return outcome
 
-    async def _note_sent(self, begun: Begun) -> bool:
+    async def _note_sent(self, begun: StartedAttempt) -> bool:
         """Commit that the order goes out again; False: it must not, or that is not certain."""
         try:
             async with self._database.transaction() as transaction:
@@ -289,7 +297,7 @@ class Attempts:
         except (DatabaseUnavailableError, CommitUnknownError):
             return False
 
-    async def _write(self, begun: Begun, outcome: ChargeOutcome) -> Charged | None:
+    async def _write(self, begun: StartedAttempt, outcome: ChargeOutcome) -> ChargeResult | None:
         """Commit the outcome, trying again for as long as the database is away.
 
         Raises:
@@ -317,8 +325,8 @@ class Attempts:
             pause = min(2 * pause, 2.0)
 
     async def _finish(
-        self, transaction: Transaction, begun: Begun, outcome: ChargeOutcome
-    ) -> Charged | None:
+        self, transaction: Transaction, begun: StartedAttempt, outcome: ChargeOutcome
+    ) -> ChargeResult | None:
         """Write the outcome, the wallet's credit and the kept answer; once, however often tried.
 
         A core whose lease ran out meanwhile has no say any more, but for what the gateway said.
@@ -338,7 +346,7 @@ class Attempts:
         is_ours = payment.lease is not None and payment.lease.owner == self._core_id
         if not (is_ours or (payment.status == "pending" and rules.is_proof(outcome))):
             if payment.status in CHARGED or settled.is_success:
-                return await charged_of(transaction, payment)
+                return await charge_result_of(transaction, payment)
             if not rules.is_proof(outcome):  # who took the attempt over may charge yet
                 raise rules.outcome_unknown(payment.payment_id)
             return None
@@ -349,8 +357,8 @@ class Attempts:
             payment,
             outcome,
             settled,
-            teller=self._core_id if is_to_be_told else None,
+            answering_core=self._core_id if is_to_be_told else None,
         )
-        followed = await follow(transaction, self._idempotency, written)
+        followed = await apply_gateway_events(transaction, self._idempotency, written)
         # What is proved was kept for the key's next call, so this one is told the same.
         return charged if rules.is_proof(outcome) else followed

@@ -56,7 +56,7 @@ class ChargeRequest:
         return self.call is not None and self.call.is_keyed
 
 
-async def left_behind(
+async def find_retried_payments(
     transaction: Transaction,
     caller: Caller,
     request: ChargeRequest,

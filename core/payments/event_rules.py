@@ -36,7 +36,7 @@ _STATUSES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RecordedEvent:
     """A fact as it is kept, with what puts facts in one order."""
 
     event_id: str
@@ -47,7 +47,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PaymentState:
     """What of a payment its gateway's events may change. Amounts are in minor units."""
 
     status: str
@@ -66,8 +66,8 @@ def pause_after(checks: int) -> timedelta:
 
 
 def of_payment(
-    told: Sequence[Told], *, transaction_id: str | None, amount_minor: int, currency: str
-) -> tuple[str | None, list[Told], list[Told]]:
+    told: Sequence[RecordedEvent], *, transaction_id: str | None, amount_minor: int, currency: str
+) -> tuple[str | None, list[RecordedEvent], list[RecordedEvent]]:
     """Return a payment's transaction, the facts about it, and those that contradict it.
 
     A payment has one transaction: its own, or else the one with the most certain outcome.
@@ -79,8 +79,8 @@ def of_payment(
             default=None,
         )
         transaction_id = best.transaction_id if best else None
-    facts: list[Told] = []
-    others: list[Told] = []
+    facts: list[RecordedEvent] = []
+    others: list[RecordedEvent] = []
     for each in told:
         is_same = each.transaction_id == transaction_id and each.fact.currency in (None, currency)
         is_whole = each.fact.kind is not FactKind.SUCCEEDED or (
@@ -90,7 +90,7 @@ def of_payment(
     return transaction_id, facts, others
 
 
-def outcome_of(told: Sequence[Told]) -> Told | None:
+def outcome_of(told: Sequence[RecordedEvent]) -> RecordedEvent | None:
     """Return the fact that tells a payment's outcome; of several equal ones the latest."""
     outcomes = [each for each in told if each.fact.kind in _STATUSES]
     return max(
@@ -100,7 +100,9 @@ def outcome_of(told: Sequence[Told]) -> Told | None:
     )
 
 
-def follow(standing: Standing, told: Sequence[Told], *, amount_minor: int) -> Standing:
+def next_state(
+    standing: PaymentState, told: Sequence[RecordedEvent], *, amount_minor: int
+) -> PaymentState:
     """Return how a payment that is not pending stands by all facts about it."""
     base = "succeeded" if standing.status in CHARGED else standing.status
     best = outcome_of(told)
@@ -123,7 +125,7 @@ def follow(standing: Standing, told: Sequence[Told], *, amount_minor: int) -> St
         taken = min(amount_minor, refunded + lost)
     else:
         status, taken = base, 0
-    return Standing(
+    return PaymentState(
         status,
         standing.transaction_id,
         None if is_charged else decline_code,
@@ -137,7 +139,7 @@ def _rank(fact: Fact) -> int:
     return _RANKS[_STATUSES[fact.kind]] if fact.kind in _STATUSES else 0
 
 
-def _refunded(told: Sequence[Told]) -> int:
+def _refunded(told: Sequence[RecordedEvent]) -> int:
     sums = [each.fact.amount_minor or 0 for each in told if each.fact.kind is FactKind.REFUNDED]
     each_once = {
         each.fact.object_id: each.fact.amount_minor or 0
@@ -147,7 +149,7 @@ def _refunded(told: Sequence[Told]) -> int:
     return max([sum(each_once.values()), *sums])
 
 
-def _disputes(told: Sequence[Told]) -> tuple[int, bool]:
+def _disputes(told: Sequence[RecordedEvent]) -> tuple[int, bool]:
     """Return how much was lost in disputes, and whether one is open or lost."""
     opened = {each.fact.object_id for each in told if each.fact.kind is FactKind.DISPUTED}
     closed = {

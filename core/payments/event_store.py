@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.database.schema import webhook_events as events
 from core.database.transactions import Transaction
 from core.gateways.events import Event, Fact, FactKind
-from core.payments.event_rules import GIVE_UP_AFTER, Told, pause_after
+from core.payments.event_rules import GIVE_UP_AFTER, RecordedEvent, pause_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ async def complete_event(transaction: Transaction, source: Source, event: Event)
     )
 
 
-async def told_of(
+async def events_of(
     transaction: Transaction, source: Source, *, payment_id: str, transaction_id: str | None
-) -> list[Told]:
+) -> list[RecordedEvent]:
     """Return all that was told of a payment, by our id of it and the gateway's.
 
     What names our id leads to the gateway's, and that to what names only the gateway's.
@@ -113,7 +113,9 @@ async def told_of(
     return list(told.values())
 
 
-async def set_applied(transaction: Transaction, source: Source, told: Sequence[Told]) -> None:
+async def set_applied(
+    transaction: Transaction, source: Source, told: Sequence[RecordedEvent]
+) -> None:
     """Note that a payment has followed these events."""
     await transaction.connection.execute(
         update(events)
@@ -176,8 +178,10 @@ def _fact(text: str) -> Fact:
     return Fact(**columns | {"kind": FactKind(columns["kind"])})
 
 
-def _told(row: Any) -> Told:
-    return Told(row.event_id, row.occurred_at, row.transaction_id, row.payment_id, _fact(row.fact))
+def _told(row: Any) -> RecordedEvent:
+    return RecordedEvent(
+        row.event_id, row.occurred_at, row.transaction_id, row.payment_id, _fact(row.fact)
+    )
 
 
 def _waiting(row: Any) -> Waiting:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from core.database.transactions import Transaction
 from core.ids import new_wallet_transaction_id
-from core.payments.in_flight import Charged
+from core.payments.in_flight import ChargeResult
 from core.payments.store import Payment
 from core.wallet import ledger
 from core.wallet import store as wallet_store
@@ -51,7 +51,7 @@ async def credit_wallet(transaction: Transaction, payment: Payment) -> None:
     assert isinstance(credited, WalletState), "money that was charged for always arrives"
 
 
-async def take_back(
+async def debit_refunded(
     transaction: Transaction,
     payment: Payment,
     *,
@@ -107,7 +107,7 @@ async def take_back(
     assert all(isinstance(each, WalletState) for each in results), "the balance was made to cover"
 
 
-async def charged_of(transaction: Transaction, payment: Payment) -> Charged:
+async def charge_result_of(transaction: Transaction, payment: Payment) -> ChargeResult:
     """Read back what the caller of a payment that succeeded is told."""
     assert payment.transaction_id is not None, "a payment that succeeded has the gateway's id"
     wallet_id, balance_minor = None, None
@@ -115,6 +115,6 @@ async def charged_of(transaction: Transaction, payment: Payment) -> Charged:
         wallet_id, balance_minor = await wallet_store.credit_of_payment(
             transaction, business_id=payment.business_id, payment_id=payment.payment_id
         )
-    return Charged(
+    return ChargeResult(
         payment.transaction_id, payment.amount_minor, payment.currency, wallet_id, balance_minor
     )

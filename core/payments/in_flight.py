@@ -11,7 +11,7 @@ PaymentKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Charged:
+class ChargeResult:
     """A charge that succeeded; with the wallet after the credit where it funded one.
 
     Amounts are in minor units of `currency`.
@@ -35,7 +35,7 @@ class Attempt:
 
     resumed: bool
     """Whether it was open before, so that its callers were promised not to be charged again."""
-    result: "asyncio.Future[Charged]"
+    result: "asyncio.Future[ChargeResult]"
     waiting: list[Presence] = field(default_factory=list)
 
     @property
@@ -49,7 +49,7 @@ class Attempt:
         return not is_told and (self.resumed or not is_awaited(self.waiting))
 
 
-class UnderWay:
+class InFlightAttempts:
     """The attempts of this process."""
 
     def __init__(self) -> None:
@@ -67,12 +67,12 @@ class UnderWay:
     def begin(self, key: PaymentKey, presence: Presence, *, resumed: bool) -> Attempt:
         """Note that this process begins to work on a payment."""
         assert key not in self._attempts, "a payment has one attempt at a time"
-        result: asyncio.Future[Charged] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[ChargeResult] = asyncio.get_running_loop().create_future()
         attempt = Attempt(resumed, result, [presence])
         self._attempts[key] = attempt
         return attempt
 
-    def end(self, key: PaymentKey, outcome: Charged | BaseException) -> None:
+    def end(self, key: PaymentKey, outcome: ChargeResult | BaseException) -> None:
         """Note that all is over, and tell those who joined."""
         self.resolve(key, outcome)
         self.forget(key)
@@ -81,7 +81,7 @@ class UnderWay:
         """Note that its callers have been told, or are gone."""
         del self._attempts[key]
 
-    def resolve(self, key: PaymentKey, outcome: Charged | BaseException) -> None:
+    def resolve(self, key: PaymentKey, outcome: ChargeResult | BaseException) -> None:
         """Note that the work is done, and tell those who joined."""
         attempt = self._attempts[key]
         if isinstance(outcome, BaseException):

@@ -4,22 +4,22 @@ from google.protobuf.message import Message
 
 from core.gateways.gateway import ChargeOutcome, Succeeded
 from core.idempotency.call import Answer, is_kept
-from core.money import Amount, to_wire
+from core.money import Amount, money_message
 from core.payments import rules
-from core.payments.in_flight import Charged
+from core.payments.in_flight import ChargeResult
 from nivisco.payments.v1 import payments_pb2 as pb
 
 
-def charge_response(charged: Charged) -> pb.ChargeCustomerResponse:
+def charge_response(charged: ChargeResult) -> pb.ChargeCustomerResponse:
     """Return the response to a charge that succeeded."""
     return pb.ChargeCustomerResponse(
         transaction_id=charged.transaction_id,
-        amount=to_wire(Amount(charged.amount_minor, charged.currency)),
+        amount=money_message(Amount(charged.amount_minor, charged.currency)),
         status=pb.PAYMENT_STATUS_SUCCEEDED,
     )
 
 
-def fund_response(charged: Charged) -> pb.FundCustomerResponse:
+def fund_response(charged: ChargeResult) -> pb.FundCustomerResponse:
     """Return the response to a funding that succeeded."""
     assert charged.wallet_id is not None, "a funding has a wallet"
     assert charged.wallet_balance_minor is not None, "a funding has a wallet"
@@ -27,12 +27,12 @@ def fund_response(charged: Charged) -> pb.FundCustomerResponse:
     return pb.FundCustomerResponse(
         transaction_id=charged.transaction_id,
         wallet=pb.FundCustomerResponse.Wallet(
-            wallet_id=charged.wallet_id, balance=to_wire(balance)
+            wallet_id=charged.wallet_id, balance=money_message(balance)
         ),
     )
 
 
-def kept_answer(kind: str, outcome: ChargeOutcome, charged: Charged | None) -> Answer | None:
+def kept_answer(kind: str, outcome: ChargeOutcome, charged: ChargeResult | None) -> Answer | None:
     """Return the answer to keep for a payment's outcome, or None where it may be tried again."""
     if isinstance(outcome, Succeeded):
         assert charged is not None, "what succeeded can be told"

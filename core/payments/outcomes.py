@@ -9,10 +9,10 @@ from core.database.transactions import Transaction
 from core.gateways.gateway import ChargeOutcome, Succeeded
 from core.idempotency.service import Idempotency
 from core.payments import store
-from core.payments.funding import charged_of, credit_wallet
-from core.payments.in_flight import Charged
+from core.payments.funding import charge_result_of, credit_wallet
+from core.payments.in_flight import ChargeResult
 from core.payments.messages import kept_answer
-from core.payments.rules import Settled
+from core.payments.rules import PaymentUpdate
 from core.payments.store import Payment
 
 
@@ -21,18 +21,20 @@ async def write_outcome(
     idempotency: Idempotency,
     payment: Payment,
     outcome: ChargeOutcome,
-    settled: Settled,
+    settled: PaymentUpdate,
     *,
-    teller: str | None = None,
-) -> tuple[Payment, Charged | None]:
+    answering_core: str | None = None,
+) -> tuple[Payment, ChargeResult | None]:
     """Write what became of a pending payment; return its row, and what a success's caller is told.
 
-    A keyed payment's answer is kept as the one to its call. `teller` is the core that tells a
+    A keyed payment's answer is kept as the one to its call. `answering_core` is the core that tells a
     caller without a key.
     """
     # A success is answered once somebody is told; a refusal charged nothing.
     answered = settled.status not in ("pending", "succeeded")
-    await store.settle_payment(transaction, payment, settled, answered=answered, teller=teller)
+    await store.update_payment(
+        transaction, payment, settled, answered=answered, answering_core=answering_core
+    )
     payment = replace(
         payment,
         status=settled.status,
@@ -45,7 +47,7 @@ async def write_outcome(
     if isinstance(outcome, Succeeded):
         if payment.kind == "fund":
             await credit_wallet(transaction, payment)
-        charged = await charged_of(transaction, payment)
+        charged = await charge_result_of(transaction, payment)
     answer = kept_answer(payment.kind, outcome, charged)
     if payment.idempotency_key is not None and answer is not None:
         await idempotency.keep_for_payment(

@@ -21,7 +21,7 @@ from core.gateways.gateway import (
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class PaymentUpdate:
     """How a payment's row reads after an attempt.
 
     `attempt` says why a pending payment is still open: `unknown`, or `not_sent`.
@@ -40,7 +40,7 @@ class Settled:
         return self.status == "succeeded"
 
 
-CLOSED_UNSENT = Settled("failed")
+CLOSED_UNSENT = PaymentUpdate("failed")
 """How a payment reads that was never sent and never will be."""
 
 
@@ -78,7 +78,7 @@ def resuming_by_gateway(settle_time: timedelta = SETTLE_TIME) -> Mapping[str, Re
     }
 
 
-class Way(enum.Enum):
+class ResumeStep(enum.Enum):
     """How an attempt goes about its charge."""
 
     SEND = "send"
@@ -86,16 +86,16 @@ class Way(enum.Enum):
     LOOK_UP_AND_SEND = "look up, and send where nothing shows"
 
 
-def way_to_resume(
+def resume_step(
     resuming: Resuming, *, created_at: datetime, sent_at: datetime | None, now: datetime
-) -> Way:
+) -> ResumeStep:
     """Return how to resume a charge that may have been made."""
     if is_too_old_to_send(resuming, created_at, now):
-        return Way.LOOK_UP
+        return ResumeStep.LOOK_UP
     if resuming.settle_time is None:
-        return Way.SEND
+        return ResumeStep.SEND
     has_settled = now - (sent_at or created_at) >= resuming.settle_time
-    return Way.LOOK_UP_AND_SEND if has_settled else Way.LOOK_UP
+    return ResumeStep.LOOK_UP_AND_SEND if has_settled else ResumeStep.LOOK_UP
 
 
 def is_too_old_to_send(resuming: Resuming, created_at: datetime, now: datetime) -> bool:
@@ -115,7 +115,7 @@ def pause_after(checks: int) -> timedelta:
     return _PAUSES[min(checks, len(_PAUSES) - 1)]
 
 
-def settle(outcome: ChargeOutcome, *, checks: int = 0, is_last_look: bool = False) -> Settled:
+def settle(outcome: ChargeOutcome, *, checks: int = 0, is_last_look: bool = False) -> PaymentUpdate:
     """Return how the payment's row reads after an attempt with this outcome.
 
     What is not known stays pending, absence of evidence is never failure; until the evidence has
@@ -124,25 +124,25 @@ def settle(outcome: ChargeOutcome, *, checks: int = 0, is_last_look: bool = Fals
     """
     match outcome:
         case Succeeded():
-            return Settled("succeeded", transaction_id=outcome.transaction_id)
+            return PaymentUpdate("succeeded", transaction_id=outcome.transaction_id)
         case Declined():
-            return Settled(
+            return PaymentUpdate(
                 "declined",
                 transaction_id=outcome.transaction_id,
                 decline_code=outcome.decline_code,
             )
         case RequiresAction():
-            return Settled("requires_action", transaction_id=outcome.transaction_id)
+            return PaymentUpdate("requires_action", transaction_id=outcome.transaction_id)
         case HeldForReview():
-            return Settled("held_for_review", transaction_id=outcome.transaction_id)
+            return PaymentUpdate("held_for_review", transaction_id=outcome.transaction_id)
         case Refused():
-            return Settled("failed")
+            return PaymentUpdate("failed")
         case NotSent():
-            return Settled("pending", attempt="not_sent", check_after=CLOSE_UNSENT_AFTER)
+            return PaymentUpdate("pending", attempt="not_sent", check_after=CLOSE_UNSENT_AFTER)
         case Unknown(shows_nothing=True) if is_last_look:
-            return Settled("needs_review")
+            return PaymentUpdate("needs_review")
         case Unknown():
-            return Settled("pending", attempt="unknown", check_after=pause_after(checks))
+            return PaymentUpdate("pending", attempt="unknown", check_after=pause_after(checks))
         case _:
             assert_never(outcome)
 

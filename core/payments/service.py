@@ -15,13 +15,13 @@ from core.database.paging import PageRequest
 from core.database.transactions import Database, Transaction
 from core.gateways.gateway import Gateway
 from core.idempotency.service import Idempotency
-from core.money import MAX_BALANCE_MINOR, from_wire
+from core.money import MAX_BALANCE_MINOR, amount_from_message
 from core.payments import rules, store
-from core.payments.attempts import Attempts, Begun
-from core.payments.charge_request import ChargeRequest, left_behind, new_payment
+from core.payments.attempts import Attempts, StartedAttempt
+from core.payments.charge_request import ChargeRequest, find_retried_payments, new_payment
 from core.payments.event_rules import CHARGED
-from core.payments.funding import charged_of
-from core.payments.in_flight import Attempt, Charged
+from core.payments.funding import charge_result_of
+from core.payments.in_flight import Attempt, ChargeResult
 from core.payments.sweep import Sweep
 from core.users.service import check_active, existing_user
 from core.users.store import User
@@ -44,7 +44,7 @@ class _Elsewhere:
     payment: store.Payment
 
 
-_Found = Begun | Attempt | store.Payment | _Elsewhere
+_Found = StartedAttempt | Attempt | store.Payment | _Elsewhere
 """An attempt to carry out, one to join, a payment that succeeded, or an attempt to wait for."""
 
 
@@ -70,7 +70,7 @@ class PaymentsService:
         self._attempts = Attempts(database, gateways, idempotency, resuming)
         self._sweep = Sweep(database, credentials, self._attempts)
 
-    async def charge(self, caller: Caller, request: ChargeRequest) -> Charged:
+    async def charge(self, caller: Caller, request: ChargeRequest) -> ChargeResult:
         """Charge the user's primary card, and credit their wallet where the request funds it.
 
         The same request resumes an attempt that it left open, joins one whose caller left, and
@@ -87,13 +87,13 @@ class PaymentsService:
         match found:
             case store.Payment():
                 async with self._database.transaction() as transaction:
-                    charged = await charged_of(transaction, found)
+                    charged = await charge_result_of(transaction, found)
                 if found.idempotency_key is None:
                     self._attempts.tell(found, [current_presence()])
                 return charged
             case Attempt():
                 return await asyncio.shield(found.result)
-            case Begun():
+            case StartedAttempt():
                 if request.call is not None:
                     request.call.is_kept = True  # with the outcome, in the same transaction
                 return await self._attempts.carry_out(found)
@@ -123,7 +123,7 @@ class PaymentsService:
 
     async def _found(
         self, caller: Caller, request: ChargeRequest
-    ) -> Begun | Attempt | store.Payment:
+    ) -> StartedAttempt | Attempt | store.Payment:
         """Begin the charge, or find what an equal request left, waiting for other cores.
 
         Raises:
@@ -153,7 +153,7 @@ class PaymentsService:
             async with self._database.transaction() as transaction:
                 found = await self._begin(transaction, caller, request, seen)
         except BaseException as error:
-            if isinstance(found, Begun):
+            if isinstance(found, StartedAttempt):
                 self._attempts.give_up(found, error)
             elif isinstance(found, Attempt):  # who is told of this error does not wait any more
                 found.waiting.remove(current_presence())
@@ -185,8 +185,8 @@ class PaymentsService:
             amount = amount_in_currency(request.money, wallet.currency)
         else:
             wallet = None
-            amount = from_wire(request.money, user.currency)
-        for payment in await left_behind(
+            amount = amount_from_message(request.money, user.currency)
+        for payment in await find_retried_payments(
             transaction, caller, request, amount, claimed=claimed, waited_for=seen.keys()
         ):
             if earlier := await self._go_on(transaction, request, payment, user, seen):
@@ -223,7 +223,7 @@ class PaymentsService:
         attempt whose caller still waited then is another caller's charge.
         """
         # Asked first: a payment may have succeeded while its caller is about to be told.
-        if attempt := self._attempts.under_way_on(payment):
+        if attempt := self._attempts.in_flight_on(payment):
             if not (request.is_keyed or attempt.is_joinable):
                 return None
             attempt.waiting.append(current_presence())
@@ -231,9 +231,9 @@ class PaymentsService:
             return attempt
         if payment.status in CHARGED:
             if payment.idempotency_key is None:
-                if self._attempts.is_being_told(payment, transaction.now):
+                if self._attempts.is_being_answered(payment, transaction.now):
                     return _Elsewhere(payment)  # until it is known whether they heard it
-                await self._attempts.take_telling(transaction, payment)
+                await self._attempts.take_answering(transaction, payment)
             return payment
         if payment.status == "needs_review":
             raise rules.needs_review(payment.payment_id)
@@ -246,7 +246,7 @@ class PaymentsService:
 
     async def _resume(
         self, transaction: Transaction, payment: store.Payment, user: User
-    ) -> Begun | None:
+    ) -> StartedAttempt | None:
         """Take over an attempt that nobody works on, or close it where nothing can have happened.
 
         A running one whose lease ran out may have been sent. What was surely not sent is a charge
@@ -256,7 +256,7 @@ class PaymentsService:
             check_active(user)
             is_over = self._attempts.is_too_old_to_send(payment, transaction.now)
             if is_over or not await _card_is_still_primary(transaction, payment):
-                await store.settle_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
+                await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
                 return None
         account = await self._credentials.account(
             transaction, payment.business_id, payment.gateway, payment.env

@@ -12,7 +12,7 @@ from core.messages import (
     payment_status_word,
     timestamp,
 )
-from core.money import Amount, to_wire
+from core.money import Amount, money_message
 from core.payments.charge_request import ChargeRequest
 from core.payments.messages import charge_response, fund_response
 from core.payments.service import PaymentsService
@@ -76,7 +76,7 @@ def _charge_request(
 def _payment(payment: Payment) -> pb.GetPaymentRecordsResponse.Payment:
     return pb.GetPaymentRecordsResponse.Payment(
         transaction_id=payment.transaction_id,
-        amount=to_wire(Amount(payment.amount_minor, payment.currency)),
+        amount=money_message(Amount(payment.amount_minor, payment.currency)),
         status=payment_status_value(payment.status),
         created_at=timestamp(payment.created_at),
         payment_id=payment.payment_id,
@@ -86,7 +86,7 @@ def _payment(payment: Payment) -> pb.GetPaymentRecordsResponse.Payment:
         description=payment.description,
         decline_code=payment.decline_code,
         amount_refunded=(
-            to_wire(Amount(payment.amount_refunded_minor, payment.currency))
+            money_message(Amount(payment.amount_refunded_minor, payment.currency))
             if payment.amount_refunded_minor
             else None
         ),

@@ -10,7 +10,7 @@ from sqlalchemy import Column, ColumnElement, and_, insert, or_, select, tuple_,
 from core.database.paging import PageRequest, page_of
 from core.database.schema import payments
 from core.database.transactions import Transaction
-from core.payments.rules import Settled, pause_after
+from core.payments.rules import PaymentUpdate, pause_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Payment:
     sent_at: datetime | None = None
     """When the order went to the gateway last, where it went again after the payment was made."""
     amount_refunded_minor: int = 0
-    teller: str | None = None
+    answering_core: str | None = None
     """Of a success that nobody is known to be told of: the core that tells it now, if it lives."""
     changed_at: datetime | None = None
 
@@ -102,7 +102,7 @@ _COLUMN_NAMES = tuple(column.key for column in _COLUMNS)
 async def insert_payment(transaction: Transaction, payment: Payment) -> None:
     """Store a payment that is about to be submitted."""
     columns = asdict(payment)
-    for name in ("lease", "teller", "changed_at"):
+    for name in ("lease", "answering_core", "changed_at"):
         del columns[name]
     await transaction.connection.execute(
         insert(payments).values(**columns, **_columns_of(payment.lease), updated_at=transaction.now)
@@ -118,7 +118,9 @@ def _payment(row: Iterable[Any]) -> Payment:
     owner, until = columns.pop("lease_owner"), columns.pop("leased_until")
     lease = Lease(owner, until) if until else None
     changed_at = columns.pop("updated_at")
-    return Payment(**columns, lease=lease, teller=None if until else owner, changed_at=changed_at)
+    return Payment(
+        **columns, lease=lease, answering_core=None if until else owner, changed_at=changed_at
+    )
 
 
 async def payment_exists(transaction: Transaction, *, business_id: str, payment_id: str) -> bool:
@@ -215,7 +217,7 @@ async def find_payment(
     return _payment(row) if row else None
 
 
-async def write_standing(
+async def write_state(
     transaction: Transaction,
     payment: Payment,
     *,
@@ -238,7 +240,7 @@ async def write_standing(
     )
 
 
-async def hasten(transaction: Transaction, payment: Payment) -> None:
+async def look_now(transaction: Transaction, payment: Payment) -> None:
     """Have the sweep look at an open payment now."""
     if payment.attempt in ("unknown", "not_sent"):
         await _change(transaction, payment, {"check_at": transaction.now, "attempt": "unknown"})
@@ -302,18 +304,18 @@ async def renew_leases(
         )
 
 
-async def settle_payment(
+async def update_payment(
     transaction: Transaction,
     payment: Payment,
-    settled: Settled,
+    settled: PaymentUpdate,
     *,
     answered: bool,
-    teller: str | None = None,
+    answering_core: str | None = None,
 ) -> None:
     """Write what became of an attempt, and whether a caller has been or is being told."""
     columns = asdict(settled)
     pause = columns.pop("check_after")
-    columns |= {"answered": answered, "lease_owner": teller, "leased_until": None}
+    columns |= {"answered": answered, "lease_owner": answering_core, "leased_until": None}
     columns |= {"check_at": pause and transaction.now + pause, "checks": payment.checks + 1}
     await _change(transaction, payment, columns)
 
@@ -336,7 +338,7 @@ async def due_payments(transaction: Transaction, *, limit: int) -> list[Payment]
     return [_payment(row) for row in rows]
 
 
-async def put_off(transaction: Transaction, payment: Payment) -> None:
+async def look_later(transaction: Transaction, payment: Payment) -> None:
     """Leave an open payment that cannot be looked at now until later."""
     columns: dict[str, object] = {
         "attempt": "unknown",
@@ -351,9 +353,9 @@ async def set_answered(transaction: Transaction, payment: Payment, *, answered: 
     await _change(transaction, payment, {"answered": answered, "lease_owner": None})
 
 
-async def take_telling(transaction: Transaction, payment: Payment, teller: str) -> None:
+async def take_answering(transaction: Transaction, payment: Payment, answering_core: str) -> None:
     """Remember which core tells the outcome from now on."""
-    await _change(transaction, payment, {"lease_owner": teller})
+    await _change(transaction, payment, {"lease_owner": answering_core})
 
 
 async def _change(

@@ -11,7 +11,7 @@ from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
 from core.errors import Refusal
 from core.payments import rules, store
-from core.payments.attempts import Attempts, Begun
+from core.payments.attempts import Attempts, StartedAttempt
 from core.payments.store import Payment
 
 logger = logging.getLogger("core.payments")
@@ -34,7 +34,7 @@ class Sweep:
     async def run(self) -> None:
         """Take the attempts whose time has come and carry them out; nobody waits for them."""
         set_presence(Presence(left=True))
-        begun: list[Begun] = []
+        begun: list[StartedAttempt] = []
         try:
             async with self._database.transaction() as transaction:
                 due = await store.due_payments(transaction, limit=SWEPT_AT_ONCE)
@@ -51,18 +51,18 @@ class Sweep:
             resolved = "still open" if isinstance(result, Refusal) else type(result).__name__
             logger.info("swept", extra={"payment_id": each.payment.payment_id, "result": resolved})
 
-    async def _take(self, transaction: Transaction, payment: Payment) -> list[Begun]:
+    async def _take(self, transaction: Transaction, payment: Payment) -> list[StartedAttempt]:
         """Take an attempt over, or close one that was never sent."""
-        if self._attempts.under_way_on(payment):
+        if self._attempts.in_flight_on(payment):
             return []  # its lease could not be renewed, and yet it runs here
         if payment.attempt == "not_sent":
-            await store.settle_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
+            await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
             return []
         try:
             account = await self._credentials.account(
                 transaction, payment.business_id, payment.gateway, payment.env
             )
         except Refusal:  # its keys are gone: perhaps they come back
-            await store.put_off(transaction, payment)
+            await store.look_later(transaction, payment)
             return []
         return [await self._attempts.take_over(transaction, payment, account)]

@@ -120,7 +120,7 @@ async def stop_cycle(
     return stopped, Executed(row.log_id, outcome.status)
 
 
-async def put_off(
+async def look_later(
     transaction: Transaction, job: Job, occurrence: Occurrence, now: datetime
 ) -> Executed:
     """Leave an attempt that has no outcome until later."""

@@ -13,7 +13,7 @@ from core.caller import Caller
 from core.database.transactions import Database, Transaction
 from core.errors import Reason, Refusal
 from core.idempotency.call import IdempotentCall, Replay
-from core.money import Amount, to_wire
+from core.money import Amount, money_message
 from core.payments.charge_request import ChargeRequest
 from core.payments.service import PaymentsService
 from core.recurring import attempt_outcome, store
@@ -23,8 +23,8 @@ from core.recurring.cycles import (
     end_attempt,
     following,
     is_submitted,
+    look_later,
     payment_of,
-    put_off,
     stop_cycle,
 )
 from core.recurring.job_clock import JobClock
@@ -116,14 +116,14 @@ class Execution:
             return await self._of_stopped(transaction, job, occurrence)
         if outcome is None and is_submitted(payment):
             # Whatever else this call was refused for: what was sent before has its own outcome.
-            return await put_off(transaction, job, occurrence, now)
+            return await look_later(transaction, job, occurrence, now)
         if outcome is None and refusal is not None and not attempt_outcome.is_open(refusal):
             outcome = attempt_outcome.of_refusal(refusal, occurrence.payment_id)
         if outcome is None:
             upcoming = following(job, occurrence)
             outcome = _NEVER_REACHED if upcoming is not None and upcoming <= now else None
         if outcome is None:
-            return await put_off(transaction, job, occurrence, now)
+            return await look_later(transaction, job, occurrence, now)
         return await end_attempt(transaction, job, occurrence, outcome, now)
 
     async def _of_stopped(
@@ -132,7 +132,7 @@ class Execution:
         """Leave a job's last charge to the sweep while it is open; end what never began."""
         now = await self._clock.now_for(transaction, job.business_id, job.env)
         if is_submitted(await payment_of(transaction, occurrence)):
-            return await put_off(transaction, job, occurrence, now)
+            return await look_later(transaction, job, occurrence, now)
         why = f"The job was {job.status} before anything was charged"
         stopped, executed = await stop_cycle(transaction, job, occurrence, why, now)
         await store.save_job(transaction, stopped)
@@ -184,7 +184,7 @@ def _request(attempt: ToCharge) -> ChargeRequest:
         kind="charge",
         user_id=job.user_id,
         env=job.env,
-        money=to_wire(Amount(occurrence.amount_minor, occurrence.currency)),
+        money=money_message(Amount(occurrence.amount_minor, occurrence.currency)),
         gateway=occurrence.source,
         description=occurrence.description,
         call=IdempotentCall(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement
 
-from core.database.bulk_sql import InsertSet
+from core.database.bulk_sql import BulkInsert
 from core.database.paging import PageRequest, page_of
 from core.database.schema import recurring_logs as logs
 from core.database.transactions import Transaction
@@ -40,7 +40,7 @@ class LogFilter:
 
 
 _COLUMNS = tuple(logs.c[each.name] for each in fields(Log))
-_INSERT = InsertSet(logs)
+_INSERT = BulkInsert(logs)
 
 
 async def insert_logs(transaction: Transaction, rows: Sequence[Log]) -> None:

@@ -12,7 +12,7 @@ from core.database.paging import PageRequest
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_recurring_id
-from core.money import DEFAULT_CURRENCY, Amount, from_wire
+from core.money import DEFAULT_CURRENCY, Amount, amount_from_message
 from core.recurring import calendar, log_store, rules, store
 from core.recurring.cycles import is_submitted, payment_of, stop_cycle
 from core.recurring.job_clock import JobClock
@@ -253,7 +253,7 @@ class RecurringService:
             default_currency = (
                 await existing_user(transaction, caller.business_id, user_id)
             ).currency
-        amount = from_wire(money, default_currency)
+        amount = amount_from_message(money, default_currency)
         if source == "wallet":
             await self._check_currency(transaction, caller, user_id, env, amount.currency)
         return amount

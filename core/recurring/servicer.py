@@ -13,14 +13,14 @@ from core.messages import (
     page_request,
     timestamp,
 )
-from core.money import Amount, to_wire
+from core.money import Amount, money_message
 from core.recurring import calendar
 from core.recurring.claims import Claims, Lease
 from core.recurring.execution import Execution
 from core.recurring.log_store import Log, LogFilter
 from core.recurring.service import Changes, JobRequest, RecurringService
 from core.recurring.store import Job, JobFilter
-from core.recurring.test_clock import Advancing
+from core.recurring.test_clock import TestClockAdvance
 from nivisco.payments.v1 import (
     occurrences_pb2,
     occurrences_pb2_grpc,
@@ -222,7 +222,7 @@ class TestClockServicer(test_clock_pb2_grpc.TestClockServiceServicer):
 
     __test__ = False  # it is no test, whatever pytest thinks of its name
 
-    def __init__(self, advancing: Advancing) -> None:
+    def __init__(self, advancing: TestClockAdvance) -> None:
         """Serve with `advancing`."""
         self._advancing = advancing
 
@@ -278,7 +278,7 @@ def _recurring(job: Job, preview: int) -> pb.ListRecurringResponse.Recurring:
     source = (job.source or "unspecified").upper()
     return pb.ListRecurringResponse.Recurring(
         recurring_id=job.recurring_id,
-        amount=to_wire(Amount(job.amount_minor, job.currency)),
+        amount=money_message(Amount(job.amount_minor, job.currency)),
         interval_type=pb.IntervalType.Value(f"INTERVAL_TYPE_{job.interval_type.upper()}"),
         interval_value=job.interval_value,
         status=pb.RecurringStatus.Value(f"RECURRING_STATUS_{job.status.upper()}"),

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.database.bulk_sql import InsertSet, UpdateSet
+from core.database.bulk_sql import BulkInsert, BulkUpdate
 from core.database.paging import PageRequest, page_of
 from core.database.schema import recurring_jobs as jobs
 from core.database.schema import recurring_occurrences as occurrences
@@ -102,8 +102,8 @@ _CHANGED_AT_CLAIM = (
     *("counts_from", "status", "next_run", "open_occurrence", "due_at"),
     *("lease_owner", "leased_until", "fencing_token", "updated_at"),
 )
-_UPDATE_CLAIMED = UpdateSet(jobs, key=_KEY, changed=_CHANGED_AT_CLAIM)
-_INSERT_OCCURRENCES = InsertSet(occurrences)
+_UPDATE_CLAIMED = BulkUpdate(jobs, key=_KEY, changed=_CHANGED_AT_CLAIM)
+_INSERT_OCCURRENCES = BulkInsert(occurrences)
 
 
 async def insert_job(transaction: Transaction, job: Job) -> None:

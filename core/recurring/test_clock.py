@@ -44,7 +44,7 @@ class _Reached:
     to_charge: ToCharge | None = None
 
 
-class Advancing:
+class TestClockAdvance:
     """The use case AdvanceTestClock."""
 
     def __init__(self, database: Database, execution: Execution, clock: JobClock) -> None:

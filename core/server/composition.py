@@ -42,7 +42,7 @@ from core.recurring.execution import Execution
 from core.recurring.job_clock import JobClock
 from core.recurring.service import RecurringService
 from core.recurring.servicer import OccurrencesServicer, RecurringServicer, TestClockServicer
-from core.recurring.test_clock import Advancing
+from core.recurring.test_clock import TestClockAdvance
 from core.server import validation
 from core.server.health import HealthServicer
 from core.server.listening import Listener
@@ -54,7 +54,7 @@ from core.server.pipeline import (
 from core.server.settings import CoreSettings
 from core.users.service import UsersService
 from core.users.servicer import UsersServicer
-from core.wallet.batch import Moves
+from core.wallet.batch import WalletBatch
 from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
 from core.webhooks.service import CHORE_SECONDS, WebhooksService
@@ -208,7 +208,7 @@ async def _serve(
     )
     payments_pb2_grpc.add_PaymentsServiceServicer_to_server(PaymentsServicer(payments), server)
     wallet_pb2_grpc.add_WalletServiceServicer_to_server(
-        WalletServicer(WalletService(database), Moves(database, idempotency)), server
+        WalletServicer(WalletService(database), WalletBatch(database, idempotency)), server
     )
     _add_recurring(server, database, payments, JobClock(settings.test_clock))
     webhooks = WebhooksService(database, credentials, idempotency, authorize)
@@ -262,7 +262,7 @@ def _add_recurring(
         OccurrencesServicer(Claims(database, clock), execution), server
     )
     test_clock_pb2_grpc.add_TestClockServiceServicer_to_server(
-        TestClockServicer(Advancing(database, execution, clock)), server
+        TestClockServicer(TestClockAdvance(database, execution, clock)), server
     )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import insert, select, update
 
-from core.database.bulk_sql import SelectSet
+from core.database.bulk_sql import BulkSelect
 from core.database.paging import PageRequest, page_of
 from core.database.schema import users
 from core.database.transactions import Transaction
@@ -36,7 +36,7 @@ _COLUMNS = (
 )
 
 
-_USERS_BY_ID = SelectSet(
+_USERS_BY_ID = BulkSelect(
     select(users.c.business_id, *_COLUMNS), users, key=("business_id", "user_id")
 )
 

@@ -12,7 +12,7 @@ from typing import assert_never
 from google.type import money_pb2
 
 from core.caller import Caller
-from core.database.batching import Grouping
+from core.database.batching import Batcher
 from core.database.transactions import (
     CommitUnknownError,
     Database,
@@ -23,7 +23,7 @@ from core.errors import InvalidFields, Reason, Refusal
 from core.idempotency.call import Answer, IdempotentCall, Replay, is_kept
 from core.idempotency.service import Idempotency
 from core.ids import new_wallet_transaction_id
-from core.money import Amount, from_wire
+from core.money import Amount, amount_from_message
 from core.users import store as users_store
 from core.users.service import check_active, user_not_found
 from core.wallet import ledger, store
@@ -45,7 +45,7 @@ _End = Moved | Refusal | Replay
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MoveOrder:
+class MovementRequest:
     """One caller's movement. `call` is theirs as its idempotency record sees it."""
 
     caller: Caller
@@ -61,16 +61,16 @@ class _Overtaken(Exception):
     """Another core carried out a call of the group meanwhile; nothing of it may commit."""
 
 
-class Moves:
+class WalletBatch:
     """The movements that callers order."""
 
     def __init__(self, database: Database, idempotency: Idempotency) -> None:
         """Keep wallets in `database`, and answers by `idempotency`."""
         self._database = database
         self._idempotency = idempotency
-        self._group = Grouping[MoveOrder, Moved](self._carry_out, at_most=GROUP_AT_MOST)
+        self._group = Batcher[MovementRequest, Moved](self._carry_out, at_most=GROUP_AT_MOST)
 
-    async def move(self, order: MoveOrder) -> Moved:
+    async def move(self, order: MovementRequest) -> Moved:
         """Make the movement and return what its caller is answered.
 
         Raises:
@@ -79,11 +79,11 @@ class Moves:
             InvalidFields: the amount is not in the wallet's currency.
             Replay: the call was answered before.
         """
-        return await self._group.ask(order)
+        return await self._group.submit(order)
 
-    async def _carry_out(self, orders: Sequence[MoveOrder]) -> Sequence[Moved | Exception]:
+    async def _carry_out(self, orders: Sequence[MovementRequest]) -> Sequence[Moved | Exception]:
         while True:
-            ends: dict[MoveOrder, _End] = {}
+            ends: dict[MovementRequest, _End] = {}
             try:
                 async with self._database.transaction() as transaction:
                     ends = await self._ends(transaction, orders)
@@ -101,7 +101,7 @@ class Moves:
                 return [await self._alone(order) for order in orders]
             return [ends[order] for order in orders]
 
-    async def _alone(self, order: MoveOrder) -> Moved | Exception:
+    async def _alone(self, order: MovementRequest) -> Moved | Exception:
         try:
             (end,) = await self._carry_out([order])
         except Exception as error:  # noqa: BLE001 - its caller gets it
@@ -109,7 +109,7 @@ class Moves:
         return end
 
     async def _looked_up(
-        self, ends: Sequence[_End], orders: Sequence[MoveOrder]
+        self, ends: Sequence[_End], orders: Sequence[MovementRequest]
     ) -> Sequence[Moved | Exception]:
         """Return how orders ended whose commit was not confirmed, or that nobody can tell.
 
@@ -129,15 +129,15 @@ class Moves:
         return [end if isinstance(end, Exception) else failure or end for end in ends]
 
     async def _ends(
-        self, transaction: Transaction, orders: Sequence[MoveOrder]
-    ) -> dict[MoveOrder, _End]:
+        self, transaction: Transaction, orders: Sequence[MovementRequest]
+    ) -> dict[MovementRequest, _End]:
         """Make the movements that can be made, keep every answer, and return how each order ends.
 
         Raises:
             _Overtaken: a call has an answer that it did not have when the transaction began.
         """
         earlier = await self._idempotency.earlier(transaction, [order.call for order in orders])
-        ends: dict[MoveOrder, _End] = {
+        ends: dict[MovementRequest, _End] = {
             order: earlier[order.call] for order in orders if order.call in earlier
         }
         movements = await self._movements(
@@ -162,9 +162,9 @@ class Moves:
     async def _movements(
         self,
         transaction: Transaction,
-        orders: Sequence[MoveOrder],
-        ends: dict[MoveOrder, _End],
-    ) -> Mapping[MoveOrder, Movement]:
+        orders: Sequence[MovementRequest],
+        ends: dict[MovementRequest, _End],
+    ) -> Mapping[MovementRequest, Movement]:
         """Return the movements to make; what is refused before goes into `ends`."""
         users = await users_store.users_by_id(
             transaction, {(order.caller.business_id, order.user_id) for order in orders}
@@ -172,7 +172,7 @@ class Moves:
         wallets = await store.wallets_of_users(
             transaction, {(order.caller.business_id, order.user_id, order.env) for order in orders}
         )
-        movements: dict[MoveOrder, Movement] = {}
+        movements: dict[MovementRequest, Movement] = {}
         # In the order of the wallets' owners, so that two cores that make new wallets cannot
         # deadlock.
         for order in sorted(orders, key=lambda o: (o.caller.business_id, o.user_id, o.env)):
@@ -197,7 +197,7 @@ class Moves:
         return {order: movements[order] for order in orders if order in movements}
 
 
-def _movement(order: MoveOrder, wallet: store.Wallet, amount: Amount) -> Movement:
+def _movement(order: MovementRequest, wallet: store.Wallet, amount: Amount) -> Movement:
     source, reason = _WORDS[order.direction]
     return Movement(
         business_id=order.caller.business_id,
@@ -211,7 +211,7 @@ def _movement(order: MoveOrder, wallet: store.Wallet, amount: Amount) -> Movemen
     )
 
 
-def _answer(order: MoveOrder, end: _End) -> Answer | None:
+def _answer(order: MovementRequest, end: _End) -> Answer | None:
     """Return what to keep of an order, or None where it may be tried again."""
     match end:
         case Refusal():
@@ -230,7 +230,7 @@ def amount_in_currency(money: money_pb2.Money, currency: str) -> Amount:
     """
     if money.currency_code and money.currency_code.lower() != currency:
         raise InvalidFields.of("amount.currency_code", f"must be the wallet's currency, {currency}")
-    return from_wire(money, currency)
+    return amount_from_message(money, currency)
 
 
 def refusal_of(refusal: MovementRefusal) -> Refusal:

@@ -1,7 +1,7 @@
 """What the caller of a movement by hand is answered, as messages; for servicer and record."""
 
 from core.messages import transaction_reason_value, transaction_source_value, transaction_type_value
-from core.money import Amount, to_wire
+from core.money import Amount, money_message
 from core.wallet.rules import Direction, Movement, WalletState
 from nivisco.payments.v1 import wallet_pb2 as pb
 
@@ -19,7 +19,7 @@ def moved_response(
     )
     return response_class(
         wallet_id=movement.wallet_id,
-        new_balance=to_wire(Amount(after.balance_minor, after.currency)),
+        new_balance=money_message(Amount(after.balance_minor, after.currency)),
         type=transaction_type_value(movement.direction.value),
         source=transaction_source_value(movement.source),
         reason=transaction_reason_value(movement.reason),

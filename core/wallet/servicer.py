@@ -10,8 +10,8 @@ from core.messages import (
     transaction_source_value,
     transaction_type_value,
 )
-from core.money import Amount, to_wire
-from core.wallet.batch import MoveOrder, Moves
+from core.money import Amount, money_message
+from core.wallet.batch import MovementRequest, WalletBatch
 from core.wallet.rules import Direction
 from core.wallet.service import WalletService
 from nivisco.payments.v1 import wallet_pb2 as pb
@@ -21,7 +21,7 @@ from nivisco.payments.v1 import wallet_pb2_grpc
 class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     """Serves nivisco.payments.v1.WalletService."""
 
-    def __init__(self, service: WalletService, moves: Moves) -> None:
+    def __init__(self, service: WalletService, moves: WalletBatch) -> None:
         """Show wallets with `service`, and change them with `moves`."""
         self._service = service
         self._moves = moves
@@ -37,7 +37,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             wallet=pb.GetUserWalletResponse.Wallet(
                 wallet_id=wallet.wallet_id,
                 user_id=wallet.user_id,
-                balance=to_wire(Amount(wallet.balance_minor, wallet.currency)),
+                balance=money_message(Amount(wallet.balance_minor, wallet.currency)),
                 updated_at=timestamp(wallet.updated_at),
             )
         )
@@ -58,7 +58,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
                 pb.GetWalletHistoryResponse.Transaction(
                     transaction_id=row.transaction_id,
                     type=transaction_type_value(row.type),
-                    amount=to_wire(Amount(row.amount_minor, currency)),
+                    amount=money_message(Amount(row.amount_minor, currency)),
                     source=transaction_source_value(row.source),
                     reason=transaction_reason_value(row.reason),
                     description=row.description,
@@ -87,9 +87,9 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
 
 def _order(
     direction: Direction, request: pb.ChargeWalletRequest | pb.AddWalletFundsRequest
-) -> MoveOrder:
+) -> MovementRequest:
     caller = current_caller()
-    return MoveOrder(
+    return MovementRequest(
         caller=caller,
         call=current_call(),
         direction=direction,

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from core.database.bulk_sql import InsertSet, SelectSet, UpdateSet
+from core.database.bulk_sql import BulkInsert, BulkSelect, BulkUpdate
 from core.database.paging import PageRequest, page_of
 from core.database.schema import postings, wallet_transactions, wallets
 from core.database.transactions import Transaction
@@ -61,7 +61,7 @@ _WALLET_COLUMNS = (
     wallets.c.balance_minor,
     wallets.c.updated_at,
 )
-_WALLETS_OF_USERS = SelectSet(
+_WALLETS_OF_USERS = BulkSelect(
     select(wallets.c.business_id, *_WALLET_COLUMNS),
     wallets,
     key=("business_id", "user_id", "env"),
@@ -75,7 +75,7 @@ _WALLET_KEY = ("business_id", "wallet_id")
 # Rows are locked in the order that they are sorted in, and a key never changes, so the order that
 # was read is the order that is locked in, also after a wait for another transaction. FOR NO KEY
 # UPDATE, because a wallet's key stays: what only refers to the wallet need not wait.
-_LOCK_WALLETS = SelectSet(
+_LOCK_WALLETS = BulkSelect(
     select(
         wallets.c.business_id,
         wallets.c.wallet_id,
@@ -89,9 +89,9 @@ _LOCK_WALLETS = SelectSet(
     wallets,
     key=_WALLET_KEY,
 )
-_INSERT_TRANSACTIONS = InsertSet(wallet_transactions)
-_INSERT_POSTINGS = InsertSet(postings)
-_UPDATE_WALLETS = UpdateSet(
+_INSERT_TRANSACTIONS = BulkInsert(wallet_transactions)
+_INSERT_POSTINGS = BulkInsert(postings)
+_UPDATE_WALLETS = BulkUpdate(
     wallets, key=_WALLET_KEY, changed=("balance_minor", "version", "updated_at")
 )
 

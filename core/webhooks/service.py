@@ -22,8 +22,8 @@ from core.gateways.stripe import events as stripe_events
 from core.idempotency.service import Idempotency
 from core.payments import event_store
 from core.payments import store as payments_store
-from core.payments.apply_gateway_events import follow
 from core.payments.event_store import Source
+from core.payments.gateway_events import apply_gateway_events
 
 logger = logging.getLogger("core.webhooks")
 
@@ -139,7 +139,7 @@ class WebhooksService:
         payment = await payments_store.payment_by_id(
             transaction, business_id=source.business_id, payment_id=payment.payment_id
         )
-        await follow(transaction, self._idempotency, payment)
+        await apply_gateway_events(transaction, self._idempotency, payment)
 
     async def _look_up_and_apply(self, source: Source, event: Event) -> None:
         """Ask the gateway what the event is about, with no transaction open; else it waits."""

@@ -11,12 +11,12 @@ from core.errors import InvalidFields
 from core.money import (
     MAX_UNITS,
     Amount,
+    amount_from_message,
     amount_problem,
     currency_problem,
     decimals_problem,
     exponent,
-    from_wire,
-    to_wire,
+    money_message,
 )
 
 SIGNS = "is not a valid amount: units and nanos must have the same sign"
@@ -45,7 +45,7 @@ def test_a_currency_has_the_decimals_that_iso_4217_gives(
     ],
 )
 def test_a_wire_amount_is_read_as_minor_units(money: Money, currency: str, minor: int) -> None:
-    assert from_wire(money, currency).minor == minor
+    assert amount_from_message(money, currency).minor == minor
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_more_decimals_than_the_currency_has_are_refused(
     assert (decimals_problem(money, currency) is not None) == refused
     if refused:
         with pytest.raises(InvalidFields, match=r"^Invalid field amount: has more decimals"):
-            from_wire(money, currency)
+            amount_from_message(money, currency)
 
 
 def test_metals_and_unknown_codes_are_no_currencies() -> None:
@@ -93,8 +93,8 @@ def test_metals_and_unknown_codes_are_no_currencies() -> None:
 
 @given(st.integers(1, 10**15), st.sampled_from(CURRENCIES))
 def test_minor_units_survive_the_wire(minor: int, currency: str) -> None:
-    money = to_wire(Amount(minor, currency))
+    money = money_message(Amount(minor, currency))
     digits = exponent(currency)
     assert digits is not None
     assert Decimal(money.units) + Decimal(money.nanos).scaleb(-9) == Decimal(minor).scaleb(-digits)
-    assert from_wire(money, "usd") == Amount(minor, currency)
+    assert amount_from_message(money, "usd") == Amount(minor, currency)

@@ -117,7 +117,7 @@ def _is_sample_of(shown: Any, answered: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Told:
+class RecordedEvent:
     """One example, what it shows and what came back."""
 
     name: str
@@ -138,7 +138,7 @@ async def _let_a_job_run(stack: Stack, door: Door) -> None:
         pass
 
 
-async def tell(stack: Stack, samples: Samples) -> AsyncIterator[Told]:
+async def tell(stack: Stack, samples: Samples) -> AsyncIterator[RecordedEvent]:
     """Send the story's requests, one after the other; the caller compares before the next."""
     merchant: Door | None = None
     for name in STORY:
@@ -150,7 +150,7 @@ async def tell(stack: Stack, samples: Samples) -> AsyncIterator[Told]:
         answer = await door.send(envelope(door, example["action"], request))
         reason = name.removeprefix("errors/")
         is_as_told = answer.status == 200 if reason == name else answer.body["code"] == reason
-        told = Told(name, is_as_told, example["response"], exact_json.read(answer.text))
+        told = RecordedEvent(name, is_as_told, example["response"], exact_json.read(answer.text))
         yield told
         if name == "register_business":
             merchant = door.as_business(told.answered["business_id"], told.answered["api_key"])

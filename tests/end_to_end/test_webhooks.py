@@ -19,8 +19,8 @@ from core.database.schema import (
 )
 from core.database.transactions import Database, Transaction
 from core.idempotency.service import UNKEYED_LIFE
-from core.payments.rules import Settled
-from core.payments.store import Payment, insert_payment, settle_payment
+from core.payments.rules import PaymentUpdate
+from core.payments.store import Payment, insert_payment, update_payment
 from nivisco.payments.v1 import operator_pb2
 from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, call
@@ -147,11 +147,11 @@ async def add_payment(
             transaction, replace(payment, lease=Lease("nobody", transaction.now + UNKEYED_LIFE))
         )
         settled = (
-            Settled("pending", attempt="unknown", check_after=timedelta(days=1))
+            PaymentUpdate("pending", attempt="unknown", check_after=timedelta(days=1))
             if status == "pending"
-            else Settled(status, transaction_id=transaction_of(gateway, door, number))
+            else PaymentUpdate(status, transaction_id=transaction_of(gateway, door, number))
         )
-        await settle_payment(transaction, payment, settled, answered=status != "pending")
+        await update_payment(transaction, payment, settled, answered=status != "pending")
     return payment_id
 
 

@@ -18,8 +18,8 @@ from tests.prove.operations import (
     TEST,
     Operation,
     Party,
+    RecordedEvent,
     Target,
-    Told,
     Try,
 )
 from tests.prove.stage import Bait
@@ -225,10 +225,10 @@ class Clients:
             is_last = error.message.startswith("The gateway never told")
             if is_last or error.reason not in AGAIN:
                 if is_last:
-                    operation.told.append(Told(NEEDS_REVIEW, error.message))
+                    operation.told.append(RecordedEvent(NEEDS_REVIEW, error.message))
                     return True
                 content = (error.message, sorted(error.metadata.items()))
-                operation.told.append(Told(error.reason, content))
+                operation.told.append(RecordedEvent(error.reason, content))
                 return True
             operation.lost.append(Try(core.name, sent_at, error.reason))
             if operation.leaves:
@@ -237,7 +237,7 @@ class Clients:
                 return await self._found_in_records(operation)
             return False
         self._world.note(f"{operation} is carried out", who="client")
-        operation.told.append(Told("", answer.SerializeToString(deterministic=True)))
+        operation.told.append(RecordedEvent("", answer.SerializeToString(deterministic=True)))
         if operation.kind == "change_api_key":
             operation.party.credentials = Credentials(answer.business_id, answer.api_key)
         return True

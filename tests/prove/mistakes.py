@@ -37,7 +37,7 @@ from core.security import keyring
 from core.wallet import ledger
 from core.wallet import rules as wallet_rules
 from core.wallet import store as wallet_store
-from core.wallet.batch import Moves
+from core.wallet.batch import WalletBatch
 from core.wallet.rules import WalletState
 
 
@@ -72,7 +72,7 @@ def unknown_is_declined() -> None:
 
     def settled(outcome: Any, **known: Any) -> Any:
         if isinstance(outcome, Unknown):
-            return rules.Settled("declined", decline_code="timeout")
+            return rules.PaymentUpdate("declined", decline_code="timeout")
         return settle(outcome, **known)
 
     _anything(rules).settle = settled
@@ -161,12 +161,12 @@ def record_is_not_kept() -> None:
 
 
 def record_in_its_own_transaction() -> None:
-    carry_out, keep_all = Moves._carry_out, Idempotency.keep_all
+    carry_out, keep_all = WalletBatch._carry_out, Idempotency.keep_all
 
     async def nothing(self: Any, transaction: Any, answers: Any) -> list[Any]:
         return []
 
-    async def apart(self: Moves, orders: Any) -> Any:
+    async def apart(self: WalletBatch, orders: Any) -> Any:
         ends = await carry_out(self, orders)
         for order, end in zip(orders, ends, strict=True):
             if not isinstance(end, Exception):
@@ -176,7 +176,7 @@ def record_in_its_own_transaction() -> None:
         return ends
 
     _anything(Idempotency).keep_all = nothing
-    _anything(Moves)._carry_out = apart
+    _anything(WalletBatch)._carry_out = apart
 
 
 def told_before_the_commit() -> None:
@@ -210,15 +210,15 @@ def resumed_as_if_new() -> None:
 
 
 def resent_when_the_key_is_gone() -> None:
-    _anything(rules).way_to_resume = _sent
+    _anything(rules).resume_step = _sent
 
 
-def _sent(*known: Any, **more: Any) -> rules.Way:
-    return rules.Way.SEND
+def _sent(*known: Any, **more: Any) -> rules.ResumeStep:
+    return rules.ResumeStep.SEND
 
 
 def resent_without_looking() -> None:
-    _anything(rules).way_to_resume = _sent
+    _anything(rules).resume_step = _sent
 
 
 def second_transaction_stays() -> None:
@@ -256,14 +256,14 @@ def card_under_a_new_key() -> None:
 
 
 def keyed_retry_begins_anew() -> None:
-    left_behind = charge_request.left_behind
+    find_retried_payments = charge_request.find_retried_payments
 
     async def nothing(transaction: Any, caller: Any, request: Any, *more: Any, **known: Any) -> Any:
         if request.is_keyed:
             return []
-        return await left_behind(transaction, caller, request, *more, **known)
+        return await find_retried_payments(transaction, caller, request, *more, **known)
 
-    _anything(service).left_behind = nothing
+    _anything(service).find_retried_payments = nothing
 
 
 def unkeyed_retry_begins_anew() -> None:
@@ -274,12 +274,12 @@ def unkeyed_retry_begins_anew() -> None:
 
 
 def told_is_noted_with_the_outcome() -> None:
-    settle = store.settle_payment
+    settle = store.update_payment
 
     async def settled(transaction: Any, payment: Any, how: Any, *, answered: bool) -> None:
         await settle(transaction, payment, how, answered=answered or how.is_success)
 
-    _anything(store).settle_payment = settled
+    _anything(store).update_payment = settled
 
 
 def nothing_sweeps() -> None:
@@ -291,7 +291,7 @@ def nothing_sweeps() -> None:
 
 def sweep_closes_what_runs() -> None:
     async def close(self: Any, transaction: Any, payment: Any) -> list[Any]:
-        await store.settle_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
+        await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
         return []
 
     _anything(sweep.Sweep)._take = close

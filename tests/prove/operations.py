@@ -53,7 +53,7 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RecordedEvent:
     """A last word: a response, or a refusal."""
 
     reason: str
@@ -95,7 +95,7 @@ class Operation:
     """Whether its client asks by JSON."""
     began_at: float = 0.0
     """By the proof's clock."""
-    told: list[Told] = field(default_factory=list)
+    told: list[RecordedEvent] = field(default_factory=list)
     lost: list[Try] = field(default_factory=list)
     was_found: bool = False
     """Whether its client read in the records that it took place."""

@@ -49,7 +49,7 @@ _BAITS: Final = {
     "cards.service.CardsService._remember": Bait("new_customer", is_alone=True),
     "credentials.keyring_check.check_keyring": Bait("charge", needs_start=True, is_alone=True),
     "idempotency.service.Idempotency.keep_alone": Bait("save_card"),
-    "wallet.batch.Moves._carry_out": Bait("credit", is_keyed=None),
+    "wallet.batch.WalletBatch._carry_out": Bait("credit", is_keyed=None),
     "idempotency.service.Idempotency._reap_some": Bait(
         "credit", is_keyed=False, needs_expired=True
     ),

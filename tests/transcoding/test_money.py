@@ -12,7 +12,7 @@ from transcoding.money import (
     read_currency,
     write_amount,
 )
-from transcoding.problems import Mistyped
+from transcoding.problems import InvalidValue
 
 NOT_AN_AMOUNT = "must be a number such as 25.50"
 NOT_POSITIVE = "must be greater than zero"
@@ -78,7 +78,7 @@ def test_an_amount_is_read_exactly(value: object, expected: tuple[int, int]) -> 
     ],
 )
 def test_what_is_no_amount_is_refused(value: object, description: str) -> None:
-    with pytest.raises(Mistyped) as refused:
+    with pytest.raises(InvalidValue) as refused:
         read_amount(value)
     assert str(refused.value) == description
 
@@ -129,5 +129,5 @@ def test_a_currency_is_read_in_any_case(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["", "us", "usdd", "us1", "u\u017fd", "usd\n", 5, None, []])
 def test_what_is_not_three_letters_is_no_currency(value: object) -> None:
-    with pytest.raises(Mistyped, match="must be three letters"):
+    with pytest.raises(InvalidValue, match="must be three letters"):
         read_currency(value)

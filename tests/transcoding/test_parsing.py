@@ -14,15 +14,15 @@ from transcoding.envelope import (
 )
 from transcoding.parsing import (
     MAX_DEPTH,
-    Ill,
     InvalidJson,
+    MalformedValue,
     parse_object,
 )
 
 
 def ill(body: bytes, name: str = "a") -> str:
     value = parse_object(body)[name]
-    assert isinstance(value, Ill)
+    assert isinstance(value, MalformedValue)
     return value.description
 
 
@@ -58,7 +58,7 @@ def test_a_field_given_twice_is_marked(body: bytes) -> None:
 def test_an_inner_field_given_twice_is_marked_where_it_stands() -> None:
     inner = parse_object(b'{"a":{"b":1,"b":2,"c":3}}')["a"]
     assert isinstance(inner, dict)
-    assert isinstance(inner["b"], Ill)
+    assert isinstance(inner["b"], MalformedValue)
     assert inner["c"] == 3
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from rpc.error_details import FieldProblem
-from transcoding.parsing import Ill
+from transcoding.parsing import MalformedValue
 from transcoding.problems import (
     MAX_SENT_BYTES,
     Problems,
@@ -15,7 +15,7 @@ from transcoding.problems import (
 def problems_with_mistyped(*fields: str) -> Problems:
     problems = Problems()
     for field in fields:
-        problems.add_mistyped(field, 5, "must be a string")
+        problems.add_invalid(field, 5, "must be a string")
     return problems
 
 
@@ -59,7 +59,7 @@ def test_the_twenty_first_problem_is_not_kept() -> None:
 
 def test_an_ill_value_describes_itself() -> None:
     problems = Problems()
-    problems.add_mistyped("a", Ill("is given more than once"), "must be a string")
+    problems.add_invalid("a", MalformedValue("is given more than once"), "must be a string")
     assert problems.found == [FieldProblem("a", "is given more than once")]
 
 

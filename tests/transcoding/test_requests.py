@@ -21,7 +21,7 @@ from nivisco.payments.v1 import (
 )
 from tests.transcoding.sample_schema import sample, sample_class
 from transcoding.actions import build_catalogue
-from transcoding.parsing import Ill, parse_object
+from transcoding.parsing import MalformedValue, parse_object
 from transcoding.problems import Problems
 from transcoding.requests import compile_reader
 from transcoding.schema import SchemaError
@@ -237,7 +237,7 @@ def test_a_number_of_extreme_size_costs_nothing(number: str) -> None:
 @pytest.mark.parametrize("field", ["user_id", "amount", "currency", "env", "description"])
 def test_an_ill_value_is_told_in_its_own_words(field: str) -> None:
     problems = Problems()
-    CATALOGUE["charge_customer"].read({field: Ill("is ill")}, "", problems)
+    CATALOGUE["charge_customer"].read({field: MalformedValue("is ill")}, "", problems)
     assert [(p.field, p.description) for p in problems.found] == [(field, "is ill")]
 
 

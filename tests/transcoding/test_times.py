@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcoding.problems import Mistyped
+from transcoding.problems import InvalidValue
 from transcoding.times import read_time, write_time
 
 EIGHT = 1_709_280_000  # 2024-03-01 08:00:00 UTC
@@ -67,7 +67,7 @@ def test_a_date_with_a_time_keeps_its_time_at_the_end_of_a_day() -> None:
     ],
 )
 def test_what_is_no_moment_is_refused(value: object) -> None:
-    with pytest.raises(Mistyped, match="ISO 8601"):
+    with pytest.raises(InvalidValue, match="ISO 8601"):
         read_time(value, end_of_day=False)
 
 
@@ -76,7 +76,7 @@ def test_what_is_no_moment_is_refused(value: object) -> None:
     ["0001-01-01", "1899-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00", "0001-01-01T00:00+14:00"],
 )
 def test_a_year_out_of_range_is_refused(text: str) -> None:
-    with pytest.raises(Mistyped, match="1900 to 9999"):
+    with pytest.raises(InvalidValue, match="1900 to 9999"):
         read_time(text, end_of_day=False)
 
 

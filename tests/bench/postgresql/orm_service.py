@@ -103,7 +103,7 @@ class Charge(BaseModel):
     amount: Decimal = Field(gt=0, max_digits=12, decimal_places=2)
 
 
-class Charged(BaseModel):
+class ChargeResult(BaseModel):
     success: bool = True
     wallet_id: str
     transaction_id: str
@@ -141,7 +141,7 @@ async def charge_wallet(
     charge: Charge,
     business: Annotated[Business, Depends(get_business)],
     session: Session,
-) -> Charged:
+) -> ChargeResult:
     wallet = await session.get(Wallet, (business.business_id, wallet_id), with_for_update=True)
     if wallet is None:
         raise HTTPException(404, "No such wallet")
@@ -170,7 +170,7 @@ async def charge_wallet(
     )
     session.add(transaction)
     await session.commit()
-    return Charged(
+    return ChargeResult(
         wallet_id=wallet_id,
         transaction_id=transaction.transaction_id,
         new_balance=Decimal(wallet.balance_minor) / 100,

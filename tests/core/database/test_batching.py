@@ -7,7 +7,7 @@ from contextvars import ContextVar
 import pytest
 
 from core.database import batching
-from core.database.batching import Grouping
+from core.database.batching import Batcher
 
 whose: ContextVar[str] = ContextVar("whose", default="nobody's")
 
@@ -19,7 +19,7 @@ class Doubling:
         self.groups: list[list[int]] = []
         self.seen: list[str] = []
         self.let = asyncio.Event()
-        self.grouping = Grouping(self.carry_out, at_most=at_most)
+        self.batcher = Batcher(self.carry_out, at_most=at_most)
 
     async def carry_out(self, orders: Sequence[int]) -> Sequence[int | Exception]:
         self.groups.append(list(orders))
@@ -30,7 +30,7 @@ class Doubling:
         return [ValueError("negative") if order < 0 else 2 * order for order in orders]
 
     def ask(self, *orders: int) -> "list[asyncio.Task[int]]":
-        return [asyncio.ensure_future(self.grouping.ask(order)) for order in orders]
+        return [asyncio.ensure_future(self.batcher.submit(order)) for order in orders]
 
     async def until_begun(self, groups: int) -> None:
         while len(self.groups) < groups:
@@ -40,8 +40,8 @@ class Doubling:
 async def test_one_alone_does_not_wait_for_others() -> None:
     doubling = Doubling()
     doubling.let.set()
-    assert await doubling.grouping.ask(1) == 2
-    assert await doubling.grouping.ask(2) == 4
+    assert await doubling.batcher.submit(1) == 2
+    assert await doubling.batcher.submit(2) == 4
     assert doubling.groups == [[1], [2]]
 
 
@@ -82,7 +82,7 @@ async def test_who_has_waited_long_for_a_group_that_fails_fails_with_it(
     doubling.let.set()
     ends = await asyncio.gather(*failing, *waiting, return_exceptions=True)
     assert [type(end) for end in ends] == [LookupError, LookupError]
-    assert await doubling.grouping.ask(2) == 4
+    assert await doubling.batcher.submit(2) == 4
 
 
 async def test_an_asker_who_leaves_takes_nothing_from_the_others() -> None:
@@ -94,12 +94,12 @@ async def test_an_asker_who_leaves_takes_nothing_from_the_others() -> None:
     assert await staying == 4
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    assert await doubling.grouping.ask(3) == 6
+    assert await doubling.batcher.submit(3) == 6
 
 
 async def test_a_group_is_nobodys_own_work() -> None:
     doubling = Doubling()
     doubling.let.set()
     whose.set("the first asker's")
-    await doubling.grouping.ask(1)
+    await doubling.batcher.submit(1)
     assert doubling.seen == ["nobody's"]

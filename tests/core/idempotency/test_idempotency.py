@@ -25,7 +25,7 @@ from core.database.transactions import (
 from core.idempotency.call import Answer, IdempotentCall, call_of
 from core.idempotency.service import Idempotency
 from core.server import composition
-from core.wallet.batch import MoveOrder, Moves
+from core.wallet.batch import MovementRequest, WalletBatch
 from core.wallet.rules import Direction
 from nivisco.payments.v1 import (
     authentication_pb2,
@@ -520,10 +520,10 @@ async def test_a_group_whose_commit_was_not_confirmed_is_looked_up_once(
         await business.call(credit(user_id))
     caller = Caller(business.credentials.business_id, "TEST")
     database = LostDatabase(settings.database_url)
-    moves = Moves(database, Idempotency(database, settings.keyring))
+    moves = WalletBatch(database, Idempotency(database, settings.keyring))
     requests = [keyed(debit(user_id, 1), f"order-{number}") for number in range(8)]
     orders = [
-        MoveOrder(
+        MovementRequest(
             caller,
             call_of(caller, "ChargeWallet", request),
             Direction.DEBIT,

@@ -20,7 +20,7 @@ from tests.core.running import (
 )
 
 REASON_BY_AMOUNT = "4222222222222"
-"""Charged N.00, it is answered with the gateway's reason code N."""
+"""ChargeResult N.00, it is answered with the gateway's reason code N."""
 AUTHORIZE = types_pb2.GATEWAY_AUTHORIZE
 
 

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.gateways.events import Fact, FactKind
-from core.payments.event_rules import Standing, Told, follow
+from core.payments.event_rules import PaymentState, RecordedEvent, next_state
 
 AMOUNT = 1000
 START = datetime(2026, 1, 31, tzinfo=UTC)
-NEW = Standing("requires_action", "pi_1", None, 0)
+NEW = PaymentState("requires_action", "pi_1", None, 0)
 
 FACTS = st.one_of(
     st.just(Fact(FactKind.SUCCEEDED, AMOUNT)),
@@ -33,19 +33,19 @@ FACTS = st.one_of(
 )
 
 
-def told(facts: list[Fact]) -> list[Told]:
+def told(facts: list[Fact]) -> list[RecordedEvent]:
     return [
-        Told(f"evt_{number}", START + timedelta(seconds=number), "pi_1", None, fact)
+        RecordedEvent(f"evt_{number}", START + timedelta(seconds=number), "pi_1", None, fact)
         for number, fact in enumerate(facts)
     ]
 
 
-def delivered(standing: Standing, order: list[Told]) -> Standing:
+def delivered(standing: PaymentState, order: list[RecordedEvent]) -> PaymentState:
     """Follow each event as it comes, by all that are known by then."""
-    known: dict[str, Told] = {}
+    known: dict[str, RecordedEvent] = {}
     for each in order:
         known[each.event_id] = each
-        after = follow(standing, list(known.values()), amount_minor=AMOUNT)
+        after = next_state(standing, list(known.values()), amount_minor=AMOUNT)
         assert after.taken_back_minor >= standing.taken_back_minor
         assert 0 <= after.amount_refunded_minor <= AMOUNT
         standing = after
@@ -56,7 +56,7 @@ def delivered(standing: Standing, order: list[Told]) -> Standing:
 def test_any_order_and_any_repetition_end_the_same(
     facts: list[Fact], status: str, data: st.DataObject
 ) -> None:
-    start = Standing(status, "pi_1", None, 0, is_charged=status == "succeeded")
+    start = PaymentState(status, "pi_1", None, 0, is_charged=status == "succeeded")
     events = told(facts)
     again = data.draw(st.lists(st.sampled_from(events), max_size=4)) if events else []
     shuffled = data.draw(st.permutations(events + again))
@@ -64,8 +64,8 @@ def test_any_order_and_any_repetition_end_the_same(
 
 
 def stands(*facts: Fact, status: str = "succeeded") -> tuple[str, int, int]:
-    after = follow(
-        Standing(status, "pi_1", None, 0, is_charged=status == "succeeded"),
+    after = next_state(
+        PaymentState(status, "pi_1", None, 0, is_charged=status == "succeeded"),
         told(list(facts)),
         amount_minor=AMOUNT,
     )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from core.errors import Reason
 from core.gateways.gateway import HeldForReview, Unknown
 from core.payments import rules
-from core.payments.rules import Way
+from core.payments.rules import ResumeStep
 
 
 def test_a_held_charge_is_settled_as_held_and_its_caller_told_not_to_charge_again() -> None:
@@ -38,12 +38,12 @@ def test_a_charge_is_sent_again_only_into_silence_and_while_it_is_known_again(
     by_gateway = rules.resuming_by_gateway(timedelta(seconds=settle))
     sent_at = MADE + min(sent_after, age)
     ways = {
-        gateway: rules.way_to_resume(resuming, created_at=MADE, sent_at=sent_at, now=MADE + age)
+        gateway: rules.resume_step(resuming, created_at=MADE, sent_at=sent_at, now=MADE + age)
         for gateway, resuming in by_gateway.items()
     }
-    assert (ways["stripe"] is Way.SEND) == (age <= timedelta(hours=23))
-    assert ways["authorize"] is not Way.SEND
-    if ways["authorize"] is Way.LOOK_UP_AND_SEND:
+    assert (ways["stripe"] is ResumeStep.SEND) == (age <= timedelta(hours=23))
+    assert ways["authorize"] is not ResumeStep.SEND
+    if ways["authorize"] is ResumeStep.LOOK_UP_AND_SEND:
         assert MADE + age - sent_at >= timedelta(seconds=settle)
         # What is sent now arrives, at the latest, while the gateway still knows the first one.
         assert age + timedelta(seconds=settle) <= timedelta(hours=8)

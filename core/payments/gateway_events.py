@@ -12,13 +12,11 @@ from core.database.transactions import Transaction
 from core.gateways.events import FactKind
 from core.gateways.gateway import ChargeOutcome, Declined, HeldForReview, Succeeded
 from core.idempotency.service import Idempotency
-from core.payments import event_rules as webhook_rules
-from core.payments import event_store as events_store
-from core.payments import rules, store
-from core.payments.event_rules import CHARGED, Standing, Told
+from core.payments import event_rules, event_store, rules, store
+from core.payments.event_rules import CHARGED, PaymentState, RecordedEvent
 from core.payments.event_store import Source
-from core.payments.funding import charged_of, credit_wallet, take_back
-from core.payments.in_flight import Charged
+from core.payments.funding import charge_result_of, credit_wallet, debit_refunded
+from core.payments.in_flight import ChargeResult
 from core.payments.messages import kept_answer
 from core.payments.outcomes import write_outcome
 from core.payments.store import Payment
@@ -27,9 +25,9 @@ from core.wallet import store as wallet_store
 logger = logging.getLogger("core.payments")
 
 
-async def follow(
+async def apply_gateway_events(
     transaction: Transaction, idempotency: Idempotency, payment: Payment
-) -> Charged | None:
+) -> ChargeResult | None:
     """Write what the gateway's events make of a payment; return what a success's caller is told.
 
     While a core works on the payment its events wait: it writes the outcome, and calls this.
@@ -37,7 +35,7 @@ async def follow(
     if payment.lease is not None and payment.lease.until > transaction.now:
         return None
     source = Source(payment.business_id, payment.gateway, payment.env)
-    every = await events_store.told_of(
+    every = await event_store.events_of(
         transaction,
         source,
         payment_id=payment.payment_id,
@@ -45,7 +43,7 @@ async def follow(
     )
     if not every:
         return await _charged(transaction, payment)
-    transaction_id, told, others = webhook_rules.of_payment(
+    transaction_id, told, others = event_rules.of_payment(
         every,
         transaction_id=payment.transaction_id,
         amount_minor=payment.amount_minor,
@@ -63,35 +61,35 @@ async def follow(
     if payment.status == "pending":
         outcome = _outcome(told)
         if outcome is None:
-            await store.hasten(transaction, payment)
+            await store.look_now(transaction, payment)
             return None
         payment, _ = await write_outcome(
             transaction, idempotency, payment, outcome, rules.settle(outcome)
         )
     await _stand(transaction, idempotency, replace(payment, transaction_id=transaction_id), told)
-    await events_store.set_applied(transaction, source, every)
+    await event_store.set_applied(transaction, source, every)
     payment = await store.payment_by_id(
         transaction, business_id=payment.business_id, payment_id=payment.payment_id
     )
     return await _charged(transaction, payment)
 
 
-async def _charged(transaction: Transaction, payment: Payment) -> Charged | None:
-    return await charged_of(transaction, payment) if payment.status in CHARGED else None
+async def _charged(transaction: Transaction, payment: Payment) -> ChargeResult | None:
+    return await charge_result_of(transaction, payment) if payment.status in CHARGED else None
 
 
-def _outcome(told: Sequence[Told]) -> ChargeOutcome | None:
+def _outcome(told: Sequence[RecordedEvent]) -> ChargeOutcome | None:
     """Return the outcome of a pending payment, where the events tell all that its caller needs.
 
     Authentication needs a client secret, which is not kept: the gateway is asked for it.
     """
-    best = webhook_rules.outcome_of(told)
+    best = event_rules.outcome_of(told)
     match best:
-        case Told(fact=fact) if fact.kind is FactKind.SUCCEEDED:
+        case RecordedEvent(fact=fact) if fact.kind is FactKind.SUCCEEDED:
             return Succeeded(best.transaction_id)
-        case Told(fact=fact) if fact.kind is FactKind.HELD:
+        case RecordedEvent(fact=fact) if fact.kind is FactKind.HELD:
             return HeldForReview(best.transaction_id)
-        case Told(fact=fact) if fact.kind is FactKind.FAILED:
+        case RecordedEvent(fact=fact) if fact.kind is FactKind.FAILED:
             code = fact.decline_code or "card_declined"
             return Declined(best.transaction_id, code, fact.message or "The card was declined.")
         case _:
@@ -99,13 +97,16 @@ def _outcome(told: Sequence[Told]) -> ChargeOutcome | None:
 
 
 async def _stand(
-    transaction: Transaction, idempotency: Idempotency, payment: Payment, told: Sequence[Told]
+    transaction: Transaction,
+    idempotency: Idempotency,
+    payment: Payment,
+    told: Sequence[RecordedEvent],
 ) -> None:
     """Bring the row, and a funding's wallet, to where all events of the payment leave them."""
     wallet_id, taken_minor = await wallet_store.moved_by_payment(
         transaction, business_id=payment.business_id, payment_id=payment.payment_id
     )
-    before = Standing(
+    before = PaymentState(
         payment.status,
         payment.transaction_id,
         payment.decline_code,
@@ -113,12 +114,12 @@ async def _stand(
         taken_minor,
         is_charged=wallet_id is not None,
     )
-    after = webhook_rules.follow(before, told, amount_minor=payment.amount_minor)
+    after = event_rules.next_state(before, told, amount_minor=payment.amount_minor)
     assert after.taken_back_minor >= taken_minor, "what was taken back stays so"
     if after == before:
         return
     assert not after.is_charged or after.transaction_id, "what was charged has a transaction"
-    await store.write_standing(
+    await store.write_state(
         transaction,
         payment,
         status=after.status,
@@ -135,7 +136,7 @@ async def _stand(
         return
     if payment.kind == "fund" and wallet_id is None:
         await credit_wallet(transaction, payment)
-    charged = await charged_of(transaction, payment)
+    charged = await charge_result_of(transaction, payment)
     if payment.idempotency_key is not None:
         answer = kept_answer(payment.kind, Succeeded(charged.transaction_id), charged)
         assert answer is not None, "success is always kept"
@@ -148,7 +149,7 @@ async def _stand(
             answer=answer,
         )
     if charged.wallet_id is not None:
-        await take_back(
+        await debit_refunded(
             transaction,
             payment,
             wallet_id=charged.wallet_id,
