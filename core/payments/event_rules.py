@@ -139,14 +139,15 @@ def _rank(fact: Fact) -> int:
     return _RANKS[_STATUSES[fact.kind]] if fact.kind in _STATUSES else 0
 
 
-def _refunded(told: Sequence[RecordedEvent]) -> int:
-    sums = [each.fact.amount_minor or 0 for each in told if each.fact.kind is FactKind.REFUNDED]
-    each_once = {
-        each.fact.object_id: each.fact.amount_minor or 0
-        for each in sorted(told, key=lambda each: (each.occurred_at, each.event_id))
-        if each.fact.kind is FactKind.REFUND
-    }
-    return max([sum(each_once.values()), *sums])
+def _refunded(recorded: Sequence[RecordedEvent]) -> int:
+    sums = [each.fact.amount_minor or 0 for each in recorded if each.fact.kind is FactKind.REFUNDED]
+    by_refund: dict[str | None, int] = {}
+    for each in recorded:
+        if each.fact.kind is FactKind.REFUND:
+            # A refund's amount never changes; the maximum keeps the sum independent of order.
+            refund_id = each.fact.object_id
+            by_refund[refund_id] = max(by_refund.get(refund_id, 0), each.fact.amount_minor or 0)
+    return max([sum(by_refund.values()), *sums])
 
 
 def _disputes(told: Sequence[RecordedEvent]) -> tuple[int, bool]:
