@@ -150,16 +150,17 @@ def _refunded(recorded: Sequence[RecordedEvent]) -> int:
     return max([sum(by_refund.values()), *sums])
 
 
-def _disputes(told: Sequence[RecordedEvent]) -> tuple[int, bool]:
+def _disputes(recorded: Sequence[RecordedEvent]) -> tuple[int, bool]:
     """Return how much was lost in disputes, and whether one is open or lost."""
-    opened = {each.fact.object_id for each in told if each.fact.kind is FactKind.DISPUTED}
-    closed = {
-        each.fact.object_id: each.fact
-        for each in sorted(told, key=lambda each: (each.fact.is_lost, each.event_id))
-        if each.fact.kind is FactKind.DISPUTE_CLOSED
-    }
-    lost = [fact.amount_minor or 0 for fact in closed.values() if fact.is_lost]
-    return sum(lost), bool(lost or opened - closed.keys())
+    facts = [each.fact for each in recorded]
+    opened = {fact.object_id for fact in facts if fact.kind is FactKind.DISPUTED}
+    closed = {fact.object_id for fact in facts if fact.kind is FactKind.DISPUTE_CLOSED}
+    lost: dict[str | None, int] = {}
+    for fact in facts:
+        if fact.kind is FactKind.DISPUTE_CLOSED and fact.is_lost:
+            # As for refunds: the maximum keeps the sum independent of order.
+            lost[fact.object_id] = max(lost.get(fact.object_id, 0), fact.amount_minor or 0)
+    return sum(lost.values()), bool(lost or opened - closed)
 
 
 def _by_refunds(refunded_minor: int, amount_minor: int) -> str:
