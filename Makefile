@@ -45,9 +45,9 @@ define generate_into
 	@rm -rf $(1) && mkdir -p $(1)
 	@$(PROTOC) --python_out=$(1) --mypy_out=quiet:$(1) \
 		proto/nivisco/annotations/v1/*.proto proto/nivisco/payments/v1/*.proto \
-		third_party/buf/validate/validate.proto
+		proto/nivisco/internal/v1/*.proto third_party/buf/validate/validate.proto
 	@$(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) \
-		$(shell grep -l '^service' proto/nivisco/payments/v1/*.proto)
+		$(shell grep -l '^service' proto/nivisco/payments/v1/*.proto proto/nivisco/internal/v1/*.proto)
 	@$(PROTOC) --descriptor_set_out=build/commented.binpb --include_source_info \
 		proto/nivisco/payments/v1/*.proto
 	@$(PY) -m portal.comments build/commented.binpb $(1)/nivisco/payments/v1/comments.json
