@@ -18,7 +18,7 @@ from cli.coloured_json import print_json
 from cli.core_tls import core_tls
 from cli.credentials import find_credentials, sendable
 from cli.payload import build_payload, describe, did_you_mean, paths
-from cli.transports import call_core, post_json
+from cli.transports import DEFAULT_URL, call_core, post_json
 from portal.reference.build import reference
 from rpc.addresses import channel_options, grpc_target
 from rpc.errors import CoreError
@@ -41,7 +41,7 @@ from transcoding.problems import Problems
 @click.option(
     "--url",
     envvar="NIVISCO_URL",
-    default="http://127.0.0.1:8080/",
+    default=DEFAULT_URL,
     show_default=True,
     help="The JSON endpoint; also NIVISCO_URL.",
 )
@@ -67,7 +67,8 @@ from transcoding.problems import Problems
     "credentials_file",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="JSON with business_id and api_key. Default: var/admin.json, where no business is named.",
+    help="JSON with business_id and api_key. Default, where no business is named: var/demo.json of "
+    "`nivisco demo`, or else var/admin.json.",
 )
 @click.option(
     "--timeout",
@@ -131,7 +132,9 @@ def call(
         print_json(exact_json.read(described.example.request if described.example else "{}"))
         return
     payload = build_payload(arguments, described.request)
-    credentials = find_credentials(business, credentials_file, os.environ)
+    credentials = find_credentials(
+        business, credentials_file, os.environ, admin_only=chosen.admin_only
+    )
     if by_grpc:
         request = _request_message(chosen, payload)
         succeeded = _by_grpc(chosen, request, credentials, target, timeout)

@@ -13,7 +13,8 @@ import click
 from cli.data_dir import DEFAULT_DATA_DIR
 from rpc.metadata import Credentials
 
-DEFAULT_FILE = DEFAULT_DATA_DIR / "admin.json"
+ADMIN_FILE = DEFAULT_DATA_DIR / "admin.json"
+DEMO_FILE = DEFAULT_DATA_DIR / "demo.json"
 
 
 def sendable(credential: str) -> bool:
@@ -22,11 +23,13 @@ def sendable(credential: str) -> bool:
 
 
 def find_credentials(
-    business_id: str | None, file: Path | None, environ: Mapping[str, str]
+    business_id: str | None, file: Path | None, environ: Mapping[str, str], *, admin_only: bool
 ) -> Credentials:
-    """Return the credentials: a file's that was named, a business's that was named, or the admin's.
+    """Return the credentials to send a request with.
 
-    The named business's key is in NIVISCO_API_KEY, or is asked for on a terminal.
+    The first that applies: the file that is named; the business that is named, whose key is in
+    NIVISCO_API_KEY or is read from the terminal; the demo merchant of `nivisco demo`, unless the
+    action is for the admin business only; the admin business.
 
     Raises:
         click.UsageError: there are none, or they are incomplete; the message says what to give.
@@ -41,13 +44,14 @@ def find_credentials(
         return Credentials(business_id, api_key or _ask_for_key(business_id))
     if api_key:
         raise click.UsageError("NIVISCO_API_KEY needs --business, or NIVISCO_BUSINESS_ID.")
-    if not DEFAULT_FILE.exists():
+    default = DEMO_FILE if DEMO_FILE.exists() and not admin_only else ADMIN_FILE
+    if not default.exists():
         raise click.UsageError(
             "Whose request is it? Give --credentials FILE (JSON with business_id and api_key, as "
             "register_business answers), or --business with the key in NIVISCO_API_KEY, or start "
-            f"`nivisco up` here, which writes {DEFAULT_FILE}."
+            f"`nivisco up` here, which writes {ADMIN_FILE}."
         )
-    return read_credentials(DEFAULT_FILE)
+    return read_credentials(default)
 
 
 def read_credentials(file: Path) -> Credentials:

@@ -4,6 +4,8 @@ up.lock         held by the one `up` that runs here; holds its pid
 processes.lock  held by that `up` and by every process that it started, until the last ends
 secrets.json    the keyring and the service tokens, mode 600
 admin.json      the admin business's credentials, mode 600
+demo.json       the credentials of the merchant that `nivisco demo` made, mode 600
+up.json         where the latest `up` serves, and whether with the sandbox
 nivisco.db      the database, unless another is named
 logs/           one file a process
 """
@@ -16,7 +18,7 @@ import os
 import secrets
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,24 @@ class AdminCredentials:
     api_key: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class DemoMerchant:
+    """The merchant of `nivisco demo`, and its user with a card."""
+
+    business_id: str
+    api_key: str = field(repr=False)
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where an `up` serves, as URLs."""
+
+    json: str
+    sandbox: str | None
+    """None where TEST payments go to the gateways' own test systems."""
+
+
 class DataDir:
     """One data directory, by its absolute path."""
 
@@ -63,7 +83,14 @@ class DataDir:
         self.database = self.path / "nivisco.db"
         self.secrets = self.path / "secrets.json"
         self.admin = self.path / "admin.json"
+        self.demo = self.path / "demo.json"
+        self.endpoints = self.path / "up.json"
         self.logs = self.path / "logs"
+
+    @property
+    def is_default(self) -> bool:
+        """Whether commands find it without --data-dir."""
+        return self.path == DEFAULT_DATA_DIR.absolute()
 
     def make(self) -> None:
         """Make the directory and logs/ for the owner's eyes only; one that exists is kept.
@@ -173,19 +200,41 @@ class DataDir:
 
     def read_admin(self) -> AdminCredentials | None:
         """Return what admin.json holds, or None where it is missing or broken."""
-        try:
-            content = json.loads(self.admin.read_text())
-            business_id, api_key = content["business_id"], content["api_key"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        if not (isinstance(business_id, str) and isinstance(api_key, str)):
-            return None
-        return AdminCredentials(business_id, api_key)
+        content = _read_texts(self.admin, "business_id", "api_key")
+        return AdminCredentials(*content) if content else None
 
     def write_admin(self, admin: AdminCredentials) -> None:
         """Keep the admin business's credentials: one line of JSON, which the first screen edits."""
-        content = {"business_id": admin.business_id, "api_key": admin.api_key}
-        _write_privately(self.admin, json.dumps(content) + "\n")
+        _write_privately(self.admin, json.dumps(asdict(admin)) + "\n")
+
+    def read_demo(self) -> DemoMerchant | None:
+        """Return what demo.json holds, or None where it is missing or broken."""
+        content = _read_texts(self.demo, "business_id", "api_key", "user_id")
+        return DemoMerchant(*content) if content else None
+
+    def write_demo(self, merchant: DemoMerchant) -> None:
+        """Keep the demo merchant where `nivisco call` finds its credentials."""
+        _write_privately(self.demo, json.dumps(asdict(merchant)) + "\n")
+
+    def read_endpoints(self) -> Endpoints | None:
+        """Return where the latest `up` served, or None where none did. It may have stopped."""
+        content = _read_texts(self.endpoints, "json", "sandbox")
+        return Endpoints(content[0], content[1] or None) if content else None
+
+    def write_endpoints(self, endpoints: Endpoints) -> None:
+        """Keep where this `up` serves."""
+        content = {"json": endpoints.json, "sandbox": endpoints.sandbox or ""}
+        _write_privately(self.endpoints, json.dumps(content) + "\n")
+
+
+def _read_texts(file: Path, *names: str) -> list[str] | None:
+    """Return the strings of a JSON object by their names; None where one is missing."""
+    try:
+        content = json.loads(file.read_text())
+        found = [content[name] for name in names]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if all(isinstance(each, str) for each in found) else None
 
 
 def _secrets_from(content: Any) -> Secrets:

@@ -2,7 +2,10 @@
 
 import contextlib
 import shlex
+import shutil
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 
@@ -25,6 +28,12 @@ def first_screen(data_dir: DataDir, http: Address, cores: str, sandbox: Address 
     """Return the text that tells where everything is and what to try first."""
     where_tests_go = "the gateways' own test systems" if sandbox is None else sandbox.url()
     note = "" if sandbox is None else " (the sandbox: no real money)"
+    option = "" if data_dir.is_default else f" --data-dir {shlex.quote(str(data_dir.path))}"
+    demo = f"""
+Make a demo merchant with a card, and print its first requests (in another terminal):
+
+{program()} demo{option}
+"""
     return f"""
 Nivisco Payments {version("nivisco")} is running.
 
@@ -36,8 +45,8 @@ Nivisco Payments {version("nivisco")} is running.
   data           {data_dir.path}
   admin's key    {data_dir.admin}
   logs           {data_dir.logs}
-
-Register a first business (paste it into another terminal):
+{"" if sandbox is None else demo}
+Register a business (paste it into another terminal):
 
 {registration(data_dir, http)}
 
@@ -52,3 +61,13 @@ def registration(data_dir: DataDir, http: Address) -> str:
     """
     key_file = shlex.quote(str(data_dir.admin))
     return f"sed 's/}}$/, {_REGISTRATION}}}/' {key_file} | curl -s {http.url()}/ -d @-"
+
+
+def program() -> str:
+    """Return the command that runs this program again, from the same directory."""
+    invoked = Path(sys.argv[0])
+    if invoked.name != "nivisco":  # python -m cli
+        return "nivisco"
+    found = shutil.which("nivisco")
+    is_on_path = found is not None and Path(found).resolve() == invoked.resolve()
+    return "nivisco" if is_on_path else shlex.quote(sys.argv[0])

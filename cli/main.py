@@ -13,10 +13,11 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 _COMMANDS = {
     "up": "cli.up:up",
+    "demo": "cli.demo:demo",
     "call": "cli.call:call",
     "admin": "cli.admin:admin",
     "doctor": "cli.doctor:doctor",
-    "clock": "cli.clock:clock",
+    "clock": "cli.test_clock:clock",
     "migrate": "cli.processes:migrate",
     "core": "cli.processes:core",
     "adapter": "cli.processes:adapter",
@@ -53,5 +54,5 @@ def main() -> None:
     """Nivisco Payments: a payment API for many businesses.
 
     `nivisco up` starts everything on this machine, with a sandbox in place of the card gateways.
-    `nivisco call` then sends it a request.
+    `nivisco demo` then makes a merchant to try it with, and `nivisco call` sends a request.
     """

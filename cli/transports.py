@@ -17,6 +17,8 @@ from rpc.errors import CoreError, core_error
 from rpc.metadata import Credentials, request_metadata
 from transcoding import exact_json
 
+DEFAULT_URL = "http://127.0.0.1:8080/"
+"""Where `nivisco up` serves the JSON endpoint, unless --http says otherwise."""
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 

@@ -13,7 +13,7 @@ import click
 from cli import logs
 from cli.addresses import Address, check_free, read_address
 from cli.children import Spawn, nivisco, open_log
-from cli.data_dir import DEFAULT_DATA_DIR, DataDir, Secrets
+from cli.data_dir import DEFAULT_DATA_DIR, DataDir, Endpoints, Secrets
 from cli.failures import Failure, SettingsError
 from cli.first_screen import first_screen, say
 from cli.supervisor import Interrupted, Supervisor
@@ -252,6 +252,8 @@ async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
         say(f"  made    the admin business's key, in {plan.data_dir.admin}")
     [adapter] = await supervisor.start(_adapter(plan, secrets, cores, base))
     await supervisor.start(_scheduler(plan, secrets, cores, base))
+    sandbox_url = None if sandbox is None else sandbox.url()
+    plan.data_dir.write_endpoints(Endpoints(f"{adapter.url()}/", sandbox_url))
     say(first_screen(plan.data_dir, adapter, cores, sandbox))
 
 

@@ -21,18 +21,29 @@ def _file(path: Path, business_id: str, api_key: str) -> Path:
 
 def test_a_named_file_has_the_credentials(tmp_path: Path) -> None:
     file = _file(tmp_path / "cafe.json", "B", "k")
-    assert find_credentials(None, file, {"NIVISCO_API_KEY": "x"}) == Credentials("B", "k")
-    assert find_credentials("B", file, {}) == Credentials("B", "k")
+    assert find_credentials(None, file, {"NIVISCO_API_KEY": "x"}, admin_only=False) == Credentials(
+        "B", "k"
+    )
+    assert find_credentials("B", file, {}, admin_only=False) == Credentials("B", "k")
 
 
 def test_a_named_business_has_its_key_in_the_environment(tmp_path: Path) -> None:
     _file(tmp_path / "var" / "admin.json", "ADMIN-BUSINESS", "k")
-    assert find_credentials("B", None, {"NIVISCO_API_KEY": "k"}) == Credentials("B", "k")
+    assert find_credentials("B", None, {"NIVISCO_API_KEY": "k"}, admin_only=False) == Credentials(
+        "B", "k"
+    )
 
 
 def test_without_a_name_it_is_the_admin_of_the_data_directory_here(tmp_path: Path) -> None:
     _file(tmp_path / "var" / "admin.json", "ADMIN-BUSINESS", "k")
-    assert find_credentials(None, None, {}) == Credentials("ADMIN-BUSINESS", "k")
+    assert find_credentials(None, None, {}, admin_only=False) == Credentials("ADMIN-BUSINESS", "k")
+
+
+def test_the_demo_merchant_is_the_default_except_for_admin_actions(tmp_path: Path) -> None:
+    _file(tmp_path / "var" / "admin.json", "ADMIN-BUSINESS", "k")
+    _file(tmp_path / "var" / "demo.json", "DEMO", "d")
+    assert find_credentials(None, None, {}, admin_only=False) == Credentials("DEMO", "d")
+    assert find_credentials(None, None, {}, admin_only=True).business_id == "ADMIN-BUSINESS"
 
 
 @pytest.mark.parametrize(
@@ -47,14 +58,14 @@ def test_incomplete_credentials_are_refused_with_what_to_give(
     business_id: str | None, environ: dict[str, str], sentence: str
 ) -> None:
     with pytest.raises(click.UsageError) as refused:
-        find_credentials(business_id, None, environ)
+        find_credentials(business_id, None, environ, admin_only=False)
     assert sentence in refused.value.message
 
 
 def test_a_file_of_another_business_is_refused(tmp_path: Path) -> None:
     file = _file(tmp_path / "cafe.json", "B", "k")
     with pytest.raises(click.UsageError, match="another business than C"):
-        find_credentials("C", file, {})
+        find_credentials("C", file, {}, admin_only=False)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"business_id": 1, "api_key": 2}'])
