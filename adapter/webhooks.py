@@ -11,7 +11,8 @@ from aiohttp import web
 
 from adapter.body import BodyTooLarge, read_body
 from adapter.settings import AdapterSettings
-from nivisco.payments.v1 import types_pb2, webhooks_pb2
+from nivisco.internal.v1 import webhooks_pb2
+from nivisco.payments.v1 import types_pb2
 from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials

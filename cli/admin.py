@@ -12,7 +12,8 @@ from cli.credentials import sendable
 from cli.data_dir import DEFAULT_DATA_DIR, AdminCredentials, DataDir
 from cli.failures import Failure
 from cli.operator_service import core_client, core_option, service_token, why_refused
-from nivisco.payments.v1 import authentication_pb2, operator_pb2
+from nivisco.internal.v1 import operator_pb2
+from nivisco.payments.v1 import authentication_pb2
 from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials

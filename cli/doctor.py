@@ -13,7 +13,7 @@ from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure, SettingsError
 from cli.foreground import sentence
 from cli.operator_service import core_client, core_option, service_token, why_refused
-from nivisco.payments.v1 import operator_pb2 as pb
+from nivisco.internal.v1 import operator_pb2 as pb
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
 
@@ -189,7 +189,7 @@ def _as_json(answer: pb.ExamineResponse) -> str:
                 "verdict": _word(check),
                 "count": check.count,
                 "rows": [{each.name: each.value for each in row.columns} for row in check.rows],
-                "demand": check.demand,
+                "demand": check.invariant,
                 "advice": check.advice,
             }
             for check in answer.checks
@@ -216,7 +216,7 @@ def _as_text(answer: pb.ExamineResponse) -> str:
 def _line(check: pb.ExamineResponse.Check) -> str:
     rows = "" if not check.count else f" [{check.count} row{'s' if check.count > 1 else ''}]"
     skipped = f" {check.advice}" if check.verdict == pb.CHECK_VERDICT_SKIPPED else ""
-    return f"{_word(check):{_COLUMN}}  {check.name:20} {check.demand}.{rows}{skipped}"
+    return f"{_word(check):{_COLUMN}}  {check.name:20} {check.invariant}.{rows}{skipped}"
 
 
 def _row(row: pb.ExamineResponse.Row) -> str:

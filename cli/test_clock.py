@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure
 from cli.operator_service import core_client, core_option, service_token, why_refused
-from nivisco.payments.v1 import test_clock_pb2 as pb
+from nivisco.internal.v1 import test_clock_pb2 as pb
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
 
@@ -87,25 +87,27 @@ async def _advance(
                 pb.AdvanceTestClockResponse,
                 await client.call(
                     _ADVANCE,
-                    pb.AdvanceTestClockRequest(business_id=business, to=to),
+                    pb.AdvanceTestClockRequest(business_id=business, advance_to=to),
                     Credentials(service_token=token),
                     timeout_seconds=_TIMEOUT_SECONDS,
                 ),
             )
-            executed += answer.executed
-            now = f"{answer.now.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+            executed += answer.attempt_count
+            now = f"{answer.current_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
             if answer.done:
                 return executed, now
-            if not answer.waits_for:
+            if not answer.waiting_for_recurring_id:
                 waits = 0
                 say(f"{now}: {_charges(executed)} so far")
                 continue
             waits += 1
             if waits == 1:
-                say(f"{now}: waiting for {answer.waits_for}, whose charge has no outcome yet")
+                say(
+                    f"{now}: waiting for {answer.waiting_for_recurring_id}, whose charge has no outcome yet"
+                )
             if waits > _WAITS_AT_MOST:
                 raise Failure(
-                    f"The charge of {answer.waits_for} still has no outcome, so the clock stands "
+                    f"The charge of {answer.waiting_for_recurring_id} still has no outcome, so the clock stands "
                     f"at {now}. Look for the gateway's errors in the core's log, then ask again."
                 )
             await asyncio.sleep(_PAUSE_SECONDS)

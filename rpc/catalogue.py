@@ -6,20 +6,17 @@ from typing import Final
 from google.protobuf.descriptor import MethodDescriptor
 
 from nivisco.annotations.v1 import annotations_pb2
+from nivisco.internal.v1 import occurrences_pb2, operator_pb2, test_clock_pb2, webhooks_pb2
 from nivisco.payments.v1 import (
     authentication_pb2,
     business_pb2,
     cards_pb2,
     credentials_pb2,
     keys_pb2,
-    occurrences_pb2,
-    operator_pb2,
     payments_pb2,
     recurring_pb2,
-    test_clock_pb2,
     users_pb2,
     wallet_pb2,
-    webhooks_pb2,
 )
 
 _FILES = (

@@ -1,13 +1,14 @@
-"""The sandbox's books: what it holds and what it answered, kept in one SQLite file.
+"""Stores accounts, gateway objects and idempotent responses in one SQLite file.
 
-An effect and the idempotency record of its answer commit in one transaction, so that a process
-killed at any moment leaves both or neither. Never holds a card number or a secret key.
-One process, one connection, used from the event loop's thread only; commits are local and small.
+An effect and the stored response of its idempotency key commit in one transaction: a process killed
+at any moment leaves both or neither. No card number and no secret key is ever stored. One process,
+one connection, used from the event loop's thread only; commits are local and small.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import sqlite3
 import time
@@ -16,8 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from sandbox.stripe.errors import Answer, Json
-from sandbox.stripe.keys import KeyRecord, Scope
+Json = dict[str, Any]
 
 IDEMPOTENCY_LIFE_SECONDS: Final = 24 * 60 * 60  # docs.stripe.com/api/idempotent_requests
 
@@ -65,9 +65,30 @@ CREATE TABLE IF NOT EXISTS sent (
 _TABLES: Final = ("objects", "idempotency", "keys", "sent")
 
 
+@dataclass(frozen=True)
+class Scope:
+    """The account and mode of an object; a request sees no other account and no other mode."""
+
+    account: str
+    livemode: bool
+
+
+@dataclass(frozen=True)
+class KeyRecord:
+    """The account that an API key was registered for, and whether the key is revoked."""
+
+    account: str
+    revoked: bool
+
+
+def hash_key(key: str) -> str:
+    """Return the SHA-256 digest under which an API key is stored."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
 @dataclass
 class Record:
-    """One stored object: `body` is what the API shows, `private` what only the sandbox knows."""
+    """A stored object: the API shows `body`; `private` stays inside the sandbox."""
 
     kind: str
     body: Json
@@ -75,23 +96,24 @@ class Record:
 
     @property
     def id(self) -> str:
-        """The object's id."""
+        """The object's id in the API."""
         return str(self.body["id"])
 
 
 @dataclass(frozen=True)
-class StoredAnswer:
-    """The first answer to an idempotency key, and which request it answered."""
+class StoredResponse:
+    """The first response for an idempotency key, and the request that it belongs to."""
 
     path: str
     fingerprint: str
     request_id: str
-    answer: Answer
+    status: int
+    body: Json
 
 
 @dataclass(frozen=True)
 class PageQuery:
-    """Which part of a list is asked for; cursors are ids, times Unix seconds."""
+    """Selects part of a list; cursors are ids, times Unix seconds."""
 
     limit: int = 10
     starting_after: str | None = None
@@ -103,12 +125,12 @@ class PageQuery:
 
 
 class Books:
-    """Opens, or makes, the books at `path`; `clock` gives Unix seconds."""
+    """The store at `path`, created if missing, in memory for None; `clock` gives Unix seconds."""
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self.on_commit: Callable[[list[tuple[Scope, Record]]], None] = lambda _written: None
-        """RecordedEvent of the objects that a transaction wrote, once it has committed."""
+        """Called after each commit with the objects that the transaction wrote."""
         self._written: list[tuple[Scope, Record]] = []
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +142,7 @@ class Books:
             raise OSError(f"cannot use the sandbox's books at {path}: {error}") from error
 
     def _open(self) -> None:
-        """Takes the file for this process alone, so that two sandboxes never share one."""
+        """Lock the file for this process, so that no other sandbox can use it."""
         self._db.execute("PRAGMA busy_timeout=0")
         self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -128,43 +150,43 @@ class Books:
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:
-        """Closes the file; everything is in it already."""
+        """Close the file."""
         self._db.close()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commits what happens inside, or none of it."""
+        """Commit the block's writes, or none of them if it raises."""
         self._db.execute("BEGIN IMMEDIATE")
         self._written = []
         try:
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            self._undo("ROLLBACK")
+            self._roll_back("ROLLBACK")
             raise
         self.on_commit(self._written)
 
     @contextlib.contextmanager
-    def effect(self) -> Iterator[None]:
-        """Undoes what happens inside if it raises, within the transaction that goes on."""
+    def savepoint(self) -> Iterator[None]:
+        """Roll back the block's writes if it raises; the transaction stays open."""
         self._db.execute("SAVEPOINT effect")
         before = list(self._written)
         try:
             yield
         except BaseException:
             self._written = before
-            self._undo("ROLLBACK TO effect")
-            self._undo("RELEASE effect")
+            self._roll_back("ROLLBACK TO effect")
+            self._roll_back("RELEASE effect")
             raise
         self._db.execute("RELEASE effect")
 
-    def _undo(self, statement: str) -> None:
-        """Rolls back, unless SQLite already did, as it does on a full disk."""
+    def _roll_back(self, statement: str) -> None:
+        """Execute the statement, unless SQLite has rolled back itself, as on a full disk."""
         if self._db.in_transaction:
             self._db.execute(statement)
 
     def add(self, scope: Scope, record: Record) -> None:
-        """Writes a new object."""
+        """Insert an object."""
         self._written.append((scope, record))
         self._db.execute(
             "INSERT INTO objects (account, livemode, kind, id, customer, email, created, body,"
@@ -182,8 +204,8 @@ class Books:
             ),
         )
 
-    def change(self, record: Record) -> None:
-        """Writes an object's new state."""
+    def update(self, record: Record) -> None:
+        """Write an object's changed body and private part."""
         row = self._db.execute(
             "SELECT account, livemode FROM objects WHERE id = ?", (record.id,)
         ).fetchone()
@@ -201,7 +223,7 @@ class Books:
         )
 
     def find(self, scope: Scope, kind: str, identifier: str) -> Record | None:
-        """The object of this kind and id within the scope."""
+        """Return the scope's object with this kind and id."""
         row = self._db.execute(
             "SELECT kind, body, private FROM objects"
             " WHERE id = ? AND kind = ? AND account = ? AND livemode = ?",
@@ -210,15 +232,23 @@ class Books:
         return _record(row) if row else None
 
     def find_any_kind(self, scope: Scope, identifier: str) -> Record | None:
-        """The object with this id within the scope, whatever it is."""
+        """Return the scope's object with this id."""
         row = self._db.execute(
             "SELECT kind, body, private FROM objects WHERE id = ? AND account = ? AND livemode = ?",
             (identifier, scope.account, scope.livemode),
         ).fetchone()
         return _record(row) if row else None
 
-    def page(self, scope: Scope, kind: str, query: PageQuery) -> tuple[list[Record], bool]:
-        """Objects newest first, and whether more follow in the direction asked for."""
+    def find_in_any_scope(self, kind: str, identifier: str) -> tuple[Scope, Record] | None:
+        """Return the object with this kind and id, and its scope."""
+        for scope in self.list_scopes():
+            record = self.find(scope, kind, identifier)
+            if record is not None:
+                return scope, record
+        return None
+
+    def list_page(self, scope: Scope, kind: str, query: PageQuery) -> tuple[list[Record], bool]:
+        """Return objects, newest first, and whether more follow in the query's direction."""
         where = ["account = ?", "livemode = ?", "kind = ?"]
         values: list[Any] = [scope.account, scope.livemode, kind]
         backwards = query.ending_before is not None
@@ -243,8 +273,8 @@ class Books:
         found = [_record(row) for row in rows[: query.limit]]
         return (found[::-1] if backwards else found), len(rows) > query.limit
 
-    def answer_stored_for(self, scope: Scope, key: str) -> StoredAnswer | None:
-        """The answer that an idempotency key stands for, unless its day is over."""
+    def find_response(self, scope: Scope, key: str) -> StoredResponse | None:
+        """Return the stored response of an idempotency key, unless it has expired."""
         row = self._db.execute(
             "SELECT path, fingerprint, request_id, status, body FROM idempotency"
             " WHERE account = ? AND livemode = ? AND key = ? AND stored_at > ?",
@@ -252,10 +282,10 @@ class Books:
         ).fetchone()
         if row is None:
             return None
-        return StoredAnswer(row[0], row[1], row[2], Answer(row[3], json.loads(row[4])))
+        return StoredResponse(*row[:4], json.loads(row[4]))
 
-    def store_answer(self, scope: Scope, key: str, stored: StoredAnswer) -> None:
-        """Keeps the answer for the key, and drops those whose day is over."""
+    def store_response(self, scope: Scope, key: str, response: StoredResponse) -> None:
+        """Store the response for the key, and delete expired ones."""
         now = self.clock()
         self._db.execute(
             "DELETE FROM idempotency WHERE stored_at <= ?", (now - IDEMPOTENCY_LIFE_SECONDS,)
@@ -266,24 +296,26 @@ class Books:
                 scope.account,
                 scope.livemode,
                 key,
-                stored.path,
-                stored.fingerprint,
-                stored.request_id,
-                stored.answer.status,
-                json.dumps(stored.answer.body),
+                response.path,
+                response.fingerprint,
+                response.request_id,
+                response.status,
+                json.dumps(response.body),
                 now,
             ),
         )
 
-    def note_sent(self, scope: Scope, fingerprint: str, identifier: str, now: float) -> None:
-        """Remembers what a request that is known by its fields has made."""
+    def store_fingerprint(
+        self, scope: Scope, fingerprint: str, identifier: str, now: float
+    ) -> None:
+        """Store which object a request with this fingerprint created."""
         self._db.execute(
             "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)",
             (scope.account, fingerprint, identifier, now),
         )
 
-    def last_sent(self, scope: Scope, fingerprint: str, since: float) -> str | None:
-        """The id of what the same request made since then."""
+    def find_by_fingerprint(self, scope: Scope, fingerprint: str, since: float) -> str | None:
+        """Return the id of the object that a request with this fingerprint created since then."""
         row = self._db.execute(
             "SELECT id FROM sent WHERE account = ? AND fingerprint = ? AND sent_at > ?",
             (scope.account, fingerprint, since),
@@ -291,29 +323,29 @@ class Books:
         return str(row[0]) if row else None
 
     def find_key(self, digest: str) -> KeyRecord | None:
-        """What was registered about the secret key with this SHA-256 digest."""
+        """Return what was registered for the key with this digest."""
         row = self._db.execute(
             "SELECT account, revoked FROM keys WHERE digest = ?", (digest,)
         ).fetchone()
         return KeyRecord(row[0], bool(row[1])) if row else None
 
     def register_key(self, digest: str, record: KeyRecord) -> None:
-        """Says which account a key opens, or that it opens none any more."""
+        """Register the account of the key with this digest, or revoke the key."""
         self._db.execute(
             "INSERT OR REPLACE INTO keys VALUES (?, ?, ?)",
             (digest, record.account, record.revoked),
         )
 
-    def accounts(self) -> list[Scope]:
-        """Every account and mode that holds anything."""
+    def list_scopes(self) -> list[Scope]:
+        """Return every account and mode that has objects or idempotency keys."""
         rows = self._db.execute(
             "SELECT account, livemode FROM objects UNION SELECT account, livemode FROM idempotency"
             " ORDER BY account, livemode"
         ).fetchall()
         return [Scope(row[0], bool(row[1])) for row in rows]
 
-    def idempotency_keys(self, scope: Scope, limit: int) -> list[Json]:
-        """The keys seen in a scope, newest first."""
+    def list_idempotency_keys(self, scope: Scope, limit: int) -> list[Json]:
+        """Return a scope's idempotency keys, newest first."""
         rows = self._db.execute(
             "SELECT key, path, status, request_id, stored_at FROM idempotency"
             " WHERE account = ? AND livemode = ? ORDER BY stored_at DESC LIMIT ?",
@@ -322,8 +354,8 @@ class Books:
         names = ("key", "path", "status", "request_id", "stored_at")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def empty(self) -> None:
-        """Forgets everything."""
+    def clear(self) -> None:
+        """Delete everything."""
         with self.transaction():
             for table in _TABLES:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - a fixed list

@@ -7,14 +7,14 @@ before it was asked for, so that it ends here before it does at the core.
 from collections import Counter, deque
 from collections.abc import Iterable
 
-from nivisco.payments.v1.occurrences_pb2 import OccurrenceLease
+from nivisco.internal.v1.occurrences_pb2 import OccurrenceLease
 
 Key = tuple[str, str, int, int, int]
 
 
 def key_of(lease: OccurrenceLease) -> Key:
     """Return what tells a claim from every other one."""
-    due = lease.occurrence
+    due = lease.occurrence_at
     return lease.business_id, lease.recurring_id, due.seconds, due.nanos, lease.fencing_token
 
 

@@ -8,7 +8,7 @@ from typing import cast
 
 from google.protobuf.duration_pb2 import Duration
 
-from nivisco.payments.v1 import occurrences_pb2 as pb
+from nivisco.internal.v1 import occurrences_pb2 as pb
 from nivisco.payments.v1.recurring_pb2 import RecurringLogStatus
 from rpc.client import CoreClient
 from rpc.metadata import Credentials
@@ -44,8 +44,10 @@ class Occurrences:
             owner=self._owner,
             limit=limit,
             limit_per_business=min(limit, limit_per_business),
-            lease=_duration(lease_seconds),
-            busy=[pb.BusyBusiness(business_id=each) for each in busy_business_ids],
+            lease_duration=_duration(lease_seconds),
+            excluded_businesses=[
+                pb.ExcludedBusiness(business_id=each) for each in busy_business_ids
+            ],
         )
         answer = await self._core.call(
             _METHODS["ClaimDueOccurrences"],
@@ -61,7 +63,7 @@ class Occurrences:
         """Renew leases, and return those that are still this scheduler's."""
         answer = await self._core.call(
             _METHODS["RenewLeases"],
-            pb.RenewLeasesRequest(leases=leases, lease=_duration(lease_seconds)),
+            pb.RenewLeasesRequest(leases=leases, lease_duration=_duration(lease_seconds)),
             self._credentials,
             timeout_seconds=timeout_seconds,
         )

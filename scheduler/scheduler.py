@@ -14,7 +14,7 @@ from typing import Any
 
 from ulid import ULID
 
-from nivisco.payments.v1.occurrences_pb2 import OccurrenceLease
+from nivisco.internal.v1.occurrences_pb2 import OccurrenceLease
 from rpc.errors import CoreError
 from rpc.metadata import request_id
 from scheduler.leases import Leases
@@ -138,7 +138,7 @@ class Scheduler:
 
     def _lag_seconds(self, lease: OccurrenceLease) -> float:
         """Return how long it was due when it was claimed; both moments are the core's."""
-        expires, due = lease.expires_at, lease.occurrence
+        expires, due = lease.expires_at, lease.occurrence_at
         until = (expires.seconds - due.seconds) + (expires.nanos - due.nanos) / 1e9
         return until - self._settings.lease_seconds
 

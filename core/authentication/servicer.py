@@ -4,7 +4,7 @@ from core.authentication.service import AuthenticationService
 from core.caller import current_caller
 from core.messages import timestamp
 from nivisco.payments.v1 import authentication_pb2 as pb
-from nivisco.payments.v1 import authentication_pb2_grpc
+from nivisco.payments.v1 import authentication_pb2_grpc, business_pb2
 
 
 class AuthenticationServicer(authentication_pb2_grpc.AuthenticationServiceServicer):
@@ -21,9 +21,7 @@ class AuthenticationServicer(authentication_pb2_grpc.AuthenticationServiceServic
     ) -> pb.ValidateBusinessResponse:
         """Confirm the credentials, which the interceptor has checked."""
         business_id = current_caller().business_id
-        return pb.ValidateBusinessResponse(
-            business=pb.ValidateBusinessResponse.Business(business_id=business_id)
-        )
+        return pb.ValidateBusinessResponse(business=business_pb2.Business(business_id=business_id))
 
     async def GetBusinessInfo(
         self,
@@ -33,7 +31,7 @@ class AuthenticationServicer(authentication_pb2_grpc.AuthenticationServiceServic
         """Return the caller's profile."""
         business = await self._service.business_info(current_caller())
         return pb.GetBusinessInfoResponse(
-            business=pb.GetBusinessInfoResponse.Business(
+            business=business_pb2.Business(
                 business_id=business.business_id,
                 name=business.name,
                 email=business.email,

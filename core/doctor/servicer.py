@@ -4,8 +4,8 @@ from core.business.service import BusinessService
 from core.doctor.rules import DEFAULT_LIMIT, Examination
 from core.doctor.service import DoctorService
 from core.messages import timestamp
-from nivisco.payments.v1 import operator_pb2 as pb
-from nivisco.payments.v1 import operator_pb2_grpc
+from nivisco.internal.v1 import operator_pb2 as pb
+from nivisco.internal.v1 import operator_pb2_grpc
 
 
 def examine_response(examination: Examination) -> pb.ExamineResponse:
@@ -26,7 +26,7 @@ def examine_response(examination: Examination) -> pb.ExamineResponse:
                     )
                     for row in finding.rows
                 ],
-                demand=finding.demand,
+                invariant=finding.demand,
                 advice=finding.advice,
             )
             for finding in examination.findings
@@ -35,7 +35,7 @@ def examine_response(examination: Examination) -> pb.ExamineResponse:
 
 
 class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
-    """Serves nivisco.payments.v1.OperatorService."""
+    """Serves nivisco.internal.v1.OperatorService."""
 
     def __init__(self, service: BusinessService, doctor: DoctorService) -> None:
         """Serve with `service`, and have `doctor` examine the database."""

@@ -8,6 +8,7 @@ from core.money import Amount, money_message
 from core.payments import rules
 from core.payments.in_flight import ChargeResult
 from nivisco.payments.v1 import payments_pb2 as pb
+from nivisco.payments.v1 import wallet_pb2
 
 
 def charge_response(charged: ChargeResult) -> pb.ChargeCustomerResponse:
@@ -26,9 +27,7 @@ def fund_response(charged: ChargeResult) -> pb.FundCustomerResponse:
     balance = Amount(charged.wallet_balance_minor, charged.currency)
     return pb.FundCustomerResponse(
         transaction_id=charged.transaction_id,
-        wallet=pb.FundCustomerResponse.Wallet(
-            wallet_id=charged.wallet_id, balance=money_message(balance)
-        ),
+        wallet=wallet_pb2.Wallet(wallet_id=charged.wallet_id, balance=money_message(balance)),
     )
 
 

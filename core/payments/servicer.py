@@ -73,8 +73,8 @@ def _charge_request(
     )
 
 
-def _payment(payment: Payment) -> pb.GetPaymentRecordsResponse.Payment:
-    return pb.GetPaymentRecordsResponse.Payment(
+def _payment(payment: Payment) -> pb.Payment:
+    return pb.Payment(
         transaction_id=payment.transaction_id,
         amount=money_message(Amount(payment.amount_minor, payment.currency)),
         status=payment_status_value(payment.status),

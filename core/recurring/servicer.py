@@ -21,14 +21,14 @@ from core.recurring.log_store import Log, LogFilter
 from core.recurring.service import Changes, JobRequest, RecurringService
 from core.recurring.store import Job, JobFilter
 from core.recurring.test_clock import TestClockAdvance
-from nivisco.payments.v1 import (
+from nivisco.internal.v1 import (
     occurrences_pb2,
     occurrences_pb2_grpc,
-    recurring_pb2_grpc,
     test_clock_pb2,
     test_clock_pb2_grpc,
 )
 from nivisco.payments.v1 import recurring_pb2 as pb
+from nivisco.payments.v1 import recurring_pb2_grpc
 
 _LEASE_SECONDS_MAX = 3600
 
@@ -171,7 +171,7 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
 
 
 class OccurrencesServicer(occurrences_pb2_grpc.OccurrencesServiceServicer):
-    """Serves nivisco.payments.v1.OccurrencesService."""
+    """Serves nivisco.internal.v1.OccurrencesService."""
 
     def __init__(self, claims: Claims, execution: Execution) -> None:
         """Lease with `claims` and charge with `execution`."""
@@ -186,7 +186,7 @@ class OccurrencesServicer(occurrences_pb2_grpc.OccurrencesServiceServicer):
             request.owner,
             limit=request.limit,
             limit_per_business=request.limit_per_business or request.limit,
-            busy=[each.business_id for each in request.busy],
+            busy=[each.business_id for each in request.excluded_businesses],
             lease=_lease_time(request),
         )
         return occurrences_pb2.ClaimDueOccurrencesResponse(
@@ -213,12 +213,12 @@ class OccurrencesServicer(occurrences_pb2_grpc.OccurrencesServiceServicer):
         return occurrences_pb2.ExecuteOccurrenceResponse(
             log_id=executed.log_id,
             status=pb.RecurringLogStatus.Value(f"RECURRING_LOG_STATUS_{status}"),
-            due_again_at=_optional(executed.due_again_at),
+            next_attempt_at=_optional(executed.due_again_at),
         )
 
 
 class TestClockServicer(test_clock_pb2_grpc.TestClockServiceServicer):
-    """Serves nivisco.payments.v1.TestClockService."""
+    """Serves nivisco.internal.v1.TestClockService."""
 
     __test__ = False  # it is no test, whatever pytest thinks of its name
 
@@ -232,12 +232,12 @@ class TestClockServicer(test_clock_pb2_grpc.TestClockServiceServicer):
         """Let time pass for a business's TEST jobs."""
         if env_word(request.env) == "LIVE":
             raise InvalidFields.of("env", "must be TEST: LIVE has the real time only")
-        advanced = await self._advancing.advance(request.business_id, _moment(request.to))
+        advanced = await self._advancing.advance(request.business_id, _moment(request.advance_to))
         return test_clock_pb2.AdvanceTestClockResponse(
-            now=timestamp(advanced.now),
-            executed=advanced.executed,
+            current_time=timestamp(advanced.now),
+            attempt_count=advanced.executed,
             done=advanced.done,
-            waits_for=advanced.waits_for,
+            waiting_for_recurring_id=advanced.waits_for,
         )
 
 
@@ -249,16 +249,18 @@ def _is_change(request: pb.UpdateRecurringRequest) -> bool:
 def _lease_time(
     request: occurrences_pb2.ClaimDueOccurrencesRequest | occurrences_pb2.RenewLeasesRequest,
 ) -> timedelta:
-    if not 1 <= request.lease.seconds <= _LEASE_SECONDS_MAX:
-        raise InvalidFields.of("lease", f"must be 1 to {_LEASE_SECONDS_MAX} seconds")
-    return timedelta(seconds=request.lease.seconds, microseconds=request.lease.nanos // 1000)
+    if not 1 <= request.lease_duration.seconds <= _LEASE_SECONDS_MAX:
+        raise InvalidFields.of("lease_duration", f"must be 1 to {_LEASE_SECONDS_MAX} seconds")
+    return timedelta(
+        seconds=request.lease_duration.seconds, microseconds=request.lease_duration.nanos // 1000
+    )
 
 
 def _lease(message: occurrences_pb2.OccurrenceLease) -> Lease:
     return Lease(
         business_id=message.business_id,
         recurring_id=message.recurring_id,
-        occurrence=_moment(message.occurrence),
+        occurrence=_moment(message.occurrence_at),
         fencing_token=message.fencing_token,
         expires_at=_moment(message.expires_at),
     )
@@ -268,15 +270,15 @@ def _lease_message(lease: Lease) -> occurrences_pb2.OccurrenceLease:
     return occurrences_pb2.OccurrenceLease(
         business_id=lease.business_id,
         recurring_id=lease.recurring_id,
-        occurrence=timestamp(lease.occurrence),
+        occurrence_at=timestamp(lease.occurrence),
         fencing_token=lease.fencing_token,
         expires_at=timestamp(lease.expires_at),
     )
 
 
-def _recurring(job: Job, preview: int) -> pb.ListRecurringResponse.Recurring:
+def _recurring(job: Job, preview: int) -> pb.RecurringJob:
     source = (job.source or "unspecified").upper()
-    return pb.ListRecurringResponse.Recurring(
+    return pb.RecurringJob(
         recurring_id=job.recurring_id,
         amount=money_message(Amount(job.amount_minor, job.currency)),
         interval_type=pb.IntervalType.Value(f"INTERVAL_TYPE_{job.interval_type.upper()}"),
@@ -307,8 +309,8 @@ def _upcoming(job: Job, preview: int) -> list[Timestamp]:
     return [timestamp(at) for at in dates]
 
 
-def _log(log: Log) -> pb.GetRecurringLogsResponse.Log:
-    return pb.GetRecurringLogsResponse.Log(
+def _log(log: Log) -> pb.RecurringLog:
+    return pb.RecurringLog(
         log_id=log.log_id,
         status=pb.RecurringLogStatus.Value(f"RECURRING_LOG_STATUS_{log.status.upper()}"),
         message=log.message,

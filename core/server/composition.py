@@ -59,21 +59,23 @@ from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
 from core.webhooks.service import CHORE_SECONDS, WebhooksService
 from core.webhooks.servicer import WebhooksServicer
+from nivisco.internal.v1 import (
+    occurrences_pb2_grpc,
+    operator_pb2,
+    operator_pb2_grpc,
+    test_clock_pb2_grpc,
+    webhooks_pb2_grpc,
+)
 from nivisco.payments.v1 import (
     authentication_pb2_grpc,
     business_pb2_grpc,
     cards_pb2_grpc,
     credentials_pb2_grpc,
     keys_pb2_grpc,
-    occurrences_pb2_grpc,
-    operator_pb2,
-    operator_pb2_grpc,
     payments_pb2_grpc,
     recurring_pb2_grpc,
-    test_clock_pb2_grpc,
     users_pb2_grpc,
     wallet_pb2_grpc,
-    webhooks_pb2_grpc,
 )
 from rpc.catalogue import service_methods
 

@@ -29,6 +29,7 @@ from core.database.transactions import CommitUnknownError, DatabaseUnavailableEr
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal, ReplayedRefusal, status_of
 from core.ids import new_request_id
 from core.server.validation import problems
+from rpc.catalogue import method_path, service_methods
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
 from rpc.metadata import (
     FIELD_PROBLEMS_METADATA,
@@ -42,9 +43,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Message, Context], Awaitable[Message]]
 Reader = Callable[[bytes], Message]
 
-_PACKAGE = "nivisco.payments.v1"
-_ASKED_EVERY_SECOND = f"/{_PACKAGE}.OccurrencesService/ClaimDueOccurrences"
-"""What every scheduler asks all the time; what it then has executed is logged, call by call."""
+_POLLED = "/nivisco.internal.v1.OccurrencesService/ClaimDueOccurrences"
+"""Called by every scheduler once a second, and therefore not logged at INFO."""
+_OUR_METHODS = frozenset(method_path(method) for method in service_methods())
 
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class UnaryInterceptor(_ServerInterceptor):
         """Return the method's handler with `around` laid around it."""
         handler = await continuation(handler_call_details)
         path = handler_call_details.method
-        if handler is None or not path.startswith(f"/{_PACKAGE}."):
+        if handler is None or path not in _OUR_METHODS:
             return handler
         behaviour = cast(Behaviour, handler.unary_unary)
 
@@ -119,7 +120,7 @@ class RequestIdInterceptor(UnaryInterceptor):
             raise
         finally:
             code = grpc.StatusCode.CANCELLED.name if left else _code_name(context)
-            is_routine = path == _ASKED_EVERY_SECOND and code == grpc.StatusCode.OK.name
+            is_routine = path == _POLLED and code == grpc.StatusCode.OK.name
             logger.log(
                 logging.DEBUG if is_routine else logging.INFO,
                 "call",

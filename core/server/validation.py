@@ -22,6 +22,7 @@ from google.type import money_pb2
 
 from buf.validate import validate_pb2
 from core.money import amount_problem, currency_problem, decimals_problem
+from core.update_mask import UPDATE_MASK, mask_problems
 from nivisco.annotations.v1 import annotations_pb2
 from rpc.catalogue import PATTERN_DESCRIPTIONS, service_methods
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
@@ -101,6 +102,8 @@ def _compiled_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageChec
         if oneof.GetOptions().HasExtension(validate_pb2.oneof):
             raise UnknownRule(f"{oneof.full_name}: rules of oneofs are not supported")
     checks = [check for field in message.fields if (check := _field_check(field, outer))]
+    if UPDATE_MASK in message.fields_by_name:
+        checks.append(_check_update_mask)
 
     def check_message(value: Any, path: str, found: list[FieldProblem]) -> None:
         prefix = f"{path}." if path else ""
@@ -348,7 +351,16 @@ def _check_duration(length: duration_pb2.Duration, path: str, found: list[FieldP
         found.append(FieldProblem(path, "must be a length of time of at most 10000 years"))
 
 
+def _check_update_mask(request: Message, _prefix: str, found: list[FieldProblem]) -> None:
+    found.extend(mask_problems(request))
+
+
+def _check_nothing(message: Message, path: str, found: list[FieldProblem]) -> None:
+    """Accept a field mask here: the request that it is part of checks its paths."""
+
+
 _BUILT_IN: Final[dict[str, _MessageCheck]] = {
+    "google.protobuf.FieldMask": _check_nothing,
     "google.type.Money": _check_money,
     "google.protobuf.Timestamp": _check_timestamp,
     "google.protobuf.Duration": _check_duration,

@@ -4,7 +4,7 @@ from core.caller import current_caller
 from core.messages import page_request, timestamp
 from core.users.service import UsersService
 from nivisco.payments.v1 import users_pb2 as pb
-from nivisco.payments.v1 import users_pb2_grpc
+from nivisco.payments.v1 import users_pb2_grpc, wallet_pb2
 
 
 class UsersServicer(users_pb2_grpc.UsersServiceServicer):
@@ -19,9 +19,7 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
     ) -> pb.ValidateUserResponse:
         """Tell whether the user is the caller's and active."""
         user = await self._service.get(current_caller(), request.user_id)
-        return pb.ValidateUserResponse(
-            user=pb.ValidateUserResponse.User(user_id=user.user_id, active=user.active)
-        )
+        return pb.ValidateUserResponse(user=pb.User(user_id=user.user_id, active=user.active))
 
     async def GetUserInfo(
         self, request: pb.GetUserInfoRequest, context: object
@@ -29,7 +27,7 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         """Return the user's profile."""
         user = await self._service.get(current_caller(), request.user_id)
         return pb.GetUserInfoResponse(
-            user=pb.GetUserInfoResponse.User(
+            user=pb.User(
                 user_id=user.user_id,
                 name=user.name,
                 email=user.email,
@@ -46,8 +44,7 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
             count=len(users),
             total=total,
             users=[
-                pb.GetAllUsersResponse.User(user_id=user.user_id, name=user.name, email=user.email)
-                for user in users
+                pb.User(user_id=user.user_id, name=user.name, email=user.email) for user in users
             ],
         )
 
@@ -75,6 +72,6 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
             current_caller(), name=new.name, email=new.email, currency=new.currency or None
         )
         return pb.CreateUserResponse(
-            user=pb.CreateUserResponse.User(user_id=created.user_id),
-            wallet=pb.CreateUserResponse.Wallet(wallet_id=created.wallet_id),
+            user=pb.User(user_id=created.user_id),
+            wallet=wallet_pb2.Wallet(wallet_id=created.wallet_id),
         )

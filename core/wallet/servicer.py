@@ -34,7 +34,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         env = env_word(request.env) or caller.default_env
         wallet = await self._service.get(caller, request.user_id, env)
         return pb.GetUserWalletResponse(
-            wallet=pb.GetUserWalletResponse.Wallet(
+            wallet=pb.Wallet(
                 wallet_id=wallet.wallet_id,
                 user_id=wallet.user_id,
                 balance=money_message(Amount(wallet.balance_minor, wallet.currency)),
@@ -55,7 +55,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             count=len(rows),
             total=total,
             transactions=[
-                pb.GetWalletHistoryResponse.Transaction(
+                pb.WalletTransaction(
                     transaction_id=row.transaction_id,
                     type=transaction_type_value(row.type),
                     amount=money_message(Amount(row.amount_minor, currency)),

@@ -2,12 +2,12 @@
 
 from core.messages import gateway_word
 from core.webhooks.service import WebhooksService
-from nivisco.payments.v1 import webhooks_pb2 as pb
-from nivisco.payments.v1 import webhooks_pb2_grpc
+from nivisco.internal.v1 import webhooks_pb2 as pb
+from nivisco.internal.v1 import webhooks_pb2_grpc
 
 
 class WebhooksServicer(webhooks_pb2_grpc.WebhooksServiceServicer):
-    """Serves nivisco.payments.v1.WebhooksService."""
+    """Serves nivisco.internal.v1.WebhooksService."""
 
     def __init__(self, service: WebhooksService) -> None:
         """Serve with `service`."""

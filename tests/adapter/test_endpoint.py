@@ -269,7 +269,7 @@ async def test_a_fault_of_the_core_shows_only_the_request_id(
 async def test_a_fault_of_the_adapter_shows_and_logs_no_value(
     door: Door, core: RecordingCore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    mixed = payments_pb2.GetPaymentRecordsResponse.Payment(
+    mixed = payments_pb2.Payment(
         amount=Money(currency_code="USD"), amount_refunded=Money(currency_code="EUR")
     )
     core.replies["GetPaymentRecords"] = payments_pb2.GetPaymentRecordsResponse(payments=[mixed])

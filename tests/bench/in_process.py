@@ -44,7 +44,7 @@ _REQUESTS: Mapping[str, Message] = {
 }
 ANSWERS: Mapping[str, Message] = {
     "get_user_wallet": wallet_pb2.GetUserWalletResponse(
-        wallet=wallet_pb2.GetUserWalletResponse.Wallet(
+        wallet=wallet_pb2.Wallet(
             wallet_id=_WALLET_ID,
             user_id=_USER_ID,
             balance=_LEFT,

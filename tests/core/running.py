@@ -17,14 +17,8 @@ from core.database.clock import Clock
 from core.security.keyring import Keyring
 from core.server import composition
 from core.server.settings import CoreSettings
-from nivisco.payments.v1 import (
-    business_pb2,
-    cards_pb2,
-    credentials_pb2,
-    operator_pb2,
-    types_pb2,
-    users_pb2,
-)
+from nivisco.internal.v1 import operator_pb2
+from nivisco.payments.v1 import business_pb2, cards_pb2, credentials_pb2, types_pb2, users_pb2
 from rpc.catalogue import service_methods
 from rpc.client import CoreClient
 from rpc.metadata import Credentials

@@ -15,7 +15,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from nivisco.payments.v1.test_clock_pb2 import AdvanceTestClockRequest
+from nivisco.internal.v1.test_clock_pb2 import AdvanceTestClockRequest
 from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, call
 from tests.end_to_end.running import Door, Stack, running_stack
@@ -133,7 +133,7 @@ async def _let_a_job_run(stack: Stack, door: Door) -> None:
     (job,) = (await door.call("list_recurring")).body["recurring"]
     to = Timestamp()
     to.FromDatetime(datetime.fromisoformat(job["next_run"]) + timedelta(days=1))
-    request = AdvanceTestClockRequest(business_id=door.business_id, to=to)
+    request = AdvanceTestClockRequest(business_id=door.business_id, advance_to=to)
     while not (await call(stack.core, Credentials(service_token=OPERATOR_TOKEN), request)).done:
         pass
 

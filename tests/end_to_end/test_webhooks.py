@@ -21,7 +21,7 @@ from core.database.transactions import Database, Transaction
 from core.idempotency.service import UNKEYED_LIFE
 from core.payments.rules import PaymentUpdate
 from core.payments.store import Payment, insert_payment, update_payment
-from nivisco.payments.v1 import operator_pb2
+from nivisco.internal.v1 import operator_pb2
 from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, call
 from tests.end_to_end.running import Door, Stack, running_stack

@@ -49,7 +49,7 @@ READ_ONLY: Final = {
     "database.migrations.upgrade.migrate": "runs before a core serves; its own tests kill it",
     "payments.service.PaymentsService.charge": "reads",
     "payments.service.PaymentsService.list_payments": "reads",
-    "recurring.test_clock.TestClockAdvance.advance": "a test clock's, which no core in the proof has",
+    "recurring.test_clock.TestClockAdvance.advance": "needs a test clock, which no core here has",
     "recurring.claims.Claims.claim": "its own tests kill it: tests/core/recurring",
     "recurring.claims.Claims.renew": "likewise",
     "recurring.execution.Execution.execute": "likewise",

@@ -81,9 +81,9 @@ class Merchant:
         self.jobs.append(answer.recurring_id)
         return str(answer.recurring_id)
 
-    async def logs(self) -> list[recurring_pb2.GetRecurringLogsResponse.Log]:
+    async def logs(self) -> list[recurring_pb2.RecurringLog]:
         """Return all rows of the merchant's log."""
-        rows: list[recurring_pb2.GetRecurringLogsResponse.Log] = []
+        rows: list[recurring_pb2.RecurringLog] = []
         while True:
             page = 1 + len(rows) // 100
             answer = await self.business.call(

@@ -16,8 +16,8 @@ import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 
-from nivisco.payments.v1 import occurrences_pb2 as pb
-from nivisco.payments.v1 import occurrences_pb2_grpc
+from nivisco.internal.v1 import occurrences_pb2 as pb
+from nivisco.internal.v1 import occurrences_pb2_grpc
 from nivisco.payments.v1.recurring_pb2 import RECURRING_LOG_STATUS_SUCCEEDED
 from rpc.error_details import ERROR_DOMAIN
 from rpc.metadata import SERVICE_TOKEN_METADATA, STATUS_DETAILS_METADATA
@@ -79,7 +79,7 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
         await self._authenticate(context)
         self.claims.append(request)
         now = time.monotonic()
-        busy = {each.business_id for each in request.busy}
+        busy = {each.business_id for each in request.excluded_businesses}
         free: list[Due] = []
         of_one: Counter[str] = Counter()
         for due in self.due.values():
@@ -90,7 +90,7 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
                 free.append(due)
         for due in free:
             due.fencing_token += 1
-            due.until = now + request.lease.ToMilliseconds() / 1000
+            due.until = now + request.lease_duration.ToMilliseconds() / 1000
         await self._tell()
         return pb.ClaimDueOccurrencesResponse(leases=[self._lease(due, request) for due in free])
 
@@ -103,7 +103,7 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
         for lease in request.leases:
             due = self.due[lease.business_id, lease.recurring_id]
             if due.fencing_token == lease.fencing_token and not due.executions:
-                due.until = time.monotonic() + request.lease.ToMilliseconds() / 1000
+                due.until = time.monotonic() + request.lease_duration.ToMilliseconds() / 1000
                 kept.append(lease)
         await self._tell()
         return pb.RenewLeasesResponse(leases=kept)
@@ -142,9 +142,9 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
             recurring_id=due.recurring_id,
             fencing_token=due.fencing_token,
         )
-        lease.occurrence.FromDatetime(DUE)
+        lease.occurrence_at.FromDatetime(DUE)
         lease.expires_at.FromMilliseconds(
-            round(DUE.timestamp() * 1000) + 5000 + request.lease.ToMilliseconds()
+            round(DUE.timestamp() * 1000) + 5000 + request.lease_duration.ToMilliseconds()
         )  # by this core's clock it has been due for five seconds
         return lease
 

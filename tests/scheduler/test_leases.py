@@ -1,6 +1,6 @@
 """Whose turn it is, what may be claimed, and what is forgotten; without a clock."""
 
-from nivisco.payments.v1.occurrences_pb2 import OccurrenceLease
+from nivisco.internal.v1.occurrences_pb2 import OccurrenceLease
 from scheduler.leases import Leases
 
 

@@ -46,7 +46,7 @@ def test_a_charge_is_written_as_the_reference_shows_it() -> None:
 
 
 def test_a_balance_has_its_currency_beside_it() -> None:
-    wallet = wallet_pb2.GetUserWalletResponse.Wallet(
+    wallet = wallet_pb2.Wallet(
         wallet_id="WAL-1",
         user_id="USR-1",
         balance=Money(currency_code="EUR"),
@@ -59,7 +59,7 @@ def test_a_balance_has_its_currency_beside_it() -> None:
 
 
 def test_what_is_unset_is_null() -> None:
-    job = recurring_pb2.ListRecurringResponse.Recurring(recurring_id="REC-1")
+    job = recurring_pb2.RecurringJob(recurring_id="REC-1")
     text = write("list_recurring", recurring_pb2.ListRecurringResponse(count=1, recurring=[job]))
     [written] = json.loads(text)["recurring"]
     unset = {name for name, value in written.items() if value is None}
@@ -80,7 +80,7 @@ def test_what_is_unset_is_null() -> None:
 
 
 def test_an_optional_value_that_is_set_to_nothing_is_written() -> None:
-    payment = payments_pb2.GetPaymentRecordsResponse.Payment(description="")
+    payment = payments_pb2.Payment(description="")
     text = write("get_payment_records", payments_pb2.GetPaymentRecordsResponse(payments=[payment]))
     assert json.loads(text)["payments"][0]["description"] == ""
 

@@ -40,9 +40,8 @@ final class Client
     }
 
     /**
-     * Confirms the business's credentials.
+     * Verifies the business's credentials.
      *
-     * @throws ApiException with the errorCode INVALID_CREDENTIALS or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function validateBusiness(): Result\ValidateBusinessResult
@@ -57,7 +56,6 @@ final class Client
     /**
      * Returns the business's profile.
      *
-     * @throws ApiException with the errorCode INVALID_CREDENTIALS or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getBusinessInfo(): Result\GetBusinessInfoResult
@@ -72,15 +70,14 @@ final class Client
     /**
      * Creates a business and its first API key.
      *
-     * Open to the admin business only.
+     * Available to the admin business only.
      *
      * - new_business: The business to register.
-     * - new_business.name: The name of the business, 1 to 200 characters. Must have at
-     *   least one character that is not a space.
-     * - new_business.email: The address that the business is reached at. It must be at
-     *   `domain`, compared without case. Must have at most 254 characters. Must be an
-     *   e-mail address.
-     * - new_business.domain: The internet domain of the business, for example
+     * - new_business.name: Name of the business, 1 to 200 characters. Must have at least
+     *   one character that is not a space.
+     * - new_business.email: Email address of the business. It must be at `domain`, compared
+     *   case-insensitively. Must have at most 254 characters. Must be an e-mail address.
+     * - new_business.domain: Internet domain of the business, for example
      *   `northwindcoffee.com`. Must have at most 253 characters. Must be a domain name, for
      *   example example.com.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
@@ -93,8 +90,6 @@ final class Client
      *     },
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode ADMIN_ONLY, INVALID_FIELDS or one of every
-     *     action
      * @throws NiviscoException where the call did not succeed
      */
     public function registerBusiness(
@@ -109,15 +104,20 @@ final class Client
     }
 
     /**
-     * Changes the business's name or e-mail address.
+     * Updates the business's name or email address.
      *
-     * The address stays at the business's domain.
+     * The address must be at the business's domain.
      *
      * - updates: The new values.
-     * - updates.name: The new name, 1 to 200 characters. Must have at least one character
-     *   that is not a space.
-     * - updates.email: The new e-mail address, at the business's domain. Must have at most
-     *   254 characters. Must be an e-mail address.
+     * - updates.name: New name, 1 to 200 characters. Must have at least one character that
+     *   is not a space.
+     * - updates.email: New email address, at the business's domain. Must have at most 254
+     *   characters. Must be an e-mail address.
+     * - update_mask: Paths of the fields to update, relative to `updates`, for example
+     *   `email`. Defaults to the fields that are set. A path whose field is unset clears
+     *   the field if its stored value is optional, and is invalid otherwise. JSON has no
+     *   mask: null clears a field.
+     * - update_mask.paths:
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -125,9 +125,11 @@ final class Client
      *         name?: string,
      *         email?: string
      *     },
+     *     update_mask?: array{
+     *         paths?: list<string>
+     *     },
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function modifyBusiness(
@@ -144,7 +146,7 @@ final class Client
     /**
      * Replaces the business's API key.
      *
-     * The key that made the call stops working at once.
+     * The previous key stops working immediately.
      *
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
@@ -165,20 +167,21 @@ final class Client
     }
 
     /**
-     * Stores Stripe keys for an environment.
+     * Stores Stripe credentials for an environment.
      *
-     * - credentials: The keys to store.
-     * - credentials.env: The environment that the keys are for. TEST keys hold `_test_`,
-     *   LIVE keys `_live_`.
-     * - credentials.stripe_secret_key: The secret (`sk_…`) or restricted (`rk_…`) key. Must
+     * - credentials: The credentials to store.
+     * - credentials.env: Environment of the keys. TEST keys contain `_test_`, LIVE keys
+     *   `_live_`.
+     * - credentials.stripe_secret_key: Secret key (`sk_…`) or restricted key (`rk_…`). Must
      *   be a Stripe secret or restricted key, which begins with sk_test_, sk_live_,
      *   rk_test_ or rk_live_.
-     * - credentials.stripe_public_key: The publishable key (`pk_…`). Must be a Stripe
+     * - credentials.stripe_public_key: Publishable key (`pk_…`). Must be a Stripe
      *   publishable key, which begins with pk_test_ or pk_live_.
-     * - credentials.stripe_webhook_secret: The signing secret of the webhook endpoint
-     *   (`whsec_…`). Must be a Stripe webhook signing secret, which begins with whsec_.
-     * - credentials.account_id: The account to act for (`acct_…`), where it is not the
-     *   key's own. Must be a Stripe account id, which begins with acct_.
+     * - credentials.stripe_webhook_secret: Signing secret of the webhook endpoint
+     *   (`whsec_…`). Required for Stripe webhooks only. Must be a Stripe webhook signing
+     *   secret, which begins with whsec_.
+     * - credentials.account_id: Id of the connected account to act for (`acct_…`), if it is
+     *   not the key's own account. Must be a Stripe account id, which begins with acct_.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -191,8 +194,6 @@ final class Client
      *     },
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST or one of
-     *     every action
      * @throws NiviscoException where the call did not succeed
      */
     public function addStripeCredentials(
@@ -207,19 +208,28 @@ final class Client
     }
 
     /**
-     * Changes the Stripe keys of an environment, only what is given.
+     * Updates the Stripe credentials of an environment.
      *
-     * - credentials: The keys to change.
-     * - credentials.env: The environment whose keys change.
-     * - credentials.stripe_secret_key: The secret (`sk_…`) or restricted (`rk_…`) key. Must
-     *   be a Stripe secret or restricted key, which begins with sk_test_, sk_live_,
+     * Only the given fields change.
+     *
+     * - credentials: The credentials to update.
+     * - credentials.env: Environment of the credentials to update.
+     * - credentials.stripe_secret_key: New secret key (`sk_…`) or restricted key (`rk_…`).
+     *   Must be a Stripe secret or restricted key, which begins with sk_test_, sk_live_,
      *   rk_test_ or rk_live_.
-     * - credentials.stripe_public_key: The publishable key (`pk_…`). Must be a Stripe
+     * - credentials.stripe_public_key: New publishable key (`pk_…`). Must be a Stripe
      *   publishable key, which begins with pk_test_ or pk_live_.
-     * - credentials.stripe_webhook_secret: The signing secret of the webhook endpoint
-     *   (`whsec_…`). Must be a Stripe webhook signing secret, which begins with whsec_.
-     * - credentials.account_id: The account to act for (`acct_…`), where it is not the
-     *   key's own. Must be a Stripe account id, which begins with acct_.
+     * - credentials.stripe_webhook_secret: New signing secret of the webhook endpoint
+     *   (`whsec_…`). Null removes it. Must be a Stripe webhook signing secret, which begins
+     *   with whsec_.
+     * - credentials.account_id: New id of the connected account to act for (`acct_…`). Null
+     *   removes it, so that the key's own account is used. Must be a Stripe account id,
+     *   which begins with acct_.
+     * - update_mask: Paths of the fields to update, relative to this request, for example
+     *   `credentials.account_id`. Defaults to the fields that are set. A path whose field
+     *   is unset clears the field if its stored value is optional, and is invalid
+     *   otherwise. JSON has no mask: null clears a field.
+     * - update_mask.paths:
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -230,10 +240,11 @@ final class Client
      *         stripe_webhook_secret?: string,
      *         account_id?: string
      *     },
+     *     update_mask?: array{
+     *         paths?: list<string>
+     *     },
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one
-     *     of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function modifyStripeCredentials(
@@ -248,17 +259,17 @@ final class Client
     }
 
     /**
-     * Stores Authorize.Net keys for an environment.
+     * Stores Authorize.Net credentials for an environment.
      *
-     * - credentials: The keys to store.
-     * - credentials.env: The environment that the keys are for.
-     * - credentials.api_login_id: The API login id, at most 25 characters. Must be 1 to 25
+     * - credentials: The credentials to store.
+     * - credentials.env: Environment of the keys.
+     * - credentials.api_login_id: API login id, at most 25 characters. Must be 1 to 25
      *   printable characters without spaces.
-     * - credentials.transaction_key: The transaction key, at most 32 characters; one of
-     *   over 16 is refused when it is used. Must be 1 to 32 printable characters without
-     *   spaces.
-     * - credentials.signature_key: The signature key that webhooks are signed with,
-     *   hexadecimal digits. Must be at most 256 hexadecimal digits.
+     * - credentials.transaction_key: Transaction key, at most 32 characters. Requests to
+     *   the gateway fail while the stored key is longer than 16 characters. Must be 1 to 32
+     *   printable characters without spaces.
+     * - credentials.signature_key: Signature key of webhooks, 1 to 256 hexadecimal digits.
+     *   Required for Authorize.Net webhooks only. Must be at most 256 hexadecimal digits.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -270,8 +281,6 @@ final class Client
      *     },
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST or one of
-     *     every action
      * @throws NiviscoException where the call did not succeed
      */
     public function addAuthorizeCredentials(
@@ -286,17 +295,24 @@ final class Client
     }
 
     /**
-     * Changes the Authorize.Net keys of an environment, only what is given.
+     * Updates the Authorize.Net credentials of an environment.
      *
-     * - credentials: The keys to change.
-     * - credentials.env: The environment whose keys change.
-     * - credentials.api_login_id: The API login id, at most 25 characters. Must be 1 to 25
+     * Only the given fields change.
+     *
+     * - credentials: The credentials to update.
+     * - credentials.env: Environment of the credentials to update.
+     * - credentials.api_login_id: New API login id, at most 25 characters. Must be 1 to 25
      *   printable characters without spaces.
-     * - credentials.transaction_key: The transaction key, at most 32 characters; one of
-     *   over 16 is refused when it is used. Must be 1 to 32 printable characters without
-     *   spaces.
-     * - credentials.signature_key: The signature key that webhooks are signed with,
-     *   hexadecimal digits. Must be at most 256 hexadecimal digits.
+     * - credentials.transaction_key: New transaction key, at most 32 characters. Requests
+     *   to the gateway fail while the stored key is longer than 16 characters. Must be 1 to
+     *   32 printable characters without spaces.
+     * - credentials.signature_key: New signature key of webhooks, 1 to 256 hexadecimal
+     *   digits. Null removes it. Must be at most 256 hexadecimal digits.
+     * - update_mask: Paths of the fields to update, relative to this request, for example
+     *   `credentials.signature_key`. Defaults to the fields that are set. A path whose
+     *   field is unset clears the field if its stored value is optional, and is invalid
+     *   otherwise. JSON has no mask: null clears a field.
+     * - update_mask.paths:
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -306,10 +322,11 @@ final class Client
      *         transaction_key?: string,
      *         signature_key?: string
      *     },
+     *     update_mask?: array{
+     *         paths?: list<string>
+     *     },
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one
-     *     of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function modifyAuthorizeCredentials(
@@ -324,15 +341,16 @@ final class Client
     }
 
     /**
-     * Tells whether a user belongs to the business and is active.
+     * Verifies that a user belongs to the business.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * `active` in the response shows whether the user is active.
+     *
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
      *
      * @param array{
      *     user_id: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function validateUser(
@@ -349,13 +367,12 @@ final class Client
     /**
      * Returns a user's profile.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
      *
      * @param array{
      *     user_id: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getUserInfo(
@@ -372,12 +389,12 @@ final class Client
     /**
      * Lists the business's active users, newest first.
      *
-     * - page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-     * - limit: How many a page holds, 1 to 100. Absent: 25.
-     * - from_date: Only users created at this time or later. ISO 8601, in UTC unless it has
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of users on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only users created at or after this time. ISO 8601, in UTC unless it has
      *   an offset.
-     * - to_date: Only users created at this time or earlier. A date alone includes that
-     *   day. ISO 8601, in UTC unless it has an offset.
+     * - to_date: Only users created at or before this time. A date without a time includes
+     *   that day. ISO 8601, in UTC unless it has an offset.
      *
      * @param array{
      *     page?: int,
@@ -399,17 +416,23 @@ final class Client
     }
 
     /**
-     * Changes a user's name, e-mail address or activity.
+     * Updates a user's name or email address, or activates or deactivates the user.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
      * - updates: The new values.
-     * - updates.name: The new name, 1 to 200 characters. Must have at least one character
-     *   that is not a space.
-     * - updates.email: The new e-mail address. Must have at most 254 characters. Must be an
+     * - updates.name: New name, 1 to 200 characters. Must have at least one character that
+     *   is not a space.
+     * - updates.email: New email address. Must have at most 254 characters. Must be an
      *   e-mail address.
-     * - updates.active: Whether the user is active. No money of an inactive user moves, and
-     *   lists leave them out.
+     * - updates.active: Whether the user is active. Cards, charges, credits and new
+     *   recurring jobs of an inactive user are rejected, and user lists omit inactive
+     *   users.
+     * - update_mask: Paths of the fields to update, relative to `updates`, for example
+     *   `email`. Defaults to the fields that are set. A path whose field is unset clears
+     *   the field if its stored value is optional, and is invalid otherwise. JSON has no
+     *   mask: null clears a field.
+     * - update_mask.paths:
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -419,10 +442,11 @@ final class Client
      *         email?: string,
      *         active?: bool
      *     },
+     *     update_mask?: array{
+     *         paths?: list<string>
+     *     },
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, INVALID_FIELDS or one of
-     *     every action
      * @throws NiviscoException where the call did not succeed
      */
     public function updateUser(
@@ -437,15 +461,15 @@ final class Client
     }
 
     /**
-     * Creates a user and their wallet in the business's default environment.
+     * Creates a user, with a wallet in the business's default environment.
      *
      * - user: The user to create.
-     * - user.name: The user's name, 1 to 200 characters. Must have at least one character
+     * - user.name: Name of the user, 1 to 200 characters. Must have at least one character
      *   that is not a space.
-     * - user.email: The user's e-mail address. Two users may share one. Must have at most
-     *   254 characters. Must be an e-mail address.
-     * - user.currency: The currency of the user's wallets, ISO 4217 in either case. Absent:
-     *   `usd`. Must be a currency's three letters, for example usd.
+     * - user.email: Email address of the user. It need not be unique. Must have at most 254
+     *   characters. Must be an e-mail address.
+     * - user.currency: Currency of the user's wallets, ISO 4217 in upper or lower case.
+     *   Defaults to `usd`. Must be a currency's three letters, for example usd.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -472,12 +496,11 @@ final class Client
     /**
      * Returns the business's Stripe publishable key.
      *
-     * - env: The environment. Absent: the business's default.
+     * - env: Environment. Defaults to the business's default environment.
      *
      * @param array{
      *     env?: 'TEST'|'LIVE'
      * } $fields
-     * @throws ApiException with the errorCode CREDENTIALS_MISSING or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getStripePublicKey(
@@ -494,15 +517,14 @@ final class Client
     /**
      * Lists a user's saved cards, newest first.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - env: The environment. Absent: the business's default.
+     * - env: Environment. Defaults to the business's default environment.
      *
      * @param array{
      *     user_id: string,
      *     env?: 'TEST'|'LIVE'
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getUserCards(
@@ -517,20 +539,18 @@ final class Client
     }
 
     /**
-     * Returns the card that a charge would use.
+     * Returns the user's primary card, which charges use.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - env: The environment. Absent: the business's default.
-     * - gateway: The gateway. Absent: the user's default gateway.
+     * - env: Environment. Defaults to the business's default environment.
+     * - gateway: Gateway. Defaults to the user's default gateway.
      *
      * @param array{
      *     user_id: string,
      *     env?: 'TEST'|'LIVE',
      *     gateway?: 'stripe'|'authorize'
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, CARD_NOT_FOUND or one of
-     *     every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getUserPrimaryCard(
@@ -545,16 +565,19 @@ final class Client
     }
 
     /**
-     * Saves a card at Stripe from a token, with a Stripe customer for the user.
+     * Saves a card at Stripe from a token.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * Creates the user's Stripe customer if there is none.
+     *
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - payment_method_token: A Stripe payment method (`pm_…`) or card token (`tok_…`), as
-     *   Stripe's browser library makes them. Must be a Stripe payment method or token,
+     * - payment_method_token: Stripe payment method (`pm_…`) or card token (`tok_…`), as
+     *   created by Stripe's browser library. Must be a Stripe payment method or token,
      *   which begins with pm_ or tok_.
-     * - set_as_primary: Whether charges use this card, and Stripe, from now on. The user's
-     *   first card is primary in any case.
-     * - env: The environment. Absent: the business's default.
+     * - set_as_primary: Whether the card becomes the user's primary card at Stripe, and
+     *   Stripe the user's default gateway. Defaults to false. The user's first card becomes
+     *   primary in any case.
+     * - env: Environment. Defaults to the business's default environment.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -564,9 +587,6 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-     *     OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function createStripeCustomer(
@@ -581,23 +601,26 @@ final class Client
     }
 
     /**
-     * Saves a card at Authorize.Net, with a customer profile for the user.
+     * Saves a card at Authorize.Net.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * Creates the user's customer profile if there is none.
+     *
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
      * - payment_profile: The card to save.
-     * - payment_profile.card_number: The card number, 12 to 19 digits; Authorize.Net takes
-     *   at most 16. Its network and check digit must fit. Must be 12 to 19 digits.
-     * - payment_profile.exp_month: The month that the card expires in, 1 to 12.
-     * - payment_profile.exp_year: The year that the card expires in, four digits. Must be
-     *   between 2000 and 2100.
-     * - payment_profile.cvv: The card's security code, 4 digits for American Express and 3
-     *   for every other network. Must be 3 or 4 digits.
-     * - payment_profile.postal_code: The postal code of the billing address. Must have at
-     *   most 20 characters.
-     * - set_as_primary: Whether charges use this card, and Authorize.Net, from now on. The
-     *   user's first card is primary in any case.
-     * - env: The environment. Absent: the business's default.
+     * - payment_profile.card_number: Card number, 12 to 19 digits. Authorize.Net accepts at
+     *   most 16 digits. The check digit and the length for the card network are verified.
+     *   Must be 12 to 19 digits.
+     * - payment_profile.exp_month: Expiry month, 1 to 12.
+     * - payment_profile.exp_year: Expiry year, four digits. Must be between 2000 and 2100.
+     * - payment_profile.cvv: Security code of the card: 4 digits for American Express, 3
+     *   digits for other networks. Must be 3 or 4 digits.
+     * - payment_profile.postal_code: Postal code of the billing address, at most 20
+     *   characters.
+     * - set_as_primary: Whether the card becomes the user's primary card at Authorize.Net,
+     *   and Authorize.Net the user's default gateway. Defaults to false. The user's first
+     *   card becomes primary in any case.
+     * - env: Environment. Defaults to the business's default environment.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -613,9 +636,6 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-     *     OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function createAuthorizeCustomer(
@@ -632,14 +652,15 @@ final class Client
     /**
      * Charges the user's primary card.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - amount: The amount to charge, above zero. Without a currency: the wallet's. A
-     *   decimal string.
+     * - amount: Amount to charge, greater than zero. The currency defaults to the wallet's
+     *   currency. A decimal string.
      * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
-     * - description: What the payment is for, at most 500 characters. The gateway shows it.
-     * - env: The environment. Absent: the business's default.
-     * - gateway: The gateway. Absent: the user's default gateway.
+     * - description: Description of the payment, at most 500 characters. It is visible at
+     *   the gateway.
+     * - env: Environment. Defaults to the business's default environment.
+     * - gateway: Gateway. Defaults to the user's default gateway.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -651,9 +672,6 @@ final class Client
      *     gateway?: 'stripe'|'authorize',
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, CARD_NOT_FOUND,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
-     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function chargeCustomer(
@@ -668,17 +686,17 @@ final class Client
     }
 
     /**
-     * Charges the user's primary card and credits their wallet with the amount.
+     * Charges the user's primary card and credits the amount to the user's wallet.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - amount: The amount to charge and credit, above zero. Its currency is the wallet's,
-     *   which is also the default. A decimal string.
+     * - amount: Amount to charge and to credit, greater than zero. The currency must be the
+     *   wallet's currency, which is the default. A decimal string.
      * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
-     * - description: What the payment is for, at most 500 characters. The gateway and the
-     *   wallet's history show it.
-     * - env: The environment. Absent: the business's default.
-     * - gateway: The gateway. Absent: the user's default gateway.
+     * - description: Description of the payment, at most 500 characters. It is visible at
+     *   the gateway and in the wallet's history.
+     * - env: Environment. Defaults to the business's default environment.
+     * - gateway: Gateway. Defaults to the user's default gateway.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -690,9 +708,6 @@ final class Client
      *     gateway?: 'stripe'|'authorize',
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, CARD_NOT_FOUND,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
-     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function fundCustomer(
@@ -709,17 +724,17 @@ final class Client
     /**
      * Lists the business's card payments, newest first.
      *
-     * - page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-     * - limit: How many a page holds, 1 to 100. Absent: 25.
-     * - from_date: Only payments created at this time or later. ISO 8601, in UTC unless it
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of payments on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only payments created at or after this time. ISO 8601, in UTC unless it
      *   has an offset.
-     * - to_date: Only payments created at this time or earlier. A date alone includes that
-     *   day. ISO 8601, in UTC unless it has an offset.
+     * - to_date: Only payments created at or before this time. A date without a time
+     *   includes that day. ISO 8601, in UTC unless it has an offset.
      * - user_id: Only payments of this user. Must be 1 to 64 printable characters without
      *   spaces.
      * - status: Only payments with this status.
      * - gateway: Only payments through this gateway.
-     * - env: Only payments of this environment. Absent: the business's default.
+     * - env: Environment. Defaults to the business's default environment.
      *
      * @param array{
      *     page?: int,
@@ -747,15 +762,14 @@ final class Client
     /**
      * Returns a user's wallet.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - env: The environment. Absent: the business's default.
+     * - env: Environment. Defaults to the business's default environment.
      *
      * @param array{
      *     user_id: string,
      *     env?: 'TEST'|'LIVE'
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getUserWallet(
@@ -772,15 +786,15 @@ final class Client
     /**
      * Lists a wallet's transactions, newest first.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - env: The environment. Absent: the business's default.
-     * - page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-     * - limit: How many a page holds, 1 to 100. Absent: 25.
-     * - from_date: Only transactions at this time or later. ISO 8601, in UTC unless it has
+     * - env: Environment. Defaults to the business's default environment.
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of transactions on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only transactions at or after this time. ISO 8601, in UTC unless it has
      *   an offset.
-     * - to_date: Only transactions at this time or earlier. A date alone includes that day.
-     *   ISO 8601, in UTC unless it has an offset.
+     * - to_date: Only transactions at or before this time. A date without a time includes
+     *   that day. ISO 8601, in UTC unless it has an offset.
      *
      * @param array{
      *     user_id: string,
@@ -790,7 +804,6 @@ final class Client
      *     from_date?: string,
      *     to_date?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getWalletHistory(
@@ -807,13 +820,13 @@ final class Client
     /**
      * Debits a wallet.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - amount: The amount to debit, above zero. Its currency is the wallet's, which is
-     *   also the default. A decimal string.
+     * - amount: Amount to debit, greater than zero. The currency must be the wallet's
+     *   currency, which is the default. A decimal string.
      * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
-     * - description: What the debit is for, at most 500 characters.
-     * - env: The environment. Absent: the business's default.
+     * - description: Description of the transaction, at most 500 characters.
+     * - env: Environment. Defaults to the business's default environment.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -824,8 +837,6 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW
-     *     or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function chargeWallet(
@@ -842,13 +853,13 @@ final class Client
     /**
      * Credits a wallet.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - amount: The amount to credit, above zero. Its currency is the wallet's, which is
-     *   also the default. A decimal string.
+     * - amount: Amount to credit, greater than zero. The currency must be the wallet's
+     *   currency, which is the default. A decimal string.
      * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
-     * - description: What the credit is for, at most 500 characters.
-     * - env: The environment. Absent: the business's default.
+     * - description: Description of the transaction, at most 500 characters.
+     * - env: Environment. Defaults to the business's default environment.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -859,8 +870,6 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_LIMIT
-     *     or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function addWalletFunds(
@@ -875,33 +884,36 @@ final class Client
     }
 
     /**
-     * Creates a job.
+     * Creates a recurring job.
      *
-     * Its first charge is the first occurrence after now.
+     * The first charge is at the first occurrence after the current time.
      *
-     * - user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - amount: The amount of every charge, above zero. Without a currency: `usd`, or the
-     *   wallet's for source WALLET. A decimal string.
-     * - interval_type: The unit of the interval.
+     * - amount: Amount of each charge, greater than zero. The currency defaults to `usd`,
+     *   or to the wallet's currency for source `wallet`. A decimal string.
+     * - interval_type: Unit of the interval.
      * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
-     * - interval_value: How many units lie between two charges, 1 to 1000. Absent: 1.
-     * - source: The means to charge. Absent: the user's default gateway.
-     * - description: What the payments are for, at most 500 characters.
-     * - start_at: When the calendar starts, ISO 8601. Without an offset it is local time in
-     *   `timezone`. Absent: now. Must have at least 1 character. Must have at most 40
-     *   characters.
-     * - timezone: The IANA time zone whose wall clock the charges keep, for example
-     *   `America/Chicago`. Absent: `UTC`. Must be an IANA time zone, for example
-     *   America/Chicago.
-     * - end_at: When the job ends, ISO 8601, inclusive. Without an offset it is local time
-     *   in `timezone`. Must have at least 1 character. Must have at most 40 characters.
-     * - max_cycles: After how many successful charges the job is complete. Absent: never.
-     *   Must be between 1 and 1000000.
-     * - catch_up: What becomes of occurrences missed in a downtime. Absent: LATEST.
-     * - env: The environment. Absent: the business's default. The job keeps it.
-     * - preview: How many of the next dates the answer shows, up to 24. Must be between 0
-     *   and 24.
+     * - interval_value: Number of units between two occurrences, 1 to 1000. Defaults to 1.
+     * - source: Payment source. Defaults to the user's default gateway at the time of each
+     *   charge.
+     * - description: Description of the payments, at most 500 characters.
+     * - start_at: Start of the calendar, ISO 8601. Without an offset it is a wall-clock
+     *   time in `timezone`. Defaults to the current time. Must have at least 1 character.
+     *   Must have at most 40 characters.
+     * - timezone: IANA time zone in which the charges keep their wall-clock time, for
+     *   example `America/Chicago`. Defaults to `UTC`. Must be an IANA time zone, for
+     *   example America/Chicago.
+     * - end_at: End of the job, inclusive, ISO 8601. Without an offset it is a wall-clock
+     *   time in `timezone`; a date without a time includes that day. Defaults to no end.
+     *   Must have at least 1 character. Must have at most 40 characters.
+     * - max_cycles: Number of successful charges after which the job is completed, 1 to
+     *   1000000. Defaults to no maximum.
+     * - catch_up: Handling of occurrences missed while no scheduler was running. Defaults
+     *   to `latest`.
+     * - env: Environment of the job, which never changes. Defaults to the business's
+     *   default environment.
+     * - preview: Number of upcoming occurrences to return, 0 to 24. Defaults to 0.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -921,8 +933,6 @@ final class Client
      *     preview?: int,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
-     *     or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function createRecurring(
@@ -937,26 +947,38 @@ final class Client
     }
 
     /**
-     * Changes a job for the cycles that have not begun.
+     * Updates a recurring job.
      *
-     * - recurring_id: The id of the job, for example `REC-123`. Must be 1 to 64 printable
+     * Cycles that have already begun do not change.
+     *
+     * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - amount: The new amount, above zero. A decimal string.
+     * - amount: New amount, greater than zero. The currency defaults to the job's currency,
+     *   or to the wallet's currency for source `wallet`. A decimal string.
      * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
-     * - interval_type: The new unit of the interval.
-     * - interval_value: The new number of units, 1 to 1000.
-     * - source: The new means to charge.
-     * - description: The new description, at most 500 characters.
-     * - start_at: The new start of the calendar, ISO 8601. Must have at least 1 character.
-     *   Must have at most 40 characters.
-     * - timezone: The new IANA time zone. Must be an IANA time zone, for example
-     *   America/Chicago.
-     * - end_at: The new end, ISO 8601, inclusive. Must have at least 1 character. Must have
-     *   at most 40 characters.
-     * - max_cycles: The new number of successful charges after which the job is complete.
-     *   Must be between 1 and 1000000.
-     * - catch_up: The new rule for occurrences missed in a downtime.
-     * - status: The new state: ACTIVE, PAUSED or CANCELLED.
+     * - interval_type: New unit of the interval.
+     * - interval_value: New number of units between two occurrences, 1 to 1000.
+     * - source: New payment source.
+     * - description: New description, at most 500 characters. Null removes it.
+     * - start_at: New start of the calendar, ISO 8601. Without an offset it is a wall-clock
+     *   time in the job's time zone. Must have at least 1 character. Must have at most 40
+     *   characters.
+     * - timezone: New IANA time zone, for example `America/Chicago`. Must be an IANA time
+     *   zone, for example America/Chicago.
+     * - end_at: New end of the job, inclusive, ISO 8601. Without an offset it is a
+     *   wall-clock time in the job's time zone; a date without a time includes that day.
+     *   Null removes the end. Must have at least 1 character. Must have at most 40
+     *   characters.
+     * - max_cycles: New number of successful charges after which the job is completed, 1 to
+     *   1000000. It must exceed the number of successful charges so far. Null removes the
+     *   maximum.
+     * - catch_up: New handling of missed occurrences.
+     * - status: New status: `active`, `paused` or `cancelled`.
+     * - update_mask: Paths of the fields to update, relative to this request, for example
+     *   `end_at`. Defaults to the fields that are set. A path whose field is unset clears
+     *   the field if its stored value is optional, and is invalid otherwise. JSON has no
+     *   mask: null clears a field.
+     * - update_mask.paths:
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -973,10 +995,11 @@ final class Client
      *     max_cycles?: int,
      *     catch_up?: 'latest'|'all'|'skip',
      *     status?: 'active'|'paused'|'cancelled'|'completed',
+     *     update_mask?: array{
+     *         paths?: list<string>
+     *     },
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE,
-     *     INVALID_FIELDS or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function updateRecurring(
@@ -991,9 +1014,11 @@ final class Client
     }
 
     /**
-     * Pauses a job; its calendar stays.
+     * Pauses a recurring job.
      *
-     * - recurring_id: The id of the job, for example `REC-123`. Must be 1 to 64 printable
+     * Its calendar stays unchanged, and no charge starts after the response.
+     *
+     * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
      *   characters without spaces.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
@@ -1001,8 +1026,6 @@ final class Client
      *     recurring_id: string,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE or one
-     *     of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function pauseRecurring(
@@ -1017,9 +1040,9 @@ final class Client
     }
 
     /**
-     * Resumes a paused job at its next occurrence after now.
+     * Resumes a paused recurring job, from its next occurrence after the current time.
      *
-     * - recurring_id: The id of the job, for example `REC-123`. Must be 1 to 64 printable
+     * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
      *   characters without spaces.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
@@ -1027,8 +1050,6 @@ final class Client
      *     recurring_id: string,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE or one
-     *     of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function resumeRecurring(
@@ -1043,11 +1064,11 @@ final class Client
     }
 
     /**
-     * Cancels a job for good.
+     * Cancels a recurring job permanently.
      *
-     * No charge starts after the answer.
+     * No charge starts after the response.
      *
-     * - recurring_id: The id of the job, for example `REC-123`. Must be 1 to 64 printable
+     * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
      *   characters without spaces.
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
@@ -1055,7 +1076,6 @@ final class Client
      *     recurring_id: string,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode RECURRING_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function cancelRecurring(
@@ -1070,20 +1090,20 @@ final class Client
     }
 
     /**
-     * Lists the business's jobs, newest first.
+     * Lists the business's recurring jobs, newest first.
      *
      * - user_id: Only jobs of this user. Must be 1 to 64 printable characters without
      *   spaces.
-     * - status: Only jobs in this state.
-     * - page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-     * - limit: How many a page holds, 1 to 100. Absent: 25.
-     * - from_date: Only jobs created at this time or later. ISO 8601, in UTC unless it has
+     * - status: Only jobs with this status.
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of jobs on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only jobs created at or after this time. ISO 8601, in UTC unless it has
      *   an offset.
-     * - to_date: Only jobs created at this time or earlier. A date alone includes that day.
-     *   ISO 8601, in UTC unless it has an offset.
-     * - env: Only jobs of this environment. Absent: the business's default.
-     * - preview: How many of the next dates each job shows, up to 24. Must be between 0 and
-     *   24.
+     * - to_date: Only jobs created at or before this time. A date without a time includes
+     *   that day. ISO 8601, in UTC unless it has an offset.
+     * - env: Environment. Defaults to the business's default environment.
+     * - preview: Number of upcoming occurrences to return with each job, 0 to 24. Defaults
+     *   to 0.
      *
      * @param array{
      *     user_id?: string,
@@ -1109,19 +1129,19 @@ final class Client
     }
 
     /**
-     * Lists what the business's jobs did, newest first.
+     * Lists the log entries of the business's recurring jobs, newest first.
      *
-     * - recurring_id: Only rows of this job. Must be 1 to 64 printable characters without
-     *   spaces.
-     * - user_id: Only rows of this user's jobs. Must be 1 to 64 printable characters
+     * - recurring_id: Only log entries of this job. Must be 1 to 64 printable characters
      *   without spaces.
-     * - status: Only rows with this outcome.
-     * - page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-     * - limit: How many a page holds, 1 to 100. Absent: 25.
-     * - from_date: Only rows at this time or later. ISO 8601, in UTC unless it has an
-     *   offset.
-     * - to_date: Only rows at this time or earlier. A date alone includes that day. ISO
-     *   8601, in UTC unless it has an offset.
+     * - user_id: Only log entries of this user's jobs. Must be 1 to 64 printable characters
+     *   without spaces.
+     * - status: Only log entries with this status.
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of log entries on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only log entries at or after this time. ISO 8601, in UTC unless it has
+     *   an offset.
+     * - to_date: Only log entries at or before this time. A date without a time includes
+     *   that day. ISO 8601, in UTC unless it has an offset.
      *
      * @param array{
      *     recurring_id?: string,
@@ -1132,7 +1152,6 @@ final class Client
      *     from_date?: string,
      *     to_date?: string
      * } $fields
-     * @throws ApiException with the errorCode RECURRING_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getRecurringLogs(

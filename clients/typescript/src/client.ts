@@ -32,9 +32,8 @@ export class Nivisco {
   }
 
   /**
-   * Confirms the business's credentials.
+   * Verifies the business's credentials.
    *
-   * @throws ApiError, by its own nature with INVALID_CREDENTIALS.
    * @throws NiviscoError where the call did not succeed.
    */
   async validateBusiness(): Promise<types.ValidateBusinessResult> {
@@ -44,7 +43,6 @@ export class Nivisco {
   /**
    * Returns the business's profile.
    *
-   * @throws ApiError, by its own nature with INVALID_CREDENTIALS.
    * @throws NiviscoError where the call did not succeed.
    */
   async getBusinessInfo(): Promise<types.GetBusinessInfoResult> {
@@ -54,9 +52,8 @@ export class Nivisco {
   /**
    * Creates a business and its first API key.
    *
-   * Open to the admin business only.
+   * Available to the admin business only.
    *
-   * @throws ApiError, by its own nature with ADMIN_ONLY, INVALID_FIELDS.
    * @throws NiviscoError where the call did not succeed.
    */
   async registerBusiness(
@@ -72,11 +69,10 @@ export class Nivisco {
   }
 
   /**
-   * Changes the business's name or e-mail address.
+   * Updates the business's name or email address.
    *
-   * The address stays at the business's domain.
+   * The address must be at the business's domain.
    *
-   * @throws ApiError, by its own nature with INVALID_FIELDS.
    * @throws NiviscoError where the call did not succeed.
    */
   async modifyBusiness(
@@ -94,7 +90,7 @@ export class Nivisco {
   /**
    * Replaces the business's API key.
    *
-   * The key that made the call stops working at once.
+   * The previous key stops working immediately.
    *
    * @throws NiviscoError where the call did not succeed.
    */
@@ -103,9 +99,8 @@ export class Nivisco {
   }
 
   /**
-   * Stores Stripe keys for an environment.
+   * Stores Stripe credentials for an environment.
    *
-   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_EXIST.
    * @throws NiviscoError where the call did not succeed.
    */
   async addStripeCredentials(
@@ -121,9 +116,10 @@ export class Nivisco {
   }
 
   /**
-   * Changes the Stripe keys of an environment, only what is given.
+   * Updates the Stripe credentials of an environment.
    *
-   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_NOT_FOUND.
+   * Only the given fields change.
+   *
    * @throws NiviscoError where the call did not succeed.
    */
   async modifyStripeCredentials(
@@ -139,9 +135,8 @@ export class Nivisco {
   }
 
   /**
-   * Stores Authorize.Net keys for an environment.
+   * Stores Authorize.Net credentials for an environment.
    *
-   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_EXIST.
    * @throws NiviscoError where the call did not succeed.
    */
   async addAuthorizeCredentials(
@@ -157,9 +152,10 @@ export class Nivisco {
   }
 
   /**
-   * Changes the Authorize.Net keys of an environment, only what is given.
+   * Updates the Authorize.Net credentials of an environment.
    *
-   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_NOT_FOUND.
+   * Only the given fields change.
+   *
    * @throws NiviscoError where the call did not succeed.
    */
   async modifyAuthorizeCredentials(
@@ -175,9 +171,10 @@ export class Nivisco {
   }
 
   /**
-   * Tells whether a user belongs to the business and is active.
+   * Verifies that a user belongs to the business.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND.
+   * `active` in the response shows whether the user is active.
+   *
    * @throws NiviscoError where the call did not succeed.
    */
   async validateUser(fields: types.ValidateUserFields): Promise<types.ValidateUserResult> {
@@ -187,7 +184,6 @@ export class Nivisco {
   /**
    * Returns a user's profile.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getUserInfo(fields: types.GetUserInfoFields): Promise<types.GetUserInfoResult> {
@@ -204,9 +200,8 @@ export class Nivisco {
   }
 
   /**
-   * Changes a user's name, e-mail address or activity.
+   * Updates a user's name or email address, or activates or deactivates the user.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, INVALID_FIELDS.
    * @throws NiviscoError where the call did not succeed.
    */
   async updateUser(
@@ -217,7 +212,7 @@ export class Nivisco {
   }
 
   /**
-   * Creates a user and their wallet in the business's default environment.
+   * Creates a user, with a wallet in the business's default environment.
    *
    * @throws NiviscoError where the call did not succeed.
    */
@@ -231,7 +226,6 @@ export class Nivisco {
   /**
    * Returns the business's Stripe publishable key.
    *
-   * @throws ApiError, by its own nature with CREDENTIALS_MISSING.
    * @throws NiviscoError where the call did not succeed.
    */
   async getStripePublicKey(
@@ -247,7 +241,6 @@ export class Nivisco {
   /**
    * Lists a user's saved cards, newest first.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getUserCards(fields: types.GetUserCardsFields): Promise<types.GetUserCardsResult> {
@@ -255,9 +248,8 @@ export class Nivisco {
   }
 
   /**
-   * Returns the card that a charge would use.
+   * Returns the user's primary card, which charges use.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, CARD_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getUserPrimaryCard(
@@ -271,11 +263,10 @@ export class Nivisco {
   }
 
   /**
-   * Saves a card at Stripe from a token, with a Stripe customer for the user.
+   * Saves a card at Stripe from a token.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-   *     OUTCOME_UNKNOWN.
+   * Creates the user's Stripe customer if there is none.
+   *
    * @throws NiviscoError where the call did not succeed.
    */
   async createStripeCustomer(
@@ -291,11 +282,10 @@ export class Nivisco {
   }
 
   /**
-   * Saves a card at Authorize.Net, with a customer profile for the user.
+   * Saves a card at Authorize.Net.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-   *     OUTCOME_UNKNOWN.
+   * Creates the user's customer profile if there is none.
+   *
    * @throws NiviscoError where the call did not succeed.
    */
   async createAuthorizeCustomer(
@@ -313,9 +303,6 @@ export class Nivisco {
   /**
    * Charges the user's primary card.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, CARD_NOT_FOUND,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
-   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN.
    * @throws NiviscoError where the call did not succeed.
    */
   async chargeCustomer(
@@ -331,11 +318,8 @@ export class Nivisco {
   }
 
   /**
-   * Charges the user's primary card and credits their wallet with the amount.
+   * Charges the user's primary card and credits the amount to the user's wallet.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, CARD_NOT_FOUND,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
-   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT.
    * @throws NiviscoError where the call did not succeed.
    */
   async fundCustomer(
@@ -368,7 +352,6 @@ export class Nivisco {
   /**
    * Returns a user's wallet.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getUserWallet(fields: types.GetUserWalletFields): Promise<types.GetUserWalletResult> {
@@ -378,7 +361,6 @@ export class Nivisco {
   /**
    * Lists a wallet's transactions, newest first.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getWalletHistory(
@@ -390,7 +372,6 @@ export class Nivisco {
   /**
    * Debits a wallet.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW.
    * @throws NiviscoError where the call did not succeed.
    */
   async chargeWallet(
@@ -408,7 +389,6 @@ export class Nivisco {
   /**
    * Credits a wallet.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, WALLET_LIMIT.
    * @throws NiviscoError where the call did not succeed.
    */
   async addWalletFunds(
@@ -424,11 +404,10 @@ export class Nivisco {
   }
 
   /**
-   * Creates a job.
+   * Creates a recurring job.
    *
-   * Its first charge is the first occurrence after now.
+   * The first charge is at the first occurrence after the current time.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS.
    * @throws NiviscoError where the call did not succeed.
    */
   async createRecurring(
@@ -444,10 +423,10 @@ export class Nivisco {
   }
 
   /**
-   * Changes a job for the cycles that have not begun.
+   * Updates a recurring job.
    *
-   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND, RECURRING_STATE,
-   *     INVALID_FIELDS.
+   * Cycles that have already begun do not change.
+   *
    * @throws NiviscoError where the call did not succeed.
    */
   async updateRecurring(
@@ -463,9 +442,10 @@ export class Nivisco {
   }
 
   /**
-   * Pauses a job; its calendar stays.
+   * Pauses a recurring job.
    *
-   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND, RECURRING_STATE.
+   * Its calendar stays unchanged, and no charge starts after the response.
+   *
    * @throws NiviscoError where the call did not succeed.
    */
   async pauseRecurring(
@@ -481,9 +461,8 @@ export class Nivisco {
   }
 
   /**
-   * Resumes a paused job at its next occurrence after now.
+   * Resumes a paused recurring job, from its next occurrence after the current time.
    *
-   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND, RECURRING_STATE.
    * @throws NiviscoError where the call did not succeed.
    */
   async resumeRecurring(
@@ -499,11 +478,10 @@ export class Nivisco {
   }
 
   /**
-   * Cancels a job for good.
+   * Cancels a recurring job permanently.
    *
-   * No charge starts after the answer.
+   * No charge starts after the response.
    *
-   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async cancelRecurring(
@@ -519,7 +497,7 @@ export class Nivisco {
   }
 
   /**
-   * Lists the business's jobs, newest first.
+   * Lists the business's recurring jobs, newest first.
    *
    * @throws NiviscoError where the call did not succeed.
    */
@@ -528,9 +506,8 @@ export class Nivisco {
   }
 
   /**
-   * Lists what the business's jobs did, newest first.
+   * Lists the log entries of the business's recurring jobs, newest first.
    *
-   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getRecurringLogs(

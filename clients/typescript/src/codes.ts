@@ -2,83 +2,89 @@
 
 /** What `ApiError.code` may be; newer versions of the API may have more. */
 export const ErrorCode = {
-  /** HTTP 500. A fault of ours. JSON `details` holds the request id to quote to support. */
+  /** HTTP 500. Internal server error. `details` in JSON is the request id to quote to support. */
   INTERNAL: "INTERNAL",
-  /** HTTP 401. The business is unknown or inactive, or the key is wrong. */
+  /** HTTP 401. The business is unknown or inactive, or the API key is wrong. */
   INVALID_CREDENTIALS: "INVALID_CREDENTIALS",
-  /** HTTP 400. One or more fields are missing, malformed or unknown. All are listed. */
+  /**
+   * HTTP 400. One or more fields are missing, malformed or unknown. The error lists up to
+   * 20 fields.
+   */
   INVALID_FIELDS: "INVALID_FIELDS",
-  /** HTTP 400. No action has the name that the envelope gives. */
+  /** HTTP 400. The value of `action` is not the name of an action. */
   UNKNOWN_ACTION: "UNKNOWN_ACTION",
-  /** HTTP 404. Nothing is served at that path. */
+  /** HTTP 404. The URL path does not exist. */
   UNKNOWN_PATH: "UNKNOWN_PATH",
   /** HTTP 413. The request body is larger than 64 KiB. */
   BODY_TOO_LARGE: "BODY_TOO_LARGE",
-  /** HTTP 429. Too many requests at once. Retry after the time given. */
+  /** HTTP 429. Too many concurrent requests. Retry after the given delay. */
   RATE_LIMITED: "RATE_LIMITED",
   /** HTTP 403. Only the admin business may call the action. */
   ADMIN_ONLY: "ADMIN_ONLY",
-  /** HTTP 501. The action is announced but not there yet. */
+  /** HTTP 501. The action is announced but not implemented yet. */
   NOT_IMPLEMENTED: "NOT_IMPLEMENTED",
-  /** HTTP 404. The business has no such user. */
+  /** HTTP 404. The business has no user with that id. */
   USER_NOT_FOUND: "USER_NOT_FOUND",
-  /** HTTP 404. The user has no saved card that fits the request. */
+  /** HTTP 404. The user has no matching saved card. */
   CARD_NOT_FOUND: "CARD_NOT_FOUND",
-  /** HTTP 404. The business has no such recurring job. */
+  /** HTTP 404. The business has no recurring job with that id. */
   RECURRING_NOT_FOUND: "RECURRING_NOT_FOUND",
   /** HTTP 404. The business has no gateway credentials to modify for that environment. */
   CREDENTIALS_NOT_FOUND: "CREDENTIALS_NOT_FOUND",
-  /** HTTP 409. The business already has gateway credentials for that environment. Modify them. */
-  CREDENTIALS_EXIST: "CREDENTIALS_EXIST",
   /**
-   * HTTP 409. The business has stored no gateway credentials for that environment. Add them
-   * first.
+   * HTTP 409. The business already has gateway credentials for that environment. Modify
+   * them instead.
    */
+  CREDENTIALS_EXIST: "CREDENTIALS_EXIST",
+  /** HTTP 409. The business has no gateway credentials for that environment. Add them first. */
   CREDENTIALS_MISSING: "CREDENTIALS_MISSING",
-  /** HTTP 409. The user is not active, so no money of theirs moves. */
+  /** HTTP 409. The user is inactive. Activate the user first. */
   USER_INACTIVE: "USER_INACTIVE",
-  /** HTTP 409. The state of the recurring job forbids the change. */
+  /** HTTP 409. The status of the recurring job does not allow the change. */
   RECURRING_STATE: "RECURRING_STATE",
-  /** HTTP 409. The thing exists already. */
+  /** HTTP 409. The resource already exists. */
   ALREADY_EXISTS: "ALREADY_EXISTS",
-  /** HTTP 409. The credit would lift the wallet's balance above what it can hold. */
+  /** HTTP 409. The credit would raise the wallet's balance above its maximum. */
   WALLET_LIMIT: "WALLET_LIMIT",
   /** HTTP 402. The wallet's balance is below the amount. Nothing was debited. */
   WALLET_TOO_LOW: "WALLET_TOO_LOW",
-  /** HTTP 402. The card was declined. `decline_code` says why; nothing was charged. */
+  /** HTTP 402. The card was declined. `decline_code` is the reason; nothing was charged. */
   CARD_DECLINED: "CARD_DECLINED",
   /**
-   * HTTP 402. The customer must authenticate with the bank. `transaction_id` and
-   * `client_secret` let them.
+   * HTTP 402. The customer must authenticate with the bank, using `transaction_id` and
+   * `client_secret`.
    */
   AUTHENTICATION_REQUIRED: "AUTHENTICATION_REQUIRED",
-  /** HTTP 422. The idempotency key was used for another request or action. */
+  /** HTTP 422. The idempotency key was used for a different request or action. */
   IDEMPOTENCY_KEY_REUSED: "IDEMPOTENCY_KEY_REUSED",
   /**
-   * HTTP 503. A request with the same idempotency key is still running. Retry after the
-   * time given.
+   * HTTP 503. A request with the same idempotency key is still in progress. Retry after the
+   * given delay.
    */
   REQUEST_IN_PROGRESS: "REQUEST_IN_PROGRESS",
-  /** HTTP 502. The gateway refused our call, for example the stored keys. Nothing was charged. */
+  /**
+   * HTTP 502. The gateway rejected the request, for example because of invalid credentials.
+   * Nothing was charged.
+   */
   GATEWAY_REFUSED: "GATEWAY_REFUSED",
   /**
-   * HTTP 503. The gateway could not be reached or is too busy. Nothing was charged; the
-   * same request tries again.
+   * HTTP 503. The gateway is unreachable or overloaded. Nothing was charged. Retry with the
+   * same request.
    */
   GATEWAY_UNAVAILABLE: "GATEWAY_UNAVAILABLE",
   /**
-   * HTTP 504. The gateway's answer did not arrive, so the outcome is not known yet. The
-   * same request resumes the attempt.
+   * HTTP 504. The gateway's response did not arrive, so the outcome is unknown. Repeating
+   * the same request resumes the attempt.
    */
   OUTCOME_UNKNOWN: "OUTCOME_UNKNOWN",
   /**
-   * HTTP 503. The service is starting, stopping, or without its database. Nothing was done;
-   * retry after the time given.
+   * HTTP 503. The service is starting, stopping or without its database. Nothing was done.
+   * Retry after the given delay.
    */
   SERVICE_UNAVAILABLE: "SERVICE_UNAVAILABLE",
   /**
-   * HTTP 409. The core was started without a test clock. Start it with
-   * NIVISCO_TEST_CLOCK=1, never where money is real.
+   * HTTP 409. The core runs without a test clock. Start it with `NIVISCO_TEST_CLOCK=1`,
+   * never in production.
    */
   TEST_CLOCK_OFF: "TEST_CLOCK_OFF",
 } as const;

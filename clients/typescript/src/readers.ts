@@ -13,55 +13,41 @@ import {
 } from "./json.js";
 import type * as types from "./types.js";
 
-export function readValidateBusinessBusiness(json: Json): types.ValidateBusinessBusiness {
-  return {
-    businessId: string(json["business_id"]),
-  };
-}
-
-export function readGetBusinessInfoBusiness(json: Json): types.GetBusinessInfoBusiness {
+export function readBusiness(json: Json): types.Business {
   return {
     businessId: string(json["business_id"]),
     name: string(json["name"]),
     email: string(json["email"]),
     domain: string(json["domain"]),
     createdAt: string(json["created_at"]),
-  };
-}
-
-export function readValidateUserUser(json: Json): types.ValidateUserUser {
-  return {
-    userId: string(json["user_id"]),
+    updatedAt: string(json["updated_at"]),
     active: boolean(json["active"]),
+    defaultEnv: word<types.Env>(json["default_env"]),
   };
 }
 
-export function readGetUserInfoUser(json: Json): types.GetUserInfoUser {
+export function readUser(json: Json): types.User {
   return {
     userId: string(json["user_id"]),
     name: string(json["name"]),
     email: string(json["email"]),
     createdAt: string(json["created_at"]),
+    active: boolean(json["active"]),
+    currency: string(json["currency"]),
+    updatedAt: string(json["updated_at"]),
+    defaultGateway: nullable(word<types.Gateway>)(json["default_gateway"]),
   };
 }
 
-export function readGetAllUsersUser(json: Json): types.GetAllUsersUser {
-  return {
-    userId: string(json["user_id"]),
-    name: string(json["name"]),
-    email: string(json["email"]),
-  };
-}
-
-export function readCreateUserUser(json: Json): types.CreateUserUser {
-  return {
-    userId: string(json["user_id"]),
-  };
-}
-
-export function readCreateUserWallet(json: Json): types.CreateUserWallet {
+export function readWallet(json: Json): types.Wallet {
   return {
     walletId: string(json["wallet_id"]),
+    userId: string(json["user_id"]),
+    balance: string(json["balance"]),
+    currency: string(json["currency"]),
+    updatedAt: string(json["updated_at"]),
+    env: word<types.Env>(json["env"]),
+    createdAt: string(json["created_at"]),
   };
 }
 
@@ -75,14 +61,8 @@ export function readCard(json: Json): types.Card {
     cardId: string(json["card_id"]),
     primary: boolean(json["primary"]),
     env: word<types.Env>(json["env"]),
-  };
-}
-
-export function readFundCustomerWallet(json: Json): types.FundCustomerWallet {
-  return {
-    walletId: string(json["wallet_id"]),
-    balance: string(json["balance"]),
-    currency: string(json["currency"]),
+    userId: string(json["user_id"]),
+    createdAt: string(json["created_at"]),
   };
 }
 
@@ -100,20 +80,12 @@ export function readPayment(json: Json): types.Payment {
     description: nullable(string)(json["description"]),
     declineCode: nullable(string)(json["decline_code"]),
     amountRefunded: nullable(string)(json["amount_refunded"]),
-  };
-}
-
-export function readGetUserWalletWallet(json: Json): types.GetUserWalletWallet {
-  return {
-    walletId: string(json["wallet_id"]),
-    userId: string(json["user_id"]),
-    balance: string(json["balance"]),
-    currency: string(json["currency"]),
     updatedAt: string(json["updated_at"]),
+    kind: word<types.PaymentKind>(json["kind"]),
   };
 }
 
-export function readTransaction(json: Json): types.Transaction {
+export function readWalletTransaction(json: Json): types.WalletTransaction {
   return {
     transactionId: string(json["transaction_id"]),
     type: word<types.TransactionType>(json["type"]),
@@ -123,10 +95,15 @@ export function readTransaction(json: Json): types.Transaction {
     reason: word<types.TransactionReason>(json["reason"]),
     description: nullable(string)(json["description"]),
     createdAt: string(json["created_at"]),
+    walletId: string(json["wallet_id"]),
+    newBalance: string(json["new_balance"]),
+    paymentId: nullable(string)(json["payment_id"]),
+    userId: string(json["user_id"]),
+    env: word<types.Env>(json["env"]),
   };
 }
 
-export function readRecurring(json: Json): types.Recurring {
+export function readRecurringJob(json: Json): types.RecurringJob {
   return {
     recurringId: string(json["recurring_id"]),
     amount: string(json["amount"]),
@@ -139,17 +116,20 @@ export function readRecurring(json: Json): types.Recurring {
     executedCycles: integer(json["executed_cycles"]),
     description: nullable(string)(json["description"]),
     userId: string(json["user_id"]),
-    source: word<types.RecurringSource>(json["source"]),
+    source: nullable(word<types.RecurringSource>)(json["source"]),
     timezone: string(json["timezone"]),
     endAt: nullable(string)(json["end_at"]),
     maxCycles: nullable(integer)(json["max_cycles"]),
     catchUp: word<types.CatchUp>(json["catch_up"]),
     env: word<types.Env>(json["env"]),
     upcoming: list(string)(json["upcoming"]),
+    createdAt: string(json["created_at"]),
+    updatedAt: string(json["updated_at"]),
+    startAt: string(json["start_at"]),
   };
 }
 
-export function readLog(json: Json): types.Log {
+export function readRecurringLog(json: Json): types.RecurringLog {
   return {
     logId: string(json["log_id"]),
     status: word<types.RecurringLogStatus>(json["status"]),
@@ -158,18 +138,21 @@ export function readLog(json: Json): types.Log {
     transactionId: nullable(string)(json["transaction_id"]),
     recurringId: string(json["recurring_id"]),
     occurrence: string(json["occurrence"]),
+    userId: string(json["user_id"]),
+    paymentId: nullable(string)(json["payment_id"]),
+    attempt: integer(json["attempt"]),
   };
 }
 
 export function readValidateBusinessResult(json: Json): types.ValidateBusinessResult {
   return {
-    business: object(readValidateBusinessBusiness)(json["business"]),
+    business: object(readBusiness)(json["business"]),
   };
 }
 
 export function readGetBusinessInfoResult(json: Json): types.GetBusinessInfoResult {
   return {
-    business: object(readGetBusinessInfoBusiness)(json["business"]),
+    business: object(readBusiness)(json["business"]),
   };
 }
 
@@ -180,6 +163,7 @@ export function readRegisterBusinessResult(json: Json): types.RegisterBusinessRe
       businessId: string(json["business_id"]),
       apiKey: string(json["api_key"]),
       domain: string(json["domain"]),
+      business: object(readBusiness)(json["business"]),
     },
     "apiKey",
   );
@@ -190,6 +174,7 @@ export function readModifyBusinessResult(json: Json): types.ModifyBusinessResult
     message: string(json["message"]),
     businessId: string(json["business_id"]),
     updatedFields: list(string)(json["updated_fields"]),
+    business: object(readBusiness)(json["business"]),
   };
 }
 
@@ -234,13 +219,13 @@ export function readModifyAuthorizeCredentialsResult(json: Json): types.ModifyAu
 
 export function readValidateUserResult(json: Json): types.ValidateUserResult {
   return {
-    user: object(readValidateUserUser)(json["user"]),
+    user: object(readUser)(json["user"]),
   };
 }
 
 export function readGetUserInfoResult(json: Json): types.GetUserInfoResult {
   return {
-    user: object(readGetUserInfoUser)(json["user"]),
+    user: object(readUser)(json["user"]),
   };
 }
 
@@ -248,7 +233,7 @@ export function readGetAllUsersResult(json: Json): types.GetAllUsersResult {
   return {
     count: integer(json["count"]),
     total: integer(json["total"]),
-    users: list(object(readGetAllUsersUser))(json["users"]),
+    users: list(object(readUser))(json["users"]),
   };
 }
 
@@ -256,13 +241,14 @@ export function readUpdateUserResult(json: Json): types.UpdateUserResult {
   return {
     message: string(json["message"]),
     updatedFields: list(string)(json["updated_fields"]),
+    user: object(readUser)(json["user"]),
   };
 }
 
 export function readCreateUserResult(json: Json): types.CreateUserResult {
   return {
-    user: object(readCreateUserUser)(json["user"]),
-    wallet: object(readCreateUserWallet)(json["wallet"]),
+    user: object(readUser)(json["user"]),
+    wallet: object(readWallet)(json["wallet"]),
   };
 }
 
@@ -296,6 +282,7 @@ export function readCreateAuthorizeCustomerResult(json: Json): types.CreateAutho
   return {
     customerProfileId: string(json["customer_profile_id"]),
     paymentProfileId: string(json["payment_profile_id"]),
+    card: object(readCard)(json["card"]),
   };
 }
 
@@ -305,13 +292,22 @@ export function readChargeCustomerResult(json: Json): types.ChargeCustomerResult
     amount: string(json["amount"]),
     currency: string(json["currency"]),
     status: word<types.PaymentStatus>(json["status"]),
+    paymentId: nullable(string)(json["payment_id"]),
+    env: word<types.Env>(json["env"]),
+    gateway: word<types.Gateway>(json["gateway"]),
   };
 }
 
 export function readFundCustomerResult(json: Json): types.FundCustomerResult {
   return {
     transactionId: string(json["transaction_id"]),
-    wallet: object(readFundCustomerWallet)(json["wallet"]),
+    wallet: object(readWallet)(json["wallet"]),
+    paymentId: nullable(string)(json["payment_id"]),
+    env: word<types.Env>(json["env"]),
+    gateway: word<types.Gateway>(json["gateway"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    status: word<types.PaymentStatus>(json["status"]),
   };
 }
 
@@ -325,7 +321,7 @@ export function readGetPaymentRecordsResult(json: Json): types.GetPaymentRecords
 
 export function readGetUserWalletResult(json: Json): types.GetUserWalletResult {
   return {
-    wallet: object(readGetUserWalletWallet)(json["wallet"]),
+    wallet: object(readWallet)(json["wallet"]),
   };
 }
 
@@ -333,7 +329,7 @@ export function readGetWalletHistoryResult(json: Json): types.GetWalletHistoryRe
   return {
     count: integer(json["count"]),
     total: integer(json["total"]),
-    transactions: list(object(readTransaction))(json["transactions"]),
+    transactions: list(object(readWalletTransaction))(json["transactions"]),
   };
 }
 
@@ -347,6 +343,10 @@ export function readChargeWalletResult(json: Json): types.ChargeWalletResult {
     reason: word<types.TransactionReason>(json["reason"]),
     message: string(json["message"]),
     transactionId: string(json["transaction_id"]),
+    env: word<types.Env>(json["env"]),
+    userId: nullable(string)(json["user_id"]),
+    amount: string(json["amount"]),
+    description: nullable(string)(json["description"]),
   };
 }
 
@@ -360,6 +360,10 @@ export function readAddWalletFundsResult(json: Json): types.AddWalletFundsResult
     reason: word<types.TransactionReason>(json["reason"]),
     message: string(json["message"]),
     transactionId: string(json["transaction_id"]),
+    env: word<types.Env>(json["env"]),
+    userId: nullable(string)(json["user_id"]),
+    amount: string(json["amount"]),
+    description: nullable(string)(json["description"]),
   };
 }
 
@@ -370,30 +374,35 @@ export function readCreateRecurringResult(json: Json): types.CreateRecurringResu
     nextRun: string(json["next_run"]),
     timezone: string(json["timezone"]),
     upcoming: list(string)(json["upcoming"]),
+    recurring: object(readRecurringJob)(json["recurring"]),
   };
 }
 
 export function readUpdateRecurringResult(json: Json): types.UpdateRecurringResult {
   return {
     message: string(json["message"]),
+    recurring: object(readRecurringJob)(json["recurring"]),
   };
 }
 
 export function readPauseRecurringResult(json: Json): types.PauseRecurringResult {
   return {
     message: string(json["message"]),
+    recurring: object(readRecurringJob)(json["recurring"]),
   };
 }
 
 export function readResumeRecurringResult(json: Json): types.ResumeRecurringResult {
   return {
     message: string(json["message"]),
+    recurring: object(readRecurringJob)(json["recurring"]),
   };
 }
 
 export function readCancelRecurringResult(json: Json): types.CancelRecurringResult {
   return {
     message: string(json["message"]),
+    recurring: object(readRecurringJob)(json["recurring"]),
   };
 }
 
@@ -401,7 +410,7 @@ export function readListRecurringResult(json: Json): types.ListRecurringResult {
   return {
     count: integer(json["count"]),
     total: integer(json["total"]),
-    recurring: list(object(readRecurring))(json["recurring"]),
+    recurring: list(object(readRecurringJob))(json["recurring"]),
   };
 }
 
@@ -409,6 +418,6 @@ export function readGetRecurringLogsResult(json: Json): types.GetRecurringLogsRe
   return {
     count: integer(json["count"]),
     total: integer(json["total"]),
-    logs: list(object(readLog))(json["logs"]),
+    logs: list(object(readRecurringLog))(json["logs"]),
   };
 }

@@ -17,6 +17,8 @@ export type PaymentStatus =
   | "refunded"
   | "disputed";
 
+export type PaymentKind = "charge" | "fund";
+
 export type TransactionType = "credit" | "debit";
 
 export type TransactionSource = "system" | "manual" | "stripe" | "authorize" | "recurring";
@@ -45,404 +47,438 @@ export type RecurringLogStatus =
   | "failed"
   | "skipped";
 
-/** Identifies a business. */
-export interface ValidateBusinessBusiness {
-  /** The id of the business that the credentials belong to. */
+/** A business (merchant). */
+export interface Business {
+  /** Id of the business: a UUID, or `ADMIN-BUSINESS` for the admin business. */
   readonly businessId: string;
-}
-
-/** Describes a business. */
-export interface GetBusinessInfoBusiness {
-  /** The id of the business. */
-  readonly businessId: string;
-  /** The name of the business. */
+  /** Name of the business. */
   readonly name: string;
-  /** The address that the business is reached at. It is at the business's domain. */
+  /** Email address of the business, at its domain. */
   readonly email: string;
-  /** The internet domain of the business. It never changes. */
+  /** Internet domain of the business, for example `northwindcoffee.com`. It never changes. */
   readonly domain: string;
-  /** When the business was registered. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  /** Time of registration. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly createdAt: string;
+  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly updatedAt: string;
+  /** Whether the business is active. The credentials of an inactive business are rejected. */
+  readonly active: boolean;
+  /**
+   * Environment of requests that specify none. TEST until LIVE keys of any gateway are
+   * stored, and LIVE from then on.
+   */
+  readonly defaultEnv: Env;
 }
 
-/** Holds the profile of a new business. */
+/** Profile of a new business. */
 export interface NewBusiness {
   /**
-   * The name of the business, 1 to 200 characters. Must have at least one character that is
-   * not a space.
+   * Name of the business, 1 to 200 characters. Must have at least one character that is not
+   * a space.
    */
   readonly name: string;
   /**
-   * The address that the business is reached at. It must be at `domain`, compared without
-   * case. Must have at most 254 characters. Must be an e-mail address.
+   * Email address of the business. It must be at `domain`, compared case-insensitively.
+   * Must have at most 254 characters. Must be an e-mail address.
    */
   readonly email: string;
   /**
-   * The internet domain of the business, for example `northwindcoffee.com`. Must have at
-   * most 253 characters. Must be a domain name, for example example.com.
+   * Internet domain of the business, for example `northwindcoffee.com`. Must have at most
+   * 253 characters. Must be a domain name, for example example.com.
    */
   readonly domain: string;
 }
 
-/** Holds the new values. At least one is given. */
+/** New values. At least one is required. */
 export interface ModifyBusinessUpdates {
-  /** The new name, 1 to 200 characters. Must have at least one character that is not a space. */
+  /** New name, 1 to 200 characters. Must have at least one character that is not a space. */
   readonly name?: string | null | undefined;
   /**
-   * The new e-mail address, at the business's domain. Must have at most 254 characters.
-   * Must be an e-mail address.
+   * New email address, at the business's domain. Must have at most 254 characters. Must be
+   * an e-mail address.
    */
   readonly email?: string | null | undefined;
 }
 
-/** Holds the keys of one Stripe account for one environment. */
+/**
+ * Paths of the fields to update, relative to `updates`, for example `email`. Defaults to
+ * the fields that are set. A path whose field is unset clears the field if its stored value
+ * is optional, and is invalid otherwise. JSON has no mask: null clears a field.
+ */
+export interface FieldMask {
+  /**  */
+  readonly paths?: readonly string[] | null | undefined;
+}
+
+/** Credentials of one Stripe account for one environment. */
 export interface AddStripeCredentials {
-  /** The environment that the keys are for. TEST keys hold `_test_`, LIVE keys `_live_`. */
+  /** Environment of the keys. TEST keys contain `_test_`, LIVE keys `_live_`. */
   readonly env: Env;
   /**
-   * The secret (`sk_…`) or restricted (`rk_…`) key. Must be a Stripe secret or restricted
+   * Secret key (`sk_…`) or restricted key (`rk_…`). Must be a Stripe secret or restricted
    * key, which begins with sk_test_, sk_live_, rk_test_ or rk_live_.
    */
   readonly stripeSecretKey: string;
   /**
-   * The publishable key (`pk_…`). Must be a Stripe publishable key, which begins with
-   * pk_test_ or pk_live_.
+   * Publishable key (`pk_…`). Must be a Stripe publishable key, which begins with pk_test_
+   * or pk_live_.
    */
   readonly stripePublicKey: string;
   /**
-   * The signing secret of the webhook endpoint (`whsec_…`). Must be a Stripe webhook
-   * signing secret, which begins with whsec_.
+   * Signing secret of the webhook endpoint (`whsec_…`). Required for Stripe webhooks only.
+   * Must be a Stripe webhook signing secret, which begins with whsec_.
    */
   readonly stripeWebhookSecret?: string | null | undefined;
   /**
-   * The account to act for (`acct_…`), where it is not the key's own. Must be a Stripe
-   * account id, which begins with acct_.
+   * Id of the connected account to act for (`acct_…`), if it is not the key's own account.
+   * Must be a Stripe account id, which begins with acct_.
    */
   readonly accountId?: string | null | undefined;
 }
 
-/** Holds the new keys. What is absent stays. */
+/** New credentials. Absent fields stay unchanged. */
 export interface ModifyStripeCredentials {
-  /** The environment whose keys change. */
+  /** Environment of the credentials to update. */
   readonly env: Env;
   /**
-   * The secret (`sk_…`) or restricted (`rk_…`) key. Must be a Stripe secret or restricted
-   * key, which begins with sk_test_, sk_live_, rk_test_ or rk_live_.
+   * New secret key (`sk_…`) or restricted key (`rk_…`). Must be a Stripe secret or
+   * restricted key, which begins with sk_test_, sk_live_, rk_test_ or rk_live_.
    */
   readonly stripeSecretKey?: string | null | undefined;
   /**
-   * The publishable key (`pk_…`). Must be a Stripe publishable key, which begins with
+   * New publishable key (`pk_…`). Must be a Stripe publishable key, which begins with
    * pk_test_ or pk_live_.
    */
   readonly stripePublicKey?: string | null | undefined;
   /**
-   * The signing secret of the webhook endpoint (`whsec_…`). Must be a Stripe webhook
-   * signing secret, which begins with whsec_.
+   * New signing secret of the webhook endpoint (`whsec_…`). Null removes it. Must be a
+   * Stripe webhook signing secret, which begins with whsec_.
    */
   readonly stripeWebhookSecret?: string | null | undefined;
   /**
-   * The account to act for (`acct_…`), where it is not the key's own. Must be a Stripe
-   * account id, which begins with acct_.
+   * New id of the connected account to act for (`acct_…`). Null removes it, so that the
+   * key's own account is used. Must be a Stripe account id, which begins with acct_.
    */
   readonly accountId?: string | null | undefined;
 }
 
-/** Holds the keys of one Authorize.Net account for one environment. */
+/** Credentials of one Authorize.Net account for one environment. */
 export interface AddAuthorizeCredentials {
-  /** The environment that the keys are for. */
+  /** Environment of the keys. */
   readonly env: Env;
-  /**
-   * The API login id, at most 25 characters. Must be 1 to 25 printable characters without
-   * spaces.
-   */
+  /** API login id, at most 25 characters. Must be 1 to 25 printable characters without spaces. */
   readonly apiLoginId: string;
   /**
-   * The transaction key, at most 32 characters; one of over 16 is refused when it is used.
-   * Must be 1 to 32 printable characters without spaces.
+   * Transaction key, at most 32 characters. Requests to the gateway fail while the stored
+   * key is longer than 16 characters. Must be 1 to 32 printable characters without spaces.
    */
   readonly transactionKey: string;
   /**
-   * The signature key that webhooks are signed with, hexadecimal digits. Must be at most
-   * 256 hexadecimal digits.
+   * Signature key of webhooks, 1 to 256 hexadecimal digits. Required for Authorize.Net
+   * webhooks only. Must be at most 256 hexadecimal digits.
    */
   readonly signatureKey?: string | null | undefined;
 }
 
-/** Holds the new keys. What is absent stays. */
+/** New credentials. Absent fields stay unchanged. */
 export interface ModifyAuthorizeCredentials {
-  /** The environment whose keys change. */
+  /** Environment of the credentials to update. */
   readonly env: Env;
   /**
-   * The API login id, at most 25 characters. Must be 1 to 25 printable characters without
+   * New API login id, at most 25 characters. Must be 1 to 25 printable characters without
    * spaces.
    */
   readonly apiLoginId?: string | null | undefined;
   /**
-   * The transaction key, at most 32 characters; one of over 16 is refused when it is used.
-   * Must be 1 to 32 printable characters without spaces.
+   * New transaction key, at most 32 characters. Requests to the gateway fail while the
+   * stored key is longer than 16 characters. Must be 1 to 32 printable characters without
+   * spaces.
    */
   readonly transactionKey?: string | null | undefined;
   /**
-   * The signature key that webhooks are signed with, hexadecimal digits. Must be at most
-   * 256 hexadecimal digits.
+   * New signature key of webhooks, 1 to 256 hexadecimal digits. Null removes it. Must be at
+   * most 256 hexadecimal digits.
    */
   readonly signatureKey?: string | null | undefined;
 }
 
-/** Tells a user's state. */
-export interface ValidateUserUser {
-  /** The id of the user. */
+/** A user: a customer of the business. */
+export interface User {
+  /** Id of the user, for example `USR-5678`. */
   readonly userId: string;
-  /** Whether the user is active. */
-  readonly active: boolean;
-}
-
-/** Describes a user. */
-export interface GetUserInfoUser {
-  /** The id of the user. */
-  readonly userId: string;
-  /** The user's name. */
+  /** Name of the user. */
   readonly name: string;
-  /** The user's e-mail address. */
+  /** Email address of the user. */
   readonly email: string;
-  /** When the user was created. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly createdAt: string;
+  /**
+   * Whether the user is active. Cards, charges, credits and new recurring jobs of an
+   * inactive user are rejected, and user lists omit inactive users.
+   */
+  readonly active: boolean;
+  /** Currency of the user's wallets, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly updatedAt: string;
+  /** Gateway of charges whose request specifies none. Null until the first card is saved. */
+  readonly defaultGateway: Gateway | null;
 }
 
-/** Describes a user in a list. */
-export interface GetAllUsersUser {
-  /** The id of the user. */
-  readonly userId: string;
-  /** The user's name. */
-  readonly name: string;
-  /** The user's e-mail address. */
-  readonly email: string;
-}
-
-/** Holds the new values. At least one is given. */
+/** New values. At least one is required. */
 export interface UpdateUserUpdates {
-  /** The new name, 1 to 200 characters. Must have at least one character that is not a space. */
+  /** New name, 1 to 200 characters. Must have at least one character that is not a space. */
   readonly name?: string | null | undefined;
-  /** The new e-mail address. Must have at most 254 characters. Must be an e-mail address. */
+  /** New email address. Must have at most 254 characters. Must be an e-mail address. */
   readonly email?: string | null | undefined;
-  /** Whether the user is active. No money of an inactive user moves, and lists leave them out. */
+  /**
+   * Whether the user is active. Cards, charges, credits and new recurring jobs of an
+   * inactive user are rejected, and user lists omit inactive users.
+   */
   readonly active?: boolean | null | undefined;
 }
 
-/** Holds the profile of a new user. */
+/** Profile of a new user. */
 export interface NewUser {
-  /** The user's name, 1 to 200 characters. Must have at least one character that is not a space. */
+  /**
+   * Name of the user, 1 to 200 characters. Must have at least one character that is not a
+   * space.
+   */
   readonly name: string;
   /**
-   * The user's e-mail address. Two users may share one. Must have at most 254 characters.
+   * Email address of the user. It need not be unique. Must have at most 254 characters.
    * Must be an e-mail address.
    */
   readonly email: string;
   /**
-   * The currency of the user's wallets, ISO 4217 in either case. Absent: `usd`. Must be a
-   * currency's three letters, for example usd.
+   * Currency of the user's wallets, ISO 4217 in upper or lower case. Defaults to `usd`.
+   * Must be a currency's three letters, for example usd.
    */
   readonly currency?: string | null | undefined;
 }
 
-/** Identifies a user. */
-export interface CreateUserUser {
-  /** The id of the user. */
-  readonly userId: string;
-}
-
-/** Identifies a wallet. */
-export interface CreateUserWallet {
-  /** The id of the wallet. */
+/** A wallet: stored value of one user in one environment. */
+export interface Wallet {
+  /** Id of the wallet, for example `WAL-3456`. */
   readonly walletId: string;
-}
-
-/** Describes a saved card. */
-export interface Card {
-  /** The gateway that keeps the card. */
-  readonly gateway: Gateway;
-  /** The card's network in lower case, for example `visa`. */
-  readonly brand: string;
-  /** The last four digits of the card number. */
-  readonly last4: string;
-  /** The month that the card expires in, 1 to 12. */
-  readonly expMonth: number;
-  /** The year that the card expires in, four digits. */
-  readonly expYear: number;
-  /** The id of the saved card. */
-  readonly cardId: string;
-  /** Whether a charge through this gateway uses this card. */
-  readonly primary: boolean;
-  /** The environment that the card belongs to. */
+  /** Id of the user who owns the wallet. */
+  readonly userId: string;
+  /** Balance of the wallet. A decimal string. */
+  readonly balance: string;
+  /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly updatedAt: string;
+  /** Environment of the wallet. */
   readonly env: Env;
+  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly createdAt: string;
 }
 
-/**
- * Holds a card as the customer typed it. It passes through memory to the gateway and is
- * never stored.
- */
+/** A saved card. */
+export interface Card {
+  /** Gateway that stores the card. */
+  readonly gateway: Gateway;
+  /** Card network in lower case, for example `visa`. */
+  readonly brand: string;
+  /** Last four digits of the card number. */
+  readonly last4: string;
+  /** Expiry month, 1 to 12. */
+  readonly expMonth: number;
+  /** Expiry year, four digits. */
+  readonly expYear: number;
+  /** Id of the card, `CRD-…`. */
+  readonly cardId: string;
+  /**
+   * Whether the card is the user's primary card at its gateway and in its environment.
+   * Charges through that gateway use it.
+   */
+  readonly primary: boolean;
+  /** Environment of the card. */
+  readonly env: Env;
+  /** Id of the user who owns the card. */
+  readonly userId: string;
+  /** Time at which the card was saved. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly createdAt: string;
+}
+
+/** Card details. They are sent to the gateway and never stored in this service. */
 export interface PaymentProfile {
   /**
-   * The card number, 12 to 19 digits; Authorize.Net takes at most 16. Its network and check
-   * digit must fit. Must be 12 to 19 digits.
+   * Card number, 12 to 19 digits. Authorize.Net accepts at most 16 digits. The check digit
+   * and the length for the card network are verified. Must be 12 to 19 digits.
    */
   readonly cardNumber: string;
-  /** The month that the card expires in, 1 to 12. */
+  /** Expiry month, 1 to 12. */
   readonly expMonth: number;
-  /** The year that the card expires in, four digits. Must be between 2000 and 2100. */
+  /** Expiry year, four digits. Must be between 2000 and 2100. */
   readonly expYear: number;
   /**
-   * The card's security code, 4 digits for American Express and 3 for every other network.
+   * Security code of the card: 4 digits for American Express, 3 digits for other networks.
    * Must be 3 or 4 digits.
    */
   readonly cvv?: string | null | undefined;
-  /** The postal code of the billing address. Must have at most 20 characters. */
+  /** Postal code of the billing address, at most 20 characters. */
   readonly postalCode?: string | null | undefined;
 }
 
-/** Tells a wallet's balance. */
-export interface FundCustomerWallet {
-  /** The id of the wallet. */
-  readonly walletId: string;
-  /** The balance after the credit. A decimal string. */
-  readonly balance: string;
-  /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
-  readonly currency: string;
-}
-
-/** Describes a payment. */
+/** A card payment. */
 export interface Payment {
-  /** The gateway's id of the payment, for example `pi_…`. Null while no gateway has answered. */
-  readonly transactionId: string | null;
-  /** The amount of the payment. A decimal string. */
-  readonly amount: string;
-  /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
-  readonly currency: string;
-  /** The status of the payment. */
-  readonly status: PaymentStatus;
-  /** When the payment was created. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
-  /** Our id of the payment, `PAY-…`, which the gateway keeps too. */
-  readonly paymentId: string;
-  /** The user whose card was charged. */
-  readonly userId: string;
-  /** The gateway. */
-  readonly gateway: Gateway;
-  /** The environment. */
-  readonly env: Env;
-  /** What the payment was for. */
-  readonly description: string | null;
-  /** Why the card was declined, in the gateway's words. */
-  readonly declineCode: string | null;
-  /** How much was refunded. Null: nothing. A decimal string. */
-  readonly amountRefunded: string | null;
-}
-
-/** Describes a wallet. */
-export interface GetUserWalletWallet {
-  /** The id of the wallet. */
-  readonly walletId: string;
-  /** The user whose wallet it is. */
-  readonly userId: string;
-  /** What the wallet holds. A decimal string. */
-  readonly balance: string;
-  /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
-  readonly currency: string;
-  /** When the wallet last changed. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly updatedAt: string;
-}
-
-/** Describes a movement of money into or out of a wallet. */
-export interface Transaction {
-  /** The id of the transaction, `WTX-…`. */
-  readonly transactionId: string;
-  /** Which way the money moved. */
-  readonly type: TransactionType;
-  /** How much moved. A decimal string. */
-  readonly amount: string;
-  /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
-  readonly currency: string;
-  /** What moved the money. */
-  readonly source: TransactionSource;
-  /** Why the money moved. */
-  readonly reason: TransactionReason;
-  /** What the movement was for. */
-  readonly description: string | null;
-  /** When the money moved. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
-}
-
-/** Describes a job. */
-export interface Recurring {
-  /** The id of the job. */
-  readonly recurringId: string;
-  /** The amount of every charge. A decimal string. */
-  readonly amount: string;
-  /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
-  readonly currency: string;
-  /** The unit of the interval. */
-  readonly intervalType: IntervalType;
-  /** How many units lie between two charges. */
-  readonly intervalValue: number;
-  /** The state of the job. */
-  readonly status: RecurringStatus;
   /**
-   * When the job charges next, be it a retry. Null when it does not. `YYYY-MM-DD HH:MM:SS`
-   * in UTC.
+   * The gateway's id of the payment, for example `pi_…`. Null until the gateway has
+   * returned one.
    */
-  readonly nextRun: string | null;
-  /** When the job last charged. Null when it has not. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly lastRun: string | null;
-  /** How many charges succeeded. */
-  readonly executedCycles: number;
-  /** What the payments are for. */
-  readonly description: string | null;
-  /** The user whom the job charges. */
+  readonly transactionId: string | null;
+  /** Amount of the payment. A decimal string. */
+  readonly amount: string;
+  /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Status of the payment. */
+  readonly status: PaymentStatus;
+  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly createdAt: string;
+  /** Id of the payment, `PAY-…`. The gateway stores it with the transaction. */
+  readonly paymentId: string;
+  /** Id of the user whose card is charged. */
   readonly userId: string;
-  /** The means that the job charges. */
-  readonly source: RecurringSource;
-  /** The IANA time zone of the job. */
-  readonly timezone: string;
-  /** When the job ends. Null: never. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly endAt: string | null;
-  /** After how many successful charges the job is complete. Null: never. */
-  readonly maxCycles: number | null;
-  /** What becomes of occurrences missed in a downtime. */
-  readonly catchUp: CatchUp;
-  /** The environment of the job. */
+  /** Gateway of the payment. */
+  readonly gateway: Gateway;
+  /** Environment of the payment. */
   readonly env: Env;
-  /** The next dates, as many as `preview` asked for. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly upcoming: readonly string[];
+  /** Description from the request. Null if there is none. */
+  readonly description: string | null;
+  /** The gateway's decline code, for example `insufficient_funds`. Null if there is none. */
+  readonly declineCode: string | null;
+  /** Refunded part of the amount. Null if nothing was refunded. A decimal string. */
+  readonly amountRefunded: string | null;
+  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly updatedAt: string;
+  /** Kind of the payment. */
+  readonly kind: PaymentKind;
 }
 
-/** Describes an attempt to charge an occurrence, or why it was skipped. */
-export interface Log {
-  /** The id of the row, `LOG-…`. */
-  readonly logId: string;
-  /** How the attempt ended. */
-  readonly status: RecurringLogStatus;
-  /** A sentence for a person. */
-  readonly message: string;
-  /** When the attempt was made. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly attemptedAt: string;
-  /** The payment's or wallet transaction's id. Null where no money moved. */
-  readonly transactionId: string | null;
-  /** The job. */
+/** A transaction of a wallet: one credit or debit. */
+export interface WalletTransaction {
+  /** Id of the transaction, `WTX-…`. */
+  readonly transactionId: string;
+  /** Direction of the transaction. */
+  readonly type: TransactionType;
+  /** Amount of the transaction, greater than zero. A decimal string. */
+  readonly amount: string;
+  /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Source of the transaction. */
+  readonly source: TransactionSource;
+  /** Reason for the transaction. */
+  readonly reason: TransactionReason;
+  /** Description of the transaction. Null if there is none. */
+  readonly description: string | null;
+  /** Time of the transaction. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly createdAt: string;
+  /** Id of the wallet. */
+  readonly walletId: string;
+  /** Balance after the transaction. A decimal string. */
+  readonly newBalance: string;
+  /** Id of the card payment that the transaction belongs to, `PAY-…`. Null if there is none. */
+  readonly paymentId: string | null;
+  /** Id of the user who owns the wallet. */
+  readonly userId: string;
+  /** Environment of the wallet. */
+  readonly env: Env;
+}
+
+/** A recurring job: a schedule of charges. */
+export interface RecurringJob {
+  /** Id of the job, for example `REC-123`. */
   readonly recurringId: string;
-  /** The occurrence that the attempt was for. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  /** Amount of each charge. A decimal string. */
+  readonly amount: string;
+  /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Unit of the interval. */
+  readonly intervalType: IntervalType;
+  /** Number of units between two occurrences. */
+  readonly intervalValue: number;
+  /** Status of the job. */
+  readonly status: RecurringStatus;
+  /** Time of the next charge or retry. Null if none is scheduled. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly nextRun: string | null;
+  /**
+   * Time of the last successful charge. Null before the first one. `YYYY-MM-DD HH:MM:SS` in
+   * UTC.
+   */
+  readonly lastRun: string | null;
+  /** Number of successful charges. */
+  readonly executedCycles: number;
+  /** Description of the payments. Null if there is none. */
+  readonly description: string | null;
+  /** Id of the user to charge. */
+  readonly userId: string;
+  /** Payment source. Null if each charge uses the user's default gateway at that time. */
+  readonly source: RecurringSource | null;
+  /** IANA time zone of the job, for example `America/Chicago`. */
+  readonly timezone: string;
+  /**
+   * Last time at which the job may charge. Null if the job does not end. `YYYY-MM-DD
+   * HH:MM:SS` in UTC.
+   */
+  readonly endAt: string | null;
+  /** Number of successful charges after which the job is completed. Null if there is no maximum. */
+  readonly maxCycles: number | null;
+  /** Handling of missed occurrences. */
+  readonly catchUp: CatchUp;
+  /** Environment of the job. */
+  readonly env: Env;
+  /**
+   * Next occurrences of an active job, at most as many as `preview` in the request.
+   * `YYYY-MM-DD HH:MM:SS` in UTC.
+   */
+  readonly upcoming: readonly string[];
+  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly createdAt: string;
+  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly updatedAt: string;
+  /** Start of the calendar. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly startAt: string;
+}
+
+/** A log entry of a recurring job: an attempt to charge an occurrence, or a skipped occurrence. */
+export interface RecurringLog {
+  /** Id of the log entry, `LOG-…`. */
+  readonly logId: string;
+  /** Outcome of the attempt or occurrence. */
+  readonly status: RecurringLogStatus;
+  /** Human-readable message. */
+  readonly message: string;
+  /** Time of the log entry. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly attemptedAt: string;
+  /** Id of the gateway's transaction or of the wallet transaction. Null if there is none. */
+  readonly transactionId: string | null;
+  /** Id of the job. */
+  readonly recurringId: string;
+  /** Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly occurrence: string;
+  /** Id of the user of the job. */
+  readonly userId: string;
+  /** Id of the card payment, `PAY-…`. Null if there is none. */
+  readonly paymentId: string | null;
+  /**
+   * Number of the attempt that was made or was due, from 1. 0 for an occurrence that the
+   * `catch_up` rule skipped.
+   */
+  readonly attempt: number;
 }
 
 /** What `validate_business` answers. */
 export interface ValidateBusinessResult {
-  /** The business that the credentials belong to. */
-  readonly business: ValidateBusinessBusiness;
+  /** The calling business. */
+  readonly business: Business;
 }
 
 /** What `get_business_info` answers. */
 export interface GetBusinessInfoResult {
   /** The calling business. */
-  readonly business: GetBusinessInfoBusiness;
+  readonly business: Business;
 }
 
 /** What `register_business` takes. */
@@ -453,103 +489,130 @@ export interface RegisterBusinessFields {
 
 /** What `register_business` answers. */
 export interface RegisterBusinessResult {
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
-  /** The id of the new business, a UUID. */
+  /** Id of the new business, a UUID. */
   readonly businessId: string;
-  /** The API key of the new business, 64 hexadecimal digits. Store it now. */
+  /**
+   * API key of the new business, 64 hexadecimal digits. Store it: no other response
+   * contains it.
+   */
   readonly apiKey: string;
-  /** The internet domain of the new business. */
+  /** Internet domain of the new business. */
   readonly domain: string;
+  /** The new business. */
+  readonly business: Business;
 }
 
 /** What `modify_business` takes. */
 export interface ModifyBusinessFields {
   /** The new values. */
   readonly updates: ModifyBusinessUpdates;
+  /**
+   * Paths of the fields to update, relative to `updates`, for example `email`. Defaults to
+   * the fields that are set. A path whose field is unset clears the field if its stored
+   * value is optional, and is invalid otherwise. JSON has no mask: null clears a field.
+   */
+  readonly updateMask?: FieldMask | null | undefined;
 }
 
 /** What `modify_business` answers. */
 export interface ModifyBusinessResult {
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
-  /** The id of the business. */
+  /** Id of the business. */
   readonly businessId: string;
-  /** The names of the fields that were given. */
+  /** Names of the updated fields. */
   readonly updatedFields: readonly string[];
+  /** The business after the update. */
+  readonly business: Business;
 }
 
 /** What `change_api_key` answers. */
 export interface ChangeApiKeyResult {
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
-  /** The id of the business. */
+  /** Id of the business. */
   readonly businessId: string;
-  /** The new API key, 64 hexadecimal digits. Store it now. */
+  /** New API key, 64 hexadecimal digits. Store it: no other response contains it. */
   readonly apiKey: string;
 }
 
 /** What `add_stripe_credentials` takes. */
 export interface AddStripeCredentialsFields {
-  /** The keys to store. */
+  /** The credentials to store. */
   readonly credentials: AddStripeCredentials;
 }
 
 /** What `add_stripe_credentials` answers. */
 export interface AddStripeCredentialsResult {
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
-  /** The environment that the keys are for. */
+  /** Environment of the credentials. */
   readonly env: Env;
 }
 
 /** What `modify_stripe_credentials` takes. */
 export interface ModifyStripeCredentialsFields {
-  /** The keys to change. */
+  /** The credentials to update. */
   readonly credentials: ModifyStripeCredentials;
+  /**
+   * Paths of the fields to update, relative to this request, for example
+   * `credentials.account_id`. Defaults to the fields that are set. A path whose field is
+   * unset clears the field if its stored value is optional, and is invalid otherwise. JSON
+   * has no mask: null clears a field.
+   */
+  readonly updateMask?: FieldMask | null | undefined;
 }
 
 /** What `modify_stripe_credentials` answers. */
 export interface ModifyStripeCredentialsResult {
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
-  /** The environment whose keys changed. */
+  /** Environment of the credentials. */
   readonly env: Env;
 }
 
 /** What `add_authorize_credentials` takes. */
 export interface AddAuthorizeCredentialsFields {
-  /** The keys to store. */
+  /** The credentials to store. */
   readonly credentials: AddAuthorizeCredentials;
 }
 
 /** What `add_authorize_credentials` answers. */
 export interface AddAuthorizeCredentialsResult {
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
-  /** The environment that the keys are for. */
+  /** Environment of the credentials. */
   readonly env: Env;
 }
 
 /** What `modify_authorize_credentials` takes. */
 export interface ModifyAuthorizeCredentialsFields {
-  /** The keys to change. */
+  /** The credentials to update. */
   readonly credentials: ModifyAuthorizeCredentials;
+  /**
+   * Paths of the fields to update, relative to this request, for example
+   * `credentials.signature_key`. Defaults to the fields that are set. A path whose field is
+   * unset clears the field if its stored value is optional, and is invalid otherwise. JSON
+   * has no mask: null clears a field.
+   */
+  readonly updateMask?: FieldMask | null | undefined;
 }
 
 /** What `modify_authorize_credentials` answers. */
 export interface ModifyAuthorizeCredentialsResult {
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
-  /** The environment whose keys changed. */
+  /** Environment of the credentials. */
   readonly env: Env;
 }
 
 /** What `validate_user` takes. */
 export interface ValidateUserFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
 }
@@ -557,14 +620,14 @@ export interface ValidateUserFields {
 /** What `validate_user` answers. */
 export interface ValidateUserResult {
   /** The user. */
-  readonly user: ValidateUserUser;
+  readonly user: User;
 }
 
 /** What `get_user_info` takes. */
 export interface GetUserInfoFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
 }
@@ -572,51 +635,59 @@ export interface GetUserInfoFields {
 /** What `get_user_info` answers. */
 export interface GetUserInfoResult {
   /** The user. */
-  readonly user: GetUserInfoUser;
+  readonly user: User;
 }
 
 /** What `get_all_users` takes. */
 export interface GetAllUsersFields {
-  /** The page, from 1. Absent: 1. Must be between 1 and 1000000. */
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
   readonly page?: number | null | undefined;
-  /** How many a page holds, 1 to 100. Absent: 25. */
+  /** Number of users on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | null | undefined;
-  /** Only users created at this time or later. ISO 8601, in UTC unless it has an offset. */
+  /** Only users created at or after this time. ISO 8601, in UTC unless it has an offset. */
   readonly fromDate?: string | null | undefined;
   /**
-   * Only users created at this time or earlier. A date alone includes that day. ISO 8601,
-   * in UTC unless it has an offset.
+   * Only users created at or before this time. A date without a time includes that day. ISO
+   * 8601, in UTC unless it has an offset.
    */
   readonly toDate?: string | null | undefined;
 }
 
 /** What `get_all_users` answers. */
 export interface GetAllUsersResult {
-  /** How many users this page holds. */
+  /** Number of users on this page. */
   readonly count: number;
-  /** How many users there are in all. */
+  /** Number of users on all pages. */
   readonly total: number;
   /** The users of this page. */
-  readonly users: readonly GetAllUsersUser[];
+  readonly users: readonly User[];
 }
 
 /** What `update_user` takes. */
 export interface UpdateUserFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
   /** The new values. */
   readonly updates: UpdateUserUpdates;
+  /**
+   * Paths of the fields to update, relative to `updates`, for example `email`. Defaults to
+   * the fields that are set. A path whose field is unset clears the field if its stored
+   * value is optional, and is invalid otherwise. JSON has no mask: null clears a field.
+   */
+  readonly updateMask?: FieldMask | null | undefined;
 }
 
 /** What `update_user` answers. */
 export interface UpdateUserResult {
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
-  /** The names of the fields that were given. */
+  /** Names of the updated fields. */
   readonly updatedFields: readonly string[];
+  /** The user after the update. */
+  readonly user: User;
 }
 
 /** What `create_user` takes. */
@@ -628,33 +699,33 @@ export interface CreateUserFields {
 /** What `create_user` answers. */
 export interface CreateUserResult {
   /** The new user. */
-  readonly user: CreateUserUser;
+  readonly user: User;
   /** The new user's wallet in the business's default environment. */
-  readonly wallet: CreateUserWallet;
+  readonly wallet: Wallet;
 }
 
 /** What `get_stripe_public_key` takes. */
 export interface GetStripePublicKeyFields {
-  /** The environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
 }
 
 /** What `get_stripe_public_key` answers. */
 export interface GetStripePublicKeyResult {
-  /** The environment that the key is for. */
+  /** Environment of the key. */
   readonly env: Env;
-  /** The publishable key (`pk_…`), which is no secret. */
+  /** Publishable key (`pk_…`). It is not a secret. */
   readonly stripePublicKey: string;
 }
 
 /** What `get_user_cards` takes. */
 export interface GetUserCardsFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
-  /** The environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
 }
 
@@ -667,49 +738,46 @@ export interface GetUserCardsResult {
 /** What `get_user_primary_card` takes. */
 export interface GetUserPrimaryCardFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
-  /** The environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
-  /** The gateway. Absent: the user's default gateway. */
+  /** Gateway. Defaults to the user's default gateway. */
   readonly gateway?: Gateway | null | undefined;
 }
 
 /** What `get_user_primary_card` answers. */
 export interface GetUserPrimaryCardResult {
-  /** The card that a charge would use. */
+  /** The primary card. */
   readonly card: Card;
 }
 
 /** What `create_stripe_customer` takes. */
 export interface CreateStripeCustomerFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
   /**
-   * A Stripe payment method (`pm_…`) or card token (`tok_…`), as Stripe's browser library
-   * makes them. Must be a Stripe payment method or token, which begins with pm_ or tok_.
+   * Stripe payment method (`pm_…`) or card token (`tok_…`), as created by Stripe's browser
+   * library. Must be a Stripe payment method or token, which begins with pm_ or tok_.
    */
   readonly paymentMethodToken: string;
   /**
-   * Whether charges use this card, and Stripe, from now on. The user's first card is
-   * primary in any case.
+   * Whether the card becomes the user's primary card at Stripe, and Stripe the user's
+   * default gateway. Defaults to false. The user's first card becomes primary in any case.
    */
   readonly setAsPrimary?: boolean | null | undefined;
-  /** The environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
 }
 
 /** What `create_stripe_customer` answers. */
 export interface CreateStripeCustomerResult {
-  /**
-   * The id of the Stripe customer (`cus_…`). Every card of the user in this environment has
-   * the same.
-   */
+  /** Id of the Stripe customer (`cus_…`), shared by all of the user's cards in this environment. */
   readonly customerId: string;
   /** The saved card. */
   readonly card: Card;
@@ -718,45 +786,51 @@ export interface CreateStripeCustomerResult {
 /** What `create_authorize_customer` takes. */
 export interface CreateAuthorizeCustomerFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
   /** The card to save. */
   readonly paymentProfile: PaymentProfile;
   /**
-   * Whether charges use this card, and Authorize.Net, from now on. The user's first card is
-   * primary in any case.
+   * Whether the card becomes the user's primary card at Authorize.Net, and Authorize.Net
+   * the user's default gateway. Defaults to false. The user's first card becomes primary in
+   * any case.
    */
   readonly setAsPrimary?: boolean | null | undefined;
-  /** The environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
 }
 
 /** What `create_authorize_customer` answers. */
 export interface CreateAuthorizeCustomerResult {
-  /** The id of the customer profile. */
+  /** Id of the customer profile. */
   readonly customerProfileId: string;
-  /** The id of the payment profile. */
+  /** Id of the payment profile. */
   readonly paymentProfileId: string;
+  /** The saved card. */
+  readonly card: Card;
 }
 
 /** What `charge_customer` takes. */
 export interface ChargeCustomerFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
-  /** The amount to charge, above zero. Without a currency: the wallet's. A decimal string. */
+  /**
+   * Amount to charge, greater than zero. The currency defaults to the wallet's currency. A
+   * decimal string.
+   */
   readonly amount: string;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
   readonly currency?: string | null | undefined;
-  /** What the payment is for, at most 500 characters. The gateway shows it. */
+  /** Description of the payment, at most 500 characters. It is visible at the gateway. */
   readonly description?: string | null | undefined;
-  /** The environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
-  /** The gateway. Absent: the user's default gateway. */
+  /** Gateway. Defaults to the user's default gateway. */
   readonly gateway?: Gateway | null | undefined;
 }
 
@@ -764,36 +838,42 @@ export interface ChargeCustomerFields {
 export interface ChargeCustomerResult {
   /** The gateway's id of the payment, for example `pi_…`. */
   readonly transactionId: string;
-  /** The amount that was charged. A decimal string. */
+  /** Charged amount. A decimal string. */
   readonly amount: string;
   /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
-  /** The status of the payment. */
+  /** Status of the payment. */
   readonly status: PaymentStatus;
+  /** Id of the payment, `PAY-…`. */
+  readonly paymentId: string | null;
+  /** Environment of the payment. */
+  readonly env: Env;
+  /** Gateway that charged the card. */
+  readonly gateway: Gateway;
 }
 
 /** What `fund_customer` takes. */
 export interface FundCustomerFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
   /**
-   * The amount to charge and credit, above zero. Its currency is the wallet's, which is
-   * also the default. A decimal string.
+   * Amount to charge and to credit, greater than zero. The currency must be the wallet's
+   * currency, which is the default. A decimal string.
    */
   readonly amount: string;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
   readonly currency?: string | null | undefined;
   /**
-   * What the payment is for, at most 500 characters. The gateway and the wallet's history
-   * show it.
+   * Description of the payment, at most 500 characters. It is visible at the gateway and in
+   * the wallet's history.
    */
   readonly description?: string | null | undefined;
-  /** The environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
-  /** The gateway. Absent: the user's default gateway. */
+  /** Gateway. Defaults to the user's default gateway. */
   readonly gateway?: Gateway | null | undefined;
 }
 
@@ -801,21 +881,33 @@ export interface FundCustomerFields {
 export interface FundCustomerResult {
   /** The gateway's id of the payment, for example `pi_…`. */
   readonly transactionId: string;
-  /** The credited wallet. */
-  readonly wallet: FundCustomerWallet;
+  /** The user's wallet after the credit. */
+  readonly wallet: Wallet;
+  /** Id of the payment, `PAY-…`. */
+  readonly paymentId: string | null;
+  /** Environment of the payment. */
+  readonly env: Env;
+  /** Gateway that charged the card. */
+  readonly gateway: Gateway;
+  /** Charged and credited amount. A decimal string. */
+  readonly amount: string;
+  /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Status of the payment. */
+  readonly status: PaymentStatus;
 }
 
 /** What `get_payment_records` takes. */
 export interface GetPaymentRecordsFields {
-  /** The page, from 1. Absent: 1. Must be between 1 and 1000000. */
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
   readonly page?: number | null | undefined;
-  /** How many a page holds, 1 to 100. Absent: 25. */
+  /** Number of payments on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | null | undefined;
-  /** Only payments created at this time or later. ISO 8601, in UTC unless it has an offset. */
+  /** Only payments created at or after this time. ISO 8601, in UTC unless it has an offset. */
   readonly fromDate?: string | null | undefined;
   /**
-   * Only payments created at this time or earlier. A date alone includes that day. ISO
-   * 8601, in UTC unless it has an offset.
+   * Only payments created at or before this time. A date without a time includes that day.
+   * ISO 8601, in UTC unless it has an offset.
    */
   readonly toDate?: string | null | undefined;
   /** Only payments of this user. Must be 1 to 64 printable characters without spaces. */
@@ -824,15 +916,15 @@ export interface GetPaymentRecordsFields {
   readonly status?: PaymentStatus | null | undefined;
   /** Only payments through this gateway. */
   readonly gateway?: Gateway | null | undefined;
-  /** Only payments of this environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
 }
 
 /** What `get_payment_records` answers. */
 export interface GetPaymentRecordsResult {
-  /** How many payments this page holds. */
+  /** Number of payments on this page. */
   readonly count: number;
-  /** How many payments there are in all. */
+  /** Number of payments on all pages. */
   readonly total: number;
   /** The payments of this page. */
   readonly payments: readonly Payment[];
@@ -841,349 +933,391 @@ export interface GetPaymentRecordsResult {
 /** What `get_user_wallet` takes. */
 export interface GetUserWalletFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
-  /** The environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
 }
 
 /** What `get_user_wallet` answers. */
 export interface GetUserWalletResult {
   /** The wallet. */
-  readonly wallet: GetUserWalletWallet;
+  readonly wallet: Wallet;
 }
 
 /** What `get_wallet_history` takes. */
 export interface GetWalletHistoryFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
-  /** The environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
-  /** The page, from 1. Absent: 1. Must be between 1 and 1000000. */
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
   readonly page?: number | null | undefined;
-  /** How many a page holds, 1 to 100. Absent: 25. */
+  /** Number of transactions on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | null | undefined;
-  /** Only transactions at this time or later. ISO 8601, in UTC unless it has an offset. */
+  /** Only transactions at or after this time. ISO 8601, in UTC unless it has an offset. */
   readonly fromDate?: string | null | undefined;
   /**
-   * Only transactions at this time or earlier. A date alone includes that day. ISO 8601, in
-   * UTC unless it has an offset.
+   * Only transactions at or before this time. A date without a time includes that day. ISO
+   * 8601, in UTC unless it has an offset.
    */
   readonly toDate?: string | null | undefined;
 }
 
 /** What `get_wallet_history` answers. */
 export interface GetWalletHistoryResult {
-  /** How many transactions this page holds. */
+  /** Number of transactions on this page. */
   readonly count: number;
-  /** How many transactions there are in all. */
+  /** Number of transactions on all pages. */
   readonly total: number;
   /** The transactions of this page. */
-  readonly transactions: readonly Transaction[];
+  readonly transactions: readonly WalletTransaction[];
 }
 
 /** What `charge_wallet` takes. */
 export interface ChargeWalletFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
   /**
-   * The amount to debit, above zero. Its currency is the wallet's, which is also the
-   * default. A decimal string.
+   * Amount to debit, greater than zero. The currency must be the wallet's currency, which
+   * is the default. A decimal string.
    */
   readonly amount: string;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
   readonly currency?: string | null | undefined;
-  /** What the debit is for, at most 500 characters. */
+  /** Description of the transaction, at most 500 characters. */
   readonly description?: string | null | undefined;
-  /** The environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
 }
 
 /** What `charge_wallet` answers. */
 export interface ChargeWalletResult {
-  /** The id of the wallet. */
+  /** Id of the wallet. */
   readonly walletId: string;
-  /** The balance after the debit. A decimal string. */
+  /** Balance after the debit. A decimal string. */
   readonly newBalance: string;
   /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
-  /** Which way the money moved. */
+  /** Direction of the transaction. */
   readonly type: TransactionType;
-  /** What moved the money. */
+  /** Source of the transaction. */
   readonly source: TransactionSource;
-  /** Why the money moved. */
+  /** Reason for the transaction. */
   readonly reason: TransactionReason;
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
-  /** The id of the transaction, `WTX-…`. */
+  /** Id of the transaction, `WTX-…`. */
   readonly transactionId: string;
+  /** Environment of the wallet. */
+  readonly env: Env;
+  /** Id of the user who owns the wallet. */
+  readonly userId: string | null;
+  /** Debited amount. A decimal string. */
+  readonly amount: string;
+  /** Description from the request. Null if there is none. */
+  readonly description: string | null;
 }
 
 /** What `add_wallet_funds` takes. */
 export interface AddWalletFundsFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
   /**
-   * The amount to credit, above zero. Its currency is the wallet's, which is also the
-   * default. A decimal string.
+   * Amount to credit, greater than zero. The currency must be the wallet's currency, which
+   * is the default. A decimal string.
    */
   readonly amount: string;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
   readonly currency?: string | null | undefined;
-  /** What the credit is for, at most 500 characters. */
+  /** Description of the transaction, at most 500 characters. */
   readonly description?: string | null | undefined;
-  /** The environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
 }
 
 /** What `add_wallet_funds` answers. */
 export interface AddWalletFundsResult {
-  /** The id of the wallet. */
+  /** Id of the wallet. */
   readonly walletId: string;
-  /** The balance after the credit. A decimal string. */
+  /** Balance after the credit. A decimal string. */
   readonly newBalance: string;
   /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
-  /** Which way the money moved. */
+  /** Direction of the transaction. */
   readonly type: TransactionType;
-  /** What moved the money. */
+  /** Source of the transaction. */
   readonly source: TransactionSource;
-  /** Why the money moved. */
+  /** Reason for the transaction. */
   readonly reason: TransactionReason;
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
-  /** The id of the transaction, `WTX-…`. */
+  /** Id of the transaction, `WTX-…`. */
   readonly transactionId: string;
+  /** Environment of the wallet. */
+  readonly env: Env;
+  /** Id of the user who owns the wallet. */
+  readonly userId: string | null;
+  /** Credited amount. A decimal string. */
+  readonly amount: string;
+  /** Description from the request. Null if there is none. */
+  readonly description: string | null;
 }
 
 /** What `create_recurring` takes. */
 export interface CreateRecurringFields {
   /**
-   * The id of the user, for example `USR-5678`. Must be 1 to 64 printable characters
-   * without spaces.
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
    */
   readonly userId: string;
   /**
-   * The amount of every charge, above zero. Without a currency: `usd`, or the wallet's for
-   * source WALLET. A decimal string.
+   * Amount of each charge, greater than zero. The currency defaults to `usd`, or to the
+   * wallet's currency for source `wallet`. A decimal string.
    */
   readonly amount: string;
-  /** The unit of the interval. */
+  /** Unit of the interval. */
   readonly intervalType: IntervalType;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
   readonly currency?: string | null | undefined;
-  /** How many units lie between two charges, 1 to 1000. Absent: 1. */
+  /** Number of units between two occurrences, 1 to 1000. Defaults to 1. */
   readonly intervalValue?: number | null | undefined;
-  /** The means to charge. Absent: the user's default gateway. */
+  /** Payment source. Defaults to the user's default gateway at the time of each charge. */
   readonly source?: RecurringSource | null | undefined;
-  /** What the payments are for, at most 500 characters. */
+  /** Description of the payments, at most 500 characters. */
   readonly description?: string | null | undefined;
   /**
-   * When the calendar starts, ISO 8601. Without an offset it is local time in `timezone`.
-   * Absent: now. Must have at least 1 character. Must have at most 40 characters.
+   * Start of the calendar, ISO 8601. Without an offset it is a wall-clock time in
+   * `timezone`. Defaults to the current time. Must have at least 1 character. Must have at
+   * most 40 characters.
    */
   readonly startAt?: string | null | undefined;
   /**
-   * The IANA time zone whose wall clock the charges keep, for example `America/Chicago`.
-   * Absent: `UTC`. Must be an IANA time zone, for example America/Chicago.
+   * IANA time zone in which the charges keep their wall-clock time, for example
+   * `America/Chicago`. Defaults to `UTC`. Must be an IANA time zone, for example
+   * America/Chicago.
    */
   readonly timezone?: string | null | undefined;
   /**
-   * When the job ends, ISO 8601, inclusive. Without an offset it is local time in
-   * `timezone`. Must have at least 1 character. Must have at most 40 characters.
+   * End of the job, inclusive, ISO 8601. Without an offset it is a wall-clock time in
+   * `timezone`; a date without a time includes that day. Defaults to no end. Must have at
+   * least 1 character. Must have at most 40 characters.
    */
   readonly endAt?: string | null | undefined;
   /**
-   * After how many successful charges the job is complete. Absent: never. Must be between 1
-   * and 1000000.
+   * Number of successful charges after which the job is completed, 1 to 1000000. Defaults
+   * to no maximum.
    */
   readonly maxCycles?: number | null | undefined;
-  /** What becomes of occurrences missed in a downtime. Absent: LATEST. */
+  /** Handling of occurrences missed while no scheduler was running. Defaults to `latest`. */
   readonly catchUp?: CatchUp | null | undefined;
-  /** The environment. Absent: the business's default. The job keeps it. */
+  /**
+   * Environment of the job, which never changes. Defaults to the business's default
+   * environment.
+   */
   readonly env?: Env | null | undefined;
-  /** How many of the next dates the answer shows, up to 24. Must be between 0 and 24. */
+  /** Number of upcoming occurrences to return, 0 to 24. Defaults to 0. */
   readonly preview?: number | null | undefined;
 }
 
 /** What `create_recurring` answers. */
 export interface CreateRecurringResult {
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
-  /** The id of the job, `REC-…`. */
+  /** Id of the job, `REC-…`. */
   readonly recurringId: string;
-  /** When the job charges next. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  /** Time of the first charge. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly nextRun: string;
-  /** The IANA time zone of the job. */
+  /** IANA time zone of the job. */
   readonly timezone: string;
-  /** The next dates, as many as `preview` asked for. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  /**
+   * Next occurrences, at most as many as `preview` in the request. `YYYY-MM-DD HH:MM:SS` in
+   * UTC.
+   */
   readonly upcoming: readonly string[];
+  /** The new job. */
+  readonly recurring: RecurringJob;
 }
 
 /** What `update_recurring` takes. */
 export interface UpdateRecurringFields {
-  /**
-   * The id of the job, for example `REC-123`. Must be 1 to 64 printable characters without
-   * spaces.
-   */
+  /** Id of the job, for example `REC-123`. Must be 1 to 64 printable characters without spaces. */
   readonly recurringId: string;
-  /** The new amount, above zero. A decimal string. */
+  /**
+   * New amount, greater than zero. The currency defaults to the job's currency, or to the
+   * wallet's currency for source `wallet`. A decimal string.
+   */
   readonly amount?: string | null | undefined;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
   readonly currency?: string | null | undefined;
-  /** The new unit of the interval. */
+  /** New unit of the interval. */
   readonly intervalType?: IntervalType | null | undefined;
-  /** The new number of units, 1 to 1000. */
+  /** New number of units between two occurrences, 1 to 1000. */
   readonly intervalValue?: number | null | undefined;
-  /** The new means to charge. */
+  /** New payment source. */
   readonly source?: RecurringSource | null | undefined;
-  /** The new description, at most 500 characters. */
+  /** New description, at most 500 characters. Null removes it. */
   readonly description?: string | null | undefined;
   /**
-   * The new start of the calendar, ISO 8601. Must have at least 1 character. Must have at
-   * most 40 characters.
+   * New start of the calendar, ISO 8601. Without an offset it is a wall-clock time in the
+   * job's time zone. Must have at least 1 character. Must have at most 40 characters.
    */
   readonly startAt?: string | null | undefined;
-  /** The new IANA time zone. Must be an IANA time zone, for example America/Chicago. */
+  /**
+   * New IANA time zone, for example `America/Chicago`. Must be an IANA time zone, for
+   * example America/Chicago.
+   */
   readonly timezone?: string | null | undefined;
   /**
-   * The new end, ISO 8601, inclusive. Must have at least 1 character. Must have at most 40
-   * characters.
+   * New end of the job, inclusive, ISO 8601. Without an offset it is a wall-clock time in
+   * the job's time zone; a date without a time includes that day. Null removes the end.
+   * Must have at least 1 character. Must have at most 40 characters.
    */
   readonly endAt?: string | null | undefined;
   /**
-   * The new number of successful charges after which the job is complete. Must be between 1
-   * and 1000000.
+   * New number of successful charges after which the job is completed, 1 to 1000000. It
+   * must exceed the number of successful charges so far. Null removes the maximum.
    */
   readonly maxCycles?: number | null | undefined;
-  /** The new rule for occurrences missed in a downtime. */
+  /** New handling of missed occurrences. */
   readonly catchUp?: CatchUp | null | undefined;
-  /** The new state: ACTIVE, PAUSED or CANCELLED. */
+  /** New status: `active`, `paused` or `cancelled`. */
   readonly status?: RecurringStatus | null | undefined;
+  /**
+   * Paths of the fields to update, relative to this request, for example `end_at`. Defaults
+   * to the fields that are set. A path whose field is unset clears the field if its stored
+   * value is optional, and is invalid otherwise. JSON has no mask: null clears a field.
+   */
+  readonly updateMask?: FieldMask | null | undefined;
 }
 
 /** What `update_recurring` answers. */
 export interface UpdateRecurringResult {
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
+  /** The job after the update. */
+  readonly recurring: RecurringJob;
 }
 
 /** What `pause_recurring` takes. */
 export interface PauseRecurringFields {
-  /**
-   * The id of the job, for example `REC-123`. Must be 1 to 64 printable characters without
-   * spaces.
-   */
+  /** Id of the job, for example `REC-123`. Must be 1 to 64 printable characters without spaces. */
   readonly recurringId: string;
 }
 
 /** What `pause_recurring` answers. */
 export interface PauseRecurringResult {
-  /** A sentence for a person. */
+  /**
+   * Human-readable message. It mentions a charge that was already submitted, which still
+   * completes.
+   */
   readonly message: string;
+  /** The paused job. */
+  readonly recurring: RecurringJob;
 }
 
 /** What `resume_recurring` takes. */
 export interface ResumeRecurringFields {
-  /**
-   * The id of the job, for example `REC-123`. Must be 1 to 64 printable characters without
-   * spaces.
-   */
+  /** Id of the job, for example `REC-123`. Must be 1 to 64 printable characters without spaces. */
   readonly recurringId: string;
 }
 
 /** What `resume_recurring` answers. */
 export interface ResumeRecurringResult {
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
+  /** The resumed job. */
+  readonly recurring: RecurringJob;
 }
 
 /** What `cancel_recurring` takes. */
 export interface CancelRecurringFields {
-  /**
-   * The id of the job, for example `REC-123`. Must be 1 to 64 printable characters without
-   * spaces.
-   */
+  /** Id of the job, for example `REC-123`. Must be 1 to 64 printable characters without spaces. */
   readonly recurringId: string;
 }
 
 /** What `cancel_recurring` answers. */
 export interface CancelRecurringResult {
-  /** A sentence for a person. */
+  /**
+   * Human-readable message. It mentions a charge that was already submitted, which still
+   * completes.
+   */
   readonly message: string;
+  /** The cancelled job. */
+  readonly recurring: RecurringJob;
 }
 
 /** What `list_recurring` takes. */
 export interface ListRecurringFields {
   /** Only jobs of this user. Must be 1 to 64 printable characters without spaces. */
   readonly userId?: string | null | undefined;
-  /** Only jobs in this state. */
+  /** Only jobs with this status. */
   readonly status?: RecurringStatus | null | undefined;
-  /** The page, from 1. Absent: 1. Must be between 1 and 1000000. */
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
   readonly page?: number | null | undefined;
-  /** How many a page holds, 1 to 100. Absent: 25. */
+  /** Number of jobs on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | null | undefined;
-  /** Only jobs created at this time or later. ISO 8601, in UTC unless it has an offset. */
+  /** Only jobs created at or after this time. ISO 8601, in UTC unless it has an offset. */
   readonly fromDate?: string | null | undefined;
   /**
-   * Only jobs created at this time or earlier. A date alone includes that day. ISO 8601, in
-   * UTC unless it has an offset.
+   * Only jobs created at or before this time. A date without a time includes that day. ISO
+   * 8601, in UTC unless it has an offset.
    */
   readonly toDate?: string | null | undefined;
-  /** Only jobs of this environment. Absent: the business's default. */
+  /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | null | undefined;
-  /** How many of the next dates each job shows, up to 24. Must be between 0 and 24. */
+  /** Number of upcoming occurrences to return with each job, 0 to 24. Defaults to 0. */
   readonly preview?: number | null | undefined;
 }
 
 /** What `list_recurring` answers. */
 export interface ListRecurringResult {
-  /** How many jobs this page holds. */
+  /** Number of jobs on this page. */
   readonly count: number;
-  /** How many jobs there are in all. */
+  /** Number of jobs on all pages. */
   readonly total: number;
   /** The jobs of this page. */
-  readonly recurring: readonly Recurring[];
+  readonly recurring: readonly RecurringJob[];
 }
 
 /** What `get_recurring_logs` takes. */
 export interface GetRecurringLogsFields {
-  /** Only rows of this job. Must be 1 to 64 printable characters without spaces. */
+  /** Only log entries of this job. Must be 1 to 64 printable characters without spaces. */
   readonly recurringId?: string | null | undefined;
-  /** Only rows of this user's jobs. Must be 1 to 64 printable characters without spaces. */
+  /** Only log entries of this user's jobs. Must be 1 to 64 printable characters without spaces. */
   readonly userId?: string | null | undefined;
-  /** Only rows with this outcome. */
+  /** Only log entries with this status. */
   readonly status?: RecurringLogStatus | null | undefined;
-  /** The page, from 1. Absent: 1. Must be between 1 and 1000000. */
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
   readonly page?: number | null | undefined;
-  /** How many a page holds, 1 to 100. Absent: 25. */
+  /** Number of log entries on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | null | undefined;
-  /** Only rows at this time or later. ISO 8601, in UTC unless it has an offset. */
+  /** Only log entries at or after this time. ISO 8601, in UTC unless it has an offset. */
   readonly fromDate?: string | null | undefined;
   /**
-   * Only rows at this time or earlier. A date alone includes that day. ISO 8601, in UTC
-   * unless it has an offset.
+   * Only log entries at or before this time. A date without a time includes that day. ISO
+   * 8601, in UTC unless it has an offset.
    */
   readonly toDate?: string | null | undefined;
 }
 
 /** What `get_recurring_logs` answers. */
 export interface GetRecurringLogsResult {
-  /** How many rows this page holds. */
+  /** Number of log entries on this page. */
   readonly count: number;
-  /** How many rows there are in all. */
+  /** Number of log entries on all pages. */
   readonly total: number;
-  /** The rows of this page. */
-  readonly logs: readonly Log[];
+  /** The log entries of this page. */
+  readonly logs: readonly RecurringLog[];
 }

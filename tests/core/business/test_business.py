@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from nivisco.payments.v1 import authentication_pb2, operator_pb2
+from nivisco.internal.v1 import operator_pb2
+from nivisco.payments.v1 import authentication_pb2
 from nivisco.payments.v1 import business_pb2 as pb
 from rpc.client import CoreClient
 from rpc.errors import CoreError

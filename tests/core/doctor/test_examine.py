@@ -9,7 +9,8 @@ from sqlalchemy import update
 
 from core.database.schema import wallets
 from core.database.transactions import Database
-from nivisco.payments.v1 import operator_pb2, wallet_pb2
+from nivisco.internal.v1 import operator_pb2
+from nivisco.payments.v1 import wallet_pb2
 from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials

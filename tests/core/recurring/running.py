@@ -7,12 +7,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import money_pb2
 
-from nivisco.payments.v1 import (
-    occurrences_pb2,
-    test_clock_pb2,
-    wallet_pb2,
-)
+from nivisco.internal.v1 import occurrences_pb2, test_clock_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
+from nivisco.payments.v1 import wallet_pb2
 from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, Business, call
 
@@ -82,7 +79,7 @@ async def claim(
         business.client,
         SCHEDULER,
         occurrences_pb2.ClaimDueOccurrencesRequest(
-            owner="test", limit=limit, lease=Duration(seconds=lease_seconds), **changes
+            owner="test", limit=limit, lease_duration=Duration(seconds=lease_seconds), **changes
         ),
     )
     return list(answer.leases)
@@ -93,7 +90,9 @@ async def renew(business: Business, *leases: Any, lease_seconds: int = 60) -> li
     answer = await call(
         business.client,
         SCHEDULER,
-        occurrences_pb2.RenewLeasesRequest(leases=leases, lease=Duration(seconds=lease_seconds)),
+        occurrences_pb2.RenewLeasesRequest(
+            leases=leases, lease_duration=Duration(seconds=lease_seconds)
+        ),
     )
     return list(answer.leases)
 
@@ -110,7 +109,7 @@ async def advance_once(business: Business, to: datetime, **changes: Any) -> Any:
     moment = Timestamp()
     moment.FromDatetime(to)
     request = test_clock_pb2.AdvanceTestClockRequest(
-        business_id=business.credentials.business_id, to=moment, **changes
+        business_id=business.credentials.business_id, advance_to=moment, **changes
     )
     return await call(business.client, OPERATOR, request)
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from nivisco.payments.v1 import occurrences_pb2
+from nivisco.internal.v1 import occurrences_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
 from rpc.errors import CoreError
 from tests.core.recurring.running import (
@@ -60,8 +60,8 @@ async def test_a_merchants_backlog_starves_nobody(shop: Business, clock: Shifted
     clock.ahead = timedelta(days=1, minutes=1)
     first = await claim(shop, limit=2)
     assert small_job in [lease.recurring_id for lease in first]
-    busy = [occurrences_pb2.BusyBusiness(business_id=shop.credentials.business_id)]
-    assert await claim(shop, busy=busy) == []
+    busy = [occurrences_pb2.ExcludedBusiness(business_id=shop.credentials.business_id)]
+    assert await claim(shop, excluded_businesses=busy) == []
     assert len(await claim(shop, limit_per_business=3)) == 3
     several = await asyncio.gather(*(claim(shop, limit=4) for _ in range(4)))
     claimed = [lease.recurring_id for leases in several for lease in leases]

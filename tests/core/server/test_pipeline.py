@@ -17,13 +17,8 @@ from core.database.transactions import CommitUnknownError, DatabaseUnavailableEr
 from core.errors import InvalidFields, Reason, Refusal, status_of
 from core.users.service import UsersService
 from nivisco.annotations.v1 import annotations_pb2
-from nivisco.payments.v1 import (
-    authentication_pb2,
-    errors_pb2,
-    operator_pb2,
-    users_pb2,
-    wallet_pb2,
-)
+from nivisco.internal.v1 import operator_pb2
+from nivisco.payments.v1 import authentication_pb2, errors_pb2, users_pb2, wallet_pb2
 from rpc.catalogue import access_by_path, method_path, service_methods
 from rpc.client import CoreClient
 from rpc.error_details import FieldProblem

@@ -22,14 +22,8 @@ from core.server.validation import (
     problems,
     request_types,
 )
-from nivisco.payments.v1 import (
-    business_pb2,
-    cards_pb2,
-    occurrences_pb2,
-    payments_pb2,
-    users_pb2,
-    webhooks_pb2,
-)
+from nivisco.internal.v1 import occurrences_pb2, webhooks_pb2
+from nivisco.payments.v1 import business_pb2, cards_pb2, payments_pb2, users_pb2
 from rpc.catalogue import PATTERN_DESCRIPTIONS
 from rpc.error_details import MAX_FIELD_PROBLEMS
 
@@ -249,7 +243,7 @@ def test_a_field_has_one_problem_which_never_echoes_its_value(request_: Message)
         ),
         (
             occurrences_pb2.ClaimDueOccurrencesRequest(
-                owner="a", limit=1, lease=duration_pb2.Duration(seconds=1, nanos=-1)
+                owner="a", limit=1, lease_duration=duration_pb2.Duration(seconds=1, nanos=-1)
             ),
             "lease",
             "must be a length of time of at most 10000 years",

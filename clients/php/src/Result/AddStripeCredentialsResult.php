@@ -9,11 +9,11 @@ namespace Nivisco\Result;
 /** What `add_stripe_credentials` answers. */
 final class AddStripeCredentialsResult
 {
-    /** A sentence for a person. */
+    /** Human-readable message. */
     public string $message;
 
     /**
-     * The environment that the keys are for.
+     * Environment of the credentials.
      *
      * @var 'TEST'|'LIVE'
      */

@@ -6,40 +6,49 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** Describes a saved card. */
+/** A saved card. */
 final class Card
 {
     /**
-     * The gateway that keeps the card.
+     * Gateway that stores the card.
      *
      * @var 'stripe'|'authorize'
      */
     public string $gateway;
 
-    /** The card's network in lower case, for example `visa`. */
+    /** Card network in lower case, for example `visa`. */
     public string $brand;
 
-    /** The last four digits of the card number. */
+    /** Last four digits of the card number. */
     public string $last4;
 
-    /** The month that the card expires in, 1 to 12. */
+    /** Expiry month, 1 to 12. */
     public int $expMonth;
 
-    /** The year that the card expires in, four digits. */
+    /** Expiry year, four digits. */
     public int $expYear;
 
-    /** The id of the saved card. */
+    /** Id of the card, `CRD-…`. */
     public string $cardId;
 
-    /** Whether a charge through this gateway uses this card. */
+    /**
+     * Whether the card is the user's primary card at its gateway and in its environment.
+     * Charges through that gateway use it.
+     */
     public bool $primary;
 
     /**
-     * The environment that the card belongs to.
+     * Environment of the card.
      *
      * @var 'TEST'|'LIVE'
      */
     public string $env;
+
+    /** Id of the user who owns the card. */
+    public string $userId;
+
+    /** Time at which the card was saved. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    public string $createdAt;
 
     /**
      * Reads it from an answer.
@@ -59,6 +68,8 @@ final class Card
         $read->cardId = $body['card_id'];
         $read->primary = $body['primary'];
         $read->env = $body['env'];
+        $read->userId = $body['user_id'];
+        $read->createdAt = $body['created_at'];
         return $read;
     }
 }

@@ -9,13 +9,13 @@ namespace Nivisco\Result;
 /** What `change_api_key` answers. */
 final class ChangeApiKeyResult
 {
-    /** A sentence for a person. */
+    /** Human-readable message. */
     public string $message;
 
-    /** The id of the business. */
+    /** Id of the business. */
     public string $businessId;
 
-    /** The new API key, 64 hexadecimal digits. Store it now. */
+    /** New API key, 64 hexadecimal digits. Store it: no other response contains it. */
     public string $apiKey;
 
     /**

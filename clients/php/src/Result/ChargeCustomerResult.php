@@ -12,18 +12,35 @@ final class ChargeCustomerResult
     /** The gateway's id of the payment, for example `pi_…`. */
     public string $transactionId;
 
-    /** The amount that was charged. A decimal string. */
+    /** Charged amount. A decimal string. */
     public string $amount;
 
     /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
-     * The status of the payment.
+     * Status of the payment.
      *
      * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'
      */
     public string $status;
+
+    /** Id of the payment, `PAY-…`. */
+    public ?string $paymentId;
+
+    /**
+     * Environment of the payment.
+     *
+     * @var 'TEST'|'LIVE'
+     */
+    public string $env;
+
+    /**
+     * Gateway that charged the card.
+     *
+     * @var 'stripe'|'authorize'
+     */
+    public string $gateway;
 
     /**
      * Reads it from an answer.
@@ -39,6 +56,9 @@ final class ChargeCustomerResult
         $read->amount = $body['amount'];
         $read->currency = $body['currency'];
         $read->status = $body['status'];
+        $read->paymentId = $body['payment_id'];
+        $read->env = $body['env'];
+        $read->gateway = $body['gateway'];
         return $read;
     }
 }

@@ -9,41 +9,57 @@ namespace Nivisco\Result;
 /** What `charge_wallet` answers. */
 final class ChargeWalletResult
 {
-    /** The id of the wallet. */
+    /** Id of the wallet. */
     public string $walletId;
 
-    /** The balance after the debit. A decimal string. */
+    /** Balance after the debit. A decimal string. */
     public string $newBalance;
 
     /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
-     * Which way the money moved.
+     * Direction of the transaction.
      *
      * @var 'credit'|'debit'
      */
     public string $type;
 
     /**
-     * What moved the money.
+     * Source of the transaction.
      *
      * @var 'system'|'manual'|'stripe'|'authorize'|'recurring'
      */
     public string $source;
 
     /**
-     * Why the money moved.
+     * Reason for the transaction.
      *
      * @var 'business_charge'|'manual_credit'|'wallet_fund'|'refund'|'dispute'|'recurring_charge'|'receivable'
      */
     public string $reason;
 
-    /** A sentence for a person. */
+    /** Human-readable message. */
     public string $message;
 
-    /** The id of the transaction, `WTX-…`. */
+    /** Id of the transaction, `WTX-…`. */
     public string $transactionId;
+
+    /**
+     * Environment of the wallet.
+     *
+     * @var 'TEST'|'LIVE'
+     */
+    public string $env;
+
+    /** Id of the user who owns the wallet. */
+    public ?string $userId;
+
+    /** Debited amount. A decimal string. */
+    public string $amount;
+
+    /** Description from the request. Null if there is none. */
+    public ?string $description;
 
     /**
      * Reads it from an answer.
@@ -63,6 +79,10 @@ final class ChargeWalletResult
         $read->reason = $body['reason'];
         $read->message = $body['message'];
         $read->transactionId = $body['transaction_id'];
+        $read->env = $body['env'];
+        $read->userId = $body['user_id'];
+        $read->amount = $body['amount'];
+        $read->description = $body['description'];
         return $read;
     }
 }

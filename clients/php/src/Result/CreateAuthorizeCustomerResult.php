@@ -9,11 +9,14 @@ namespace Nivisco\Result;
 /** What `create_authorize_customer` answers. */
 final class CreateAuthorizeCustomerResult
 {
-    /** The id of the customer profile. */
+    /** Id of the customer profile. */
     public string $customerProfileId;
 
-    /** The id of the payment profile. */
+    /** Id of the payment profile. */
     public string $paymentProfileId;
+
+    /** The saved card. */
+    public Card $card;
 
     /**
      * Reads it from an answer.
@@ -27,6 +30,7 @@ final class CreateAuthorizeCustomerResult
         $read = new self();
         $read->customerProfileId = $body['customer_profile_id'];
         $read->paymentProfileId = $body['payment_profile_id'];
+        $read->card = Card::fromJson($body['card']);
         return $read;
     }
 }

@@ -9,24 +9,28 @@ namespace Nivisco\Result;
 /** What `create_recurring` answers. */
 final class CreateRecurringResult
 {
-    /** A sentence for a person. */
+    /** Human-readable message. */
     public string $message;
 
-    /** The id of the job, `REC-…`. */
+    /** Id of the job, `REC-…`. */
     public string $recurringId;
 
-    /** When the job charges next. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    /** Time of the first charge. `YYYY-MM-DD HH:MM:SS` in UTC. */
     public string $nextRun;
 
-    /** The IANA time zone of the job. */
+    /** IANA time zone of the job. */
     public string $timezone;
 
     /**
-     * The next dates, as many as `preview` asked for. `YYYY-MM-DD HH:MM:SS` in UTC.
+     * Next occurrences, at most as many as `preview` in the request. `YYYY-MM-DD HH:MM:SS`
+     * in UTC.
      *
      * @var list<string>
      */
     public array $upcoming;
+
+    /** The new job. */
+    public RecurringJob $recurring;
 
     /**
      * Reads it from an answer.
@@ -43,6 +47,7 @@ final class CreateRecurringResult
         $read->nextRun = $body['next_run'];
         $read->timezone = $body['timezone'];
         $read->upcoming = $body['upcoming'];
+        $read->recurring = RecurringJob::fromJson($body['recurring']);
         return $read;
     }
 }

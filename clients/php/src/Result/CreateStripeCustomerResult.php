@@ -10,8 +10,8 @@ namespace Nivisco\Result;
 final class CreateStripeCustomerResult
 {
     /**
-     * The id of the Stripe customer (`cus_…`). Every card of the user in this environment
-     * has the same.
+     * Id of the Stripe customer (`cus_…`), shared by all of the user's cards in this
+     * environment.
      */
     public string $customerId;
 

@@ -10,10 +10,10 @@ namespace Nivisco\Result;
 final class CreateUserResult
 {
     /** The new user. */
-    public CreateUserUser $user;
+    public User $user;
 
     /** The new user's wallet in the business's default environment. */
-    public CreateUserWallet $wallet;
+    public Wallet $wallet;
 
     /**
      * Reads it from an answer.
@@ -25,8 +25,8 @@ final class CreateUserResult
         array $body
     ): self {
         $read = new self();
-        $read->user = CreateUserUser::fromJson($body['user']);
-        $read->wallet = CreateUserWallet::fromJson($body['wallet']);
+        $read->user = User::fromJson($body['user']);
+        $read->wallet = Wallet::fromJson($body['wallet']);
         return $read;
     }
 }

@@ -12,8 +12,38 @@ final class FundCustomerResult
     /** The gateway's id of the payment, for example `pi_…`. */
     public string $transactionId;
 
-    /** The credited wallet. */
-    public FundCustomerWallet $wallet;
+    /** The user's wallet after the credit. */
+    public Wallet $wallet;
+
+    /** Id of the payment, `PAY-…`. */
+    public ?string $paymentId;
+
+    /**
+     * Environment of the payment.
+     *
+     * @var 'TEST'|'LIVE'
+     */
+    public string $env;
+
+    /**
+     * Gateway that charged the card.
+     *
+     * @var 'stripe'|'authorize'
+     */
+    public string $gateway;
+
+    /** Charged and credited amount. A decimal string. */
+    public string $amount;
+
+    /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+    public string $currency;
+
+    /**
+     * Status of the payment.
+     *
+     * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'
+     */
+    public string $status;
 
     /**
      * Reads it from an answer.
@@ -26,7 +56,13 @@ final class FundCustomerResult
     ): self {
         $read = new self();
         $read->transactionId = $body['transaction_id'];
-        $read->wallet = FundCustomerWallet::fromJson($body['wallet']);
+        $read->wallet = Wallet::fromJson($body['wallet']);
+        $read->paymentId = $body['payment_id'];
+        $read->env = $body['env'];
+        $read->gateway = $body['gateway'];
+        $read->amount = $body['amount'];
+        $read->currency = $body['currency'];
+        $read->status = $body['status'];
         return $read;
     }
 }

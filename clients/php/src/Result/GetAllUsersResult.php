@@ -9,16 +9,16 @@ namespace Nivisco\Result;
 /** What `get_all_users` answers. */
 final class GetAllUsersResult
 {
-    /** How many users this page holds. */
+    /** Number of users on this page. */
     public int $count;
 
-    /** How many users there are in all. */
+    /** Number of users on all pages. */
     public int $total;
 
     /**
      * The users of this page.
      *
-     * @var list<GetAllUsersUser>
+     * @var list<User>
      */
     public array $users;
 
@@ -34,7 +34,7 @@ final class GetAllUsersResult
         $read = new self();
         $read->count = (int) $body['count'];
         $read->total = (int) $body['total'];
-        $read->users = array_map([GetAllUsersUser::class, 'fromJson'], $body['users']);
+        $read->users = array_map([User::class, 'fromJson'], $body['users']);
         return $read;
     }
 }

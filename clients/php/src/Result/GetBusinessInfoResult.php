@@ -10,7 +10,7 @@ namespace Nivisco\Result;
 final class GetBusinessInfoResult
 {
     /** The calling business. */
-    public GetBusinessInfoBusiness $business;
+    public Business $business;
 
     /**
      * Reads it from an answer.
@@ -22,7 +22,7 @@ final class GetBusinessInfoResult
         array $body
     ): self {
         $read = new self();
-        $read->business = GetBusinessInfoBusiness::fromJson($body['business']);
+        $read->business = Business::fromJson($body['business']);
         return $read;
     }
 }

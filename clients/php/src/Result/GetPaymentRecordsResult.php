@@ -9,10 +9,10 @@ namespace Nivisco\Result;
 /** What `get_payment_records` answers. */
 final class GetPaymentRecordsResult
 {
-    /** How many payments this page holds. */
+    /** Number of payments on this page. */
     public int $count;
 
-    /** How many payments there are in all. */
+    /** Number of payments on all pages. */
     public int $total;
 
     /**

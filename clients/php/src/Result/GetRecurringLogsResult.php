@@ -9,16 +9,16 @@ namespace Nivisco\Result;
 /** What `get_recurring_logs` answers. */
 final class GetRecurringLogsResult
 {
-    /** How many rows this page holds. */
+    /** Number of log entries on this page. */
     public int $count;
 
-    /** How many rows there are in all. */
+    /** Number of log entries on all pages. */
     public int $total;
 
     /**
-     * The rows of this page.
+     * The log entries of this page.
      *
-     * @var list<Log>
+     * @var list<RecurringLog>
      */
     public array $logs;
 
@@ -34,7 +34,7 @@ final class GetRecurringLogsResult
         $read = new self();
         $read->count = (int) $body['count'];
         $read->total = (int) $body['total'];
-        $read->logs = array_map([Log::class, 'fromJson'], $body['logs']);
+        $read->logs = array_map([RecurringLog::class, 'fromJson'], $body['logs']);
         return $read;
     }
 }

@@ -10,13 +10,13 @@ namespace Nivisco\Result;
 final class GetStripePublicKeyResult
 {
     /**
-     * The environment that the key is for.
+     * Environment of the key.
      *
      * @var 'TEST'|'LIVE'
      */
     public string $env;
 
-    /** The publishable key (`pk_…`), which is no secret. */
+    /** Publishable key (`pk_…`). It is not a secret. */
     public string $stripePublicKey;
 
     /**

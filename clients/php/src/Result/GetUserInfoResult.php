@@ -10,7 +10,7 @@ namespace Nivisco\Result;
 final class GetUserInfoResult
 {
     /** The user. */
-    public GetUserInfoUser $user;
+    public User $user;
 
     /**
      * Reads it from an answer.
@@ -22,7 +22,7 @@ final class GetUserInfoResult
         array $body
     ): self {
         $read = new self();
-        $read->user = GetUserInfoUser::fromJson($body['user']);
+        $read->user = User::fromJson($body['user']);
         return $read;
     }
 }

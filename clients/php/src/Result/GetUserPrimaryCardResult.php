@@ -9,7 +9,7 @@ namespace Nivisco\Result;
 /** What `get_user_primary_card` answers. */
 final class GetUserPrimaryCardResult
 {
-    /** The card that a charge would use. */
+    /** The primary card. */
     public Card $card;
 
     /**

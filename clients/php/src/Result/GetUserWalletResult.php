@@ -10,7 +10,7 @@ namespace Nivisco\Result;
 final class GetUserWalletResult
 {
     /** The wallet. */
-    public GetUserWalletWallet $wallet;
+    public Wallet $wallet;
 
     /**
      * Reads it from an answer.
@@ -22,7 +22,7 @@ final class GetUserWalletResult
         array $body
     ): self {
         $read = new self();
-        $read->wallet = GetUserWalletWallet::fromJson($body['wallet']);
+        $read->wallet = Wallet::fromJson($body['wallet']);
         return $read;
     }
 }

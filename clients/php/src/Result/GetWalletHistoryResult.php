@@ -9,16 +9,16 @@ namespace Nivisco\Result;
 /** What `get_wallet_history` answers. */
 final class GetWalletHistoryResult
 {
-    /** How many transactions this page holds. */
+    /** Number of transactions on this page. */
     public int $count;
 
-    /** How many transactions there are in all. */
+    /** Number of transactions on all pages. */
     public int $total;
 
     /**
      * The transactions of this page.
      *
-     * @var list<Transaction>
+     * @var list<WalletTransaction>
      */
     public array $transactions;
 
@@ -34,7 +34,7 @@ final class GetWalletHistoryResult
         $read = new self();
         $read->count = (int) $body['count'];
         $read->total = (int) $body['total'];
-        $read->transactions = array_map([Transaction::class, 'fromJson'], $body['transactions']);
+        $read->transactions = array_map([WalletTransaction::class, 'fromJson'], $body['transactions']);
         return $read;
     }
 }

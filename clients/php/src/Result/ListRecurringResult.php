@@ -9,16 +9,16 @@ namespace Nivisco\Result;
 /** What `list_recurring` answers. */
 final class ListRecurringResult
 {
-    /** How many jobs this page holds. */
+    /** Number of jobs on this page. */
     public int $count;
 
-    /** How many jobs there are in all. */
+    /** Number of jobs on all pages. */
     public int $total;
 
     /**
      * The jobs of this page.
      *
-     * @var list<Recurring>
+     * @var list<RecurringJob>
      */
     public array $recurring;
 
@@ -34,7 +34,7 @@ final class ListRecurringResult
         $read = new self();
         $read->count = (int) $body['count'];
         $read->total = (int) $body['total'];
-        $read->recurring = array_map([Recurring::class, 'fromJson'], $body['recurring']);
+        $read->recurring = array_map([RecurringJob::class, 'fromJson'], $body['recurring']);
         return $read;
     }
 }

@@ -9,18 +9,21 @@ namespace Nivisco\Result;
 /** What `modify_business` answers. */
 final class ModifyBusinessResult
 {
-    /** A sentence for a person. */
+    /** Human-readable message. */
     public string $message;
 
-    /** The id of the business. */
+    /** Id of the business. */
     public string $businessId;
 
     /**
-     * The names of the fields that were given.
+     * Names of the updated fields.
      *
      * @var list<string>
      */
     public array $updatedFields;
+
+    /** The business after the update. */
+    public Business $business;
 
     /**
      * Reads it from an answer.
@@ -35,6 +38,7 @@ final class ModifyBusinessResult
         $read->message = $body['message'];
         $read->businessId = $body['business_id'];
         $read->updatedFields = $body['updated_fields'];
+        $read->business = Business::fromJson($body['business']);
         return $read;
     }
 }

@@ -9,11 +9,11 @@ namespace Nivisco\Result;
 /** What `modify_stripe_credentials` answers. */
 final class ModifyStripeCredentialsResult
 {
-    /** A sentence for a person. */
+    /** Human-readable message. */
     public string $message;
 
     /**
-     * The environment whose keys changed.
+     * Environment of the credentials.
      *
      * @var 'TEST'|'LIVE'
      */

@@ -9,8 +9,14 @@ namespace Nivisco\Result;
 /** What `pause_recurring` answers. */
 final class PauseRecurringResult
 {
-    /** A sentence for a person. */
+    /**
+     * Human-readable message. It mentions a charge that was already submitted, which still
+     * completes.
+     */
     public string $message;
+
+    /** The paused job. */
+    public RecurringJob $recurring;
 
     /**
      * Reads it from an answer.
@@ -23,6 +29,7 @@ final class PauseRecurringResult
     ): self {
         $read = new self();
         $read->message = $body['message'];
+        $read->recurring = RecurringJob::fromJson($body['recurring']);
         return $read;
     }
 }

@@ -6,56 +6,69 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** Describes a payment. */
+/** A card payment. */
 final class Payment
 {
-    /** The gateway's id of the payment, for example `pi_…`. Null while no gateway has answered. */
+    /**
+     * The gateway's id of the payment, for example `pi_…`. Null until the gateway has
+     * returned one.
+     */
     public ?string $transactionId;
 
-    /** The amount of the payment. A decimal string. */
+    /** Amount of the payment. A decimal string. */
     public string $amount;
 
     /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
-     * The status of the payment.
+     * Status of the payment.
      *
      * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'
      */
     public string $status;
 
-    /** When the payment was created. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
     public string $createdAt;
 
-    /** Our id of the payment, `PAY-…`, which the gateway keeps too. */
+    /** Id of the payment, `PAY-…`. The gateway stores it with the transaction. */
     public string $paymentId;
 
-    /** The user whose card was charged. */
+    /** Id of the user whose card is charged. */
     public string $userId;
 
     /**
-     * The gateway.
+     * Gateway of the payment.
      *
      * @var 'stripe'|'authorize'
      */
     public string $gateway;
 
     /**
-     * The environment.
+     * Environment of the payment.
      *
      * @var 'TEST'|'LIVE'
      */
     public string $env;
 
-    /** What the payment was for. */
+    /** Description from the request. Null if there is none. */
     public ?string $description;
 
-    /** Why the card was declined, in the gateway's words. */
+    /** The gateway's decline code, for example `insufficient_funds`. Null if there is none. */
     public ?string $declineCode;
 
-    /** How much was refunded. Null: nothing. A decimal string. */
+    /** Refunded part of the amount. Null if nothing was refunded. A decimal string. */
     public ?string $amountRefunded;
+
+    /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    public string $updatedAt;
+
+    /**
+     * Kind of the payment.
+     *
+     * @var 'charge'|'fund'
+     */
+    public string $kind;
 
     /**
      * Reads it from an answer.
@@ -79,6 +92,8 @@ final class Payment
         $read->description = $body['description'];
         $read->declineCode = $body['decline_code'];
         $read->amountRefunded = $body['amount_refunded'];
+        $read->updatedAt = $body['updated_at'];
+        $read->kind = $body['kind'];
         return $read;
     }
 }

@@ -9,17 +9,23 @@ namespace Nivisco\Result;
 /** What `register_business` answers. */
 final class RegisterBusinessResult
 {
-    /** A sentence for a person. */
+    /** Human-readable message. */
     public string $message;
 
-    /** The id of the new business, a UUID. */
+    /** Id of the new business, a UUID. */
     public string $businessId;
 
-    /** The API key of the new business, 64 hexadecimal digits. Store it now. */
+    /**
+     * API key of the new business, 64 hexadecimal digits. Store it: no other response
+     * contains it.
+     */
     public string $apiKey;
 
-    /** The internet domain of the new business. */
+    /** Internet domain of the new business. */
     public string $domain;
+
+    /** The new business. */
+    public Business $business;
 
     /**
      * Reads it from an answer.
@@ -35,6 +41,7 @@ final class RegisterBusinessResult
         $read->businessId = $body['business_id'];
         $read->apiKey = $body['api_key'];
         $read->domain = $body['domain'];
+        $read->business = Business::fromJson($body['business']);
         return $read;
     }
 

@@ -9,8 +9,11 @@ namespace Nivisco\Result;
 /** What `resume_recurring` answers. */
 final class ResumeRecurringResult
 {
-    /** A sentence for a person. */
+    /** Human-readable message. */
     public string $message;
+
+    /** The resumed job. */
+    public RecurringJob $recurring;
 
     /**
      * Reads it from an answer.
@@ -23,6 +26,7 @@ final class ResumeRecurringResult
     ): self {
         $read = new self();
         $read->message = $body['message'];
+        $read->recurring = RecurringJob::fromJson($body['recurring']);
         return $read;
     }
 }

@@ -9,8 +9,11 @@ namespace Nivisco\Result;
 /** What `update_recurring` answers. */
 final class UpdateRecurringResult
 {
-    /** A sentence for a person. */
+    /** Human-readable message. */
     public string $message;
+
+    /** The job after the update. */
+    public RecurringJob $recurring;
 
     /**
      * Reads it from an answer.
@@ -23,6 +26,7 @@ final class UpdateRecurringResult
     ): self {
         $read = new self();
         $read->message = $body['message'];
+        $read->recurring = RecurringJob::fromJson($body['recurring']);
         return $read;
     }
 }

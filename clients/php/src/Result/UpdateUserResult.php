@@ -9,15 +9,18 @@ namespace Nivisco\Result;
 /** What `update_user` answers. */
 final class UpdateUserResult
 {
-    /** A sentence for a person. */
+    /** Human-readable message. */
     public string $message;
 
     /**
-     * The names of the fields that were given.
+     * Names of the updated fields.
      *
      * @var list<string>
      */
     public array $updatedFields;
+
+    /** The user after the update. */
+    public User $user;
 
     /**
      * Reads it from an answer.
@@ -31,6 +34,7 @@ final class UpdateUserResult
         $read = new self();
         $read->message = $body['message'];
         $read->updatedFields = $body['updated_fields'];
+        $read->user = User::fromJson($body['user']);
         return $read;
     }
 }

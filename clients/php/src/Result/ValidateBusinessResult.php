@@ -9,8 +9,8 @@ namespace Nivisco\Result;
 /** What `validate_business` answers. */
 final class ValidateBusinessResult
 {
-    /** The business that the credentials belong to. */
-    public ValidateBusinessBusiness $business;
+    /** The calling business. */
+    public Business $business;
 
     /**
      * Reads it from an answer.
@@ -22,7 +22,7 @@ final class ValidateBusinessResult
         array $body
     ): self {
         $read = new self();
-        $read->business = ValidateBusinessBusiness::fromJson($body['business']);
+        $read->business = Business::fromJson($body['business']);
         return $read;
     }
 }

@@ -10,7 +10,7 @@ namespace Nivisco\Result;
 final class ValidateUserResult
 {
     /** The user. */
-    public ValidateUserUser $user;
+    public User $user;
 
     /**
      * Reads it from an answer.
@@ -22,7 +22,7 @@ final class ValidateUserResult
         array $body
     ): self {
         $read = new self();
-        $read->user = ValidateUserUser::fromJson($body['user']);
+        $read->user = User::fromJson($body['user']);
         return $read;
     }
 }

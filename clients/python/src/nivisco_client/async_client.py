@@ -18,6 +18,7 @@ from .types import (
     CreateStripeCustomerResult,
     CreateUserResult,
     Env,
+    FieldMask,
     FundCustomerResult,
     Gateway,
     GetAllUsersResult,
@@ -90,12 +91,10 @@ class AsyncNivisco(AsyncConnection):
         )
 
     async def validate_business(self) -> ValidateBusinessResult:
-        """Confirms the business's credentials.
+        """Verifies the business's credentials.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_CREDENTIALS` or one of every
-                action.
         """
         return await self._read("validate_business", {}, ValidateBusinessResult.from_json)
 
@@ -104,8 +103,6 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_CREDENTIALS` or one of every
-                action.
         """
         return await self._read("get_business_info", {}, GetBusinessInfoResult.from_json)
 
@@ -117,7 +114,7 @@ class AsyncNivisco(AsyncConnection):
     ) -> RegisterBusinessResult:
         """Creates a business and its first API key.
 
-        Open to the admin business only.
+        Available to the admin business only.
 
         Args:
             new_business: The business to register.
@@ -125,8 +122,6 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `ADMIN_ONLY`, `INVALID_FIELDS` or one of
-                every action.
         """
         return await self._change(
             "register_business",
@@ -141,24 +136,29 @@ class AsyncNivisco(AsyncConnection):
         self,
         *,
         updates: ModifyBusinessUpdates,
+        update_mask: FieldMask | None = None,
         idempotency_key: str | None = None,
     ) -> ModifyBusinessResult:
-        """Changes the business's name or e-mail address.
+        """Updates the business's name or email address.
 
-        The address stays at the business's domain.
+        The address must be at the business's domain.
 
         Args:
             updates: The new values.
+            update_mask: Paths of the fields to update, relative to `updates`, for example
+                `email`. Defaults to the fields that are set. A path whose field is unset
+                clears the field if its stored value is optional, and is invalid otherwise.
+                JSON has no mask: null clears a field.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_FIELDS` or one of every action.
         """
         return await self._change(
             "modify_business",
             {
                 "updates": updates,
+                "update_mask": update_mask,
             },
             ModifyBusinessResult.from_json,
             idempotency_key,
@@ -171,7 +171,7 @@ class AsyncNivisco(AsyncConnection):
     ) -> ChangeApiKeyResult:
         """Replaces the business's API key.
 
-        The key that made the call stops working at once.
+        The previous key stops working immediately.
 
         Args:
             idempotency_key: Your own key for this call. Absent: a new one for every call.
@@ -192,16 +192,14 @@ class AsyncNivisco(AsyncConnection):
         credentials: AddStripeCredentials,
         idempotency_key: str | None = None,
     ) -> AddStripeCredentialsResult:
-        """Stores Stripe keys for an environment.
+        """Stores Stripe credentials for an environment.
 
         Args:
-            credentials: The keys to store.
+            credentials: The credentials to store.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_EXIST` or
-                one of every action.
         """
         return await self._change(
             "add_stripe_credentials",
@@ -216,23 +214,29 @@ class AsyncNivisco(AsyncConnection):
         self,
         *,
         credentials: ModifyStripeCredentials,
+        update_mask: FieldMask | None = None,
         idempotency_key: str | None = None,
     ) -> ModifyStripeCredentialsResult:
-        """Changes the Stripe keys of an environment, only what is given.
+        """Updates the Stripe credentials of an environment.
+
+        Only the given fields change.
 
         Args:
-            credentials: The keys to change.
+            credentials: The credentials to update.
+            update_mask: Paths of the fields to update, relative to this request, for
+                example `credentials.account_id`. Defaults to the fields that are set. A
+                path whose field is unset clears the field if its stored value is optional,
+                and is invalid otherwise. JSON has no mask: null clears a field.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_NOT_FOUND`
-                or one of every action.
         """
         return await self._change(
             "modify_stripe_credentials",
             {
                 "credentials": credentials,
+                "update_mask": update_mask,
             },
             ModifyStripeCredentialsResult.from_json,
             idempotency_key,
@@ -244,16 +248,14 @@ class AsyncNivisco(AsyncConnection):
         credentials: AddAuthorizeCredentials,
         idempotency_key: str | None = None,
     ) -> AddAuthorizeCredentialsResult:
-        """Stores Authorize.Net keys for an environment.
+        """Stores Authorize.Net credentials for an environment.
 
         Args:
-            credentials: The keys to store.
+            credentials: The credentials to store.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_EXIST` or
-                one of every action.
         """
         return await self._change(
             "add_authorize_credentials",
@@ -268,23 +270,29 @@ class AsyncNivisco(AsyncConnection):
         self,
         *,
         credentials: ModifyAuthorizeCredentials,
+        update_mask: FieldMask | None = None,
         idempotency_key: str | None = None,
     ) -> ModifyAuthorizeCredentialsResult:
-        """Changes the Authorize.Net keys of an environment, only what is given.
+        """Updates the Authorize.Net credentials of an environment.
+
+        Only the given fields change.
 
         Args:
-            credentials: The keys to change.
+            credentials: The credentials to update.
+            update_mask: Paths of the fields to update, relative to this request, for
+                example `credentials.signature_key`. Defaults to the fields that are set. A
+                path whose field is unset clears the field if its stored value is optional,
+                and is invalid otherwise. JSON has no mask: null clears a field.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_NOT_FOUND`
-                or one of every action.
         """
         return await self._change(
             "modify_authorize_credentials",
             {
                 "credentials": credentials,
+                "update_mask": update_mask,
             },
             ModifyAuthorizeCredentialsResult.from_json,
             idempotency_key,
@@ -295,15 +303,16 @@ class AsyncNivisco(AsyncConnection):
         *,
         user_id: str,
     ) -> ValidateUserResult:
-        """Tells whether a user belongs to the business and is active.
+        """Verifies that a user belongs to the business.
+
+        `active` in the response shows whether the user is active.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
         """
         return await self._read(
             "validate_user",
@@ -321,12 +330,11 @@ class AsyncNivisco(AsyncConnection):
         """Returns a user's profile.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
         """
         return await self._read(
             "get_user_info",
@@ -347,12 +355,12 @@ class AsyncNivisco(AsyncConnection):
         """Lists the business's active users, newest first.
 
         Args:
-            page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-            limit: How many a page holds, 1 to 100. Absent: 25.
-            from_date: Only users created at this time or later. ISO 8601, in UTC unless it
+            page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+            limit: Number of users on a page, 1 to 100. Defaults to 25.
+            from_date: Only users created at or after this time. ISO 8601, in UTC unless it
                 has an offset.
-            to_date: Only users created at this time or earlier. A date alone includes that
-                day. ISO 8601, in UTC unless it has an offset.
+            to_date: Only users created at or before this time. A date without a time
+                includes that day. ISO 8601, in UTC unless it has an offset.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -373,26 +381,30 @@ class AsyncNivisco(AsyncConnection):
         *,
         user_id: str,
         updates: UpdateUserUpdates,
+        update_mask: FieldMask | None = None,
         idempotency_key: str | None = None,
     ) -> UpdateUserResult:
-        """Changes a user's name, e-mail address or activity.
+        """Updates a user's name or email address, or activates or deactivates the user.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
             updates: The new values.
+            update_mask: Paths of the fields to update, relative to `updates`, for example
+                `email`. Defaults to the fields that are set. A path whose field is unset
+                clears the field if its stored value is optional, and is invalid otherwise.
+                JSON has no mask: null clears a field.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `INVALID_FIELDS` or one
-                of every action.
         """
         return await self._change(
             "update_user",
             {
                 "user_id": user_id,
                 "updates": updates,
+                "update_mask": update_mask,
             },
             UpdateUserResult.from_json,
             idempotency_key,
@@ -404,7 +416,7 @@ class AsyncNivisco(AsyncConnection):
         user: NewUser,
         idempotency_key: str | None = None,
     ) -> CreateUserResult:
-        """Creates a user and their wallet in the business's default environment.
+        """Creates a user, with a wallet in the business's default environment.
 
         Args:
             user: The user to create.
@@ -430,12 +442,10 @@ class AsyncNivisco(AsyncConnection):
         """Returns the business's Stripe publishable key.
 
         Args:
-            env: The environment. Absent: the business's default.
+            env: Environment. Defaults to the business's default environment.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `CREDENTIALS_MISSING` or one of every
-                action.
         """
         return await self._read(
             "get_stripe_public_key",
@@ -454,13 +464,12 @@ class AsyncNivisco(AsyncConnection):
         """Lists a user's saved cards, newest first.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            env: The environment. Absent: the business's default.
+            env: Environment. Defaults to the business's default environment.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
         """
         return await self._read(
             "get_user_cards",
@@ -478,18 +487,16 @@ class AsyncNivisco(AsyncConnection):
         env: Env | None = None,
         gateway: Gateway | None = None,
     ) -> GetUserPrimaryCardResult:
-        """Returns the card that a charge would use.
+        """Returns the user's primary card, which charges use.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            env: The environment. Absent: the business's default.
-            gateway: The gateway. Absent: the user's default gateway.
+            env: Environment. Defaults to the business's default environment.
+            gateway: Gateway. Defaults to the user's default gateway.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `CARD_NOT_FOUND` or one
-                of every action.
         """
         return await self._read(
             "get_user_primary_card",
@@ -510,24 +517,24 @@ class AsyncNivisco(AsyncConnection):
         env: Env | None = None,
         idempotency_key: str | None = None,
     ) -> CreateStripeCustomerResult:
-        """Saves a card at Stripe from a token, with a Stripe customer for the user.
+        """Saves a card at Stripe from a token.
+
+        Creates the user's Stripe customer if there is none.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            payment_method_token: A Stripe payment method (`pm_…`) or card token (`tok_…`),
-                as Stripe's browser library makes them. Must be a Stripe payment method or
+            payment_method_token: Stripe payment method (`pm_…`) or card token (`tok_…`), as
+                created by Stripe's browser library. Must be a Stripe payment method or
                 token, which begins with pm_ or tok_.
-            set_as_primary: Whether charges use this card, and Stripe, from now on. The
-                user's first card is primary in any case.
-            env: The environment. Absent: the business's default.
+            set_as_primary: Whether the card becomes the user's primary card at Stripe, and
+                Stripe the user's default gateway. Defaults to false. The user's first card
+                becomes primary in any case.
+            env: Environment. Defaults to the business's default environment.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
             "create_stripe_customer",
@@ -550,22 +557,22 @@ class AsyncNivisco(AsyncConnection):
         env: Env | None = None,
         idempotency_key: str | None = None,
     ) -> CreateAuthorizeCustomerResult:
-        """Saves a card at Authorize.Net, with a customer profile for the user.
+        """Saves a card at Authorize.Net.
+
+        Creates the user's customer profile if there is none.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
             payment_profile: The card to save.
-            set_as_primary: Whether charges use this card, and Authorize.Net, from now on.
-                The user's first card is primary in any case.
-            env: The environment. Absent: the business's default.
+            set_as_primary: Whether the card becomes the user's primary card at
+                Authorize.Net, and Authorize.Net the user's default gateway. Defaults to
+                false. The user's first card becomes primary in any case.
+            env: Environment. Defaults to the business's default environment.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
             "create_authorize_customer",
@@ -593,24 +600,20 @@ class AsyncNivisco(AsyncConnection):
         """Charges the user's primary card.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            amount: The amount to charge, above zero. Without a currency: the wallet's. A
-                decimal string.
+            amount: Amount to charge, greater than zero. The currency defaults to the
+                wallet's currency. A decimal string.
             currency: The currency of the amount, ISO 4217 in either case, for example
                 `usd`.
-            description: What the payment is for, at most 500 characters. The gateway shows
-                it.
-            env: The environment. Absent: the business's default.
-            gateway: The gateway. Absent: the user's default gateway.
+            description: Description of the payment, at most 500 characters. It is visible
+                at the gateway.
+            env: Environment. Defaults to the business's default environment.
+            gateway: Gateway. Defaults to the user's default gateway.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `CARD_NOT_FOUND`,
-                `CREDENTIALS_MISSING`, `CARD_DECLINED`, `AUTHENTICATION_REQUIRED`,
-                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every
-                action.
         """
         return await self._change(
             "charge_customer",
@@ -637,27 +640,23 @@ class AsyncNivisco(AsyncConnection):
         gateway: Gateway | None = None,
         idempotency_key: str | None = None,
     ) -> FundCustomerResult:
-        """Charges the user's primary card and credits their wallet with the amount.
+        """Charges the user's primary card and credits the amount to the user's wallet.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            amount: The amount to charge and credit, above zero. Its currency is the
-                wallet's, which is also the default. A decimal string.
+            amount: Amount to charge and to credit, greater than zero. The currency must be
+                the wallet's currency, which is the default. A decimal string.
             currency: The currency of the amount, ISO 4217 in either case, for example
                 `usd`.
-            description: What the payment is for, at most 500 characters. The gateway and
-                the wallet's history show it.
-            env: The environment. Absent: the business's default.
-            gateway: The gateway. Absent: the user's default gateway.
+            description: Description of the payment, at most 500 characters. It is visible
+                at the gateway and in the wallet's history.
+            env: Environment. Defaults to the business's default environment.
+            gateway: Gateway. Defaults to the user's default gateway.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `CARD_NOT_FOUND`,
-                `CREDENTIALS_MISSING`, `CARD_DECLINED`, `AUTHENTICATION_REQUIRED`,
-                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `WALLET_LIMIT`
-                or one of every action.
         """
         return await self._change(
             "fund_customer",
@@ -688,17 +687,17 @@ class AsyncNivisco(AsyncConnection):
         """Lists the business's card payments, newest first.
 
         Args:
-            page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-            limit: How many a page holds, 1 to 100. Absent: 25.
-            from_date: Only payments created at this time or later. ISO 8601, in UTC unless
+            page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+            limit: Number of payments on a page, 1 to 100. Defaults to 25.
+            from_date: Only payments created at or after this time. ISO 8601, in UTC unless
                 it has an offset.
-            to_date: Only payments created at this time or earlier. A date alone includes
-                that day. ISO 8601, in UTC unless it has an offset.
+            to_date: Only payments created at or before this time. A date without a time
+                includes that day. ISO 8601, in UTC unless it has an offset.
             user_id: Only payments of this user. Must be 1 to 64 printable characters
                 without spaces.
             status: Only payments with this status.
             gateway: Only payments through this gateway.
-            env: Only payments of this environment. Absent: the business's default.
+            env: Environment. Defaults to the business's default environment.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -727,13 +726,12 @@ class AsyncNivisco(AsyncConnection):
         """Returns a user's wallet.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            env: The environment. Absent: the business's default.
+            env: Environment. Defaults to the business's default environment.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
         """
         return await self._read(
             "get_user_wallet",
@@ -757,19 +755,18 @@ class AsyncNivisco(AsyncConnection):
         """Lists a wallet's transactions, newest first.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            env: The environment. Absent: the business's default.
-            page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-            limit: How many a page holds, 1 to 100. Absent: 25.
-            from_date: Only transactions at this time or later. ISO 8601, in UTC unless it
+            env: Environment. Defaults to the business's default environment.
+            page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+            limit: Number of transactions on a page, 1 to 100. Defaults to 25.
+            from_date: Only transactions at or after this time. ISO 8601, in UTC unless it
                 has an offset.
-            to_date: Only transactions at this time or earlier. A date alone includes that
-                day. ISO 8601, in UTC unless it has an offset.
+            to_date: Only transactions at or before this time. A date without a time
+                includes that day. ISO 8601, in UTC unless it has an offset.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
         """
         return await self._read(
             "get_wallet_history",
@@ -797,20 +794,18 @@ class AsyncNivisco(AsyncConnection):
         """Debits a wallet.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            amount: The amount to debit, above zero. Its currency is the wallet's, which is
-                also the default. A decimal string.
+            amount: Amount to debit, greater than zero. The currency must be the wallet's
+                currency, which is the default. A decimal string.
             currency: The currency of the amount, ISO 4217 in either case, for example
                 `usd`.
-            description: What the debit is for, at most 500 characters.
-            env: The environment. Absent: the business's default.
+            description: Description of the transaction, at most 500 characters.
+            env: Environment. Defaults to the business's default environment.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `WALLET_TOO_LOW` or one of every action.
         """
         return await self._change(
             "charge_wallet",
@@ -838,20 +833,18 @@ class AsyncNivisco(AsyncConnection):
         """Credits a wallet.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            amount: The amount to credit, above zero. Its currency is the wallet's, which is
-                also the default. A decimal string.
+            amount: Amount to credit, greater than zero. The currency must be the wallet's
+                currency, which is the default. A decimal string.
             currency: The currency of the amount, ISO 4217 in either case, for example
                 `usd`.
-            description: What the credit is for, at most 500 characters.
-            env: The environment. Absent: the business's default.
+            description: Description of the transaction, at most 500 characters.
+            env: Environment. Defaults to the business's default environment.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `WALLET_LIMIT` or one of every action.
         """
         return await self._change(
             "add_wallet_funds",
@@ -885,42 +878,44 @@ class AsyncNivisco(AsyncConnection):
         preview: int | None = None,
         idempotency_key: str | None = None,
     ) -> CreateRecurringResult:
-        """Creates a job.
+        """Creates a recurring job.
 
-        Its first charge is the first occurrence after now.
+        The first charge is at the first occurrence after the current time.
 
         Args:
-            user_id: The id of the user, for example `USR-5678`. Must be 1 to 64 printable
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            amount: The amount of every charge, above zero. Without a currency: `usd`, or
-                the wallet's for source WALLET. A decimal string.
-            interval_type: The unit of the interval.
+            amount: Amount of each charge, greater than zero. The currency defaults to
+                `usd`, or to the wallet's currency for source `wallet`. A decimal string.
+            interval_type: Unit of the interval.
             currency: The currency of the amount, ISO 4217 in either case, for example
                 `usd`.
-            interval_value: How many units lie between two charges, 1 to 1000. Absent: 1.
-            source: The means to charge. Absent: the user's default gateway.
-            description: What the payments are for, at most 500 characters.
-            start_at: When the calendar starts, ISO 8601. Without an offset it is local time
-                in `timezone`. Absent: now. Must have at least 1 character. Must have at
-                most 40 characters.
-            timezone: The IANA time zone whose wall clock the charges keep, for example
-                `America/Chicago`. Absent: `UTC`. Must be an IANA time zone, for example
-                America/Chicago.
-            end_at: When the job ends, ISO 8601, inclusive. Without an offset it is local
-                time in `timezone`. Must have at least 1 character. Must have at most 40
+            interval_value: Number of units between two occurrences, 1 to 1000. Defaults to
+                1.
+            source: Payment source. Defaults to the user's default gateway at the time of
+                each charge.
+            description: Description of the payments, at most 500 characters.
+            start_at: Start of the calendar, ISO 8601. Without an offset it is a wall-clock
+                time in `timezone`. Defaults to the current time. Must have at least 1
+                character. Must have at most 40 characters.
+            timezone: IANA time zone in which the charges keep their wall-clock time, for
+                example `America/Chicago`. Defaults to `UTC`. Must be an IANA time zone, for
+                example America/Chicago.
+            end_at: End of the job, inclusive, ISO 8601. Without an offset it is a
+                wall-clock time in `timezone`; a date without a time includes that day.
+                Defaults to no end. Must have at least 1 character. Must have at most 40
                 characters.
-            max_cycles: After how many successful charges the job is complete. Absent:
-                never. Must be between 1 and 1000000.
-            catch_up: What becomes of occurrences missed in a downtime. Absent: LATEST.
-            env: The environment. Absent: the business's default. The job keeps it.
-            preview: How many of the next dates the answer shows, up to 24. Must be between
-                0 and 24.
+            max_cycles: Number of successful charges after which the job is completed, 1 to
+                1000000. Defaults to no maximum.
+            catch_up: Handling of occurrences missed while no scheduler was running.
+                Defaults to `latest`.
+            env: Environment of the job, which never changes. Defaults to the business's
+                default environment.
+            preview: Number of upcoming occurrences to return, 0 to 24. Defaults to 0.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `INVALID_FIELDS` or one of every action.
         """
         return await self._change(
             "create_recurring",
@@ -960,36 +955,46 @@ class AsyncNivisco(AsyncConnection):
         max_cycles: int | None = None,
         catch_up: CatchUp | None = None,
         status: RecurringStatus | None = None,
+        update_mask: FieldMask | None = None,
         idempotency_key: str | None = None,
     ) -> UpdateRecurringResult:
-        """Changes a job for the cycles that have not begun.
+        """Updates a recurring job.
+
+        Cycles that have already begun do not change.
 
         Args:
-            recurring_id: The id of the job, for example `REC-123`. Must be 1 to 64
-                printable characters without spaces.
-            amount: The new amount, above zero. A decimal string.
+            recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+                characters without spaces.
+            amount: New amount, greater than zero. The currency defaults to the job's
+                currency, or to the wallet's currency for source `wallet`. A decimal string.
             currency: The currency of the amount, ISO 4217 in either case, for example
                 `usd`.
-            interval_type: The new unit of the interval.
-            interval_value: The new number of units, 1 to 1000.
-            source: The new means to charge.
-            description: The new description, at most 500 characters.
-            start_at: The new start of the calendar, ISO 8601. Must have at least 1
-                character. Must have at most 40 characters.
-            timezone: The new IANA time zone. Must be an IANA time zone, for example
-                America/Chicago.
-            end_at: The new end, ISO 8601, inclusive. Must have at least 1 character. Must
+            interval_type: New unit of the interval.
+            interval_value: New number of units between two occurrences, 1 to 1000.
+            source: New payment source.
+            description: New description, at most 500 characters. Null removes it.
+            start_at: New start of the calendar, ISO 8601. Without an offset it is a
+                wall-clock time in the job's time zone. Must have at least 1 character. Must
                 have at most 40 characters.
-            max_cycles: The new number of successful charges after which the job is
-                complete. Must be between 1 and 1000000.
-            catch_up: The new rule for occurrences missed in a downtime.
-            status: The new state: ACTIVE, PAUSED or CANCELLED.
+            timezone: New IANA time zone, for example `America/Chicago`. Must be an IANA
+                time zone, for example America/Chicago.
+            end_at: New end of the job, inclusive, ISO 8601. Without an offset it is a
+                wall-clock time in the job's time zone; a date without a time includes that
+                day. Null removes the end. Must have at least 1 character. Must have at most
+                40 characters.
+            max_cycles: New number of successful charges after which the job is completed, 1
+                to 1000000. It must exceed the number of successful charges so far. Null
+                removes the maximum.
+            catch_up: New handling of missed occurrences.
+            status: New status: `active`, `paused` or `cancelled`.
+            update_mask: Paths of the fields to update, relative to this request, for
+                example `end_at`. Defaults to the fields that are set. A path whose field is
+                unset clears the field if its stored value is optional, and is invalid
+                otherwise. JSON has no mask: null clears a field.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND`, `RECURRING_STATE`,
-                `INVALID_FIELDS` or one of every action.
         """
         return await self._change(
             "update_recurring",
@@ -1007,6 +1012,7 @@ class AsyncNivisco(AsyncConnection):
                 "max_cycles": max_cycles,
                 "catch_up": catch_up,
                 "status": status,
+                "update_mask": update_mask,
             },
             UpdateRecurringResult.from_json,
             idempotency_key,
@@ -1018,17 +1024,17 @@ class AsyncNivisco(AsyncConnection):
         recurring_id: str,
         idempotency_key: str | None = None,
     ) -> PauseRecurringResult:
-        """Pauses a job; its calendar stays.
+        """Pauses a recurring job.
+
+        Its calendar stays unchanged, and no charge starts after the response.
 
         Args:
-            recurring_id: The id of the job, for example `REC-123`. Must be 1 to 64
-                printable characters without spaces.
+            recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+                characters without spaces.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND`, `RECURRING_STATE`
-                or one of every action.
         """
         return await self._change(
             "pause_recurring",
@@ -1045,17 +1051,15 @@ class AsyncNivisco(AsyncConnection):
         recurring_id: str,
         idempotency_key: str | None = None,
     ) -> ResumeRecurringResult:
-        """Resumes a paused job at its next occurrence after now.
+        """Resumes a paused recurring job, from its next occurrence after the current time.
 
         Args:
-            recurring_id: The id of the job, for example `REC-123`. Must be 1 to 64
-                printable characters without spaces.
+            recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+                characters without spaces.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND`, `RECURRING_STATE`
-                or one of every action.
         """
         return await self._change(
             "resume_recurring",
@@ -1072,19 +1076,17 @@ class AsyncNivisco(AsyncConnection):
         recurring_id: str,
         idempotency_key: str | None = None,
     ) -> CancelRecurringResult:
-        """Cancels a job for good.
+        """Cancels a recurring job permanently.
 
-        No charge starts after the answer.
+        No charge starts after the response.
 
         Args:
-            recurring_id: The id of the job, for example `REC-123`. Must be 1 to 64
-                printable characters without spaces.
+            recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+                characters without spaces.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND` or one of every
-                action.
         """
         return await self._change(
             "cancel_recurring",
@@ -1107,21 +1109,21 @@ class AsyncNivisco(AsyncConnection):
         env: Env | None = None,
         preview: int | None = None,
     ) -> ListRecurringResult:
-        """Lists the business's jobs, newest first.
+        """Lists the business's recurring jobs, newest first.
 
         Args:
             user_id: Only jobs of this user. Must be 1 to 64 printable characters without
                 spaces.
-            status: Only jobs in this state.
-            page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-            limit: How many a page holds, 1 to 100. Absent: 25.
-            from_date: Only jobs created at this time or later. ISO 8601, in UTC unless it
+            status: Only jobs with this status.
+            page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+            limit: Number of jobs on a page, 1 to 100. Defaults to 25.
+            from_date: Only jobs created at or after this time. ISO 8601, in UTC unless it
                 has an offset.
-            to_date: Only jobs created at this time or earlier. A date alone includes that
-                day. ISO 8601, in UTC unless it has an offset.
-            env: Only jobs of this environment. Absent: the business's default.
-            preview: How many of the next dates each job shows, up to 24. Must be between 0
-                and 24.
+            to_date: Only jobs created at or before this time. A date without a time
+                includes that day. ISO 8601, in UTC unless it has an offset.
+            env: Environment. Defaults to the business's default environment.
+            preview: Number of upcoming occurrences to return with each job, 0 to 24.
+                Defaults to 0.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -1152,25 +1154,23 @@ class AsyncNivisco(AsyncConnection):
         from_date: str | None = None,
         to_date: str | None = None,
     ) -> GetRecurringLogsResult:
-        """Lists what the business's jobs did, newest first.
+        """Lists the log entries of the business's recurring jobs, newest first.
 
         Args:
-            recurring_id: Only rows of this job. Must be 1 to 64 printable characters
+            recurring_id: Only log entries of this job. Must be 1 to 64 printable characters
                 without spaces.
-            user_id: Only rows of this user's jobs. Must be 1 to 64 printable characters
-                without spaces.
-            status: Only rows with this outcome.
-            page: The page, from 1. Absent: 1. Must be between 1 and 1000000.
-            limit: How many a page holds, 1 to 100. Absent: 25.
-            from_date: Only rows at this time or later. ISO 8601, in UTC unless it has an
-                offset.
-            to_date: Only rows at this time or earlier. A date alone includes that day. ISO
-                8601, in UTC unless it has an offset.
+            user_id: Only log entries of this user's jobs. Must be 1 to 64 printable
+                characters without spaces.
+            status: Only log entries with this status.
+            page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+            limit: Number of log entries on a page, 1 to 100. Defaults to 25.
+            from_date: Only log entries at or after this time. ISO 8601, in UTC unless it
+                has an offset.
+            to_date: Only log entries at or before this time. A date without a time includes
+                that day. ISO 8601, in UTC unless it has an offset.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND` or one of every
-                action.
         """
         return await self._read(
             "get_recurring_logs",

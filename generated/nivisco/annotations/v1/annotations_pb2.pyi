@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf.internal import extension_dict as _extension_dict
 from google.rpc import code_pb2 as _code_pb2
@@ -27,44 +29,53 @@ class _ServiceScope:
 class _ServiceScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ServiceScope.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SERVICE_SCOPE_UNSPECIFIED: _ServiceScope.ValueType  # 0
-    """No scope: the service is not internal."""
+    """Unspecified."""
     SERVICE_SCOPE_SCHEDULER: _ServiceScope.ValueType  # 1
-    """The scheduler process."""
+    """Services for the scheduler."""
     SERVICE_SCOPE_WEBHOOKS: _ServiceScope.ValueType  # 2
-    """The adapter, for gateway webhooks."""
+    """Services for the adapter's webhook endpoint."""
     SERVICE_SCOPE_OPERATOR: _ServiceScope.ValueType  # 3
-    """The operator's command line."""
+    """Services for the operator's command line."""
 
 class ServiceScope(_ServiceScope, metaclass=_ServiceScopeEnumTypeWrapper):
-    """Names what a service token may call. A token holds one scope."""
+    """Scope of a service token. A token has exactly one scope."""
 
 SERVICE_SCOPE_UNSPECIFIED: ServiceScope.ValueType  # 0
-"""No scope: the service is not internal."""
+"""Unspecified."""
 SERVICE_SCOPE_SCHEDULER: ServiceScope.ValueType  # 1
-"""The scheduler process."""
+"""Services for the scheduler."""
 SERVICE_SCOPE_WEBHOOKS: ServiceScope.ValueType  # 2
-"""The adapter, for gateway webhooks."""
+"""Services for the adapter's webhook endpoint."""
 SERVICE_SCOPE_OPERATOR: ServiceScope.ValueType  # 3
-"""The operator's command line."""
+"""Services for the operator's command line."""
 Global___ServiceScope: _TypeAlias = ServiceScope  # noqa: Y015
 
 @_typing.final
 class Action(_message.Message):
-    """Marks a method as an action of the public JSON endpoint. The action's name is the method's name in snake_case."""
+    """Marks a method as an action of the public JSON endpoint. The action's name is the method's name
+    in snake_case.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ADMIN_ONLY_FIELD_NUMBER: _builtins.int
+    KEEPS_OWN_IDEMPOTENCY_RECORD_FIELD_NUMBER: _builtins.int
     admin_only: _builtins.bool
-    """Tells that only the admin business may call the action."""
+    """Whether only the admin business may call the action."""
+    keeps_own_idempotency_record: _builtins.bool
+    """Whether the use case stores the idempotency record itself, because it calls a gateway between
+    two commits or commits in batches. Otherwise the record commits together with the action's
+    effect.
+    """
     def __init__(
         self,
         *,
         admin_only: _builtins.bool = ...,
+        keeps_own_idempotency_record: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only", "keeps_own_idempotency_record", b"keeps_own_idempotency_record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -72,25 +83,33 @@ Global___Action: _TypeAlias = Action  # noqa: Y015
 
 @_typing.final
 class Error(_message.Message):
-    """Says how an error reason travels on each door."""
+    """Status codes of an error reason."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GRPC_CODE_FIELD_NUMBER: _builtins.int
     HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    SECRET_METADATA_FIELD_NUMBER: _builtins.int
     grpc_code: _code_pb2.Code.ValueType
-    """The gRPC status code that carries the reason."""
+    """gRPC status code."""
     http_status: _builtins.int
-    """The HTTP status that carries the reason."""
+    """HTTP status code."""
+    @_builtins.property
+    def secret_metadata(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys of the error's metadata whose values are secrets, for example `client_secret`. Logs and
+        clients hide them, like fields marked `debug_redact`.
+        """
+
     def __init__(
         self,
         *,
         grpc_code: _code_pb2.Code.ValueType = ...,
         http_status: _builtins.int = ...,
+        secret_metadata: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grpc_code", b"grpc_code", "http_status", b"http_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grpc_code", b"grpc_code", "http_status", b"http_status", "secret_metadata", b"secret_metadata"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -101,13 +120,23 @@ SERVICE_SCOPE_FIELD_NUMBER: _builtins.int
 ERROR_FIELD_NUMBER: _builtins.int
 WORD_FIELD_NUMBER: _builtins.int
 END_OF_DAY_FIELD_NUMBER: _builtins.int
+NULLABLE_FIELD_NUMBER: _builtins.int
+CLEARABLE_FIELD_NUMBER: _builtins.int
 action: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Action]
-"""Makes the method an action of the JSON endpoint. Methods without it can never be reached by JSON."""
+"""Makes the method an action of the JSON endpoint. Methods without this option are gRPC only."""
 service_scope: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.ServiceOptions, Global___ServiceScope.ValueType]
-"""Makes the service internal, open to service tokens of this scope only."""
+"""Makes the service internal: calls need a service token of this scope."""
 error: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, Global___Error]
-"""Says how an error reason travels. Every value of ErrorReason but the first carries it."""
+"""Status codes of an error reason. Required on every ErrorReason value except the first."""
 word: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, _builtins.str]
-"""The JSON word of the value where it is not the lower-case rest of its name."""
+"""JSON word of the value, if it is not the lower-case rest of its name."""
 end_of_day: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
-"""Tells, of a Timestamp, that a date without a time means the end of that day, so that the day is included."""
+"""On a Timestamp of a request: a date without a time means the end of that day, so that the day
+is included.
+"""
+nullable: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
+"""On a field of a response: the field may be null in JSON."""
+clearable: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
+"""On a field of an update request: the stored value is optional. The field is cleared by null in
+JSON, or by its path in `update_mask` while the field is unset.
+"""

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from nivisco.annotations.v1 import annotations_pb2 as nivisco_dot_annotations_dot_v1_dot_annotations__pb2
+from nivisco.payments.v1 import business_pb2 as nivisco_dot_payments_dot_v1_dot_business__pb2
+from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(nivisco/payments/v1/authentication.proto\x12\x13nivisco.payments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\"\x19\n\x17ValidateBusinessRequest\"\x85\x01\n\x18ValidateBusinessResponse\x12H\n\x08\x62usiness\x18\x01 \x01(\x0b\x32\x36.nivisco.payments.v1.ValidateBusinessResponse.Business\x1a\x1f\n\x08\x42usiness\x12\x13\n\x0b\x62usiness_id\x18\x01 \x01(\t\"\x18\n\x16GetBusinessInfoRequest\"\xe0\x01\n\x17GetBusinessInfoResponse\x12G\n\x08\x62usiness\x18\x01 \x01(\x0b\x32\x35.nivisco.payments.v1.GetBusinessInfoResponse.Business\x1a|\n\x08\x42usiness\x12\x13\n\x0b\x62usiness_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x82\x02\n\x15\x41uthenticationService\x12u\n\x10ValidateBusiness\x12,.nivisco.payments.v1.ValidateBusinessRequest\x1a-.nivisco.payments.v1.ValidateBusinessResponse\"\x04\x8a\xe7\x18\x00\x12r\n\x0fGetBusinessInfo\x12+.nivisco.payments.v1.GetBusinessInfoRequest\x1a,.nivisco.payments.v1.GetBusinessInfoResponse\"\x04\x8a\xe7\x18\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(nivisco/payments/v1/authentication.proto\x12\x13nivisco.payments.v1\x1a(nivisco/annotations/v1/annotations.proto\x1a\"nivisco/payments/v1/business.proto\x1a nivisco/payments/v1/errors.proto\"\x19\n\x17ValidateBusinessRequest\"K\n\x18ValidateBusinessResponse\x12/\n\x08\x62usiness\x18\x01 \x01(\x0b\x32\x1d.nivisco.payments.v1.Business\"\x18\n\x16GetBusinessInfoRequest\"J\n\x17GetBusinessInfoResponse\x12/\n\x08\x62usiness\x18\x01 \x01(\x0b\x32\x1d.nivisco.payments.v1.Business2\x92\x02\n\x15\x41uthenticationService\x12}\n\x10ValidateBusiness\x12,.nivisco.payments.v1.ValidateBusinessRequest\x1a-.nivisco.payments.v1.ValidateBusinessResponse\"\x0c\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x02\x12z\n\x0fGetBusinessInfo\x12+.nivisco.payments.v1.GetBusinessInfoRequest\x1a,.nivisco.payments.v1.GetBusinessInfoResponse\"\x0c\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,21 +35,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nivisco.payments.v1.authent
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AUTHENTICATIONSERVICE'].methods_by_name['ValidateBusiness']._loaded_options = None
-  _globals['_AUTHENTICATIONSERVICE'].methods_by_name['ValidateBusiness']._serialized_options = b'\212\347\030\000'
+  _globals['_AUTHENTICATIONSERVICE'].methods_by_name['ValidateBusiness']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\001\002'
   _globals['_AUTHENTICATIONSERVICE'].methods_by_name['GetBusinessInfo']._loaded_options = None
-  _globals['_AUTHENTICATIONSERVICE'].methods_by_name['GetBusinessInfo']._serialized_options = b'\212\347\030\000'
-  _globals['_VALIDATEBUSINESSREQUEST']._serialized_start=140
-  _globals['_VALIDATEBUSINESSREQUEST']._serialized_end=165
-  _globals['_VALIDATEBUSINESSRESPONSE']._serialized_start=168
-  _globals['_VALIDATEBUSINESSRESPONSE']._serialized_end=301
-  _globals['_VALIDATEBUSINESSRESPONSE_BUSINESS']._serialized_start=270
-  _globals['_VALIDATEBUSINESSRESPONSE_BUSINESS']._serialized_end=301
-  _globals['_GETBUSINESSINFOREQUEST']._serialized_start=303
-  _globals['_GETBUSINESSINFOREQUEST']._serialized_end=327
-  _globals['_GETBUSINESSINFORESPONSE']._serialized_start=330
-  _globals['_GETBUSINESSINFORESPONSE']._serialized_end=554
-  _globals['_GETBUSINESSINFORESPONSE_BUSINESS']._serialized_start=430
-  _globals['_GETBUSINESSINFORESPONSE_BUSINESS']._serialized_end=554
-  _globals['_AUTHENTICATIONSERVICE']._serialized_start=557
-  _globals['_AUTHENTICATIONSERVICE']._serialized_end=815
+  _globals['_AUTHENTICATIONSERVICE'].methods_by_name['GetBusinessInfo']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\001\002'
+  _globals['_VALIDATEBUSINESSREQUEST']._serialized_start=177
+  _globals['_VALIDATEBUSINESSREQUEST']._serialized_end=202
+  _globals['_VALIDATEBUSINESSRESPONSE']._serialized_start=204
+  _globals['_VALIDATEBUSINESSRESPONSE']._serialized_end=279
+  _globals['_GETBUSINESSINFOREQUEST']._serialized_start=281
+  _globals['_GETBUSINESSINFOREQUEST']._serialized_end=305
+  _globals['_GETBUSINESSINFORESPONSE']._serialized_start=307
+  _globals['_GETBUSINESSINFORESPONSE']._serialized_end=381
+  _globals['_AUTHENTICATIONSERVICE']._serialized_start=384
+  _globals['_AUTHENTICATIONSERVICE']._serialized_end=658
 # @@protoc_insertion_point(module_scope)

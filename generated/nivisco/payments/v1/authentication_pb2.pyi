@@ -5,7 +5,7 @@ isort:skip_file
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from nivisco.payments.v1 import business_pb2 as _business_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ValidateBusinessRequest(_message.Message):
-    """Asks whether the credentials hold."""
+    """Request for ValidateBusiness."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -36,39 +36,19 @@ Global___ValidateBusinessRequest: _TypeAlias = ValidateBusinessRequest  # noqa: 
 
 @_typing.final
 class ValidateBusinessResponse(_message.Message):
-    """Answers that the credentials hold."""
+    """Response for ValidateBusiness."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class Business(_message.Message):
-        """Identifies a business."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        BUSINESS_ID_FIELD_NUMBER: _builtins.int
-        business_id: _builtins.str
-        """The id of the business that the credentials belong to."""
-        def __init__(
-            self,
-            *,
-            business_id: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     BUSINESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def business(self) -> Global___ValidateBusinessResponse.Business:
-        """The business that the credentials belong to."""
+    def business(self) -> _business_pb2.Business:
+        """The calling business."""
 
     def __init__(
         self,
         *,
-        business: Global___ValidateBusinessResponse.Business | None = ...,
+        business: _business_pb2.Business | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["business", b"business"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -80,7 +60,7 @@ Global___ValidateBusinessResponse: _TypeAlias = ValidateBusinessResponse  # noqa
 
 @_typing.final
 class GetBusinessInfoRequest(_message.Message):
-    """Asks for the business's own profile."""
+    """Request for GetBusinessInfo."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -97,57 +77,19 @@ Global___GetBusinessInfoRequest: _TypeAlias = GetBusinessInfoRequest  # noqa: Y0
 
 @_typing.final
 class GetBusinessInfoResponse(_message.Message):
-    """Carries the business's profile."""
+    """Response for GetBusinessInfo."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class Business(_message.Message):
-        """Describes a business."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        BUSINESS_ID_FIELD_NUMBER: _builtins.int
-        NAME_FIELD_NUMBER: _builtins.int
-        EMAIL_FIELD_NUMBER: _builtins.int
-        DOMAIN_FIELD_NUMBER: _builtins.int
-        CREATED_AT_FIELD_NUMBER: _builtins.int
-        business_id: _builtins.str
-        """The id of the business."""
-        name: _builtins.str
-        """The name of the business."""
-        email: _builtins.str
-        """The address that the business is reached at. It is at the business's domain."""
-        domain: _builtins.str
-        """The internet domain of the business. It never changes."""
-        @_builtins.property
-        def created_at(self) -> _timestamp_pb2.Timestamp:
-            """When the business was registered."""
-
-        def __init__(
-            self,
-            *,
-            business_id: _builtins.str = ...,
-            name: _builtins.str = ...,
-            email: _builtins.str = ...,
-            domain: _builtins.str = ...,
-            created_at: _timestamp_pb2.Timestamp | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id", "created_at", b"created_at", "domain", b"domain", "email", b"email", "name", b"name"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     BUSINESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def business(self) -> Global___GetBusinessInfoResponse.Business:
+    def business(self) -> _business_pb2.Business:
         """The calling business."""
 
     def __init__(
         self,
         *,
-        business: Global___GetBusinessInfoResponse.Business | None = ...,
+        business: _business_pb2.Business | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["business", b"business"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

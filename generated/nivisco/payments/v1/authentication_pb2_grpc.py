@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AuthenticationServiceStub:
-    """Confirms who the caller is. Business id and API key travel as metadata `x-business-id` and `x-api-key` on every call.
+    """Verifies a business's credentials and returns its profile. gRPC clients send the business id and
+    the API key as metadata `x-business-id` and `x-api-key` with every call.
     """
 
     def __init__(self, channel):
@@ -48,18 +49,19 @@ class AuthenticationServiceStub:
 
 
 class AuthenticationServiceServicer:
-    """Confirms who the caller is. Business id and API key travel as metadata `x-business-id` and `x-api-key` on every call.
+    """Verifies a business's credentials and returns its profile. gRPC clients send the business id and
+    the API key as metadata `x-business-id` and `x-api-key` with every call.
     """
 
     def ValidateBusiness(self, request, context):
-        """Confirms the business's credentials. Fails with INVALID_CREDENTIALS.
+        """Verifies the business's credentials.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetBusinessInfo(self, request, context):
-        """Returns the business's profile. Fails with INVALID_CREDENTIALS.
+        """Returns the business's profile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +89,8 @@ def add_AuthenticationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuthenticationService:
-    """Confirms who the caller is. Business id and API key travel as metadata `x-business-id` and `x-api-key` on every call.
+    """Verifies a business's credentials and returns its profile. gRPC clients send the business id and
+    the API key as metadata `x-business-id` and `x-api-key` with every call.
     """
 
     @staticmethod

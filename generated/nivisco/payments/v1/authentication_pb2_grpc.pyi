@@ -27,29 +27,35 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuthenticationServiceStub:
-    """Confirms who the caller is. Business id and API key travel as metadata `x-business-id` and `x-api-key` on every call."""
+    """Verifies a business's credentials and returns its profile. gRPC clients send the business id and
+    the API key as metadata `x-business-id` and `x-api-key` with every call.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AuthenticationServiceAsyncStub: ...
     ValidateBusiness: _grpc.UnaryUnaryMultiCallable[_authentication_pb2.ValidateBusinessRequest, _authentication_pb2.ValidateBusinessResponse]
-    """Confirms the business's credentials. Fails with INVALID_CREDENTIALS."""
+    """Verifies the business's credentials."""
     GetBusinessInfo: _grpc.UnaryUnaryMultiCallable[_authentication_pb2.GetBusinessInfoRequest, _authentication_pb2.GetBusinessInfoResponse]
-    """Returns the business's profile. Fails with INVALID_CREDENTIALS."""
+    """Returns the business's profile."""
 
 @_typing.type_check_only
 class AuthenticationServiceAsyncStub(AuthenticationServiceStub):
-    """Confirms who the caller is. Business id and API key travel as metadata `x-business-id` and `x-api-key` on every call."""
+    """Verifies a business's credentials and returns its profile. gRPC clients send the business id and
+    the API key as metadata `x-business-id` and `x-api-key` with every call.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ValidateBusiness: _aio.UnaryUnaryMultiCallable[_authentication_pb2.ValidateBusinessRequest, _authentication_pb2.ValidateBusinessResponse]  # type: ignore[assignment]
-    """Confirms the business's credentials. Fails with INVALID_CREDENTIALS."""
+    """Verifies the business's credentials."""
     GetBusinessInfo: _aio.UnaryUnaryMultiCallable[_authentication_pb2.GetBusinessInfoRequest, _authentication_pb2.GetBusinessInfoResponse]  # type: ignore[assignment]
-    """Returns the business's profile. Fails with INVALID_CREDENTIALS."""
+    """Returns the business's profile."""
 
 class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Confirms who the caller is. Business id and API key travel as metadata `x-business-id` and `x-api-key` on every call."""
+    """Verifies a business's credentials and returns its profile. gRPC clients send the business id and
+    the API key as metadata `x-business-id` and `x-api-key` with every call.
+    """
 
     @_abc_1.abstractmethod
     def ValidateBusiness(
@@ -57,7 +63,7 @@ class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _authentication_pb2.ValidateBusinessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authentication_pb2.ValidateBusinessResponse, _abc.Awaitable[_authentication_pb2.ValidateBusinessResponse]]:
-        """Confirms the business's credentials. Fails with INVALID_CREDENTIALS."""
+        """Verifies the business's credentials."""
 
     @_abc_1.abstractmethod
     def GetBusinessInfo(
@@ -65,6 +71,6 @@ class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _authentication_pb2.GetBusinessInfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authentication_pb2.GetBusinessInfoResponse, _abc.Awaitable[_authentication_pb2.GetBusinessInfoResponse]]:
-        """Returns the business's profile. Fails with INVALID_CREDENTIALS."""
+        """Returns the business's profile."""
 
 def add_AuthenticationServiceServicer_to_server(servicer: AuthenticationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,8 +5,11 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from nivisco.payments.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,14 +22,70 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class Business(_message.Message):
+    """A business (merchant)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    DEFAULT_ENV_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    """Id of the business: a UUID, or `ADMIN-BUSINESS` for the admin business."""
+    name: _builtins.str
+    """Name of the business."""
+    email: _builtins.str
+    """Email address of the business, at its domain."""
+    domain: _builtins.str
+    """Internet domain of the business, for example `northwindcoffee.com`. It never changes."""
+    active: _builtins.bool
+    """Whether the business is active. The credentials of an inactive business are rejected."""
+    default_env: _types_pb2.Env.ValueType
+    """Environment of requests that specify none. TEST until LIVE keys of any gateway are stored, and
+    LIVE from then on.
+    """
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of registration."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the last change."""
+
+    def __init__(
+        self,
+        *,
+        business_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        email: _builtins.str = ...,
+        domain: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        active: _builtins.bool = ...,
+        default_env: _types_pb2.Env.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "business_id", b"business_id", "created_at", b"created_at", "default_env", b"default_env", "domain", b"domain", "email", b"email", "name", b"name", "updated_at", b"updated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Business: _TypeAlias = Business  # noqa: Y015
+
+@_typing.final
 class RegisterBusinessRequest(_message.Message):
-    """Describes the business to register."""
+    """Request for RegisterBusiness."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class NewBusiness(_message.Message):
-        """Holds the profile of a new business."""
+        """Profile of a new business."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -34,11 +93,11 @@ class RegisterBusinessRequest(_message.Message):
         EMAIL_FIELD_NUMBER: _builtins.int
         DOMAIN_FIELD_NUMBER: _builtins.int
         name: _builtins.str
-        """The name of the business, 1 to 200 characters."""
+        """Name of the business, 1 to 200 characters."""
         email: _builtins.str
-        """The address that the business is reached at. It must be at `domain`, compared without case."""
+        """Email address of the business. It must be at `domain`, compared case-insensitively."""
         domain: _builtins.str
-        """The internet domain of the business, for example `northwindcoffee.com`."""
+        """Internet domain of the business, for example `northwindcoffee.com`."""
         def __init__(
             self,
             *,
@@ -55,7 +114,9 @@ class RegisterBusinessRequest(_message.Message):
     NEW_BUSINESS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def new_business(self) -> Global___RegisterBusinessRequest.NewBusiness:
         """The business to register."""
@@ -78,7 +139,7 @@ Global___RegisterBusinessRequest: _TypeAlias = RegisterBusinessRequest  # noqa: 
 
 @_typing.final
 class RegisterBusinessResponse(_message.Message):
-    """Carries the new business's credentials, which no action ever shows again."""
+    """Response for RegisterBusiness."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -86,14 +147,19 @@ class RegisterBusinessResponse(_message.Message):
     BUSINESS_ID_FIELD_NUMBER: _builtins.int
     API_KEY_FIELD_NUMBER: _builtins.int
     DOMAIN_FIELD_NUMBER: _builtins.int
+    BUSINESS_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
     business_id: _builtins.str
-    """The id of the new business, a UUID."""
+    """Id of the new business, a UUID."""
     api_key: _builtins.str
-    """The API key of the new business, 64 hexadecimal digits. Store it now."""
+    """API key of the new business, 64 hexadecimal digits. Store it: no other response contains it."""
     domain: _builtins.str
-    """The internet domain of the new business."""
+    """Internet domain of the new business."""
+    @_builtins.property
+    def business(self) -> Global___Business:
+        """The new business."""
+
     def __init__(
         self,
         *,
@@ -101,10 +167,11 @@ class RegisterBusinessResponse(_message.Message):
         business_id: _builtins.str = ...,
         api_key: _builtins.str = ...,
         domain: _builtins.str = ...,
+        business: Global___Business | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business", b"business"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "business_id", b"business_id", "domain", b"domain", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "business", b"business", "business_id", b"business_id", "domain", b"domain", "message", b"message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -112,22 +179,22 @@ Global___RegisterBusinessResponse: _TypeAlias = RegisterBusinessResponse  # noqa
 
 @_typing.final
 class ModifyBusinessRequest(_message.Message):
-    """Says what to change about the business."""
+    """Request for ModifyBusiness."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Updates(_message.Message):
-        """Holds the new values. At least one is given."""
+        """New values. At least one is required."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         NAME_FIELD_NUMBER: _builtins.int
         EMAIL_FIELD_NUMBER: _builtins.int
         name: _builtins.str
-        """The new name, 1 to 200 characters."""
+        """New name, 1 to 200 characters."""
         email: _builtins.str
-        """The new e-mail address, at the business's domain."""
+        """New email address, at the business's domain."""
         def __init__(
             self,
             *,
@@ -149,21 +216,32 @@ class ModifyBusinessRequest(_message.Message):
 
     UPDATES_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def updates(self) -> Global___ModifyBusinessRequest.Updates:
         """The new values."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths of the fields to update, relative to `updates`, for example `email`. Defaults to the
+        fields that are set. A path whose field is unset clears the field if its stored value is
+        optional, and is invalid otherwise. JSON has no mask: null clears a field.
+        """
 
     def __init__(
         self,
         *,
         updates: Global___ModifyBusinessRequest.Updates | None = ...,
         idempotency_key: _builtins.str | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "updates", b"updates"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask", "updates", b"updates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "updates", b"updates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask", "updates", b"updates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
@@ -173,20 +251,25 @@ Global___ModifyBusinessRequest: _TypeAlias = ModifyBusinessRequest  # noqa: Y015
 
 @_typing.final
 class ModifyBusinessResponse(_message.Message):
-    """Says what was changed."""
+    """Response for ModifyBusiness."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     BUSINESS_ID_FIELD_NUMBER: _builtins.int
     UPDATED_FIELDS_FIELD_NUMBER: _builtins.int
+    BUSINESS_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
     business_id: _builtins.str
-    """The id of the business."""
+    """Id of the business."""
     @_builtins.property
     def updated_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the fields that were given."""
+        """Names of the updated fields."""
+
+    @_builtins.property
+    def business(self) -> Global___Business:
+        """The business after the update."""
 
     def __init__(
         self,
@@ -194,10 +277,11 @@ class ModifyBusinessResponse(_message.Message):
         message: _builtins.str = ...,
         business_id: _builtins.str = ...,
         updated_fields: _abc.Iterable[_builtins.str] | None = ...,
+        business: Global___Business | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business", b"business"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id", "message", b"message", "updated_fields", b"updated_fields"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business", b"business", "business_id", b"business_id", "message", b"message", "updated_fields", b"updated_fields"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -205,13 +289,15 @@ Global___ModifyBusinessResponse: _TypeAlias = ModifyBusinessResponse  # noqa: Y0
 
 @_typing.final
 class ChangeApiKeyRequest(_message.Message):
-    """Asks for a new API key."""
+    """Request for ChangeApiKey."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     def __init__(
         self,
         *,
@@ -229,7 +315,7 @@ Global___ChangeApiKeyRequest: _TypeAlias = ChangeApiKeyRequest  # noqa: Y015
 
 @_typing.final
 class ChangeApiKeyResponse(_message.Message):
-    """Carries the new API key, which no action ever shows again."""
+    """Response for ChangeApiKey."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -237,11 +323,11 @@ class ChangeApiKeyResponse(_message.Message):
     BUSINESS_ID_FIELD_NUMBER: _builtins.int
     API_KEY_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
     business_id: _builtins.str
-    """The id of the business."""
+    """Id of the business."""
     api_key: _builtins.str
-    """The new API key, 64 hexadecimal digits. Store it now."""
+    """New API key, 64 hexadecimal digits. Store it: no other response contains it."""
     def __init__(
         self,
         *,

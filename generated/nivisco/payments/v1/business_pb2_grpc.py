@@ -57,23 +57,21 @@ class BusinessServiceServicer:
     """
 
     def RegisterBusiness(self, request, context):
-        """Creates a business and its first API key. Open to the admin business only. Fails with ADMIN_ONLY or
-        INVALID_FIELDS.
+        """Creates a business and its first API key. Available to the admin business only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModifyBusiness(self, request, context):
-        """Changes the business's name or e-mail address. The address stays at the business's domain. Fails with
-        INVALID_FIELDS.
+        """Updates the business's name or email address. The address must be at the business's domain.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ChangeApiKey(self, request, context):
-        """Replaces the business's API key. The key that made the call stops working at once.
+        """Replaces the business's API key. The previous key stops working immediately.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

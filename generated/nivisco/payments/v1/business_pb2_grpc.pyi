@@ -34,15 +34,11 @@ class BusinessServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BusinessServiceAsyncStub: ...
     RegisterBusiness: _grpc.UnaryUnaryMultiCallable[_business_pb2.RegisterBusinessRequest, _business_pb2.RegisterBusinessResponse]
-    """Creates a business and its first API key. Open to the admin business only. Fails with ADMIN_ONLY or
-    INVALID_FIELDS.
-    """
+    """Creates a business and its first API key. Available to the admin business only."""
     ModifyBusiness: _grpc.UnaryUnaryMultiCallable[_business_pb2.ModifyBusinessRequest, _business_pb2.ModifyBusinessResponse]
-    """Changes the business's name or e-mail address. The address stays at the business's domain. Fails with
-    INVALID_FIELDS.
-    """
+    """Updates the business's name or email address. The address must be at the business's domain."""
     ChangeApiKey: _grpc.UnaryUnaryMultiCallable[_business_pb2.ChangeApiKeyRequest, _business_pb2.ChangeApiKeyResponse]
-    """Replaces the business's API key. The key that made the call stops working at once."""
+    """Replaces the business's API key. The previous key stops working immediately."""
 
 @_typing.type_check_only
 class BusinessServiceAsyncStub(BusinessServiceStub):
@@ -50,15 +46,11 @@ class BusinessServiceAsyncStub(BusinessServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterBusiness: _aio.UnaryUnaryMultiCallable[_business_pb2.RegisterBusinessRequest, _business_pb2.RegisterBusinessResponse]  # type: ignore[assignment]
-    """Creates a business and its first API key. Open to the admin business only. Fails with ADMIN_ONLY or
-    INVALID_FIELDS.
-    """
+    """Creates a business and its first API key. Available to the admin business only."""
     ModifyBusiness: _aio.UnaryUnaryMultiCallable[_business_pb2.ModifyBusinessRequest, _business_pb2.ModifyBusinessResponse]  # type: ignore[assignment]
-    """Changes the business's name or e-mail address. The address stays at the business's domain. Fails with
-    INVALID_FIELDS.
-    """
+    """Updates the business's name or email address. The address must be at the business's domain."""
     ChangeApiKey: _aio.UnaryUnaryMultiCallable[_business_pb2.ChangeApiKeyRequest, _business_pb2.ChangeApiKeyResponse]  # type: ignore[assignment]
-    """Replaces the business's API key. The key that made the call stops working at once."""
+    """Replaces the business's API key. The previous key stops working immediately."""
 
 class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manages businesses and their API keys."""
@@ -69,9 +61,7 @@ class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _business_pb2.RegisterBusinessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_business_pb2.RegisterBusinessResponse, _abc.Awaitable[_business_pb2.RegisterBusinessResponse]]:
-        """Creates a business and its first API key. Open to the admin business only. Fails with ADMIN_ONLY or
-        INVALID_FIELDS.
-        """
+        """Creates a business and its first API key. Available to the admin business only."""
 
     @_abc_1.abstractmethod
     def ModifyBusiness(
@@ -79,9 +69,7 @@ class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _business_pb2.ModifyBusinessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_business_pb2.ModifyBusinessResponse, _abc.Awaitable[_business_pb2.ModifyBusinessResponse]]:
-        """Changes the business's name or e-mail address. The address stays at the business's domain. Fails with
-        INVALID_FIELDS.
-        """
+        """Updates the business's name or email address. The address must be at the business's domain."""
 
     @_abc_1.abstractmethod
     def ChangeApiKey(
@@ -89,6 +77,6 @@ class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _business_pb2.ChangeApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_business_pb2.ChangeApiKeyResponse, _abc.Awaitable[_business_pb2.ChangeApiKeyResponse]]:
-        """Replaces the business's API key. The key that made the call stops working at once."""
+        """Replaces the business's API key. The previous key stops working immediately."""
 
 def add_BusinessServiceServicer_to_server(servicer: BusinessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

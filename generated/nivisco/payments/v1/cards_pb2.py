@@ -23,11 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from nivisco.annotations.v1 import annotations_pb2 as nivisco_dot_annotations_dot_v1_dot_annotations__pb2
+from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_errors__pb2
 from nivisco.payments.v1 import types_pb2 as nivisco_dot_payments_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fnivisco/payments/v1/cards.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a\x1fnivisco/payments/v1/types.proto\"\xc1\x01\n\x04\x43\x61rd\x12-\n\x07gateway\x18\x01 \x01(\x0e\x32\x1c.nivisco.payments.v1.Gateway\x12\r\n\x05\x62rand\x18\x02 \x01(\t\x12\r\n\x05last4\x18\x03 \x01(\t\x12\x11\n\texp_month\x18\x04 \x01(\x05\x12\x10\n\x08\x65xp_year\x18\x05 \x01(\x05\x12\x0f\n\x07\x63\x61rd_id\x18\x06 \x01(\t\x12\x0f\n\x07primary\x18\x07 \x01(\x08\x12%\n\x03\x65nv\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\"p\n\x13GetUserCardsRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12/\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\"@\n\x14GetUserCardsResponse\x12(\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x19.nivisco.payments.v1.Card\"\xaf\x01\n\x19GetUserPrimaryCardRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12/\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x07gateway\x18\x03 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x08\xbaH\x05\x82\x01\x02\x10\x01\"E\n\x1aGetUserPrimaryCardResponse\x12\'\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x19.nivisco.payments.v1.Card\"\xb8\x02\n\x1b\x43reateStripeCustomerRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x46\n\x14payment_method_token\x18\x02 \x01(\tB(\xbaH%r 2\x1e^(pm|tok)_[A-Za-z0-9_]{1,200}$\xc8\x01\x01\x12\x1b\n\x0eset_as_primary\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x42\x11\n\x0f_set_as_primaryB\x12\n\x10_idempotency_key\"\\\n\x1c\x43reateStripeCustomerResponse\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\'\n\x04\x63\x61rd\x18\x02 \x01(\x0b\x32\x19.nivisco.payments.v1.Card\"\xbf\x04\n\x1e\x43reateAuthorizeCustomerRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x63\n\x0fpayment_profile\x18\x02 \x01(\x0b\x32\x42.nivisco.payments.v1.CreateAuthorizeCustomerRequest.PaymentProfileB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\x0eset_as_primary\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x1a\xe4\x01\n\x0ePaymentProfile\x12-\n\x0b\x63\x61rd_number\x18\x01 \x01(\tB\x18\xbaH\x15r\x10\x32\x0e^[0-9]{12,19}$\xc8\x01\x01\x12\x1f\n\texp_month\x18\x02 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x0c(\x01\xc8\x01\x01\x12 \n\x08\x65xp_year\x18\x03 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xb4\x10(\xd0\x0f\xc8\x01\x01\x12%\n\x03\x63vv\x18\x04 \x01(\tB\x13\xbaH\x10r\x0e\x32\x0c^[0-9]{3,4}$H\x00\x88\x01\x01\x12!\n\x0bpostal_code\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x14H\x01\x88\x01\x01\x42\x06\n\x04_cvvB\x0e\n\x0c_postal_codeB\x11\n\x0f_set_as_primaryB\x12\n\x10_idempotency_key\"Z\n\x1f\x43reateAuthorizeCustomerResponse\x12\x1b\n\x13\x63ustomer_profile_id\x18\x01 \x01(\t\x12\x1a\n\x12payment_profile_id\x18\x02 \x01(\t2\x87\x04\n\x0c\x43\x61rdsService\x12i\n\x0cGetUserCards\x12(.nivisco.payments.v1.GetUserCardsRequest\x1a).nivisco.payments.v1.GetUserCardsResponse\"\x04\x8a\xe7\x18\x00\x12{\n\x12GetUserPrimaryCard\x12..nivisco.payments.v1.GetUserPrimaryCardRequest\x1a/.nivisco.payments.v1.GetUserPrimaryCardResponse\"\x04\x8a\xe7\x18\x00\x12\x81\x01\n\x14\x43reateStripeCustomer\x12\x30.nivisco.payments.v1.CreateStripeCustomerRequest\x1a\x31.nivisco.payments.v1.CreateStripeCustomerResponse\"\x04\x8a\xe7\x18\x00\x12\x8a\x01\n\x17\x43reateAuthorizeCustomer\x12\x33.nivisco.payments.v1.CreateAuthorizeCustomerRequest\x1a\x34.nivisco.payments.v1.CreateAuthorizeCustomerResponse\"\x04\x8a\xe7\x18\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fnivisco/payments/v1/cards.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"\x82\x02\n\x04\x43\x61rd\x12-\n\x07gateway\x18\x01 \x01(\x0e\x32\x1c.nivisco.payments.v1.Gateway\x12\r\n\x05\x62rand\x18\x02 \x01(\t\x12\r\n\x05last4\x18\x03 \x01(\t\x12\x11\n\texp_month\x18\x04 \x01(\x05\x12\x10\n\x08\x65xp_year\x18\x05 \x01(\x05\x12\x0f\n\x07\x63\x61rd_id\x18\x06 \x01(\t\x12\x0f\n\x07primary\x18\x07 \x01(\x08\x12%\n\x03\x65nv\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12\x0f\n\x07user_id\x18\t \x01(\t\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x13GetUserCardsRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12/\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\"@\n\x14GetUserCardsResponse\x12(\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x19.nivisco.payments.v1.Card\"\xaf\x01\n\x19GetUserPrimaryCardRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12/\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x07gateway\x18\x03 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x08\xbaH\x05\x82\x01\x02\x10\x01\"E\n\x1aGetUserPrimaryCardResponse\x12\'\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x19.nivisco.payments.v1.Card\"\xbb\x02\n\x1b\x43reateStripeCustomerRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12I\n\x14payment_method_token\x18\x02 \x01(\tB+\x80\x01\x01\xbaH%r 2\x1e^(pm|tok)_[A-Za-z0-9_]{1,200}$\xc8\x01\x01\x12\x1b\n\x0eset_as_primary\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x42\x11\n\x0f_set_as_primaryB\x12\n\x10_idempotency_key\"\\\n\x1c\x43reateStripeCustomerResponse\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\'\n\x04\x63\x61rd\x18\x02 \x01(\x0b\x32\x19.nivisco.payments.v1.Card\"\xc5\x04\n\x1e\x43reateAuthorizeCustomerRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x63\n\x0fpayment_profile\x18\x02 \x01(\x0b\x32\x42.nivisco.payments.v1.CreateAuthorizeCustomerRequest.PaymentProfileB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\x0eset_as_primary\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x1a\xea\x01\n\x0ePaymentProfile\x12\x30\n\x0b\x63\x61rd_number\x18\x01 \x01(\tB\x1b\x80\x01\x01\xbaH\x15r\x10\x32\x0e^[0-9]{12,19}$\xc8\x01\x01\x12\x1f\n\texp_month\x18\x02 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x0c(\x01\xc8\x01\x01\x12 \n\x08\x65xp_year\x18\x03 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xb4\x10(\xd0\x0f\xc8\x01\x01\x12(\n\x03\x63vv\x18\x04 \x01(\tB\x16\x80\x01\x01\xbaH\x10r\x0e\x32\x0c^[0-9]{3,4}$H\x00\x88\x01\x01\x12!\n\x0bpostal_code\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x14H\x01\x88\x01\x01\x42\x06\n\x04_cvvB\x0e\n\x0c_postal_codeB\x11\n\x0f_set_as_primaryB\x12\n\x10_idempotency_key\"\x89\x01\n\x1f\x43reateAuthorizeCustomerResponse\x12\x1b\n\x13\x63ustomer_profile_id\x18\x01 \x01(\t\x12\x1a\n\x12payment_profile_id\x18\x02 \x01(\t\x12-\n\x04\x63\x61rd\x18\x03 \x01(\x0b\x32\x19.nivisco.payments.v1.CardB\x04\xb8\xe7\x18\x01\x32\xb3\x04\n\x0c\x43\x61rdsService\x12q\n\x0cGetUserCards\x12(.nivisco.payments.v1.GetUserCardsRequest\x1a).nivisco.payments.v1.GetUserCardsResponse\"\x0c\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x0b\x12\x84\x01\n\x12GetUserPrimaryCard\x12..nivisco.payments.v1.GetUserPrimaryCardRequest\x1a/.nivisco.payments.v1.GetUserPrimaryCardResponse\"\r\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x02\x0b\x0c\x12\x8e\x01\n\x14\x43reateStripeCustomer\x12\x30.nivisco.payments.v1.CreateStripeCustomerRequest\x1a\x31.nivisco.payments.v1.CreateStripeCustomerResponse\"\x11\x8a\xe7\x18\x02\x10\x01\xb2\xe7\x18\x07\x0b\x11\x10\x16\x1a\x1b\x1c\x12\x97\x01\n\x17\x43reateAuthorizeCustomer\x12\x33.nivisco.payments.v1.CreateAuthorizeCustomerRequest\x1a\x34.nivisco.payments.v1.CreateAuthorizeCustomerResponse\"\x11\x8a\xe7\x18\x02\x10\x01\xb2\xe7\x18\x07\x0b\x11\x10\x16\x1a\x1b\x1c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,19 +49,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATESTRIPECUSTOMERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_CREATESTRIPECUSTOMERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_CREATESTRIPECUSTOMERREQUEST'].fields_by_name['payment_method_token']._loaded_options = None
-  _globals['_CREATESTRIPECUSTOMERREQUEST'].fields_by_name['payment_method_token']._serialized_options = b'\272H%r 2\036^(pm|tok)_[A-Za-z0-9_]{1,200}$\310\001\001'
+  _globals['_CREATESTRIPECUSTOMERREQUEST'].fields_by_name['payment_method_token']._serialized_options = b'\200\001\001\272H%r 2\036^(pm|tok)_[A-Za-z0-9_]{1,200}$\310\001\001'
   _globals['_CREATESTRIPECUSTOMERREQUEST'].fields_by_name['env']._loaded_options = None
   _globals['_CREATESTRIPECUSTOMERREQUEST'].fields_by_name['env']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_CREATESTRIPECUSTOMERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CREATESTRIPECUSTOMERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['card_number']._loaded_options = None
-  _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['card_number']._serialized_options = b'\272H\025r\0202\016^[0-9]{12,19}$\310\001\001'
+  _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['card_number']._serialized_options = b'\200\001\001\272H\025r\0202\016^[0-9]{12,19}$\310\001\001'
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['exp_month']._loaded_options = None
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['exp_month']._serialized_options = b'\272H\t\032\004\030\014(\001\310\001\001'
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['exp_year']._loaded_options = None
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['exp_year']._serialized_options = b'\272H\013\032\006\030\264\020(\320\017\310\001\001'
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['cvv']._loaded_options = None
-  _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['cvv']._serialized_options = b'\272H\020r\0162\014^[0-9]{3,4}$'
+  _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['cvv']._serialized_options = b'\200\001\001\272H\020r\0162\014^[0-9]{3,4}$'
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['postal_code']._loaded_options = None
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE'].fields_by_name['postal_code']._serialized_options = b'\272H\004r\002\030\024'
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST'].fields_by_name['user_id']._loaded_options = None
@@ -70,34 +72,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST'].fields_by_name['env']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CREATEAUTHORIZECUSTOMERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_CREATEAUTHORIZECUSTOMERRESPONSE'].fields_by_name['card']._loaded_options = None
+  _globals['_CREATEAUTHORIZECUSTOMERRESPONSE'].fields_by_name['card']._serialized_options = b'\270\347\030\001'
   _globals['_CARDSSERVICE'].methods_by_name['GetUserCards']._loaded_options = None
-  _globals['_CARDSSERVICE'].methods_by_name['GetUserCards']._serialized_options = b'\212\347\030\000'
+  _globals['_CARDSSERVICE'].methods_by_name['GetUserCards']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\001\013'
   _globals['_CARDSSERVICE'].methods_by_name['GetUserPrimaryCard']._loaded_options = None
-  _globals['_CARDSSERVICE'].methods_by_name['GetUserPrimaryCard']._serialized_options = b'\212\347\030\000'
+  _globals['_CARDSSERVICE'].methods_by_name['GetUserPrimaryCard']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\002\013\014'
   _globals['_CARDSSERVICE'].methods_by_name['CreateStripeCustomer']._loaded_options = None
-  _globals['_CARDSSERVICE'].methods_by_name['CreateStripeCustomer']._serialized_options = b'\212\347\030\000'
+  _globals['_CARDSSERVICE'].methods_by_name['CreateStripeCustomer']._serialized_options = b'\212\347\030\002\020\001\262\347\030\007\013\021\020\026\032\033\034'
   _globals['_CARDSSERVICE'].methods_by_name['CreateAuthorizeCustomer']._loaded_options = None
-  _globals['_CARDSSERVICE'].methods_by_name['CreateAuthorizeCustomer']._serialized_options = b'\212\347\030\000'
-  _globals['_CARD']._serialized_start=161
-  _globals['_CARD']._serialized_end=354
-  _globals['_GETUSERCARDSREQUEST']._serialized_start=356
-  _globals['_GETUSERCARDSREQUEST']._serialized_end=468
-  _globals['_GETUSERCARDSRESPONSE']._serialized_start=470
-  _globals['_GETUSERCARDSRESPONSE']._serialized_end=534
-  _globals['_GETUSERPRIMARYCARDREQUEST']._serialized_start=537
-  _globals['_GETUSERPRIMARYCARDREQUEST']._serialized_end=712
-  _globals['_GETUSERPRIMARYCARDRESPONSE']._serialized_start=714
-  _globals['_GETUSERPRIMARYCARDRESPONSE']._serialized_end=783
-  _globals['_CREATESTRIPECUSTOMERREQUEST']._serialized_start=786
-  _globals['_CREATESTRIPECUSTOMERREQUEST']._serialized_end=1098
-  _globals['_CREATESTRIPECUSTOMERRESPONSE']._serialized_start=1100
-  _globals['_CREATESTRIPECUSTOMERRESPONSE']._serialized_end=1192
-  _globals['_CREATEAUTHORIZECUSTOMERREQUEST']._serialized_start=1195
-  _globals['_CREATEAUTHORIZECUSTOMERREQUEST']._serialized_end=1770
-  _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE']._serialized_start=1503
-  _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE']._serialized_end=1731
-  _globals['_CREATEAUTHORIZECUSTOMERRESPONSE']._serialized_start=1772
-  _globals['_CREATEAUTHORIZECUSTOMERRESPONSE']._serialized_end=1862
-  _globals['_CARDSSERVICE']._serialized_start=1865
-  _globals['_CARDSSERVICE']._serialized_end=2384
+  _globals['_CARDSSERVICE'].methods_by_name['CreateAuthorizeCustomer']._serialized_options = b'\212\347\030\002\020\001\262\347\030\007\013\021\020\026\032\033\034'
+  _globals['_CARD']._serialized_start=228
+  _globals['_CARD']._serialized_end=486
+  _globals['_GETUSERCARDSREQUEST']._serialized_start=488
+  _globals['_GETUSERCARDSREQUEST']._serialized_end=600
+  _globals['_GETUSERCARDSRESPONSE']._serialized_start=602
+  _globals['_GETUSERCARDSRESPONSE']._serialized_end=666
+  _globals['_GETUSERPRIMARYCARDREQUEST']._serialized_start=669
+  _globals['_GETUSERPRIMARYCARDREQUEST']._serialized_end=844
+  _globals['_GETUSERPRIMARYCARDRESPONSE']._serialized_start=846
+  _globals['_GETUSERPRIMARYCARDRESPONSE']._serialized_end=915
+  _globals['_CREATESTRIPECUSTOMERREQUEST']._serialized_start=918
+  _globals['_CREATESTRIPECUSTOMERREQUEST']._serialized_end=1233
+  _globals['_CREATESTRIPECUSTOMERRESPONSE']._serialized_start=1235
+  _globals['_CREATESTRIPECUSTOMERRESPONSE']._serialized_end=1327
+  _globals['_CREATEAUTHORIZECUSTOMERREQUEST']._serialized_start=1330
+  _globals['_CREATEAUTHORIZECUSTOMERREQUEST']._serialized_end=1911
+  _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE']._serialized_start=1638
+  _globals['_CREATEAUTHORIZECUSTOMERREQUEST_PAYMENTPROFILE']._serialized_end=1872
+  _globals['_CREATEAUTHORIZECUSTOMERRESPONSE']._serialized_start=1914
+  _globals['_CREATEAUTHORIZECUSTOMERRESPONSE']._serialized_end=2051
+  _globals['_CARDSSERVICE']._serialized_start=2054
+  _globals['_CARDSSERVICE']._serialized_end=2617
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from nivisco.payments.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
@@ -21,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Card(_message.Message):
-    """Describes a saved card."""
+    """A saved card."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,22 +34,32 @@ class Card(_message.Message):
     CARD_ID_FIELD_NUMBER: _builtins.int
     PRIMARY_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
     gateway: _types_pb2.Gateway.ValueType
-    """The gateway that keeps the card."""
+    """Gateway that stores the card."""
     brand: _builtins.str
-    """The card's network in lower case, for example `visa`."""
+    """Card network in lower case, for example `visa`."""
     last4: _builtins.str
-    """The last four digits of the card number."""
+    """Last four digits of the card number."""
     exp_month: _builtins.int
-    """The month that the card expires in, 1 to 12."""
+    """Expiry month, 1 to 12."""
     exp_year: _builtins.int
-    """The year that the card expires in, four digits."""
+    """Expiry year, four digits."""
     card_id: _builtins.str
-    """The id of the saved card."""
+    """Id of the card, `CRD-…`."""
     primary: _builtins.bool
-    """Whether a charge through this gateway uses this card."""
+    """Whether the card is the user's primary card at its gateway and in its environment. Charges
+    through that gateway use it.
+    """
     env: _types_pb2.Env.ValueType
-    """The environment that the card belongs to."""
+    """Environment of the card."""
+    user_id: _builtins.str
+    """Id of the user who owns the card."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Time at which the card was saved."""
+
     def __init__(
         self,
         *,
@@ -60,10 +71,12 @@ class Card(_message.Message):
         card_id: _builtins.str = ...,
         primary: _builtins.bool = ...,
         env: _types_pb2.Env.ValueType = ...,
+        user_id: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand", b"brand", "card_id", b"card_id", "env", b"env", "exp_month", b"exp_month", "exp_year", b"exp_year", "gateway", b"gateway", "last4", b"last4", "primary", b"primary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand", b"brand", "card_id", b"card_id", "created_at", b"created_at", "env", b"env", "exp_month", b"exp_month", "exp_year", b"exp_year", "gateway", b"gateway", "last4", b"last4", "primary", b"primary", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -71,16 +84,16 @@ Global___Card: _TypeAlias = Card  # noqa: Y015
 
 @_typing.final
 class GetUserCardsRequest(_message.Message):
-    """Names whose cards to list."""
+    """Request for GetUserCards."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     def __init__(
         self,
         *,
@@ -97,7 +110,7 @@ Global___GetUserCardsRequest: _TypeAlias = GetUserCardsRequest  # noqa: Y015
 
 @_typing.final
 class GetUserCardsResponse(_message.Message):
-    """Carries a user's saved cards."""
+    """Response for GetUserCards."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -121,7 +134,7 @@ Global___GetUserCardsResponse: _TypeAlias = GetUserCardsResponse  # noqa: Y015
 
 @_typing.final
 class GetUserPrimaryCardRequest(_message.Message):
-    """Names whose primary card to return."""
+    """Request for GetUserPrimaryCard."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -129,11 +142,11 @@ class GetUserPrimaryCardRequest(_message.Message):
     ENV_FIELD_NUMBER: _builtins.int
     GATEWAY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     gateway: _types_pb2.Gateway.ValueType
-    """The gateway. Absent: the user's default gateway."""
+    """Gateway. Defaults to the user's default gateway."""
     def __init__(
         self,
         *,
@@ -151,14 +164,14 @@ Global___GetUserPrimaryCardRequest: _TypeAlias = GetUserPrimaryCardRequest  # no
 
 @_typing.final
 class GetUserPrimaryCardResponse(_message.Message):
-    """Carries the user's primary card."""
+    """Response for GetUserPrimaryCard."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CARD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def card(self) -> Global___Card:
-        """The card that a charge would use."""
+        """The primary card."""
 
     def __init__(
         self,
@@ -175,7 +188,7 @@ Global___GetUserPrimaryCardResponse: _TypeAlias = GetUserPrimaryCardResponse  # 
 
 @_typing.final
 class CreateStripeCustomerRequest(_message.Message):
-    """Names the user and the card to save at Stripe."""
+    """Request for CreateStripeCustomer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -185,15 +198,19 @@ class CreateStripeCustomerRequest(_message.Message):
     ENV_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     payment_method_token: _builtins.str
-    """A Stripe payment method (`pm_…`) or card token (`tok_…`), as Stripe's browser library makes them."""
+    """Stripe payment method (`pm_…`) or card token (`tok_…`), as created by Stripe's browser library."""
     set_as_primary: _builtins.bool
-    """Whether charges use this card, and Stripe, from now on. The user's first card is primary in any case."""
+    """Whether the card becomes the user's primary card at Stripe, and Stripe the user's default
+    gateway. Defaults to false. The user's first card becomes primary in any case.
+    """
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     def __init__(
         self,
         *,
@@ -220,14 +237,14 @@ Global___CreateStripeCustomerRequest: _TypeAlias = CreateStripeCustomerRequest  
 
 @_typing.final
 class CreateStripeCustomerResponse(_message.Message):
-    """Identifies the Stripe customer and the saved card."""
+    """Response for CreateStripeCustomer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     CARD_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
-    """The id of the Stripe customer (`cus_…`). Every card of the user in this environment has the same."""
+    """Id of the Stripe customer (`cus_…`), shared by all of the user's cards in this environment."""
     @_builtins.property
     def card(self) -> Global___Card:
         """The saved card."""
@@ -248,13 +265,13 @@ Global___CreateStripeCustomerResponse: _TypeAlias = CreateStripeCustomerResponse
 
 @_typing.final
 class CreateAuthorizeCustomerRequest(_message.Message):
-    """Names the user and the card to save at Authorize.Net."""
+    """Request for CreateAuthorizeCustomer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class PaymentProfile(_message.Message):
-        """Holds a card as the customer typed it. It passes through memory to the gateway and is never stored."""
+        """Card details. They are sent to the gateway and never stored in this service."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -264,15 +281,17 @@ class CreateAuthorizeCustomerRequest(_message.Message):
         CVV_FIELD_NUMBER: _builtins.int
         POSTAL_CODE_FIELD_NUMBER: _builtins.int
         card_number: _builtins.str
-        """The card number, 12 to 19 digits; Authorize.Net takes at most 16. Its network and check digit must fit."""
+        """Card number, 12 to 19 digits. Authorize.Net accepts at most 16 digits. The check digit and
+        the length for the card network are verified.
+        """
         exp_month: _builtins.int
-        """The month that the card expires in, 1 to 12."""
+        """Expiry month, 1 to 12."""
         exp_year: _builtins.int
-        """The year that the card expires in, four digits."""
+        """Expiry year, four digits."""
         cvv: _builtins.str
-        """The card's security code, 4 digits for American Express and 3 for every other network."""
+        """Security code of the card: 4 digits for American Express, 3 digits for other networks."""
         postal_code: _builtins.str
-        """The postal code of the billing address."""
+        """Postal code of the billing address, at most 20 characters."""
         def __init__(
             self,
             *,
@@ -301,13 +320,17 @@ class CreateAuthorizeCustomerRequest(_message.Message):
     ENV_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     set_as_primary: _builtins.bool
-    """Whether charges use this card, and Authorize.Net, from now on. The user's first card is primary in any case."""
+    """Whether the card becomes the user's primary card at Authorize.Net, and Authorize.Net the user's
+    default gateway. Defaults to false. The user's first card becomes primary in any case.
+    """
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def payment_profile(self) -> Global___CreateAuthorizeCustomerRequest.PaymentProfile:
         """The card to save."""
@@ -338,25 +361,31 @@ Global___CreateAuthorizeCustomerRequest: _TypeAlias = CreateAuthorizeCustomerReq
 
 @_typing.final
 class CreateAuthorizeCustomerResponse(_message.Message):
-    """Identifies the Authorize.Net customer profile and the saved card."""
+    """Response for CreateAuthorizeCustomer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CUSTOMER_PROFILE_ID_FIELD_NUMBER: _builtins.int
     PAYMENT_PROFILE_ID_FIELD_NUMBER: _builtins.int
+    CARD_FIELD_NUMBER: _builtins.int
     customer_profile_id: _builtins.str
-    """The id of the customer profile."""
+    """Id of the customer profile."""
     payment_profile_id: _builtins.str
-    """The id of the payment profile."""
+    """Id of the payment profile."""
+    @_builtins.property
+    def card(self) -> Global___Card:
+        """The saved card."""
+
     def __init__(
         self,
         *,
         customer_profile_id: _builtins.str = ...,
         payment_profile_id: _builtins.str = ...,
+        card: Global___Card | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_profile_id", b"customer_profile_id", "payment_profile_id", b"payment_profile_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "customer_profile_id", b"customer_profile_id", "payment_profile_id", b"payment_profile_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

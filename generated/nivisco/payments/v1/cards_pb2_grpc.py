@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class CardsServiceStub:
-    """Saves cards at the gateways. A card number is never stored here.
+    """Saves cards at the gateways. Card numbers are never stored in this service.
     """
 
     def __init__(self, channel):
@@ -58,34 +58,32 @@ class CardsServiceStub:
 
 
 class CardsServiceServicer:
-    """Saves cards at the gateways. A card number is never stored here.
+    """Saves cards at the gateways. Card numbers are never stored in this service.
     """
 
     def GetUserCards(self, request, context):
-        """Lists a user's saved cards, newest first. Fails with USER_NOT_FOUND.
+        """Lists a user's saved cards, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUserPrimaryCard(self, request, context):
-        """Returns the card that a charge would use. Fails with USER_NOT_FOUND or CARD_NOT_FOUND.
+        """Returns the user's primary card, which charges use.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateStripeCustomer(self, request, context):
-        """Saves a card at Stripe from a token, with a Stripe customer for the user. Fails with USER_NOT_FOUND, USER_INACTIVE,
-        CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
+        """Saves a card at Stripe from a token. Creates the user's Stripe customer if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateAuthorizeCustomer(self, request, context):
-        """Saves a card at Authorize.Net, with a customer profile for the user. Fails with USER_NOT_FOUND, USER_INACTIVE,
-        CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
+        """Saves a card at Authorize.Net. Creates the user's customer profile if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +121,7 @@ def add_CardsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CardsService:
-    """Saves cards at the gateways. A card number is never stored here.
+    """Saves cards at the gateways. Card numbers are never stored in this service.
     """
 
     @staticmethod

@@ -27,45 +27,37 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CardsServiceStub:
-    """Saves cards at the gateways. A card number is never stored here."""
+    """Saves cards at the gateways. Card numbers are never stored in this service."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CardsServiceAsyncStub: ...
     GetUserCards: _grpc.UnaryUnaryMultiCallable[_cards_pb2.GetUserCardsRequest, _cards_pb2.GetUserCardsResponse]
-    """Lists a user's saved cards, newest first. Fails with USER_NOT_FOUND."""
+    """Lists a user's saved cards, newest first."""
     GetUserPrimaryCard: _grpc.UnaryUnaryMultiCallable[_cards_pb2.GetUserPrimaryCardRequest, _cards_pb2.GetUserPrimaryCardResponse]
-    """Returns the card that a charge would use. Fails with USER_NOT_FOUND or CARD_NOT_FOUND."""
+    """Returns the user's primary card, which charges use."""
     CreateStripeCustomer: _grpc.UnaryUnaryMultiCallable[_cards_pb2.CreateStripeCustomerRequest, _cards_pb2.CreateStripeCustomerResponse]
-    """Saves a card at Stripe from a token, with a Stripe customer for the user. Fails with USER_NOT_FOUND, USER_INACTIVE,
-    CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
-    """
+    """Saves a card at Stripe from a token. Creates the user's Stripe customer if there is none."""
     CreateAuthorizeCustomer: _grpc.UnaryUnaryMultiCallable[_cards_pb2.CreateAuthorizeCustomerRequest, _cards_pb2.CreateAuthorizeCustomerResponse]
-    """Saves a card at Authorize.Net, with a customer profile for the user. Fails with USER_NOT_FOUND, USER_INACTIVE,
-    CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
-    """
+    """Saves a card at Authorize.Net. Creates the user's customer profile if there is none."""
 
 @_typing.type_check_only
 class CardsServiceAsyncStub(CardsServiceStub):
-    """Saves cards at the gateways. A card number is never stored here."""
+    """Saves cards at the gateways. Card numbers are never stored in this service."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetUserCards: _aio.UnaryUnaryMultiCallable[_cards_pb2.GetUserCardsRequest, _cards_pb2.GetUserCardsResponse]  # type: ignore[assignment]
-    """Lists a user's saved cards, newest first. Fails with USER_NOT_FOUND."""
+    """Lists a user's saved cards, newest first."""
     GetUserPrimaryCard: _aio.UnaryUnaryMultiCallable[_cards_pb2.GetUserPrimaryCardRequest, _cards_pb2.GetUserPrimaryCardResponse]  # type: ignore[assignment]
-    """Returns the card that a charge would use. Fails with USER_NOT_FOUND or CARD_NOT_FOUND."""
+    """Returns the user's primary card, which charges use."""
     CreateStripeCustomer: _aio.UnaryUnaryMultiCallable[_cards_pb2.CreateStripeCustomerRequest, _cards_pb2.CreateStripeCustomerResponse]  # type: ignore[assignment]
-    """Saves a card at Stripe from a token, with a Stripe customer for the user. Fails with USER_NOT_FOUND, USER_INACTIVE,
-    CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
-    """
+    """Saves a card at Stripe from a token. Creates the user's Stripe customer if there is none."""
     CreateAuthorizeCustomer: _aio.UnaryUnaryMultiCallable[_cards_pb2.CreateAuthorizeCustomerRequest, _cards_pb2.CreateAuthorizeCustomerResponse]  # type: ignore[assignment]
-    """Saves a card at Authorize.Net, with a customer profile for the user. Fails with USER_NOT_FOUND, USER_INACTIVE,
-    CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
-    """
+    """Saves a card at Authorize.Net. Creates the user's customer profile if there is none."""
 
 class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Saves cards at the gateways. A card number is never stored here."""
+    """Saves cards at the gateways. Card numbers are never stored in this service."""
 
     @_abc_1.abstractmethod
     def GetUserCards(
@@ -73,7 +65,7 @@ class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cards_pb2.GetUserCardsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cards_pb2.GetUserCardsResponse, _abc.Awaitable[_cards_pb2.GetUserCardsResponse]]:
-        """Lists a user's saved cards, newest first. Fails with USER_NOT_FOUND."""
+        """Lists a user's saved cards, newest first."""
 
     @_abc_1.abstractmethod
     def GetUserPrimaryCard(
@@ -81,7 +73,7 @@ class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cards_pb2.GetUserPrimaryCardRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cards_pb2.GetUserPrimaryCardResponse, _abc.Awaitable[_cards_pb2.GetUserPrimaryCardResponse]]:
-        """Returns the card that a charge would use. Fails with USER_NOT_FOUND or CARD_NOT_FOUND."""
+        """Returns the user's primary card, which charges use."""
 
     @_abc_1.abstractmethod
     def CreateStripeCustomer(
@@ -89,9 +81,7 @@ class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cards_pb2.CreateStripeCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cards_pb2.CreateStripeCustomerResponse, _abc.Awaitable[_cards_pb2.CreateStripeCustomerResponse]]:
-        """Saves a card at Stripe from a token, with a Stripe customer for the user. Fails with USER_NOT_FOUND, USER_INACTIVE,
-        CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
-        """
+        """Saves a card at Stripe from a token. Creates the user's Stripe customer if there is none."""
 
     @_abc_1.abstractmethod
     def CreateAuthorizeCustomer(
@@ -99,8 +89,6 @@ class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cards_pb2.CreateAuthorizeCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cards_pb2.CreateAuthorizeCustomerResponse, _abc.Awaitable[_cards_pb2.CreateAuthorizeCustomerResponse]]:
-        """Saves a card at Authorize.Net, with a customer profile for the user. Fails with USER_NOT_FOUND, USER_INACTIVE,
-        CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
-        """
+        """Saves a card at Authorize.Net. Creates the user's customer profile if there is none."""
 
 def add_CardsServiceServicer_to_server(servicer: CardsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,11 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from nivisco.annotations.v1 import annotations_pb2 as nivisco_dot_annotations_dot_v1_dot_annotations__pb2
+from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_errors__pb2
 from nivisco.payments.v1 import types_pb2 as nivisco_dot_payments_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nivisco/payments/v1/credentials.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a\x1fnivisco/payments/v1/types.proto\"\xd0\x04\n\x1b\x41\x64\x64StripeCredentialsRequest\x12Y\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32<.nivisco.payments.v1.AddStripeCredentialsRequest.CredentialsB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\x8d\x03\n\x0b\x43redentials\x12\x32\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12N\n\x11stripe_secret_key\x18\x02 \x01(\tB3\xbaH0r+2)^(sk|rk)_(test|live)_[A-Za-z0-9_]{1,200}$\xc8\x01\x01\x12I\n\x11stripe_public_key\x18\x03 \x01(\tB.\xbaH+r&2$^pk_(test|live)_[A-Za-z0-9_]{1,200}$\xc8\x01\x01\x12J\n\x15stripe_webhook_secret\x18\x04 \x01(\tB&\xbaH#r!2\x1f^whsec_[A-Za-z0-9+/=_-]{1,200}$H\x00\x88\x01\x01\x12:\n\naccount_id\x18\x05 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^acct_[A-Za-z0-9_]{1,100}$H\x01\x88\x01\x01\x42\x18\n\x16_stripe_webhook_secretB\r\n\x0b_account_idB\x12\n\x10_idempotency_key\"V\n\x1c\x41\x64\x64StripeCredentialsResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12%\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\"\x86\x05\n\x1eModifyStripeCredentialsRequest\x12\\\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32?.nivisco.payments.v1.ModifyStripeCredentialsRequest.CredentialsB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\xbd\x03\n\x0b\x43redentials\x12\x32\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12P\n\x11stripe_secret_key\x18\x02 \x01(\tB0\xbaH-r+2)^(sk|rk)_(test|live)_[A-Za-z0-9_]{1,200}$H\x00\x88\x01\x01\x12K\n\x11stripe_public_key\x18\x03 \x01(\tB+\xbaH(r&2$^pk_(test|live)_[A-Za-z0-9_]{1,200}$H\x01\x88\x01\x01\x12J\n\x15stripe_webhook_secret\x18\x04 \x01(\tB&\xbaH#r!2\x1f^whsec_[A-Za-z0-9+/=_-]{1,200}$H\x02\x88\x01\x01\x12:\n\naccount_id\x18\x05 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^acct_[A-Za-z0-9_]{1,100}$H\x03\x88\x01\x01\x42\x14\n\x12_stripe_secret_keyB\x14\n\x12_stripe_public_keyB\x18\n\x16_stripe_webhook_secretB\r\n\x0b_account_idB\x12\n\x10_idempotency_key\"Y\n\x1fModifyStripeCredentialsResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12%\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\"\xb6\x03\n\x1e\x41\x64\x64\x41uthorizeCredentialsRequest\x12\\\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32?.nivisco.payments.v1.AddAuthorizeCredentialsRequest.CredentialsB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\xed\x01\n\x0b\x43redentials\x12\x32\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12-\n\x0c\x61pi_login_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,25}$\xc8\x01\x01\x12\x30\n\x0ftransaction_key\x18\x03 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,32}$\xc8\x01\x01\x12\x37\n\rsignature_key\x18\x04 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^[0-9A-Fa-f]{1,256}$H\x00\x88\x01\x01\x42\x10\n\x0e_signature_keyB\x12\n\x10_idempotency_key\"Y\n\x1f\x41\x64\x64\x41uthorizeCredentialsResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12%\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\"\xe5\x03\n!ModifyAuthorizeCredentialsRequest\x12_\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32\x42.nivisco.payments.v1.ModifyAuthorizeCredentialsRequest.CredentialsB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\x96\x02\n\x0b\x43redentials\x12\x32\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12/\n\x0c\x61pi_login_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,25}$H\x00\x88\x01\x01\x12\x32\n\x0ftransaction_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,32}$H\x01\x88\x01\x01\x12\x37\n\rsignature_key\x18\x04 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^[0-9A-Fa-f]{1,256}$H\x02\x88\x01\x01\x42\x0f\n\r_api_login_idB\x12\n\x10_transaction_keyB\x10\n\x0e_signature_keyB\x12\n\x10_idempotency_key\"\\\n\"ModifyAuthorizeCredentialsResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12%\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.Env2\xc8\x04\n\x12\x43redentialsService\x12\x81\x01\n\x14\x41\x64\x64StripeCredentials\x12\x30.nivisco.payments.v1.AddStripeCredentialsRequest\x1a\x31.nivisco.payments.v1.AddStripeCredentialsResponse\"\x04\x8a\xe7\x18\x00\x12\x8a\x01\n\x17ModifyStripeCredentials\x12\x33.nivisco.payments.v1.ModifyStripeCredentialsRequest\x1a\x34.nivisco.payments.v1.ModifyStripeCredentialsResponse\"\x04\x8a\xe7\x18\x00\x12\x8a\x01\n\x17\x41\x64\x64\x41uthorizeCredentials\x12\x33.nivisco.payments.v1.AddAuthorizeCredentialsRequest\x1a\x34.nivisco.payments.v1.AddAuthorizeCredentialsResponse\"\x04\x8a\xe7\x18\x00\x12\x93\x01\n\x1aModifyAuthorizeCredentials\x12\x36.nivisco.payments.v1.ModifyAuthorizeCredentialsRequest\x1a\x37.nivisco.payments.v1.ModifyAuthorizeCredentialsResponse\"\x04\x8a\xe7\x18\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nivisco/payments/v1/credentials.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"\xd6\x04\n\x1b\x41\x64\x64StripeCredentialsRequest\x12Y\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32<.nivisco.payments.v1.AddStripeCredentialsRequest.CredentialsB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\x93\x03\n\x0b\x43redentials\x12\x32\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12Q\n\x11stripe_secret_key\x18\x02 \x01(\tB6\x80\x01\x01\xbaH0r+2)^(sk|rk)_(test|live)_[A-Za-z0-9_]{1,200}$\xc8\x01\x01\x12I\n\x11stripe_public_key\x18\x03 \x01(\tB.\xbaH+r&2$^pk_(test|live)_[A-Za-z0-9_]{1,200}$\xc8\x01\x01\x12M\n\x15stripe_webhook_secret\x18\x04 \x01(\tB)\x80\x01\x01\xbaH#r!2\x1f^whsec_[A-Za-z0-9+/=_-]{1,200}$H\x00\x88\x01\x01\x12:\n\naccount_id\x18\x05 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^acct_[A-Za-z0-9_]{1,100}$H\x01\x88\x01\x01\x42\x18\n\x16_stripe_webhook_secretB\r\n\x0b_account_idB\x12\n\x10_idempotency_key\"V\n\x1c\x41\x64\x64StripeCredentialsResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12%\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\"\xc5\x05\n\x1eModifyStripeCredentialsRequest\x12\\\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32?.nivisco.payments.v1.ModifyStripeCredentialsRequest.CredentialsB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x1a\xcb\x03\n\x0b\x43redentials\x12\x32\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12S\n\x11stripe_secret_key\x18\x02 \x01(\tB3\x80\x01\x01\xbaH-r+2)^(sk|rk)_(test|live)_[A-Za-z0-9_]{1,200}$H\x00\x88\x01\x01\x12K\n\x11stripe_public_key\x18\x03 \x01(\tB+\xbaH(r&2$^pk_(test|live)_[A-Za-z0-9_]{1,200}$H\x01\x88\x01\x01\x12Q\n\x15stripe_webhook_secret\x18\x04 \x01(\tB-\x80\x01\x01\xbaH#r!2\x1f^whsec_[A-Za-z0-9+/=_-]{1,200}$\xc0\xe7\x18\x01H\x02\x88\x01\x01\x12>\n\naccount_id\x18\x05 \x01(\tB%\xbaH\x1er\x1c\x32\x1a^acct_[A-Za-z0-9_]{1,100}$\xc0\xe7\x18\x01H\x03\x88\x01\x01\x42\x14\n\x12_stripe_secret_keyB\x14\n\x12_stripe_public_keyB\x18\n\x16_stripe_webhook_secretB\r\n\x0b_account_idB\x12\n\x10_idempotency_key\"Y\n\x1fModifyStripeCredentialsResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12%\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\"\xbc\x03\n\x1e\x41\x64\x64\x41uthorizeCredentialsRequest\x12\\\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32?.nivisco.payments.v1.AddAuthorizeCredentialsRequest.CredentialsB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\xf3\x01\n\x0b\x43redentials\x12\x32\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12-\n\x0c\x61pi_login_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,25}$\xc8\x01\x01\x12\x33\n\x0ftransaction_key\x18\x03 \x01(\tB\x1a\x80\x01\x01\xbaH\x14r\x0f\x32\r^[!-~]{1,32}$\xc8\x01\x01\x12:\n\rsignature_key\x18\x04 \x01(\tB\x1e\x80\x01\x01\xbaH\x18r\x16\x32\x14^[0-9A-Fa-f]{1,256}$H\x00\x88\x01\x01\x42\x10\n\x0e_signature_keyB\x12\n\x10_idempotency_key\"Y\n\x1f\x41\x64\x64\x41uthorizeCredentialsResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12%\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\"\xa0\x04\n!ModifyAuthorizeCredentialsRequest\x12_\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32\x42.nivisco.payments.v1.ModifyAuthorizeCredentialsRequest.CredentialsB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x1a\xa0\x02\n\x0b\x43redentials\x12\x32\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12/\n\x0c\x61pi_login_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,25}$H\x00\x88\x01\x01\x12\x35\n\x0ftransaction_key\x18\x03 \x01(\tB\x17\x80\x01\x01\xbaH\x11r\x0f\x32\r^[!-~]{1,32}$H\x01\x88\x01\x01\x12>\n\rsignature_key\x18\x04 \x01(\tB\"\x80\x01\x01\xbaH\x18r\x16\x32\x14^[0-9A-Fa-f]{1,256}$\xc0\xe7\x18\x01H\x02\x88\x01\x01\x42\x0f\n\r_api_login_idB\x12\n\x10_transaction_keyB\x10\n\x0e_signature_keyB\x12\n\x10_idempotency_key\"\\\n\"ModifyAuthorizeCredentialsResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12%\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.Env2\xe0\x04\n\x12\x43redentialsService\x12\x87\x01\n\x14\x41\x64\x64StripeCredentials\x12\x30.nivisco.payments.v1.AddStripeCredentialsRequest\x1a\x31.nivisco.payments.v1.AddStripeCredentialsResponse\"\n\x8a\xe7\x18\x00\xb2\xe7\x18\x02\x03\x0f\x12\x90\x01\n\x17ModifyStripeCredentials\x12\x33.nivisco.payments.v1.ModifyStripeCredentialsRequest\x1a\x34.nivisco.payments.v1.ModifyStripeCredentialsResponse\"\n\x8a\xe7\x18\x00\xb2\xe7\x18\x02\x03\x0e\x12\x90\x01\n\x17\x41\x64\x64\x41uthorizeCredentials\x12\x33.nivisco.payments.v1.AddAuthorizeCredentialsRequest\x1a\x34.nivisco.payments.v1.AddAuthorizeCredentialsResponse\"\n\x8a\xe7\x18\x00\xb2\xe7\x18\x02\x03\x0f\x12\x99\x01\n\x1aModifyAuthorizeCredentials\x12\x36.nivisco.payments.v1.ModifyAuthorizeCredentialsRequest\x1a\x37.nivisco.payments.v1.ModifyAuthorizeCredentialsResponse\"\n\x8a\xe7\x18\x00\xb2\xe7\x18\x02\x03\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,11 +39,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['env']._loaded_options = None
   _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['env']._serialized_options = b'\272H\010\202\001\002\020\001\310\001\001'
   _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_secret_key']._loaded_options = None
-  _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_secret_key']._serialized_options = b'\272H0r+2)^(sk|rk)_(test|live)_[A-Za-z0-9_]{1,200}$\310\001\001'
+  _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_secret_key']._serialized_options = b'\200\001\001\272H0r+2)^(sk|rk)_(test|live)_[A-Za-z0-9_]{1,200}$\310\001\001'
   _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_public_key']._loaded_options = None
   _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_public_key']._serialized_options = b'\272H+r&2$^pk_(test|live)_[A-Za-z0-9_]{1,200}$\310\001\001'
   _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_webhook_secret']._loaded_options = None
-  _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_webhook_secret']._serialized_options = b'\272H#r!2\037^whsec_[A-Za-z0-9+/=_-]{1,200}$'
+  _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_webhook_secret']._serialized_options = b'\200\001\001\272H#r!2\037^whsec_[A-Za-z0-9+/=_-]{1,200}$'
   _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['account_id']._loaded_options = None
   _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['account_id']._serialized_options = b'\272H\036r\0342\032^acct_[A-Za-z0-9_]{1,100}$'
   _globals['_ADDSTRIPECREDENTIALSREQUEST'].fields_by_name['credentials']._loaded_options = None
@@ -51,13 +53,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['env']._loaded_options = None
   _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['env']._serialized_options = b'\272H\010\202\001\002\020\001\310\001\001'
   _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_secret_key']._loaded_options = None
-  _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_secret_key']._serialized_options = b'\272H-r+2)^(sk|rk)_(test|live)_[A-Za-z0-9_]{1,200}$'
+  _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_secret_key']._serialized_options = b'\200\001\001\272H-r+2)^(sk|rk)_(test|live)_[A-Za-z0-9_]{1,200}$'
   _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_public_key']._loaded_options = None
   _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_public_key']._serialized_options = b'\272H(r&2$^pk_(test|live)_[A-Za-z0-9_]{1,200}$'
   _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_webhook_secret']._loaded_options = None
-  _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_webhook_secret']._serialized_options = b'\272H#r!2\037^whsec_[A-Za-z0-9+/=_-]{1,200}$'
+  _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['stripe_webhook_secret']._serialized_options = b'\200\001\001\272H#r!2\037^whsec_[A-Za-z0-9+/=_-]{1,200}$\300\347\030\001'
   _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['account_id']._loaded_options = None
-  _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['account_id']._serialized_options = b'\272H\036r\0342\032^acct_[A-Za-z0-9_]{1,100}$'
+  _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['account_id']._serialized_options = b'\272H\036r\0342\032^acct_[A-Za-z0-9_]{1,100}$\300\347\030\001'
   _globals['_MODIFYSTRIPECREDENTIALSREQUEST'].fields_by_name['credentials']._loaded_options = None
   _globals['_MODIFYSTRIPECREDENTIALSREQUEST'].fields_by_name['credentials']._serialized_options = b'\272H\003\310\001\001'
   _globals['_MODIFYSTRIPECREDENTIALSREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
@@ -67,9 +69,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['api_login_id']._loaded_options = None
   _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['api_login_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,25}$\310\001\001'
   _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['transaction_key']._loaded_options = None
-  _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['transaction_key']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,32}$\310\001\001'
+  _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['transaction_key']._serialized_options = b'\200\001\001\272H\024r\0172\r^[!-~]{1,32}$\310\001\001'
   _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['signature_key']._loaded_options = None
-  _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['signature_key']._serialized_options = b'\272H\030r\0262\024^[0-9A-Fa-f]{1,256}$'
+  _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['signature_key']._serialized_options = b'\200\001\001\272H\030r\0262\024^[0-9A-Fa-f]{1,256}$'
   _globals['_ADDAUTHORIZECREDENTIALSREQUEST'].fields_by_name['credentials']._loaded_options = None
   _globals['_ADDAUTHORIZECREDENTIALSREQUEST'].fields_by_name['credentials']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ADDAUTHORIZECREDENTIALSREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
@@ -79,45 +81,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['api_login_id']._loaded_options = None
   _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['api_login_id']._serialized_options = b'\272H\021r\0172\r^[!-~]{1,25}$'
   _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['transaction_key']._loaded_options = None
-  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['transaction_key']._serialized_options = b'\272H\021r\0172\r^[!-~]{1,32}$'
+  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['transaction_key']._serialized_options = b'\200\001\001\272H\021r\0172\r^[!-~]{1,32}$'
   _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['signature_key']._loaded_options = None
-  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['signature_key']._serialized_options = b'\272H\030r\0262\024^[0-9A-Fa-f]{1,256}$'
+  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS'].fields_by_name['signature_key']._serialized_options = b'\200\001\001\272H\030r\0262\024^[0-9A-Fa-f]{1,256}$\300\347\030\001'
   _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST'].fields_by_name['credentials']._loaded_options = None
   _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST'].fields_by_name['credentials']._serialized_options = b'\272H\003\310\001\001'
   _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
   _globals['_CREDENTIALSSERVICE'].methods_by_name['AddStripeCredentials']._loaded_options = None
-  _globals['_CREDENTIALSSERVICE'].methods_by_name['AddStripeCredentials']._serialized_options = b'\212\347\030\000'
+  _globals['_CREDENTIALSSERVICE'].methods_by_name['AddStripeCredentials']._serialized_options = b'\212\347\030\000\262\347\030\002\003\017'
   _globals['_CREDENTIALSSERVICE'].methods_by_name['ModifyStripeCredentials']._loaded_options = None
-  _globals['_CREDENTIALSSERVICE'].methods_by_name['ModifyStripeCredentials']._serialized_options = b'\212\347\030\000'
+  _globals['_CREDENTIALSSERVICE'].methods_by_name['ModifyStripeCredentials']._serialized_options = b'\212\347\030\000\262\347\030\002\003\016'
   _globals['_CREDENTIALSSERVICE'].methods_by_name['AddAuthorizeCredentials']._loaded_options = None
-  _globals['_CREDENTIALSSERVICE'].methods_by_name['AddAuthorizeCredentials']._serialized_options = b'\212\347\030\000'
+  _globals['_CREDENTIALSSERVICE'].methods_by_name['AddAuthorizeCredentials']._serialized_options = b'\212\347\030\000\262\347\030\002\003\017'
   _globals['_CREDENTIALSSERVICE'].methods_by_name['ModifyAuthorizeCredentials']._loaded_options = None
-  _globals['_CREDENTIALSSERVICE'].methods_by_name['ModifyAuthorizeCredentials']._serialized_options = b'\212\347\030\000'
-  _globals['_ADDSTRIPECREDENTIALSREQUEST']._serialized_start=167
-  _globals['_ADDSTRIPECREDENTIALSREQUEST']._serialized_end=759
-  _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS']._serialized_start=342
-  _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS']._serialized_end=739
-  _globals['_ADDSTRIPECREDENTIALSRESPONSE']._serialized_start=761
-  _globals['_ADDSTRIPECREDENTIALSRESPONSE']._serialized_end=847
-  _globals['_MODIFYSTRIPECREDENTIALSREQUEST']._serialized_start=850
-  _globals['_MODIFYSTRIPECREDENTIALSREQUEST']._serialized_end=1496
-  _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS']._serialized_start=1031
-  _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS']._serialized_end=1476
-  _globals['_MODIFYSTRIPECREDENTIALSRESPONSE']._serialized_start=1498
-  _globals['_MODIFYSTRIPECREDENTIALSRESPONSE']._serialized_end=1587
-  _globals['_ADDAUTHORIZECREDENTIALSREQUEST']._serialized_start=1590
-  _globals['_ADDAUTHORIZECREDENTIALSREQUEST']._serialized_end=2028
-  _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS']._serialized_start=1771
-  _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS']._serialized_end=2008
-  _globals['_ADDAUTHORIZECREDENTIALSRESPONSE']._serialized_start=2030
-  _globals['_ADDAUTHORIZECREDENTIALSRESPONSE']._serialized_end=2119
-  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST']._serialized_start=2122
-  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST']._serialized_end=2607
-  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS']._serialized_start=2309
-  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS']._serialized_end=2587
-  _globals['_MODIFYAUTHORIZECREDENTIALSRESPONSE']._serialized_start=2609
-  _globals['_MODIFYAUTHORIZECREDENTIALSRESPONSE']._serialized_end=2701
-  _globals['_CREDENTIALSSERVICE']._serialized_start=2704
-  _globals['_CREDENTIALSSERVICE']._serialized_end=3288
+  _globals['_CREDENTIALSSERVICE'].methods_by_name['ModifyAuthorizeCredentials']._serialized_options = b'\212\347\030\000\262\347\030\002\003\016'
+  _globals['_ADDSTRIPECREDENTIALSREQUEST']._serialized_start=235
+  _globals['_ADDSTRIPECREDENTIALSREQUEST']._serialized_end=833
+  _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS']._serialized_start=410
+  _globals['_ADDSTRIPECREDENTIALSREQUEST_CREDENTIALS']._serialized_end=813
+  _globals['_ADDSTRIPECREDENTIALSRESPONSE']._serialized_start=835
+  _globals['_ADDSTRIPECREDENTIALSRESPONSE']._serialized_end=921
+  _globals['_MODIFYSTRIPECREDENTIALSREQUEST']._serialized_start=924
+  _globals['_MODIFYSTRIPECREDENTIALSREQUEST']._serialized_end=1633
+  _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS']._serialized_start=1154
+  _globals['_MODIFYSTRIPECREDENTIALSREQUEST_CREDENTIALS']._serialized_end=1613
+  _globals['_MODIFYSTRIPECREDENTIALSRESPONSE']._serialized_start=1635
+  _globals['_MODIFYSTRIPECREDENTIALSRESPONSE']._serialized_end=1724
+  _globals['_ADDAUTHORIZECREDENTIALSREQUEST']._serialized_start=1727
+  _globals['_ADDAUTHORIZECREDENTIALSREQUEST']._serialized_end=2171
+  _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS']._serialized_start=1908
+  _globals['_ADDAUTHORIZECREDENTIALSREQUEST_CREDENTIALS']._serialized_end=2151
+  _globals['_ADDAUTHORIZECREDENTIALSRESPONSE']._serialized_start=2173
+  _globals['_ADDAUTHORIZECREDENTIALSRESPONSE']._serialized_end=2262
+  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST']._serialized_start=2265
+  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST']._serialized_end=2809
+  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS']._serialized_start=2501
+  _globals['_MODIFYAUTHORIZECREDENTIALSREQUEST_CREDENTIALS']._serialized_end=2789
+  _globals['_MODIFYAUTHORIZECREDENTIALSRESPONSE']._serialized_start=2811
+  _globals['_MODIFYAUTHORIZECREDENTIALSRESPONSE']._serialized_end=2903
+  _globals['_CREDENTIALSSERVICE']._serialized_start=2906
+  _globals['_CREDENTIALSSERVICE']._serialized_end=3514
 # @@protoc_insertion_point(module_scope)

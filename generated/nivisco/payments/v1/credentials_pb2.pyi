@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from nivisco.payments.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
@@ -19,13 +20,13 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class AddStripeCredentialsRequest(_message.Message):
-    """Carries the Stripe keys to store."""
+    """Request for AddStripeCredentials."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Credentials(_message.Message):
-        """Holds the keys of one Stripe account for one environment."""
+        """Credentials of one Stripe account for one environment."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -35,15 +36,15 @@ class AddStripeCredentialsRequest(_message.Message):
         STRIPE_WEBHOOK_SECRET_FIELD_NUMBER: _builtins.int
         ACCOUNT_ID_FIELD_NUMBER: _builtins.int
         env: _types_pb2.Env.ValueType
-        """The environment that the keys are for. TEST keys hold `_test_`, LIVE keys `_live_`."""
+        """Environment of the keys. TEST keys contain `_test_`, LIVE keys `_live_`."""
         stripe_secret_key: _builtins.str
-        """The secret (`sk_…`) or restricted (`rk_…`) key."""
+        """Secret key (`sk_…`) or restricted key (`rk_…`)."""
         stripe_public_key: _builtins.str
-        """The publishable key (`pk_…`)."""
+        """Publishable key (`pk_…`)."""
         stripe_webhook_secret: _builtins.str
-        """The signing secret of the webhook endpoint (`whsec_…`)."""
+        """Signing secret of the webhook endpoint (`whsec_…`). Required for Stripe webhooks only."""
         account_id: _builtins.str
-        """The account to act for (`acct_…`), where it is not the key's own."""
+        """Id of the connected account to act for (`acct_…`), if it is not the key's own account."""
         def __init__(
             self,
             *,
@@ -69,10 +70,12 @@ class AddStripeCredentialsRequest(_message.Message):
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def credentials(self) -> Global___AddStripeCredentialsRequest.Credentials:
-        """The keys to store."""
+        """The credentials to store."""
 
     def __init__(
         self,
@@ -92,16 +95,16 @@ Global___AddStripeCredentialsRequest: _TypeAlias = AddStripeCredentialsRequest  
 
 @_typing.final
 class AddStripeCredentialsResponse(_message.Message):
-    """Confirms that the keys are stored."""
+    """Response for AddStripeCredentials."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
     env: _types_pb2.Env.ValueType
-    """The environment that the keys are for."""
+    """Environment of the credentials."""
     def __init__(
         self,
         *,
@@ -118,13 +121,13 @@ Global___AddStripeCredentialsResponse: _TypeAlias = AddStripeCredentialsResponse
 
 @_typing.final
 class ModifyStripeCredentialsRequest(_message.Message):
-    """Carries the Stripe keys to change."""
+    """Request for ModifyStripeCredentials."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Credentials(_message.Message):
-        """Holds the new keys. What is absent stays."""
+        """New credentials. Absent fields stay unchanged."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -134,15 +137,17 @@ class ModifyStripeCredentialsRequest(_message.Message):
         STRIPE_WEBHOOK_SECRET_FIELD_NUMBER: _builtins.int
         ACCOUNT_ID_FIELD_NUMBER: _builtins.int
         env: _types_pb2.Env.ValueType
-        """The environment whose keys change."""
+        """Environment of the credentials to update."""
         stripe_secret_key: _builtins.str
-        """The secret (`sk_…`) or restricted (`rk_…`) key."""
+        """New secret key (`sk_…`) or restricted key (`rk_…`)."""
         stripe_public_key: _builtins.str
-        """The publishable key (`pk_…`)."""
+        """New publishable key (`pk_…`)."""
         stripe_webhook_secret: _builtins.str
-        """The signing secret of the webhook endpoint (`whsec_…`)."""
+        """New signing secret of the webhook endpoint (`whsec_…`). Null removes it."""
         account_id: _builtins.str
-        """The account to act for (`acct_…`), where it is not the key's own."""
+        """New id of the connected account to act for (`acct_…`). Null removes it, so that the key's own
+        account is used.
+        """
         def __init__(
             self,
             *,
@@ -175,21 +180,32 @@ class ModifyStripeCredentialsRequest(_message.Message):
 
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def credentials(self) -> Global___ModifyStripeCredentialsRequest.Credentials:
-        """The keys to change."""
+        """The credentials to update."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths of the fields to update, relative to this request, for example `credentials.account_id`.
+        Defaults to the fields that are set. A path whose field is unset clears the field if its stored
+        value is optional, and is invalid otherwise. JSON has no mask: null clears a field.
+        """
 
     def __init__(
         self,
         *,
         credentials: Global___ModifyStripeCredentialsRequest.Credentials | None = ...,
         idempotency_key: _builtins.str | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
@@ -199,16 +215,16 @@ Global___ModifyStripeCredentialsRequest: _TypeAlias = ModifyStripeCredentialsReq
 
 @_typing.final
 class ModifyStripeCredentialsResponse(_message.Message):
-    """Confirms that the keys are changed."""
+    """Response for ModifyStripeCredentials."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
     env: _types_pb2.Env.ValueType
-    """The environment whose keys changed."""
+    """Environment of the credentials."""
     def __init__(
         self,
         *,
@@ -225,13 +241,13 @@ Global___ModifyStripeCredentialsResponse: _TypeAlias = ModifyStripeCredentialsRe
 
 @_typing.final
 class AddAuthorizeCredentialsRequest(_message.Message):
-    """Carries the Authorize.Net keys to store."""
+    """Request for AddAuthorizeCredentials."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Credentials(_message.Message):
-        """Holds the keys of one Authorize.Net account for one environment."""
+        """Credentials of one Authorize.Net account for one environment."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -240,13 +256,17 @@ class AddAuthorizeCredentialsRequest(_message.Message):
         TRANSACTION_KEY_FIELD_NUMBER: _builtins.int
         SIGNATURE_KEY_FIELD_NUMBER: _builtins.int
         env: _types_pb2.Env.ValueType
-        """The environment that the keys are for."""
+        """Environment of the keys."""
         api_login_id: _builtins.str
-        """The API login id, at most 25 characters."""
+        """API login id, at most 25 characters."""
         transaction_key: _builtins.str
-        """The transaction key, at most 32 characters; one of over 16 is refused when it is used."""
+        """Transaction key, at most 32 characters. Requests to the gateway fail while the stored key is
+        longer than 16 characters.
+        """
         signature_key: _builtins.str
-        """The signature key that webhooks are signed with, hexadecimal digits."""
+        """Signature key of webhooks, 1 to 256 hexadecimal digits. Required for Authorize.Net webhooks
+        only.
+        """
         def __init__(
             self,
             *,
@@ -266,10 +286,12 @@ class AddAuthorizeCredentialsRequest(_message.Message):
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def credentials(self) -> Global___AddAuthorizeCredentialsRequest.Credentials:
-        """The keys to store."""
+        """The credentials to store."""
 
     def __init__(
         self,
@@ -289,16 +311,16 @@ Global___AddAuthorizeCredentialsRequest: _TypeAlias = AddAuthorizeCredentialsReq
 
 @_typing.final
 class AddAuthorizeCredentialsResponse(_message.Message):
-    """Confirms that the keys are stored."""
+    """Response for AddAuthorizeCredentials."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
     env: _types_pb2.Env.ValueType
-    """The environment that the keys are for."""
+    """Environment of the credentials."""
     def __init__(
         self,
         *,
@@ -315,13 +337,13 @@ Global___AddAuthorizeCredentialsResponse: _TypeAlias = AddAuthorizeCredentialsRe
 
 @_typing.final
 class ModifyAuthorizeCredentialsRequest(_message.Message):
-    """Carries the Authorize.Net keys to change."""
+    """Request for ModifyAuthorizeCredentials."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Credentials(_message.Message):
-        """Holds the new keys. What is absent stays."""
+        """New credentials. Absent fields stay unchanged."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -330,13 +352,15 @@ class ModifyAuthorizeCredentialsRequest(_message.Message):
         TRANSACTION_KEY_FIELD_NUMBER: _builtins.int
         SIGNATURE_KEY_FIELD_NUMBER: _builtins.int
         env: _types_pb2.Env.ValueType
-        """The environment whose keys change."""
+        """Environment of the credentials to update."""
         api_login_id: _builtins.str
-        """The API login id, at most 25 characters."""
+        """New API login id, at most 25 characters."""
         transaction_key: _builtins.str
-        """The transaction key, at most 32 characters; one of over 16 is refused when it is used."""
+        """New transaction key, at most 32 characters. Requests to the gateway fail while the stored key
+        is longer than 16 characters.
+        """
         signature_key: _builtins.str
-        """The signature key that webhooks are signed with, hexadecimal digits."""
+        """New signature key of webhooks, 1 to 256 hexadecimal digits. Null removes it."""
         def __init__(
             self,
             *,
@@ -364,21 +388,33 @@ class ModifyAuthorizeCredentialsRequest(_message.Message):
 
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def credentials(self) -> Global___ModifyAuthorizeCredentialsRequest.Credentials:
-        """The keys to change."""
+        """The credentials to update."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths of the fields to update, relative to this request, for example
+        `credentials.signature_key`. Defaults to the fields that are set. A path whose field is unset
+        clears the field if its stored value is optional, and is invalid otherwise. JSON has no mask:
+        null clears a field.
+        """
 
     def __init__(
         self,
         *,
         credentials: Global___ModifyAuthorizeCredentialsRequest.Credentials | None = ...,
         idempotency_key: _builtins.str | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
@@ -388,16 +424,16 @@ Global___ModifyAuthorizeCredentialsRequest: _TypeAlias = ModifyAuthorizeCredenti
 
 @_typing.final
 class ModifyAuthorizeCredentialsResponse(_message.Message):
-    """Confirms that the keys are changed."""
+    """Response for ModifyAuthorizeCredentials."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
     env: _types_pb2.Env.ValueType
-    """The environment whose keys changed."""
+    """Environment of the credentials."""
     def __init__(
         self,
         *,

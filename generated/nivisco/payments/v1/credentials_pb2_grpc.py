@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class CredentialsServiceStub:
-    """Stores the business's own gateway keys, encrypted. No action returns a secret.
+    """Stores the business's own gateway credentials, encrypted. No action returns their secrets.
     """
 
     def __init__(self, channel):
@@ -58,33 +58,32 @@ class CredentialsServiceStub:
 
 
 class CredentialsServiceServicer:
-    """Stores the business's own gateway keys, encrypted. No action returns a secret.
+    """Stores the business's own gateway credentials, encrypted. No action returns their secrets.
     """
 
     def AddStripeCredentials(self, request, context):
-        """Stores Stripe keys for an environment. Fails with INVALID_FIELDS or CREDENTIALS_EXIST.
+        """Stores Stripe credentials for an environment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModifyStripeCredentials(self, request, context):
-        """Changes the Stripe keys of an environment, only what is given. Fails with INVALID_FIELDS or CREDENTIALS_NOT_FOUND.
+        """Updates the Stripe credentials of an environment. Only the given fields change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AddAuthorizeCredentials(self, request, context):
-        """Stores Authorize.Net keys for an environment. Fails with INVALID_FIELDS or CREDENTIALS_EXIST.
+        """Stores Authorize.Net credentials for an environment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModifyAuthorizeCredentials(self, request, context):
-        """Changes the Authorize.Net keys of an environment, only what is given. Fails with INVALID_FIELDS or
-        CREDENTIALS_NOT_FOUND.
+        """Updates the Authorize.Net credentials of an environment. Only the given fields change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,7 +121,7 @@ def add_CredentialsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CredentialsService:
-    """Stores the business's own gateway keys, encrypted. No action returns a secret.
+    """Stores the business's own gateway credentials, encrypted. No action returns their secrets.
     """
 
     @staticmethod

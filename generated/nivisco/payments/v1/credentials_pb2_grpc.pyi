@@ -27,41 +27,37 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CredentialsServiceStub:
-    """Stores the business's own gateway keys, encrypted. No action returns a secret."""
+    """Stores the business's own gateway credentials, encrypted. No action returns their secrets."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CredentialsServiceAsyncStub: ...
     AddStripeCredentials: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.AddStripeCredentialsRequest, _credentials_pb2.AddStripeCredentialsResponse]
-    """Stores Stripe keys for an environment. Fails with INVALID_FIELDS or CREDENTIALS_EXIST."""
+    """Stores Stripe credentials for an environment."""
     ModifyStripeCredentials: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.ModifyStripeCredentialsRequest, _credentials_pb2.ModifyStripeCredentialsResponse]
-    """Changes the Stripe keys of an environment, only what is given. Fails with INVALID_FIELDS or CREDENTIALS_NOT_FOUND."""
+    """Updates the Stripe credentials of an environment. Only the given fields change."""
     AddAuthorizeCredentials: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.AddAuthorizeCredentialsRequest, _credentials_pb2.AddAuthorizeCredentialsResponse]
-    """Stores Authorize.Net keys for an environment. Fails with INVALID_FIELDS or CREDENTIALS_EXIST."""
+    """Stores Authorize.Net credentials for an environment."""
     ModifyAuthorizeCredentials: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.ModifyAuthorizeCredentialsRequest, _credentials_pb2.ModifyAuthorizeCredentialsResponse]
-    """Changes the Authorize.Net keys of an environment, only what is given. Fails with INVALID_FIELDS or
-    CREDENTIALS_NOT_FOUND.
-    """
+    """Updates the Authorize.Net credentials of an environment. Only the given fields change."""
 
 @_typing.type_check_only
 class CredentialsServiceAsyncStub(CredentialsServiceStub):
-    """Stores the business's own gateway keys, encrypted. No action returns a secret."""
+    """Stores the business's own gateway credentials, encrypted. No action returns their secrets."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AddStripeCredentials: _aio.UnaryUnaryMultiCallable[_credentials_pb2.AddStripeCredentialsRequest, _credentials_pb2.AddStripeCredentialsResponse]  # type: ignore[assignment]
-    """Stores Stripe keys for an environment. Fails with INVALID_FIELDS or CREDENTIALS_EXIST."""
+    """Stores Stripe credentials for an environment."""
     ModifyStripeCredentials: _aio.UnaryUnaryMultiCallable[_credentials_pb2.ModifyStripeCredentialsRequest, _credentials_pb2.ModifyStripeCredentialsResponse]  # type: ignore[assignment]
-    """Changes the Stripe keys of an environment, only what is given. Fails with INVALID_FIELDS or CREDENTIALS_NOT_FOUND."""
+    """Updates the Stripe credentials of an environment. Only the given fields change."""
     AddAuthorizeCredentials: _aio.UnaryUnaryMultiCallable[_credentials_pb2.AddAuthorizeCredentialsRequest, _credentials_pb2.AddAuthorizeCredentialsResponse]  # type: ignore[assignment]
-    """Stores Authorize.Net keys for an environment. Fails with INVALID_FIELDS or CREDENTIALS_EXIST."""
+    """Stores Authorize.Net credentials for an environment."""
     ModifyAuthorizeCredentials: _aio.UnaryUnaryMultiCallable[_credentials_pb2.ModifyAuthorizeCredentialsRequest, _credentials_pb2.ModifyAuthorizeCredentialsResponse]  # type: ignore[assignment]
-    """Changes the Authorize.Net keys of an environment, only what is given. Fails with INVALID_FIELDS or
-    CREDENTIALS_NOT_FOUND.
-    """
+    """Updates the Authorize.Net credentials of an environment. Only the given fields change."""
 
 class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Stores the business's own gateway keys, encrypted. No action returns a secret."""
+    """Stores the business's own gateway credentials, encrypted. No action returns their secrets."""
 
     @_abc_1.abstractmethod
     def AddStripeCredentials(
@@ -69,7 +65,7 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _credentials_pb2.AddStripeCredentialsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credentials_pb2.AddStripeCredentialsResponse, _abc.Awaitable[_credentials_pb2.AddStripeCredentialsResponse]]:
-        """Stores Stripe keys for an environment. Fails with INVALID_FIELDS or CREDENTIALS_EXIST."""
+        """Stores Stripe credentials for an environment."""
 
     @_abc_1.abstractmethod
     def ModifyStripeCredentials(
@@ -77,7 +73,7 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _credentials_pb2.ModifyStripeCredentialsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credentials_pb2.ModifyStripeCredentialsResponse, _abc.Awaitable[_credentials_pb2.ModifyStripeCredentialsResponse]]:
-        """Changes the Stripe keys of an environment, only what is given. Fails with INVALID_FIELDS or CREDENTIALS_NOT_FOUND."""
+        """Updates the Stripe credentials of an environment. Only the given fields change."""
 
     @_abc_1.abstractmethod
     def AddAuthorizeCredentials(
@@ -85,7 +81,7 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _credentials_pb2.AddAuthorizeCredentialsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credentials_pb2.AddAuthorizeCredentialsResponse, _abc.Awaitable[_credentials_pb2.AddAuthorizeCredentialsResponse]]:
-        """Stores Authorize.Net keys for an environment. Fails with INVALID_FIELDS or CREDENTIALS_EXIST."""
+        """Stores Authorize.Net credentials for an environment."""
 
     @_abc_1.abstractmethod
     def ModifyAuthorizeCredentials(
@@ -93,8 +89,6 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _credentials_pb2.ModifyAuthorizeCredentialsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credentials_pb2.ModifyAuthorizeCredentialsResponse, _abc.Awaitable[_credentials_pb2.ModifyAuthorizeCredentialsResponse]]:
-        """Changes the Authorize.Net keys of an environment, only what is given. Fails with INVALID_FIELDS or
-        CREDENTIALS_NOT_FOUND.
-        """
+        """Updates the Authorize.Net credentials of an environment. Only the given fields change."""
 
 def add_CredentialsServiceServicer_to_server(servicer: CredentialsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,7 +4,10 @@ isort:skip_file
 """
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -23,133 +26,152 @@ class _ErrorReason:
 class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
-    """Not an error."""
+    """Unspecified."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 1
-    """A fault of ours. JSON `details` holds the request id to quote to support."""
+    """Internal server error. `details` in JSON is the request id to quote to support."""
     ERROR_REASON_INVALID_CREDENTIALS: _ErrorReason.ValueType  # 2
-    """The business is unknown or inactive, or the key is wrong."""
+    """The business is unknown or inactive, or the API key is wrong."""
     ERROR_REASON_INVALID_FIELDS: _ErrorReason.ValueType  # 3
-    """One or more fields are missing, malformed or unknown. All are listed."""
+    """One or more fields are missing, malformed or unknown. The error lists up to 20 fields."""
     ERROR_REASON_UNKNOWN_ACTION: _ErrorReason.ValueType  # 4
-    """No action has the name that the envelope gives."""
+    """The value of `action` is not the name of an action."""
     ERROR_REASON_UNKNOWN_PATH: _ErrorReason.ValueType  # 5
-    """Nothing is served at that path."""
+    """The URL path does not exist."""
     ERROR_REASON_BODY_TOO_LARGE: _ErrorReason.ValueType  # 6
     """The request body is larger than 64 KiB."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 7
-    """Too many requests at once. Retry after the time given."""
+    """Too many concurrent requests. Retry after the given delay."""
     ERROR_REASON_ADMIN_ONLY: _ErrorReason.ValueType  # 8
     """Only the admin business may call the action."""
     ERROR_REASON_SERVICE_TOKEN_REQUIRED: _ErrorReason.ValueType  # 9
-    """The internal service needs a service token of its scope."""
+    """The internal service requires a service token of its scope."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 10
-    """The action is announced but not there yet."""
+    """The action is announced but not implemented yet."""
     ERROR_REASON_USER_NOT_FOUND: _ErrorReason.ValueType  # 11
-    """The business has no such user."""
+    """The business has no user with that id."""
     ERROR_REASON_CARD_NOT_FOUND: _ErrorReason.ValueType  # 12
-    """The user has no saved card that fits the request."""
+    """The user has no matching saved card."""
     ERROR_REASON_RECURRING_NOT_FOUND: _ErrorReason.ValueType  # 13
-    """The business has no such recurring job."""
+    """The business has no recurring job with that id."""
     ERROR_REASON_CREDENTIALS_NOT_FOUND: _ErrorReason.ValueType  # 14
     """The business has no gateway credentials to modify for that environment."""
     ERROR_REASON_CREDENTIALS_EXIST: _ErrorReason.ValueType  # 15
-    """The business already has gateway credentials for that environment. Modify them."""
+    """The business already has gateway credentials for that environment. Modify them instead."""
     ERROR_REASON_CREDENTIALS_MISSING: _ErrorReason.ValueType  # 16
-    """The business has stored no gateway credentials for that environment. Add them first."""
+    """The business has no gateway credentials for that environment. Add them first."""
     ERROR_REASON_USER_INACTIVE: _ErrorReason.ValueType  # 17
-    """The user is not active, so no money of theirs moves."""
+    """The user is inactive. Activate the user first."""
     ERROR_REASON_RECURRING_STATE: _ErrorReason.ValueType  # 18
-    """The state of the recurring job forbids the change."""
+    """The status of the recurring job does not allow the change."""
     ERROR_REASON_ALREADY_EXISTS: _ErrorReason.ValueType  # 19
-    """The thing exists already."""
+    """The resource already exists."""
     ERROR_REASON_WALLET_LIMIT: _ErrorReason.ValueType  # 20
-    """The credit would lift the wallet's balance above what it can hold."""
+    """The credit would raise the wallet's balance above its maximum."""
     ERROR_REASON_WALLET_TOO_LOW: _ErrorReason.ValueType  # 21
     """The wallet's balance is below the amount. Nothing was debited."""
     ERROR_REASON_CARD_DECLINED: _ErrorReason.ValueType  # 22
-    """The card was declined. `decline_code` says why; nothing was charged."""
+    """The card was declined. `decline_code` is the reason; nothing was charged."""
     ERROR_REASON_AUTHENTICATION_REQUIRED: _ErrorReason.ValueType  # 23
-    """The customer must authenticate with the bank. `transaction_id` and `client_secret` let them."""
+    """The customer must authenticate with the bank, using `transaction_id` and `client_secret`."""
     ERROR_REASON_IDEMPOTENCY_KEY_REUSED: _ErrorReason.ValueType  # 24
-    """The idempotency key was used for another request or action."""
+    """The idempotency key was used for a different request or action."""
     ERROR_REASON_REQUEST_IN_PROGRESS: _ErrorReason.ValueType  # 25
-    """A request with the same idempotency key is still running. Retry after the time given."""
+    """A request with the same idempotency key is still in progress. Retry after the given delay."""
     ERROR_REASON_GATEWAY_REFUSED: _ErrorReason.ValueType  # 26
-    """The gateway refused our call, for example the stored keys. Nothing was charged."""
+    """The gateway rejected the request, for example because of invalid credentials. Nothing was
+    charged.
+    """
     ERROR_REASON_GATEWAY_UNAVAILABLE: _ErrorReason.ValueType  # 27
-    """The gateway could not be reached or is too busy. Nothing was charged; the same request tries again."""
+    """The gateway is unreachable or overloaded. Nothing was charged. Retry with the same request."""
     ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 28
-    """The gateway's answer did not arrive, so the outcome is not known yet. The same request resumes the attempt."""
+    """The gateway's response did not arrive, so the outcome is unknown. Repeating the same request
+    resumes the attempt.
+    """
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 29
-    """The service is starting, stopping, or without its database. Nothing was done; retry after the time given."""
+    """The service is starting, stopping or without its database. Nothing was done. Retry after the
+    given delay.
+    """
     ERROR_REASON_TEST_CLOCK_OFF: _ErrorReason.ValueType  # 30
-    """The core was started without a test clock. Start it with NIVISCO_TEST_CLOCK=1, never where money is real."""
+    """The core runs without a test clock. Start it with `NIVISCO_TEST_CLOCK=1`, never in production."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Names why a call was refused. The name without its prefix is ErrorInfo.reason in gRPC and `code` in JSON; the domain
-    is `payments.nivisco`. Names and codes never change their meaning; new ones may be added.
+    """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
+    JSON; the domain is `payments.nivisco`. The meaning of a value never changes; values may be
+    added.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
-"""Not an error."""
+"""Unspecified."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 1
-"""A fault of ours. JSON `details` holds the request id to quote to support."""
+"""Internal server error. `details` in JSON is the request id to quote to support."""
 ERROR_REASON_INVALID_CREDENTIALS: ErrorReason.ValueType  # 2
-"""The business is unknown or inactive, or the key is wrong."""
+"""The business is unknown or inactive, or the API key is wrong."""
 ERROR_REASON_INVALID_FIELDS: ErrorReason.ValueType  # 3
-"""One or more fields are missing, malformed or unknown. All are listed."""
+"""One or more fields are missing, malformed or unknown. The error lists up to 20 fields."""
 ERROR_REASON_UNKNOWN_ACTION: ErrorReason.ValueType  # 4
-"""No action has the name that the envelope gives."""
+"""The value of `action` is not the name of an action."""
 ERROR_REASON_UNKNOWN_PATH: ErrorReason.ValueType  # 5
-"""Nothing is served at that path."""
+"""The URL path does not exist."""
 ERROR_REASON_BODY_TOO_LARGE: ErrorReason.ValueType  # 6
 """The request body is larger than 64 KiB."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 7
-"""Too many requests at once. Retry after the time given."""
+"""Too many concurrent requests. Retry after the given delay."""
 ERROR_REASON_ADMIN_ONLY: ErrorReason.ValueType  # 8
 """Only the admin business may call the action."""
 ERROR_REASON_SERVICE_TOKEN_REQUIRED: ErrorReason.ValueType  # 9
-"""The internal service needs a service token of its scope."""
+"""The internal service requires a service token of its scope."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 10
-"""The action is announced but not there yet."""
+"""The action is announced but not implemented yet."""
 ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 11
-"""The business has no such user."""
+"""The business has no user with that id."""
 ERROR_REASON_CARD_NOT_FOUND: ErrorReason.ValueType  # 12
-"""The user has no saved card that fits the request."""
+"""The user has no matching saved card."""
 ERROR_REASON_RECURRING_NOT_FOUND: ErrorReason.ValueType  # 13
-"""The business has no such recurring job."""
+"""The business has no recurring job with that id."""
 ERROR_REASON_CREDENTIALS_NOT_FOUND: ErrorReason.ValueType  # 14
 """The business has no gateway credentials to modify for that environment."""
 ERROR_REASON_CREDENTIALS_EXIST: ErrorReason.ValueType  # 15
-"""The business already has gateway credentials for that environment. Modify them."""
+"""The business already has gateway credentials for that environment. Modify them instead."""
 ERROR_REASON_CREDENTIALS_MISSING: ErrorReason.ValueType  # 16
-"""The business has stored no gateway credentials for that environment. Add them first."""
+"""The business has no gateway credentials for that environment. Add them first."""
 ERROR_REASON_USER_INACTIVE: ErrorReason.ValueType  # 17
-"""The user is not active, so no money of theirs moves."""
+"""The user is inactive. Activate the user first."""
 ERROR_REASON_RECURRING_STATE: ErrorReason.ValueType  # 18
-"""The state of the recurring job forbids the change."""
+"""The status of the recurring job does not allow the change."""
 ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 19
-"""The thing exists already."""
+"""The resource already exists."""
 ERROR_REASON_WALLET_LIMIT: ErrorReason.ValueType  # 20
-"""The credit would lift the wallet's balance above what it can hold."""
+"""The credit would raise the wallet's balance above its maximum."""
 ERROR_REASON_WALLET_TOO_LOW: ErrorReason.ValueType  # 21
 """The wallet's balance is below the amount. Nothing was debited."""
 ERROR_REASON_CARD_DECLINED: ErrorReason.ValueType  # 22
-"""The card was declined. `decline_code` says why; nothing was charged."""
+"""The card was declined. `decline_code` is the reason; nothing was charged."""
 ERROR_REASON_AUTHENTICATION_REQUIRED: ErrorReason.ValueType  # 23
-"""The customer must authenticate with the bank. `transaction_id` and `client_secret` let them."""
+"""The customer must authenticate with the bank, using `transaction_id` and `client_secret`."""
 ERROR_REASON_IDEMPOTENCY_KEY_REUSED: ErrorReason.ValueType  # 24
-"""The idempotency key was used for another request or action."""
+"""The idempotency key was used for a different request or action."""
 ERROR_REASON_REQUEST_IN_PROGRESS: ErrorReason.ValueType  # 25
-"""A request with the same idempotency key is still running. Retry after the time given."""
+"""A request with the same idempotency key is still in progress. Retry after the given delay."""
 ERROR_REASON_GATEWAY_REFUSED: ErrorReason.ValueType  # 26
-"""The gateway refused our call, for example the stored keys. Nothing was charged."""
+"""The gateway rejected the request, for example because of invalid credentials. Nothing was
+charged.
+"""
 ERROR_REASON_GATEWAY_UNAVAILABLE: ErrorReason.ValueType  # 27
-"""The gateway could not be reached or is too busy. Nothing was charged; the same request tries again."""
+"""The gateway is unreachable or overloaded. Nothing was charged. Retry with the same request."""
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 28
-"""The gateway's answer did not arrive, so the outcome is not known yet. The same request resumes the attempt."""
+"""The gateway's response did not arrive, so the outcome is unknown. Repeating the same request
+resumes the attempt.
+"""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 29
-"""The service is starting, stopping, or without its database. Nothing was done; retry after the time given."""
+"""The service is starting, stopping or without its database. Nothing was done. Retry after the
+given delay.
+"""
 ERROR_REASON_TEST_CLOCK_OFF: ErrorReason.ValueType  # 30
-"""The core was started without a test clock. Start it with NIVISCO_TEST_CLOCK=1, never where money is real."""
+"""The core runs without a test clock. Start it with `NIVISCO_TEST_CLOCK=1`, never in production."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
+
+METHOD_ERRORS_FIELD_NUMBER: _builtins.int
+method_errors: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _containers.RepeatedScalarFieldContainer[Global___ErrorReason.ValueType]]
+"""Errors of the method, in the order in which the reference lists them. Errors that every method
+can return, for example INVALID_CREDENTIALS, are listed only where they are specific.
+"""

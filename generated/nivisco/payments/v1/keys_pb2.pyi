@@ -19,13 +19,13 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GetStripePublicKeyRequest(_message.Message):
-    """Chooses whose key to return."""
+    """Request for GetStripePublicKey."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ENV_FIELD_NUMBER: _builtins.int
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     def __init__(
         self,
         *,
@@ -41,16 +41,16 @@ Global___GetStripePublicKeyRequest: _TypeAlias = GetStripePublicKeyRequest  # no
 
 @_typing.final
 class GetStripePublicKeyResponse(_message.Message):
-    """Carries the publishable key."""
+    """Response for GetStripePublicKey."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ENV_FIELD_NUMBER: _builtins.int
     STRIPE_PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     env: _types_pb2.Env.ValueType
-    """The environment that the key is for."""
+    """Environment of the key."""
     stripe_public_key: _builtins.str
-    """The publishable key (`pk_…`), which is no secret."""
+    """Publishable key (`pk_…`). It is not a secret."""
     def __init__(
         self,
         *,

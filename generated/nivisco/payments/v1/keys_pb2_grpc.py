@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class KeysServiceStub:
-    """Hands out keys that browsers may see.
+    """Returns public keys, which are safe to use in browsers.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class KeysServiceStub:
 
 
 class KeysServiceServicer:
-    """Hands out keys that browsers may see.
+    """Returns public keys, which are safe to use in browsers.
     """
 
     def GetStripePublicKey(self, request, context):
-        """Returns the business's Stripe publishable key. Fails with CREDENTIALS_MISSING.
+        """Returns the business's Stripe publishable key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,7 @@ def add_KeysServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class KeysService:
-    """Hands out keys that browsers may see.
+    """Returns public keys, which are safe to use in browsers.
     """
 
     @staticmethod

@@ -27,25 +27,25 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class KeysServiceStub:
-    """Hands out keys that browsers may see."""
+    """Returns public keys, which are safe to use in browsers."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> KeysServiceAsyncStub: ...
     GetStripePublicKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.GetStripePublicKeyRequest, _keys_pb2.GetStripePublicKeyResponse]
-    """Returns the business's Stripe publishable key. Fails with CREDENTIALS_MISSING."""
+    """Returns the business's Stripe publishable key."""
 
 @_typing.type_check_only
 class KeysServiceAsyncStub(KeysServiceStub):
-    """Hands out keys that browsers may see."""
+    """Returns public keys, which are safe to use in browsers."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStripePublicKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.GetStripePublicKeyRequest, _keys_pb2.GetStripePublicKeyResponse]  # type: ignore[assignment]
-    """Returns the business's Stripe publishable key. Fails with CREDENTIALS_MISSING."""
+    """Returns the business's Stripe publishable key."""
 
 class KeysServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Hands out keys that browsers may see."""
+    """Returns public keys, which are safe to use in browsers."""
 
     @_abc_1.abstractmethod
     def GetStripePublicKey(
@@ -53,6 +53,6 @@ class KeysServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _keys_pb2.GetStripePublicKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_keys_pb2.GetStripePublicKeyResponse, _abc.Awaitable[_keys_pb2.GetStripePublicKeyResponse]]:
-        """Returns the business's Stripe publishable key. Fails with CREDENTIALS_MISSING."""
+        """Returns the business's Stripe publishable key."""
 
 def add_KeysServiceServicer_to_server(servicer: KeysServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,16 +26,26 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from nivisco.annotations.v1 import annotations_pb2 as nivisco_dot_annotations_dot_v1_dot_annotations__pb2
+from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_errors__pb2
 from nivisco.payments.v1 import types_pb2 as nivisco_dot_payments_dot_v1_dot_types__pb2
+from nivisco.payments.v1 import wallet_pb2 as nivisco_dot_payments_dot_v1_dot_wallet__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nivisco/payments/v1/payments.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a\x1fnivisco/payments/v1/types.proto\"\xd3\x02\n\x15\x43hargeCustomerRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12*\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x07gateway\x18\x05 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x12\n\x10_idempotency_key\"\x88\x01\n\x16\x43hargeCustomerResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x32\n\x06status\x18\x03 \x01(\x0e\x32\".nivisco.payments.v1.PaymentStatus\"\xd1\x02\n\x13\x46undCustomerRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12*\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x07gateway\x18\x05 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x12\n\x10_idempotency_key\"\xb2\x01\n\x14\x46undCustomerResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12@\n\x06wallet\x18\x02 \x01(\x0b\x32\x30.nivisco.payments.v1.FundCustomerResponse.Wallet\x1a@\n\x06Wallet\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12#\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x12.google.type.Money\"\xae\x03\n\x18GetPaymentRecordsRequest\x12\x1e\n\x04page\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12\x1d\n\x05limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01\x88\x01\x01\x12-\n\tfrom_date\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x12*\n\x07user_id\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x02\x88\x01\x01\x12<\n\x06status\x18\x06 \x01(\x0e\x32\".nivisco.payments.v1.PaymentStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x07gateway\x18\x07 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x03\x65nv\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x07\n\x05_pageB\x08\n\x06_limitB\n\n\x08_user_id\"\xc5\x04\n\x19GetPaymentRecordsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12H\n\x08payments\x18\x03 \x03(\x0b\x32\x36.nivisco.payments.v1.GetPaymentRecordsResponse.Payment\x1a\xbf\x03\n\x07Payment\x12\x1b\n\x0etransaction_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x32\n\x06status\x18\x03 \x01(\x0e\x32\".nivisco.payments.v1.PaymentStatus\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\npayment_id\x18\x05 \x01(\t\x12\x0f\n\x07user_id\x18\x06 \x01(\t\x12-\n\x07gateway\x18\x07 \x01(\x0e\x32\x1c.nivisco.payments.v1.Gateway\x12%\n\x03\x65nv\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12\x18\n\x0b\x64\x65scription\x18\t \x01(\tH\x01\x88\x01\x01\x12\x19\n\x0c\x64\x65\x63line_code\x18\n \x01(\tH\x02\x88\x01\x01\x12+\n\x0f\x61mount_refunded\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyB\x11\n\x0f_transaction_idB\x0e\n\x0c_descriptionB\x0f\n\r_decline_code*\x86\x03\n\rPaymentStatus\x12\x1e\n\x1aPAYMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16PAYMENT_STATUS_PENDING\x10\x01\x12\x1c\n\x18PAYMENT_STATUS_SUCCEEDED\x10\x02\x12\x1b\n\x17PAYMENT_STATUS_DECLINED\x10\x03\x12\"\n\x1ePAYMENT_STATUS_REQUIRES_ACTION\x10\x04\x12\x19\n\x15PAYMENT_STATUS_FAILED\x10\x05\x12\x1f\n\x1bPAYMENT_STATUS_NEEDS_REVIEW\x10\x06\x12\"\n\x1ePAYMENT_STATUS_HELD_FOR_REVIEW\x10\x07\x12\x19\n\x15PAYMENT_STATUS_VOIDED\x10\x08\x12%\n!PAYMENT_STATUS_PARTIALLY_REFUNDED\x10\t\x12\x1b\n\x17PAYMENT_STATUS_REFUNDED\x10\n\x12\x1b\n\x17PAYMENT_STATUS_DISPUTED\x10\x0b\x32\xe7\x02\n\x0fPaymentsService\x12o\n\x0e\x43hargeCustomer\x12*.nivisco.payments.v1.ChargeCustomerRequest\x1a+.nivisco.payments.v1.ChargeCustomerResponse\"\x04\x8a\xe7\x18\x00\x12i\n\x0c\x46undCustomer\x12(.nivisco.payments.v1.FundCustomerRequest\x1a).nivisco.payments.v1.FundCustomerResponse\"\x04\x8a\xe7\x18\x00\x12x\n\x11GetPaymentRecords\x12-.nivisco.payments.v1.GetPaymentRecordsRequest\x1a..nivisco.payments.v1.GetPaymentRecordsResponse\"\x04\x8a\xe7\x18\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nivisco/payments/v1/payments.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\x1a nivisco/payments/v1/wallet.proto\"\xb7\x04\n\x07Payment\x12!\n\x0etransaction_id\x18\x01 \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x32\n\x06status\x18\x03 \x01(\x0e\x32\".nivisco.payments.v1.PaymentStatus\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\npayment_id\x18\x05 \x01(\t\x12\x0f\n\x07user_id\x18\x06 \x01(\t\x12-\n\x07gateway\x18\x07 \x01(\x0e\x32\x1c.nivisco.payments.v1.Gateway\x12%\n\x03\x65nv\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12\x1e\n\x0b\x64\x65scription\x18\t \x01(\tB\x04\xb8\xe7\x18\x01H\x01\x88\x01\x01\x12\x1f\n\x0c\x64\x65\x63line_code\x18\n \x01(\tB\x04\xb8\xe7\x18\x01H\x02\x88\x01\x01\x12\x31\n\x0f\x61mount_refunded\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyB\x04\xb8\xe7\x18\x01\x12.\n\nupdated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x04kind\x18\r \x01(\x0e\x32 .nivisco.payments.v1.PaymentKindB\x11\n\x0f_transaction_idB\x0e\n\x0c_descriptionB\x0f\n\r_decline_code\"\xd3\x02\n\x15\x43hargeCustomerRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12*\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x07gateway\x18\x05 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x12\n\x10_idempotency_key\"\x98\x02\n\x16\x43hargeCustomerResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x32\n\x06status\x18\x03 \x01(\x0e\x32\".nivisco.payments.v1.PaymentStatus\x12\x1d\n\npayment_id\x18\x04 \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12+\n\x03\x65nv\x18\x05 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x04\xb8\xe7\x18\x01\x12\x33\n\x07gateway\x18\x06 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x04\xb8\xe7\x18\x01\x42\r\n\x0b_payment_id\"\xd1\x02\n\x13\x46undCustomerRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12*\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x07gateway\x18\x05 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x12\n\x10_idempotency_key\"\xcf\x02\n\x14\x46undCustomerResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12+\n\x06wallet\x18\x02 \x01(\x0b\x32\x1b.nivisco.payments.v1.Wallet\x12\x1d\n\npayment_id\x18\x03 \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12+\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x04\xb8\xe7\x18\x01\x12\x33\n\x07gateway\x18\x05 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x04\xb8\xe7\x18\x01\x12(\n\x06\x61mount\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xb8\xe7\x18\x01\x12\x38\n\x06status\x18\x07 \x01(\x0e\x32\".nivisco.payments.v1.PaymentStatusB\x04\xb8\xe7\x18\x01\x42\r\n\x0b_payment_id\"\xae\x03\n\x18GetPaymentRecordsRequest\x12\x1e\n\x04page\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12\x1d\n\x05limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01\x88\x01\x01\x12-\n\tfrom_date\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x12*\n\x07user_id\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x02\x88\x01\x01\x12<\n\x06status\x18\x06 \x01(\x0e\x32\".nivisco.payments.v1.PaymentStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x07gateway\x18\x07 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x03\x65nv\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x07\n\x05_pageB\x08\n\x06_limitB\n\n\x08_user_id\"i\n\x19GetPaymentRecordsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12.\n\x08payments\x18\x03 \x03(\x0b\x32\x1c.nivisco.payments.v1.Payment*\x86\x03\n\rPaymentStatus\x12\x1e\n\x1aPAYMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16PAYMENT_STATUS_PENDING\x10\x01\x12\x1c\n\x18PAYMENT_STATUS_SUCCEEDED\x10\x02\x12\x1b\n\x17PAYMENT_STATUS_DECLINED\x10\x03\x12\"\n\x1ePAYMENT_STATUS_REQUIRES_ACTION\x10\x04\x12\x19\n\x15PAYMENT_STATUS_FAILED\x10\x05\x12\x1f\n\x1bPAYMENT_STATUS_NEEDS_REVIEW\x10\x06\x12\"\n\x1ePAYMENT_STATUS_HELD_FOR_REVIEW\x10\x07\x12\x19\n\x15PAYMENT_STATUS_VOIDED\x10\x08\x12%\n!PAYMENT_STATUS_PARTIALLY_REFUNDED\x10\t\x12\x1b\n\x17PAYMENT_STATUS_REFUNDED\x10\n\x12\x1b\n\x17PAYMENT_STATUS_DISPUTED\x10\x0b*[\n\x0bPaymentKind\x12\x1c\n\x18PAYMENT_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13PAYMENT_KIND_CHARGE\x10\x01\x12\x15\n\x11PAYMENT_KIND_FUND\x10\x02\x32\x89\x03\n\x0fPaymentsService\x12~\n\x0e\x43hargeCustomer\x12*.nivisco.payments.v1.ChargeCustomerRequest\x1a+.nivisco.payments.v1.ChargeCustomerResponse\"\x13\x8a\xe7\x18\x02\x10\x01\xb2\xe7\x18\t\x0b\x11\x0c\x10\x16\x17\x1a\x1b\x1c\x12y\n\x0c\x46undCustomer\x12(.nivisco.payments.v1.FundCustomerRequest\x1a).nivisco.payments.v1.FundCustomerResponse\"\x14\x8a\xe7\x18\x02\x10\x01\xb2\xe7\x18\n\x0b\x11\x0c\x10\x16\x17\x1a\x1b\x1c\x14\x12{\n\x11GetPaymentRecords\x12-.nivisco.payments.v1.GetPaymentRecordsRequest\x1a..nivisco.payments.v1.GetPaymentRecordsResponse\"\x07\x90\x02\x01\x8a\xe7\x18\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nivisco.payments.v1.payments_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['transaction_id']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['transaction_id']._serialized_options = b'\270\347\030\001'
+  _globals['_PAYMENT'].fields_by_name['description']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['description']._serialized_options = b'\270\347\030\001'
+  _globals['_PAYMENT'].fields_by_name['decline_code']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['decline_code']._serialized_options = b'\270\347\030\001'
+  _globals['_PAYMENT'].fields_by_name['amount_refunded']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['amount_refunded']._serialized_options = b'\270\347\030\001'
   _globals['_CHARGECUSTOMERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_CHARGECUSTOMERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_CHARGECUSTOMERREQUEST'].fields_by_name['amount']._loaded_options = None
@@ -48,6 +58,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHARGECUSTOMERREQUEST'].fields_by_name['gateway']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_CHARGECUSTOMERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CHARGECUSTOMERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_CHARGECUSTOMERRESPONSE'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_CHARGECUSTOMERRESPONSE'].fields_by_name['payment_id']._serialized_options = b'\270\347\030\001'
+  _globals['_CHARGECUSTOMERRESPONSE'].fields_by_name['env']._loaded_options = None
+  _globals['_CHARGECUSTOMERRESPONSE'].fields_by_name['env']._serialized_options = b'\270\347\030\001'
+  _globals['_CHARGECUSTOMERRESPONSE'].fields_by_name['gateway']._loaded_options = None
+  _globals['_CHARGECUSTOMERRESPONSE'].fields_by_name['gateway']._serialized_options = b'\270\347\030\001'
   _globals['_FUNDCUSTOMERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_FUNDCUSTOMERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_FUNDCUSTOMERREQUEST'].fields_by_name['amount']._loaded_options = None
@@ -60,6 +76,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FUNDCUSTOMERREQUEST'].fields_by_name['gateway']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_FUNDCUSTOMERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_FUNDCUSTOMERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_FUNDCUSTOMERRESPONSE'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_FUNDCUSTOMERRESPONSE'].fields_by_name['payment_id']._serialized_options = b'\270\347\030\001'
+  _globals['_FUNDCUSTOMERRESPONSE'].fields_by_name['env']._loaded_options = None
+  _globals['_FUNDCUSTOMERRESPONSE'].fields_by_name['env']._serialized_options = b'\270\347\030\001'
+  _globals['_FUNDCUSTOMERRESPONSE'].fields_by_name['gateway']._loaded_options = None
+  _globals['_FUNDCUSTOMERRESPONSE'].fields_by_name['gateway']._serialized_options = b'\270\347\030\001'
+  _globals['_FUNDCUSTOMERRESPONSE'].fields_by_name['amount']._loaded_options = None
+  _globals['_FUNDCUSTOMERRESPONSE'].fields_by_name['amount']._serialized_options = b'\270\347\030\001'
+  _globals['_FUNDCUSTOMERRESPONSE'].fields_by_name['status']._loaded_options = None
+  _globals['_FUNDCUSTOMERRESPONSE'].fields_by_name['status']._serialized_options = b'\270\347\030\001'
   _globals['_GETPAYMENTRECORDSREQUEST'].fields_by_name['page']._loaded_options = None
   _globals['_GETPAYMENTRECORDSREQUEST'].fields_by_name['page']._serialized_options = b'\272H\010\032\006\030\300\204=(\001'
   _globals['_GETPAYMENTRECORDSREQUEST'].fields_by_name['limit']._loaded_options = None
@@ -75,29 +101,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPAYMENTRECORDSREQUEST'].fields_by_name['env']._loaded_options = None
   _globals['_GETPAYMENTRECORDSREQUEST'].fields_by_name['env']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_PAYMENTSSERVICE'].methods_by_name['ChargeCustomer']._loaded_options = None
-  _globals['_PAYMENTSSERVICE'].methods_by_name['ChargeCustomer']._serialized_options = b'\212\347\030\000'
+  _globals['_PAYMENTSSERVICE'].methods_by_name['ChargeCustomer']._serialized_options = b'\212\347\030\002\020\001\262\347\030\t\013\021\014\020\026\027\032\033\034'
   _globals['_PAYMENTSSERVICE'].methods_by_name['FundCustomer']._loaded_options = None
-  _globals['_PAYMENTSSERVICE'].methods_by_name['FundCustomer']._serialized_options = b'\212\347\030\000'
+  _globals['_PAYMENTSSERVICE'].methods_by_name['FundCustomer']._serialized_options = b'\212\347\030\002\020\001\262\347\030\n\013\021\014\020\026\027\032\033\034\024'
   _globals['_PAYMENTSSERVICE'].methods_by_name['GetPaymentRecords']._loaded_options = None
-  _globals['_PAYMENTSSERVICE'].methods_by_name['GetPaymentRecords']._serialized_options = b'\212\347\030\000'
-  _globals['_PAYMENTSTATUS']._serialized_start=2241
-  _globals['_PAYMENTSTATUS']._serialized_end=2631
-  _globals['_CHARGECUSTOMERREQUEST']._serialized_start=222
-  _globals['_CHARGECUSTOMERREQUEST']._serialized_end=561
-  _globals['_CHARGECUSTOMERRESPONSE']._serialized_start=564
-  _globals['_CHARGECUSTOMERRESPONSE']._serialized_end=700
-  _globals['_FUNDCUSTOMERREQUEST']._serialized_start=703
-  _globals['_FUNDCUSTOMERREQUEST']._serialized_end=1040
-  _globals['_FUNDCUSTOMERRESPONSE']._serialized_start=1043
-  _globals['_FUNDCUSTOMERRESPONSE']._serialized_end=1221
-  _globals['_FUNDCUSTOMERRESPONSE_WALLET']._serialized_start=1157
-  _globals['_FUNDCUSTOMERRESPONSE_WALLET']._serialized_end=1221
-  _globals['_GETPAYMENTRECORDSREQUEST']._serialized_start=1224
-  _globals['_GETPAYMENTRECORDSREQUEST']._serialized_end=1654
-  _globals['_GETPAYMENTRECORDSRESPONSE']._serialized_start=1657
-  _globals['_GETPAYMENTRECORDSRESPONSE']._serialized_end=2238
-  _globals['_GETPAYMENTRECORDSRESPONSE_PAYMENT']._serialized_start=1791
-  _globals['_GETPAYMENTRECORDSRESPONSE_PAYMENT']._serialized_end=2238
-  _globals['_PAYMENTSSERVICE']._serialized_start=2634
-  _globals['_PAYMENTSSERVICE']._serialized_end=2993
+  _globals['_PAYMENTSSERVICE'].methods_by_name['GetPaymentRecords']._serialized_options = b'\220\002\001\212\347\030\000'
+  _globals['_PAYMENTSTATUS']._serialized_start=2703
+  _globals['_PAYMENTSTATUS']._serialized_end=3093
+  _globals['_PAYMENTKIND']._serialized_start=3095
+  _globals['_PAYMENTKIND']._serialized_end=3186
+  _globals['_PAYMENT']._serialized_start=290
+  _globals['_PAYMENT']._serialized_end=857
+  _globals['_CHARGECUSTOMERREQUEST']._serialized_start=860
+  _globals['_CHARGECUSTOMERREQUEST']._serialized_end=1199
+  _globals['_CHARGECUSTOMERRESPONSE']._serialized_start=1202
+  _globals['_CHARGECUSTOMERRESPONSE']._serialized_end=1482
+  _globals['_FUNDCUSTOMERREQUEST']._serialized_start=1485
+  _globals['_FUNDCUSTOMERREQUEST']._serialized_end=1822
+  _globals['_FUNDCUSTOMERRESPONSE']._serialized_start=1825
+  _globals['_FUNDCUSTOMERRESPONSE']._serialized_end=2160
+  _globals['_GETPAYMENTRECORDSREQUEST']._serialized_start=2163
+  _globals['_GETPAYMENTRECORDSREQUEST']._serialized_end=2593
+  _globals['_GETPAYMENTRECORDSRESPONSE']._serialized_start=2595
+  _globals['_GETPAYMENTRECORDSRESPONSE']._serialized_end=2700
+  _globals['_PAYMENTSSERVICE']._serialized_start=3189
+  _globals['_PAYMENTSSERVICE']._serialized_end=3582
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import money_pb2 as _money_pb2
 from nivisco.payments.v1 import types_pb2 as _types_pb2
+from nivisco.payments.v1 import wallet_pb2 as _wallet_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -29,62 +30,175 @@ class _PaymentStatus:
 class _PaymentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PaymentStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PAYMENT_STATUS_UNSPECIFIED: _PaymentStatus.ValueType  # 0
-    """No status."""
+    """Unspecified."""
     PAYMENT_STATUS_PENDING: _PaymentStatus.ValueType  # 1
-    """Submitted, or about to be; the outcome is not known yet."""
+    """The payment is in flight; its outcome is not known yet."""
     PAYMENT_STATUS_SUCCEEDED: _PaymentStatus.ValueType  # 2
     """The card was charged."""
     PAYMENT_STATUS_DECLINED: _PaymentStatus.ValueType  # 3
-    """The card was declined; nothing was charged."""
+    """The card was declined. Nothing was charged."""
     PAYMENT_STATUS_REQUIRES_ACTION: _PaymentStatus.ValueType  # 4
-    """The customer must authenticate; nothing was charged so far."""
+    """The customer must authenticate with the bank. Nothing was charged so far."""
     PAYMENT_STATUS_FAILED: _PaymentStatus.ValueType  # 5
-    """The gateway refused the call; nothing was charged."""
+    """The gateway rejected the request, or the request was never sent. Nothing was charged."""
     PAYMENT_STATUS_NEEDS_REVIEW: _PaymentStatus.ValueType  # 6
-    """The evidence ran out; a person must look at the gateway's dashboard."""
+    """The outcome could not be determined. Look the payment up in the gateway's dashboard."""
     PAYMENT_STATUS_HELD_FOR_REVIEW: _PaymentStatus.ValueType  # 7
     """The gateway holds the payment for review."""
     PAYMENT_STATUS_VOIDED: _PaymentStatus.ValueType  # 8
-    """The payment was voided before it settled."""
+    """The payment was voided before settlement."""
     PAYMENT_STATUS_PARTIALLY_REFUNDED: _PaymentStatus.ValueType  # 9
-    """A part of the amount was refunded."""
+    """Part of the amount was refunded."""
     PAYMENT_STATUS_REFUNDED: _PaymentStatus.ValueType  # 10
     """The whole amount was refunded."""
     PAYMENT_STATUS_DISPUTED: _PaymentStatus.ValueType  # 11
     """The cardholder disputes the payment."""
 
 class PaymentStatus(_PaymentStatus, metaclass=_PaymentStatusEnumTypeWrapper):
-    """Tells how far a payment has come."""
+    """Status of a payment."""
 
 PAYMENT_STATUS_UNSPECIFIED: PaymentStatus.ValueType  # 0
-"""No status."""
+"""Unspecified."""
 PAYMENT_STATUS_PENDING: PaymentStatus.ValueType  # 1
-"""Submitted, or about to be; the outcome is not known yet."""
+"""The payment is in flight; its outcome is not known yet."""
 PAYMENT_STATUS_SUCCEEDED: PaymentStatus.ValueType  # 2
 """The card was charged."""
 PAYMENT_STATUS_DECLINED: PaymentStatus.ValueType  # 3
-"""The card was declined; nothing was charged."""
+"""The card was declined. Nothing was charged."""
 PAYMENT_STATUS_REQUIRES_ACTION: PaymentStatus.ValueType  # 4
-"""The customer must authenticate; nothing was charged so far."""
+"""The customer must authenticate with the bank. Nothing was charged so far."""
 PAYMENT_STATUS_FAILED: PaymentStatus.ValueType  # 5
-"""The gateway refused the call; nothing was charged."""
+"""The gateway rejected the request, or the request was never sent. Nothing was charged."""
 PAYMENT_STATUS_NEEDS_REVIEW: PaymentStatus.ValueType  # 6
-"""The evidence ran out; a person must look at the gateway's dashboard."""
+"""The outcome could not be determined. Look the payment up in the gateway's dashboard."""
 PAYMENT_STATUS_HELD_FOR_REVIEW: PaymentStatus.ValueType  # 7
 """The gateway holds the payment for review."""
 PAYMENT_STATUS_VOIDED: PaymentStatus.ValueType  # 8
-"""The payment was voided before it settled."""
+"""The payment was voided before settlement."""
 PAYMENT_STATUS_PARTIALLY_REFUNDED: PaymentStatus.ValueType  # 9
-"""A part of the amount was refunded."""
+"""Part of the amount was refunded."""
 PAYMENT_STATUS_REFUNDED: PaymentStatus.ValueType  # 10
 """The whole amount was refunded."""
 PAYMENT_STATUS_DISPUTED: PaymentStatus.ValueType  # 11
 """The cardholder disputes the payment."""
 Global___PaymentStatus: _TypeAlias = PaymentStatus  # noqa: Y015
 
+class _PaymentKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PaymentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PaymentKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAYMENT_KIND_UNSPECIFIED: _PaymentKind.ValueType  # 0
+    """Unspecified."""
+    PAYMENT_KIND_CHARGE: _PaymentKind.ValueType  # 1
+    """A charge of the card, by a request or by a recurring job."""
+    PAYMENT_KIND_FUND: _PaymentKind.ValueType  # 2
+    """A charge of the card that credits the user's wallet."""
+
+class PaymentKind(_PaymentKind, metaclass=_PaymentKindEnumTypeWrapper):
+    """Kind of a payment."""
+
+PAYMENT_KIND_UNSPECIFIED: PaymentKind.ValueType  # 0
+"""Unspecified."""
+PAYMENT_KIND_CHARGE: PaymentKind.ValueType  # 1
+"""A charge of the card, by a request or by a recurring job."""
+PAYMENT_KIND_FUND: PaymentKind.ValueType  # 2
+"""A charge of the card that credits the user's wallet."""
+Global___PaymentKind: _TypeAlias = PaymentKind  # noqa: Y015
+
+@_typing.final
+class Payment(_message.Message):
+    """A card payment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    DECLINE_CODE_FIELD_NUMBER: _builtins.int
+    AMOUNT_REFUNDED_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    transaction_id: _builtins.str
+    """The gateway's id of the payment, for example `pi_…`. Null until the gateway has returned one."""
+    status: Global___PaymentStatus.ValueType
+    """Status of the payment."""
+    payment_id: _builtins.str
+    """Id of the payment, `PAY-…`. The gateway stores it with the transaction."""
+    user_id: _builtins.str
+    """Id of the user whose card is charged."""
+    gateway: _types_pb2.Gateway.ValueType
+    """Gateway of the payment."""
+    env: _types_pb2.Env.ValueType
+    """Environment of the payment."""
+    description: _builtins.str
+    """Description from the request. Null if there is none."""
+    decline_code: _builtins.str
+    """The gateway's decline code, for example `insufficient_funds`. Null if there is none."""
+    kind: Global___PaymentKind.ValueType
+    """Kind of the payment."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount of the payment."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of creation."""
+
+    @_builtins.property
+    def amount_refunded(self) -> _money_pb2.Money:
+        """Refunded part of the amount. Null if nothing was refunded."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the last change."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: _builtins.str | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        status: Global___PaymentStatus.ValueType = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        payment_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        gateway: _types_pb2.Gateway.ValueType = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        description: _builtins.str | None = ...,
+        decline_code: _builtins.str | None = ...,
+        amount_refunded: _money_pb2.Money | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___PaymentKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "transaction_id", b"transaction_id", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "env", b"env", "gateway", b"gateway", "kind", b"kind", "payment_id", b"payment_id", "status", b"status", "transaction_id", b"transaction_id", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__decline_code: _TypeAlias = _typing.Literal["decline_code"]  # noqa: Y015
+    _WhichOneofArgType__decline_code: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code"]  # noqa: Y015
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
+    _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__decline_code) -> _WhichOneofReturnType__decline_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
+
+Global___Payment: _TypeAlias = Payment  # noqa: Y015
+
 @_typing.final
 class ChargeCustomerRequest(_message.Message):
-    """Says whom to charge and how much."""
+    """Request for ChargeCustomer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -95,18 +209,20 @@ class ChargeCustomerRequest(_message.Message):
     GATEWAY_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     description: _builtins.str
-    """What the payment is for, at most 500 characters. The gateway shows it."""
+    """Description of the payment, at most 500 characters. It is visible at the gateway."""
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     gateway: _types_pb2.Gateway.ValueType
-    """The gateway. Absent: the user's default gateway."""
+    """Gateway. Defaults to the user's default gateway."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """The amount to charge, above zero. Without a currency: the wallet's."""
+        """Amount to charge, greater than zero. The currency defaults to the wallet's currency."""
 
     def __init__(
         self,
@@ -135,20 +251,29 @@ Global___ChargeCustomerRequest: _TypeAlias = ChargeCustomerRequest  # noqa: Y015
 
 @_typing.final
 class ChargeCustomerResponse(_message.Message):
-    """Confirms the charge."""
+    """Response for ChargeCustomer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """The gateway's id of the payment, for example `pi_…`."""
     status: Global___PaymentStatus.ValueType
-    """The status of the payment."""
+    """Status of the payment."""
+    payment_id: _builtins.str
+    """Id of the payment, `PAY-…`."""
+    env: _types_pb2.Env.ValueType
+    """Environment of the payment."""
+    gateway: _types_pb2.Gateway.ValueType
+    """Gateway that charged the card."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """The amount that was charged."""
+        """Charged amount."""
 
     def __init__(
         self,
@@ -156,18 +281,23 @@ class ChargeCustomerResponse(_message.Message):
         transaction_id: _builtins.str = ...,
         amount: _money_pb2.Money | None = ...,
         status: Global___PaymentStatus.ValueType = ...,
+        payment_id: _builtins.str | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        gateway: _types_pb2.Gateway.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "amount", b"amount", "payment_id", b"payment_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "status", b"status", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "amount", b"amount", "env", b"env", "gateway", b"gateway", "payment_id", b"payment_id", "status", b"status", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
+    _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
 
 Global___ChargeCustomerResponse: _TypeAlias = ChargeCustomerResponse  # noqa: Y015
 
 @_typing.final
 class FundCustomerRequest(_message.Message):
-    """Says whose card to charge and whose wallet to credit."""
+    """Request for FundCustomer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -178,18 +308,24 @@ class FundCustomerRequest(_message.Message):
     GATEWAY_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     description: _builtins.str
-    """What the payment is for, at most 500 characters. The gateway and the wallet's history show it."""
+    """Description of the payment, at most 500 characters. It is visible at the gateway and in the
+    wallet's history.
+    """
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     gateway: _types_pb2.Gateway.ValueType
-    """The gateway. Absent: the user's default gateway."""
+    """Gateway. Defaults to the user's default gateway."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """The amount to charge and credit, above zero. Its currency is the wallet's, which is also the default."""
+        """Amount to charge and to credit, greater than zero. The currency must be the wallet's currency,
+        which is the default.
+        """
 
     def __init__(
         self,
@@ -218,61 +354,59 @@ Global___FundCustomerRequest: _TypeAlias = FundCustomerRequest  # noqa: Y015
 
 @_typing.final
 class FundCustomerResponse(_message.Message):
-    """Confirms the charge and the credit."""
+    """Response for FundCustomer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class Wallet(_message.Message):
-        """Tells a wallet's balance."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        WALLET_ID_FIELD_NUMBER: _builtins.int
-        BALANCE_FIELD_NUMBER: _builtins.int
-        wallet_id: _builtins.str
-        """The id of the wallet."""
-        @_builtins.property
-        def balance(self) -> _money_pb2.Money:
-            """The balance after the credit."""
-
-        def __init__(
-            self,
-            *,
-            wallet_id: _builtins.str = ...,
-            balance: _money_pb2.Money | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "wallet_id", b"wallet_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     WALLET_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """The gateway's id of the payment, for example `pi_…`."""
+    payment_id: _builtins.str
+    """Id of the payment, `PAY-…`."""
+    env: _types_pb2.Env.ValueType
+    """Environment of the payment."""
+    gateway: _types_pb2.Gateway.ValueType
+    """Gateway that charged the card."""
+    status: Global___PaymentStatus.ValueType
+    """Status of the payment."""
     @_builtins.property
-    def wallet(self) -> Global___FundCustomerResponse.Wallet:
-        """The credited wallet."""
+    def wallet(self) -> _wallet_pb2.Wallet:
+        """The user's wallet after the credit."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Charged and credited amount."""
 
     def __init__(
         self,
         *,
         transaction_id: _builtins.str = ...,
-        wallet: Global___FundCustomerResponse.Wallet | None = ...,
+        wallet: _wallet_pb2.Wallet | None = ...,
+        payment_id: _builtins.str | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        gateway: _types_pb2.Gateway.ValueType = ...,
+        amount: _money_pb2.Money | None = ...,
+        status: Global___PaymentStatus.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "amount", b"amount", "payment_id", b"payment_id", "wallet", b"wallet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["transaction_id", b"transaction_id", "wallet", b"wallet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "amount", b"amount", "env", b"env", "gateway", b"gateway", "payment_id", b"payment_id", "status", b"status", "transaction_id", b"transaction_id", "wallet", b"wallet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
+    _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
 
 Global___FundCustomerResponse: _TypeAlias = FundCustomerResponse  # noqa: Y015
 
 @_typing.final
 class GetPaymentRecordsRequest(_message.Message):
-    """Chooses which payments to list."""
+    """Request for GetPaymentRecords."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -285,9 +419,9 @@ class GetPaymentRecordsRequest(_message.Message):
     GATEWAY_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     page: _builtins.int
-    """The page, from 1. Absent: 1."""
+    """Page number, from 1. Defaults to 1."""
     limit: _builtins.int
-    """How many a page holds, 1 to 100. Absent: 25."""
+    """Number of payments on a page, 1 to 100. Defaults to 25."""
     user_id: _builtins.str
     """Only payments of this user."""
     status: Global___PaymentStatus.ValueType
@@ -295,14 +429,14 @@ class GetPaymentRecordsRequest(_message.Message):
     gateway: _types_pb2.Gateway.ValueType
     """Only payments through this gateway."""
     env: _types_pb2.Env.ValueType
-    """Only payments of this environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     @_builtins.property
     def from_date(self) -> _timestamp_pb2.Timestamp:
-        """Only payments created at this time or later."""
+        """Only payments created at or after this time."""
 
     @_builtins.property
     def to_date(self) -> _timestamp_pb2.Timestamp:
-        """Only payments created at this time or earlier. A date alone includes that day."""
+        """Only payments created at or before this time. A date without a time includes that day."""
 
     def __init__(
         self,
@@ -337,96 +471,19 @@ Global___GetPaymentRecordsRequest: _TypeAlias = GetPaymentRecordsRequest  # noqa
 
 @_typing.final
 class GetPaymentRecordsResponse(_message.Message):
-    """Carries a page of payments."""
+    """Response for GetPaymentRecords."""
 
     DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class Payment(_message.Message):
-        """Describes a payment."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        TRANSACTION_ID_FIELD_NUMBER: _builtins.int
-        AMOUNT_FIELD_NUMBER: _builtins.int
-        STATUS_FIELD_NUMBER: _builtins.int
-        CREATED_AT_FIELD_NUMBER: _builtins.int
-        PAYMENT_ID_FIELD_NUMBER: _builtins.int
-        USER_ID_FIELD_NUMBER: _builtins.int
-        GATEWAY_FIELD_NUMBER: _builtins.int
-        ENV_FIELD_NUMBER: _builtins.int
-        DESCRIPTION_FIELD_NUMBER: _builtins.int
-        DECLINE_CODE_FIELD_NUMBER: _builtins.int
-        AMOUNT_REFUNDED_FIELD_NUMBER: _builtins.int
-        transaction_id: _builtins.str
-        """The gateway's id of the payment, for example `pi_…`. Null while no gateway has answered."""
-        status: Global___PaymentStatus.ValueType
-        """The status of the payment."""
-        payment_id: _builtins.str
-        """Our id of the payment, `PAY-…`, which the gateway keeps too."""
-        user_id: _builtins.str
-        """The user whose card was charged."""
-        gateway: _types_pb2.Gateway.ValueType
-        """The gateway."""
-        env: _types_pb2.Env.ValueType
-        """The environment."""
-        description: _builtins.str
-        """What the payment was for."""
-        decline_code: _builtins.str
-        """Why the card was declined, in the gateway's words."""
-        @_builtins.property
-        def amount(self) -> _money_pb2.Money:
-            """The amount of the payment."""
-
-        @_builtins.property
-        def created_at(self) -> _timestamp_pb2.Timestamp:
-            """When the payment was created."""
-
-        @_builtins.property
-        def amount_refunded(self) -> _money_pb2.Money:
-            """How much was refunded. Null: nothing."""
-
-        def __init__(
-            self,
-            *,
-            transaction_id: _builtins.str | None = ...,
-            amount: _money_pb2.Money | None = ...,
-            status: Global___PaymentStatus.ValueType = ...,
-            created_at: _timestamp_pb2.Timestamp | None = ...,
-            payment_id: _builtins.str = ...,
-            user_id: _builtins.str = ...,
-            gateway: _types_pb2.Gateway.ValueType = ...,
-            env: _types_pb2.Env.ValueType = ...,
-            description: _builtins.str | None = ...,
-            decline_code: _builtins.str | None = ...,
-            amount_refunded: _money_pb2.Money | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "transaction_id", b"transaction_id"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "env", b"env", "gateway", b"gateway", "payment_id", b"payment_id", "status", b"status", "transaction_id", b"transaction_id", "user_id", b"user_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        _WhichOneofReturnType__decline_code: _TypeAlias = _typing.Literal["decline_code"]  # noqa: Y015
-        _WhichOneofArgType__decline_code: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code"]  # noqa: Y015
-        _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
-        _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
-        _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
-        _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
-        @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__decline_code) -> _WhichOneofReturnType__decline_code | None: ...
-        @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
-        @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
 
     COUNT_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     PAYMENTS_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many payments this page holds."""
+    """Number of payments on this page."""
     total: _builtins.int
-    """How many payments there are in all."""
+    """Number of payments on all pages."""
     @_builtins.property
-    def payments(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetPaymentRecordsResponse.Payment]:
+    def payments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Payment]:
         """The payments of this page."""
 
     def __init__(
@@ -434,7 +491,7 @@ class GetPaymentRecordsResponse(_message.Message):
         *,
         count: _builtins.int = ...,
         total: _builtins.int = ...,
-        payments: _abc.Iterable[Global___GetPaymentRecordsResponse.Payment] | None = ...,
+        payments: _abc.Iterable[Global___Payment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

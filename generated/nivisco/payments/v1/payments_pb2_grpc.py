@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PaymentsServiceStub:
-    """Charges saved cards and keeps the record of every payment.
+    """Charges saved cards and records every payment.
     """
 
     def __init__(self, channel):
@@ -53,20 +53,18 @@ class PaymentsServiceStub:
 
 
 class PaymentsServiceServicer:
-    """Charges saved cards and keeps the record of every payment.
+    """Charges saved cards and records every payment.
     """
 
     def ChargeCustomer(self, request, context):
-        """Charges the user's primary card. Fails with USER_NOT_FOUND, CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
-        AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
+        """Charges the user's primary card.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FundCustomer(self, request, context):
-        """Charges the user's primary card and credits their wallet with the amount. Fails as ChargeCustomer does, and with
-        WALLET_LIMIT.
+        """Charges the user's primary card and credits the amount to the user's wallet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,7 +104,7 @@ def add_PaymentsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PaymentsService:
-    """Charges saved cards and keeps the record of every payment.
+    """Charges saved cards and records every payment.
     """
 
     @staticmethod

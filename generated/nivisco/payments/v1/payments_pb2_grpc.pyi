@@ -27,41 +27,33 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PaymentsServiceStub:
-    """Charges saved cards and keeps the record of every payment."""
+    """Charges saved cards and records every payment."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PaymentsServiceAsyncStub: ...
     ChargeCustomer: _grpc.UnaryUnaryMultiCallable[_payments_pb2.ChargeCustomerRequest, _payments_pb2.ChargeCustomerResponse]
-    """Charges the user's primary card. Fails with USER_NOT_FOUND, CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
-    AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
-    """
+    """Charges the user's primary card."""
     FundCustomer: _grpc.UnaryUnaryMultiCallable[_payments_pb2.FundCustomerRequest, _payments_pb2.FundCustomerResponse]
-    """Charges the user's primary card and credits their wallet with the amount. Fails as ChargeCustomer does, and with
-    WALLET_LIMIT.
-    """
+    """Charges the user's primary card and credits the amount to the user's wallet."""
     GetPaymentRecords: _grpc.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRecordsRequest, _payments_pb2.GetPaymentRecordsResponse]
     """Lists the business's card payments, newest first."""
 
 @_typing.type_check_only
 class PaymentsServiceAsyncStub(PaymentsServiceStub):
-    """Charges saved cards and keeps the record of every payment."""
+    """Charges saved cards and records every payment."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ChargeCustomer: _aio.UnaryUnaryMultiCallable[_payments_pb2.ChargeCustomerRequest, _payments_pb2.ChargeCustomerResponse]  # type: ignore[assignment]
-    """Charges the user's primary card. Fails with USER_NOT_FOUND, CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
-    AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
-    """
+    """Charges the user's primary card."""
     FundCustomer: _aio.UnaryUnaryMultiCallable[_payments_pb2.FundCustomerRequest, _payments_pb2.FundCustomerResponse]  # type: ignore[assignment]
-    """Charges the user's primary card and credits their wallet with the amount. Fails as ChargeCustomer does, and with
-    WALLET_LIMIT.
-    """
+    """Charges the user's primary card and credits the amount to the user's wallet."""
     GetPaymentRecords: _aio.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRecordsRequest, _payments_pb2.GetPaymentRecordsResponse]  # type: ignore[assignment]
     """Lists the business's card payments, newest first."""
 
 class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Charges saved cards and keeps the record of every payment."""
+    """Charges saved cards and records every payment."""
 
     @_abc_1.abstractmethod
     def ChargeCustomer(
@@ -69,9 +61,7 @@ class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payments_pb2.ChargeCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payments_pb2.ChargeCustomerResponse, _abc.Awaitable[_payments_pb2.ChargeCustomerResponse]]:
-        """Charges the user's primary card. Fails with USER_NOT_FOUND, CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
-        AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
-        """
+        """Charges the user's primary card."""
 
     @_abc_1.abstractmethod
     def FundCustomer(
@@ -79,9 +69,7 @@ class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payments_pb2.FundCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payments_pb2.FundCustomerResponse, _abc.Awaitable[_payments_pb2.FundCustomerResponse]]:
-        """Charges the user's primary card and credits their wallet with the amount. Fails as ChargeCustomer does, and with
-        WALLET_LIMIT.
-        """
+        """Charges the user's primary card and credits the amount to the user's wallet."""
 
     @_abc_1.abstractmethod
     def GetPaymentRecords(

@@ -23,19 +23,37 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from nivisco.annotations.v1 import annotations_pb2 as nivisco_dot_annotations_dot_v1_dot_annotations__pb2
+from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_errors__pb2
 from nivisco.payments.v1 import types_pb2 as nivisco_dot_payments_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#nivisco/payments/v1/recurring.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a\x1fnivisco/payments/v1/types.proto\"\x98\x06\n\x16\x43reateRecurringRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12*\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\x45\n\rinterval_type\x18\x03 \x01(\x0e\x32!.nivisco.payments.v1.IntervalTypeB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\'\n\x0einterval_value\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01H\x00\x88\x01\x01\x12>\n\x06source\x18\x05 \x01(\x0e\x32$.nivisco.payments.v1.RecurringSourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\"\n\x0b\x64\x65scription\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x01\x88\x01\x01\x12 \n\x08start_at\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(H\x02\x88\x01\x01\x12\x35\n\x08timezone\x18\x08 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9_+/-]{1,64}$H\x03\x88\x01\x01\x12\x1e\n\x06\x65nd_at\x18\t \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(H\x04\x88\x01\x01\x12$\n\nmax_cycles\x18\n \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x05\x88\x01\x01\x12\x38\n\x08\x63\x61tch_up\x18\x0b \x01(\x0e\x32\x1c.nivisco.payments.v1.CatchUpB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x03\x65nv\x18\x0c \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x07preview\x18\r \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x18(\x00H\x06\x88\x01\x01\x12\x32\n\x0fidempotency_key\x18\x0e \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x07\x88\x01\x01\x42\x11\n\x0f_interval_valueB\x0e\n\x0c_descriptionB\x0b\n\t_start_atB\x0b\n\t_timezoneB\t\n\x07_end_atB\r\n\x0b_max_cyclesB\n\n\x08_previewB\x12\n\x10_idempotency_key\"\xae\x01\n\x17\x43reateRecurringResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x14\n\x0crecurring_id\x18\x02 \x01(\t\x12,\n\x08next_run\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08timezone\x18\x04 \x01(\t\x12,\n\x08upcoming\x18\x05 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf4\x05\n\x16UpdateRecurringRequest\x12-\n\x0crecurring_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x42\n\rinterval_type\x18\x03 \x01(\x0e\x32!.nivisco.payments.v1.IntervalTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\'\n\x0einterval_value\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01H\x00\x88\x01\x01\x12>\n\x06source\x18\x05 \x01(\x0e\x32$.nivisco.payments.v1.RecurringSourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\"\n\x0b\x64\x65scription\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x01\x88\x01\x01\x12 \n\x08start_at\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(H\x02\x88\x01\x01\x12\x35\n\x08timezone\x18\x08 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9_+/-]{1,64}$H\x03\x88\x01\x01\x12\x1e\n\x06\x65nd_at\x18\t \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(H\x04\x88\x01\x01\x12$\n\nmax_cycles\x18\n \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x05\x88\x01\x01\x12\x38\n\x08\x63\x61tch_up\x18\x0b \x01(\x0e\x32\x1c.nivisco.payments.v1.CatchUpB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12>\n\x06status\x18\x0c \x01(\x0e\x32$.nivisco.payments.v1.RecurringStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\r \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x06\x88\x01\x01\x42\x11\n\x0f_interval_valueB\x0e\n\x0c_descriptionB\x0b\n\t_start_atB\x0b\n\t_timezoneB\t\n\x07_end_atB\r\n\x0b_max_cyclesB\x12\n\x10_idempotency_key\"*\n\x17UpdateRecurringResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\"\x8e\x01\n\x15PauseRecurringRequest\x12-\n\x0crecurring_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\")\n\x16PauseRecurringResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\"\x8f\x01\n\x16ResumeRecurringRequest\x12-\n\x0crecurring_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"*\n\x17ResumeRecurringResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\"\x8f\x01\n\x16\x43\x61ncelRecurringRequest\x12-\n\x0crecurring_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"*\n\x17\x43\x61ncelRecurringResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\"\xa0\x03\n\x14ListRecurringRequest\x12*\n\x07user_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x00\x88\x01\x01\x12>\n\x06status\x18\x02 \x01(\x0e\x32$.nivisco.payments.v1.RecurringStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\x04page\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x01\x88\x01\x01\x12\x1d\n\x05limit\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x02\x88\x01\x01\x12-\n\tfrom_date\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x12/\n\x03\x65nv\x18\x07 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x07preview\x18\x08 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x18(\x00H\x03\x88\x01\x01\x42\n\n\x08_user_idB\x07\n\x05_pageB\x08\n\x06_limitB\n\n\x08_preview\"\x9f\x06\n\x15ListRecurringResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12G\n\trecurring\x18\x03 \x03(\x0b\x32\x34.nivisco.payments.v1.ListRecurringResponse.Recurring\x1a\x9e\x05\n\tRecurring\x12\x14\n\x0crecurring_id\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x38\n\rinterval_type\x18\x03 \x01(\x0e\x32!.nivisco.payments.v1.IntervalType\x12\x16\n\x0einterval_value\x18\x04 \x01(\x05\x12\x34\n\x06status\x18\x05 \x01(\x0e\x32$.nivisco.payments.v1.RecurringStatus\x12,\n\x08next_run\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08last_run\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x65xecuted_cycles\x18\x08 \x01(\x05\x12\x18\n\x0b\x64\x65scription\x18\t \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x07user_id\x18\n \x01(\t\x12\x34\n\x06source\x18\x0b \x01(\x0e\x32$.nivisco.payments.v1.RecurringSource\x12\x10\n\x08timezone\x18\x0c \x01(\t\x12*\n\x06\x65nd_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\nmax_cycles\x18\x0e \x01(\x05H\x01\x88\x01\x01\x12.\n\x08\x63\x61tch_up\x18\x0f \x01(\x0e\x32\x1c.nivisco.payments.v1.CatchUp\x12%\n\x03\x65nv\x18\x10 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12,\n\x08upcoming\x18\x11 \x03(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_descriptionB\r\n\x0b_max_cycles\"\x8a\x03\n\x17GetRecurringLogsRequest\x12/\n\x0crecurring_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x00\x88\x01\x01\x12*\n\x07user_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x01\x88\x01\x01\x12\x41\n\x06status\x18\x03 \x01(\x0e\x32\'.nivisco.payments.v1.RecurringLogStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\x04page\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x02\x88\x01\x01\x12\x1d\n\x05limit\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x03\x88\x01\x01\x12-\n\tfrom_date\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x42\x0f\n\r_recurring_idB\n\n\x08_user_idB\x07\n\x05_pageB\x08\n\x06_limit\"\x83\x03\n\x18GetRecurringLogsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12?\n\x04logs\x18\x03 \x03(\x0b\x32\x31.nivisco.payments.v1.GetRecurringLogsResponse.Log\x1a\x87\x02\n\x03Log\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x37\n\x06status\x18\x02 \x01(\x0e\x32\'.nivisco.payments.v1.RecurringLogStatus\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x30\n\x0c\x61ttempted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0etransaction_id\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x0crecurring_id\x18\x06 \x01(\t\x12.\n\noccurrence\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\n\x0f_transaction_id*\x8d\x01\n\x0cIntervalType\x12\x1d\n\x19INTERVAL_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11INTERVAL_TYPE_DAY\x10\x01\x12\x16\n\x12INTERVAL_TYPE_WEEK\x10\x02\x12\x17\n\x13INTERVAL_TYPE_MONTH\x10\x03\x12\x16\n\x12INTERVAL_TYPE_YEAR\x10\x04*\x8d\x01\n\x0fRecurringSource\x12 \n\x1cRECURRING_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RECURRING_SOURCE_STRIPE\x10\x01\x12\x1e\n\x1aRECURRING_SOURCE_AUTHORIZE\x10\x02\x12\x1b\n\x17RECURRING_SOURCE_WALLET\x10\x03*\xad\x01\n\x0fRecurringStatus\x12 \n\x1cRECURRING_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17RECURRING_STATUS_ACTIVE\x10\x01\x12\x1b\n\x17RECURRING_STATUS_PAUSED\x10\x02\x12\x1e\n\x1aRECURRING_STATUS_CANCELLED\x10\x03\x12\x1e\n\x1aRECURRING_STATUS_COMPLETED\x10\x04*]\n\x07\x43\x61tchUp\x12\x18\n\x14\x43\x41TCH_UP_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43\x41TCH_UP_LATEST\x10\x01\x12\x10\n\x0c\x43\x41TCH_UP_ALL\x10\x02\x12\x11\n\rCATCH_UP_SKIP\x10\x03*\xee\x01\n\x12RecurringLogStatus\x12$\n RECURRING_LOG_STATUS_UNSPECIFIED\x10\x00\x12\"\n\x1eRECURRING_LOG_STATUS_SUCCEEDED\x10\x01\x12!\n\x1dRECURRING_LOG_STATUS_DECLINED\x10\x02\x12(\n$RECURRING_LOG_STATUS_REQUIRES_ACTION\x10\x03\x12\x1f\n\x1bRECURRING_LOG_STATUS_FAILED\x10\x04\x12 \n\x1cRECURRING_LOG_STATUS_SKIPPED\x10\x05\x32\xb8\x06\n\x10RecurringService\x12r\n\x0f\x43reateRecurring\x12+.nivisco.payments.v1.CreateRecurringRequest\x1a,.nivisco.payments.v1.CreateRecurringResponse\"\x04\x8a\xe7\x18\x00\x12r\n\x0fUpdateRecurring\x12+.nivisco.payments.v1.UpdateRecurringRequest\x1a,.nivisco.payments.v1.UpdateRecurringResponse\"\x04\x8a\xe7\x18\x00\x12o\n\x0ePauseRecurring\x12*.nivisco.payments.v1.PauseRecurringRequest\x1a+.nivisco.payments.v1.PauseRecurringResponse\"\x04\x8a\xe7\x18\x00\x12r\n\x0fResumeRecurring\x12+.nivisco.payments.v1.ResumeRecurringRequest\x1a,.nivisco.payments.v1.ResumeRecurringResponse\"\x04\x8a\xe7\x18\x00\x12r\n\x0f\x43\x61ncelRecurring\x12+.nivisco.payments.v1.CancelRecurringRequest\x1a,.nivisco.payments.v1.CancelRecurringResponse\"\x04\x8a\xe7\x18\x00\x12l\n\rListRecurring\x12).nivisco.payments.v1.ListRecurringRequest\x1a*.nivisco.payments.v1.ListRecurringResponse\"\x04\x8a\xe7\x18\x00\x12u\n\x10GetRecurringLogs\x12,.nivisco.payments.v1.GetRecurringLogsRequest\x1a-.nivisco.payments.v1.GetRecurringLogsResponse\"\x04\x8a\xe7\x18\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#nivisco/payments/v1/recurring.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"\xd3\x06\n\x0cRecurringJob\x12\x14\n\x0crecurring_id\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x38\n\rinterval_type\x18\x03 \x01(\x0e\x32!.nivisco.payments.v1.IntervalType\x12\x16\n\x0einterval_value\x18\x04 \x01(\x05\x12\x34\n\x06status\x18\x05 \x01(\x0e\x32$.nivisco.payments.v1.RecurringStatus\x12\x32\n\x08next_run\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x12\x32\n\x08last_run\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x12\x17\n\x0f\x65xecuted_cycles\x18\x08 \x01(\x05\x12\x1e\n\x0b\x64\x65scription\x18\t \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12\x0f\n\x07user_id\x18\n \x01(\t\x12:\n\x06source\x18\x0b \x01(\x0e\x32$.nivisco.payments.v1.RecurringSourceB\x04\xb8\xe7\x18\x01\x12\x10\n\x08timezone\x18\x0c \x01(\t\x12\x30\n\x06\x65nd_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x12\x1d\n\nmax_cycles\x18\x0e \x01(\x05\x42\x04\xb8\xe7\x18\x01H\x01\x88\x01\x01\x12.\n\x08\x63\x61tch_up\x18\x0f \x01(\x0e\x32\x1c.nivisco.payments.v1.CatchUp\x12%\n\x03\x65nv\x18\x10 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12,\n\x08upcoming\x18\x11 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08start_at\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_descriptionB\r\n\x0b_max_cycles\"\xe6\x02\n\x0cRecurringLog\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x37\n\x06status\x18\x02 \x01(\x0e\x32\'.nivisco.payments.v1.RecurringLogStatus\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x30\n\x0c\x61ttempted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x0etransaction_id\x18\x05 \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12\x14\n\x0crecurring_id\x18\x06 \x01(\t\x12.\n\noccurrence\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x08 \x01(\t\x12\x1d\n\npayment_id\x18\t \x01(\tB\x04\xb8\xe7\x18\x01H\x01\x88\x01\x01\x12\x0f\n\x07\x61ttempt\x18\n \x01(\x05\x42\x11\n\x0f_transaction_idB\r\n\x0b_payment_id\"\x98\x06\n\x16\x43reateRecurringRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12*\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\x45\n\rinterval_type\x18\x03 \x01(\x0e\x32!.nivisco.payments.v1.IntervalTypeB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\'\n\x0einterval_value\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01H\x00\x88\x01\x01\x12>\n\x06source\x18\x05 \x01(\x0e\x32$.nivisco.payments.v1.RecurringSourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\"\n\x0b\x64\x65scription\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x01\x88\x01\x01\x12 \n\x08start_at\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(H\x02\x88\x01\x01\x12\x35\n\x08timezone\x18\x08 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9_+/-]{1,64}$H\x03\x88\x01\x01\x12\x1e\n\x06\x65nd_at\x18\t \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(H\x04\x88\x01\x01\x12$\n\nmax_cycles\x18\n \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x05\x88\x01\x01\x12\x38\n\x08\x63\x61tch_up\x18\x0b \x01(\x0e\x32\x1c.nivisco.payments.v1.CatchUpB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x03\x65nv\x18\x0c \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x07preview\x18\r \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x18(\x00H\x06\x88\x01\x01\x12\x32\n\x0fidempotency_key\x18\x0e \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x07\x88\x01\x01\x42\x11\n\x0f_interval_valueB\x0e\n\x0c_descriptionB\x0b\n\t_start_atB\x0b\n\t_timezoneB\t\n\x07_end_atB\r\n\x0b_max_cyclesB\n\n\x08_previewB\x12\n\x10_idempotency_key\"\xea\x01\n\x17\x43reateRecurringResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x14\n\x0crecurring_id\x18\x02 \x01(\t\x12,\n\x08next_run\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08timezone\x18\x04 \x01(\t\x12,\n\x08upcoming\x18\x05 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\trecurring\x18\x06 \x01(\x0b\x32!.nivisco.payments.v1.RecurringJobB\x04\xb8\xe7\x18\x01\"\xb1\x06\n\x16UpdateRecurringRequest\x12-\n\x0crecurring_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x42\n\rinterval_type\x18\x03 \x01(\x0e\x32!.nivisco.payments.v1.IntervalTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\'\n\x0einterval_value\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01H\x00\x88\x01\x01\x12>\n\x06source\x18\x05 \x01(\x0e\x32$.nivisco.payments.v1.RecurringSourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12&\n\x0b\x64\x65scription\x18\x06 \x01(\tB\x0c\xbaH\x05r\x03\x18\xf4\x03\xc0\xe7\x18\x01H\x01\x88\x01\x01\x12 \n\x08start_at\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(H\x02\x88\x01\x01\x12\x35\n\x08timezone\x18\x08 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9_+/-]{1,64}$H\x03\x88\x01\x01\x12\"\n\x06\x65nd_at\x18\t \x01(\tB\r\xbaH\x06r\x04\x10\x01\x18(\xc0\xe7\x18\x01H\x04\x88\x01\x01\x12(\n\nmax_cycles\x18\n \x01(\x05\x42\x0f\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\xc0\xe7\x18\x01H\x05\x88\x01\x01\x12\x38\n\x08\x63\x61tch_up\x18\x0b \x01(\x0e\x32\x1c.nivisco.payments.v1.CatchUpB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12>\n\x06status\x18\x0c \x01(\x0e\x32$.nivisco.payments.v1.RecurringStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\r \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x06\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x11\n\x0f_interval_valueB\x0e\n\x0c_descriptionB\x0b\n\t_start_atB\x0b\n\t_timezoneB\t\n\x07_end_atB\r\n\x0b_max_cyclesB\x12\n\x10_idempotency_key\"f\n\x17UpdateRecurringResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12:\n\trecurring\x18\x02 \x01(\x0b\x32!.nivisco.payments.v1.RecurringJobB\x04\xb8\xe7\x18\x01\"\x8e\x01\n\x15PauseRecurringRequest\x12-\n\x0crecurring_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"e\n\x16PauseRecurringResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12:\n\trecurring\x18\x02 \x01(\x0b\x32!.nivisco.payments.v1.RecurringJobB\x04\xb8\xe7\x18\x01\"\x8f\x01\n\x16ResumeRecurringRequest\x12-\n\x0crecurring_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"f\n\x17ResumeRecurringResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12:\n\trecurring\x18\x02 \x01(\x0b\x32!.nivisco.payments.v1.RecurringJobB\x04\xb8\xe7\x18\x01\"\x8f\x01\n\x16\x43\x61ncelRecurringRequest\x12-\n\x0crecurring_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"f\n\x17\x43\x61ncelRecurringResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12:\n\trecurring\x18\x02 \x01(\x0b\x32!.nivisco.payments.v1.RecurringJobB\x04\xb8\xe7\x18\x01\"\xa0\x03\n\x14ListRecurringRequest\x12*\n\x07user_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x00\x88\x01\x01\x12>\n\x06status\x18\x02 \x01(\x0e\x32$.nivisco.payments.v1.RecurringStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\x04page\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x01\x88\x01\x01\x12\x1d\n\x05limit\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x02\x88\x01\x01\x12-\n\tfrom_date\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x12/\n\x03\x65nv\x18\x07 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x07preview\x18\x08 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x18(\x00H\x03\x88\x01\x01\x42\n\n\x08_user_idB\x07\n\x05_pageB\x08\n\x06_limitB\n\n\x08_preview\"k\n\x15ListRecurringResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x34\n\trecurring\x18\x03 \x03(\x0b\x32!.nivisco.payments.v1.RecurringJob\"\x8a\x03\n\x17GetRecurringLogsRequest\x12/\n\x0crecurring_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x00\x88\x01\x01\x12*\n\x07user_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x01\x88\x01\x01\x12\x41\n\x06status\x18\x03 \x01(\x0e\x32\'.nivisco.payments.v1.RecurringLogStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\x04page\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x02\x88\x01\x01\x12\x1d\n\x05limit\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x03\x88\x01\x01\x12-\n\tfrom_date\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x42\x0f\n\r_recurring_idB\n\n\x08_user_idB\x07\n\x05_pageB\x08\n\x06_limit\"i\n\x18GetRecurringLogsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12/\n\x04logs\x18\x03 \x03(\x0b\x32!.nivisco.payments.v1.RecurringLog*\x8d\x01\n\x0cIntervalType\x12\x1d\n\x19INTERVAL_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11INTERVAL_TYPE_DAY\x10\x01\x12\x16\n\x12INTERVAL_TYPE_WEEK\x10\x02\x12\x17\n\x13INTERVAL_TYPE_MONTH\x10\x03\x12\x16\n\x12INTERVAL_TYPE_YEAR\x10\x04*\x8d\x01\n\x0fRecurringSource\x12 \n\x1cRECURRING_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RECURRING_SOURCE_STRIPE\x10\x01\x12\x1e\n\x1aRECURRING_SOURCE_AUTHORIZE\x10\x02\x12\x1b\n\x17RECURRING_SOURCE_WALLET\x10\x03*\xad\x01\n\x0fRecurringStatus\x12 \n\x1cRECURRING_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17RECURRING_STATUS_ACTIVE\x10\x01\x12\x1b\n\x17RECURRING_STATUS_PAUSED\x10\x02\x12\x1e\n\x1aRECURRING_STATUS_CANCELLED\x10\x03\x12\x1e\n\x1aRECURRING_STATUS_COMPLETED\x10\x04*]\n\x07\x43\x61tchUp\x12\x18\n\x14\x43\x41TCH_UP_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43\x41TCH_UP_LATEST\x10\x01\x12\x10\n\x0c\x43\x41TCH_UP_ALL\x10\x02\x12\x11\n\rCATCH_UP_SKIP\x10\x03*\xee\x01\n\x12RecurringLogStatus\x12$\n RECURRING_LOG_STATUS_UNSPECIFIED\x10\x00\x12\"\n\x1eRECURRING_LOG_STATUS_SUCCEEDED\x10\x01\x12!\n\x1dRECURRING_LOG_STATUS_DECLINED\x10\x02\x12(\n$RECURRING_LOG_STATUS_REQUIRES_ACTION\x10\x03\x12\x1f\n\x1bRECURRING_LOG_STATUS_FAILED\x10\x04\x12 \n\x1cRECURRING_LOG_STATUS_SKIPPED\x10\x05\x32\xe2\x06\n\x10RecurringService\x12y\n\x0f\x43reateRecurring\x12+.nivisco.payments.v1.CreateRecurringRequest\x1a,.nivisco.payments.v1.CreateRecurringResponse\"\x0b\x8a\xe7\x18\x00\xb2\xe7\x18\x03\x0b\x11\x03\x12y\n\x0fUpdateRecurring\x12+.nivisco.payments.v1.UpdateRecurringRequest\x1a,.nivisco.payments.v1.UpdateRecurringResponse\"\x0b\x8a\xe7\x18\x00\xb2\xe7\x18\x03\r\x12\x03\x12u\n\x0ePauseRecurring\x12*.nivisco.payments.v1.PauseRecurringRequest\x1a+.nivisco.payments.v1.PauseRecurringResponse\"\n\x8a\xe7\x18\x00\xb2\xe7\x18\x02\r\x12\x12x\n\x0fResumeRecurring\x12+.nivisco.payments.v1.ResumeRecurringRequest\x1a,.nivisco.payments.v1.ResumeRecurringResponse\"\n\x8a\xe7\x18\x00\xb2\xe7\x18\x02\r\x12\x12w\n\x0f\x43\x61ncelRecurring\x12+.nivisco.payments.v1.CancelRecurringRequest\x1a,.nivisco.payments.v1.CancelRecurringResponse\"\t\x8a\xe7\x18\x00\xb2\xe7\x18\x01\r\x12o\n\rListRecurring\x12).nivisco.payments.v1.ListRecurringRequest\x1a*.nivisco.payments.v1.ListRecurringResponse\"\x07\x90\x02\x01\x8a\xe7\x18\x00\x12}\n\x10GetRecurringLogs\x12,.nivisco.payments.v1.GetRecurringLogsRequest\x1a-.nivisco.payments.v1.GetRecurringLogsResponse\"\x0c\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x01\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nivisco.payments.v1.recurring_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RECURRINGJOB'].fields_by_name['next_run']._loaded_options = None
+  _globals['_RECURRINGJOB'].fields_by_name['next_run']._serialized_options = b'\270\347\030\001'
+  _globals['_RECURRINGJOB'].fields_by_name['last_run']._loaded_options = None
+  _globals['_RECURRINGJOB'].fields_by_name['last_run']._serialized_options = b'\270\347\030\001'
+  _globals['_RECURRINGJOB'].fields_by_name['description']._loaded_options = None
+  _globals['_RECURRINGJOB'].fields_by_name['description']._serialized_options = b'\270\347\030\001'
+  _globals['_RECURRINGJOB'].fields_by_name['source']._loaded_options = None
+  _globals['_RECURRINGJOB'].fields_by_name['source']._serialized_options = b'\270\347\030\001'
+  _globals['_RECURRINGJOB'].fields_by_name['end_at']._loaded_options = None
+  _globals['_RECURRINGJOB'].fields_by_name['end_at']._serialized_options = b'\270\347\030\001'
+  _globals['_RECURRINGJOB'].fields_by_name['max_cycles']._loaded_options = None
+  _globals['_RECURRINGJOB'].fields_by_name['max_cycles']._serialized_options = b'\270\347\030\001'
+  _globals['_RECURRINGLOG'].fields_by_name['transaction_id']._loaded_options = None
+  _globals['_RECURRINGLOG'].fields_by_name['transaction_id']._serialized_options = b'\270\347\030\001'
+  _globals['_RECURRINGLOG'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_RECURRINGLOG'].fields_by_name['payment_id']._serialized_options = b'\270\347\030\001'
   _globals['_CREATERECURRINGREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_CREATERECURRINGREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_CREATERECURRINGREQUEST'].fields_by_name['amount']._loaded_options = None
@@ -64,6 +82,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATERECURRINGREQUEST'].fields_by_name['preview']._serialized_options = b'\272H\006\032\004\030\030(\000'
   _globals['_CREATERECURRINGREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CREATERECURRINGREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_CREATERECURRINGRESPONSE'].fields_by_name['recurring']._loaded_options = None
+  _globals['_CREATERECURRINGRESPONSE'].fields_by_name['recurring']._serialized_options = b'\270\347\030\001'
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['recurring_id']._loaded_options = None
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['recurring_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['interval_type']._loaded_options = None
@@ -73,33 +93,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['source']._loaded_options = None
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['source']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_UPDATERECURRINGREQUEST'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_UPDATERECURRINGREQUEST'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\364\003\300\347\030\001'
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['start_at']._loaded_options = None
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['start_at']._serialized_options = b'\272H\006r\004\020\001\030('
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['timezone']._loaded_options = None
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['timezone']._serialized_options = b'\272H\033r\0312\027^[A-Za-z0-9_+/-]{1,64}$'
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['end_at']._loaded_options = None
-  _globals['_UPDATERECURRINGREQUEST'].fields_by_name['end_at']._serialized_options = b'\272H\006r\004\020\001\030('
+  _globals['_UPDATERECURRINGREQUEST'].fields_by_name['end_at']._serialized_options = b'\272H\006r\004\020\001\030(\300\347\030\001'
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['max_cycles']._loaded_options = None
-  _globals['_UPDATERECURRINGREQUEST'].fields_by_name['max_cycles']._serialized_options = b'\272H\010\032\006\030\300\204=(\001'
+  _globals['_UPDATERECURRINGREQUEST'].fields_by_name['max_cycles']._serialized_options = b'\272H\010\032\006\030\300\204=(\001\300\347\030\001'
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['catch_up']._loaded_options = None
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['catch_up']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['status']._loaded_options = None
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['status']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_UPDATERECURRINGREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_UPDATERECURRINGRESPONSE'].fields_by_name['recurring']._loaded_options = None
+  _globals['_UPDATERECURRINGRESPONSE'].fields_by_name['recurring']._serialized_options = b'\270\347\030\001'
   _globals['_PAUSERECURRINGREQUEST'].fields_by_name['recurring_id']._loaded_options = None
   _globals['_PAUSERECURRINGREQUEST'].fields_by_name['recurring_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_PAUSERECURRINGREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_PAUSERECURRINGREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_PAUSERECURRINGRESPONSE'].fields_by_name['recurring']._loaded_options = None
+  _globals['_PAUSERECURRINGRESPONSE'].fields_by_name['recurring']._serialized_options = b'\270\347\030\001'
   _globals['_RESUMERECURRINGREQUEST'].fields_by_name['recurring_id']._loaded_options = None
   _globals['_RESUMERECURRINGREQUEST'].fields_by_name['recurring_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_RESUMERECURRINGREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_RESUMERECURRINGREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_RESUMERECURRINGRESPONSE'].fields_by_name['recurring']._loaded_options = None
+  _globals['_RESUMERECURRINGRESPONSE'].fields_by_name['recurring']._serialized_options = b'\270\347\030\001'
   _globals['_CANCELRECURRINGREQUEST'].fields_by_name['recurring_id']._loaded_options = None
   _globals['_CANCELRECURRINGREQUEST'].fields_by_name['recurring_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_CANCELRECURRINGREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CANCELRECURRINGREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_CANCELRECURRINGRESPONSE'].fields_by_name['recurring']._loaded_options = None
+  _globals['_CANCELRECURRINGRESPONSE'].fields_by_name['recurring']._serialized_options = b'\270\347\030\001'
   _globals['_LISTRECURRINGREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_LISTRECURRINGREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\021r\0172\r^[!-~]{1,64}$'
   _globals['_LISTRECURRINGREQUEST'].fields_by_name['status']._loaded_options = None
@@ -127,61 +155,61 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETRECURRINGLOGSREQUEST'].fields_by_name['to_date']._loaded_options = None
   _globals['_GETRECURRINGLOGSREQUEST'].fields_by_name['to_date']._serialized_options = b'\250\347\030\001'
   _globals['_RECURRINGSERVICE'].methods_by_name['CreateRecurring']._loaded_options = None
-  _globals['_RECURRINGSERVICE'].methods_by_name['CreateRecurring']._serialized_options = b'\212\347\030\000'
+  _globals['_RECURRINGSERVICE'].methods_by_name['CreateRecurring']._serialized_options = b'\212\347\030\000\262\347\030\003\013\021\003'
   _globals['_RECURRINGSERVICE'].methods_by_name['UpdateRecurring']._loaded_options = None
-  _globals['_RECURRINGSERVICE'].methods_by_name['UpdateRecurring']._serialized_options = b'\212\347\030\000'
+  _globals['_RECURRINGSERVICE'].methods_by_name['UpdateRecurring']._serialized_options = b'\212\347\030\000\262\347\030\003\r\022\003'
   _globals['_RECURRINGSERVICE'].methods_by_name['PauseRecurring']._loaded_options = None
-  _globals['_RECURRINGSERVICE'].methods_by_name['PauseRecurring']._serialized_options = b'\212\347\030\000'
+  _globals['_RECURRINGSERVICE'].methods_by_name['PauseRecurring']._serialized_options = b'\212\347\030\000\262\347\030\002\r\022'
   _globals['_RECURRINGSERVICE'].methods_by_name['ResumeRecurring']._loaded_options = None
-  _globals['_RECURRINGSERVICE'].methods_by_name['ResumeRecurring']._serialized_options = b'\212\347\030\000'
+  _globals['_RECURRINGSERVICE'].methods_by_name['ResumeRecurring']._serialized_options = b'\212\347\030\000\262\347\030\002\r\022'
   _globals['_RECURRINGSERVICE'].methods_by_name['CancelRecurring']._loaded_options = None
-  _globals['_RECURRINGSERVICE'].methods_by_name['CancelRecurring']._serialized_options = b'\212\347\030\000'
+  _globals['_RECURRINGSERVICE'].methods_by_name['CancelRecurring']._serialized_options = b'\212\347\030\000\262\347\030\001\r'
   _globals['_RECURRINGSERVICE'].methods_by_name['ListRecurring']._loaded_options = None
-  _globals['_RECURRINGSERVICE'].methods_by_name['ListRecurring']._serialized_options = b'\212\347\030\000'
+  _globals['_RECURRINGSERVICE'].methods_by_name['ListRecurring']._serialized_options = b'\220\002\001\212\347\030\000'
   _globals['_RECURRINGSERVICE'].methods_by_name['GetRecurringLogs']._loaded_options = None
-  _globals['_RECURRINGSERVICE'].methods_by_name['GetRecurringLogs']._serialized_options = b'\212\347\030\000'
-  _globals['_INTERVALTYPE']._serialized_start=4574
-  _globals['_INTERVALTYPE']._serialized_end=4715
-  _globals['_RECURRINGSOURCE']._serialized_start=4718
-  _globals['_RECURRINGSOURCE']._serialized_end=4859
-  _globals['_RECURRINGSTATUS']._serialized_start=4862
-  _globals['_RECURRINGSTATUS']._serialized_end=5035
-  _globals['_CATCHUP']._serialized_start=5037
-  _globals['_CATCHUP']._serialized_end=5130
-  _globals['_RECURRINGLOGSTATUS']._serialized_start=5133
-  _globals['_RECURRINGLOGSTATUS']._serialized_end=5371
-  _globals['_CREATERECURRINGREQUEST']._serialized_start=223
-  _globals['_CREATERECURRINGREQUEST']._serialized_end=1015
-  _globals['_CREATERECURRINGRESPONSE']._serialized_start=1018
-  _globals['_CREATERECURRINGRESPONSE']._serialized_end=1192
-  _globals['_UPDATERECURRINGREQUEST']._serialized_start=1195
-  _globals['_UPDATERECURRINGREQUEST']._serialized_end=1951
-  _globals['_UPDATERECURRINGRESPONSE']._serialized_start=1953
-  _globals['_UPDATERECURRINGRESPONSE']._serialized_end=1995
-  _globals['_PAUSERECURRINGREQUEST']._serialized_start=1998
-  _globals['_PAUSERECURRINGREQUEST']._serialized_end=2140
-  _globals['_PAUSERECURRINGRESPONSE']._serialized_start=2142
-  _globals['_PAUSERECURRINGRESPONSE']._serialized_end=2183
-  _globals['_RESUMERECURRINGREQUEST']._serialized_start=2186
-  _globals['_RESUMERECURRINGREQUEST']._serialized_end=2329
-  _globals['_RESUMERECURRINGRESPONSE']._serialized_start=2331
-  _globals['_RESUMERECURRINGRESPONSE']._serialized_end=2373
-  _globals['_CANCELRECURRINGREQUEST']._serialized_start=2376
-  _globals['_CANCELRECURRINGREQUEST']._serialized_end=2519
-  _globals['_CANCELRECURRINGRESPONSE']._serialized_start=2521
-  _globals['_CANCELRECURRINGRESPONSE']._serialized_end=2563
-  _globals['_LISTRECURRINGREQUEST']._serialized_start=2566
-  _globals['_LISTRECURRINGREQUEST']._serialized_end=2982
-  _globals['_LISTRECURRINGRESPONSE']._serialized_start=2985
-  _globals['_LISTRECURRINGRESPONSE']._serialized_end=3784
-  _globals['_LISTRECURRINGRESPONSE_RECURRING']._serialized_start=3114
-  _globals['_LISTRECURRINGRESPONSE_RECURRING']._serialized_end=3784
-  _globals['_GETRECURRINGLOGSREQUEST']._serialized_start=3787
-  _globals['_GETRECURRINGLOGSREQUEST']._serialized_end=4181
-  _globals['_GETRECURRINGLOGSRESPONSE']._serialized_start=4184
-  _globals['_GETRECURRINGLOGSRESPONSE']._serialized_end=4571
-  _globals['_GETRECURRINGLOGSRESPONSE_LOG']._serialized_start=4308
-  _globals['_GETRECURRINGLOGSRESPONSE_LOG']._serialized_end=4571
-  _globals['_RECURRINGSERVICE']._serialized_start=5374
-  _globals['_RECURRINGSERVICE']._serialized_end=6198
+  _globals['_RECURRINGSERVICE'].methods_by_name['GetRecurringLogs']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\001\r'
+  _globals['_INTERVALTYPE']._serialized_start=5242
+  _globals['_INTERVALTYPE']._serialized_end=5383
+  _globals['_RECURRINGSOURCE']._serialized_start=5386
+  _globals['_RECURRINGSOURCE']._serialized_end=5527
+  _globals['_RECURRINGSTATUS']._serialized_start=5530
+  _globals['_RECURRINGSTATUS']._serialized_end=5703
+  _globals['_CATCHUP']._serialized_start=5705
+  _globals['_CATCHUP']._serialized_end=5798
+  _globals['_RECURRINGLOGSTATUS']._serialized_start=5801
+  _globals['_RECURRINGLOGSTATUS']._serialized_end=6039
+  _globals['_RECURRINGJOB']._serialized_start=291
+  _globals['_RECURRINGJOB']._serialized_end=1142
+  _globals['_RECURRINGLOG']._serialized_start=1145
+  _globals['_RECURRINGLOG']._serialized_end=1503
+  _globals['_CREATERECURRINGREQUEST']._serialized_start=1506
+  _globals['_CREATERECURRINGREQUEST']._serialized_end=2298
+  _globals['_CREATERECURRINGRESPONSE']._serialized_start=2301
+  _globals['_CREATERECURRINGRESPONSE']._serialized_end=2535
+  _globals['_UPDATERECURRINGREQUEST']._serialized_start=2538
+  _globals['_UPDATERECURRINGREQUEST']._serialized_end=3355
+  _globals['_UPDATERECURRINGRESPONSE']._serialized_start=3357
+  _globals['_UPDATERECURRINGRESPONSE']._serialized_end=3459
+  _globals['_PAUSERECURRINGREQUEST']._serialized_start=3462
+  _globals['_PAUSERECURRINGREQUEST']._serialized_end=3604
+  _globals['_PAUSERECURRINGRESPONSE']._serialized_start=3606
+  _globals['_PAUSERECURRINGRESPONSE']._serialized_end=3707
+  _globals['_RESUMERECURRINGREQUEST']._serialized_start=3710
+  _globals['_RESUMERECURRINGREQUEST']._serialized_end=3853
+  _globals['_RESUMERECURRINGRESPONSE']._serialized_start=3855
+  _globals['_RESUMERECURRINGRESPONSE']._serialized_end=3957
+  _globals['_CANCELRECURRINGREQUEST']._serialized_start=3960
+  _globals['_CANCELRECURRINGREQUEST']._serialized_end=4103
+  _globals['_CANCELRECURRINGRESPONSE']._serialized_start=4105
+  _globals['_CANCELRECURRINGRESPONSE']._serialized_end=4207
+  _globals['_LISTRECURRINGREQUEST']._serialized_start=4210
+  _globals['_LISTRECURRINGREQUEST']._serialized_end=4626
+  _globals['_LISTRECURRINGRESPONSE']._serialized_start=4628
+  _globals['_LISTRECURRINGRESPONSE']._serialized_end=4735
+  _globals['_GETRECURRINGLOGSREQUEST']._serialized_start=4738
+  _globals['_GETRECURRINGLOGSREQUEST']._serialized_end=5132
+  _globals['_GETRECURRINGLOGSRESPONSE']._serialized_start=5134
+  _globals['_GETRECURRINGLOGSRESPONSE']._serialized_end=5239
+  _globals['_RECURRINGSERVICE']._serialized_start=6042
+  _globals['_RECURRINGSERVICE']._serialized_end=6908
 # @@protoc_insertion_point(module_scope)

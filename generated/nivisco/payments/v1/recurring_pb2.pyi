@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -29,29 +30,29 @@ class _IntervalType:
 class _IntervalTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IntervalType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     INTERVAL_TYPE_UNSPECIFIED: _IntervalType.ValueType  # 0
-    """No unit."""
+    """Unspecified."""
     INTERVAL_TYPE_DAY: _IntervalType.ValueType  # 1
-    """Calendar days, by the wall clock of the job's time zone."""
+    """Calendar days, at the same wall-clock time in the job's time zone."""
     INTERVAL_TYPE_WEEK: _IntervalType.ValueType  # 2
-    """Seven calendar days."""
+    """Weeks of seven calendar days."""
     INTERVAL_TYPE_MONTH: _IntervalType.ValueType  # 3
-    """Calendar months. A day that a month lacks becomes its last day."""
+    """Calendar months. A day that a month does not have becomes its last day."""
     INTERVAL_TYPE_YEAR: _IntervalType.ValueType  # 4
-    """Calendar years. 29 February becomes 28 February where a year lacks it."""
+    """Calendar years. 29 February becomes 28 February in other years than leap years."""
 
 class IntervalType(_IntervalType, metaclass=_IntervalTypeEnumTypeWrapper):
-    """Names the unit of a job's interval."""
+    """Unit of a job's interval."""
 
 INTERVAL_TYPE_UNSPECIFIED: IntervalType.ValueType  # 0
-"""No unit."""
+"""Unspecified."""
 INTERVAL_TYPE_DAY: IntervalType.ValueType  # 1
-"""Calendar days, by the wall clock of the job's time zone."""
+"""Calendar days, at the same wall-clock time in the job's time zone."""
 INTERVAL_TYPE_WEEK: IntervalType.ValueType  # 2
-"""Seven calendar days."""
+"""Weeks of seven calendar days."""
 INTERVAL_TYPE_MONTH: IntervalType.ValueType  # 3
-"""Calendar months. A day that a month lacks becomes its last day."""
+"""Calendar months. A day that a month does not have becomes its last day."""
 INTERVAL_TYPE_YEAR: IntervalType.ValueType  # 4
-"""Calendar years. 29 February becomes 28 February where a year lacks it."""
+"""Calendar years. 29 February becomes 28 February in other years than leap years."""
 Global___IntervalType: _TypeAlias = IntervalType  # noqa: Y015
 
 class _RecurringSource:
@@ -61,7 +62,7 @@ class _RecurringSource:
 class _RecurringSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecurringSource.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     RECURRING_SOURCE_UNSPECIFIED: _RecurringSource.ValueType  # 0
-    """Absent: the user's default gateway."""
+    """Unspecified."""
     RECURRING_SOURCE_STRIPE: _RecurringSource.ValueType  # 1
     """The user's primary card at Stripe."""
     RECURRING_SOURCE_AUTHORIZE: _RecurringSource.ValueType  # 2
@@ -70,10 +71,10 @@ class _RecurringSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recur
     """The user's wallet."""
 
 class RecurringSource(_RecurringSource, metaclass=_RecurringSourceEnumTypeWrapper):
-    """Names the means that a job charges."""
+    """Payment source of a job."""
 
 RECURRING_SOURCE_UNSPECIFIED: RecurringSource.ValueType  # 0
-"""Absent: the user's default gateway."""
+"""Unspecified."""
 RECURRING_SOURCE_STRIPE: RecurringSource.ValueType  # 1
 """The user's primary card at Stripe."""
 RECURRING_SOURCE_AUTHORIZE: RecurringSource.ValueType  # 2
@@ -89,29 +90,29 @@ class _RecurringStatus:
 class _RecurringStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecurringStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     RECURRING_STATUS_UNSPECIFIED: _RecurringStatus.ValueType  # 0
-    """No state."""
+    """Unspecified."""
     RECURRING_STATUS_ACTIVE: _RecurringStatus.ValueType  # 1
     """The job charges at its occurrences."""
     RECURRING_STATUS_PAUSED: _RecurringStatus.ValueType  # 2
-    """The job waits to be resumed."""
+    """The job does not charge until it is resumed."""
     RECURRING_STATUS_CANCELLED: _RecurringStatus.ValueType  # 3
-    """The job was cancelled for good."""
+    """The job was cancelled permanently."""
     RECURRING_STATUS_COMPLETED: _RecurringStatus.ValueType  # 4
-    """The job reached its end or its last cycle."""
+    """The job reached its end or its maximum number of cycles."""
 
 class RecurringStatus(_RecurringStatus, metaclass=_RecurringStatusEnumTypeWrapper):
-    """Tells the state of a job."""
+    """Status of a job."""
 
 RECURRING_STATUS_UNSPECIFIED: RecurringStatus.ValueType  # 0
-"""No state."""
+"""Unspecified."""
 RECURRING_STATUS_ACTIVE: RecurringStatus.ValueType  # 1
 """The job charges at its occurrences."""
 RECURRING_STATUS_PAUSED: RecurringStatus.ValueType  # 2
-"""The job waits to be resumed."""
+"""The job does not charge until it is resumed."""
 RECURRING_STATUS_CANCELLED: RecurringStatus.ValueType  # 3
-"""The job was cancelled for good."""
+"""The job was cancelled permanently."""
 RECURRING_STATUS_COMPLETED: RecurringStatus.ValueType  # 4
-"""The job reached its end or its last cycle."""
+"""The job reached its end or its maximum number of cycles."""
 Global___RecurringStatus: _TypeAlias = RecurringStatus  # noqa: Y015
 
 class _CatchUp:
@@ -121,25 +122,25 @@ class _CatchUp:
 class _CatchUpEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CatchUp.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CATCH_UP_UNSPECIFIED: _CatchUp.ValueType  # 0
-    """Absent: LATEST."""
+    """Unspecified."""
     CATCH_UP_LATEST: _CatchUp.ValueType  # 1
-    """The latest is charged, the others are logged as skipped."""
+    """The latest occurrence is charged; the others are logged as skipped."""
     CATCH_UP_ALL: _CatchUp.ValueType  # 2
-    """All are charged, oldest first."""
+    """Every occurrence is charged, oldest first."""
     CATCH_UP_SKIP: _CatchUp.ValueType  # 3
-    """All are logged as skipped."""
+    """Every occurrence that is more than one hour late is logged as skipped."""
 
 class CatchUp(_CatchUp, metaclass=_CatchUpEnumTypeWrapper):
-    """Says what becomes of the occurrences that passed while no scheduler ran."""
+    """Handling of occurrences that were missed while no scheduler was running."""
 
 CATCH_UP_UNSPECIFIED: CatchUp.ValueType  # 0
-"""Absent: LATEST."""
+"""Unspecified."""
 CATCH_UP_LATEST: CatchUp.ValueType  # 1
-"""The latest is charged, the others are logged as skipped."""
+"""The latest occurrence is charged; the others are logged as skipped."""
 CATCH_UP_ALL: CatchUp.ValueType  # 2
-"""All are charged, oldest first."""
+"""Every occurrence is charged, oldest first."""
 CATCH_UP_SKIP: CatchUp.ValueType  # 3
-"""All are logged as skipped."""
+"""Every occurrence that is more than one hour late is logged as skipped."""
 Global___CatchUp: _TypeAlias = CatchUp  # noqa: Y015
 
 class _RecurringLogStatus:
@@ -149,38 +150,236 @@ class _RecurringLogStatus:
 class _RecurringLogStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecurringLogStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     RECURRING_LOG_STATUS_UNSPECIFIED: _RecurringLogStatus.ValueType  # 0
-    """No outcome."""
+    """Unspecified."""
     RECURRING_LOG_STATUS_SUCCEEDED: _RecurringLogStatus.ValueType  # 1
     """The charge succeeded."""
     RECURRING_LOG_STATUS_DECLINED: _RecurringLogStatus.ValueType  # 2
-    """The card was declined, or the wallet too low."""
+    """The card was declined, or the wallet's balance is too low."""
     RECURRING_LOG_STATUS_REQUIRES_ACTION: _RecurringLogStatus.ValueType  # 3
-    """The customer must authenticate."""
+    """The customer must authenticate with the bank."""
     RECURRING_LOG_STATUS_FAILED: _RecurringLogStatus.ValueType  # 4
-    """Nothing could be charged: the gateway refused the call, or keys, card or an active user are missing."""
+    """The charge could not be made, for example because the gateway rejected the request or no card
+    is saved, or its outcome could not be determined.
+    """
     RECURRING_LOG_STATUS_SKIPPED: _RecurringLogStatus.ValueType  # 5
     """The occurrence was skipped."""
 
 class RecurringLogStatus(_RecurringLogStatus, metaclass=_RecurringLogStatusEnumTypeWrapper):
-    """Tells how an attempt to charge an occurrence ended."""
+    """Outcome of an occurrence, or of one attempt to charge it."""
 
 RECURRING_LOG_STATUS_UNSPECIFIED: RecurringLogStatus.ValueType  # 0
-"""No outcome."""
+"""Unspecified."""
 RECURRING_LOG_STATUS_SUCCEEDED: RecurringLogStatus.ValueType  # 1
 """The charge succeeded."""
 RECURRING_LOG_STATUS_DECLINED: RecurringLogStatus.ValueType  # 2
-"""The card was declined, or the wallet too low."""
+"""The card was declined, or the wallet's balance is too low."""
 RECURRING_LOG_STATUS_REQUIRES_ACTION: RecurringLogStatus.ValueType  # 3
-"""The customer must authenticate."""
+"""The customer must authenticate with the bank."""
 RECURRING_LOG_STATUS_FAILED: RecurringLogStatus.ValueType  # 4
-"""Nothing could be charged: the gateway refused the call, or keys, card or an active user are missing."""
+"""The charge could not be made, for example because the gateway rejected the request or no card
+is saved, or its outcome could not be determined.
+"""
 RECURRING_LOG_STATUS_SKIPPED: RecurringLogStatus.ValueType  # 5
 """The occurrence was skipped."""
 Global___RecurringLogStatus: _TypeAlias = RecurringLogStatus  # noqa: Y015
 
 @_typing.final
+class RecurringJob(_message.Message):
+    """A recurring job: a schedule of charges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECURRING_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    INTERVAL_TYPE_FIELD_NUMBER: _builtins.int
+    INTERVAL_VALUE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    NEXT_RUN_FIELD_NUMBER: _builtins.int
+    LAST_RUN_FIELD_NUMBER: _builtins.int
+    EXECUTED_CYCLES_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TIMEZONE_FIELD_NUMBER: _builtins.int
+    END_AT_FIELD_NUMBER: _builtins.int
+    MAX_CYCLES_FIELD_NUMBER: _builtins.int
+    CATCH_UP_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    UPCOMING_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    START_AT_FIELD_NUMBER: _builtins.int
+    recurring_id: _builtins.str
+    """Id of the job, for example `REC-123`."""
+    interval_type: Global___IntervalType.ValueType
+    """Unit of the interval."""
+    interval_value: _builtins.int
+    """Number of units between two occurrences."""
+    status: Global___RecurringStatus.ValueType
+    """Status of the job."""
+    executed_cycles: _builtins.int
+    """Number of successful charges."""
+    description: _builtins.str
+    """Description of the payments. Null if there is none."""
+    user_id: _builtins.str
+    """Id of the user to charge."""
+    source: Global___RecurringSource.ValueType
+    """Payment source. Null if each charge uses the user's default gateway at that time."""
+    timezone: _builtins.str
+    """IANA time zone of the job, for example `America/Chicago`."""
+    max_cycles: _builtins.int
+    """Number of successful charges after which the job is completed. Null if there is no maximum."""
+    catch_up: Global___CatchUp.ValueType
+    """Handling of missed occurrences."""
+    env: _types_pb2.Env.ValueType
+    """Environment of the job."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount of each charge."""
+
+    @_builtins.property
+    def next_run(self) -> _timestamp_pb2.Timestamp:
+        """Time of the next charge or retry. Null if none is scheduled."""
+
+    @_builtins.property
+    def last_run(self) -> _timestamp_pb2.Timestamp:
+        """Time of the last successful charge. Null before the first one."""
+
+    @_builtins.property
+    def end_at(self) -> _timestamp_pb2.Timestamp:
+        """Last time at which the job may charge. Null if the job does not end."""
+
+    @_builtins.property
+    def upcoming(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
+        """Next occurrences of an active job, at most as many as `preview` in the request."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of creation."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the last change."""
+
+    @_builtins.property
+    def start_at(self) -> _timestamp_pb2.Timestamp:
+        """Start of the calendar."""
+
+    def __init__(
+        self,
+        *,
+        recurring_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        interval_type: Global___IntervalType.ValueType = ...,
+        interval_value: _builtins.int = ...,
+        status: Global___RecurringStatus.ValueType = ...,
+        next_run: _timestamp_pb2.Timestamp | None = ...,
+        last_run: _timestamp_pb2.Timestamp | None = ...,
+        executed_cycles: _builtins.int = ...,
+        description: _builtins.str | None = ...,
+        user_id: _builtins.str = ...,
+        source: Global___RecurringSource.ValueType = ...,
+        timezone: _builtins.str = ...,
+        end_at: _timestamp_pb2.Timestamp | None = ...,
+        max_cycles: _builtins.int | None = ...,
+        catch_up: Global___CatchUp.ValueType = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        upcoming: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        start_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "start_at", b"start_at", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "catch_up", b"catch_up", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "env", b"env", "executed_cycles", b"executed_cycles", "interval_type", b"interval_type", "interval_value", b"interval_value", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "recurring_id", b"recurring_id", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "upcoming", b"upcoming", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__max_cycles: _TypeAlias = _typing.Literal["max_cycles"]  # noqa: Y015
+    _WhichOneofArgType__max_cycles: _TypeAlias = _typing.Literal["_max_cycles", b"_max_cycles"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cycles) -> _WhichOneofReturnType__max_cycles | None: ...
+
+Global___RecurringJob: _TypeAlias = RecurringJob  # noqa: Y015
+
+@_typing.final
+class RecurringLog(_message.Message):
+    """A log entry of a recurring job: an attempt to charge an occurrence, or a skipped occurrence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    ATTEMPTED_AT_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    RECURRING_ID_FIELD_NUMBER: _builtins.int
+    OCCURRENCE_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    log_id: _builtins.str
+    """Id of the log entry, `LOG-…`."""
+    status: Global___RecurringLogStatus.ValueType
+    """Outcome of the attempt or occurrence."""
+    message: _builtins.str
+    """Human-readable message."""
+    transaction_id: _builtins.str
+    """Id of the gateway's transaction or of the wallet transaction. Null if there is none."""
+    recurring_id: _builtins.str
+    """Id of the job."""
+    user_id: _builtins.str
+    """Id of the user of the job."""
+    payment_id: _builtins.str
+    """Id of the card payment, `PAY-…`. Null if there is none."""
+    attempt: _builtins.int
+    """Number of the attempt that was made or was due, from 1. 0 for an occurrence that the `catch_up`
+    rule skipped.
+    """
+    @_builtins.property
+    def attempted_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the log entry."""
+
+    @_builtins.property
+    def occurrence(self) -> _timestamp_pb2.Timestamp:
+        """Scheduled time of the occurrence."""
+
+    def __init__(
+        self,
+        *,
+        log_id: _builtins.str = ...,
+        status: Global___RecurringLogStatus.ValueType = ...,
+        message: _builtins.str = ...,
+        attempted_at: _timestamp_pb2.Timestamp | None = ...,
+        transaction_id: _builtins.str | None = ...,
+        recurring_id: _builtins.str = ...,
+        occurrence: _timestamp_pb2.Timestamp | None = ...,
+        user_id: _builtins.str = ...,
+        payment_id: _builtins.str | None = ...,
+        attempt: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "attempted_at", b"attempted_at", "occurrence", b"occurrence", "payment_id", b"payment_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "attempt", b"attempt", "attempted_at", b"attempted_at", "log_id", b"log_id", "message", b"message", "occurrence", b"occurrence", "payment_id", b"payment_id", "recurring_id", b"recurring_id", "status", b"status", "transaction_id", b"transaction_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
+    _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
+    _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
+
+Global___RecurringLog: _TypeAlias = RecurringLog  # noqa: Y015
+
+@_typing.final
 class CreateRecurringRequest(_message.Message):
-    """Describes the job to create."""
+    """Request for CreateRecurring. `start_at` and `end_at` are strings, because a wall-clock time in
+    the job's time zone is not an instant.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -199,34 +398,46 @@ class CreateRecurringRequest(_message.Message):
     PREVIEW_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     interval_type: Global___IntervalType.ValueType
-    """The unit of the interval."""
+    """Unit of the interval."""
     interval_value: _builtins.int
-    """How many units lie between two charges, 1 to 1000. Absent: 1."""
+    """Number of units between two occurrences, 1 to 1000. Defaults to 1."""
     source: Global___RecurringSource.ValueType
-    """The means to charge. Absent: the user's default gateway."""
+    """Payment source. Defaults to the user's default gateway at the time of each charge."""
     description: _builtins.str
-    """What the payments are for, at most 500 characters."""
+    """Description of the payments, at most 500 characters."""
     start_at: _builtins.str
-    """When the calendar starts, ISO 8601. Without an offset it is local time in `timezone`. Absent: now."""
+    """Start of the calendar, ISO 8601. Without an offset it is a wall-clock time in `timezone`.
+    Defaults to the current time.
+    """
     timezone: _builtins.str
-    """The IANA time zone whose wall clock the charges keep, for example `America/Chicago`. Absent: `UTC`."""
+    """IANA time zone in which the charges keep their wall-clock time, for example `America/Chicago`.
+    Defaults to `UTC`.
+    """
     end_at: _builtins.str
-    """When the job ends, ISO 8601, inclusive. Without an offset it is local time in `timezone`."""
+    """End of the job, inclusive, ISO 8601. Without an offset it is a wall-clock time in `timezone`; a
+    date without a time includes that day. Defaults to no end.
+    """
     max_cycles: _builtins.int
-    """After how many successful charges the job is complete. Absent: never."""
+    """Number of successful charges after which the job is completed, 1 to 1000000. Defaults to no
+    maximum.
+    """
     catch_up: Global___CatchUp.ValueType
-    """What becomes of occurrences missed in a downtime. Absent: LATEST."""
+    """Handling of occurrences missed while no scheduler was running. Defaults to `latest`."""
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default. The job keeps it."""
+    """Environment of the job, which never changes. Defaults to the business's default environment."""
     preview: _builtins.int
-    """How many of the next dates the answer shows, up to 24."""
+    """Number of upcoming occurrences to return, 0 to 24. Defaults to 0."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """The amount of every charge, above zero. Without a currency: `usd`, or the wallet's for source WALLET."""
+        """Amount of each charge, greater than zero. The currency defaults to `usd`, or to the wallet's
+        currency for source `wallet`.
+        """
 
     def __init__(
         self,
@@ -287,7 +498,7 @@ Global___CreateRecurringRequest: _TypeAlias = CreateRecurringRequest  # noqa: Y0
 
 @_typing.final
 class CreateRecurringResponse(_message.Message):
-    """Identifies the new job."""
+    """Response for CreateRecurring."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -296,19 +507,24 @@ class CreateRecurringResponse(_message.Message):
     NEXT_RUN_FIELD_NUMBER: _builtins.int
     TIMEZONE_FIELD_NUMBER: _builtins.int
     UPCOMING_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
     recurring_id: _builtins.str
-    """The id of the job, `REC-…`."""
+    """Id of the job, `REC-…`."""
     timezone: _builtins.str
-    """The IANA time zone of the job."""
+    """IANA time zone of the job."""
     @_builtins.property
     def next_run(self) -> _timestamp_pb2.Timestamp:
-        """When the job charges next."""
+        """Time of the first charge."""
 
     @_builtins.property
     def upcoming(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
-        """The next dates, as many as `preview` asked for."""
+        """Next occurrences, at most as many as `preview` in the request."""
+
+    @_builtins.property
+    def recurring(self) -> Global___RecurringJob:
+        """The new job."""
 
     def __init__(
         self,
@@ -318,10 +534,11 @@ class CreateRecurringResponse(_message.Message):
         next_run: _timestamp_pb2.Timestamp | None = ...,
         timezone: _builtins.str = ...,
         upcoming: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+        recurring: Global___RecurringJob | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["next_run", b"next_run"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_run", b"next_run", "recurring", b"recurring"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "next_run", b"next_run", "recurring_id", b"recurring_id", "timezone", b"timezone", "upcoming", b"upcoming"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "next_run", b"next_run", "recurring", b"recurring", "recurring_id", b"recurring_id", "timezone", b"timezone", "upcoming", b"upcoming"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -329,7 +546,7 @@ Global___CreateRecurringResponse: _TypeAlias = CreateRecurringResponse  # noqa: 
 
 @_typing.final
 class UpdateRecurringRequest(_message.Message):
-    """Says what to change about a job. What is absent stays."""
+    """Request for UpdateRecurring. Absent fields stay unchanged."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -346,33 +563,51 @@ class UpdateRecurringRequest(_message.Message):
     CATCH_UP_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
-    """The id of the job, for example `REC-123`."""
+    """Id of the job, for example `REC-123`."""
     interval_type: Global___IntervalType.ValueType
-    """The new unit of the interval."""
+    """New unit of the interval."""
     interval_value: _builtins.int
-    """The new number of units, 1 to 1000."""
+    """New number of units between two occurrences, 1 to 1000."""
     source: Global___RecurringSource.ValueType
-    """The new means to charge."""
+    """New payment source."""
     description: _builtins.str
-    """The new description, at most 500 characters."""
+    """New description, at most 500 characters. Null removes it."""
     start_at: _builtins.str
-    """The new start of the calendar, ISO 8601."""
+    """New start of the calendar, ISO 8601. Without an offset it is a wall-clock time in the job's
+    time zone.
+    """
     timezone: _builtins.str
-    """The new IANA time zone."""
+    """New IANA time zone, for example `America/Chicago`."""
     end_at: _builtins.str
-    """The new end, ISO 8601, inclusive."""
+    """New end of the job, inclusive, ISO 8601. Without an offset it is a wall-clock time in the job's
+    time zone; a date without a time includes that day. Null removes the end.
+    """
     max_cycles: _builtins.int
-    """The new number of successful charges after which the job is complete."""
+    """New number of successful charges after which the job is completed, 1 to 1000000. It must exceed
+    the number of successful charges so far. Null removes the maximum.
+    """
     catch_up: Global___CatchUp.ValueType
-    """The new rule for occurrences missed in a downtime."""
+    """New handling of missed occurrences."""
     status: Global___RecurringStatus.ValueType
-    """The new state: ACTIVE, PAUSED or CANCELLED."""
+    """New status: `active`, `paused` or `cancelled`."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """The new amount, above zero."""
+        """New amount, greater than zero. The currency defaults to the job's currency, or to the wallet's
+        currency for source `wallet`.
+        """
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths of the fields to update, relative to this request, for example `end_at`. Defaults to the
+        fields that are set. A path whose field is unset clears the field if its stored value is
+        optional, and is invalid otherwise. JSON has no mask: null clears a field.
+        """
 
     def __init__(
         self,
@@ -390,10 +625,11 @@ class UpdateRecurringRequest(_message.Message):
         catch_up: Global___CatchUp.ValueType = ...,
         status: Global___RecurringStatus.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "start_at", b"start_at", "timezone", b"timezone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "start_at", b"start_at", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "recurring_id", b"recurring_id", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "recurring_id", b"recurring_id", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -428,21 +664,27 @@ Global___UpdateRecurringRequest: _TypeAlias = UpdateRecurringRequest  # noqa: Y0
 
 @_typing.final
 class UpdateRecurringResponse(_message.Message):
-    """Confirms the change."""
+    """Response for UpdateRecurring."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
+    @_builtins.property
+    def recurring(self) -> Global___RecurringJob:
+        """The job after the update."""
+
     def __init__(
         self,
         *,
         message: _builtins.str = ...,
+        recurring: Global___RecurringJob | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recurring", b"recurring"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "recurring", b"recurring"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -450,16 +692,18 @@ Global___UpdateRecurringResponse: _TypeAlias = UpdateRecurringResponse  # noqa: 
 
 @_typing.final
 class PauseRecurringRequest(_message.Message):
-    """Names the job to pause."""
+    """Request for PauseRecurring."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RECURRING_ID_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
-    """The id of the job, for example `REC-123`."""
+    """Id of the job, for example `REC-123`."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     def __init__(
         self,
         *,
@@ -478,21 +722,27 @@ Global___PauseRecurringRequest: _TypeAlias = PauseRecurringRequest  # noqa: Y015
 
 @_typing.final
 class PauseRecurringResponse(_message.Message):
-    """Confirms the pause."""
+    """Response for PauseRecurring."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message. It mentions a charge that was already submitted, which still completes."""
+    @_builtins.property
+    def recurring(self) -> Global___RecurringJob:
+        """The paused job."""
+
     def __init__(
         self,
         *,
         message: _builtins.str = ...,
+        recurring: Global___RecurringJob | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recurring", b"recurring"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "recurring", b"recurring"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -500,16 +750,18 @@ Global___PauseRecurringResponse: _TypeAlias = PauseRecurringResponse  # noqa: Y0
 
 @_typing.final
 class ResumeRecurringRequest(_message.Message):
-    """Names the job to resume."""
+    """Request for ResumeRecurring."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RECURRING_ID_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
-    """The id of the job, for example `REC-123`."""
+    """Id of the job, for example `REC-123`."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     def __init__(
         self,
         *,
@@ -528,21 +780,27 @@ Global___ResumeRecurringRequest: _TypeAlias = ResumeRecurringRequest  # noqa: Y0
 
 @_typing.final
 class ResumeRecurringResponse(_message.Message):
-    """Confirms that the job is active again."""
+    """Response for ResumeRecurring."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
+    @_builtins.property
+    def recurring(self) -> Global___RecurringJob:
+        """The resumed job."""
+
     def __init__(
         self,
         *,
         message: _builtins.str = ...,
+        recurring: Global___RecurringJob | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recurring", b"recurring"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "recurring", b"recurring"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -550,16 +808,18 @@ Global___ResumeRecurringResponse: _TypeAlias = ResumeRecurringResponse  # noqa: 
 
 @_typing.final
 class CancelRecurringRequest(_message.Message):
-    """Names the job to cancel."""
+    """Request for CancelRecurring."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RECURRING_ID_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
-    """The id of the job, for example `REC-123`."""
+    """Id of the job, for example `REC-123`."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     def __init__(
         self,
         *,
@@ -578,21 +838,27 @@ Global___CancelRecurringRequest: _TypeAlias = CancelRecurringRequest  # noqa: Y0
 
 @_typing.final
 class CancelRecurringResponse(_message.Message):
-    """Confirms the cancellation."""
+    """Response for CancelRecurring."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message. It mentions a charge that was already submitted, which still completes."""
+    @_builtins.property
+    def recurring(self) -> Global___RecurringJob:
+        """The cancelled job."""
+
     def __init__(
         self,
         *,
         message: _builtins.str = ...,
+        recurring: Global___RecurringJob | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recurring", b"recurring"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "recurring", b"recurring"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -600,7 +866,7 @@ Global___CancelRecurringResponse: _TypeAlias = CancelRecurringResponse  # noqa: 
 
 @_typing.final
 class ListRecurringRequest(_message.Message):
-    """Chooses which jobs to list."""
+    """Request for ListRecurring."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -615,22 +881,22 @@ class ListRecurringRequest(_message.Message):
     user_id: _builtins.str
     """Only jobs of this user."""
     status: Global___RecurringStatus.ValueType
-    """Only jobs in this state."""
+    """Only jobs with this status."""
     page: _builtins.int
-    """The page, from 1. Absent: 1."""
+    """Page number, from 1. Defaults to 1."""
     limit: _builtins.int
-    """How many a page holds, 1 to 100. Absent: 25."""
+    """Number of jobs on a page, 1 to 100. Defaults to 25."""
     env: _types_pb2.Env.ValueType
-    """Only jobs of this environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     preview: _builtins.int
-    """How many of the next dates each job shows, up to 24."""
+    """Number of upcoming occurrences to return with each job, 0 to 24. Defaults to 0."""
     @_builtins.property
     def from_date(self) -> _timestamp_pb2.Timestamp:
-        """Only jobs created at this time or later."""
+        """Only jobs created at or after this time."""
 
     @_builtins.property
     def to_date(self) -> _timestamp_pb2.Timestamp:
-        """Only jobs created at this time or earlier. A date alone includes that day."""
+        """Only jobs created at or before this time. A date without a time includes that day."""
 
     def __init__(
         self,
@@ -669,120 +935,19 @@ Global___ListRecurringRequest: _TypeAlias = ListRecurringRequest  # noqa: Y015
 
 @_typing.final
 class ListRecurringResponse(_message.Message):
-    """Carries a page of jobs."""
+    """Response for ListRecurring."""
 
     DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class Recurring(_message.Message):
-        """Describes a job."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        RECURRING_ID_FIELD_NUMBER: _builtins.int
-        AMOUNT_FIELD_NUMBER: _builtins.int
-        INTERVAL_TYPE_FIELD_NUMBER: _builtins.int
-        INTERVAL_VALUE_FIELD_NUMBER: _builtins.int
-        STATUS_FIELD_NUMBER: _builtins.int
-        NEXT_RUN_FIELD_NUMBER: _builtins.int
-        LAST_RUN_FIELD_NUMBER: _builtins.int
-        EXECUTED_CYCLES_FIELD_NUMBER: _builtins.int
-        DESCRIPTION_FIELD_NUMBER: _builtins.int
-        USER_ID_FIELD_NUMBER: _builtins.int
-        SOURCE_FIELD_NUMBER: _builtins.int
-        TIMEZONE_FIELD_NUMBER: _builtins.int
-        END_AT_FIELD_NUMBER: _builtins.int
-        MAX_CYCLES_FIELD_NUMBER: _builtins.int
-        CATCH_UP_FIELD_NUMBER: _builtins.int
-        ENV_FIELD_NUMBER: _builtins.int
-        UPCOMING_FIELD_NUMBER: _builtins.int
-        recurring_id: _builtins.str
-        """The id of the job."""
-        interval_type: Global___IntervalType.ValueType
-        """The unit of the interval."""
-        interval_value: _builtins.int
-        """How many units lie between two charges."""
-        status: Global___RecurringStatus.ValueType
-        """The state of the job."""
-        executed_cycles: _builtins.int
-        """How many charges succeeded."""
-        description: _builtins.str
-        """What the payments are for."""
-        user_id: _builtins.str
-        """The user whom the job charges."""
-        source: Global___RecurringSource.ValueType
-        """The means that the job charges."""
-        timezone: _builtins.str
-        """The IANA time zone of the job."""
-        max_cycles: _builtins.int
-        """After how many successful charges the job is complete. Null: never."""
-        catch_up: Global___CatchUp.ValueType
-        """What becomes of occurrences missed in a downtime."""
-        env: _types_pb2.Env.ValueType
-        """The environment of the job."""
-        @_builtins.property
-        def amount(self) -> _money_pb2.Money:
-            """The amount of every charge."""
-
-        @_builtins.property
-        def next_run(self) -> _timestamp_pb2.Timestamp:
-            """When the job charges next, be it a retry. Null when it does not."""
-
-        @_builtins.property
-        def last_run(self) -> _timestamp_pb2.Timestamp:
-            """When the job last charged. Null when it has not."""
-
-        @_builtins.property
-        def end_at(self) -> _timestamp_pb2.Timestamp:
-            """When the job ends. Null: never."""
-
-        @_builtins.property
-        def upcoming(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
-            """The next dates, as many as `preview` asked for."""
-
-        def __init__(
-            self,
-            *,
-            recurring_id: _builtins.str = ...,
-            amount: _money_pb2.Money | None = ...,
-            interval_type: Global___IntervalType.ValueType = ...,
-            interval_value: _builtins.int = ...,
-            status: Global___RecurringStatus.ValueType = ...,
-            next_run: _timestamp_pb2.Timestamp | None = ...,
-            last_run: _timestamp_pb2.Timestamp | None = ...,
-            executed_cycles: _builtins.int = ...,
-            description: _builtins.str | None = ...,
-            user_id: _builtins.str = ...,
-            source: Global___RecurringSource.ValueType = ...,
-            timezone: _builtins.str = ...,
-            end_at: _timestamp_pb2.Timestamp | None = ...,
-            max_cycles: _builtins.int | None = ...,
-            catch_up: Global___CatchUp.ValueType = ...,
-            env: _types_pb2.Env.ValueType = ...,
-            upcoming: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "description", b"description", "end_at", b"end_at", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "catch_up", b"catch_up", "description", b"description", "end_at", b"end_at", "env", b"env", "executed_cycles", b"executed_cycles", "interval_type", b"interval_type", "interval_value", b"interval_value", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "recurring_id", b"recurring_id", "source", b"source", "status", b"status", "timezone", b"timezone", "upcoming", b"upcoming", "user_id", b"user_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
-        _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
-        _WhichOneofReturnType__max_cycles: _TypeAlias = _typing.Literal["max_cycles"]  # noqa: Y015
-        _WhichOneofArgType__max_cycles: _TypeAlias = _typing.Literal["_max_cycles", b"_max_cycles"]  # noqa: Y015
-        @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
-        @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cycles) -> _WhichOneofReturnType__max_cycles | None: ...
 
     COUNT_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     RECURRING_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many jobs this page holds."""
+    """Number of jobs on this page."""
     total: _builtins.int
-    """How many jobs there are in all."""
+    """Number of jobs on all pages."""
     @_builtins.property
-    def recurring(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListRecurringResponse.Recurring]:
+    def recurring(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecurringJob]:
         """The jobs of this page."""
 
     def __init__(
@@ -790,7 +955,7 @@ class ListRecurringResponse(_message.Message):
         *,
         count: _builtins.int = ...,
         total: _builtins.int = ...,
-        recurring: _abc.Iterable[Global___ListRecurringResponse.Recurring] | None = ...,
+        recurring: _abc.Iterable[Global___RecurringJob] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -802,7 +967,7 @@ Global___ListRecurringResponse: _TypeAlias = ListRecurringResponse  # noqa: Y015
 
 @_typing.final
 class GetRecurringLogsRequest(_message.Message):
-    """Chooses which log rows to list."""
+    """Request for GetRecurringLogs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -814,22 +979,22 @@ class GetRecurringLogsRequest(_message.Message):
     FROM_DATE_FIELD_NUMBER: _builtins.int
     TO_DATE_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
-    """Only rows of this job."""
+    """Only log entries of this job."""
     user_id: _builtins.str
-    """Only rows of this user's jobs."""
+    """Only log entries of this user's jobs."""
     status: Global___RecurringLogStatus.ValueType
-    """Only rows with this outcome."""
+    """Only log entries with this status."""
     page: _builtins.int
-    """The page, from 1. Absent: 1."""
+    """Page number, from 1. Defaults to 1."""
     limit: _builtins.int
-    """How many a page holds, 1 to 100. Absent: 25."""
+    """Number of log entries on a page, 1 to 100. Defaults to 25."""
     @_builtins.property
     def from_date(self) -> _timestamp_pb2.Timestamp:
-        """Only rows at this time or later."""
+        """Only log entries at or after this time."""
 
     @_builtins.property
     def to_date(self) -> _timestamp_pb2.Timestamp:
-        """Only rows at this time or earlier. A date alone includes that day."""
+        """Only log entries at or before this time. A date without a time includes that day."""
 
     def __init__(
         self,
@@ -867,77 +1032,27 @@ Global___GetRecurringLogsRequest: _TypeAlias = GetRecurringLogsRequest  # noqa: 
 
 @_typing.final
 class GetRecurringLogsResponse(_message.Message):
-    """Carries a page of log rows."""
+    """Response for GetRecurringLogs."""
 
     DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class Log(_message.Message):
-        """Describes an attempt to charge an occurrence, or why it was skipped."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        LOG_ID_FIELD_NUMBER: _builtins.int
-        STATUS_FIELD_NUMBER: _builtins.int
-        MESSAGE_FIELD_NUMBER: _builtins.int
-        ATTEMPTED_AT_FIELD_NUMBER: _builtins.int
-        TRANSACTION_ID_FIELD_NUMBER: _builtins.int
-        RECURRING_ID_FIELD_NUMBER: _builtins.int
-        OCCURRENCE_FIELD_NUMBER: _builtins.int
-        log_id: _builtins.str
-        """The id of the row, `LOG-…`."""
-        status: Global___RecurringLogStatus.ValueType
-        """How the attempt ended."""
-        message: _builtins.str
-        """A sentence for a person."""
-        transaction_id: _builtins.str
-        """The payment's or wallet transaction's id. Null where no money moved."""
-        recurring_id: _builtins.str
-        """The job."""
-        @_builtins.property
-        def attempted_at(self) -> _timestamp_pb2.Timestamp:
-            """When the attempt was made."""
-
-        @_builtins.property
-        def occurrence(self) -> _timestamp_pb2.Timestamp:
-            """The occurrence that the attempt was for."""
-
-        def __init__(
-            self,
-            *,
-            log_id: _builtins.str = ...,
-            status: Global___RecurringLogStatus.ValueType = ...,
-            message: _builtins.str = ...,
-            attempted_at: _timestamp_pb2.Timestamp | None = ...,
-            transaction_id: _builtins.str | None = ...,
-            recurring_id: _builtins.str = ...,
-            occurrence: _timestamp_pb2.Timestamp | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id", "attempted_at", b"attempted_at", "occurrence", b"occurrence", "transaction_id", b"transaction_id"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id", "attempted_at", b"attempted_at", "log_id", b"log_id", "message", b"message", "occurrence", b"occurrence", "recurring_id", b"recurring_id", "status", b"status", "transaction_id", b"transaction_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
-        _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
 
     COUNT_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     LOGS_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many rows this page holds."""
+    """Number of log entries on this page."""
     total: _builtins.int
-    """How many rows there are in all."""
+    """Number of log entries on all pages."""
     @_builtins.property
-    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetRecurringLogsResponse.Log]:
-        """The rows of this page."""
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecurringLog]:
+        """The log entries of this page."""
 
     def __init__(
         self,
         *,
         count: _builtins.int = ...,
         total: _builtins.int = ...,
-        logs: _abc.Iterable[Global___GetRecurringLogsResponse.Log] | None = ...,
+        logs: _abc.Iterable[Global___RecurringLog] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RecurringServiceStub:
-    """Charges users on a schedule. The n-th occurrence of a job is a function of its start, time zone and interval.
+    """Charges users on a schedule. The occurrences of a job are determined by its start, time zone and
+    interval.
     """
 
     def __init__(self, channel):
@@ -73,54 +74,54 @@ class RecurringServiceStub:
 
 
 class RecurringServiceServicer:
-    """Charges users on a schedule. The n-th occurrence of a job is a function of its start, time zone and interval.
+    """Charges users on a schedule. The occurrences of a job are determined by its start, time zone and
+    interval.
     """
 
     def CreateRecurring(self, request, context):
-        """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND,
-        USER_INACTIVE or INVALID_FIELDS.
+        """Creates a recurring job. The first charge is at the first occurrence after the current time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateRecurring(self, request, context):
-        """Changes a job for the cycles that have not begun. Fails with RECURRING_NOT_FOUND, RECURRING_STATE or INVALID_FIELDS.
+        """Updates a recurring job. Cycles that have already begun do not change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseRecurring(self, request, context):
-        """Pauses a job; its calendar stays. Fails with RECURRING_NOT_FOUND or RECURRING_STATE.
+        """Pauses a recurring job. Its calendar stays unchanged, and no charge starts after the response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeRecurring(self, request, context):
-        """Resumes a paused job at its next occurrence after now. Fails with RECURRING_NOT_FOUND or RECURRING_STATE.
+        """Resumes a paused recurring job, from its next occurrence after the current time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelRecurring(self, request, context):
-        """Cancels a job for good. No charge starts after the answer. Fails with RECURRING_NOT_FOUND.
+        """Cancels a recurring job permanently. No charge starts after the response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRecurring(self, request, context):
-        """Lists the business's jobs, newest first.
+        """Lists the business's recurring jobs, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRecurringLogs(self, request, context):
-        """Lists what the business's jobs did, newest first. Fails with RECURRING_NOT_FOUND.
+        """Lists the log entries of the business's recurring jobs, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,7 +174,8 @@ def add_RecurringServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RecurringService:
-    """Charges users on a schedule. The n-th occurrence of a job is a function of its start, time zone and interval.
+    """Charges users on a schedule. The occurrences of a job are determined by its start, time zone and
+    interval.
     """
 
     @staticmethod

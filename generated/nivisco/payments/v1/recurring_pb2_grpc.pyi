@@ -27,53 +27,55 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RecurringServiceStub:
-    """Charges users on a schedule. The n-th occurrence of a job is a function of its start, time zone and interval."""
+    """Charges users on a schedule. The occurrences of a job are determined by its start, time zone and
+    interval.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecurringServiceAsyncStub: ...
     CreateRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.CreateRecurringRequest, _recurring_pb2.CreateRecurringResponse]
-    """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND,
-    USER_INACTIVE or INVALID_FIELDS.
-    """
+    """Creates a recurring job. The first charge is at the first occurrence after the current time."""
     UpdateRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.UpdateRecurringRequest, _recurring_pb2.UpdateRecurringResponse]
-    """Changes a job for the cycles that have not begun. Fails with RECURRING_NOT_FOUND, RECURRING_STATE or INVALID_FIELDS."""
+    """Updates a recurring job. Cycles that have already begun do not change."""
     PauseRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.PauseRecurringRequest, _recurring_pb2.PauseRecurringResponse]
-    """Pauses a job; its calendar stays. Fails with RECURRING_NOT_FOUND or RECURRING_STATE."""
+    """Pauses a recurring job. Its calendar stays unchanged, and no charge starts after the response."""
     ResumeRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.ResumeRecurringRequest, _recurring_pb2.ResumeRecurringResponse]
-    """Resumes a paused job at its next occurrence after now. Fails with RECURRING_NOT_FOUND or RECURRING_STATE."""
+    """Resumes a paused recurring job, from its next occurrence after the current time."""
     CancelRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.CancelRecurringRequest, _recurring_pb2.CancelRecurringResponse]
-    """Cancels a job for good. No charge starts after the answer. Fails with RECURRING_NOT_FOUND."""
+    """Cancels a recurring job permanently. No charge starts after the response."""
     ListRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.ListRecurringRequest, _recurring_pb2.ListRecurringResponse]
-    """Lists the business's jobs, newest first."""
+    """Lists the business's recurring jobs, newest first."""
     GetRecurringLogs: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringLogsRequest, _recurring_pb2.GetRecurringLogsResponse]
-    """Lists what the business's jobs did, newest first. Fails with RECURRING_NOT_FOUND."""
+    """Lists the log entries of the business's recurring jobs, newest first."""
 
 @_typing.type_check_only
 class RecurringServiceAsyncStub(RecurringServiceStub):
-    """Charges users on a schedule. The n-th occurrence of a job is a function of its start, time zone and interval."""
+    """Charges users on a schedule. The occurrences of a job are determined by its start, time zone and
+    interval.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.CreateRecurringRequest, _recurring_pb2.CreateRecurringResponse]  # type: ignore[assignment]
-    """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND,
-    USER_INACTIVE or INVALID_FIELDS.
-    """
+    """Creates a recurring job. The first charge is at the first occurrence after the current time."""
     UpdateRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.UpdateRecurringRequest, _recurring_pb2.UpdateRecurringResponse]  # type: ignore[assignment]
-    """Changes a job for the cycles that have not begun. Fails with RECURRING_NOT_FOUND, RECURRING_STATE or INVALID_FIELDS."""
+    """Updates a recurring job. Cycles that have already begun do not change."""
     PauseRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.PauseRecurringRequest, _recurring_pb2.PauseRecurringResponse]  # type: ignore[assignment]
-    """Pauses a job; its calendar stays. Fails with RECURRING_NOT_FOUND or RECURRING_STATE."""
+    """Pauses a recurring job. Its calendar stays unchanged, and no charge starts after the response."""
     ResumeRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.ResumeRecurringRequest, _recurring_pb2.ResumeRecurringResponse]  # type: ignore[assignment]
-    """Resumes a paused job at its next occurrence after now. Fails with RECURRING_NOT_FOUND or RECURRING_STATE."""
+    """Resumes a paused recurring job, from its next occurrence after the current time."""
     CancelRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.CancelRecurringRequest, _recurring_pb2.CancelRecurringResponse]  # type: ignore[assignment]
-    """Cancels a job for good. No charge starts after the answer. Fails with RECURRING_NOT_FOUND."""
+    """Cancels a recurring job permanently. No charge starts after the response."""
     ListRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.ListRecurringRequest, _recurring_pb2.ListRecurringResponse]  # type: ignore[assignment]
-    """Lists the business's jobs, newest first."""
+    """Lists the business's recurring jobs, newest first."""
     GetRecurringLogs: _aio.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringLogsRequest, _recurring_pb2.GetRecurringLogsResponse]  # type: ignore[assignment]
-    """Lists what the business's jobs did, newest first. Fails with RECURRING_NOT_FOUND."""
+    """Lists the log entries of the business's recurring jobs, newest first."""
 
 class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Charges users on a schedule. The n-th occurrence of a job is a function of its start, time zone and interval."""
+    """Charges users on a schedule. The occurrences of a job are determined by its start, time zone and
+    interval.
+    """
 
     @_abc_1.abstractmethod
     def CreateRecurring(
@@ -81,9 +83,7 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.CreateRecurringRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.CreateRecurringResponse, _abc.Awaitable[_recurring_pb2.CreateRecurringResponse]]:
-        """Creates a job. Its first charge is the first occurrence after now. Fails with USER_NOT_FOUND,
-        USER_INACTIVE or INVALID_FIELDS.
-        """
+        """Creates a recurring job. The first charge is at the first occurrence after the current time."""
 
     @_abc_1.abstractmethod
     def UpdateRecurring(
@@ -91,7 +91,7 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.UpdateRecurringRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.UpdateRecurringResponse, _abc.Awaitable[_recurring_pb2.UpdateRecurringResponse]]:
-        """Changes a job for the cycles that have not begun. Fails with RECURRING_NOT_FOUND, RECURRING_STATE or INVALID_FIELDS."""
+        """Updates a recurring job. Cycles that have already begun do not change."""
 
     @_abc_1.abstractmethod
     def PauseRecurring(
@@ -99,7 +99,7 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.PauseRecurringRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.PauseRecurringResponse, _abc.Awaitable[_recurring_pb2.PauseRecurringResponse]]:
-        """Pauses a job; its calendar stays. Fails with RECURRING_NOT_FOUND or RECURRING_STATE."""
+        """Pauses a recurring job. Its calendar stays unchanged, and no charge starts after the response."""
 
     @_abc_1.abstractmethod
     def ResumeRecurring(
@@ -107,7 +107,7 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.ResumeRecurringRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.ResumeRecurringResponse, _abc.Awaitable[_recurring_pb2.ResumeRecurringResponse]]:
-        """Resumes a paused job at its next occurrence after now. Fails with RECURRING_NOT_FOUND or RECURRING_STATE."""
+        """Resumes a paused recurring job, from its next occurrence after the current time."""
 
     @_abc_1.abstractmethod
     def CancelRecurring(
@@ -115,7 +115,7 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.CancelRecurringRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.CancelRecurringResponse, _abc.Awaitable[_recurring_pb2.CancelRecurringResponse]]:
-        """Cancels a job for good. No charge starts after the answer. Fails with RECURRING_NOT_FOUND."""
+        """Cancels a recurring job permanently. No charge starts after the response."""
 
     @_abc_1.abstractmethod
     def ListRecurring(
@@ -123,7 +123,7 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.ListRecurringRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.ListRecurringResponse, _abc.Awaitable[_recurring_pb2.ListRecurringResponse]]:
-        """Lists the business's jobs, newest first."""
+        """Lists the business's recurring jobs, newest first."""
 
     @_abc_1.abstractmethod
     def GetRecurringLogs(
@@ -131,6 +131,6 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.GetRecurringLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.GetRecurringLogsResponse, _abc.Awaitable[_recurring_pb2.GetRecurringLogsResponse]]:
-        """Lists what the business's jobs did, newest first. Fails with RECURRING_NOT_FOUND."""
+        """Lists the log entries of the business's recurring jobs, newest first."""
 
 def add_RecurringServiceServicer_to_server(servicer: RecurringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

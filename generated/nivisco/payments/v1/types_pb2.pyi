@@ -23,17 +23,20 @@ class _Env:
 class _EnvEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Env.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ENV_UNSPECIFIED: _Env.ValueType  # 0
-    """Absent: the business's default, which is TEST until LIVE keys of any gateway are stored and LIVE from then on."""
+    """Unspecified."""
     ENV_TEST: _Env.ValueType  # 1
     """The gateways' test systems, or the sandbox."""
     ENV_LIVE: _Env.ValueType  # 2
     """Real money."""
 
 class Env(_Env, metaclass=_EnvEnumTypeWrapper):
-    """Separates test money from real money. Wallets, customers, cards, payments and jobs belong to one environment."""
+    """Environment: test money or real money. Wallets, customers, cards, payments and recurring jobs
+    each belong to one environment. A request without an environment uses the business's default
+    environment, which is TEST until LIVE keys of any gateway are stored, and LIVE from then on.
+    """
 
 ENV_UNSPECIFIED: Env.ValueType  # 0
-"""Absent: the business's default, which is TEST until LIVE keys of any gateway are stored and LIVE from then on."""
+"""Unspecified."""
 ENV_TEST: Env.ValueType  # 1
 """The gateways' test systems, or the sandbox."""
 ENV_LIVE: Env.ValueType  # 2
@@ -47,17 +50,19 @@ class _Gateway:
 class _GatewayEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Gateway.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     GATEWAY_UNSPECIFIED: _Gateway.ValueType  # 0
-    """Absent: the user's default gateway, which the first card saved sets and `set_as_primary` changes."""
+    """Unspecified."""
     GATEWAY_STRIPE: _Gateway.ValueType  # 1
     """Stripe."""
     GATEWAY_AUTHORIZE: _Gateway.ValueType  # 2
     """Authorize.Net."""
 
 class Gateway(_Gateway, metaclass=_GatewayEnumTypeWrapper):
-    """Names a card gateway."""
+    """Card gateway. A request without a gateway uses the user's default gateway, which the first saved
+    card sets and `set_as_primary` changes.
+    """
 
 GATEWAY_UNSPECIFIED: Gateway.ValueType  # 0
-"""Absent: the user's default gateway, which the first card saved sets and `set_as_primary` changes."""
+"""Unspecified."""
 GATEWAY_STRIPE: Gateway.ValueType  # 1
 """Stripe."""
 GATEWAY_AUTHORIZE: Gateway.ValueType  # 2

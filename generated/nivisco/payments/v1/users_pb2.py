@@ -23,17 +23,23 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from nivisco.annotations.v1 import annotations_pb2 as nivisco_dot_annotations_dot_v1_dot_annotations__pb2
+from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_errors__pb2
+from nivisco.payments.v1 import types_pb2 as nivisco_dot_payments_dot_v1_dot_types__pb2
+from nivisco.payments.v1 import wallet_pb2 as nivisco_dot_payments_dot_v1_dot_wallet__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fnivisco/payments/v1/users.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\"?\n\x13ValidateUserRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\"}\n\x14ValidateUserResponse\x12<\n\x04user\x18\x01 \x01(\x0b\x32..nivisco.payments.v1.ValidateUserResponse.User\x1a\'\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\">\n\x12GetUserInfoRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\"\xb8\x01\n\x13GetUserInfoResponse\x12;\n\x04user\x18\x01 \x01(\x0b\x32-.nivisco.payments.v1.GetUserInfoResponse.User\x1a\x64\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc8\x01\n\x12GetAllUsersRequest\x12\x1e\n\x04page\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12\x1d\n\x05limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01\x88\x01\x01\x12-\n\tfrom_date\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x42\x07\n\x05_pageB\x08\n\x06_limit\"\xa7\x01\n\x13GetAllUsersResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12<\n\x05users\x18\x03 \x03(\x0b\x32-.nivisco.payments.v1.GetAllUsersResponse.User\x1a\x34\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\"\xcd\x02\n\x11UpdateUserRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12G\n\x07updates\x18\x02 \x01(\x0b\x32..nivisco.payments.v1.UpdateUserRequest.UpdatesB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a}\n\x07Updates\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\x32\x02\\SH\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01H\x01\x88\x01\x01\x12\x13\n\x06\x61\x63tive\x18\x03 \x01(\x08H\x02\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\t\n\x07_activeB\x12\n\x10_idempotency_key\"=\n\x12UpdateUserResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x16\n\x0eupdated_fields\x18\x02 \x03(\t\"\xa4\x02\n\x11\x43reateUserRequest\x12\x44\n\x04user\x18\x01 \x01(\x0b\x32..nivisco.payments.v1.CreateUserRequest.NewUserB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\x80\x01\n\x07NewUser\x12\x1d\n\x04name\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\x32\x02\\S\xc8\x01\x01\x12\x1c\n\x05\x65mail\x18\x02 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xc8\x01\x01\x12+\n\x08\x63urrency\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[A-Za-z]{3}$H\x00\x88\x01\x01\x42\x0b\n\t_currencyB\x12\n\x10_idempotency_key\"\xc6\x01\n\x12\x43reateUserResponse\x12:\n\x04user\x18\x01 \x01(\x0b\x32,.nivisco.payments.v1.CreateUserResponse.User\x12>\n\x06wallet\x18\x02 \x01(\x0b\x32..nivisco.payments.v1.CreateUserResponse.Wallet\x1a\x17\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x1a\x1b\n\x06Wallet\x12\x11\n\twallet_id\x18\x01 \x01(\t2\x93\x04\n\x0cUsersService\x12i\n\x0cValidateUser\x12(.nivisco.payments.v1.ValidateUserRequest\x1a).nivisco.payments.v1.ValidateUserResponse\"\x04\x8a\xe7\x18\x00\x12\x66\n\x0bGetUserInfo\x12\'.nivisco.payments.v1.GetUserInfoRequest\x1a(.nivisco.payments.v1.GetUserInfoResponse\"\x04\x8a\xe7\x18\x00\x12\x66\n\x0bGetAllUsers\x12\'.nivisco.payments.v1.GetAllUsersRequest\x1a(.nivisco.payments.v1.GetAllUsersResponse\"\x04\x8a\xe7\x18\x00\x12\x63\n\nUpdateUser\x12&.nivisco.payments.v1.UpdateUserRequest\x1a\'.nivisco.payments.v1.UpdateUserResponse\"\x04\x8a\xe7\x18\x00\x12\x63\n\nCreateUser\x12&.nivisco.payments.v1.CreateUserRequest\x1a\'.nivisco.payments.v1.CreateUserResponse\"\x04\x8a\xe7\x18\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fnivisco/payments/v1/users.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\x1a nivisco/payments/v1/wallet.proto\"\xf3\x01\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61\x63tive\x18\x05 \x01(\x08\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\x12.\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x0f\x64\x65\x66\x61ult_gateway\x18\x08 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x04\xb8\xe7\x18\x01\"?\n\x13ValidateUserRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\"?\n\x14ValidateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.nivisco.payments.v1.User\">\n\x12GetUserInfoRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\">\n\x13GetUserInfoResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.nivisco.payments.v1.User\"\xc8\x01\n\x12GetAllUsersRequest\x12\x1e\n\x04page\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12\x1d\n\x05limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01\x88\x01\x01\x12-\n\tfrom_date\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x42\x07\n\x05_pageB\x08\n\x06_limit\"]\n\x13GetAllUsersResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12(\n\x05users\x18\x03 \x03(\x0b\x32\x19.nivisco.payments.v1.User\"\xfe\x02\n\x11UpdateUserRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12G\n\x07updates\x18\x02 \x01(\x0b\x32..nivisco.payments.v1.UpdateUserRequest.UpdatesB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x1a}\n\x07Updates\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\x32\x02\\SH\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01H\x01\x88\x01\x01\x12\x13\n\x06\x61\x63tive\x18\x03 \x01(\x08H\x02\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\t\n\x07_activeB\x12\n\x10_idempotency_key\"l\n\x12UpdateUserResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x16\n\x0eupdated_fields\x18\x02 \x03(\t\x12-\n\x04user\x18\x03 \x01(\x0b\x32\x19.nivisco.payments.v1.UserB\x04\xb8\xe7\x18\x01\"\xa4\x02\n\x11\x43reateUserRequest\x12\x44\n\x04user\x18\x01 \x01(\x0b\x32..nivisco.payments.v1.CreateUserRequest.NewUserB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\x80\x01\n\x07NewUser\x12\x1d\n\x04name\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\x32\x02\\S\xc8\x01\x01\x12\x1c\n\x05\x65mail\x18\x02 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xc8\x01\x01\x12+\n\x08\x63urrency\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[A-Za-z]{3}$H\x00\x88\x01\x01\x42\x0b\n\t_currencyB\x12\n\x10_idempotency_key\"j\n\x12\x43reateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.nivisco.payments.v1.User\x12+\n\x06wallet\x18\x02 \x01(\x0b\x32\x1b.nivisco.payments.v1.Wallet2\xac\x04\n\x0cUsersService\x12q\n\x0cValidateUser\x12(.nivisco.payments.v1.ValidateUserRequest\x1a).nivisco.payments.v1.ValidateUserResponse\"\x0c\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x0b\x12n\n\x0bGetUserInfo\x12\'.nivisco.payments.v1.GetUserInfoRequest\x1a(.nivisco.payments.v1.GetUserInfoResponse\"\x0c\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x0b\x12i\n\x0bGetAllUsers\x12\'.nivisco.payments.v1.GetAllUsersRequest\x1a(.nivisco.payments.v1.GetAllUsersResponse\"\x07\x90\x02\x01\x8a\xe7\x18\x00\x12i\n\nUpdateUser\x12&.nivisco.payments.v1.UpdateUserRequest\x1a\'.nivisco.payments.v1.UpdateUserResponse\"\n\x8a\xe7\x18\x00\xb2\xe7\x18\x02\x0b\x03\x12\x63\n\nCreateUser\x12&.nivisco.payments.v1.CreateUserRequest\x1a\'.nivisco.payments.v1.CreateUserResponse\"\x04\x8a\xe7\x18\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nivisco.payments.v1.users_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_USER'].fields_by_name['default_gateway']._loaded_options = None
+  _globals['_USER'].fields_by_name['default_gateway']._serialized_options = b'\270\347\030\001'
   _globals['_VALIDATEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_VALIDATEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_GETUSERINFOREQUEST'].fields_by_name['user_id']._loaded_options = None
@@ -54,6 +60,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEUSERREQUEST'].fields_by_name['updates']._serialized_options = b'\272H\003\310\001\001'
   _globals['_UPDATEUSERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_UPDATEUSERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_UPDATEUSERRESPONSE'].fields_by_name['user']._loaded_options = None
+  _globals['_UPDATEUSERRESPONSE'].fields_by_name['user']._serialized_options = b'\270\347\030\001'
   _globals['_CREATEUSERREQUEST_NEWUSER'].fields_by_name['name']._loaded_options = None
   _globals['_CREATEUSERREQUEST_NEWUSER'].fields_by_name['name']._serialized_options = b'\272H\014r\007\030\310\0012\002\\S\310\001\001'
   _globals['_CREATEUSERREQUEST_NEWUSER'].fields_by_name['email']._loaded_options = None
@@ -65,49 +73,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEUSERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CREATEUSERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
   _globals['_USERSSERVICE'].methods_by_name['ValidateUser']._loaded_options = None
-  _globals['_USERSSERVICE'].methods_by_name['ValidateUser']._serialized_options = b'\212\347\030\000'
+  _globals['_USERSSERVICE'].methods_by_name['ValidateUser']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\001\013'
   _globals['_USERSSERVICE'].methods_by_name['GetUserInfo']._loaded_options = None
-  _globals['_USERSSERVICE'].methods_by_name['GetUserInfo']._serialized_options = b'\212\347\030\000'
+  _globals['_USERSSERVICE'].methods_by_name['GetUserInfo']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\001\013'
   _globals['_USERSSERVICE'].methods_by_name['GetAllUsers']._loaded_options = None
-  _globals['_USERSSERVICE'].methods_by_name['GetAllUsers']._serialized_options = b'\212\347\030\000'
+  _globals['_USERSSERVICE'].methods_by_name['GetAllUsers']._serialized_options = b'\220\002\001\212\347\030\000'
   _globals['_USERSSERVICE'].methods_by_name['UpdateUser']._loaded_options = None
-  _globals['_USERSSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\212\347\030\000'
+  _globals['_USERSSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\212\347\030\000\262\347\030\002\013\003'
   _globals['_USERSSERVICE'].methods_by_name['CreateUser']._loaded_options = None
   _globals['_USERSSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\212\347\030\000'
-  _globals['_VALIDATEUSERREQUEST']._serialized_start=160
-  _globals['_VALIDATEUSERREQUEST']._serialized_end=223
-  _globals['_VALIDATEUSERRESPONSE']._serialized_start=225
-  _globals['_VALIDATEUSERRESPONSE']._serialized_end=350
-  _globals['_VALIDATEUSERRESPONSE_USER']._serialized_start=311
-  _globals['_VALIDATEUSERRESPONSE_USER']._serialized_end=350
-  _globals['_GETUSERINFOREQUEST']._serialized_start=352
-  _globals['_GETUSERINFOREQUEST']._serialized_end=414
-  _globals['_GETUSERINFORESPONSE']._serialized_start=417
-  _globals['_GETUSERINFORESPONSE']._serialized_end=601
-  _globals['_GETUSERINFORESPONSE_USER']._serialized_start=501
-  _globals['_GETUSERINFORESPONSE_USER']._serialized_end=601
-  _globals['_GETALLUSERSREQUEST']._serialized_start=604
-  _globals['_GETALLUSERSREQUEST']._serialized_end=804
-  _globals['_GETALLUSERSRESPONSE']._serialized_start=807
-  _globals['_GETALLUSERSRESPONSE']._serialized_end=974
-  _globals['_GETALLUSERSRESPONSE_USER']._serialized_start=501
-  _globals['_GETALLUSERSRESPONSE_USER']._serialized_end=553
-  _globals['_UPDATEUSERREQUEST']._serialized_start=977
-  _globals['_UPDATEUSERREQUEST']._serialized_end=1310
-  _globals['_UPDATEUSERREQUEST_UPDATES']._serialized_start=1165
-  _globals['_UPDATEUSERREQUEST_UPDATES']._serialized_end=1290
-  _globals['_UPDATEUSERRESPONSE']._serialized_start=1312
-  _globals['_UPDATEUSERRESPONSE']._serialized_end=1373
-  _globals['_CREATEUSERREQUEST']._serialized_start=1376
-  _globals['_CREATEUSERREQUEST']._serialized_end=1668
-  _globals['_CREATEUSERREQUEST_NEWUSER']._serialized_start=1520
-  _globals['_CREATEUSERREQUEST_NEWUSER']._serialized_end=1648
-  _globals['_CREATEUSERRESPONSE']._serialized_start=1671
-  _globals['_CREATEUSERRESPONSE']._serialized_end=1869
-  _globals['_CREATEUSERRESPONSE_USER']._serialized_start=311
-  _globals['_CREATEUSERRESPONSE_USER']._serialized_end=334
-  _globals['_CREATEUSERRESPONSE_WALLET']._serialized_start=1842
-  _globals['_CREATEUSERRESPONSE_WALLET']._serialized_end=1869
-  _globals['_USERSSERVICE']._serialized_start=1872
-  _globals['_USERSSERVICE']._serialized_end=2403
+  _globals['_USER']._serialized_start=296
+  _globals['_USER']._serialized_end=539
+  _globals['_VALIDATEUSERREQUEST']._serialized_start=541
+  _globals['_VALIDATEUSERREQUEST']._serialized_end=604
+  _globals['_VALIDATEUSERRESPONSE']._serialized_start=606
+  _globals['_VALIDATEUSERRESPONSE']._serialized_end=669
+  _globals['_GETUSERINFOREQUEST']._serialized_start=671
+  _globals['_GETUSERINFOREQUEST']._serialized_end=733
+  _globals['_GETUSERINFORESPONSE']._serialized_start=735
+  _globals['_GETUSERINFORESPONSE']._serialized_end=797
+  _globals['_GETALLUSERSREQUEST']._serialized_start=800
+  _globals['_GETALLUSERSREQUEST']._serialized_end=1000
+  _globals['_GETALLUSERSRESPONSE']._serialized_start=1002
+  _globals['_GETALLUSERSRESPONSE']._serialized_end=1095
+  _globals['_UPDATEUSERREQUEST']._serialized_start=1098
+  _globals['_UPDATEUSERREQUEST']._serialized_end=1480
+  _globals['_UPDATEUSERREQUEST_UPDATES']._serialized_start=1335
+  _globals['_UPDATEUSERREQUEST_UPDATES']._serialized_end=1460
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=1482
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=1590
+  _globals['_CREATEUSERREQUEST']._serialized_start=1593
+  _globals['_CREATEUSERREQUEST']._serialized_end=1885
+  _globals['_CREATEUSERREQUEST_NEWUSER']._serialized_start=1737
+  _globals['_CREATEUSERREQUEST_NEWUSER']._serialized_end=1865
+  _globals['_CREATEUSERRESPONSE']._serialized_start=1887
+  _globals['_CREATEUSERRESPONSE']._serialized_end=1993
+  _globals['_USERSSERVICE']._serialized_start=1996
+  _globals['_USERSSERVICE']._serialized_end=2552
 # @@protoc_insertion_point(module_scope)

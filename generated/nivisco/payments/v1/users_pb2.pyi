@@ -5,9 +5,12 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from nivisco.payments.v1 import types_pb2 as _types_pb2
+from nivisco.payments.v1 import wallet_pb2 as _wallet_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,14 +23,70 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class User(_message.Message):
+    """A user: a customer of the business."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    DEFAULT_GATEWAY_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Id of the user, for example `USR-5678`."""
+    name: _builtins.str
+    """Name of the user."""
+    email: _builtins.str
+    """Email address of the user."""
+    active: _builtins.bool
+    """Whether the user is active. Cards, charges, credits and new recurring jobs of an inactive user
+    are rejected, and user lists omit inactive users.
+    """
+    currency: _builtins.str
+    """Currency of the user's wallets, ISO 4217 in lower case, for example `usd`."""
+    default_gateway: _types_pb2.Gateway.ValueType
+    """Gateway of charges whose request specifies none. Null until the first card is saved."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of creation."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the last change."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        email: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        active: _builtins.bool = ...,
+        currency: _builtins.str = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        default_gateway: _types_pb2.Gateway.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "created_at", b"created_at", "currency", b"currency", "default_gateway", b"default_gateway", "email", b"email", "name", b"name", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___User: _TypeAlias = User  # noqa: Y015
+
+@_typing.final
 class ValidateUserRequest(_message.Message):
-    """Names the user to look for."""
+    """Request for ValidateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     def __init__(
         self,
         *,
@@ -43,43 +102,19 @@ Global___ValidateUserRequest: _TypeAlias = ValidateUserRequest  # noqa: Y015
 
 @_typing.final
 class ValidateUserResponse(_message.Message):
-    """Tells whether the user is active."""
+    """Response for ValidateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class User(_message.Message):
-        """Tells a user's state."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        USER_ID_FIELD_NUMBER: _builtins.int
-        ACTIVE_FIELD_NUMBER: _builtins.int
-        user_id: _builtins.str
-        """The id of the user."""
-        active: _builtins.bool
-        """Whether the user is active."""
-        def __init__(
-            self,
-            *,
-            user_id: _builtins.str = ...,
-            active: _builtins.bool = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "user_id", b"user_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     USER_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def user(self) -> Global___ValidateUserResponse.User:
+    def user(self) -> Global___User:
         """The user."""
 
     def __init__(
         self,
         *,
-        user: Global___ValidateUserResponse.User | None = ...,
+        user: Global___User | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -91,13 +126,13 @@ Global___ValidateUserResponse: _TypeAlias = ValidateUserResponse  # noqa: Y015
 
 @_typing.final
 class GetUserInfoRequest(_message.Message):
-    """Names the user to describe."""
+    """Request for GetUserInfo."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     def __init__(
         self,
         *,
@@ -113,53 +148,19 @@ Global___GetUserInfoRequest: _TypeAlias = GetUserInfoRequest  # noqa: Y015
 
 @_typing.final
 class GetUserInfoResponse(_message.Message):
-    """Carries a user's profile."""
+    """Response for GetUserInfo."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class User(_message.Message):
-        """Describes a user."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        USER_ID_FIELD_NUMBER: _builtins.int
-        NAME_FIELD_NUMBER: _builtins.int
-        EMAIL_FIELD_NUMBER: _builtins.int
-        CREATED_AT_FIELD_NUMBER: _builtins.int
-        user_id: _builtins.str
-        """The id of the user."""
-        name: _builtins.str
-        """The user's name."""
-        email: _builtins.str
-        """The user's e-mail address."""
-        @_builtins.property
-        def created_at(self) -> _timestamp_pb2.Timestamp:
-            """When the user was created."""
-
-        def __init__(
-            self,
-            *,
-            user_id: _builtins.str = ...,
-            name: _builtins.str = ...,
-            email: _builtins.str = ...,
-            created_at: _timestamp_pb2.Timestamp | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "email", b"email", "name", b"name", "user_id", b"user_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     USER_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def user(self) -> Global___GetUserInfoResponse.User:
+    def user(self) -> Global___User:
         """The user."""
 
     def __init__(
         self,
         *,
-        user: Global___GetUserInfoResponse.User | None = ...,
+        user: Global___User | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -171,7 +172,7 @@ Global___GetUserInfoResponse: _TypeAlias = GetUserInfoResponse  # noqa: Y015
 
 @_typing.final
 class GetAllUsersRequest(_message.Message):
-    """Chooses a page of the list."""
+    """Request for GetAllUsers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -180,16 +181,16 @@ class GetAllUsersRequest(_message.Message):
     FROM_DATE_FIELD_NUMBER: _builtins.int
     TO_DATE_FIELD_NUMBER: _builtins.int
     page: _builtins.int
-    """The page, from 1. Absent: 1."""
+    """Page number, from 1. Defaults to 1."""
     limit: _builtins.int
-    """How many a page holds, 1 to 100. Absent: 25."""
+    """Number of users on a page, 1 to 100. Defaults to 25."""
     @_builtins.property
     def from_date(self) -> _timestamp_pb2.Timestamp:
-        """Only users created at this time or later."""
+        """Only users created at or after this time."""
 
     @_builtins.property
     def to_date(self) -> _timestamp_pb2.Timestamp:
-        """Only users created at this time or earlier. A date alone includes that day."""
+        """Only users created at or before this time. A date without a time includes that day."""
 
     def __init__(
         self,
@@ -216,47 +217,19 @@ Global___GetAllUsersRequest: _TypeAlias = GetAllUsersRequest  # noqa: Y015
 
 @_typing.final
 class GetAllUsersResponse(_message.Message):
-    """Carries a page of users."""
+    """Response for GetAllUsers."""
 
     DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class User(_message.Message):
-        """Describes a user in a list."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        USER_ID_FIELD_NUMBER: _builtins.int
-        NAME_FIELD_NUMBER: _builtins.int
-        EMAIL_FIELD_NUMBER: _builtins.int
-        user_id: _builtins.str
-        """The id of the user."""
-        name: _builtins.str
-        """The user's name."""
-        email: _builtins.str
-        """The user's e-mail address."""
-        def __init__(
-            self,
-            *,
-            user_id: _builtins.str = ...,
-            name: _builtins.str = ...,
-            email: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "name", b"name", "user_id", b"user_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     COUNT_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     USERS_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many users this page holds."""
+    """Number of users on this page."""
     total: _builtins.int
-    """How many users there are in all."""
+    """Number of users on all pages."""
     @_builtins.property
-    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetAllUsersResponse.User]:
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___User]:
         """The users of this page."""
 
     def __init__(
@@ -264,7 +237,7 @@ class GetAllUsersResponse(_message.Message):
         *,
         count: _builtins.int = ...,
         total: _builtins.int = ...,
-        users: _abc.Iterable[Global___GetAllUsersResponse.User] | None = ...,
+        users: _abc.Iterable[Global___User] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -276,13 +249,13 @@ Global___GetAllUsersResponse: _TypeAlias = GetAllUsersResponse  # noqa: Y015
 
 @_typing.final
 class UpdateUserRequest(_message.Message):
-    """Says what to change about a user."""
+    """Request for UpdateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Updates(_message.Message):
-        """Holds the new values. At least one is given."""
+        """New values. At least one is required."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -290,11 +263,13 @@ class UpdateUserRequest(_message.Message):
         EMAIL_FIELD_NUMBER: _builtins.int
         ACTIVE_FIELD_NUMBER: _builtins.int
         name: _builtins.str
-        """The new name, 1 to 200 characters."""
+        """New name, 1 to 200 characters."""
         email: _builtins.str
-        """The new e-mail address."""
+        """New email address."""
         active: _builtins.bool
-        """Whether the user is active. No money of an inactive user moves, and lists leave them out."""
+        """Whether the user is active. Cards, charges, credits and new recurring jobs of an inactive
+        user are rejected, and user lists omit inactive users.
+        """
         def __init__(
             self,
             *,
@@ -322,13 +297,23 @@ class UpdateUserRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     UPDATES_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def updates(self) -> Global___UpdateUserRequest.Updates:
         """The new values."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths of the fields to update, relative to `updates`, for example `email`. Defaults to the
+        fields that are set. A path whose field is unset clears the field if its stored value is
+        optional, and is invalid otherwise. JSON has no mask: null clears a field.
+        """
 
     def __init__(
         self,
@@ -336,10 +321,11 @@ class UpdateUserRequest(_message.Message):
         user_id: _builtins.str = ...,
         updates: Global___UpdateUserRequest.Updates | None = ...,
         idempotency_key: _builtins.str | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "updates", b"updates"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask", "updates", b"updates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "updates", b"updates", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask", "updates", b"updates", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
@@ -349,27 +335,33 @@ Global___UpdateUserRequest: _TypeAlias = UpdateUserRequest  # noqa: Y015
 
 @_typing.final
 class UpdateUserResponse(_message.Message):
-    """Says what was changed."""
+    """Response for UpdateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     UPDATED_FIELDS_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
     @_builtins.property
     def updated_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the fields that were given."""
+        """Names of the updated fields."""
+
+    @_builtins.property
+    def user(self) -> Global___User:
+        """The user after the update."""
 
     def __init__(
         self,
         *,
         message: _builtins.str = ...,
         updated_fields: _abc.Iterable[_builtins.str] | None = ...,
+        user: Global___User | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "updated_fields", b"updated_fields"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "updated_fields", b"updated_fields", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,13 +369,13 @@ Global___UpdateUserResponse: _TypeAlias = UpdateUserResponse  # noqa: Y015
 
 @_typing.final
 class CreateUserRequest(_message.Message):
-    """Describes the user to create."""
+    """Request for CreateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class NewUser(_message.Message):
-        """Holds the profile of a new user."""
+        """Profile of a new user."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -391,11 +383,11 @@ class CreateUserRequest(_message.Message):
         EMAIL_FIELD_NUMBER: _builtins.int
         CURRENCY_FIELD_NUMBER: _builtins.int
         name: _builtins.str
-        """The user's name, 1 to 200 characters."""
+        """Name of the user, 1 to 200 characters."""
         email: _builtins.str
-        """The user's e-mail address. Two users may share one."""
+        """Email address of the user. It need not be unique."""
         currency: _builtins.str
-        """The currency of the user's wallets, ISO 4217 in either case. Absent: `usd`."""
+        """Currency of the user's wallets, ISO 4217 in upper or lower case. Defaults to `usd`."""
         def __init__(
             self,
             *,
@@ -414,7 +406,9 @@ class CreateUserRequest(_message.Message):
     USER_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def user(self) -> Global___CreateUserRequest.NewUser:
         """The user to create."""
@@ -437,65 +431,25 @@ Global___CreateUserRequest: _TypeAlias = CreateUserRequest  # noqa: Y015
 
 @_typing.final
 class CreateUserResponse(_message.Message):
-    """Identifies the new user and their wallet."""
+    """Response for CreateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class User(_message.Message):
-        """Identifies a user."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        USER_ID_FIELD_NUMBER: _builtins.int
-        user_id: _builtins.str
-        """The id of the user."""
-        def __init__(
-            self,
-            *,
-            user_id: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class Wallet(_message.Message):
-        """Identifies a wallet."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        WALLET_ID_FIELD_NUMBER: _builtins.int
-        wallet_id: _builtins.str
-        """The id of the wallet."""
-        def __init__(
-            self,
-            *,
-            wallet_id: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["wallet_id", b"wallet_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     USER_FIELD_NUMBER: _builtins.int
     WALLET_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def user(self) -> Global___CreateUserResponse.User:
+    def user(self) -> Global___User:
         """The new user."""
 
     @_builtins.property
-    def wallet(self) -> Global___CreateUserResponse.Wallet:
+    def wallet(self) -> _wallet_pb2.Wallet:
         """The new user's wallet in the business's default environment."""
 
     def __init__(
         self,
         *,
-        user: Global___CreateUserResponse.User | None = ...,
-        wallet: Global___CreateUserResponse.Wallet | None = ...,
+        user: Global___User | None = ...,
+        wallet: _wallet_pb2.Wallet | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user", "wallet", b"wallet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

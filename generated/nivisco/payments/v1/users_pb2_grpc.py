@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class UsersServiceStub:
-    """Keeps the business's users, who are its customers.
+    """Manages users, the customers of the business.
     """
 
     def __init__(self, channel):
@@ -63,18 +63,19 @@ class UsersServiceStub:
 
 
 class UsersServiceServicer:
-    """Keeps the business's users, who are its customers.
+    """Manages users, the customers of the business.
     """
 
     def ValidateUser(self, request, context):
-        """Tells whether a user belongs to the business and is active. Fails with USER_NOT_FOUND.
+        """Verifies that a user belongs to the business. `active` in the response shows whether the user
+        is active.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUserInfo(self, request, context):
-        """Returns a user's profile. Fails with USER_NOT_FOUND.
+        """Returns a user's profile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,14 +89,14 @@ class UsersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Changes a user's name, e-mail address or activity. Fails with USER_NOT_FOUND or INVALID_FIELDS.
+        """Updates a user's name or email address, or activates or deactivates the user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateUser(self, request, context):
-        """Creates a user and their wallet in the business's default environment.
+        """Creates a user, with a wallet in the business's default environment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +139,7 @@ def add_UsersServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UsersService:
-    """Keeps the business's users, who are its customers.
+    """Manages users, the customers of the business.
     """
 
     @staticmethod

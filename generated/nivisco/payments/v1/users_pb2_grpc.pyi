@@ -27,41 +27,45 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class UsersServiceStub:
-    """Keeps the business's users, who are its customers."""
+    """Manages users, the customers of the business."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UsersServiceAsyncStub: ...
     ValidateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.ValidateUserRequest, _users_pb2.ValidateUserResponse]
-    """Tells whether a user belongs to the business and is active. Fails with USER_NOT_FOUND."""
+    """Verifies that a user belongs to the business. `active` in the response shows whether the user
+    is active.
+    """
     GetUserInfo: _grpc.UnaryUnaryMultiCallable[_users_pb2.GetUserInfoRequest, _users_pb2.GetUserInfoResponse]
-    """Returns a user's profile. Fails with USER_NOT_FOUND."""
+    """Returns a user's profile."""
     GetAllUsers: _grpc.UnaryUnaryMultiCallable[_users_pb2.GetAllUsersRequest, _users_pb2.GetAllUsersResponse]
     """Lists the business's active users, newest first."""
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.UpdateUserRequest, _users_pb2.UpdateUserResponse]
-    """Changes a user's name, e-mail address or activity. Fails with USER_NOT_FOUND or INVALID_FIELDS."""
+    """Updates a user's name or email address, or activates or deactivates the user."""
     CreateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateUserRequest, _users_pb2.CreateUserResponse]
-    """Creates a user and their wallet in the business's default environment."""
+    """Creates a user, with a wallet in the business's default environment."""
 
 @_typing.type_check_only
 class UsersServiceAsyncStub(UsersServiceStub):
-    """Keeps the business's users, who are its customers."""
+    """Manages users, the customers of the business."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ValidateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.ValidateUserRequest, _users_pb2.ValidateUserResponse]  # type: ignore[assignment]
-    """Tells whether a user belongs to the business and is active. Fails with USER_NOT_FOUND."""
+    """Verifies that a user belongs to the business. `active` in the response shows whether the user
+    is active.
+    """
     GetUserInfo: _aio.UnaryUnaryMultiCallable[_users_pb2.GetUserInfoRequest, _users_pb2.GetUserInfoResponse]  # type: ignore[assignment]
-    """Returns a user's profile. Fails with USER_NOT_FOUND."""
+    """Returns a user's profile."""
     GetAllUsers: _aio.UnaryUnaryMultiCallable[_users_pb2.GetAllUsersRequest, _users_pb2.GetAllUsersResponse]  # type: ignore[assignment]
     """Lists the business's active users, newest first."""
     UpdateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.UpdateUserRequest, _users_pb2.UpdateUserResponse]  # type: ignore[assignment]
-    """Changes a user's name, e-mail address or activity. Fails with USER_NOT_FOUND or INVALID_FIELDS."""
+    """Updates a user's name or email address, or activates or deactivates the user."""
     CreateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateUserRequest, _users_pb2.CreateUserResponse]  # type: ignore[assignment]
-    """Creates a user and their wallet in the business's default environment."""
+    """Creates a user, with a wallet in the business's default environment."""
 
 class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the business's users, who are its customers."""
+    """Manages users, the customers of the business."""
 
     @_abc_1.abstractmethod
     def ValidateUser(
@@ -69,7 +73,9 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.ValidateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.ValidateUserResponse, _abc.Awaitable[_users_pb2.ValidateUserResponse]]:
-        """Tells whether a user belongs to the business and is active. Fails with USER_NOT_FOUND."""
+        """Verifies that a user belongs to the business. `active` in the response shows whether the user
+        is active.
+        """
 
     @_abc_1.abstractmethod
     def GetUserInfo(
@@ -77,7 +83,7 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.GetUserInfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.GetUserInfoResponse, _abc.Awaitable[_users_pb2.GetUserInfoResponse]]:
-        """Returns a user's profile. Fails with USER_NOT_FOUND."""
+        """Returns a user's profile."""
 
     @_abc_1.abstractmethod
     def GetAllUsers(
@@ -93,7 +99,7 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.UpdateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.UpdateUserResponse, _abc.Awaitable[_users_pb2.UpdateUserResponse]]:
-        """Changes a user's name, e-mail address or activity. Fails with USER_NOT_FOUND or INVALID_FIELDS."""
+        """Updates a user's name or email address, or activates or deactivates the user."""
 
     @_abc_1.abstractmethod
     def CreateUser(
@@ -101,6 +107,6 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.CreateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.CreateUserResponse, _abc.Awaitable[_users_pb2.CreateUserResponse]]:
-        """Creates a user and their wallet in the business's default environment."""
+        """Creates a user, with a wallet in the business's default environment."""
 
 def add_UsersServiceServicer_to_server(servicer: UsersServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

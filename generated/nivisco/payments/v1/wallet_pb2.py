@@ -26,16 +26,21 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from nivisco.annotations.v1 import annotations_pb2 as nivisco_dot_annotations_dot_v1_dot_annotations__pb2
+from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_errors__pb2
 from nivisco.payments.v1 import types_pb2 as nivisco_dot_payments_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n nivisco/payments/v1/wallet.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a\x1fnivisco/payments/v1/types.proto\"q\n\x14GetUserWalletRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12/\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\xde\x01\n\x15GetUserWalletResponse\x12\x41\n\x06wallet\x18\x01 \x01(\x0b\x32\x31.nivisco.payments.v1.GetUserWalletResponse.Wallet\x1a\x81\x01\n\x06Wallet\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12#\n\x07\x62\x61lance\x18\x03 \x01(\x0b\x32\x12.google.type.Money\x12.\n\nupdated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x02\n\x17GetWalletHistoryRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12/\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\x04page\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12\x1d\n\x05limit\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01\x88\x01\x01\x12-\n\tfrom_date\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x42\x07\n\x05_pageB\x08\n\x06_limit\"\xd3\x03\n\x18GetWalletHistoryResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12O\n\x0ctransactions\x18\x03 \x03(\x0b\x32\x39.nivisco.payments.v1.GetWalletHistoryResponse.Transaction\x1a\xc7\x02\n\x0bTransaction\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x32\n\x04type\x18\x02 \x01(\x0e\x32$.nivisco.payments.v1.TransactionType\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.google.type.Money\x12\x36\n\x06source\x18\x04 \x01(\x0e\x32&.nivisco.payments.v1.TransactionSource\x12\x36\n\x06reason\x18\x05 \x01(\x0e\x32&.nivisco.payments.v1.TransactionReason\x12\x18\n\x0b\x64\x65scription\x18\x06 \x01(\tH\x00\x88\x01\x01\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_description\"\x98\x02\n\x13\x43hargeWalletRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12*\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x12\n\x10_idempotency_key\"\x9f\x02\n\x14\x43hargeWalletResponse\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12\'\n\x0bnew_balance\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x32\n\x04type\x18\x03 \x01(\x0e\x32$.nivisco.payments.v1.TransactionType\x12\x36\n\x06source\x18\x04 \x01(\x0e\x32&.nivisco.payments.v1.TransactionSource\x12\x36\n\x06reason\x18\x05 \x01(\x0e\x32&.nivisco.payments.v1.TransactionReason\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x16\n\x0etransaction_id\x18\x07 \x01(\t\"\x9a\x02\n\x15\x41\x64\x64WalletFundsRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12*\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x12\n\x10_idempotency_key\"\xa1\x02\n\x16\x41\x64\x64WalletFundsResponse\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12\'\n\x0bnew_balance\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x32\n\x04type\x18\x03 \x01(\x0e\x32$.nivisco.payments.v1.TransactionType\x12\x36\n\x06source\x18\x04 \x01(\x0e\x32&.nivisco.payments.v1.TransactionSource\x12\x36\n\x06reason\x18\x05 \x01(\x0e\x32&.nivisco.payments.v1.TransactionReason\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x16\n\x0etransaction_id\x18\x07 \x01(\t*l\n\x0fTransactionType\x12 \n\x1cTRANSACTION_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17TRANSACTION_TYPE_CREDIT\x10\x01\x12\x1a\n\x16TRANSACTION_TYPE_DEBIT\x10\x02*\xd8\x01\n\x11TransactionSource\x12\"\n\x1eTRANSACTION_SOURCE_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRANSACTION_SOURCE_SYSTEM\x10\x01\x12\x1d\n\x19TRANSACTION_SOURCE_MANUAL\x10\x02\x12\x1d\n\x19TRANSACTION_SOURCE_STRIPE\x10\x03\x12 \n\x1cTRANSACTION_SOURCE_AUTHORIZE\x10\x04\x12 \n\x1cTRANSACTION_SOURCE_RECURRING\x10\x05*\xb4\x02\n\x11TransactionReason\x12\"\n\x1eTRANSACTION_REASON_UNSPECIFIED\x10\x00\x12&\n\"TRANSACTION_REASON_BUSINESS_CHARGE\x10\x01\x12$\n TRANSACTION_REASON_MANUAL_CREDIT\x10\x02\x12\"\n\x1eTRANSACTION_REASON_WALLET_FUND\x10\x03\x12\x1d\n\x19TRANSACTION_REASON_REFUND\x10\x04\x12\x1e\n\x1aTRANSACTION_REASON_DISPUTE\x10\x05\x12\'\n#TRANSACTION_REASON_RECURRING_CHARGE\x10\x06\x12!\n\x1dTRANSACTION_REASON_RECEIVABLE\x10\x07\x32\xd0\x03\n\rWalletService\x12l\n\rGetUserWallet\x12).nivisco.payments.v1.GetUserWalletRequest\x1a*.nivisco.payments.v1.GetUserWalletResponse\"\x04\x8a\xe7\x18\x00\x12u\n\x10GetWalletHistory\x12,.nivisco.payments.v1.GetWalletHistoryRequest\x1a-.nivisco.payments.v1.GetWalletHistoryResponse\"\x04\x8a\xe7\x18\x00\x12i\n\x0c\x43hargeWallet\x12(.nivisco.payments.v1.ChargeWalletRequest\x1a).nivisco.payments.v1.ChargeWalletResponse\"\x04\x8a\xe7\x18\x00\x12o\n\x0e\x41\x64\x64WalletFunds\x12*.nivisco.payments.v1.AddWalletFundsRequest\x1a+.nivisco.payments.v1.AddWalletFundsResponse\"\x04\x8a\xe7\x18\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n nivisco/payments/v1/wallet.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"\xd8\x01\n\x06Wallet\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12#\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12.\n\nupdated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x03\x65nv\x18\x05 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf5\x03\n\x11WalletTransaction\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x32\n\x04type\x18\x02 \x01(\x0e\x32$.nivisco.payments.v1.TransactionType\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.google.type.Money\x12\x36\n\x06source\x18\x04 \x01(\x0e\x32&.nivisco.payments.v1.TransactionSource\x12\x36\n\x06reason\x18\x05 \x01(\x0e\x32&.nivisco.payments.v1.TransactionReason\x12\x1e\n\x0b\x64\x65scription\x18\x06 \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\twallet_id\x18\x08 \x01(\t\x12\'\n\x0bnew_balance\x18\t \x01(\x0b\x32\x12.google.type.Money\x12\x1d\n\npayment_id\x18\n \x01(\tB\x04\xb8\xe7\x18\x01H\x01\x88\x01\x01\x12\x0f\n\x07user_id\x18\x0b \x01(\t\x12%\n\x03\x65nv\x18\x0c \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x0e\n\x0c_descriptionB\r\n\x0b_payment_id\"q\n\x14GetUserWalletRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12/\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\"D\n\x15GetUserWalletResponse\x12+\n\x06wallet\x18\x01 \x01(\x0b\x32\x1b.nivisco.payments.v1.Wallet\"\xa8\x02\n\x17GetWalletHistoryRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12/\n\x03\x65nv\x18\x02 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\x04page\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12\x1d\n\x05limit\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01\x88\x01\x01\x12-\n\tfrom_date\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x42\x07\n\x05_pageB\x08\n\x06_limit\"v\n\x18GetWalletHistoryResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12<\n\x0ctransactions\x18\x03 \x03(\x0b\x32&.nivisco.payments.v1.WalletTransaction\"\x98\x02\n\x13\x43hargeWalletRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12*\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x12\n\x10_idempotency_key\"\xce\x03\n\x14\x43hargeWalletResponse\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12\'\n\x0bnew_balance\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x32\n\x04type\x18\x03 \x01(\x0e\x32$.nivisco.payments.v1.TransactionType\x12\x36\n\x06source\x18\x04 \x01(\x0e\x32&.nivisco.payments.v1.TransactionSource\x12\x36\n\x06reason\x18\x05 \x01(\x0e\x32&.nivisco.payments.v1.TransactionReason\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x16\n\x0etransaction_id\x18\x07 \x01(\t\x12+\n\x03\x65nv\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x04\xb8\xe7\x18\x01\x12\x1a\n\x07user_id\x18\t \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12(\n\x06\x61mount\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xb8\xe7\x18\x01\x12\x1e\n\x0b\x64\x65scription\x18\x0b \x01(\tB\x04\xb8\xe7\x18\x01H\x01\x88\x01\x01\x42\n\n\x08_user_idB\x0e\n\x0c_description\"\x9a\x02\n\x15\x41\x64\x64WalletFundsRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12*\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x00\x88\x01\x01\x12/\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x01\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x12\n\x10_idempotency_key\"\xd0\x03\n\x16\x41\x64\x64WalletFundsResponse\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12\'\n\x0bnew_balance\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x32\n\x04type\x18\x03 \x01(\x0e\x32$.nivisco.payments.v1.TransactionType\x12\x36\n\x06source\x18\x04 \x01(\x0e\x32&.nivisco.payments.v1.TransactionSource\x12\x36\n\x06reason\x18\x05 \x01(\x0e\x32&.nivisco.payments.v1.TransactionReason\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x16\n\x0etransaction_id\x18\x07 \x01(\t\x12+\n\x03\x65nv\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x04\xb8\xe7\x18\x01\x12\x1a\n\x07user_id\x18\t \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12(\n\x06\x61mount\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xb8\xe7\x18\x01\x12\x1e\n\x0b\x64\x65scription\x18\x0b \x01(\tB\x04\xb8\xe7\x18\x01H\x01\x88\x01\x01\x42\n\n\x08_user_idB\x0e\n\x0c_description*l\n\x0fTransactionType\x12 \n\x1cTRANSACTION_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17TRANSACTION_TYPE_CREDIT\x10\x01\x12\x1a\n\x16TRANSACTION_TYPE_DEBIT\x10\x02*\xd8\x01\n\x11TransactionSource\x12\"\n\x1eTRANSACTION_SOURCE_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRANSACTION_SOURCE_SYSTEM\x10\x01\x12\x1d\n\x19TRANSACTION_SOURCE_MANUAL\x10\x02\x12\x1d\n\x19TRANSACTION_SOURCE_STRIPE\x10\x03\x12 \n\x1cTRANSACTION_SOURCE_AUTHORIZE\x10\x04\x12 \n\x1cTRANSACTION_SOURCE_RECURRING\x10\x05*\xb4\x02\n\x11TransactionReason\x12\"\n\x1eTRANSACTION_REASON_UNSPECIFIED\x10\x00\x12&\n\"TRANSACTION_REASON_BUSINESS_CHARGE\x10\x01\x12$\n TRANSACTION_REASON_MANUAL_CREDIT\x10\x02\x12\"\n\x1eTRANSACTION_REASON_WALLET_FUND\x10\x03\x12\x1d\n\x19TRANSACTION_REASON_REFUND\x10\x04\x12\x1e\n\x1aTRANSACTION_REASON_DISPUTE\x10\x05\x12\'\n#TRANSACTION_REASON_RECURRING_CHARGE\x10\x06\x12!\n\x1dTRANSACTION_REASON_RECEIVABLE\x10\x07\x32\xf2\x03\n\rWalletService\x12t\n\rGetUserWallet\x12).nivisco.payments.v1.GetUserWalletRequest\x1a*.nivisco.payments.v1.GetUserWalletResponse\"\x0c\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x0b\x12}\n\x10GetWalletHistory\x12,.nivisco.payments.v1.GetWalletHistoryRequest\x1a-.nivisco.payments.v1.GetWalletHistoryResponse\"\x0c\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x0b\x12r\n\x0c\x43hargeWallet\x12(.nivisco.payments.v1.ChargeWalletRequest\x1a).nivisco.payments.v1.ChargeWalletResponse\"\r\x8a\xe7\x18\x02\x10\x01\xb2\xe7\x18\x03\x0b\x11\x15\x12x\n\x0e\x41\x64\x64WalletFunds\x12*.nivisco.payments.v1.AddWalletFundsRequest\x1a+.nivisco.payments.v1.AddWalletFundsResponse\"\r\x8a\xe7\x18\x02\x10\x01\xb2\xe7\x18\x03\x0b\x11\x14\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nivisco.payments.v1.wallet_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_WALLETTRANSACTION'].fields_by_name['description']._loaded_options = None
+  _globals['_WALLETTRANSACTION'].fields_by_name['description']._serialized_options = b'\270\347\030\001'
+  _globals['_WALLETTRANSACTION'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_WALLETTRANSACTION'].fields_by_name['payment_id']._serialized_options = b'\270\347\030\001'
   _globals['_GETUSERWALLETREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_GETUSERWALLETREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_GETUSERWALLETREQUEST'].fields_by_name['env']._loaded_options = None
@@ -60,6 +65,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHARGEWALLETREQUEST'].fields_by_name['env']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_CHARGEWALLETREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CHARGEWALLETREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_CHARGEWALLETRESPONSE'].fields_by_name['env']._loaded_options = None
+  _globals['_CHARGEWALLETRESPONSE'].fields_by_name['env']._serialized_options = b'\270\347\030\001'
+  _globals['_CHARGEWALLETRESPONSE'].fields_by_name['user_id']._loaded_options = None
+  _globals['_CHARGEWALLETRESPONSE'].fields_by_name['user_id']._serialized_options = b'\270\347\030\001'
+  _globals['_CHARGEWALLETRESPONSE'].fields_by_name['amount']._loaded_options = None
+  _globals['_CHARGEWALLETRESPONSE'].fields_by_name['amount']._serialized_options = b'\270\347\030\001'
+  _globals['_CHARGEWALLETRESPONSE'].fields_by_name['description']._loaded_options = None
+  _globals['_CHARGEWALLETRESPONSE'].fields_by_name['description']._serialized_options = b'\270\347\030\001'
   _globals['_ADDWALLETFUNDSREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_ADDWALLETFUNDSREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_ADDWALLETFUNDSREQUEST'].fields_by_name['amount']._loaded_options = None
@@ -70,40 +83,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDWALLETFUNDSREQUEST'].fields_by_name['env']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_ADDWALLETFUNDSREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_ADDWALLETFUNDSREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_ADDWALLETFUNDSRESPONSE'].fields_by_name['env']._loaded_options = None
+  _globals['_ADDWALLETFUNDSRESPONSE'].fields_by_name['env']._serialized_options = b'\270\347\030\001'
+  _globals['_ADDWALLETFUNDSRESPONSE'].fields_by_name['user_id']._loaded_options = None
+  _globals['_ADDWALLETFUNDSRESPONSE'].fields_by_name['user_id']._serialized_options = b'\270\347\030\001'
+  _globals['_ADDWALLETFUNDSRESPONSE'].fields_by_name['amount']._loaded_options = None
+  _globals['_ADDWALLETFUNDSRESPONSE'].fields_by_name['amount']._serialized_options = b'\270\347\030\001'
+  _globals['_ADDWALLETFUNDSRESPONSE'].fields_by_name['description']._loaded_options = None
+  _globals['_ADDWALLETFUNDSRESPONSE'].fields_by_name['description']._serialized_options = b'\270\347\030\001'
   _globals['_WALLETSERVICE'].methods_by_name['GetUserWallet']._loaded_options = None
-  _globals['_WALLETSERVICE'].methods_by_name['GetUserWallet']._serialized_options = b'\212\347\030\000'
+  _globals['_WALLETSERVICE'].methods_by_name['GetUserWallet']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\001\013'
   _globals['_WALLETSERVICE'].methods_by_name['GetWalletHistory']._loaded_options = None
-  _globals['_WALLETSERVICE'].methods_by_name['GetWalletHistory']._serialized_options = b'\212\347\030\000'
+  _globals['_WALLETSERVICE'].methods_by_name['GetWalletHistory']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\001\013'
   _globals['_WALLETSERVICE'].methods_by_name['ChargeWallet']._loaded_options = None
-  _globals['_WALLETSERVICE'].methods_by_name['ChargeWallet']._serialized_options = b'\212\347\030\000'
+  _globals['_WALLETSERVICE'].methods_by_name['ChargeWallet']._serialized_options = b'\212\347\030\002\020\001\262\347\030\003\013\021\025'
   _globals['_WALLETSERVICE'].methods_by_name['AddWalletFunds']._loaded_options = None
-  _globals['_WALLETSERVICE'].methods_by_name['AddWalletFunds']._serialized_options = b'\212\347\030\000'
-  _globals['_TRANSACTIONTYPE']._serialized_start=2478
-  _globals['_TRANSACTIONTYPE']._serialized_end=2586
-  _globals['_TRANSACTIONSOURCE']._serialized_start=2589
-  _globals['_TRANSACTIONSOURCE']._serialized_end=2805
-  _globals['_TRANSACTIONREASON']._serialized_start=2808
-  _globals['_TRANSACTIONREASON']._serialized_end=3116
-  _globals['_GETUSERWALLETREQUEST']._serialized_start=219
-  _globals['_GETUSERWALLETREQUEST']._serialized_end=332
-  _globals['_GETUSERWALLETRESPONSE']._serialized_start=335
-  _globals['_GETUSERWALLETRESPONSE']._serialized_end=557
-  _globals['_GETUSERWALLETRESPONSE_WALLET']._serialized_start=428
-  _globals['_GETUSERWALLETRESPONSE_WALLET']._serialized_end=557
-  _globals['_GETWALLETHISTORYREQUEST']._serialized_start=560
-  _globals['_GETWALLETHISTORYREQUEST']._serialized_end=856
-  _globals['_GETWALLETHISTORYRESPONSE']._serialized_start=859
-  _globals['_GETWALLETHISTORYRESPONSE']._serialized_end=1326
-  _globals['_GETWALLETHISTORYRESPONSE_TRANSACTION']._serialized_start=999
-  _globals['_GETWALLETHISTORYRESPONSE_TRANSACTION']._serialized_end=1326
-  _globals['_CHARGEWALLETREQUEST']._serialized_start=1329
-  _globals['_CHARGEWALLETREQUEST']._serialized_end=1609
-  _globals['_CHARGEWALLETRESPONSE']._serialized_start=1612
-  _globals['_CHARGEWALLETRESPONSE']._serialized_end=1899
-  _globals['_ADDWALLETFUNDSREQUEST']._serialized_start=1902
-  _globals['_ADDWALLETFUNDSREQUEST']._serialized_end=2184
-  _globals['_ADDWALLETFUNDSRESPONSE']._serialized_start=2187
-  _globals['_ADDWALLETFUNDSRESPONSE']._serialized_end=2476
-  _globals['_WALLETSERVICE']._serialized_start=3119
-  _globals['_WALLETSERVICE']._serialized_end=3583
+  _globals['_WALLETSERVICE'].methods_by_name['AddWalletFunds']._serialized_options = b'\212\347\030\002\020\001\262\347\030\003\013\021\024'
+  _globals['_TRANSACTIONTYPE']._serialized_start=3080
+  _globals['_TRANSACTIONTYPE']._serialized_end=3188
+  _globals['_TRANSACTIONSOURCE']._serialized_start=3191
+  _globals['_TRANSACTIONSOURCE']._serialized_end=3407
+  _globals['_TRANSACTIONREASON']._serialized_start=3410
+  _globals['_TRANSACTIONREASON']._serialized_end=3718
+  _globals['_WALLET']._serialized_start=254
+  _globals['_WALLET']._serialized_end=470
+  _globals['_WALLETTRANSACTION']._serialized_start=473
+  _globals['_WALLETTRANSACTION']._serialized_end=974
+  _globals['_GETUSERWALLETREQUEST']._serialized_start=976
+  _globals['_GETUSERWALLETREQUEST']._serialized_end=1089
+  _globals['_GETUSERWALLETRESPONSE']._serialized_start=1091
+  _globals['_GETUSERWALLETRESPONSE']._serialized_end=1159
+  _globals['_GETWALLETHISTORYREQUEST']._serialized_start=1162
+  _globals['_GETWALLETHISTORYREQUEST']._serialized_end=1458
+  _globals['_GETWALLETHISTORYRESPONSE']._serialized_start=1460
+  _globals['_GETWALLETHISTORYRESPONSE']._serialized_end=1578
+  _globals['_CHARGEWALLETREQUEST']._serialized_start=1581
+  _globals['_CHARGEWALLETREQUEST']._serialized_end=1861
+  _globals['_CHARGEWALLETRESPONSE']._serialized_start=1864
+  _globals['_CHARGEWALLETRESPONSE']._serialized_end=2326
+  _globals['_ADDWALLETFUNDSREQUEST']._serialized_start=2329
+  _globals['_ADDWALLETFUNDSREQUEST']._serialized_end=2611
+  _globals['_ADDWALLETFUNDSRESPONSE']._serialized_start=2614
+  _globals['_ADDWALLETFUNDSRESPONSE']._serialized_end=3078
+  _globals['_WALLETSERVICE']._serialized_start=3721
+  _globals['_WALLETSERVICE']._serialized_end=4219
 # @@protoc_insertion_point(module_scope)

@@ -29,21 +29,21 @@ class _TransactionType:
 class _TransactionTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TransactionType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TRANSACTION_TYPE_UNSPECIFIED: _TransactionType.ValueType  # 0
-    """No direction."""
+    """Unspecified."""
     TRANSACTION_TYPE_CREDIT: _TransactionType.ValueType  # 1
-    """Money comes into the wallet."""
+    """The wallet's balance increases."""
     TRANSACTION_TYPE_DEBIT: _TransactionType.ValueType  # 2
-    """Money leaves the wallet."""
+    """The wallet's balance decreases."""
 
 class TransactionType(_TransactionType, metaclass=_TransactionTypeEnumTypeWrapper):
-    """Tells which way money moves, seen from the wallet."""
+    """Direction of a wallet transaction."""
 
 TRANSACTION_TYPE_UNSPECIFIED: TransactionType.ValueType  # 0
-"""No direction."""
+"""Unspecified."""
 TRANSACTION_TYPE_CREDIT: TransactionType.ValueType  # 1
-"""Money comes into the wallet."""
+"""The wallet's balance increases."""
 TRANSACTION_TYPE_DEBIT: TransactionType.ValueType  # 2
-"""Money leaves the wallet."""
+"""The wallet's balance decreases."""
 Global___TransactionType: _TypeAlias = TransactionType  # noqa: Y015
 
 class _TransactionSource:
@@ -53,31 +53,31 @@ class _TransactionSource:
 class _TransactionSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TransactionSource.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TRANSACTION_SOURCE_UNSPECIFIED: _TransactionSource.ValueType  # 0
-    """No source."""
+    """Unspecified."""
     TRANSACTION_SOURCE_SYSTEM: _TransactionSource.ValueType  # 1
     """The business's system debited the wallet."""
     TRANSACTION_SOURCE_MANUAL: _TransactionSource.ValueType  # 2
-    """The business credited the wallet by hand."""
+    """The business credited the wallet manually."""
     TRANSACTION_SOURCE_STRIPE: _TransactionSource.ValueType  # 3
-    """A card charge at Stripe."""
+    """A card payment at Stripe."""
     TRANSACTION_SOURCE_AUTHORIZE: _TransactionSource.ValueType  # 4
-    """A card charge at Authorize.Net."""
+    """A card payment at Authorize.Net."""
     TRANSACTION_SOURCE_RECURRING: _TransactionSource.ValueType  # 5
     """A recurring job."""
 
 class TransactionSource(_TransactionSource, metaclass=_TransactionSourceEnumTypeWrapper):
-    """Tells what moved the money."""
+    """Source of a wallet transaction."""
 
 TRANSACTION_SOURCE_UNSPECIFIED: TransactionSource.ValueType  # 0
-"""No source."""
+"""Unspecified."""
 TRANSACTION_SOURCE_SYSTEM: TransactionSource.ValueType  # 1
 """The business's system debited the wallet."""
 TRANSACTION_SOURCE_MANUAL: TransactionSource.ValueType  # 2
-"""The business credited the wallet by hand."""
+"""The business credited the wallet manually."""
 TRANSACTION_SOURCE_STRIPE: TransactionSource.ValueType  # 3
-"""A card charge at Stripe."""
+"""A card payment at Stripe."""
 TRANSACTION_SOURCE_AUTHORIZE: TransactionSource.ValueType  # 4
-"""A card charge at Authorize.Net."""
+"""A card payment at Authorize.Net."""
 TRANSACTION_SOURCE_RECURRING: TransactionSource.ValueType  # 5
 """A recurring job."""
 Global___TransactionSource: _TypeAlias = TransactionSource  # noqa: Y015
@@ -89,55 +89,186 @@ class _TransactionReason:
 class _TransactionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TransactionReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TRANSACTION_REASON_UNSPECIFIED: _TransactionReason.ValueType  # 0
-    """No reason."""
+    """Unspecified."""
     TRANSACTION_REASON_BUSINESS_CHARGE: _TransactionReason.ValueType  # 1
     """The business charged the wallet."""
     TRANSACTION_REASON_MANUAL_CREDIT: _TransactionReason.ValueType  # 2
     """The business credited the wallet."""
     TRANSACTION_REASON_WALLET_FUND: _TransactionReason.ValueType  # 3
-    """A card charge funded the wallet."""
+    """A card payment funded the wallet."""
     TRANSACTION_REASON_REFUND: _TransactionReason.ValueType  # 4
-    """A funding was refunded."""
+    """A funding was refunded or voided."""
     TRANSACTION_REASON_DISPUTE: _TransactionReason.ValueType  # 5
-    """A funding was disputed and lost."""
+    """A dispute of a funding was lost."""
     TRANSACTION_REASON_RECURRING_CHARGE: _TransactionReason.ValueType  # 6
     """A recurring job charged the wallet."""
     TRANSACTION_REASON_RECEIVABLE: _TransactionReason.ValueType  # 7
-    """The business bore what a wallet lacked when a funding was taken back; the user owes it."""
+    """The business covered the part of a reversed funding that exceeded the wallet's balance. The
+    user owes this amount to the business.
+    """
 
 class TransactionReason(_TransactionReason, metaclass=_TransactionReasonEnumTypeWrapper):
-    """Tells why money moved."""
+    """Reason for a wallet transaction."""
 
 TRANSACTION_REASON_UNSPECIFIED: TransactionReason.ValueType  # 0
-"""No reason."""
+"""Unspecified."""
 TRANSACTION_REASON_BUSINESS_CHARGE: TransactionReason.ValueType  # 1
 """The business charged the wallet."""
 TRANSACTION_REASON_MANUAL_CREDIT: TransactionReason.ValueType  # 2
 """The business credited the wallet."""
 TRANSACTION_REASON_WALLET_FUND: TransactionReason.ValueType  # 3
-"""A card charge funded the wallet."""
+"""A card payment funded the wallet."""
 TRANSACTION_REASON_REFUND: TransactionReason.ValueType  # 4
-"""A funding was refunded."""
+"""A funding was refunded or voided."""
 TRANSACTION_REASON_DISPUTE: TransactionReason.ValueType  # 5
-"""A funding was disputed and lost."""
+"""A dispute of a funding was lost."""
 TRANSACTION_REASON_RECURRING_CHARGE: TransactionReason.ValueType  # 6
 """A recurring job charged the wallet."""
 TRANSACTION_REASON_RECEIVABLE: TransactionReason.ValueType  # 7
-"""The business bore what a wallet lacked when a funding was taken back; the user owes it."""
+"""The business covered the part of a reversed funding that exceeded the wallet's balance. The
+user owes this amount to the business.
+"""
 Global___TransactionReason: _TypeAlias = TransactionReason  # noqa: Y015
 
 @_typing.final
+class Wallet(_message.Message):
+    """A wallet: stored value of one user in one environment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    wallet_id: _builtins.str
+    """Id of the wallet, for example `WAL-3456`."""
+    user_id: _builtins.str
+    """Id of the user who owns the wallet."""
+    env: _types_pb2.Env.ValueType
+    """Environment of the wallet."""
+    @_builtins.property
+    def balance(self) -> _money_pb2.Money:
+        """Balance of the wallet."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the last change."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of creation."""
+
+    def __init__(
+        self,
+        *,
+        wallet_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        balance: _money_pb2.Money | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "created_at", b"created_at", "env", b"env", "updated_at", b"updated_at", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Wallet: _TypeAlias = Wallet  # noqa: Y015
+
+@_typing.final
+class WalletTransaction(_message.Message):
+    """A transaction of a wallet: one credit or debit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    NEW_BALANCE_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    transaction_id: _builtins.str
+    """Id of the transaction, `WTX-…`."""
+    type: Global___TransactionType.ValueType
+    """Direction of the transaction."""
+    source: Global___TransactionSource.ValueType
+    """Source of the transaction."""
+    reason: Global___TransactionReason.ValueType
+    """Reason for the transaction."""
+    description: _builtins.str
+    """Description of the transaction. Null if there is none."""
+    wallet_id: _builtins.str
+    """Id of the wallet."""
+    payment_id: _builtins.str
+    """Id of the card payment that the transaction belongs to, `PAY-…`. Null if there is none."""
+    user_id: _builtins.str
+    """Id of the user who owns the wallet."""
+    env: _types_pb2.Env.ValueType
+    """Environment of the wallet."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount of the transaction, greater than zero."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the transaction."""
+
+    @_builtins.property
+    def new_balance(self) -> _money_pb2.Money:
+        """Balance after the transaction."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: _builtins.str = ...,
+        type: Global___TransactionType.ValueType = ...,
+        amount: _money_pb2.Money | None = ...,
+        source: Global___TransactionSource.ValueType = ...,
+        reason: Global___TransactionReason.ValueType = ...,
+        description: _builtins.str | None = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        wallet_id: _builtins.str = ...,
+        new_balance: _money_pb2.Money | None = ...,
+        payment_id: _builtins.str | None = ...,
+        user_id: _builtins.str = ...,
+        env: _types_pb2.Env.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_payment_id", b"_payment_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "new_balance", b"new_balance", "payment_id", b"payment_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_payment_id", b"_payment_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "env", b"env", "new_balance", b"new_balance", "payment_id", b"payment_id", "reason", b"reason", "source", b"source", "transaction_id", b"transaction_id", "type", b"type", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
+    _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
+
+Global___WalletTransaction: _TypeAlias = WalletTransaction  # noqa: Y015
+
+@_typing.final
 class GetUserWalletRequest(_message.Message):
-    """Names whose wallet to return."""
+    """Request for GetUserWallet."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     def __init__(
         self,
         *,
@@ -154,55 +285,19 @@ Global___GetUserWalletRequest: _TypeAlias = GetUserWalletRequest  # noqa: Y015
 
 @_typing.final
 class GetUserWalletResponse(_message.Message):
-    """Carries a user's wallet."""
+    """Response for GetUserWallet."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class Wallet(_message.Message):
-        """Describes a wallet."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        WALLET_ID_FIELD_NUMBER: _builtins.int
-        USER_ID_FIELD_NUMBER: _builtins.int
-        BALANCE_FIELD_NUMBER: _builtins.int
-        UPDATED_AT_FIELD_NUMBER: _builtins.int
-        wallet_id: _builtins.str
-        """The id of the wallet."""
-        user_id: _builtins.str
-        """The user whose wallet it is."""
-        @_builtins.property
-        def balance(self) -> _money_pb2.Money:
-            """What the wallet holds."""
-
-        @_builtins.property
-        def updated_at(self) -> _timestamp_pb2.Timestamp:
-            """When the wallet last changed."""
-
-        def __init__(
-            self,
-            *,
-            wallet_id: _builtins.str = ...,
-            user_id: _builtins.str = ...,
-            balance: _money_pb2.Money | None = ...,
-            updated_at: _timestamp_pb2.Timestamp | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "updated_at", b"updated_at"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "updated_at", b"updated_at", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     WALLET_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def wallet(self) -> Global___GetUserWalletResponse.Wallet:
+    def wallet(self) -> Global___Wallet:
         """The wallet."""
 
     def __init__(
         self,
         *,
-        wallet: Global___GetUserWalletResponse.Wallet | None = ...,
+        wallet: Global___Wallet | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -214,7 +309,7 @@ Global___GetUserWalletResponse: _TypeAlias = GetUserWalletResponse  # noqa: Y015
 
 @_typing.final
 class GetWalletHistoryRequest(_message.Message):
-    """Chooses which transactions to list."""
+    """Request for GetWalletHistory."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -225,20 +320,20 @@ class GetWalletHistoryRequest(_message.Message):
     FROM_DATE_FIELD_NUMBER: _builtins.int
     TO_DATE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     page: _builtins.int
-    """The page, from 1. Absent: 1."""
+    """Page number, from 1. Defaults to 1."""
     limit: _builtins.int
-    """How many a page holds, 1 to 100. Absent: 25."""
+    """Number of transactions on a page, 1 to 100. Defaults to 25."""
     @_builtins.property
     def from_date(self) -> _timestamp_pb2.Timestamp:
-        """Only transactions at this time or later."""
+        """Only transactions at or after this time."""
 
     @_builtins.property
     def to_date(self) -> _timestamp_pb2.Timestamp:
-        """Only transactions at this time or earlier. A date alone includes that day."""
+        """Only transactions at or before this time. A date without a time includes that day."""
 
     def __init__(
         self,
@@ -267,69 +362,19 @@ Global___GetWalletHistoryRequest: _TypeAlias = GetWalletHistoryRequest  # noqa: 
 
 @_typing.final
 class GetWalletHistoryResponse(_message.Message):
-    """Carries a page of wallet transactions."""
+    """Response for GetWalletHistory."""
 
     DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class Transaction(_message.Message):
-        """Describes a movement of money into or out of a wallet."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        TRANSACTION_ID_FIELD_NUMBER: _builtins.int
-        TYPE_FIELD_NUMBER: _builtins.int
-        AMOUNT_FIELD_NUMBER: _builtins.int
-        SOURCE_FIELD_NUMBER: _builtins.int
-        REASON_FIELD_NUMBER: _builtins.int
-        DESCRIPTION_FIELD_NUMBER: _builtins.int
-        CREATED_AT_FIELD_NUMBER: _builtins.int
-        transaction_id: _builtins.str
-        """The id of the transaction, `WTX-…`."""
-        type: Global___TransactionType.ValueType
-        """Which way the money moved."""
-        source: Global___TransactionSource.ValueType
-        """What moved the money."""
-        reason: Global___TransactionReason.ValueType
-        """Why the money moved."""
-        description: _builtins.str
-        """What the movement was for."""
-        @_builtins.property
-        def amount(self) -> _money_pb2.Money:
-            """How much moved."""
-
-        @_builtins.property
-        def created_at(self) -> _timestamp_pb2.Timestamp:
-            """When the money moved."""
-
-        def __init__(
-            self,
-            *,
-            transaction_id: _builtins.str = ...,
-            type: Global___TransactionType.ValueType = ...,
-            amount: _money_pb2.Money | None = ...,
-            source: Global___TransactionSource.ValueType = ...,
-            reason: Global___TransactionReason.ValueType = ...,
-            description: _builtins.str | None = ...,
-            created_at: _timestamp_pb2.Timestamp | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "amount", b"amount", "created_at", b"created_at", "description", b"description"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "amount", b"amount", "created_at", b"created_at", "description", b"description", "reason", b"reason", "source", b"source", "transaction_id", b"transaction_id", "type", b"type"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
-        _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
 
     COUNT_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     TRANSACTIONS_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many transactions this page holds."""
+    """Number of transactions on this page."""
     total: _builtins.int
-    """How many transactions there are in all."""
+    """Number of transactions on all pages."""
     @_builtins.property
-    def transactions(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetWalletHistoryResponse.Transaction]:
+    def transactions(self) -> _containers.RepeatedCompositeFieldContainer[Global___WalletTransaction]:
         """The transactions of this page."""
 
     def __init__(
@@ -337,7 +382,7 @@ class GetWalletHistoryResponse(_message.Message):
         *,
         count: _builtins.int = ...,
         total: _builtins.int = ...,
-        transactions: _abc.Iterable[Global___GetWalletHistoryResponse.Transaction] | None = ...,
+        transactions: _abc.Iterable[Global___WalletTransaction] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -349,7 +394,7 @@ Global___GetWalletHistoryResponse: _TypeAlias = GetWalletHistoryResponse  # noqa
 
 @_typing.final
 class ChargeWalletRequest(_message.Message):
-    """Says whose wallet to debit and by how much."""
+    """Request for ChargeWallet."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -359,16 +404,20 @@ class ChargeWalletRequest(_message.Message):
     ENV_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     description: _builtins.str
-    """What the debit is for, at most 500 characters."""
+    """Description of the transaction, at most 500 characters."""
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """The amount to debit, above zero. Its currency is the wallet's, which is also the default."""
+        """Amount to debit, greater than zero. The currency must be the wallet's currency, which is the
+        default.
+        """
 
     def __init__(
         self,
@@ -396,7 +445,7 @@ Global___ChargeWalletRequest: _TypeAlias = ChargeWalletRequest  # noqa: Y015
 
 @_typing.final
 class ChargeWalletResponse(_message.Message):
-    """Confirms the debit."""
+    """Response for ChargeWallet."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -407,21 +456,35 @@ class ChargeWalletResponse(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
-    """The id of the wallet."""
+    """Id of the wallet."""
     type: Global___TransactionType.ValueType
-    """Which way the money moved."""
+    """Direction of the transaction."""
     source: Global___TransactionSource.ValueType
-    """What moved the money."""
+    """Source of the transaction."""
     reason: Global___TransactionReason.ValueType
-    """Why the money moved."""
+    """Reason for the transaction."""
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
     transaction_id: _builtins.str
-    """The id of the transaction, `WTX-…`."""
+    """Id of the transaction, `WTX-…`."""
+    env: _types_pb2.Env.ValueType
+    """Environment of the wallet."""
+    user_id: _builtins.str
+    """Id of the user who owns the wallet."""
+    description: _builtins.str
+    """Description from the request. Null if there is none."""
     @_builtins.property
     def new_balance(self) -> _money_pb2.Money:
-        """The balance after the debit."""
+        """Balance after the debit."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Debited amount."""
 
     def __init__(
         self,
@@ -433,18 +496,29 @@ class ChargeWalletResponse(_message.Message):
         reason: Global___TransactionReason.ValueType = ...,
         message: _builtins.str = ...,
         transaction_id: _builtins.str = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        user_id: _builtins.str | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        description: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["new_balance", b"new_balance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_user_id", b"_user_id", "amount", b"amount", "description", b"description", "new_balance", b"new_balance", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "new_balance", b"new_balance", "reason", b"reason", "source", b"source", "transaction_id", b"transaction_id", "type", b"type", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_user_id", b"_user_id", "amount", b"amount", "description", b"description", "env", b"env", "message", b"message", "new_balance", b"new_balance", "reason", b"reason", "source", b"source", "transaction_id", b"transaction_id", "type", b"type", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
+    _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__user_id) -> _WhichOneofReturnType__user_id | None: ...
 
 Global___ChargeWalletResponse: _TypeAlias = ChargeWalletResponse  # noqa: Y015
 
 @_typing.final
 class AddWalletFundsRequest(_message.Message):
-    """Says whose wallet to credit and by how much."""
+    """Request for AddWalletFunds."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -454,16 +528,20 @@ class AddWalletFundsRequest(_message.Message):
     ENV_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the user, for example `USR-5678`."""
+    """Id of the user, for example `USR-5678`."""
     description: _builtins.str
-    """What the credit is for, at most 500 characters."""
+    """Description of the transaction, at most 500 characters."""
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: the business's default."""
+    """Environment. Defaults to the business's default environment."""
     idempotency_key: _builtins.str
-    """Makes the call safe to repeat for 24 hours, 1 to 64 printable characters."""
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """The amount to credit, above zero. Its currency is the wallet's, which is also the default."""
+        """Amount to credit, greater than zero. The currency must be the wallet's currency, which is the
+        default.
+        """
 
     def __init__(
         self,
@@ -491,7 +569,7 @@ Global___AddWalletFundsRequest: _TypeAlias = AddWalletFundsRequest  # noqa: Y015
 
 @_typing.final
 class AddWalletFundsResponse(_message.Message):
-    """Confirms the credit."""
+    """Response for AddWalletFunds."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -502,21 +580,35 @@ class AddWalletFundsResponse(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
-    """The id of the wallet."""
+    """Id of the wallet."""
     type: Global___TransactionType.ValueType
-    """Which way the money moved."""
+    """Direction of the transaction."""
     source: Global___TransactionSource.ValueType
-    """What moved the money."""
+    """Source of the transaction."""
     reason: Global___TransactionReason.ValueType
-    """Why the money moved."""
+    """Reason for the transaction."""
     message: _builtins.str
-    """A sentence for a person."""
+    """Human-readable message."""
     transaction_id: _builtins.str
-    """The id of the transaction, `WTX-…`."""
+    """Id of the transaction, `WTX-…`."""
+    env: _types_pb2.Env.ValueType
+    """Environment of the wallet."""
+    user_id: _builtins.str
+    """Id of the user who owns the wallet."""
+    description: _builtins.str
+    """Description from the request. Null if there is none."""
     @_builtins.property
     def new_balance(self) -> _money_pb2.Money:
-        """The balance after the credit."""
+        """Balance after the credit."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Credited amount."""
 
     def __init__(
         self,
@@ -528,11 +620,22 @@ class AddWalletFundsResponse(_message.Message):
         reason: Global___TransactionReason.ValueType = ...,
         message: _builtins.str = ...,
         transaction_id: _builtins.str = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        user_id: _builtins.str | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        description: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["new_balance", b"new_balance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_user_id", b"_user_id", "amount", b"amount", "description", b"description", "new_balance", b"new_balance", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "new_balance", b"new_balance", "reason", b"reason", "source", b"source", "transaction_id", b"transaction_id", "type", b"type", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_user_id", b"_user_id", "amount", b"amount", "description", b"description", "env", b"env", "message", b"message", "new_balance", b"new_balance", "reason", b"reason", "source", b"source", "transaction_id", b"transaction_id", "type", b"type", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
+    _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__user_id) -> _WhichOneofReturnType__user_id | None: ...
 
 Global___AddWalletFundsResponse: _TypeAlias = AddWalletFundsResponse  # noqa: Y015

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class WalletServiceStub:
-    """Moves stored value. Wallets are a double-entry ledger: every movement is a pair of postings.
+    """Debits and credits wallets. Wallets are a double-entry ledger: every transaction is a pair of
+    postings.
     """
 
     def __init__(self, channel):
@@ -58,32 +59,33 @@ class WalletServiceStub:
 
 
 class WalletServiceServicer:
-    """Moves stored value. Wallets are a double-entry ledger: every movement is a pair of postings.
+    """Debits and credits wallets. Wallets are a double-entry ledger: every transaction is a pair of
+    postings.
     """
 
     def GetUserWallet(self, request, context):
-        """Returns a user's wallet. Fails with USER_NOT_FOUND.
+        """Returns a user's wallet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetWalletHistory(self, request, context):
-        """Lists a wallet's transactions, newest first. Fails with USER_NOT_FOUND.
+        """Lists a wallet's transactions, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ChargeWallet(self, request, context):
-        """Debits a wallet. Fails with USER_NOT_FOUND, USER_INACTIVE or WALLET_TOO_LOW.
+        """Debits a wallet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AddWalletFunds(self, request, context):
-        """Credits a wallet. Fails with USER_NOT_FOUND, USER_INACTIVE or WALLET_LIMIT.
+        """Credits a wallet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +123,8 @@ def add_WalletServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WalletService:
-    """Moves stored value. Wallets are a double-entry ledger: every movement is a pair of postings.
+    """Debits and credits wallets. Wallets are a double-entry ledger: every transaction is a pair of
+    postings.
     """
 
     @staticmethod

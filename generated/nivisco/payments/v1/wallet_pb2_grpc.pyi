@@ -27,37 +27,43 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WalletServiceStub:
-    """Moves stored value. Wallets are a double-entry ledger: every movement is a pair of postings."""
+    """Debits and credits wallets. Wallets are a double-entry ledger: every transaction is a pair of
+    postings.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WalletServiceAsyncStub: ...
     GetUserWallet: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.GetUserWalletRequest, _wallet_pb2.GetUserWalletResponse]
-    """Returns a user's wallet. Fails with USER_NOT_FOUND."""
+    """Returns a user's wallet."""
     GetWalletHistory: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.GetWalletHistoryRequest, _wallet_pb2.GetWalletHistoryResponse]
-    """Lists a wallet's transactions, newest first. Fails with USER_NOT_FOUND."""
+    """Lists a wallet's transactions, newest first."""
     ChargeWallet: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.ChargeWalletRequest, _wallet_pb2.ChargeWalletResponse]
-    """Debits a wallet. Fails with USER_NOT_FOUND, USER_INACTIVE or WALLET_TOO_LOW."""
+    """Debits a wallet."""
     AddWalletFunds: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.AddWalletFundsRequest, _wallet_pb2.AddWalletFundsResponse]
-    """Credits a wallet. Fails with USER_NOT_FOUND, USER_INACTIVE or WALLET_LIMIT."""
+    """Credits a wallet."""
 
 @_typing.type_check_only
 class WalletServiceAsyncStub(WalletServiceStub):
-    """Moves stored value. Wallets are a double-entry ledger: every movement is a pair of postings."""
+    """Debits and credits wallets. Wallets are a double-entry ledger: every transaction is a pair of
+    postings.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetUserWallet: _aio.UnaryUnaryMultiCallable[_wallet_pb2.GetUserWalletRequest, _wallet_pb2.GetUserWalletResponse]  # type: ignore[assignment]
-    """Returns a user's wallet. Fails with USER_NOT_FOUND."""
+    """Returns a user's wallet."""
     GetWalletHistory: _aio.UnaryUnaryMultiCallable[_wallet_pb2.GetWalletHistoryRequest, _wallet_pb2.GetWalletHistoryResponse]  # type: ignore[assignment]
-    """Lists a wallet's transactions, newest first. Fails with USER_NOT_FOUND."""
+    """Lists a wallet's transactions, newest first."""
     ChargeWallet: _aio.UnaryUnaryMultiCallable[_wallet_pb2.ChargeWalletRequest, _wallet_pb2.ChargeWalletResponse]  # type: ignore[assignment]
-    """Debits a wallet. Fails with USER_NOT_FOUND, USER_INACTIVE or WALLET_TOO_LOW."""
+    """Debits a wallet."""
     AddWalletFunds: _aio.UnaryUnaryMultiCallable[_wallet_pb2.AddWalletFundsRequest, _wallet_pb2.AddWalletFundsResponse]  # type: ignore[assignment]
-    """Credits a wallet. Fails with USER_NOT_FOUND, USER_INACTIVE or WALLET_LIMIT."""
+    """Credits a wallet."""
 
 class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Moves stored value. Wallets are a double-entry ledger: every movement is a pair of postings."""
+    """Debits and credits wallets. Wallets are a double-entry ledger: every transaction is a pair of
+    postings.
+    """
 
     @_abc_1.abstractmethod
     def GetUserWallet(
@@ -65,7 +71,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.GetUserWalletRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.GetUserWalletResponse, _abc.Awaitable[_wallet_pb2.GetUserWalletResponse]]:
-        """Returns a user's wallet. Fails with USER_NOT_FOUND."""
+        """Returns a user's wallet."""
 
     @_abc_1.abstractmethod
     def GetWalletHistory(
@@ -73,7 +79,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.GetWalletHistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.GetWalletHistoryResponse, _abc.Awaitable[_wallet_pb2.GetWalletHistoryResponse]]:
-        """Lists a wallet's transactions, newest first. Fails with USER_NOT_FOUND."""
+        """Lists a wallet's transactions, newest first."""
 
     @_abc_1.abstractmethod
     def ChargeWallet(
@@ -81,7 +87,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.ChargeWalletRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.ChargeWalletResponse, _abc.Awaitable[_wallet_pb2.ChargeWalletResponse]]:
-        """Debits a wallet. Fails with USER_NOT_FOUND, USER_INACTIVE or WALLET_TOO_LOW."""
+        """Debits a wallet."""
 
     @_abc_1.abstractmethod
     def AddWalletFunds(
@@ -89,6 +95,6 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.AddWalletFundsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.AddWalletFundsResponse, _abc.Awaitable[_wallet_pb2.AddWalletFundsResponse]]:
-        """Credits a wallet. Fails with USER_NOT_FOUND, USER_INACTIVE or WALLET_LIMIT."""
+        """Credits a wallet."""
 
 def add_WalletServiceServicer_to_server(servicer: WalletServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -20,31 +20,31 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class AdvanceTestClockRequest(_message.Message):
-    """Says how far time is to go."""
+    """Request for AdvanceTestClock."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BUSINESS_ID_FIELD_NUMBER: _builtins.int
-    TO_FIELD_NUMBER: _builtins.int
+    ADVANCE_TO_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     business_id: _builtins.str
-    """The business whose TEST jobs see the time."""
+    """Id of the business whose TEST jobs use the clock."""
     env: _types_pb2.Env.ValueType
-    """The environment. Absent: TEST, which is the only one that has a clock."""
+    """Environment. Defaults to TEST, the only one with a test clock."""
     @_builtins.property
-    def to(self) -> _timestamp_pb2.Timestamp:
-        """What time it is to be, not before the clock's present time."""
+    def advance_to(self) -> _timestamp_pb2.Timestamp:
+        """Target time, not before the clock's current time."""
 
     def __init__(
         self,
         *,
         business_id: _builtins.str = ...,
-        to: _timestamp_pb2.Timestamp | None = ...,
+        advance_to: _timestamp_pb2.Timestamp | None = ...,
         env: _types_pb2.Env.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["to", b"to"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advance_to", b"advance_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id", "env", b"env", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance_to", b"advance_to", "business_id", b"business_id", "env", b"env"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -52,35 +52,37 @@ Global___AdvanceTestClockRequest: _TypeAlias = AdvanceTestClockRequest  # noqa: 
 
 @_typing.final
 class AdvanceTestClockResponse(_message.Message):
-    """Tells how far time went."""
+    """Response for AdvanceTestClock."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    NOW_FIELD_NUMBER: _builtins.int
-    EXECUTED_FIELD_NUMBER: _builtins.int
+    CURRENT_TIME_FIELD_NUMBER: _builtins.int
+    ATTEMPT_COUNT_FIELD_NUMBER: _builtins.int
     DONE_FIELD_NUMBER: _builtins.int
-    WAITS_FOR_FIELD_NUMBER: _builtins.int
-    executed: _builtins.int
-    """How many attempts this call made to charge."""
+    WAITING_FOR_RECURRING_ID_FIELD_NUMBER: _builtins.int
+    attempt_count: _builtins.int
+    """Number of attempts to charge that this call made."""
     done: _builtins.bool
-    """Whether it is the time that was asked for and nothing before it is left to execute."""
-    waits_for: _builtins.str
-    """The job whose charge has no outcome yet, or which a scheduler executes just now. Empty where none is waited for."""
+    """Whether the clock reached the target time and everything due until then is executed."""
+    waiting_for_recurring_id: _builtins.str
+    """Id of the job that the clock is waiting for, because its charge has no outcome yet or a
+    scheduler is executing it. Empty if there is none.
+    """
     @_builtins.property
-    def now(self) -> _timestamp_pb2.Timestamp:
-        """What time it is for the business's TEST jobs."""
+    def current_time(self) -> _timestamp_pb2.Timestamp:
+        """Current time of the business's TEST jobs."""
 
     def __init__(
         self,
         *,
-        now: _timestamp_pb2.Timestamp | None = ...,
-        executed: _builtins.int = ...,
+        current_time: _timestamp_pb2.Timestamp | None = ...,
+        attempt_count: _builtins.int = ...,
         done: _builtins.bool = ...,
-        waits_for: _builtins.str = ...,
+        waiting_for_recurring_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["current_time", b"current_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "executed", b"executed", "now", b"now", "waits_for", b"waits_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "current_time", b"current_time", "done", b"done", "waiting_for_recurring_id", b"waiting_for_recurring_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ReceiveWebhookRequest(_message.Message):
-    """Carries an event as the gateway sent it."""
+    """Request for ReceiveWebhook."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -28,13 +28,13 @@ class ReceiveWebhookRequest(_message.Message):
     BODY_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     business_id: _builtins.str
-    """The business whose endpoint was called."""
+    """Id of the business in the endpoint's path."""
     gateway: _types_pb2.Gateway.ValueType
-    """The gateway whose endpoint was called."""
+    """Gateway in the endpoint's path."""
     body: _builtins.bytes
-    """The body, byte for byte."""
+    """Request body, unchanged."""
     signature: _builtins.str
-    """The signature header's value."""
+    """Value of the signature header, 1 to 4096 characters."""
     def __init__(
         self,
         *,
@@ -53,7 +53,7 @@ Global___ReceiveWebhookRequest: _TypeAlias = ReceiveWebhookRequest  # noqa: Y015
 
 @_typing.final
 class ReceiveWebhookResponse(_message.Message):
-    """Acknowledges an event."""
+    """Response for ReceiveWebhook."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

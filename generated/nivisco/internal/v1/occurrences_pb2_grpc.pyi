@@ -5,7 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from nivisco.payments.v1 import occurrences_pb2 as _occurrences_pb2
+from nivisco.internal.v1 import occurrences_pb2 as _occurrences_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -27,33 +27,43 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OccurrencesServiceStub:
-    """Lets schedulers have due occurrences of recurring jobs executed. A claim is a lease with a fencing token."""
+    """Executes due occurrences of recurring jobs for schedulers. A claimed occurrence is a lease with a
+    fencing token.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OccurrencesServiceAsyncStub: ...
     ClaimDueOccurrences: _grpc.UnaryUnaryMultiCallable[_occurrences_pb2.ClaimDueOccurrencesRequest, _occurrences_pb2.ClaimDueOccurrencesResponse]
-    """Claims occurrences that are due, each for one scheduler at a time."""
+    """Claims due occurrences. Each occurrence is leased to one scheduler at a time."""
     RenewLeases: _grpc.UnaryUnaryMultiCallable[_occurrences_pb2.RenewLeasesRequest, _occurrences_pb2.RenewLeasesResponse]
-    """Renews leases that their owner still needs. Leases that another took meanwhile are left out of the answer."""
+    """Renews leases. The response omits leases that have ended or were claimed by another scheduler."""
     ExecuteOccurrence: _grpc.UnaryUnaryMultiCallable[_occurrences_pb2.ExecuteOccurrenceRequest, _occurrences_pb2.ExecuteOccurrenceResponse]
-    """Executes one claimed occurrence, at most once whatever dies. Fails with RECURRING_STATE where the lease is lost."""
+    """Executes one claimed occurrence, at most once, whichever process fails. The caller must hold
+    the lease.
+    """
 
 @_typing.type_check_only
 class OccurrencesServiceAsyncStub(OccurrencesServiceStub):
-    """Lets schedulers have due occurrences of recurring jobs executed. A claim is a lease with a fencing token."""
+    """Executes due occurrences of recurring jobs for schedulers. A claimed occurrence is a lease with a
+    fencing token.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ClaimDueOccurrences: _aio.UnaryUnaryMultiCallable[_occurrences_pb2.ClaimDueOccurrencesRequest, _occurrences_pb2.ClaimDueOccurrencesResponse]  # type: ignore[assignment]
-    """Claims occurrences that are due, each for one scheduler at a time."""
+    """Claims due occurrences. Each occurrence is leased to one scheduler at a time."""
     RenewLeases: _aio.UnaryUnaryMultiCallable[_occurrences_pb2.RenewLeasesRequest, _occurrences_pb2.RenewLeasesResponse]  # type: ignore[assignment]
-    """Renews leases that their owner still needs. Leases that another took meanwhile are left out of the answer."""
+    """Renews leases. The response omits leases that have ended or were claimed by another scheduler."""
     ExecuteOccurrence: _aio.UnaryUnaryMultiCallable[_occurrences_pb2.ExecuteOccurrenceRequest, _occurrences_pb2.ExecuteOccurrenceResponse]  # type: ignore[assignment]
-    """Executes one claimed occurrence, at most once whatever dies. Fails with RECURRING_STATE where the lease is lost."""
+    """Executes one claimed occurrence, at most once, whichever process fails. The caller must hold
+    the lease.
+    """
 
 class OccurrencesServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Lets schedulers have due occurrences of recurring jobs executed. A claim is a lease with a fencing token."""
+    """Executes due occurrences of recurring jobs for schedulers. A claimed occurrence is a lease with a
+    fencing token.
+    """
 
     @_abc_1.abstractmethod
     def ClaimDueOccurrences(
@@ -61,7 +71,7 @@ class OccurrencesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _occurrences_pb2.ClaimDueOccurrencesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_occurrences_pb2.ClaimDueOccurrencesResponse, _abc.Awaitable[_occurrences_pb2.ClaimDueOccurrencesResponse]]:
-        """Claims occurrences that are due, each for one scheduler at a time."""
+        """Claims due occurrences. Each occurrence is leased to one scheduler at a time."""
 
     @_abc_1.abstractmethod
     def RenewLeases(
@@ -69,7 +79,7 @@ class OccurrencesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _occurrences_pb2.RenewLeasesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_occurrences_pb2.RenewLeasesResponse, _abc.Awaitable[_occurrences_pb2.RenewLeasesResponse]]:
-        """Renews leases that their owner still needs. Leases that another took meanwhile are left out of the answer."""
+        """Renews leases. The response omits leases that have ended or were claimed by another scheduler."""
 
     @_abc_1.abstractmethod
     def ExecuteOccurrence(
@@ -77,6 +87,8 @@ class OccurrencesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _occurrences_pb2.ExecuteOccurrenceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_occurrences_pb2.ExecuteOccurrenceResponse, _abc.Awaitable[_occurrences_pb2.ExecuteOccurrenceResponse]]:
-        """Executes one claimed occurrence, at most once whatever dies. Fails with RECURRING_STATE where the lease is lost."""
+        """Executes one claimed occurrence, at most once, whichever process fails. The caller must hold
+        the lease.
+        """
 
 def add_OccurrencesServiceServicer_to_server(servicer: OccurrencesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,7 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from nivisco.payments.v1 import test_clock_pb2 as _test_clock_pb2
+from nivisco.internal.v1 import test_clock_pb2 as _test_clock_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -27,31 +27,31 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TestClockServiceStub:
-    """Lets time pass for a business's TEST jobs, on a core that was started with a test clock."""
+    """Advances time for a business's TEST jobs, on a core that runs with a test clock."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TestClockServiceAsyncStub: ...
     AdvanceTestClock: _grpc.UnaryUnaryMultiCallable[_test_clock_pb2.AdvanceTestClockRequest, _test_clock_pb2.AdvanceTestClockResponse]
-    """Advances the clock and executes, in order, what falls due on the way. Does a bounded part of it; the same call goes
-    on until `done`. Fails with TEST_CLOCK_OFF where the core has none, or INVALID_FIELDS: LIVE has no clock, no
-    business has that id, or the time lies before the clock's.
+    """Advances the test clock and executes the occurrences that become due, in order. One call does
+    part of the work; repeat it until `done`. The environment must be TEST, the business must
+    exist, and time cannot go back.
     """
 
 @_typing.type_check_only
 class TestClockServiceAsyncStub(TestClockServiceStub):
-    """Lets time pass for a business's TEST jobs, on a core that was started with a test clock."""
+    """Advances time for a business's TEST jobs, on a core that runs with a test clock."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AdvanceTestClock: _aio.UnaryUnaryMultiCallable[_test_clock_pb2.AdvanceTestClockRequest, _test_clock_pb2.AdvanceTestClockResponse]  # type: ignore[assignment]
-    """Advances the clock and executes, in order, what falls due on the way. Does a bounded part of it; the same call goes
-    on until `done`. Fails with TEST_CLOCK_OFF where the core has none, or INVALID_FIELDS: LIVE has no clock, no
-    business has that id, or the time lies before the clock's.
+    """Advances the test clock and executes the occurrences that become due, in order. One call does
+    part of the work; repeat it until `done`. The environment must be TEST, the business must
+    exist, and time cannot go back.
     """
 
 class TestClockServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Lets time pass for a business's TEST jobs, on a core that was started with a test clock."""
+    """Advances time for a business's TEST jobs, on a core that runs with a test clock."""
 
     @_abc_1.abstractmethod
     def AdvanceTestClock(
@@ -59,9 +59,9 @@ class TestClockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _test_clock_pb2.AdvanceTestClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_test_clock_pb2.AdvanceTestClockResponse, _abc.Awaitable[_test_clock_pb2.AdvanceTestClockResponse]]:
-        """Advances the clock and executes, in order, what falls due on the way. Does a bounded part of it; the same call goes
-        on until `done`. Fails with TEST_CLOCK_OFF where the core has none, or INVALID_FIELDS: LIVE has no clock, no
-        business has that id, or the time lies before the clock's.
+        """Advances the test clock and executes the occurrences that become due, in order. One call does
+        part of the work; repeat it until `done`. The environment must be TEST, the business must
+        exist, and time cannot go back.
         """
 
 def add_TestClockServiceServicer_to_server(servicer: TestClockServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,89 +6,108 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** Describes a job. */
-final class Recurring
+/** A recurring job: a schedule of charges. */
+final class RecurringJob
 {
-    /** The id of the job. */
+    /** Id of the job, for example `REC-123`. */
     public string $recurringId;
 
-    /** The amount of every charge. A decimal string. */
+    /** Amount of each charge. A decimal string. */
     public string $amount;
 
     /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
-     * The unit of the interval.
+     * Unit of the interval.
      *
      * @var 'day'|'week'|'month'|'year'
      */
     public string $intervalType;
 
-    /** How many units lie between two charges. */
+    /** Number of units between two occurrences. */
     public int $intervalValue;
 
     /**
-     * The state of the job.
+     * Status of the job.
      *
      * @var 'active'|'paused'|'cancelled'|'completed'
      */
     public string $status;
 
     /**
-     * When the job charges next, be it a retry. Null when it does not. `YYYY-MM-DD
-     * HH:MM:SS` in UTC.
+     * Time of the next charge or retry. Null if none is scheduled. `YYYY-MM-DD HH:MM:SS` in
+     * UTC.
      */
     public ?string $nextRun;
 
-    /** When the job last charged. Null when it has not. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    /**
+     * Time of the last successful charge. Null before the first one. `YYYY-MM-DD HH:MM:SS`
+     * in UTC.
+     */
     public ?string $lastRun;
 
-    /** How many charges succeeded. */
+    /** Number of successful charges. */
     public int $executedCycles;
 
-    /** What the payments are for. */
+    /** Description of the payments. Null if there is none. */
     public ?string $description;
 
-    /** The user whom the job charges. */
+    /** Id of the user to charge. */
     public string $userId;
 
     /**
-     * The means that the job charges.
+     * Payment source. Null if each charge uses the user's default gateway at that time.
      *
-     * @var 'stripe'|'authorize'|'wallet'
+     * @var 'stripe'|'authorize'|'wallet'|null
      */
-    public string $source;
+    public ?string $source;
 
-    /** The IANA time zone of the job. */
+    /** IANA time zone of the job, for example `America/Chicago`. */
     public string $timezone;
 
-    /** When the job ends. Null: never. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    /**
+     * Last time at which the job may charge. Null if the job does not end. `YYYY-MM-DD
+     * HH:MM:SS` in UTC.
+     */
     public ?string $endAt;
 
-    /** After how many successful charges the job is complete. Null: never. */
+    /**
+     * Number of successful charges after which the job is completed. Null if there is no
+     * maximum.
+     */
     public ?int $maxCycles;
 
     /**
-     * What becomes of occurrences missed in a downtime.
+     * Handling of missed occurrences.
      *
      * @var 'latest'|'all'|'skip'
      */
     public string $catchUp;
 
     /**
-     * The environment of the job.
+     * Environment of the job.
      *
      * @var 'TEST'|'LIVE'
      */
     public string $env;
 
     /**
-     * The next dates, as many as `preview` asked for. `YYYY-MM-DD HH:MM:SS` in UTC.
+     * Next occurrences of an active job, at most as many as `preview` in the request.
+     * `YYYY-MM-DD HH:MM:SS` in UTC.
      *
      * @var list<string>
      */
     public array $upcoming;
+
+    /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    public string $createdAt;
+
+    /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    public string $updatedAt;
+
+    /** Start of the calendar. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    public string $startAt;
 
     /**
      * Reads it from an answer.
@@ -118,6 +137,9 @@ final class Recurring
         $read->catchUp = $body['catch_up'];
         $read->env = $body['env'];
         $read->upcoming = $body['upcoming'];
+        $read->createdAt = $body['created_at'];
+        $read->updatedAt = $body['updated_at'];
+        $read->startAt = $body['start_at'];
         return $read;
     }
 }

@@ -6,44 +6,63 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** Describes a movement of money into or out of a wallet. */
-final class Transaction
+/** A transaction of a wallet: one credit or debit. */
+final class WalletTransaction
 {
-    /** The id of the transaction, `WTX-…`. */
+    /** Id of the transaction, `WTX-…`. */
     public string $transactionId;
 
     /**
-     * Which way the money moved.
+     * Direction of the transaction.
      *
      * @var 'credit'|'debit'
      */
     public string $type;
 
-    /** How much moved. A decimal string. */
+    /** Amount of the transaction, greater than zero. A decimal string. */
     public string $amount;
 
     /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
-     * What moved the money.
+     * Source of the transaction.
      *
      * @var 'system'|'manual'|'stripe'|'authorize'|'recurring'
      */
     public string $source;
 
     /**
-     * Why the money moved.
+     * Reason for the transaction.
      *
      * @var 'business_charge'|'manual_credit'|'wallet_fund'|'refund'|'dispute'|'recurring_charge'|'receivable'
      */
     public string $reason;
 
-    /** What the movement was for. */
+    /** Description of the transaction. Null if there is none. */
     public ?string $description;
 
-    /** When the money moved. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    /** Time of the transaction. `YYYY-MM-DD HH:MM:SS` in UTC. */
     public string $createdAt;
+
+    /** Id of the wallet. */
+    public string $walletId;
+
+    /** Balance after the transaction. A decimal string. */
+    public string $newBalance;
+
+    /** Id of the card payment that the transaction belongs to, `PAY-…`. Null if there is none. */
+    public ?string $paymentId;
+
+    /** Id of the user who owns the wallet. */
+    public string $userId;
+
+    /**
+     * Environment of the wallet.
+     *
+     * @var 'TEST'|'LIVE'
+     */
+    public string $env;
 
     /**
      * Reads it from an answer.
@@ -63,6 +82,11 @@ final class Transaction
         $read->reason = $body['reason'];
         $read->description = $body['description'];
         $read->createdAt = $body['created_at'];
+        $read->walletId = $body['wallet_id'];
+        $read->newBalance = $body['new_balance'];
+        $read->paymentId = $body['payment_id'];
+        $read->userId = $body['user_id'];
+        $read->env = $body['env'];
         return $read;
     }
 }

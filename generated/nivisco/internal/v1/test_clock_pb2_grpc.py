@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from nivisco.payments.v1 import test_clock_pb2 as nivisco_dot_payments_dot_v1_dot_test__clock__pb2
+from nivisco.internal.v1 import test_clock_pb2 as nivisco_dot_internal_dot_v1_dot_test__clock__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in nivisco/payments/v1/test_clock_pb2_grpc.py depends on'
+        + ' but the generated code in nivisco/internal/v1/test_clock_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TestClockServiceStub:
-    """Lets time pass for a business's TEST jobs, on a core that was started with a test clock.
+    """Advances time for a business's TEST jobs, on a core that runs with a test clock.
     """
 
     def __init__(self, channel):
@@ -36,20 +36,20 @@ class TestClockServiceStub:
             channel: A grpc.Channel.
         """
         self.AdvanceTestClock = channel.unary_unary(
-                '/nivisco.payments.v1.TestClockService/AdvanceTestClock',
-                request_serializer=nivisco_dot_payments_dot_v1_dot_test__clock__pb2.AdvanceTestClockRequest.SerializeToString,
-                response_deserializer=nivisco_dot_payments_dot_v1_dot_test__clock__pb2.AdvanceTestClockResponse.FromString,
+                '/nivisco.internal.v1.TestClockService/AdvanceTestClock',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_test__clock__pb2.AdvanceTestClockRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_test__clock__pb2.AdvanceTestClockResponse.FromString,
                 _registered_method=True)
 
 
 class TestClockServiceServicer:
-    """Lets time pass for a business's TEST jobs, on a core that was started with a test clock.
+    """Advances time for a business's TEST jobs, on a core that runs with a test clock.
     """
 
     def AdvanceTestClock(self, request, context):
-        """Advances the clock and executes, in order, what falls due on the way. Does a bounded part of it; the same call goes
-        on until `done`. Fails with TEST_CLOCK_OFF where the core has none, or INVALID_FIELDS: LIVE has no clock, no
-        business has that id, or the time lies before the clock's.
+        """Advances the test clock and executes the occurrences that become due, in order. One call does
+        part of the work; repeat it until `done`. The environment must be TEST, the business must
+        exist, and time cannot go back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,19 +60,19 @@ def add_TestClockServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'AdvanceTestClock': grpc.unary_unary_rpc_method_handler(
                     servicer.AdvanceTestClock,
-                    request_deserializer=nivisco_dot_payments_dot_v1_dot_test__clock__pb2.AdvanceTestClockRequest.FromString,
-                    response_serializer=nivisco_dot_payments_dot_v1_dot_test__clock__pb2.AdvanceTestClockResponse.SerializeToString,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_test__clock__pb2.AdvanceTestClockRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_test__clock__pb2.AdvanceTestClockResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'nivisco.payments.v1.TestClockService', rpc_method_handlers)
+            'nivisco.internal.v1.TestClockService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('nivisco.payments.v1.TestClockService', rpc_method_handlers)
+    server.add_registered_method_handlers('nivisco.internal.v1.TestClockService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
 class TestClockService:
-    """Lets time pass for a business's TEST jobs, on a core that was started with a test clock.
+    """Advances time for a business's TEST jobs, on a core that runs with a test clock.
     """
 
     @staticmethod
@@ -89,9 +89,9 @@ class TestClockService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/nivisco.payments.v1.TestClockService/AdvanceTestClock',
-            nivisco_dot_payments_dot_v1_dot_test__clock__pb2.AdvanceTestClockRequest.SerializeToString,
-            nivisco_dot_payments_dot_v1_dot_test__clock__pb2.AdvanceTestClockResponse.FromString,
+            '/nivisco.internal.v1.TestClockService/AdvanceTestClock',
+            nivisco_dot_internal_dot_v1_dot_test__clock__pb2.AdvanceTestClockRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_test__clock__pb2.AdvanceTestClockResponse.FromString,
             options,
             channel_credentials,
             insecure,

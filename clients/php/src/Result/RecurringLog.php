@@ -6,33 +6,45 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** Describes an attempt to charge an occurrence, or why it was skipped. */
-final class Log
+/** A log entry of a recurring job: an attempt to charge an occurrence, or a skipped occurrence. */
+final class RecurringLog
 {
-    /** The id of the row, `LOG-…`. */
+    /** Id of the log entry, `LOG-…`. */
     public string $logId;
 
     /**
-     * How the attempt ended.
+     * Outcome of the attempt or occurrence.
      *
      * @var 'succeeded'|'declined'|'requires_action'|'failed'|'skipped'
      */
     public string $status;
 
-    /** A sentence for a person. */
+    /** Human-readable message. */
     public string $message;
 
-    /** When the attempt was made. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    /** Time of the log entry. `YYYY-MM-DD HH:MM:SS` in UTC. */
     public string $attemptedAt;
 
-    /** The payment's or wallet transaction's id. Null where no money moved. */
+    /** Id of the gateway's transaction or of the wallet transaction. Null if there is none. */
     public ?string $transactionId;
 
-    /** The job. */
+    /** Id of the job. */
     public string $recurringId;
 
-    /** The occurrence that the attempt was for. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    /** Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC. */
     public string $occurrence;
+
+    /** Id of the user of the job. */
+    public string $userId;
+
+    /** Id of the card payment, `PAY-…`. Null if there is none. */
+    public ?string $paymentId;
+
+    /**
+     * Number of the attempt that was made or was due, from 1. 0 for an occurrence that the
+     * `catch_up` rule skipped.
+     */
+    public int $attempt;
 
     /**
      * Reads it from an answer.
@@ -51,6 +63,9 @@ final class Log
         $read->transactionId = $body['transaction_id'];
         $read->recurringId = $body['recurring_id'];
         $read->occurrence = $body['occurrence'];
+        $read->userId = $body['user_id'];
+        $read->paymentId = $body['payment_id'];
+        $read->attempt = (int) $body['attempt'];
         return $read;
     }
 }

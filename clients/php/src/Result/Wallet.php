@@ -6,23 +6,33 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** Describes a wallet. */
-final class GetUserWalletWallet
+/** A wallet: stored value of one user in one environment. */
+final class Wallet
 {
-    /** The id of the wallet. */
+    /** Id of the wallet, for example `WAL-3456`. */
     public string $walletId;
 
-    /** The user whose wallet it is. */
+    /** Id of the user who owns the wallet. */
     public string $userId;
 
-    /** What the wallet holds. A decimal string. */
+    /** Balance of the wallet. A decimal string. */
     public string $balance;
 
     /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
-    /** When the wallet last changed. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
     public string $updatedAt;
+
+    /**
+     * Environment of the wallet.
+     *
+     * @var 'TEST'|'LIVE'
+     */
+    public string $env;
+
+    /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    public string $createdAt;
 
     /**
      * Reads it from an answer.
@@ -39,6 +49,8 @@ final class GetUserWalletWallet
         $read->balance = $body['balance'];
         $read->currency = $body['currency'];
         $read->updatedAt = $body['updated_at'];
+        $read->env = $body['env'];
+        $read->createdAt = $body['created_at'];
         return $read;
     }
 }

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from nivisco.payments.v1 import operator_pb2 as nivisco_dot_payments_dot_v1_dot_operator__pb2
+from nivisco.internal.v1 import operator_pb2 as nivisco_dot_internal_dot_v1_dot_operator__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in nivisco/payments/v1/operator_pb2_grpc.py depends on'
+        + ' but the generated code in nivisco/internal/v1/operator_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,14 +36,14 @@ class OperatorServiceStub:
             channel: A grpc.Channel.
         """
         self.CreateAdmin = channel.unary_unary(
-                '/nivisco.payments.v1.OperatorService/CreateAdmin',
-                request_serializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminRequest.SerializeToString,
-                response_deserializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminResponse.FromString,
+                '/nivisco.internal.v1.OperatorService/CreateAdmin',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.CreateAdminRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.CreateAdminResponse.FromString,
                 _registered_method=True)
         self.Examine = channel.unary_unary(
-                '/nivisco.payments.v1.OperatorService/Examine',
-                request_serializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineRequest.SerializeToString,
-                response_deserializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineResponse.FromString,
+                '/nivisco.internal.v1.OperatorService/Examine',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineResponse.FromString,
                 _registered_method=True)
 
 
@@ -52,16 +52,14 @@ class OperatorServiceServicer:
     """
 
     def CreateAdmin(self, request, context):
-        """Creates the admin business, or replaces its API key. Fails with ALREADY_EXISTS where it exists and `rotate` is not
-        set.
+        """Creates the admin business, or replaces its API key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Examine(self, request, context):
-        """Examines every invariant of the database and names the rows that break one. Changes nothing. Fails with
-        SERVICE_UNAVAILABLE where the database cannot be examined.
+        """Checks every invariant of the database and returns the rows that violate one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,19 +70,19 @@ def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'CreateAdmin': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateAdmin,
-                    request_deserializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminRequest.FromString,
-                    response_serializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminResponse.SerializeToString,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.CreateAdminRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.CreateAdminResponse.SerializeToString,
             ),
             'Examine': grpc.unary_unary_rpc_method_handler(
                     servicer.Examine,
-                    request_deserializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineRequest.FromString,
-                    response_serializer=nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineResponse.SerializeToString,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'nivisco.payments.v1.OperatorService', rpc_method_handlers)
+            'nivisco.internal.v1.OperatorService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('nivisco.payments.v1.OperatorService', rpc_method_handlers)
+    server.add_registered_method_handlers('nivisco.internal.v1.OperatorService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -106,9 +104,9 @@ class OperatorService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/nivisco.payments.v1.OperatorService/CreateAdmin',
-            nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminRequest.SerializeToString,
-            nivisco_dot_payments_dot_v1_dot_operator__pb2.CreateAdminResponse.FromString,
+            '/nivisco.internal.v1.OperatorService/CreateAdmin',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.CreateAdminRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.CreateAdminResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -133,9 +131,9 @@ class OperatorService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/nivisco.payments.v1.OperatorService/Examine',
-            nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineRequest.SerializeToString,
-            nivisco_dot_payments_dot_v1_dot_operator__pb2.ExamineResponse.FromString,
+            '/nivisco.internal.v1.OperatorService/Examine',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineResponse.FromString,
             options,
             channel_credentials,
             insecure,

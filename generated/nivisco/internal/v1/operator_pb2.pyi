@@ -27,40 +27,42 @@ class _CheckVerdict:
 class _CheckVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CheckVerdict.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CHECK_VERDICT_UNSPECIFIED: _CheckVerdict.ValueType  # 0
-    """No verdict."""
+    """Unspecified."""
     CHECK_VERDICT_OK: _CheckVerdict.ValueType  # 1
-    """Nothing is wrong."""
+    """The check found nothing wrong."""
     CHECK_VERDICT_WARNING: _CheckVerdict.ValueType  # 2
-    """Somebody should look, but the books hold."""
+    """The rows need attention, but no invariant is violated."""
     CHECK_VERDICT_BROKEN: _CheckVerdict.ValueType  # 3
-    """An invariant is broken."""
+    """An invariant is violated."""
     CHECK_VERDICT_SKIPPED: _CheckVerdict.ValueType  # 4
-    """The check was not made, because what it needs was not given."""
+    """The check was skipped, because it needs something that was not provided."""
 
 class CheckVerdict(_CheckVerdict, metaclass=_CheckVerdictEnumTypeWrapper):
-    """Tells what a check of the database found."""
+    """Result of a database check."""
 
 CHECK_VERDICT_UNSPECIFIED: CheckVerdict.ValueType  # 0
-"""No verdict."""
+"""Unspecified."""
 CHECK_VERDICT_OK: CheckVerdict.ValueType  # 1
-"""Nothing is wrong."""
+"""The check found nothing wrong."""
 CHECK_VERDICT_WARNING: CheckVerdict.ValueType  # 2
-"""Somebody should look, but the books hold."""
+"""The rows need attention, but no invariant is violated."""
 CHECK_VERDICT_BROKEN: CheckVerdict.ValueType  # 3
-"""An invariant is broken."""
+"""An invariant is violated."""
 CHECK_VERDICT_SKIPPED: CheckVerdict.ValueType  # 4
-"""The check was not made, because what it needs was not given."""
+"""The check was skipped, because it needs something that was not provided."""
 Global___CheckVerdict: _TypeAlias = CheckVerdict  # noqa: Y015
 
 @_typing.final
 class CreateAdminRequest(_message.Message):
-    """Says whether a lost key is replaced."""
+    """Request for CreateAdmin."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ROTATE_FIELD_NUMBER: _builtins.int
     rotate: _builtins.bool
-    """Whether the admin business's API key is replaced where it exists already."""
+    """Whether to replace the API key of an existing admin business. If false, an existing admin
+    business is an error.
+    """
     def __init__(
         self,
         *,
@@ -76,16 +78,16 @@ Global___CreateAdminRequest: _TypeAlias = CreateAdminRequest  # noqa: Y015
 
 @_typing.final
 class CreateAdminResponse(_message.Message):
-    """Carries the admin business's credentials, which nothing ever shows again."""
+    """Response for CreateAdmin."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BUSINESS_ID_FIELD_NUMBER: _builtins.int
     API_KEY_FIELD_NUMBER: _builtins.int
     business_id: _builtins.str
-    """The id of the admin business, `ADMIN-BUSINESS`."""
+    """Id of the admin business, `ADMIN-BUSINESS`."""
     api_key: _builtins.str
-    """The API key of the admin business, 64 hexadecimal digits. Store it now."""
+    """API key of the admin business, 64 hexadecimal digits. Store it: no other response contains it."""
     def __init__(
         self,
         *,
@@ -102,13 +104,15 @@ Global___CreateAdminResponse: _TypeAlias = CreateAdminResponse  # noqa: Y015
 
 @_typing.final
 class ExamineRequest(_message.Message):
-    """Says how much to tell."""
+    """Request for Examine."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
-    """How many rows each check names, 1 to 100. Absent: 10. All are counted."""
+    """Maximum number of rows to return for each check, 1 to 100. Defaults to 10. All rows are
+    counted.
+    """
     def __init__(
         self,
         *,
@@ -126,13 +130,13 @@ Global___ExamineRequest: _TypeAlias = ExamineRequest  # noqa: Y015
 
 @_typing.final
 class ExamineResponse(_message.Message):
-    """Carries what every check found. Rows are named by ids; no secret and nothing of a user's profile is among them."""
+    """Response for Examine. Rows contain ids, never secrets or profile data of users."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Check(_message.Message):
-        """What one check found."""
+        """Result of one check."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -140,21 +144,21 @@ class ExamineResponse(_message.Message):
         VERDICT_FIELD_NUMBER: _builtins.int
         COUNT_FIELD_NUMBER: _builtins.int
         ROWS_FIELD_NUMBER: _builtins.int
-        DEMAND_FIELD_NUMBER: _builtins.int
+        INVARIANT_FIELD_NUMBER: _builtins.int
         ADVICE_FIELD_NUMBER: _builtins.int
         name: _builtins.str
-        """The check's name, for example `wallet_balances`."""
+        """Name of the check, for example `wallet_balances`."""
         verdict: Global___CheckVerdict.ValueType
-        """What it found."""
+        """Verdict of the check."""
         count: _builtins.int
-        """How many rows are wrong."""
-        demand: _builtins.str
-        """What has to hold, as a sentence."""
+        """Number of rows that violate the invariant."""
+        invariant: _builtins.str
+        """The invariant, as a sentence."""
         advice: _builtins.str
-        """What it means where that does not hold, and what to do."""
+        """Meaning of a violation, and how to resolve it."""
         @_builtins.property
         def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExamineResponse.Row]:
-            """The first rows that are wrong, at most `limit`."""
+            """The first rows that violate the invariant, at most `limit`."""
 
         def __init__(
             self,
@@ -163,25 +167,25 @@ class ExamineResponse(_message.Message):
             verdict: Global___CheckVerdict.ValueType = ...,
             count: _builtins.int = ...,
             rows: _abc.Iterable[Global___ExamineResponse.Row] | None = ...,
-            demand: _builtins.str = ...,
+            invariant: _builtins.str = ...,
             advice: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "count", b"count", "demand", b"demand", "name", b"name", "rows", b"rows", "verdict", b"verdict"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "count", b"count", "invariant", b"invariant", "name", b"name", "rows", b"rows", "verdict", b"verdict"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
     class Row(_message.Message):
-        """A row that is wrong."""
+        """A row that violates an invariant."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         COLUMNS_FIELD_NUMBER: _builtins.int
         @_builtins.property
         def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExamineResponse.Column]:
-            """Its ids, and what is wrong with it."""
+            """Ids of the row, and the violation."""
 
         def __init__(
             self,
@@ -196,16 +200,16 @@ class ExamineResponse(_message.Message):
 
     @_typing.final
     class Column(_message.Message):
-        """One thing that a row is known by."""
+        """A named value of a row."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         NAME_FIELD_NUMBER: _builtins.int
         VALUE_FIELD_NUMBER: _builtins.int
         name: _builtins.str
-        """What it is, for example `wallet_id`."""
+        """Name of the column, for example `wallet_id`."""
         value: _builtins.str
-        """Its value."""
+        """Value of the column."""
         def __init__(
             self,
             *,
@@ -222,11 +226,11 @@ class ExamineResponse(_message.Message):
     CHECKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def examined_at(self) -> _timestamp_pb2.Timestamp:
-        """The database's time when the examination began."""
+        """Database time at the start of the examination."""
 
     @_builtins.property
     def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExamineResponse.Check]:
-        """The checks, always in the same order."""
+        """Results of the checks, always in the same order."""
 
     def __init__(
         self,

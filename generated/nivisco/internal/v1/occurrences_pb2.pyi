@@ -23,55 +23,57 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class OccurrenceLease(_message.Message):
-    """Identifies a claimed occurrence."""
+    """Lease of a claimed occurrence."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BUSINESS_ID_FIELD_NUMBER: _builtins.int
     RECURRING_ID_FIELD_NUMBER: _builtins.int
-    OCCURRENCE_FIELD_NUMBER: _builtins.int
+    OCCURRENCE_AT_FIELD_NUMBER: _builtins.int
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     business_id: _builtins.str
-    """The business whose job it is."""
+    """Id of the business that owns the job."""
     recurring_id: _builtins.str
-    """The job."""
+    """Id of the job."""
     fencing_token: _builtins.int
-    """Grows with every claim, so that a late owner is told apart from the present one."""
+    """Fencing token, from 1. It increases with every claim, so that a former holder of the lease is
+    detected.
+    """
     @_builtins.property
-    def occurrence(self) -> _timestamp_pb2.Timestamp:
-        """When the occurrence was due."""
+    def occurrence_at(self) -> _timestamp_pb2.Timestamp:
+        """Scheduled time of the occurrence."""
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When the lease ends unless it is renewed."""
+        """Time at which the lease expires unless it is renewed."""
 
     def __init__(
         self,
         *,
         business_id: _builtins.str = ...,
         recurring_id: _builtins.str = ...,
-        occurrence: _timestamp_pb2.Timestamp | None = ...,
+        occurrence_at: _timestamp_pb2.Timestamp | None = ...,
         fencing_token: _builtins.int = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "occurrence", b"occurrence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "occurrence_at", b"occurrence_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id", "expires_at", b"expires_at", "fencing_token", b"fencing_token", "occurrence", b"occurrence", "recurring_id", b"recurring_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id", "expires_at", b"expires_at", "fencing_token", b"fencing_token", "occurrence_at", b"occurrence_at", "recurring_id", b"recurring_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OccurrenceLease: _TypeAlias = OccurrenceLease  # noqa: Y015
 
 @_typing.final
-class BusyBusiness(_message.Message):
-    """Names a business to leave out of a claim."""
+class ExcludedBusiness(_message.Message):
+    """A business that a claim excludes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BUSINESS_ID_FIELD_NUMBER: _builtins.int
     business_id: _builtins.str
-    """The business."""
+    """Id of the business."""
     def __init__(
         self,
         *,
@@ -83,45 +85,47 @@ class BusyBusiness(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___BusyBusiness: _TypeAlias = BusyBusiness  # noqa: Y015
+Global___ExcludedBusiness: _TypeAlias = ExcludedBusiness  # noqa: Y015
 
 @_typing.final
 class ClaimDueOccurrencesRequest(_message.Message):
-    """Asks for due occurrences."""
+    """Request for ClaimDueOccurrences."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OWNER_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
-    LEASE_FIELD_NUMBER: _builtins.int
-    BUSY_FIELD_NUMBER: _builtins.int
+    LEASE_DURATION_FIELD_NUMBER: _builtins.int
+    EXCLUDED_BUSINESSES_FIELD_NUMBER: _builtins.int
     LIMIT_PER_BUSINESS_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
-    """Names the scheduler, in logs only."""
+    """Name of the scheduler. Informational only: the fencing token identifies a claim."""
     limit: _builtins.int
-    """How many to claim at most, 1 to 1000."""
+    """Maximum number of occurrences to claim, 1 to 1000."""
     limit_per_business: _builtins.int
-    """How many to claim of one business at most. Absent: no bound but `limit`."""
+    """Maximum number of occurrences to claim for one business, 1 to 1000. Defaults to `limit`."""
     @_builtins.property
-    def lease(self) -> _duration_pb2.Duration:
-        """How long the leases last."""
+    def lease_duration(self) -> _duration_pb2.Duration:
+        """Duration of the leases, 1 to 3600 seconds."""
 
     @_builtins.property
-    def busy(self) -> _containers.RepeatedCompositeFieldContainer[Global___BusyBusiness]:
-        """Businesses of which the scheduler has enough for now. None of theirs is claimed, so that others have their turn."""
+    def excluded_businesses(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExcludedBusiness]:
+        """Businesses whose occurrences are not claimed, because the scheduler already has enough of them
+        in flight.
+        """
 
     def __init__(
         self,
         *,
         owner: _builtins.str = ...,
         limit: _builtins.int = ...,
-        lease: _duration_pb2.Duration | None = ...,
-        busy: _abc.Iterable[Global___BusyBusiness] | None = ...,
+        lease_duration: _duration_pb2.Duration | None = ...,
+        excluded_businesses: _abc.Iterable[Global___ExcludedBusiness] | None = ...,
         limit_per_business: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_per_business", b"_limit_per_business", "lease", b"lease", "limit_per_business", b"limit_per_business"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_per_business", b"_limit_per_business", "lease_duration", b"lease_duration", "limit_per_business", b"limit_per_business"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_per_business", b"_limit_per_business", "busy", b"busy", "lease", b"lease", "limit", b"limit", "limit_per_business", b"limit_per_business", "owner", b"owner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_per_business", b"_limit_per_business", "excluded_businesses", b"excluded_businesses", "lease_duration", b"lease_duration", "limit", b"limit", "limit_per_business", b"limit_per_business", "owner", b"owner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit_per_business: _TypeAlias = _typing.Literal["limit_per_business"]  # noqa: Y015
     _WhichOneofArgType__limit_per_business: _TypeAlias = _typing.Literal["_limit_per_business", b"_limit_per_business"]  # noqa: Y015
@@ -131,14 +135,16 @@ Global___ClaimDueOccurrencesRequest: _TypeAlias = ClaimDueOccurrencesRequest  # 
 
 @_typing.final
 class ClaimDueOccurrencesResponse(_message.Message):
-    """Carries the claimed occurrences."""
+    """Response for ClaimDueOccurrences."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LEASES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def leases(self) -> _containers.RepeatedCompositeFieldContainer[Global___OccurrenceLease]:
-        """The claimed occurrences: of every business the one that is longest due, then the second of each, and so on."""
+        """Leases of the claimed occurrences, in turns: the one of each business that is due longest, then
+        the second of each business, and so on.
+        """
 
     def __init__(
         self,
@@ -155,29 +161,29 @@ Global___ClaimDueOccurrencesResponse: _TypeAlias = ClaimDueOccurrencesResponse  
 
 @_typing.final
 class RenewLeasesRequest(_message.Message):
-    """Asks to keep leases."""
+    """Request for RenewLeases."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LEASES_FIELD_NUMBER: _builtins.int
-    LEASE_FIELD_NUMBER: _builtins.int
+    LEASE_DURATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def leases(self) -> _containers.RepeatedCompositeFieldContainer[Global___OccurrenceLease]:
         """The leases to renew."""
 
     @_builtins.property
-    def lease(self) -> _duration_pb2.Duration:
-        """How long the renewed leases last from now."""
+    def lease_duration(self) -> _duration_pb2.Duration:
+        """Duration of the renewed leases from now, 1 to 3600 seconds."""
 
     def __init__(
         self,
         *,
         leases: _abc.Iterable[Global___OccurrenceLease] | None = ...,
-        lease: _duration_pb2.Duration | None = ...,
+        lease_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "leases", b"leases"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration", "leases", b"leases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -185,14 +191,14 @@ Global___RenewLeasesRequest: _TypeAlias = RenewLeasesRequest  # noqa: Y015
 
 @_typing.final
 class RenewLeasesResponse(_message.Message):
-    """Carries the leases that still belong to the caller."""
+    """Response for RenewLeases."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LEASES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def leases(self) -> _containers.RepeatedCompositeFieldContainer[Global___OccurrenceLease]:
-        """The renewed leases."""
+        """The renewed leases, with their new expiry."""
 
     def __init__(
         self,
@@ -209,14 +215,14 @@ Global___RenewLeasesResponse: _TypeAlias = RenewLeasesResponse  # noqa: Y015
 
 @_typing.final
 class ExecuteOccurrenceRequest(_message.Message):
-    """Names the occurrence to execute."""
+    """Request for ExecuteOccurrence."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LEASE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def lease(self) -> Global___OccurrenceLease:
-        """The lease that the caller holds."""
+        """Lease of the occurrence to execute."""
 
     def __init__(
         self,
@@ -233,21 +239,21 @@ Global___ExecuteOccurrenceRequest: _TypeAlias = ExecuteOccurrenceRequest  # noqa
 
 @_typing.final
 class ExecuteOccurrenceResponse(_message.Message):
-    """Tells what became of the occurrence. Its lease is over in any case, so nothing is left to renew."""
+    """Response for ExecuteOccurrence. The lease has ended and needs no renewal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LOG_ID_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
-    DUE_AGAIN_AT_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_AT_FIELD_NUMBER: _builtins.int
     log_id: _builtins.str
-    """The id of the log row, `LOG-…`. Empty where there is no outcome yet."""
+    """Id of the log entry, `LOG-…`. Empty while the outcome is unknown."""
     status: _recurring_pb2.RecurringLogStatus.ValueType
-    """The outcome. Unspecified where there is none yet."""
+    """Outcome of the attempt. Unspecified while the outcome is unknown."""
     @_builtins.property
-    def due_again_at(self) -> _timestamp_pb2.Timestamp:
-        """Where there is no outcome yet, or a retry is to come: when the occurrence is due again. Whoever claims it then
-        executes it; nothing is to be done before.
+    def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
+        """Time at which the occurrence is due again, if the outcome is unknown or the charge is retried.
+        Any scheduler can claim it then.
         """
 
     def __init__(
@@ -255,11 +261,11 @@ class ExecuteOccurrenceResponse(_message.Message):
         *,
         log_id: _builtins.str = ...,
         status: _recurring_pb2.RecurringLogStatus.ValueType = ...,
-        due_again_at: _timestamp_pb2.Timestamp | None = ...,
+        next_attempt_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["due_again_at", b"due_again_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_attempt_at", b"next_attempt_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_again_at", b"due_again_at", "log_id", b"log_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_id", b"log_id", "next_attempt_at", b"next_attempt_at", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,7 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from nivisco.payments.v1 import operator_pb2 as _operator_pb2
+from nivisco.internal.v1 import operator_pb2 as _operator_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -34,13 +34,9 @@ class OperatorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OperatorServiceAsyncStub: ...
     CreateAdmin: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CreateAdminRequest, _operator_pb2.CreateAdminResponse]
-    """Creates the admin business, or replaces its API key. Fails with ALREADY_EXISTS where it exists and `rotate` is not
-    set.
-    """
+    """Creates the admin business, or replaces its API key."""
     Examine: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ExamineRequest, _operator_pb2.ExamineResponse]
-    """Examines every invariant of the database and names the rows that break one. Changes nothing. Fails with
-    SERVICE_UNAVAILABLE where the database cannot be examined.
-    """
+    """Checks every invariant of the database and returns the rows that violate one."""
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -48,13 +44,9 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAdmin: _aio.UnaryUnaryMultiCallable[_operator_pb2.CreateAdminRequest, _operator_pb2.CreateAdminResponse]  # type: ignore[assignment]
-    """Creates the admin business, or replaces its API key. Fails with ALREADY_EXISTS where it exists and `rotate` is not
-    set.
-    """
+    """Creates the admin business, or replaces its API key."""
     Examine: _aio.UnaryUnaryMultiCallable[_operator_pb2.ExamineRequest, _operator_pb2.ExamineResponse]  # type: ignore[assignment]
-    """Examines every invariant of the database and names the rows that break one. Changes nothing. Fails with
-    SERVICE_UNAVAILABLE where the database cannot be examined.
-    """
+    """Checks every invariant of the database and returns the rows that violate one."""
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -65,9 +57,7 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.CreateAdminRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.CreateAdminResponse, _abc.Awaitable[_operator_pb2.CreateAdminResponse]]:
-        """Creates the admin business, or replaces its API key. Fails with ALREADY_EXISTS where it exists and `rotate` is not
-        set.
-        """
+        """Creates the admin business, or replaces its API key."""
 
     @_abc_1.abstractmethod
     def Examine(
@@ -75,8 +65,6 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.ExamineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ExamineResponse, _abc.Awaitable[_operator_pb2.ExamineResponse]]:
-        """Examines every invariant of the database and names the rows that break one. Changes nothing. Fails with
-        SERVICE_UNAVAILABLE where the database cannot be examined.
-        """
+        """Checks every invariant of the database and returns the rows that violate one."""
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

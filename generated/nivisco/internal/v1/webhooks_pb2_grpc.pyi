@@ -5,7 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from nivisco.payments.v1 import webhooks_pb2 as _webhooks_pb2
+from nivisco.internal.v1 import webhooks_pb2 as _webhooks_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -27,29 +27,25 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WebhooksServiceStub:
-    """Receives the gateways' events from the adapter."""
+    """Receives gateway events from the adapter."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WebhooksServiceAsyncStub: ...
     ReceiveWebhook: _grpc.UnaryUnaryMultiCallable[_webhooks_pb2.ReceiveWebhookRequest, _webhooks_pb2.ReceiveWebhookResponse]
-    """Verifies an event's signature over the raw body, stores it once, and applies it once. Fails with INVALID_FIELDS
-    where the signature does not fit.
-    """
+    """Verifies an event's signature over the raw body, stores the event once, and applies it once."""
 
 @_typing.type_check_only
 class WebhooksServiceAsyncStub(WebhooksServiceStub):
-    """Receives the gateways' events from the adapter."""
+    """Receives gateway events from the adapter."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReceiveWebhook: _aio.UnaryUnaryMultiCallable[_webhooks_pb2.ReceiveWebhookRequest, _webhooks_pb2.ReceiveWebhookResponse]  # type: ignore[assignment]
-    """Verifies an event's signature over the raw body, stores it once, and applies it once. Fails with INVALID_FIELDS
-    where the signature does not fit.
-    """
+    """Verifies an event's signature over the raw body, stores the event once, and applies it once."""
 
 class WebhooksServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Receives the gateways' events from the adapter."""
+    """Receives gateway events from the adapter."""
 
     @_abc_1.abstractmethod
     def ReceiveWebhook(
@@ -57,8 +53,6 @@ class WebhooksServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhooks_pb2.ReceiveWebhookRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhooks_pb2.ReceiveWebhookResponse, _abc.Awaitable[_webhooks_pb2.ReceiveWebhookResponse]]:
-        """Verifies an event's signature over the raw body, stores it once, and applies it once. Fails with INVALID_FIELDS
-        where the signature does not fit.
-        """
+        """Verifies an event's signature over the raw body, stores the event once, and applies it once."""
 
 def add_WebhooksServiceServicer_to_server(servicer: WebhooksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from nivisco.payments.v1 import webhooks_pb2 as nivisco_dot_payments_dot_v1_dot_webhooks__pb2
+from nivisco.internal.v1 import webhooks_pb2 as nivisco_dot_internal_dot_v1_dot_webhooks__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in nivisco/payments/v1/webhooks_pb2_grpc.py depends on'
+        + ' but the generated code in nivisco/internal/v1/webhooks_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class WebhooksServiceStub:
-    """Receives the gateways' events from the adapter.
+    """Receives gateway events from the adapter.
     """
 
     def __init__(self, channel):
@@ -36,19 +36,18 @@ class WebhooksServiceStub:
             channel: A grpc.Channel.
         """
         self.ReceiveWebhook = channel.unary_unary(
-                '/nivisco.payments.v1.WebhooksService/ReceiveWebhook',
-                request_serializer=nivisco_dot_payments_dot_v1_dot_webhooks__pb2.ReceiveWebhookRequest.SerializeToString,
-                response_deserializer=nivisco_dot_payments_dot_v1_dot_webhooks__pb2.ReceiveWebhookResponse.FromString,
+                '/nivisco.internal.v1.WebhooksService/ReceiveWebhook',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_webhooks__pb2.ReceiveWebhookRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_webhooks__pb2.ReceiveWebhookResponse.FromString,
                 _registered_method=True)
 
 
 class WebhooksServiceServicer:
-    """Receives the gateways' events from the adapter.
+    """Receives gateway events from the adapter.
     """
 
     def ReceiveWebhook(self, request, context):
-        """Verifies an event's signature over the raw body, stores it once, and applies it once. Fails with INVALID_FIELDS
-        where the signature does not fit.
+        """Verifies an event's signature over the raw body, stores the event once, and applies it once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -59,19 +58,19 @@ def add_WebhooksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ReceiveWebhook': grpc.unary_unary_rpc_method_handler(
                     servicer.ReceiveWebhook,
-                    request_deserializer=nivisco_dot_payments_dot_v1_dot_webhooks__pb2.ReceiveWebhookRequest.FromString,
-                    response_serializer=nivisco_dot_payments_dot_v1_dot_webhooks__pb2.ReceiveWebhookResponse.SerializeToString,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_webhooks__pb2.ReceiveWebhookRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_webhooks__pb2.ReceiveWebhookResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'nivisco.payments.v1.WebhooksService', rpc_method_handlers)
+            'nivisco.internal.v1.WebhooksService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('nivisco.payments.v1.WebhooksService', rpc_method_handlers)
+    server.add_registered_method_handlers('nivisco.internal.v1.WebhooksService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
 class WebhooksService:
-    """Receives the gateways' events from the adapter.
+    """Receives gateway events from the adapter.
     """
 
     @staticmethod
@@ -88,9 +87,9 @@ class WebhooksService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/nivisco.payments.v1.WebhooksService/ReceiveWebhook',
-            nivisco_dot_payments_dot_v1_dot_webhooks__pb2.ReceiveWebhookRequest.SerializeToString,
-            nivisco_dot_payments_dot_v1_dot_webhooks__pb2.ReceiveWebhookResponse.FromString,
+            '/nivisco.internal.v1.WebhooksService/ReceiveWebhook',
+            nivisco_dot_internal_dot_v1_dot_webhooks__pb2.ReceiveWebhookRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_webhooks__pb2.ReceiveWebhookResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from nivisco.payments.v1 import occurrences_pb2 as nivisco_dot_payments_dot_v1_dot_occurrences__pb2
+from nivisco.internal.v1 import occurrences_pb2 as nivisco_dot_internal_dot_v1_dot_occurrences__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in nivisco/payments/v1/occurrences_pb2_grpc.py depends on'
+        + ' but the generated code in nivisco/internal/v1/occurrences_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class OccurrencesServiceStub:
-    """Lets schedulers have due occurrences of recurring jobs executed. A claim is a lease with a fencing token.
+    """Executes due occurrences of recurring jobs for schedulers. A claimed occurrence is a lease with a
+    fencing token.
     """
 
     def __init__(self, channel):
@@ -36,42 +37,44 @@ class OccurrencesServiceStub:
             channel: A grpc.Channel.
         """
         self.ClaimDueOccurrences = channel.unary_unary(
-                '/nivisco.payments.v1.OccurrencesService/ClaimDueOccurrences',
-                request_serializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesRequest.SerializeToString,
-                response_deserializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesResponse.FromString,
+                '/nivisco.internal.v1.OccurrencesService/ClaimDueOccurrences',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesResponse.FromString,
                 _registered_method=True)
         self.RenewLeases = channel.unary_unary(
-                '/nivisco.payments.v1.OccurrencesService/RenewLeases',
-                request_serializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.RenewLeasesRequest.SerializeToString,
-                response_deserializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.RenewLeasesResponse.FromString,
+                '/nivisco.internal.v1.OccurrencesService/RenewLeases',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.RenewLeasesRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.RenewLeasesResponse.FromString,
                 _registered_method=True)
         self.ExecuteOccurrence = channel.unary_unary(
-                '/nivisco.payments.v1.OccurrencesService/ExecuteOccurrence',
-                request_serializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceRequest.SerializeToString,
-                response_deserializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceResponse.FromString,
+                '/nivisco.internal.v1.OccurrencesService/ExecuteOccurrence',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceResponse.FromString,
                 _registered_method=True)
 
 
 class OccurrencesServiceServicer:
-    """Lets schedulers have due occurrences of recurring jobs executed. A claim is a lease with a fencing token.
+    """Executes due occurrences of recurring jobs for schedulers. A claimed occurrence is a lease with a
+    fencing token.
     """
 
     def ClaimDueOccurrences(self, request, context):
-        """Claims occurrences that are due, each for one scheduler at a time.
+        """Claims due occurrences. Each occurrence is leased to one scheduler at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RenewLeases(self, request, context):
-        """Renews leases that their owner still needs. Leases that another took meanwhile are left out of the answer.
+        """Renews leases. The response omits leases that have ended or were claimed by another scheduler.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExecuteOccurrence(self, request, context):
-        """Executes one claimed occurrence, at most once whatever dies. Fails with RECURRING_STATE where the lease is lost.
+        """Executes one claimed occurrence, at most once, whichever process fails. The caller must hold
+        the lease.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -82,29 +85,30 @@ def add_OccurrencesServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ClaimDueOccurrences': grpc.unary_unary_rpc_method_handler(
                     servicer.ClaimDueOccurrences,
-                    request_deserializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesRequest.FromString,
-                    response_serializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesResponse.SerializeToString,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesResponse.SerializeToString,
             ),
             'RenewLeases': grpc.unary_unary_rpc_method_handler(
                     servicer.RenewLeases,
-                    request_deserializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.RenewLeasesRequest.FromString,
-                    response_serializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.RenewLeasesResponse.SerializeToString,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.RenewLeasesRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.RenewLeasesResponse.SerializeToString,
             ),
             'ExecuteOccurrence': grpc.unary_unary_rpc_method_handler(
                     servicer.ExecuteOccurrence,
-                    request_deserializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceRequest.FromString,
-                    response_serializer=nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceResponse.SerializeToString,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'nivisco.payments.v1.OccurrencesService', rpc_method_handlers)
+            'nivisco.internal.v1.OccurrencesService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('nivisco.payments.v1.OccurrencesService', rpc_method_handlers)
+    server.add_registered_method_handlers('nivisco.internal.v1.OccurrencesService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
 class OccurrencesService:
-    """Lets schedulers have due occurrences of recurring jobs executed. A claim is a lease with a fencing token.
+    """Executes due occurrences of recurring jobs for schedulers. A claimed occurrence is a lease with a
+    fencing token.
     """
 
     @staticmethod
@@ -121,9 +125,9 @@ class OccurrencesService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/nivisco.payments.v1.OccurrencesService/ClaimDueOccurrences',
-            nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesRequest.SerializeToString,
-            nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesResponse.FromString,
+            '/nivisco.internal.v1.OccurrencesService/ClaimDueOccurrences',
+            nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ClaimDueOccurrencesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -148,9 +152,9 @@ class OccurrencesService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/nivisco.payments.v1.OccurrencesService/RenewLeases',
-            nivisco_dot_payments_dot_v1_dot_occurrences__pb2.RenewLeasesRequest.SerializeToString,
-            nivisco_dot_payments_dot_v1_dot_occurrences__pb2.RenewLeasesResponse.FromString,
+            '/nivisco.internal.v1.OccurrencesService/RenewLeases',
+            nivisco_dot_internal_dot_v1_dot_occurrences__pb2.RenewLeasesRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_occurrences__pb2.RenewLeasesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -175,9 +179,9 @@ class OccurrencesService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/nivisco.payments.v1.OccurrencesService/ExecuteOccurrence',
-            nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceRequest.SerializeToString,
-            nivisco_dot_payments_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceResponse.FromString,
+            '/nivisco.internal.v1.OccurrencesService/ExecuteOccurrence',
+            nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_occurrences__pb2.ExecuteOccurrenceResponse.FromString,
             options,
             channel_credentials,
             insecure,
