@@ -10,16 +10,25 @@ PY     := $(BIN)/python
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
-install: $(VENV)/.installed ## make .venv with the locked packages and this project
+install: $(VENV)/.developer ## install everything for development into .venv
 
-$(VENV)/.installed: requirements.lock pyproject.toml
+# What running needs. A developer's .venv has it too: both locks pin the same versions.
+$(VENV)/.runtime: requirements.lock pyproject.toml
+	$(call install_from,requirements.lock)
+
+$(VENV)/.developer: requirements-dev.lock pyproject.toml
+	$(call install_from,requirements-dev.lock)
+	@touch $(VENV)/.runtime
+
+define install_from
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Nivisco needs Python 3.11 or newer; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(1)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+endef
 
-run: install ## start everything on this machine (ARGS="--http 127.0.0.1:9000")
+run: $(VENV)/.runtime ## start everything on this machine (ARGS="--http 127.0.0.1:9000")
 	@exec $(BIN)/nivisco up $(ARGS)
 
 # Two processes, each with a PostgreSQL of its own: more would be too many for some tests' patience.
@@ -86,9 +95,13 @@ bench: install ## ratios of speed, all from one run
 prove: install ## kill cores at every failpoint and hold the books together (PROVE_MINUTES=10)
 	$(PY) -m tests.prove
 
-lock: ## resolve requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--upgrade --no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --quiet
+
+lock: install ## resolve both locks anew from pyproject.toml
+	$(COMPILE) --upgrade --extra dev --extra install -o requirements-dev.lock
+	sed -nE 's/^([^ ]+==[^ ]+( ;.*[^ \\])?).*/\1/p' requirements-dev.lock > build/versions.txt
+	$(COMPILE) --extra install --constraint build/versions.txt -o requirements.lock
 
 clean: ## remove .venv and what was built (var/ with its data stays)
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache
