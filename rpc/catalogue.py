@@ -1,9 +1,17 @@
-"""Every method of the schema, and who may call it. Read from the descriptors once."""
+"""Every method of the schema with its typed options, read from the descriptors once."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    FieldDescriptor,
+    FileDescriptor,
+    MethodDescriptor,
+)
+from google.protobuf.descriptor_pb2 import MethodOptions
 
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.internal.v1 import occurrences_pb2, operator_pb2, test_clock_pb2, webhooks_pb2
@@ -12,6 +20,7 @@ from nivisco.payments.v1 import (
     business_pb2,
     cards_pb2,
     credentials_pb2,
+    errors_pb2,
     keys_pb2,
     payments_pb2,
     recurring_pb2,
@@ -19,75 +28,123 @@ from nivisco.payments.v1 import (
     wallet_pb2,
 )
 
-_FILES = (
-    authentication_pb2,
-    business_pb2,
-    credentials_pb2,
-    users_pb2,
-    keys_pb2,
-    cards_pb2,
-    payments_pb2,
-    wallet_pb2,
-    recurring_pb2,
-    operator_pb2,
-    webhooks_pb2,
-    occurrences_pb2,
-    test_clock_pb2,
+FILES: Final[tuple[FileDescriptor, ...]] = tuple(
+    file.DESCRIPTOR
+    for file in (
+        authentication_pb2,
+        business_pb2,
+        credentials_pb2,
+        users_pb2,
+        keys_pb2,
+        cards_pb2,
+        payments_pb2,
+        wallet_pb2,
+        recurring_pb2,
+        operator_pb2,
+        webhooks_pb2,
+        occurrences_pb2,
+        test_clock_pb2,
+    )
 )
+"""The files of the schema that have services."""
+IDEMPOTENCY_KEY = "idempotency_key"
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """Who may call a method: a business, only the admin business, or holders of a scope."""
+class Method:
+    """A method of the schema with its typed options."""
 
+    descriptor: MethodDescriptor
+    is_action: bool
+    """Whether the method is an action of the JSON endpoint, called with a business's API key."""
     admin_only: bool
+    """Whether only the admin business may call the action."""
     scope: str | None
-    """The scope of the service token that the method needs; None: it is an action."""
+    """Scope of the service token that an internal method needs, for example `scheduler`."""
+    is_mutating: bool
+    """Whether the method has side effects. An action that has accepts an idempotency key."""
+    keeps_own_idempotency_record: bool
+    """Whether the use case stores the idempotency record itself."""
+    errors: tuple[str, ...]
+    """Reasons that the method declares, without their prefix, in the order of the schema."""
 
 
 def service_methods() -> list[MethodDescriptor]:
     """Return every method of the schema, in the order of the files."""
+    return methods_of(FILES)
+
+
+def methods_of(files: Iterable[FileDescriptor]) -> list[MethodDescriptor]:
+    """Return the methods of the files' services."""
     return [
         method
-        for file in _FILES
-        for service in file.DESCRIPTOR.services_by_name.values()
+        for file in files
+        for service in file.services_by_name.values()
         for method in service.methods
     ]
 
 
-def access_by_path() -> dict[str, Access]:
-    """Return who may call each method, by the path that gRPC calls it by.
-
-    Raises:
-        ValueError: a method is neither or both of action and internal, so nobody would know.
-    """
-    return {method_path(method): _access(method) for method in service_methods()}
+@cache
+def methods_by_path() -> Mapping[str, Method]:
+    """Return every method by its gRPC path."""
+    return {method_path(method): read_method(method) for method in service_methods()}
 
 
-def mutations_by_path() -> dict[str, MethodDescriptor]:
-    """Return the actions that change something, which is to say accept an idempotency key."""
-    return {
-        method_path(method): method
-        for method in service_methods()
-        if "idempotency_key" in method.input_type.fields_by_name
-    }
-
-
-def _access(method: MethodDescriptor) -> Access:
+def read_method(method: MethodDescriptor) -> Method:
+    """Return a method with its typed options."""
     options = method.GetOptions()
-    value = method.containing_service.GetOptions().Extensions[annotations_pb2.service_scope]
-    if options.HasExtension(annotations_pb2.action) == bool(value):
-        raise ValueError(f"{method.full_name} must be an action or in an internal service")
-    scope = annotations_pb2.ServiceScope.Name(value).removeprefix("SERVICE_SCOPE_").lower()
-    return Access(
-        admin_only=options.Extensions[annotations_pb2.action].admin_only,
-        scope=scope if value else None,
+    action = options.Extensions[annotations_pb2.action]
+    scope = method.containing_service.GetOptions().Extensions[annotations_pb2.service_scope]
+    return Method(
+        descriptor=method,
+        is_action=options.HasExtension(annotations_pb2.action),
+        admin_only=action.admin_only,
+        scope=(
+            annotations_pb2.ServiceScope.Name(scope).removeprefix("SERVICE_SCOPE_").lower()
+            if scope
+            else None
+        ),
+        is_mutating=options.idempotency_level != MethodOptions.NO_SIDE_EFFECTS,
+        keeps_own_idempotency_record=action.keeps_own_idempotency_record,
+        errors=tuple(
+            errors_pb2.ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
+            for reason in options.Extensions[errors_pb2.method_errors]
+        ),
     )
 
 
 def method_path(method: MethodDescriptor) -> str:
     """Return the path that gRPC calls the method by."""
     return f"/{method.containing_service.full_name}/{method.name}"
+
+
+@cache
+def secret_names() -> frozenset[str]:
+    """Return the names of fields and of error metadata whose values are secrets.
+
+    These are the fields marked `debug_redact`, and the `secret_metadata` of error reasons. Whatever
+    shows requests, responses or errors hides the values under these names.
+    """
+    metadata = (
+        name
+        for value in errors_pb2.ErrorReason.DESCRIPTOR.values
+        for name in value.GetOptions().Extensions[annotations_pb2.error].secret_metadata
+    )
+    fields = (field.name for field in fields_of(FILES) if field.GetOptions().debug_redact)
+    return frozenset((*fields, *metadata))
+
+
+def fields_of(files: Iterable[FileDescriptor]) -> Iterator[FieldDescriptor]:
+    """Return the fields of all messages in the files, nested ones included."""
+    for file in files:
+        for message in file.message_types_by_name.values():
+            yield from _fields(message)
+
+
+def _fields(message: Descriptor) -> Iterator[FieldDescriptor]:
+    yield from message.fields
+    for nested in message.nested_types:
+        yield from _fields(nested)
 
 
 PATTERN_DESCRIPTIONS: Final = {
@@ -120,4 +177,4 @@ PATTERN_DESCRIPTIONS: Final = {
         r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"
     ): "must be a domain name, for example example.com",
 }
-"""What to tell a person about each pattern of our schema. A new pattern wants a line here."""
+"""Descriptions of the schema's patterns in error messages. Every pattern needs one."""
