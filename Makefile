@@ -5,11 +5,12 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check generate bench prove lock fmt clean proto-deps release-image
+.PHONY: help install run test check check-fast generate bench prove lock fmt clean proto-deps release-image
 
 help: ## show what can be made
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## |^#: ' $(MAKEFILE_LIST) | sed -E 's/^#: /\n/; s/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
+#: Set up and run
 install: $(VENV)/.developer ## install everything for development into .venv
 
 # What running needs. A developer's .venv has it too: both locks pin the same versions.
@@ -31,6 +32,7 @@ endef
 run: $(VENV)/.runtime ## start everything on this machine (ARGS="--http 127.0.0.1:9000")
 	@exec $(BIN)/nivisco up $(ARGS)
 
+#: Test and check
 # Two processes, each with a PostgreSQL of its own: more would be too many for some tests' patience.
 test: install ## run the whole suite (ARGS="-k wallet")
 	$(BIN)/pytest -q --numprocesses 2 --dist loadfile $(ARGS)
@@ -64,28 +66,20 @@ endef
 
 BUF_IMAGE = $(BIN)/buf build --path proto/nivisco --exclude-source-info
 
-release-image: proto-deps ## keep the schema of this release for `buf breaking`
-	$(BUF_IMAGE) -o proto/last_release.binpb
-
-generate: proto-deps ## write generated/ and clients/ anew from proto/
-	$(call generate_into,generated)
-	$(PY) -m clients.generate
-
-check: install proto-deps ## lint, types, import contracts, schema rules, generated code up to date
+check-fast: install proto-deps ## the fast part of check: lint, format, import contracts, buf lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code proto
+
+check: check-fast ## lint, types, import contracts, schema rules, generated code up to date
+	$(BIN)/mypy
 	@$(BUF_IMAGE) -o build/now.binpb
 	$(BIN)/buf breaking build/now.binpb --against proto/last_release.binpb --config buf.yaml
 	$(call generate_into,build/generated)
 	@diff -r -x __pycache__ build/generated generated || { echo 'generated/ is not what proto/ says: run make generate'; exit 1; }
 	$(PY) -m clients.generate --check
-
-fmt: install ## format Python and proto files
-	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/buf format -w proto
 
 bench: install ## ratios of speed, all from one run
 	$(PY) -m tests.bench
@@ -94,6 +88,17 @@ bench: install ## ratios of speed, all from one run
 
 prove: install ## kill cores at every failpoint and hold the books together (PROVE_MINUTES=10)
 	$(PY) -m tests.prove
+
+#: Keep up to date
+fmt: install ## format Python and proto files
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/buf format -w proto
+
+generate: proto-deps ## write generated/ and clients/ anew from proto/
+	$(call generate_into,generated)
+	$(PY) -m clients.generate
+
+release-image: proto-deps ## keep the schema of this release for `buf breaking`
+	$(BUF_IMAGE) -o proto/last_release.binpb
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
