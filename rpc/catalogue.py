@@ -90,6 +90,16 @@ def methods_by_path() -> Mapping[str, Method]:
     return {method_path(method): read_method(method) for method in service_methods()}
 
 
+@cache
+def mutating_actions() -> Mapping[str, Method]:
+    """Return the actions that accept an idempotency key, by their gRPC path."""
+    return {
+        path: method
+        for path, method in methods_by_path().items()
+        if method.is_action and method.is_mutating
+    }
+
+
 def read_method(method: MethodDescriptor) -> Method:
     """Return a method with its typed options."""
     options = method.GetOptions()

@@ -7,36 +7,36 @@ from core.caller import Caller, set_caller
 from core.errors import Reason, Refusal
 from core.server.pipeline import Behaviour, Context, UnaryInterceptor, metadata_of, metadata_text
 from nivisco.payments.v1.business_pb2 import ChangeApiKeyRequest
-from rpc.catalogue import access_by_path
+from rpc.catalogue import methods_by_path
 from rpc.metadata import API_KEY_METADATA, BUSINESS_ID_METADATA, SERVICE_TOKEN_METADATA
 
 _CHANGE_API_KEY = "ChangeApiKey"
 
 
 class AuthenticationInterceptor(UnaryInterceptor):
-    """Lets through who may call the method: a business, the admin business, or a service token."""
+    """Refuses callers that may not call the method."""
 
     def __init__(self, authentication: AuthenticationService) -> None:
-        """Ask `authentication` whether credentials hold."""
+        """Authenticate by `authentication`."""
         self._authentication = authentication
-        self._access = access_by_path()
+        self._methods = methods_by_path()
 
     async def around(
         self, path: str, behaviour: Behaviour, request: Message, context: Context
     ) -> Message:
-        """Check the credentials in the metadata; methods that declare no access are closed."""
+        """Check the API key of a business, or the service token of an internal method."""
         metadata = metadata_of(context)
-        access = self._access[path]
-        if access.scope is not None:
+        method = self._methods[path]
+        if method.scope is not None:
             token = metadata_text(metadata, SERVICE_TOKEN_METADATA)
-            self._authentication.check_service_token(token, access.scope)
+            self._authentication.check_service_token(token, method.scope)
             return await behaviour(request, context)
         caller = await self._authenticated(
             request,
             metadata_text(metadata, BUSINESS_ID_METADATA),
             metadata_text(metadata, API_KEY_METADATA),
         )
-        if access.admin_only and not caller.is_admin:
+        if method.admin_only and not caller.is_admin:
             raise Refusal(
                 Reason.ERROR_REASON_ADMIN_ONLY, "Only the admin business may call this action"
             )

@@ -25,22 +25,11 @@ from core.idempotency.call import (
 )
 from core.idempotency.service import Idempotency
 from core.server.pipeline import Behaviour, Context, UnaryInterceptor
-from rpc.catalogue import mutations_by_path
+from rpc.catalogue import mutating_actions
 from rpc.metadata import REPLAYED_METADATA
 
 logger = logging.getLogger("core")
 
-KEPT_BY_USE_CASE = frozenset(
-    {
-        "ChargeCustomer",
-        "FundCustomer",
-        "CreateStripeCustomer",
-        "CreateAuthorizeCustomer",
-        "ChargeWallet",
-        "AddWalletFunds",
-    }
-)
-"""Actions that call a gateway between their commits, or commit in groups."""
 JOIN_SECONDS = 24.0
 """How long a call waits for another of its key, below the adapter's deadline of 25 s."""
 
@@ -64,7 +53,7 @@ class IdempotencyInterceptor(UnaryInterceptor):
         """Keep records by `idempotency`, in transactions of `database`."""
         self._idempotency = idempotency
         self._database = database
-        self._mutations = mutations_by_path()
+        self._mutations = mutating_actions()
         self._running: dict[tuple[str, str], _Running] = {}
 
     async def around(
@@ -74,15 +63,15 @@ class IdempotencyInterceptor(UnaryInterceptor):
         method = self._mutations.get(path)
         if method is None:
             return await behaviour(request, context)
-        call = call_of(current_caller(), method.name, request)
+        call = call_of(current_caller(), method.descriptor.name, request)
 
         async def carry_out() -> Message:
             try:
-                if method.name in KEPT_BY_USE_CASE:
+                if method.keeps_own_idempotency_record:
                     return await self._by_use_case(call, behaviour(request, context))
                 return await self._at_once(call, behaviour, request, context)
             except Replay as replay:
-                return await _replayed(replay.answer, method, context)
+                return await _replayed(replay.answer, method.descriptor, context)
 
         return await (self._once(call, carry_out) if call.is_keyed else carry_out())
 
@@ -113,7 +102,7 @@ class IdempotencyInterceptor(UnaryInterceptor):
         """Carry out an action that commits once, its record in the same transaction."""
         response: Message | None = None
         try:
-            async with self._database.shared_transaction() as transaction:
+            async with self._database.shared_transaction(call.action) as transaction:
                 await self._idempotency.replay_if_answered(transaction, call)
                 response = await behaviour(request, context)
                 await self._idempotency.keep(transaction, call, Answer.response(response))
@@ -142,7 +131,7 @@ class IdempotencyInterceptor(UnaryInterceptor):
             if isinstance(error, Refusal) and is_kept(error):
                 await self._idempotency.keep_alone(call, Answer.refusal(error))
             elif not isinstance(error, Refusal):
-                async with self._database.transaction() as transaction:
+                async with self._database.read() as transaction:
                     await self._idempotency.replay_if_answered(transaction, call)
         except (DatabaseUnavailableError, CommitUnknownError):
             logger.warning("the answer to a keyed call is not kept")

@@ -39,9 +39,10 @@ from core.payments.servicer import PaymentsServicer
 from core.payments.sweep import SWEEP_SECONDS
 from core.recurring.claims import Claims
 from core.recurring.execution import Execution
+from core.recurring.internal_servicers import OccurrencesServicer, TestClockServicer
 from core.recurring.job_clock import JobClock
 from core.recurring.service import RecurringService
-from core.recurring.servicer import OccurrencesServicer, RecurringServicer, TestClockServicer
+from core.recurring.servicer import RecurringServicer
 from core.recurring.test_clock import TestClockAdvance
 from core.server import validation
 from core.server.health import HealthServicer
@@ -78,6 +79,7 @@ from nivisco.payments.v1 import (
     wallet_pb2_grpc,
 )
 from rpc.catalogue import service_methods
+from rpc.schema_check import check_schema
 
 logger = logging.getLogger("core")
 
@@ -146,6 +148,7 @@ async def serve(
     listener = Listener(settings.listen, settings.tls)
     if on_hangup is not None and settings.tls is not None:
         on_hangup(listener.reload)
+    check_schema()
     validation.compile_all()
     database = Database(settings.database_url, clock, connections=settings.database_pool)
     gateway = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)

@@ -22,8 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Account, ChargeOrder, ChargeOutcome, SavedCard
 from core.gateways.stripe.gateway import StripeGateway
-from core.idempotency.pipeline import KEPT_BY_USE_CASE
-from rpc.catalogue import mutations_by_path
+from rpc.catalogue import mutating_actions
 
 CORE: Final = Path(__file__).parents[2] / "core"
 _AT_ONCE: Final = "idempotency.pipeline.IdempotencyInterceptor._at_once"
@@ -107,10 +106,10 @@ def commit_sites() -> list[str]:
 def actions_at_once() -> list[str]:
     """Return the mutating actions that commit once and are there."""
     return [
-        method.name
-        for method in mutations_by_path().values()
-        if method.name not in KEPT_BY_USE_CASE
-        and method.containing_service.name != "RecurringService"
+        method.descriptor.name
+        for method in mutating_actions().values()
+        if not method.keeps_own_idempotency_record
+        and method.descriptor.containing_service.name != "RecurringService"
     ]
 
 

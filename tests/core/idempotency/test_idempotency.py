@@ -37,7 +37,7 @@ from nivisco.payments.v1 import (
     users_pb2,
     wallet_pb2,
 )
-from rpc.catalogue import mutations_by_path
+from rpc.catalogue import mutating_actions
 from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
@@ -155,7 +155,7 @@ async def prepared(shop: Business) -> str:
 
 
 def test_every_mutating_action_is_in_the_table() -> None:
-    named = {method.name for method in mutations_by_path().values()}
+    named = {method.descriptor.name for method in mutating_actions().values()}
     assert named == MUTATIONS.keys() | NOT_THERE_YET
 
 
@@ -424,11 +424,11 @@ class UnsureDatabase(Database):
     """Whether the commit takes place that is not confirmed; None: all are confirmed."""
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, name: str = "") -> AsyncIterator[Transaction]:
         """Open a transaction; the first one that records a credit may not be confirmed."""
         committed: bool | None = None
         try:
-            async with super().transaction() as transaction:
+            async with super().transaction(name) as transaction:
                 yield transaction
                 moved = select(records.c.key).where(records.c.action == "AddWalletFunds")
                 is_armed = UnsureDatabase.unsure is not None
@@ -496,12 +496,12 @@ class LostDatabase(Database):
     asked = 0
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, name: str = "") -> AsyncIterator[Transaction]:
         """Open a transaction, while the database is there."""
         if LostDatabase.is_lost:
             LostDatabase.asked += 1
             raise DatabaseUnavailableError("away")
-        async with super().transaction() as transaction:
+        async with super().transaction(name) as transaction:
             yield transaction
             debits = select(func.count()).where(records.c.action == "ChargeWallet")
             LostDatabase.is_lost = (await transaction.connection.scalar(debits) or 0) >= 6

@@ -19,7 +19,7 @@ from core.users.service import UsersService
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.internal.v1 import operator_pb2
 from nivisco.payments.v1 import authentication_pb2, errors_pb2, users_pb2, wallet_pb2
-from rpc.catalogue import access_by_path, method_path, service_methods
+from rpc.catalogue import method_path, methods_by_path
 from rpc.client import CoreClient
 from rpc.error_details import FieldProblem
 from rpc.errors import CoreError, core_error
@@ -110,21 +110,18 @@ async def test_an_internal_service_is_closed_without_its_token(
 
 
 def test_every_method_is_an_action_or_internal_and_there_are_33_actions() -> None:
-    access = access_by_path()
-    assert len([path for path, each in access.items() if each.scope is None]) == 33
-    assert {each.scope for each in access.values()} == {None, "operator", "webhooks", "scheduler"}
-    assert [path for path, each in access.items() if each.admin_only] == [
+    methods = methods_by_path()
+    assert len([path for path, each in methods.items() if each.is_action]) == 33
+    assert {each.scope for each in methods.values()} == {None, "operator", "webhooks", "scheduler"}
+    assert [path for path, each in methods.items() if each.admin_only] == [
         "/nivisco.payments.v1.BusinessService/RegisterBusiness"
     ]
 
 
-def test_every_mutating_action_takes_an_idempotency_key_and_no_read_does() -> None:
-    reads = {"Validate", "Get", "List"}
-    for method in service_methods():
-        if not method.GetOptions().HasExtension(annotations_pb2.action):
-            continue
-        is_read = any(method.name.startswith(word) for word in reads)
-        assert ("idempotency_key" in method.input_type.fields_by_name) != is_read, method.name
+def test_actions_accept_an_idempotency_key_unless_they_are_reads() -> None:
+    for method in methods_by_path().values():
+        is_read = method.descriptor.name.startswith(("Validate", "Get", "List"))
+        assert not method.is_action or method.is_mutating != is_read, method.descriptor.name
 
 
 async def test_wrong_credentials_win_over_a_wrong_request(core: CoreClient) -> None:
