@@ -11,8 +11,11 @@ from typing import Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
+from rpc.catalogue import secret_names
 from rpc.metadata import request_id
 
+REDACTED = "(redacted)"
+"""What a log line shows for a field that has a secret's name."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Libraries that would say too much: requests with card numbers, rows with their values.
@@ -49,6 +52,8 @@ class JsonLines(JsonFormatter):
         log_data["request_id"] = request_id.get()
         log_data["message"] = record.message
         super().add_fields(log_data, record, message_dict)
+        for name in secret_names() & log_data.keys():
+            log_data[name] = REDACTED
 
 
 def level_of(environ: Mapping[str, str]) -> int:

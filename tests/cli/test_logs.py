@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cli import logs
+from rpc.catalogue import secret_names
 from rpc.metadata import request_id
 
 
@@ -51,6 +52,16 @@ def test_every_line_is_json_with_the_request_it_belongs_to() -> None:
         "user_id": "USR-1",
     }
     assert (second["request_id"], second["level"]) == ("REQ-7", "WARNING")
+
+
+def test_fields_with_the_name_of_a_secret_are_redacted() -> None:
+    stream = io.StringIO()
+    logs.configure("core", stream)
+    extra = dict.fromkeys(secret_names(), "4242") | {"user_id": "USR-1"}
+    logging.getLogger("core").warning("card declined", extra=extra)
+    (line,) = _lines(stream)
+    assert "4242" not in line.values()
+    assert (line["card_number"], line["user_id"]) == ("(redacted)", "USR-1")
 
 
 def test_an_exception_is_one_line() -> None:
