@@ -1,90 +1,112 @@
-"""Between the messages' types and the plain values of rules and stores. Pure, no rules."""
+"""Converts between message types and the plain values of rules and stores."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from core.database.paging import DEFAULT_LIMIT, PageRequest
-from nivisco.payments.v1 import payments_pb2, types_pb2, wallet_pb2
+from nivisco.annotations.v1 import annotations_pb2
+from nivisco.payments.v1 import payments_pb2, types_pb2
+
+if TYPE_CHECKING:  # generic in the stubs only
+    from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper as Enum
+
+Value = TypeVar("Value", bound=int)
 
 
-def env_word(env: "types_pb2.Env.ValueType") -> str | None:
-    """Return `TEST`, `LIVE`, or None where the request names none."""
-    return types_pb2.Env.Name(env).removeprefix("ENV_") if env else None
+def enum_word(enum: Enum[Value], value: Value) -> str | None:
+    """Return the word that JSON and the database use for an enum value; None if unspecified."""
+    return _words(enum.DESCRIPTOR)[value] if value else None
 
 
-def env_value(word: str) -> "types_pb2.Env.ValueType":
+def enum_value(enum: Enum[Value], word: str) -> Value:
+    """Return the enum value of a word."""
+    return enum.Value(_names(enum.DESCRIPTOR)[word])
+
+
+@cache
+def _words(enum: EnumDescriptor) -> Mapping[int, str]:
+    """Return the word of each value: the option `word`, or the lower-case rest of its name."""
+    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    return {
+        value.number: value.GetOptions().Extensions[annotations_pb2.word]
+        or value.name.removeprefix(prefix).lower()
+        for value in enum.values
+    }
+
+
+@cache
+def _names(enum: EnumDescriptor) -> Mapping[str, str]:
+    words = _words(enum)
+    return {words[value.number]: value.name for value in enum.values}
+
+
+def env_word(env: types_pb2.Env.ValueType) -> str | None:
+    """Return `TEST` or `LIVE`; None if unspecified."""
+    return enum_word(types_pb2.Env, env)
+
+
+def env_value(word: str) -> types_pb2.Env.ValueType:
     """Return the enum value of `TEST` or `LIVE`."""
-    return types_pb2.Env.Value(f"ENV_{word}")
+    return enum_value(types_pb2.Env, word)
 
 
-def gateway_word(gateway: "types_pb2.Gateway.ValueType") -> str | None:
-    """Return `stripe`, `authorize`, or None where the request names none."""
-    return types_pb2.Gateway.Name(gateway).removeprefix("GATEWAY_").lower() if gateway else None
+def gateway_word(gateway: types_pb2.Gateway.ValueType) -> str | None:
+    """Return `stripe` or `authorize`; None if unspecified."""
+    return enum_word(types_pb2.Gateway, gateway)
 
 
-def gateway_value(word: str) -> "types_pb2.Gateway.ValueType":
-    """Return the enum value of a gateway's word."""
-    return types_pb2.Gateway.Value(f"GATEWAY_{word.upper()}")
+def gateway_value(word: str) -> types_pb2.Gateway.ValueType:
+    """Return the enum value of `stripe` or `authorize`."""
+    return enum_value(types_pb2.Gateway, word)
 
 
-def payment_status_word(status: "payments_pb2.PaymentStatus.ValueType") -> str | None:
-    """Return a payment status as it is stored, or None where the request names none."""
-    name = payments_pb2.PaymentStatus.Name(status)
-    return name.removeprefix("PAYMENT_STATUS_").lower() if status else None
+def payment_status_word(status: payments_pb2.PaymentStatus.ValueType) -> str | None:
+    """Return a payment status as it is stored; None if unspecified."""
+    return enum_word(payments_pb2.PaymentStatus, status)
 
 
-def payment_status_value(word: str) -> "payments_pb2.PaymentStatus.ValueType":
+def payment_status_value(word: str) -> payments_pb2.PaymentStatus.ValueType:
     """Return the enum value of a stored payment status."""
-    return payments_pb2.PaymentStatus.Value(f"PAYMENT_STATUS_{word.upper()}")
-
-
-def transaction_type_value(word: str) -> "wallet_pb2.TransactionType.ValueType":
-    """Return the enum value of `credit` or `debit`."""
-    return wallet_pb2.TransactionType.Value(f"TRANSACTION_TYPE_{word.upper()}")
-
-
-def transaction_source_value(word: str) -> "wallet_pb2.TransactionSource.ValueType":
-    """Return the enum value of a movement's source."""
-    return wallet_pb2.TransactionSource.Value(f"TRANSACTION_SOURCE_{word.upper()}")
-
-
-def transaction_reason_value(word: str) -> "wallet_pb2.TransactionReason.ValueType":
-    """Return the enum value of a movement's reason."""
-    return wallet_pb2.TransactionReason.Value(f"TRANSACTION_REASON_{word.upper()}")
+    return enum_value(payments_pb2.PaymentStatus, word)
 
 
 def timestamp(moment: datetime) -> Timestamp:
-    """Return the message of a moment."""
+    """Return the message of a time."""
     message = Timestamp()
     message.FromDatetime(moment)
     return message
 
 
 class ListRequest(Protocol):
-    """What every list request has."""
+    """The fields that every list request has."""
 
     page: int
     limit: int
 
     @property
     def from_date(self) -> Timestamp:
-        """The earliest moment."""
+        """The earliest time."""
         ...
 
     @property
     def to_date(self) -> Timestamp:
-        """The latest moment."""
+        """The latest time."""
         ...
 
     def HasField(self, field_name: Literal["from_date", "to_date"], /) -> bool:  # noqa: N802
-        """Tell whether the request names the moment; the year 1970 begins with an empty one."""
+        """Return whether the field is set. An empty Timestamp is 1970-01-01, a valid time."""
         ...
 
 
 def page_request(request: ListRequest) -> PageRequest:
-    """Return the page that a list request asks for, with the defaults put in."""
+    """Return the page of a list request, with defaults filled in."""
     return PageRequest(
         page=request.page or 1,
         limit=request.limit or DEFAULT_LIMIT,

@@ -27,7 +27,7 @@ from core.money import Amount, amount_from_message
 from core.users import store as users_store
 from core.users.service import check_active, user_not_found
 from core.wallet import ledger, store
-from core.wallet.messages import moved_response
+from core.wallet.messages import movement_response
 from core.wallet.rules import Direction, Movement, MovementRefusal
 from nivisco.payments.v1 import wallet_pb2 as pb
 
@@ -85,7 +85,7 @@ class WalletBatch:
         while True:
             ends: dict[MovementRequest, _End] = {}
             try:
-                async with self._database.transaction() as transaction:
+                async with self._database.transaction("wallet.move") as transaction:
                     ends = await self._ends(transaction, orders)
             except _Overtaken:
                 continue  # its answer is there now
@@ -148,7 +148,7 @@ class WalletBatch:
             ends[order] = (
                 refusal_of(result)
                 if isinstance(result, MovementRefusal)
-                else moved_response(movement, result)
+                else movement_response(movement, order.user_id, result)
             )
         kept = {
             order.call: answer

@@ -1,17 +1,46 @@
-"""What the caller of a movement by hand is answered, as messages; for servicer and record."""
+"""Messages of wallets and their transactions."""
 
-from core.messages import transaction_reason_value, transaction_source_value, transaction_type_value
+from core.messages import enum_value, env_value, timestamp
 from core.money import Amount, money_message
 from core.wallet.rules import Direction, Movement, WalletState
+from core.wallet.store import Wallet, WalletTransaction
 from nivisco.payments.v1 import wallet_pb2 as pb
 
-_UPDATED = "Wallet updated successfully"
+
+def wallet_message(wallet: Wallet) -> pb.Wallet:
+    """Return the message of a wallet."""
+    return pb.Wallet(
+        wallet_id=wallet.wallet_id,
+        user_id=wallet.user_id,
+        balance=money_message(Amount(wallet.balance_minor, wallet.currency)),
+        updated_at=timestamp(wallet.updated_at),
+        env=env_value(wallet.env),
+        created_at=timestamp(wallet.created_at),
+    )
 
 
-def moved_response(
-    movement: Movement, after: WalletState
+def wallet_transaction_message(row: WalletTransaction, wallet: Wallet) -> pb.WalletTransaction:
+    """Return the message of a transaction of the wallet."""
+    return pb.WalletTransaction(
+        transaction_id=row.transaction_id,
+        type=enum_value(pb.TransactionType, row.type),
+        amount=money_message(Amount(row.amount_minor, wallet.currency)),
+        source=enum_value(pb.TransactionSource, row.source),
+        reason=enum_value(pb.TransactionReason, row.reason),
+        description=row.description,
+        created_at=timestamp(row.created_at),
+        wallet_id=wallet.wallet_id,
+        new_balance=money_message(Amount(row.balance_after_minor, wallet.currency)),
+        payment_id=row.payment_id,
+        user_id=wallet.user_id,
+        env=env_value(wallet.env),
+    )
+
+
+def movement_response(
+    movement: Movement, user_id: str, after: WalletState
 ) -> pb.ChargeWalletResponse | pb.AddWalletFundsResponse:
-    """Return the response to a debit or a credit that was made."""
+    """Return the response to a debit or credit of the user's wallet."""
     response_class: type[pb.ChargeWalletResponse | pb.AddWalletFundsResponse] = (
         pb.ChargeWalletResponse
         if movement.direction is Direction.DEBIT
@@ -20,9 +49,13 @@ def moved_response(
     return response_class(
         wallet_id=movement.wallet_id,
         new_balance=money_message(Amount(after.balance_minor, after.currency)),
-        type=transaction_type_value(movement.direction.value),
-        source=transaction_source_value(movement.source),
-        reason=transaction_reason_value(movement.reason),
-        message=_UPDATED,
+        type=enum_value(pb.TransactionType, movement.direction.value),
+        source=enum_value(pb.TransactionSource, movement.source),
+        reason=enum_value(pb.TransactionReason, movement.reason),
+        message="Wallet updated successfully",
         transaction_id=movement.transaction_id,
+        env=env_value(after.env),
+        user_id=user_id,
+        amount=money_message(Amount(movement.amount_minor, after.currency)),
+        description=movement.description,
     )

@@ -27,8 +27,8 @@ class WalletService:
 
     async def history(
         self, caller: Caller, user_id: str, env: str, page: PageRequest
-    ) -> tuple[list[store.WalletTransaction], int, str]:
-        """Return a page of the wallet's transactions, how many there are, and the currency.
+    ) -> tuple[list[store.WalletTransaction], int, store.Wallet]:
+        """Return a page of the wallet's transactions, their total number, and the wallet.
 
         Raises:
             Refusal: USER_NOT_FOUND.
@@ -42,7 +42,7 @@ class WalletService:
                 wallet_id=wallet.wallet_id,
                 page=page,
             )
-        return rows, total, wallet.currency
+        return rows, total, wallet
 
 
 async def _wallet_of(

@@ -2,16 +2,9 @@
 
 from core.caller import current_caller
 from core.idempotency.call import current_call
-from core.messages import (
-    env_word,
-    page_request,
-    timestamp,
-    transaction_reason_value,
-    transaction_source_value,
-    transaction_type_value,
-)
-from core.money import Amount, money_message
+from core.messages import env_word, page_request
 from core.wallet.batch import MovementRequest, WalletBatch
+from core.wallet.messages import wallet_message, wallet_transaction_message
 from core.wallet.rules import Direction
 from core.wallet.service import WalletService
 from nivisco.payments.v1 import wallet_pb2 as pb
@@ -33,14 +26,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         caller = current_caller()
         env = env_word(request.env) or caller.default_env
         wallet = await self._service.get(caller, request.user_id, env)
-        return pb.GetUserWalletResponse(
-            wallet=pb.Wallet(
-                wallet_id=wallet.wallet_id,
-                user_id=wallet.user_id,
-                balance=money_message(Amount(wallet.balance_minor, wallet.currency)),
-                updated_at=timestamp(wallet.updated_at),
-            )
-        )
+        return pb.GetUserWalletResponse(wallet=wallet_message(wallet))
 
     async def GetWalletHistory(
         self, request: pb.GetWalletHistoryRequest, context: object
@@ -48,24 +34,13 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         """Return a page of the wallet's transactions."""
         caller = current_caller()
         env = env_word(request.env) or caller.default_env
-        rows, total, currency = await self._service.history(
+        rows, total, wallet = await self._service.history(
             caller, request.user_id, env, page_request(request)
         )
         return pb.GetWalletHistoryResponse(
             count=len(rows),
             total=total,
-            transactions=[
-                pb.WalletTransaction(
-                    transaction_id=row.transaction_id,
-                    type=transaction_type_value(row.type),
-                    amount=money_message(Amount(row.amount_minor, currency)),
-                    source=transaction_source_value(row.source),
-                    reason=transaction_reason_value(row.reason),
-                    description=row.description,
-                    created_at=timestamp(row.created_at),
-                )
-                for row in rows
-            ],
+            transactions=[wallet_transaction_message(row, wallet) for row in rows],
         )
 
     async def ChargeWallet(

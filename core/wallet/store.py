@@ -28,6 +28,7 @@ class Wallet:
     env: str
     currency: str
     balance_minor: int
+    created_at: datetime
     updated_at: datetime
 
 
@@ -41,6 +42,8 @@ class WalletTransaction:
     source: str
     reason: str
     description: str | None
+    payment_id: str | None
+    balance_after_minor: int
     created_at: datetime
 
 
@@ -59,6 +62,7 @@ _WALLET_COLUMNS = (
     wallets.c.env,
     wallets.c.currency,
     wallets.c.balance_minor,
+    wallets.c.created_at,
     wallets.c.updated_at,
 )
 _WALLETS_OF_USERS = BulkSelect(
@@ -120,6 +124,17 @@ async def wallet_of_user(
                 )
         row = (await transaction.connection.execute(_WALLET_OF_USER, key)).one()
     return Wallet(*row)
+
+
+async def wallet_by_id(
+    transaction: Transaction, *, business_id: str, wallet_id: str
+) -> Wallet | None:
+    """Return the business's wallet, or None."""
+    query = select(*_WALLET_COLUMNS).where(
+        wallets.c.business_id == business_id, wallets.c.wallet_id == wallet_id
+    )
+    row = (await transaction.connection.execute(query)).one_or_none()
+    return Wallet(*row) if row else None
 
 
 async def wallets_of_users(
@@ -192,20 +207,29 @@ def _transaction_row(transaction: Transaction, each: Applied) -> Mapping[str, ob
     }
 
 
-async def credit_of_payment(
+async def wallet_after_credit(
     transaction: Transaction, *, business_id: str, payment_id: str
-) -> tuple[str, int]:
-    """Return the wallet that a payment funded, and its balance just after that."""
+) -> Wallet:
+    """Return the wallet that a payment funded, as it was just after the credit."""
     table = wallet_transactions
     rows = await transaction.connection.execute(
-        select(table.c.wallet_id, table.c.balance_after_minor).where(
+        select(
+            wallets.c.wallet_id,
+            wallets.c.user_id,
+            wallets.c.env,
+            wallets.c.currency,
+            table.c.balance_after_minor,
+            wallets.c.created_at,
+            table.c.created_at,
+        )
+        .join_from(table, wallets)
+        .where(
             table.c.business_id == business_id,
             table.c.payment_id == payment_id,
             table.c.reason == "wallet_fund",
         )
     )
-    wallet_id, balance_minor = rows.one()
-    return wallet_id, balance_minor
+    return Wallet(*rows.one())
 
 
 async def moved_by_payment(
@@ -241,6 +265,8 @@ async def history(
             table.c.source,
             table.c.reason,
             table.c.description,
+            table.c.payment_id,
+            table.c.balance_after_minor,
             table.c.created_at,
         ),
         where=[table.c.business_id == business_id, table.c.wallet_id == wallet_id],
