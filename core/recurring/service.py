@@ -21,7 +21,6 @@ from core.users.service import active_user, existing_user
 from core.wallet import store as wallet_store
 
 DEFAULT_ZONE = "UTC"
-_UNDER_WAY = "; a charge that was already submitted is still under way and will be in the logs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,8 @@ class JobRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """What to change about a job. `columns` are stored as they are given; None is no change."""
+class JobUpdate:
+    """An update of a job. None changes nothing, but in `columns`, which are stored as given."""
 
     columns: Mapping[str, Any]
     money: money_pb2.Money | None = None
@@ -52,6 +51,14 @@ class Changes:
     timezone: str | None = None
     end_at: str | None = None
     status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedJob:
+    """A job that was paused or cancelled, perhaps while a submitted charge has no outcome yet."""
+
+    job: Job
+    has_charge_in_flight: bool
 
 
 class RecurringService:
@@ -111,13 +118,14 @@ class RecurringService:
                 leased_until=None,
                 fencing_token=0,
                 created_at=transaction.now,
+                updated_at=transaction.now,
             )
             job = _scheduled(job)
             await store.insert_job(transaction, job)
         return job
 
-    async def update(self, caller: Caller, recurring_id: str, changes: Changes) -> None:
-        """Change a job for the cycles that are not claimed yet.
+    async def update(self, caller: Caller, recurring_id: str, changes: JobUpdate) -> Job:
+        """Change a job for the cycles that are not claimed yet, and return it.
 
         Another start, interval or zone makes another calendar, which counts from now.
 
@@ -137,10 +145,10 @@ class RecurringService:
                 changed, _ = await _stopped(transaction, changed, "paused", now)
             elif changes.status == "active" and job.status == "paused":
                 changed = _resumed(changed, now)
-            await store.save_job(transaction, changed)
+            return await store.save_job(transaction, changed)
 
     async def _changed(
-        self, transaction: Transaction, caller: Caller, job: Job, changes: Changes, now: datetime
+        self, transaction: Transaction, caller: Caller, job: Job, changes: JobUpdate, now: datetime
     ) -> Job:
         columns = dict(changes.columns)
         if changes.money is not None or "source" in columns:
@@ -173,33 +181,32 @@ class RecurringService:
         is_scheduled = changed.status == "active" and changed.open_occurrence is None
         return _scheduled(changed) if is_scheduled else changed
 
-    async def pause(self, caller: Caller, recurring_id: str) -> str:
-        """Pause a job, and return what was still under way as words for the answer.
+    async def pause(self, caller: Caller, recurring_id: str) -> StoppedJob:
+        """Pause a job.
 
         Raises:
             Refusal: RECURRING_NOT_FOUND or RECURRING_STATE.
         """
         return await self._stop(caller, recurring_id, "paused")
 
-    async def cancel(self, caller: Caller, recurring_id: str) -> str:
-        """Cancel a job for good, and return what was still under way as words for the answer.
+    async def cancel(self, caller: Caller, recurring_id: str) -> StoppedJob:
+        """Cancel a job permanently.
 
         Raises:
             Refusal: RECURRING_NOT_FOUND.
         """
         return await self._stop(caller, recurring_id, "cancelled")
 
-    async def _stop(self, caller: Caller, recurring_id: str, status: str) -> str:
+    async def _stop(self, caller: Caller, recurring_id: str, status: str) -> StoppedJob:
         async with self._database.transaction() as transaction:
             job = await _existing(transaction, caller, recurring_id)
             if status == "paused" and job.status in ("cancelled", "completed"):
                 raise _state_forbids(job, "paused")
             now = await self._clock.now_for(transaction, job.business_id, job.env)
-            stopped, is_under_way = await _stopped(transaction, job, status, now)
-            await store.save_job(transaction, stopped)
-        return _UNDER_WAY if is_under_way else ""
+            stopped, is_in_flight = await _stopped(transaction, job, status, now)
+            return StoppedJob(await store.save_job(transaction, stopped), is_in_flight)
 
-    async def resume(self, caller: Caller, recurring_id: str) -> None:
+    async def resume(self, caller: Caller, recurring_id: str) -> Job:
         """Resume a paused job at its next occurrence after now; an active one stays as it is.
 
         Raises:
@@ -209,15 +216,16 @@ class RecurringService:
             job = await _existing(transaction, caller, recurring_id)
             if job.status in ("cancelled", "completed"):
                 raise _state_forbids(job, "resumed")
-            if job.status == "paused":
-                now = await self._clock.now_for(transaction, job.business_id, job.env)
-                await store.save_job(transaction, _resumed(job, now))
+            if job.status == "active":
+                return job
+            now = await self._clock.now_for(transaction, job.business_id, job.env)
+            return await store.save_job(transaction, _resumed(job, now))
 
     async def list_jobs(
         self, caller: Caller, which: store.JobFilter, page: PageRequest
     ) -> tuple[list[Job], int]:
         """Return a page of the caller's jobs and how many there are."""
-        async with self._database.transaction() as transaction:
+        async with self._database.read() as transaction:
             return await store.job_page(
                 transaction, business_id=caller.business_id, which=which, page=page
             )
@@ -230,7 +238,7 @@ class RecurringService:
         Raises:
             Refusal: RECURRING_NOT_FOUND where a job is named that the caller does not have.
         """
-        async with self._database.transaction() as transaction:
+        async with self._database.read() as transaction:
             if which.recurring_id is not None and not await store.job_exists(
                 transaction, business_id=caller.business_id, recurring_id=which.recurring_id
             ):

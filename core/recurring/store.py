@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,6 +53,7 @@ class Job:
     leased_until: datetime | None
     fencing_token: int
     created_at: datetime
+    updated_at: datetime
 
     @property
     def calendar(self) -> Calendar:
@@ -108,19 +109,19 @@ _INSERT_OCCURRENCES = BulkInsert(occurrences)
 
 async def insert_job(transaction: Transaction, job: Job) -> None:
     """Store a new job."""
-    await transaction.connection.execute(
-        insert(jobs).values(**asdict(job), updated_at=transaction.now)
-    )
+    await transaction.connection.execute(insert(jobs).values(**asdict(job)))
 
 
-async def save_job(transaction: Transaction, job: Job) -> None:
-    """Write a job that the transaction holds."""
+async def save_job(transaction: Transaction, job: Job) -> Job:
+    """Write a job whose row the transaction has locked, and return it as stored."""
+    saved = replace(job, updated_at=transaction.now)
     result = await transaction.connection.execute(
         update(jobs)
         .where(jobs.c.business_id == job.business_id, jobs.c.recurring_id == job.recurring_id)
-        .values(**asdict(job), updated_at=transaction.now)
+        .values(**asdict(saved))
     )
     assert result.rowcount == 1, "a job's row is never deleted"
+    return saved
 
 
 async def job_by_id(transaction: Transaction, *, business_id: str, recurring_id: str) -> Job | None:

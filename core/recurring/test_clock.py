@@ -88,7 +88,8 @@ class TestClockAdvance:
         reached = _Reached(now=transaction.now + ahead)
         if to < reached.now - _BEHIND_AT_MOST:
             raise InvalidFields.of(
-                "to", f"must not lie before the clock's present, {reached.now:%Y-%m-%dT%H:%M:%SZ}"
+                "advance_to",
+                f"must not lie before the clock's present, {reached.now:%Y-%m-%dT%H:%M:%SZ}",
             )
         job_id = ""
         for _ in range(AT_ONCE):

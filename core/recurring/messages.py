@@ -1,0 +1,68 @@
+"""Resource messages of recurring jobs and their log entries."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from core.messages import enum_value, env_value, timestamp
+from core.money import Amount, money_message
+from core.recurring import calendar
+from core.recurring.log_store import Log
+from core.recurring.store import Job
+from nivisco.payments.v1 import recurring_pb2 as pb
+
+
+def job_message(job: Job, preview: int = 0) -> pb.RecurringJob:
+    """Return a job with at most `preview` upcoming occurrences."""
+    return pb.RecurringJob(
+        recurring_id=job.recurring_id,
+        amount=money_message(Amount(job.amount_minor, job.currency)),
+        interval_type=enum_value(pb.IntervalType, job.interval_type),
+        interval_value=job.interval_value,
+        status=enum_value(pb.RecurringStatus, job.status),
+        next_run=optional_timestamp(job.next_run),
+        last_run=optional_timestamp(job.last_run),
+        executed_cycles=job.executed_cycles,
+        description=job.description,
+        user_id=job.user_id,
+        source=enum_value(pb.RecurringSource, job.source or "unspecified"),
+        timezone=job.timezone,
+        end_at=optional_timestamp(job.end_at),
+        max_cycles=job.max_cycles,
+        catch_up=enum_value(pb.CatchUp, job.catch_up),
+        env=env_value(job.env),
+        upcoming=upcoming(job, preview),
+        created_at=timestamp(job.created_at),
+        updated_at=timestamp(job.updated_at),
+        start_at=timestamp(calendar.occurrence(job.calendar, 0)),
+    )
+
+
+def upcoming(job: Job, preview: int) -> list[Timestamp]:
+    """Return the next occurrences of an active job, at most `preview`."""
+    if job.status != "active" or not preview:
+        return []
+    after = max(job.counts_from, job.open_occurrence or job.counts_from)
+    left = job.max_cycles - job.executed_cycles if job.max_cycles else preview
+    return [timestamp(at) for at in calendar.upcoming(job.calendar, after, min(preview, left))]
+
+
+def log_message(log: Log) -> pb.RecurringLog:
+    """Return a log entry."""
+    return pb.RecurringLog(
+        log_id=log.log_id,
+        status=enum_value(pb.RecurringLogStatus, log.status),
+        message=log.message,
+        attempted_at=timestamp(log.attempted_at),
+        transaction_id=log.transaction_id,
+        recurring_id=log.recurring_id,
+        occurrence=timestamp(log.occurrence),
+        user_id=log.user_id,
+        payment_id=log.payment_id,
+        attempt=log.attempt,
+    )
+
+
+def optional_timestamp(moment: datetime | None) -> Timestamp | None:
+    """Return the message of a time, or None."""
+    return timestamp(moment) if moment else None
