@@ -1,7 +1,6 @@
 """Keeps the business's users."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from core.caller import Caller
 from core.database.paging import PageRequest
@@ -13,14 +12,6 @@ from core.users import store
 from core.wallet import store as wallet_store
 
 
-@dataclass(frozen=True, slots=True)
-class CreatedUser:
-    """The ids of a new user and of their wallet."""
-
-    user_id: str
-    wallet_id: str
-
-
 class UsersService:
     """The use cases of UsersService."""
 
@@ -30,7 +21,7 @@ class UsersService:
 
     async def create(
         self, caller: Caller, *, name: str, email: str, currency: str | None
-    ) -> CreatedUser:
+    ) -> tuple[store.User, wallet_store.Wallet]:
         """Create a user and their wallet in the caller's default environment.
 
         Raises:
@@ -41,7 +32,7 @@ class UsersService:
             raise InvalidFields.of("user.currency", problem)
         user_id = new_user_id()
         async with self._database.transaction() as transaction:
-            await store.insert_user(
+            user = await store.insert_user(
                 transaction,
                 business_id=caller.business_id,
                 user_id=user_id,
@@ -56,7 +47,7 @@ class UsersService:
                 env=caller.default_env,
                 currency=currency,
             )
-        return CreatedUser(user_id, wallet.wallet_id)
+        return user, wallet
 
     async def get(self, caller: Caller, user_id: str) -> store.User:
         """Return one of the caller's users.
@@ -64,31 +55,33 @@ class UsersService:
         Raises:
             Refusal: USER_NOT_FOUND, alike for no user and another business's.
         """
-        async with self._database.transaction() as transaction:
+        async with self._database.read() as transaction:
             return await existing_user(transaction, caller.business_id, user_id)
 
     async def list_active(self, caller: Caller, page: PageRequest) -> tuple[list[store.User], int]:
         """Return a page of the caller's active users and how many there are."""
-        async with self._database.transaction() as transaction:
+        async with self._database.read() as transaction:
             return await store.active_users(transaction, business_id=caller.business_id, page=page)
 
     async def update(
         self, caller: Caller, user_id: str, updates: Mapping[str, str | bool]
-    ) -> list[str]:
-        """Change a user and return the names of what was given.
+    ) -> store.User:
+        """Change a user and return the result.
 
         Raises:
             InvalidFields: nothing is given.
             Refusal: USER_NOT_FOUND.
         """
         async with self._database.transaction() as transaction:
-            await existing_user(transaction, caller.business_id, user_id)
             if not updates:
+                await existing_user(transaction, caller.business_id, user_id)
                 raise InvalidFields.of("updates", "must hold name, email or active")
-            await store.update_user(
+            user = await store.update_user(
                 transaction, business_id=caller.business_id, user_id=user_id, updates=updates
             )
-        return list(updates)
+        if user is None:
+            raise user_not_found()
+        return user
 
 
 async def existing_user(

@@ -1,7 +1,7 @@
 """What the database is asked and told about users."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import insert, select, update
@@ -23,6 +23,7 @@ class User:
     currency: str
     default_gateway: str | None
     created_at: datetime
+    updated_at: datetime
 
 
 _COLUMNS = (
@@ -33,6 +34,7 @@ _COLUMNS = (
     users.c.currency,
     users.c.default_gateway,
     users.c.created_at,
+    users.c.updated_at,
 )
 
 
@@ -49,21 +51,22 @@ async def insert_user(
     name: str,
     email: str,
     currency: str,
-) -> None:
+) -> User:
     """Store a new, active user."""
-    await transaction.connection.execute(
-        insert(users).values(
-            business_id=business_id,
-            user_id=user_id,
-            name=name,
-            email=email,
-            active=True,
-            currency=currency,
-            default_gateway=None,
-            created_at=transaction.now,
-            updated_at=transaction.now,
-        )
+    user = User(
+        user_id=user_id,
+        name=name,
+        email=email,
+        active=True,
+        currency=currency,
+        default_gateway=None,
+        created_at=transaction.now,
+        updated_at=transaction.now,
     )
+    await transaction.connection.execute(
+        insert(users).values(business_id=business_id, **asdict(user))
+    )
+    return user
 
 
 async def user_by_id(
@@ -106,14 +109,16 @@ async def update_user(
     business_id: str,
     user_id: str,
     updates: Mapping[str, str | bool],
-) -> bool:
-    """Change what `updates` holds, and tell whether the business has such a user."""
+) -> User | None:
+    """Set the columns in `updates` and return the user; None if the business has no such user."""
     result = await transaction.connection.execute(
         update(users)
         .where(users.c.business_id == business_id, users.c.user_id == user_id)
         .values(**updates, updated_at=transaction.now)
+        .returning(*_COLUMNS)
     )
-    return result.rowcount == 1
+    row = result.one_or_none()
+    return User(*row) if row else None
 
 
 async def set_default_gateway(
