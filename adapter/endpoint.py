@@ -17,6 +17,7 @@ from rpc.client import CoreClient, CoreResponse
 from rpc.error_details import FieldProblem
 from rpc.errors import CoreError
 from rpc.metadata import request_id
+from rpc.update_mask import UPDATE_MASK
 from transcoding import answers
 from transcoding.actions import ACTION_KEY, IDEMPOTENCY_KEY, Action
 from transcoding.answers import Answer
@@ -41,7 +42,11 @@ class NoSuchAction(Exception):
 
 
 class RefusalExpected(RuntimeError):
-    """The core carried out a call that was sent with problems, which it must never do."""
+    """The core executed a request that was sent with field problems. A fault of ours."""
+
+
+class MaskRefused(RuntimeError):
+    """The core refused an update mask, which no client of the JSON endpoint sends. Ours, too."""
 
 
 class Endpoint:
@@ -95,7 +100,7 @@ class Endpoint:
             return await self._refuse_action(envelope, noted)
         noted["action"] = action.name
         problems = Problems()
-        if not action.accepts_idempotency_key:
+        if not action.mutates:
             _check_unused_key(envelope.fields, problems)
         message = action.read(envelope.fields, "", problems)
         try:
@@ -167,6 +172,8 @@ def _check_unused_key(fields: dict[str, object], problems: Problems) -> None:
 def _refused(error: CoreError, action: Action, problems: Problems) -> Answer:
     if error.reason == "INVALID_FIELDS":
         added = [problem for problem in error.fields if problem not in problems.found]
+        if any(problem.field == UPDATE_MASK for problem in added):
+            raise MaskRefused(action.name)
         found = [FieldProblem(action.json_path(p.field), p.description) for p in added]
         joined = problems.joined_with(found)
         if joined:
@@ -178,7 +185,7 @@ def _as_the_action_sees_it(error: CoreError, action: Action) -> CoreError:
     """Return the refusal with a reason that fits the action, where gRPC itself gave the status."""
     if error.code is grpc.StatusCode.UNIMPLEMENTED and error.reason == "INTERNAL":
         return CoreError("NOT_IMPLEMENTED", f"{action.name} is not there yet", code=error.code)
-    if error.reason == "OUTCOME_UNKNOWN" and not action.accepts_idempotency_key:
+    if error.reason == "OUTCOME_UNKNOWN" and not action.mutates:
         return CoreError(
             "SERVICE_UNAVAILABLE",
             "The answer did not arrive. Send the same request again.",

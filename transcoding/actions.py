@@ -10,6 +10,7 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDesc
 
 import nivisco.payments.v1
 from nivisco.annotations.v1 import annotations_pb2
+from rpc.catalogue import read_method
 from transcoding.requests import ReadMessage, compile_reader
 from transcoding.responses import WriteMessage, compile_answer_writer
 from transcoding.schema import (
@@ -37,8 +38,8 @@ class Action:
     read: ReadMessage
     write: WriteMessage
     admin_only: bool
-    accepts_idempotency_key: bool
-    """Whether the request carries a key, which every action that changes something does."""
+    mutates: bool
+    """Whether the action changes anything. If so, its request has an idempotency key."""
     wrapped: Mapping[str, bool]
     """The paths of Money (true) and Timestamp (false) fields, which JSON shows as one value."""
 
@@ -97,14 +98,15 @@ def _compile_action(service: ServiceDescriptor, method: MethodDescriptor) -> Act
     taken = [key for key in _ENVELOPE_KEYS if key in request.fields_by_name]
     if taken:
         raise SchemaError(f"{request.full_name} has fields of the envelope: {', '.join(taken)}")
+    options = read_method(method)
     return Action(
         name=action_name(method.name),
         category=service.name.removesuffix("Service"),
         method=method,
         read=compile_reader(request),
         write=compile_answer_writer(method.output_type),
-        admin_only=method.GetOptions().Extensions[annotations_pb2.action].admin_only,
-        accepts_idempotency_key=IDEMPOTENCY_KEY in request.fields_by_name,
+        admin_only=options.admin_only,
+        mutates=options.is_mutating,
         wrapped=dict(_wrapped_paths(request, "")),
     )
 

@@ -3,7 +3,7 @@
 A reader reports every problem and goes on, so that one answer names them all.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -14,6 +14,13 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
+from rpc.update_mask import (
+    UPDATE_MASK,
+    UPDATES,
+    set_paths,
+    updatable_paths,
+    updated_message,
+)
 from transcoding.money import read_amount, read_currency
 from transcoding.problems import InvalidValue, Problems
 from transcoding.schema import (
@@ -21,6 +28,7 @@ from transcoding.schema import (
     SchemaError,
     ends_the_day,
     enum_words,
+    is_field_mask,
     is_money,
     is_timestamp,
     money_names,
@@ -56,6 +64,8 @@ def compile_reader(descriptor: Descriptor, *, within: tuple[Descriptor, ...] = (
     leaves: dict[str, ReadLeaf] = {}
     nested: dict[str, ReadNested] = {}
     for field in descriptor.fields:
+        if is_field_mask(field):
+            continue
         leaf = None if field.is_repeated else _leaf(field)
         if leaf is not None:
             leaves[field.name] = leaf
@@ -77,7 +87,45 @@ def compile_reader(descriptor: Descriptor, *, within: tuple[Descriptor, ...] = (
             _apply_currency(currency, names, arguments, fields, prefix, problems)
         return message_class(**arguments)
 
-    return read_with_money if names else read
+    return _with_update_mask(read_with_money if names else read, descriptor)
+
+
+def _with_update_mask(read: ReadMessage, descriptor: Descriptor) -> ReadMessage:
+    """Return a reader that fills the update mask where JSON clears a field with null.
+
+    Without null there is no mask: the fields that are set are updated.
+    """
+    if UPDATE_MASK not in descriptor.fields_by_name:
+        return read
+    updates = descriptor.fields_by_name.get(UPDATES)
+    if updates is None or updates.message_type is None:
+        target, keys = descriptor, []
+    else:
+        target, keys = updates.message_type, [UPDATES]
+    clearable = {
+        path: [*keys, *path.split(".")]
+        for path, is_clearable in updatable_paths(target).items()
+        if is_clearable
+    }
+
+    def read_with_mask(fields: Mapping[str, object], prefix: str, problems: Problems) -> Message:
+        message = read(fields, prefix, problems)
+        cleared = [path for path, names in clearable.items() if _is_null(fields, names)]
+        if cleared:
+            mask = getattr(message, UPDATE_MASK)
+            mask.paths.extend([*set_paths(updated_message(message)), *cleared])
+        return message
+
+    return read_with_mask if clearable else read
+
+
+def _is_null(fields: Mapping[str, object], names: Sequence[str]) -> bool:
+    """Return whether the value at a path of keys is null, not absent."""
+    *outer, last = names
+    value: object = fields
+    for name in outer:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return isinstance(value, Mapping) and last in value and value[last] is None
 
 
 def _arguments_reader(

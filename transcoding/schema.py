@@ -1,6 +1,7 @@
 """Answers questions about the schema while readers and writers are compiled, never per request."""
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
@@ -27,6 +28,13 @@ def is_timestamp(field: FieldDescriptor) -> bool:
     """Tell whether the field holds a google.protobuf.Timestamp."""
     return field.message_type is not None and field.message_type.full_name == (
         Timestamp.DESCRIPTOR.full_name
+    )
+
+
+def is_field_mask(field: FieldDescriptor) -> bool:
+    """Return whether the field holds a google.protobuf.FieldMask, which JSON never shows."""
+    return field.message_type is not None and field.message_type.full_name == (
+        FieldMask.DESCRIPTOR.full_name
     )
 
 

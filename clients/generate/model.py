@@ -21,22 +21,10 @@ from portal.reference.model import (
     Kind,
     Word,
 )
+from rpc.catalogue import secret_names
 from transcoding.actions import IDEMPOTENCY_KEY, build_catalogue
 
 ROOT = Path(__file__).parents[2]
-
-SECRETS = frozenset(
-    {
-        "api_key",
-        "card_number",
-        "cvv",
-        "signature_key",
-        "stripe_secret_key",
-        "stripe_webhook_secret",
-        "transaction_key",
-    }
-)
-"""Fields that no client may show when it prints what they are in."""
 
 _SIZE = re.compile(r"\d+ characters$")
 _RANGE = re.compile(r"between (\d+) and (\d+)$")
@@ -65,7 +53,7 @@ class Property:
     @property
     def is_secret(self) -> bool:
         """Whether it must not be shown."""
-        return self.field.name in SECRETS
+        return self.field.name in secret_names()
 
     @property
     def sentences(self) -> str:
@@ -136,11 +124,7 @@ class Interface:
 
 
 def interface() -> Interface:
-    """Return the interface of this version's schema.
-
-    Raises:
-        ValueError: a name of SECRETS is in no request and no answer.
-    """
+    """Return the interface of this version's schema."""
     return _Reading().interface()
 
 
@@ -154,7 +138,6 @@ class _Reading:
         )
         self._objects: dict[str, ObjectType] = {}
         self._words: dict[str, WordType] = {}
-        self._seen: set[str] = set()
 
     def _messages(self) -> Iterator[Descriptor]:
         def within(message: Descriptor) -> Iterator[Descriptor]:
@@ -169,8 +152,6 @@ class _Reading:
 
     def interface(self) -> Interface:
         methods = tuple(self._method(each) for each in reference().actions().values())
-        if unknown := SECRETS - self._seen:
-            raise ValueError(f"no field is named {sorted(unknown)}: see SECRETS")
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         return Interface(
             version=project["version"],
@@ -200,7 +181,6 @@ class _Reading:
     ) -> tuple[Property, ...]:
         found = []
         for field in fields:
-            self._seen.add(field.name)
             type_name = None
             if field.kind is Kind.OBJECT:
                 inner = message.fields_by_name[field.name].message_type

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from clients.generate.model import Interface, Method, Property
-from clients.generate.rendering import environment, wrapped
+from clients.generate.rendering import WIDTH, environment, wrapped
 from portal.reference.model import Kind
 
 _FOLDER = "python/src/nivisco_client"
@@ -90,9 +90,9 @@ def _raises(method: Method) -> str:
 def _docstring(text: str) -> str:
     """Return a class's docstring: its first sentence, and as a second paragraph the rest."""
     first, *rest = re.split(r"(?<=\.)\s+", text.strip(), maxsplit=1)
-    if not rest:
+    if not rest and len(first) <= WIDTH - len('    """"""'):
         return f'"""{first}"""'
-    text = wrapped(f"{first}\n\n{rest[0]}", "    ")
+    text = wrapped("\n\n".join([first, *rest]), "    ")
     return f'"""{text}\n    """'
 
 

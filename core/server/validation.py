@@ -22,10 +22,11 @@ from google.type import money_pb2
 
 from buf.validate import validate_pb2
 from core.money import amount_problem, currency_problem, decimals_problem
-from core.update_mask import UPDATE_MASK, mask_problems
+from core.update_mask import mask_problems
 from nivisco.annotations.v1 import annotations_pb2
 from rpc.catalogue import PATTERN_DESCRIPTIONS, service_methods
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
+from rpc.update_mask import UPDATE_MASK
 
 
 class UnknownRule(Exception):

@@ -7,25 +7,14 @@ from typing import Any
 from portal.pages.documents import ASSETS, Document
 from portal.pages.rendering import page
 from portal.reference.model import Action, Field, Reference
+from rpc.catalogue import secret_names
 from transcoding import exact_json
-
-SECRET_FIELDS = (
-    "api_key",
-    "card_number",
-    "client_secret",
-    "cvv",
-    "signature_key",
-    "stripe_secret_key",
-    "stripe_webhook_secret",
-    "transaction_key",
-)
-"""The fields, of requests and answers, that the page never repeats unless it is asked to."""
 
 
 def actions_document(reference: Reference) -> Document:
     """Return what the page knows of the actions, as JSON."""
     content = {
-        "secrets": SECRET_FIELDS,
+        "secrets": sorted(secret_names()),
         "actions": [_action(action) for action in reference.actions().values()],
     }
     return Document("actions.json", json.dumps(content, ensure_ascii=False).encode())

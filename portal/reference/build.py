@@ -6,7 +6,6 @@ from functools import cache
 from portal.comments import comments
 from portal.reference.conventions import CONVENTIONS, ENVELOPE
 from portal.reference.errors import (
-    described,
     error_table,
     general_errors,
     own_errors,
@@ -36,7 +35,7 @@ def reference() -> Reference:
     """Return the reference of this version's schema, built once.
 
     Raises:
-        SchemaError: a comment names an error that there is not, or a message has no JSON form.
+        SchemaError: a message has no JSON form.
         FileNotFoundError: `make generate` has not written the comments.
     """
     compiled = actions.build_catalogue()
@@ -61,7 +60,7 @@ def _rank(category: str) -> int:
 
 def _action(action: actions.Action) -> Action:
     method = action.method
-    description = described(method)
+    description = comments().get(method.full_name, "")
     own = own_errors(method)
     return Action(
         name=action.name,
@@ -69,11 +68,11 @@ def _action(action: actions.Action) -> Action:
         rpc=f"{method.containing_service.full_name}/{method.name}",
         summary=re.split(r"(?<=\.)\s", description, maxsplit=1)[0],
         description=description,
-        mutates=action.accepts_idempotency_key,
+        mutates=action.mutates,
         admin_only=action.admin_only,
         request=request_fields(method.input_type),
         response=response_fields(method.output_type),
         errors=own,
-        general_errors=general_errors(own, mutates=action.accepts_idempotency_key),
+        general_errors=general_errors(own, mutates=action.mutates),
         example=example_of(action.name),
     )

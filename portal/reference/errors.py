@@ -1,6 +1,5 @@
 """Describes every refusal, from ErrorReason and from the answers that the adapter gives itself."""
 
-import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 
@@ -13,10 +12,10 @@ from nivisco.payments.v1 import errors_pb2
 from portal.comments import comments
 from portal.reference.examples import example_of_error
 from portal.reference.model import Error, TransportError
+from rpc.catalogue import read_method
 from rpc.errors import CoreError
 from transcoding import answers
 from transcoding.answers import Answer
-from transcoding.schema import SchemaError
 
 _NOT_FROM_HERE = frozenset({"SERVICE_TOKEN_REQUIRED"})
 """Reasons that only internal services fail with."""
@@ -28,9 +27,6 @@ _OF_EVERY_ACTION = (
     "SERVICE_UNAVAILABLE",
 )
 _OF_EVERY_CHANGE = ("IDEMPOTENCY_KEY_REUSED", "REQUEST_IN_PROGRESS", "OUTCOME_UNKNOWN")
-_NAME = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
-_FAILS = re.compile(r"\s*Fails (?:with|as) .*", re.DOTALL)
-_FAILS_AS = re.compile(r"Fails as (\w+) does")
 
 
 @cache
@@ -59,31 +55,9 @@ def _as_answered(reason: str) -> str:
     return answers.core_refusal(error, "").body
 
 
-def described(method: MethodDescriptor) -> str:
-    """Return the method's comment without the sentences that name its errors."""
-    return _FAILS.sub("", comments().get(method.full_name, ""))
-
-
 def own_errors(method: MethodDescriptor) -> tuple[Error, ...]:
-    """Return the errors that the method's comment names with `Fails with` or `Fails as`.
-
-    Raises:
-        SchemaError: it names a reason or a method that there is not.
-    """
-    found = _FAILS.search(comments().get(method.full_name, ""))
-    if found is None:
-        return ()
-    reasons: dict[str, Error] = {}
-    for name in _FAILS_AS.findall(found[0]):
-        other = method.containing_service.methods_by_name.get(name)
-        if other is None or other is method:
-            raise SchemaError(f"{method.full_name} fails as {name}, which there is not")
-        reasons |= {error.reason: error for error in own_errors(other)}
-    for name in _NAME.findall(found[0]):
-        if name not in error_table():
-            raise SchemaError(f"{method.full_name} fails with {name}, which there is not")
-        reasons[name] = error_table()[name]
-    return tuple(reasons.values())
+    """Return the errors that the method declares, in the order of its `method_errors`."""
+    return tuple(error_table()[reason] for reason in read_method(method).errors)
 
 
 def general_errors(own: Iterable[Error], *, mutates: bool) -> tuple[Error, ...]:

@@ -1,11 +1,11 @@
 """Describes the fields of requests and answers, by the same rules that readers and writers keep."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from buf.validate import validate_pb2
+from nivisco.annotations.v1 import annotations_pb2
 from portal.comments import comments
 from portal.reference.model import (
     NO_LIMITS,
@@ -20,6 +20,7 @@ from transcoding.schema import (
     SchemaError,
     ends_the_day,
     enum_words,
+    is_field_mask,
     is_money,
     is_timestamp,
     money_names,
@@ -27,7 +28,6 @@ from transcoding.schema import (
 
 _REQUEST_CURRENCY = "The currency of the amount, ISO 4217 in either case, for example `usd`."
 _RESPONSE_CURRENCY = "The currency of the amount, ISO 4217 in lower case, for example `usd`."
-_NULL = re.compile(r"\bnull\b", re.IGNORECASE)
 _SCALARS = {
     FieldDescriptor.CPPTYPE_STRING: Kind.STRING,
     FieldDescriptor.CPPTYPE_BOOL: Kind.BOOLEAN,
@@ -58,7 +58,11 @@ def response_fields(descriptor: Descriptor) -> tuple[Field, ...]:
 
 def _fields(descriptor: Descriptor, prefix: str, *, is_request: bool) -> Iterator[Field]:
     money = money_names(descriptor)
-    described = {f.name: _field(f, prefix, is_request=is_request) for f in descriptor.fields}
+    described = {
+        field.name: _field(field, prefix, is_request=is_request)
+        for field in descriptor.fields
+        if not is_field_mask(field)
+    }
     for field in described.values():
         yield field
         if money and field.name == money[0]:
@@ -69,8 +73,8 @@ def _fields(descriptor: Descriptor, prefix: str, *, is_request: bool) -> Iterato
 def _field(field: FieldDescriptor, prefix: str, *, is_request: bool) -> Field:
     kind = _kind(field)
     path = prefix + field.name
-    description = comments().get(field.full_name, "")
-    rules = field.GetOptions().Extensions[validate_pb2.field]
+    options = field.GetOptions()
+    rules = options.Extensions[validate_pb2.field]
     inner: tuple[Field, ...] = ()
     if kind is Kind.OBJECT and field.message_type is not None:
         within = path + ("[]." if field.is_repeated else ".")
@@ -79,9 +83,11 @@ def _field(field: FieldDescriptor, prefix: str, *, is_request: bool) -> Field:
         name=field.name,
         path=path,
         kind=kind,
-        description=description,
+        description=comments().get(field.full_name, ""),
         required=is_request and rules.required,
-        nullable=not is_request and _may_be_null(field, description),
+        nullable=options.Extensions[
+            annotations_pb2.clearable if is_request else annotations_pb2.nullable
+        ],
         repeated=field.is_repeated,
         words=_words(field.enum_type) if field.enum_type is not None else (),
         limits=_limits(rules) if is_request else NO_LIMITS,
@@ -102,17 +108,6 @@ def _kind(field: FieldDescriptor) -> Kind:
     if field.cpp_type not in _SCALARS:
         raise SchemaError(f"{field.full_name} has a type without a JSON form")
     return _SCALARS[field.cpp_type]
-
-
-def _may_be_null(field: FieldDescriptor, description: str) -> bool:
-    """Tell whether an answer shows null there.
-
-    A message or enum can always be unset on the wire; here it is only where its comment says so.
-    """
-    if field.is_repeated:
-        return False
-    is_optional_scalar = field.has_presence and field.message_type is None
-    return is_optional_scalar or _NULL.search(description) is not None
 
 
 def _currency(prefix: str, amounts: Sequence[Field], *, is_request: bool) -> Field:

@@ -93,7 +93,8 @@ class Field:
     required: bool = False
     """In a request whether it must be given. In an answer every field is there."""
     nullable: bool = False
-    """In an answer whether it may be null. In a request null is the same as absent."""
+    """In a response whether it may be null. In a request whether null clears the stored value;
+    otherwise null in a request is the same as absent."""
     repeated: bool = False
     """Whether it is a list."""
     words: tuple[Word, ...] = ()

@@ -10,14 +10,12 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import Message
 
-from nivisco.payments.v1 import payments_pb2
 from portal.comments import comments_in
-from portal.reference import errors
 from portal.reference.build import reference
 from portal.reference.model import Action, Field, Kind
 from transcoding import actions
 from transcoding.problems import Problems
-from transcoding.schema import SchemaError, is_money, is_timestamp
+from transcoding.schema import is_money, is_timestamp
 
 COMPILED = actions.build_catalogue()
 ACTIONS = reference().actions()
@@ -39,7 +37,6 @@ def test_the_categories_stand_in_the_order_of_the_public_reference() -> None:
 def test_everything_is_described(action: Action) -> None:
     fields = [f for top in (*action.request, *action.response) for f in top.flattened()]
     assert action.summary.endswith(".")
-    assert "Fails" not in action.description
     assert [f.path for f in fields if not f.description] == []
     assert [f.path for f in fields for word in f.words if not word.description] == []
     assert all(error.description for error in (*action.errors, *action.general_errors))
@@ -84,30 +81,35 @@ def test_limits_are_told_in_words() -> None:
     assert not by_path["payment_profile.postal_code"].required
 
 
-def test_an_action_that_fails_as_another_has_its_errors_and_its_own() -> None:
+def test_errors_are_those_that_the_method_declares_and_those_of_every_mutating_action() -> None:
     charge = [error.reason for error in ACTIONS["charge_customer"].errors]
     fund = [error.reason for error in ACTIONS["fund_customer"].errors]
     assert fund == [*charge, "WALLET_LIMIT"]
     assert "IDEMPOTENCY_KEY_REUSED" in {e.reason for e in ACTIONS["fund_customer"].general_errors}
 
 
+def test_only_clearable_fields_of_requests_are_nullable() -> None:
+    nullable = {
+        (action.name, field.path)
+        for action in ACTIONS.values()
+        for top in action.request
+        for field in top.flattened()
+        if field.nullable
+    }
+    assert nullable == {
+        ("modify_stripe_credentials", "credentials.stripe_webhook_secret"),
+        ("modify_stripe_credentials", "credentials.account_id"),
+        ("modify_authorize_credentials", "credentials.signature_key"),
+        ("update_recurring", "description"),
+        ("update_recurring", "end_at"),
+        ("update_recurring", "max_cycles"),
+    }
+
+
 def test_a_read_has_no_errors_of_changes() -> None:
     reasons = {error.reason for error in ACTIONS["get_all_users"].general_errors}
     assert "INVALID_CREDENTIALS" in reasons
     assert reasons.isdisjoint({"IDEMPOTENCY_KEY_REUSED", "OUTCOME_UNKNOWN"})
-
-
-@pytest.mark.parametrize(
-    "comment", ["Charges. Fails with NO_SUCH_REASON.", "Charges. Fails as NoSuchMethod does."]
-)
-def test_an_error_that_there_is_not_is_found_when_the_reference_is_built(
-    comment: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service = payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"]
-    method = service.methods_by_name["ChargeCustomer"]
-    monkeypatch.setattr(errors, "comments", lambda: {method.full_name: comment})
-    with pytest.raises(SchemaError, match="which there is not"):
-        errors.own_errors(method)
 
 
 def test_comments_are_those_of_the_package_on_one_line() -> None:

@@ -1,4 +1,4 @@
-"""Renders the catalogue as reviewed text; run as a module it writes catalogue.golden anew."""
+"""Renders the catalogue as reviewed text; run as a module it writes actions.golden anew."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +12,13 @@ from transcoding.actions import Action, build_catalogue
 from transcoding.schema import (
     CURRENCY_KEY,
     enum_words,
+    is_field_mask,
     is_money,
     is_timestamp,
 )
 
-GOLDEN = Path(__file__).with_name("catalogue.golden")
-COMMAND = "python -m tests.adapter.golden"
+GOLDEN = Path(__file__).with_name("actions.golden")
+COMMAND = "python -m tests.transcoding.golden"
 _SCALARS = {
     FieldDescriptor.CPPTYPE_STRING: "string",
     FieldDescriptor.CPPTYPE_BOOL: "boolean",
@@ -46,6 +47,8 @@ def _title(action: Action) -> str:
 def _fields(descriptor: Descriptor, indent: str) -> Iterator[str]:
     money = [field.name for field in descriptor.fields if is_money(field)]
     for field in descriptor.fields:
+        if is_field_mask(field):
+            continue
         several = "[]" if field.is_repeated else ""
         yield f"{indent}{field.name}: {_type(field)}{several}"
         if field.message_type is not None and not is_money(field) and not is_timestamp(field):

@@ -24,7 +24,7 @@ def test_only_register_business_is_for_the_admin() -> None:
 
 
 def test_every_action_that_does_not_read_takes_an_idempotency_key() -> None:
-    reads = {a.name for a in CATALOGUE.values() if not a.accepts_idempotency_key}
+    reads = {a.name for a in CATALOGUE.values() if not a.mutates}
     assert all(name.startswith(("get_", "list_", "validate_")) for name in reads)
 
 

@@ -103,6 +103,52 @@ def test_null_is_absent_everywhere() -> None:
     assert message == users_pb2.CreateUserRequest(user=user)
 
 
+@pytest.mark.parametrize(
+    ("action", "fields", "mask"),
+    [
+        ("update_recurring", {"recurring_id": "REC-1", "end_at": None}, ["end_at"]),
+        (
+            "update_recurring",
+            {
+                "recurring_id": "REC-1",
+                "max_cycles": None,
+                "amount": 5,
+                "currency": "usd",
+                "status": "paused",
+                "description": None,
+                "idempotency_key": "k",
+            },
+            ["amount", "status", "description", "max_cycles"],
+        ),
+        (
+            "modify_stripe_credentials",
+            {"credentials": {"env": "TEST", "stripe_public_key": "pk_test_1", "account_id": None}},
+            ["credentials.stripe_public_key", "credentials.account_id"],
+        ),
+        ("update_recurring", {"recurring_id": "REC-1", "description": ""}, []),
+        ("update_recurring", {"recurring_id": "REC-1", "amount": None, "timezone": None}, []),
+        ("update_user", {"user_id": "USR-1", "updates": {"name": None, "email": "a@b.c"}}, []),
+        ("modify_authorize_credentials", {"credentials": None}, []),
+    ],
+)
+def test_null_for_a_clearable_field_fills_the_update_mask(
+    action: str, fields: dict[str, object], mask: list[str]
+) -> None:
+    assert list(read_whole(action, **fields).update_mask.paths) == mask  # type: ignore[attr-defined]
+
+
+def test_the_update_mask_is_no_field_of_json() -> None:
+    unknown = "is not a field of this request"
+    mask = {"update_mask": {"paths": ["end_at"]}}
+    assert problems_of("update_recurring", recurring_id="REC-1", **mask) == {"update_mask": unknown}
+
+
+def test_a_mask_beside_a_mistyped_field_names_only_what_is_set() -> None:
+    message, problems = read("update_recurring", {"max_cycles": "many", "end_at": None})
+    assert list(message.update_mask.paths) == ["end_at"]  # type: ignore[attr-defined]
+    assert problems == {"max_cycles": "must be a whole number"}
+
+
 def test_an_empty_object_is_given() -> None:
     message = read_whole("create_user", user={})
     assert message.HasField("user")
