@@ -76,7 +76,7 @@ class CardsService:
         Raises:
             Refusal: USER_NOT_FOUND.
         """
-        async with self._database.transaction() as transaction:
+        async with self._database.read() as transaction:
             await existing_user(transaction, caller.business_id, user_id)
             return await store.cards_of_user(
                 transaction, business_id=caller.business_id, user_id=user_id, env=env
@@ -90,7 +90,7 @@ class CardsService:
         Raises:
             Refusal: USER_NOT_FOUND or CARD_NOT_FOUND.
         """
-        async with self._database.transaction() as transaction:
+        async with self._database.read() as transaction:
             user = await existing_user(transaction, caller.business_id, user_id)
             return await card_to_charge(transaction, caller.business_id, user, env, gateway)
 
@@ -153,7 +153,7 @@ class CardsService:
     ) -> store.Card:
         """Save a card; the gateway is called with no transaction open."""
         business_id = saving.business_id
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("cards.claim") as transaction:
             if call is not None:
                 await self._idempotency.claim(transaction, call)
             if isinstance(saving.card, CardData):
@@ -167,7 +167,7 @@ class CardsService:
             customer_id, saved = await self._saved(saving, account, user, known)
         except GatewayError as error:
             raise refusal_of(error) from None
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("cards.keep_card") as transaction:
             user = await active_user(transaction, business_id, saving.user_id, lock=True)
             card = await store.keep_card(
                 transaction, **saving.where, customer_id=customer_id, saved=saved
@@ -216,7 +216,7 @@ class CardsService:
 
     async def _remember(self, saving: _Saving, customer_id: str, missing: str) -> str:
         """Keep the user's customer, in place of one that is `missing`; return whom others kept."""
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("cards.keep_customer") as transaction:
             await active_user(transaction, saving.business_id, saving.user_id, lock=True)
             known = await store.customer_of_user(transaction, **saving.where)
             if known in (None, missing):

@@ -5,12 +5,7 @@ from core.cards.service import CardsService
 from core.cards.store import Card
 from core.gateways.gateway import CardData
 from core.idempotency.call import current_call
-from core.messages import (
-    env_value,
-    env_word,
-    gateway_value,
-    gateway_word,
-)
+from core.messages import env_value, env_word, gateway_value, gateway_word, timestamp
 from core.security.secrets import Secret
 from nivisco.payments.v1 import cards_pb2 as pb
 from nivisco.payments.v1 import cards_pb2_grpc
@@ -30,7 +25,7 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
         caller = current_caller()
         env = env_word(request.env) or caller.default_env
         cards = await self._service.list_cards(caller, request.user_id, env)
-        return pb.GetUserCardsResponse(cards=[_card(card) for card in cards])
+        return pb.GetUserCardsResponse(cards=[card_message(card) for card in cards])
 
     async def GetUserPrimaryCard(
         self, request: pb.GetUserPrimaryCardRequest, context: object
@@ -41,7 +36,7 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
         card = await self._service.primary(
             caller, request.user_id, env, gateway_word(request.gateway)
         )
-        return pb.GetUserPrimaryCardResponse(card=_card(card))
+        return pb.GetUserPrimaryCardResponse(card=card_message(card))
 
     async def CreateStripeCustomer(
         self, request: pb.CreateStripeCustomerRequest, context: object
@@ -56,7 +51,9 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
             set_as_primary=request.set_as_primary,
             call=current_call(),
         )
-        return pb.CreateStripeCustomerResponse(customer_id=card.customer_id, card=_card(card))
+        return pb.CreateStripeCustomerResponse(
+            customer_id=card.customer_id, card=card_message(card)
+        )
 
     async def CreateAuthorizeCustomer(
         self, request: pb.CreateAuthorizeCustomerRequest, context: object
@@ -79,11 +76,14 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
             call=current_call(),
         )
         return pb.CreateAuthorizeCustomerResponse(
-            customer_profile_id=saved.customer_id, payment_profile_id=saved.gateway_card_id
+            customer_profile_id=saved.customer_id,
+            payment_profile_id=saved.gateway_card_id,
+            card=card_message(saved),
         )
 
 
-def _card(card: Card) -> pb.Card:
+def card_message(card: Card) -> pb.Card:
+    """Return the message of a card."""
     return pb.Card(
         gateway=gateway_value(card.gateway),
         brand=card.brand,
@@ -93,4 +93,6 @@ def _card(card: Card) -> pb.Card:
         card_id=card.card_id,
         primary=card.is_primary,
         env=env_value(card.env),
+        user_id=card.user_id,
+        created_at=timestamp(card.created_at),
     )

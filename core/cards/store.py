@@ -1,6 +1,6 @@
 """What the database is asked and told about saved cards and the gateways' customers."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
 from sqlalchemy import delete, insert, select, update
@@ -16,6 +16,7 @@ class Card:
     """A saved card as stored."""
 
     card_id: str
+    user_id: str
     gateway: str
     env: str
     customer_id: str
@@ -28,19 +29,7 @@ class Card:
     created_at: datetime
 
 
-_COLUMNS = (
-    cards.c.card_id,
-    cards.c.gateway,
-    cards.c.env,
-    cards.c.customer_id,
-    cards.c.gateway_card_id,
-    cards.c.brand,
-    cards.c.last4,
-    cards.c.exp_month,
-    cards.c.exp_year,
-    cards.c.is_primary,
-    cards.c.created_at,
-)
+_COLUMNS = tuple(cards.c[each.name] for each in fields(Card))
 
 
 async def cards_of_user(
@@ -74,6 +63,13 @@ async def primary_card(
             )
         )
     ).one_or_none()
+    return Card(*row) if row else None
+
+
+async def card_by_id(transaction: Transaction, *, business_id: str, card_id: str) -> Card | None:
+    """Return the business's card, or None."""
+    query = select(*_COLUMNS).where(cards.c.business_id == business_id, cards.c.card_id == card_id)
+    row = (await transaction.connection.execute(query)).one_or_none()
     return Card(*row) if row else None
 
 
@@ -121,6 +117,7 @@ async def keep_card(
         return replace(known, exp_month=saved.exp_month, exp_year=saved.exp_year)
     card = Card(
         card_id=new_card_id(),
+        user_id=user_id,
         gateway=gateway,
         env=env,
         customer_id=customer_id,
@@ -133,11 +130,7 @@ async def keep_card(
         created_at=transaction.now,
     )
     await transaction.connection.execute(
-        insert(cards).values(
-            business_id=business_id,
-            user_id=user_id,
-            **{column.name: getattr(card, column.name) for column in _COLUMNS},
-        )
+        insert(cards).values(business_id=business_id, **asdict(card))
     )
     return card
 

@@ -1,7 +1,7 @@
 """What the database is asked and told about users."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
 from sqlalchemy import insert, select, update
@@ -26,18 +26,7 @@ class User:
     updated_at: datetime
 
 
-_COLUMNS = (
-    users.c.user_id,
-    users.c.name,
-    users.c.email,
-    users.c.active,
-    users.c.currency,
-    users.c.default_gateway,
-    users.c.created_at,
-    users.c.updated_at,
-)
-
-
+_COLUMNS = tuple(users.c[each.name] for each in fields(User))
 _USERS_BY_ID = BulkSelect(
     select(users.c.business_id, *_COLUMNS), users, key=("business_id", "user_id")
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from sqlalchemy import bindparam, insert, select
@@ -56,15 +56,7 @@ class Applied:
     postings: tuple[Posting, Posting]
 
 
-_WALLET_COLUMNS = (
-    wallets.c.wallet_id,
-    wallets.c.user_id,
-    wallets.c.env,
-    wallets.c.currency,
-    wallets.c.balance_minor,
-    wallets.c.created_at,
-    wallets.c.updated_at,
-)
+_WALLET_COLUMNS = tuple(wallets.c[each.name] for each in fields(Wallet))
 _WALLETS_OF_USERS = BulkSelect(
     select(wallets.c.business_id, *_WALLET_COLUMNS),
     wallets,
@@ -258,17 +250,7 @@ async def history(
     table = wallet_transactions
     rows, total = await page_of(
         transaction,
-        (
-            table.c.transaction_id,
-            table.c.type,
-            table.c.amount_minor,
-            table.c.source,
-            table.c.reason,
-            table.c.description,
-            table.c.payment_id,
-            table.c.balance_after_minor,
-            table.c.created_at,
-        ),
+        [table.c[each.name] for each in fields(WalletTransaction)],
         where=[table.c.business_id == business_id, table.c.wallet_id == wallet_id],
         moment=table.c.created_at,
         newest_first=[table.c.version],
