@@ -81,7 +81,7 @@ def _null_problems(files: Sequence[FileDescriptor]) -> Iterator[str]:
         method.input_type for method in methods if _UPDATE_MASK in method.input_type.fields_by_name
     )
     for field in fields_of(files):
-        options, message = field.GetOptions(), field.containing_type.full_name
+        options, message = field.GetOptions(), field.full_name.rpartition(".")[0]
         if options.Extensions[annotations_pb2.clearable] and not (
             message in updates and field.has_presence and not _is_required(field)
         ):

@@ -1,10 +1,11 @@
-"""The one place where the core is put together, started and stopped."""
+"""Composition root: makes the core from its settings, starts it and stops it."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 import grpc.aio
@@ -87,11 +88,11 @@ MAX_MESSAGE_BYTES = 256 * 1024
 
 
 async def migrate(settings: CoreSettings) -> str:
-    """Bring the database to this version's schema and return the revision reached.
+    """Migrate the database to this version's schema and return its revision.
 
     Raises:
         DatabaseUnavailableError: the database does not answer, or has a newer schema.
-        ValueError: the database's URL is none.
+        ValueError: the URL is not that of a supported database.
     """
     database = Database(settings.database_url)
     try:
@@ -105,13 +106,13 @@ async def examine(
 ) -> operator_pb2.ExamineResponse:
     """Examine a database without a core, as OperatorService.Examine does with one.
 
-    `key_ids` are the ids of the keyring's keys, where they are known.
+    `key_ids` are the ids of the keyring's keys, None if they are unknown.
 
     Raises:
-        DatabaseUnavailableError: the database does not answer, is in use by a core that has it to
-            itself, or its schema does not fit.
-        Refusal: it stopped answering in the middle.
-        ValueError: the database's URL is none, or there is no such file.
+        DatabaseUnavailableError: the database does not answer, is locked by a core, or its schema
+            does not fit.
+        Refusal: the database stopped answering during the examination.
+        ValueError: the URL is not that of a supported database, or the file does not exist.
     """
     check_file(database_url)
     database = Database(database_url, busy_seconds=1.0)
@@ -131,14 +132,14 @@ async def serve(
     *,
     on_hangup: Callable[[Callable[[], None]], None] | None = None,
 ) -> None:
-    """Serve until `stop` is set, then finish what has begun; `on_ready` gets the address.
+    """Serve until `stop` is set, then finish the calls in flight.
 
-    `clock` is the time that correctness rests on; the system's where none is given. `on_hangup`
-    is given what to call when the certificates are to be read anew.
+    `on_ready` is called with the address once the core serves. `clock` defaults to the database's
+    time. `on_hangup` is called with the function that reloads the certificates.
 
     Raises:
         DatabaseUnavailableError: the database does not answer, or its schema does not fit.
-        ValueError: a setting cannot work.
+        ValueError: a setting or the API's schema is unusable.
         OSError: the address cannot be listened on.
     """
     if not __debug__:
@@ -151,89 +152,129 @@ async def serve(
     check_schema()
     validation.compile_all()
     database = Database(settings.database_url, clock, connections=settings.database_pool)
-    gateway = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)
+    stripe = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)
     authorize = AuthorizeGateway(settings.authorize_urls, settings.gateway_timeout_seconds)
-    gateways: dict[str, Gateway] = {"stripe": gateway, "authorize": authorize}
     try:
         if settings.migrate:
             await upgrade.migrate(database)
         await upgrade.check_schema(database)
         await check_keyring(database, settings.keyring)
-        await _serve(settings, listener, database, gateways, authorize, on_ready, stop)
+        services = _make_services(settings, database, stripe, authorize)
+        await _serve(settings, listener, database, services, on_ready, stop)
     finally:
         await authorize.close()
-        await gateway.close()
+        await stripe.close()
         await database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Services:
+    """Use cases that interceptors, servicers and background tasks share."""
+
+    authentication: AuthenticationService
+    cards: CardsService
+    credentials: CredentialsService
+    idempotency: Idempotency
+    payments: PaymentsService
+    webhooks: WebhooksService
+
+
+def _make_services(
+    settings: CoreSettings, database: Database, stripe: StripeGateway, authorize: AuthorizeGateway
+) -> _Services:
+    gateways: dict[str, Gateway] = {"stripe": stripe, "authorize": authorize}
+    credentials = CredentialsService(database, settings.keyring)
+    idempotency = Idempotency(database, settings.keyring)
+    settle_time = timedelta(seconds=settings.authorize_settle_seconds)
+    return _Services(
+        authentication=AuthenticationService(database, settings.service_tokens),
+        cards=CardsService(database, credentials, gateways, idempotency),
+        credentials=credentials,
+        idempotency=idempotency,
+        payments=PaymentsService(database, credentials, gateways, idempotency, settle_time),
+        webhooks=WebhooksService(database, credentials, idempotency, authorize),
+    )
+
+
+def _add_servicers(
+    server: grpc.aio.Server, settings: CoreSettings, database: Database, services: _Services
+) -> None:
+    business = BusinessService(database)
+    doctor = DoctorService(database, key_ids=settings.keyring.keys)
+    job_clock = JobClock(settings.test_clock)
+    execution = Execution(database, services.payments, job_clock)
+    authentication_pb2_grpc.add_AuthenticationServiceServicer_to_server(
+        AuthenticationServicer(services.authentication), server
+    )
+    business_pb2_grpc.add_BusinessServiceServicer_to_server(BusinessServicer(business), server)
+    cards_pb2_grpc.add_CardsServiceServicer_to_server(CardsServicer(services.cards), server)
+    credentials_pb2_grpc.add_CredentialsServiceServicer_to_server(
+        CredentialsServicer(services.credentials), server
+    )
+    keys_pb2_grpc.add_KeysServiceServicer_to_server(KeysServicer(services.credentials), server)
+    occurrences_pb2_grpc.add_OccurrencesServiceServicer_to_server(
+        OccurrencesServicer(Claims(database, job_clock), execution), server
+    )
+    operator_pb2_grpc.add_OperatorServiceServicer_to_server(
+        OperatorServicer(business, doctor), server
+    )
+    payments_pb2_grpc.add_PaymentsServiceServicer_to_server(
+        PaymentsServicer(services.payments), server
+    )
+    recurring_pb2_grpc.add_RecurringServiceServicer_to_server(
+        RecurringServicer(RecurringService(database, job_clock)), server
+    )
+    test_clock_pb2_grpc.add_TestClockServiceServicer_to_server(
+        TestClockServicer(TestClockAdvance(database, execution, job_clock)), server
+    )
+    users_pb2_grpc.add_UsersServiceServicer_to_server(UsersServicer(UsersService(database)), server)
+    wallet_pb2_grpc.add_WalletServiceServicer_to_server(
+        WalletServicer(WalletService(database), WalletBatch(database, services.idempotency)), server
+    )
+    webhooks_pb2_grpc.add_WebhooksServiceServicer_to_server(
+        WebhooksServicer(services.webhooks), server
+    )
+    names = {method.containing_service.full_name for method in service_methods()}
+    reflection.enable_server_reflection(
+        (*sorted(names), health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
 
 
 async def _serve(
     settings: CoreSettings,
     listener: Listener,
     database: Database,
-    gateways: dict[str, Gateway],
-    authorize: AuthorizeGateway,
+    services: _Services,
     on_ready: Callable[[str], None],
     stop: asyncio.Event,
 ) -> None:
-    authentication = AuthenticationService(database, settings.service_tokens)
-    credentials = CredentialsService(database, settings.keyring)
-    idempotency = Idempotency(database, settings.keyring)
-    settle_time = timedelta(seconds=settings.authorize_settle_seconds)
-    payments = PaymentsService(database, credentials, gateways, idempotency, settle_time)
     errors = ErrorInterceptor()
     server = grpc.aio.server(
         interceptors=[
             RequestIdInterceptor(),
             errors,
-            AuthenticationInterceptor(authentication),
+            AuthenticationInterceptor(services.authentication),
             ValidationInterceptor(),
-            IdempotencyInterceptor(idempotency, database),
+            IdempotencyInterceptor(services.idempotency, database),
         ],
         options=[
             ("grpc.so_reuseport", 0),  # a second core on the port must fail, not share it
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ],
     )
-    authentication_pb2_grpc.add_AuthenticationServiceServicer_to_server(
-        AuthenticationServicer(authentication), server
-    )
-    business = BusinessService(database)
-    business_pb2_grpc.add_BusinessServiceServicer_to_server(BusinessServicer(business), server)
-    doctor = DoctorService(database, key_ids=settings.keyring.keys)
-    operator_pb2_grpc.add_OperatorServiceServicer_to_server(
-        OperatorServicer(business, doctor), server
-    )
-    credentials_pb2_grpc.add_CredentialsServiceServicer_to_server(
-        CredentialsServicer(credentials), server
-    )
-    users_pb2_grpc.add_UsersServiceServicer_to_server(UsersServicer(UsersService(database)), server)
-    keys_pb2_grpc.add_KeysServiceServicer_to_server(KeysServicer(credentials), server)
-    cards_pb2_grpc.add_CardsServiceServicer_to_server(
-        CardsServicer(CardsService(database, credentials, gateways, idempotency)), server
-    )
-    payments_pb2_grpc.add_PaymentsServiceServicer_to_server(PaymentsServicer(payments), server)
-    wallet_pb2_grpc.add_WalletServiceServicer_to_server(
-        WalletServicer(WalletService(database), WalletBatch(database, idempotency)), server
-    )
-    _add_recurring(server, database, payments, JobClock(settings.test_clock))
-    webhooks = WebhooksService(database, credentials, idempotency, authorize)
-    webhooks_pb2_grpc.add_WebhooksServiceServicer_to_server(WebhooksServicer(webhooks), server)
+    _add_servicers(server, settings, database, services)
     health_servicer = HealthServicer(database)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    services = {method.containing_service.full_name for method in service_methods()}
-    reflection.enable_server_reflection(
-        (*sorted(services), health.SERVICE_NAME, reflection.SERVICE_NAME), server
-    )
     address = listener.open(server)
     await server.start()
     drained = asyncio.Event()
     leases = asyncio.create_task(
-        every(RENEW_SECONDS, payments.renew_leases, "renewing leases", drained)
+        every(RENEW_SECONDS, services.payments.renew_leases, "renew_leases", drained)
     )
-    chores = asyncio.gather(
-        every(SWEEP_SECONDS, payments.sweep, "the sweep", stop),
-        every(CHORE_SECONDS, webhooks.go_on, "following webhooks", stop),
-        every(REAP_SECONDS, idempotency.reap, "reaping idempotency records", stop),
+    tasks = asyncio.gather(
+        every(SWEEP_SECONDS, services.payments.sweep, "sweep_payments", stop),
+        every(CHORE_SECONDS, services.webhooks.go_on, "apply_webhooks", stop),
+        every(REAP_SECONDS, services.idempotency.reap, "reap_idempotency_records", stop),
     )
     health_servicer.serve()
     logger.info("serving", extra={"address": address})
@@ -243,45 +284,31 @@ async def _serve(
     finally:
         stop.set()
         health_servicer.drain()
-        # Clients that watch its health go elsewhere meanwhile; calls on their way are still served.
+        # Clients that watch the health go to another core meanwhile; their calls are still served.
         await asyncio.sleep(settings.lame_duck_seconds)
         deadline = time.monotonic() + settings.drain_seconds
         await health_servicer.end()
         await server.stop(max(0.0, deadline - time.monotonic()))
         unfinished = await errors.drain(max(0.0, deadline - time.monotonic()))
-        await payments.drain(max(0.0, deadline - time.monotonic()))
-        await asyncio.wait([chores], timeout=max(0.0, deadline - time.monotonic()))
+        await services.payments.drain(max(0.0, deadline - time.monotonic()))
+        await asyncio.wait([tasks], timeout=max(0.0, deadline - time.monotonic()))
         drained.set()
         await leases
-        logger.info("stopped", extra={"unfinished": unfinished})
-
-
-def _add_recurring(
-    server: grpc.aio.Server, database: Database, payments: PaymentsService, clock: JobClock
-) -> None:
-    execution = Execution(database, payments, clock)
-    recurring_pb2_grpc.add_RecurringServiceServicer_to_server(
-        RecurringServicer(RecurringService(database, clock)), server
-    )
-    occurrences_pb2_grpc.add_OccurrencesServiceServicer_to_server(
-        OccurrencesServicer(Claims(database, clock), execution), server
-    )
-    test_clock_pb2_grpc.add_TestClockServiceServicer_to_server(
-        TestClockServicer(TestClockAdvance(database, execution, clock)), server
-    )
+        logger.info("stopped", extra={"unfinished_calls": unfinished})
 
 
 async def every(
-    seconds: float, work: Callable[[], Awaitable[object]], name: str, stop: asyncio.Event
+    seconds: float, work: Callable[[], Awaitable[object]], task: str, stop: asyncio.Event
 ) -> None:
-    """Do `work` every so many seconds until `stop` is set; what it raises is logged, not raised."""
+    """Run `work` every `seconds` until `stop` is set; its exceptions are logged, not raised."""
     while not stop.is_set():
         try:
             await work()
         except (DatabaseUnavailableError, CommitUnknownError) as error:
-            logger.warning("%s: %s", name, error)
+            extra = {"task": task, "reason": str(error)}
+            logger.warning("background task failed, retrying", extra=extra)
         except Exception:
-            logger.exception("%s failed", name)
+            logger.exception("background task failed", extra={"task": task})
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await stop.wait()
