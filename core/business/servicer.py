@@ -1,7 +1,9 @@
-"""Wire in, wire out for BusinessService and OperatorService."""
+"""Maps the messages of BusinessService to use cases and back."""
 
+from core.business.messages import business_message
 from core.business.service import BusinessService
 from core.caller import current_caller
+from core.update_mask import update_of
 from nivisco.payments.v1 import business_pb2 as pb
 from nivisco.payments.v1 import business_pb2_grpc
 
@@ -18,29 +20,30 @@ class BusinessServicer(business_pb2_grpc.BusinessServiceServicer):
     ) -> pb.RegisterBusinessResponse:
         """Create a business."""
         new = request.new_business
-        issued = await self._service.register(name=new.name, email=new.email, domain=new.domain)
+        business, issued = await self._service.register(
+            name=new.name, email=new.email, domain=new.domain
+        )
         return pb.RegisterBusinessResponse(
             message="Business registered successfully",
             business_id=issued.business_id,
             api_key=issued.api_key,
-            domain=new.domain.lower(),
+            domain=business.domain,
+            business=business_message(business),
         )
 
     async def ModifyBusiness(
         self, request: pb.ModifyBusinessRequest, context: object
     ) -> pb.ModifyBusinessResponse:
         """Change the caller's profile."""
-        updates = {
-            name: value
-            for name, value in (("name", request.updates.name), ("email", request.updates.email))
-            if value
-        }
-        caller = current_caller()
-        updated = await self._service.modify(caller, updates)
+        paths = update_of(request).set_paths
+        business = await self._service.modify(
+            current_caller(), {path: getattr(request.updates, path) for path in paths}
+        )
         return pb.ModifyBusinessResponse(
             message="Business updated successfully",
-            business_id=caller.business_id,
-            updated_fields=updated,
+            business_id=business.business_id,
+            updated_fields=paths,
+            business=business_message(business),
         )
 
     async def ChangeApiKey(

@@ -1,11 +1,45 @@
-"""What the database is asked and told about businesses."""
+"""SQL of businesses."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from core.database.schema import businesses
 from core.database.transactions import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """A business as stored."""
+
+    business_id: str
+    name: str
+    email: str
+    domain: str
+    active: bool
+    api_key_hash: str = field(repr=False)
+    default_env: str
+    created_at: datetime
+    updated_at: datetime
+
+
+_COLUMNS = tuple(businesses.c[each.name] for each in fields(Business))
+_BY_ID = select(*_COLUMNS).where(businesses.c.business_id.in_(bindparam("ids", expanding=True)))
+
+
+async def business_by_id(transaction: Transaction, business_id: str) -> Business | None:
+    """Return the business, or None."""
+    return (await businesses_by_id(transaction, [business_id])).get(business_id)
+
+
+async def businesses_by_id(
+    transaction: Transaction, business_ids: Collection[str]
+) -> dict[str, Business]:
+    """Return the businesses with these ids, by id."""
+    rows = await transaction.connection.execute(_BY_ID, {"ids": sorted(business_ids)})
+    return {row.business_id: Business(*row) for row in rows}
 
 
 async def insert_business(
@@ -16,36 +50,38 @@ async def insert_business(
     email: str,
     domain: str,
     api_key_hash: str,
-) -> None:
+) -> Business:
     """Store a new, active business whose default environment is TEST."""
-    await transaction.connection.execute(
-        insert(businesses).values(
-            business_id=business_id,
-            name=name,
-            email=email,
-            domain=domain,
-            active=True,
-            api_key_hash=api_key_hash,
-            default_env="TEST",
-            created_at=transaction.now,
-            updated_at=transaction.now,
-        )
+    business = Business(
+        business_id=business_id,
+        name=name,
+        email=email,
+        domain=domain,
+        active=True,
+        api_key_hash=api_key_hash,
+        default_env="TEST",
+        created_at=transaction.now,
+        updated_at=transaction.now,
     )
+    await transaction.connection.execute(insert(businesses).values(**asdict(business)))
+    return business
 
 
 async def update_profile(
     transaction: Transaction, business_id: str, updates: Mapping[str, str]
-) -> None:
-    """Change name or e-mail address, whichever `updates` holds."""
-    await transaction.connection.execute(
+) -> Business:
+    """Set the columns in `updates` and return the business."""
+    result = await transaction.connection.execute(
         update(businesses)
         .where(businesses.c.business_id == business_id)
         .values(**updates, updated_at=transaction.now)
+        .returning(*_COLUMNS)
     )
+    return Business(*result.one())
 
 
 async def replace_api_key(transaction: Transaction, business_id: str, api_key_hash: str) -> None:
-    """Store the hash of a new API key; the old key opens nothing from the commit on."""
+    """Store the hash of a new API key. The previous key stops working with the commit."""
     await transaction.connection.execute(
         update(businesses)
         .where(businesses.c.business_id == business_id)
@@ -56,7 +92,7 @@ async def replace_api_key(transaction: Transaction, business_id: str, api_key_ha
 async def exchange_api_key(
     transaction: Transaction, business_id: str, *, presented_hash: str, api_key_hash: str
 ) -> bool:
-    """Replace the API key whose hash is `presented_hash`; tell whether it was still the key."""
+    """Replace the API key with hash `presented_hash`; return whether it was still the key."""
     result = await transaction.connection.execute(
         update(businesses)
         .where(businesses.c.business_id == business_id, businesses.c.api_key_hash == presented_hash)
@@ -66,15 +102,9 @@ async def exchange_api_key(
 
 
 async def set_default_env(transaction: Transaction, business_id: str, env: str) -> None:
-    """Store the environment that the business's actions mean where they name none."""
+    """Store the default environment of the business's requests."""
     await transaction.connection.execute(
         update(businesses)
         .where(businesses.c.business_id == business_id)
         .values(default_env=env, updated_at=transaction.now)
     )
-
-
-async def business_exists(transaction: Transaction, business_id: str) -> bool:
-    """Tell whether there is a business of that id."""
-    query = select(exists().where(businesses.c.business_id == business_id))
-    return bool((await transaction.connection.execute(query)).scalar_one())

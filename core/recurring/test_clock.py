@@ -82,7 +82,7 @@ class TestClockAdvance:
 
     async def _some(self, transaction: Transaction, business_id: str, to: datetime) -> _Reached:
         """Advance to the next due job and execute it, and what else of it comes right after."""
-        if not await business_store.business_exists(transaction, business_id):
+        if await business_store.business_by_id(transaction, business_id) is None:
             raise InvalidFields.of("business_id", "is no business's")
         ahead = await store.clock_ahead(transaction, business_id=business_id, lock=True)
         reached = _Reached(now=transaction.now + ahead)

@@ -204,7 +204,7 @@ def _add_servicers(
     job_clock = JobClock(settings.test_clock)
     execution = Execution(database, services.payments, job_clock)
     authentication_pb2_grpc.add_AuthenticationServiceServicer_to_server(
-        AuthenticationServicer(services.authentication), server
+        AuthenticationServicer(), server
     )
     business_pb2_grpc.add_BusinessServiceServicer_to_server(BusinessServicer(business), server)
     cards_pb2_grpc.add_CardsServiceServicer_to_server(CardsServicer(services.cards), server)

@@ -33,9 +33,8 @@ BESIDE: Final = ("before", "after")
 READ_ONLY: Final = {
     # A commit that changed nothing leaves nothing half done: what lies between two writes is
     # covered by the write before and the one after.
-    "authentication.service.AuthenticationService._look_up": "reads",
+    "authentication.service.AuthenticationService._read_businesses": "reads",
     "authentication.service.AuthenticationService.authenticate_retired": "reads",
-    "authentication.service.AuthenticationService.business_info": "reads",
     "cards.service.CardsService.list_cards": "reads",
     "cards.service.CardsService.primary": "reads",
     "credentials.service.CredentialsService.stripe_public_key": "reads",

@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from core.authentication.service import AuthenticationService, invalid_credentials
+from core.authentication.service import AuthenticationService
+from core.business.rules import invalid_credentials
 from core.cards import service as cards_service
 from core.gateways.authorize import gateway as authorize_gateway
 from core.gateways.gateway import ChargeOrder, Declined, Refused, Succeeded, Unknown
