@@ -94,7 +94,8 @@ def _entries(fields: tuple[Field, ...], indent: int = 0) -> Iterator[str]:
         else:
             one = _one(field)
         optional = "" if field.required else "?"
-        yield f"{field.name}{optional}: {f'list<{one}>' if field.repeated else one}"
+        null = "|null" if field.nullable else ""
+        yield f"{field.name}{optional}: {f'list<{one}>' if field.repeated else one}{null}"
 
 
 def _bullets(fields: tuple[Property, ...]) -> Iterator[str]:

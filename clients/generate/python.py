@@ -48,7 +48,9 @@ def _type(what: Property) -> str:
         name = "Amount"
     if what.field.repeated:
         name = f"Sequence[{name}]" if what.is_given else f"tuple[{name}, ...]"
-    return f"{name} | None" if what.field.nullable else name
+    if what.field.nullable:
+        return f"{name} | Clear" if what.is_given else f"{name} | None"
+    return name
 
 
 def _given(what: Property) -> str:
@@ -90,15 +92,18 @@ def _raises(method: Method) -> str:
 def _docstring(text: str) -> str:
     """Return a class's docstring: its first sentence, and as a second paragraph the rest."""
     first, *rest = re.split(r"(?<=\.)\s+", text.strip(), maxsplit=1)
-    if not rest and len(first) <= WIDTH - len('    """"""'):
+    if len(first) > WIDTH - len('    """"""'):
+        first, _, more = first.partition(": ")
+        first, rest = f"{first}.", [" ".join([f"{more[0].upper()}{more[1:]}", *rest])]
+    if not rest:
         return f'"""{first}"""'
-    text = wrapped("\n\n".join([first, *rest]), "    ")
+    text = wrapped(f"{first}\n\n{rest[0]}", "    ")
     return f'"""{text}\n    """'
 
 
 def _formatted(text: str, path: str) -> str:
     for command in (
-        ["check", "--fix-only", "--quiet", "--select", "F401,I"],
+        ["check", "--fix-only", "--quiet", "--select", "F401,I,RUF022"],
         ["format", "--quiet"],
     ):
         ended = subprocess.run(  # noqa: S603 - our own linter on our own text

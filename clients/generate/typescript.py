@@ -85,7 +85,8 @@ def _declared(what: Property) -> str:
     many = f"readonly {one}[]" if what.field.repeated else one
     name = camel(what.name)
     if what.is_given:
-        return f"{name}: {many}" if what.field.required else f"{name}?: {many} | null | undefined"
+        null = " | null" if what.field.nullable else ""
+        return f"{name}: {many}" if what.field.required else f"{name}?: {many}{null} | undefined"
     return f"{name}: {many} | null" if what.field.nullable else f"{name}: {many}"
 
 

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from nivisco_client import ApiError, AsyncNivisco, Nivisco, NiviscoError
+from nivisco_client import CLEAR, ApiError, AsyncNivisco, Nivisco, NiviscoError
 
 
 def main() -> None:
@@ -54,9 +54,14 @@ def _typed(method: Callable[..., object], fields: dict[str, Any]) -> dict[str, A
     """Return the fields with the nested ones as the types that the method takes."""
     hints = typing.get_type_hints(method)
     return {
-        name: hints[name](**value) if isinstance(value, dict) else value
-        for name, value in fields.items()
+        name: hints[name](**_cleared(value)) if isinstance(value, dict) else value
+        for name, value in _cleared(fields).items()
     }
+
+
+def _cleared(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields with null as the constant that the client sends as null."""
+    return {name: CLEAR if value is None else value for name, value in fields.items()}
 
 
 def _print(value: object) -> None:

@@ -15,9 +15,9 @@ _KEY = "a-very-secret-api-key"
 _CHARGED = Answer(
     200,
     '{"success":true,"transaction_id":"pi_1","amount":999999999999.99,"currency":"usd",'
-    '"status":"succeeded","new":1.50}',
+    '"status":"succeeded","payment_id":"PAY-1","env":"TEST","gateway":"stripe","new":1.50}',
 )
-_VALID = Answer(200, '{"success":true,"business":{"business_id":"BUS-1"}}')
+_READ = Answer(200, '{"success":true,"env":"TEST","stripe_public_key":"pk_test_1"}')
 
 
 def _refused(status: int, code: str | None = None, **headers: str) -> Answer:
@@ -88,8 +88,8 @@ def test_every_call_has_a_key_of_its_own_unless_it_is_given_one_or_only_reads(
     first, second, own = (sent["idempotency_key"] for sent in server.received)
     assert first != second
     assert own == "order-1"
-    server.play([_refused(500), _VALID])
-    assert patient.call("validate_business", {}).result is not None
+    server.play([_refused(500), _READ])
+    assert patient.call("get_stripe_public_key", {}).result is not None
     assert ["idempotency_key" in sent for sent in server.received] == [False, False]
 
 

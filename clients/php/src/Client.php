@@ -42,6 +42,7 @@ final class Client
     /**
      * Verifies the business's credentials.
      *
+     * @throws ApiException with the errorCode INVALID_CREDENTIALS or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function validateBusiness(): Result\ValidateBusinessResult
@@ -56,6 +57,7 @@ final class Client
     /**
      * Returns the business's profile.
      *
+     * @throws ApiException with the errorCode INVALID_CREDENTIALS or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getBusinessInfo(): Result\GetBusinessInfoResult
@@ -90,6 +92,8 @@ final class Client
      *     },
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode ADMIN_ONLY, INVALID_FIELDS or one of every
+     *     action
      * @throws NiviscoException where the call did not succeed
      */
     public function registerBusiness(
@@ -113,11 +117,6 @@ final class Client
      *   is not a space.
      * - updates.email: New email address, at the business's domain. Must have at most 254
      *   characters. Must be an e-mail address.
-     * - update_mask: Paths of the fields to update, relative to `updates`, for example
-     *   `email`. Defaults to the fields that are set. A path whose field is unset clears
-     *   the field if its stored value is optional, and is invalid otherwise. JSON has no
-     *   mask: null clears a field.
-     * - update_mask.paths:
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -125,11 +124,9 @@ final class Client
      *         name?: string,
      *         email?: string
      *     },
-     *     update_mask?: array{
-     *         paths?: list<string>
-     *     },
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode INVALID_FIELDS or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function modifyBusiness(
@@ -194,6 +191,8 @@ final class Client
      *     },
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST or one of
+     *     every action
      * @throws NiviscoException where the call did not succeed
      */
     public function addStripeCredentials(
@@ -225,11 +224,6 @@ final class Client
      * - credentials.account_id: New id of the connected account to act for (`acct_…`). Null
      *   removes it, so that the key's own account is used. Must be a Stripe account id,
      *   which begins with acct_.
-     * - update_mask: Paths of the fields to update, relative to this request, for example
-     *   `credentials.account_id`. Defaults to the fields that are set. A path whose field
-     *   is unset clears the field if its stored value is optional, and is invalid
-     *   otherwise. JSON has no mask: null clears a field.
-     * - update_mask.paths:
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -237,14 +231,13 @@ final class Client
      *         env: 'TEST'|'LIVE',
      *         stripe_secret_key?: string,
      *         stripe_public_key?: string,
-     *         stripe_webhook_secret?: string,
-     *         account_id?: string
-     *     },
-     *     update_mask?: array{
-     *         paths?: list<string>
+     *         stripe_webhook_secret?: string|null,
+     *         account_id?: string|null
      *     },
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one
+     *     of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function modifyStripeCredentials(
@@ -281,6 +274,8 @@ final class Client
      *     },
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST or one of
+     *     every action
      * @throws NiviscoException where the call did not succeed
      */
     public function addAuthorizeCredentials(
@@ -308,11 +303,6 @@ final class Client
      *   32 printable characters without spaces.
      * - credentials.signature_key: New signature key of webhooks, 1 to 256 hexadecimal
      *   digits. Null removes it. Must be at most 256 hexadecimal digits.
-     * - update_mask: Paths of the fields to update, relative to this request, for example
-     *   `credentials.signature_key`. Defaults to the fields that are set. A path whose
-     *   field is unset clears the field if its stored value is optional, and is invalid
-     *   otherwise. JSON has no mask: null clears a field.
-     * - update_mask.paths:
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -320,13 +310,12 @@ final class Client
      *         env: 'TEST'|'LIVE',
      *         api_login_id?: string,
      *         transaction_key?: string,
-     *         signature_key?: string
-     *     },
-     *     update_mask?: array{
-     *         paths?: list<string>
+     *         signature_key?: string|null
      *     },
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one
+     *     of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function modifyAuthorizeCredentials(
@@ -351,6 +340,7 @@ final class Client
      * @param array{
      *     user_id: string
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function validateUser(
@@ -373,6 +363,7 @@ final class Client
      * @param array{
      *     user_id: string
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getUserInfo(
@@ -428,11 +419,6 @@ final class Client
      * - updates.active: Whether the user is active. Cards, charges, credits and new
      *   recurring jobs of an inactive user are rejected, and user lists omit inactive
      *   users.
-     * - update_mask: Paths of the fields to update, relative to `updates`, for example
-     *   `email`. Defaults to the fields that are set. A path whose field is unset clears
-     *   the field if its stored value is optional, and is invalid otherwise. JSON has no
-     *   mask: null clears a field.
-     * - update_mask.paths:
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -442,11 +428,10 @@ final class Client
      *         email?: string,
      *         active?: bool
      *     },
-     *     update_mask?: array{
-     *         paths?: list<string>
-     *     },
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, INVALID_FIELDS or one of
+     *     every action
      * @throws NiviscoException where the call did not succeed
      */
     public function updateUser(
@@ -501,6 +486,7 @@ final class Client
      * @param array{
      *     env?: 'TEST'|'LIVE'
      * } $fields
+     * @throws ApiException with the errorCode CREDENTIALS_MISSING or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getStripePublicKey(
@@ -525,6 +511,7 @@ final class Client
      *     user_id: string,
      *     env?: 'TEST'|'LIVE'
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getUserCards(
@@ -551,6 +538,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     gateway?: 'stripe'|'authorize'
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, CARD_NOT_FOUND or one of
+     *     every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getUserPrimaryCard(
@@ -587,6 +576,9 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+     *     OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function createStripeCustomer(
@@ -636,6 +628,9 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+     *     OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function createAuthorizeCustomer(
@@ -672,6 +667,9 @@ final class Client
      *     gateway?: 'stripe'|'authorize',
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
+     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function chargeCustomer(
@@ -708,6 +706,10 @@ final class Client
      *     gateway?: 'stripe'|'authorize',
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
+     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT or one of
+     *     every action
      * @throws NiviscoException where the call did not succeed
      */
     public function fundCustomer(
@@ -770,6 +772,7 @@ final class Client
      *     user_id: string,
      *     env?: 'TEST'|'LIVE'
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getUserWallet(
@@ -804,6 +807,7 @@ final class Client
      *     from_date?: string,
      *     to_date?: string
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getWalletHistory(
@@ -837,6 +841,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW
+     *     or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function chargeWallet(
@@ -870,6 +876,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_LIMIT
+     *     or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function addWalletFunds(
@@ -933,6 +941,8 @@ final class Client
      *     preview?: int,
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
+     *     or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function createRecurring(
@@ -974,11 +984,6 @@ final class Client
      *   maximum.
      * - catch_up: New handling of missed occurrences.
      * - status: New status: `active`, `paused` or `cancelled`.
-     * - update_mask: Paths of the fields to update, relative to this request, for example
-     *   `end_at`. Defaults to the fields that are set. A path whose field is unset clears
-     *   the field if its stored value is optional, and is invalid otherwise. JSON has no
-     *   mask: null clears a field.
-     * - update_mask.paths:
      * - idempotency_key: Your own key for this call. Absent: a new one for every call.
      *
      * @param array{
@@ -988,18 +993,17 @@ final class Client
      *     interval_type?: 'day'|'week'|'month'|'year',
      *     interval_value?: int,
      *     source?: 'stripe'|'authorize'|'wallet',
-     *     description?: string,
+     *     description?: string|null,
      *     start_at?: string,
      *     timezone?: string,
-     *     end_at?: string,
-     *     max_cycles?: int,
+     *     end_at?: string|null,
+     *     max_cycles?: int|null,
      *     catch_up?: 'latest'|'all'|'skip',
      *     status?: 'active'|'paused'|'cancelled'|'completed',
-     *     update_mask?: array{
-     *         paths?: list<string>
-     *     },
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE,
+     *     INVALID_FIELDS or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function updateRecurring(
@@ -1026,6 +1030,8 @@ final class Client
      *     recurring_id: string,
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE or one
+     *     of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function pauseRecurring(
@@ -1050,6 +1056,8 @@ final class Client
      *     recurring_id: string,
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE or one
+     *     of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function resumeRecurring(
@@ -1076,6 +1084,7 @@ final class Client
      *     recurring_id: string,
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode RECURRING_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function cancelRecurring(
@@ -1152,6 +1161,7 @@ final class Client
      *     from_date?: string,
      *     to_date?: string
      * } $fields
+     * @throws ApiException with the errorCode RECURRING_NOT_FOUND or one of every action
      * @throws NiviscoException where the call did not succeed
      */
     public function getRecurringLogs(

@@ -137,16 +137,13 @@ final class Connection
         #[\SensitiveParameter]
         array $fields
     ): string {
-        $given = array_filter($fields, static function ($value): bool {
-            return $value !== null;
-        });
-        array_walk_recursive($given, static function ($value): void {
+        array_walk_recursive($fields, static function ($value): void {
             if (is_float($value)) {
                 throw new \InvalidArgumentException('an amount is a decimal string, never a float');
             }
         });
         $credentials = ['business_id' => $this->businessId, 'api_key' => ($this->apiKey)()];
-        $body = json_encode($credentials + ['action' => $action] + $given, JSON_UNESCAPED_SLASHES);
+        $body = json_encode($credentials + ['action' => $action] + $fields, JSON_UNESCAPED_SLASHES);
         if ($body === false) { // json_encode's own exception would show the key in its trace
             throw new \InvalidArgumentException('the fields have no JSON form: ' . json_last_error_msg());
         }

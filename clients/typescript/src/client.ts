@@ -34,6 +34,7 @@ export class Nivisco {
   /**
    * Verifies the business's credentials.
    *
+   * @throws ApiError, by its own nature with INVALID_CREDENTIALS.
    * @throws NiviscoError where the call did not succeed.
    */
   async validateBusiness(): Promise<types.ValidateBusinessResult> {
@@ -43,6 +44,7 @@ export class Nivisco {
   /**
    * Returns the business's profile.
    *
+   * @throws ApiError, by its own nature with INVALID_CREDENTIALS.
    * @throws NiviscoError where the call did not succeed.
    */
   async getBusinessInfo(): Promise<types.GetBusinessInfoResult> {
@@ -54,6 +56,7 @@ export class Nivisco {
    *
    * Available to the admin business only.
    *
+   * @throws ApiError, by its own nature with ADMIN_ONLY, INVALID_FIELDS.
    * @throws NiviscoError where the call did not succeed.
    */
   async registerBusiness(
@@ -73,6 +76,7 @@ export class Nivisco {
    *
    * The address must be at the business's domain.
    *
+   * @throws ApiError, by its own nature with INVALID_FIELDS.
    * @throws NiviscoError where the call did not succeed.
    */
   async modifyBusiness(
@@ -101,6 +105,7 @@ export class Nivisco {
   /**
    * Stores Stripe credentials for an environment.
    *
+   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_EXIST.
    * @throws NiviscoError where the call did not succeed.
    */
   async addStripeCredentials(
@@ -120,6 +125,7 @@ export class Nivisco {
    *
    * Only the given fields change.
    *
+   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async modifyStripeCredentials(
@@ -137,6 +143,7 @@ export class Nivisco {
   /**
    * Stores Authorize.Net credentials for an environment.
    *
+   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_EXIST.
    * @throws NiviscoError where the call did not succeed.
    */
   async addAuthorizeCredentials(
@@ -156,6 +163,7 @@ export class Nivisco {
    *
    * Only the given fields change.
    *
+   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async modifyAuthorizeCredentials(
@@ -175,6 +183,7 @@ export class Nivisco {
    *
    * `active` in the response shows whether the user is active.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async validateUser(fields: types.ValidateUserFields): Promise<types.ValidateUserResult> {
@@ -184,6 +193,7 @@ export class Nivisco {
   /**
    * Returns a user's profile.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getUserInfo(fields: types.GetUserInfoFields): Promise<types.GetUserInfoResult> {
@@ -202,6 +212,7 @@ export class Nivisco {
   /**
    * Updates a user's name or email address, or activates or deactivates the user.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND, INVALID_FIELDS.
    * @throws NiviscoError where the call did not succeed.
    */
   async updateUser(
@@ -226,6 +237,7 @@ export class Nivisco {
   /**
    * Returns the business's Stripe publishable key.
    *
+   * @throws ApiError, by its own nature with CREDENTIALS_MISSING.
    * @throws NiviscoError where the call did not succeed.
    */
   async getStripePublicKey(
@@ -241,6 +253,7 @@ export class Nivisco {
   /**
    * Lists a user's saved cards, newest first.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getUserCards(fields: types.GetUserCardsFields): Promise<types.GetUserCardsResult> {
@@ -250,6 +263,7 @@ export class Nivisco {
   /**
    * Returns the user's primary card, which charges use.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND, CARD_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getUserPrimaryCard(
@@ -267,6 +281,9 @@ export class Nivisco {
    *
    * Creates the user's Stripe customer if there is none.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE,
+   *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+   *     OUTCOME_UNKNOWN.
    * @throws NiviscoError where the call did not succeed.
    */
   async createStripeCustomer(
@@ -286,6 +303,9 @@ export class Nivisco {
    *
    * Creates the user's customer profile if there is none.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE,
+   *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+   *     OUTCOME_UNKNOWN.
    * @throws NiviscoError where the call did not succeed.
    */
   async createAuthorizeCustomer(
@@ -303,6 +323,9 @@ export class Nivisco {
   /**
    * Charges the user's primary card.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
+   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
+   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN.
    * @throws NiviscoError where the call did not succeed.
    */
   async chargeCustomer(
@@ -320,6 +343,9 @@ export class Nivisco {
   /**
    * Charges the user's primary card and credits the amount to the user's wallet.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
+   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
+   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT.
    * @throws NiviscoError where the call did not succeed.
    */
   async fundCustomer(
@@ -352,6 +378,7 @@ export class Nivisco {
   /**
    * Returns a user's wallet.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getUserWallet(fields: types.GetUserWalletFields): Promise<types.GetUserWalletResult> {
@@ -361,6 +388,7 @@ export class Nivisco {
   /**
    * Lists a wallet's transactions, newest first.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getWalletHistory(
@@ -372,6 +400,7 @@ export class Nivisco {
   /**
    * Debits a wallet.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW.
    * @throws NiviscoError where the call did not succeed.
    */
   async chargeWallet(
@@ -389,6 +418,7 @@ export class Nivisco {
   /**
    * Credits a wallet.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, WALLET_LIMIT.
    * @throws NiviscoError where the call did not succeed.
    */
   async addWalletFunds(
@@ -408,6 +438,7 @@ export class Nivisco {
    *
    * The first charge is at the first occurrence after the current time.
    *
+   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS.
    * @throws NiviscoError where the call did not succeed.
    */
   async createRecurring(
@@ -427,6 +458,8 @@ export class Nivisco {
    *
    * Cycles that have already begun do not change.
    *
+   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND, RECURRING_STATE,
+   *     INVALID_FIELDS.
    * @throws NiviscoError where the call did not succeed.
    */
   async updateRecurring(
@@ -446,6 +479,7 @@ export class Nivisco {
    *
    * Its calendar stays unchanged, and no charge starts after the response.
    *
+   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND, RECURRING_STATE.
    * @throws NiviscoError where the call did not succeed.
    */
   async pauseRecurring(
@@ -463,6 +497,7 @@ export class Nivisco {
   /**
    * Resumes a paused recurring job, from its next occurrence after the current time.
    *
+   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND, RECURRING_STATE.
    * @throws NiviscoError where the call did not succeed.
    */
   async resumeRecurring(
@@ -482,6 +517,7 @@ export class Nivisco {
    *
    * No charge starts after the response.
    *
+   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async cancelRecurring(
@@ -508,6 +544,7 @@ export class Nivisco {
   /**
    * Lists the log entries of the business's recurring jobs, newest first.
    *
+   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND.
    * @throws NiviscoError where the call did not succeed.
    */
   async getRecurringLogs(

@@ -163,7 +163,7 @@ export function readRegisterBusinessResult(json: Json): types.RegisterBusinessRe
       businessId: string(json["business_id"]),
       apiKey: string(json["api_key"]),
       domain: string(json["domain"]),
-      business: object(readBusiness)(json["business"]),
+      business: nullable(object(readBusiness))(json["business"]),
     },
     "apiKey",
   );
@@ -174,7 +174,7 @@ export function readModifyBusinessResult(json: Json): types.ModifyBusinessResult
     message: string(json["message"]),
     businessId: string(json["business_id"]),
     updatedFields: list(string)(json["updated_fields"]),
-    business: object(readBusiness)(json["business"]),
+    business: nullable(object(readBusiness))(json["business"]),
   };
 }
 
@@ -241,7 +241,7 @@ export function readUpdateUserResult(json: Json): types.UpdateUserResult {
   return {
     message: string(json["message"]),
     updatedFields: list(string)(json["updated_fields"]),
-    user: object(readUser)(json["user"]),
+    user: nullable(object(readUser))(json["user"]),
   };
 }
 
@@ -282,7 +282,7 @@ export function readCreateAuthorizeCustomerResult(json: Json): types.CreateAutho
   return {
     customerProfileId: string(json["customer_profile_id"]),
     paymentProfileId: string(json["payment_profile_id"]),
-    card: object(readCard)(json["card"]),
+    card: nullable(object(readCard))(json["card"]),
   };
 }
 
@@ -293,8 +293,8 @@ export function readChargeCustomerResult(json: Json): types.ChargeCustomerResult
     currency: string(json["currency"]),
     status: word<types.PaymentStatus>(json["status"]),
     paymentId: nullable(string)(json["payment_id"]),
-    env: word<types.Env>(json["env"]),
-    gateway: word<types.Gateway>(json["gateway"]),
+    env: nullable(word<types.Env>)(json["env"]),
+    gateway: nullable(word<types.Gateway>)(json["gateway"]),
   };
 }
 
@@ -303,11 +303,11 @@ export function readFundCustomerResult(json: Json): types.FundCustomerResult {
     transactionId: string(json["transaction_id"]),
     wallet: object(readWallet)(json["wallet"]),
     paymentId: nullable(string)(json["payment_id"]),
-    env: word<types.Env>(json["env"]),
-    gateway: word<types.Gateway>(json["gateway"]),
-    amount: string(json["amount"]),
-    currency: string(json["currency"]),
-    status: word<types.PaymentStatus>(json["status"]),
+    env: nullable(word<types.Env>)(json["env"]),
+    gateway: nullable(word<types.Gateway>)(json["gateway"]),
+    amount: nullable(string)(json["amount"]),
+    currency: nullable(string)(json["currency"]),
+    status: nullable(word<types.PaymentStatus>)(json["status"]),
   };
 }
 
@@ -343,9 +343,9 @@ export function readChargeWalletResult(json: Json): types.ChargeWalletResult {
     reason: word<types.TransactionReason>(json["reason"]),
     message: string(json["message"]),
     transactionId: string(json["transaction_id"]),
-    env: word<types.Env>(json["env"]),
+    env: nullable(word<types.Env>)(json["env"]),
     userId: nullable(string)(json["user_id"]),
-    amount: string(json["amount"]),
+    amount: nullable(string)(json["amount"]),
     description: nullable(string)(json["description"]),
   };
 }
@@ -360,9 +360,9 @@ export function readAddWalletFundsResult(json: Json): types.AddWalletFundsResult
     reason: word<types.TransactionReason>(json["reason"]),
     message: string(json["message"]),
     transactionId: string(json["transaction_id"]),
-    env: word<types.Env>(json["env"]),
+    env: nullable(word<types.Env>)(json["env"]),
     userId: nullable(string)(json["user_id"]),
-    amount: string(json["amount"]),
+    amount: nullable(string)(json["amount"]),
     description: nullable(string)(json["description"]),
   };
 }
@@ -374,35 +374,35 @@ export function readCreateRecurringResult(json: Json): types.CreateRecurringResu
     nextRun: string(json["next_run"]),
     timezone: string(json["timezone"]),
     upcoming: list(string)(json["upcoming"]),
-    recurring: object(readRecurringJob)(json["recurring"]),
+    recurring: nullable(object(readRecurringJob))(json["recurring"]),
   };
 }
 
 export function readUpdateRecurringResult(json: Json): types.UpdateRecurringResult {
   return {
     message: string(json["message"]),
-    recurring: object(readRecurringJob)(json["recurring"]),
+    recurring: nullable(object(readRecurringJob))(json["recurring"]),
   };
 }
 
 export function readPauseRecurringResult(json: Json): types.PauseRecurringResult {
   return {
     message: string(json["message"]),
-    recurring: object(readRecurringJob)(json["recurring"]),
+    recurring: nullable(object(readRecurringJob))(json["recurring"]),
   };
 }
 
 export function readResumeRecurringResult(json: Json): types.ResumeRecurringResult {
   return {
     message: string(json["message"]),
-    recurring: object(readRecurringJob)(json["recurring"]),
+    recurring: nullable(object(readRecurringJob))(json["recurring"]),
   };
 }
 
 export function readCancelRecurringResult(json: Json): types.CancelRecurringResult {
   return {
     message: string(json["message"]),
-    recurring: object(readRecurringJob)(json["recurring"]),
+    recurring: nullable(object(readRecurringJob))(json["recurring"]),
   };
 }
 

@@ -92,22 +92,12 @@ export interface NewBusiness {
 /** New values. At least one is required. */
 export interface ModifyBusinessUpdates {
   /** New name, 1 to 200 characters. Must have at least one character that is not a space. */
-  readonly name?: string | null | undefined;
+  readonly name?: string | undefined;
   /**
    * New email address, at the business's domain. Must have at most 254 characters. Must be
    * an e-mail address.
    */
-  readonly email?: string | null | undefined;
-}
-
-/**
- * Paths of the fields to update, relative to `updates`, for example `email`. Defaults to
- * the fields that are set. A path whose field is unset clears the field if its stored value
- * is optional, and is invalid otherwise. JSON has no mask: null clears a field.
- */
-export interface FieldMask {
-  /**  */
-  readonly paths?: readonly string[] | null | undefined;
+  readonly email?: string | undefined;
 }
 
 /** Credentials of one Stripe account for one environment. */
@@ -128,12 +118,12 @@ export interface AddStripeCredentials {
    * Signing secret of the webhook endpoint (`whsec_…`). Required for Stripe webhooks only.
    * Must be a Stripe webhook signing secret, which begins with whsec_.
    */
-  readonly stripeWebhookSecret?: string | null | undefined;
+  readonly stripeWebhookSecret?: string | undefined;
   /**
    * Id of the connected account to act for (`acct_…`), if it is not the key's own account.
    * Must be a Stripe account id, which begins with acct_.
    */
-  readonly accountId?: string | null | undefined;
+  readonly accountId?: string | undefined;
 }
 
 /** New credentials. Absent fields stay unchanged. */
@@ -144,12 +134,12 @@ export interface ModifyStripeCredentials {
    * New secret key (`sk_…`) or restricted key (`rk_…`). Must be a Stripe secret or
    * restricted key, which begins with sk_test_, sk_live_, rk_test_ or rk_live_.
    */
-  readonly stripeSecretKey?: string | null | undefined;
+  readonly stripeSecretKey?: string | undefined;
   /**
    * New publishable key (`pk_…`). Must be a Stripe publishable key, which begins with
    * pk_test_ or pk_live_.
    */
-  readonly stripePublicKey?: string | null | undefined;
+  readonly stripePublicKey?: string | undefined;
   /**
    * New signing secret of the webhook endpoint (`whsec_…`). Null removes it. Must be a
    * Stripe webhook signing secret, which begins with whsec_.
@@ -177,7 +167,7 @@ export interface AddAuthorizeCredentials {
    * Signature key of webhooks, 1 to 256 hexadecimal digits. Required for Authorize.Net
    * webhooks only. Must be at most 256 hexadecimal digits.
    */
-  readonly signatureKey?: string | null | undefined;
+  readonly signatureKey?: string | undefined;
 }
 
 /** New credentials. Absent fields stay unchanged. */
@@ -188,13 +178,13 @@ export interface ModifyAuthorizeCredentials {
    * New API login id, at most 25 characters. Must be 1 to 25 printable characters without
    * spaces.
    */
-  readonly apiLoginId?: string | null | undefined;
+  readonly apiLoginId?: string | undefined;
   /**
    * New transaction key, at most 32 characters. Requests to the gateway fail while the
    * stored key is longer than 16 characters. Must be 1 to 32 printable characters without
    * spaces.
    */
-  readonly transactionKey?: string | null | undefined;
+  readonly transactionKey?: string | undefined;
   /**
    * New signature key of webhooks, 1 to 256 hexadecimal digits. Null removes it. Must be at
    * most 256 hexadecimal digits.
@@ -228,14 +218,14 @@ export interface User {
 /** New values. At least one is required. */
 export interface UpdateUserUpdates {
   /** New name, 1 to 200 characters. Must have at least one character that is not a space. */
-  readonly name?: string | null | undefined;
+  readonly name?: string | undefined;
   /** New email address. Must have at most 254 characters. Must be an e-mail address. */
-  readonly email?: string | null | undefined;
+  readonly email?: string | undefined;
   /**
    * Whether the user is active. Cards, charges, credits and new recurring jobs of an
    * inactive user are rejected, and user lists omit inactive users.
    */
-  readonly active?: boolean | null | undefined;
+  readonly active?: boolean | undefined;
 }
 
 /** Profile of a new user. */
@@ -254,7 +244,7 @@ export interface NewUser {
    * Currency of the user's wallets, ISO 4217 in upper or lower case. Defaults to `usd`.
    * Must be a currency's three letters, for example usd.
    */
-  readonly currency?: string | null | undefined;
+  readonly currency?: string | undefined;
 }
 
 /** A wallet: stored value of one user in one environment. */
@@ -317,9 +307,9 @@ export interface PaymentProfile {
    * Security code of the card: 4 digits for American Express, 3 digits for other networks.
    * Must be 3 or 4 digits.
    */
-  readonly cvv?: string | null | undefined;
+  readonly cvv?: string | undefined;
   /** Postal code of the billing address, at most 20 characters. */
-  readonly postalCode?: string | null | undefined;
+  readonly postalCode?: string | undefined;
 }
 
 /** A card payment. */
@@ -501,19 +491,13 @@ export interface RegisterBusinessResult {
   /** Internet domain of the new business. */
   readonly domain: string;
   /** The new business. */
-  readonly business: Business;
+  readonly business: Business | null;
 }
 
 /** What `modify_business` takes. */
 export interface ModifyBusinessFields {
   /** The new values. */
   readonly updates: ModifyBusinessUpdates;
-  /**
-   * Paths of the fields to update, relative to `updates`, for example `email`. Defaults to
-   * the fields that are set. A path whose field is unset clears the field if its stored
-   * value is optional, and is invalid otherwise. JSON has no mask: null clears a field.
-   */
-  readonly updateMask?: FieldMask | null | undefined;
 }
 
 /** What `modify_business` answers. */
@@ -525,7 +509,7 @@ export interface ModifyBusinessResult {
   /** Names of the updated fields. */
   readonly updatedFields: readonly string[];
   /** The business after the update. */
-  readonly business: Business;
+  readonly business: Business | null;
 }
 
 /** What `change_api_key` answers. */
@@ -556,13 +540,6 @@ export interface AddStripeCredentialsResult {
 export interface ModifyStripeCredentialsFields {
   /** The credentials to update. */
   readonly credentials: ModifyStripeCredentials;
-  /**
-   * Paths of the fields to update, relative to this request, for example
-   * `credentials.account_id`. Defaults to the fields that are set. A path whose field is
-   * unset clears the field if its stored value is optional, and is invalid otherwise. JSON
-   * has no mask: null clears a field.
-   */
-  readonly updateMask?: FieldMask | null | undefined;
 }
 
 /** What `modify_stripe_credentials` answers. */
@@ -591,13 +568,6 @@ export interface AddAuthorizeCredentialsResult {
 export interface ModifyAuthorizeCredentialsFields {
   /** The credentials to update. */
   readonly credentials: ModifyAuthorizeCredentials;
-  /**
-   * Paths of the fields to update, relative to this request, for example
-   * `credentials.signature_key`. Defaults to the fields that are set. A path whose field is
-   * unset clears the field if its stored value is optional, and is invalid otherwise. JSON
-   * has no mask: null clears a field.
-   */
-  readonly updateMask?: FieldMask | null | undefined;
 }
 
 /** What `modify_authorize_credentials` answers. */
@@ -641,16 +611,16 @@ export interface GetUserInfoResult {
 /** What `get_all_users` takes. */
 export interface GetAllUsersFields {
   /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
-  readonly page?: number | null | undefined;
+  readonly page?: number | undefined;
   /** Number of users on a page, 1 to 100. Defaults to 25. */
-  readonly limit?: number | null | undefined;
+  readonly limit?: number | undefined;
   /** Only users created at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | null | undefined;
+  readonly fromDate?: string | undefined;
   /**
    * Only users created at or before this time. A date without a time includes that day. ISO
    * 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | null | undefined;
+  readonly toDate?: string | undefined;
 }
 
 /** What `get_all_users` answers. */
@@ -672,12 +642,6 @@ export interface UpdateUserFields {
   readonly userId: string;
   /** The new values. */
   readonly updates: UpdateUserUpdates;
-  /**
-   * Paths of the fields to update, relative to `updates`, for example `email`. Defaults to
-   * the fields that are set. A path whose field is unset clears the field if its stored
-   * value is optional, and is invalid otherwise. JSON has no mask: null clears a field.
-   */
-  readonly updateMask?: FieldMask | null | undefined;
 }
 
 /** What `update_user` answers. */
@@ -687,7 +651,7 @@ export interface UpdateUserResult {
   /** Names of the updated fields. */
   readonly updatedFields: readonly string[];
   /** The user after the update. */
-  readonly user: User;
+  readonly user: User | null;
 }
 
 /** What `create_user` takes. */
@@ -707,7 +671,7 @@ export interface CreateUserResult {
 /** What `get_stripe_public_key` takes. */
 export interface GetStripePublicKeyFields {
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
 }
 
 /** What `get_stripe_public_key` answers. */
@@ -726,7 +690,7 @@ export interface GetUserCardsFields {
    */
   readonly userId: string;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
 }
 
 /** What `get_user_cards` answers. */
@@ -743,9 +707,9 @@ export interface GetUserPrimaryCardFields {
    */
   readonly userId: string;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
   /** Gateway. Defaults to the user's default gateway. */
-  readonly gateway?: Gateway | null | undefined;
+  readonly gateway?: Gateway | undefined;
 }
 
 /** What `get_user_primary_card` answers. */
@@ -770,9 +734,9 @@ export interface CreateStripeCustomerFields {
    * Whether the card becomes the user's primary card at Stripe, and Stripe the user's
    * default gateway. Defaults to false. The user's first card becomes primary in any case.
    */
-  readonly setAsPrimary?: boolean | null | undefined;
+  readonly setAsPrimary?: boolean | undefined;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
 }
 
 /** What `create_stripe_customer` answers. */
@@ -797,9 +761,9 @@ export interface CreateAuthorizeCustomerFields {
    * the user's default gateway. Defaults to false. The user's first card becomes primary in
    * any case.
    */
-  readonly setAsPrimary?: boolean | null | undefined;
+  readonly setAsPrimary?: boolean | undefined;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
 }
 
 /** What `create_authorize_customer` answers. */
@@ -809,7 +773,7 @@ export interface CreateAuthorizeCustomerResult {
   /** Id of the payment profile. */
   readonly paymentProfileId: string;
   /** The saved card. */
-  readonly card: Card;
+  readonly card: Card | null;
 }
 
 /** What `charge_customer` takes. */
@@ -825,13 +789,13 @@ export interface ChargeCustomerFields {
    */
   readonly amount: string;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
-  readonly currency?: string | null | undefined;
+  readonly currency?: string | undefined;
   /** Description of the payment, at most 500 characters. It is visible at the gateway. */
-  readonly description?: string | null | undefined;
+  readonly description?: string | undefined;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
   /** Gateway. Defaults to the user's default gateway. */
-  readonly gateway?: Gateway | null | undefined;
+  readonly gateway?: Gateway | undefined;
 }
 
 /** What `charge_customer` answers. */
@@ -847,9 +811,9 @@ export interface ChargeCustomerResult {
   /** Id of the payment, `PAY-…`. */
   readonly paymentId: string | null;
   /** Environment of the payment. */
-  readonly env: Env;
+  readonly env: Env | null;
   /** Gateway that charged the card. */
-  readonly gateway: Gateway;
+  readonly gateway: Gateway | null;
 }
 
 /** What `fund_customer` takes. */
@@ -865,16 +829,16 @@ export interface FundCustomerFields {
    */
   readonly amount: string;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
-  readonly currency?: string | null | undefined;
+  readonly currency?: string | undefined;
   /**
    * Description of the payment, at most 500 characters. It is visible at the gateway and in
    * the wallet's history.
    */
-  readonly description?: string | null | undefined;
+  readonly description?: string | undefined;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
   /** Gateway. Defaults to the user's default gateway. */
-  readonly gateway?: Gateway | null | undefined;
+  readonly gateway?: Gateway | undefined;
 }
 
 /** What `fund_customer` answers. */
@@ -886,38 +850,38 @@ export interface FundCustomerResult {
   /** Id of the payment, `PAY-…`. */
   readonly paymentId: string | null;
   /** Environment of the payment. */
-  readonly env: Env;
+  readonly env: Env | null;
   /** Gateway that charged the card. */
-  readonly gateway: Gateway;
+  readonly gateway: Gateway | null;
   /** Charged and credited amount. A decimal string. */
-  readonly amount: string;
+  readonly amount: string | null;
   /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
-  readonly currency: string;
+  readonly currency: string | null;
   /** Status of the payment. */
-  readonly status: PaymentStatus;
+  readonly status: PaymentStatus | null;
 }
 
 /** What `get_payment_records` takes. */
 export interface GetPaymentRecordsFields {
   /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
-  readonly page?: number | null | undefined;
+  readonly page?: number | undefined;
   /** Number of payments on a page, 1 to 100. Defaults to 25. */
-  readonly limit?: number | null | undefined;
+  readonly limit?: number | undefined;
   /** Only payments created at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | null | undefined;
+  readonly fromDate?: string | undefined;
   /**
    * Only payments created at or before this time. A date without a time includes that day.
    * ISO 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | null | undefined;
+  readonly toDate?: string | undefined;
   /** Only payments of this user. Must be 1 to 64 printable characters without spaces. */
-  readonly userId?: string | null | undefined;
+  readonly userId?: string | undefined;
   /** Only payments with this status. */
-  readonly status?: PaymentStatus | null | undefined;
+  readonly status?: PaymentStatus | undefined;
   /** Only payments through this gateway. */
-  readonly gateway?: Gateway | null | undefined;
+  readonly gateway?: Gateway | undefined;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
 }
 
 /** What `get_payment_records` answers. */
@@ -938,7 +902,7 @@ export interface GetUserWalletFields {
    */
   readonly userId: string;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
 }
 
 /** What `get_user_wallet` answers. */
@@ -955,18 +919,18 @@ export interface GetWalletHistoryFields {
    */
   readonly userId: string;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
   /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
-  readonly page?: number | null | undefined;
+  readonly page?: number | undefined;
   /** Number of transactions on a page, 1 to 100. Defaults to 25. */
-  readonly limit?: number | null | undefined;
+  readonly limit?: number | undefined;
   /** Only transactions at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | null | undefined;
+  readonly fromDate?: string | undefined;
   /**
    * Only transactions at or before this time. A date without a time includes that day. ISO
    * 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | null | undefined;
+  readonly toDate?: string | undefined;
 }
 
 /** What `get_wallet_history` answers. */
@@ -992,11 +956,11 @@ export interface ChargeWalletFields {
    */
   readonly amount: string;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
-  readonly currency?: string | null | undefined;
+  readonly currency?: string | undefined;
   /** Description of the transaction, at most 500 characters. */
-  readonly description?: string | null | undefined;
+  readonly description?: string | undefined;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
 }
 
 /** What `charge_wallet` answers. */
@@ -1018,11 +982,11 @@ export interface ChargeWalletResult {
   /** Id of the transaction, `WTX-…`. */
   readonly transactionId: string;
   /** Environment of the wallet. */
-  readonly env: Env;
+  readonly env: Env | null;
   /** Id of the user who owns the wallet. */
   readonly userId: string | null;
   /** Debited amount. A decimal string. */
-  readonly amount: string;
+  readonly amount: string | null;
   /** Description from the request. Null if there is none. */
   readonly description: string | null;
 }
@@ -1040,11 +1004,11 @@ export interface AddWalletFundsFields {
    */
   readonly amount: string;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
-  readonly currency?: string | null | undefined;
+  readonly currency?: string | undefined;
   /** Description of the transaction, at most 500 characters. */
-  readonly description?: string | null | undefined;
+  readonly description?: string | undefined;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
 }
 
 /** What `add_wallet_funds` answers. */
@@ -1066,11 +1030,11 @@ export interface AddWalletFundsResult {
   /** Id of the transaction, `WTX-…`. */
   readonly transactionId: string;
   /** Environment of the wallet. */
-  readonly env: Env;
+  readonly env: Env | null;
   /** Id of the user who owns the wallet. */
   readonly userId: string | null;
   /** Credited amount. A decimal string. */
-  readonly amount: string;
+  readonly amount: string | null;
   /** Description from the request. Null if there is none. */
   readonly description: string | null;
 }
@@ -1090,45 +1054,45 @@ export interface CreateRecurringFields {
   /** Unit of the interval. */
   readonly intervalType: IntervalType;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
-  readonly currency?: string | null | undefined;
+  readonly currency?: string | undefined;
   /** Number of units between two occurrences, 1 to 1000. Defaults to 1. */
-  readonly intervalValue?: number | null | undefined;
+  readonly intervalValue?: number | undefined;
   /** Payment source. Defaults to the user's default gateway at the time of each charge. */
-  readonly source?: RecurringSource | null | undefined;
+  readonly source?: RecurringSource | undefined;
   /** Description of the payments, at most 500 characters. */
-  readonly description?: string | null | undefined;
+  readonly description?: string | undefined;
   /**
    * Start of the calendar, ISO 8601. Without an offset it is a wall-clock time in
    * `timezone`. Defaults to the current time. Must have at least 1 character. Must have at
    * most 40 characters.
    */
-  readonly startAt?: string | null | undefined;
+  readonly startAt?: string | undefined;
   /**
    * IANA time zone in which the charges keep their wall-clock time, for example
    * `America/Chicago`. Defaults to `UTC`. Must be an IANA time zone, for example
    * America/Chicago.
    */
-  readonly timezone?: string | null | undefined;
+  readonly timezone?: string | undefined;
   /**
    * End of the job, inclusive, ISO 8601. Without an offset it is a wall-clock time in
    * `timezone`; a date without a time includes that day. Defaults to no end. Must have at
    * least 1 character. Must have at most 40 characters.
    */
-  readonly endAt?: string | null | undefined;
+  readonly endAt?: string | undefined;
   /**
    * Number of successful charges after which the job is completed, 1 to 1000000. Defaults
    * to no maximum.
    */
-  readonly maxCycles?: number | null | undefined;
+  readonly maxCycles?: number | undefined;
   /** Handling of occurrences missed while no scheduler was running. Defaults to `latest`. */
-  readonly catchUp?: CatchUp | null | undefined;
+  readonly catchUp?: CatchUp | undefined;
   /**
    * Environment of the job, which never changes. Defaults to the business's default
    * environment.
    */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
   /** Number of upcoming occurrences to return, 0 to 24. Defaults to 0. */
-  readonly preview?: number | null | undefined;
+  readonly preview?: number | undefined;
 }
 
 /** What `create_recurring` answers. */
@@ -1147,7 +1111,7 @@ export interface CreateRecurringResult {
    */
   readonly upcoming: readonly string[];
   /** The new job. */
-  readonly recurring: RecurringJob;
+  readonly recurring: RecurringJob | null;
 }
 
 /** What `update_recurring` takes. */
@@ -1158,27 +1122,27 @@ export interface UpdateRecurringFields {
    * New amount, greater than zero. The currency defaults to the job's currency, or to the
    * wallet's currency for source `wallet`. A decimal string.
    */
-  readonly amount?: string | null | undefined;
+  readonly amount?: string | undefined;
   /** The currency of the amount, ISO 4217 in either case, for example `usd`. */
-  readonly currency?: string | null | undefined;
+  readonly currency?: string | undefined;
   /** New unit of the interval. */
-  readonly intervalType?: IntervalType | null | undefined;
+  readonly intervalType?: IntervalType | undefined;
   /** New number of units between two occurrences, 1 to 1000. */
-  readonly intervalValue?: number | null | undefined;
+  readonly intervalValue?: number | undefined;
   /** New payment source. */
-  readonly source?: RecurringSource | null | undefined;
+  readonly source?: RecurringSource | undefined;
   /** New description, at most 500 characters. Null removes it. */
   readonly description?: string | null | undefined;
   /**
    * New start of the calendar, ISO 8601. Without an offset it is a wall-clock time in the
    * job's time zone. Must have at least 1 character. Must have at most 40 characters.
    */
-  readonly startAt?: string | null | undefined;
+  readonly startAt?: string | undefined;
   /**
    * New IANA time zone, for example `America/Chicago`. Must be an IANA time zone, for
    * example America/Chicago.
    */
-  readonly timezone?: string | null | undefined;
+  readonly timezone?: string | undefined;
   /**
    * New end of the job, inclusive, ISO 8601. Without an offset it is a wall-clock time in
    * the job's time zone; a date without a time includes that day. Null removes the end.
@@ -1191,15 +1155,9 @@ export interface UpdateRecurringFields {
    */
   readonly maxCycles?: number | null | undefined;
   /** New handling of missed occurrences. */
-  readonly catchUp?: CatchUp | null | undefined;
+  readonly catchUp?: CatchUp | undefined;
   /** New status: `active`, `paused` or `cancelled`. */
-  readonly status?: RecurringStatus | null | undefined;
-  /**
-   * Paths of the fields to update, relative to this request, for example `end_at`. Defaults
-   * to the fields that are set. A path whose field is unset clears the field if its stored
-   * value is optional, and is invalid otherwise. JSON has no mask: null clears a field.
-   */
-  readonly updateMask?: FieldMask | null | undefined;
+  readonly status?: RecurringStatus | undefined;
 }
 
 /** What `update_recurring` answers. */
@@ -1207,7 +1165,7 @@ export interface UpdateRecurringResult {
   /** Human-readable message. */
   readonly message: string;
   /** The job after the update. */
-  readonly recurring: RecurringJob;
+  readonly recurring: RecurringJob | null;
 }
 
 /** What `pause_recurring` takes. */
@@ -1224,7 +1182,7 @@ export interface PauseRecurringResult {
    */
   readonly message: string;
   /** The paused job. */
-  readonly recurring: RecurringJob;
+  readonly recurring: RecurringJob | null;
 }
 
 /** What `resume_recurring` takes. */
@@ -1238,7 +1196,7 @@ export interface ResumeRecurringResult {
   /** Human-readable message. */
   readonly message: string;
   /** The resumed job. */
-  readonly recurring: RecurringJob;
+  readonly recurring: RecurringJob | null;
 }
 
 /** What `cancel_recurring` takes. */
@@ -1255,30 +1213,30 @@ export interface CancelRecurringResult {
    */
   readonly message: string;
   /** The cancelled job. */
-  readonly recurring: RecurringJob;
+  readonly recurring: RecurringJob | null;
 }
 
 /** What `list_recurring` takes. */
 export interface ListRecurringFields {
   /** Only jobs of this user. Must be 1 to 64 printable characters without spaces. */
-  readonly userId?: string | null | undefined;
+  readonly userId?: string | undefined;
   /** Only jobs with this status. */
-  readonly status?: RecurringStatus | null | undefined;
+  readonly status?: RecurringStatus | undefined;
   /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
-  readonly page?: number | null | undefined;
+  readonly page?: number | undefined;
   /** Number of jobs on a page, 1 to 100. Defaults to 25. */
-  readonly limit?: number | null | undefined;
+  readonly limit?: number | undefined;
   /** Only jobs created at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | null | undefined;
+  readonly fromDate?: string | undefined;
   /**
    * Only jobs created at or before this time. A date without a time includes that day. ISO
    * 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | null | undefined;
+  readonly toDate?: string | undefined;
   /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | null | undefined;
+  readonly env?: Env | undefined;
   /** Number of upcoming occurrences to return with each job, 0 to 24. Defaults to 0. */
-  readonly preview?: number | null | undefined;
+  readonly preview?: number | undefined;
 }
 
 /** What `list_recurring` answers. */
@@ -1294,22 +1252,22 @@ export interface ListRecurringResult {
 /** What `get_recurring_logs` takes. */
 export interface GetRecurringLogsFields {
   /** Only log entries of this job. Must be 1 to 64 printable characters without spaces. */
-  readonly recurringId?: string | null | undefined;
+  readonly recurringId?: string | undefined;
   /** Only log entries of this user's jobs. Must be 1 to 64 printable characters without spaces. */
-  readonly userId?: string | null | undefined;
+  readonly userId?: string | undefined;
   /** Only log entries with this status. */
-  readonly status?: RecurringLogStatus | null | undefined;
+  readonly status?: RecurringLogStatus | undefined;
   /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
-  readonly page?: number | null | undefined;
+  readonly page?: number | undefined;
   /** Number of log entries on a page, 1 to 100. Defaults to 25. */
-  readonly limit?: number | null | undefined;
+  readonly limit?: number | undefined;
   /** Only log entries at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | null | undefined;
+  readonly fromDate?: string | undefined;
   /**
    * Only log entries at or before this time. A date without a time includes that day. ISO
    * 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | null | undefined;
+  readonly toDate?: string | undefined;
 }
 
 /** What `get_recurring_logs` answers. */

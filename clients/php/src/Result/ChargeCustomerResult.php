@@ -31,16 +31,16 @@ final class ChargeCustomerResult
     /**
      * Environment of the payment.
      *
-     * @var 'TEST'|'LIVE'
+     * @var 'TEST'|'LIVE'|null
      */
-    public string $env;
+    public ?string $env;
 
     /**
      * Gateway that charged the card.
      *
-     * @var 'stripe'|'authorize'
+     * @var 'stripe'|'authorize'|null
      */
-    public string $gateway;
+    public ?string $gateway;
 
     /**
      * Reads it from an answer.

@@ -48,15 +48,15 @@ final class ChargeWalletResult
     /**
      * Environment of the wallet.
      *
-     * @var 'TEST'|'LIVE'
+     * @var 'TEST'|'LIVE'|null
      */
-    public string $env;
+    public ?string $env;
 
     /** Id of the user who owns the wallet. */
     public ?string $userId;
 
     /** Debited amount. A decimal string. */
-    public string $amount;
+    public ?string $amount;
 
     /** Description from the request. Null if there is none. */
     public ?string $description;

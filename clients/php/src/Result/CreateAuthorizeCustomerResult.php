@@ -16,7 +16,7 @@ final class CreateAuthorizeCustomerResult
     public string $paymentProfileId;
 
     /** The saved card. */
-    public Card $card;
+    public ?Card $card;
 
     /**
      * Reads it from an answer.
@@ -30,7 +30,7 @@ final class CreateAuthorizeCustomerResult
         $read = new self();
         $read->customerProfileId = $body['customer_profile_id'];
         $read->paymentProfileId = $body['payment_profile_id'];
-        $read->card = Card::fromJson($body['card']);
+        $read->card = $body['card'] === null ? null : Card::fromJson($body['card']);
         return $read;
     }
 }

@@ -30,7 +30,7 @@ final class CreateRecurringResult
     public array $upcoming;
 
     /** The new job. */
-    public RecurringJob $recurring;
+    public ?RecurringJob $recurring;
 
     /**
      * Reads it from an answer.
@@ -47,7 +47,7 @@ final class CreateRecurringResult
         $read->nextRun = $body['next_run'];
         $read->timezone = $body['timezone'];
         $read->upcoming = $body['upcoming'];
-        $read->recurring = RecurringJob::fromJson($body['recurring']);
+        $read->recurring = $body['recurring'] === null ? null : RecurringJob::fromJson($body['recurring']);
         return $read;
     }
 }

@@ -21,29 +21,29 @@ final class FundCustomerResult
     /**
      * Environment of the payment.
      *
-     * @var 'TEST'|'LIVE'
+     * @var 'TEST'|'LIVE'|null
      */
-    public string $env;
+    public ?string $env;
 
     /**
      * Gateway that charged the card.
      *
-     * @var 'stripe'|'authorize'
+     * @var 'stripe'|'authorize'|null
      */
-    public string $gateway;
+    public ?string $gateway;
 
     /** Charged and credited amount. A decimal string. */
-    public string $amount;
+    public ?string $amount;
 
     /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
-    public string $currency;
+    public ?string $currency;
 
     /**
      * Status of the payment.
      *
-     * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'
+     * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|null
      */
-    public string $status;
+    public ?string $status;
 
     /**
      * Reads it from an answer.

@@ -23,7 +23,7 @@ final class ModifyBusinessResult
     public array $updatedFields;
 
     /** The business after the update. */
-    public Business $business;
+    public ?Business $business;
 
     /**
      * Reads it from an answer.
@@ -38,7 +38,7 @@ final class ModifyBusinessResult
         $read->message = $body['message'];
         $read->businessId = $body['business_id'];
         $read->updatedFields = $body['updated_fields'];
-        $read->business = Business::fromJson($body['business']);
+        $read->business = $body['business'] === null ? null : Business::fromJson($body['business']);
         return $read;
     }
 }

@@ -16,7 +16,7 @@ final class PauseRecurringResult
     public string $message;
 
     /** The paused job. */
-    public RecurringJob $recurring;
+    public ?RecurringJob $recurring;
 
     /**
      * Reads it from an answer.
@@ -29,7 +29,7 @@ final class PauseRecurringResult
     ): self {
         $read = new self();
         $read->message = $body['message'];
-        $read->recurring = RecurringJob::fromJson($body['recurring']);
+        $read->recurring = $body['recurring'] === null ? null : RecurringJob::fromJson($body['recurring']);
         return $read;
     }
 }

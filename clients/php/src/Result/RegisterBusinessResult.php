@@ -25,7 +25,7 @@ final class RegisterBusinessResult
     public string $domain;
 
     /** The new business. */
-    public Business $business;
+    public ?Business $business;
 
     /**
      * Reads it from an answer.
@@ -41,7 +41,7 @@ final class RegisterBusinessResult
         $read->businessId = $body['business_id'];
         $read->apiKey = $body['api_key'];
         $read->domain = $body['domain'];
-        $read->business = Business::fromJson($body['business']);
+        $read->business = $body['business'] === null ? null : Business::fromJson($body['business']);
         return $read;
     }
 

@@ -13,7 +13,7 @@ final class ResumeRecurringResult
     public string $message;
 
     /** The resumed job. */
-    public RecurringJob $recurring;
+    public ?RecurringJob $recurring;
 
     /**
      * Reads it from an answer.
@@ -26,7 +26,7 @@ final class ResumeRecurringResult
     ): self {
         $read = new self();
         $read->message = $body['message'];
-        $read->recurring = RecurringJob::fromJson($body['recurring']);
+        $read->recurring = $body['recurring'] === null ? null : RecurringJob::fromJson($body['recurring']);
         return $read;
     }
 }

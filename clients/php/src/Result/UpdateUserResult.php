@@ -20,7 +20,7 @@ final class UpdateUserResult
     public array $updatedFields;
 
     /** The user after the update. */
-    public User $user;
+    public ?User $user;
 
     /**
      * Reads it from an answer.
@@ -34,7 +34,7 @@ final class UpdateUserResult
         $read = new self();
         $read->message = $body['message'];
         $read->updatedFields = $body['updated_fields'];
-        $read->user = User::fromJson($body['user']);
+        $read->user = $body['user'] === null ? null : User::fromJson($body['user']);
         return $read;
     }
 }

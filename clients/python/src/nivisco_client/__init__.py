@@ -5,6 +5,7 @@ from .client import Nivisco
 from .codes import ErrorCode
 from .errors import ApiError, ConnectionFailed, FieldProblem, NiviscoError, UnexpectedAnswer
 from .types import (
+    CLEAR,
     AddAuthorizeCredentials,
     AddAuthorizeCredentialsResult,
     AddStripeCredentials,
@@ -18,12 +19,12 @@ from .types import (
     ChangeApiKeyResult,
     ChargeCustomerResult,
     ChargeWalletResult,
+    Clear,
     CreateAuthorizeCustomerResult,
     CreateRecurringResult,
     CreateStripeCustomerResult,
     CreateUserResult,
     Env,
-    FieldMask,
     FundCustomerResult,
     Gateway,
     GetAllUsersResult,
@@ -72,6 +73,7 @@ from .types import (
 )
 
 __all__ = [
+    "CLEAR",
     "AddAuthorizeCredentials",
     "AddAuthorizeCredentialsResult",
     "AddStripeCredentials",
@@ -87,6 +89,7 @@ __all__ = [
     "ChangeApiKeyResult",
     "ChargeCustomerResult",
     "ChargeWalletResult",
+    "Clear",
     "ConnectionFailed",
     "CreateAuthorizeCustomerResult",
     "CreateRecurringResult",
@@ -94,7 +97,6 @@ __all__ = [
     "CreateUserResult",
     "Env",
     "ErrorCode",
-    "FieldMask",
     "FieldProblem",
     "FundCustomerResult",
     "Gateway",

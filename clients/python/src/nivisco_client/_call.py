@@ -14,6 +14,7 @@ import httpx
 from ._version import VERSION
 from .codes import CODE_OF_STATUS
 from .errors import ApiError, ConnectionFailed, FieldProblem, NiviscoError, UnexpectedAnswer
+from .types import CLEAR
 
 Result = TypeVar("Result")
 Read = Callable[[Mapping[str, Any]], Result]
@@ -137,6 +138,8 @@ def _plain(value: object) -> object:
     """Return a value as JSON has it: exact, and without what was not given."""
     if isinstance(value, float):
         raise TypeError("an amount is a decimal string or a Decimal, never a float")
+    if value is CLEAR:
+        return None
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, Mapping):

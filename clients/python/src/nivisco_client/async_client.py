@@ -13,12 +13,12 @@ from .types import (
     ChangeApiKeyResult,
     ChargeCustomerResult,
     ChargeWalletResult,
+    Clear,
     CreateAuthorizeCustomerResult,
     CreateRecurringResult,
     CreateStripeCustomerResult,
     CreateUserResult,
     Env,
-    FieldMask,
     FundCustomerResult,
     Gateway,
     GetAllUsersResult,
@@ -95,6 +95,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `INVALID_CREDENTIALS` or one of every
+                action.
         """
         return await self._read("validate_business", {}, ValidateBusinessResult.from_json)
 
@@ -103,6 +105,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `INVALID_CREDENTIALS` or one of every
+                action.
         """
         return await self._read("get_business_info", {}, GetBusinessInfoResult.from_json)
 
@@ -122,6 +126,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `ADMIN_ONLY`, `INVALID_FIELDS` or one of
+                every action.
         """
         return await self._change(
             "register_business",
@@ -136,7 +142,6 @@ class AsyncNivisco(AsyncConnection):
         self,
         *,
         updates: ModifyBusinessUpdates,
-        update_mask: FieldMask | None = None,
         idempotency_key: str | None = None,
     ) -> ModifyBusinessResult:
         """Updates the business's name or email address.
@@ -145,20 +150,16 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             updates: The new values.
-            update_mask: Paths of the fields to update, relative to `updates`, for example
-                `email`. Defaults to the fields that are set. A path whose field is unset
-                clears the field if its stored value is optional, and is invalid otherwise.
-                JSON has no mask: null clears a field.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `INVALID_FIELDS` or one of every action.
         """
         return await self._change(
             "modify_business",
             {
                 "updates": updates,
-                "update_mask": update_mask,
             },
             ModifyBusinessResult.from_json,
             idempotency_key,
@@ -200,6 +201,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_EXIST` or
+                one of every action.
         """
         return await self._change(
             "add_stripe_credentials",
@@ -214,7 +217,6 @@ class AsyncNivisco(AsyncConnection):
         self,
         *,
         credentials: ModifyStripeCredentials,
-        update_mask: FieldMask | None = None,
         idempotency_key: str | None = None,
     ) -> ModifyStripeCredentialsResult:
         """Updates the Stripe credentials of an environment.
@@ -223,20 +225,17 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             credentials: The credentials to update.
-            update_mask: Paths of the fields to update, relative to this request, for
-                example `credentials.account_id`. Defaults to the fields that are set. A
-                path whose field is unset clears the field if its stored value is optional,
-                and is invalid otherwise. JSON has no mask: null clears a field.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_NOT_FOUND`
+                or one of every action.
         """
         return await self._change(
             "modify_stripe_credentials",
             {
                 "credentials": credentials,
-                "update_mask": update_mask,
             },
             ModifyStripeCredentialsResult.from_json,
             idempotency_key,
@@ -256,6 +255,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_EXIST` or
+                one of every action.
         """
         return await self._change(
             "add_authorize_credentials",
@@ -270,7 +271,6 @@ class AsyncNivisco(AsyncConnection):
         self,
         *,
         credentials: ModifyAuthorizeCredentials,
-        update_mask: FieldMask | None = None,
         idempotency_key: str | None = None,
     ) -> ModifyAuthorizeCredentialsResult:
         """Updates the Authorize.Net credentials of an environment.
@@ -279,20 +279,17 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             credentials: The credentials to update.
-            update_mask: Paths of the fields to update, relative to this request, for
-                example `credentials.signature_key`. Defaults to the fields that are set. A
-                path whose field is unset clears the field if its stored value is optional,
-                and is invalid otherwise. JSON has no mask: null clears a field.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_NOT_FOUND`
+                or one of every action.
         """
         return await self._change(
             "modify_authorize_credentials",
             {
                 "credentials": credentials,
-                "update_mask": update_mask,
             },
             ModifyAuthorizeCredentialsResult.from_json,
             idempotency_key,
@@ -313,6 +310,7 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
         """
         return await self._read(
             "validate_user",
@@ -335,6 +333,7 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
         """
         return await self._read(
             "get_user_info",
@@ -381,7 +380,6 @@ class AsyncNivisco(AsyncConnection):
         *,
         user_id: str,
         updates: UpdateUserUpdates,
-        update_mask: FieldMask | None = None,
         idempotency_key: str | None = None,
     ) -> UpdateUserResult:
         """Updates a user's name or email address, or activates or deactivates the user.
@@ -390,21 +388,18 @@ class AsyncNivisco(AsyncConnection):
             user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
             updates: The new values.
-            update_mask: Paths of the fields to update, relative to `updates`, for example
-                `email`. Defaults to the fields that are set. A path whose field is unset
-                clears the field if its stored value is optional, and is invalid otherwise.
-                JSON has no mask: null clears a field.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `INVALID_FIELDS` or one
+                of every action.
         """
         return await self._change(
             "update_user",
             {
                 "user_id": user_id,
                 "updates": updates,
-                "update_mask": update_mask,
             },
             UpdateUserResult.from_json,
             idempotency_key,
@@ -446,6 +441,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `CREDENTIALS_MISSING` or one of every
+                action.
         """
         return await self._read(
             "get_stripe_public_key",
@@ -470,6 +467,7 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
         """
         return await self._read(
             "get_user_cards",
@@ -497,6 +495,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `CARD_NOT_FOUND` or one
+                of every action.
         """
         return await self._read(
             "get_user_primary_card",
@@ -535,6 +535,9 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
+                `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
+                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
             "create_stripe_customer",
@@ -573,6 +576,9 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
+                `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
+                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
             "create_authorize_customer",
@@ -614,6 +620,10 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
+                `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+                `AUTHENTICATION_REQUIRED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
+                `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
             "charge_customer",
@@ -657,6 +667,10 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
+                `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+                `AUTHENTICATION_REQUIRED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
+                `OUTCOME_UNKNOWN`, `WALLET_LIMIT` or one of every action.
         """
         return await self._change(
             "fund_customer",
@@ -732,6 +746,7 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
         """
         return await self._read(
             "get_user_wallet",
@@ -767,6 +782,7 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
         """
         return await self._read(
             "get_wallet_history",
@@ -806,6 +822,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
+                `WALLET_TOO_LOW` or one of every action.
         """
         return await self._change(
             "charge_wallet",
@@ -845,6 +863,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
+                `WALLET_LIMIT` or one of every action.
         """
         return await self._change(
             "add_wallet_funds",
@@ -916,6 +936,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
+                `INVALID_FIELDS` or one of every action.
         """
         return await self._change(
             "create_recurring",
@@ -948,14 +970,13 @@ class AsyncNivisco(AsyncConnection):
         interval_type: IntervalType | None = None,
         interval_value: int | None = None,
         source: RecurringSource | None = None,
-        description: str | None = None,
+        description: str | Clear | None = None,
         start_at: str | None = None,
         timezone: str | None = None,
-        end_at: str | None = None,
-        max_cycles: int | None = None,
+        end_at: str | Clear | None = None,
+        max_cycles: int | Clear | None = None,
         catch_up: CatchUp | None = None,
         status: RecurringStatus | None = None,
-        update_mask: FieldMask | None = None,
         idempotency_key: str | None = None,
     ) -> UpdateRecurringResult:
         """Updates a recurring job.
@@ -987,14 +1008,12 @@ class AsyncNivisco(AsyncConnection):
                 removes the maximum.
             catch_up: New handling of missed occurrences.
             status: New status: `active`, `paused` or `cancelled`.
-            update_mask: Paths of the fields to update, relative to this request, for
-                example `end_at`. Defaults to the fields that are set. A path whose field is
-                unset clears the field if its stored value is optional, and is invalid
-                otherwise. JSON has no mask: null clears a field.
             idempotency_key: Your own key for this call. Absent: a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND`, `RECURRING_STATE`,
+                `INVALID_FIELDS` or one of every action.
         """
         return await self._change(
             "update_recurring",
@@ -1012,7 +1031,6 @@ class AsyncNivisco(AsyncConnection):
                 "max_cycles": max_cycles,
                 "catch_up": catch_up,
                 "status": status,
-                "update_mask": update_mask,
             },
             UpdateRecurringResult.from_json,
             idempotency_key,
@@ -1035,6 +1053,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND`, `RECURRING_STATE`
+                or one of every action.
         """
         return await self._change(
             "pause_recurring",
@@ -1060,6 +1080,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND`, `RECURRING_STATE`
+                or one of every action.
         """
         return await self._change(
             "resume_recurring",
@@ -1087,6 +1109,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND` or one of every
+                action.
         """
         return await self._change(
             "cancel_recurring",
@@ -1171,6 +1195,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND` or one of every
+                action.
         """
         return await self._read(
             "get_recurring_logs",
