@@ -1,9 +1,7 @@
-"""Stand-ins for the payment gateways, so that tests and TEST traffic need no network.
+"""Stand-ins for Stripe and Authorize.Net, so that tests and TEST traffic need no network.
 
-`server.serve` runs them in one process; `app.build_app` builds the application for embedding.
-They are Stripe (the `stripe_*` modules) and Authorize.Net (`authorize_*`), on the same books and
-with the same faults. The stand-ins are wrong in the ways the real ones are: idempotency replays,
-409s, duplicates, declines by card, lists that lag, answers that come late, cut or not at all.
-
-It never takes a real card, and never stores a card number or a secret key.
+`server.serve` runs both in one process, on one store (`books`) and with the same faults. They fail
+in the ways the real gateways do: idempotent replays, 409s, duplicates, declines by card, lagging
+lists, late, cut and missing responses. No real card is accepted; no card number and no secret key
+is stored.
 """

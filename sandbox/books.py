@@ -282,7 +282,7 @@ class Books:
         ).fetchone()
         if row is None:
             return None
-        return StoredResponse(*row[:4], json.loads(row[4]))
+        return StoredResponse(row[0], row[1], row[2], row[3], json.loads(row[4]))
 
     def store_response(self, scope: Scope, key: str, response: StoredResponse) -> None:
         """Store the response for the key, and delete expired ones."""

@@ -1,7 +1,7 @@
-"""Sends signed webhooks for what happens in the books, to endpoints on this machine only.
+"""Sends signed webhooks for changes of stored objects, to receivers on this machine only.
 
-What is written to the books is noticed when it commits, so an event tells nothing that did not
-happen. Endpoints and events live as long as the process. Deliveries are repeated a few times.
+Events are created when a transaction commits, so that none reports what was rolled back. Receivers
+and events live in memory. A failed delivery is retried with exponential pauses.
 """
 
 from __future__ import annotations
@@ -21,35 +21,34 @@ import aiohttp
 
 from sandbox.authorize.calls import TRANSACTION
 from sandbox.authorize.calls import is_account as is_authorize_account
-from sandbox.books import Books, Record
-from sandbox.stripe.keys import Scope
-from sandbox.stripe.resources import new_id
+from sandbox.books import Books, Record, Scope
+from sandbox.stripe.resources import generate_id
 
 _logger = logging.getLogger("sandbox")
 
-TRIES_MAX: Final = 6
+ATTEMPTS_MAX: Final = 6
 FIRST_PAUSE_SECONDS: Final = 0.2
 TIMEOUT_SECONDS: Final = 10.0
-KEPT_MAX: Final = 1000  # events that can be sent again
+EVENTS_MAX: Final = 1000  # stored for sending again
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _INTENT_EVENTS: Final = {
     "succeeded": "payment_intent.succeeded",
     "canceled": "payment_intent.canceled",
     "requires_action": "payment_intent.requires_action",
 }
-_REVIEWED: Final = ("FDSPendingReview", "FDSAuthorizedPendingReview", "underReview")
+_REVIEW_STATUSES: Final = ("FDSPendingReview", "FDSAuthorizedPendingReview", "underReview")
 _TRANSACTION_EVENTS: Final = {
-    # By what a transaction became: after a review, and otherwise.
+    # By a transaction's new status: the event after a review, and the event otherwise.
     "capturedPendingSettlement": ("fraud.approved", "authcapture.created"),
     "declined": ("fraud.declined", None),
     "voided": ("void.created", "void.created"),
-    **dict.fromkeys(_REVIEWED, (None, "fraud.held")),
+    **dict.fromkeys(_REVIEW_STATUSES, (None, "fraud.held")),
 }
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """Where an account's events go, and what they are signed with."""
+class Receiver:
+    """The URL for an account's events, the secret that signs them, and the deliveries of each."""
 
     url: str
     secret: str
@@ -65,8 +64,8 @@ class Event:
     body: bytes
 
 
-def is_here(url: str) -> bool:
-    """Whether a URL leads to this machine."""
+def is_loopback_url(url: str) -> bool:
+    """Return whether a URL is plain HTTP to this machine."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -75,85 +74,86 @@ def is_here(url: str) -> bool:
 
 
 class Webhooks:
-    """Notices what is written to the books, and tells the endpoints."""
+    """Creates events from commits, and delivers them."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
-        self._endpoints: dict[str, Endpoint] = {}
-        self._seen: dict[str, Any] = {}
-        self._kept: list[Event] = []
-        self._sending: set[asyncio.Task[None]] = set()
+        self._receivers: dict[str, Receiver] = {}
+        self._last_states: dict[str, Any] = {}
+        self._events: list[Event] = []
+        self._in_flight: set[asyncio.Task[None]] = set()
         self.failed = 0
-        books.on_commit = self._notice
+        books.on_commit = self._create_events
 
-    def register(self, account: str, endpoint: Endpoint) -> None:
-        """Sends an account's events there from now on."""
-        self._endpoints[account] = endpoint
+    def register(self, account: str, receiver: Receiver) -> None:
+        """Send the account's events to the receiver from now on."""
+        self._receivers[account] = receiver
 
     async def close(self) -> None:
-        """Gives up what is still to be delivered."""
-        for task in self._sending:
+        """Cancel the deliveries in flight."""
+        for task in self._in_flight:
             task.cancel()
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await asyncio.gather(*self._in_flight, return_exceptions=True)
 
     def send_again(self, account: str, *, copies: int, shuffled: bool) -> int:
-        """Sends an account's events once more, so many times each; returns how many deliveries."""
-        events = [each for each in self._kept if each.scope.account == account] * copies
+        """Send each of the account's events `copies` times; return the number of deliveries."""
+        events = [event for event in self._events if event.scope.account == account] * copies
         if shuffled:
             random.shuffle(events)
         for event in events:
             self._send(event)
         return len(events)
 
-    def described(self) -> dict[str, Any]:
-        """What is registered, kept and under way; no secret."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the receivers without secrets, the events, and the state of deliveries."""
         return {
-            "endpoints": {account: each.url for account, each in self._endpoints.items()},
-            "events": [each.type for each in self._kept],
-            "under_way": len(self._sending),
+            "endpoints": {account: each.url for account, each in self._receivers.items()},
+            "events": [event.type for event in self._events],
+            "under_way": len(self._in_flight),
             "failed": self.failed,
         }
 
-    def _notice(self, written: list[tuple[Scope, Record]]) -> None:
+    def _create_events(self, written: list[tuple[Scope, Record]]) -> None:
         for scope, record in written:
-            endpoint = self._endpoints.get(scope.account)
-            if endpoint is None:
+            receiver = self._receivers.get(scope.account)
+            if receiver is None:
                 continue
             events = (
-                self._of_authorize(scope, record)
+                self._authorize_events(scope, record)
                 if is_authorize_account(scope.account)
-                else self._of_stripe(scope, record)
+                else self._stripe_events(scope, record)
             )
             for event in events:
-                self._kept = [*self._kept[-KEPT_MAX + 1 :], event]
-                for _ in range(endpoint.copies):
+                self._events = [*self._events[-EVENTS_MAX + 1 :], event]
+                for _ in range(receiver.copies):
                     self._send(event)
 
-    def _is_news(self, record: Record, state: Any) -> bool:
-        is_news = bool(self._seen.get(record.id) != state)
-        self._seen[record.id] = state
-        return is_news
+    def _has_changed(self, record: Record, state: Any) -> bool:
+        """Return whether the state differs from the last call's, and store it."""
+        has_changed = bool(self._last_states.get(record.id) != state)
+        self._last_states[record.id] = state
+        return has_changed
 
-    def _of_stripe(self, scope: Scope, record: Record) -> Iterator[Event]:
+    def _stripe_events(self, scope: Scope, record: Record) -> Iterator[Event]:
         body = record.body
         if record.kind == "payment_intent":
             error = (body.get("last_payment_error") or {}).get("code")
             kind = _INTENT_EVENTS.get(body["status"])
             kind = kind or ("payment_intent.payment_failed" if error else None)
-            if self._is_news(record, (body["status"], body["latest_charge"], error)) and kind:
-                yield self._stripe(scope, kind, body)
+            if self._has_changed(record, (body["status"], body["latest_charge"], error)) and kind:
+                yield self._build_stripe_event(scope, kind, body)
         elif record.kind == "charge" and body["amount_refunded"]:
-            if self._is_news(record, body["amount_refunded"]):
-                yield self._stripe(scope, "charge.refunded", body)
+            if self._has_changed(record, body["amount_refunded"]):
+                yield self._build_stripe_event(scope, "charge.refunded", body)
         elif record.kind == "refund":
-            yield self._stripe(scope, "refund.created", body)
-        elif record.kind == "dispute" and self._is_news(record, body["status"]):
-            what = "closed" if body["status"] in ("won", "lost") else "created"
-            yield self._stripe(scope, f"charge.dispute.{what}", body)
+            yield self._build_stripe_event(scope, "refund.created", body)
+        elif record.kind == "dispute" and self._has_changed(record, body["status"]):
+            change = "closed" if body["status"] in ("won", "lost") else "created"
+            yield self._build_stripe_event(scope, f"charge.dispute.{change}", body)
 
-    def _stripe(self, scope: Scope, kind: str, body: Mapping[str, Any]) -> Event:
+    def _build_stripe_event(self, scope: Scope, kind: str, body: Mapping[str, Any]) -> Event:
         event = {
-            "id": new_id("evt"),
+            "id": generate_id("evt"),
             "object": "event",
             "created": int(self._books.clock()),
             "type": kind,
@@ -163,23 +163,23 @@ class Webhooks:
         }
         return Event(scope, kind, json.dumps(event).encode())
 
-    def _of_authorize(self, scope: Scope, record: Record) -> Iterator[Event]:
+    def _authorize_events(self, scope: Scope, record: Record) -> Iterator[Event]:
         if record.kind != TRANSACTION:
             return
         body = record.body
-        before = self._seen.get(record.id)
-        if not self._is_news(record, body["status"]):
+        last_status = self._last_states.get(record.id)
+        if not self._has_changed(record, body["status"]):
             return
         if body["type"] == "refundTransaction":
-            kind = "refund.created" if before is None else None
+            kind = "refund.created" if last_status is None else None
         else:
-            pair = _TRANSACTION_EVENTS.get(body["status"], (None, None))
-            kind = pair[0] if before in _REVIEWED else pair[1]
+            after_review, otherwise = _TRANSACTION_EVENTS.get(body["status"], (None, None))
+            kind = after_review if last_status in _REVIEW_STATUSES else otherwise
         if kind is None:
             return
         code = {"declined": "2", "capturedPendingSettlement": "1"}.get(body["status"])
         event = {
-            "notificationId": new_id("ntf"),
+            "notificationId": generate_id("ntf"),
             "eventType": f"net.authorize.payment.{kind}",
             "eventDate": body["submitted_at"].partition("+")[0] + "Z",
             "webhookId": "sandbox",
@@ -194,42 +194,49 @@ class Webhooks:
         yield Event(scope, kind, json.dumps(event).encode())
 
     def _send(self, event: Event) -> None:
-        endpoint = self._endpoints.get(event.scope.account)
-        if endpoint is not None:
-            task = asyncio.ensure_future(self._deliver(event, endpoint))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+        receiver = self._receivers.get(event.scope.account)
+        if receiver is not None:
+            task = asyncio.ensure_future(self._deliver(event, receiver))
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
 
-    async def _deliver(self, event: Event, endpoint: Endpoint) -> None:
-        pause = FIRST_PAUSE_SECONDS
+    async def _deliver(self, event: Event, receiver: Receiver) -> None:
+        pause_seconds = FIRST_PAUSE_SECONDS
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        for _ in range(TRIES_MAX):
+        for _ in range(ATTEMPTS_MAX):
             try:
                 async with (
                     aiohttp.ClientSession(timeout=timeout) as session,
                     session.post(
-                        endpoint.url,
+                        receiver.url,
                         data=event.body,
-                        headers=self._signed(event, endpoint),
+                        headers=self._sign(event, receiver),
                         allow_redirects=False,
-                    ) as answer,
+                    ) as response,
                 ):
-                    if answer.status < 300:
+                    if response.status < 300:
                         return
-                    _logger.info("webhook %s answered %d", event.type, answer.status)
+                    reason = f"status {response.status}"
             except (aiohttp.ClientError, TimeoutError) as error:
-                _logger.info("webhook %s not delivered: %s", event.type, error)
-            await asyncio.sleep(pause)
-            pause *= 2
+                reason = str(error) or type(error).__name__
+            _logger.info(
+                "webhook delivery failed, retrying", extra={"event": event.type, "reason": reason}
+            )
+            await asyncio.sleep(pause_seconds)
+            pause_seconds *= 2
         self.failed += 1
-        _logger.warning("webhook %s given up after %d tries", event.type, TRIES_MAX)
+        _logger.warning(
+            "webhook delivery given up", extra={"event": event.type, "attempts": ATTEMPTS_MAX}
+        )
 
-    def _signed(self, event: Event, endpoint: Endpoint) -> dict[str, str]:
-        secret = endpoint.secret.encode()
+    def _sign(self, event: Event, receiver: Receiver) -> dict[str, str]:
+        """Return the headers of a delivery, with the gateway's signature."""
+        secret = receiver.secret.encode()
         headers = {"Content-Type": "application/json"}
         if is_authorize_account(event.scope.account):
             digest = hmac.new(secret, event.body, hashlib.sha512).hexdigest().upper()
             return headers | {"X-ANET-Signature": f"sha512={digest}"}
-        moment = str(int(self._books.clock()))
-        signed = hmac.new(secret, f"{moment}.".encode() + event.body, hashlib.sha256).hexdigest()
-        return headers | {"Stripe-Signature": f"t={moment},v1={signed}"}
+        timestamp = str(int(self._books.clock()))
+        signed = f"{timestamp}.".encode() + event.body
+        signature = hmac.new(secret, signed, hashlib.sha256).hexdigest()
+        return headers | {"Stripe-Signature": f"t={timestamp},v1={signature}"}

@@ -1,4 +1,4 @@
-"""Authorize.Net's API: finds the endpoint that a request's root element names, and answers."""
+"""Routes a request to the Authorize.Net endpoint that its root element names, and executes it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sandbox.authorize.xml import (
 PATH: Final = "/xml/v1/request.api"
 
 _ENDPOINTS: Final[dict[str, tuple[Endpoint, str]]] = {
-    # By the request's root element: who answers it, and with which one.
+    # By the request's root element: the endpoint and the response's root element.
     "createCustomerProfileRequest": (create_customer_profile, "createCustomerProfileResponse"),
     "createCustomerPaymentProfileRequest": (
         create_payment_profile,
@@ -50,39 +50,39 @@ _ENDPOINTS: Final[dict[str, tuple[Endpoint, str]]] = {
 }
 REQUESTS: Final = tuple(_ENDPOINTS)
 
-_WHERE_REFUSED: Final[dict[str, tuple[str] | tuple[str, Fields]]] = {
-    # Where the schema has an answer hold more than messages.
+_ERROR_RESPONSES: Final[dict[str, tuple[str] | tuple[str, Fields]]] = {
+    # Every other endpoint's error is its own response with messages only.
     "createTransactionRequest": ("createTransactionResponse", [("transactionResponse", [])]),
     "getTransactionDetailsRequest": ("ErrorResponse",),
 }
 
 
-def carry_out(call: Call) -> bytes:
-    """The answer to a request, its effect kept; or refused, with its effect undone."""
-    endpoint, answer = _ENDPOINTS[call.request.name]
+def execute(call: Call) -> bytes:
+    """Run the endpoint in one transaction; return the response, or an error without effect."""
+    endpoint, root = _ENDPOINTS[call.request.name]
     with call.books.transaction():
         try:
-            with call.books.effect():
+            with call.books.savepoint():
                 fields = endpoint(call)
         except ApiError as error:
-            return refused(error, call.request, *_WHERE_REFUSED.get(call.request.name, (answer,)))
+            response = _ERROR_RESPONSES.get(call.request.name, (root,))
+            return build_error(error, call.request, *response)
     if not any(name == "messages" for name, _ in fields):
         fields = [SUCCESSFUL, *fields]
-    return write(answer, [*_reference(call.request), *fields])
+    return write(root, [*_echo_reference(call.request), *fields])
 
 
-def refused(
+def build_error(
     error: ApiError,
     request: Element | None = None,
-    name: str = "ErrorResponse",
+    root: str = "ErrorResponse",
     rest: Fields = (),
 ) -> bytes:
-    """The answer to a request that was refused."""
-    said = messages("Error", error.code, error.text)
-    return write(name, [*_reference(request), said, *error.fields, *rest])
+    """Return the response to a refused request."""
+    error_messages = messages("Error", error.code, error.text)
+    return write(root, [*_echo_reference(request), error_messages, *error.fields, *rest])
 
 
-def _reference(request: Element | None) -> Fields:
-    """The request's own reference, sent back."""
+def _echo_reference(request: Element | None) -> Fields:
     reference = request.text("refId") if request is not None else ""
     return [("refId", reference)] if reference else []

@@ -1,11 +1,11 @@
-"""One call of Authorize.Net's API as its endpoints see it, and whose keys it carries.
+"""The call that an endpoint of Authorize.Net's API receives, and its authentication.
 
-Endpoints are plain functions from a `Call` to the fields of an answer. They run inside one
-transaction; what they raise undoes their effect.
+An endpoint is a function from a `Call` to the fields of a response. It runs inside a transaction;
+raising rolls its writes back.
 
-An API login id is an account. Every transaction key of 8 to 16 letters and digits opens it, unless
-the control endpoint revoked that pair: so a merchant's key can change and nothing is set up first.
-Keys are known by their SHA-256 only.
+An API login id is an account. It accepts every transaction key of 8 to 16 letters and digits that
+the control endpoint has not revoked: keys need no setup and can change. Only SHA-256 digests of
+keys are stored.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from sandbox.authorize.xml import ApiError, Element, Field
-from sandbox.books import Books, Record
-from sandbox.stripe.keys import Scope, digest_of
+from sandbox.books import Books, Record, Scope, hash_key
 
 CUSTOMER: Final = "authorize_customer"
 CARD: Final = "authorize_card"
 TRANSACTION: Final = "authorize_transaction"
+CAPTURED: Final = ("capturedPendingSettlement", "settledSuccessfully")
+"""The statuses of a transaction whose money was taken."""
 
 _ACCOUNT_PREFIX: Final = "authorize:"
 _TRANSACTION_KEY: Final = re.compile(r"[A-Za-z0-9]{8,16}")
@@ -31,22 +32,22 @@ _FIRST_DIGITS: Final = {CUSTOMER: "51", CARD: "52", TRANSACTION: "60"}
 
 @dataclass(frozen=True)
 class Call:
-    """A request after authentication; `now` in Unix seconds, `lag` in seconds."""
+    """An authenticated request; `now` in Unix seconds. Lists show nothing within `lag_seconds`."""
 
     books: Books
     scope: Scope
     request: Element
     now: float
-    lag: float = 0.0
-    knows_duplicates: bool = True
+    lag_seconds: float = 0.0
+    detects_duplicates: bool = True
 
-    def keep(self, record: Record) -> Record:
-        """Writes a new object."""
+    def add(self, record: Record) -> Record:
+        """Store a new object and return it."""
         self.books.add(self.scope, record)
         return record
 
-    def new_id(self, kind: str) -> str:
-        """An id of eleven digits; no two kinds share one."""
+    def generate_id(self, kind: str) -> str:
+        """Return a new id of eleven digits; its first digits depend on the kind."""
         return f"{_FIRST_DIGITS[kind]}{secrets.randbelow(10**9):09d}"
 
 
@@ -54,26 +55,27 @@ Fields = Sequence[Field]
 Endpoint = Callable[[Call], Fields]
 
 
-def account_of(login_id: str) -> str:
-    """The account of an API login id, as the books name it."""
+def get_account(login_id: str) -> str:
+    """Return the stored account of an API login id."""
     return _ACCOUNT_PREFIX + login_id
 
 
 def is_account(account: str) -> bool:
-    """Whether an account is one of Authorize.Net's."""
+    """Return whether an account is one of Authorize.Net's."""
     return account.startswith(_ACCOUNT_PREFIX)
 
 
-def pair_digest(login_id: str, transaction_key: str) -> str:
-    """The form in which a pair of keys may be stored."""
-    return digest_of(f"{login_id}:{transaction_key}")
+def hash_keys(login_id: str, transaction_key: str) -> str:
+    """Return the SHA-256 digest under which a pair of keys is stored."""
+    return hash_key(f"{login_id}:{transaction_key}")
 
 
 def authenticate(request: Element, books: Books) -> Scope:
-    """The scope that the request's keys open; raises E00007."""
+    """Return the account of the request's keys; raises E00007."""
     login_id = request.text("merchantAuthentication/name")
     key = request.text("merchantAuthentication/transactionKey")
-    known = books.find_key(pair_digest(login_id, key))
-    if not login_id or not _TRANSACTION_KEY.fullmatch(key) or (known and known.revoked):
+    registered = books.find_key(hash_keys(login_id, key))
+    is_revoked = registered is not None and registered.revoked
+    if not login_id or not _TRANSACTION_KEY.fullmatch(key) or is_revoked:
         raise ApiError("E00007", "User authentication failed due to invalid authentication values.")
-    return Scope(account_of(login_id), livemode=False)
+    return Scope(get_account(login_id), livemode=False)

@@ -1,9 +1,9 @@
-"""Authorize.Net's published test cards, and what makes a charge fail there.
+"""Authorize.Net's published test cards, and the results of charging them.
 
 Cards and postal codes are those of https://developer.authorize.net/hello_world/testing_guide/. The
-card 4222222222222 is of the older AIM guide: a charge of N.00 with it is answered with reason code
-N, so that every reason can be had. Numbers stand only here, as published; a number that is not in
-this table is refused, so that no real card is ever taken.
+card 4222222222222 is from the older AIM guide: a charge of N.00 returns reason code N, so that
+every reason can be tested. A number outside this table is refused, so that no real card is ever
+accepted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BRANDS: Final = {
 _DECLINES: Final = frozenset(
     (2, 3, 4, 27, 41, 44, 45, 65, 141, 145, 165, 191, *range(200, 225), 250, 251, 254)
 )
-_HELD: Final = frozenset((193, 252, 253))
+_HELD_FOR_REVIEW: Final = frozenset((193, 252, 253))
 _TEXTS: Final = {
     1: "This transaction has been approved.",
     5: "A valid amount is required.",
@@ -53,44 +53,46 @@ _TEXTS: Final = {
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the processor says: response code 1 to 4, reason code and its text."""
+class ChargeResult:
+    """The processor's result: response code 1 to 4, reason code and its text."""
 
     response_code: str
     reason_code: str
     text: str
 
 
-def verdict_of(reason: int) -> Verdict:
-    """The verdict that a reason code belongs to."""
+def get_result(reason: int) -> ChargeResult:
+    """Return the result with this reason code."""
     if reason == 1:
-        return Verdict("1", "1", _TEXTS[1])
-    if reason in _HELD:
-        return Verdict("4", str(reason), _TEXTS.get(reason, "The transaction is under review."))
+        return ChargeResult("1", "1", _TEXTS[1])
+    if reason in _HELD_FOR_REVIEW:
+        return ChargeResult(
+            "4", str(reason), _TEXTS.get(reason, "The transaction is under review.")
+        )
     if reason in _DECLINES:
-        return Verdict("2", str(reason), "This transaction has been declined.")
+        return ChargeResult("2", str(reason), "This transaction has been declined.")
     text = _TEXTS.get(reason, "An error occurred during processing. Please try again.")
-    return Verdict("3", str(reason), text)
+    return ChargeResult("3", str(reason), text)
 
 
-def brand_of(number: str) -> str | None:
-    """The brand of a published card, or None where it is none."""
+def find_brand(number: str) -> str | None:
+    """Return the brand of a test card, or None for any other number."""
     return _BRANDS.get(number)
 
 
-def fingerprint_of(number: str) -> str:
-    """The same for every profile of a card; of published cards only, so it gives nothing away."""
+def fingerprint_card(number: str) -> str:
+    """Return the fingerprint that all profiles of a test card share."""
     return hashlib.sha256(f"sandbox card {number}".encode()).hexdigest()[:16]
 
 
-_REASON_BY_AMOUNT_FINGERPRINT: Final = fingerprint_of(REASON_BY_AMOUNT)
+_REASON_BY_AMOUNT_FINGERPRINT: Final = fingerprint_card(REASON_BY_AMOUNT)
 
 
-def judged(fingerprint: str, postal_code: str, amount: Decimal) -> Verdict:
-    """What comes of charging a card; of checking it, where the amount is zero."""
+def charge_card(card_fingerprint: str, postal_code: str, amount: Decimal) -> ChargeResult:
+    """Return the result of charging a card, or of validating it for an amount of zero."""
     if postal_code == DECLINED_POSTAL_CODE:
-        return verdict_of(2)
-    by_amount = fingerprint == _REASON_BY_AMOUNT_FINGERPRINT
+        return get_result(2)
+    by_amount = card_fingerprint == _REASON_BY_AMOUNT_FINGERPRINT
     if by_amount and amount == amount.to_integral_value() and 1 <= amount <= REASON_MAX:
-        return verdict_of(int(amount))
-    return verdict_of(1)
+        return get_result(int(amount))
+    return get_result(1)

@@ -1,8 +1,8 @@
-"""Customer profiles and the cards in them: made once, known again, never with a card's number.
+"""Customer profiles and their cards; duplicates are refused, card numbers are not stored.
 
-What counts as the same profile: https://developer.authorize.net/api/reference/features/
-customer_profiles.html#Duplicate_Profile_Verification. A customer by id, description and email; a
-customer's card by number and billing address, whatever its expiration date.
+A customer is a duplicate by id, description and email; a customer's card by number and billing
+address, whatever its expiration date. https://developer.authorize.net/api/reference/features/
+customer_profiles.html#Duplicate_Profile_Verification
 """
 
 from __future__ import annotations
@@ -19,78 +19,80 @@ from sandbox.authorize.calls import (
     Fields,
 )
 from sandbox.authorize.cards import (
-    Verdict,
-    brand_of,
-    fingerprint_of,
-    judged,
-    verdict_of,
+    ChargeResult,
+    charge_card,
+    find_brand,
+    fingerprint_card,
+    get_result,
 )
 from sandbox.authorize.xml import ApiError, Element, Field
 from sandbox.books import PageQuery, Record
 
 _ALL: Final = 10_000
 _IDENTITY: Final = ("merchantCustomerId", "description", "email")
-_DATE: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
-_WITHOUT_CHECK: Final = frozenset(("", "none", "testMode"))
+_EXPIRATION_DATE: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_WITHOUT_VALIDATION: Final = frozenset(("", "none", "testMode"))
 
 
 def create_customer_profile(call: Call) -> Fields:
-    """createCustomerProfileRequest, with any number of cards."""
+    """Handle createCustomerProfileRequest, with any number of cards."""
     profile = call.request.find("profile")
     assert profile is not None, "the schema requires it"
     identity = {name: profile.text(name) for name in _IDENTITY}
     if not any(identity.values()):
         raise ApiError("E00041", "One or more fields must contain a value.")
-    for known in call.books.page(call.scope, CUSTOMER, PageQuery(limit=_ALL))[0]:
-        if all(known.body[name] == value for name, value in identity.items()):
-            raise ApiError("E00039", f"A duplicate record with ID {known.id} already exists.")
-    customer = Record(CUSTOMER, {"id": call.new_id(CUSTOMER), "created": int(call.now), **identity})
-    call.keep(customer)
+    for existing in call.books.list_page(call.scope, CUSTOMER, PageQuery(limit=_ALL))[0]:
+        if all(existing.body[name] == value for name, value in identity.items()):
+            raise ApiError("E00039", f"A duplicate record with ID {existing.id} already exists.")
+    customer = Record(
+        CUSTOMER, {"id": call.generate_id(CUSTOMER), "created": int(call.now), **identity}
+    )
+    call.add(customer)
     added = [_add_card(call, customer.id, card) for card in profile.all("paymentProfiles")]
     return [
         ("customerProfileId", customer.id),
         ("customerPaymentProfileIdList", [("numericString", card.id) for card, _ in added]),
         ("customerShippingAddressIdList", []),
-        ("validationDirectResponseList", [("string", said) for _, said in added if said]),
+        ("validationDirectResponseList", [("string", text) for _, text in added if text]),
     ]
 
 
 def create_payment_profile(call: Call) -> Fields:
-    """CreateCustomerPaymentProfileRequest."""
-    customer = _customer(call)
+    """Handle createCustomerPaymentProfileRequest."""
+    customer = _get_customer(call)
     given = call.request.find("paymentProfile")
     assert given is not None, "the schema requires it"
-    card, said = _add_card(call, customer.id, given)
+    card, direct_response = _add_card(call, customer.id, given)
     return [
         ("customerProfileId", customer.id),
         ("customerPaymentProfileId", card.id),
-        ("validationDirectResponse", said),
+        ("validationDirectResponse", direct_response),
     ]
 
 
 def update_payment_profile(call: Call) -> Fields:
-    """updateCustomerPaymentProfileRequest: the card becomes what is given."""
-    customer = _customer(call)
+    """Handle updateCustomerPaymentProfileRequest: replaces the card's data."""
+    customer = _get_customer(call)
     given = call.request.find("paymentProfile")
     assert given is not None, "the schema requires it"
-    card = card_of(call, customer.id, given.text("customerPaymentProfileId"))
+    card = find_card(call, customer.id, given.text("customerPaymentProfileId"))
     if card is None:
         raise _not_found()
-    body, private = _card(given)
-    said = _checked(call, body, private)
+    body, private = _read_card(given)
+    direct_response = _validate(call, body, private)
     card.body |= body
     card.private |= private
-    call.books.change(card)
-    return [("validationDirectResponse", said)]
+    call.books.update(card)
+    return [("validationDirectResponse", direct_response)]
 
 
-def card_of(call: Call, customer_id: str, card_id: str) -> Record | None:
-    """A customer's card."""
+def find_card(call: Call, customer_id: str, card_id: str) -> Record | None:
+    """Return the customer's card."""
     card = call.books.find(call.scope, CARD, card_id)
     return card if card is not None and card.body["customer"] == customer_id else None
 
 
-def _customer(call: Call) -> Record:
+def _get_customer(call: Call) -> Record:
     found = call.books.find(call.scope, CUSTOMER, call.request.text("customerProfileId"))
     if found is None:
         raise _not_found()
@@ -102,65 +104,69 @@ def _not_found() -> ApiError:
 
 
 def _add_card(call: Call, customer_id: str, given: Element) -> tuple[Record, str | None]:
-    """A new card of the customer, and what its check said."""
-    body, private = _card(given)
-    for known in call.books.page(call.scope, CARD, PageQuery(limit=_ALL, customer=customer_id))[0]:
-        same_card = known.private["fingerprint"] == private["fingerprint"]
-        if same_card and known.body["postal_code"] == body["postal_code"]:
+    """Store a new card of the customer; return it and its validation's direct response."""
+    body, private = _read_card(given)
+    for existing in call.books.list_page(
+        call.scope, CARD, PageQuery(limit=_ALL, customer=customer_id)
+    )[0]:
+        same_card = existing.private["fingerprint"] == private["fingerprint"]
+        if same_card and existing.body["postal_code"] == body["postal_code"]:
             raise ApiError(
                 "E00039",
                 "A duplicate customer payment profile already exists.",
-                [("customerProfileId", customer_id), ("customerPaymentProfileId", known.id)],
+                [("customerProfileId", customer_id), ("customerPaymentProfileId", existing.id)],
             )
-    said = _checked(call, body, private)
-    identity = {"id": call.new_id(CARD), "created": int(call.now), "customer": customer_id}
-    return call.keep(Record(CARD, identity | body, private)), said
+    direct_response = _validate(call, body, private)
+    identity = {"id": call.generate_id(CARD), "created": int(call.now), "customer": customer_id}
+    return call.add(Record(CARD, identity | body, private)), direct_response
 
 
-def _card(given: Element) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is shown and what is kept of a card that is given."""
+def _read_card(given: Element) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the body and the private part of the card's record."""
     number = given.text("payment/creditCard/cardNumber")
     if not number:
         raise ApiError("E00029", "The sandbox takes credit cards only.")
     body = {
-        "brand": brand_of(number) or "",
+        "brand": find_brand(number) or "",
         "last4": number[-4:],
         "expiration_date": given.text("payment/creditCard/expirationDate"),
         "postal_code": given.text("billTo/zip"),
     }
-    return body, {"fingerprint": fingerprint_of(number) if body["brand"] else ""}
+    return body, {"fingerprint": fingerprint_card(number) if body["brand"] else ""}
 
 
-def _checked(call: Call, body: dict[str, Any], private: dict[str, Any]) -> str | None:
-    """What the check of a card said, where one was asked for; raises E00027 if it failed."""
-    verdict = _verdict(call, body, private)
-    said = _direct_response(verdict, body)
-    if verdict.response_code == "1":
-        asked = call.request.text("validationMode") not in _WITHOUT_CHECK
-        return said if asked else None
-    single: Field = ("validationDirectResponse", said)
-    several: Field = ("validationDirectResponseList", [("string", said)])
-    is_first = call.request.name == "createCustomerProfileRequest"
-    raise ApiError("E00027", verdict.text, [several if is_first else single])
+def _validate(call: Call, body: dict[str, Any], private: dict[str, Any]) -> str | None:
+    """Return the direct response if validation was requested; raises E00027 if it fails."""
+    result = _get_validation_result(call, body, private)
+    direct_response = _direct_response(result, body)
+    if result.response_code == "1":
+        is_requested = call.request.text("validationMode") not in _WITHOUT_VALIDATION
+        return direct_response if is_requested else None
+    single: Field = ("validationDirectResponse", direct_response)
+    several: Field = ("validationDirectResponseList", [("string", direct_response)])
+    is_list = call.request.name == "createCustomerProfileRequest"
+    raise ApiError("E00027", result.text, [several if is_list else single])
 
 
-def _verdict(call: Call, body: dict[str, Any], private: dict[str, Any]) -> Verdict:
+def _get_validation_result(
+    call: Call, body: dict[str, Any], private: dict[str, Any]
+) -> ChargeResult:
     if not private["fingerprint"]:
-        return verdict_of(6)
-    if not _DATE.fullmatch(body["expiration_date"]):
-        return verdict_of(7)
+        return get_result(6)
+    if not _EXPIRATION_DATE.fullmatch(body["expiration_date"]):
+        return get_result(7)
     today = datetime.datetime.fromtimestamp(call.now, datetime.UTC)
     if body["expiration_date"] < today.strftime("%Y-%m"):
-        return verdict_of(8)
-    if call.request.text("validationMode") in _WITHOUT_CHECK:
-        return verdict_of(1)
-    return judged(private["fingerprint"], body["postal_code"], Decimal(0))
+        return get_result(8)
+    if call.request.text("validationMode") in _WITHOUT_VALIDATION:
+        return get_result(1)
+    return charge_card(private["fingerprint"], body["postal_code"], Decimal(0))
 
 
-def _direct_response(verdict: Verdict, body: dict[str, Any]) -> str:
-    """The old comma-separated answer, of which nothing but its begin and the card matter here."""
-    begin = [verdict.response_code, "1", verdict.reason_code, verdict.text.replace(",", "")]
-    approval = ["SANDBX", "Y"] if verdict.response_code == "1" else ["", "P"]
+def _direct_response(result: ChargeResult, body: dict[str, Any]) -> str:
+    """Return the old comma-separated response; only its beginning and the card are modelled."""
+    begin = [result.response_code, "1", result.reason_code, result.text.replace(",", "")]
+    approval = ["SANDBX", "Y"] if result.response_code == "1" else ["", "P"]
     middle = ["0", "none", "Test transaction for ValidateCustomerPaymentProfile.", "0.00", "CC"]
     card = [f"XXXX{body['last4']}", body["brand"]]
     fields = [*begin, *approval, *middle, "auth_only"]

@@ -1,7 +1,7 @@
-"""Authorize.Net's lists of transactions, which lag behind, and one's details, which do not.
+"""Authorize.Net's lists of transactions, which may lag, and a transaction's details, which do not.
 
-https://developer.authorize.net/api/reference/index.html#transaction-reporting: pages are counted
-from 1 and hold 1000 at most.
+Pages count from 1 and have 1000 entries at most
+(https://developer.authorize.net/api/reference/index.html#transaction-reporting).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sandbox.authorize.calls import (
+    CAPTURED,
     CUSTOMER,
     TRANSACTION,
     Call,
@@ -23,16 +24,15 @@ _ALL: Final = 100_000
 _LIMIT_MAX: Final = 1000
 _SETTLED: Final = frozenset(("settledSuccessfully", "settlementError"))
 _NO_RECORDS: Final = messages("Ok", "I00004", "No records found.")
-_TAKEN: Final = frozenset(("capturedPendingSettlement", "settledSuccessfully"))
 
 
 def transactions_of_customer(call: Call) -> Fields:
-    """GetTransactionListForCustomerRequest."""
+    """Handle getTransactionListForCustomerRequest."""
     customer_id = call.request.text("customerProfileId")
     if call.books.find(call.scope, CUSTOMER, customer_id) is None:
         raise ApiError("E00040", "The record cannot be found.")
     card_id = call.request.text("customerPaymentProfileId")
-    return _listed(
+    return _list_transactions(
         call,
         PageQuery(limit=_ALL, customer=customer_id),
         lambda body: not card_id or body["card"] == card_id,
@@ -40,19 +40,19 @@ def transactions_of_customer(call: Call) -> Fields:
 
 
 def unsettled_transactions(call: Call) -> Fields:
-    """getUnsettledTransactionListRequest: declined ones too."""
-    only_held = call.request.text("status") == "pendingApproval"
-    return _listed(
+    """Handle getUnsettledTransactionListRequest, which includes declined transactions."""
+    only_in_review = call.request.text("status") == "pendingApproval"
+    return _list_transactions(
         call,
         PageQuery(limit=_ALL),
         lambda body: (
-            body["status"] not in _SETTLED and (not only_held or body["response_code"] == "4")
+            body["status"] not in _SETTLED and (not only_in_review or body["response_code"] == "4")
         ),
     )
 
 
 def transaction_details(call: Call) -> Fields:
-    """GetTransactionDetailsRequest."""
+    """Handle getTransactionDetailsRequest."""
     transaction = call.books.find(call.scope, TRANSACTION, call.request.text("transId"))
     if transaction is None:
         raise ApiError("E00040", "The record cannot be found.")
@@ -81,7 +81,7 @@ def transaction_details(call: Call) -> Fields:
                 ("AVSResponse", "P"),
                 ("order", order),
                 ("authAmount", body["amount"]),
-                ("settleAmount", _settling(body)),
+                ("settleAmount", _settle_amount(body)),
                 ("taxExempt", "false"),
                 ("payment", [("creditCard", card)]),
                 ("recurringBilling", "false"),
@@ -93,23 +93,26 @@ def transaction_details(call: Call) -> Fields:
     ]
 
 
-def _listed(call: Call, query: PageQuery, belongs: Callable[[dict[str, Any]], bool]) -> Fields:
-    """One page of what is old enough to be listed."""
+def _list_transactions(
+    call: Call, query: PageQuery, is_included: Callable[[dict[str, Any]], bool]
+) -> Fields:
+    """Return a page of the transactions that are older than the lag."""
     visible = [
         record
-        for record in call.books.page(call.scope, TRANSACTION, query)[0]
-        if belongs(record.body) and call.now - _submitted(record).timestamp() >= call.lag
+        for record in call.books.list_page(call.scope, TRANSACTION, query)[0]
+        if is_included(record.body)
+        and call.now - _submitted(record).timestamp() >= call.lag_seconds
     ]
     if call.request.text("sorting/orderDescending", "true") in ("false", "0"):
         visible.reverse()
     limit = min(int(call.request.text("paging/limit", str(_LIMIT_MAX))), _LIMIT_MAX)
     first = (int(call.request.text("paging/offset", "1")) - 1) * limit
-    shown: Sequence[Field] = [
+    entries: Sequence[Field] = [
         ("transaction", _summary(record)) for record in visible[first : first + limit]
     ]
-    if not shown:
+    if not entries:
         return [_NO_RECORDS]
-    return [("transactions", shown), ("totalNumInResultSet", str(len(visible)))]
+    return [("transactions", entries), ("totalNumInResultSet", str(len(visible)))]
 
 
 def _summary(record: Record) -> Sequence[Field]:
@@ -121,7 +124,7 @@ def _summary(record: Record) -> Sequence[Field]:
         ("invoiceNumber", body["invoice_number"] or None),
         ("accountType", body["brand"]),
         ("accountNumber", f"XXXX{body['last4']}"),
-        ("settleAmount", _settling(body)),
+        ("settleAmount", _settle_amount(body)),
         ("marketType", "eCommerce"),
         ("product", "Card Not Present"),
         ("profile", _profile(body)),
@@ -137,10 +140,10 @@ def _times(body: dict[str, Any]) -> Sequence[Field]:
     return [("submitTimeUTC", f"{local}Z"), ("submitTimeLocal", local)]
 
 
-def _settling(body: dict[str, Any]) -> str:
-    """What a transaction brings when it settles; nothing where it was declined or voided."""
-    is_alive = body["status"] in _TAKEN or body["response_code"] == "4"
-    return str(body["amount"]) if is_alive and body["status"] != "voided" else "0.00"
+def _settle_amount(body: dict[str, Any]) -> str:
+    """Return the amount that settles: zero for a declined or voided transaction."""
+    can_settle = body["status"] in CAPTURED or body["response_code"] == "4"
+    return str(body["amount"]) if can_settle and body["status"] != "voided" else "0.00"
 
 
 def _profile(body: dict[str, Any]) -> Sequence[Field]:

@@ -1,8 +1,23 @@
-"""createTransactionRequest: charges of stored cards, voids, and the check for duplicates.
+"""createTransactionRequest: charges stored cards, voids charges, and refuses duplicates.
 
-A duplicate is found by the fields that the gateway compares (its error 11's documentation), within
-the seconds that the request names in `duplicateWindow`: 120 if it names none, 28 800 at most, 0 for
-no check. Only where the request names them does the answer tell the first transaction's id.
+| status           | event                         | next status                      |
+|------------------|-------------------------------|----------------------------------|
+| -                | charge approved               | capturedPendingSettlement        |
+| -                | charge declined               | declined                         |
+| -                | charge in review, reason 252  | FDSPendingReview                 |
+| -                | charge in review, reason 253  | FDSAuthorizedPendingReview       |
+| -                | charge in review, reason 193  | underReview                      |
+| -                | charge is an error            | no transaction                   |
+| voidable         | void                          | voided                           |
+| voided           | void                          | voided, reason 310               |
+| any other        | void                          | unchanged, reason 16             |
+| any              | control endpoint              | the status that it names         |
+
+Voidable: capturedPendingSettlement and the three reviews.
+
+A duplicate has the same values in the fields that the gateway compares (documentation of its error
+11) within `duplicateWindow` seconds: 120 if the request names none, at most 28 800, 0 for no check.
+Only if the request names a window does the response contain the first transaction's id.
 """
 
 from __future__ import annotations
@@ -20,8 +35,8 @@ from sandbox.authorize.calls import (
     Call,
     Fields,
 )
-from sandbox.authorize.cards import Verdict, judged, verdict_of
-from sandbox.authorize.customers import card_of
+from sandbox.authorize.cards import ChargeResult, charge_card, get_result
+from sandbox.authorize.customers import find_card
 from sandbox.authorize.xml import (
     SUCCESSFUL,
     ApiError,
@@ -40,121 +55,124 @@ _STATUS_BY_RESPONSE: Final = {
     "2": "declined",
     "4": "underReview",
 }
-VOIDABLE: Final = frozenset(
+_VOIDABLE: Final = frozenset(
     ("capturedPendingSettlement", "FDSPendingReview", "FDSAuthorizedPendingReview", "underReview")
 )
 _UNSUCCESSFUL: Final = messages("Error", "E00027", "The transaction was unsuccessful.")
 
 
 def create_transaction(call: Call) -> Fields:
-    """Charges or voids; everything else that the gateway offers is refused."""
-    asked = call.request.find("transactionRequest")
-    assert asked is not None, "the schema requires it"
-    match asked.text("transactionType"):
+    """Charge or void; other transaction types are refused."""
+    request = call.request.find("transactionRequest")
+    assert request is not None, "the schema requires it"
+    match request.text("transactionType"):
         case "authCaptureTransaction":
-            return _charge(call, asked)
+            return _charge(call, request)
         case "voidTransaction":
-            return _void(call, asked)
+            return _void(call, request)
         case _:
             raise ApiError("E00004", "The sandbox charges (authCapture) and voids, nothing else.")
 
 
-def _charge(call: Call, asked: Element) -> Fields:
-    customer_id = asked.text("profile/customerProfileId")
+def _charge(call: Call, request: Element) -> Fields:
+    customer_id = request.text("profile/customerProfileId")
     customer = call.books.find(call.scope, CUSTOMER, customer_id)
-    card = card_of(call, customer_id, asked.text("profile/paymentProfile/paymentProfileId"))
+    card = find_card(call, customer_id, request.text("profile/paymentProfile/paymentProfileId"))
     if customer is None or card is None:
         raise ApiError("E00040", "Customer Profile ID or Customer Payment Profile ID not found.")
-    amount = Decimal(asked.text("amount", "0"))
+    amount = Decimal(request.text("amount", "0"))
     if amount <= 0 or amount != round(amount, 2):
-        return _answered(verdict_of(5), None, card)
-    named = _setting(asked, "duplicateWindow")
-    window = min(int(named), WINDOW_SECONDS_MAX) if named.isdigit() else WINDOW_SECONDS
-    fingerprint = _fingerprint(asked, customer, card, window)
-    is_checked = window and call.knows_duplicates
-    if is_checked and (first := call.books.last_sent(call.scope, fingerprint, call.now - window)):
-        return _answered(verdict_of(11), first if named else None, card)
-    verdict = judged(card.private["fingerprint"], card.body["postal_code"], amount)
-    if verdict.response_code == "3":
-        return _answered(verdict, None, card)  # what is an error leaves no transaction
-    transaction = call.keep(_transaction(call, asked, card, verdict))
-    call.books.note_sent(call.scope, fingerprint, transaction.id, call.now)
-    return _answered(verdict, transaction.id, card)
+        return _respond(get_result(5), None, card)
+    requested_window = _read_setting(request, "duplicateWindow")
+    window = WINDOW_SECONDS
+    if requested_window.isdigit():
+        window = min(int(requested_window), WINDOW_SECONDS_MAX)
+    fingerprint = _fingerprint(request, customer, card, window)
+    if window and call.detects_duplicates:
+        first = call.books.find_by_fingerprint(call.scope, fingerprint, call.now - window)
+        if first is not None:
+            return _respond(get_result(11), first if requested_window else None, card)
+    result = charge_card(card.private["fingerprint"], card.body["postal_code"], amount)
+    if result.response_code == "3":
+        return _respond(result, None, card)
+    transaction = call.add(_build_transaction(call, request, card, result))
+    call.books.store_fingerprint(call.scope, fingerprint, transaction.id, call.now)
+    return _respond(result, transaction.id, card)
 
 
-def _transaction(call: Call, asked: Element, card: Record, verdict: Verdict) -> Record:
-    status = _STATUS_BY_RESPONSE[verdict.response_code]
+def _build_transaction(call: Call, request: Element, card: Record, result: ChargeResult) -> Record:
+    status = _STATUS_BY_RESPONSE[result.response_code]
     submitted = datetime.datetime.fromtimestamp(call.now, datetime.UTC)
     return Record(
         TRANSACTION,
         {
-            "id": call.new_id(TRANSACTION),
+            "id": call.generate_id(TRANSACTION),
             "created": int(call.now),
             "submitted_at": submitted.isoformat(timespec="milliseconds"),
             "customer": card.body["customer"],
             "card": card.id,
             "type": "authCaptureTransaction",
-            "status": _STATUS_BY_REASON.get(verdict.reason_code, status),
-            "amount": f"{Decimal(asked.text('amount')):.2f}",
-            "currency": asked.text("currencyCode", "USD").lower(),
-            "invoice_number": asked.text("order/invoiceNumber"),
-            "description": asked.text("order/description"),
-            "response_code": verdict.response_code,
-            "reason_code": verdict.reason_code,
-            "reason": verdict.text,
+            "status": _STATUS_BY_REASON.get(result.reason_code, status),
+            "amount": f"{Decimal(request.text('amount')):.2f}",
+            "currency": request.text("currencyCode", "USD").lower(),
+            "invoice_number": request.text("order/invoiceNumber"),
+            "description": request.text("order/description"),
+            "response_code": result.response_code,
+            "reason_code": result.reason_code,
+            "reason": result.text,
             "brand": card.body["brand"],
             "last4": card.body["last4"],
         },
     )
 
 
-def _void(call: Call, asked: Element) -> Fields:
-    identifier = asked.text("refTransId")
+def _void(call: Call, request: Element) -> Fields:
+    identifier = request.text("refTransId")
     transaction = call.books.find(call.scope, TRANSACTION, identifier)
-    if transaction is None or transaction.body["status"] not in (*VOIDABLE, "voided"):
-        return _answered(verdict_of(16), None, transaction, reference=identifier)
+    if transaction is None or transaction.body["status"] not in (*_VOIDABLE, "voided"):
+        return _respond(get_result(16), None, transaction, reference=identifier)
     if transaction.body["status"] == "voided":
-        already = Verdict("1", "310", verdict_of(310).text)
-        return _answered(already, identifier, transaction, reference=identifier)
+        already_voided = ChargeResult("1", "310", get_result(310).text)
+        return _respond(already_voided, identifier, transaction, reference=identifier)
     transaction.body["status"] = "voided"
-    call.books.change(transaction)
-    return _answered(verdict_of(1), identifier, transaction, reference=identifier)
+    call.books.update(transaction)
+    return _respond(get_result(1), identifier, transaction, reference=identifier)
 
 
-def _setting(asked: Element, name: str) -> str:
-    for setting in asked.all("transactionSettings/setting"):
+def _read_setting(request: Element, name: str) -> str:
+    for setting in request.all("transactionSettings/setting"):
         if setting.text("settingName") == name:
             return setting.text("settingValue")
     return ""
 
 
-def _fingerprint(asked: Element, customer: Record, card: Record, window: int) -> str:
-    """What two requests for the same transaction share."""
+def _fingerprint(request: Element, customer: Record, card: Record, window: int) -> str:
+    """Return a digest of the fields that make a request a duplicate."""
     compared: Sequence[Any] = (
         card.private["fingerprint"],
         card.body["expiration_date"],
         card.body["postal_code"],
         customer.body["merchantCustomerId"],
-        asked.text("transactionType"),
-        str(Decimal(asked.text("amount")).normalize()),
-        asked.text("order/invoiceNumber"),
-        asked.text("poNumber"),
+        request.text("transactionType"),
+        str(Decimal(request.text("amount")).normalize()),
+        request.text("order/invoiceNumber"),
+        request.text("poNumber"),
         window,
     )
     return hashlib.sha256(json.dumps(compared).encode()).hexdigest()
 
 
-def _answered(
-    verdict: Verdict, transaction_id: str | None, card: Record | None, *, reference: str = ""
+def _respond(
+    result: ChargeResult, transaction_id: str | None, card: Record | None, *, reference: str = ""
 ) -> Fields:
-    """The answer to a transaction, its own messages included."""
-    is_accepted = verdict.response_code in ("1", "4")
-    said: Field = (
-        ("messages", [("message", [("code", verdict.reason_code), ("description", verdict.text)])])
+    """Return the fields of a createTransactionResponse."""
+    is_accepted = result.response_code in ("1", "4")
+    result_messages: Field = (
+        ("messages", [("message", [("code", result.reason_code), ("description", result.text)])])
         if is_accepted
         else (
             "errors",
-            [("error", [("errorCode", verdict.reason_code), ("errorText", verdict.text)])],
+            [("error", [("errorCode", result.reason_code), ("errorText", result.text)])],
         )
     )
     body = card.body if card is not None else {"last4": "", "brand": ""}
@@ -165,8 +183,8 @@ def _answered(
             ("customerPaymentProfileId", body["id"]),
         ]
     response: Sequence[Field] = [
-        ("responseCode", verdict.response_code),
-        ("authCode", "SANDBX" if verdict.response_code == "1" else ""),
+        ("responseCode", result.response_code),
+        ("authCode", "SANDBX" if result.response_code == "1" else ""),
         ("avsResultCode", "P"),
         ("cvvResultCode", ""),
         ("cavvResultCode", ""),
@@ -176,9 +194,9 @@ def _answered(
         ("testRequest", "0"),
         ("accountNumber", f"XXXX{body['last4']}" if body["last4"] else ""),
         ("accountType", body["brand"]),
-        said,
+        result_messages,
         ("transHashSha2", ""),
         ("profile", profile),
     ]
-    overall = _UNSUCCESSFUL if verdict.response_code == "3" else SUCCESSFUL
+    overall = _UNSUCCESSFUL if result.response_code == "3" else SUCCESSFUL
     return [overall, ("transactionResponse", response)]

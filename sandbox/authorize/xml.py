@@ -1,8 +1,8 @@
-"""Authorize.Net's XML: reads requests with the gateway's own classes, writes answers as it does.
+"""Reads Authorize.Net's XML requests and writes its responses.
 
-The package's classes carry the schema: a request with a wrong element, order or value is refused
-here as it is there. Their parser checks values and what is required, their declarations the order.
-Answers begin with a byte order mark, as the real ones do.
+The classes of the `authorizenet` package contain the schema: a request with a wrong element, order
+or value is refused, as at the gateway. Their parser checks values and required elements, their
+declarations the order. Responses begin with a byte order mark, as the real ones do.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ pyxb.binding.content.AutomatonConfiguration.PermittedNondeterminism = 1000
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 Field = tuple[str, "str | Sequence[Field] | None"]
-"""An element's name, and its text or its children; None leaves it out."""
+"""An element's name and its text or children; None omits the element."""
 
 
 class ApiError(Exception):
-    """An answer with `resultCode` Error; what it raises undoes the call's effect."""
+    """A response with `resultCode` Error; raising it rolls the call's writes back."""
 
     def __init__(self, code: str, text: str, fields: Sequence[Field] = ()) -> None:
         super().__init__(text)
@@ -48,20 +48,20 @@ class Element:
 
     @property
     def name(self) -> str:
-        """Its name without the namespace."""
+        """The name without the namespace."""
         return etree.QName(self.xml).localname
 
     def text(self, path: str, default: str = "") -> str:
-        """The text at a path such as `profile/email`."""
+        """Return the text at a path such as `profile/email`."""
         return self.xml.findtext(_qualified(path)) or default
 
     def find(self, path: str) -> Element | None:
-        """The first element at a path."""
+        """Return the first element at a path."""
         found = self.xml.find(_qualified(path))
         return None if found is None else Element(found)
 
     def all(self, path: str) -> list[Element]:
-        """The elements at a path."""
+        """Return the elements at a path."""
         return [Element(found) for found in self.xml.findall(_qualified(path))]
 
 
@@ -70,7 +70,7 @@ def _qualified(path: str) -> str:
 
 
 def read(body: bytes, known: Iterable[str]) -> Element:
-    """The request, if it is one of those known and follows the schema; never quotes a value."""
+    """Return a request of a known kind that follows the schema; errors never quote a value."""
     if b"<!DOCTYPE" in body:
         raise ApiError("E00003", "For security reasons DTD is prohibited in this XML document.")
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True)
@@ -86,38 +86,38 @@ def read(body: bytes, known: Iterable[str]) -> Element:
     try:
         parsed = contract.CreateFromDocument(body)
     except (pyxb.PyXBException, ValueError) as error:
-        raise _not_of_the_schema(type(error).__name__) from None
+        raise _schema_error(type(error).__name__) from None
     _check_order(root, type(parsed))
     return Element(root)
 
 
 def _check_order(parent: etree._Element, kind: Any) -> None:
-    """Refuses what is unknown or out of order: the classes' own parser lets any element stand."""
+    """Refuse unknown and misplaced elements, which the classes' own parser accepts."""
     declared = {str(name.localName()): rest for name, rest in kind._ElementMap.items()}  # noqa: SLF001
     order, first_allowed = list(declared), 0
     for child in parent:
         name = etree.QName(child).localname
         if name not in order[first_allowed:]:
-            raise _not_of_the_schema(f"invalid child element {name[:64]}")
+            raise _schema_error(f"invalid child element {name[:64]}")
         first_allowed = order.index(name) + (not declared[name].isPlural())
         inner = declared[name].elementBinding().typeDefinition()
         if issubclass(inner, complexTypeDefinition):
             _check_order(child, inner)
 
 
-def _not_of_the_schema(why: str) -> ApiError:
+def _schema_error(why: str) -> ApiError:
     return ApiError("E00003", f"The request does not follow the schema {NAMESPACE} ({why}).")
 
 
 def write(name: str, fields: Sequence[Field]) -> bytes:
-    """An answer, or any other element of the namespace."""
+    """Return the document of a response, or of any other element of the namespace."""
     root = etree.fromstring(f'<{name} xmlns="{NAMESPACE}"/>')
-    _fill(root, fields)
+    _append_fields(root, fields)
     text = etree.tostring(root, encoding="unicode")
     return _BYTE_ORDER_MARK + f'<?xml version="1.0" encoding="utf-8"?>{text}'.encode()
 
 
-def _fill(parent: etree._Element, fields: Sequence[Field]) -> None:
+def _append_fields(parent: etree._Element, fields: Sequence[Field]) -> None:
     for name, value in fields:
         if value is None:
             continue
@@ -125,11 +125,11 @@ def _fill(parent: etree._Element, fields: Sequence[Field]) -> None:
         if isinstance(value, str):
             element.text = value
         else:
-            _fill(element, value)
+            _append_fields(element, value)
 
 
 def messages(result: str, code: str, text: str) -> Field:
-    """The part that every answer has."""
+    """Return the `messages` element, which every response has."""
     message: Sequence[Field] = [("code", code), ("text", text)]
     return ("messages", [("resultCode", result), ("message", message)])
 

@@ -1,14 +1,14 @@
-"""Which amounts and currencies Stripe takes (https://docs.stripe.com/currencies).
+"""Validates amounts and currencies (https://docs.stripe.com/currencies).
 
-Amounts are whole minor units of the currency. Never converts one currency into another: where
-Stripe would compare with the settlement currency, the minimum of the charge currency stands.
+Amounts are whole minor units. Minimums are those of the charge currency: nothing is converted into
+a settlement currency.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from sandbox.stripe import errors as errors
+from sandbox.stripe import errors
 
 AMOUNT_MAX: Final = 99_999_999  # eight digits, docs.stripe.com/currencies#minimum-and-maximum
 
@@ -47,7 +47,7 @@ MINIMUMS: Final = {
 
 
 def check_amount(amount: int, currency: str) -> None:
-    """Refuses an unknown currency and an amount outside its limits."""
+    """Raise Stripe's 400 for an unknown currency or an amount outside its limits."""
     if currency not in CURRENCIES:
         raise errors.invalid_request(
             f"Invalid currency: {currency}. Stripe currently supports these currencies: "
@@ -56,20 +56,20 @@ def check_amount(amount: int, currency: str) -> None:
         )
     if amount > AMOUNT_MAX:
         raise errors.invalid_request(
-            f"Amount must be no more than {_worded(AMOUNT_MAX, currency)}",
+            f"Amount must be no more than {_format(AMOUNT_MAX, currency)}",
             code="amount_too_large",
             param="amount",
         )
     minimum = MINIMUMS.get(currency, DEFAULT_MINIMUM)
     if amount < minimum:
         raise errors.invalid_request(
-            f"Amount must be at least {_worded(minimum, currency)}",
+            f"Amount must be at least {_format(minimum, currency)}",
             code="amount_too_small",
             param="amount",
         )
 
 
-def _worded(amount: int, currency: str) -> str:
+def _format(amount: int, currency: str) -> str:
     if currency in ZERO_DECIMAL:
         text = f"{amount:,}"
     else:

@@ -1,6 +1,6 @@
-"""Stripe's endpoints, and how a request to one is carried out once or replayed.
+"""Routes a request to Stripe's endpoint, and executes it once for each idempotency key.
 
-Everything that a request does and the answer that its idempotency key stands for commit together
+A request's effect and the stored response of its idempotency key commit together
 (https://docs.stripe.com/api/idempotent_requests).
 """
 
@@ -12,10 +12,10 @@ import json
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sandbox.books import StoredAnswer
-from sandbox.stripe import errors as errors
+from sandbox.books import Scope, StoredResponse
+from sandbox.stripe import errors
 from sandbox.stripe.calls import Call, Endpoint
-from sandbox.stripe.cards import card_of_number
+from sandbox.stripe.cards import find_card_by_number
 from sandbox.stripe.customers import (
     create_customer,
     list_customers,
@@ -23,9 +23,8 @@ from sandbox.stripe.customers import (
     retrieve_customer,
     update_customer,
 )
-from sandbox.stripe.errors import Answer, Stage, StripeError
+from sandbox.stripe.errors import Response, Stage, StripeError
 from sandbox.stripe.forms import Form
-from sandbox.stripe.keys import Scope
 from sandbox.stripe.payment_intents import (
     cancel_payment_intent,
     confirm_payment_intent,
@@ -66,23 +65,23 @@ _ENDPOINTS: Final[dict[tuple[str, ...], Endpoint]] = {
 }
 
 
-class Injected(enum.Enum):
-    """A 500 of Stripe's own, which it stores and replays like any answer."""
+class InjectedFailure(enum.Enum):
+    """When an injected 500 happens; Stripe stores and replays it like any response."""
 
-    FAILS_BEFORE_EFFECT = "before"
-    FAILS_AFTER_EFFECT = "after"
+    BEFORE_EFFECT = "before"
+    AFTER_EFFECT = "after"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The answer, and, where it is a replay, the request that was answered so first."""
+    """A response; for a replay, also the id of the request that it first answered."""
 
-    answer: Answer
+    response: Response
     original_request: str | None = None
 
 
 def find_endpoint(method: str, path: str) -> tuple[Endpoint, tuple[str, ...]]:
-    """The endpoint at a URL and the ids in it; raises Stripe's 404."""
+    """Return the endpoint at a URL and the ids in the path; raises Stripe's 404."""
     empty, version, *steps = path.split("/")
     if (empty, version) == ("", "v1") and all(steps):
         pattern = tuple(_ID if place == 1 else step for place, step in enumerate(steps))
@@ -92,73 +91,73 @@ def find_endpoint(method: str, path: str) -> tuple[Endpoint, tuple[str, ...]]:
     raise errors.unknown_url(method, path)
 
 
-def carry_out(
+def execute(
     call: Call,
     endpoint: Endpoint,
     request_id: str,
     *,
     idempotency_key: str | None,
-    injected: Injected | None,
+    injected: InjectedFailure | None,
 ) -> Outcome:
-    """Runs the endpoint in one transaction, or replays what its key stands for."""
+    """Run the endpoint in one transaction, or replay the stored response of its key."""
     if idempotency_key is None:
         with call.books.transaction():
             return Outcome(_run(call, endpoint, request_id, injected)[0])
     fingerprint = _fingerprint(call)
     with call.books.transaction():
-        stored = call.books.answer_stored_for(call.scope, idempotency_key)
+        stored = call.books.find_response(call.scope, idempotency_key)
         if stored is not None:
             if (stored.path, stored.fingerprint) != (call.path, fingerprint):
                 raise errors.key_reused(idempotency_key, stored.path, call.path)
-            return Outcome(stored.answer, original_request=stored.request_id)
-        answer, stage = _run(call, endpoint, request_id, injected)
+            return Outcome(Response(stored.status, stored.body), stored.request_id)
+        response, stage = _run(call, endpoint, request_id, injected)
         if stage is Stage.EXECUTION:
-            call.books.store_answer(
+            call.books.store_response(
                 call.scope,
                 idempotency_key,
-                StoredAnswer(call.path, fingerprint, request_id, answer),
+                StoredResponse(call.path, fingerprint, request_id, response.status, response.body),
             )
-        return Outcome(answer)
+        return Outcome(response)
 
 
 def _run(
-    call: Call, endpoint: Endpoint, request_id: str, injected: Injected | None
-) -> tuple[Answer, Stage]:
-    if injected is Injected.FAILS_BEFORE_EFFECT:
-        return logged(errors.server_fault(), call.scope, request_id), Stage.EXECUTION
+    call: Call, endpoint: Endpoint, request_id: str, injected: InjectedFailure | None
+) -> tuple[Response, Stage]:
+    if injected is InjectedFailure.BEFORE_EFFECT:
+        return add_log_url(errors.server_fault(), call.scope, request_id), Stage.EXECUTION
     try:
-        with call.books.effect():
-            answer, stage = endpoint(call), Stage.EXECUTION
+        with call.books.savepoint():
+            response, stage = endpoint(call), Stage.EXECUTION
     except StripeError as error:
-        answer, stage = error.answer, error.stage
-    if injected is Injected.FAILS_AFTER_EFFECT:
-        answer, stage = errors.server_fault(), Stage.EXECUTION
-    return logged(answer, call.scope, request_id), stage
+        response, stage = error.response, error.stage
+    if injected is InjectedFailure.AFTER_EFFECT:
+        response, stage = errors.server_fault(), Stage.EXECUTION
+    return add_log_url(response, call.scope, request_id), stage
 
 
-def logged(answer: Answer, scope: Scope, request_id: str) -> Answer:
-    """The answer with Stripe's link to the request's log, which errors carry."""
-    if "error" not in answer.body:
-        return answer
+def add_log_url(response: Response, scope: Scope, request_id: str) -> Response:
+    """Return the response with `request_log_url`, which every error of Stripe has."""
+    if "error" not in response.body:
+        return response
     mode = "" if scope.livemode else "test/"
     url = f"https://dashboard.stripe.com/{scope.account}/{mode}workbench/logs?object={request_id}"
-    return replace(answer, body={"error": {**answer.body["error"], "request_log_url": url}})
+    return replace(response, body={"error": {**response.body["error"], "request_log_url": url}})
 
 
 def _fingerprint(call: Call) -> str:
-    """Tells one request's parameters from another's, without a trace of a card number."""
+    """Return a digest of the request's parameters that depends on no card number."""
     canonical = json.dumps(_without_card_number(call.form), sort_keys=True)
     return hashlib.sha256(f"{call.method} {call.path} {canonical}".encode()).hexdigest()
 
 
 def _without_card_number(form: Form) -> Form:
-    """The parameters with a card's number as the table knows it, and its CVC as present."""
+    """Return the parameters with card numbers replaced by their test card, CVCs by "given"."""
     plain: Form = {}
     for name, value in form.items():
         if isinstance(value, dict):
             plain[name] = _without_card_number(value)
         elif name == "number":
-            card = card_of_number("".join(digit for digit in value if digit.isdigit()))
+            card = find_card_by_number("".join(digit for digit in value if digit.isdigit()))
             plain[name] = f"{card.scenario} {card.last4}" if card else "not a published test card"
         elif name == "cvc":
             plain[name] = "given"

@@ -1,8 +1,8 @@
-"""Stripe's published test cards and what each of them does (https://docs.stripe.com/testing).
+"""Stripe's published test cards and their behaviour (https://docs.stripe.com/testing).
 
-A number, a token `tok_<name>` and a PaymentMethod `pm_card_<name>` name the same card. Numbers
-stand only here, as published: what is stored of a card is its scenario's name. A number that is
-not in this table is refused, so that no real card is ever taken.
+A number, a token `tok_<name>` and a PaymentMethod `pm_card_<name>` name the same card. Only the
+scenario's name is stored, never the number. A number outside this table is refused, so that no real
+card is ever accepted.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Final
 
 
 class Authentication(enum.Enum):
-    """When the card's issuer asks for 3D Secure."""
+    """When the card's issuer requires 3D Secure."""
 
     NEVER = "never"
-    ON_SESSION = "on_session"  # off-session charges pass as if set up before
+    ON_SESSION = "on_session"  # off-session charges pass, as if set up before
     UNLESS_SET_UP = "unless_set_up"
     ALWAYS = "always"
 
 
 @dataclass(frozen=True)
 class Decline:
-    """A refusal as the API words it; not every code has a decline_code beside it."""
+    """A decline as the API words it; not every code has a decline_code."""
 
     code: str
     message: str
@@ -35,7 +35,7 @@ class Decline:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens to a card when it is attached, authenticated and charged."""
+    """How a card behaves when it is attached, authenticated and charged."""
 
     on_attach: Decline | None = None
     on_charge: Decline | None = None
@@ -45,7 +45,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class TestCard:
-    """One published card."""
+    """A published test card."""
 
     number: str
     scenario: str
@@ -56,12 +56,12 @@ class TestCard:
 
     @property
     def last4(self) -> str:
-        """The four digits that may be shown and stored."""
+        """The last four digits, which may be shown and stored."""
         return self.number[-4:]
 
     @property
     def fingerprint(self) -> str:
-        """The same for every PaymentMethod made of this card; says nothing about other cards."""
+        """The fingerprint that all PaymentMethods of this card share."""
         return hashlib.sha256(f"sandbox card {self.number}".encode()).hexdigest()[:16]
 
 
@@ -278,25 +278,25 @@ _BY_NUMBER: Final = {card.number: card for card in PUBLISHED}
 _BY_NAME: Final = {name: card for card in PUBLISHED for name in card.names}
 
 
-def card_of_number(number: str) -> TestCard | None:
-    """The published card with this number, written without spaces."""
+def find_card_by_number(number: str) -> TestCard | None:
+    """Return the test card with this number, written without spaces."""
     return _BY_NUMBER.get(number)
 
 
-def card_of_token(token: str) -> TestCard | None:
-    """The card behind `tok_visa` and its like."""
+def find_card_by_token(token: str) -> TestCard | None:
+    """Return the test card of a token such as `tok_visa`."""
     return _BY_NAME.get(token.removeprefix("tok_")) if token.startswith("tok_") else None
 
 
-def card_of_payment_method(identifier: str) -> TestCard | None:
-    """The card behind `pm_card_visa` and its like."""
+def find_card_by_payment_method(identifier: str) -> TestCard | None:
+    """Return the test card of a PaymentMethod id such as `pm_card_visa`."""
     if not identifier.startswith("pm_card_"):
         return None
     return _BY_NAME.get(identifier.removeprefix("pm_card_"))
 
 
 def passes_luhn(number: str) -> bool:
-    """Whether the check digit is right (ISO/IEC 7812-1, annex B)."""
+    """Return whether the check digit is right (ISO/IEC 7812-1, annex B)."""
     total = 0
     for place, digit in enumerate(reversed(number)):
         value = int(digit) * (2 if place % 2 else 1)

@@ -1,60 +1,72 @@
 """Confirms a PaymentIntent: the one place where money moves.
 
-A confirmed intent charges its card once, or fails with a failed charge in the books, or waits for
-the cardholder (3D Secure). Captures at once; separate capture is not modelled.
+| state               | event                           | next state                            |
+|---------------------|---------------------------------|---------------------------------------|
+| -                   | create without payment_method   | requires_payment_method               |
+| -                   | create with payment_method      | requires_confirmation                 |
+| open                | confirm, charge succeeds        | succeeded                             |
+| open                | confirm, charge is declined     | requires_payment_method, 402          |
+| open                | confirm, 3D Secure required     | requires_action                       |
+| open                | the same without a cardholder   | requires_payment_method, 402          |
+| requires_action     | authentication succeeds         | as confirm, without 3D Secure         |
+| requires_action     | authentication fails            | requires_payment_method, 402          |
+| open                | cancel                          | canceled                              |
+| succeeded, canceled | confirm, cancel, authentication | unchanged, 400                        |
+
+Open: requires_payment_method, requires_confirmation, requires_action. Without a cardholder:
+`off_session` or `error_on_requires_action`. Authentication is also accepted in
+requires_payment_method when the last error is authentication_required: the cardholder came back.
+A decline stores a failed charge. Separate capture is not modelled.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sandbox.books import Record
-from sandbox.stripe import errors as errors
-from sandbox.stripe import resources as resources
+from sandbox.books import Json, Record
+from sandbox.stripe import errors, resources
 from sandbox.stripe.calls import Call
 from sandbox.stripe.cards import AUTHENTICATION_REQUIRED, Authentication, Decline
-from sandbox.stripe.errors import Answer, Json
-from sandbox.stripe.payment_methods import scenario_of
+from sandbox.stripe.errors import Response
+from sandbox.stripe.payment_methods import get_scenario
 
 
 @dataclass(frozen=True)
-class Confirmation:
-    """How an intent is confirmed: whether the cardholder is there, and what if they are needed."""
+class ConfirmOptions:
+    """The parameters of a confirmation that concern 3D Secure."""
 
     off_session: bool = False
     error_on_requires_action: bool = False
     return_url: str | None = None
 
 
-def confirm(call: Call, intent: Record, method: Record, how: Confirmation) -> Answer:
-    """Charges, fails with 402, or leaves the intent at `requires_action`."""
+def confirm(call: Call, intent: Record, method: Record, options: ConfirmOptions) -> Response:
+    """Charge, fail with 402, or move the intent to `requires_action`."""
     intent.body["payment_method"] = method.id
-    if not _needs_authentication(method, off_session=how.off_session):
+    if not _needs_authentication(method, off_session=options.off_session):
         return _charge(call, intent, method)
-    if how.off_session:
-        # Nobody is there to authenticate: the issuer refuses, and no charge is recorded.
+    if options.off_session:
         return _fail(call, intent, method, AUTHENTICATION_REQUIRED, charge=None)
-    if how.error_on_requires_action:
-        unmet = Decline(
+    if options.error_on_requires_action:
+        action_required = Decline(
             "authentication_required",
             "This payment required an authentication action to complete, but "
             "`error_on_requires_action` was set. When you're ready, you can upgrade your "
             "integration to handle actions at "
             "https://stripe.com/docs/payments/payment-intents/upgrade-to-handle-actions.",
         )
-        return _fail(call, intent, method, unmet, charge=None)
+        return _fail(call, intent, method, action_required, charge=None)
     intent.body["status"] = "requires_action"
-    intent.body["next_action"] = _next_action(intent.id, how.return_url)
-    call.books.change(intent)
-    return Answer(200, intent.body)
+    intent.body["next_action"] = _next_action(intent.id, options.return_url)
+    call.books.update(intent)
+    return Response(200, intent.body)
 
 
-def complete_authentication(call: Call, intent: Record, *, succeeded: bool) -> Answer:
-    """What the cardholder does at their bank: passes 3D Secure, and is charged, or fails it."""
+def complete_authentication(call: Call, intent: Record, *, succeeded: bool) -> Response:
+    """Finish 3D Secure: charge the card, or fail the intent with 402."""
     error = intent.body["last_payment_error"] or {}
-    # Refused off session for want of the cardholder, who comes back with the client secret.
-    is_left = error.get("code") == "authentication_required"
-    if is_left and intent.body["status"] == "requires_payment_method":
+    came_back = error.get("code") == "authentication_required"
+    if came_back and intent.body["status"] == "requires_payment_method":
         intent.body["payment_method"] = error["payment_method"]["id"]
     elif intent.body["status"] != "requires_action":
         raise unexpected_state(
@@ -74,7 +86,7 @@ def complete_authentication(call: Call, intent: Record, *, succeeded: bool) -> A
 
 
 def _needs_authentication(method: Record, *, off_session: bool) -> bool:
-    match scenario_of(method).authentication:
+    match get_scenario(method).authentication:
         case Authentication.NEVER:
             return False
         case Authentication.ALWAYS:
@@ -86,7 +98,7 @@ def _needs_authentication(method: Record, *, off_session: bool) -> bool:
 
 
 def _next_action(intent_id: str, return_url: str | None) -> Json:
-    """https://docs.stripe.com/api/payment_intents/object#payment_intent_object-next_action."""
+    """Return https://docs.stripe.com/api/payment_intents/object#payment_intent_object-next_action."""
     url = f"https://hooks.stripe.com/3d_secure_2/hosted?payment_intent={intent_id}"
     if return_url is not None:
         redirect = {"return_url": return_url, "url": url}
@@ -95,11 +107,11 @@ def _next_action(intent_id: str, return_url: str | None) -> Json:
     return {"type": "use_stripe_sdk", "use_stripe_sdk": challenge}
 
 
-def _charge(call: Call, intent: Record, method: Record) -> Answer:
-    """Asks the issuer: takes the money, or records a failed charge."""
-    decline = scenario_of(method).on_charge
-    body = resources.charge(intent.body, method.body, decline, created=call.now)
-    charge = call.keep(Record("charge", body))
+def _charge(call: Call, intent: Record, method: Record) -> Response:
+    """Store a succeeded or failed charge, as the card's scenario says."""
+    decline = get_scenario(method).on_charge
+    body = resources.build_charge(intent.body, method.body, decline, created=call.now)
+    charge = call.add(Record("charge", body))
     if decline is not None:
         return _fail(call, intent, method, decline, charge=charge.id)
     intent.body |= {
@@ -109,51 +121,50 @@ def _charge(call: Call, intent: Record, method: Record) -> Answer:
         "latest_charge": charge.id,
         "next_action": None,
     }
-    call.books.change(intent)
+    call.books.update(intent)
     if method.body["customer"] is None:
-        _use_up(call, intent, method)
+        _save_or_spend(call, intent, method)
     elif intent.body["setup_future_usage"]:
         method.private["set_up"] = True
-        call.books.change(method)
-    return Answer(200, intent.body)
+        call.books.update(method)
+    return Response(200, intent.body)
 
 
-def _use_up(call: Call, intent: Record, method: Record) -> None:
-    """An unattached card is good for one payment, unless the intent saves it for later ones."""
+def _save_or_spend(call: Call, intent: Record, method: Record) -> None:
+    """Attach an unattached card if the intent saves it for later, otherwise use it up."""
     if intent.body["setup_future_usage"] and intent.body["customer"]:
         method.body["customer"] = intent.body["customer"]
         method.private["set_up"] = True
     else:
         method.private["spent"] = True
-    call.books.change(method)
+    call.books.update(method)
 
 
 def _fail(
     call: Call, intent: Record, method: Record, decline: Decline, *, charge: str | None
-) -> Answer:
-    """402: the intent stays, with what went wrong, and waits for another card."""
-    told = {"charge": charge, "payment_method": method.body}
-    answer = errors.card_error(
+) -> Response:
+    """Return a 402; the intent records the error and requires another card."""
+    response = errors.card_error(
         decline.message,
         code=decline.code,
         decline_code=decline.decline_code,
         param=decline.param,
-        attempt=told,
+        attempt={"charge": charge, "payment_method": method.body},
     )
     intent.body |= {
         "status": "requires_payment_method",
-        "last_payment_error": dict(answer.body["error"]),
+        "last_payment_error": dict(response.body["error"]),
         "latest_charge": charge,
         "next_action": None,
         "payment_method": None,
     }
-    call.books.change(intent)
-    answer.body["error"]["payment_intent"] = intent.body
-    return answer
+    call.books.update(intent)
+    response.body["error"]["payment_intent"] = intent.body
+    return response
 
 
 def unexpected_state(message: str, intent: Json) -> errors.StripeError:
-    """The intent's status forbids what is asked."""
+    """Return the 400 for an intent whose status forbids the request."""
     return errors.invalid_request(
         message,
         code="payment_intent_unexpected_state",

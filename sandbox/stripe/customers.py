@@ -1,20 +1,19 @@
-"""Stripe's customers: create, read, update, list (https://docs.stripe.com/api/customers)."""
+"""Stripe's customers (https://docs.stripe.com/api/customers)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sandbox.books import Record
-from sandbox.stripe import errors as errors
-from sandbox.stripe import resources as resources
+from sandbox.books import Json, Record
+from sandbox.stripe import errors, resources
 from sandbox.stripe.calls import (
-    LIST,
+    LIST_PARAMETERS,
     Call,
-    listed,
-    shown,
+    respond,
+    respond_with_page,
 )
-from sandbox.stripe.errors import Answer, Json
+from sandbox.stripe.errors import Response
 from sandbox.stripe.params import (
     ADDRESS,
     EXPAND,
@@ -29,20 +28,20 @@ from sandbox.stripe.params import (
     merge_metadata,
     read,
 )
-from sandbox.stripe.payment_methods import attached, resolved
+from sandbox.stripe.payment_methods import attach, get_or_create_method, respond_with_methods
 
-_UNSETTABLE: Final = Text(may_unset=True)
-_SHIPPING: Final[Shape] = {"address": ADDRESS, "name": _UNSETTABLE, "phone": _UNSETTABLE}
+_CLEARABLE: Final = Text(clearable=True)
+_SHIPPING: Final[Shape] = {"address": ADDRESS, "name": _CLEARABLE, "phone": _CLEARABLE}
 _CUSTOMER: Final[Shape] = {
     **EXPAND,
     "address": ADDRESS,
     "balance": Integer(),
-    "description": _UNSETTABLE,
-    "email": Text(characters_max=512, may_unset=True),
-    "invoice_settings": {"default_payment_method": _UNSETTABLE},
+    "description": _CLEARABLE,
+    "email": Text(characters_max=512, clearable=True),
+    "invoice_settings": {"default_payment_method": _CLEARABLE},
     "metadata": Metadata(),
-    "name": Text(characters_max=256, may_unset=True),
-    "phone": Text(characters_max=20, may_unset=True),
+    "name": Text(characters_max=256, clearable=True),
+    "phone": Text(characters_max=20, clearable=True),
     "preferred_locales": TextList(),
     "shipping": _SHIPPING,
     "tax_exempt": Choice(("exempt", "none", "reverse")),
@@ -66,43 +65,42 @@ _CREATE: Final[Shape] = {
     "tax_id_data": NotModelled(),
     "test_clock": NotModelled(),
 }
-_SEARCHED: Final[Shape] = {**LIST, "email": Text(characters_max=512)}
-_METHODS_OF: Final[Shape] = {**PAGE, "type": Text(), "allow_redisplay": NotModelled()}
+_LIST: Final[Shape] = {**LIST_PARAMETERS, "email": Text(characters_max=512)}
+_LIST_METHODS: Final[Shape] = {**PAGE, "type": Text(), "allow_redisplay": NotModelled()}
 
 
-def create_customer(call: Call) -> Answer:
-    """POST /v1/customers; a `payment_method` is attached at once, and may be declined."""
+def create_customer(call: Call) -> Response:
+    """POST /v1/customers; attaches a `payment_method`, which may be declined."""
     params = read(call.form, _CREATE)
     params["metadata"] = merge_metadata({}, params.get("metadata"))
     default = (params.pop("invoice_settings", None) or {}).get("default_payment_method")
-    customer = call.keep(
+    customer = call.add(
         Record(
             "customer",
-            resources.customer(params, livemode=call.scope.livemode, created=call.now),
+            resources.build_customer(params, livemode=call.scope.livemode, created=call.now),
         )
     )
     if params.get("payment_method"):
-        method = resolved(call, params["payment_method"], param="payment_method")
-        attached(call, method, customer.id)
-        # The default may be named by the same id as the card, which for pm_card_visa is no
-        # stored one.
+        method = get_or_create_method(call, params["payment_method"], param="payment_method")
+        attach(call, method, customer.id)
+        # `pm_card_visa` names no stored method: as the default it means the one just created.
         default = method.id if default == params["payment_method"] else default
     if default:
         _make_default(call, customer, default)
-        call.books.change(customer)
-    return shown(call, customer.body, params)
+        call.books.update(customer)
+    return respond(call, customer.body, params)
 
 
-def retrieve_customer(call: Call) -> Answer:
+def retrieve_customer(call: Call) -> Response:
     """GET /v1/customers/{id}."""
     params = read(call.form, EXPAND)
-    return shown(call, _named_in_path(call).body, params)
+    return respond(call, _get_from_path(call).body, params)
 
 
-def update_customer(call: Call) -> Answer:
-    """POST /v1/customers/{id}; what is not given stays."""
+def update_customer(call: Call) -> Response:
+    """POST /v1/customers/{id}; absent parameters stay unchanged."""
     params = read(call.form, _CUSTOMER)
-    customer = _named_in_path(call)
+    customer = _get_from_path(call)
     body: Json = customer.body
     body["metadata"] = merge_metadata(body["metadata"], params.get("metadata"))
     replaced = ("balance", "description", "email", "name", "phone", "preferred_locales")
@@ -110,41 +108,39 @@ def update_customer(call: Call) -> Answer:
         if name in params:
             body[name] = params[name]
     if "address" in params:
-        body["address"] = _merged_address(body["address"], params["address"])
+        body["address"] = _merge_address(body["address"], params["address"])
     settings = params.get("invoice_settings") or {}
     if "default_payment_method" in settings:
         _make_default(call, customer, settings["default_payment_method"])
-    call.books.change(customer)
-    return shown(call, body, params)
+    call.books.update(customer)
+    return respond(call, body, params)
 
 
-def list_customers(call: Call) -> Answer:
-    """GET /v1/customers; `email` matches exactly and by case, as Stripe does."""
-    params = read(call.form, _SEARCHED)
-    return listed(call, "customer", params, email=params.get("email"))
+def list_customers(call: Call) -> Response:
+    """GET /v1/customers; `email` is compared exactly, with case, as at Stripe."""
+    params = read(call.form, _LIST)
+    return respond_with_page(call, "customer", params, email=params.get("email"))
 
 
-def list_payment_methods_of_customer(call: Call) -> Answer:
+def list_payment_methods_of_customer(call: Call) -> Response:
     """GET /v1/customers/{id}/payment_methods."""
-    params = read(call.form, _METHODS_OF)
-    customer = _named_in_path(call)
-    if params.get("type", "card") != "card":
-        return Answer(200, resources.page([], has_more=False, url=call.path))
-    return listed(call, "payment_method", params, customer=customer.id)
+    params = read(call.form, _LIST_METHODS)
+    customer = _get_from_path(call)
+    return respond_with_methods(call, customer, params)
 
 
-def _named_in_path(call: Call) -> Record:
+def _get_from_path(call: Call) -> Record:
     return call.require("customer", call.ids[0], param="id", in_path=True)
 
 
-def _merged_address(current: Mapping[str, Any] | None, change: Json | None) -> Json | None:
+def _merge_address(current: Mapping[str, Any] | None, change: Json | None) -> Json | None:
     if change is None:
         return None
     return {**dict.fromkeys(ADDRESS), **(current or {}), **change}
 
 
 def _make_default(call: Call, customer: Record, identifier: str | None) -> None:
-    """Only a card that is attached to this customer may be its default."""
+    """Set the default card, which must be attached to this customer."""
     if identifier is not None:
         method = call.books.find(call.scope, "payment_method", identifier)
         if method is None or method.body["customer"] != customer.id:

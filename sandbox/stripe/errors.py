@@ -1,7 +1,7 @@
-"""Stripe's error shapes (https://docs.stripe.com/api/errors), one constructor for each situation.
+"""Builds Stripe's errors (https://docs.stripe.com/api/errors), one function for each situation.
 
-Raised, an error undoes whatever the request did. A decline is not raised but returned as an
-`Answer`, because the failed charge that it tells of stays in the books.
+A raised error rolls back the request's writes. A decline is returned as a `Response` instead,
+because its failed charge stays stored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-Json = dict[str, Any]
+from sandbox.books import Json
 
 _DOC_URL: Final = "https://stripe.com/docs/error-codes/{}"
 _SUPPORT: Final = (
@@ -21,15 +21,15 @@ _SUPPORT: Final = (
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a request is answered: HTTP status and JSON body."""
+class Response:
+    """HTTP status and JSON body."""
 
     status: int
     body: Json
 
 
 class Stage(enum.Enum):
-    """How far a request came; Stripe keeps an idempotent answer only once execution began.
+    """Where a request failed; Stripe stores idempotent responses from execution on only.
 
     https://docs.stripe.com/api/idempotent_requests
     """
@@ -39,16 +39,16 @@ class Stage(enum.Enum):
 
 
 class StripeError(Exception):
-    """The request is refused and leaves no effect."""
+    """Refuses the request; it has no effect."""
 
     def __init__(self, status: int, error: Mapping[str, Any], stage: Stage) -> None:
         super().__init__(str(error.get("message")))
         self.stage = stage
-        self.answer = Answer(status, error_body(error))
+        self.response = Response(status, error_body(error))
 
 
 def error_body(error: Mapping[str, Any]) -> Json:
-    """The JSON body around an error; absent parts are left out, a code brings its doc_url."""
+    """Return the body of an error without its None parts; a code adds its doc_url."""
     parts = {name: value for name, value in error.items() if value is not None}
     code = parts.get("code")
     if isinstance(code, str):
@@ -65,7 +65,7 @@ def invalid_request(
     stage: Stage = Stage.VALIDATION,
     payment_intent: Json | None = None,
 ) -> StripeError:
-    """An `invalid_request_error`; by default found while the parameters were read."""
+    """Return an `invalid_request_error`, of the validation stage by default."""
     error = {
         "code": code,
         "message": message,
@@ -77,21 +77,21 @@ def invalid_request(
 
 
 def parameter_unknown(param: str) -> StripeError:
-    """A parameter that the endpoint does not have."""
+    """Return the error for a parameter that the endpoint does not have."""
     return invalid_request(
         f"Received unknown parameter: {param}", code="parameter_unknown", param=param
     )
 
 
 def parameter_missing(param: str) -> StripeError:
-    """A required parameter is absent."""
+    """Return the error for an absent required parameter."""
     return invalid_request(
         f"Missing required param: {param}.", code="parameter_missing", param=param
     )
 
 
 def parameter_empty(param: str) -> StripeError:
-    """An empty string for something that cannot be unset."""
+    """Return the error for an empty string where the parameter cannot be unset."""
     return invalid_request(
         f"You passed an empty string for '{param}'. We assume empty values are an attempt to "
         f"unset a parameter; however '{param}' cannot be unset. You should remove '{param}' from "
@@ -102,7 +102,7 @@ def parameter_empty(param: str) -> StripeError:
 
 
 def not_modelled(param: str) -> StripeError:
-    """A parameter that Stripe has and this stand-in lacks; better refused than ignored."""
+    """Return the error for a parameter that only the real Stripe has: refused, not ignored."""
     return invalid_request(
         f"The sandbox does not stand in for this parameter: {param}. Leave it out.",
         code="parameter_unknown",
@@ -113,7 +113,7 @@ def not_modelled(param: str) -> StripeError:
 def resource_missing(
     kind: str, identifier: str, *, param: str, in_path: bool, hint: str = ""
 ) -> StripeError:
-    """No such object: 404 where the URL names it, 400 where a parameter does."""
+    """Return the error for an unknown object: 404 if the URL names it, 400 if a parameter does."""
     return invalid_request(
         f"No such {kind}: '{identifier}'{hint}",
         code="resource_missing",
@@ -124,7 +124,7 @@ def resource_missing(
 
 
 def unknown_url(method: str, path: str) -> StripeError:
-    """The path, or this method on it, does not exist."""
+    """Return the 404 for an unknown path or method."""
     slash = (
         " If you are trying to list objects, remove the trailing slash. If you are trying to "
         "retrieve an object, make sure you passed a valid (non-empty) identifier in your code."
@@ -139,12 +139,12 @@ def unknown_url(method: str, path: str) -> StripeError:
 
 
 def unauthenticated(message: str, code: str | None = None) -> StripeError:
-    """401: no key, an unknown one, one that was revoked, or one of the wrong sort."""
+    """Return the 401 for a missing, malformed, revoked or publishable key."""
     return invalid_request(message, code=code, status=401)
 
 
 def no_key() -> StripeError:
-    """401: no credentials at all."""
+    """Return the 401 for a request without credentials."""
     return unauthenticated(
         "You did not provide an API key. You need to provide your API key in the Authorization "
         "header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). " + _SUPPORT
@@ -152,7 +152,7 @@ def no_key() -> StripeError:
 
 
 def account_invalid(masked_key: str, account: str) -> StripeError:
-    """403: `Stripe-Account` names an account that the key does not open."""
+    """Return the 403 for a `Stripe-Account` that is not the key's account."""
     return invalid_request(
         f"The provided key '{masked_key}' does not have access to account '{account}' (or that "
         "account does not exist). Application access may have been revoked.",
@@ -162,7 +162,7 @@ def account_invalid(masked_key: str, account: str) -> StripeError:
 
 
 def rate_limited() -> StripeError:
-    """429: nothing was done."""
+    """Return the 429; the request has no effect."""
     return invalid_request(
         "Request rate limit exceeded. Learn more about rate limits here "
         "https://stripe.com/docs/rate-limits.",
@@ -172,7 +172,7 @@ def rate_limited() -> StripeError:
 
 
 def key_reused(key: str, first_path: str, path: str) -> StripeError:
-    """400: an idempotency key that already stands for another request."""
+    """Return the 400 for an idempotency key that was used for another request."""
     if first_path == path:
         rule = "with the same parameters they were first used with"
     else:
@@ -185,7 +185,7 @@ def key_reused(key: str, first_path: str, path: str) -> StripeError:
 
 
 def key_in_use(key: str) -> StripeError:
-    """409: the first request with this idempotency key is still running."""
+    """Return the 409 for an idempotency key whose first request is in flight."""
     return invalid_request(
         "There is currently another in-progress request using this Idempotent Key (that probably "
         "means you submitted twice, and the other request is still going through): "
@@ -195,10 +195,10 @@ def key_in_use(key: str) -> StripeError:
     )
 
 
-def server_fault() -> Answer:
-    """500, injected or ours; Stripe's carries no code."""
+def server_fault() -> Response:
+    """Return the 500, injected or for a bug of the sandbox; Stripe's has no code."""
     message = "An unknown error occurred. (The sandbox answered this fault.)"
-    return Answer(500, error_body({"message": message, "type": "api_error"}))
+    return Response(500, error_body({"message": message, "type": "api_error"}))
 
 
 def card_error(
@@ -208,8 +208,8 @@ def card_error(
     decline_code: str | None = None,
     param: str | None = None,
     attempt: Mapping[str, Any] | None = None,
-) -> Answer:
-    """402 `card_error`; `attempt` holds the charge, payment_method and payment_intent told of."""
+) -> Response:
+    """Return the 402 of a declined charge; `attempt` adds its charge and payment_method."""
     error = {
         **(attempt or {}),
         "code": code,
@@ -218,18 +218,12 @@ def card_error(
         "param": param,
         "type": "card_error",
     }
-    return Answer(402, error_body(error))
+    return Response(402, error_body(error))
 
 
 def card_refused(
     message: str, *, code: str, decline_code: str | None = None, param: str | None = None
 ) -> StripeError:
-    """402 for a card that cannot be created or attached: nothing stays in the books."""
-    error = {
-        "code": code,
-        "decline_code": decline_code,
-        "message": message,
-        "param": param,
-        "type": "card_error",
-    }
-    return StripeError(402, error, Stage.EXECUTION)
+    """Return the 402 for a card that cannot be created or attached; nothing is stored."""
+    response = card_error(message, code=code, decline_code=decline_code, param=param)
+    return StripeError(response.status, response.body["error"], Stage.EXECUTION)

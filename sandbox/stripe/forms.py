@@ -1,8 +1,8 @@
-"""Reads Stripe's request encoding: form pairs whose names nest by brackets.
+"""Decodes Stripe's request encoding: form pairs with brackets for nesting.
 
 `card[number]=4242&expand[0]=customer` becomes `{"card": {"number": "4242"}, "expand": {"0":
-"customer"}}`. Lists stay dictionaries keyed by position until a parameter's shape says that they
-are lists. Never raises anything but a Stripe-shaped 400.
+"customer"}}`. Lists are dictionaries keyed by position until `params` reads them. Every malformed
+input raises Stripe's 400.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _BAD_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def decode(encoded: bytes) -> Form:
-    """The parameters of a form body or query string."""
+    """Return the parameters of a form body or query string."""
     form: Form = {}
     pairs = [pair for pair in encoded.split(b"&") if pair]
     if len(pairs) > PARAMETERS_MAX:
         raise _malformed(f"more than {PARAMETERS_MAX} parameters")
     for pair in pairs:
         name, _, value = pair.partition(b"=")
-        _place(form, _path(_text(name)), _text(value))
+        _insert(form, _parse_name(_decode_part(name)), _decode_part(value))
     return form
 
 
-def _text(part: bytes) -> str:
+def _decode_part(part: bytes) -> str:
     if _BAD_PERCENT.search(part):
         raise _malformed("a % that is not followed by two hexadecimal digits")
     try:
@@ -47,7 +47,7 @@ def _text(part: bytes) -> str:
     return text
 
 
-def _path(name: str) -> list[str]:
+def _parse_name(name: str) -> list[str]:
     found = _NAME.fullmatch(name)
     if not found:
         raise _malformed("a parameter name whose brackets do not pair")
@@ -57,18 +57,18 @@ def _path(name: str) -> list[str]:
     return path
 
 
-def _place(form: Form, path: list[str], value: str) -> None:
-    """Puts a value where its path says; an empty bracket takes the next position."""
-    inner = form
+def _insert(form: Form, path: list[str], value: str) -> None:
+    """Insert a value at its path; an empty bracket is the next position of a list."""
+    group = form
     for step in path[:-1]:
-        below = inner.setdefault(step or str(len(inner)), {})
-        if isinstance(below, str):
+        inner = group.setdefault(step or str(len(group)), {})
+        if isinstance(inner, str):
             raise _malformed("a parameter that is both a value and a group")
-        inner = below
-    last = path[-1] or str(len(inner))
-    if isinstance(inner.get(last), dict):
+        group = inner
+    last = path[-1] or str(len(group))
+    if isinstance(group.get(last), dict):
         raise _malformed("a parameter that is both a value and a group")
-    inner[last] = value
+    group[last] = value
 
 
 def _malformed(what: str) -> StripeError:

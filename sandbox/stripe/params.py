@@ -1,7 +1,7 @@
-"""Checks a request's parameters against the shape that its endpoint takes.
+"""Validates a request's parameters against the shape of its endpoint.
 
-A shape maps each name to what it holds; nested shapes are objects. What a shape does not name is
-refused as Stripe refuses it, so that a misspelt parameter is never silently lost.
+A shape maps a name to its type; nested shapes are objects. Unknown names are refused, as at Stripe,
+so that a misspelt parameter is never silently ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
-from sandbox.stripe import errors as errors
+from sandbox.stripe import errors
 from sandbox.stripe.forms import Form
 
 TEXT_CHARACTERS_MAX: Final = 5000
@@ -24,10 +24,10 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
 
 @dataclass(frozen=True)
 class Text:
-    """A string; where it may be unset, an empty one reads as None."""
+    """A string; an empty one is None if the parameter can be cleared, otherwise refused."""
 
     characters_max: int = TEXT_CHARACTERS_MAX
-    may_unset: bool = False
+    clearable: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ class TextList:
 
 @dataclass(frozen=True)
 class Metadata:
-    """Key-value pairs of the merchant's own."""
+    """The merchant's own key-value pairs."""
 
 
 @dataclass(frozen=True)
 class NotModelled:
-    """A parameter that Stripe has and the sandbox refuses by name."""
+    """A parameter of the real Stripe that the sandbox refuses by name."""
 
 
 @dataclass(frozen=True)
 class BooleanOr:
-    """`off_session`: a boolean, or one of its older words, which mean true."""
+    """A boolean, or one of the words that mean true; for `off_session`."""
 
     words: tuple[str, ...]
 
@@ -83,13 +83,13 @@ PAGE: Final[Shape] = {
     "ending_before": Text(),
 }
 ADDRESS: Final[Shape] = {
-    part: Text(may_unset=True)
+    part: Text(clearable=True)
     for part in ("city", "country", "line1", "line2", "postal_code", "state")
 }
 
 
 def read(form: Form, shape: Shape, *, required: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The typed parameters; unknown names are refused first, then missing ones, then values."""
+    """Return the typed parameters; refuses unknown names first, then missing ones, then values."""
     _refuse_unknown(form, shape, prefix="")
     for name in required:
         if name not in form:
@@ -108,7 +108,7 @@ def _refuse_unknown(form: Form, shape: Shape, prefix: str) -> None:
 
 
 def _read_group(form: Form, shape: Shape, prefix: str) -> dict[str, Any]:
-    read_values: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in form.items():
         param = f"{prefix}[{name}]" if prefix else name
         kind = shape[name]
@@ -116,12 +116,12 @@ def _read_group(form: Form, shape: Shape, prefix: str) -> dict[str, Any]:
             if isinstance(value, str):
                 if value:
                     raise errors.invalid_request("Invalid object", param=param)
-                read_values[name] = None
+                values[name] = None
             else:
-                read_values[name] = _read_group(value, kind, param)
+                values[name] = _read_group(value, kind, param)
         else:
-            read_values[name] = _read_value(value, kind, param)
-    return read_values
+            values[name] = _read_value(value, kind, param)
+    return values
 
 
 def _read_value(value: str | Form, kind: Kind, param: str) -> Any:
@@ -129,33 +129,33 @@ def _read_value(value: str | Form, kind: Kind, param: str) -> Any:
         case NotModelled():
             raise errors.not_modelled(param)
         case Metadata():
-            return _metadata(value, param)
+            return _read_metadata(value, param)
         case TextList():
-            return _text_list(value, param)
+            return _read_text_list(value, param)
         case Text():
-            return _text(_scalar(value, "string", param), kind, param)
+            return _read_text(_require_scalar(value, "string", param), kind, param)
         case Integer():
-            return _integer(_scalar(value, "integer", param), kind, param)
+            return _read_integer(_require_scalar(value, "integer", param), kind, param)
         case Boolean():
-            return _boolean(_scalar(value, "boolean", param), param)
+            return _read_boolean(_require_scalar(value, "boolean", param), param)
         case BooleanOr():
-            word = _scalar(value, "boolean", param)
-            return True if word in kind.words else _boolean(word, param)
+            word = _require_scalar(value, "boolean", param)
+            return True if word in kind.words else _read_boolean(word, param)
         case Choice():
-            return _choice(_scalar(value, "string", param), kind, param)
+            return _read_choice(_require_scalar(value, "string", param), kind, param)
         case _:
             assert_never(kind)
 
 
-def _scalar(value: str | Form, expected: str, param: str) -> str:
+def _require_scalar(value: str | Form, expected: str, param: str) -> str:
     if isinstance(value, str):
         return value
     raise errors.invalid_request(f"Invalid {expected}: a group of values", param=param)
 
 
-def _text(value: str, kind: Text, param: str) -> str | None:
+def _read_text(value: str, kind: Text, param: str) -> str | None:
     if not value:
-        if kind.may_unset:
+        if kind.clearable:
             return None
         raise errors.parameter_empty(param)
     if len(value) > kind.characters_max:
@@ -166,7 +166,7 @@ def _text(value: str, kind: Text, param: str) -> str | None:
     return value
 
 
-def _integer(value: str, kind: Integer, param: str) -> int:
+def _read_integer(value: str, kind: Integer, param: str) -> int:
     if not value:
         raise errors.parameter_empty(param)
     if not _INTEGER.fullmatch(value):
@@ -185,7 +185,7 @@ def _invalid_integer(message: str, param: str) -> errors.StripeError:
     return errors.invalid_request(message, code="parameter_invalid_integer", param=param)
 
 
-def _boolean(value: str, param: str) -> bool:
+def _read_boolean(value: str, param: str) -> bool:
     if value in ("true", "false"):
         return value == "true"
     if not value:
@@ -193,7 +193,7 @@ def _boolean(value: str, param: str) -> bool:
     raise errors.invalid_request(f"Invalid boolean: {value[:40]}", param=param)
 
 
-def _choice(value: str, kind: Choice, param: str) -> str:
+def _read_choice(value: str, kind: Choice, param: str) -> str:
     if value in kind.words:
         return value
     if not value:
@@ -203,7 +203,7 @@ def _choice(value: str, kind: Choice, param: str) -> str:
     raise errors.invalid_request(f"Invalid {param}: must be one of {words}", param=param)
 
 
-def _text_list(value: str | Form, param: str) -> list[str]:
+def _read_text_list(value: str | Form, param: str) -> list[str]:
     if isinstance(value, str):
         raise errors.invalid_request("Invalid array", param=param)
     entries = [entry for entry in value.values() if isinstance(entry, str) and entry]
@@ -212,7 +212,7 @@ def _text_list(value: str | Form, param: str) -> list[str]:
     return entries
 
 
-def _metadata(value: str | Form, param: str) -> dict[str, str]:
+def _read_metadata(value: str | Form, param: str) -> dict[str, str]:
     if value == "":
         return {}
     if isinstance(value, str) or not all(isinstance(entry, str) for entry in value.values()):
@@ -239,6 +239,6 @@ def _metadata(value: str | Form, param: str) -> dict[str, str]:
 
 
 def merge_metadata(current: Mapping[str, str], change: Mapping[str, str] | None) -> dict[str, str]:
-    """Metadata after an update: what is given replaces, an empty value removes its key."""
+    """Return the metadata after an update; an empty value removes its key."""
     merged = {**current, **(change or {})}
     return {name: value for name, value in merged.items() if value}

@@ -1,6 +1,6 @@
-"""Stripe's PaymentIntents and the charges they make (https://docs.stripe.com/api/payment_intents).
+"""Stripe's PaymentIntents and their charges (https://docs.stripe.com/api/payment_intents).
 
-Reads and checks what is asked; what a confirmation does is in `stripe_confirmation`.
+Reads and validates requests; `confirmation` charges and holds the table of states.
 """
 
 from __future__ import annotations
@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sandbox.books import Record
-from sandbox.stripe import errors as errors
-from sandbox.stripe import resources as resources
+from sandbox.books import Json, Record
+from sandbox.stripe import errors, resources
 from sandbox.stripe.amounts import check_amount
 from sandbox.stripe.calls import (
-    LIST,
+    LIST_PARAMETERS,
     Call,
-    listed,
-    shown,
+    respond,
+    respond_with_page,
 )
-from sandbox.stripe.confirmation import Confirmation, confirm, unexpected_state
-from sandbox.stripe.errors import Answer, Json
+from sandbox.stripe.confirmation import ConfirmOptions, confirm, unexpected_state
+from sandbox.stripe.errors import Response
 from sandbox.stripe.params import (
     ADDRESS,
     EXPAND,
@@ -35,7 +34,7 @@ from sandbox.stripe.params import (
     merge_metadata,
     read,
 )
-from sandbox.stripe.payment_methods import refuse_spent, resolved
+from sandbox.stripe.payment_methods import get_or_create_method, refuse_spent
 
 _CONFIRMABLE: Final = ("requires_payment_method", "requires_confirmation", "requires_action")
 _CANCELABLE: Final = (
@@ -50,8 +49,8 @@ _ONLY_WITH_CONFIRM: Final = ("error_on_requires_action", "off_session", "return_
 
 _TYPES_PARAMETERS: Final = ("payment_method_types", "allowed_payment_method_types")
 
-_UNSETTABLE: Final = Text(may_unset=True)
-_SHARED: Final[Shape] = {
+_CLEARABLE: Final = Text(clearable=True)
+_CONFIRM: Final[Shape] = {
     **EXPAND,
     "capture_method": Choice(("automatic", "automatic_async")),
     "error_on_requires_action": Boolean(),
@@ -59,12 +58,12 @@ _SHARED: Final[Shape] = {
     "payment_method": Text(),
     "allowed_payment_method_types": TextList(),
     "payment_method_types": TextList(),
-    "receipt_email": _UNSETTABLE,
+    "receipt_email": _CLEARABLE,
     "return_url": Text(),
     "setup_future_usage": Choice(("off_session", "on_session")),
     "shipping": {
         "address": ADDRESS,
-        **dict.fromkeys(("carrier", "name", "phone", "tracking_number"), _UNSETTABLE),
+        **dict.fromkeys(("carrier", "name", "phone", "tracking_number"), _CLEARABLE),
     },
     **{
         name: NotModelled()
@@ -84,7 +83,7 @@ _SHARED: Final[Shape] = {
     },
 }
 _CREATE: Final[Shape] = {
-    **_SHARED,
+    **_CONFIRM,
     "amount": Integer(minimum=1),
     "automatic_payment_methods": {
         "enabled": Boolean(),
@@ -94,10 +93,10 @@ _CREATE: Final[Shape] = {
     "confirmation_method": Choice(("automatic", "manual")),
     "currency": Text(),
     "customer": Text(),
-    "description": Text(characters_max=1000, may_unset=True),
+    "description": Text(characters_max=1000, clearable=True),
     "metadata": Metadata(),
-    "statement_descriptor": Text(characters_max=22, may_unset=True),
-    "statement_descriptor_suffix": Text(characters_max=22, may_unset=True),
+    "statement_descriptor": Text(characters_max=22, clearable=True),
+    "statement_descriptor_suffix": Text(characters_max=22, clearable=True),
     **{
         name: NotModelled()
         for name in ("application_fee_amount", "on_behalf_of", "transfer_data", "transfer_group")
@@ -110,11 +109,11 @@ _CANCEL: Final[Shape] = {
         ("abandoned", "duplicate", "fraudulent", "requested_by_customer")
     ),
 }
-_SEARCHED: Final[Shape] = {**LIST, "customer": Text(), "customer_account": NotModelled()}
+_LIST: Final[Shape] = {**LIST_PARAMETERS, "customer": Text(), "customer_account": NotModelled()}
 
 
-def create_payment_intent(call: Call) -> Answer:
-    """POST /v1/payment_intents; with `confirm`, charges at once."""
+def create_payment_intent(call: Call) -> Response:
+    """POST /v1/payment_intents; `confirm` charges at once."""
     params = read(call.form, _CREATE, required=("amount", "currency"))
     _check_creation(call, params)
     params["metadata"] = merge_metadata({}, params.get("metadata"))
@@ -122,39 +121,39 @@ def create_payment_intent(call: Call) -> Answer:
         call.require("customer", params["customer"], param="customer")
     method = None
     if "payment_method" in params:
-        method = resolved(call, params["payment_method"], param="payment_method")
+        method = get_or_create_method(call, params["payment_method"], param="payment_method")
         _check_owner(method, params.get("customer"), intent=None)
         params["payment_method"] = method.id
-    body = resources.payment_intent(params, livemode=call.scope.livemode, created=call.now)
+    body = resources.build_payment_intent(params, livemode=call.scope.livemode, created=call.now)
     body["status"] = "requires_confirmation" if method else "requires_payment_method"
     if not params.get("confirm"):
-        return shown(call, call.keep(Record("payment_intent", body)).body, params)
+        return respond(call, call.add(Record("payment_intent", body)).body, params)
     _check_return_url(body, params, intent=None)
     if method is None:
-        raise _missing_method(body, told=None)
-    intent = call.keep(Record("payment_intent", body))
-    return _expanded(call, confirm(call, intent, method, _confirmation(params)), params)
+        raise _missing_method(body, intent=None)
+    intent = call.add(Record("payment_intent", body))
+    return _confirm(call, intent, method, params)
 
 
-def retrieve_payment_intent(call: Call) -> Answer:
+def retrieve_payment_intent(call: Call) -> Response:
     """GET /v1/payment_intents/{id}."""
     params = read(call.form, _RETRIEVE)
-    return shown(call, _named_in_path(call).body, params)
+    return respond(call, _get_from_path(call).body, params)
 
 
-def list_payment_intents(call: Call) -> Answer:
+def list_payment_intents(call: Call) -> Response:
     """GET /v1/payment_intents, newest first."""
-    params = read(call.form, _SEARCHED)
+    params = read(call.form, _LIST)
     if "customer" in params:
         call.require("customer", params["customer"], param="customer")
-    return listed(call, "payment_intent", params, customer=params.get("customer"))
+    return respond_with_page(call, "payment_intent", params, customer=params.get("customer"))
 
 
-def confirm_payment_intent(call: Call) -> Answer:
+def confirm_payment_intent(call: Call) -> Response:
     """POST /v1/payment_intents/{id}/confirm."""
-    params = read(call.form, _SHARED)
+    params = read(call.form, _CONFIRM)
     _check_types(call, params)
-    intent = _named_in_path(call)
+    intent = _get_from_path(call)
     status = intent.body["status"]
     if status == "succeeded":
         raise unexpected_state(
@@ -171,20 +170,20 @@ def confirm_payment_intent(call: Call) -> Answer:
         )
     identifier = params.get("payment_method") or intent.body["payment_method"]
     if identifier is None:
-        raise _missing_method(intent.body, told=intent.body)
-    method = resolved(call, identifier, param="payment_method")
+        raise _missing_method(intent.body, intent=intent.body)
+    method = get_or_create_method(call, identifier, param="payment_method")
     _check_owner(method, intent.body["customer"], intent=intent.body)
     _check_return_url(intent.body, params, intent=intent.body)
     for name in ("capture_method", "receipt_email", "setup_future_usage", "shipping"):
         if name in params:
             intent.body[name] = params[name]
-    return _expanded(call, confirm(call, intent, method, _confirmation(params)), params)
+    return _confirm(call, intent, method, params)
 
 
-def cancel_payment_intent(call: Call) -> Answer:
-    """POST /v1/payment_intents/{id}/cancel, while nothing was charged."""
+def cancel_payment_intent(call: Call) -> Response:
+    """POST /v1/payment_intents/{id}/cancel; refused after a charge."""
     params = read(call.form, _CANCEL)
-    intent = _named_in_path(call)
+    intent = _get_from_path(call)
     status = intent.body["status"]
     if status not in _CANCELABLE:
         raise unexpected_state(
@@ -199,19 +198,19 @@ def cancel_payment_intent(call: Call) -> Answer:
         "cancellation_reason": params.get("cancellation_reason"),
         "next_action": None,
     }
-    call.books.change(intent)
-    return shown(call, intent.body, params)
+    call.books.update(intent)
+    return respond(call, intent.body, params)
 
 
-def retrieve_charge(call: Call) -> Answer:
+def retrieve_charge(call: Call) -> Response:
     """GET /v1/charges/{id}."""
     params = read(call.form, EXPAND)
     charge = call.require("charge", call.ids[0], param="id", in_path=True)
-    return shown(call, charge.body, params)
+    return respond(call, charge.body, params)
 
 
 def _check_creation(call: Call, params: dict[str, Any]) -> None:
-    """What can be said of the parameters without looking into the books."""
+    """Validate the parameters that need no stored object."""
     params["currency"] = params["currency"].lower()
     check_amount(params["amount"], params["currency"])
     _check_types(call, params)
@@ -234,7 +233,7 @@ def _check_creation(call: Call, params: dict[str, Any]) -> None:
 
 
 def _check_types(call: Call, params: Mapping[str, Any]) -> None:
-    """Card is the only type here; naming types by the old parameter ended with endive.
+    """Refuse every type but card, and the old parameter from API version endive on.
 
     https://docs.stripe.com/changelog/endive (2026-09-30, "Removes the payment method types
     parameter from Payment Intents and Setup Intents")
@@ -257,7 +256,7 @@ def _check_types(call: Call, params: Mapping[str, Any]) -> None:
 
 
 def _check_owner(method: Record, customer: str | None, *, intent: Json | None) -> None:
-    """A card attached to a customer can be charged for that customer only."""
+    """Refuse another customer's card, and a used-up one."""
     owner = method.body["customer"]
     if owner is None:
         refuse_spent(method)
@@ -285,7 +284,7 @@ def _check_owner(method: Record, customer: str | None, *, intent: Json | None) -
 
 
 def _check_return_url(body: Json, params: Mapping[str, Any], *, intent: Json | None) -> None:
-    """An intent open to redirects needs somewhere to return to (API since 2023-08-16).
+    """Require a return_url if the intent accepts redirects (API since 2023-08-16).
 
     https://docs.stripe.com/upgrades#2023-08-16
     """
@@ -306,24 +305,22 @@ def _check_return_url(body: Json, params: Mapping[str, Any], *, intent: Json | N
         )
 
 
-def _confirmation(params: Mapping[str, Any]) -> Confirmation:
-    return Confirmation(
+def _confirm(call: Call, intent: Record, method: Record, params: Mapping[str, Any]) -> Response:
+    """Confirm the intent; `expand` applies to a success only."""
+    options = ConfirmOptions(
         off_session=bool(params.get("off_session")),
         error_on_requires_action=bool(params.get("error_on_requires_action")),
         return_url=params.get("return_url"),
     )
+    response = confirm(call, intent, method, options)
+    return respond(call, response.body, params) if response.status == 200 else response
 
 
-def _expanded(call: Call, answer: Answer, params: Mapping[str, Any]) -> Answer:
-    """Expands what succeeded; an error's parts stay as they are."""
-    return shown(call, answer.body, params) if answer.status == 200 else answer
-
-
-def _named_in_path(call: Call) -> Record:
+def _get_from_path(call: Call) -> Record:
     return call.require("payment_intent", call.ids[0], param="intent", in_path=True)
 
 
-def _missing_method(body: Json, *, told: Json | None) -> errors.StripeError:
+def _missing_method(body: Json, *, intent: Json | None) -> errors.StripeError:
     customer = body["customer"]
     if customer is not None:
         remedy = (
@@ -339,5 +336,5 @@ def _missing_method(body: Json, *, told: Json | None) -> errors.StripeError:
         "You cannot confirm this PaymentIntent because it's missing a payment method. " + remedy,
         code="payment_intent_unexpected_state",
         stage=errors.Stage.EXECUTION,
-        payment_intent=told,
+        payment_intent=intent,
     )

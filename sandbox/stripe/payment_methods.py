@@ -1,7 +1,7 @@
 """Stripe's PaymentMethods, cards only (https://docs.stripe.com/api/payment_methods).
 
-A card number passes through here and nowhere else: it is looked up in the table of published
-test cards, and from then on only its scenario's name, brand and last four digits are known.
+A card number is looked up in the table of test cards here; nothing but its scenario's name, brand
+and last four digits goes further.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sandbox.books import Record
-from sandbox.stripe import errors as errors
-from sandbox.stripe import resources as resources
-from sandbox.stripe.calls import Call, listed, shown
+from sandbox.stripe import errors, resources
+from sandbox.stripe.calls import Call, respond, respond_with_page
 from sandbox.stripe.cards import (
     NOT_A_TEST_CARD,
     SCENARIOS,
     Decline,
     Scenario,
     TestCard,
-    card_of_number,
-    card_of_payment_method,
-    card_of_token,
+    find_card_by_number,
+    find_card_by_payment_method,
+    find_card_by_token,
     passes_luhn,
 )
-from sandbox.stripe.errors import Answer
+from sandbox.stripe.errors import Response
 from sandbox.stripe.params import (
     ADDRESS,
     EXPAND,
@@ -40,7 +39,7 @@ from sandbox.stripe.params import (
     read,
 )
 
-TEST_CARD_LIFE_YEARS: Final = 1  # the expiry of cards made of a token
+TEST_CARD_LIFE_YEARS: Final = 1  # for cards created from a token or test id
 
 _ALLOW_REDISPLAY: Final = Choice(("always", "limited", "unspecified"))
 _CARD: Final[Shape] = {
@@ -57,7 +56,7 @@ _CREATE: Final[Shape] = {
     "card": _CARD,
     "billing_details": {
         "address": ADDRESS,
-        **{part: Text(may_unset=True) for part in ("email", "name", "phone", "tax_id")},
+        **{part: Text(clearable=True) for part in ("email", "name", "phone", "tax_id")},
     },
     "metadata": Metadata(),
     "allow_redisplay": _ALLOW_REDISPLAY,
@@ -74,7 +73,7 @@ _LIST: Final[Shape] = {
 }
 _ATTACH: Final[Shape] = {**EXPAND, "customer": Text(), "customer_account": NotModelled()}
 
-_SPENT: Final = (
+_SPENT_MESSAGE: Final = (
     "The provided PaymentMethod was previously used with a PaymentIntent without Customer "
     "attachment, shared with a connected account without Customer attachment, or was detached "
     "from a Customer. It may not be used again. To use a PaymentMethod multiple times, you must "
@@ -82,8 +81,8 @@ _SPENT: Final = (
 )
 
 
-def create_payment_method(call: Call) -> Answer:
-    """POST /v1/payment_methods, from a published card number or token."""
+def create_payment_method(call: Call) -> Response:
+    """POST /v1/payment_methods, from a test card's number or token."""
     params = read(call.form, _CREATE, required=("type",))
     if params["type"] != "card":
         raise errors.invalid_request(
@@ -93,40 +92,47 @@ def create_payment_method(call: Call) -> Answer:
     if given is None:
         raise errors.parameter_missing("card")
     params["metadata"] = merge_metadata({}, params.get("metadata"))
-    card, expires = _card_given(call, given)
-    method = _made(call, card, params, expires=expires, cvc_given="cvc" in given)
-    return shown(call, method.body, params)
+    card, expiry = _read_card(call, given)
+    method = _create(call, card, params, expiry=expiry, cvc_given="cvc" in given)
+    return respond(call, method.body, params)
 
 
-def retrieve_payment_method(call: Call) -> Answer:
-    """GET /v1/payment_methods/{id}; `pm_card_visa` and its like answer a new one."""
+def retrieve_payment_method(call: Call) -> Response:
+    """GET /v1/payment_methods/{id}; a test id such as `pm_card_visa` creates a new one."""
     params = read(call.form, EXPAND)
-    return shown(call, resolved(call, call.ids[0], param="id", in_path=True).body, params)
+    return respond(
+        call, get_or_create_method(call, call.ids[0], param="id", in_path=True).body, params
+    )
 
 
-def list_payment_methods(call: Call) -> Answer:
-    """GET /v1/payment_methods of one customer, cards that are attached now."""
+def list_payment_methods(call: Call) -> Response:
+    """GET /v1/payment_methods: the cards attached to one customer."""
     params = read(call.form, _LIST)
     if "customer" not in params:
-        # Stripe lists here what belongs to the account itself; the sandbox has nothing such.
-        return Answer(200, resources.page([], has_more=False, url=call.path))
+        # Stripe lists the account's own methods here; the sandbox models none.
+        return Response(200, resources.build_page([], has_more=False, url=call.path))
     customer = call.require("customer", params["customer"], param="customer")
+    return respond_with_methods(call, customer, params)
+
+
+def respond_with_methods(call: Call, customer: Record, params: Mapping[str, Any]) -> Response:
+    """Return a page of the customer's cards; a customer has no other type of method."""
     if params.get("type", "card") != "card":
-        return Answer(200, resources.page([], has_more=False, url=call.path))
-    return listed(call, "payment_method", params, customer=customer.id)
+        return Response(200, resources.build_page([], has_more=False, url=call.path))
+    return respond_with_page(call, "payment_method", params, customer=customer.id)
 
 
-def attach_payment_method(call: Call) -> Answer:
-    """POST /v1/payment_methods/{id}/attach; the card's issuer may decline it here."""
+def attach_payment_method(call: Call) -> Response:
+    """POST /v1/payment_methods/{id}/attach; the issuer may decline the card."""
     params = read(call.form, _ATTACH, required=("customer",))
-    method = resolved(call, call.ids[0], param="payment_method", in_path=True)
+    method = get_or_create_method(call, call.ids[0], param="payment_method", in_path=True)
     customer = call.require("customer", params["customer"], param="customer")
-    attached(call, method, customer.id)
-    return shown(call, method.body, params)
+    attach(call, method, customer.id)
+    return respond(call, method.body, params)
 
 
-def detach_payment_method(call: Call) -> Answer:
-    """POST /v1/payment_methods/{id}/detach; a detached card may not be used again."""
+def detach_payment_method(call: Call) -> Response:
+    """POST /v1/payment_methods/{id}/detach; the card cannot be used again."""
     params = read(call.form, EXPAND)
     method = call.require("payment_method", call.ids[0], param="payment_method", in_path=True)
     customer = method.body["customer"]
@@ -138,21 +144,23 @@ def detach_payment_method(call: Call) -> Answer:
         )
     method.body["customer"] = None
     method.private["spent"] = True
-    call.books.change(method)
-    _forget_default(call, customer, method.id)
-    return shown(call, method.body, params)
+    call.books.update(method)
+    _clear_default(call, customer, method.id)
+    return respond(call, method.body, params)
 
 
-def resolved(call: Call, identifier: str, *, param: str, in_path: bool = False) -> Record:
-    """The stored PaymentMethod, or a new one where a published test id is named."""
-    card = card_of_payment_method(identifier)
+def get_or_create_method(
+    call: Call, identifier: str, *, param: str, in_path: bool = False
+) -> Record:
+    """Return the stored PaymentMethod; a test id such as `pm_card_visa` creates one."""
+    card = find_card_by_payment_method(identifier)
     if card is None:
         return call.require("payment_method", identifier, param=param, in_path=in_path)
-    return _made(call, card, {}, expires=_default_expiry(call), cvc_given=True)
+    return _create(call, card, {}, expiry=_default_expiry(call), cvc_given=True)
 
 
-def attached(call: Call, method: Record, customer: str) -> None:
-    """Attaches the card to the customer, unless another has it or its issuer declines."""
+def attach(call: Call, method: Record, customer: str) -> None:
+    """Attach the card to the customer; raises if another customer has it or it is declined."""
     if method.body["customer"] == customer:
         return
     if method.body["customer"] is not None:
@@ -161,49 +169,49 @@ def attached(call: Call, method: Record, customer: str) -> None:
             stage=errors.Stage.EXECUTION,
         )
     refuse_spent(method)
-    decline = scenario_of(method).on_attach
+    decline = get_scenario(method).on_attach
     if decline is not None:
-        raise _refused(decline)
+        raise _decline_error(decline)
     method.body["customer"] = customer
-    call.books.change(method)
+    call.books.update(method)
 
 
 def refuse_spent(method: Record) -> None:
-    """Refuses a card that was used unattached, or detached."""
+    """Raise Stripe's 400 for a card that was charged unattached, or detached."""
     if method.private.get("spent"):
-        raise errors.invalid_request(_SPENT, stage=errors.Stage.EXECUTION)
+        raise errors.invalid_request(_SPENT_MESSAGE, stage=errors.Stage.EXECUTION)
 
 
-def scenario_of(method: Record) -> Scenario:
-    """What the card behind a PaymentMethod does."""
+def get_scenario(method: Record) -> Scenario:
+    """Return the behaviour of a PaymentMethod's test card."""
     return SCENARIOS[method.private["scenario"]]
 
 
-def _made(
+def _create(
     call: Call,
     card: TestCard,
     params: Mapping[str, Any],
     *,
-    expires: tuple[int, int],
+    expiry: tuple[int, int],
     cvc_given: bool,
 ) -> Record:
-    body = resources.payment_method(
+    body = resources.build_payment_method(
         card,
         SCENARIOS[card.scenario],
         params,
-        expires=expires,
+        expiry=expiry,
         cvc_given=cvc_given,
         livemode=call.scope.livemode,
         created=call.now,
     )
-    return call.keep(Record("payment_method", body, {"scenario": card.scenario}))
+    return call.add(Record("payment_method", body, {"scenario": card.scenario}))
 
 
-def _card_given(call: Call, given: Mapping[str, str]) -> tuple[TestCard, tuple[int, int]]:
-    """The card that `card[token]` or `card[number]` stands for, and its expiry."""
+def _read_card(call: Call, given: Mapping[str, str]) -> tuple[TestCard, tuple[int, int]]:
+    """Return the test card of `card[token]` or `card[number]`, and its expiry."""
     token = given.get("token")
     if token is not None:
-        card = card_of_token(token)
+        card = find_card_by_token(token)
         if card is None:
             raise errors.resource_missing("token", token, param="card[token]", in_path=False)
         return card, _default_expiry(call)
@@ -215,18 +223,18 @@ def _card_given(call: Call, given: Mapping[str, str]) -> tuple[TestCard, tuple[i
         raise errors.card_refused(
             "Your card number is incorrect.", code="incorrect_number", param="number"
         )
-    card = card_of_number(number)
+    card = find_card_by_number(number)
     if card is None:
-        raise _refused(NOT_A_TEST_CARD)
+        raise _decline_error(NOT_A_TEST_CARD)
     if not re.fullmatch(r"[0-9]{3,4}", given.get("cvc", "000")):
         raise errors.card_refused(
             "Your card's security code is invalid.", code="invalid_cvc", param="cvc"
         )
-    return card, _expiry(call, given["exp_month"], given["exp_year"])
+    return card, _read_expiry(call, given["exp_month"], given["exp_year"])
 
 
-def _expiry(call: Call, month_text: str, year_text: str) -> tuple[int, int]:
-    """(year, month), in the future or this very month; years may have two digits."""
+def _read_expiry(call: Call, month_text: str, year_text: str) -> tuple[int, int]:
+    """Return (year, month), this month or later; the year may have two digits."""
     today = datetime.datetime.fromtimestamp(call.now, datetime.UTC)
     month = int(month_text) if re.fullmatch(r"[0-9]{1,2}", month_text) else 0
     if not 1 <= month <= 12:
@@ -255,7 +263,7 @@ def _default_expiry(call: Call) -> tuple[int, int]:
     return today.year + TEST_CARD_LIFE_YEARS, today.month
 
 
-def _refused(decline: Decline) -> errors.StripeError:
+def _decline_error(decline: Decline) -> errors.StripeError:
     return errors.card_refused(
         decline.message,
         code=decline.code,
@@ -264,11 +272,11 @@ def _refused(decline: Decline) -> errors.StripeError:
     )
 
 
-def _forget_default(call: Call, customer_id: str, method_id: str) -> None:
+def _clear_default(call: Call, customer_id: str, method_id: str) -> None:
     customer = call.books.find(call.scope, "customer", customer_id)
     if customer is None:
         return
     settings = customer.body["invoice_settings"]
     if settings["default_payment_method"] == method_id:
         settings["default_payment_method"] = None
-        call.books.change(customer)
+        call.books.update(customer)

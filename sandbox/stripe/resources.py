@@ -1,7 +1,7 @@
-"""The JSON of Stripe's objects, in full, with the fields that the SDK's types expect.
+"""Builds the JSON of Stripe's objects, with every field that the SDK's types expect.
 
-Field names and types follow Stripe's published OpenAPI description (github.com/stripe/openapi).
-Pure: no clock, no storage. Amounts are whole minor units, times Unix seconds.
+Field names and types follow Stripe's OpenAPI description (github.com/stripe/openapi). Amounts are
+whole minor units, times Unix seconds. Pure, but for random ids.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import string
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sandbox.books import Json
 from sandbox.stripe.cards import Decline, Scenario, TestCard
-from sandbox.stripe.errors import Json
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 _NO_ADDRESS: Final[Json] = {
@@ -32,22 +32,22 @@ _NO_BILLING_DETAILS: Final[Json] = {
 }
 
 
-def new_id(prefix: str) -> str:
-    """A fresh id in the form of Stripe's own, such as `pi_3…`."""
+def generate_id(prefix: str) -> str:
+    """Return a new id in Stripe's form, such as `pi_3…`."""
     lengths = {"cus": 14, "req": 14}
-    return f"{prefix}_{_random(lengths.get(prefix, 24))}"
+    return f"{prefix}_{_random_text(lengths.get(prefix, 24))}"
 
 
-def _random(characters: int) -> str:
+def _random_text(characters: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(characters))
 
 
-def customer(params: Mapping[str, Any], *, livemode: bool, created: int) -> Json:
-    """A new customer with the parameters that it was created with."""
+def build_customer(params: Mapping[str, Any], *, livemode: bool, created: int) -> Json:
+    """Return a new customer."""
     given = {name: params.get(name) for name in ("address", "description", "email", "name")}
     settings = params.get("invoice_settings") or {}
     return {
-        "id": new_id("cus"),
+        "id": generate_id("cus"),
         "object": "customer",
         **given,
         "address": {**_NO_ADDRESS, **params["address"]} if params.get("address") else None,
@@ -57,7 +57,7 @@ def customer(params: Mapping[str, Any], *, livemode: bool, created: int) -> Json
         "default_source": None,
         "delinquent": False,
         "discount": None,
-        "invoice_prefix": _random(8).upper(),
+        "invoice_prefix": _random_text(8).upper(),
         "invoice_settings": {
             "custom_fields": None,
             "default_payment_method": settings.get("default_payment_method"),
@@ -75,21 +75,21 @@ def customer(params: Mapping[str, Any], *, livemode: bool, created: int) -> Json
     }
 
 
-def payment_method(
+def build_payment_method(
     card: TestCard,
     scenario: Scenario,
     params: Mapping[str, Any],
     *,
-    expires: tuple[int, int],
+    expiry: tuple[int, int],
     cvc_given: bool,
     livemode: bool,
     created: int,
 ) -> Json:
-    """A new card PaymentMethod; `expires` is (year, month)."""
+    """Return a new card PaymentMethod; `expiry` is (year, month)."""
     billing = params.get("billing_details") or {}
-    year, month = expires
+    year, month = expiry
     return {
-        "id": new_id("pm"),
+        "id": generate_id("pm"),
         "object": "payment_method",
         "allow_redisplay": params.get("allow_redisplay") or "unspecified",
         "billing_details": {
@@ -126,9 +126,9 @@ def payment_method(
     }
 
 
-def payment_intent(params: Mapping[str, Any], *, livemode: bool, created: int) -> Json:
-    """A new PaymentIntent, not confirmed yet."""
-    identifier = new_id("pi")
+def build_payment_intent(params: Mapping[str, Any], *, livemode: bool, created: int) -> Json:
+    """Return a new PaymentIntent, not confirmed."""
+    identifier = generate_id("pi")
     allowed_types = params.get("allowed_payment_method_types")
     named_types = params.get("payment_method_types") or allowed_types
     automatic = params.get("automatic_payment_methods") or {}
@@ -152,7 +152,7 @@ def payment_intent(params: Mapping[str, Any], *, livemode: bool, created: int) -
         "canceled_at": None,
         "cancellation_reason": None,
         "capture_method": params.get("capture_method") or "automatic_async",
-        "client_secret": f"{identifier}_secret_{_random(25)}",
+        "client_secret": f"{identifier}_secret_{_random_text(25)}",
         "confirmation_method": params.get("confirmation_method") or "automatic",
         "created": created,
         "currency": params["currency"],
@@ -195,9 +195,9 @@ def payment_intent(params: Mapping[str, Any], *, livemode: bool, created: int) -
     }
 
 
-def charge(intent: Json, method: Json, decline: Decline | None, *, created: int) -> Json:
-    """The attempt to take an intent's amount from a card: succeeded, or failed by `decline`."""
-    identifier = new_id("ch")
+def build_charge(intent: Json, method: Json, decline: Decline | None, *, created: int) -> Json:
+    """Return a charge of the intent's amount: failed with `decline`, or succeeded for None."""
+    identifier = generate_id("ch")
     paid = decline is None
     amount: int = intent["amount"]
     return {
@@ -209,7 +209,7 @@ def charge(intent: Json, method: Json, decline: Decline | None, *, created: int)
         "application": None,
         "application_fee": None,
         "application_fee_amount": None,
-        "balance_transaction": new_id("txn") if paid else None,
+        "balance_transaction": generate_id("txn") if paid else None,
         "billing_details": method["billing_details"],
         "calculated_statement_descriptor": "SANDBOX",
         "captured": paid,
@@ -225,11 +225,14 @@ def charge(intent: Json, method: Json, decline: Decline | None, *, created: int)
         "livemode": intent["livemode"],
         "metadata": intent["metadata"],
         "on_behalf_of": None,
-        "outcome": _outcome(decline),
+        "outcome": _build_outcome(decline),
         "paid": paid,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
-        "payment_method_details": {"card": _charged_card(method, amount, paid), "type": "card"},
+        "payment_method_details": {
+            "card": _build_charged_card(method, amount, paid),
+            "type": "card",
+        },
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
         "receipt_url": f"https://pay.stripe.com/receipts/payment/{identifier}" if paid else None,
@@ -252,8 +255,8 @@ def charge(intent: Json, method: Json, decline: Decline | None, *, created: int)
     }
 
 
-def _outcome(decline: Decline | None) -> Json:
-    """https://docs.stripe.com/api/charges/object#charge_object-outcome."""
+def _build_outcome(decline: Decline | None) -> Json:
+    """Return https://docs.stripe.com/api/charges/object#charge_object-outcome."""
     outcome: Json = {
         "advice_code": None,
         "network_advice_code": None,
@@ -277,7 +280,7 @@ def _outcome(decline: Decline | None) -> Json:
             "seller_message": "Stripe blocked this payment as too risky.",
             "type": "blocked",
         }
-    told = (
+    message = (
         "The bank did not return any further details with this decline."
         if reason == "generic_decline"
         else f"The bank returned the decline code `{reason}`."
@@ -285,18 +288,18 @@ def _outcome(decline: Decline | None) -> Json:
     return outcome | {
         "network_status": "declined_by_network",
         "reason": reason,
-        "seller_message": told,
+        "seller_message": message,
         "type": "issuer_declined",
     }
 
 
-def _charged_card(method: Json, amount: int, paid: bool) -> Json:
+def _build_charged_card(method: Json, amount: int, paid: bool) -> Json:
     card = method["card"]
-    shown = ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
+    copied = ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
     return {
-        **{name: card[name] for name in shown},
+        **{name: card[name] for name in copied},
         "amount_authorized": amount if paid else None,
-        "authorization_code": _random(6).upper() if paid else None,
+        "authorization_code": _random_text(6).upper() if paid else None,
         "checks": card["checks"],
         "extended_authorization": {"status": "disabled"},
         "incremental_authorization": {"status": "unavailable"},
@@ -305,7 +308,7 @@ def _charged_card(method: Json, amount: int, paid: bool) -> Json:
         "multicapture": {"status": "unavailable"},
         "network": card["brand"],
         "network_token": {"used": False},
-        "network_transaction_id": _random(15) if paid else None,
+        "network_transaction_id": _random_text(15) if paid else None,
         "overcapture": {"maximum_amount_capturable": amount, "status": "unavailable"},
         "regulated_status": "unregulated",
         "three_d_secure": None,
@@ -314,6 +317,6 @@ def _charged_card(method: Json, amount: int, paid: bool) -> Json:
     }
 
 
-def page(objects: list[Json], *, has_more: bool, url: str) -> Json:
-    """One page of a list."""
+def build_page(objects: list[Json], *, has_more: bool, url: str) -> Json:
+    """Return a page of a list."""
     return {"object": "list", "data": objects, "has_more": has_more, "url": url}

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from sandbox.app import build_app
 from sandbox.books import Books
+from sandbox.server import build_app
 from tests.sandbox.running import ACCOUNT, Sandbox, charge_of
 
 

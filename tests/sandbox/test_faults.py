@@ -168,7 +168,7 @@ class TestWhichRequestsTheyMeet:
     )
     def test_all_parts_of_a_match_must_fit(self, match: dict[str, Any], meets: bool) -> None:
         fault = Fault(1, FaultKind.DELAY, **match)
-        assert fault.fits("POST", CHARGE, "acct_shop1") is meets
+        assert fault.matches("POST", CHARGE, "acct_shop1") is meets
 
     async def test_faults_strike_in_order_and_as_often_as_ordered(self, sandbox: Sandbox) -> None:
         await sandbox.order_fault("rate_limit", times=2)

@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 import stripe
 
-from sandbox.books import IDEMPOTENCY_LIFE_SECONDS, Books, StoredAnswer
-from sandbox.stripe.errors import Answer
-from sandbox.stripe.keys import Scope
+from sandbox.books import IDEMPOTENCY_LIFE_SECONDS, Books, Scope, StoredResponse
 from tests.sandbox.running import Sandbox, charge_of
 
 
@@ -173,15 +171,15 @@ class TestAge:
         now = 1_000_000.0
         books = Books(tmp_path / "books.db", lambda: now)
         scope = Scope("acct_1", livemode=False)
-        stored = StoredAnswer("/v1/customers", "f", "req_1", Answer(200, {"id": "cus_1"}))
+        stored = StoredResponse("/v1/customers", "f", "req_1", 200, {"id": "cus_1"})
         with books.transaction():
-            books.store_answer(scope, "k", stored)
+            books.store_response(scope, "k", stored)
         now += IDEMPOTENCY_LIFE_SECONDS - 1
-        assert books.answer_stored_for(scope, "k") == stored
+        assert books.find_response(scope, "k") == stored
         now += 1
-        assert books.answer_stored_for(scope, "k") is None
-        later = StoredAnswer("/v1/customers", "f", "req_2", Answer(200, {"id": "cus_2"}))
+        assert books.find_response(scope, "k") is None
+        later = StoredResponse("/v1/customers", "f", "req_2", 200, {"id": "cus_2"})
         with books.transaction():
-            books.store_answer(scope, "k", later)
-        assert books.answer_stored_for(scope, "k") == later
+            books.store_response(scope, "k", later)
+        assert books.find_response(scope, "k") == later
         books.close()

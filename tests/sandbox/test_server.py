@@ -10,9 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from sandbox.books import Books, PageQuery
+from sandbox.books import Books, PageQuery, Scope
 from sandbox.server import BOOKS_FILE, serve
-from sandbox.stripe.keys import Scope
 from tests.sandbox.running import KEY, Sandbox, charge_of, running_sandbox
 
 SERVE = """
@@ -70,7 +69,7 @@ class TestStopping:
         async with caller, await late as answer:
             assert answer.status == 200
         books = Books(tmp_path / BOOKS_FILE)
-        made, _ = books.page(Scope("acct_shop1", livemode=False), "customer", PageQuery())
+        made, _ = books.list_page(Scope("acct_shop1", livemode=False), "customer", PageQuery())
         books.close()
         assert len(made) == 1
 
@@ -105,8 +104,8 @@ async def test_a_killed_process_leaves_effect_and_answer_or_neither(tmp_path: Pa
     await process.wait()
     books = Books(tmp_path / BOOKS_FILE)
     scope = Scope("acct_shop1", livemode=False)
-    charges, _ = books.page(scope, "charge", PageQuery(limit=1000))
-    seen = books.idempotency_keys(scope, 1000)
+    charges, _ = books.list_page(scope, "charge", PageQuery(limit=1000))
+    seen = books.list_idempotency_keys(scope, 1000)
     keys = {record["key"] for record in seen if record["path"] == "/v1/payment_intents"}
     books.close()
     charged = [charge.body["metadata"]["name"] for charge in charges]

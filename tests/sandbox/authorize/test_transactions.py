@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from sandbox.authorize.api import carry_out
-from sandbox.authorize.calls import Call, account_of
-from sandbox.authorize.cards import judged, verdict_of
+from sandbox.authorize.api import execute
+from sandbox.authorize.calls import Call, get_account
+from sandbox.authorize.cards import charge_card, get_result
 from sandbox.authorize.xml import read
-from sandbox.books import Books, PageQuery
-from sandbox.stripe.keys import Scope
+from sandbox.books import Books, PageQuery, Scope
 from tests.sandbox.authorize.running import (
     LOGIN,
     REASON_BY_AMOUNT,
@@ -135,13 +134,13 @@ async def test_a_declined_charge_has_duplicates_too(sandbox: Sandbox) -> None:
 def test_a_window_ends(tmp_path: Path) -> None:
     moments = iter([0.0, 119.0, 121.0, 240.0])
     box = Books(tmp_path / "b.db")
-    scope = Scope(account_of(LOGIN), livemode=False)
+    scope = Scope(get_account(LOGIN), livemode=False)
     customer, card = customer_in(box, scope)
     codes = []
     for moment in moments:
         body = signed("createTransactionRequest", charge_xml(customer, card, window="120"))
         call = Call(box, scope, read(body.encode(), ["createTransactionRequest"]), moment)
-        codes.append(b"<errorCode>11<" in carry_out(call))
+        codes.append(b"<errorCode>11<" in execute(call))
     assert codes == [False, True, False, True]
     box.close()
 
@@ -150,9 +149,10 @@ def customer_in(box: Books, scope: Scope) -> tuple[str, str]:
     inner = f"<profile><email>a@example.com</email><paymentProfiles>{card_xml()}</paymentProfiles>"
     body = signed("createCustomerProfileRequest", f"{inner}</profile>")
     request = read(body.encode(), ["createCustomerProfileRequest"])
-    carry_out(Call(box, scope, request, 0.0))
+    execute(Call(box, scope, request, 0.0))
     customers, cards = (
-        box.page(scope, kind, PageQuery())[0] for kind in ("authorize_customer", "authorize_card")
+        box.list_page(scope, kind, PageQuery())[0]
+        for kind in ("authorize_customer", "authorize_card")
     )
     return customers[0].id, cards[0].id
 
@@ -291,6 +291,6 @@ async def test_the_books_outlast_a_restart(tmp_path: Path) -> None:
 
 
 def test_every_reason_has_a_verdict() -> None:
-    codes = {verdict_of(reason).response_code for reason in range(1, 352)}
+    codes = {get_result(reason).response_code for reason in range(1, 352)}
     assert codes == {"1", "2", "3", "4"}
-    assert judged("unknown", "46282", Decimal(1)).response_code == "2"
+    assert charge_card("unknown", "46282", Decimal(1)).response_code == "2"

@@ -5,12 +5,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.books import Books
-from sandbox.stripe.api import API_VERSION, carry_out, find_endpoint
+from sandbox.books import Books, Scope
+from sandbox.stripe.api import API_VERSION, execute, find_endpoint
 from sandbox.stripe.calls import Call
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import Form, decode
-from sandbox.stripe.keys import Scope
 
 NAMES = st.sampled_from(
     """amount currency customer payment_method confirm off_session metadata expand limit created gte
@@ -54,7 +53,7 @@ def test_any_bytes_are_a_form_or_refused(encoded: bytes) -> None:
     try:
         form = decode(encoded)
     except StripeError as refused:
-        form = refused.answer.body
+        form = refused.response.body
     assert isinstance(form, dict)
 
 
@@ -70,7 +69,7 @@ def test_any_parameters_are_answered_in_stripes_shape(
     scope = Scope("acct_1", livemode=False)
     call = Call(books, scope, method, path, ids, given_form, 1_800_000_000, API_VERSION)
     for _ in range(2):
-        answer = carry_out(call, handler, "req_1", idempotency_key="k", injected=None).answer
+        answer = execute(call, handler, "req_1", idempotency_key="k", injected=None).response
         assert answer.status in (200, 400, 402, 404)
         assert ("error" in answer.body) == (answer.status != 200)
     books.close()

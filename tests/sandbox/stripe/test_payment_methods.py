@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
-from sandbox.stripe.cards import PUBLISHED, card_of_payment_method, passes_luhn
+from sandbox.stripe.cards import PUBLISHED, find_card_by_payment_method, passes_luhn
 from tests.sandbox.running import Sandbox, charge_of
 
 METHOD_FIELDS = {
@@ -89,7 +89,7 @@ class TestThePublishedTable:
     def test_a_number_and_its_test_id_are_the_same_card(
         self, identifier: str, number: str, _code: str, _decline: str | None
     ) -> None:
-        card = card_of_payment_method(identifier)
+        card = find_card_by_payment_method(identifier)
         assert card is not None
         assert card.number == number
 

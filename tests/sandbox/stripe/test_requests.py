@@ -8,7 +8,7 @@ import stripe
 
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import BODY_BYTES_MAX, PARAMETERS_MAX, decode
-from sandbox.stripe.keys import account_of, masked
+from sandbox.stripe.keys import get_account, mask
 from tests.sandbox.running import ACCOUNT, KEY, Sandbox
 
 
@@ -47,20 +47,20 @@ class TestForms:
     def test_what_is_malformed_is_a_400(self, encoded: bytes) -> None:
         with pytest.raises(StripeError) as refused:
             decode(encoded)
-        assert refused.value.answer.status == 400
+        assert refused.value.response.status == 400
 
 
 class TestKeys:
     def test_the_account_stands_in_the_key_or_is_its_own(self) -> None:
-        assert account_of("sk_test_shop1_a") == account_of("sk_live_shop1_b") == "acct_shop1"
-        own = account_of("sk_test_4eC39HqLyjWDarjtT1zdp7dc")
+        assert get_account("sk_test_shop1_a") == get_account("sk_live_shop1_b") == "acct_shop1"
+        own = get_account("sk_test_4eC39HqLyjWDarjtT1zdp7dc")
         assert own.startswith("acct_")
-        assert own == account_of("sk_test_4eC39HqLyjWDarjtT1zdp7dc")
-        assert own != account_of("sk_test_4eC39HqLyjWDarjtT1zdp7dd")
+        assert own == get_account("sk_test_4eC39HqLyjWDarjtT1zdp7dc")
+        assert own != get_account("sk_test_4eC39HqLyjWDarjtT1zdp7dd")
 
     def test_a_masked_key_shows_its_mode_and_last_four(self) -> None:
-        assert masked("sk_test_abcdefgh1234") == "sk_test_********1234"
-        assert masked("short") == "*****"
+        assert mask("sk_test_abcdefgh1234") == "sk_test_********1234"
+        assert mask("short") == "*****"
 
     @pytest.mark.parametrize(
         ("authorization", "told"),
@@ -197,7 +197,7 @@ class TestTheShapeOfAnswers:
         def broken(*_: object, **__: object) -> None:
             raise RuntimeError("secret detail")
 
-        monkeypatch.setattr("sandbox.stripe_customers.resources.customer", broken)
+        monkeypatch.setattr("sandbox.stripe.customers.resources.build_customer", broken)
         status, body = await sandbox.call("POST", "/v1/customers", {"name": "Ann"})
         assert (status, body["error"]["type"]) == (500, "api_error")
         assert "secret detail" not in str(body)
