@@ -199,7 +199,7 @@ async def check_keyring(database: Database, keyring: Keyring) -> None:
     Raises:
         ValueError: a key of the database is not in the keyring, or is another than before.
     """
-    async with database.transaction() as transaction:
+    async with database.transaction("credentials.check_keyring") as transaction:
         known = await store.canaries(transaction)
         for key_id, sealed in known.items():
             try:

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import text
 from sqlalchemy.exc import (
@@ -100,15 +101,15 @@ class Database:
         return not self._is_postgresql
 
     @asynccontextmanager
-    async def shared_transaction(self) -> AsyncIterator[Transaction]:
-        """Open a transaction that every `transaction` of the running task is part of.
+    async def shared_transaction(self, name: str) -> AsyncIterator[Transaction]:
+        """Open a transaction that every `transaction` and `read` of the running task is part of.
 
         So what surrounds a use case commits with it. The block must start no other task.
 
         Raises:
             DatabaseUnavailableError, CommitUnknownError: as `transaction` does.
         """
-        async with self.transaction() as transaction:
+        async with self.transaction(name) as transaction:
             token = _shared.set(transaction)
             try:
                 yield transaction
@@ -116,10 +117,12 @@ class Database:
                 _shared.reset(token)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, name: str = "") -> AsyncIterator[Transaction]:
         """Open a transaction that commits when the block ends and rolls back when it raises.
 
         Inside of a shared one, be part of that instead: it commits when the outer block ends.
+        `name` identifies the commit in logs and in fault-injection tests, which kill a core around
+        each named one. It is unique and stable, as "payments.begin".
 
         Raises:
             DatabaseUnavailableError: no connection could be had, or the database could not carry
@@ -129,25 +132,23 @@ class Database:
         if (shared := _shared.get()) is not None:
             yield shared
             return
-        async with AsyncExitStack() as stack:
-            try:
-                connection, now = await self._open()
-            except _TROUBLE as error:
-                raise DatabaseUnavailableError(_why(error)) from None
-            stack.push_async_exit(connection)
-            try:
-                yield Transaction(connection, now)
-            except BaseException as error:
-                await _roll_back(connection, error)
-                if _is_trouble(error):
-                    raise DatabaseUnavailableError(_why(error)) from error
-                raise
-            try:
-                await connection.commit()
-            except _TROUBLE as error:
-                # After a failed commit SQLAlchemy neither rolls back nor resets the connection.
-                await connection.invalidate()
-                raise CommitUnknownError(_why(error)) from error
+        async with self._ended_by(partial(self._commit, name=name), self._open()) as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that only reads; it is rolled back when the block ends.
+
+        Inside of a shared one, be part of that instead.
+
+        Raises:
+            DatabaseUnavailableError: as `transaction` does.
+        """
+        if (shared := _shared.get()) is not None:
+            yield shared
+            return
+        async with self._ended_by(_roll_back, self._open()) as transaction:
+            yield transaction
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Transaction]:
@@ -166,30 +167,58 @@ class Database:
                 engine = engine_for(self._url, statement_seconds=EXAMINATION_STATEMENT_SECONDS)
                 stack.push_async_callback(engine.dispose)
                 options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            opening = self._begin(engine, **options)
+            transaction = await stack.enter_async_context(self._ended_by(_roll_back, opening))
             try:
-                connection, now = await self._begin(engine, **options)
+                yield transaction
+            except Exception as error:
+                if _is_not_permitted(error):
+                    raise DatabaseUnavailableError(_why(error)) from error
+                raise
+
+    @asynccontextmanager
+    async def _ended_by(
+        self,
+        end: Callable[[AsyncConnection], Awaitable[None]],
+        opening: Awaitable[tuple[AsyncConnection, datetime]],
+    ) -> AsyncIterator[Transaction]:
+        """Run a transaction: `end` it when the block ends, roll it back when the block raises.
+
+        Raises:
+            DatabaseUnavailableError: as `transaction` does.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                connection, now = await opening
             except _TROUBLE as error:
                 raise DatabaseUnavailableError(_why(error)) from None
             stack.push_async_exit(connection)
-            ended: BaseException | None = None
             try:
                 yield Transaction(connection, now)
-            except Exception as error:
-                ended = error
-                if _is_trouble(error) or _is_not_permitted(error):
+            except BaseException as error:
+                await _roll_back(connection, error)
+                if _is_trouble(error):
                     raise DatabaseUnavailableError(_why(error)) from error
                 raise
-            finally:
-                await _roll_back(connection, ended)
+            await end(connection)
+
+    async def _commit(self, connection: AsyncConnection, name: str) -> None:
+        try:
+            await connection.commit()
+        except _TROUBLE as error:
+            # After a failed commit SQLAlchemy neither rolls back nor resets the connection.
+            await connection.invalidate()
+            reason = _why(error)
+            logger.warning("commit not confirmed", extra={"transaction": name, "reason": reason})
+            raise CommitUnknownError(reason) from error
 
     async def ping(self) -> None:
-        """Ask the database for an answer.
+        """Query the database for a constant.
 
         Raises:
-            DatabaseUnavailableError: it gives none.
-            CommitUnknownError: it stopped answering in the middle.
+            DatabaseUnavailableError: it does not answer.
         """
-        async with self.transaction() as transaction:
+        async with self.read() as transaction:
             await transaction.connection.execute(text("SELECT 1"))
 
     @asynccontextmanager
@@ -264,7 +293,7 @@ class Database:
         return asyncio.timeout(POSTGRESQL_OPEN_SECONDS if self._is_postgresql else None)
 
 
-async def _roll_back(connection: AsyncConnection, error: BaseException | None) -> None:
+async def _roll_back(connection: AsyncConnection, error: BaseException | None = None) -> None:
     """Undo the transaction. A connection that cannot is given up, which undoes it too."""
     if isinstance(error, TimeoutError):  # the server is silent: it would not answer this either
         await connection.invalidate()

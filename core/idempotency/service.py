@@ -172,7 +172,7 @@ class Idempotency:
             Replay: another run of the call was faster.
             DatabaseUnavailableError, CommitUnknownError: it may not be stored.
         """
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("idempotency.keep") as transaction:
             await self.keep(transaction, call, answer)
 
     async def took_place(self, call: IdempotentCall) -> bool:
@@ -212,7 +212,7 @@ class Idempotency:
             pass
 
     async def _reap_some(self) -> int:
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("idempotency.reap") as transaction:
             found = await store.expired(transaction, REAP_BATCH)
             if found:
                 await store.delete_many(transaction, found)

@@ -232,14 +232,14 @@ class Attempts:
         attempts = self._in_flight.all()
         if not attempts:
             return
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("payments.renew_leases") as transaction:
             lease = self.lease_from(transaction.now)
             for joinable in (False, True):
                 keys = [key for key, attempt in attempts.items() if attempt.is_joinable == joinable]
                 await store.renew_leases(transaction, keys, lease, joinable=joinable)
 
     async def _set_answered(self, payment: Payment, *, answered: bool) -> None:
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("payments.set_answered") as transaction:
             await store.set_answered(transaction, payment, answered=answered)
 
     async def _submit(self, begun: StartedAttempt) -> ChargeOutcome:
@@ -290,7 +290,7 @@ class Attempts:
     async def _note_sent(self, begun: StartedAttempt) -> bool:
         """Commit that the order goes out again; False: it must not, or that is not certain."""
         try:
-            async with self._database.transaction() as transaction:
+            async with self._database.transaction("payments.note_sent") as transaction:
                 if self.is_too_old_to_send(begun.payment, transaction.now):
                     return False
                 return await store.note_sent(transaction, begun.payment, self._core_id)
@@ -310,7 +310,7 @@ class Attempts:
         payment_id = begun.payment.payment_id
         while True:
             try:
-                async with self._database.transaction() as transaction:
+                async with self._database.transaction("payments.write_outcome") as transaction:
                     return await self._finish(transaction, begun, outcome)
             except (DatabaseUnavailableError, CommitUnknownError):
                 logger.warning("outcome not stored yet", extra={"payment_id": payment_id})

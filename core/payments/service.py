@@ -86,7 +86,7 @@ class PaymentsService:
         found = await self._found(caller, request)
         match found:
             case store.Payment():
-                async with self._database.transaction() as transaction:
+                async with self._database.read() as transaction:
                     charged = await charge_result_of(transaction, found)
                 if found.idempotency_key is None:
                     self._attempts.tell(found, [current_presence()])
@@ -116,7 +116,7 @@ class PaymentsService:
         self, caller: Caller, which: store.PaymentFilter, page: PageRequest
     ) -> tuple[list[store.Payment], int]:
         """Return a page of the caller's payments and how many there are."""
-        async with self._database.transaction() as transaction:
+        async with self._database.read() as transaction:
             return await store.payment_page(
                 transaction, business_id=caller.business_id, which=which, page=page
             )
@@ -150,7 +150,7 @@ class PaymentsService:
     ) -> _Found:
         found: _Found | None = None
         try:
-            async with self._database.transaction() as transaction:
+            async with self._database.transaction("payments.begin") as transaction:
                 found = await self._begin(transaction, caller, request, seen)
         except BaseException as error:
             if isinstance(found, StartedAttempt):

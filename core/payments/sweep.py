@@ -36,7 +36,7 @@ class Sweep:
         set_presence(Presence(left=True))
         begun: list[StartedAttempt] = []
         try:
-            async with self._database.transaction() as transaction:
+            async with self._database.transaction("payments.sweep") as transaction:
                 due = await store.due_payments(transaction, limit=SWEPT_AT_ONCE)
                 for payment in due:
                     begun += await self._take(transaction, payment)

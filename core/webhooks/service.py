@@ -110,7 +110,7 @@ class WebhooksService:
         self, business_id: str, gateway: str, body: bytes, signature: str
     ) -> str | None:
         """Return the environment whose secret signed the body, or None where none did."""
-        async with self._database.transaction() as transaction:
+        async with self._database.read() as transaction:
             secrets = await self._credentials.webhook_secrets(transaction, business_id, gateway)
             now = transaction.now
         is_signed: Callable[[bytes, str, str, datetime], bool] = _FORMATS[gateway].is_signed
@@ -145,7 +145,7 @@ class WebhooksService:
         """Ask the gateway what the event is about, with no transaction open; else it waits."""
         assert event.transaction_id is not None, "what is looked up has an id"
         try:
-            async with self._database.transaction() as transaction:
+            async with self._database.read() as transaction:
                 account = await self._credentials.account(
                     transaction, source.business_id, source.gateway, source.env
                 )

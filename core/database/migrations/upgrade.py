@@ -49,7 +49,7 @@ async def check_schema(database: Database) -> None:
     Raises:
         DatabaseUnavailableError: the schema is missing, older or newer.
     """
-    async with database.transaction() as transaction:
+    async with database.read() as transaction:
         current = await transaction.connection.run_sync(_current)
     if current is None:
         raise DatabaseUnavailableError("the database has no schema yet: run `nivisco migrate`")

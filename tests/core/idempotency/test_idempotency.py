@@ -512,7 +512,7 @@ class LostDatabase(Database):
 async def test_a_group_whose_commit_was_not_confirmed_is_looked_up_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.idempotency.TOOK_PLACE_SECONDS", 0.0)
+    monkeypatch.setattr("core.idempotency.service.TOOK_PLACE_SECONDS", 0.0)
     settings = settings_for(tmp_path)
     async with running_core(settings) as client:
         business = await register(client)

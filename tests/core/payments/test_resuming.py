@@ -326,9 +326,9 @@ class LosingDatabase(Database):
     on_loss: Callable[[], None] | None = None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, name: str = "") -> AsyncIterator[Transaction]:
         """Open a transaction whose commit takes effect, whatever is said of it."""
-        async with super().transaction() as transaction:
+        async with super().transaction(name) as transaction:
             yield transaction
         if self.losses:
             self.losses -= 1
