@@ -1,11 +1,11 @@
-"""Lays idempotency around every mutating action, whichever door it came through."""
+"""The pipeline step that makes every mutating action idempotent."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
@@ -24,90 +24,97 @@ from core.idempotency.call import (
     set_call,
 )
 from core.idempotency.service import Idempotency
-from core.server.pipeline import Behaviour, Context, UnaryInterceptor
+from core.server.pipeline import Context, Handler, UnaryInterceptor
 from rpc.catalogue import mutating_actions
 from rpc.metadata import REPLAYED_METADATA
 
 logger = logging.getLogger("core")
 
 JOIN_SECONDS = 24.0
-"""How long a call waits for another of its key, below the adapter's deadline of 25 s."""
+"""How long a call waits for another one with its key: less than the adapter's 25 s deadline."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
-    """A keyed call that this process carries out, for others of its key to join."""
+class _InFlight:
+    """A call with a key that runs in this process, for equal calls to join."""
 
     call: IdempotentCall
-    answer: asyncio.Future[Message]
+    response: asyncio.Future[Message]
 
 
 class IdempotencyInterceptor(UnaryInterceptor):
-    """Carries a keyed call out once, has equal ones join it, and replays its answer after that.
+    """Runs a call with an idempotency key once; equal calls join it, and later ones replay it.
 
-    An action runs in one transaction with its record. Those that call a gateway or commit in
-    groups keep their records themselves; what they leave to do is done here.
+        the key is                                 a call with the key
+        new                                        runs
+        in flight in this process                  joins: waits for the same response
+        answered, in the database                  replays the response or refusal
+        used by another action or request          is refused: IDEMPOTENCY_KEY_REUSED
+
+    An action and its record commit in one transaction, unless the method's option
+    `keeps_own_idempotency_record` is set. The use case of such an action stores its own answer, and
+    this interceptor stores what the use case did not.
     """
 
     def __init__(self, idempotency: Idempotency, database: Database) -> None:
-        """Keep records by `idempotency`, in transactions of `database`."""
+        """Store records with `idempotency`, in transactions of `database`."""
         self._idempotency = idempotency
         self._database = database
-        self._mutations = mutating_actions()
-        self._running: dict[tuple[str, str], _Running] = {}
+        self._in_flight: dict[tuple[str, str], _InFlight] = {}
 
-    async def around(
-        self, path: str, behaviour: Behaviour, request: Message, context: Context
+    async def intercept(
+        self, path: str, handler: Handler, request: Message, context: Context
     ) -> Message:
-        """Carry out, join or replay the call."""
-        method = self._mutations.get(path)
+        """Run, join or replay the call."""
+        method = mutating_actions().get(path)
         if method is None:
-            return await behaviour(request, context)
+            return await handler(request, context)
         call = call_of(current_caller(), method.descriptor.name, request)
 
-        async def carry_out() -> Message:
+        async def run() -> Message:
             try:
                 if method.keeps_own_idempotency_record:
-                    return await self._by_use_case(call, behaviour(request, context))
-                return await self._at_once(call, behaviour, request, context)
+                    return await self._run_with_own_record(call, handler(request, context))
+                return await self._run_in_one_transaction(call, handler, request, context)
             except Replay as replay:
                 return await _replayed(replay.answer, method.descriptor, context)
 
-        return await (self._once(call, carry_out) if call.is_keyed else carry_out())
+        return await (self._join_or(call, run) if call.is_keyed else run())
 
-    async def _once(self, call: IdempotentCall, carry_out: Any) -> Message:
-        """Carry the call out unless one of its key runs here, which is joined instead."""
-        identity = (call.business_id, call.key)
-        if (running := self._running.get(identity)) is not None:
-            if not running.call.is_same_request_as(call):
+    async def _join_or(
+        self, call: IdempotentCall, run: Callable[[], Awaitable[Message]]
+    ) -> Message:
+        """Join the call in flight with the same key, or run this one."""
+        if (in_flight := self._in_flight.get(call.record_key)) is not None:
+            if not in_flight.call.is_same_request_as(call):
                 raise key_reused()
-            return await _joined(running)
-        running = _Running(call, asyncio.get_running_loop().create_future())
-        self._running[identity] = running
+            return await _joined(in_flight)
+        in_flight = _InFlight(call, asyncio.get_running_loop().create_future())
+        self._in_flight[call.record_key] = in_flight
         try:
-            response: Message = await carry_out()
+            response = await run()
         except BaseException as error:
-            running.answer.set_exception(error)
-            running.answer.exception()  # seen: there may be nobody who joined
+            in_flight.response.set_exception(error)
+            in_flight.response.exception()  # marks it as retrieved: possibly nobody joined
             raise
         else:
-            running.answer.set_result(response)
+            in_flight.response.set_result(response)
             return response
         finally:
-            del self._running[identity]
+            del self._in_flight[call.record_key]
 
-    async def _at_once(
-        self, call: IdempotentCall, behaviour: Behaviour, request: Message, context: Context
+    async def _run_in_one_transaction(
+        self, call: IdempotentCall, handler: Handler, request: Message, context: Context
     ) -> Message:
-        """Carry out an action that commits once, its record in the same transaction."""
+        """Run an action and store its record in the same transaction."""
         response: Message | None = None
         try:
             async with self._database.shared_transaction(call.action) as transaction:
                 await self._idempotency.replay_if_answered(transaction, call)
-                response = await behaviour(request, context)
+                response = await handler(request, context)
                 await self._idempotency.keep(transaction, call, Answer.response(response))
         except CommitUnknownError:
-            assert response is not None, "what was to be committed is known"
+            assert response is not None, "the response exists before the commit"
             if not await self._idempotency.took_place(call):
                 raise DatabaseUnavailableError("the commit did not take place") from None
         except (Replay, DatabaseUnavailableError):
@@ -118,12 +125,12 @@ class IdempotencyInterceptor(UnaryInterceptor):
         return response
 
     async def _keep_or_replay(self, call: IdempotentCall, error: Exception) -> None:
-        """Keep a refusal, which rolled everything back, unless another run was faster.
+        """Store a refusal, whose transaction was rolled back.
 
-        That may be what made this one fail, so any failure looks for its answer first.
+        A concurrent run of the call may have caused the error, so its answer wins.
 
         Raises:
-            Replay: it was.
+            Replay: another run of the call was faster.
         """
         if not call.is_keyed or call.is_kept:
             return
@@ -133,36 +140,44 @@ class IdempotencyInterceptor(UnaryInterceptor):
             elif not isinstance(error, Refusal):
                 async with self._database.read() as transaction:
                     await self._idempotency.replay_if_answered(transaction, call)
-        except (DatabaseUnavailableError, CommitUnknownError):
-            logger.warning("the answer to a keyed call is not kept")
+        except (DatabaseUnavailableError, CommitUnknownError) as failure:
+            _log_not_stored(call, failure)
 
-    async def _by_use_case(self, call: IdempotentCall, work: Any) -> Message:
-        """Carry out an action that keeps its record, and keep what it has not kept itself."""
+    async def _run_with_own_record(
+        self, call: IdempotentCall, response_of: Awaitable[Message]
+    ) -> Message:
+        """Run an action that stores its own record, and store the answer if it did not."""
         set_call(call)
         try:
-            response: Message = await work
+            response = await response_of
         except Refusal as refusal:
             await self._keep_or_replay(call, refusal)
             raise
         if call.is_keyed and not call.is_kept:
             try:
                 await self._idempotency.keep_alone(call, Answer.response(response))
-            except (DatabaseUnavailableError, CommitUnknownError):
-                # Repeating it finds at the gateway what this run made there.
-                logger.warning("the answer to a keyed call is not kept")
+            except (DatabaseUnavailableError, CommitUnknownError) as failure:
+                # A retry finds at the gateway what this run created there.
+                _log_not_stored(call, failure)
         return response
 
 
-async def _joined(running: _Running) -> Message:
-    """Wait for the call of the same key.
+def _log_not_stored(call: IdempotentCall, error: Exception) -> None:
+    logger.warning(
+        "idempotent answer not stored", extra={"action": call.action, "reason": str(error)}
+    )
+
+
+async def _joined(in_flight: _InFlight) -> Message:
+    """Return the response of the call in flight.
 
     Raises:
-        Refusal: REQUEST_IN_PROGRESS where it takes longer than this caller can wait.
+        Refusal: REQUEST_IN_PROGRESS after JOIN_SECONDS.
     """
     logger.info("call joined")
     try:
         async with asyncio.timeout(JOIN_SECONDS):
-            return await asyncio.shield(running.answer)
+            return await asyncio.shield(in_flight.response)
     except TimeoutError:
         raise Refusal(
             Reason.ERROR_REASON_REQUEST_IN_PROGRESS,
@@ -173,8 +188,8 @@ async def _joined(running: _Running) -> Message:
 
 
 async def _replayed(answer: Answer, method: MethodDescriptor, context: Context) -> Message:
-    """Return or raise what the call was answered before, marked as said again."""
-    if not context.done():  # the caller may have left, and others of the key have joined
+    """Return the stored response or raise the stored refusal, marked as replayed."""
+    if not context.done():  # the caller may have left while others joined
         await context.send_initial_metadata(((REPLAYED_METADATA, "true"),))
     if answer.is_refusal:
         raise ReplayedRefusal(answer.status())

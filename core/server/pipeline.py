@@ -1,13 +1,12 @@
-"""What every call passes before its servicer: request id, errors, authentication, validation.
+"""The request pipeline: interceptors that every call passes before its servicer.
 
-In that order, outermost first; then idempotency, which has a file of its own. Nothing else stands
-between gRPC and a servicer.
+Outermost first: request id, errors, authentication (core.authentication.pipeline), validation,
+idempotency (core.idempotency.pipeline).
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import time
 from abc import abstractmethod
@@ -21,31 +20,23 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from core.caller import (
-    Presence,
-    set_presence,
-)
+from core.caller import Presence, set_presence
 from core.database.transactions import CommitUnknownError, DatabaseUnavailableError
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal, ReplayedRefusal, status_of
 from core.ids import new_request_id
 from core.server.validation import problems
-from rpc.catalogue import method_path, service_methods
+from rpc.catalogue import methods_by_path
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
-from rpc.metadata import (
-    FIELD_PROBLEMS_METADATA,
-    REQUEST_ID_METADATA,
-    request_id,
-)
+from rpc.metadata import FIELD_PROBLEMS_METADATA, REQUEST_ID_METADATA, request_id
 
 logger = logging.getLogger("core")
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Behaviour = Callable[[Message, Context], Awaitable[Message]]
-Reader = Callable[[bytes], Message]
+Handler = Callable[[Message, Context], Awaitable[Message]]
+Deserializer = Callable[[bytes], Message]
 
 _POLLED = "/nivisco.internal.v1.OccurrencesService/ClaimDueOccurrences"
-"""Called by every scheduler once a second, and therefore not logged at INFO."""
-_OUR_METHODS = frozenset(method_path(method) for method in service_methods())
+"""Every scheduler calls it each second, so its successes are logged at DEBUG."""
 
 
 if TYPE_CHECKING:
@@ -55,7 +46,7 @@ else:  # generic in the stubs only
 
 
 class UnaryInterceptor(_ServerInterceptor):
-    """Wraps our own unary methods; health and reflection pass untouched."""
+    """Base of the interceptors. Health and reflection are not intercepted."""
 
     async def intercept_service(
         self,
@@ -64,31 +55,32 @@ class UnaryInterceptor(_ServerInterceptor):
         ],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        """Return the method's handler with `around` laid around it."""
-        handler = await continuation(handler_call_details)
+        """Return a handler that calls `intercept`."""
+        method_handler = await continuation(handler_call_details)
         path = handler_call_details.method
-        if handler is None or path not in _OUR_METHODS:
-            return handler
-        behaviour = cast(Behaviour, handler.unary_unary)
+        if method_handler is None or path not in methods_by_path():
+            return method_handler
+        handler = cast(Handler, method_handler.unary_unary)
+        deserializer = cast(Deserializer, method_handler.request_deserializer)
 
-        async def wrapped(request: Message, context: Context) -> Message:
-            return await self.around(path, behaviour, request, context)
+        async def intercepted(request: Message, context: Context) -> Message:
+            return await self.intercept(path, handler, request, context)
 
         return grpc.unary_unary_rpc_method_handler(
-            wrapped,
-            request_deserializer=self.reader(cast(Reader, handler.request_deserializer)),
-            response_serializer=handler.response_serializer,
+            intercepted,
+            request_deserializer=self.wrap_deserializer(deserializer),
+            response_serializer=method_handler.response_serializer,
         )
 
     @abstractmethod
-    async def around(
-        self, path: str, behaviour: Behaviour, request: Message, context: Context
+    async def intercept(
+        self, path: str, handler: Handler, request: Message, context: Context
     ) -> Message:
-        """Do this interceptor's part and call `behaviour` in the middle of it."""
+        """Handle a call, with `handler` as the rest of the pipeline."""
 
-    def reader(self, read: Reader) -> Reader:
-        """Return what reads a request's bytes: `read`, or this interceptor's way around it."""
-        return read
+    def wrap_deserializer(self, deserialize: Deserializer) -> Deserializer:
+        """Return the function that reads requests; `deserialize` by default."""
+        return deserialize
 
 
 def metadata_of(context: Context) -> dict[str, str | bytes]:
@@ -97,29 +89,29 @@ def metadata_of(context: Context) -> dict[str, str | bytes]:
 
 
 def metadata_text(metadata: Mapping[str, str | bytes], name: str) -> str:
-    """Return the text under `name`, or an empty one."""
+    """Return the text under `name`, empty if there is none."""
     value = metadata.get(name, "")
     return value if isinstance(value, str) else ""
 
 
 class RequestIdInterceptor(UnaryInterceptor):
-    """Gives the call the id that all its log lines show, the caller's own where it sent one."""
+    """Sets the request id that the call's log lines show: the caller's, or a new one."""
 
-    async def around(
-        self, path: str, behaviour: Behaviour, request: Message, context: Context
+    async def intercept(
+        self, path: str, handler: Handler, request: Message, context: Context
     ) -> Message:
-        """Set the request id and log how the call ended."""
+        """Set the request id, and log the call with its status and duration."""
         sent = metadata_text(metadata_of(context), REQUEST_ID_METADATA)
         request_id.set(sent if 0 < len(sent) <= 64 and sent.isprintable() else new_request_id())
         started = time.perf_counter()
-        left = False
+        cancelled = False
         try:
-            return await behaviour(request, context)
+            return await handler(request, context)
         except asyncio.CancelledError:
-            left = True
+            cancelled = True
             raise
         finally:
-            code = grpc.StatusCode.CANCELLED.name if left else _code_name(context)
+            code = grpc.StatusCode.CANCELLED.name if cancelled else _code_name(context)
             is_routine = path == _POLLED and code == grpc.StatusCode.OK.name
             logger.log(
                 logging.DEBUG if is_routine else logging.INFO,
@@ -140,43 +132,42 @@ def _code_name(context: Context) -> str:
 
 
 class ErrorInterceptor(UnaryInterceptor):
-    """Runs the call in a task of its own, and turns whatever it raises into a status.
+    """Runs the call in a task of its own, and returns errors as statuses.
 
-    gRPC cancels a handler whose client left or whose deadline passed. The task goes on all the
-    same: money that moves finishes moving, and no query is cut in the middle (which would leave
-    SQLite locked).
+    gRPC cancels the handler when the client disconnects or its deadline passes. The task continues:
+    a charge completes, and no query is cancelled, which would leave SQLite locked.
     """
 
     def __init__(self) -> None:
-        """Begin with nothing under way."""
+        """Make an interceptor without calls in flight."""
         self._running: set[asyncio.Task[Message]] = set()
 
-    async def around(
-        self, path: str, behaviour: Behaviour, request: Message, context: Context
+    async def intercept(
+        self, path: str, handler: Handler, request: Message, context: Context
     ) -> Message:
-        """Answer with the response or with a status that holds the reason."""
+        """Return the response, or end the call with the status of its error."""
         presence = Presence()
         set_presence(presence)
-        ended = partial(_end, presence)
-        cast(Any, context).add_done_callback(ended)  # its stub knows a class of callbacks only
-        task = asyncio.ensure_future(behaviour(request, context))
+        # The stub accepts an instance of a callback class only.
+        cast(Any, context).add_done_callback(partial(_end, presence))
+        task = asyncio.ensure_future(handler(request, context))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             presence.end(left=True)
-            task.add_done_callback(partial(_log_unseen, path))
+            task.add_done_callback(partial(_log_error, path))
             raise
         except ReplayedRefusal as replayed:
             status = replayed.status
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status
+        except Exception as error:  # noqa: BLE001 - every error becomes a status
             status = status_of(_refusal_of(error, path))
         await cast(Any, context).abort_with_status(rpc_status.to_status(status))
         raise AssertionError("abort_with_status raises")
 
     async def drain(self, timeout_seconds: float) -> int:
-        """Wait for what is under way; return how many calls did not finish in time."""
+        """Wait for the calls in flight; return how many did not finish in time."""
         if not self._running:
             return 0
         _, pending = await asyncio.wait(set(self._running), timeout=timeout_seconds)
@@ -184,19 +175,19 @@ class ErrorInterceptor(UnaryInterceptor):
 
 
 def _refusal_of(error: BaseException, path: str) -> Refusal:
-    """Return what a caller is told of an error, and log it unless it is a refusal by the rules."""
+    """Return the refusal for an error, and log every error that is not a refusal itself."""
     match error:
         case Refusal():
             return error
         case DatabaseUnavailableError():
-            logger.warning("%s", error, extra={"method": path})
+            logger.warning("database unavailable", extra={"method": path, "reason": str(error)})
             return Refusal(
                 Reason.ERROR_REASON_SERVICE_UNAVAILABLE,
                 "The service is not available right now. Send the same request again.",
                 retry_after_seconds=RETRY_SECONDS,
             )
         case CommitUnknownError():
-            logger.error("commit not confirmed: %s", error, extra={"method": path})
+            logger.error("commit not confirmed", extra={"method": path, "reason": str(error)})
             return Refusal(
                 Reason.ERROR_REASON_OUTCOME_UNKNOWN,
                 "The database did not confirm the change, so the outcome is not known yet. "
@@ -205,56 +196,55 @@ def _refusal_of(error: BaseException, path: str) -> Refusal:
                 retry_after_seconds=RETRY_SECONDS,
             )
         case _:
-            logger.error("fault", exc_info=error, extra={"method": path})
+            logger.error("internal error", exc_info=error, extra={"method": path})
             return Refusal(
                 Reason.ERROR_REASON_INTERNAL, f"Internal server error {request_id.get()}"
             )
 
 
 def _end(presence: Presence, context: Context) -> None:
-    """Note that the call is over, which gRPC says once the answer is sent or nobody is there."""
+    """Record the end of the call: the response is sent, or the client left."""
     presence.end(left=context.cancelled())
 
 
-def _log_unseen(path: str, task: asyncio.Task[Message]) -> None:
-    """Log how a call failed whose client left, since nobody is told."""
+def _log_error(path: str, task: asyncio.Task[Message]) -> None:
+    """Log the error of a call whose client left."""
     error = None if task.cancelled() else task.exception()
     if error and not isinstance(error, ReplayedRefusal):
         _refusal_of(error, path)
 
 
 class ValidationInterceptor(UnaryInterceptor):
-    """Refuses requests that break the rules beside the schema's fields, or are no messages."""
+    """Refuses requests that break the schema's rules or cannot be parsed."""
 
-    async def around(
-        self, path: str, behaviour: Behaviour, request: Message, context: Context
+    async def intercept(
+        self, path: str, handler: Handler, request: Message, context: Context
     ) -> Message:
-        """Raise every problem at once, with those that the caller's own reading found first."""
+        """Refuse with all problems, those that the caller sent first."""
         if isinstance(request, error_details_pb2.BadRequest):
             raise InvalidFields(_field_problems(request))
         sent = _sent_problems(metadata_of(context).get(FIELD_PROBLEMS_METADATA))
         found = [*sent, *problems(request)]
         if found:
             raise InvalidFields(found[:MAX_FIELD_PROBLEMS])
-        answer = behaviour(request, context)
-        return await answer if inspect.isawaitable(answer) else answer
+        return await handler(request, context)
 
-    def reader(self, read: Reader) -> Reader:
-        """Read a request; bytes that are none go on as a BadRequest, to be refused in its turn.
+    def wrap_deserializer(self, deserialize: Deserializer) -> Deserializer:
+        """Read a malformed request as a BadRequest, which is refused after authentication.
 
-        gRPC would answer them `UNKNOWN`, before anybody is authenticated and without a log line.
+        gRPC would answer `UNKNOWN` before authentication and log nothing.
         """
 
-        def read_or_blame(raw: bytes) -> Message:
+        def deserialize_or_report(raw: bytes) -> Message:
             try:
-                return read(raw)
+                return deserialize(raw)
             except DecodeError:
                 violation = error_details_pb2.BadRequest.FieldViolation(
                     field="request", description="is not a valid protobuf message"
                 )
                 return error_details_pb2.BadRequest(field_violations=[violation])
 
-        return read_or_blame
+        return deserialize_or_report
 
 
 def _sent_problems(raw: str | bytes | None) -> Sequence[FieldProblem]:

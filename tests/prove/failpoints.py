@@ -25,7 +25,7 @@ from core.gateways.stripe.gateway import StripeGateway
 from rpc.catalogue import mutating_actions
 
 CORE: Final = Path(__file__).parents[2] / "core"
-_AT_ONCE: Final = "idempotency.pipeline.IdempotencyInterceptor._at_once"
+_AT_ONCE: Final = "idempotency.pipeline.IdempotencyInterceptor._run_in_one_transaction"
 _OPENERS: Final = ("transaction", "shared_transaction")
 VERBS: Final = ("charge", "save_card", "create_customer", "look_up_charge")
 BESIDE: Final = ("before", "after")

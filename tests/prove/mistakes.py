@@ -181,7 +181,7 @@ def record_in_its_own_transaction() -> None:
 
 
 def told_before_the_commit() -> None:
-    at_once = IdempotencyInterceptor._at_once
+    at_once = IdempotencyInterceptor._run_in_one_transaction
 
     async def hasty(self: Any, call: Any, behaviour: Any, request: Any, context: Any) -> Any:
         early: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -194,7 +194,7 @@ def told_before_the_commit() -> None:
         await asyncio.wait([whole, early], return_when=asyncio.FIRST_COMPLETED)
         return early.result() if early.done() else await whole
 
-    _anything(IdempotencyInterceptor)._at_once = hasty
+    _anything(IdempotencyInterceptor)._run_in_one_transaction = hasty
 
 
 def keys_live_for_no_time() -> None:

@@ -15,7 +15,7 @@ from tests.prove.scenario import Scenario
 _CHARGED: Final = "gateway.charge.after"
 _BEGUN: Final = "payments.service.PaymentsService._committed.after"
 _WRITTEN: Final = "payments.attempts.Attempts._write"
-_AT_ONCE: Final = "idempotency.pipeline.IdempotencyInterceptor._at_once"
+_AT_ONCE: Final = "idempotency.pipeline.IdempotencyInterceptor._run_in_one_transaction"
 _MOVED: Final = "wallet.batch.WalletBatch._carry_out"
 _SWEPT: Final = "payments.sweep.Sweep.run.after"
 _LOOKED_UP: Final = "gateway.look_up_charge.after"

@@ -25,7 +25,7 @@ from rpc.error_details import FieldProblem
 from rpc.errors import CoreError, core_error
 from rpc.metadata import Credentials, request_id
 from tests.core.running import METHODS, OPERATOR_TOKEN, Business, call, create_admin
-from transcoding.answers import invalid_fields
+from transcoding.json_responses import invalid_fields
 
 VALIDATE = authentication_pb2.ValidateBusinessRequest()
 USER_INFO = users_pb2.GetUserInfoRequest(user_id="USR-1")
@@ -225,9 +225,9 @@ async def test_100_callers_that_leave_in_the_middle_disturb_nobody(
 @pytest.mark.parametrize(
     ("error", "message", "traced"),
     [
-        (KeyError("ours"), "fault", True),
-        (DatabaseUnavailableError("the database is full"), "the database is full", False),
-        (CommitUnknownError("cut off"), "commit not confirmed: cut off", False),
+        (KeyError("ours"), "internal error", True),
+        (DatabaseUnavailableError("the database is full"), "database unavailable", False),
+        (CommitUnknownError("cut off"), "commit not confirmed", False),
     ],
 )
 async def test_how_a_call_failed_whose_client_left_is_logged_with_its_request_id(
@@ -267,9 +267,9 @@ def test_outside_of_a_call_nobody_has_left() -> None:
 @pytest.mark.parametrize(
     ("error", "reason", "retry", "message", "traced"),
     [
-        (DatabaseUnavailableError("full"), "SERVICE_UNAVAILABLE", 1, "full", False),
-        (CommitUnknownError("cut"), "OUTCOME_UNKNOWN", 1, "commit not confirmed: cut", False),
-        (KeyError("ours"), "INTERNAL", None, "fault", True),
+        (DatabaseUnavailableError("full"), "SERVICE_UNAVAILABLE", 1, "database unavailable", False),
+        (CommitUnknownError("cut"), "OUTCOME_UNKNOWN", 1, "commit not confirmed", False),
+        (KeyError("ours"), "INTERNAL", None, "internal error", True),
     ],
 )
 async def test_what_is_not_a_refusal_is_told_as_such_and_logged_once(
