@@ -1,4 +1,4 @@
-"""A mutating call and its answer, as an idempotency record sees them. No I/O."""
+"""A mutating call and its answer, as an idempotency record stores them. No I/O."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,7 +19,6 @@ from core.errors import (
 from core.ids import new_request_id
 
 Response = TypeVar("Response", bound=Message)
-
 
 ANSWER_SCHEMA = 2
 """Version of the response messages that stored answers are written with.
@@ -80,31 +79,31 @@ class Answer:
 
 
 class Replay(Exception):
-    """The call was carried out before; this is what it was answered."""
+    """The call has an answer already."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__("answered before")
+        super().__init__("the call has an answer already")
         self.answer = answer
 
 
 @dataclass(eq=False, slots=True)
 class IdempotentCall:
-    """A mutating call as its record sees it."""
+    """A mutating call as its record identifies it."""
 
     business_id: str
     sent_key: str | None
-    """What the caller sent."""
+    """Idempotency key of the request."""
     key: str
-    """The record's: the caller's, or an id of this call alone; the two never meet."""
+    """Key of the record: `key:` and the sent key, or `call:` and an id of this call alone."""
     action: str
     """The method's name in the schema."""
     content: bytes = field(repr=False)
-    """The request without its key, in one form for equal requests."""
+    """The request without its key, in deterministic serialization."""
     api_key_hash: str = field(repr=False)
     is_kept: bool = False
-    """Whether its answer is in the record, so that nothing is left to do."""
+    """Whether the answer is stored."""
     sealed_answer: str | None = field(default=None, repr=False)
-    """As this run stored it, or was about to; no other run's is the same text."""
+    """The answer as this run seals it. Nonces make it different from that of any other run."""
 
     @property
     def record_key(self) -> tuple[str, str]:
@@ -117,17 +116,17 @@ class IdempotentCall:
         return self.sent_key is not None
 
     def is_same_request_as(self, other: "IdempotentCall") -> bool:
-        """Tell whether both ask for the same."""
+        """Return whether action and content are equal."""
         return (self.action, self.content) == (other.action, other.content)
 
 
 def call_of(caller: Caller, action: str, request: Message) -> IdempotentCall:
-    """Return the call of an action whose request has a field `idempotency_key`."""
+    """Return the call of an action. Its request has a field `idempotency_key`."""
     bare = type(request)()
     bare.CopyFrom(request)
     bare.ClearField("idempotency_key")
     bare.DiscardUnknownFields()
-    sent: str = request.idempotency_key  # type: ignore[attr-defined] # the field asked for above
+    sent: str = request.idempotency_key  # type: ignore[attr-defined] # every mutating request has it
     return IdempotentCall(
         business_id=caller.business_id,
         sent_key=sent or None,
@@ -142,26 +141,26 @@ _call: ContextVar[IdempotentCall] = ContextVar("call")
 
 
 def current_call() -> IdempotentCall:
-    """Return the mutating call that the running task carries out."""
+    """Return the mutating call of the running task."""
     return _call.get()
 
 
 def set_call(call: IdempotentCall) -> None:
-    """Remember the call for the running task."""
+    """Set the mutating call of the running task."""
     _call.set(call)
 
 
 _KEPT_STATUSES = frozenset({402, 404, 409})
-"""HTTP statuses of refusals that are the outcome of a call, and not a reason to send it again."""
+"""HTTP statuses of refusals that are outcomes. The others ask for another request or a retry."""
 
 
 def is_kept(refusal: Refusal) -> bool:
-    """Tell whether a refusal is an outcome, to be told again, and not an invitation to retry."""
+    """Return whether a refusal is stored and replayed, because it is the outcome of the call."""
     return not isinstance(refusal, InvalidFields) and http_status_of(refusal) in _KEPT_STATUSES
 
 
 def key_reused() -> Refusal:
-    """Make the answer to a key that was used for another request or action."""
+    """Return the refusal of a key that was used for another request or action."""
     return Refusal(
         Reason.ERROR_REASON_IDEMPOTENCY_KEY_REUSED,
         "The idempotency key was used for another request; use a new one",
