@@ -41,7 +41,7 @@ class Idempotency:
     """The records of all businesses."""
 
     def __init__(self, database: Database, keyring: Keyring) -> None:
-        """Keep records in `database`, fingerprinted and sealed under `keyring`."""
+        """Store records in `database`, fingerprinted and sealed with `keyring`."""
         self._database = database
         self._keyring = keyring
 
@@ -141,7 +141,7 @@ class Idempotency:
             call.is_kept = True
         return conflicts
 
-    async def hold(self, transaction: Transaction, business_id: str, idempotency_key: str) -> None:
+    async def lock(self, transaction: Transaction, business_id: str, idempotency_key: str) -> None:
         """Lock the record of a key until the transaction ends."""
         await store.lock(transaction, _keyed(business_id, idempotency_key))
 
@@ -178,15 +178,15 @@ class Idempotency:
     async def took_place(self, call: IdempotentCall) -> bool:
         """Return whether the commit that stored this call's record took place.
 
-        Inserts the record again, because an insert waits for one that is not committed yet, and
-        rolls back. Repeats for some seconds while the database is unavailable. An existing record
+        Inserts the record again and rolls back, because an insert waits for a concurrent one that
+        has not committed yet. Repeats for some seconds while the database is unavailable. An existing record
         may belong to another run of the key, so its answer must be this run's.
 
         Raises:
             CommitUnknownError: the database gives no answer.
         """
         clock = asyncio.get_running_loop().time
-        give_up = clock() + TOOK_PLACE_SECONDS
+        deadline = clock() + TOOK_PLACE_SECONDS
         while True:
             try:
                 async with self._database.transaction() as transaction:
@@ -197,7 +197,7 @@ class Idempotency:
                         stored = await store.stored_answer(transaction, call.record_key)
                         exists = stored is not None and stored == call.sealed_answer
             except (DatabaseUnavailableError, CommitUnknownError) as error:
-                if clock() >= give_up:
+                if clock() >= deadline:
                     raise CommitUnknownError(str(error)) from None
             else:
                 return exists
@@ -282,7 +282,7 @@ class Idempotency:
         return Answer.unpacked(packed, schema=row.answer_schema)
 
 
-async def was_answered_to(
+async def has_answer_for(
     transaction: Transaction,
     *,
     business_id: str,
