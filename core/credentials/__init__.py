@@ -1,1 +1,1 @@
-"""The business's own gateway keys, sealed at rest."""
+"""The business's own gateway credentials, sealed at rest."""

@@ -1,19 +1,19 @@
-"""The rules of gateway credentials: which key fits which environment. Pure."""
+"""Rules of gateway credentials. Pure."""
 
 from collections.abc import Mapping
 
 from core.errors import FieldProblem, InvalidFields
 
 TRANSACTION_KEY_CHARACTERS_MAX = 16
-"""What Authorize.Net's schema takes (merchantAuthenticationType)."""
+"""Authorize.Net's schema allows no more (merchantAuthenticationType)."""
 KEYS_WITH_ENV = ("stripe_secret_key", "stripe_public_key")
 
 
 def check_stripe_keys_fit_env(env: str, keys: Mapping[str, str | None]) -> None:
-    """Make sure that TEST keys say `_test_` and LIVE keys `_live_` (docs.stripe.com/keys).
+    """Check that TEST keys contain `_test_` and LIVE keys `_live_` (docs.stripe.com/keys).
 
     Raises:
-        InvalidFields: a key is of the other environment.
+        InvalidFields: a key belongs to the other environment.
     """
     problems = [
         FieldProblem(f"credentials.{name}", f"is not a {env} key: it must hold _{env.lower()}_")
@@ -24,11 +24,11 @@ def check_stripe_keys_fit_env(env: str, keys: Mapping[str, str | None]) -> None:
         raise InvalidFields(problems)
 
 
-def check_transaction_key_can_be_sent(transaction_key: str) -> None:
-    """Make sure that Authorize.Net can be told the key; storing takes longer ones.
+def check_transaction_key_length(transaction_key: str) -> None:
+    """Check that Authorize.Net accepts the key's length; longer keys can be stored.
 
     Raises:
-        InvalidFields: it is too long.
+        InvalidFields: the key is too long.
     """
     if len(transaction_key) > TRANSACTION_KEY_CHARACTERS_MAX:
         raise InvalidFields.of(

@@ -1,4 +1,4 @@
-"""Stores gateway keys sealed, and opens them for the gateways only."""
+"""Stores gateway credentials with their secrets sealed, and opens them for the gateways only."""
 
 from collections.abc import Mapping
 
@@ -13,8 +13,8 @@ from core.security.keyring import Keyring, SealBrokenError
 
 GATEWAY_NAMES = {"stripe": "Stripe", "authorize": "Authorize.Net"}
 
+# Column of each field of a request; the sealed ones hold secrets.
 _SEALED_COLUMNS = {
-    # What the request calls a secret, and the column that holds it sealed.
     "stripe": {
         "stripe_secret_key": "sealed_secret_key",
         "stripe_webhook_secret": "sealed_webhook_secret",
@@ -24,31 +24,29 @@ _SEALED_COLUMNS = {
         "signature_key": "sealed_signature_key",
     },
 }
-_WEBHOOK_SECRETS = {"stripe": "stripe_webhook_secret", "authorize": "signature_key"}
-_OPEN_COLUMNS = {
+_PLAIN_COLUMNS = {
     "stripe": {"stripe_public_key": "public_key", "account_id": "account_id"},
     "authorize": {"api_login_id": "api_login_id"},
 }
+_WEBHOOK_SECRETS = {"stripe": "stripe_webhook_secret", "authorize": "signature_key"}
 
 _CANARY = "canary"
-"""The purpose that each key of the keyring seals a known word for."""
+"""Purpose under which each key of the keyring seals a known word."""
 
 
 class CredentialsService:
     """The use cases of CredentialsService and KeysService."""
 
     def __init__(self, database: Database, keyring: Keyring) -> None:
-        """Keep keys in `database`, sealed under `keyring`."""
+        """Store credentials in `database`, with secrets sealed under `keyring`."""
         self._database = database
         self._keyring = keyring
 
-    async def add(
-        self, caller: Caller, gateway: str, env: str, keys: Mapping[str, str | None]
-    ) -> None:
-        """Store the keys of a gateway. LIVE keys make LIVE the business's default environment.
+    async def add(self, caller: Caller, gateway: str, env: str, keys: Mapping[str, str]) -> None:
+        """Store credentials. LIVE credentials make LIVE the business's default environment.
 
         Raises:
-            InvalidFields: a key is of the other environment.
+            InvalidFields: a key belongs to the other environment.
             Refusal: CREDENTIALS_EXIST.
         """
         rules.check_stripe_keys_fit_env(env, keys)
@@ -73,13 +71,13 @@ class CredentialsService:
     async def modify(
         self, caller: Caller, gateway: str, env: str, keys: Mapping[str, str | None]
     ) -> None:
-        """Change the keys that are given; the others stay.
+        """Change the given keys; None clears an optional one.
 
         Raises:
-            InvalidFields: no key is given, or one is of the other environment.
+            InvalidFields: nothing to change, or a key belongs to the other environment.
             Refusal: CREDENTIALS_NOT_FOUND.
         """
-        if not any(keys.values()):
+        if not keys:
             raise InvalidFields.of("credentials", "must hold at least one key besides env")
         rules.check_stripe_keys_fit_env(env, keys)
         async with self._database.transaction() as transaction:
@@ -101,7 +99,7 @@ class CredentialsService:
         Raises:
             Refusal: CREDENTIALS_MISSING.
         """
-        async with self._database.transaction() as transaction:
+        async with self._database.read() as transaction:
             stored = await store.stripe_credentials_of(
                 transaction, business_id=caller.business_id, env=env
             )
@@ -112,44 +110,21 @@ class CredentialsService:
     async def account(
         self, transaction: Transaction, business_id: str, gateway: str, env: str
     ) -> Account:
-        """Return the business's keys at a gateway, opened.
+        """Return the business's account at a gateway, with its secret in plain text.
 
         Raises:
             Refusal: CREDENTIALS_MISSING.
-            InvalidFields: the keys that are stored cannot be the gateway's.
+            InvalidFields: the stored transaction key is too long for Authorize.Net.
         """
         if gateway == "authorize":
             return await self._authorize_account(transaction, business_id, env)
         stored = await store.stripe_credentials_of(transaction, business_id=business_id, env=env)
         if stored is None:
             raise credentials_missing(gateway, env)
-        secret_key = self._keyring.open(
-            stored.sealed_secret_key,
-            business_id=business_id,
-            purpose=_purpose(gateway, env, "stripe_secret_key"),
+        secret_key = self._opened(
+            stored.sealed_secret_key, business_id, gateway, env, "stripe_secret_key"
         )
         return Account(env, secret_key, stored.account_id)
-
-    async def webhook_secrets(
-        self, transaction: Transaction, business_id: str, gateway: str
-    ) -> list[tuple[str, str]]:
-        """Return environment and secret of each webhook that the business set up at a gateway."""
-        name = _WEBHOOK_SECRETS[gateway]
-        sealed = await store.sealed_column(
-            transaction,
-            business_id=business_id,
-            gateway=gateway,
-            column=_SEALED_COLUMNS[gateway][name],
-        )
-        return [
-            (
-                env,
-                self._keyring.open(
-                    secret, business_id=business_id, purpose=_purpose(gateway, env, name)
-                ),
-            )
-            for env, secret in sealed
-        ]
 
     async def _authorize_account(
         self, transaction: Transaction, business_id: str, env: str
@@ -157,28 +132,44 @@ class CredentialsService:
         stored = await store.authorize_credentials_of(transaction, business_id=business_id, env=env)
         if stored is None:
             raise credentials_missing("authorize", env)
-        transaction_key = self._keyring.open(
-            stored.sealed_transaction_key,
-            business_id=business_id,
-            purpose=_purpose("authorize", env, "transaction_key"),
+        transaction_key = self._opened(
+            stored.sealed_transaction_key, business_id, "authorize", env, "transaction_key"
         )
-        rules.check_transaction_key_can_be_sent(transaction_key)
+        rules.check_transaction_key_length(transaction_key)
         return Account(env, transaction_key, login_id=stored.api_login_id)
+
+    async def webhook_secrets(
+        self, transaction: Transaction, business_id: str, gateway: str
+    ) -> list[tuple[str, str]]:
+        """Return environment and webhook secret of the business's credentials that have one."""
+        name = _WEBHOOK_SECRETS[gateway]
+        sealed = await store.sealed_column(
+            transaction,
+            business_id=business_id,
+            gateway=gateway,
+            column=_SEALED_COLUMNS[gateway][name],
+        )
+        return [(env, self._opened(text, business_id, gateway, env, name)) for env, text in sealed]
 
     def _columns(
         self, business_id: str, gateway: str, env: str, keys: Mapping[str, str | None]
     ) -> dict[str, str | None]:
-        columns: dict[str, str | None] = {
-            column: value
-            for name, column in _OPEN_COLUMNS[gateway].items()
-            if (value := keys.get(name))
-        }
-        for name, column in _SEALED_COLUMNS[gateway].items():
-            if value := keys.get(name):
-                columns[column] = self._keyring.seal(
-                    value, business_id=business_id, purpose=_purpose(gateway, env, name)
+        """Return the columns that store the keys, with secrets sealed."""
+        columns: dict[str, str | None] = {}
+        for name, key in keys.items():
+            sealed_column = _SEALED_COLUMNS[gateway].get(name)
+            if sealed_column is None:
+                columns[_PLAIN_COLUMNS[gateway][name]] = key
+            else:
+                columns[sealed_column] = key and self._keyring.seal(
+                    key, business_id=business_id, purpose=_purpose(gateway, env, name)
                 )
         return columns
+
+    def _opened(self, sealed: str, business_id: str, gateway: str, env: str, name: str) -> str:
+        return self._keyring.open(
+            sealed, business_id=business_id, purpose=_purpose(gateway, env, name)
+        )
 
 
 def _purpose(gateway: str, env: str, name: str) -> str:
@@ -186,7 +177,7 @@ def _purpose(gateway: str, env: str, name: str) -> str:
 
 
 def credentials_missing(gateway: str, env: str) -> Refusal:
-    """Make the refusal of a call that needs keys which the business never stored."""
+    """Return the refusal of a call to a gateway without stored credentials."""
     return Refusal(
         Reason.ERROR_REASON_CREDENTIALS_MISSING,
         f"No {GATEWAY_NAMES[gateway]} {env} credentials are stored; add them first",
@@ -194,10 +185,10 @@ def credentials_missing(gateway: str, env: str) -> Refusal:
 
 
 async def check_keyring(database: Database, keyring: Keyring) -> None:
-    """Open the word that each known key has sealed, and leave one for a new primary key.
+    """Open the canary of each key that sealed data here; seal one with a new primary key.
 
     Raises:
-        ValueError: a key of the database is not in the keyring, or is another than before.
+        ValueError: a key is missing from the keyring, or differs from the one that sealed.
     """
     async with database.transaction("credentials.check_keyring") as transaction:
         known = await store.canaries(transaction)

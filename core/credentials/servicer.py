@@ -1,50 +1,11 @@
-"""Wire in, wire out for CredentialsService."""
-
-from typing import Protocol
+"""Maps the messages of CredentialsService to use cases and back."""
 
 from core.caller import current_caller
 from core.credentials.service import CredentialsService
 from core.messages import env_word
+from core.update_mask import update_of
 from nivisco.payments.v1 import credentials_pb2 as pb
-from nivisco.payments.v1 import credentials_pb2_grpc, types_pb2
-
-
-class _StripeKeys(Protocol):
-    env: "types_pb2.Env.ValueType"
-    stripe_secret_key: str
-    stripe_public_key: str
-    stripe_webhook_secret: str
-    account_id: str
-
-
-class _AuthorizeKeys(Protocol):
-    env: "types_pb2.Env.ValueType"
-    api_login_id: str
-    transaction_key: str
-    signature_key: str
-
-
-def _required_env(value: "types_pb2.Env.ValueType") -> str:
-    word = env_word(value)
-    assert word is not None, "validation requires the environment"
-    return word
-
-
-def _stripe_keys(keys: _StripeKeys) -> dict[str, str | None]:
-    return {
-        "stripe_secret_key": keys.stripe_secret_key or None,
-        "stripe_public_key": keys.stripe_public_key or None,
-        "stripe_webhook_secret": keys.stripe_webhook_secret or None,
-        "account_id": keys.account_id or None,
-    }
-
-
-def _authorize_keys(keys: _AuthorizeKeys) -> dict[str, str | None]:
-    return {
-        "api_login_id": keys.api_login_id or None,
-        "transaction_key": keys.transaction_key or None,
-        "signature_key": keys.signature_key or None,
-    }
+from nivisco.payments.v1 import credentials_pb2_grpc
 
 
 class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
@@ -57,43 +18,58 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
     async def AddStripeCredentials(
         self, request: pb.AddStripeCredentialsRequest, context: object
     ) -> pb.AddStripeCredentialsResponse:
-        """Store Stripe keys."""
-        keys = request.credentials
-        await self._service.add(
-            current_caller(), "stripe", _required_env(keys.env), _stripe_keys(keys)
+        """Store Stripe credentials."""
+        await self._add("stripe", request)
+        return pb.AddStripeCredentialsResponse(
+            message="Stripe credentials saved", env=request.credentials.env
         )
-        return pb.AddStripeCredentialsResponse(message="Stripe credentials saved", env=keys.env)
 
     async def ModifyStripeCredentials(
         self, request: pb.ModifyStripeCredentialsRequest, context: object
     ) -> pb.ModifyStripeCredentialsResponse:
-        """Change Stripe keys."""
-        keys = request.credentials
-        await self._service.modify(
-            current_caller(), "stripe", _required_env(keys.env), _stripe_keys(keys)
+        """Change Stripe credentials."""
+        await self._modify("stripe", request)
+        return pb.ModifyStripeCredentialsResponse(
+            message="Stripe credentials saved", env=request.credentials.env
         )
-        return pb.ModifyStripeCredentialsResponse(message="Stripe credentials saved", env=keys.env)
 
     async def AddAuthorizeCredentials(
         self, request: pb.AddAuthorizeCredentialsRequest, context: object
     ) -> pb.AddAuthorizeCredentialsResponse:
-        """Store Authorize.Net keys."""
-        keys = request.credentials
-        await self._service.add(
-            current_caller(), "authorize", _required_env(keys.env), _authorize_keys(keys)
-        )
+        """Store Authorize.Net credentials."""
+        await self._add("authorize", request)
         return pb.AddAuthorizeCredentialsResponse(
-            message="Authorize.Net credentials saved", env=keys.env
+            message="Authorize.Net credentials saved", env=request.credentials.env
         )
 
     async def ModifyAuthorizeCredentials(
         self, request: pb.ModifyAuthorizeCredentialsRequest, context: object
     ) -> pb.ModifyAuthorizeCredentialsResponse:
-        """Change Authorize.Net keys."""
-        keys = request.credentials
-        await self._service.modify(
-            current_caller(), "authorize", _required_env(keys.env), _authorize_keys(keys)
-        )
+        """Change Authorize.Net credentials."""
+        await self._modify("authorize", request)
         return pb.ModifyAuthorizeCredentialsResponse(
-            message="Authorize.Net credentials saved", env=keys.env
+            message="Authorize.Net credentials saved", env=request.credentials.env
         )
+
+    async def _add(
+        self,
+        gateway: str,
+        request: pb.AddStripeCredentialsRequest | pb.AddAuthorizeCredentialsRequest,
+    ) -> None:
+        given = {field.name: value for field, value in request.credentials.ListFields()}
+        del given["env"]
+        env = env_word(request.credentials.env)
+        assert env is not None, "validation requires the environment"
+        await self._service.add(current_caller(), gateway, env, given)
+
+    async def _modify(
+        self,
+        gateway: str,
+        request: pb.ModifyStripeCredentialsRequest | pb.ModifyAuthorizeCredentialsRequest,
+    ) -> None:
+        names = [path.removeprefix("credentials.") for path in update_of(request).paths]
+        given = {field.name: value for field, value in request.credentials.ListFields()}
+        env = env_word(request.credentials.env)
+        assert env is not None, "validation requires the environment"
+        changes = {name: given.get(name) for name in names}
+        await self._service.modify(current_caller(), gateway, env, changes)

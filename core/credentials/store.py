@@ -1,4 +1,4 @@
-"""What the database is asked and told about gateway credentials. Secrets come and go sealed."""
+"""SQL of gateway credentials. Secrets are sealed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _TABLES: Mapping[str, Table] = {
 
 @dataclass(frozen=True, slots=True)
 class StripeCredentials:
-    """Stripe keys as stored."""
+    """Stripe credentials as stored."""
 
     sealed_secret_key: str = field(repr=False)
     public_key: str
@@ -27,7 +27,7 @@ class StripeCredentials:
 async def credentials_exist(
     transaction: Transaction, *, business_id: str, gateway: str, env: str
 ) -> bool:
-    """Tell whether the business has keys of that gateway for that environment."""
+    """Return whether the business has credentials of the gateway for the environment."""
     table = _TABLES[gateway]
     query = select(exists().where(table.c.business_id == business_id, table.c.env == env))
     return bool((await transaction.connection.execute(query)).scalar_one())
@@ -41,7 +41,7 @@ async def insert_credentials(
     env: str,
     columns: Mapping[str, str | None],
 ) -> None:
-    """Store the keys of a gateway for an environment that has none."""
+    """Store the credentials of a gateway for an environment that has none."""
     await transaction.connection.execute(
         insert(_TABLES[gateway]).values(
             business_id=business_id,
@@ -61,7 +61,7 @@ async def update_credentials(
     env: str,
     columns: Mapping[str, str | None],
 ) -> bool:
-    """Change the columns given, and tell whether there were keys to change."""
+    """Set the given columns and return whether there were credentials to change."""
     table = _TABLES[gateway]
     result = await transaction.connection.execute(
         update(table)
@@ -74,7 +74,7 @@ async def update_credentials(
 async def stripe_credentials_of(
     transaction: Transaction, *, business_id: str, env: str
 ) -> StripeCredentials | None:
-    """Return the business's Stripe keys for an environment, or None where it stored none."""
+    """Return the business's Stripe credentials for an environment, or None."""
     table = stripe_credentials
     query = select(table.c.sealed_secret_key, table.c.public_key, table.c.account_id).where(
         table.c.business_id == business_id, table.c.env == env
@@ -86,7 +86,7 @@ async def stripe_credentials_of(
 async def sealed_column(
     transaction: Transaction, *, business_id: str, gateway: str, column: str
 ) -> list[tuple[str, str]]:
-    """Return environment and sealed secret for each environment that has one."""
+    """Return environment and sealed secret of each environment that has one."""
     table = _TABLES[gateway]
     rows = await transaction.connection.execute(
         select(table.c.env, table.c[column])
@@ -98,7 +98,7 @@ async def sealed_column(
 
 @dataclass(frozen=True, slots=True)
 class AuthorizeCredentials:
-    """Authorize.Net's keys as stored."""
+    """Authorize.Net credentials as stored."""
 
     api_login_id: str
     sealed_transaction_key: str = field(repr=False)
@@ -107,7 +107,7 @@ class AuthorizeCredentials:
 async def authorize_credentials_of(
     transaction: Transaction, *, business_id: str, env: str
 ) -> AuthorizeCredentials | None:
-    """Return the business's Authorize.Net keys for an environment, or None without any."""
+    """Return the business's Authorize.Net credentials for an environment, or None."""
     table = authorize_credentials
     query = select(table.c.api_login_id, table.c.sealed_transaction_key).where(
         table.c.business_id == business_id, table.c.env == env
@@ -117,7 +117,7 @@ async def authorize_credentials_of(
 
 
 async def canaries(transaction: Transaction) -> dict[str, str]:
-    """Return the word that each key of the database's keyring has sealed, by key id."""
+    """Return the canary that each key of the keyring sealed, by key id."""
     table = keyring_canaries
     rows = await transaction.connection.execute(
         select(table.c.key_id, table.c.sealed).where(table.c.business_id == ADMIN_BUSINESS_ID)
@@ -126,7 +126,7 @@ async def canaries(transaction: Transaction) -> dict[str, str]:
 
 
 async def insert_canary(transaction: Transaction, key_id: str, sealed: str) -> None:
-    """Store the word that a new key has sealed."""
+    """Store the canary that a new key sealed."""
     await transaction.connection.execute(
         insert(keyring_canaries).values(business_id=ADMIN_BUSINESS_ID, key_id=key_id, sealed=sealed)
     )

@@ -1,1 +1,1 @@
-"""Keys that browsers may see."""
+"""Publishable keys, for browsers."""

@@ -1,4 +1,4 @@
-"""Wire in, wire out for KeysService."""
+"""Maps the messages of KeysService to use cases and back."""
 
 from core.caller import current_caller
 from core.credentials.service import CredentialsService
