@@ -16,13 +16,7 @@ from sandbox.authorize.reports import (
     unsettled_transactions,
 )
 from sandbox.authorize.transactions import create_transaction
-from sandbox.authorize.xml import (
-    SUCCESSFUL,
-    ApiError,
-    Element,
-    messages,
-    write,
-)
+from sandbox.authorize.xml import SUCCESSFUL, ApiError, Element, messages, write
 
 PATH: Final = "/xml/v1/request.api"
 

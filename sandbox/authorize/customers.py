@@ -12,12 +12,7 @@ import re
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.authorize.calls import (
-    CARD,
-    CUSTOMER,
-    Call,
-    Fields,
-)
+from sandbox.authorize.calls import CARD, CUSTOMER, Call, Fields
 from sandbox.authorize.cards import (
     ChargeResult,
     charge_card,

@@ -10,13 +10,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sandbox.authorize.calls import (
-    CAPTURED,
-    CUSTOMER,
-    TRANSACTION,
-    Call,
-    Fields,
-)
+from sandbox.authorize.calls import CAPTURED, CUSTOMER, TRANSACTION, Call, Fields
 from sandbox.authorize.xml import ApiError, Field, messages
 from sandbox.books import PageQuery, Record
 

@@ -29,21 +29,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.authorize.calls import (
-    CUSTOMER,
-    TRANSACTION,
-    Call,
-    Fields,
-)
+from sandbox.authorize.calls import CUSTOMER, TRANSACTION, Call, Fields
 from sandbox.authorize.cards import ChargeResult, charge_card, get_result
 from sandbox.authorize.customers import find_card
-from sandbox.authorize.xml import (
-    SUCCESSFUL,
-    ApiError,
-    Element,
-    Field,
-    messages,
-)
+from sandbox.authorize.xml import SUCCESSFUL, ApiError, Element, Field, messages
 from sandbox.books import Record
 
 WINDOW_SECONDS: Final = 120

@@ -8,14 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from sandbox.authorize.calls import (
-    CAPTURED,
-    CARD,
-    CUSTOMER,
-    TRANSACTION,
-    get_account,
-    hash_keys,
-)
+from sandbox.authorize.calls import CAPTURED, CARD, CUSTOMER, TRANSACTION, get_account, hash_keys
 from sandbox.authorize.server import AuthorizeSettings
 from sandbox.books import Books, KeyRecord, PageQuery, Record, Scope
 from sandbox.control.requests import (

@@ -8,13 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from sandbox.books import Books, KeyRecord, PageQuery, Record, Scope, hash_key
-from sandbox.control.requests import (
-    ControlRefusal,
-    Route,
-    read_body,
-    read_boolean,
-    read_choice,
-)
+from sandbox.control.requests import ControlRefusal, Route, read_body, read_boolean, read_choice
 from sandbox.stripe.api import API_VERSION
 from sandbox.stripe.calls import Call
 from sandbox.stripe.confirmation import complete_authentication

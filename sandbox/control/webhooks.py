@@ -7,13 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from sandbox.authorize.calls import get_account as get_authorize_account
-from sandbox.control.requests import (
-    ControlRefusal,
-    Route,
-    read_body,
-    read_boolean,
-    read_count,
-)
+from sandbox.control.requests import ControlRefusal, Route, read_body, read_boolean, read_count
 from sandbox.stripe.keys import get_account, is_secret_key
 from sandbox.webhooks import Receiver, Webhooks, is_loopback_url
 

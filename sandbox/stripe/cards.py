@@ -81,6 +81,16 @@ NOT_A_TEST_CARD: Final = _declined(
     "Your card was declined. Your request was in test mode, but used a non test card. For a list "
     "of valid test cards, visit: https://stripe.com/docs/testing.",
 )
+INCORRECT_NUMBER: Final = Decline(
+    "incorrect_number", "Your card number is incorrect.", param="number"
+)
+INVALID_CVC: Final = Decline("invalid_cvc", "Your card's security code is invalid.", param="cvc")
+INVALID_MONTH: Final = Decline(
+    "invalid_expiry_month", "Your card's expiration month is invalid.", param="exp_month"
+)
+INVALID_YEAR: Final = Decline(
+    "invalid_expiry_year", "Your card's expiration year is invalid.", param="exp_year"
+)
 _FRAUDULENT: Final = _declined("fraudulent")
 _BLOCKED: Final = Decline(
     "card_declined", "Your card was declined.", "fraudulent", blocked_by_radar=True

@@ -7,12 +7,7 @@ from typing import Any, Final
 
 from sandbox.books import Json, Record
 from sandbox.stripe import errors, resources
-from sandbox.stripe.calls import (
-    LIST_PARAMETERS,
-    Call,
-    respond,
-    respond_with_page,
-)
+from sandbox.stripe.calls import LIST_PARAMETERS, Call, respond, respond_with_page
 from sandbox.stripe.errors import Response
 from sandbox.stripe.params import (
     ADDRESS,

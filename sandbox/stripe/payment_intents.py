@@ -11,12 +11,7 @@ from typing import Any, Final
 from sandbox.books import Json, Record
 from sandbox.stripe import errors, resources
 from sandbox.stripe.amounts import check_amount
-from sandbox.stripe.calls import (
-    LIST_PARAMETERS,
-    Call,
-    respond,
-    respond_with_page,
-)
+from sandbox.stripe.calls import LIST_PARAMETERS, Call, respond, respond_with_page
 from sandbox.stripe.confirmation import ConfirmOptions, confirm, unexpected_state
 from sandbox.stripe.errors import Response
 from sandbox.stripe.params import (
@@ -154,20 +149,13 @@ def confirm_payment_intent(call: Call) -> Response:
     params = read(call.form, _CONFIRM)
     _check_types(call, params)
     intent = _get_from_path(call)
-    status = intent.body["status"]
-    if status == "succeeded":
+    if intent.body["status"] == "succeeded":
         raise unexpected_state(
             "You cannot confirm this PaymentIntent because it has already succeeded after being "
             "previously confirmed.",
             intent.body,
         )
-    if status not in _CONFIRMABLE:
-        raise unexpected_state(
-            f"You cannot confirm this PaymentIntent because it has a status of {status}. Only a "
-            "PaymentIntent with one of the following statuses may be confirmed: "
-            f"{', '.join(_CONFIRMABLE)}.",
-            intent.body,
-        )
+    _require_status(intent, _CONFIRMABLE, "confirm", "confirmed")
     identifier = params.get("payment_method") or intent.body["payment_method"]
     if identifier is None:
         raise _missing_method(intent.body, intent=intent.body)
@@ -184,14 +172,7 @@ def cancel_payment_intent(call: Call) -> Response:
     """POST /v1/payment_intents/{id}/cancel; refused after a charge."""
     params = read(call.form, _CANCEL)
     intent = _get_from_path(call)
-    status = intent.body["status"]
-    if status not in _CANCELABLE:
-        raise unexpected_state(
-            f"You cannot cancel this PaymentIntent because it has a status of {status}. Only a "
-            "PaymentIntent with one of the following statuses may be canceled: "
-            f"{', '.join(_CANCELABLE)}.",
-            intent.body,
-        )
+    _require_status(intent, _CANCELABLE, "cancel", "canceled")
     intent.body |= {
         "status": "canceled",
         "canceled_at": call.now,
@@ -314,6 +295,17 @@ def _confirm(call: Call, intent: Record, method: Record, params: Mapping[str, An
     )
     response = confirm(call, intent, method, options)
     return respond(call, response.body, params) if response.status == 200 else response
+
+
+def _require_status(intent: Record, statuses: tuple[str, ...], verb: str, past: str) -> None:
+    status = intent.body["status"]
+    if status not in statuses:
+        raise unexpected_state(
+            f"You cannot {verb} this PaymentIntent because it has a status of {status}. Only a "
+            f"PaymentIntent with one of the following statuses may be {past}: "
+            f"{', '.join(statuses)}.",
+            intent.body,
+        )
 
 
 def _get_from_path(call: Call) -> Record:

@@ -15,6 +15,10 @@ from sandbox.books import Record
 from sandbox.stripe import errors, resources
 from sandbox.stripe.calls import Call, respond, respond_with_page
 from sandbox.stripe.cards import (
+    INCORRECT_NUMBER,
+    INVALID_CVC,
+    INVALID_MONTH,
+    INVALID_YEAR,
     NOT_A_TEST_CARD,
     SCENARIOS,
     Decline,
@@ -220,16 +224,12 @@ def _read_card(call: Call, given: Mapping[str, str]) -> tuple[TestCard, tuple[in
             raise errors.parameter_missing(f"card[{name}]")
     number = re.sub(r"[ -]", "", given["number"])
     if not re.fullmatch(r"[0-9]{12,19}", number) or not passes_luhn(number):
-        raise errors.card_refused(
-            "Your card number is incorrect.", code="incorrect_number", param="number"
-        )
+        raise _decline_error(INCORRECT_NUMBER)
     card = find_card_by_number(number)
     if card is None:
         raise _decline_error(NOT_A_TEST_CARD)
     if not re.fullmatch(r"[0-9]{3,4}", given.get("cvc", "000")):
-        raise errors.card_refused(
-            "Your card's security code is invalid.", code="invalid_cvc", param="cvc"
-        )
+        raise _decline_error(INVALID_CVC)
     return card, _read_expiry(call, given["exp_month"], given["exp_year"])
 
 
@@ -238,23 +238,13 @@ def _read_expiry(call: Call, month_text: str, year_text: str) -> tuple[int, int]
     today = datetime.datetime.fromtimestamp(call.now, datetime.UTC)
     month = int(month_text) if re.fullmatch(r"[0-9]{1,2}", month_text) else 0
     if not 1 <= month <= 12:
-        raise errors.card_refused(
-            "Your card's expiration month is invalid.",
-            code="invalid_expiry_month",
-            param="exp_month",
-        )
+        raise _decline_error(INVALID_MONTH)
     year = int(year_text) if re.fullmatch(r"[0-9]{2}|[0-9]{4}", year_text) else 0
     year += 2000 if len(year_text) == len("30") else 0
     if not today.year <= year <= today.year + 50:
-        raise errors.card_refused(
-            "Your card's expiration year is invalid.", code="invalid_expiry_year", param="exp_year"
-        )
+        raise _decline_error(INVALID_YEAR)
     if (year, month) < (today.year, today.month):
-        raise errors.card_refused(
-            "Your card's expiration month is invalid.",
-            code="invalid_expiry_month",
-            param="exp_month",
-        )
+        raise _decline_error(INVALID_MONTH)
     return year, month
 
 
@@ -265,10 +255,7 @@ def _default_expiry(call: Call) -> tuple[int, int]:
 
 def _decline_error(decline: Decline) -> errors.StripeError:
     return errors.card_refused(
-        decline.message,
-        code=decline.code,
-        decline_code=decline.decline_code,
-        param=decline.param,
+        decline.message, code=decline.code, decline_code=decline.decline_code, param=decline.param
     )
 
 

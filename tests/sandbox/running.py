@@ -74,12 +74,12 @@ class Sandbox:
         ) as response:
             return response.status, await response.json()
 
-    async def order_fault(self, kind: str, **rest: Any) -> None:
+    async def schedule_fault(self, kind: str, **rest: Any) -> None:
         """The next matching request goes wrong."""
         status, body = await self.control("POST", "faults", {"kind": kind, **rest})
         assert status == 201, body
 
-    async def until_holding(self, requests: int) -> None:
+    async def wait_until_delayed(self, requests: int) -> None:
         """Returns once so many requests are held by a delay."""
         async with asyncio.timeout(5):
             while (await self.control("GET", "faults"))[1]["holding"] < requests:
@@ -119,7 +119,7 @@ async def running_sandbox(data_dir: Path) -> AsyncIterator[Sandbox]:
             await server
 
 
-def charge_of(customer: str, method: str, **rest: str) -> dict[str, str]:
+def charge_form(customer: str, method: str, **rest: str) -> dict[str, str]:
     """The form of a charge as the core makes it."""
     return {
         "amount": "2500",

@@ -7,7 +7,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from sandbox.books import Books
 from sandbox.server import build_app
-from tests.sandbox.running import ACCOUNT, Sandbox, charge_of
+from tests.sandbox.running import ACCOUNT, Sandbox, charge_form
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from tests.sandbox.running import ACCOUNT, Sandbox, charge_of
         ("authentications", {"payment_intent": "pi_none"}, "no payment intent"),
     ],
 )
-async def test_what_is_wrong_with_an_order_is_said(
+async def test_a_refusal_names_the_wrong_field(
     sandbox: Sandbox, path: str, body: Any, told: str
 ) -> None:
     status, answer = await sandbox.control("POST", path, body)
@@ -42,12 +42,12 @@ async def test_what_is_wrong_with_an_order_is_said(
     assert told in answer["error"]
 
 
-async def test_the_books_add_up_and_are_kept_by_account(sandbox: Sandbox) -> None:
+async def test_books_show_totals_and_objects_by_account(sandbox: Sandbox) -> None:
     customer, card = await sandbox.customer_with_card()
     for number in range(2):
-        form = charge_of(customer, card, **{"metadata[n]": str(number)})
+        form = charge_form(customer, card, **{"metadata[n]": str(number)})
         await sandbox.call("POST", "/v1/payment_intents", form, Idempotency_Key=f"k{number}")
-    failing = charge_of("", "pm_card_visa_chargeDeclined")
+    failing = charge_form("", "pm_card_visa_chargeDeclined")
     del failing["customer"]
     await sandbox.call("POST", "/v1/payment_intents", failing)
     await sandbox.call("POST", "/v1/customers", key="sk_test_shop2_a")
@@ -64,15 +64,15 @@ async def test_the_books_add_up_and_are_kept_by_account(sandbox: Sandbox) -> Non
     assert "sk_test" not in str(everything)
 
 
-async def test_a_reset_empties_everything(sandbox: Sandbox) -> None:
+async def test_reset_deletes_data_and_faults(sandbox: Sandbox) -> None:
     await sandbox.customer_with_card()
-    await sandbox.order_fault("error_500", times=5)
+    await sandbox.schedule_fault("error_500", times=5)
     assert await sandbox.control("POST", "reset") == (200, {"reset": True})
     assert await sandbox.control("GET", "books") == (200, {"books": []})
     assert (await sandbox.call("POST", "/v1/customers"))[0] == 200
 
 
-async def test_healthz_says_that_the_process_lives(sandbox: Sandbox) -> None:
+async def test_healthz_returns_ok(sandbox: Sandbox) -> None:
     assert await sandbox.call("GET", "/healthz", key=None) == (200, {"status": "ok"})
 
 
@@ -87,7 +87,7 @@ async def test_healthz_says_that_the_process_lives(sandbox: Sandbox) -> None:
         ("", 403),
     ],
 )
-async def test_only_this_machine_controls(peer: str, status: int) -> None:
+async def test_control_endpoints_refuse_other_machines(peer: str, status: int) -> None:
     books = Books(None)
     app = build_app(books)
     request = make_mocked_request("GET", "/_sandbox/faults", app=app).clone(remote=peer)

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from sandbox.faults import Fault, FaultKind
-from tests.sandbox.running import Sandbox, charge_of
+from tests.sandbox.running import Sandbox, charge_form
 
 CHARGE = "/v1/payment_intents"
 
@@ -16,13 +16,13 @@ async def taken(sandbox: Sandbox) -> int:
     return len((await sandbox.books())["charges"])
 
 
-class TestWhatTheCallerSees:
+class TestEffects:
     @pytest.mark.parametrize(("kind", "charges"), [("reset_before", 0), ("reset_after", 1)])
-    async def test_a_reset_connection_tells_nothing_of_the_effect(
+    async def test_a_reset_can_happen_before_or_after_the_effect(
         self, sandbox: Sandbox, kind: str, charges: int
     ) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault(kind, match={"path": CHARGE})
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault(kind, match={"path": CHARGE})
         with pytest.raises(aiohttp.ClientConnectionError):
             await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
         assert await taken(sandbox) == charges
@@ -34,7 +34,7 @@ class TestWhatTheCallerSees:
         assert await taken(sandbox) == 1
 
     async def test_a_reset_is_a_tcp_reset(self, sandbox: Sandbox) -> None:
-        await sandbox.order_fault("reset_before")
+        await sandbox.schedule_fault("reset_before")
         port = int(sandbox.url.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(
@@ -45,9 +45,9 @@ class TestWhatTheCallerSees:
             await reader.read()
         writer.close()
 
-    async def test_a_cut_answer_announces_more_than_it_sends(self, sandbox: Sandbox) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault("cut_body")
+    async def test_a_cut_response_is_incomplete_after_the_effect(self, sandbox: Sandbox) -> None:
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault("cut_body")
         with pytest.raises(aiohttp.ClientPayloadError):
             await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
         assert await taken(sandbox) == 1
@@ -59,39 +59,39 @@ class TestWhatTheCallerSees:
         ("kind", "status", "charges"),
         [("error_500", 500, 0), ("error_500_after", 500, 1), ("rate_limit", 429, 0)],
     )
-    async def test_an_error_answer_has_the_shape_of_stripes(
+    async def test_injected_errors_have_stripes_shape(
         self, sandbox: Sandbox, kind: str, status: int, charges: int
     ) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault(kind)
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault(kind)
         answered, body = await sandbox.call("POST", CHARGE, form)
         assert answered == status
         assert body["error"]["message"]
         assert await taken(sandbox) == charges
 
     @pytest.mark.parametrize(("kind", "charges"), [("delay", 0), ("delay_after", 1)])
-    async def test_a_late_answer_comes_when_the_faults_are_cleared(
+    async def test_clearing_the_faults_ends_a_delay(
         self, sandbox: Sandbox, kind: str, charges: int
     ) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault(kind, seconds=60)
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault(kind, seconds=60)
         late = asyncio.create_task(sandbox.call("POST", CHARGE, form))
-        await sandbox.until_holding(1)
+        await sandbox.wait_until_delayed(1)
         assert await taken(sandbox) == charges
         assert not late.done()
         await sandbox.control("DELETE", "faults")
         assert (await late)[0] == 200
         assert await taken(sandbox) == 1
 
-    async def test_a_delay_ends_by_itself(self, sandbox: Sandbox) -> None:
-        await sandbox.order_fault("delay", seconds=0.01)
+    async def test_a_delay_ends_after_its_seconds(self, sandbox: Sandbox) -> None:
+        await sandbox.schedule_fault("delay", seconds=0.01)
         assert (await sandbox.call("GET", "/v1/customers"))[0] == 200
 
-    async def test_a_caller_that_gave_up_is_charged_all_the_same(self, sandbox: Sandbox) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault("delay", seconds=60)
+    async def test_a_disconnected_caller_is_charged(self, sandbox: Sandbox) -> None:
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault("delay", seconds=60)
         impatient = asyncio.create_task(sandbox.call("POST", CHARGE, form, Idempotency_Key="k"))
-        await sandbox.until_holding(1)
+        await sandbox.wait_until_delayed(1)
         impatient.cancel()
         await asyncio.wait([impatient])
         await sandbox.control("DELETE", "faults")
@@ -104,14 +104,12 @@ class TestWhatTheCallerSees:
         assert (status, headers["Idempotent-Replayed"]) == (200, "true")
         assert await taken(sandbox) == 1
 
-    async def test_a_late_landing_takes_effect_after_the_connection_was_reset(
-        self, sandbox: Sandbox
-    ) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault("late_landing", seconds=60, match={"path": CHARGE})
+    async def test_a_late_landing_takes_effect_after_the_reset(self, sandbox: Sandbox) -> None:
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault("late_landing", seconds=60, match={"path": CHARGE})
         with pytest.raises(aiohttp.ClientConnectionError):
             await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
-        await sandbox.until_holding(1)
+        await sandbox.wait_until_delayed(1)
         assert await taken(sandbox) == 0
         await sandbox.control("DELETE", "faults")
         async with asyncio.timeout(5):
@@ -120,11 +118,9 @@ class TestWhatTheCallerSees:
         _, headers, _ = await sandbox.call_with_headers("POST", CHARGE, form, Idempotency_Key="k")
         assert headers["Idempotent-Replayed"] == "true"
 
-    async def test_a_late_landing_is_a_replay_where_the_resend_was_faster(
-        self, sandbox: Sandbox
-    ) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault("late_landing", seconds=60, match={"path": CHARGE})
+    async def test_a_late_landing_after_a_retry_has_no_effect(self, sandbox: Sandbox) -> None:
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault("late_landing", seconds=60, match={"path": CHARGE})
         with pytest.raises(aiohttp.ClientConnectionError):
             await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
         assert (await sandbox.call("POST", CHARGE, form, Idempotency_Key="k"))[0] == 200
@@ -135,23 +131,23 @@ class TestWhatTheCallerSees:
         assert await taken(sandbox) == 1
 
     @pytest.mark.parametrize(("key", "charges"), [({"Idempotency_Key": "k"}, 1), ({}, 2)])
-    async def test_a_duplicate_is_one_charge_only_under_a_key(
+    async def test_a_duplicate_is_one_charge_only_with_a_key(
         self, sandbox: Sandbox, key: dict[str, str], charges: int
     ) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault("duplicate", match={"path": CHARGE})
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault("duplicate", match={"path": CHARGE})
         assert (await sandbox.call("POST", CHARGE, form, **key))[0] == 200
         assert await taken(sandbox) == charges
 
-    async def test_a_list_that_lags_leaves_out_what_is_young(self, sandbox: Sandbox) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
+    async def test_a_lagging_list_omits_new_objects(self, sandbox: Sandbox) -> None:
+        form = charge_form(*await sandbox.customer_with_card())
         await sandbox.call("POST", CHARGE, form)
-        await sandbox.order_fault("listing_lag", seconds=60, match={"path": CHARGE})
+        await sandbox.schedule_fault("listing_lag", seconds=60, match={"path": CHARGE})
         lagging, whole = [await sandbox.call("GET", CHARGE) for _ in range(2)]
         assert [len(body["data"]) for _, body in (lagging, whole)] == [0, 1]
 
 
-class TestWhichRequestsTheyMeet:
+class TestMatching:
     @pytest.mark.parametrize(
         ("match", "meets"),
         [
@@ -166,14 +162,14 @@ class TestWhichRequestsTheyMeet:
             ({"method": "POST", "path": "/v1/charges"}, False),
         ],
     )
-    def test_all_parts_of_a_match_must_fit(self, match: dict[str, Any], meets: bool) -> None:
+    def test_all_parts_of_a_match_must_apply(self, match: dict[str, Any], meets: bool) -> None:
         fault = Fault(1, FaultKind.DELAY, **match)
         assert fault.matches("POST", CHARGE, "acct_shop1") is meets
 
-    async def test_faults_strike_in_order_and_as_often_as_ordered(self, sandbox: Sandbox) -> None:
-        await sandbox.order_fault("rate_limit", times=2)
-        await sandbox.order_fault("error_500")
-        await sandbox.order_fault("rate_limit", match={"method": "POST"})
+    async def test_faults_apply_in_order_and_as_often_as_scheduled(self, sandbox: Sandbox) -> None:
+        await sandbox.schedule_fault("rate_limit", times=2)
+        await sandbox.schedule_fault("error_500")
+        await sandbox.schedule_fault("rate_limit", match={"method": "POST"})
         statuses = [(await sandbox.call("GET", "/v1/customers"))[0] for _ in range(4)]
         assert statuses == [429, 429, 500, 200]
         assert (await sandbox.call("POST", "/v1/customers"))[0] == 429

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.books import Books, PageQuery, Scope
 from sandbox.server import BOOKS_FILE, serve
-from tests.sandbox.running import KEY, Sandbox, charge_of, running_sandbox
+from tests.sandbox.running import KEY, Sandbox, charge_form, running_sandbox
 
 SERVE = """
 import asyncio, pathlib, sys
@@ -26,12 +26,12 @@ def ignore(_url: str) -> None:
 
 
 class TestStarting:
-    async def test_a_taken_port_is_said_in_words(self, sandbox: Sandbox, tmp_path: Path) -> None:
+    async def test_a_port_in_use_is_a_clear_error(self, sandbox: Sandbox, tmp_path: Path) -> None:
         port = int(sandbox.url.rpartition(":")[2])
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {port}: .*in use"):
             await serve("127.0.0.1", port, tmp_path / "other", ignore)
 
-    async def test_two_sandboxes_never_share_their_books(
+    async def test_two_sandboxes_cannot_share_a_store(
         self, sandbox: Sandbox, tmp_path: Path
     ) -> None:
         assert sandbox.url
@@ -40,19 +40,21 @@ class TestStarting:
 
 
 class TestStopping:
-    async def test_a_restart_loses_nothing(self, tmp_path: Path) -> None:
+    async def test_data_survives_a_restart(self, tmp_path: Path) -> None:
         async with running_sandbox(tmp_path) as first:
             customer, card = await first.customer_with_card()
-            form = charge_of(customer, card)
+            form = charge_form(customer, card)
             paid = await first.call("POST", "/v1/payment_intents", form, Idempotency_Key="k")
         async with running_sandbox(tmp_path) as second:
             again = await second.call("POST", "/v1/payment_intents", form, Idempotency_Key="k")
             assert again == paid
-            status, _ = await second.call("POST", "/v1/payment_intents", charge_of(customer, card))
+            status, _ = await second.call(
+                "POST", "/v1/payment_intents", charge_form(customer, card)
+            )
             assert status == 200
             assert len((await second.books())["charges"]) == 2
 
-    async def test_an_idle_connection_does_not_hold_the_stop_up(self, tmp_path: Path) -> None:
+    async def test_an_idle_connection_does_not_delay_the_stop(self, tmp_path: Path) -> None:
         async with aiohttp.ClientSession() as caller:
             async with running_sandbox(tmp_path) as running:
                 async with caller.get(f"{running.url}/healthz") as answer:
@@ -60,12 +62,12 @@ class TestStopping:
                 stopping = time.monotonic()
             assert time.monotonic() - stopping < 1.5
 
-    async def test_a_request_under_way_is_answered_before_the_stop(self, tmp_path: Path) -> None:
+    async def test_a_request_in_flight_is_answered_before_the_stop(self, tmp_path: Path) -> None:
         async with running_sandbox(tmp_path) as running:
-            await running.order_fault("delay", seconds=1)
+            await running.schedule_fault("delay", seconds=1)
             caller = aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"})
             late = asyncio.create_task(caller.post(f"{running.url}/v1/customers"))
-            await running.until_holding(1)
+            await running.wait_until_delayed(1)
         async with caller, await late as answer:
             assert answer.status == 200
         books = Books(tmp_path / BOOKS_FILE)
@@ -74,7 +76,7 @@ class TestStopping:
         assert len(made) == 1
 
 
-async def test_a_killed_process_leaves_effect_and_answer_or_neither(tmp_path: Path) -> None:
+async def test_a_kill_keeps_effect_and_response_or_neither(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SERVE, str(tmp_path), stdout=asyncio.subprocess.PIPE
     )
@@ -88,7 +90,7 @@ async def test_a_killed_process_leaves_effect_and_answer_or_neither(tmp_path: Pa
         async def charge_until_dead(worker: int) -> None:
             for number in range(10_000):
                 name = f"{worker}-{number}"
-                form = charge_of(customer, card, **{"metadata[name]": name})
+                form = charge_form(customer, card, **{"metadata[name]": name})
                 try:
                     status, _ = await sandbox.call(
                         "POST", "/v1/payment_intents", form, Idempotency_Key=name

@@ -252,7 +252,7 @@ async def test_a_fault_is_told_by_what_it_proves_and_found_out_later(
     sandbox: Sandbox, contract: Contract, met: Gateway, case: Struck
 ) -> None:
     order = await contract.order(sandbox, met, "approve")
-    await sandbox.order_fault(case.fault, match=contract.charges)
+    await sandbox.schedule_fault(case.fault, match=contract.charges)
     outcome = await met.charge(contract.account, order)
     charges = await contract.charged(sandbox)
     if contract is STRIPE:
@@ -268,7 +268,7 @@ async def test_a_timeout_before_the_effect_is_unknown_and_never_charged_twice(
     sandbox: Sandbox, contract: Contract, met: Gateway
 ) -> None:
     order = await contract.order(sandbox, met, "approve")
-    await sandbox.order_fault("delay", match=contract.charges, seconds=60)
+    await sandbox.schedule_fault("delay", match=contract.charges, seconds=60)
     async with contract.at(sandbox.url, SHORT_SECONDS) as hurried:
         assert isinstance(await hurried.charge(contract.account, order), Unknown)
     assert await contract.charged(sandbox) == []
@@ -283,7 +283,7 @@ async def test_a_timeout_after_the_effect_never_reads_as_a_failure(
     sandbox: Sandbox, contract: Contract, met: Gateway
 ) -> None:
     order = await contract.order(sandbox, met, "approve")
-    await sandbox.order_fault("delay_after", match=contract.charges, seconds=60)
+    await sandbox.schedule_fault("delay_after", match=contract.charges, seconds=60)
     async with contract.at(sandbox.url, SHORT_SECONDS) as hurried:
         outcome = await hurried.charge(contract.account, order)
     assert isinstance(outcome, Succeeded if contract is STRIPE else Unknown)

@@ -46,7 +46,7 @@ class Reply:
         return self.text("messages/message/code")
 
 
-def signed(name: str, inner: str = "", login: str = LOGIN, key: str = KEY) -> str:
+def build_request(name: str, inner: str = "", login: str = LOGIN, key: str = KEY) -> str:
     """A request's XML."""
     keys = f"<name>{login}</name><transactionKey>{key}</transactionKey>"
     return (
@@ -66,9 +66,9 @@ async def post(sandbox: Sandbox, body: str | bytes) -> Reply:
         return Reply(response.status, answer, etree.fromstring(answer))
 
 
-async def ask(sandbox: Sandbox, name: str, inner: str = "", **keys: str) -> Reply:
+async def send(sandbox: Sandbox, name: str, inner: str = "", **keys: str) -> Reply:
     """Signs and sends a request."""
-    return await post(sandbox, signed(name, inner, **keys))
+    return await post(sandbox, build_request(name, inner, **keys))
 
 
 def card_xml(number: str = VISA, expires: str = OPEN_END, zip_code: str = "") -> str:
@@ -85,7 +85,7 @@ async def customer_with_card(sandbox: Sandbox, number: str = VISA, **keys: str) 
         f"<paymentProfiles>{card_xml(number)}</paymentProfiles></profile>"
         "<validationMode>liveMode</validationMode>"
     )
-    made = await ask(sandbox, "createCustomerProfileRequest", inner, **keys)
+    made = await send(sandbox, "createCustomerProfileRequest", inner, **keys)
     assert made.code == "I00001", made.body
     customer_id, card_id = made.text("customerProfileId"), made.texts("numericString")[0]
     assert customer_id
@@ -119,7 +119,7 @@ def charge_xml(
 
 async def charge(sandbox: Sandbox, *what: str, **rest: Any) -> Reply:
     """Charges a card."""
-    return await ask(sandbox, "createTransactionRequest", charge_xml(*what, **rest))
+    return await send(sandbox, "createTransactionRequest", charge_xml(*what, **rest))
 
 
 async def books(sandbox: Sandbox, login: str = LOGIN) -> Any:

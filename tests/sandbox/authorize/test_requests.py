@@ -11,14 +11,14 @@ from tests.sandbox.authorize.running import (
     LOGIN,
     PATH,
     VISA,
-    ask,
     books,
+    build_request,
     card_xml,
     charge,
     charge_xml,
     customer_with_card,
     post,
-    signed,
+    send,
 )
 from tests.sandbox.running import Sandbox
 
@@ -30,33 +30,33 @@ MISPLACED = "<duplicateWindow>1</duplicateWindow><profile>"
 WRONG: list[tuple[str, str, str]] = [
     ("nothing", "", "E00003"),
     ("no XML", "{}", "E00003"),
-    ("cut", signed(UNSETTLED)[:-5], "E00003"),
-    ("a DTD", f"<!DOCTYPE x>{signed(UNSETTLED).partition('?>')[2]}", "E00003"),
+    ("cut", build_request(UNSETTLED)[:-5], "E00003"),
+    ("a DTD", f"<!DOCTYPE x>{build_request(UNSETTLED).partition('?>')[2]}", "E00003"),
     ("no namespace", f"<{UNSETTLED}/>", "E00045"),
-    ("an unknown request", signed("mergeCustomersRequest"), "E00004"),
+    ("an unknown request", build_request("mergeCustomersRequest"), "E00004"),
     ("no keys", f'<{UNSETTLED} xmlns="{NAMESPACE}"/>', "E00003"),
     (
         "another order",
-        signed(UNSETTLED, "<paging><offset>1</offset><limit>5</limit></paging>"),
+        build_request(UNSETTLED, "<paging><offset>1</offset><limit>5</limit></paging>"),
         "E00003",
     ),
-    ("an unknown element", signed(UNSETTLED, "<colour>red</colour>"), "E00003"),
-    ("a page of none", signed(UNSETTLED, NO_PAGE), "E00003"),
-    ("a page before its order", signed(UNSETTLED, PAGE + SORTING), "E00003"),
-    ("two pages", signed(UNSETTLED, PAGE + PAGE), "E00003"),
+    ("an unknown element", build_request(UNSETTLED, "<colour>red</colour>"), "E00003"),
+    ("a page of none", build_request(UNSETTLED, NO_PAGE), "E00003"),
+    ("a page before its order", build_request(UNSETTLED, PAGE + SORTING), "E00003"),
+    ("two pages", build_request(UNSETTLED, PAGE + PAGE), "E00003"),
     (
         "an invoice number too long",
-        signed("createTransactionRequest", charge_xml("1", "2", invoice="P" * 21)),
+        build_request("createTransactionRequest", charge_xml("1", "2", invoice="P" * 21)),
         "E00003",
     ),
     (
         "an amount that is none",
-        signed("createTransactionRequest", charge_xml("1", "2", amount="much")),
+        build_request("createTransactionRequest", charge_xml("1", "2", amount="much")),
         "E00003",
     ),
     (
         "duplicateWindow where it is not",
-        signed(
+        build_request(
             "createTransactionRequest",
             charge_xml("1", "2").replace("<profile>", MISPLACED),
         ),
@@ -68,7 +68,7 @@ WRONG: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(
     ("body", "code"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG]
 )
-async def test_what_does_not_follow_the_schema_is_refused(
+async def test_requests_that_violate_the_schema_are_refused(
     sandbox: Sandbox, body: str, code: str
 ) -> None:
     reply = await post(sandbox, body)
@@ -77,59 +77,59 @@ async def test_what_does_not_follow_the_schema_is_refused(
     assert reply.root.tag == f"{{{NAMESPACE}}}ErrorResponse"
 
 
-async def test_a_refusal_quotes_neither_key_nor_card(sandbox: Sandbox) -> None:
+async def test_errors_quote_neither_key_nor_card(sandbox: Sandbox) -> None:
     inner = f"<customerProfileId>1</customerProfileId><paymentProfile>{card_xml(VISA * 2)}"
     inner += "</paymentProfile>"
-    reply = await ask(sandbox, "createCustomerPaymentProfileRequest", inner)
+    reply = await send(sandbox, "createCustomerPaymentProfileRequest", inner)
     assert reply.code == "E00003"
     assert VISA.encode() not in reply.body
     assert KEY.encode() not in reply.body
 
 
 @pytest.mark.parametrize("key", ["", "short", "with spaces in it", "seventeen17171717"])
-async def test_a_key_that_can_be_none_opens_nothing(sandbox: Sandbox, key: str) -> None:
-    reply = await ask(sandbox, UNSETTLED, key=key)
+async def test_malformed_keys_are_refused(sandbox: Sandbox, key: str) -> None:
+    reply = await send(sandbox, UNSETTLED, key=key)
     assert reply.code in ("E00007", "E00003")
 
 
-async def test_any_key_opens_its_logins_account_until_it_is_revoked(sandbox: Sandbox) -> None:
+async def test_any_key_is_accepted_until_revoked(sandbox: Sandbox) -> None:
     customer_id, card_id = await customer_with_card(sandbox)
     body = {"api_login_id": LOGIN, "transaction_key": KEY}
     assert (await sandbox.control("POST", "authorize/keys", body))[0] == 201
-    assert (await ask(sandbox, UNSETTLED)).code == "E00007"
+    assert (await send(sandbox, UNSETTLED)).code == "E00007"
     inner = charge_xml(customer_id, card_id)
-    again = await ask(sandbox, "createTransactionRequest", inner, key="AnotherKey123456")
+    again = await send(sandbox, "createTransactionRequest", inner, key="AnotherKey123456")
     assert again.code == "I00001"
     await sandbox.control("POST", "authorize/keys", {**body, "revoked": False})
-    assert (await ask(sandbox, UNSETTLED)).code == "I00001"
+    assert (await send(sandbox, UNSETTLED)).code == "I00001"
 
 
-async def test_accounts_are_kept_apart(sandbox: Sandbox) -> None:
+async def test_accounts_are_isolated(sandbox: Sandbox) -> None:
     customer_id, card_id = await customer_with_card(sandbox)
     inner = charge_xml(customer_id, card_id)
-    other = await ask(sandbox, "createTransactionRequest", inner, login="another")
+    other = await send(sandbox, "createTransactionRequest", inner, login="another")
     assert other.code == "E00040"
     assert (await charge(sandbox, customer_id, card_id)).code == "I00001"
-    assert (await ask(sandbox, UNSETTLED, login="another")).code == "I00004"
+    assert (await send(sandbox, UNSETTLED, login="another")).code == "I00004"
 
 
-async def test_the_reference_comes_back(sandbox: Sandbox) -> None:
-    reply = await ask(sandbox, UNSETTLED, "<refId>012345</refId>")
+async def test_the_reference_is_echoed(sandbox: Sandbox) -> None:
+    reply = await send(sandbox, UNSETTLED, "<refId>012345</refId>")
     assert reply.text("refId") == "012345"
-    refused = await ask(
+    refused = await send(
         sandbox, "getTransactionDetailsRequest", "<refId>7</refId><transId>1</transId>"
     )
     assert (refused.text("refId"), refused.code) == ("7", "E00040")
 
 
-async def test_only_a_post_is_answered_with_xml(sandbox: Sandbox) -> None:
+async def test_other_methods_get_an_html_405(sandbox: Sandbox) -> None:
     async with sandbox.session.get(sandbox.url + PATH) as response:
         assert (response.status, response.content_type) == (405, "text/html")
 
 
-async def test_a_request_longer_than_any_is_refused(sandbox: Sandbox) -> None:
+async def test_oversized_requests_are_refused(sandbox: Sandbox) -> None:
     inner = f"<refId>{'x' * 2_000_000}</refId>"
-    assert (await ask(sandbox, UNSETTLED, inner)).code == "E00003"
+    assert (await send(sandbox, UNSETTLED, inner)).code == "E00003"
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,12 @@ async def test_a_request_longer_than_any_is_refused(sandbox: Sandbox) -> None:
         ("rate_limit", 0),
     ],
 )
-async def test_faults_are_those_of_all_gateways_and_can_match_a_request(
-    sandbox: Sandbox, kind: str, made: int
-) -> None:
+async def test_faults_apply_and_can_match_a_request(sandbox: Sandbox, kind: str, made: int) -> None:
     customer_id, card_id = await customer_with_card(sandbox)
     match = {"path": PATH, "request": "createTransactionRequest", "account": f"authorize:{LOGIN}"}
-    await sandbox.order_fault(kind, match=match)
-    assert (await ask(sandbox, UNSETTLED)).code == "I00004"
-    body = signed("createTransactionRequest", charge_xml(customer_id, card_id))
+    await sandbox.schedule_fault(kind, match=match)
+    assert (await send(sandbox, UNSETTLED)).code == "I00004"
+    body = build_request("createTransactionRequest", charge_xml(customer_id, card_id))
     try:
         async with sandbox.session.post(sandbox.url + PATH, data=body) as response:
             assert response.status in (200, 429, 500)
@@ -161,7 +159,7 @@ async def test_faults_are_those_of_all_gateways_and_can_match_a_request(
     assert len((await books(sandbox))["transactions"]) == made
 
 
-async def test_the_books_show_no_card_number_and_no_key(sandbox: Sandbox) -> None:
+async def test_books_show_no_card_number_and_no_key(sandbox: Sandbox) -> None:
     customer_id, card_id = await customer_with_card(sandbox)
     await charge(sandbox, customer_id, card_id)
     _, everything = await sandbox.control("GET", "books")
@@ -184,7 +182,7 @@ async def test_the_books_show_no_card_number_and_no_key(sandbox: Sandbox) -> Non
         ("transactions", {"transaction": "1", "status": "voided"}, "no transaction 1"),
     ],
 )
-async def test_what_is_wrong_with_an_order_is_said(
+async def test_a_refusal_names_the_wrong_field(
     sandbox: Sandbox, path: str, body: object, told: str
 ) -> None:
     status, answer = await sandbox.control("POST", f"authorize/{path}", body)

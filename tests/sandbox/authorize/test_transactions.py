@@ -16,13 +16,13 @@ from sandbox.books import Books, PageQuery, Scope
 from tests.sandbox.authorize.running import (
     LOGIN,
     REASON_BY_AMOUNT,
-    ask,
     books,
+    build_request,
     card_xml,
     charge,
     charge_xml,
     customer_with_card,
-    signed,
+    send,
 )
 from tests.sandbox.running import Sandbox, running_sandbox
 
@@ -44,7 +44,7 @@ REASONS = [
 
 
 @pytest.mark.parametrize(("amount", "response_code", "status"), REASONS)
-async def test_a_charge_of_the_amounts_card_is_answered_with_its_reason(
+async def test_the_amount_selects_the_reason_code_for_the_aim_card(
     sandbox: Sandbox, amount: str, response_code: str, status: str | None
 ) -> None:
     ids = await customer_with_card(sandbox, REASON_BY_AMOUNT)
@@ -60,7 +60,7 @@ async def test_a_charge_of_the_amounts_card_is_answered_with_its_reason(
     assert reply.text("refId") == "R"
 
 
-async def test_an_amount_of_nothing_or_of_fractions_is_an_error(sandbox: Sandbox) -> None:
+async def test_zero_and_fractional_cents_are_refused(sandbox: Sandbox) -> None:
     ids = await customer_with_card(sandbox)
     for amount in ("0", "1.005"):
         assert (await charge(sandbox, *ids, amount=amount)).texts("errorCode") == ["5"]
@@ -83,7 +83,7 @@ CHANGES: list[tuple[dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("changes", "is_duplicate"), CHANGES)
-async def test_a_duplicate_is_known_by_the_gateways_own_fields(
+async def test_duplicates_are_detected_by_the_compared_fields(
     sandbox: Sandbox, changes: dict[str, Any], is_duplicate: bool
 ) -> None:
     ids = await customer_with_card(sandbox)
@@ -96,7 +96,7 @@ async def test_a_duplicate_is_known_by_the_gateways_own_fields(
     assert len((await books(sandbox))["transactions"]) == 2 - is_duplicate
 
 
-async def test_without_a_named_window_the_duplicate_tells_no_transaction(sandbox: Sandbox) -> None:
+async def test_without_a_window_a_duplicate_has_no_transaction_id(sandbox: Sandbox) -> None:
     ids = await customer_with_card(sandbox)
     await charge(sandbox, *ids, window=None)
     second = await charge(sandbox, *ids, window=None)
@@ -104,14 +104,14 @@ async def test_without_a_named_window_the_duplicate_tells_no_transaction(sandbox
     assert second.text(f"{RESPONSE}/transId") == "0"
 
 
-async def test_another_card_or_customer_makes_another_transaction(sandbox: Sandbox) -> None:
+async def test_another_card_or_customer_is_no_duplicate(sandbox: Sandbox) -> None:
     ids = await customer_with_card(sandbox)
     others = await customer_with_card(sandbox, "5424000000000015")
     await charge(sandbox, *ids)
     assert (await charge(sandbox, *others)).texts("errorCode") == []
 
 
-async def test_a_card_that_was_renewed_makes_another_transaction(sandbox: Sandbox) -> None:
+async def test_a_renewed_card_is_no_duplicate(sandbox: Sandbox) -> None:
     customer, card = await customer_with_card(sandbox)
     await charge(sandbox, customer, card)
     inner = (
@@ -119,11 +119,11 @@ async def test_a_card_that_was_renewed_makes_another_transaction(sandbox: Sandbo
         f"{card_xml(expires='2061-01')}<customerPaymentProfileId>{card}</customerPaymentProfileId>"
         "</paymentProfile><validationMode>liveMode</validationMode>"
     )
-    assert (await ask(sandbox, "updateCustomerPaymentProfileRequest", inner)).code == "I00001"
+    assert (await send(sandbox, "updateCustomerPaymentProfileRequest", inner)).code == "I00001"
     assert (await charge(sandbox, customer, card)).texts("errorCode") == []
 
 
-async def test_a_declined_charge_has_duplicates_too(sandbox: Sandbox) -> None:
+async def test_a_declined_charge_has_duplicates(sandbox: Sandbox) -> None:
     ids = await customer_with_card(sandbox, REASON_BY_AMOUNT)
     first = await charge(sandbox, *ids, amount="2.00")
     second = await charge(sandbox, *ids, amount="2.00")
@@ -131,33 +131,33 @@ async def test_a_declined_charge_has_duplicates_too(sandbox: Sandbox) -> None:
     assert second.text(f"{RESPONSE}/transId") == first.text(f"{RESPONSE}/transId")
 
 
-def test_a_window_ends(tmp_path: Path) -> None:
+def test_duplicates_are_accepted_after_the_window(tmp_path: Path) -> None:
     moments = iter([0.0, 119.0, 121.0, 240.0])
-    box = Books(tmp_path / "b.db")
+    books = Books(tmp_path / "b.db")
     scope = Scope(get_account(LOGIN), livemode=False)
-    customer, card = customer_in(box, scope)
+    customer, card = customer_in(books, scope)
     codes = []
     for moment in moments:
-        body = signed("createTransactionRequest", charge_xml(customer, card, window="120"))
-        call = Call(box, scope, read(body.encode(), ["createTransactionRequest"]), moment)
+        body = build_request("createTransactionRequest", charge_xml(customer, card, window="120"))
+        call = Call(books, scope, read(body.encode(), ["createTransactionRequest"]), moment)
         codes.append(b"<errorCode>11<" in execute(call))
     assert codes == [False, True, False, True]
-    box.close()
+    books.close()
 
 
-def customer_in(box: Books, scope: Scope) -> tuple[str, str]:
+def customer_in(books: Books, scope: Scope) -> tuple[str, str]:
     inner = f"<profile><email>a@example.com</email><paymentProfiles>{card_xml()}</paymentProfiles>"
-    body = signed("createCustomerProfileRequest", f"{inner}</profile>")
+    body = build_request("createCustomerProfileRequest", f"{inner}</profile>")
     request = read(body.encode(), ["createCustomerProfileRequest"])
-    execute(Call(box, scope, request, 0.0))
+    execute(Call(books, scope, request, 0.0))
     customers, cards = (
-        box.list_page(scope, kind, PageQuery())[0]
+        books.list_page(scope, kind, PageQuery())[0]
         for kind in ("authorize_customer", "authorize_card")
     )
     return customers[0].id, cards[0].id
 
 
-async def test_twenty_at_once_are_one_transaction(sandbox: Sandbox) -> None:
+async def test_concurrent_duplicates_make_one_transaction(sandbox: Sandbox) -> None:
     ids = await customer_with_card(sandbox)
     replies = await asyncio.gather(*(charge(sandbox, *ids) for _ in range(20)))
     assert len({reply.text(f"{RESPONSE}/transId") for reply in replies}) == 1
@@ -172,10 +172,10 @@ async def void(sandbox: Sandbox, transaction_id: str) -> Any:
         "<transactionRequest><transactionType>voidTransaction</transactionType>"
         f"<refTransId>{transaction_id}</refTransId></transactionRequest>"
     )
-    return await ask(sandbox, "createTransactionRequest", inner)
+    return await send(sandbox, "createTransactionRequest", inner)
 
 
-async def test_a_void_undoes_a_charge_that_is_not_settled(sandbox: Sandbox) -> None:
+async def test_an_unsettled_charge_can_be_voided(sandbox: Sandbox) -> None:
     made = await charge(sandbox, *await customer_with_card(sandbox))
     identifier = made.text(f"{RESPONSE}/transId") or ""
     first, again = await void(sandbox, identifier), await void(sandbox, identifier)
@@ -192,10 +192,10 @@ async def test_a_void_undoes_a_charge_that_is_not_settled(sandbox: Sandbox) -> N
         assert (await void(sandbox, unknown)).texts("errorCode") == ["16"]
 
 
-async def test_what_the_sandbox_does_not_do_is_said(sandbox: Sandbox) -> None:
+async def test_unsupported_transaction_types_are_refused(sandbox: Sandbox) -> None:
     customer, card = await customer_with_card(sandbox)
     inner = charge_xml(customer, card).replace("authCapture", "authOnly")
-    assert (await ask(sandbox, "createTransactionRequest", inner)).code == "E00004"
+    assert (await send(sandbox, "createTransactionRequest", inner)).code == "E00004"
 
 
 # --- Reports ---------------------------------------------------------------------------------
@@ -219,45 +219,45 @@ async def test_lists_are_paged_from_one_newest_first(sandbox: Sandbox) -> None:
         await charge(sandbox, customer, card, invoice=f"PAY-{number}")
     of_customer = f"<customerProfileId>{customer}</customerProfileId>"
     pages = [
-        (await ask(sandbox, CUSTOMERS, of_customer + paging(2, page))).texts("invoiceNumber")
+        (await send(sandbox, CUSTOMERS, of_customer + paging(2, page))).texts("invoiceNumber")
         for page in (1, 2, 3, 4)
     ]
     assert pages == [["PAY-4", "PAY-3"], ["PAY-2", "PAY-1"], ["PAY-0"], []]
-    reply = await ask(sandbox, UNSETTLED, paging(3, 1, descending=False))
+    reply = await send(sandbox, UNSETTLED, paging(3, 1, descending=False))
     assert reply.texts("invoiceNumber") == ["PAY-0", "PAY-1", "PAY-2"]
     assert reply.text("totalNumInResultSet") == "5"
 
 
-async def test_lists_lag_as_ordered_and_details_do_not(sandbox: Sandbox) -> None:
+async def test_lists_lag_and_details_do_not(sandbox: Sandbox) -> None:
     customer, card = await customer_with_card(sandbox)
     made = await charge(sandbox, customer, card)
     await sandbox.control("POST", "authorize/reports", {"lag_seconds": 60})
     of_customer = f"<customerProfileId>{customer}</customerProfileId>"
     for name, inner in ((CUSTOMERS, of_customer), (UNSETTLED, "")):
-        reply = await ask(sandbox, name, inner)
+        reply = await send(sandbox, name, inner)
         assert (reply.code, reply.texts("transId")) == ("I00004", [])
     identifier = made.text(f"{RESPONSE}/transId")
-    shown = await ask(sandbox, DETAILS, f"<transId>{identifier}</transId>")
+    shown = await send(sandbox, DETAILS, f"<transId>{identifier}</transId>")
     assert shown.text("transaction/order/invoiceNumber") == "PAY-1"
     await sandbox.control("POST", "authorize/reports", {"lag_seconds": 0})
-    assert (await ask(sandbox, UNSETTLED)).texts("transId") == [identifier]
+    assert (await send(sandbox, UNSETTLED)).texts("transId") == [identifier]
 
 
-async def test_what_is_settled_is_in_the_customers_list_only(sandbox: Sandbox) -> None:
+async def test_settled_transactions_are_only_in_the_customers_list(sandbox: Sandbox) -> None:
     customer, card = await customer_with_card(sandbox)
     made = await charge(sandbox, customer, card)
     identifier = made.text(f"{RESPONSE}/transId")
     settled = {"transaction": identifier, "status": "settledSuccessfully"}
     await sandbox.control("POST", "authorize/transactions", settled)
-    assert (await ask(sandbox, UNSETTLED)).texts("transId") == []
+    assert (await send(sandbox, UNSETTLED)).texts("transId") == []
     of_customer = f"<customerProfileId>{customer}</customerProfileId>"
-    assert (await ask(sandbox, CUSTOMERS, of_customer)).texts("transId") == [identifier]
-    assert (await ask(sandbox, CUSTOMERS, "<customerProfileId>1</customerProfileId>")).code == (
+    assert (await send(sandbox, CUSTOMERS, of_customer)).texts("transId") == [identifier]
+    assert (await send(sandbox, CUSTOMERS, "<customerProfileId>1</customerProfileId>")).code == (
         "E00040"
     )
 
 
-async def test_details_tell_amounts_status_and_whose_it_is(sandbox: Sandbox) -> None:
+async def test_details_show_amounts_status_and_customer(sandbox: Sandbox) -> None:
     customer, card = await customer_with_card(sandbox, REASON_BY_AMOUNT)
     for amount, status, settling in (
         ("25.50", "capturedPendingSettlement", "25.50"),
@@ -266,7 +266,7 @@ async def test_details_tell_amounts_status_and_whose_it_is(sandbox: Sandbox) -> 
     ):
         made = await charge(sandbox, customer, card, amount=amount)
         identifier = made.text(f"{RESPONSE}/transId")
-        shown = await ask(sandbox, DETAILS, f"<transId>{identifier}</transId>")
+        shown = await send(sandbox, DETAILS, f"<transId>{identifier}</transId>")
         told = {
             path: shown.text(f"transaction/{path}")
             for path in ("transactionStatus", "authAmount", "settleAmount", "transactionType")
@@ -277,7 +277,7 @@ async def test_details_tell_amounts_status_and_whose_it_is(sandbox: Sandbox) -> 
         assert moment.tzinfo is not None
 
 
-async def test_the_books_outlast_a_restart(tmp_path: Path) -> None:
+async def test_data_survives_a_restart_without_card_numbers_or_keys(tmp_path: Path) -> None:
     async with running_sandbox(tmp_path) as first:
         ids = await customer_with_card(first)
         made = await charge(first, *ids)
@@ -290,7 +290,7 @@ async def test_the_books_outlast_a_restart(tmp_path: Path) -> None:
     assert b"346HZ32z3fP4hTG2" not in stored
 
 
-def test_every_reason_has_a_verdict() -> None:
+def test_every_reason_code_has_a_result() -> None:
     codes = {get_result(reason).response_code for reason in range(1, 352)}
     assert codes == {"1", "2", "3", "4"}
     assert charge_card("unknown", "46282", Decimal(1)).response_code == "2"

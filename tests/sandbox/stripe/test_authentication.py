@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sandbox.running import Sandbox, charge_of
+from tests.sandbox.running import Sandbox, charge_form
 
 
 class TestAuthentication:
@@ -19,11 +19,11 @@ class TestAuthentication:
             ("pm_card_threeDSecureOptional", False, 200, "succeeded"),
         ],
     )
-    async def test_who_is_there_decides_what_the_issuer_asks(
+    async def test_3d_secure_depends_on_card_and_off_session(
         self, sandbox: Sandbox, card: str, off_session: bool, status: int, expected: str
     ) -> None:
         customer, method = await sandbox.customer_with_card(card)
-        form = charge_of(customer, method)
+        form = charge_form(customer, method)
         if not off_session:
             del form["off_session"]
         answered, body = await sandbox.call("POST", "/v1/payment_intents", form)
@@ -39,9 +39,9 @@ class TestAuthentication:
         books = await sandbox.books()
         assert len(books["charges"]) == (1 if expected == "succeeded" else 0)
 
-    async def test_an_intent_that_may_not_wait_fails(self, sandbox: Sandbox) -> None:
+    async def test_error_on_requires_action_fails_the_intent(self, sandbox: Sandbox) -> None:
         customer, card = await sandbox.customer_with_card("pm_card_authenticationRequired")
-        form = charge_of(customer, card, error_on_requires_action="true")
+        form = charge_form(customer, card, error_on_requires_action="true")
         del form["off_session"]
         status, body = await sandbox.call("POST", "/v1/payment_intents", form)
         assert (status, body["error"]["code"]) == (402, "authentication_required")
@@ -65,11 +65,11 @@ class TestAuthentication:
             ),
         ],
     )
-    async def test_the_cardholder_finishes_what_waited(
+    async def test_authentication_finishes_the_intent(
         self, sandbox: Sandbox, card: str, succeeds: bool, status: str, code: str | None
     ) -> None:
         customer, method = await sandbox.customer_with_card(card)
-        form = charge_of(customer, method, return_url="https://shop.example/back")
+        form = charge_form(customer, method, return_url="https://shop.example/back")
         del form["off_session"]
         _, waiting = await sandbox.call("POST", "/v1/payment_intents", form)
         assert waiting["next_action"]["type"] == "redirect_to_url"
@@ -80,13 +80,15 @@ class TestAuthentication:
         answered, _ = await sandbox.control("POST", "authentications", order)
         assert answered == 400
 
-    async def test_a_card_set_up_with_authentication_is_charged_off_session(
+    async def test_a_card_set_up_with_authentication_can_be_charged_off_session(
         self, sandbox: Sandbox
     ) -> None:
         customer, card = await sandbox.customer_with_card("pm_card_authenticationRequiredOnSetup")
-        form = charge_of(customer, card, setup_future_usage="off_session")
+        form = charge_form(customer, card, setup_future_usage="off_session")
         del form["off_session"]
         _, waiting = await sandbox.call("POST", "/v1/payment_intents", form)
         await sandbox.control("POST", "authentications", {"payment_intent": waiting["id"]})
-        status, paid = await sandbox.call("POST", "/v1/payment_intents", charge_of(customer, card))
+        status, paid = await sandbox.call(
+            "POST", "/v1/payment_intents", charge_form(customer, card)
+        )
         assert (status, paid["status"]) == (200, "succeeded")

@@ -13,9 +13,7 @@ CUSTOMER_FIELDS = set(
 
 
 class TestCreate:
-    async def test_a_customer_carries_every_field_and_what_it_was_given(
-        self, sandbox: Sandbox
-    ) -> None:
+    async def test_a_customer_has_every_field_and_its_parameters(self, sandbox: Sandbox) -> None:
         customer = await sandbox.stripe().v1.customers.create_async(
             {"email": "ann@example.com", "name": "Ann", "metadata": {"user": "USR-1"}}
         )
@@ -26,7 +24,7 @@ class TestCreate:
         assert shown["metadata"] == {"user": "USR-1"}
         assert shown["livemode"] is False
 
-    async def test_a_card_given_at_creation_is_attached_and_made_default(
+    async def test_creation_attaches_a_card_and_makes_it_the_default(
         self, sandbox: Sandbox
     ) -> None:
         client = sandbox.stripe()
@@ -40,7 +38,7 @@ class TestCreate:
         assert customer.invoice_settings is not None
         assert customer.invoice_settings.default_payment_method == cards.data[0].id
 
-    async def test_a_declined_card_leaves_no_customer(self, sandbox: Sandbox) -> None:
+    async def test_a_declined_card_creates_no_customer(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
         with pytest.raises(stripe.CardError):
             await client.v1.customers.create_async(
@@ -50,7 +48,7 @@ class TestCreate:
 
 
 class TestUpdate:
-    async def test_an_update_changes_what_is_given_and_merges_metadata(
+    async def test_an_update_keeps_absent_fields_and_merges_metadata(
         self, sandbox: Sandbox
     ) -> None:
         client = sandbox.stripe()
@@ -83,7 +81,7 @@ class TestUpdate:
 
 
 class TestList:
-    async def test_pages_follow_each_other_newest_first(self, sandbox: Sandbox) -> None:
+    async def test_customers_are_paged_newest_first(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
         made = [(await client.v1.customers.create_async()).id for _ in range(5)]
         first = await client.v1.customers.list_async({"limit": 2})
@@ -96,7 +94,7 @@ class TestList:
         assert [customer.id for customer in back.data] == [made[3], made[2]]
         assert back.has_more
 
-    async def test_an_e_mail_address_filters(self, sandbox: Sandbox) -> None:
+    async def test_email_filters(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
         for name in ("ann", "beth"):
             await client.v1.customers.create_async({"email": f"{name}@example.com"})

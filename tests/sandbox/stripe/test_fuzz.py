@@ -49,7 +49,7 @@ CHARGE: Form = {"amount": "500", "currency": "usd", "payment_method": "pm_card_v
 
 @given(st.binary(max_size=60))
 @settings(database=None, deadline=None)
-def test_any_bytes_are_a_form_or_refused(encoded: bytes) -> None:
+def test_any_bytes_decode_or_raise_stripes_error(encoded: bytes) -> None:
     try:
         form = decode(encoded)
     except StripeError as refused:
@@ -59,7 +59,7 @@ def test_any_bytes_are_a_form_or_refused(encoded: bytes) -> None:
 
 @given(ENDPOINTS, FORMS, st.booleans())
 @settings(database=None, deadline=None, max_examples=400)
-def test_any_parameters_are_answered_in_stripes_shape(
+def test_any_parameters_get_a_response_in_stripes_shape(
     endpoint: tuple[str, str], form: Form, charging: bool
 ) -> None:
     method, path = endpoint

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.running import Sandbox, charge_of
+from tests.sandbox.running import Sandbox, charge_form
 
 INTENT_FIELDS = set(
     """id object allowed_payment_method_types hooks payment_details presentment_details
@@ -36,7 +36,7 @@ CHARGED_CARD_FIELDS = set(
 
 
 async def charge(sandbox: Sandbox, customer: str, card: str, **rest: str) -> tuple[int, Any]:
-    return await sandbox.call("POST", "/v1/payment_intents", charge_of(customer, card, **rest))
+    return await sandbox.call("POST", "/v1/payment_intents", charge_form(customer, card, **rest))
 
 
 class TestSuccess:
@@ -67,10 +67,8 @@ class TestSuccess:
         assert taken["metadata"] == {"payment_id": "PAY-1"}
         assert taken["outcome"]["type"] == "authorized"
 
-    async def test_an_unattached_test_card_is_charged_without_a_customer_once(
-        self, sandbox: Sandbox
-    ) -> None:
-        form = charge_of("", "pm_card_visa")
+    async def test_an_unattached_card_can_be_charged_once(self, sandbox: Sandbox) -> None:
+        form = charge_form("", "pm_card_visa")
         del form["customer"]
         status, intent = await sandbox.call("POST", "/v1/payment_intents", form)
         assert (status, intent["status"]) == (200, "succeeded")
@@ -80,7 +78,7 @@ class TestSuccess:
         assert status == 400
         assert "may not be used again" in body["error"]["message"]
 
-    async def test_expanding_answers_the_charge_itself(self, sandbox: Sandbox) -> None:
+    async def test_expand_replaces_ids_with_objects(self, sandbox: Sandbox) -> None:
         customer, card = await sandbox.customer_with_card()
         _, intent = await charge(
             sandbox, customer, card, **{"expand[0]": "latest_charge", "expand[1]": "customer"}
@@ -93,10 +91,10 @@ class TestSuccess:
             status, body = await sandbox.call("GET", f"/v1/payment_intents?expand[]={path}")
             assert (status, body["error"]["param"]) == (400, "expand"), path
 
-    async def test_saving_the_card_for_later_attaches_it(self, sandbox: Sandbox) -> None:
+    async def test_setup_future_usage_attaches_the_card(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
         customer = await client.v1.customers.create_async()
-        form = charge_of(customer.id, "pm_card_visa", setup_future_usage="off_session")
+        form = charge_form(customer.id, "pm_card_visa", setup_future_usage="off_session")
         del form["off_session"]
         _, intent = await sandbox.call("POST", "/v1/payment_intents", form)
         listed = await client.v1.payment_methods.list_async({"customer": customer.id})
@@ -104,7 +102,7 @@ class TestSuccess:
 
 
 class TestDecline:
-    async def test_a_declined_charge_stays_with_its_reason(self, sandbox: Sandbox) -> None:
+    async def test_a_declined_charge_is_stored_with_its_reason(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
         customer, card = await sandbox.customer_with_card("pm_card_chargeCustomerFail")
         with pytest.raises(stripe.CardError) as declined:
@@ -154,17 +152,19 @@ class TestDecline:
             ("pm_card_radarBlock", "card_declined", "fraudulent"),
         ],
     )
-    async def test_an_unattached_declining_card_declines_the_charge(
+    async def test_unattached_cards_decline_with_their_code(
         self, sandbox: Sandbox, card: str, code: str, decline_code: str | None
     ) -> None:
-        form = charge_of("", card)
+        form = charge_form("", card)
         del form["customer"]
         status, body = await sandbox.call("POST", "/v1/payment_intents", form)
         error = body["error"]
         assert (status, error["code"], error.get("decline_code")) == (402, code, decline_code)
         assert error["charge"].startswith("ch_")
 
-    async def test_a_declined_intent_takes_another_card(self, sandbox: Sandbox) -> None:
+    async def test_a_declined_intent_can_be_confirmed_with_another_card(
+        self, sandbox: Sandbox
+    ) -> None:
         customer, card = await sandbox.customer_with_card("pm_card_chargeCustomerFail")
         _, body = await charge(sandbox, customer, card)
         intent = body["error"]["payment_intent"]["id"]
@@ -177,7 +177,7 @@ class TestDecline:
 
 
 class TestOwnership:
-    async def test_a_card_is_charged_for_its_own_customer_only(self, sandbox: Sandbox) -> None:
+    async def test_a_card_can_be_charged_for_its_own_customer_only(self, sandbox: Sandbox) -> None:
         owner, card = await sandbox.customer_with_card()
         other = await sandbox.stripe().v1.customers.create_async()
         status, body = await charge(sandbox, other.id, card)
@@ -185,7 +185,7 @@ class TestOwnership:
         assert (
             f"does not belong to the Customer you supplied {other.id}" in (body["error"]["message"])
         )
-        form = charge_of("", card)
+        form = charge_form("", card)
         del form["customer"]
         status, body = await sandbox.call("POST", "/v1/payment_intents", form)
         assert status == 400
@@ -228,7 +228,7 @@ class TestRefusals:
     ) -> None:
         customer, card = await sandbox.customer_with_card()
         status, body = await sandbox.call(
-            "POST", "/v1/payment_intents", charge_of(customer, card) | changed
+            "POST", "/v1/payment_intents", charge_form(customer, card) | changed
         )
         assert status == 400
         assert body["error"]["type"] == "invalid_request_error"
@@ -237,15 +237,17 @@ class TestRefusals:
 
     @pytest.mark.parametrize("missing", ["amount", "currency"])
     async def test_a_missing_parameter_is_named(self, sandbox: Sandbox, missing: str) -> None:
-        form = charge_of("cus_1", "pm_card_visa")
+        form = charge_form("cus_1", "pm_card_visa")
         del form[missing]
         status, body = await sandbox.call("POST", "/v1/payment_intents", form)
         assert (status, body["error"]["code"]) == (400, "parameter_missing")
         assert body["error"]["message"] == f"Missing required param: {missing}."
 
-    async def test_an_intent_open_to_redirects_wants_a_return_url(self, sandbox: Sandbox) -> None:
+    async def test_an_intent_that_allows_redirects_requires_a_return_url(
+        self, sandbox: Sandbox
+    ) -> None:
         customer, card = await sandbox.customer_with_card()
-        form = charge_of(customer, card)
+        form = charge_form(customer, card)
         del form["allowed_payment_method_types[]"]
         status, body = await sandbox.call("POST", "/v1/payment_intents", form)
         assert status == 400
@@ -260,11 +262,9 @@ class TestRefusals:
             status, _ = await sandbox.call("POST", "/v1/payment_intents", form | remedy)
             assert status == 200
 
-    async def test_an_older_api_version_still_takes_payment_method_types(
-        self, sandbox: Sandbox
-    ) -> None:
+    async def test_older_api_versions_accept_payment_method_types(self, sandbox: Sandbox) -> None:
         customer, card = await sandbox.customer_with_card()
-        form = charge_of(customer, card) | {"payment_method_types[]": "card"}
+        form = charge_form(customer, card) | {"payment_method_types[]": "card"}
         del form["allowed_payment_method_types[]"]
         status, intent = await sandbox.call(
             "POST", "/v1/payment_intents", form, Stripe_Version="2026-08-26.dahlia"
@@ -273,7 +273,7 @@ class TestRefusals:
 
 
 class TestConfirmAndCancel:
-    async def test_an_intent_is_confirmed_later_and_only_once(self, sandbox: Sandbox) -> None:
+    async def test_an_intent_can_be_confirmed_later_and_only_once(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
         customer, card = await sandbox.customer_with_card()
         intent = await client.v1.payment_intents.create_async(
@@ -313,7 +313,7 @@ class TestConfirmAndCancel:
 
 
 class TestList:
-    async def test_a_customers_intents_come_newest_first_in_pages(self, sandbox: Sandbox) -> None:
+    async def test_a_customers_intents_are_paged_newest_first(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
         customer, card = await sandbox.customer_with_card()
         stranger, strangers_card = await sandbox.customer_with_card()

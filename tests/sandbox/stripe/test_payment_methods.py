@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from sandbox.stripe.cards import PUBLISHED, find_card_by_payment_method, passes_luhn
-from tests.sandbox.running import Sandbox, charge_of
+from tests.sandbox.running import Sandbox, charge_form
 
 METHOD_FIELDS = {
     "id",
@@ -75,12 +75,12 @@ def on_disk(data_dir: Path) -> bytes:
     return b"".join(path.read_bytes() for path in data_dir.iterdir())
 
 
-class TestThePublishedTable:
+class TestCardTable:
     @pytest.mark.parametrize("card", PUBLISHED, ids=lambda card: card.last4)
-    def test_every_number_has_a_valid_check_digit(self, card: Any) -> None:
+    def test_numbers_have_valid_check_digits(self, card: Any) -> None:
         assert passes_luhn(card.number)
 
-    def test_no_number_or_name_stands_twice(self) -> None:
+    def test_numbers_and_names_are_unique(self) -> None:
         assert len({card.number for card in PUBLISHED}) == len(PUBLISHED)
         names = [name for card in PUBLISHED for name in card.names]
         assert len(set(names)) == len(names)
@@ -95,7 +95,7 @@ class TestThePublishedTable:
 
 
 class TestCreate:
-    async def test_a_card_carries_every_field_and_no_number(self, sandbox: Sandbox) -> None:
+    async def test_a_card_has_every_field_and_no_number(self, sandbox: Sandbox) -> None:
         method = await sandbox.stripe().v1.payment_methods.create_async(
             {
                 "type": "card",
@@ -113,7 +113,7 @@ class TestCreate:
     @pytest.mark.parametrize(
         ("token", "brand"), [("tok_visa", "visa"), ("tok_amex", "amex"), ("tok_jcb", "jcb")]
     )
-    async def test_a_token_makes_a_card(self, sandbox: Sandbox, token: str, brand: str) -> None:
+    async def test_a_token_creates_a_card(self, sandbox: Sandbox, token: str, brand: str) -> None:
         method = await sandbox.stripe().v1.payment_methods.create_async(
             {"type": "card", "card": {"token": token}}
         )
@@ -131,7 +131,7 @@ class TestCreate:
             ({"card[cvc]": "12"}, "invalid_cvc"),
         ],
     )
-    async def test_a_card_that_cannot_be_is_a_card_error(
+    async def test_an_invalid_card_is_a_card_error(
         self, sandbox: Sandbox, changed: dict[str, str], code: str
     ) -> None:
         status, body = await sandbox.call(
@@ -147,7 +147,7 @@ class TestCreate:
 
 
 class TestAttach:
-    async def test_a_test_id_makes_a_new_card_each_time(self, sandbox: Sandbox) -> None:
+    async def test_a_test_id_creates_a_new_card_each_time(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
         customer = await client.v1.customers.create_async()
         ids = set()
@@ -186,9 +186,7 @@ class TestAttach:
         listed = await client.v1.payment_methods.list_async({"customer": customer.id})
         assert listed.data == []
 
-    async def test_another_customers_card_is_refused_and_ones_own_is_not(
-        self, sandbox: Sandbox
-    ) -> None:
+    async def test_a_card_can_be_attached_to_one_customer_only(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
         owner, card = await sandbox.customer_with_card()
         other = await client.v1.customers.create_async()
@@ -197,9 +195,7 @@ class TestAttach:
         with pytest.raises(stripe.InvalidRequestError, match="already been attached"):
             await client.v1.payment_methods.attach_async(card, {"customer": other.id})
 
-    async def test_an_unknown_card_and_an_unknown_customer_are_missing(
-        self, sandbox: Sandbox
-    ) -> None:
+    async def test_unknown_cards_and_customers_are_missing(self, sandbox: Sandbox) -> None:
         customer, card = await sandbox.customer_with_card()
         cases = [
             ("pm_none", customer, 404, "No such payment_method: 'pm_none'"),
@@ -214,7 +210,7 @@ class TestAttach:
 
 
 class TestDetach:
-    async def test_a_detached_card_may_not_be_used_again(self, sandbox: Sandbox) -> None:
+    async def test_a_detached_card_cannot_be_used_again(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
         customer, card = await sandbox.customer_with_card()
         await client.v1.customers.update_async(
@@ -227,7 +223,9 @@ class TestDetach:
         assert found.invoice_settings.default_payment_method is None
         with pytest.raises(stripe.InvalidRequestError, match="may not be used again"):
             await client.v1.payment_methods.attach_async(card, {"customer": customer})
-        status, body = await sandbox.call("POST", "/v1/payment_intents", charge_of(customer, card))
+        status, body = await sandbox.call(
+            "POST", "/v1/payment_intents", charge_form(customer, card)
+        )
         assert status == 400
         assert "may not be used again" in body["error"]["message"]
 

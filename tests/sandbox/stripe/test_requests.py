@@ -44,21 +44,21 @@ class TestForms:
             b"&".join(b"a%d=1" % n for n in range(PARAMETERS_MAX + 1)),
         ],
     )
-    def test_what_is_malformed_is_a_400(self, encoded: bytes) -> None:
+    def test_malformed_forms_are_a_400(self, encoded: bytes) -> None:
         with pytest.raises(StripeError) as refused:
             decode(encoded)
         assert refused.value.response.status == 400
 
 
 class TestKeys:
-    def test_the_account_stands_in_the_key_or_is_its_own(self) -> None:
+    def test_the_account_derives_from_the_key(self) -> None:
         assert get_account("sk_test_shop1_a") == get_account("sk_live_shop1_b") == "acct_shop1"
         own = get_account("sk_test_4eC39HqLyjWDarjtT1zdp7dc")
         assert own.startswith("acct_")
         assert own == get_account("sk_test_4eC39HqLyjWDarjtT1zdp7dc")
         assert own != get_account("sk_test_4eC39HqLyjWDarjtT1zdp7dd")
 
-    def test_a_masked_key_shows_its_mode_and_last_four(self) -> None:
+    def test_a_masked_key_shows_mode_and_last_four(self) -> None:
         assert mask("sk_test_abcdefgh1234") == "sk_test_********1234"
         assert mask("short") == "*****"
 
@@ -74,7 +74,7 @@ class TestKeys:
             ("Bearer pk_test_shop1_aaaaaa", "publishable API key"),
         ],
     )
-    async def test_without_a_secret_key_nothing_is_served(
+    async def test_requests_without_a_secret_key_get_401(
         self, sandbox: Sandbox, authorization: str | None, told: str
     ) -> None:
         headers = {} if authorization is None else {"Authorization": authorization}
@@ -83,11 +83,13 @@ class TestKeys:
         assert body["error"]["type"] == "invalid_request_error"
         assert told in body["error"]["message"]
 
-    async def test_the_sdk_sees_an_authentication_error(self, sandbox: Sandbox) -> None:
+    async def test_the_sdk_raises_an_authentication_error(self, sandbox: Sandbox) -> None:
         with pytest.raises(stripe.AuthenticationError):
             await sandbox.stripe("sk_wrong").v1.customers.create_async()
 
-    async def test_basic_and_restricted_keys_open_the_account_too(self, sandbox: Sandbox) -> None:
+    async def test_basic_credentials_and_restricted_keys_are_accepted(
+        self, sandbox: Sandbox
+    ) -> None:
         await sandbox.customer_with_card()
         basic = base64.b64encode(b"rk_test_shop1_r:").decode()
         status, page = await sandbox.call(
@@ -95,7 +97,7 @@ class TestKeys:
         )
         assert (status, len(page["data"])) == (200, 1)
 
-    async def test_accounts_and_modes_see_nothing_of_each_other(self, sandbox: Sandbox) -> None:
+    async def test_accounts_and_modes_are_isolated(self, sandbox: Sandbox) -> None:
         customer, card = await sandbox.customer_with_card()
         for key in ("sk_test_shop2_a", "sk_live_shop1_a"):
             _, page = await sandbox.call("GET", "/v1/customers", key=key)
@@ -108,11 +110,11 @@ class TestKeys:
         status, _ = await sandbox.call("GET", f"/v1/customers/{customer}", key="sk_test_shop1_b")
         assert status == 200
 
-    async def test_a_live_key_makes_live_objects(self, sandbox: Sandbox) -> None:
+    async def test_a_live_key_creates_live_objects(self, sandbox: Sandbox) -> None:
         customer = await sandbox.stripe("sk_live_shop1_a").v1.customers.create_async()
         assert customer.livemode is True
 
-    async def test_only_the_keys_own_account_may_be_named(self, sandbox: Sandbox) -> None:
+    async def test_another_stripe_account_is_refused(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
         await client.v1.customers.create_async(options={"stripe_account": ACCOUNT})
         with pytest.raises(stripe.PermissionError) as refused:
@@ -122,9 +124,7 @@ class TestKeys:
         assert body["error"]["code"] == "account_invalid"
         assert KEY not in str(body)
 
-    async def test_a_key_registered_for_an_account_opens_it_until_revoked(
-        self, sandbox: Sandbox
-    ) -> None:
+    async def test_a_registered_key_is_accepted_until_revoked(self, sandbox: Sandbox) -> None:
         customer, _ = await sandbox.customer_with_card()
         key = "sk_test_4eC39HqLyjWDarjtT1zdp7dc"
         await sandbox.control("POST", "keys", {"key": key, "account": ACCOUNT})
@@ -135,8 +135,8 @@ class TestKeys:
         assert (status, body["error"]["code"]) == (401, "api_key_expired")
 
 
-class TestTheShapeOfAnswers:
-    async def test_every_answer_names_its_request(self, sandbox: Sandbox) -> None:
+class TestResponses:
+    async def test_responses_have_a_request_id(self, sandbox: Sandbox) -> None:
         for path in ("/v1/customers", "/v1/nothing"):
             _, headers, _ = await sandbox.call_with_headers("GET", path)
             assert headers["Request-Id"].startswith("req_")
@@ -167,7 +167,7 @@ class TestTheShapeOfAnswers:
         assert (status, body["error"]["code"]) == (404, "resource_missing")
         assert body["error"]["message"] == f"No such {kind}: 'none'"
 
-    async def test_a_body_that_is_no_form_is_a_400(self, sandbox: Sandbox) -> None:
+    async def test_a_body_that_is_not_a_form_is_a_400(self, sandbox: Sandbox) -> None:
         for body, content_type in (
             ("{}", "application/json"),
             (b"a=%ff", "application/x-www-form-urlencoded"),
@@ -177,18 +177,18 @@ class TestTheShapeOfAnswers:
             )
             assert (status, answer["error"]["type"]) == (400, "invalid_request_error")
 
-    async def test_a_huge_body_is_refused(self, sandbox: Sandbox) -> None:
+    async def test_an_oversized_body_is_a_413(self, sandbox: Sandbox) -> None:
         status, answer = await sandbox.call(
             "POST", "/v1/customers", b"name=" + b"x" * BODY_BYTES_MAX
         )
         assert (status, answer["error"]["type"]) == (413, "invalid_request_error")
 
-    async def test_an_api_version_that_is_none_is_refused(self, sandbox: Sandbox) -> None:
+    async def test_a_malformed_api_version_is_refused(self, sandbox: Sandbox) -> None:
         status, body = await sandbox.call("GET", "/v1/customers", Stripe_Version="latest")
         assert status == 400
         assert "Invalid Stripe API version" in body["error"]["message"]
 
-    async def test_a_fault_of_our_own_is_a_500_without_a_trace(
+    async def test_a_bug_is_a_500_without_details(
         self,
         sandbox: Sandbox,
         monkeypatch: pytest.MonkeyPatch,

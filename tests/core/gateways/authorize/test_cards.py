@@ -135,7 +135,7 @@ async def test_a_token_is_refused(gateway: AuthorizeGateway) -> None:
 async def test_a_lost_answer_makes_no_second_customer_and_no_second_card(
     sandbox: Sandbox, gateway: AuthorizeGateway, fault: str
 ) -> None:
-    await sandbox.order_fault(fault)
+    await sandbox.schedule_fault(fault)
     with pytest.raises(GatewayUnknown):
         await gateway.create_customer_with_card(MERCHANT, **JANE, card=a_card())
     customer_id, card = await gateway.create_customer_with_card(MERCHANT, **JANE, card=a_card())
@@ -147,7 +147,7 @@ async def test_a_lost_answer_makes_no_second_customer_and_no_second_card(
 async def test_a_gateway_that_is_too_busy_did_nothing(
     sandbox: Sandbox, gateway: AuthorizeGateway
 ) -> None:
-    await sandbox.order_fault("rate_limit")
+    await sandbox.schedule_fault("rate_limit")
     with pytest.raises(GatewayUnavailable):
         await gateway.create_customer(MERCHANT, **JANE, gateway_key="k")
 

@@ -124,7 +124,7 @@ async def test_a_charge_is_found_on_a_later_page_and_by_the_unsettled_list_alone
         assert isinstance(await gateway.charge(MERCHANT, later), Succeeded)
     assert await gateway.look_up_charge(MERCHANT, order) == first
     gone = {"request": "getTransactionListForCustomerRequest"}
-    await sandbox.order_fault("error_500", match=gone)
+    await sandbox.schedule_fault("error_500", match=gone)
     with pytest.raises(GatewayUnknown):
         await gateway.look_up_charge(MERCHANT, order)
 
@@ -334,7 +334,7 @@ async def test_a_void_without_an_answer_can_be_repeated(
 ) -> None:
     made = await gateway.charge(MERCHANT, await order_with(gateway))
     assert isinstance(made, Succeeded)
-    await sandbox.order_fault(fault, match={"request": "createTransactionRequest"})
+    await sandbox.schedule_fault(fault, match={"request": "createTransactionRequest"})
     with pytest.raises(error):
         await gateway.void(MERCHANT, made.transaction_id)
     await gateway.void(MERCHANT, made.transaction_id)

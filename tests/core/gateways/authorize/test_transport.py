@@ -108,7 +108,7 @@ async def test_each_charge_is_sent_once_whatever_comes_back(sandbox: Sandbox) ->
     async with authorize_at(sandbox.url) as gateway:
         for kind in ("reset_before", "reset_after", "cut_body", "error_500", "error_500_after"):
             order = await order_with(gateway)
-            await sandbox.order_fault(kind, match=CHARGES)
+            await sandbox.schedule_fault(kind, match=CHARGES)
             struck = (await sandbox.control("GET", "faults"))[1]["struck"]
             assert isinstance(await gateway.charge(MERCHANT, order), Unknown)
             assert (await sandbox.control("GET", "faults"))[1]["struck"] == struck + 1
@@ -126,10 +126,10 @@ async def test_whatever_goes_wrong_the_outcome_is_never_at_odds_with_the_books(
             await sandbox.control("POST", "reset")
             order = await order_with(gateway)
             for kind in filter(None, (first, second)):
-                await sandbox.order_fault(kind, match=CHARGES)
+                await sandbox.schedule_fault(kind, match=CHARGES)
             if listing is not None:
                 for each in lookups:
-                    await sandbox.order_fault(listing, match={"request": each})
+                    await sandbox.schedule_fault(listing, match={"request": each})
             outcomes = [await gateway.charge(MERCHANT, order) for _ in range(2)]
             taken = await charged(sandbox)
             told = f"{first}, {second}, {listing}: {outcomes}, {taken}"
@@ -148,9 +148,9 @@ async def test_an_account_whose_calls_hang_is_turned_away_and_others_are_charged
         orders = [an_order(*ids) for _ in range(CALLS_PER_ACCOUNT_MAX)]
         others_order = await order_with(gateway, account=other)
         match = {**CHARGES, "account": f"authorize:{LOGIN}"}
-        await sandbox.order_fault("delay", match=match, seconds=60, times=200)
+        await sandbox.schedule_fault("delay", match=match, seconds=60, times=200)
         held = [asyncio.ensure_future(gateway.charge(MERCHANT, order)) for order in orders]
-        await sandbox.until_holding(CALLS_PER_ACCOUNT_MAX)
+        await sandbox.wait_until_delayed(CALLS_PER_ACCOUNT_MAX)
         one_more, others = await asyncio.gather(
             gateway.charge(MERCHANT, an_order()), gateway.charge(other, others_order)
         )

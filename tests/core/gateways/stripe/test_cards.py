@@ -66,7 +66,7 @@ async def test_a_look_up_without_a_clear_answer_says_so(
     sandbox: Sandbox, gateway: StripeGateway
 ) -> None:
     order = await order_with(sandbox)
-    await sandbox.order_fault("cut_body", match=LISTS, times=2)
+    await sandbox.schedule_fault("cut_body", match=LISTS, times=2)
     with pytest.raises(GatewayUnknown):
         await gateway.look_up_charge(SHOP, order)
 
@@ -79,7 +79,7 @@ async def test_a_customer_is_made_once_whatever_happens_on_the_way(
     sandbox: Sandbox, gateway: StripeGateway, fault: str | None
 ) -> None:
     if fault:
-        await sandbox.order_fault(fault, match={"path": "/v1/customers"})
+        await sandbox.schedule_fault(fault, match={"path": "/v1/customers"})
     customer_id = await new_customer(gateway)
     assert await new_customer(gateway) == customer_id
     [customer] = (await sandbox.books())["customers"]
@@ -95,7 +95,7 @@ async def test_a_card_is_saved_from_a_payment_method_or_a_token_and_can_be_charg
 ) -> None:
     customer_id = await new_customer(gateway)
     if fault:
-        await sandbox.order_fault(fault, match={"path": "/v1/payment_methods"})
+        await sandbox.schedule_fault(fault, match={"path": "/v1/payment_methods"})
     card = await gateway.save_card(SHOP, customer_id=customer_id, card=token, gateway_key="k")
     again = await gateway.save_card(SHOP, customer_id=customer_id, card=token, gateway_key="k")
     assert card == again == replace(card, brand="visa", last4="4242")
@@ -147,7 +147,7 @@ async def test_a_card_that_its_issuer_declines_is_not_saved(
 async def test_a_customer_that_cannot_be_made_says_what_is_known(
     sandbox: Sandbox, gateway: StripeGateway, fault: str, raised: type[GatewayError]
 ) -> None:
-    await sandbox.order_fault(fault, match={"path": "/v1/customers"}, times=2)
+    await sandbox.schedule_fault(fault, match={"path": "/v1/customers"}, times=2)
     with pytest.raises(raised):
         await new_customer(gateway)
     assert (await sandbox.books())["customers"] == []

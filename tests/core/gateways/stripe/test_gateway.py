@@ -226,7 +226,7 @@ async def test_a_fault_is_told_by_what_it_proves_and_never_charges_twice(
 ) -> None:
     order = await order_with(sandbox)
     for kind in case.faults:
-        await sandbox.order_fault(kind, match=INTENTS)
+        await sandbox.schedule_fault(kind, match=INTENTS)
     assert type(await gateway.charge(SHOP, order)) is case.outcome
     assert await charged(sandbox) == [2550] * case.charges
     assert type(await gateway.charge(SHOP, order)) is case.later
@@ -247,9 +247,9 @@ async def test_whatever_goes_wrong_the_outcome_is_never_at_odds_with_the_books(
         await sandbox.control("POST", "reset")
         order = await order_with(sandbox, card)
         for kind in filter(None, (first, second)):
-            await sandbox.order_fault(kind, match=INTENTS)
+            await sandbox.schedule_fault(kind, match=INTENTS)
         if listing:
-            await sandbox.order_fault(listing, match=LISTS, times=2)
+            await sandbox.schedule_fault(listing, match=LISTS, times=2)
         outcome = await gateway.charge(SHOP, order)
         taken = await charged(sandbox)
         told = f"{first}, {second}, {listing}: {outcome}, {taken}"
@@ -265,7 +265,7 @@ async def test_a_charge_slower_than_the_budget_is_unknown_in_time_and_completed_
     sandbox: Sandbox, gateway: StripeGateway
 ) -> None:
     order = await order_with(sandbox)
-    await sandbox.order_fault("delay", match=INTENTS, seconds=60)
+    await sandbox.schedule_fault("delay", match=INTENTS, seconds=60)
     began = asyncio.get_running_loop().time()
     async with gateway_at(sandbox.url, SHORT_SECONDS) as hurried:
         assert isinstance(await hurried.charge(SHOP, order), Unknown)
@@ -278,7 +278,7 @@ async def test_a_charge_slower_than_the_budget_is_unknown_in_time_and_completed_
 
 async def test_a_late_answer_is_asked_for_again_within_the_budget(sandbox: Sandbox) -> None:
     order = await order_with(sandbox)
-    await sandbox.order_fault("delay_after", match=INTENTS, seconds=60)
+    await sandbox.schedule_fault("delay_after", match=INTENTS, seconds=60)
     async with gateway_at(sandbox.url, SHORT_SECONDS) as hurried:
         assert isinstance(await hurried.charge(SHOP, order), Succeeded)
     await sandbox.control("DELETE", "faults")
@@ -289,9 +289,9 @@ async def test_an_order_that_still_runs_elsewhere_is_unknown_here(
     sandbox: Sandbox, gateway: StripeGateway
 ) -> None:
     order = await order_with(sandbox)
-    await sandbox.order_fault("delay", match=INTENTS, seconds=60)
+    await sandbox.schedule_fault("delay", match=INTENTS, seconds=60)
     elsewhere = asyncio.create_task(gateway.charge(SHOP, order))
-    await sandbox.until_holding(1)
+    await sandbox.wait_until_delayed(1)
     async with gateway_at(sandbox.url, SHORT_SECONDS) as hurried:
         assert isinstance(await hurried.charge(SHOP, order), Unknown)
     await sandbox.control("DELETE", "faults")
@@ -332,9 +332,9 @@ async def test_an_account_whose_calls_hang_is_turned_away_and_others_are_charged
             other, customer_id=customer_id, card="pm_card_visa", gateway_key="k"
         )
         hanging = {"match": {**INTENTS, "account": "acct_shop1"}, "seconds": 60, "times": 100}
-        await sandbox.order_fault("delay", **hanging)
+        await sandbox.schedule_fault("delay", **hanging)
         held = [asyncio.ensure_future(gateway.charge(SHOP, order)) for order in orders]
-        await sandbox.until_holding(CALLS_PER_ACCOUNT_MAX)
+        await sandbox.wait_until_delayed(CALLS_PER_ACCOUNT_MAX)
         one_more, others = await asyncio.gather(
             gateway.charge(SHOP, an_order()),
             gateway.charge(other, an_order(customer_id, card.gateway_card_id)),

@@ -237,7 +237,7 @@ async def test_no_secret_is_logged_or_raised(
     caplog.set_level(logging.INFO)
     await gateway.charge(SHOP, await order_with(sandbox, "pm_card_authenticationRequired"))
     await gateway.charge(SHOP, await order_with(sandbox, "pm_card_chargeCustomerFail"))
-    await sandbox.order_fault("cut_body", match=INTENTS)
+    await sandbox.schedule_fault("cut_body", match=INTENTS)
     await gateway.charge(SHOP, await order_with(sandbox))
     with pytest.raises(GatewayRefused) as refused:
         await gateway.look_up_charge(replace(SHOP, account_id="acct_other"), an_order())

@@ -7,12 +7,12 @@ import pytest
 import stripe
 
 from sandbox.books import IDEMPOTENCY_LIFE_SECONDS, Books, Scope, StoredResponse
-from tests.sandbox.running import Sandbox, charge_of
+from tests.sandbox.running import Sandbox, charge_form
 
 
 class TestReplay:
-    async def test_a_charge_sent_twice_is_taken_once(self, sandbox: Sandbox) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
+    async def test_a_repeated_charge_is_taken_once(self, sandbox: Sandbox) -> None:
+        form = charge_form(*await sandbox.customer_with_card())
         answers = [
             await sandbox.call_with_headers(
                 "POST", "/v1/payment_intents", form, Idempotency_Key="k"
@@ -29,7 +29,7 @@ class TestReplay:
         assert len((await sandbox.books())["charges"]) == 1
 
     async def test_a_decline_is_replayed(self, sandbox: Sandbox) -> None:
-        form = charge_of(*await sandbox.customer_with_card("pm_card_chargeCustomerFail"))
+        form = charge_form(*await sandbox.customer_with_card("pm_card_chargeCustomerFail"))
         first, second = [
             await sandbox.call("POST", "/v1/payment_intents", form, Idempotency_Key="k")
             for _ in range(2)
@@ -39,9 +39,9 @@ class TestReplay:
         assert len((await sandbox.books())["charges"]) == 1
 
     @pytest.mark.parametrize("kind", ["error_500", "error_500_after"])
-    async def test_a_500_is_replayed_too(self, sandbox: Sandbox, kind: str) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault(kind)
+    async def test_a_500_is_replayed(self, sandbox: Sandbox, kind: str) -> None:
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault(kind)
         for _ in range(2):
             status, body = await sandbox.call(
                 "POST", "/v1/payment_intents", form, Idempotency_Key="k"
@@ -54,10 +54,10 @@ class TestReplay:
         ("wrong", "status"),
         [({"amount": "1"}, 400), ({"amount": "x"}, 400), ({"colour": "red"}, 400)],
     )
-    async def test_a_wrong_parameter_is_not_kept(
+    async def test_validation_errors_are_not_stored(
         self, sandbox: Sandbox, wrong: dict[str, str], status: int
     ) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
+        form = charge_form(*await sandbox.customer_with_card())
         refused = await sandbox.call(
             "POST", "/v1/payment_intents", form | wrong, Idempotency_Key="k"
         )
@@ -65,9 +65,9 @@ class TestReplay:
         paid = await sandbox.call("POST", "/v1/payment_intents", form, Idempotency_Key="k")
         assert paid[0] == 200
 
-    async def test_neither_a_401_nor_a_429_is_kept(self, sandbox: Sandbox) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault("rate_limit")
+    async def test_401_and_429_are_not_stored(self, sandbox: Sandbox) -> None:
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault("rate_limit")
         statuses = [
             (await sandbox.call("POST", "/v1/payment_intents", form, key=key, Idempotency_Key="k"))[
                 0
@@ -76,10 +76,8 @@ class TestReplay:
         ]
         assert statuses == [401, 429, 200]
 
-    async def test_a_missing_resource_is_kept_because_execution_had_begun(
-        self, sandbox: Sandbox
-    ) -> None:
-        form = charge_of("cus_none", "pm_card_visa")
+    async def test_a_missing_resource_is_replayed(self, sandbox: Sandbox) -> None:
+        form = charge_form("cus_none", "pm_card_visa")
         for replayed in (None, "true"):
             status, headers, _ = await sandbox.call_with_headers(
                 "POST", "/v1/payment_intents", form, Idempotency_Key="k"
@@ -114,7 +112,7 @@ class TestMisuse:
         assert (status, body["error"]["type"]) == (400, "idempotency_error")
         assert "'/v1/customers' vs '/v1/payment_methods'" in body["error"]["message"]
 
-    async def test_another_card_is_another_request(self, sandbox: Sandbox) -> None:
+    async def test_the_same_key_with_another_card_is_refused(self, sandbox: Sandbox) -> None:
         form = {"type": "card", "card[exp_month]": "12", "card[exp_year]": "2034"}
         statuses = [
             (
@@ -129,20 +127,20 @@ class TestMisuse:
         ]
         assert statuses == [200, 200, 400]
 
-    async def test_a_key_of_256_characters_is_refused(self, sandbox: Sandbox) -> None:
+    async def test_keys_have_at_most_255_characters(self, sandbox: Sandbox) -> None:
         for characters, expected in ((255, 200), (256, 400)):
             status, _ = await sandbox.call(
                 "POST", "/v1/customers", Idempotency_Key="k" * characters
             )
             assert status == expected
 
-    async def test_a_request_with_a_key_under_way_conflicts(self, sandbox: Sandbox) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault("delay", seconds=60)
+    async def test_a_key_in_flight_conflicts(self, sandbox: Sandbox) -> None:
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault("delay", seconds=60)
         first = asyncio.create_task(
             sandbox.call("POST", "/v1/payment_intents", form, Idempotency_Key="k")
         )
-        await sandbox.until_holding(1)
+        await sandbox.wait_until_delayed(1)
         status, body = await sandbox.call("POST", "/v1/payment_intents", form, Idempotency_Key="k")
         assert (status, body["error"]["code"]) == (409, "idempotency_key_in_use")
         assert body["error"]["type"] == "invalid_request_error"
@@ -151,23 +149,23 @@ class TestMisuse:
         again = await sandbox.call("POST", "/v1/payment_intents", form, Idempotency_Key="k")
         assert again == await first
 
-    async def test_a_request_carried_out_but_not_answered_yet_is_replayed(
+    async def test_an_executed_request_is_replayed_before_its_late_response(
         self, sandbox: Sandbox
     ) -> None:
-        form = charge_of(*await sandbox.customer_with_card())
-        await sandbox.order_fault("delay_after", seconds=60)
+        form = charge_form(*await sandbox.customer_with_card())
+        await sandbox.schedule_fault("delay_after", seconds=60)
         first = asyncio.create_task(
             sandbox.call("POST", "/v1/payment_intents", form, Idempotency_Key="k")
         )
-        await sandbox.until_holding(1)
+        await sandbox.wait_until_delayed(1)
         again = await sandbox.call("POST", "/v1/payment_intents", form, Idempotency_Key="k")
         await sandbox.control("DELETE", "faults")
         assert again == await first
         assert len((await sandbox.books())["charges"]) == 1
 
 
-class TestAge:
-    def test_a_key_stands_for_its_answer_for_24_hours(self, tmp_path: Path) -> None:
+class TestExpiry:
+    def test_a_stored_response_expires_after_24_hours(self, tmp_path: Path) -> None:
         now = 1_000_000.0
         books = Books(tmp_path / "books.db", lambda: now)
         scope = Scope("acct_1", livemode=False)
