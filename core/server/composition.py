@@ -39,15 +39,16 @@ from core.payments.service import PaymentsService
 from core.payments.servicer import PaymentsServicer
 from core.payments.sweep import SWEEP_SECONDS
 from core.recurring.claims import Claims
+from core.recurring.clock_service import TestClockService
+from core.recurring.clock_store import JobClock
 from core.recurring.execution import Execution
 from core.recurring.internal_servicers import OccurrencesServicer, TestClockServicer
-from core.recurring.job_clock import JobClock
 from core.recurring.service import RecurringService
 from core.recurring.servicer import RecurringServicer
-from core.recurring.test_clock import TestClockAdvance
 from core.server import validation
 from core.server.health import HealthServicer
 from core.server.listening import Listener
+from core.server.old_answers import COMPLETIONS
 from core.server.pipeline import (
     ErrorInterceptor,
     RequestIdInterceptor,
@@ -225,7 +226,7 @@ def _add_servicers(
         RecurringServicer(RecurringService(database, job_clock)), server
     )
     test_clock_pb2_grpc.add_TestClockServiceServicer_to_server(
-        TestClockServicer(TestClockAdvance(database, execution, job_clock)), server
+        TestClockServicer(TestClockService(database, execution, job_clock)), server
     )
     users_pb2_grpc.add_UsersServiceServicer_to_server(UsersServicer(UsersService(database)), server)
     wallet_pb2_grpc.add_WalletServiceServicer_to_server(
@@ -255,7 +256,7 @@ async def _serve(
             errors,
             AuthenticationInterceptor(services.authentication),
             ValidationInterceptor(),
-            IdempotencyInterceptor(services.idempotency, database),
+            IdempotencyInterceptor(services.idempotency, database, COMPLETIONS),
         ],
         options=[
             ("grpc.so_reuseport", 0),  # a second core on the port must fail, not share it

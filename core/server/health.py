@@ -1,4 +1,4 @@
-"""Answers the standard health protocol; readiness asks the database."""
+"""Serves the standard health protocol; readiness includes the database."""
 
 import asyncio
 import time
@@ -12,8 +12,8 @@ from core.database.engines import POOL_WAIT_SECONDS
 from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
 from rpc.client import READINESS_SERVICE
 
-PING_LASTS_SECONDS = 1.0
-"""How long one answer of the database serves everybody who asks."""
+PING_VALID_SECONDS = 1.0
+"""How long the result of a ping is reused for all health checks."""
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
@@ -22,15 +22,15 @@ _SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 class HealthServicer(health_pb2_grpc.HealthServicer):
     """Serves grpc.health.v1.Health: "" is the process, READINESS_SERVICE also its database.
 
-    However many ask, one ping at a time waits for a connection: they are there for money.
+    Concurrent checks share one ping, so that they take one connection of the pool at most.
     """
 
     def __init__(self, database: Database) -> None:
-        """Report on `database` too."""
+        """Check `database` for readiness."""
         self._database = database
         self._serving = False
         self._changed = asyncio.Event()
-        """Set when there is news, and then replaced: who watches holds the one that it waits on."""
+        """Set at each change and then replaced; a watch waits on the event that it read before."""
         self._watched = True
         self._ping: asyncio.Task[bool] | None = None
         self._pinged_at = 0.0
@@ -38,7 +38,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     async def Check(  # noqa: N802 - the protocol's name
         self, request: health_pb2.HealthCheckRequest, context: Any
     ) -> health_pb2.HealthCheckResponse:
-        """Answer at once for the process, and by a query for the database."""
+        """Return the state of the process, and for READINESS_SERVICE of its database."""
         serving = self._serving
         if request.service == READINESS_SERVICE:
             serving = serving and await self._is_ready()
@@ -51,50 +51,50 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         request: health_pb2.HealthCheckRequest,
         context: Any,  # noqa: ARG002 - the protocol's parameter
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """Report the process's state now and whenever it changes, until the server stops."""
-        told = None
+        """Stream the state of the process now and at each change, until the server stops."""
+        sent = None
         while self._watched:
             changed = self._changed
-            answer = health_pb2.HealthCheckResponse(
+            response = health_pb2.HealthCheckResponse(
                 status=_SERVING if self._serving else _NOT_SERVING
             )
             if request.service:
-                answer.status = _SERVICE_UNKNOWN
-            if answer != told:
-                yield answer
-                told = answer
+                response.status = _SERVICE_UNKNOWN
+            if response != sent:
+                yield response
+                sent = response
             await changed.wait()
 
     def serve(self) -> None:
-        """Report that the process serves."""
+        """Report SERVING."""
         self._serving = True
-        self._tell()
+        self._notify()
 
     def drain(self) -> None:
-        """Report that the process takes no new calls."""
+        """Report NOT_SERVING."""
         self._serving = False
-        self._tell()
+        self._notify()
 
     async def end(self) -> None:
-        """End the watches, which would hold the server's stop, and let a ping under way end."""
+        """End the watches, which would delay the server's stop, and wait for a running ping."""
         self._watched = False
-        self._tell()
+        self._notify()
         if self._ping is not None:
             await asyncio.wait([self._ping], timeout=POOL_WAIT_SECONDS)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def _is_ready(self) -> bool:
         if self._ping is None or (
-            self._ping.done() and time.monotonic() - self._pinged_at >= PING_LASTS_SECONDS
+            self._ping.done() and time.monotonic() - self._pinged_at >= PING_VALID_SECONDS
         ):
-            self._ping = asyncio.ensure_future(self._answers())
-        # Shielded: a query that is cut in the middle would leave SQLite locked.
+            self._ping = asyncio.ensure_future(self._pinged())
+        # Shielded, because a cancelled query leaves SQLite locked.
         return await asyncio.shield(self._ping)
 
-    async def _answers(self) -> bool:
+    async def _pinged(self) -> bool:
         try:
             await self._database.ping()
         except (DatabaseUnavailableError, CommitUnknownError):

@@ -1,7 +1,6 @@
-"""Opens the core's door: loopback, a unix socket, or mutual TLS; nothing else is ever opened.
+"""Opens the core's address: loopback, a unix socket, or mutual TLS.
 
-Credentials of businesses travel as metadata, so that a port which other machines reach is either
-encrypted and closed to strangers, or does not exist.
+API keys travel as metadata, so other machines can reach the port with mutual TLS only.
 """
 
 import errno
@@ -23,18 +22,18 @@ from rpc.loopback import UNIX_SCHEME, resolves_to_loopback
 logger = logging.getLogger("core")
 
 _LONGEST_PATH = 107
-"""Bytes; sun_path of unix(7) has 108, with the zero at the end."""
+"""Bytes: sun_path of unix(7) has 108, with a zero at the end."""
 
 
 class Listener:
-    """Where the core listens, checked when made; the certificate can be read anew."""
+    """The address that the core listens on; its certificates can be reloaded."""
 
     def __init__(self, address: str, files: MutualTlsFiles | None) -> None:
-        """Check the address and read the certificates, before anything is opened.
+        """Check the address and read the certificates; nothing is opened yet.
 
         Raises:
-            ValueError: this address is not opened in this way; the message says which would be.
-            OSError: the system knows no such host.
+            ValueError: the address or a certificate is unusable; the message names the setting.
+            OSError: the host is unknown.
         """
         self._address = address
         self._files = files
@@ -51,10 +50,10 @@ class Listener:
             )
 
     def open(self, server: grpc.aio.Server) -> str:
-        """Have the server listen, and return where: `host:port` or `unix:/path`.
+        """Add the address to the server and return it: `host:port` or `unix:/path`.
 
         Raises:
-            OSError: the address is taken, or cannot be had.
+            OSError: the address is in use, or is not one of this machine.
         """
         if self._address.startswith(UNIX_SCHEME):
             _open_socket(server, self._path)
@@ -70,15 +69,12 @@ class Listener:
         return f"{self._address.rpartition(':')[0]}:{port}"
 
     def reload(self) -> None:
-        """Read the certificates anew for connections to come; what cannot be used changes nothing.
-
-        Connections that are there go on with what they began with.
-        """
-        assert self._files is not None, "a listener without TLS has nothing to read"
+        """Reload the certificates for new connections; unusable files change nothing."""
+        assert self._files is not None, "a listener without TLS has no certificates"
         try:
             renewed = self._files.read()
         except ValueError as error:
-            logger.error("the certificates from before stay in use: %s", error)  # noqa: TRY400 - a sentence
+            logger.error("certificates not reloaded", extra={"reason": str(error)})  # noqa: TRY400 - no trace
             return
         with self._lock:
             self._renewed = renewed
@@ -91,7 +87,7 @@ class Listener:
     def _open_port(self, server: grpc.aio.Server) -> int:
         if self._tls is None:
             return server.add_insecure_port(self._address)
-        # The type stubs do not know that None is an answer, which gRPC documents.
+        # gRPC documents that the callback may return None; its type stubs do not.
         fetch = cast(Callable[[], grpc.ServerCertificateConfiguration], self._take_renewed)
         credentials = grpc.dynamic_ssl_server_credentials(
             _configuration(self._tls), fetch, require_client_authentication=True
@@ -99,9 +95,9 @@ class Listener:
         return server.add_secure_port(self._address, credentials)
 
     def _take_renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return what gRPC shall show from now on, or None for no change.
+        """Return renewed certificates, or None for no change.
 
-        gRPC asks before every handshake, from threads of its own.
+        gRPC calls this before every handshake, from its own threads.
         """
         with self._lock:
             renewed, self._renewed = self._renewed, None
@@ -150,9 +146,9 @@ def _check_socket_path(path: Path, files: MutualTlsFiles | None) -> None:
 
 
 def _open_socket(server: grpc.aio.Server, path: Path) -> None:
-    """Listen on a socket that only this user may connect to; gRPC removes it at its stop."""
+    """Listen on a socket that only this user may connect to. gRPC removes it at its stop."""
     _remove_stale(path)
-    before = os.umask(0o177)  # from the first moment on, not only after a chmod
+    before = os.umask(0o177)  # a chmod after bind() would come too late
     try:
         server.add_insecure_port(f"{UNIX_SCHEME}{path}")
     except RuntimeError:
@@ -162,9 +158,12 @@ def _open_socket(server: grpc.aio.Server, path: Path) -> None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket of a core that was killed, and nothing that is in use or something else.
+    """Remove the socket of a core that was killed.
 
-    gRPC would remove any socket, also one that somebody listens on.
+    gRPC would also remove a socket that another process listens on.
+
+    Raises:
+        OSError: the path is no socket, or another process listens on it.
     """
     try:
         mode = path.lstat().st_mode
@@ -173,7 +172,7 @@ def _remove_stale(path: Path) -> None:
     if not stat.S_ISSOCK(mode):
         raise OSError(f"cannot listen on {path}: there is a file that is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a listener whose queue is full is one too
+        probe.setblocking(False)  # EAGAIN: the queue of a listener is full
         failure = probe.connect_ex(os.fspath(path))
     if failure not in (errno.ECONNREFUSED, errno.ENOENT):
         raise OSError(f"cannot listen on {path}: another process listens there")

@@ -1,4 +1,4 @@
-"""Reads the core's settings from the environment and refuses what cannot work."""
+"""Reads and checks the core's settings from the environment."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _MIN_TOKEN_CHARACTERS = 32
 
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
-    """What a core process needs to know. `repr` shows no secret."""
+    """Settings of a core process. `repr` shows no secret."""
 
     database_url: str = field(repr=False)
     keyring: Keyring
@@ -26,29 +26,29 @@ class CoreSettings:
     listen: str = DEFAULT_LISTEN
     """`host:port` or `unix:/path`."""
     tls: MutualTlsFiles | None = None
-    """None for plain gRPC, which is only opened on this machine."""
+    """None: plain gRPC, on loopback or a unix socket only."""
     stripe_urls: Mapping[str, str] = field(
         default_factory=lambda: {"TEST": STRIPE_URL, "LIVE": STRIPE_URL}
     )
     authorize_urls: Mapping[str, str] = field(default_factory=lambda: AUTHORIZE_URLS)
     gateway_timeout_seconds: float = 20.0
     authorize_settle_seconds: float = 180.0
-    """How long a charge that Authorize.Net's lists do not show may still be under way."""
+    """How long a charge that Authorize.Net does not list may still be in flight."""
     lame_duck_seconds: float = 1.0
-    """How long it still serves after it said that it takes no new calls."""
+    """How long the core still serves after it reports NOT_SERVING."""
     drain_seconds: float = 28.0
     migrate: bool = False
     database_pool: int = POSTGRESQL_CONNECTIONS
-    """Connections to PostgreSQL at most; SQLite has one."""
+    """Maximum number of connections to PostgreSQL; SQLite has one."""
     test_clock: bool = False
-    """Whether time can be advanced for TEST jobs."""
+    """Whether test clocks can advance the time of TEST jobs."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
         """Read the NIVISCO_* variables.
 
         Raises:
-            ValueError: one is missing or malformed; the message says which and what it should be.
+            ValueError: a variable is missing or malformed; the message names it.
         """
         settings = cls(
             database_url=_required(

@@ -1,12 +1,12 @@
-"""Checks requests against the rules beside their fields in proto/; never echoes a value.
+"""Validates requests by the `buf.validate.field` options in proto/; never echoes a value.
 
-The rules (`buf.validate.field` options) are compiled once for each message type into closures.
-protovalidate gives the same verdicts and is the oracle of the tests, but costs milliseconds a
-message. Where this is stricter on purpose: e-mail addresses (the email-validator library),
-google.type.Money (core.money), Timestamp and Duration outside their range, NUL characters (which
-databases refuse), and text of nothing but Unicode spaces where a visible character is asked for.
+The rules are compiled once for each message type into closures. The tests compare with
+protovalidate, which takes milliseconds a message. This is stricter on purpose for e-mail addresses
+(the email-validator library), google.type.Money (core.money), Timestamp and Duration outside their
+range, NUL characters (which databases refuse), and text of Unicode spaces only where a visible
+character is required.
 
-A rule that is not known here fails at compile time and names its field; it is never skipped.
+A rule that is not supported here fails at compile time and names its field; it is never skipped.
 """
 
 import re
@@ -30,34 +30,34 @@ from rpc.update_mask import UPDATE_MASK
 
 
 class UnknownRule(Exception):
-    """A field carries a rule that this module cannot check. A fault of ours, found at startup."""
+    """A field has a rule that this module does not support. Raised at the start."""
 
 
 MALFORMED: Final = "has a malformed value"
 REQUIRED: Final = "is required"
 
-# The ranges of the well-known types: google/protobuf/timestamp.proto and duration.proto.
+# Ranges of google/protobuf/timestamp.proto and duration.proto.
 TIMESTAMP_SECONDS_MIN: Final = -62_135_596_800
 TIMESTAMP_SECONDS_MAX: Final = 253_402_300_799
 DURATION_SECONDS_MAX: Final = 315_576_000_000
 NANOS_MAX: Final = 999_999_999
 
 _ValueRule = Callable[[Any], str | None]
-"""Says what is wrong with a value, or None."""
+"""Returns the problem of a value, or None."""
 _MessageCheck = Callable[[Any, str, list[FieldProblem]], None]
-"""Adds what is wrong with a message that stands at a path (empty for the request itself)."""
+"""Adds the problems of a message at a path, which is empty for the request itself."""
 _FieldCheck = _MessageCheck
-"""Adds what is wrong with one field of a message; gets the path with its dot."""
+"""Adds the problems of one field of a message, given the path with a dot at its end."""
 
 _compiled: dict[type[Message], _MessageCheck] = {}
 _messages: dict[str, _MessageCheck] = {}
 
 
 def problems(message: Message) -> list[FieldProblem]:
-    """Return what is wrong with a request, at most one problem a field and 20 in all.
+    """Return the problems of a request: at most one for each field, and 20 in all.
 
     Raises:
-        UnknownRule: the type was never compiled and carries a rule that is not known.
+        UnknownRule: the type was not compiled yet and has a rule that is not supported.
     """
     check = _compiled.get(type(message))
     if check is None:
@@ -70,23 +70,23 @@ def problems(message: Message) -> list[FieldProblem]:
 
 
 def compile_all() -> None:
-    """Compile the rules of every request, so that a rule we do not know stops the start.
+    """Compile the rules of every request.
 
     Raises:
-        UnknownRule: names the field whose rule is not known.
+        UnknownRule: a rule is not supported; the message names its field.
     """
     for request in request_types():
         _message_check(request, ())
 
 
 def request_types() -> list[Descriptor]:
-    """Return every message that a method of nivisco.payments.v1 takes, each once."""
+    """Return the request message of every method, each once."""
     requests = [method.input_type for method in service_methods()]
     return list({request.full_name: request for request in requests}.values())
 
 
 def _message_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageCheck:
-    """Compile a message type once; `outer` are the types that it stands in."""
+    """Return the check of a message type, compiled once; `outer` are the types around it."""
     name = message.full_name
     if name in outer:
         raise UnknownRule(f"{name} contains itself: recursive requests are not supported")
@@ -116,7 +116,7 @@ def _compiled_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageChec
 
 def _field_check(field: FieldDescriptor, outer: tuple[str, ...]) -> _FieldCheck | None:
     rules = field.GetOptions().Extensions[validate_pb2.field]
-    _refuse_others(field, rules, {"required", *_VALUE_RULES})
+    _refuse_other_rules(field, rules, {"required", *_VALUE_RULES})
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         raise UnknownRule(f"{field.full_name}: maps are not supported")
     value_rules = _value_rules(field, rules)
@@ -156,7 +156,7 @@ def _repeated_messages(name: str, required: bool, check: _MessageCheck) -> _Fiel
 
 
 def _optional_value(name: str, required: bool, rules: Sequence[_ValueRule]) -> _FieldCheck | None:
-    """A value that knows whether it was given: what is absent breaks no rule but `required`."""
+    """A value with presence: an absent one breaks no rule but `required`."""
     if not required and not rules:
         return None
 
@@ -172,7 +172,7 @@ def _optional_value(name: str, required: bool, rules: Sequence[_ValueRule]) -> _
 def _plain_value(
     name: str, required: bool, default: Any, rules: Sequence[_ValueRule]
 ) -> _FieldCheck | None:
-    """A proto3 value without presence: its default counts as absent for `required` only."""
+    """A value without presence: its default counts as absent, for `required` only."""
     if not required and not rules:
         return None
 
@@ -187,7 +187,7 @@ def _plain_value(
 
 
 def _apply(rules: Sequence[_ValueRule], value: Any, path: str, found: list[FieldProblem]) -> None:
-    """Add the first problem that a value has."""
+    """Add the first problem of a value."""
     for rule in rules:
         if problem := rule(value):
             found.append(FieldProblem(path, problem))
@@ -195,7 +195,7 @@ def _apply(rules: Sequence[_ValueRule], value: Any, path: str, found: list[Field
 
 
 def _value_rules(field: FieldDescriptor, rules: validate_pb2.FieldRules) -> Sequence[_ValueRule]:
-    """Compile the rules of one value; a string has one by nature."""
+    """Compile the rules of one value. Every string also has the NUL rule."""
     made: list[_ValueRule] = []
     kind = rules.WhichOneof("type")
     if kind is not None:
@@ -209,8 +209,8 @@ def _value_rules(field: FieldDescriptor, rules: validate_pb2.FieldRules) -> Sequ
 
 
 def _string_rules(field: FieldDescriptor, rules: validate_pb2.StringRules) -> Iterable[_ValueRule]:
-    """Lengths come first: no pattern ever reads more than it must."""
-    _refuse_others(field, rules, {"min_len", "max_len", "pattern", "email"})
+    """Lengths come first, to bound what patterns read."""
+    _refuse_other_rules(field, rules, {"min_len", "max_len", "pattern", "email"})
     if rules.HasField("min_len"):
         yield _min_len(rules.min_len)
     if rules.HasField("max_len"):
@@ -224,7 +224,7 @@ def _string_rules(field: FieldDescriptor, rules: validate_pb2.StringRules) -> It
 def _int_rules(
     field: FieldDescriptor, rules: validate_pb2.Int32Rules | validate_pb2.Int64Rules
 ) -> Iterable[_ValueRule]:
-    _refuse_others(field, rules, {"gte", "lte"})
+    _refuse_other_rules(field, rules, {"gte", "lte"})
     least = rules.gte if rules.HasField("gte") else None
     most = rules.lte if rules.HasField("lte") else None
     if least is not None and most is not None:
@@ -244,7 +244,7 @@ def _int_rules(
 
 
 def _enum_rules(field: FieldDescriptor, rules: validate_pb2.EnumRules) -> Iterable[_ValueRule]:
-    _refuse_others(field, rules, {"defined_only"})
+    _refuse_other_rules(field, rules, {"defined_only"})
     if not rules.defined_only or field.enum_type is None:
         return
     known = frozenset(field.enum_type.values_by_number)
@@ -257,7 +257,7 @@ def _enum_rules(field: FieldDescriptor, rules: validate_pb2.EnumRules) -> Iterab
 
 
 def _enum_words(enum: EnumDescriptor) -> list[str]:
-    """Name an enum's values as JSON does: the option `word`, or the rest of the name."""
+    """Return an enum's values in JSON: the option `word`, or the rest of the name."""
     prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper() + "_"
     return [
         value.GetOptions().Extensions[annotations_pb2.word]
@@ -276,8 +276,8 @@ _VALUE_RULES: Final[dict[str, tuple[int, _RulesMaker]]] = {
 }
 
 
-def _refuse_others(field: FieldDescriptor, rules: Message, known: set[str]) -> None:
-    """Fail on a rule that is not in the closed set, one of a newer buf.validate included."""
+def _refuse_other_rules(field: FieldDescriptor, rules: Message, known: set[str]) -> None:
+    """Raise on a rule that is not supported, also one of a newer buf.validate."""
     for rule, _ in rules.ListFields():
         if rule.name not in known:
             raise UnknownRule(f"{field.full_name}: the rule {rule.full_name} is not supported")
@@ -306,11 +306,10 @@ def _pattern(field: FieldDescriptor, pattern: str) -> _ValueRule:
 
 
 def _from_re2(field: FieldDescriptor, pattern: str) -> str:
-    r"""Translate a pattern to Python's syntax, where it means the same.
+    r"""Translate an RE2 pattern to Python's syntax.
 
-    RE2's `$` is the end of the text (Python's also fits before a last newline), its classes are
-    ASCII. `\S` is left to Python's wider notion of a space. Escapes and groups on which the two
-    differ, or that we never needed, are refused.
+    RE2's `$` matches at the end of the text only; Python's also before a last newline. RE2's
+    classes are ASCII; `\S` keeps Python's wider meaning. Other escapes and groups are refused.
     """
     for unlike in re.finditer(r"\\(?:[A-RT-Za-z0-9])|\(\?|\[\[:", re.sub(r"\\\\", "", pattern)):
         raise UnknownRule(f"{field.full_name}: {unlike[0]} in a pattern is not supported")
@@ -357,7 +356,7 @@ def _check_update_mask(request: Message, _prefix: str, found: list[FieldProblem]
 
 
 def _check_nothing(message: Message, path: str, found: list[FieldProblem]) -> None:
-    """Accept a field mask here: the request that it is part of checks its paths."""
+    """Accept any field mask: `_check_update_mask` checks its paths in the request around it."""
 
 
 _BUILT_IN: Final[dict[str, _MessageCheck]] = {

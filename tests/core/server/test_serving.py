@@ -57,10 +57,10 @@ async def test_50_who_ask_whether_it_is_ready_cost_one_ping_until_its_answer_is_
         await ping(database)
 
     monkeypatch.setattr(Database, "ping", counted)
-    monkeypatch.setattr(health, "PING_LASTS_SECONDS", 3600.0)
+    monkeypatch.setattr(health, "PING_VALID_SECONDS", 3600.0)
     assert all(await asyncio.gather(*(core.is_ready(timeout_seconds=5) for _ in range(50))))
     assert pings == 1
-    monkeypatch.setattr(health, "PING_LASTS_SECONDS", 0.0)
+    monkeypatch.setattr(health, "PING_VALID_SECONDS", 0.0)
     assert await core.is_ready(timeout_seconds=5)
     assert pings == 2
 
@@ -71,7 +71,7 @@ async def test_a_database_that_does_not_answer_is_told_and_asked_again(
     async def away(_database: Database) -> None:
         raise DatabaseUnavailableError("the database does not answer")
 
-    monkeypatch.setattr(health, "PING_LASTS_SECONDS", 0.0)
+    monkeypatch.setattr(health, "PING_VALID_SECONDS", 0.0)
     with monkeypatch.context() as patched:
         patched.setattr(Database, "ping", away)
         assert not await core.is_ready(timeout_seconds=5)
