@@ -201,14 +201,13 @@ class Attempts:
 
     def is_being_answered(self, payment: Payment, now: datetime) -> bool:
         """Tell whether some core is telling a caller of the payment just now, if it lives."""
-        assert payment.changed_at is not None, "it was read"
         mine_or_alive = (
             payment.answering_core == self._core_id or not self._database.has_one_process
         )
         return (
             payment.answering_core is not None
             and mine_or_alive
-            and payment.changed_at > now - LEASE
+            and payment.updated_at > now - LEASE
         )
 
     async def take_answering(self, transaction: Transaction, payment: Payment) -> None:
@@ -334,7 +333,7 @@ class Attempts:
         """
         idempotency_key = begun.payment.idempotency_key
         if idempotency_key is not None:
-            await self._idempotency.hold(transaction, begun.payment.business_id, idempotency_key)
+            await self._idempotency.lock(transaction, begun.payment.business_id, idempotency_key)
         payment = await store.payment_by_id(
             transaction,
             business_id=begun.payment.business_id,

@@ -137,4 +137,5 @@ async def new_payment(
         decline_code=None,
         answered=False,
         created_at=transaction.now,
+        updated_at=transaction.now,
     )

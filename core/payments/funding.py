@@ -108,13 +108,10 @@ async def debit_refunded(
 
 
 async def charge_result_of(transaction: Transaction, payment: Payment) -> ChargeResult:
-    """Read back what the caller of a payment that succeeded is told."""
-    assert payment.transaction_id is not None, "a payment that succeeded has the gateway's id"
-    wallet_id, balance_minor = None, None
+    """Return the result of a payment whose card was charged."""
+    wallet = None
     if payment.kind == "fund":
-        wallet_id, balance_minor = await wallet_store.credit_of_payment(
+        wallet = await wallet_store.wallet_after_credit(
             transaction, business_id=payment.business_id, payment_id=payment.payment_id
         )
-    return ChargeResult(
-        payment.transaction_id, payment.amount_minor, payment.currency, wallet_id, balance_minor
-    )
+    return ChargeResult(payment, wallet)

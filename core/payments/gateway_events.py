@@ -17,7 +17,7 @@ from core.payments.event_rules import CHARGED, PaymentState, RecordedEvent
 from core.payments.event_store import Source
 from core.payments.funding import charge_result_of, credit_wallet, debit_refunded
 from core.payments.in_flight import ChargeResult
-from core.payments.messages import kept_answer
+from core.payments.messages import success_answer
 from core.payments.outcomes import write_outcome
 from core.payments.store import Payment
 from core.wallet import store as wallet_store
@@ -138,21 +138,19 @@ async def _stand(
         await credit_wallet(transaction, payment)
     charged = await charge_result_of(transaction, payment)
     if payment.idempotency_key is not None:
-        answer = kept_answer(payment.kind, Succeeded(charged.transaction_id), charged)
-        assert answer is not None, "success is always kept"
         # Only where the call was never answered for good: what was told stays told.
         await idempotency.keep_for_payment(
             transaction,
             business_id=payment.business_id,
             idempotency_key=payment.idempotency_key,
             payment_id=payment.payment_id,
-            answer=answer,
+            answer=success_answer(charged),
         )
-    if charged.wallet_id is not None:
+    if charged.wallet is not None:
         await debit_refunded(
             transaction,
             payment,
-            wallet_id=charged.wallet_id,
+            wallet_id=charged.wallet.wallet_id,
             taken_minor=taken_minor,
             until_minor=after.taken_back_minor,
         )

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.caller import Presence
+from core.payments.store import Payment
+from core.wallet.store import Wallet
 
 PaymentKey = tuple[str, str]
 """Business id and payment id."""
@@ -12,16 +14,16 @@ PaymentKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ChargeResult:
-    """A charge that succeeded; with the wallet after the credit where it funded one.
+    """A payment whose card was charged, and of a funding the wallet just after the credit."""
 
-    Amounts are in minor units of `currency`.
-    """
+    payment: Payment
+    wallet: Wallet | None = None
 
-    transaction_id: str
-    amount_minor: int
-    currency: str
-    wallet_id: str | None = None
-    wallet_balance_minor: int | None = None
+    @property
+    def transaction_id(self) -> str:
+        """The gateway's id of the payment."""
+        assert self.payment.transaction_id is not None, "a charged payment has the gateway's id"
+        return self.payment.transaction_id
 
 
 def is_awaited(waiting: Sequence[Presence]) -> bool:

@@ -11,7 +11,7 @@ from core.idempotency.service import Idempotency
 from core.payments import store
 from core.payments.funding import charge_result_of, credit_wallet
 from core.payments.in_flight import ChargeResult
-from core.payments.messages import kept_answer
+from core.payments.messages import refusal_answer, success_answer
 from core.payments.rules import PaymentUpdate
 from core.payments.store import Payment
 
@@ -48,7 +48,7 @@ async def write_outcome(
         if payment.kind == "fund":
             await credit_wallet(transaction, payment)
         charged = await charge_result_of(transaction, payment)
-    answer = kept_answer(payment.kind, outcome, charged)
+    answer = success_answer(charged) if charged else refusal_answer(outcome)
     if payment.idempotency_key is not None and answer is not None:
         await idempotency.keep_for_payment(
             transaction,

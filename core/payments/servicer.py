@@ -2,21 +2,11 @@
 
 from core.caller import current_caller
 from core.idempotency.call import current_call
-from core.messages import (
-    env_value,
-    env_word,
-    gateway_value,
-    gateway_word,
-    page_request,
-    payment_status_value,
-    payment_status_word,
-    timestamp,
-)
-from core.money import Amount, money_message
+from core.messages import env_word, gateway_word, page_request, payment_status_word
 from core.payments.charge_request import ChargeRequest
-from core.payments.messages import charge_response, fund_response
+from core.payments.messages import charge_response, fund_response, payment_message
 from core.payments.service import PaymentsService
-from core.payments.store import Payment, PaymentFilter
+from core.payments.store import PaymentFilter
 from nivisco.payments.v1 import payments_pb2 as pb
 from nivisco.payments.v1 import payments_pb2_grpc
 
@@ -55,7 +45,9 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
         )
         payments, total = await self._service.list_payments(caller, which, page_request(request))
         return pb.GetPaymentRecordsResponse(
-            count=len(payments), total=total, payments=[_payment(payment) for payment in payments]
+            count=len(payments),
+            total=total,
+            payments=[payment_message(payment) for payment in payments],
         )
 
 
@@ -70,24 +62,4 @@ def _charge_request(
         gateway=gateway_word(request.gateway),
         description=request.description or None,
         call=current_call(),
-    )
-
-
-def _payment(payment: Payment) -> pb.Payment:
-    return pb.Payment(
-        transaction_id=payment.transaction_id,
-        amount=money_message(Amount(payment.amount_minor, payment.currency)),
-        status=payment_status_value(payment.status),
-        created_at=timestamp(payment.created_at),
-        payment_id=payment.payment_id,
-        user_id=payment.user_id,
-        gateway=gateway_value(payment.gateway),
-        env=env_value(payment.env),
-        description=payment.description,
-        decline_code=payment.decline_code,
-        amount_refunded=(
-            money_message(Amount(payment.amount_refunded_minor, payment.currency))
-            if payment.amount_refunded_minor
-            else None
-        ),
     )

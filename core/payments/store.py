@@ -48,12 +48,12 @@ class Payment:
     decline_code: str | None
     answered: bool
     created_at: datetime
+    updated_at: datetime
     sent_at: datetime | None = None
     """When the order went to the gateway last, where it went again after the payment was made."""
     amount_refunded_minor: int = 0
     answering_core: str | None = None
     """Of a success that nobody is known to be told of: the core that tells it now, if it lives."""
-    changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +102,10 @@ _COLUMN_NAMES = tuple(column.key for column in _COLUMNS)
 async def insert_payment(transaction: Transaction, payment: Payment) -> None:
     """Store a payment that is about to be submitted."""
     columns = asdict(payment)
-    for name in ("lease", "answering_core", "changed_at"):
+    for name in ("lease", "answering_core"):
         del columns[name]
     await transaction.connection.execute(
-        insert(payments).values(**columns, **_columns_of(payment.lease), updated_at=transaction.now)
+        insert(payments).values(**columns, **_columns_of(payment.lease))
     )
 
 
@@ -117,10 +117,7 @@ def _payment(row: Iterable[Any]) -> Payment:
     columns = dict(zip(_COLUMN_NAMES, row, strict=True))
     owner, until = columns.pop("lease_owner"), columns.pop("leased_until")
     lease = Lease(owner, until) if until else None
-    changed_at = columns.pop("updated_at")
-    return Payment(
-        **columns, lease=lease, answering_core=None if until else owner, changed_at=changed_at
-    )
+    return Payment(**columns, lease=lease, answering_core=None if until else owner)
 
 
 async def payment_exists(transaction: Transaction, *, business_id: str, payment_id: str) -> bool:

@@ -24,7 +24,7 @@ from core.payments.store import Payment, insert_payment, update_payment
 from nivisco.internal.v1 import operator_pb2
 from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, call
-from tests.end_to_end.running import Door, Stack, running_stack
+from tests.end_to_end.running import JsonClient, Stack, running_stack
 from tests.end_to_end.signing import (
     SIGNATURE_KEY,
     STRIPE_SECRET,
@@ -51,7 +51,7 @@ async def database(postgresql_database: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-async def new_shop(stack: Stack, name: str) -> Door:
+async def new_shop(stack: Stack, name: str) -> JsonClient:
     """Register a business with keys and webhook secrets of both gateways."""
     made = await stack.admin.call(
         "register_business",
@@ -61,7 +61,7 @@ async def new_shop(stack: Stack, name: str) -> Door:
             "domain": f"{name}.example.com",
         },
     )
-    door = stack.admin.as_business(made.body["business_id"], made.body["api_key"])
+    client = stack.admin.as_business(made.body["business_id"], made.body["api_key"])
     for action, keys in (
         (
             "add_stripe_credentials",
@@ -80,43 +80,49 @@ async def new_shop(stack: Stack, name: str) -> Door:
             },
         ),
     ):
-        answer = await door.call(action, credentials={"env": "TEST"} | keys)
+        answer = await client.call(action, credentials={"env": "TEST"} | keys)
         assert answer.status == 200, answer.text
-    return door
+    return client
 
 
-async def new_user(door: Door) -> str:
-    answer = await door.call("create_user", user={"name": "A", "email": "a@example.com"})
+async def new_user(client: JsonClient) -> str:
+    answer = await client.call("create_user", user={"name": "A", "email": "a@example.com"})
     return str(answer.body["user"]["user_id"])
 
 
-async def deliver(door: Door, delivery: Delivery, **headers: str) -> tuple[int, str]:
-    path = f"/webhooks/{delivery.gateway}/{door.business_id}"
-    async with door.session.post(
-        door.url + path, data=delivery.body, headers=headers or delivery.headers()
+async def deliver(client: JsonClient, delivery: Delivery, **headers: str) -> tuple[int, str]:
+    path = f"/webhooks/{delivery.gateway}/{client.business_id}"
+    async with client.session.post(
+        client.url + path, data=delivery.body, headers=headers or delivery.headers()
     ) as answer:
         return answer.status, await answer.text()
 
 
-async def deliver_all(door: Door, deliveries: list[Delivery], at_once: int) -> None:
+async def deliver_all(client: JsonClient, deliveries: list[Delivery], at_once: int) -> None:
     bound = asyncio.Semaphore(at_once)
 
     async def one(delivery: Delivery) -> None:
         async with bound:
-            status, text = await deliver(door, delivery)
+            status, text = await deliver(client, delivery)
             assert status == 200, text
 
     await asyncio.gather(*(one(each) for each in deliveries))
 
 
 async def add_payment(
-    database: Database, door: Door, user_id: str, number: int, gateway: str, status: str, kind: str
+    database: Database,
+    client: JsonClient,
+    user_id: str,
+    number: int,
+    gateway: str,
+    status: str,
+    kind: str,
 ) -> str:
     """Write the row of a payment as its charge left it."""
-    payment_id = f"PAY-{door.business_id[:6].upper()}{number:010}"
+    payment_id = f"PAY-{client.business_id[:6].upper()}{number:010}"
     async with database.transaction() as transaction:
         payment = Payment(
-            business_id=door.business_id,
+            business_id=client.business_id,
             payment_id=payment_id,
             user_id=user_id,
             env="TEST",
@@ -138,6 +144,7 @@ async def add_payment(
             decline_code=None,
             answered=True,
             created_at=transaction.now,
+            updated_at=transaction.now,
         )
         from dataclasses import replace
 
@@ -149,21 +156,21 @@ async def add_payment(
         settled = (
             PaymentUpdate("pending", attempt="unknown", check_after=timedelta(days=1))
             if status == "pending"
-            else PaymentUpdate(status, transaction_id=transaction_of(gateway, door, number))
+            else PaymentUpdate(status, transaction_id=transaction_of(gateway, client, number))
         )
         await update_payment(transaction, payment, settled, answered=status != "pending")
     return payment_id
 
 
-def transaction_of(gateway: str, door: Door, number: int) -> str:
-    digits = int(door.business_id[:6], 16) * 1000 + number
+def transaction_of(gateway: str, client: JsonClient, number: int) -> str:
+    digits = int(client.business_id[:6], 16) * 1000 + number
     return f"pi_{digits}" if gateway == "stripe" else str(60_000_000_000 + digits)
 
 
-def story(door: Door, payment_id: str, number: int, gateway: str) -> list[Delivery]:
+def story(client: JsonClient, payment_id: str, number: int, gateway: str) -> list[Delivery]:
     """What a gateway tells of one payment, in the order in which it happened."""
     rng = random.Random(number)  # noqa: S311 - a repeatable mix
-    transaction_id = transaction_of(gateway, door, number)
+    transaction_id = transaction_of(gateway, client, number)
     if gateway == "authorize":
         given = {"invoiceNumber": payment_id, "authAmount": AMOUNT / 100, "responseCode": 1}
         kinds = rng.choice(
@@ -223,9 +230,9 @@ def story(door: Door, payment_id: str, number: int, gateway: str) -> list[Delive
     )
 
 
-async def ends(database: Database, door: Door, users: list[str]) -> dict[str, Any]:
+async def ends(database: Database, client: JsonClient, users: list[str]) -> dict[str, Any]:
     """Return how a business's payments, wallets and ledger stand."""
-    of_business = door.business_id
+    of_business = client.business_id
 
     async def rows(transaction: Transaction, query: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await transaction.connection.execute(query)]
@@ -274,17 +281,17 @@ async def test_a_thousand_deliveries_in_any_order_end_as_in_order(
 ) -> None:
     count, rng = 100, random.Random(1)  # noqa: S311 - a repeatable mix
     shops = [await new_shop(stack, "inorder"), await new_shop(stack, "shuffled")]
-    users = [[await new_user(door) for _ in range(8)] for door in shops]
+    users = [[await new_user(client) for _ in range(8)] for client in shops]
     stories: list[list[list[Delivery]]] = [[], []]
-    for which, door in enumerate(shops):
+    for which, client in enumerate(shops):
         for number in range(count):
             gateway = ("stripe", "authorize")[number % 2]
             status = ("pending", "requires_action", "pending", "held_for_review")[number % 4]
             kind = "fund" if number % 5 else "charge"
             payment_id = await add_payment(
-                database, door, users[which][number % 8], number, gateway, status, kind
+                database, client, users[which][number % 8], number, gateway, status, kind
             )
-            stories[which].append(story(door, payment_id, number, gateway))
+            stories[which].append(story(client, payment_id, number, gateway))
 
     async def tell(steps: list[Delivery]) -> None:
         await deliver_all(shops[0], steps, at_once=1)
@@ -298,7 +305,7 @@ async def test_a_thousand_deliveries_in_any_order_end_as_in_order(
     await deliver_all(shops[1], shuffled, at_once=12)
 
     in_order, in_any = [
-        await ends(database, door, of_shop) for door, of_shop in zip(shops, users, strict=True)
+        await ends(database, client, of_shop) for client, of_shop in zip(shops, users, strict=True)
     ]
     assert in_any == in_order
     statuses = Counter(status for _, status, _, _ in in_order["payments"])
@@ -314,14 +321,14 @@ async def test_a_thousand_deliveries_in_any_order_end_as_in_order(
 async def test_only_what_is_signed_is_taken_and_nothing_is_told_apart(
     stack: Stack, database: Database
 ) -> None:
-    door = await new_shop(stack, "careful")
+    client = await new_shop(stack, "careful")
     event = stripe_event("evt_1", "invoice.paid", NOW, id="in_1")
     now = float(event.headers()["Stripe-Signature"].partition(",")[0].removeprefix("t="))
     good = stripe_signature(event.body, now)
     several = f"{good.partition(',')[0]},v1={'0' * 64},{good.partition(',')[2]}"
-    nobody = door.as_business("00000000-0000-0000-0000-000000000000", "")
+    nobody = client.as_business("00000000-0000-0000-0000-000000000000", "")
     refusals = {
-        await deliver(door, event, **{"Stripe-Signature": signature})
+        await deliver(client, event, **{"Stripe-Signature": signature})
         for signature in (
             stripe_signature(event.body, now, "whsec_other"),
             stripe_signature(event.body + b" ", now),
@@ -333,27 +340,27 @@ async def test_only_what_is_signed_is_taken_and_nothing_is_told_apart(
             "é",
         )
     }
-    refusals.add(await deliver(door, event, Other="none"))
+    refusals.add(await deliver(client, event, Other="none"))
     refusals.add(await deliver(nobody, event))
-    refusals.add(await deliver(door, Delivery("stripe", b"[" * 5000)))
-    refusals.add(await deliver(door, Delivery("stripe", b'{"id":1}')))
-    refusals.add(await deliver(door, Delivery("authorize", b"\xff\x00")))
-    refusals.add(await deliver(door, Delivery("authorize", b"{}"), **{"X-ANET-Signature": "x"}))
+    refusals.add(await deliver(client, Delivery("stripe", b"[" * 5000)))
+    refusals.add(await deliver(client, Delivery("stripe", b'{"id":1}')))
+    refusals.add(await deliver(client, Delivery("authorize", b"\xff\x00")))
+    refusals.add(await deliver(client, Delivery("authorize", b"{}"), **{"X-ANET-Signature": "x"}))
     assert len(refusals) == 1
     assert refusals.pop()[0] == 400
-    assert (await deliver(door, Delivery("stripe", b" " * 65_537)))[0] == 413
+    assert (await deliver(client, Delivery("stripe", b" " * 65_537)))[0] == 413
     async with database.transaction() as transaction:
         query = select(func.count()).select_from(webhook_events)
         assert await transaction.connection.scalar(query) == 0
     for _ in range(2):
-        assert await deliver(door, event, **{"Stripe-Signature": several}) == (
+        assert await deliver(client, event, **{"Stripe-Signature": several}) == (
             200,
             '{"received":true}',
         )
     lower = authorize_event("n", "void.created", 1, "6001", invoiceNumber="PAY-1")
     header = lower.headers()["X-ANET-Signature"]
-    assert (await deliver(door, lower, **{"X-ANET-Signature": header.lower()}))[0] == 200
-    async with door.session.get(f"{door.url}/webhooks/stripe/{door.business_id}") as answer:
+    assert (await deliver(client, lower, **{"X-ANET-Signature": header.lower()}))[0] == 200
+    async with client.session.get(f"{client.url}/webhooks/stripe/{client.business_id}") as answer:
         assert answer.status == 405
     async with database.transaction() as transaction:
         assert await transaction.connection.scalar(query) == 2
@@ -363,18 +370,18 @@ async def test_a_customer_who_authenticates_has_their_wallet_credited_once(
     stack: Stack, database: Database
 ) -> None:
     """And the answer to the key stays what it was; the record tells what became of it."""
-    door = await new_shop(stack, "threed")
-    user_id = await new_user(door)
-    await door.call(
+    client = await new_shop(stack, "threed")
+    user_id = await new_user(client)
+    await client.call(
         "create_stripe_customer",
         user_id=user_id,
         payment_method_token="pm_card_authenticationRequired",
     )
     asked = {"user_id": user_id, "amount": 12.5, "idempotency_key": "k"}
-    first = await door.call("fund_customer", **asked)
+    first = await client.call("fund_customer", **asked)
     assert first.status == 402, first.text
     intent = first.body["transaction_id"]
-    [record] = (await door.call("get_payment_records")).body["payments"]
+    [record] = (await client.call("get_payment_records")).body["payments"]
     done = stripe_event(
         "evt_s",
         "payment_intent.succeeded",
@@ -393,18 +400,18 @@ async def test_a_customer_who_authenticates_has_their_wallet_credited_once(
         currency="usd",
         amount_refunded=450,
     )
-    await deliver_all(door, [refunded, done, done, refunded], at_once=4)
-    wallet = (await door.call("get_user_wallet", user_id=user_id)).body["wallet"]
+    await deliver_all(client, [refunded, done, done, refunded], at_once=4)
+    wallet = (await client.call("get_user_wallet", user_id=user_id)).body["wallet"]
     assert wallet["balance"] == 8
-    [record] = (await door.call("get_payment_records", status="partially_refunded")).body[
+    [record] = (await client.call("get_payment_records", status="partially_refunded")).body[
         "payments"
     ]
     assert (record["amount"], record["amount_refunded"]) == (12.5, 4.5)
     assert (record["gateway"], record["env"], record["user_id"]) == ("stripe", "TEST", user_id)
-    again = await door.call("fund_customer", **asked)
+    again = await client.call("fund_customer", **asked)
     assert (again.status, again.text) == (402, first.text)
 
-    await door.call("charge_wallet", user_id=user_id, amount=7)
+    await client.call("charge_wallet", user_id=user_id, amount=7)
     lost = stripe_event(
         "evt_d",
         "charge.dispute.closed",
@@ -415,13 +422,13 @@ async def test_a_customer_who_authenticates_has_their_wallet_credited_once(
         amount=1250,
         status="lost",
     )
-    await deliver_all(door, [lost], at_once=1)
-    assert (await door.call("get_user_wallet", user_id=user_id)).body["wallet"]["balance"] == 0
-    history = (await door.call("get_wallet_history", user_id=user_id)).body["transactions"]
+    await deliver_all(client, [lost], at_once=1)
+    assert (await client.call("get_user_wallet", user_id=user_id)).body["wallet"]["balance"] == 0
+    history = (await client.call("get_wallet_history", user_id=user_id)).body["transactions"]
     assert [(each["reason"], each["amount"]) for each in history[:2]] == [
         ("dispute", 8),
         ("receivable", 7),
     ]
-    ledger = (await ends(database, door, [user_id]))["ledger"]
+    ledger = (await ends(database, client, [user_id]))["ledger"]
     assert ledger["receivables:TEST:usd"] == -700
     assert ledger["funding:TEST:usd"] == 0

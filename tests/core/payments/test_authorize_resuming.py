@@ -102,7 +102,7 @@ async def shop(database_url: str, gateway: Gateway) -> AsyncIterator[Shop]:
     caller = Caller(issued.business_id, "TEST", hash_api_key(issued.api_key))
     keys = {"api_login_id": LOGIN, "transaction_key": "346HZ32z3fP4hTG2"}
     await credentials.add(caller, "authorize", "TEST", keys)
-    user = await UsersService(database).create(caller, name="A", email="a@b.co", currency=None)
+    user, _ = await UsersService(database).create(caller, name="A", email="a@b.co", currency=None)
     card = CardData(Secret("4111111111111111"), 12, 2060)
     await CardsService(database, credentials, gateways, idempotency).save_authorize_card(
         caller, user.user_id, "TEST", card, set_as_primary=True, call=None

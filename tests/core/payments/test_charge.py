@@ -28,32 +28,68 @@ from tests.core.running import (
 )
 
 
-async def test_a_charge_answers_with_the_gateways_id_and_is_recorded(
-    shop: Business, gateway: Gateway
-) -> None:
+async def test_a_charge_is_recorded_as_a_complete_payment(shop: Business, gateway: Gateway) -> None:
     user_id = await card_holder(shop)
-    amount = Money(units=25, nanos=500_000_000)
     answer = await shop.call(
         payments_pb2.ChargeCustomerRequest(
-            user_id=user_id, amount=amount, description="Single latte"
+            user_id=user_id,
+            amount=Money(units=25, nanos=500_000_000),
+            description="Single latte",
         )
     )
+    (payment,) = await records(shop)
+    assert payment.updated_at.ToSeconds() >= payment.created_at.ToSeconds() > 0
     assert answer.transaction_id.startswith("pi_")
-    assert answer.amount == Money(currency_code="USD", units=25, nanos=500_000_000)
-    assert answer.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
-    (record,) = await records(shop)
-    assert record.transaction_id == answer.transaction_id
-    assert record.description == "Single latte"
+    assert payment.payment_id.startswith("PAY-")
+    assert payment == payments_pb2.Payment(
+        payment_id=answer.payment_id,
+        kind=payments_pb2.PAYMENT_KIND_CHARGE,
+        user_id=user_id,
+        env=answer.env,
+        gateway=answer.gateway,
+        transaction_id=answer.transaction_id,
+        amount=Money(currency_code="USD", units=25, nanos=500_000_000),
+        status=payments_pb2.PAYMENT_STATUS_SUCCEEDED,
+        description="Single latte",
+        created_at=payment.created_at,
+        updated_at=payment.updated_at,
+    )
+    assert answer == payments_pb2.ChargeCustomerResponse(
+        transaction_id=payment.transaction_id,
+        amount=payment.amount,
+        status=payment.status,
+        payment_id=payment.payment_id,
+        env=types_pb2.ENV_TEST,
+        gateway=types_pb2.GATEWAY_STRIPE,
+    )
     (charge,) = await gateway.charges()
     assert (charge["amount"], charge["currency"]) == (2550, "usd")
 
 
-async def test_funding_credits_the_wallet_with_what_the_card_was_charged(shop: Business) -> None:
+@pytest.mark.parametrize("key", [None, "key-1"])
+async def test_funding_credits_the_wallet_and_returns_it_complete(
+    shop: Business, key: str | None
+) -> None:
     user_id = await card_holder(shop)
-    first = await shop.call(fund_request(user_id, 100))
+    first = await shop.call(fund_request(user_id, 100, idempotency_key=key))
+    wallet = (await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))).wallet
+    (payment,) = await records(shop)
+    assert payment.kind == payments_pb2.PAYMENT_KIND_FUND
+    assert first == payments_pb2.FundCustomerResponse(
+        transaction_id=payment.transaction_id,
+        wallet=wallet,
+        payment_id=payment.payment_id,
+        env=types_pb2.ENV_TEST,
+        gateway=types_pb2.GATEWAY_STRIPE,
+        amount=Money(currency_code="USD", units=100),
+        status=payments_pb2.PAYMENT_STATUS_SUCCEEDED,
+    )
+    assert wallet.balance == Money(currency_code="USD", units=100)
     second = await shop.call(fund_request(user_id, 50))
-    assert second.wallet.wallet_id == first.wallet.wallet_id
+    assert second.wallet.wallet_id == wallet.wallet_id
     assert second.wallet.balance == Money(currency_code="USD", units=150)
+    if key:  # the stored answer has the balance of then
+        assert await shop.call(fund_request(user_id, 100, idempotency_key=key)) == first
     history = await shop.call(wallet_pb2.GetWalletHistoryRequest(user_id=user_id))
     assert [(row.source, row.reason, row.description) for row in history.transactions] == [
         (

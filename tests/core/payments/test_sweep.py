@@ -88,7 +88,7 @@ async def shop(database_url: str, gateway: Gateway) -> AsyncIterator[Shop]:
     caller = Caller(issued.business_id, "TEST", hash_api_key(issued.api_key))
     keys = {"stripe_secret_key": "sk_test_swept_a", "stripe_public_key": "pk_test_fake"}
     await credentials.add(caller, "stripe", "TEST", keys)
-    user = await UsersService(database).create(caller, name="A", email="a@b.co", currency=None)
+    user, _ = await UsersService(database).create(caller, name="A", email="a@b.co", currency=None)
     await CardsService(database, credentials, gateways, idempotency).save_stripe_card(
         caller, user.user_id, "TEST", "pm_card_visa", set_as_primary=True, call=None
     )
