@@ -1,7 +1,7 @@
-"""Carries out what many ask for in groups: what gathers while one group runs is the next one.
+"""Runs concurrent requests in batches: those that arrive while a batch runs form the next one.
 
-So a transaction serves one caller when there is one and many when there are many, and nobody waits
-for others to come. No I/O of its own.
+A batch has one item when there is one caller and many when there are many; no item waits for others
+to arrive. Does no I/O of its own.
 """
 
 import asyncio
@@ -10,75 +10,73 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-Order = TypeVar("Order")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-
-PATIENCE_SECONDS = 1.0
-"""How long an order has waited for a group that fails, to fail with it."""
+MAX_WAIT_SECONDS = 1.0
+"""An item that has waited this long for a batch that fails, fails with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting(Generic[Order, Result]):
-    order: Order
-    answer: asyncio.Future[Result]
+class _Waiting(Generic[Item, Result]):
+    item: Item
+    result: asyncio.Future[Result]
     since: float
     """By the event loop's clock."""
 
 
-class Batcher(Generic[Order, Result]):
-    """One group at a time, of at most so many orders."""
+class Batcher(Generic[Item, Result]):
+    """Runs one batch at a time."""
 
     def __init__(
         self,
-        carry_out: Callable[[Sequence[Order]], Awaitable[Sequence[Result | Exception]]],
+        run_batch: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
-        at_most: int,
+        max_size: int,
     ) -> None:
-        """Have `carry_out` return a result for each order, or the exception that it ends with.
+        """Run batches of up to `max_size` items with `run_batch`.
 
-        What it raises ends every order of the group, and those that have waited for it as long as
-        anybody should: what fails slowly, a server that hangs for one, is not worth a second wait.
+        `run_batch` returns a result or an exception for each item. If it raises, all items of the
+        batch fail, and so do items that have waited MAX_WAIT_SECONDS for it: a server that hangs
+        would make them wait as long again.
         """
-        self._carry_out = carry_out
-        self._at_most = at_most
-        self._waiting: list[_Waiting[Order, Result]] = []
+        self._run_batch = run_batch
+        self._max_size = max_size
+        self._waiting: list[_Waiting[Item, Result]] = []
         self._worker: asyncio.Task[None] | None = None
 
-    async def submit(self, order: Order) -> Result:
-        """Return the result of an order; it is carried out also where the asker leaves."""
+    async def submit(self, item: Item) -> Result:
+        """Return the result of an item. Cancelling the caller does not cancel the item."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Result] = loop.create_future()
-        self._waiting.append(_Waiting(order, answer, loop.time()))
+        result: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append(_Waiting(item, result, loop.time()))
         if self._worker is None:
-            # A context of its own: the group is not the work of whoever came first.
+            # Context of its own: a batch must not log the request id of its first caller.
             self._worker = asyncio.create_task(self._work(), context=Context())
-        return await answer
+        return await result
 
     async def _work(self) -> None:
         try:
             while self._waiting:
-                group, self._waiting = (
-                    self._waiting[: self._at_most],
-                    self._waiting[self._at_most :],
-                )
-                await self._answer(group)
+                batch = self._waiting[: self._max_size]
+                self._waiting = self._waiting[self._max_size :]
+                await self._run(batch)
         finally:
             self._worker = None
 
-    async def _answer(self, group: Sequence["_Waiting[Order, Result]"]) -> None:
+    async def _run(self, batch: Sequence["_Waiting[Item, Result]"]) -> None:
         results: Sequence[Result | BaseException]
         try:
-            results = await self._carry_out([each.order for each in group])
-        except BaseException as error:  # noqa: BLE001 - each asker gets it
-            since = asyncio.get_running_loop().time() - PATIENCE_SECONDS
-            group = [*group, *(each for each in self._waiting if each.since <= since)]
+            results = await self._run_batch([each.item for each in batch])
+        except BaseException as error:  # noqa: BLE001 - every caller gets it
+            since = asyncio.get_running_loop().time() - MAX_WAIT_SECONDS
+            batch = [*batch, *(each for each in self._waiting if each.since <= since)]
             self._waiting = [each for each in self._waiting if each.since > since]
-            results = [error] * len(group)
-        for each, result in zip(group, results, strict=True):
-            if each.answer.done():  # its asker left
+            results = [error] * len(batch)
+        for each, result in zip(batch, results, strict=True):
+            if each.result.done():  # its caller was cancelled
                 continue
             if isinstance(result, BaseException):
-                each.answer.set_exception(result)
+                each.result.set_exception(result)
             else:
-                each.answer.set_result(result)
+                each.result.set_result(result)

@@ -68,7 +68,7 @@ class WalletBatch:
         """Keep wallets in `database`, and answers by `idempotency`."""
         self._database = database
         self._idempotency = idempotency
-        self._group = Batcher[MovementRequest, Moved](self._carry_out, at_most=GROUP_AT_MOST)
+        self._group = Batcher[MovementRequest, Moved](self._carry_out, max_size=GROUP_AT_MOST)
 
     async def move(self, order: MovementRequest) -> Moved:
         """Make the movement and return what its caller is answered.
