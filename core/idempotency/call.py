@@ -24,8 +24,8 @@ ANSWER_SCHEMA = 2
 """Version of the response messages that stored answers are written with.
 
 1: before the resource messages. 2: one message for each resource. Fields kept their numbers from 1
-to 2, so both are read alike; fields that 1 did not have are unset. A change that a plain read would
-get wrong needs a new number here and a conversion in `Answer.message`.
+to 2, so both are read alike; the interceptor's completions add the resource fields that 1 lacks. A
+change that a plain read would get wrong needs a new number here and a conversion.
 """
 
 
@@ -51,6 +51,11 @@ class Answer:
         """Return the status of a refusal."""
         assert self.is_refusal, "a response has no status of its own"
         return status_pb2.Status.FromString(self.payload)
+
+    @property
+    def lacks_resources(self) -> bool:
+        """Whether its response was stored before the resource messages."""
+        return self.schema < 2
 
     def message(self, response_class: type[Response]) -> Response:
         """Return the response.

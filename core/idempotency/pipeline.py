@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from core.caller import current_caller
-from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
+from core.database.transactions import (
+    CommitUnknownError,
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+)
 from core.errors import RETRY_SECONDS, Reason, Refusal, ReplayedRefusal
 from core.idempotency.call import (
     Answer,
@@ -30,6 +36,8 @@ from rpc.metadata import REPLAYED_METADATA
 
 logger = logging.getLogger("core")
 
+Completion = Callable[[Transaction, str, Any], Awaitable[None]]
+"""Adds what a business's response lacks that an older version stored."""
 JOIN_SECONDS = 24.0
 """How long a call waits for another one with its key: less than the adapter's 25 s deadline."""
 
@@ -56,10 +64,19 @@ class IdempotencyInterceptor(UnaryInterceptor):
     this interceptor stores what the use case did not.
     """
 
-    def __init__(self, idempotency: Idempotency, database: Database) -> None:
-        """Store records with `idempotency`, in transactions of `database`."""
+    def __init__(
+        self,
+        idempotency: Idempotency,
+        database: Database,
+        completions: Mapping[str, Completion],
+    ) -> None:
+        """Store records with `idempotency`, in transactions of `database`.
+
+        `completions` are by method name, for responses without complete resources.
+        """
         self._idempotency = idempotency
         self._database = database
+        self._completions = completions
         self._in_flight: dict[tuple[str, str], _InFlight] = {}
 
     async def intercept(
@@ -77,7 +94,7 @@ class IdempotencyInterceptor(UnaryInterceptor):
                     return await self._run_with_own_record(call, handler(request, context))
                 return await self._run_in_one_transaction(call, handler, request, context)
             except Replay as replay:
-                return await _replayed(replay.answer, method.descriptor, context)
+                return await self._replay(call, replay.answer, method.descriptor, context)
 
         return await (self._join_or(call, run) if call.is_keyed else run())
 
@@ -161,6 +178,23 @@ class IdempotencyInterceptor(UnaryInterceptor):
                 _log_not_stored(call, failure)
         return response
 
+    async def _replay(
+        self, call: IdempotentCall, answer: Answer, method: MethodDescriptor, context: Context
+    ) -> Message:
+        """Return the stored response or raise the stored refusal, marked as replayed."""
+        response: Message | None = None
+        if not answer.is_refusal:
+            response = answer.message(message_factory.GetMessageClass(method.output_type))
+            complete = self._completions.get(method.name) if answer.lacks_resources else None
+            if complete is not None:
+                async with self._database.read() as transaction:
+                    await complete(transaction, call.business_id, response)
+        if not context.done():  # the caller may have left while others joined
+            await context.send_initial_metadata(((REPLAYED_METADATA, "true"),))
+        if response is None:
+            raise ReplayedRefusal(answer.status())
+        return response
+
 
 def _log_not_stored(call: IdempotentCall, error: Exception) -> None:
     logger.warning(
@@ -185,12 +219,3 @@ async def _joined(in_flight: _InFlight) -> Message:
             "its answer.",
             retry_after_seconds=RETRY_SECONDS,
         ) from None
-
-
-async def _replayed(answer: Answer, method: MethodDescriptor, context: Context) -> Message:
-    """Return the stored response or raise the stored refusal, marked as replayed."""
-    if not context.done():  # the caller may have left while others joined
-        await context.send_initial_metadata(((REPLAYED_METADATA, "true"),))
-    if answer.is_refusal:
-        raise ReplayedRefusal(answer.status())
-    return answer.message(message_factory.GetMessageClass(method.output_type))
