@@ -43,7 +43,7 @@ from tests.core.running import (
     with_stripe,
 )
 from tests.prove.checks import ledger
-from tests.prove.core_process import ProvedDatabase
+from tests.prove.core_process import InspectableDatabase
 
 USERS = st.sampled_from([0, 1])
 AMOUNTS = st.sampled_from([1, 2, 3, 40])
@@ -185,7 +185,7 @@ class Bank(RuleBasedStateMachine):
 
     async def _books_hold(self) -> None:
         """Balances, ledger and the gateway's charges are what the model says."""
-        rows = await ProvedDatabase.serving.rows([self.business.credentials.business_id], [])
+        rows = await InspectableDatabase.serving.rows([self.business.credentials.business_id], [])
         held = {row["user_id"]: row["balance_minor"] for row in rows["wallets"]}
         assert [held[user_id] for user_id in self.user_ids] == [
             100 * balance for balance in self.model.balances
@@ -205,7 +205,7 @@ def _balance(answer: Any) -> int:
 
 @pytest.fixture
 def served(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.setattr(composition, "Database", ProvedDatabase)
+    monkeypatch.setattr(composition, "Database", InspectableDatabase)
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         clock = ShiftedClock()

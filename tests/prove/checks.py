@@ -143,7 +143,7 @@ def _charged_once(operations: Sequence[Operation], charges: _Charges) -> Iterato
         taken = charges.by_description.get(each.description, [])
         if len(taken) > 1:
             yield f"double charge: {each} was charged {len(taken)} times"
-        if each.was_carried_out:
+        if each.was_executed:
             told = each.response().transaction_id
             if told not in {charge["transaction_id"] for charge in taken}:
                 yield f"lost: {each} was told {told}, never charged"
@@ -182,7 +182,7 @@ def _movements(operations: Sequence[Operation], books: Books, shop_id: str) -> I
 def _moved_as_told(operation: Operation, made: Sequence[Row]) -> Iterator[str]:
     if len(made) > 1:
         yield f"{operation} moved money {len(made)} times"
-    if operation.was_carried_out and not made:
+    if operation.was_executed and not made:
         yield f"lost: {operation} was told, and no money moved"
     if operation.was_refused and made:
         yield f"{operation} was told {operation.told[0].reason}, and money moved"
@@ -239,9 +239,9 @@ def _users(operations: Sequence[Operation], books: Books, shop_id: str) -> Itera
         if each.kind != "create_user":
             continue
         count = made.pop(f"op{each.number}@example.com", 0)
-        if count > 1 or (each.was_carried_out and not count):
+        if count > 1 or (each.was_executed and not count):
             yield f"{each} made {count} users"
-        if each.was_carried_out and each.response().user.user_id not in users:
+        if each.was_executed and each.response().user.user_id not in users:
             yield f"lost: {each} was told of a user who is not there"
     if made:
         yield f"users whom nobody asked for: {sorted(made)}"
@@ -254,7 +254,7 @@ def _cards(operations: Sequence[Operation], books: Books, shop_id: str) -> Itera
     for each in operations:
         if each.kind in ("save_card", "new_customer"):
             wanted[each.user_id] += 1
-            certain[each.user_id] += each.was_carried_out
+            certain[each.user_id] += each.was_executed
     cards = Counter(row["user_id"] for row in _of_gateway("stripe", books, "cards", shop_id))
     customers = books.gateway.get("customers", [])
     made = Counter(customer["metadata"].get("user_id") for customer in customers)
@@ -284,7 +284,7 @@ def _profiles(operations: Sequence[Operation], books: Books, shop_id: str) -> It
     for each in operations:
         if each.kind in ("save_authorize", "new_profile"):
             wanted[each.user_id].add(each.request.payment_profile.card_number)
-            told = each.response() if each.was_carried_out else None
+            told = each.response() if each.was_executed else None
             cards = {row["gateway_card_id"] for row in books.of("cards", shop_id)}
             if told is not None and told.payment_profile_id not in cards:
                 yield f"lost: {each} was told of a card that is not here"
@@ -313,13 +313,13 @@ def _businesses(operations: Sequence[Operation], books: Books) -> Iterator[str]:
     for each in operations:
         if each.kind == "register":
             count = names[each.request.new_business.name]
-            if count > 1 or (each.was_carried_out and not count):
+            if count > 1 or (each.was_executed and not count):
                 yield f"register {each.number} made {count} businesses"
         if each.kind == "change_api_key" and each.was_refused:
             yield f"change_api_key {each.number} was told {each.told[0].reason} for its own key"
-        if each.kind == "change_api_key" and each.was_carried_out:
-            current = hash_api_key(each.party.credentials.api_key)
-            if rows[each.party.business_id]["api_key_hash"] != current:
+        if each.kind == "change_api_key" and each.was_executed:
+            current = hash_api_key(each.caller.credentials.api_key)
+            if rows[each.caller.business_id]["api_key_hash"] != current:
                 yield f"lost: change_api_key {each.number} told a key that does not open"
 
 
@@ -334,18 +334,18 @@ def _last_one_stands(
     asked = [each for each in operations if each.kind == kind]
     table, name = column
     for each in asked:
-        if not each.was_carried_out:
+        if not each.was_executed:
             continue
         rows = [
             row
             for row in books.rows[table]
-            if row["business_id"] == each.party.business_id
+            if row["business_id"] == each.caller.business_id
             and (table != "users" or row["user_id"] == each.user_id)
         ]
         same = {
             f"{prefix}{other.number}"
             for other in asked
-            if other.party.business_id == each.party.business_id
+            if other.caller.business_id == each.caller.business_id
         }
         if not rows or rows[0][name] not in same:
             yield f"lost: {kind} {each.number} was told, and {name} is {[r[name] for r in rows]}"

@@ -10,25 +10,25 @@ from nivisco.payments.v1 import business_pb2, credentials_pb2, wallet_pb2
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
 from tests.prove import json_client
-from tests.prove.faults import Accounts
+from tests.prove.environment import Core, Environment
+from tests.prove.gateway_faults import Accounts
 from tests.prove.operations import (
-    AGAIN,
     AT_AUTHORIZE,
     BUILDERS,
+    RETRYABLE,
     TEST,
+    Caller,
+    FinalResponse,
+    LostResponse,
     Operation,
-    Party,
-    RecordedEvent,
     Target,
-    Try,
 )
-from tests.prove.stage import Bait
-from tests.prove.world import Core, World
+from tests.prove.triggers import Trigger
 
-BAITS_MAX = 3
+TRIGGERS_MAX = 3
 DAY_SECONDS = 23.8 * 3600
 """After this, a key may be over, and an answer is not asked for again."""
-LEAVING = 0.2
+GIVES_UP = 0.2
 """How many clients give up at the first answer that is lost."""
 PAUSE_SECONDS = 0.01
 PAUSE_SECONDS_MAX = 0.2
@@ -44,11 +44,11 @@ _MODIFIES = frozenset({"modify_business", "modify_stripe", "modify_authorize"})
 class Clients:
     """The clients, and the model: what each of them was told."""
 
-    def __init__(self, world: World, dice: random.Random, gateway: str = "") -> None:
-        """Ask the core of `world`; `dice` decides what is left open, such as the gateway."""
+    def __init__(self, environment: Environment, rng: random.Random, gateway: str = "") -> None:
+        """Ask the core of `environment`; `rng` decides what is left open, such as the gateway."""
         self._gateway = gateway
-        self._world = world
-        self._dice = dice
+        self._environment = environment
+        self._rng = rng
         self.operations: list[Operation] = []
         self.violations: list[str] = []
         """Answers that must not be."""
@@ -59,20 +59,20 @@ class Clients:
         self.accounts = Accounts(self.account, f"authorize:{self.login_id}")
         self._tasks: list[asyncio.Task[None]] = []
         self._rotation = asyncio.Lock()
-        self._sides: list[Party] = []
+        self._sides: list[Caller] = []
         self._spare: list[str] = []
-        self._modified: Party | None = None
-        self._rotator: Party | None = None
+        self._modified: Caller | None = None
+        self._rotator: Caller | None = None
         self._poor = ""
 
     # Who is there before the first kill
 
-    async def set_up(self, baits: Sequence[Bait]) -> None:
-        """Register businesses and make the users that the baits need."""
-        kinds = {bait.kind for bait in baits}
-        self._mix = [kind for kind in _MIX if kind != "decline" or self._dice.random() < 0.3]
-        self.shop = await self._party("shop")
-        await self._world.call(
+    async def set_up(self, triggers: Sequence[Trigger]) -> None:
+        """Register businesses and make the users that the triggers need."""
+        kinds = {trigger.kind for trigger in triggers}
+        self._mix = [kind for kind in _MIX if kind != "decline" or self._rng.random() < 0.3]
+        self.shop = await self._register("shop")
+        await self._environment.call(
             self.shop.credentials,
             credentials_pb2.AddStripeCredentialsRequest(
                 credentials=credentials_pb2.AddStripeCredentialsRequest.Credentials(
@@ -82,26 +82,26 @@ class Clients:
         )
         if self._gateway != "stripe":
             await self._add_authorize()
-        adds = sum(bait.kind in _ADDS for bait in baits)
-        self._modified = await self._party("modified") if kinds & _MODIFIES else None
+        adds = sum(trigger.kind in _ADDS for trigger in triggers)
+        self._modified = await self._register("modified") if kinds & _MODIFIES else None
         self._sides = [self._modified] if self._modified else []
-        self._rotator = await self._party("rotator") if "change_api_key" in kinds else None
+        self._rotator = await self._register("rotator") if "change_api_key" in kinds else None
         self._payer = await self._user("pm_card_visa")
         if self._gateway != "stripe":
-            await self.at_rest("save_authorize", user_id=self._payer)
+            await self.complete("save_authorize", user_id=self._payer)
         self._poor = ""
         if "decline" in self._mix:
             self._poor = await self._user("pm_card_chargeCustomerFail")
-        if needed := sum(bait.kind == "new_customer" for bait in baits):
-            self._spare = [await self._user(None) for _ in range(BAITS_MAX * needed)]
+        if needed := sum(trigger.kind == "new_customer" for trigger in triggers):
+            self._spare = [await self._user(None) for _ in range(TRIGGERS_MAX * needed)]
         if kinds & _MODIFIES:
             for kind in _ADDS:
-                await self.at_rest(kind)
-        self._sides = [await self._party("side") for _ in range(adds)]
-        await self.at_rest("credit")
+                await self.complete(kind)
+        self._sides = [await self._register("side") for _ in range(adds)]
+        await self.complete("credit")
 
     async def _add_authorize(self) -> None:
-        await self._world.call(
+        await self._environment.call(
             self.shop.credentials,
             credentials_pb2.AddAuthorizeCredentialsRequest(
                 credentials=credentials_pb2.AddAuthorizeCredentialsRequest.Credentials(
@@ -110,26 +110,26 @@ class Clients:
             ),
         )
 
-    async def _party(self, name: str) -> Party:
-        answer = await self._world.call(
-            self._world.admin,
+    async def _register(self, name: str) -> Caller:
+        answer = await self._environment.call(
+            self._environment.admin,
             business_pb2.RegisterBusinessRequest(
                 new_business=business_pb2.RegisterBusinessRequest.NewBusiness(
                     name=name, email=f"owner@{name}.example.com", domain=f"{name}.example.com"
                 )
             ),
         )
-        return Party(Credentials(answer.business_id, answer.api_key))
+        return Caller(Credentials(answer.business_id, answer.api_key))
 
     async def _user(self, token: str | None) -> str:
         """Make a user, with a card where there is a token for one."""
-        created = await self.at_rest("create_user")
+        created = await self.complete("create_user")
         user_id = str(created.response().user.user_id)
         if token:
-            await self.at_rest("save_card", user_id=user_id, token=token)
+            await self.complete("save_card", user_id=user_id, token=token)
         return user_id
 
-    async def at_rest(self, kind: str, user_id: str = "", token: str = "") -> Operation:
+    async def complete(self, kind: str, user_id: str = "", token: str = "") -> Operation:
         """Carry an operation out before anything goes wrong, or between two kills."""
         operation = self.new(kind, user_id=user_id, is_keyed=kind != "credit")
         if token:
@@ -140,30 +140,30 @@ class Clients:
     # What they want, and how they get it
 
     def new(
-        self, kind: str, *, user_id: str = "", is_keyed: bool | None = None, leaves: bool = False
+        self, kind: str, *, user_id: str = "", is_keyed: bool | None = None, gives_up: bool = False
     ) -> Operation:
         """Make the next operation, with chance deciding what is left open."""
         number = len(self.operations) + 1
         target = self._target(kind, user_id)
         request = BUILDERS[kind](number, target)
         if is_keyed is None:
-            is_keyed = not (kind in _UNKEYED and self._dice.random() < 0.35)
+            is_keyed = not (kind in _UNKEYED and self._rng.random() < 0.35)
         if is_keyed:
             request.idempotency_key = f"{self.account}-{number}"
         operation = Operation(
             number,
             kind,
-            target.party,
+            target.caller,
             request,
             user_id=target.user_id,
             is_keyed=is_keyed,
             # Who rotates the key and never hears the new one locks the business out for good.
-            leaves=leaves and kind != "change_api_key",
-            is_twin=is_keyed and kind != "change_api_key" and self._dice.random() < 0.2,
-            is_json=self._world.has_door
+            gives_up=gives_up and kind != "change_api_key",
+            is_concurrent=is_keyed and kind != "change_api_key" and self._rng.random() < 0.2,
+            uses_json=self._environment.has_adapter
             and kind in json_client.KINDS
-            and self._dice.random() < 0.5,
-            began_at=self._world.clock.seconds(),
+            and self._rng.random() < 0.5,
+            began_at=self._environment.clock.seconds(),
         )
         self.operations.append(operation)
         return operation
@@ -179,7 +179,7 @@ class Clients:
             assert self._rotator is not None
             return Target(self._rotator)
         if kind == "register":
-            return Target(Party(self._world.admin), self.shop.business_id)
+            return Target(Caller(self._environment.admin), self.shop.business_id)
         if kind == "create_user":
             return Target(self.shop)
         if kind in ("new_customer", "new_profile"):
@@ -190,7 +190,7 @@ class Clients:
 
     def release(self, operation: Operation) -> None:
         """Let its client, or both of them, begin."""
-        for _ in range(2 if operation.is_twin else 1):
+        for _ in range(2 if operation.is_concurrent else 1):
             self._tasks.append(asyncio.ensure_future(self._client(operation)))
 
     async def _client(self, operation: Operation) -> None:
@@ -201,68 +201,70 @@ class Clients:
             while not await self._sent(operation):
                 await asyncio.sleep(pause)
                 if operation.is_authorize and operation.is_unknown:
-                    await self._world.let_settle()
-                    operation.lost.append(Try("", time.time(), "it lets time pass"))
+                    await self._environment.pass_settle_time()
+                    operation.lost.append(LostResponse("", time.time(), "it lets time pass"))
                     pause = PAUSE_SECONDS
                 pause = min(1.5 * pause, PAUSE_SECONDS_MAX)
 
     async def _sent(self, operation: Operation) -> bool:
         """Send once; tell whether that was the end of it."""
-        credentials = operation.started_with = operation.started_with or operation.party.credentials
-        core = await self._world.serving()
+        credentials = operation.started_with = (
+            operation.started_with or operation.caller.credentials
+        )
+        core = await self._environment.serving()
         sent_at = time.time()
         if not operation.lost:
-            self._world.note(f"{operation} is sent to {core.name}", who="client")
+            self._environment.note(f"{operation} is sent to {core.name}", who="client")
         try:
             answer = await self._asked(operation, credentials, core)
         except CoreError as error:
-            self._world.note(f"{operation} is answered {error.reason}", who="client")
+            self._environment.note(f"{operation} is answered {error.reason}", who="client")
             if error.reason == "INTERNAL":
                 self.violations.append(
                     f"{operation.kind} {operation.number} was answered with a fault of ours: "
                     f"{error.message}"
                 )
             is_last = error.message.startswith("The gateway never told")
-            if is_last or error.reason not in AGAIN:
+            if is_last or error.reason not in RETRYABLE:
                 if is_last:
-                    operation.told.append(RecordedEvent(NEEDS_REVIEW, error.message))
+                    operation.told.append(FinalResponse(NEEDS_REVIEW, error.message))
                     return True
                 content = (error.message, sorted(error.metadata.items()))
-                operation.told.append(RecordedEvent(error.reason, content))
+                operation.told.append(FinalResponse(error.reason, content))
                 return True
-            operation.lost.append(Try(core.name, sent_at, error.reason))
-            if operation.leaves:
+            operation.lost.append(LostResponse(core.name, sent_at, error.reason))
+            if operation.gives_up:
                 return True
             if operation.moves_wallet and not operation.is_keyed:
                 return await self._found_in_records(operation)
             return False
-        self._world.note(f"{operation} is carried out", who="client")
-        operation.told.append(RecordedEvent("", answer.SerializeToString(deterministic=True)))
+        self._environment.note(f"{operation} is carried out", who="client")
+        operation.told.append(FinalResponse("", answer.SerializeToString(deterministic=True)))
         if operation.kind == "change_api_key":
-            operation.party.credentials = Credentials(answer.business_id, answer.api_key)
+            operation.caller.credentials = Credentials(answer.business_id, answer.api_key)
         return True
 
     async def _asked(self, operation: Operation, credentials: Credentials, core: Core) -> Any:
-        """Ask through the operation's door, once."""
-        door = self._world.door
-        if not operation.is_json or door is None:
-            return await self._world.call(credentials, operation.request, core)
+        """Ask through the operation's adapter, once."""
+        adapter = self._environment.adapter
+        if not operation.uses_json or adapter is None:
+            return await self._environment.call(credentials, operation.request, core)
         return await json_client.ask(
-            self._world.http, door.address, credentials, operation.kind, operation.request
+            self._environment.http, adapter.address, credentials, operation.kind, operation.request
         )
 
     async def _found_in_records(self, operation: Operation) -> bool:
         """Read the records before sending again what has no key, as the reference says."""
         while True:
             try:
-                history = await self._world.call(
-                    operation.party.credentials,
+                history = await self._environment.call(
+                    operation.caller.credentials,
                     wallet_pb2.GetWalletHistoryRequest(
                         user_id=operation.user_id, env=TEST, limit=100
                     ),
                 )
             except CoreError as error:
-                if error.reason not in AGAIN:
+                if error.reason not in RETRYABLE:
                     raise
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
@@ -273,23 +275,23 @@ class Clients:
 
     def any(self) -> Operation:
         """Make an operation of any kind."""
-        kind = self.at_a_gateway(self._dice.choice(self._mix))
-        return self.new(kind, leaves=self._dice.random() < LEAVING)
+        kind = self.at_a_gateway(self._rng.choice(self._mix))
+        return self.new(kind, gives_up=self._rng.random() < GIVES_UP)
 
     def at_a_gateway(self, kind: str) -> str:
         """Return the kind of operation, at the gateway of this scenario, or as chance picks."""
         goes_to_authorize = self._gateway == "authorize" or (
-            not self._gateway and self._dice.random() < 0.4
+            not self._gateway and self._rng.random() < 0.4
         )
         return AT_AUTHORIZE.get(kind, kind) if goes_to_authorize else kind
 
-    def asking(self) -> list[asyncio.Task[None]]:
+    def active(self) -> list[asyncio.Task[None]]:
         """Return those that have no last word yet."""
         return [task for task in self._tasks if not task.done()]
 
     async def replay(self) -> None:
         """Send what has its last word once more: the same word again; another body is refused."""
-        now = self._world.clock.seconds()
+        now = self._environment.clock.seconds()
         for operation in self.operations:
             is_over = now - operation.began_at > DAY_SECONDS
             if is_over or not operation.is_keyed or not operation.told:
@@ -297,10 +299,10 @@ class Clients:
             await self._sent(operation)
             self.replays += 1
             other = operation.with_other_body()
-            if other is None or self._dice.random() < 0.5:
+            if other is None or self._rng.random() < 0.5:
                 continue
             try:
-                await self._world.call(operation.party.credentials, other)
+                await self._environment.call(operation.caller.credentials, other)
             except CoreError as error:
                 if error.reason == "IDEMPOTENCY_KEY_REUSED":
                     continue
@@ -311,17 +313,17 @@ class Clients:
     def business_ids(self) -> list[str]:
         """Return the businesses that anything may have happened to."""
         known = (self.shop, *self._sides, self._modified, self._rotator)
-        return [party.business_id for party in known if party]
+        return [caller.business_id for caller in known if caller]
 
-    def bait(self, bait: Bait) -> None:
+    def trigger(self, trigger: Trigger) -> None:
         """Let a client do what leads to a failpoint, and perhaps another something else."""
-        if bait.kind == "new_customer" and not self._spare:
+        if trigger.kind == "new_customer" and not self._spare:
             return
-        leaves = self._dice.random() < LEAVING and not bait.loses_charge
-        kind = bait.kind if bait.slows_gateway else self.at_a_gateway(bait.kind)
-        operation = self.new(kind, is_keyed=bait.is_keyed, leaves=leaves)
+        gives_up = self._rng.random() < GIVES_UP and not trigger.loses_request
+        kind = trigger.kind if trigger.slows_gateway else self.at_a_gateway(trigger.kind)
+        operation = self.new(kind, is_keyed=trigger.is_keyed, gives_up=gives_up)
         self.release(operation)
-        if self._dice.random() < 0.5:
+        if self._rng.random() < 0.5:
             self.release(self.any())
 
     def beside(self, task: asyncio.Task[None]) -> None:

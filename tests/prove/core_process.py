@@ -1,8 +1,7 @@
-"""A core as the proof runs it: production's own composition, failpoints around it, a test's hand.
+"""The core under test: production's composition with failpoints, short intervals, a shared clock.
 
-Its constants of waiting are shortened, its clock is the proof's, and it obeys its driver over a
-Unix socket: `arm` a failpoint, `dump` the rows of businesses, `stop`. When the driver goes, it
-goes.
+It takes commands from its driver over a Unix socket: `arm` a failpoint, `dump` the rows of
+businesses, `stop`. It ends when the driver ends.
 """
 
 import asyncio
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from sqlalchemy import or_, select
+from sqlalchemy import Connection, event, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from stripe._object_classes import get_object_class
 
 from core.database.clock import Clock
@@ -29,20 +29,17 @@ from core.security.keyring import Keyring
 from core.server import composition
 from core.server.settings import CoreSettings
 from tests.core.running import OPERATOR_TOKEN
-from tests.prove.failpoints import (
-    Failpoints,
-    commit_sites,
-    lay_around_commits,
-    with_failpoints,
-)
+from tests.prove.failpoints import Failpoints, with_failpoints
 from tests.prove.mutants import MUTANTS
 from tests.prove.shared_clock import SharedClock
-from tests.prove.stage import SETTLE_SECONDS
+from tests.prove.triggers import SETTLE_SECONDS
 
 GATEWAY_SECONDS = 1.0
 SWEEP_SECONDS = 0.1
 REAP_SECONDS = 0.3
 RENEW_SECONDS = 0.2
+POLLING = ("payments.sweep", "idempotency.reap")
+"""Transactions that run all the time: a failpoint only when they found something to write."""
 _STRIPE_OBJECTS = ("customer", "payment_method", "payment_intent", "charge", "list")
 DUMPED = (
     "payments",
@@ -59,19 +56,19 @@ DUMPED = (
 )
 
 
-class ProvedDatabase(Database):
-    """The database, which the proof can look into."""
+class InspectableDatabase(Database):
+    """A database whose rows a test can read while the core runs."""
 
-    serving: "ProvedDatabase"
+    serving: "InspectableDatabase"
 
     def __init__(self, url: str, clock: Clock | None = None, **limits: Any) -> None:
         super().__init__(url, clock, **limits)
-        ProvedDatabase.serving = self
+        InspectableDatabase.serving = self
 
     async def rows(
         self, business_ids: Sequence[str], names: Sequence[str]
     ) -> dict[str, list[dict[str, Any]]]:
-        """Return all that is stored of the businesses; and businesses of these names."""
+        """Return the rows of the businesses, and of businesses with these names, by table."""
         found: dict[str, list[dict[str, Any]]] = {}
         async with self._engine.connect() as connection:
             for name in DUMPED:
@@ -85,17 +82,52 @@ class ProvedDatabase(Database):
         return found
 
 
+class FailpointDatabase(InspectableDatabase):
+    """A database with a failpoint before and after each named commit.
+
+    A write that commits without a name is recorded as UNNAMED, because nothing kills a core there.
+    """
+
+    points: Failpoints
+
+    def __init__(self, url: str, clock: Clock | None = None, **limits: Any) -> None:
+        super().__init__(url, clock, **limits)
+        event.listen(self._engine.sync_engine, "before_cursor_execute", _note_write)
+
+    async def _begin(
+        self, engine: AsyncEngine, **options: object
+    ) -> tuple[AsyncConnection, datetime]:
+        connection, now = await super()._begin(engine, **options)
+        connection.info.pop("write", None)
+        return connection, now
+
+    async def _commit(self, connection: AsyncConnection, name: str) -> None:
+        write = connection.info.get("write")
+        if name and (write or name not in POLLING):
+            self.points.hit(f"{name}.before")
+            await super()._commit(connection, name)
+            self.points.hit(f"{name}.after")
+            return
+        if write:
+            self.points.note(f"UNNAMED {write}")
+        await super()._commit(connection, name)
+
+
+def _note_write(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    if not statement.startswith(("SELECT", "PRAGMA")):
+        connection.info["write"] = " ".join(statement.split())[:80]
+
+
 def warm_up() -> None:
-    """Do what every core does at its start and what is the same each time."""
-    _changed(upgrade).head_revision = functools.cache(upgrade.head_revision)
+    """Precompute what is the same in every core and slow to compute."""
+    _patchable(upgrade).head_revision = functools.cache(upgrade.head_revision)
     upgrade.head_revision()
-    commit_sites()
     for kind in _STRIPE_OBJECTS:
         get_object_class("V1", kind)
 
 
-def _changed(module: Any) -> Any:
-    """Return what is changed here, untyped: production code knows nothing of it."""
+def _patchable(module: Any) -> Any:
+    """Return the module untyped, so that its attributes can be patched."""
     return module
 
 
@@ -110,7 +142,7 @@ def main(
     armed: tuple[str, int] | None,
     mutant: str | None,
 ) -> None:
-    """Serve until told to stop, until the driver goes, or until a failpoint kills."""
+    """Serve until the command `stop`, the end of the driver, or the armed failpoint."""
     place = Path(directory)
     logging.basicConfig(
         filename=place / "core.log", level=logging.WARNING, format=f"{name} %(message)s"
@@ -119,14 +151,14 @@ def main(
     points = Failpoints(journal, name)
     if armed:
         points.arm(*armed)
-    changed = _changed(composition)
-    changed.SWEEP_SECONDS = SWEEP_SECONDS
-    changed.REAP_SECONDS = REAP_SECONDS
-    changed.RENEW_SECONDS = RENEW_SECONDS
-    changed.Database = ProvedDatabase
-    changed.StripeGateway = with_failpoints(StripeGateway, points)
-    changed.AuthorizeGateway = with_failpoints(AuthorizeGateway, points)
-    lay_around_commits(points)
+    patched = _patchable(composition)
+    patched.SWEEP_SECONDS = SWEEP_SECONDS
+    patched.REAP_SECONDS = REAP_SECONDS
+    patched.RENEW_SECONDS = RENEW_SECONDS
+    FailpointDatabase.points = points
+    patched.Database = FailpointDatabase
+    patched.StripeGateway = with_failpoints(StripeGateway, points)
+    patched.AuthorizeGateway = with_failpoints(AuthorizeGateway, points)
     if mutant:
         MUTANTS[mutant].apply()
     settings = CoreSettings(
@@ -160,7 +192,7 @@ async def _serve(settings: CoreSettings, place: Path, name: str, points: Failpoi
                     points.arm(order["point"], order["hits"])
                     say(armed=order["point"])
                 case "dump":
-                    say(rows=await ProvedDatabase.serving.rows(**order))
+                    say(rows=await InspectableDatabase.serving.rows(**order))
                 case "stop":
                     stop.set()
         os._exit(0)  # the driver is gone

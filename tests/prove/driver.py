@@ -30,11 +30,11 @@ from core.database.engines import engine_for
 from core.database.migrations.upgrade import migrate
 from core.database.transactions import Database
 from rpc import client
+from tests.prove.environment import Environment, running_environment
 from tests.prove.mutants import MUTANTS, TRIES
 from tests.prove.run import Result, Run
 from tests.prove.scenario import Scenario
 from tests.prove.schedule import every_failpoint, systematic
-from tests.prove.world import World, running_world
 
 TRIES_OF_MISSED = 3
 TRIED_AGAIN = 10**7
@@ -153,22 +153,22 @@ async def _prove(
     keyring = "k1:" + b64encode(secrets.token_bytes(32)).decode()
     try:
         await databases.make_template()
-        async with running_world(directory, await databases.new(), keyring) as world:
+        async with running_environment(directory, await databases.new(), keyring) as environment:
             for name in mutants:
                 if until and time.time() >= until:
                     break
-                await world.use(await databases.new(), name)
-                await _prove_mutant(world, name, database)
+                await environment.use(await databases.new(), name)
+                await _prove_mutant(environment, name, database)
             if mutants:
-                await world.use(await databases.new())
+                await environment.use(await databases.new())
             for scenario in _with_missed_ones(scenarios, missed):
-                if (scenario.mutant or None) != world.mutant:
-                    await world.use(await databases.new(), scenario.mutant or None)
-                result = await Run(world, scenario).carry_out()
+                if (scenario.mutant or None) != environment.mutant:
+                    await environment.use(await databases.new(), scenario.mutant or None)
+                result = await Run(environment, scenario).execute()
                 missed += _again(scenario, result)
                 _say(result=asdict(result), log=_log_of(directory, result))
                 if result.violations:  # what it left would be found again
-                    await world.use(await databases.new())
+                    await environment.use(await databases.new())
     finally:
         with suppress(OSError):
             await databases.drop()
@@ -198,20 +198,20 @@ def _again(scenario: Scenario, result: Result) -> list[Scenario]:
     ]
 
 
-async def _prove_mutant(world: World, name: str, database: str) -> None:
-    """Try a mutant's scenario until it is caught."""
+async def _prove_mutant(environment: Environment, name: str, database: str) -> None:
+    """LostResponse a mutant's scenario until it is caught."""
     mutant = MUTANTS[name]
     started = time.monotonic()
     result = Result("")
     tries = 0
     while not result.violations and tries < TRIES:
         tries += 1
-        result = await Run(world, mutant.scenario(name, database, tries)).carry_out()
+        result = await Run(environment, mutant.scenario(name, database, tries)).execute()
         _say(killed=len(result.killed))
     caught = result.violations[0] if result.violations else ""
     _say(
         mutant=name,
-        mistake=mutant.mistake,
+        bug=mutant.bug,
         seed=result.seed,
         caught=caught,
         tries=tries,

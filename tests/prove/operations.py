@@ -31,7 +31,7 @@ AT_AUTHORIZE = {
     "new_customer": "new_profile",
 }
 """What is the same at Authorize.Net, where chance picks it."""
-AGAIN = frozenset(
+RETRYABLE = frozenset(
     {"OUTCOME_UNKNOWN", "SERVICE_UNAVAILABLE", "GATEWAY_UNAVAILABLE", "REQUEST_IN_PROGRESS"}
 )
 """Reasons that ask to send the same request again. Every other answer is the last word."""
@@ -41,7 +41,7 @@ MORE_THAN_ANY_WALLET_UNITS = 9_000_000
 
 
 @dataclass(slots=True)
-class Party:
+class Caller:
     """Who asks. A rotation changes the credentials."""
 
     credentials: Credentials
@@ -53,7 +53,7 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedEvent:
+class FinalResponse:
     """A last word: a response, or a refusal."""
 
     reason: str
@@ -68,7 +68,7 @@ class RecordedEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class LostResponse:
     """One sending without a last word."""
 
     core: str
@@ -83,20 +83,20 @@ class Operation:
 
     number: int
     kind: str
-    party: Party
+    caller: Caller
     request: Any
     user_id: str = ""
     is_keyed: bool = True
-    leaves: bool = False
+    gives_up: bool = False
     """Whether its client gives up at the first answer that is lost."""
-    is_twin: bool = False
+    is_concurrent: bool = False
     """Whether two clients send it at once."""
-    is_json: bool = False
+    uses_json: bool = False
     """Whether its client asks by JSON."""
     began_at: float = 0.0
     """By the proof's clock."""
-    told: list[RecordedEvent] = field(default_factory=list)
-    lost: list[Try] = field(default_factory=list)
+    told: list[FinalResponse] = field(default_factory=list)
+    lost: list[LostResponse] = field(default_factory=list)
     was_found: bool = False
     """Whether its client read in the records that it took place."""
     started_with: Credentials | None = None
@@ -104,9 +104,9 @@ class Operation:
 
     def __str__(self) -> str:
         how = ["key" if self.is_keyed else "no key"]
-        how += ["by JSON"] if self.is_json else []
-        how += ["leaves"] if self.leaves else []
-        how += ["sent by two"] if self.is_twin else []
+        how += ["by JSON"] if self.uses_json else []
+        how += ["gives_up"] if self.gives_up else []
+        how += ["sent by two"] if self.is_concurrent else []
         return f"{self.kind} {self.number} ({', '.join(how)})"
 
     @property
@@ -136,7 +136,7 @@ class Operation:
         return self.kind in ("debit", "credit", "overdraw")
 
     @property
-    def was_carried_out(self) -> bool:
+    def was_executed(self) -> bool:
         """Whether its client was told so."""
         return self.was_found or any(told.is_response for told in self.told)
 
@@ -170,7 +170,7 @@ def response_class(request: Message) -> type[Message]:
 class Target:
     """Whose wallet, card or profile an operation is about."""
 
-    party: Party
+    caller: Caller
     user_id: str = ""
 
 

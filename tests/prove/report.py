@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.prove.failpoints import failpoints
-from tests.prove.faults import FAULTS
+from tests.prove.gateway_faults import FAULTS
 from tests.prove.mutants import MUTANTS
 
 STORIES_MAX = 3
@@ -133,7 +133,7 @@ def render(found: Found, *, seconds: float, processor_seconds: float, mutants_wa
     caught = len(found.mutants) - len(found.escaped)
     lines.append(_row("mutants caught", f"{caught}", f"of {mutants_wanted}"))
     for name in sorted(found.escaped):
-        lines.append(f"    NOT CAUGHT {name}: {MUTANTS[name].mistake}")
+        lines.append(f"    NOT CAUGHT {name}: {MUTANTS[name].bug}")
     if never := sorted({*points} - {p for passed in found.points.values() for p in passed}):
         lines += ["", "never reached in this time:", *(f"    {point}" for point in never)]
     for result in found.broken[:STORIES_MAX]:

@@ -9,25 +9,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.prove.checks import Books, violations
-from tests.prove.clients import BAITS_MAX, DAY_SECONDS, PAUSE_SECONDS, Clients
-from tests.prove.faults import (
+from tests.prove.clients import DAY_SECONDS, PAUSE_SECONDS, TRIGGERS_MAX, Clients
+from tests.prove.environment import SIGKILL, Environment
+from tests.prove.gateway_faults import (
     DELAY,
     HOLD,
     HOLD_AUTHORIZE,
     LOSE_AUTHORIZE,
-    TORN_NETS,
-    orders_of,
+    LOST_AND_UNLISTED,
+    fault_orders,
 )
 from tests.prove.mutants import MUTANTS
-from tests.prove.scenario import MOMENT, Scenario
-from tests.prove.stage import (
+from tests.prove.scenario import ANY_MOMENT, Scenario
+from tests.prove.triggers import (
     KEY_FORGOTTEN_SECONDS,
     LEASE_OVER_SECONDS,
     UNKEYED_OVER_SECONDS,
-    Bait,
-    bait_of,
+    Trigger,
+    trigger_of,
 )
-from tests.prove.world import SIGKILL, World
 
 BY_JSON = 0.1
 """In how many scenarios there is an adapter, which half of those who move money ask."""
@@ -64,13 +64,13 @@ class Result:
 class Run:
     """A scenario while it runs."""
 
-    def __init__(self, world: World, scenario: Scenario) -> None:
-        self.world = world
+    def __init__(self, environment: Environment, scenario: Scenario) -> None:
+        self.environment = environment
         self.scenario = scenario
-        self.dice = scenario.dice()
+        self.rng = scenario.rng()
         self.result = Result(scenario.seed, fault=scenario.fault)
-        self.baits = [bait_of(kill) for kill in scenario.kills]
-        self.clients = Clients(world, self.dice, self._gateway())
+        self.triggers = [trigger_of(kill) for kill in scenario.kills]
+        self.clients = Clients(environment, self.rng, self._gateway())
         self.is_holding = False
         self.looks_up = any(kill.startswith("gateway.look_up") for kill in scenario.kills)
 
@@ -78,26 +78,28 @@ class Run:
         """Return the only gateway that clients charge at, or nothing where they choose."""
         if self.scenario.mutant:
             return MUTANTS[self.scenario.mutant].gateway
-        needs_authorize = self.scenario.fault == TORN_NETS or any(
-            bait.loses_charge for bait in self.baits
+        needs_authorize = self.scenario.fault == LOST_AND_UNLISTED or any(
+            trigger.loses_request for trigger in self.triggers
         )
-        return "" if needs_authorize or self.dice.random() < WITH_AUTHORIZE else "stripe"
+        return "" if needs_authorize or self.rng.random() < WITH_AUTHORIZE else "stripe"
 
-    async def carry_out(self) -> Result:
+    async def execute(self) -> Result:
         """Run it and check everything; whatever goes wrong is a violation, not an exception."""
         started = time.monotonic()
-        self.world.new_journal()
-        struck = (await self.world.ask_gateway("GET", "faults"))["struck"]
+        self.environment.new_journal()
+        struck = (await self.environment.call_sandbox("GET", "faults"))["struck"]
         try:
-            if self.dice.random() < BY_JSON:
-                await self.world.open_door()
-            await self.clients.set_up(self.baits)
-            await self._order_faults()
-            if self.scenario.fault == TORN_NETS:
-                await self.world.ask_gateway("POST", "authorize/duplicates", {"known": False})
+            if self.rng.random() < BY_JSON:
+                await self.environment.start_adapter()
+            await self.clients.set_up(self.triggers)
+            await self._schedule_faults()
+            if self.scenario.fault == LOST_AND_UNLISTED:
+                await self.environment.call_sandbox(
+                    "POST", "authorize/duplicates", {"known": False}
+                )
                 self.clients.release(self.clients.new("fund_authorize", is_keyed=True))
             else:
-                await self._kills()
+                await self._run_kills()
             await self._settle()
             await self.clients.replay()
             await self._check()
@@ -108,36 +110,45 @@ class Run:
             )
         finally:
             await self.clients.close()
-            await self.world.close_door()
-            await self.world.ask_gateway("DELETE", "faults")
-            await self.world.ask_gateway("POST", "authorize/duplicates", {"known": True})
-            faults = await self.world.ask_gateway("GET", "faults")
+            await self.environment.stop_adapter()
+            await self.environment.call_sandbox("DELETE", "faults")
+            await self.environment.call_sandbox("POST", "authorize/duplicates", {"known": True})
+            faults = await self.environment.call_sandbox("GET", "faults")
             self.result.struck = faults["struck"] - struck
-            await self.world.close_retired()
+            await self.environment.close_retired()
         self.result.violations += self.clients.violations
+        self.result.violations += [
+            f"a write without a name: {line}"
+            for line in self.environment.journal().splitlines()
+            if " UNNAMED " in line
+        ]
         if self.result.violations:
-            self.result.story = self.world.journal().splitlines()
+            self.result.story = self.environment.journal().splitlines()
         self.result.operations = len(self.clients.operations)
         self.result.replays = self.clients.replays
         self.result.seconds = time.monotonic() - started
         return self.result
 
-    async def _order_faults(self) -> None:
-        for order in orders_of(self.scenario.fault, self.clients.accounts, self.dice):
-            await self.world.ask_gateway("POST", "faults", order)
+    async def _schedule_faults(self) -> None:
+        for order in fault_orders(self.scenario.fault, self.clients.accounts, self.rng):
+            await self.environment.call_sandbox("POST", "faults", order)
 
     # The kills
 
-    async def _kills(self) -> None:
+    async def _run_kills(self) -> None:
         """Carry the chain of kills out, each in the recovery from the one before."""
         for _ in range(FIRST_OPERATIONS if self.scenario.kills else ALL_OPERATIONS):
             self.clients.release(self.clients.any())
         last: str | None = None
-        for place, (kill, bait) in enumerate(zip(self.scenario.kills, self.baits, strict=True)):
-            following = self._holder_after(place)
-            if place == 0 and (bait.needs_held or bait.needs_start):
-                await self._kill_before(bait)
-            died = await self._kill(kill, bait, following, in_recovery=self.world.core is None)
+        for place, (kill, trigger) in enumerate(
+            zip(self.scenario.kills, self.triggers, strict=True)
+        ):
+            following = self._pending_charge_after(place)
+            if place == 0 and (trigger.needs_pending_charge or trigger.at_start):
+                await self._kill_before(trigger)
+            died = await self._kill(
+                kill, trigger, following, in_recovery=self.environment.core is None
+            )
             if died:
                 self.result.killed.append(kill)
                 if last is not None:
@@ -147,143 +158,148 @@ class Run:
                 self.result.missed.append(kill)
                 last = None
                 if following or self._starts_after(place):
-                    await self._kill_before(following or bait)
-        if self.world.core is None:
+                    await self._kill_before(following or trigger)
+        if self.environment.core is None:
             await self._restart(None, LEASE_OVER_SECONDS)
 
     def _starts_after(self, place: int) -> bool:
-        return place + 1 < len(self.baits) and self.baits[place + 1].needs_start
+        return place + 1 < len(self.triggers) and self.triggers[place + 1].at_start
 
-    def _holder_after(self, place: int) -> Bait | None:
-        """Return the next kill's bait where it needs a charge held before this kill.
+    def _pending_charge_after(self, place: int) -> Trigger | None:
+        """Return the next kill's trigger where it needs a charge held before this kill.
 
-        A kill at a start cannot hold one, and one that had it held leaves it as it was.
+        A kill at a start cannot hold one, and one that had it held gives_up it as it was.
         """
-        if self.baits[place].needs_start or self.baits[place].needs_held:
+        if self.triggers[place].at_start or self.triggers[place].needs_pending_charge:
             return None
-        rest = [bait for bait in self.baits[place + 1 :] if not bait.needs_start]
-        return rest[0] if rest and rest[0].needs_held else None
+        rest = [trigger for trigger in self.triggers[place + 1 :] if not trigger.at_start]
+        return rest[0] if rest and rest[0].needs_pending_charge else None
 
-    async def _kill_before(self, bait: Bait) -> None:
+    async def _kill_before(self, trigger: Trigger) -> None:
         """Kill a core in the middle of a charge, where the next kill needs one that recovers."""
-        if bait.needs_held:
-            await self._hold(bait)
-        await self.world.kill_core()
-        self.result.killed.append(MOMENT)
+        if trigger.needs_pending_charge:
+            await self._leave_charge_pending(trigger)
+        await self.environment.kill_core()
+        self.result.killed.append(ANY_MOMENT)
 
-    async def _hold(self, bait: Bait) -> None:
+    async def _leave_charge_pending(self, trigger: Trigger) -> None:
         """Have a charge at the gateway that nobody is told of, and whose client will not ask."""
-        if bait.jump_seconds > DAY_SECONDS:
-            await self._drained()
+        if trigger.advance_seconds > DAY_SECONDS:
+            await self._wait_for_clients()
         if self.scenario.fault != "none":
-            await self.world.ask_gateway("DELETE", "faults")
-        kind = self.clients.at_a_gateway(bait.kind)
+            await self.environment.call_sandbox("DELETE", "faults")
+        kind = self.clients.at_a_gateway(trigger.kind)
         order = HOLD_AUTHORIZE if kind.endswith("_authorize") else HOLD
-        await self.world.ask_gateway("POST", "faults", order.as_json(self.clients.accounts))
-        operation = self.clients.new(kind, leaves=True)
-        operation.is_twin = False
+        await self.environment.call_sandbox("POST", "faults", order.as_json(self.clients.accounts))
+        operation = self.clients.new(kind, gives_up=True)
+        operation.is_concurrent = False
         self.is_holding = True
         self.clients.release(operation)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (await self.world.ask_gateway("GET", "faults"))["holding"]:
+            while not (await self.environment.call_sandbox("GET", "faults"))["holding"]:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _restart(
-        self, armed: tuple[str, int] | None, jump_seconds: float, *, may_wait: bool = True
+        self, armed: tuple[str, int] | None, advance_seconds: float, *, may_wait: bool = True
     ) -> bool:
         """Start the next core after some time, or let the time pass once it is there."""
         if self.is_holding:
-            await self.world.ask_gateway("DELETE", "faults")
+            await self.environment.call_sandbox("DELETE", "faults")
             self.is_holding = False
-        if self.dice.random() < 0.7:
-            await self._order_faults()
-        if jump_seconds == LEASE_OVER_SECONDS and may_wait and self.dice.random() < 0.5:
-            self.clients.beside(asyncio.ensure_future(self._time_passes(jump_seconds)))
-            jump_seconds = 0.0
-        if jump_seconds > LEASE_OVER_SECONDS:
-            await self.world.has_landed()
-        self.world.clock.advance(jump_seconds)
-        self.world.note(f"starts a core {jump_seconds:.0f} s later, armed {armed}")
-        return await self.world.start_core(armed)
+        if self.rng.random() < 0.7:
+            await self._schedule_faults()
+        if advance_seconds == LEASE_OVER_SECONDS and may_wait and self.rng.random() < 0.5:
+            self.clients.beside(asyncio.ensure_future(self._time_passes(advance_seconds)))
+            advance_seconds = 0.0
+        if advance_seconds > LEASE_OVER_SECONDS:
+            await self.environment.wait_until_landed()
+        self.environment.clock.advance(advance_seconds)
+        self.environment.note(f"starts a core {advance_seconds:.0f} s later, armed {armed}")
+        return await self.environment.start_core(armed)
 
     async def _time_passes(self, seconds: float) -> None:
         """Let clients come back first while the dead core's leases last, and then the sweep."""
-        await self.world.serving()
-        await asyncio.sleep(self.dice.random() * 0.4)
-        self.world.clock.advance(seconds)
+        await self.environment.serving()
+        await asyncio.sleep(self.rng.random() * 0.4)
+        self.environment.clock.advance(seconds)
 
     async def _kill(
-        self, kill: str, bait: Bait, following: Bait | None, *, in_recovery: bool
+        self, kill: str, trigger: Trigger, following: Trigger | None, *, in_recovery: bool
     ) -> bool:
         """Have a core die at a failpoint; tell whether it did."""
-        hits = 2 if not bait.is_alone and self.dice.random() < 0.2 else 1
-        armed = None if kill == MOMENT else (kill, hits)
-        jump = self._jump(bait)
-        if bait.needs_expired:
+        hits = 2 if not trigger.is_exclusive and self.rng.random() < 0.2 else 1
+        armed = None if kill == ANY_MOMENT else (kill, hits)
+        jump = self._jump(trigger)
+        if trigger.needs_expired:
             return await self._kill_at_reaping(kill, following, in_recovery=in_recovery)
         if in_recovery:
             if following:
                 await self._restart(None, jump)
-                await self._hold(following)
+                await self._leave_charge_pending(following)
                 await self._arm(armed)
-            elif not await self._restart(armed, jump, may_wait=not bait.needs_held):
+            elif not await self._restart(armed, jump, may_wait=not trigger.needs_pending_charge):
                 return True
         else:
             if following:
-                await self._hold(following)
+                await self._leave_charge_pending(following)
             await self._arm(armed)
-        if bait.slows_gateway:
-            await self.world.ask_gateway("POST", "faults", DELAY.as_json(self.clients.accounts))
-        if kill == MOMENT:
-            self.clients.bait(bait)
-            await asyncio.sleep(self.dice.random() * 0.15)
-            await self.world.kill_core()
+        if trigger.slows_gateway:
+            await self.environment.call_sandbox(
+                "POST", "faults", DELAY.as_json(self.clients.accounts)
+            )
+        if kill == ANY_MOMENT:
+            self.clients.trigger(trigger)
+            await asyncio.sleep(self.rng.random() * 0.15)
+            await self.environment.kill_core()
             return True
-        return await self._dies(bait, baits=0 if bait.needs_held or bait.needs_start else BAITS_MAX)
+        return await self._wait_for_kill(
+            trigger,
+            triggers=0 if trigger.needs_pending_charge or trigger.at_start else TRIGGERS_MAX,
+        )
 
     async def _kill_at_reaping(
-        self, kill: str, following: Bait | None, *, in_recovery: bool
+        self, kill: str, following: Trigger | None, *, in_recovery: bool
     ) -> bool:
         if in_recovery:
             await self._restart(None, LEASE_OVER_SECONDS)
-        await self._drained()
-        await self.clients.at_rest("credit")
+        await self._wait_for_clients()
+        await self.clients.complete("credit")
         if following:
-            await self._hold(following)
+            await self._leave_charge_pending(following)
         await self._arm((kill, 1))
-        await self.world.has_landed()
-        self.world.clock.advance(UNKEYED_OVER_SECONDS)
-        return await self._dies(None, baits=0)
+        await self.environment.wait_until_landed()
+        self.environment.clock.advance(UNKEYED_OVER_SECONDS)
+        return await self._wait_for_kill(None, triggers=0)
 
-    def _jump(self, bait: Bait) -> float:
+    def _jump(self, trigger: Trigger) -> float:
         """Return how long to be away: no longer than the oldest request without a word can wait."""
         open_since = [
-            each.began_at for each in self.clients.operations if not (each.told or each.leaves)
+            each.began_at for each in self.clients.operations if not (each.told or each.gives_up)
         ]
         if not open_since:
-            return bait.jump_seconds
-        room = DAY_SECONDS - (self.world.clock.seconds() - min(open_since))
-        shorter = min(bait.jump_seconds, KEY_FORGOTTEN_SECONDS)
+            return trigger.advance_seconds
+        room = DAY_SECONDS - (self.environment.clock.seconds() - min(open_since))
+        shorter = min(trigger.advance_seconds, KEY_FORGOTTEN_SECONDS)
         return shorter if shorter < room else LEASE_OVER_SECONDS
 
     async def _arm(self, armed: tuple[str, int] | None) -> None:
         if armed:
-            core = await self.world.serving()
-            self.world.note(f"arms {armed}")
+            core = await self.environment.serving()
+            self.environment.note(f"arms {armed}")
             with suppress(ConnectionError):
                 await core.process.ask(order="arm", point=armed[0], hits=armed[1])
 
-    async def _dies(self, bait: Bait | None, *, baits: int) -> bool:
+    async def _wait_for_kill(self, trigger: Trigger | None, *, triggers: int) -> bool:
         """Lead the core to its end, and tell whether it came to it."""
-        died = asyncio.ensure_future(self.world.core_ended())
+        died = asyncio.ensure_future(self.environment.core_ended())
         try:
-            for _ in range(max(1, baits)):
-                if baits and bait:
-                    if bait.loses_charge:
+            for _ in range(max(1, triggers)):
+                if triggers and trigger:
+                    if trigger.loses_request:
                         order = LOSE_AUTHORIZE.as_json(self.clients.accounts)
-                        await self.world.ask_gateway("POST", "faults", order)
-                    self.clients.bait(bait)
-                if await _within(died, self._quiet(needs_background=baits == 0)):
+                        await self.environment.call_sandbox("POST", "faults", order)
+                    self.clients.trigger(trigger)
+                if await _within(died, self._quiet(needs_background=triggers == 0)):
                     signal = died.result()
                     if signal != SIGKILL:
                         self.result.violations.append(f"a core ended by itself: {signal}")
@@ -292,55 +308,55 @@ class Run:
             if not died.done():
                 died.cancel()
         await self._disarm()
-        if self.world.core is not None and not self.world.core.process.is_alive:
-            await self.world.core_ended()
+        if self.environment.core is not None and not self.environment.core.process.is_alive:
+            await self.environment.core_ended()
             return True
         return False
 
     async def _disarm(self) -> None:
-        if self.world.core is not None:
+        if self.environment.core is not None:
             with suppress(ConnectionError):
-                await self.world.core.process.ask(order="arm", point=None, hits=0)
+                await self.environment.core.process.ask(order="arm", point=None, hits=0)
 
     async def _quiet(self, *, needs_background: bool) -> None:
         """Return when all clients have their last word, and what runs beside them had a turn."""
-        while any(not task.done() for task in self.clients.asking()):
-            await asyncio.wait(self.clients.asking(), timeout=PATIENCE_SECONDS)
+        while any(not task.done() for task in self.clients.active()):
+            await asyncio.wait(self.clients.active(), timeout=PATIENCE_SECONDS)
             break
         await asyncio.sleep(1.0 if needs_background else 0.05)
 
-    async def _drained(self) -> None:
+    async def _wait_for_clients(self) -> None:
         """Wait until every client has its last word, or time must pass, for a while."""
         patience = 2.0 if self.looks_up or self.scenario.mutant else PATIENCE_SECONDS
         is_caught = self.scenario.mutant and self.result.violations
-        if self.clients.asking() and not is_caught:
-            await asyncio.wait(self.clients.asking(), timeout=patience)
+        if self.clients.active() and not is_caught:
+            await asyncio.wait(self.clients.active(), timeout=patience)
 
     # After the kills
 
     async def _settle(self) -> None:
         """Let the clients come to an end and the sweep to its own."""
         await self._disarm()
-        await self._drained()
-        await self.world.ask_gateway("DELETE", "faults")
-        await self._drained()
-        if self.clients.asking() and self.looks_up:
-            self.world.clock.advance(REVIEWED_SECONDS)
-            await self._drained()
+        await self._wait_for_clients()
+        await self.environment.call_sandbox("DELETE", "faults")
+        await self._wait_for_clients()
+        if self.clients.active() and self.looks_up:
+            self.environment.clock.advance(REVIEWED_SECONDS)
+            await self._wait_for_clients()
         self.clients.raise_faults()
         stuck = [each for each in self.clients.operations if not (each.told or each.was_found)]
         self.result.violations += [
             f"{each.kind} {each.number} got no last word: {each.lost[-1:]}"
             for each in stuck
-            if not each.leaves
+            if not each.gives_up
         ]
         for seconds in (LEASE_OVER_SECONDS, 16 * 60.0, 20 * 60.0, REVIEWED_SECONDS):
-            self.world.clock.advance(seconds)
+            self.environment.clock.advance(seconds)
             if await self._nothing_pending():
                 break
 
     async def _nothing_pending(self) -> bool:
-        core = await self.world.serving()
+        core = await self.environment.serving()
         for _ in range(30):
             rows = (
                 await core.process.ask(
@@ -358,14 +374,14 @@ class Run:
             for each in self.clients.operations
             if each.kind == "register"
         ]
-        core = await self.world.serving()
+        core = await self.environment.serving()
         dumped = await core.process.ask(
             order="dump", business_ids=self.clients.business_ids(), names=names
         )
-        shown = await self.world.ask_gateway("GET", "books", key=self.clients.stripe_key)
+        shown = await self.environment.call_sandbox("GET", "books", key=self.clients.stripe_key)
         gateway = shown["books"][0] if shown["books"] else {}
         account = self.clients.accounts.authorize
-        shown = await self.world.ask_gateway("GET", f"books?account={account}")
+        shown = await self.environment.call_sandbox("GET", f"books?account={account}")
         authorize = shown["books"][0] if shown["books"] else {}
         books = Books(dumped["rows"], gateway, authorize)
         self.result.violations += violations(

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from tests.prove.failpoints import failpoints
-from tests.prove.faults import ALL_FAULTS
+from tests.prove.gateway_faults import ALL_FAULTS
 
 DATABASES = ("sqlite", "postgresql")
-MOMENT = "moment"
+ANY_MOMENT = "moment"
 """A kill at no failpoint, at a moment that chance picks."""
 
 
@@ -40,7 +40,7 @@ class Scenario:
         if not 4 <= len(parts) <= 5 or not parts[1].isdigit():
             raise ValueError("is not <database>:<number>:<fault>:<kill>[,<kill>…][:<mutant>]")
         kills = tuple(kill for kill in parts[3].split(",") if kill)
-        known = {*failpoints(), MOMENT}
+        known = {*failpoints(), ANY_MOMENT}
         if unknown := [kill for kill in kills if kill not in known]:
             raise ValueError(f"names no failpoint {unknown[0]}")
         if parts[0] not in DATABASES or parts[2] not in ALL_FAULTS:
@@ -50,9 +50,9 @@ class Scenario:
         return cls(parts[0], int(parts[1]), parts[2], kills, parts[4] if len(parts) > 4 else "")
 
     def with_mutant(self, mutant: str) -> "Scenario":
-        """Return the same scenario for a core that has a mutant's mistake."""
+        """Return the same scenario for a core that has a mutant's bug."""
         return replace(self, mutant=mutant)
 
-    def dice(self) -> random.Random:
+    def rng(self) -> random.Random:
         """Return the chance that its number stands for."""
         return random.Random(self.seed.rpartition(":")[0] if self.mutant else self.seed)  # noqa: S311

@@ -6,8 +6,8 @@ from itertools import cycle, islice
 from typing import TypeVar
 
 from tests.prove.failpoints import failpoints
-from tests.prove.faults import FAULTS
-from tests.prove.scenario import DATABASES, MOMENT, Scenario
+from tests.prove.gateway_faults import FAULTS
+from tests.prove.scenario import ANY_MOMENT, DATABASES, Scenario
 
 CHAIN_KILLS = 6
 
@@ -41,11 +41,11 @@ def every_pair(database: str, number: int) -> list[Scenario]:
 
 def by_chance(database: str, number: int) -> Iterator[Scenario]:
     """Return scenarios without an end, some of their kills at any moment."""
-    dice = random.Random(number)  # noqa: S311 - chance, no secret
-    points = [*failpoints(), *[MOMENT] * (len(failpoints()) // 3)]
+    rng = random.Random(number)  # noqa: S311 - chance, no secret
+    points = [*failpoints(), *[ANY_MOMENT] * (len(failpoints()) // 3)]
     while True:
-        kills = tuple(dice.choice(points) for _ in range(dice.randint(1, CHAIN_KILLS)))
-        yield Scenario(database, dice.randrange(10**6), dice.choice(list(FAULTS)), kills)
+        kills = tuple(rng.choice(points) for _ in range(rng.randint(1, CHAIN_KILLS)))
+        yield Scenario(database, rng.randrange(10**6), rng.choice(list(FAULTS)), kills)
 
 
 def systematic(database: str, number: int, part: int = 0, parts: int = 1) -> Iterator[Scenario]:

@@ -10,13 +10,13 @@ import pytest
 
 from tests.prove.__main__ import SHORT_MUTANTS, read_minutes
 from tests.prove.failpoints import failpoints
-from tests.prove.faults import FAULTS
+from tests.prove.gateway_faults import FAULTS
 from tests.prove.mutants import MUTANTS
 from tests.prove.report import Found, render, told
 from tests.prove.run import Result
-from tests.prove.scenario import MOMENT, Scenario
+from tests.prove.scenario import ANY_MOMENT, Scenario
 from tests.prove.schedule import every_failpoint, every_pair
-from tests.prove.stage import bait_of
+from tests.prove.triggers import trigger_of
 
 ROOT = Path(__file__).parents[2]
 SHORT_SECONDS_MAX = 240.0
@@ -56,7 +56,7 @@ def test_a_kill_at_every_failpoint_breaks_nothing_and_mutants_are_caught() -> No
 
 
 def test_a_seed_replays_one_scenario() -> None:
-    seed = "sqlite:7:reset_after:gateway.charge.after,payments.attempts.Attempts._write.before"
+    seed = "sqlite:7:reset_after:gateway.charge.after,payments.write_outcome.before"
     done = prove(PROVE_SEED=seed)
     assert done.returncode == 0, done.stdout
     assert number_of(done.stdout, "scenarios") == "1"
@@ -87,8 +87,8 @@ def test_a_seed_says_everything() -> None:
 
 
 def test_something_is_known_to_lead_to_every_failpoint() -> None:
-    for point in [*failpoints(), MOMENT]:
-        assert bait_of(point).kind
+    for point in [*failpoints(), ANY_MOMENT]:
+        assert trigger_of(point).kind
 
 
 def test_every_ordered_pair_of_failpoints_stands_in_the_schedule_once() -> None:
@@ -105,7 +105,7 @@ def test_there_are_mutants_enough_and_each_names_what_shows_it() -> None:
     assert len(MUTANTS) >= 20
     for name, mutant in MUTANTS.items():
         assert Scenario.parse(mutant.scenario(name, "sqlite", 1).seed).mutant == name
-        assert mutant.mistake
+        assert mutant.bug
 
 
 @pytest.mark.parametrize("text", ["none", "0", "-1", "1e9", "nan"])
@@ -116,7 +116,7 @@ def test_minutes_that_are_none_are_refused(text: str) -> None:
 
 def test_a_violation_a_mutant_that_escapes_or_none_decide_whether_it_holds() -> None:
     found = Found()
-    result = Result("seed", killed=[MOMENT], fault="none").__dict__
+    result = Result("seed", killed=[ANY_MOMENT], fault="none").__dict__
     found.add("sqlite", {"result": result, "log": []})
     assert found.holds
     escaped = Found()

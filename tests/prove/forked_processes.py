@@ -18,7 +18,7 @@ class DidNotStart(Exception):
 
 
 class Process:
-    """A process that the zygote forked."""
+    """A process that the fork_server forked."""
 
     def __init__(self, name: str, pid: int) -> None:
         self.name = name
@@ -88,7 +88,7 @@ class Process:
             self.connected.result()[1].close()
 
 
-class Zygote:
+class ForkServer:
     """The process that forks the others."""
 
     def __init__(self, process: asyncio.subprocess.Process, errors: Path) -> None:
@@ -138,30 +138,30 @@ class Zygote:
     async def greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take a process's connection."""
         greeting = json.loads(await reader.readline())
-        while greeting["name"] not in self._by_name:  # it was faster than the zygote's answer
+        while greeting["name"] not in self._by_name:  # it was faster than the fork_server's answer
             await asyncio.sleep(0)
         self._by_name.pop(greeting["name"]).connected.set_result((reader, writer))
 
 
 @asynccontextmanager
-async def running_zygote(directory: Path) -> AsyncIterator[Zygote]:
-    """Run the zygote and take the connections of its processes, until the block ends."""
+async def running_fork_server(directory: Path) -> AsyncIterator[ForkServer]:
+    """Run the fork_server and take the connections of its processes, until the block ends."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.prove.zygote",
+        "tests.prove.fork_server",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=(directory / "stderr").open("ab"),
         start_new_session=True,  # Ctrl-C is the driver's business
     )
-    zygote = Zygote(process, directory / "stderr")
+    fork_server = ForkServer(process, directory / "stderr")
     server = await asyncio.start_unix_server(
-        zygote.greet, path=directory / "control", limit=64 * 1024 * 1024
+        fork_server.greet, path=directory / "control", limit=64 * 1024 * 1024
     )
-    watching = asyncio.ensure_future(zygote.watch())
+    watching = asyncio.ensure_future(fork_server.watch())
     try:
-        yield zygote
+        yield fork_server
     finally:
         assert process.stdin is not None
         process.stdin.close()

@@ -1,6 +1,6 @@
 """The mistakes themselves: each function puts one wrong version of the protocol into this process.
 
-Called in a core of the proof only, before it serves. A mistake changes the least that it can: one
+Called in a core of the proof only, before it serves. A bug changes the least that it can: one
 function or constant, in the place where a programmer would have written it.
 """
 
@@ -42,9 +42,9 @@ from core.wallet.batch import WalletBatch
 from core.wallet.rules import WalletState
 
 
-def _anything(owner: Any) -> Any:
-    """Return what a mutant changes, untyped: that is the point of it."""
-    return owner
+def _patch(owner: Any, name: str, replacement: Any) -> None:
+    assert hasattr(owner, name), f"{owner} has no {name}: the mutation follows a rename"
+    setattr(owner, name, replacement)
 
 
 def _always(*_: Any) -> bool:
@@ -55,17 +55,17 @@ def new_gateway_key() -> None:
     def order(**said: Any) -> ChargeOrder:
         return ChargeOrder(**said | {"gateway_key": new_request_id()})
 
-    _anything(attempts).ChargeOrder = order
+    _patch(attempts, "ChargeOrder", order)
 
 
 def one_transaction_around_all() -> None:
     charge = PaymentsService.charge
 
     async def inside(self: PaymentsService, caller: Any, request: Any) -> Any:
-        async with self._database.shared_transaction():
+        async with self._database.shared_transaction("mutant"):
             return await charge(self, caller, request)
 
-    _anything(PaymentsService).charge = inside
+    _patch(PaymentsService, "charge", inside)
 
 
 def unknown_is_declined() -> None:
@@ -76,7 +76,7 @@ def unknown_is_declined() -> None:
             return rules.PaymentUpdate("declined", decline_code="timeout")
         return settle(outcome, **known)
 
-    _anything(rules).settle = settled
+    _patch(rules, "settle", settled)
 
 
 def unknown_is_refused() -> None:
@@ -87,11 +87,11 @@ def unknown_is_refused() -> None:
             outcome = Refused("The gateway did not answer")
         return refusal_of(outcome, payment_id)
 
-    _anything(rules).refusal_of = told
+    _patch(rules, "refusal_of", told)
 
 
 def unknown_is_kept() -> None:
-    _anything(messages).is_kept = _always
+    _patch(messages, "is_kept", _always)
 
 
 def empty_search_is_trusted() -> None:
@@ -100,7 +100,7 @@ def empty_search_is_trusted() -> None:
     async def found(self: Any, *asked: Any) -> Any:
         return await find(self, *asked) or Refused("Stripe shows no such charge")
 
-    _anything(stripe_gateway.StripeGateway)._find = found
+    _patch(stripe_gateway.StripeGateway, "_find", found)
 
 
 def lost_connection_is_certain() -> None:
@@ -112,7 +112,7 @@ def lost_connection_is_certain() -> None:
             return replace(failure, kind=stripe_responses.Kind.NOT_CONNECTED)
         return failure
 
-    _anything(stripe_gateway).classified = certain
+    _patch(stripe_gateway, "classified", certain)
 
 
 def key_in_use_is_a_refusal() -> None:
@@ -124,7 +124,7 @@ def key_in_use_is_a_refusal() -> None:
             return replace(failure, kind=stripe_responses.Kind.REFUSED)
         return failure
 
-    _anything(stripe_gateway).classified = refused
+    _patch(stripe_gateway, "classified", refused)
 
 
 def credit_in_its_own_transaction() -> None:
@@ -135,49 +135,49 @@ def credit_in_its_own_transaction() -> None:
 
     async def credited_first(self: Attempts, begun: Any, outcome: Any) -> Any:
         if isinstance(outcome, Succeeded) and begun.payment.kind == "fund":
-            async with self._database.transaction() as transaction:
+            async with self._database.transaction("mutant") as transaction:
                 await credit(transaction, begun.payment)
         return await write(self, begun, outcome)
 
-    _anything(outcomes).credit_wallet = nothing
-    _anything(Attempts)._write = credited_first
+    _patch(outcomes, "credit_wallet", nothing)
+    _patch(Attempts, "_write", credited_first)
 
 
 def body_is_not_compared() -> None:
-    _anything(Idempotency)._is_same = _always
+    _patch(Idempotency, "_is_same", _always)
 
 
 def answer_is_not_kept() -> None:
     async def nothing(self: Any, transaction: Any, **what: Any) -> None:
         pass
 
-    _anything(Idempotency).keep_for_payment = nothing
+    _patch(Idempotency, "keep_for_payment", nothing)
 
 
 def record_is_not_kept() -> None:
     async def nothing(self: Any, transaction: Any, answers: Any) -> list[Any]:
         return []
 
-    _anything(Idempotency).keep_all = nothing
+    _patch(Idempotency, "keep_all", nothing)
 
 
 def record_in_its_own_transaction() -> None:
-    carry_out, keep_all = WalletBatch._carry_out, Idempotency.keep_all
+    execute, keep_all = WalletBatch._carry_out, Idempotency.keep_all
 
     async def nothing(self: Any, transaction: Any, answers: Any) -> list[Any]:
         return []
 
     async def apart(self: WalletBatch, orders: Any) -> Any:
-        ends = await carry_out(self, orders)
+        ends = await execute(self, orders)
         for order, end in zip(orders, ends, strict=True):
             if not isinstance(end, Exception):
-                async with self._database.transaction() as transaction:
+                async with self._database.transaction("mutant") as transaction:
                     kept = {order.call: Answer.response(end)}
                     await keep_all(self._idempotency, transaction, kept)
         return ends
 
-    _anything(Idempotency).keep_all = nothing
-    _anything(WalletBatch)._carry_out = apart
+    _patch(Idempotency, "keep_all", nothing)
+    _patch(WalletBatch, "_carry_out", apart)
 
 
 def told_before_the_commit() -> None:
@@ -194,11 +194,11 @@ def told_before_the_commit() -> None:
         await asyncio.wait([whole, early], return_when=asyncio.FIRST_COMPLETED)
         return early.result() if early.done() else await whole
 
-    _anything(IdempotencyInterceptor)._run_in_one_transaction = hasty
+    _patch(IdempotencyInterceptor, "_run_in_one_transaction", hasty)
 
 
 def keys_live_for_no_time() -> None:
-    _anything(idempotency).KEY_LIFE = timedelta(0)
+    _patch(idempotency, "KEY_LIFE", timedelta(0))
 
 
 def resumed_as_if_new() -> None:
@@ -207,11 +207,11 @@ def resumed_as_if_new() -> None:
     def forgetful(self: Attempts, payment: Any, account: Any, **known: Any) -> Any:
         return begin(self, payment, account, **known | {"may_have_charged": False})
 
-    _anything(Attempts).begin = forgetful
+    _patch(Attempts, "begin", forgetful)
 
 
 def resent_when_the_key_is_gone() -> None:
-    _anything(rules).resume_step = _sent
+    _patch(rules, "resume_step", _sent)
 
 
 def _sent(*known: Any, **more: Any) -> rules.ResumeStep:
@@ -219,14 +219,14 @@ def _sent(*known: Any, **more: Any) -> rules.ResumeStep:
 
 
 def resent_without_looking() -> None:
-    _anything(rules).resume_step = _sent
+    _patch(rules, "resume_step", _sent)
 
 
 def second_transaction_stays() -> None:
     async def nothing(self: Any, *asked: Any) -> None:
         pass
 
-    _anything(authorize_gateway.AuthorizeGateway)._void_second = nothing
+    _patch(authorize_gateway.AuthorizeGateway, "_void_second", nothing)
 
 
 def unshown_is_refused() -> None:
@@ -235,7 +235,7 @@ def unshown_is_refused() -> None:
     async def looked_up(self: Any, *asked: Any) -> Any:
         return await look_up(self, *asked) or Declined(None, "generic_decline", "Nothing shows")
 
-    _anything(authorize_gateway.AuthorizeGateway).look_up_charge = looked_up
+    _patch(authorize_gateway.AuthorizeGateway, "look_up_charge", looked_up)
 
 
 def customer_under_a_new_key() -> None:
@@ -244,7 +244,7 @@ def customer_under_a_new_key() -> None:
     def new(*parts: str) -> str:
         return derived(*parts, new_request_id())
 
-    _anything(cards_service).derived_key = new
+    _patch(cards_service, "derived_key", new)
 
 
 def card_under_a_new_key() -> None:
@@ -253,7 +253,7 @@ def card_under_a_new_key() -> None:
     async def saved(self: Any, saving: Any, **known: Any) -> Any:
         return await save(self, replace(saving, gateway_key=new_request_id()), **known)
 
-    _anything(cards_service.CardsService)._save = saved
+    _patch(cards_service.CardsService, "_save", saved)
 
 
 def keyed_retry_begins_anew() -> None:
@@ -264,14 +264,14 @@ def keyed_retry_begins_anew() -> None:
             return []
         return await find_retried_payments(transaction, caller, request, *more, **known)
 
-    _anything(service).find_retried_payments = nothing
+    _patch(service, "find_retried_payments", nothing)
 
 
 def unkeyed_retry_begins_anew() -> None:
     async def nothing(transaction: Any, **equal: Any) -> Any:
         return []
 
-    _anything(store).unanswered_payments = nothing
+    _patch(store, "unanswered_payments", nothing)
 
 
 def told_is_noted_with_the_outcome() -> None:
@@ -280,14 +280,14 @@ def told_is_noted_with_the_outcome() -> None:
     async def settled(transaction: Any, payment: Any, how: Any, *, answered: bool) -> None:
         await settle(transaction, payment, how, answered=answered or how.is_success)
 
-    _anything(store).update_payment = settled
+    _patch(store, "update_payment", settled)
 
 
 def nothing_sweeps() -> None:
     async def nothing(self: Any) -> None:
         pass
 
-    _anything(sweep.Sweep).run = nothing
+    _patch(sweep.Sweep, "run", nothing)
 
 
 def sweep_closes_what_runs() -> None:
@@ -295,23 +295,23 @@ def sweep_closes_what_runs() -> None:
         await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
         return []
 
-    _anything(sweep.Sweep)._take = close
+    _patch(sweep.Sweep, "_take", close)
 
 
 def leases_never_end() -> None:
-    _anything(attempts).LEASE = timedelta(days=30)
+    _patch(attempts, "LEASE", timedelta(days=30))
 
 
 def retired_key_opens_nothing() -> None:
     async def refused(self: Any, *asked: Any, **known: Any) -> Any:
         raise invalid_credentials()
 
-    _anything(AuthenticationService).authenticate_retired = refused
+    _patch(AuthenticationService, "authenticate_retired", refused)
 
 
 def one_posting() -> None:
     postings_of = wallet_rules.postings_of
-    _anything(ledger).postings_of = lambda wallet, movement: postings_of(wallet, movement)[:1]
+    _patch(ledger, "postings_of", lambda wallet, movement: postings_of(wallet, movement)[:1])
 
 
 def version_stays() -> None:
@@ -323,7 +323,7 @@ def version_stays() -> None:
             return replace(result, balance_minor=wallet.balance_minor)
         return result
 
-    _anything(ledger).apply = applied
+    _patch(ledger, "apply", applied)
 
 
 def wallet_is_not_locked() -> None:
@@ -335,7 +335,7 @@ def wallet_is_not_locked() -> None:
         await transaction.connection.begin()
         return states
 
-    _anything(wallet_store).lock_wallets = read_early
+    _patch(wallet_store, "lock_wallets", read_early)
 
 
 def commit_is_forgotten() -> None:
@@ -347,4 +347,4 @@ def commit_is_forgotten() -> None:
             return await write(self, begun, Unknown("the outcome was not written"))
         return await write(self, begun, outcome)
 
-    _anything(Attempts)._write = in_background
+    _patch(Attempts, "_write", in_background)

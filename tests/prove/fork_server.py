@@ -20,12 +20,12 @@ from collections.abc import Callable
 from typing import Any
 
 from core.server import validation
-from tests.prove import core_process, other_processes
+from tests.prove import core_process, sandbox_and_adapter
 
 _ROLES: dict[str, Callable[..., None]] = {
     "core": core_process.main,
-    "sandbox": other_processes.sandbox,
-    "adapter": other_processes.adapter,
+    "sandbox": sandbox_and_adapter.sandbox,
+    "adapter": sandbox_and_adapter.adapter,
 }
 
 
@@ -77,7 +77,7 @@ def _fork(order: dict[str, Any]) -> int:
         os.dup2(nothing, 1)
         _ROLES[order.pop("role")](**order)
         code = 0
-    except BaseException:  # noqa: BLE001 - the forked process must never go on as the zygote
+    except BaseException:  # noqa: BLE001 - the forked process must never go on as the fork_server
         traceback.print_exc()
     finally:
         sys.stderr.flush()

@@ -35,7 +35,7 @@ def sandbox(*, directory: str, name: str) -> None:
 
 
 def adapter(*, directory: str, name: str, core: str) -> None:
-    """Serve the JSON door in front of the core."""
+    """Serve the JSON adapter in front of the core."""
     logging.disable()
     settings = AdapterSettings.from_environment(
         {"NIVISCO_HTTP": "127.0.0.1:0", "NIVISCO_CORE": core}

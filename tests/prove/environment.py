@@ -16,9 +16,9 @@ from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
 from tests.core.running import call, create_admin
-from tests.prove.processes import DidNotStart, Process, Zygote, running_zygote
+from tests.prove.forked_processes import DidNotStart, ForkServer, Process, running_fork_server
 from tests.prove.shared_clock import SharedClock
-from tests.prove.stage import SETTLE_SECONDS
+from tests.prove.triggers import SETTLE_SECONDS
 
 SIGKILL = 9
 CALL_SECONDS = 25.0
@@ -39,13 +39,13 @@ class Core:
 
 
 @dataclass
-class World:
+class Environment:
     """The processes of one driver, and what it has them do."""
 
     directory: Path
     database_url: str
     keyring: str
-    zygote: Zygote
+    fork_server: ForkServer
     gateway_url: str
     http: aiohttp.ClientSession
     clock: SharedClock
@@ -55,9 +55,9 @@ class World:
     admin: Credentials = field(default_factory=Credentials)
     starts: int = 0
     retired: list[CoreClient] = field(default_factory=list)
-    door: Process | None = None
+    adapter: Process | None = None
     """The adapter in front of the core, where there is one."""
-    has_door: bool = False
+    has_adapter: bool = False
     _journal: int = -1
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class World:
         """
         self.starts += 1
         name = f"core-{self.starts}"
-        process = await self.zygote.fork(
+        process = await self.fork_server.fork(
             "core",
             name,
             directory=str(self.directory),
@@ -104,34 +104,34 @@ class World:
                 return False
             raise
         self.core = Core(process, CoreClient(process.address))
-        if self.has_door:
-            await self.open_door()
+        if self.has_adapter:
+            await self.start_adapter()
         self.is_up.set()
         return True
 
-    async def open_door(self) -> None:
+    async def start_adapter(self) -> None:
         """Put an adapter in front of the core, and of every one after it."""
         assert self.core is not None
-        self.has_door = True
-        self.door = await self.zygote.fork(
+        self.has_adapter = True
+        self.adapter = await self.fork_server.fork(
             "adapter",
             f"adapter-{self.starts}",
             directory=str(self.directory),
             core=self.core.process.address,
         )
-        await self.door.serving()
+        await self.adapter.serving()
 
-    async def close_door(self) -> None:
+    async def stop_adapter(self) -> None:
         """Take the adapter away."""
-        self.has_door = False
-        if self.door is not None:
-            self.door.kill()
-            await self.door.wait()
-            self.door.close()
-            self.door = None
+        self.has_adapter = False
+        if self.adapter is not None:
+            self.adapter.kill()
+            await self.adapter.wait()
+            self.adapter.close()
+            self.adapter = None
 
     async def use(self, database_url: str, mutant: str | None = None) -> None:
-        """Go on with a new database, and with a core that has a mutant's mistake."""
+        """Go on with a new database, and with a core that has a mutant's bug."""
         if self.core is not None:
             await self.kill_core()
         self.database_url, self.mutant = database_url, mutant
@@ -157,10 +157,10 @@ class World:
             self.core = None
             core.process.close()
             self.retired.append(core.client)
-            if self.door is not None:
-                self.door.kill()
-                self.door.close()
-                self.door = None
+            if self.adapter is not None:
+                self.adapter.kill()
+                self.adapter.close()
+                self.adapter = None
 
     async def close_retired(self) -> None:
         """Close the ways to cores that are gone; a call under way there would be cut off."""
@@ -175,24 +175,24 @@ class World:
         await core.process.wait()
         await self._put_away(core)
 
-    async def let_settle(self) -> None:
+    async def pass_settle_time(self) -> None:
         """Let so much time pass that Authorize.Net's lists are to be believed.
 
         Nothing may be on its way there, as nothing is in flight for so long in earnest.
         """
-        if await self.has_landed():
+        if await self.wait_until_landed():
             self.note(f"lets {SETTLE_SECONDS:.0f} s pass")
             self.clock.advance(SETTLE_SECONDS + 1)
 
-    async def has_landed(self) -> bool:
+    async def wait_until_landed(self) -> bool:
         """Wait until no request is held on its way to the gateway; False: one is held for long."""
         for _ in range(LANDING_POLLS):
-            if not (await self.ask_gateway("GET", "faults"))["holding"]:
+            if not (await self.call_sandbox("GET", "faults"))["holding"]:
                 return True
             await asyncio.sleep(0.05)
         return False
 
-    async def ask_gateway(self, method: str, path: str, body: Any = None, key: str = "") -> Any:
+    async def call_sandbox(self, method: str, path: str, body: Any = None, key: str = "") -> Any:
         """Use the stand-in's own endpoints; with `key`, of one account."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         async with self.http.request(
@@ -210,24 +210,26 @@ class World:
 
 
 @asynccontextmanager
-async def running_world(directory: Path, database_url: str, keyring: str) -> AsyncIterator[World]:
+async def running_environment(
+    directory: Path, database_url: str, keyring: str
+) -> AsyncIterator[Environment]:
     """Run a stand-in and a first core until the block ends."""
     clock = SharedClock(directory / "clock")
     async with (
-        running_zygote(directory) as zygote,
+        running_fork_server(directory) as fork_server,
         aiohttp.ClientSession() as http,
     ):
-        gateway = await zygote.fork("sandbox", "sandbox", directory=str(directory))
+        gateway = await fork_server.fork("sandbox", "sandbox", directory=str(directory))
         await gateway.serving()
-        world = World(directory, "", keyring, zygote, gateway.address, http, clock)
-        await world.use(database_url)
+        environment = Environment(directory, "", keyring, fork_server, gateway.address, http, clock)
+        await environment.use(database_url)
         try:
-            yield world
+            yield environment
         finally:
-            if world.core is not None:
-                await world.kill_core()
-            await world.close_retired()
+            if environment.core is not None:
+                await environment.kill_core()
+            await environment.close_retired()
             gateway.close()
 
 
-__all__ = ["CoreError", "World", "running_world"]
+__all__ = ["CoreError", "Environment", "running_environment"]

@@ -1,0 +1,90 @@
+"""Triggers: the workload that makes a core reach each failpoint."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from core.payments.attempts import LEASE
+from core.payments.rules import resuming_by_gateway
+from tests.prove.scenario import ANY_MOMENT
+
+LEASE_OVER_SECONDS: Final = LEASE.total_seconds() + 1
+KEY_FORGOTTEN_SECONDS: Final = resuming_by_gateway()["stripe"].resend_life.total_seconds() + 60
+"""After this the core no longer relies on the gateway's idempotency key."""
+KEY_GONE_SECONDS: Final = 24 * 3600.0 + 60
+"""After this the sandbox has forgotten the idempotency key."""
+SETTLE_SECONDS: Final = 20.0
+"""The settle time at Authorize.Net, in this test."""
+UNKEYED_OVER_SECONDS: Final = 61 * 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What makes a core reach a failpoint."""
+
+    kind: str
+    """The kind of operation."""
+    is_keyed: bool | None = True
+    """None: with or without an idempotency key."""
+    needs_pending_charge: bool = False
+    """Whether the core before must die during a gateway call whose client has given up."""
+    at_start: bool = False
+    """Whether a core reaches it only while it starts."""
+    advance_seconds: float = LEASE_OVER_SECONDS
+    """How far the clock advances at the restart before it."""
+    needs_expired: bool = False
+    """Whether records must expire first: an operation without a key, and an hour."""
+    is_exclusive: bool = False
+    """Whether no other operation reaches it."""
+    loses_request: bool = False
+    """Whether a charge at Authorize.Net must be lost on the way, with an unknown outcome."""
+    slows_gateway: bool = False
+    """Whether a charge must outlast a lease renewal."""
+
+
+_CHARGE: Final = Trigger("fund", is_keyed=None)
+_TRIGGERS: Final = {
+    ANY_MOMENT: _CHARGE,
+    "cards.claim": Trigger("save_card"),
+    "cards.keep_card": Trigger("save_card"),
+    "cards.keep_customer": Trigger("new_customer", is_exclusive=True),
+    "credentials.check_keyring": Trigger("charge", at_start=True, is_exclusive=True),
+    "idempotency.keep": Trigger("save_card"),
+    "idempotency.reap": Trigger("credit", is_keyed=False, needs_expired=True),
+    "payments.begin": _CHARGE,
+    "payments.note_sent": Trigger(
+        "fund_authorize", is_keyed=None, is_exclusive=True, loses_request=True
+    ),
+    "payments.renew_leases": Trigger("fund", is_keyed=None, is_exclusive=True, slows_gateway=True),
+    "payments.set_answered": Trigger("fund", is_keyed=False),
+    "payments.sweep": Trigger("fund", is_keyed=None, is_exclusive=True, needs_pending_charge=True),
+    "payments.write_outcome": _CHARGE,
+    "wallet.move": Trigger("credit", is_keyed=None),
+    "gateway.charge": _CHARGE,
+    "gateway.save_card": Trigger("save_card"),
+    "gateway.create_customer": Trigger("new_customer", is_exclusive=True),
+    "gateway.look_up_charge": Trigger(
+        "fund",
+        is_keyed=None,
+        is_exclusive=True,
+        needs_pending_charge=True,
+        advance_seconds=KEY_GONE_SECONDS,
+    ),
+    "RegisterBusiness": Trigger("register", is_keyed=None, is_exclusive=True),
+    "ModifyBusiness": Trigger("modify_business", is_keyed=None, is_exclusive=True),
+    "ChangeApiKey": Trigger("change_api_key", is_keyed=None, is_exclusive=True),
+    "AddStripeCredentials": Trigger("add_stripe", is_keyed=None, is_exclusive=True),
+    "ModifyStripeCredentials": Trigger("modify_stripe", is_keyed=None, is_exclusive=True),
+    "AddAuthorizeCredentials": Trigger("add_authorize", is_keyed=None, is_exclusive=True),
+    "ModifyAuthorizeCredentials": Trigger("modify_authorize", is_keyed=None, is_exclusive=True),
+    "UpdateUser": Trigger("update_user", is_keyed=None, is_exclusive=True),
+    "CreateUser": Trigger("create_user", is_keyed=None),
+}
+
+
+def trigger_of(point: str) -> Trigger:
+    """Return the trigger of a failpoint.
+
+    Raises:
+        KeyError: there is none; a newly named transaction or action needs a line above.
+    """
+    return _TRIGGERS[point.rpartition(".")[0] or point]
