@@ -1,4 +1,4 @@
-"""Leases due occurrences to schedulers, and writes what the catch-up rule skips."""
+"""Claims due occurrences for schedulers, and logs those that the catch-up rule skips."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from core.database.transactions import Database, Transaction
 from core.recurring import rules, store
-from core.recurring.cycles import log_of
-from core.recurring.job_clock import JobClock
+from core.recurring.clock_store import JobClock
 from core.recurring.log_store import Log, insert_logs
+from core.recurring.occurrence_states import log_of
 from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence
 
@@ -17,7 +17,7 @@ _MISSED = Outcome(Status.SKIPPED, "Missed while no scheduler ran; skipped by the
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A claimed occurrence, and the token that tells this claim from later ones."""
+    """A claimed occurrence. The fencing token tells this claim from later ones."""
 
     business_id: str
     recurring_id: str
@@ -30,7 +30,7 @@ class Claims:
     """The use cases ClaimDueOccurrences and RenewLeases."""
 
     def __init__(self, database: Database, clock: JobClock) -> None:
-        """Lease jobs of `database`, at the time that `clock` tells."""
+        """Lease jobs of `database`, whose time is that of `clock`."""
         self._database = database
         self._clock = clock
 
@@ -40,95 +40,87 @@ class Claims:
         *,
         limit: int,
         limit_per_business: int,
-        busy: Collection[str],
-        lease: timedelta,
+        excluded_business_ids: Collection[str],
+        lease_duration: timedelta,
     ) -> list[Lease]:
-        """Lease due occurrences that nobody has, shared out over the businesses."""
+        """Lease due occurrences that have no lease, shared fairly among the businesses."""
         async with self._database.transaction() as transaction:
             due = await store.due_jobs(
                 transaction,
                 limit=limit,
                 limit_per_business=limit_per_business,
-                busy=busy,
-                with_clocks=self._clock.has_test_clocks,
+                excluded_business_ids=excluded_business_ids,
+                with_test_clocks=self._clock.has_test_clocks,
             )
             nows = {
                 key: await self._clock.now_for(transaction, *key)
                 for key in {(job.business_id, job.env) for job in due}
             }
-            return await take(
+            return await lease_jobs(
                 transaction,
                 [(job, nows[job.business_id, job.env]) for job in due],
                 owner,
-                transaction.now + lease,
+                transaction.now + lease_duration,
             )
 
-    async def renew(self, leases: Sequence[Lease], lease: timedelta) -> list[Lease]:
-        """Renew leases, and return those that nobody has taken over and that are not over."""
+    async def renew(self, leases: Sequence[Lease], lease_duration: timedelta) -> list[Lease]:
+        """Renew leases, and return those that have not ended and were not claimed by another."""
+        if not leases:
+            return []
         async with self._database.transaction() as transaction:
-            until = transaction.now + lease
-            held = await store.renew(transaction, map(_key, leases), until) if leases else set()
-        return [replace(each, expires_at=until) for each in leases if _key(each) in held]
+            until = transaction.now + lease_duration
+            renewed = await store.renew_leases(transaction, map(_key, leases), until)
+        return [replace(each, expires_at=until) for each in leases if _key(each) in renewed]
 
 
 def _key(lease: Lease) -> tuple[str, str, int]:
     return (lease.business_id, lease.recurring_id, lease.fencing_token)
 
 
-async def take(
+async def lease_jobs(
     transaction: Transaction,
     due: Sequence[tuple[Job, datetime]],
     owner: str,
     until: datetime,
 ) -> list[Lease]:
-    """Lease jobs that the transaction holds and that are due at their own present.
+    """Lease locked jobs that are due at the given current time of each.
 
-    What the catch-up rule skips is logged; a job of which nothing is left to charge gets none.
+    Logs what the catch-up rule skips. A job with nothing left to charge gets no lease.
     """
-    claimed: list[Job] = []
+    changed: list[Job] = []
     opened: list[Occurrence] = []
     skipped: list[Log] = []
     leases: list[Lease] = []
-    for job, now in due:
-        changed = job if job.open_occurrence is not None else _opened(job, now, opened, skipped)
-        if (occurrence := changed.open_occurrence) is not None:
-            changed = replace(
-                changed,
-                lease_owner=owner,
-                leased_until=until,
-                fencing_token=job.fencing_token + 1,
-            )
-            leases.append(
-                Lease(
-                    job.business_id,
-                    job.recurring_id,
-                    occurrence,
-                    changed.fencing_token,
-                    until,
-                )
-            )
-        claimed.append(changed)
-    await store.write_claimed(transaction, claimed, opened)
+    for due_job, now in due:
+        job = due_job
+        if job.open_occurrence is None:
+            job = _open_occurrence(job, now, opened, skipped)
+        if (occurrence := job.open_occurrence) is not None:
+            token = job.fencing_token + 1
+            job = replace(job, lease_owner=owner, leased_until=until, fencing_token=token)
+            leases.append(Lease(job.business_id, job.recurring_id, occurrence, token, until))
+        changed.append(job)
+    await store.save_claimed(transaction, changed, opened)
     await insert_logs(transaction, skipped)
     return leases
 
 
-def _opened(job: Job, now: datetime, opened: list[Occurrence], skipped: list[Log]) -> Job:
-    """Return the job with the occurrence to charge open, if there is one."""
-    assert job.status == "active", "what is due without an open occurrence is active"
+def _open_occurrence(job: Job, now: datetime, opened: list[Occurrence], skipped: list[Log]) -> Job:
+    """Return the job with the occurrence to charge opened, if there is one."""
+    assert job.status == "active", "a due job without an open occurrence is active"
     assert job.next_run is not None, "an active job has a next occurrence"
-    due = rules.due(job.calendar, job.catch_up, job.next_run, now)
-    skipped += [log_of(job, at, 0, _MISSED, now) for at in due.skipped]
-    if due.skipped:
-        job = replace(job, counts_from=max(job.counts_from, due.skipped[-1]))
-    if due.charge is None:
-        status = "active" if due.then else "completed"
-        return replace(job, status=status, next_run=due.then, due_at=due.then)
+    plan = rules.catch_up_plan(job.calendar, job.catch_up, job.next_run, now)
+    skipped += [log_of(job, at, 0, _MISSED, now) for at in plan.skipped]
+    if plan.skipped:
+        job = replace(job, counts_from=max(job.counts_from, plan.skipped[-1]))
+    if plan.charge is None:
+        status = "active" if plan.next_run else "completed"
+        return replace(job, status=status, next_run=plan.next_run, due_at=plan.next_run)
     opened.append(
         Occurrence(
             business_id=job.business_id,
             recurring_id=job.recurring_id,
-            occurrence=due.charge,
+            occurrence=plan.charge,
             amount_minor=job.amount_minor,
             currency=job.currency,
             source=job.source,
@@ -140,4 +132,4 @@ def _opened(job: Job, now: datetime, opened: list[Occurrence], skipped: list[Log
             created_at=now,
         )
     )
-    return replace(job, open_occurrence=due.charge, next_run=due.charge, due_at=due.charge)
+    return replace(job, open_occurrence=plan.charge, next_run=plan.charge, due_at=plan.charge)

@@ -1,10 +1,10 @@
-"""Executes claimed occurrences, each at most once, whatever dies on the way.
+"""Executes claimed occurrences, each at most once, whichever process dies on the way.
 
-A wallet is debited in the transaction that ends the attempt. A card is charged by PaymentsService,
-under a key that is the attempt's own: the transaction that commits the payment's row holds the
-job's row too, looks whether the job may still charge, and notes the payment in the occurrence.
-Pause and cancel hold the same row, so after them no charge starts; and whoever executes the
-attempt again goes on with its payment, or reads what became of it.
+A wallet is debited in the transaction that ends the attempt. A card is charged by PaymentsService
+under the attempt's own idempotency key: the transaction that commits the payment's row locks the
+job's row, checks that the job may still charge, and stores the payment's id in the occurrence.
+Pause and cancel lock the same row, so no charge starts after them; and whoever executes the attempt
+again resumes its payment, or reads its outcome.
 """
 
 from dataclasses import dataclass, replace
@@ -13,137 +13,104 @@ from core.caller import Caller
 from core.database.transactions import Database, Transaction
 from core.errors import Reason, Refusal
 from core.idempotency.call import IdempotentCall, Replay
+from core.ids import new_wallet_transaction_id
 from core.money import Amount, money_message
 from core.payments.charge_request import ChargeRequest
 from core.payments.service import PaymentsService
-from core.recurring import attempt_outcome, store
+from core.recurring import store
 from core.recurring.claims import Lease
-from core.recurring.cycles import (
-    Executed,
-    end_attempt,
-    following,
-    is_submitted,
-    look_later,
-    payment_of,
-    stop_cycle,
+from core.recurring.clock_store import JobClock
+from core.recurring.occurrence_states import (
+    CHARGED,
+    Attempt,
+    End,
+    ExecutionResult,
+    after_charge,
+    apply,
+    before_charge,
+    read_attempt,
 )
-from core.recurring.job_clock import JobClock
 from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence
-
-_NEVER_REACHED = Outcome(
-    Status.FAILED, "The gateway could not be reached until the next cycle was due; not charged"
-)
-_NEXT_IS_DUE = Outcome(Status.SKIPPED, "Not tried again: the next cycle is due")
+from core.users.service import active_user
+from core.wallet import ledger
+from core.wallet import store as wallet_store
+from core.wallet.batch import refusal_of
+from core.wallet.rules import Direction, Movement, MovementRefusal
 
 
 @dataclass(frozen=True, slots=True)
-class ToCharge:
-    """An attempt whose card is to be charged, or whose payment is to be gone on with."""
+class PendingCharge:
+    """An attempt whose card is to be charged, or whose payment is to be resumed."""
 
     lease: Lease
-    job: Job
-    occurrence: Occurrence
+    attempt: Attempt
 
 
 class Execution:
     """The use case ExecuteOccurrence."""
 
     def __init__(self, database: Database, payments: PaymentsService, clock: JobClock) -> None:
-        """Keep jobs in `database`, charge cards by `payments`, at the time that `clock` tells."""
+        """Read jobs from `database`, charge cards with `payments`, take the time from `clock`."""
         self._database = database
         self._payments = payments
         self._clock = clock
 
-    async def execute(self, lease: Lease) -> Executed:
-        """Carry a claimed occurrence's attempt out, or go on with it.
+    async def execute(self, lease: Lease) -> ExecutionResult:
+        """Make or resume the attempt of a claimed occurrence.
 
         Raises:
-            Refusal: RECURRING_STATE where the lease is lost.
+            Refusal: RECURRING_STATE if the lease was lost.
         """
         async with self._database.transaction() as transaction:
-            begun = await self.begin(transaction, lease)
-        if isinstance(begun, Executed):
-            return begun
-        return await self.charge(begun)
+            started = await self.start(transaction, lease)
+        return await self.charge(started) if isinstance(started, PendingCharge) else started
 
-    async def begin(self, transaction: Transaction, lease: Lease) -> Executed | ToCharge:
-        """Do all that one transaction can: only a card's charge takes more.
+    async def start(
+        self, transaction: Transaction, lease: Lease
+    ) -> ExecutionResult | PendingCharge:
+        """Execute all but a card's charge, which needs more than one transaction.
 
         Raises:
-            Refusal: RECURRING_STATE where the lease is lost.
+            Refusal: RECURRING_STATE if the lease was lost.
         """
-        job, occurrence = await held(transaction, lease)
-        now = await self._clock.now_for(transaction, job.business_id, job.env)
-        payment = await payment_of(transaction, occurrence)
-        outcome = attempt_outcome.of_payment(payment)
-        if outcome is None and occurrence.attempt > 1 and not is_submitted(payment):
-            upcoming = following(job, occurrence)
-            outcome = _NEXT_IS_DUE if upcoming is not None and upcoming <= now else None
-        if outcome is None and job.status == "active":
-            if occurrence.source != "wallet":
-                return ToCharge(lease, job, occurrence)
-            outcome = await attempt_outcome.of_wallet(transaction, job, occurrence)
-        if outcome is None:
-            return await self._of_stopped(transaction, job, occurrence)
-        return await end_attempt(transaction, job, occurrence, outcome, now)
+        attempt = await self._leased_attempt(transaction, lease)
+        transition = before_charge(attempt)
+        if transition is None:
+            if attempt.occurrence.source != "wallet":
+                return PendingCharge(lease, attempt)
+            transition = End(await _debit_wallet(transaction, attempt.job, attempt.occurrence))
+        return await apply(transaction, attempt, transition)
 
-    async def charge(self, attempt: ToCharge) -> Executed:
-        """Charge the card, or learn what became of it, and write that down.
+    async def charge(self, pending: PendingCharge) -> ExecutionResult:
+        """Charge the card, or resume its payment, and write what follows.
 
         Raises:
-            Refusal: RECURRING_STATE where the lease is lost.
+            Refusal: RECURRING_STATE if the lease was lost.
         """
         refusal: Refusal | None = None
-        caller = Caller(attempt.job.business_id, attempt.job.env)
+        job = pending.attempt.job
         try:
-            await self._payments.charge(caller, _request(attempt))
+            await self._payments.charge(Caller(job.business_id, job.env), _request(pending))
         except Replay:
-            pass  # another executor was faster, and the payment's row tells
+            pass  # another executor was faster; the payment's row has the outcome
         except Refusal as refused:
             refusal = refused
         async with self._database.transaction() as transaction:
-            return await self._conclude(transaction, attempt.lease, refusal)
+            attempt = await self._leased_attempt(transaction, pending.lease)
+            return await apply(transaction, attempt, after_charge(attempt, refusal))
 
-    async def _conclude(
-        self, transaction: Transaction, lease: Lease, refusal: Refusal | None
-    ) -> Executed:
-        job, occurrence = await held(transaction, lease)
+    async def _leased_attempt(self, transaction: Transaction, lease: Lease) -> Attempt:
+        job = await _leased_job(transaction, lease)
         now = await self._clock.now_for(transaction, job.business_id, job.env)
-        payment = await payment_of(transaction, occurrence)
-        outcome = attempt_outcome.of_payment(payment, refusal)
-        if outcome is None and job.status != "active":
-            return await self._of_stopped(transaction, job, occurrence)
-        if outcome is None and is_submitted(payment):
-            # Whatever else this call was refused for: what was sent before has its own outcome.
-            return await look_later(transaction, job, occurrence, now)
-        if outcome is None and refusal is not None and not attempt_outcome.is_open(refusal):
-            outcome = attempt_outcome.of_refusal(refusal, occurrence.payment_id)
-        if outcome is None:
-            upcoming = following(job, occurrence)
-            outcome = _NEVER_REACHED if upcoming is not None and upcoming <= now else None
-        if outcome is None:
-            return await look_later(transaction, job, occurrence, now)
-        return await end_attempt(transaction, job, occurrence, outcome, now)
-
-    async def _of_stopped(
-        self, transaction: Transaction, job: Job, occurrence: Occurrence
-    ) -> Executed:
-        """Leave a job's last charge to the sweep while it is open; end what never began."""
-        now = await self._clock.now_for(transaction, job.business_id, job.env)
-        if is_submitted(await payment_of(transaction, occurrence)):
-            return await look_later(transaction, job, occurrence, now)
-        why = f"The job was {job.status} before anything was charged"
-        stopped, executed = await stop_cycle(transaction, job, occurrence, why, now)
-        await store.save_job(transaction, stopped)
-        return executed
+        return await read_attempt(transaction, job, now)
 
 
-async def held(transaction: Transaction, lease: Lease) -> tuple[Job, Occurrence]:
-    """Return a leased job and its open occurrence, and hold the job's row.
+async def _leased_job(transaction: Transaction, lease: Lease) -> Job:
+    """Lock and return the job of a lease.
 
     Raises:
-        Refusal: RECURRING_STATE where the lease was lost, or the occurrence has ended.
+        Refusal: RECURRING_STATE if the lease was lost or the occurrence has ended.
     """
     job = await store.job_by_id(
         transaction, business_id=lease.business_id, recurring_id=lease.recurring_id
@@ -158,28 +125,61 @@ async def held(transaction: Transaction, lease: Lease) -> tuple[Job, Occurrence]
             Reason.ERROR_REASON_RECURRING_STATE,
             "The lease on this occurrence is over: it has ended, or another scheduler has it",
         )
-    return job, await store.occurrence_of(transaction, job)
+    return job
+
+
+async def _debit_wallet(transaction: Transaction, job: Job, occurrence: Occurrence) -> Outcome:
+    """Debit the user's wallet and return the outcome."""
+    try:
+        user = await active_user(transaction, job.business_id, job.user_id)
+    except Refusal as refusal:
+        return Outcome(Status.FAILED, refusal.message)
+    wallet = await wallet_store.wallet_of_user(
+        transaction,
+        business_id=job.business_id,
+        user_id=job.user_id,
+        env=job.env,
+        currency=user.currency,
+    )
+    if wallet.currency != occurrence.currency:
+        message = f"The wallet is in {wallet.currency}, the job in {occurrence.currency}"
+        return Outcome(Status.FAILED, message)
+    movement = Movement(
+        business_id=job.business_id,
+        wallet_id=wallet.wallet_id,
+        transaction_id=new_wallet_transaction_id(),
+        direction=Direction.DEBIT,
+        amount_minor=occurrence.amount_minor,
+        source="recurring",
+        reason="recurring_charge",
+        description=occurrence.description,
+    )
+    (result,) = await ledger.move(transaction, [movement])
+    if isinstance(result, MovementRefusal):
+        return Outcome(Status.DECLINED, refusal_of(result).message)
+    return Outcome(Status.SUCCEEDED, CHARGED, transaction_id=movement.transaction_id)
 
 
 @dataclass(frozen=True, slots=True)
 class _AttemptOrigin:
-    """Ties a payment to its attempt, in the transactions that begin or resume the payment."""
+    """Ties a payment to its attempt, in the transactions that start or resume the payment."""
 
     lease: Lease
 
     async def permit(self, transaction: Transaction) -> None:
-        job, _ = await held(transaction, self.lease)
+        job = await _leased_job(transaction, self.lease)
         if job.status != "active":
             raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"The recurring job is {job.status}")
 
     async def note(self, transaction: Transaction, payment_id: str) -> None:
-        _, occurrence = await held(transaction, self.lease)
+        job = await _leased_job(transaction, self.lease)
+        occurrence = await store.open_occurrence(transaction, job)
         await store.save_occurrence(transaction, replace(occurrence, payment_id=payment_id))
 
 
-def _request(attempt: ToCharge) -> ChargeRequest:
-    job, occurrence = attempt.job, attempt.occurrence
-    key = attempt_key(occurrence)
+def _request(pending: PendingCharge) -> ChargeRequest:
+    job, occurrence = pending.attempt.job, pending.attempt.occurrence
+    key = _attempt_key(occurrence)
     return ChargeRequest(
         kind="charge",
         user_id=job.user_id,
@@ -195,11 +195,11 @@ def _request(attempt: ToCharge) -> ChargeRequest:
             content=key.encode(),
             api_key_hash="",
         ),
-        origin=_AttemptOrigin(attempt.lease),
+        origin=_AttemptOrigin(pending.lease),
     )
 
 
-def attempt_key(occurrence: Occurrence) -> str:
-    """Return an attempt's idempotency key, which no caller's can equal: theirs are ASCII."""
-    moment = int(occurrence.occurrence.timestamp())
-    return f"§{occurrence.recurring_id}/{moment}/{occurrence.attempt}"
+def _attempt_key(occurrence: Occurrence) -> str:
+    """Return an attempt's idempotency key. It is not ASCII, so no caller's key can equal it."""
+    scheduled = int(occurrence.occurrence.timestamp())
+    return f"§{occurrence.recurring_id}/{scheduled}/{occurrence.attempt}"

@@ -7,9 +7,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from core.errors import InvalidFields
 from core.messages import enum_value, env_word, timestamp
 from core.recurring.claims import Claims, Lease
+from core.recurring.clock_service import TestClockService
 from core.recurring.execution import Execution
 from core.recurring.messages import optional_timestamp
-from core.recurring.test_clock import TestClockAdvance
 from nivisco.internal.v1 import (
     occurrences_pb2,
     occurrences_pb2_grpc,
@@ -37,8 +37,8 @@ class OccurrencesServicer(occurrences_pb2_grpc.OccurrencesServiceServicer):
             request.owner,
             limit=request.limit,
             limit_per_business=request.limit_per_business or request.limit,
-            busy=[each.business_id for each in request.excluded_businesses],
-            lease=_lease_duration(request),
+            excluded_business_ids=[each.business_id for each in request.excluded_businesses],
+            lease_duration=_lease_duration(request),
         )
         return occurrences_pb2.ClaimDueOccurrencesResponse(
             leases=[_lease_message(lease) for lease in leases]
@@ -59,21 +59,21 @@ class OccurrencesServicer(occurrences_pb2_grpc.OccurrencesServiceServicer):
         self, request: occurrences_pb2.ExecuteOccurrenceRequest, context: object
     ) -> occurrences_pb2.ExecuteOccurrenceResponse:
         """Execute a leased occurrence."""
-        executed = await self._execution.execute(_lease(request.lease))
-        status = executed.status.value if executed.status else "unspecified"
+        result = await self._execution.execute(_lease(request.lease))
+        status = result.status.value if result.status else "unspecified"
         return occurrences_pb2.ExecuteOccurrenceResponse(
-            log_id=executed.log_id,
+            log_id=result.log_id,
             status=enum_value(RecurringLogStatus, status),
-            next_attempt_at=optional_timestamp(executed.due_again_at),
+            next_attempt_at=optional_timestamp(result.next_attempt_at),
         )
 
 
 class TestClockServicer(test_clock_pb2_grpc.TestClockServiceServicer):
     """Serves nivisco.internal.v1.TestClockService."""
 
-    def __init__(self, advancing: TestClockAdvance) -> None:
-        """Serve with `advancing`."""
-        self._advancing = advancing
+    def __init__(self, service: TestClockService) -> None:
+        """Serve with `service`."""
+        self._service = service
 
     async def AdvanceTestClock(
         self, request: test_clock_pb2.AdvanceTestClockRequest, context: object
@@ -81,12 +81,12 @@ class TestClockServicer(test_clock_pb2_grpc.TestClockServiceServicer):
         """Advance the test clock of a business."""
         if env_word(request.env) == "LIVE":
             raise InvalidFields.of("env", "must be TEST: LIVE has the real time only")
-        advanced = await self._advancing.advance(request.business_id, _moment(request.advance_to))
+        progress = await self._service.advance(request.business_id, _moment(request.advance_to))
         return test_clock_pb2.AdvanceTestClockResponse(
-            current_time=timestamp(advanced.now),
-            attempt_count=advanced.executed,
-            done=advanced.done,
-            waiting_for_recurring_id=advanced.waits_for,
+            current_time=timestamp(progress.current_time),
+            attempt_count=progress.attempt_count,
+            done=progress.done,
+            waiting_for_recurring_id=progress.waiting_for_recurring_id,
         )
 
 

@@ -1,4 +1,4 @@
-"""What the database is asked and told about what recurring jobs did."""
+"""SQL of the log entries of recurring jobs."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -14,7 +14,7 @@ from core.database.transactions import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A log row as stored."""
+    """A log entry as stored."""
 
     business_id: str
     log_id: str
@@ -22,7 +22,7 @@ class Log:
     user_id: str
     occurrence: datetime
     attempt: int
-    """From 1; 0 where nothing was attempted."""
+    """From 1; 0 for an occurrence that the catch-up rule skipped."""
     status: str
     message: str
     transaction_id: str | None
@@ -32,7 +32,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """Which rows to list; what is None does not matter."""
+    """Conditions for the log entries to list; None is no condition."""
 
     recurring_id: str | None = None
     user_id: str | None = None
@@ -44,7 +44,7 @@ _INSERT = BulkInsert(logs)
 
 
 async def insert_logs(transaction: Transaction, rows: Sequence[Log]) -> None:
-    """Store log rows, if there are any."""
+    """Store log entries, if there are any."""
     if rows:
         await _INSERT.execute(transaction.connection, [asdict(row) for row in rows])
 
@@ -52,7 +52,7 @@ async def insert_logs(transaction: Transaction, rows: Sequence[Log]) -> None:
 async def log_page(
     transaction: Transaction, *, business_id: str, which: LogFilter, page: PageRequest
 ) -> tuple[list[Log], int]:
-    """Return a page of the business's log rows, newest first, and how many there are."""
+    """Return a page of the business's log entries, newest first, and how many there are."""
     conditions: list[ColumnElement[bool]] = [logs.c.business_id == business_id]
     for column, value in (
         (logs.c.recurring_id, which.recurring_id),

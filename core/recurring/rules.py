@@ -1,23 +1,24 @@
-"""What becomes of a recurring job: its next occurrence, what is skipped, how a cycle ends. Pure."""
+"""Rules of recurring jobs: catch-up, retries of declined cycles (dunning), completion. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
 from core.recurring.calendar import Calendar, first_after
 
 RETRY_DAYS = (1, 3, 7)
-"""So many days after its first attempt a declined cycle is tried again."""
+"""Days after the first attempt of a declined cycle on which it is retried."""
 FAILED_CYCLES_MAX = 3
-"""So many failed cycles in a row pause the job."""
+"""Number of failed cycles in a row that pauses the job."""
 MISSED_AFTER = timedelta(hours=1)
-"""An occurrence that is later than this was missed in a downtime, and not just a little late."""
-SKIPPED_AT_ONCE = 100
+"""An occurrence later than this counts as missed in a downtime."""
+SKIPPED_PER_CLAIM = 100
+"""Maximum number of occurrences of one job that a claim skips; the next claim skips the rest."""
 
 FINAL_DECLINES = frozenset(
     {
-        # Where Stripe itself does not retry, because only another card can help:
+        # Stripe does not retry these, because only another card can help:
         # https://docs.stripe.com/billing/revenue-recovery/smart-retries
         "authentication_required",
         "highest_risk_level",
@@ -28,7 +29,7 @@ FINAL_DECLINES = frozenset(
         "revocation_of_authorization",
         "stolen_card",
         "transaction_not_allowed",
-        # Whose next step is another card, or none: https://docs.stripe.com/declines/codes
+        # The next step is another card, or none: https://docs.stripe.com/declines/codes
         "card_not_supported",
         "currency_not_supported",
         "expired_card",
@@ -41,15 +42,15 @@ FINAL_DECLINES = frozenset(
         "new_account_information_available",
         "restricted_card",
         "stop_payment_order",
-        # It may be approved yet, so that charging again could charge twice.
+        # It may still be approved, so that a retry could charge twice.
         "held_for_review",
     }
 )
-"""Decline codes after which the same cycle is not tried again. All others are: they may pass."""
+"""Decline codes after which a cycle is not retried. All others may be temporary."""
 
 
 class Status(Enum):
-    """How an attempt ended. The value is how it is stored, in the log and of the occurrence."""
+    """Outcome of an attempt, as the log and the occurrence store it."""
 
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
@@ -60,59 +61,60 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt to charge an occurrence ended."""
+    """Outcome of an attempt to charge an occurrence, or of an occurrence that was skipped."""
 
     status: Status
     message: str
     transaction_id: str | None = None
     payment_id: str | None = None
     decline_code: str | None = None
-    """Of a decline; None: the wallet was too low."""
+    """Of a declined card; None for a wallet whose balance is too low."""
 
     @property
-    def may_be_retried(self) -> bool:
-        """Whether the same cycle may be tried again: a decline that can pass."""
+    def is_retryable(self) -> bool:
+        """Whether the cycle may be retried: after a decline that may be temporary."""
         return self.status is Status.DECLINED and self.decline_code not in FINAL_DECLINES
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """What is to be done with an active job whose next occurrence has come.
+class CatchUpPlan:
+    """What to do with the due occurrences of an active job."""
 
-    `charge` is the occurrence to charge now; None where there is none. `skipped` are logged as
-    skipped. Where there is nothing to charge, `then` is the next occurrence; None: it is over.
-    """
-
-    skipped: Sequence[datetime] = field(default=())
+    skipped: Sequence[datetime] = ()
+    """Occurrences to log as skipped."""
     charge: datetime | None = None
-    then: datetime | None = None
+    """Occurrence to charge, if there is one."""
+    next_run: datetime | None = None
+    """Next occurrence if there is none to charge. None then completes the job."""
 
 
-def due(calendar: Calendar, catch_up: str, next_run: datetime, now: datetime) -> Due:
-    """Return what to do about the occurrences from `next_run` to `now`, by the catch-up rule.
+def catch_up_plan(
+    calendar: Calendar, catch_up: str, next_run: datetime, now: datetime
+) -> CatchUpPlan:
+    """Return what to do with the occurrences from `next_run` to `now`, by the `catch_up` rule.
 
-    At most so many are skipped at once; what is left is still due then.
+    Skips at most SKIPPED_PER_CLAIM occurrences; the rest stays due.
     """
     if catch_up == "all":
-        return Due(charge=next_run)
+        return CatchUpPlan(charge=next_run)
     skipped: list[datetime] = []
     at = next_run
-    while len(skipped) < SKIPPED_AT_ONCE:
+    while len(skipped) < SKIPPED_PER_CLAIM:
         following = next_after(calendar, at)
         if catch_up == "skip":
             if now - at <= MISSED_AFTER:
-                return Due(skipped, charge=at)
+                return CatchUpPlan(skipped, charge=at)
         elif following is None or following > now:
-            return Due(skipped, charge=at)
+            return CatchUpPlan(skipped, charge=at)
         skipped.append(at)
         if following is None or following > now:
-            return Due(skipped, then=following)
+            return CatchUpPlan(skipped, next_run=following)
         at = following
-    return Due(skipped, then=at)
+    return CatchUpPlan(skipped, next_run=at)
 
 
 def next_after(calendar: Calendar, moment: datetime) -> datetime | None:
-    """Return the first occurrence after a moment, or None where the calendar has ended."""
+    """Return the first occurrence after a time, or None if the calendar has ended."""
     found = first_after(calendar, moment)
     return found and found[1]
 
@@ -123,18 +125,18 @@ def retry_at(
     attempt: int,
     first_attempt_at: datetime,
     now: datetime,
-    following: datetime | None,
+    next_cycle_at: datetime | None,
 ) -> datetime | None:
-    """Return when to try a cycle again after its attempt `attempt`, from 1; None: not any more.
+    """Return when to retry a cycle after its attempt number `attempt`, or None for no retry.
 
-    It is not tried again once the next cycle, `following`, is due.
+    A cycle is not retried once the next one is due.
     """
-    if not outcome.may_be_retried or attempt > len(RETRY_DAYS):
+    if not outcome.is_retryable or attempt > len(RETRY_DAYS):
         return None
     at = max(first_attempt_at + timedelta(days=RETRY_DAYS[attempt - 1]), now + timedelta(days=1))
-    return at if following is None or at < following else None
+    return at if next_cycle_at is None or at < next_cycle_at else None
 
 
 def is_complete(executed_cycles: int, max_cycles: int | None) -> bool:
-    """Tell whether a job has charged as often as it was to."""
+    """Return whether a job has reached its maximum number of successful charges."""
     return max_cycles is not None and executed_cycles >= max_cycles

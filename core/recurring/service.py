@@ -1,8 +1,20 @@
-"""Creates, changes, pauses, resumes, cancels and lists recurring jobs, and lists what they did."""
+"""Use cases of RecurringService: create, update, pause, resume, cancel and list jobs and logs.
 
-from collections.abc import Mapping
+| status         | event                                      | next status |
+|----------------|--------------------------------------------|-------------|
+| (none)         | create                                     | active      |
+| active         | pause, or three failed cycles in a row     | paused      |
+| paused         | resume                                     | active      |
+| active, paused | the end or the maximum of cycles is reached | completed   |
+| any            | cancel                                     | cancelled   |
+
+Cancelled and completed jobs cannot be updated, paused or resumed. Every change locks the job's row.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from google.type import money_pb2
@@ -14,8 +26,8 @@ from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_recurring_id
 from core.money import DEFAULT_CURRENCY, Amount, amount_from_message
 from core.recurring import calendar, log_store, rules, store
-from core.recurring.cycles import is_submitted, payment_of, stop_cycle
-from core.recurring.job_clock import JobClock
+from core.recurring.clock_store import JobClock
+from core.recurring.occurrence_states import read_attempt, skip
 from core.recurring.store import Job
 from core.users.service import active_user, existing_user
 from core.wallet import store as wallet_store
@@ -25,7 +37,7 @@ DEFAULT_ZONE = "UTC"
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """The job that a caller asks for, as they wrote its times."""
+    """A job to create. Times are as the caller wrote them."""
 
     user_id: str
     env: str
@@ -43,9 +55,10 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class JobUpdate:
-    """An update of a job. None changes nothing, but in `columns`, which are stored as given."""
+    """An update of a job. None leaves a field unchanged. Times are as the caller wrote them."""
 
     columns: Mapping[str, Any]
+    """Columns to store as they are; None clears."""
     money: money_pb2.Money | None = None
     start_at: str | None = None
     timezone: str | None = None
@@ -55,32 +68,38 @@ class JobUpdate:
 
 @dataclass(frozen=True, slots=True)
 class StoppedJob:
-    """A job that was paused or cancelled, perhaps while a submitted charge has no outcome yet."""
+    """A job that was paused or cancelled."""
 
     job: Job
     has_charge_in_flight: bool
+    """Whether a charge was submitted that has no outcome yet."""
 
 
 class RecurringService:
     """The use cases of RecurringService."""
 
     def __init__(self, database: Database, clock: JobClock) -> None:
-        """Keep jobs in `database`, at the time that `clock` tells."""
+        """Store jobs in `database`; their time is that of `clock`."""
         self._database = database
         self._clock = clock
 
     async def create(self, caller: Caller, request: JobRequest) -> Job:
-        """Create a job, whose first charge is the first occurrence after now.
+        """Create a job that charges first at its first occurrence after now.
 
         Raises:
             Refusal: USER_NOT_FOUND or USER_INACTIVE.
-            InvalidFields: zone, start or end cannot be, or lie so that nothing is ever charged;
-                or the amount is not in the wallet's currency.
+            InvalidFields: time zone, start or end is invalid or leaves nothing to charge, or the
+                amount is not in the wallet's currency.
         """
         async with self._database.transaction() as transaction:
             user = await active_user(transaction, caller.business_id, request.user_id)
-            amount = await self._amount(
-                transaction, caller, user.user_id, request.env, request.money, request.source
+            amount = await _amount(
+                transaction,
+                caller,
+                user_id=user.user_id,
+                env=request.env,
+                money=request.money,
+                source=request.source,
             )
             now = await self._clock.now_for(transaction, caller.business_id, request.env)
             zone = request.timezone or DEFAULT_ZONE
@@ -124,62 +143,26 @@ class RecurringService:
             await store.insert_job(transaction, job)
         return job
 
-    async def update(self, caller: Caller, recurring_id: str, changes: JobUpdate) -> Job:
-        """Change a job for the cycles that are not claimed yet, and return it.
+    async def update(self, caller: Caller, recurring_id: str, update: JobUpdate) -> Job:
+        """Update a job for the cycles that are not claimed yet, and return it.
 
-        Another start, interval or zone makes another calendar, which counts from now.
+        A new start, interval or time zone makes a new calendar, whose occurrences count from now.
 
         Raises:
             Refusal: RECURRING_NOT_FOUND or RECURRING_STATE.
-            InvalidFields: nothing is given, or something that cannot be.
+            InvalidFields: a field is invalid.
         """
         async with self._database.transaction() as transaction:
             job = await _existing(transaction, caller, recurring_id)
             if job.status in ("cancelled", "completed"):
                 raise _state_forbids(job, "changed")
             now = await self._clock.now_for(transaction, job.business_id, job.env)
-            changed = await self._changed(transaction, caller, job, changes, now)
-            if changes.status == "cancelled":
-                changed, _ = await _stopped(transaction, changed, "cancelled", now)
-            elif changes.status == "paused":
-                changed, _ = await _stopped(transaction, changed, "paused", now)
-            elif changes.status == "active" and job.status == "paused":
+            changed = await _updated(transaction, caller, job, update, now)
+            if update.status in ("cancelled", "paused"):
+                changed, _ = await _stopped(transaction, changed, update.status, now)
+            elif update.status == "active" and job.status == "paused":
                 changed = _resumed(changed, now)
             return await store.save_job(transaction, changed)
-
-    async def _changed(
-        self, transaction: Transaction, caller: Caller, job: Job, changes: JobUpdate, now: datetime
-    ) -> Job:
-        columns = dict(changes.columns)
-        if changes.money is not None or "source" in columns:
-            source = columns.get("source", job.source)
-            money = changes.money or money_pb2.Money()
-            if changes.money is None:
-                await self._check_wallet(transaction, caller, job, source, job.currency)
-            else:
-                amount = await self._amount(
-                    transaction, caller, job.user_id, job.env, money, source, job.currency
-                )
-                columns |= {"amount_minor": amount.minor, "currency": amount.currency}
-        if (most := columns.get("max_cycles")) and most <= job.executed_cycles:
-            raise InvalidFields.of(
-                "max_cycles", f"must be above the {job.executed_cycles} cycles that were charged"
-            )
-        zone = changes.timezone or job.timezone
-        _check_zone(zone)
-        columns["timezone"] = zone
-        if changes.start_at:
-            start = _read("start_at", calendar.local_start, changes.start_at, zone)
-            columns["starts_local"] = start.isoformat()
-        if changes.end_at:
-            columns["end_at"] = _end_at(changes.end_at, zone)
-        changed = replace(job, **columns)
-        if _anchor(changed) != _anchor(job):
-            changed = replace(changed, counts_from=max(now, job.counts_from))
-        elif changed.end_at == job.end_at:
-            return changed
-        is_scheduled = changed.status == "active" and changed.open_occurrence is None
-        return _scheduled(changed) if is_scheduled else changed
 
     async def pause(self, caller: Caller, recurring_id: str) -> StoppedJob:
         """Pause a job.
@@ -207,7 +190,7 @@ class RecurringService:
             return StoppedJob(await store.save_job(transaction, stopped), is_in_flight)
 
     async def resume(self, caller: Caller, recurring_id: str) -> Job:
-        """Resume a paused job at its next occurrence after now; an active one stays as it is.
+        """Resume a paused job from its next occurrence after now; an active one stays unchanged.
 
         Raises:
             Refusal: RECURRING_NOT_FOUND or RECURRING_STATE.
@@ -224,7 +207,7 @@ class RecurringService:
     async def list_jobs(
         self, caller: Caller, which: store.JobFilter, page: PageRequest
     ) -> tuple[list[Job], int]:
-        """Return a page of the caller's jobs and how many there are."""
+        """Return a page of the caller's jobs, and the number of all."""
         async with self._database.read() as transaction:
             return await store.job_page(
                 transaction, business_id=caller.business_id, which=which, page=page
@@ -233,10 +216,10 @@ class RecurringService:
     async def list_logs(
         self, caller: Caller, which: log_store.LogFilter, page: PageRequest
     ) -> tuple[list[log_store.Log], int]:
-        """Return a page of what the caller's jobs did and how many rows there are.
+        """Return a page of log entries of the caller's jobs, and the number of all.
 
         Raises:
-            Refusal: RECURRING_NOT_FOUND where a job is named that the caller does not have.
+            Refusal: RECURRING_NOT_FOUND if the filter names a job that the caller does not have.
         """
         async with self._database.read() as transaction:
             if which.recurring_id is not None and not await store.job_exists(
@@ -247,46 +230,88 @@ class RecurringService:
                 transaction, business_id=caller.business_id, which=which, page=page
             )
 
-    async def _amount(
-        self,
-        transaction: Transaction,
-        caller: Caller,
-        user_id: str,
-        env: str,
-        money: money_pb2.Money,
-        source: str | None,
-        default_currency: str = DEFAULT_CURRENCY,
-    ) -> Amount:
-        if source == "wallet" and not money.currency_code:
-            default_currency = (
-                await existing_user(transaction, caller.business_id, user_id)
-            ).currency
-        amount = amount_from_message(money, default_currency)
-        if source == "wallet":
-            await self._check_currency(transaction, caller, user_id, env, amount.currency)
-        return amount
 
-    async def _check_wallet(
-        self, transaction: Transaction, caller: Caller, job: Job, source: str | None, currency: str
-    ) -> None:
-        if source == "wallet":
-            await self._check_currency(transaction, caller, job.user_id, job.env, currency)
+async def _updated(
+    transaction: Transaction, caller: Caller, job: Job, update: JobUpdate, now: datetime
+) -> Job:
+    """Return the job with new values, and its next occurrence if the calendar changed.
 
-    async def _check_currency(
-        self, transaction: Transaction, caller: Caller, user_id: str, env: str, currency: str
-    ) -> None:
-        user = await existing_user(transaction, caller.business_id, user_id)
-        wallet = await wallet_store.wallet_of_user(
+    Raises:
+        InvalidFields: a field is invalid.
+    """
+    columns = dict(update.columns)
+    source = columns.get("source", job.source)
+    if update.money is not None:
+        amount = await _amount(
             transaction,
-            business_id=caller.business_id,
-            user_id=user_id,
-            env=env,
-            currency=user.currency,
+            caller,
+            user_id=job.user_id,
+            env=job.env,
+            money=update.money,
+            source=source,
+            default_currency=job.currency,
         )
-        if wallet.currency != currency:
-            raise InvalidFields.of(
-                "amount.currency_code", f"must be the wallet's, {wallet.currency}"
-            )
+        columns |= {"amount_minor": amount.minor, "currency": amount.currency}
+    elif "source" in columns and source == "wallet":
+        await _check_wallet_currency(transaction, caller, job.user_id, job.env, job.currency)
+    if (max_cycles := columns.get("max_cycles")) and max_cycles <= job.executed_cycles:
+        raise InvalidFields.of(
+            "max_cycles", f"must be above the {job.executed_cycles} cycles that were charged"
+        )
+    zone = update.timezone or job.timezone
+    _check_zone(zone)
+    columns["timezone"] = zone
+    if update.start_at:
+        start = _read("start_at", calendar.local_start, update.start_at, zone)
+        columns["starts_local"] = start.isoformat()
+    if update.end_at:
+        columns["end_at"] = _end_at(update.end_at, zone)
+    updated = replace(job, **columns)
+    if _anchor(updated) != _anchor(job):
+        updated = replace(updated, counts_from=max(now, job.counts_from))
+    elif updated.end_at == job.end_at:
+        return updated
+    is_waiting = updated.status == "active" and updated.open_occurrence is None
+    return _scheduled(updated) if is_waiting else updated
+
+
+async def _amount(
+    transaction: Transaction,
+    caller: Caller,
+    *,
+    user_id: str,
+    env: str,
+    money: money_pb2.Money,
+    source: str | None,
+    default_currency: str = DEFAULT_CURRENCY,
+) -> Amount:
+    """Return the amount of each charge; a wallet is charged in its own currency only.
+
+    Raises:
+        InvalidFields: the amount is invalid, or not in the wallet's currency.
+    """
+    if source != "wallet":
+        return amount_from_message(money, default_currency)
+    if not money.currency_code:
+        default_currency = (await existing_user(transaction, caller.business_id, user_id)).currency
+    amount = amount_from_message(money, default_currency)
+    await _check_wallet_currency(transaction, caller, user_id, env, amount.currency)
+    return amount
+
+
+async def _check_wallet_currency(
+    transaction: Transaction, caller: Caller, user_id: str, env: str, currency: str
+) -> None:
+    user = await existing_user(transaction, caller.business_id, user_id)
+    wallet = await wallet_store.wallet_of_user(
+        transaction,
+        business_id=caller.business_id,
+        user_id=user_id,
+        env=env,
+        currency=user.currency,
+    )
+    if wallet.currency != currency:
+        raise InvalidFields.of("amount.currency_code", f"must be the wallet's, {wallet.currency}")
 
 
 async def _existing(transaction: Transaction, caller: Caller, recurring_id: str) -> Job:
@@ -310,7 +335,7 @@ def _state_forbids(job: Job, verb: str) -> Refusal:
 
 
 def _anchor(job: Job) -> tuple[object, ...]:
-    """What the dates of a job's occurrences are a function of, but for the end."""
+    """Return what determines the dates of a job's occurrences, except the end."""
     return (job.starts_local, job.timezone, job.interval_type, job.interval_value)
 
 
@@ -318,7 +343,7 @@ def _scheduled(job: Job) -> Job:
     """Return an active job with its next occurrence.
 
     Raises:
-        InvalidFields: there is none.
+        InvalidFields: no occurrence is left.
     """
     at = rules.next_after(job.calendar, job.counts_from)
     if at is None:
@@ -328,12 +353,12 @@ def _scheduled(job: Job) -> Job:
 
 
 def _resumed(job: Job, now: datetime) -> Job:
-    """Return a paused job active again, from its next occurrence after now.
+    """Return a paused job as active, from its next occurrence after now.
 
-    Where a charge of it is still under way, that one is waited for first.
+    A charge that is still in flight is resolved first.
 
     Raises:
-        Refusal: RECURRING_STATE where no occurrence is left.
+        Refusal: RECURRING_STATE if no occurrence is left.
     """
     job = replace(job, status="active", failed_cycles=0, counts_from=max(now, job.counts_from))
     at = rules.next_after(job.calendar, job.counts_from)
@@ -348,18 +373,17 @@ def _resumed(job: Job, now: datetime) -> Job:
 async def _stopped(
     transaction: Transaction, job: Job, status: str, now: datetime
 ) -> tuple[Job, bool]:
-    """Return a job paused or cancelled, and whether a charge of it is under way.
+    """Return a job as paused or cancelled, and whether one of its charges is in flight.
 
-    What was claimed and not begun, or waits to be tried again, ends here.
+    An open occurrence that is not submitted, or waits for a retry, is skipped.
     """
     job = replace(job, status=status, next_run=None)
     if job.open_occurrence is None:
         return replace(job, due_at=None), False
-    occurrence = await store.occurrence_of(transaction, job)
-    if is_submitted(await payment_of(transaction, occurrence)):
+    attempt = await read_attempt(transaction, job, now)
+    if attempt.is_submitted:
         return job, True
-    why = f"The job was {status} before this was charged"
-    stopped, _ = await stop_cycle(transaction, job, occurrence, why, now)
+    stopped, _ = await skip(transaction, attempt, f"The job was {status} before this was charged")
     return stopped, False
 
 
@@ -370,19 +394,14 @@ def _check_zone(zone: str) -> None:
         raise InvalidFields.of("timezone", str(error)) from None
 
 
-def _read(field: str, read: Any, text: str, zone: str) -> datetime:
+def _read(field: str, read: Callable[[str, str], datetime], text: str, zone: str) -> datetime:
     try:
-        found: datetime = read(text, zone)
+        return read(text, zone)
     except ValueError as error:
         raise InvalidFields.of(field, str(error)) from None
-    return found
 
 
 def _end_at(text: str | None, zone: str) -> datetime | None:
     if not text:
         return None
-    return _read("end_at", _end_of, text, zone)
-
-
-def _end_of(text: str, zone: str) -> datetime:
-    return calendar.moment(text, zone, end_of_day=True)
+    return _read("end_at", partial(calendar.moment, end_of_day=True), text, zone)

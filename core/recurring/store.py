@@ -1,30 +1,28 @@
-"""What the database is asked and told about recurring jobs, their occurrences and their clocks."""
+"""SQL of recurring jobs and their occurrences."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, insert, or_, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, tuple_, update
 
 from core.database.bulk_sql import BulkInsert, BulkUpdate
 from core.database.paging import PageRequest, page_of
 from core.database.schema import recurring_jobs as jobs
 from core.database.schema import recurring_occurrences as occurrences
-from core.database.schema import test_clocks
 from core.database.transactions import Transaction
 from core.recurring.calendar import Calendar
+from core.recurring.clock_store import advanced_clocks
 
-FAIR_AMONG = 10_000
-"""Among how many of the longest due jobs a claim is shared out fairly over the businesses."""
-_MICROSECOND = timedelta(microseconds=1)
+CLAIM_CANDIDATES = 10_000
+"""Number of longest due jobs among which a claim is shared fairly among the businesses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as stored; the columns are explained in the schema."""
+    """A job as stored; the schema explains the columns."""
 
     business_id: str
     recurring_id: str
@@ -69,7 +67,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A claimed occurrence as stored: what it charges is fixed."""
+    """A claimed occurrence as stored. What it charges is fixed."""
 
     business_id: str
     recurring_id: str
@@ -87,7 +85,7 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs to list; what is None does not matter."""
+    """Conditions for the jobs to list; None is no condition."""
 
     env: str
     user_id: str | None = None
@@ -113,7 +111,7 @@ async def insert_job(transaction: Transaction, job: Job) -> None:
 
 
 async def save_job(transaction: Transaction, job: Job) -> Job:
-    """Write a job whose row the transaction has locked, and return it as stored."""
+    """Write a job whose row is locked, and return it as stored."""
     saved = replace(job, updated_at=transaction.now)
     result = await transaction.connection.execute(
         update(jobs)
@@ -125,7 +123,7 @@ async def save_job(transaction: Transaction, job: Job) -> Job:
 
 
 async def job_by_id(transaction: Transaction, *, business_id: str, recurring_id: str) -> Job | None:
-    """Return the business's job, or None, and hold its row to the end of the transaction."""
+    """Lock and return the business's job; None if it has no such job."""
     rows = await transaction.connection.execute(
         select(*_JOB_COLUMNS)
         .where(jobs.c.business_id == business_id, jobs.c.recurring_id == recurring_id)
@@ -136,7 +134,7 @@ async def job_by_id(transaction: Transaction, *, business_id: str, recurring_id:
 
 
 async def job_exists(transaction: Transaction, *, business_id: str, recurring_id: str) -> bool:
-    """Tell whether the business has the job."""
+    """Return whether the business has the job."""
     found = await transaction.connection.scalar(
         select(jobs.c.recurring_id).where(
             jobs.c.business_id == business_id, jobs.c.recurring_id == recurring_id
@@ -173,18 +171,18 @@ async def due_jobs(
     *,
     limit: int,
     limit_per_business: int,
-    busy: Collection[str],
-    with_clocks: bool,
+    excluded_business_ids: Collection[str],
+    with_test_clocks: bool,
 ) -> list[Job]:
-    """Return due jobs that nobody has, and hold them: none that are held already.
+    """Lock and return due jobs without a lease; jobs that are locked already are passed over.
 
-    Of every business the longest due one comes first, then the second of each, and so on, among
-    the longest due of all. `with_clocks`: TEST jobs see their business's test clock.
+    The longest due job of each business comes first, then the second of each, and so on. With
+    test clocks, TEST jobs are due by their business's test clock.
     """
-    conditions: list[ColumnElement[bool]] = [_is_free(transaction.now)]
-    if busy:
-        conditions.append(jobs.c.business_id.not_in(busy))
-    found = await _fairly(
+    conditions: list[ColumnElement[bool]] = [_has_no_lease(transaction.now)]
+    if excluded_business_ids:
+        conditions.append(jobs.c.business_id.not_in(excluded_business_ids))
+    found = await _share_fairly(
         transaction,
         select(jobs.c.business_id, jobs.c.recurring_id, jobs.c.due_at).where(
             jobs.c.due_at <= transaction.now, *conditions
@@ -192,9 +190,9 @@ async def due_jobs(
         limit,
         limit_per_business,
     )
-    if with_clocks and len(found) < limit:
-        for business_id, ahead in await _clocks(transaction):
-            if business_id in busy:
+    if with_test_clocks and len(found) < limit:
+        for business_id, offset in await advanced_clocks(transaction):
+            if business_id in excluded_business_ids:
                 continue
             rows = await transaction.connection.execute(
                 select(*_JOB_COLUMNS)
@@ -202,7 +200,7 @@ async def due_jobs(
                     jobs.c.business_id == business_id,
                     jobs.c.env == "TEST",
                     jobs.c.due_at > transaction.now,
-                    jobs.c.due_at <= transaction.now + ahead,
+                    jobs.c.due_at <= transaction.now + offset,
                     *conditions,
                 )
                 .order_by(jobs.c.due_at)
@@ -213,37 +211,37 @@ async def due_jobs(
     return found
 
 
-def _is_free(now: datetime) -> ColumnElement[bool]:
+def _has_no_lease(now: datetime) -> ColumnElement[bool]:
     return or_(jobs.c.leased_until.is_(None), jobs.c.leased_until <= now)
 
 
-async def _fairly(
+async def _share_fairly(
     transaction: Transaction, candidates: Select[Any], limit: int, limit_per_business: int
 ) -> list[Job]:
-    oldest = candidates.order_by(jobs.c.due_at).limit(FAIR_AMONG).subquery("oldest")
-    place = func.row_number().over(
+    oldest = candidates.order_by(jobs.c.due_at).limit(CLAIM_CANDIDATES).subquery("oldest")
+    turn = func.row_number().over(
         partition_by=oldest.c.business_id, order_by=(oldest.c.due_at, oldest.c.recurring_id)
     )
-    shared_out = select(*oldest.c, place.label("place")).subquery("shared_out")
+    in_turns = select(*oldest.c, turn.label("turn")).subquery("in_turns")
     rows = await transaction.connection.execute(
         select(*_JOB_COLUMNS)
         .join(
-            shared_out,
+            in_turns,
             and_(
-                shared_out.c.business_id == jobs.c.business_id,
-                shared_out.c.recurring_id == jobs.c.recurring_id,
+                in_turns.c.business_id == jobs.c.business_id,
+                in_turns.c.recurring_id == jobs.c.recurring_id,
             ),
         )
-        # Asked again, of the row itself: another core may have leased it since.
+        # Checked again on the locked row: another core may have leased it since.
         .where(
             jobs.c.due_at <= transaction.now,
-            _is_free(transaction.now),
+            _has_no_lease(transaction.now),
         )
-        .order_by(shared_out.c.place, shared_out.c.due_at, shared_out.c.recurring_id)
+        .order_by(in_turns.c.turn, in_turns.c.due_at, in_turns.c.recurring_id)
         .limit(limit)
         .with_for_update(of=jobs, skip_locked=True)
     )
-    # Bounded now, not by the place: those before may be held by claims that run at the same time.
+    # Limited here, not by `turn`: a concurrent claim may have locked the first ones.
     taken: Counter[str] = Counter()
     found: list[Job] = []
     for job in (Job(*row) for row in rows):
@@ -253,11 +251,13 @@ async def _fairly(
     return found
 
 
-async def next_test_job(transaction: Transaction, *, business_id: str, to: datetime) -> Job | None:
-    """Return the TEST job of a business that falls due first until then, and hold it; or None."""
+async def first_due_test_job(
+    transaction: Transaction, *, business_id: str, until: datetime
+) -> Job | None:
+    """Lock and return the TEST job of a business that is due first until then, or None."""
     rows = await transaction.connection.execute(
         select(*_JOB_COLUMNS)
-        .where(jobs.c.business_id == business_id, jobs.c.env == "TEST", jobs.c.due_at <= to)
+        .where(jobs.c.business_id == business_id, jobs.c.env == "TEST", jobs.c.due_at <= until)
         .order_by(jobs.c.due_at, jobs.c.recurring_id)
         .limit(1)
         .with_for_update()
@@ -266,34 +266,34 @@ async def next_test_job(transaction: Transaction, *, business_id: str, to: datet
     return Job(*row) if row else None
 
 
-async def write_claimed(
-    transaction: Transaction, claimed: Sequence[Job], new: Sequence[Occurrence]
+async def save_claimed(
+    transaction: Transaction, changed: Sequence[Job], opened: Sequence[Occurrence]
 ) -> None:
-    """Write jobs that were looked at for a claim, and the occurrences that it opened."""
-    if claimed:
+    """Write the jobs of a claim, and the occurrences that it opened."""
+    if changed:
         await _UPDATE_CLAIMED.execute(
             transaction.connection,
-            [asdict(job) | {"updated_at": transaction.now} for job in claimed],
+            [asdict(job) | {"updated_at": transaction.now} for job in changed],
         )
-    if new:
+    if opened:
         await _INSERT_OCCURRENCES.execute(
             transaction.connection,
-            [asdict(each) | {"updated_at": transaction.now} for each in new],
+            [asdict(each) | {"updated_at": transaction.now} for each in opened],
         )
 
 
-async def renew(
+async def renew_leases(
     transaction: Transaction, keys: Iterable[tuple[str, str, int]], until: datetime
 ) -> set[tuple[str, str, int]]:
-    """Renew leases by business, job and fencing token; return those that are still held."""
+    """Renew leases by business, job and fencing token, and return the keys of those renewed."""
     key = tuple_(jobs.c.business_id, jobs.c.recurring_id, jobs.c.fencing_token)
-    held = (
+    current = (
         select(jobs.c.business_id, jobs.c.recurring_id, jobs.c.fencing_token)
         .where(key.in_(list(keys)), jobs.c.leased_until.is_not(None))
         .order_by(jobs.c.business_id, jobs.c.recurring_id)
         .with_for_update()
     )
-    found = {tuple(row) for row in await transaction.connection.execute(held)}
+    found = {tuple(row) for row in await transaction.connection.execute(current)}
     if found:
         await transaction.connection.execute(
             update(jobs).where(key.in_(list(found))).values(leased_until=until)
@@ -301,7 +301,7 @@ async def renew(
     return found
 
 
-async def occurrence_of(transaction: Transaction, job: Job) -> Occurrence:
+async def open_occurrence(transaction: Transaction, job: Job) -> Occurrence:
     """Return the open occurrence of a job that has one."""
     rows = await transaction.connection.execute(
         select(*_OCCURRENCE_COLUMNS).where(
@@ -311,12 +311,12 @@ async def occurrence_of(transaction: Transaction, job: Job) -> Occurrence:
         )
     )
     found = Occurrence(*rows.one())
-    assert found.status == "open", "a job points at no occurrence that ended"
+    assert found.status == "open", "a job refers to no occurrence that has ended"
     return found
 
 
 async def save_occurrence(transaction: Transaction, changed: Occurrence) -> None:
-    """Write an open occurrence of a job that the transaction holds."""
+    """Write an open occurrence of a job whose row is locked."""
     result = await transaction.connection.execute(
         update(occurrences)
         .where(
@@ -334,49 +334,3 @@ async def save_occurrence(transaction: Transaction, changed: Occurrence) -> None
         )
     )
     assert result.rowcount == 1, "an occurrence ends once"
-
-
-async def clock_ahead(
-    transaction: Transaction, *, business_id: str, lock: bool = False
-) -> timedelta:
-    """Return by how much the business's TEST jobs are ahead; `lock` keeps others from it."""
-    query = select(test_clocks.c.ahead_microseconds).where(test_clocks.c.business_id == business_id)
-    if lock:
-        insert_for = postgresql if transaction.connection.dialect.name == "postgresql" else sqlite
-        await transaction.connection.execute(
-            insert_for.insert(test_clocks)
-            .values(
-                business_id=business_id,
-                env="TEST",
-                ahead_microseconds=0,
-                updated_at=transaction.now,
-            )
-            .on_conflict_do_nothing()
-        )
-        query = query.with_for_update()
-    ahead = await transaction.connection.scalar(query)
-    return timedelta(microseconds=ahead or 0)
-
-
-async def _clocks(transaction: Transaction) -> list[tuple[str, timedelta]]:
-    rows = await transaction.connection.execute(
-        select(test_clocks.c.business_id, test_clocks.c.ahead_microseconds).where(
-            test_clocks.c.ahead_microseconds > 0
-        )
-    )
-    return [(row[0], timedelta(microseconds=row[1])) for row in rows]
-
-
-async def set_clock_ahead(transaction: Transaction, *, business_id: str, ahead: timedelta) -> None:
-    """Set by how much the business's TEST jobs are ahead; only ever more."""
-    microseconds = ahead // _MICROSECOND
-    moved = case(
-        (test_clocks.c.ahead_microseconds > microseconds, test_clocks.c.ahead_microseconds),
-        else_=microseconds,
-    )
-    result = await transaction.connection.execute(
-        update(test_clocks)
-        .where(test_clocks.c.business_id == business_id)
-        .values(ahead_microseconds=moved, updated_at=transaction.now)
-    )
-    assert result.rowcount == 1, "it was asked for and held before"

@@ -153,7 +153,7 @@ async def test_an_update_counts_for_cycles_that_are_not_claimed(
     assert (await execute(shop, lease)).status == SUCCEEDED
     listed = await job_of(shop, job)
     assert listed.amount.units == 50
-    assert moment_of(listed.next_run) - moment_of(lease.occurrence) == timedelta(days=6)
+    assert moment_of(listed.next_run) - moment_of(lease.occurrence_at) == timedelta(days=6)
     clock.ahead = timedelta(days=7, minutes=1)
     (second,) = await claim(shop)
     assert (await execute(shop, second)).status == SUCCEEDED
@@ -184,7 +184,7 @@ async def test_pause_and_cancel_end_what_was_claimed_and_not_begun(
         assert [log.status for log in await logs_of(shop, job)] == [SKIPPED]
     await shop.call(pb.ResumeRecurringRequest(recurring_id=paused))
     listed = await job_of(shop, paused)
-    assert moment_of(listed.next_run) - moment_of(leases[0].occurrence) >= timedelta(hours=23)
+    assert moment_of(listed.next_run) - moment_of(leases[0].occurrence_at) >= timedelta(hours=23)
     assert await claim(shop) == []
 
 

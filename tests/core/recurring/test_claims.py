@@ -40,7 +40,7 @@ async def test_a_lease_that_ran_out_is_anothers_and_the_late_owner_is_fenced(
     clock.ahead += timedelta(seconds=20)
     (second,) = await claim(shop)
     assert second.fencing_token > first.fencing_token
-    assert second.occurrence == first.occurrence
+    assert second.occurrence_at == first.occurrence_at
     assert await renew(shop, first) == []
     results = await asyncio.gather(
         *(execute(shop, lease) for lease in (first, second, second)), return_exceptions=True

@@ -53,7 +53,7 @@ async def test_a_due_occurrence_debits_the_wallet_once(shop: Business, clock: Sh
     assert await claim(shop) == []
     done = await execute(shop, lease)
     assert done.status == SUCCEEDED
-    assert not done.HasField("due_again_at")
+    assert not done.HasField("next_attempt_at")
     (log,) = await logs_of(shop, job)
     assert (log.log_id, log.message) == (done.log_id, "Charge completed")
     assert log.transaction_id.startswith("WTX-")
@@ -169,7 +169,7 @@ async def test_an_unknown_outcome_is_resolved_before_anything_else(
     job = await create_job(shop, user_id, source=STRIPE, max_cycles=1)
     await gateway.fault("reset_after", "/v1/payment_intents", times=20, method=None)
     stuck = await advance_once(shop, in_days(2.5))
-    assert (stuck.done, stuck.waits_for) == (False, job)
+    assert (stuck.done, stuck.waiting_for_recurring_id) == (False, job)
     assert await logs_of(shop, job) == []
     await gateway.clear()
     await advance(shop, in_days(2.5))

@@ -91,7 +91,7 @@ async def test_years_of_daily_weekly_month_end_and_leap_day_jobs(tmp_path: Path)
 async def test_live_and_the_past_and_nobody_are_refused(shop: Business) -> None:
     await advance(shop, in_days(10))
     for to, env, field in (
-        (in_days(9), types_pb2.ENV_UNSPECIFIED, "to"),
+        (in_days(9), types_pb2.ENV_UNSPECIFIED, "advance_to"),
         (in_days(11), types_pb2.ENV_LIVE, "env"),
     ):
         with pytest.raises(CoreError) as refused:
@@ -131,6 +131,6 @@ async def test_a_scheduler_that_has_the_job_is_waited_for(shop: Business) -> Non
     await advance(shop, in_days(0.99))
     await create_job(shop, await create_user(shop), start_at=in_days(1.5).isoformat())
     reached = await advance_once(shop, in_days(1.2))
-    assert (reached.executed, reached.done) == (1, True)
+    assert (reached.attempt_count, reached.done) == (1, True)
     assert await claim(shop) == []
     assert [log.status for log in await logs_of(shop, job)] == [SUCCEEDED]

@@ -1,0 +1,317 @@
+"""State machine of an occurrence: its table, the decisions, and the writes of each transition.
+
+| state             | event                                         | next state                  |
+|-------------------|-----------------------------------------------|-----------------------------|
+| (none)            | claim: due, and not skipped by `catch_up`     | open, attempt 1             |
+| (none)            | claim: due, and skipped by `catch_up`         | (none), logged as skipped   |
+| open              | claim: due again, or the lease expired        | open, new fencing token     |
+| open              | payment succeeded, or wallet debited          | succeeded                   |
+| open              | declined, and `rules.retry_at` allows a retry | open, attempt + 1, at retry |
+| open              | declined otherwise                            | declined                    |
+| open              | the customer must authenticate                | requires_action             |
+| open              | the payment needs review                      | failed                      |
+| open, submitted   | outcome unknown                               | open, due at the next check |
+| open, submitted   | job paused or cancelled                       | open: its outcome decides   |
+| open, unsubmitted | job paused or cancelled                       | skipped                     |
+| open, unsubmitted | a retry is due, but the next cycle is too     | skipped                     |
+| open, unsubmitted | charge refused                                | failed                      |
+| open, unsubmitted | gateway unavailable until next cycle is due   | failed                      |
+| open, unsubmitted | gateway unavailable before that               | open, due at the next check |
+
+Submitted: the attempt has a payment that may have reached the gateway. All states but `open` are
+final.
+
+`claims.py` carries out the claims, `before_charge` and `after_charge` decide the other transitions,
+and `apply` and `skip` write them. Nothing here opens a transaction: log, counters and the job's
+next due time commit with the transition, in the transaction that has locked the job's row. So a
+cycle ends once.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import assert_never
+
+from core.database.transactions import Transaction
+from core.errors import Reason, Refusal
+from core.ids import new_recurring_log_id
+from core.payments import store as payments_store
+from core.payments.rules import pause_after
+from core.payments.store import Payment
+from core.recurring import rules, store
+from core.recurring.log_store import Log, insert_logs
+from core.recurring.rules import Outcome, Status
+from core.recurring.store import Job, Occurrence
+
+MESSAGE_CHARACTERS = 500
+CHARGED = "Charge completed"
+_SUCCEEDED = frozenset(  # what follows a success does not change the cycle's outcome
+    {"succeeded", "voided", "partially_refunded", "refunded", "disputed"}
+)
+_UNRESOLVED = frozenset(
+    {Reason.ERROR_REASON_GATEWAY_UNAVAILABLE, Reason.ERROR_REASON_OUTCOME_UNKNOWN}
+)
+_NEVER_REACHED = Outcome(
+    Status.FAILED, "The gateway could not be reached until the next cycle was due; not charged"
+)
+_NEXT_IS_DUE = Outcome(Status.SKIPPED, "Not tried again: the next cycle is due")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The current attempt of a job's open occurrence, read after the job's row was locked."""
+
+    job: Job
+    occurrence: Occurrence
+    payment: Payment | None
+    """The attempt's card payment, if it has started one."""
+    now: datetime
+    """Current time of the job."""
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether the attempt's charge may have reached the gateway."""
+        payment = self.payment
+        return payment is not None and payment.status != "failed" and payment.attempt != "not_sent"
+
+    @cached_property
+    def next_cycle_at(self) -> datetime | None:
+        """The occurrence after this one, by the job's current calendar."""
+        after = max(self.job.counts_from, self.occurrence.occurrence)
+        return rules.next_after(self.job.calendar, after)
+
+    @property
+    def is_next_cycle_due(self) -> bool:
+        """Whether the next occurrence is due already."""
+        return self.next_cycle_at is not None and self.next_cycle_at <= self.now
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The attempt ends with an outcome: the cycle ends too, or is retried."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLater:
+    """The attempt has no outcome yet and stays open until its next check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """The job was paused or cancelled before the attempt was submitted."""
+
+    reason: str
+
+
+Transition = End | CheckLater | Skip
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResult:
+    """Result of an execution: the log entry of an outcome, when the occurrence is due, or both."""
+
+    log_id: str = ""
+    status: Status | None = None
+    next_attempt_at: datetime | None = None
+
+
+async def read_attempt(transaction: Transaction, job: Job, now: datetime) -> Attempt:
+    """Return the current attempt of a job that has an open occurrence and whose row is locked."""
+    occurrence = await store.open_occurrence(transaction, job)
+    payment = None
+    if occurrence.payment_id is not None:
+        payment = await payments_store.payment_by_id(
+            transaction,
+            business_id=occurrence.business_id,
+            payment_id=occurrence.payment_id,
+            lock=False,  # the job's row is locked, and a charge locks that one first
+        )
+    return Attempt(job, occurrence, payment, now)
+
+
+def before_charge(attempt: Attempt) -> Transition | None:
+    """Return the transition of an attempt that must not be charged now; None: charge it."""
+    if (outcome := _payment_outcome(attempt.payment)) is not None:
+        return End(outcome)
+    if attempt.occurrence.attempt > 1 and not attempt.is_submitted and attempt.is_next_cycle_due:
+        return End(_NEXT_IS_DUE)
+    if attempt.job.status == "active":
+        return None
+    return CheckLater() if attempt.is_submitted else _skip_of(attempt)
+
+
+def after_charge(attempt: Attempt, refusal: Refusal | None) -> Transition:
+    """Return the transition of an attempt whose card was charged; `refusal` is the response."""
+    if (outcome := _payment_outcome(attempt.payment, refusal)) is not None:
+        return End(outcome)
+    if attempt.is_submitted:
+        # Whatever this call was refused for, the charge that was sent before has its own outcome.
+        return CheckLater()
+    if attempt.job.status != "active":
+        return _skip_of(attempt)
+    if refusal is not None and refusal.reason not in _UNRESOLVED:
+        payment_id = attempt.occurrence.payment_id
+        return End(Outcome(Status.FAILED, refusal.message, payment_id=payment_id))
+    return End(_NEVER_REACHED) if attempt.is_next_cycle_due else CheckLater()
+
+
+def _payment_outcome(payment: Payment | None, refusal: Refusal | None = None) -> Outcome | None:
+    """Return the outcome of a payment, or None if it has none yet.
+
+    `refusal` is the charge's own response, whose message is more precise than the payment's row.
+    """
+    if payment is None:
+        return None
+    message = refusal.message if refusal else ""
+    ids = {"transaction_id": payment.transaction_id, "payment_id": payment.payment_id}
+    match payment.status:
+        case status if status in _SUCCEEDED:
+            return Outcome(Status.SUCCEEDED, CHARGED, **ids)
+        case "declined" | "held_for_review":
+            code = payment.decline_code or payment.status
+            message = message or f"The card was declined ({code})."
+            return Outcome(Status.DECLINED, message, **ids, decline_code=code)
+        case "requires_action":
+            message = message or "The customer must authenticate this payment with their bank"
+            return Outcome(Status.REQUIRES_ACTION, message, **ids)
+        case "needs_review":
+            return Outcome(
+                Status.FAILED,
+                "The gateway never told the outcome of this charge. Look for "
+                f"{payment.payment_id} in its dashboard; it is not charged again.",
+                **ids,
+            )
+        case _:
+            return None
+
+
+def _skip_of(attempt: Attempt) -> Skip:
+    return Skip(f"The job was {attempt.job.status} before anything was charged")
+
+
+async def apply(
+    transaction: Transaction, attempt: Attempt, transition: Transition
+) -> ExecutionResult:
+    """Write a transition of a leased attempt, which ends the lease."""
+    match transition:
+        case End(outcome):
+            return await _end(transaction, attempt, outcome)
+        case CheckLater():
+            return await _check_later(transaction, attempt)
+        case Skip(reason):
+            job, result = await skip(transaction, attempt, reason)
+            await store.save_job(transaction, job)
+            return result
+        case _:
+            assert_never(transition)
+
+
+async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> ExecutionResult:
+    job, occurrence, now = attempt.job, attempt.occurrence, attempt.now
+    retry_at = None
+    if job.status == "active":
+        retry_at = rules.retry_at(
+            outcome,
+            attempt=occurrence.attempt,
+            first_attempt_at=occurrence.created_at,
+            now=now,
+            next_cycle_at=attempt.next_cycle_at,
+        )
+    if retry_at is not None:
+        changed = replace(job, next_run=retry_at, due_at=retry_at)
+        note = f"It is tried again at {retry_at:%Y-%m-%d %H:%M:%S} UTC."
+        ended = replace(occurrence, attempt=occurrence.attempt + 1, payment_id=None, checks=0)
+    else:
+        changed, note = _job_after_cycle(attempt, outcome)
+        ended = replace(occurrence, status=outcome.status.value)
+    log = log_of(job, occurrence.occurrence, occurrence.attempt, outcome, now, note)
+    await insert_logs(transaction, [log])
+    await store.save_occurrence(transaction, ended)
+    await store.save_job(transaction, replace(changed, lease_owner=None, leased_until=None))
+    return ExecutionResult(log.log_id, outcome.status, retry_at)
+
+
+def _job_after_cycle(attempt: Attempt, outcome: Outcome) -> tuple[Job, str]:
+    """Return the job after a cycle ended, and a note for the log."""
+    is_success = outcome.status is Status.SUCCEEDED
+    job = attempt.job
+    job = replace(
+        job,
+        executed_cycles=job.executed_cycles + is_success,
+        failed_cycles=0 if is_success else job.failed_cycles + 1,
+        last_run=attempt.now if is_success else job.last_run,
+        counts_from=max(job.counts_from, attempt.occurrence.occurrence),
+        open_occurrence=None,
+        next_run=None,
+        due_at=None,
+    )
+    if job.status == "cancelled":
+        return job, ""
+    if rules.is_complete(job.executed_cycles, job.max_cycles):
+        return replace(job, status="completed"), ""
+    if job.status != "active":
+        return job, ""
+    if attempt.next_cycle_at is None:
+        return replace(job, status="completed"), ""
+    if job.failed_cycles >= rules.FAILED_CYCLES_MAX:
+        note = f"The job is paused, because {job.failed_cycles} cycles in a row failed; resume it."
+        return replace(job, status="paused"), note
+    return replace(job, next_run=attempt.next_cycle_at, due_at=attempt.next_cycle_at), ""
+
+
+async def _check_later(transaction: Transaction, attempt: Attempt) -> ExecutionResult:
+    job, occurrence = attempt.job, attempt.occurrence
+    due_at = attempt.now + pause_after(occurrence.checks)
+    await store.save_occurrence(transaction, replace(occurrence, checks=occurrence.checks + 1))
+    await store.save_job(
+        transaction, replace(job, due_at=due_at, lease_owner=None, leased_until=None)
+    )
+    return ExecutionResult(next_attempt_at=due_at)
+
+
+async def skip(
+    transaction: Transaction, attempt: Attempt, reason: str
+) -> tuple[Job, ExecutionResult]:
+    """End the open occurrence of a paused or cancelled job as skipped, and revoke its lease.
+
+    Returns the job, which the caller saves.
+    """
+    assert not attempt.is_submitted, "a submitted charge ends with its own outcome"
+    job, occurrence = attempt.job, attempt.occurrence
+    outcome = Outcome(Status.SKIPPED, reason)
+    log = log_of(job, occurrence.occurrence, occurrence.attempt, outcome, attempt.now)
+    await insert_logs(transaction, [log])
+    await store.save_occurrence(transaction, replace(occurrence, status=outcome.status.value))
+    stopped = replace(
+        job,
+        counts_from=max(job.counts_from, occurrence.occurrence),
+        open_occurrence=None,
+        next_run=None,
+        due_at=None,
+        lease_owner=None,
+        leased_until=None,
+        fencing_token=job.fencing_token + 1,
+    )
+    return stopped, ExecutionResult(log.log_id, outcome.status)
+
+
+def log_of(
+    job: Job, occurrence: datetime, attempt: int, outcome: Outcome, now: datetime, note: str = ""
+) -> Log:
+    """Return the log entry of an outcome."""
+    message = f"{outcome.message.rstrip('.')}. {note}" if note else outcome.message
+    return Log(
+        business_id=job.business_id,
+        log_id=new_recurring_log_id(),
+        recurring_id=job.recurring_id,
+        user_id=job.user_id,
+        occurrence=occurrence,
+        attempt=attempt,
+        status=outcome.status.value,
+        message=message[:MESSAGE_CHARACTERS],
+        transaction_id=outcome.transaction_id,
+        payment_id=outcome.payment_id,
+        attempted_at=now,
+    )
