@@ -1,9 +1,8 @@
-"""Statements over a whole set of rows: as many of them for one row as for thousands.
+"""Bulk statements: one statement for any number of rows.
 
-PostgreSQL is handed one array for each column, so that the statement is the same for any number of
-rows and is prepared once; SQLite, which is in this process, the rows one by one inside one call of
-its driver. Neither has a number of rows at which it must be split. The statements are built once,
-where they are declared: building one costs as much as carrying it out.
+PostgreSQL gets one array for each column, so that the statement is prepared once; SQLite gets the
+rows with executemany. Neither limits the number of rows. Statements are built once, where they are
+declared, because building one takes as long as executing it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Row = Mapping[str, Any]
-"""Values by the names of their columns."""
+"""Values by column name."""
 Result = CursorResult[*tuple[Any, ...]]
 
 
@@ -46,16 +45,16 @@ class BulkInsert:
         """Insert the rows, of which there is at least one.
 
         Raises:
-            IntegrityError: one of them breaks a constraint.
+            IntegrityError: a row violates a constraint.
         """
-        if _worth_arrays(connection, rows):
+        if _uses_arrays(connection, rows):
             await connection.execute(self._of_arrays, _as_arrays(self._names, rows))
         else:
             await connection.execute(self._of_rows, rows)
 
 
 class BulkUpdate:
-    """Gives the rows that have certain keys their new values."""
+    """Updates rows by their keys."""
 
     def __init__(self, table: Table, *, key: Sequence[str], changed: Sequence[str]) -> None:
         """Find rows of `table` by the `key` columns and write the `changed` ones."""
@@ -76,42 +75,42 @@ class BulkUpdate:
         )
 
     async def execute(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
-        """Update the rows, at least one, whose keys differ and are all there.
+        """Update the rows, at least one. Their keys are distinct and exist.
 
         Raises:
-            IntegrityError: one of them breaks a constraint.
+            IntegrityError: a row violates a constraint.
         """
-        if _worth_arrays(connection, rows):
+        if _uses_arrays(connection, rows):
             result = await connection.execute(self._of_arrays, _as_arrays(self._names, rows))
         else:
             named = [{f"row_{name}": row[name] for name in self._names} for row in rows]
             result = await connection.execute(self._of_rows, named)
-        assert result.rowcount == len(rows), "every row to update is there, once"
+        assert result.rowcount == len(rows), "every row exists, once"
 
 
 class BulkSelect:
-    """Asks a query for the rows that have certain keys."""
+    """Selects rows by their keys."""
 
     def __init__(
         self, query: Select[*tuple[Any, ...]], table: Table, *, key: Sequence[str]
     ) -> None:
-        """Add to `query` that the `key` columns of `table` are among those asked for."""
+        """Restrict `query` by the `key` columns of `table`."""
         self._names = key
         self._of_arrays = query.where(_equal(table, key, dict(_arrays(table, key).c.items())))
         keys: Any = bindparam("keys", expanding=True)
         self._of_keys = query.where(tuple_(*(table.c[name] for name in key)).in_(keys))
 
     async def execute(self, connection: AsyncConnection, keys: Sequence[Sequence[Any]]) -> Result:
-        """Return the rows; a key that is not there has none."""
+        """Return the rows that exist."""
         if connection.dialect.name != "postgresql":
             return await connection.execute(self._of_keys, {"keys": keys})
         rows = [dict(zip(self._names, key, strict=True)) for key in keys]
         return await connection.execute(self._of_arrays, _as_arrays(self._names, rows))
 
 
-def _worth_arrays(connection: AsyncConnection, rows: Sequence[Row]) -> bool:
-    assert rows, "a statement over no row would still do something"
-    # A single row is the most frequent set, and PostgreSQL plans the plain statement faster.
+def _uses_arrays(connection: AsyncConnection, rows: Sequence[Row]) -> bool:
+    assert rows, "a statement for no rows would still run"
+    # PostgreSQL plans the plain statement faster for a single row, which is the most frequent case.
     return len(rows) > 1 and connection.dialect.name == "postgresql"
 
 

@@ -1,20 +1,20 @@
-"""The one source of the time that correctness rests on; all else takes `now` as a parameter."""
+"""The clock port, the source of every time that rules depend on."""
 
 from datetime import UTC, datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time, in UTC."""
+    """A source of the current time."""
 
     def now(self) -> datetime:
-        """Return the present, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         ...
 
 
 class SystemClock:
-    """The clock of this machine, which on SQLite is the database's clock too."""
+    """The clock of this machine, which is also SQLite's."""
 
     def now(self) -> datetime:
-        """Return the present, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         return datetime.now(UTC)

@@ -1,8 +1,8 @@
-"""Makes the engine that a database URL asks for: SQLite for one process, PostgreSQL for production.
+"""Makes the engine of a database URL: SQLite for one process, PostgreSQL for production.
 
 SQLite is used by exactly one connection in one process (SQLite before 3.51.3 can corrupt a WAL
 database that several connections share: sqlite.org/wal.html#walresetbug), so its pool holds one
-connection, and a transaction must not begin another.
+connection, and a transaction must not open another one.
 """
 
 from collections.abc import Mapping
@@ -18,26 +18,27 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 SQLITE_BUSY_SECONDS = 10
-"""How long a starting core waits for the one before it to let go of the file."""
+"""How long a starting core waits for the previous one to release the file."""
 POOL_WAIT_SECONDS = 5.0
 POSTGRESQL_CONNECTIONS = 10
 POSTGRESQL_POOL_WAIT_SECONDS = 2.6
 POSTGRESQL_OPEN_SECONDS = 2.7
-"""Until a transaction is open: the wait for a connection, connecting, and its first answer."""
+"""Limit for opening a transaction: waiting for a connection, connecting, and the first query."""
 LOCK_SECONDS = 1.8
 STATEMENT_SECONDS = 2.0
-SILENCE_SECONDS = 0.2
-"""A server that hangs does not end a statement by itself, so it is given up so much later.
+CLIENT_EXTRA_SECONDS = 0.2
+"""The client's timeout for a statement is this much longer than the server's.
 
-Opening and the first statement that hangs are over within 5 seconds.
+A server that hangs does not enforce its own. Opening a transaction and its first statement take at
+most 5 seconds together.
 """
 EXAMINATION_STATEMENT_SECONDS = 120.0
-"""How long a statement of an examination may take: nobody's request waits for it."""
+"""Limit for a statement of `nivisco doctor`, which no request waits for."""
 _EXAMPLES = "sqlite:////path/to/file or postgresql://user:password@host/database"
 _TLS_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl")
 _TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _OPTIONS = ("host", "port", *_TLS_OPTIONS, "target_session_attrs")
-"""What may follow the `?`, by the names that libpq gives it."""
+"""Supported query parameters of a URL, with libpq's names."""
 
 
 def engine_for(
@@ -49,19 +50,19 @@ def engine_for(
     migrating: bool = False,
     statement_seconds: float = STATEMENT_SECONDS,
 ) -> AsyncEngine:
-    """Return the engine of a URL; nothing is connected yet.
+    """Return the engine of a URL; it does not connect yet.
 
-    `connections` is for PostgreSQL, which ends a statement after `statement_seconds`. An engine for
-    `migrating` may take any time for one, and SQLite does not enforce foreign keys in it: there a
-    table is changed by building it anew, and others refer to it meanwhile.
+    PostgreSQL has up to `connections` connections and cancels a statement after
+    `statement_seconds`. An engine for `migrating` has no time limit, and does not enforce foreign
+    keys on SQLite, where a table is altered by rebuilding it.
 
     Raises:
-        ValueError: the URL names no database that we can use. The message holds no part of it but
-            its scheme and the names of its options, because it may hold a password.
+        ValueError: the URL is not that of a supported database. The message contains only its
+            scheme and the names of its options, because a URL may contain a password.
     """
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # the latter where the port is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is no number
         raise ValueError(f"NIVISCO_DATABASE_URL is not a database URL; use {_EXAMPLES}") from None
     if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
         return _sqlite(parsed, busy_seconds, pool_wait_seconds, foreign_keys=not migrating)
@@ -72,10 +73,10 @@ def engine_for(
 
 
 def check_file(url: str) -> None:
-    """Make sure that a SQLite file is there, which connecting would make.
+    """Check that the SQLite file of a URL exists; connecting would create it.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the file does not exist.
     """
     if url.startswith("sqlite") and not Path(make_url(url).database or "").is_file():
         raise ValueError(f"there is no SQLite database at {make_url(url).database}")
@@ -85,9 +86,9 @@ def _postgresql(
     url: URL, pool_wait_seconds: float, connections: int, statement_seconds: float | None
 ) -> AsyncEngine:
     options = _postgresql_options(url.query)
-    limits, silence_seconds = {}, None
+    limits, client_seconds = {}, None
     if statement_seconds is not None:
-        silence_seconds = statement_seconds + SILENCE_SECONDS
+        client_seconds = statement_seconds + CLIENT_EXTRA_SECONDS
         limits = {
             "statement_timeout": f"{statement_seconds * 1000:.0f}ms",
             "lock_timeout": f"{LOCK_SECONDS * 1000:.0f}ms",
@@ -98,30 +99,30 @@ def _postgresql(
         max_overflow=0,
         pool_timeout=min(pool_wait_seconds, POSTGRESQL_POOL_WAIT_SECONDS),
         connect_args={
-            # asyncpg knows libpq's options in a DSN only. What the URL says otherwise wins over it.
+            # asyncpg reads libpq's options from a DSN only. The URL's other parts override it.
             "dsn": f"postgresql://?{urlencode(options)}",
             "timeout": POSTGRESQL_OPEN_SECONDS,
-            "command_timeout": silence_seconds,
+            "command_timeout": client_seconds,
             "server_settings": {
                 "application_name": "nivisco-core",
                 "timezone": "UTC",
                 "idle_in_transaction_session_timeout": "30s",
-                # A generic plan made while a table was empty is a bad plan once it is not.
+                # A generic plan that was made for an empty table is bad for a full one.
                 "plan_cache_mode": "force_custom_plan",
                 **limits,
             },
         },
-        hide_parameters=True,  # an error's text must not carry what a row holds
+        hide_parameters=True,  # error texts must not contain values of rows
     )
     event.listen(engine.sync_engine, "invalidate", _drop_postgresql)
     return engine
 
 
 def _postgresql_options(query: Mapping[str, Any]) -> dict[str, str]:
-    """Return the options of a URL that the driver must be told by a DSN.
+    """Return the options of a URL that asyncpg reads from a DSN.
 
     Raises:
-        ValueError: one is unknown, or has a value that cannot work.
+        ValueError: an option is not supported, or its value is invalid.
     """
     unknown = sorted(query.keys() - {*_OPTIONS, "ssl"})
     if unknown:
@@ -141,7 +142,7 @@ def _postgresql_options(query: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _drop_postgresql(connection: Any, _record: object, _error: object) -> None:
-    """End a connection that failed at once: a server that hangs says no good-bye."""
+    """Abort a failed connection; closing it would wait for a server that hangs."""
     connection.driver_connection.terminate()
 
 
@@ -159,7 +160,7 @@ def _sqlite(
         max_overflow=0,
         pool_timeout=pool_wait_seconds,
         connect_args={"timeout": busy_seconds},
-        hide_parameters=True,  # an error's text must not carry what a row holds
+        hide_parameters=True,  # error texts must not contain values of rows
     )
     prepare = partial(_prepare_sqlite, foreign_keys=foreign_keys)
     event.listen(engine.sync_engine, "connect", prepare)
@@ -168,7 +169,7 @@ def _sqlite(
 
 
 def _prepare_sqlite(connection: Any, _record: object, *, foreign_keys: bool) -> None:
-    # The driver must not begin transactions by itself: it would leave DDL outside of them.
+    # The driver must not begin transactions itself, which would leave DDL outside of them.
     connection.isolation_level = None
     try:
         cursor = connection.cursor()
@@ -181,7 +182,7 @@ def _prepare_sqlite(connection: Any, _record: object, *, foreign_keys: bool) -> 
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
     except Exception:
-        connection.close()  # the pool does not know it yet
+        connection.close()  # it is not in the pool yet
         raise
 
 

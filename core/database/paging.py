@@ -1,4 +1,4 @@
-"""A page of a list, as asked for. Pure."""
+"""Pages of lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ DEFAULT_LIMIT = 25
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which rows of a list: `page` counts from 1; both dates are inclusive."""
+    """A page of a list: `page` counts from 1; both dates are inclusive."""
 
     page: int = 1
     limit: int = DEFAULT_LIMIT
@@ -23,7 +23,7 @@ class PageRequest:
 
     @property
     def offset(self) -> int:
-        """How many rows come before this page."""
+        """Number of rows before this page."""
         return (self.page - 1) * self.limit
 
 
@@ -36,7 +36,7 @@ async def page_of(
     newest_first: Sequence[ColumnElement[Any]],
     page: PageRequest,
 ) -> tuple[list[tuple[Any, ...]], int]:
-    """Return the rows of a page and how many match; `moment` is what its dates bound."""
+    """Return the rows of a page and the total; the dates of the page bound the column `moment`."""
     conditions = list(where)
     if page.from_date is not None:
         conditions.append(moment >= page.from_date)

@@ -1,7 +1,7 @@
-"""Every table of the database. Every key begins with `business_id`, so tenants can be distributed.
+"""All tables. Every primary key begins with `business_id`, so that tenants can be distributed.
 
-Amounts are integers of the currency's minor unit. Words (env, gateway, status …) are stored as
-they read in JSON.
+Amounts are integers in the currency's minor unit. Enums (env, gateway, status …) are stored as
+their words in JSON.
 """
 
 from datetime import UTC, datetime
@@ -37,21 +37,21 @@ metadata = MetaData(
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC, aware in Python. SQLite keeps no zone, so it is taken off and put back."""
+    """A time in UTC, aware in Python. SQLite stores it without the zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive values; SQLite gets them without their zone."""
+        """Convert an aware value to UTC, for SQLite without the zone."""
         if value is None:
             return None
-        assert value.tzinfo is not None, "moments are aware"
+        assert value.tzinfo is not None, "times are aware"
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the moment aware."""
+        """Return the value aware."""
         return value.replace(tzinfo=UTC) if value and dialect.name == "sqlite" else value
 
 
@@ -91,7 +91,7 @@ businesses = Table(
 )
 
 keyring_canaries = Table(
-    # One sealed word for each key, so that a core with another keyring refuses to start.
+    # A constant sealed with each key, so that a core with another keyring refuses to start.
     "keyring_canaries",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -146,7 +146,7 @@ users = Table(
 )
 
 gateway_customers = Table(
-    # One customer at the gateway for each user and environment, reused for every card.
+    # One customer at the gateway for each user and environment, reused for all cards.
     "gateway_customers",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -210,27 +210,27 @@ payments = Table(
     Column("gateway_card_id", String(255), nullable=False),
     Column("gateway_key", String(255), nullable=False),
     _word("status"),
-    # running: a core works on it, or died; unknown: sent, no clear answer; not_sent: surely not.
-    # NULL once the payment has an outcome.
+    # running: a core calls the gateway, or died; unknown: sent, outcome unknown; not_sent: not
+    # sent, for certain. NULL once the payment has an outcome.
     _word("attempt", nullable=True),
     Column("transaction_id", String(255), nullable=True),
     Column("decline_code", String(255), nullable=True),
-    # Whether a caller was still there when the outcome was written.
+    # Whether the caller was still connected when the outcome was written.
     Column("answered", Boolean, nullable=False),
     _moment("created_at"),
     _moment("updated_at"),
-    # The core that works on a running attempt, and until when it does unless it says so again.
+    # The core that executes a running attempt, and the end of its lease unless renewed.
     _id("lease_owner", nullable=True),
     Column("leased_until", UtcDateTime, nullable=True),
-    # Whether an equal request without a key means this attempt, because nobody waited for it or
-    # because it is one that was promised not to be charged twice.
+    # Whether an equal request without a key joins this attempt: its caller left, or was told that a
+    # retry is safe.
     Column("joinable", Boolean, nullable=False),
-    # When the sweep looks at an open attempt that nobody works on, and how often it was in vain.
+    # When the sweep checks an open attempt without a lease, and how many checks were unsuccessful.
     Column("check_at", UtcDateTime, nullable=True),
     Column("checks", Integer, nullable=False),
-    # When the order went to the gateway last; NULL: when the payment was made, and not since.
+    # When the charge was last sent to the gateway; NULL: at created_at.
     Column("sent_at", UtcDateTime, nullable=True),
-    # By the gateway's own sum, which never falls.
+    # The gateway's cumulative amount, which never decreases.
     Column("amount_refunded_minor", BigInteger, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
@@ -288,8 +288,8 @@ payments = Table(
 )
 
 idempotency_records = Table(
-    # What was answered to a mutating call, for as long as it may be sent again. A record without
-    # an answer is a call at a gateway whose outcome is open.
+    # Answers to mutating calls, for replays. A record without an answer belongs to a payment whose
+    # outcome is unknown.
     "idempotency_records",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -328,7 +328,7 @@ wallets = Table(
 )
 
 wallet_transactions = Table(
-    # One movement of a wallet. `version` is the wallet's after it, so history has one order.
+    # One movement of a wallet. `version` is the wallet's after the movement.
     "wallet_transactions",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -343,8 +343,8 @@ wallet_transactions = Table(
     Column("description", String(500), nullable=True),
     _id("payment_id", nullable=True),
     _moment("created_at"),
-    # How much of its payment had been taken back before this movement, so that each step of
-    # taking it back is made once.
+    # Amount of the payment that had been debited for refunds and disputes before this movement.
+    # Unique, so that each debit happens once.
     Column("taken_before_minor", BigInteger, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(
         ["business_id", "wallet_id"], ["wallets.business_id", "wallets.wallet_id"]
@@ -375,8 +375,8 @@ wallet_transactions = Table(
 )
 
 postings = Table(
-    # The two sides of every movement: a user's wallet against an account of the business.
-    # They sum to zero for each transaction and are never changed.
+    # The two postings of each movement: the user's wallet and an account of the business. They sum
+    # to zero and are immutable.
     "postings",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -393,8 +393,8 @@ postings = Table(
 )
 
 recurring_jobs = Table(
-    # A schedule of charges. Moments are those of the job's own time: the database's, and for TEST
-    # jobs plus the offset of the business's test clock; only a lease is in the database's.
+    # Schedules of charges. Times are those of the job's clock: the database's, for TEST jobs plus
+    # the offset of the business's test clock. Leases use the database's.
     "recurring_jobs",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -403,16 +403,16 @@ recurring_jobs = Table(
     _word("env"),
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency", String(3), nullable=False),
-    # NULL: the user's default gateway, whichever that is at the charge.
+    # NULL: the user's default gateway at the time of the charge.
     _word("source", nullable=True),
     Column("description", String(500), nullable=True),
     _word("interval_type"),
     Column("interval_value", Integer, nullable=False),
-    # The anchor: a wall-clock time in the zone, ISO 8601 without an offset.
+    # Anchor of the calendar: a wall-clock time in `timezone`, ISO 8601 without an offset.
     Column("starts_local", String(32), nullable=False),
     Column("timezone", String(64), nullable=False),
-    # Occurrences up to this moment are no cycles: those before the job was created, resumed or
-    # given another calendar.
+    # Occurrences up to this time do not count: they precede the creation, resumption or last change
+    # of the calendar.
     _moment("counts_from"),
     Column("end_at", UtcDateTime, nullable=True),
     Column("max_cycles", Integer, nullable=True),
@@ -421,11 +421,11 @@ recurring_jobs = Table(
     Column("next_run", UtcDateTime, nullable=True),
     Column("last_run", UtcDateTime, nullable=True),
     Column("executed_cycles", Integer, nullable=False),
-    # How many cycles failed since the last success or resumption.
+    # Failed cycles since the last success or resumption.
     Column("failed_cycles", Integer, nullable=False),
-    # The occurrence that was claimed and has no end yet.
+    # The claimed occurrence that has no outcome yet.
     Column("open_occurrence", UtcDateTime, nullable=True),
-    # When to look at the job: an occurrence, a retry, or an outcome that is not known yet.
+    # When to claim the job next: an occurrence, a retry, or the check of an unknown outcome.
     Column("due_at", UtcDateTime, nullable=True),
     _id("lease_owner", nullable=True),
     Column("leased_until", UtcDateTime, nullable=True),
@@ -462,7 +462,7 @@ recurring_jobs = Table(
 )
 
 recurring_occurrences = Table(
-    # An occurrence that was claimed: what it charges is fixed. It is there once, whoever claims.
+    # Claimed occurrences, unique for each job. Amount and source are fixed at the claim.
     "recurring_occurrences",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -472,13 +472,13 @@ recurring_occurrences = Table(
     Column("currency", String(3), nullable=False),
     _word("source", nullable=True),
     Column("description", String(500), nullable=True),
-    # The attempt that runs or comes next, from 1.
+    # Number of the current or next attempt, from 1.
     Column("attempt", Integer, nullable=False),
-    # The card payment of that attempt, once it is begun.
+    # Card payment of that attempt, once begun.
     _id("payment_id", nullable=True),
-    # How often the attempt was looked at in vain.
+    # Unsuccessful checks of the attempt.
     Column("checks", Integer, nullable=False),
-    # open, or how it ended.
+    # open, or the outcome.
     _word("status"),
     _moment("created_at"),
     _moment("updated_at"),
@@ -494,7 +494,7 @@ recurring_occurrences = Table(
 )
 
 recurring_logs = Table(
-    # What a job did: a row for each attempt that ended, and each occurrence that was skipped.
+    # One row for each attempt with an outcome, and for each skipped occurrence.
     "recurring_logs",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -502,7 +502,7 @@ recurring_logs = Table(
     _id("recurring_id"),
     _id("user_id"),
     Column("occurrence", UtcDateTime, nullable=False),
-    # The attempt, from 1; 0 for a row that tells of none.
+    # Number of the attempt, from 1; 0: none, the occurrence was skipped.
     Column("attempt", Integer, nullable=False),
     _word("status"),
     Column("message", String(500), nullable=False),
@@ -520,7 +520,7 @@ recurring_logs = Table(
 )
 
 test_clocks = Table(
-    # By how much the TEST jobs of a business are ahead of the database's time. LIVE has no clock.
+    # Offset of a business's TEST jobs to the database's time.
     "test_clocks",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -533,7 +533,7 @@ test_clocks = Table(
 )
 
 webhook_events = Table(
-    # What the gateways told, each once; as much of it as payments follow, and no more.
+    # Gateway events, each stored once, reduced to what payments depend on.
     "webhook_events",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -543,10 +543,10 @@ webhook_events = Table(
     Column("type", String(255), nullable=False),
     Column("transaction_id", String(255), nullable=True),
     _id("payment_id", nullable=True),
-    # core.gateways.events.Fact as JSON; NULL where no payment follows.
+    # core.gateways.events.Fact as JSON; NULL: no payment depends on the event.
     Column("fact", Text, nullable=True),
     Column("needs_lookup", Boolean, nullable=False),
-    # waiting: for its payment, or for the gateway; applied; ignored: no payment follows.
+    # waiting: for its payment or a gateway lookup; applied; ignored: no payment depends on it.
     _word("state"),
     _moment("occurred_at"),
     _moment("received_at"),

@@ -1,4 +1,4 @@
-"""Hands out transactions and their time; holds no query but what those and a core's start need."""
+"""Database connections and transactions, each with its time."""
 
 import asyncio
 import logging
@@ -33,26 +33,26 @@ from core.database.engines import (
 logger = logging.getLogger("core")
 
 MIGRATION_LOCK = 0x4E49_564A
-"""Key of PostgreSQL's advisory lock; any number that no other user of the database takes."""
+"""Key of PostgreSQL's advisory lock for migrations; other users of the database must not use it."""
 MIGRATION_LOCK_SECONDS = 10
-"""How long a migration waits for a table; those who come after it wait as long."""
+"""How long a migration waits for a table lock; queries behind it wait as long."""
 _NOT_PERMITTED = "42501"
-_TROUBLE = (PoolTimeoutError, DBAPIError, OSError)  # a time-out is an OSError too
-_FAULTS_OF_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
-"""What a statement of ours does wrong; every other error is the database's own trouble."""
+_DATABASE_ERRORS = (PoolTimeoutError, DBAPIError, OSError)  # TimeoutError is an OSError
+_STATEMENT_ERRORS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+"""Errors of our statements. Every other error means that the database is unavailable."""
 
 
 class DatabaseUnavailableError(Exception):
-    """The database cannot be used and nothing was changed; the message says why and what to do."""
+    """The database is unavailable and nothing changed; the message says why and what to do."""
 
 
 class CommitUnknownError(Exception):
-    """The database was told to commit and did not confirm it, so it may or may not have."""
+    """The database did not confirm a commit, which may have taken place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """An open transaction and its time. Stores take both; `now` is the same throughout."""
+    """An open transaction and its time, which is constant."""
 
     connection: AsyncConnection
     now: datetime
@@ -62,7 +62,7 @@ _shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
 
 
 class Database:
-    """The one owner of connections."""
+    """Owner of the connection pool."""
 
     def __init__(
         self,
@@ -74,15 +74,15 @@ class Database:
         connections: int = POSTGRESQL_CONNECTIONS,
         migrating: bool = False,
     ) -> None:
-        """Prepare the database at `url`; nothing is connected yet.
+        """Prepare the database at `url`; it does not connect yet.
 
-        On SQLite, wait `busy_seconds` for another process to let go of the file; on PostgreSQL,
-        keep at most so many `connections`. A transaction waits `pool_wait_seconds` for those before
-        it. The time is `clock`'s; where none is given, the database's own, which on SQLite is this
-        machine's. `migrating` is for `migration`.
+        SQLite waits `busy_seconds` for another process to release the file. PostgreSQL has up to
+        `connections` connections. A transaction waits `pool_wait_seconds` for a connection.
+        `clock` defaults to the database's, which on SQLite is this machine's. `migrating` is for
+        `migration` only.
 
         Raises:
-            ValueError: the URL names no database that we can use.
+            ValueError: the URL is not that of a supported database.
         """
         self._engine = engine_for(
             url,
@@ -102,9 +102,9 @@ class Database:
 
     @asynccontextmanager
     async def shared_transaction(self, name: str) -> AsyncIterator[Transaction]:
-        """Open a transaction that every `transaction` and `read` of the running task is part of.
+        """Open a transaction that every `transaction` and `read` of the running task joins.
 
-        So what surrounds a use case commits with it. The block must start no other task.
+        So an idempotency record commits with its use case. The block must not start tasks.
 
         Raises:
             DatabaseUnavailableError, CommitUnknownError: as `transaction` does.
@@ -152,10 +152,10 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Transaction]:
-        """Open a transaction that sees one state of the database throughout and changes nothing.
+        """Open a read-only transaction that sees one state of the database.
 
-        On PostgreSQL it has a connection of its own, read-only, whose statements may take long. On
-        SQLite everybody waits for the one connection until it ends.
+        On PostgreSQL it has a connection of its own, whose statements may take long. On SQLite all
+        other transactions wait for it.
 
         Raises:
             DatabaseUnavailableError: as `transaction` does.
@@ -173,7 +173,7 @@ class Database:
                 yield transaction
             except Exception as error:
                 if _is_not_permitted(error):
-                    raise DatabaseUnavailableError(_why(error)) from error
+                    raise DatabaseUnavailableError(_reason(error)) from error
                 raise
 
     @asynccontextmanager
@@ -190,25 +190,25 @@ class Database:
         async with AsyncExitStack() as stack:
             try:
                 connection, now = await opening
-            except _TROUBLE as error:
-                raise DatabaseUnavailableError(_why(error)) from None
+            except _DATABASE_ERRORS as error:
+                raise DatabaseUnavailableError(_reason(error)) from None
             stack.push_async_exit(connection)
             try:
                 yield Transaction(connection, now)
             except BaseException as error:
                 await _roll_back(connection, error)
-                if _is_trouble(error):
-                    raise DatabaseUnavailableError(_why(error)) from error
+                if _is_unavailable(error):
+                    raise DatabaseUnavailableError(_reason(error)) from error
                 raise
             await end(connection)
 
     async def _commit(self, connection: AsyncConnection, name: str) -> None:
         try:
             await connection.commit()
-        except _TROUBLE as error:
+        except _DATABASE_ERRORS as error:
             # After a failed commit SQLAlchemy neither rolls back nor resets the connection.
             await connection.invalidate()
-            reason = _why(error)
+            reason = _reason(error)
             logger.warning("commit not confirmed", extra={"transaction": name, "reason": reason})
             raise CommitUnknownError(reason) from error
 
@@ -223,10 +223,10 @@ class Database:
 
     @asynccontextmanager
     async def migration(self) -> AsyncIterator[Transaction]:
-        """Open a transaction that may change tables and take its time, while nobody else does.
+        """Open a transaction that may alter tables, without a time limit, one at a time.
 
-        It has a connection of its own. On SQLite foreign keys are not enforced in it, because to
-        change a table there is to build it anew, but they must hold when it commits.
+        It has a connection of its own. SQLite alters a table by rebuilding it, so foreign keys are
+        checked at the commit only.
 
         Raises:
             DatabaseUnavailableError, CommitUnknownError: as of `transaction`.
@@ -242,15 +242,15 @@ class Database:
                 yield transaction
                 if not self._is_postgresql:
                     broken = (await execute("PRAGMA foreign_key_check")).all()
-                    assert not broken, "a migration keeps every row that another one refers to"
+                    assert not broken, "a migration breaks no foreign key"
         finally:
             await database.close()
 
     async def _open(self) -> tuple[AsyncConnection, datetime]:
-        """Return a connection in a transaction, and the time, within a bounded while.
+        """Return a connection in a transaction, and its time, within POSTGRESQL_OPEN_SECONDS.
 
-        What the server closed while it lay idle shows that at its first word. Then nothing was
-        done, and all such connections are dropped, so a second try gets a new one.
+        The first query fails on a connection that the server closed while it was idle. The pool
+        then drops all such connections, so the second attempt gets a new one.
         """
         async with self._bounded():
             try:
@@ -276,49 +276,49 @@ class Database:
 
     async def _now(self, connection: AsyncConnection) -> datetime:
         now = self._clock.now() if self._clock else None
-        if self._is_postgresql:  # asked in any case, because it shows whether the server is there
-            told = await connection.scalar(text("SELECT clock_timestamp()"))
-            now = now or told
-        assert isinstance(now, datetime), "the database tells the time"
+        if self._is_postgresql:  # also with a clock: the query shows whether the server answers
+            database_now = await connection.scalar(text("SELECT clock_timestamp()"))
+            now = now or database_now
+        assert isinstance(now, datetime), "clock_timestamp() is a time"
         return now
 
     async def close(self) -> None:
-        """Close all connections; a server that does not answer is left without a good-bye."""
+        """Close all connections, without waiting for a server that hangs."""
         with suppress(TimeoutError):
             async with self._bounded():
                 await self._engine.dispose()
 
     def _bounded(self) -> asyncio.Timeout:
-        """Return the time within which PostgreSQL must have answered; SQLite is in this process."""
+        """Return the timeout for PostgreSQL; SQLite needs none."""
         return asyncio.timeout(POSTGRESQL_OPEN_SECONDS if self._is_postgresql else None)
 
 
 async def _roll_back(connection: AsyncConnection, error: BaseException | None = None) -> None:
-    """Undo the transaction. A connection that cannot is given up, which undoes it too."""
-    if isinstance(error, TimeoutError):  # the server is silent: it would not answer this either
+    """Roll back. If that fails, drop the connection, which rolls back too."""
+    if isinstance(error, TimeoutError):  # the server hangs, so a rollback would too
         await connection.invalidate()
         return
     try:
         await connection.rollback()
-    except _TROUBLE as failure:
-        logger.warning("the rollback failed: %s", _why(failure))
+    except _DATABASE_ERRORS as failure:
+        logger.warning("rollback failed, connection dropped", extra={"reason": _reason(failure)})
         await connection.invalidate()
 
 
-def _is_trouble(error: BaseException) -> bool:
-    """Tell whether an error is the database's trouble and no fault of ours."""
-    return isinstance(error, _TROUBLE) and not isinstance(error, _FAULTS_OF_OURS)
+def _is_unavailable(error: BaseException) -> bool:
+    """Return whether an error means that the database is unavailable."""
+    return isinstance(error, _DATABASE_ERRORS) and not isinstance(error, _STATEMENT_ERRORS)
 
 
 def _is_not_permitted(error: Exception) -> bool:
-    """Tell whether the database's role may not do what it was asked."""
+    """Return whether the database's role lacks a permission."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") == _NOT_PERMITTED
 
 
-def _why(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, PoolTimeoutError):
-        return "every connection to the database is in use, and none came free in time"
+        return "all connections to the database are in use"
     text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     if "database is locked" in text:
-        return "the database is in use by another process; ask that one, or stop it first"
-    return f"the database does not answer: {text.splitlines()[0] if text else 'no word in time'}"
+        return "the database is in use by another process; use that process, or stop it"
+    return f"the database does not answer: {text.splitlines()[0] if text else 'timed out'}"

@@ -1,4 +1,4 @@
-"""`nivisco doctor` as a person or a cron job runs it: against a core, or against the database."""
+"""`nivisco doctor` against a core and against a database."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ def test_the_core_of_an_up_examines_its_database(start: Start, tmp_path: Path) -
 
     direct = doctor("--direct", *in_directory)
     assert (direct.exit_code, direct.stdout) == (2, "")
-    assert "in use by another process; ask that one, or stop it first" in direct.stderr
+    assert "in use by another process; use that process, or stop it" in direct.stderr
 
     up.signal(signal.SIGTERM)
     assert up.wait() == 0
@@ -74,7 +74,7 @@ def test_the_core_of_an_up_examines_its_database(start: Start, tmp_path: Path) -
     assert "skipped" not in stopped.stdout
 
 
-def test_what_is_broken_is_exit_code_1_and_named(postgresql_database: str) -> None:
+def test_broken_invariants_are_exit_code_1_and_listed(postgresql_database: str) -> None:
     broken_books(postgresql_database)
     settings = {"NIVISCO_DATABASE_URL": postgresql_database, "NIVISCO_SECRET_KEYS": KEYS}
     found = doctor("--direct", **settings)
@@ -89,7 +89,7 @@ def test_what_is_broken_is_exit_code_1_and_named(postgresql_database: str) -> No
     assert "\n  and 1 more; --limit names up to 100\n" in limited.stdout
 
 
-def test_json_is_one_object_of_stable_form(postgresql_database: str) -> None:
+def test_json_is_one_object_with_stable_keys(postgresql_database: str) -> None:
     broken_books(postgresql_database)
     found = doctor("--direct", "--json", NIVISCO_DATABASE_URL=postgresql_database)
     assert found.exit_code == 1
@@ -131,7 +131,7 @@ async def spoil(url: str) -> None:
         )
 
 
-def test_a_row_s_control_characters_do_not_reach_the_terminal(postgresql_database: str) -> None:
+def test_control_characters_of_rows_are_escaped(postgresql_database: str) -> None:
     broken_books(postgresql_database)
     asyncio.run(spoil(postgresql_database))
     found = doctor("--direct", NIVISCO_DATABASE_URL=postgresql_database)
@@ -140,7 +140,7 @@ def test_a_row_s_control_characters_do_not_reach_the_terminal(postgresql_databas
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "sentence"),
     [
         (
             ["--direct", "--database-url", "sqlite:////nowhere/x.db"],
@@ -157,23 +157,23 @@ def test_a_row_s_control_characters_do_not_reach_the_terminal(postgresql_databas
         (["--limit", "0"], "--limit"),
     ],
 )
-def test_what_cannot_be_examined_is_exit_code_2_with_a_sentence(
-    tmp_path: Path, arguments: list[str], told: str
+def test_a_database_that_cannot_be_examined_is_exit_code_2(
+    tmp_path: Path, arguments: list[str], sentence: str
 ) -> None:
     result = doctor(*(each.format(tmp_path / "data") for each in arguments))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert sentence in result.stderr
     assert "obviously-fake" not in result.stderr
     assert not (tmp_path / "data").exists()
 
 
-def test_broken_secrets_are_exit_code_2_too(tmp_path: Path) -> None:
+def test_broken_secrets_are_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "secrets.json").write_text("{")
     assert doctor("--data-dir", str(tmp_path)).exit_code == 2
     assert doctor("--direct", "--data-dir", str(tmp_path)).exit_code == 2
 
 
-def test_a_database_without_schema_is_told(tmp_path: Path) -> None:
+def test_a_database_without_schema_is_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     result = doctor("--direct", "--database-url", f"sqlite:///{tmp_path}/empty.db")
     assert result.exit_code == 2

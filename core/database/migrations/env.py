@@ -1,4 +1,4 @@
-"""Runs the revisions on the connection that the core hands over; opens none of its own."""
+"""Alembic environment: runs the revisions on the given connection."""
 
 from alembic import context
 

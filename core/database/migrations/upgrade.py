@@ -1,4 +1,4 @@
-"""Brings a database to this version's schema, or says why it cannot be used."""
+"""Migrates a database to this version's schema, and checks which schema it has."""
 
 from pathlib import Path
 
@@ -22,16 +22,16 @@ def _config() -> Config:
 def head_revision() -> str:
     """Return the newest revision that this version knows."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None, "there is a first revision"
+    assert head is not None, "revisions exist"
     return head
 
 
 async def migrate(database: Database) -> str:
-    """Run the revisions that the database lacks, in one transaction; return the one reached.
+    """Run the missing revisions in one transaction, and return the newest.
 
     Raises:
-        DatabaseUnavailableError: the database does not answer, has a newer schema or somebody
-            else's tables, or does not let this role make tables.
+        DatabaseUnavailableError: the database does not answer, has a newer schema or tables of
+            another application, or the role lacks a permission.
     """
     try:
         async with database.migration() as transaction:
@@ -44,7 +44,7 @@ async def migrate(database: Database) -> str:
 
 
 async def check_schema(database: Database) -> None:
-    """Make sure that the database has this version's schema.
+    """Check that the database has this version's schema.
 
     Raises:
         DatabaseUnavailableError: the schema is missing, older or newer.
@@ -67,7 +67,7 @@ def _upgrade(connection: Connection) -> str:
         _refuse_unknown(current)
     elif taken := sorted(metadata.tables.keys() & inspect(connection).get_table_names()):
         raise DatabaseUnavailableError(
-            f"the database holds tables of somebody else ({', '.join(taken)}): "
+            f"the database has tables of another application ({', '.join(taken)}): "
             "give Nivisco a database of its own"
         )
     config = _config()

@@ -1,4 +1,4 @@
-"""First light."""
+"""Initial schema."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema here from the revision before."""
+    """Migrate from the previous revision."""
     op.create_table(
         "businesses",
         sa.Column("business_id", sa.String(length=64), nullable=False),
@@ -296,7 +296,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Bring the schema back to the revision before."""
+    """Migrate back to the previous revision."""
     with op.batch_alter_table("postings", schema=None) as batch_op:
         batch_op.drop_index("ix_postings_business_id_account")
 

@@ -1,4 +1,4 @@
-"""The database itself refuses money and words that cannot be."""
+"""CHECK constraints on amounts and enums."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,7 +39,7 @@ _CHECKS = {
 
 
 def upgrade() -> None:
-    """Bring the schema here from the revision before."""
+    """Migrate from the previous revision."""
     for table, checks in _CHECKS.items():
         with op.batch_alter_table(table) as batch_op:
             for name, condition in checks.items():
@@ -47,7 +47,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Bring the schema back to the revision before."""
+    """Migrate back to the previous revision."""
     for table, checks in _CHECKS.items():
         with op.batch_alter_table(table) as batch_op:
             for name in checks:

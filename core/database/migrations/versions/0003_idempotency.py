@@ -1,4 +1,4 @@
-"""Idempotency records, and leases of attempts, so that several cores can share one database."""
+"""Idempotency records and leases of attempts, for several cores on one database."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema here from the revision before."""
+    """Migrate from the previous revision."""
     op.create_table(
         "idempotency_records",
         sa.Column("business_id", sa.String(length=64), nullable=False),
@@ -46,7 +46,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'pending'"),
         postgresql_where=sa.text("status = 'pending'"),
     )
-    # What was running when the cores were stopped for the upgrade is nobody's any more.
+    # No core executes these attempts any more: cores are stopped for the upgrade.
     op.execute("UPDATE payments SET leased_until = updated_at WHERE attempt = 'running'")
     op.execute("UPDATE payments SET joinable = (attempt IS NOT NULL AND attempt = 'running')")
     op.execute("UPDATE payments SET checks = 0")
@@ -65,7 +65,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Bring the schema back to the revision before."""
+    """Migrate back to the previous revision."""
     with op.batch_alter_table("payments") as batch:
         batch.drop_constraint(op.f("ck_payments_checked_while_open"), type_="check")
         batch.drop_constraint(op.f("ck_payments_lease_while_running"), type_="check")

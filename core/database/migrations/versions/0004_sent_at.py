@@ -1,4 +1,4 @@
-"""When a charge was sent last, so that Authorize.Net's lists have time to show it."""
+"""Time at which a charge was last sent, because Authorize.Net lists it with a delay."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,10 +12,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema here from the revision before."""
+    """Migrate from the previous revision."""
     op.add_column("payments", sa.Column("sent_at", UtcDateTime(), nullable=True))
 
 
 def downgrade() -> None:
-    """Bring the schema back to the revision before."""
+    """Migrate back to the previous revision."""
     op.drop_column("payments", "sent_at")

@@ -1,4 +1,4 @@
-"""The gateways' events, and what payments and wallets keep of refunds."""
+"""Gateway events, and refunds in payments and wallets."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,7 +20,7 @@ _WAITING = sa.text("state = 'waiting'")
 
 
 def upgrade() -> None:
-    """Bring the schema here from the revision before."""
+    """Migrate from the previous revision."""
     op.create_table(
         "webhook_events",
         sa.Column("business_id", sa.String(length=64), nullable=False),
@@ -106,7 +106,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Bring the schema back to the revision before."""
+    """Migrate back to the previous revision."""
     with op.batch_alter_table("wallet_transactions") as batch:
         batch.drop_constraint(op.f(_REASON), type_="check")
         batch.create_check_constraint(op.f(_REASON), f"reason IN ({_REASONS})")

@@ -1,4 +1,4 @@
-"""Recurring jobs, their occurrences and logs, and the test clocks that TEST jobs see."""
+"""Recurring jobs, their occurrences and logs, and test clocks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema here from the revision before."""
+    """Migrate from the previous revision."""
     op.create_table(
         "recurring_jobs",
         sa.Column("business_id", sa.String(length=64), nullable=False),
@@ -224,7 +224,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take the schema back to the revision before."""
+    """Migrate back to the previous revision."""
     op.drop_table("test_clocks")
     op.drop_table("recurring_logs")
     op.drop_table("recurring_occurrences")

@@ -1,4 +1,4 @@
-"""Which version of the response messages a stored answer was written with."""
+"""Version of the response messages that wrote a stored answer."""
 
 import sqlalchemy as sa
 from alembic import op

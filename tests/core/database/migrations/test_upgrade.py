@@ -159,7 +159,7 @@ async def test_a_newer_schema_is_not_migrated(database: Database) -> None:
 async def test_a_database_with_tables_of_somebody_else_is_refused(database: Database) -> None:
     async with database.transaction() as transaction:
         await transaction.connection.execute(text("CREATE TABLE users (login TEXT)"))
-    with pytest.raises(DatabaseUnavailableError, match=r"tables of somebody else \(users\)"):
+    with pytest.raises(DatabaseUnavailableError, match=r"tables of another application \(users\)"):
         await migrate(database)
 
 
