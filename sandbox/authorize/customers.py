@@ -55,9 +55,9 @@ def create_customer_profile(call: Call) -> Fields:
 def create_payment_profile(call: Call) -> Fields:
     """Handle createCustomerPaymentProfileRequest."""
     customer = _get_customer(call)
-    given = call.request.find("paymentProfile")
-    assert given is not None, "the schema requires it"
-    card, direct_response = _add_card(call, customer.id, given)
+    profile = call.request.find("paymentProfile")
+    assert profile is not None, "the schema requires it"
+    card, direct_response = _add_card(call, customer.id, profile)
     return [
         ("customerProfileId", customer.id),
         ("customerPaymentProfileId", card.id),
@@ -68,12 +68,12 @@ def create_payment_profile(call: Call) -> Fields:
 def update_payment_profile(call: Call) -> Fields:
     """Handle updateCustomerPaymentProfileRequest: replaces the card's data."""
     customer = _get_customer(call)
-    given = call.request.find("paymentProfile")
-    assert given is not None, "the schema requires it"
-    card = find_card(call, customer.id, given.text("customerPaymentProfileId"))
+    profile = call.request.find("paymentProfile")
+    assert profile is not None, "the schema requires it"
+    card = find_card(call, customer.id, profile.text("customerPaymentProfileId"))
     if card is None:
         raise _not_found()
-    body, private = _read_card(given)
+    body, private = _read_card(profile)
     direct_response = _validate(call, body, private)
     card.body |= body
     card.private |= private
@@ -98,9 +98,9 @@ def _not_found() -> ApiError:
     return ApiError("E00040", "The record cannot be found.")
 
 
-def _add_card(call: Call, customer_id: str, given: Element) -> tuple[Record, str | None]:
+def _add_card(call: Call, customer_id: str, profile: Element) -> tuple[Record, str | None]:
     """Store a new card of the customer; return it and its validation's direct response."""
-    body, private = _read_card(given)
+    body, private = _read_card(profile)
     for existing in call.books.list_page(
         call.scope, CARD, PageQuery(limit=_ALL, customer=customer_id)
     )[0]:
@@ -116,16 +116,16 @@ def _add_card(call: Call, customer_id: str, given: Element) -> tuple[Record, str
     return call.add(Record(CARD, identity | body, private)), direct_response
 
 
-def _read_card(given: Element) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read_card(profile: Element) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the body and the private part of the card's record."""
-    number = given.text("payment/creditCard/cardNumber")
+    number = profile.text("payment/creditCard/cardNumber")
     if not number:
         raise ApiError("E00029", "The sandbox takes credit cards only.")
     body = {
         "brand": find_brand(number) or "",
         "last4": number[-4:],
-        "expiration_date": given.text("payment/creditCard/expirationDate"),
-        "postal_code": given.text("billTo/zip"),
+        "expiration_date": profile.text("payment/creditCard/expirationDate"),
+        "postal_code": profile.text("billTo/zip"),
     }
     return body, {"fingerprint": fingerprint_card(number) if body["brand"] else ""}
 

@@ -98,7 +98,7 @@ def _needs_authentication(method: Record, *, off_session: bool) -> bool:
 
 
 def _next_action(intent_id: str, return_url: str | None) -> Json:
-    """Return https://docs.stripe.com/api/payment_intents/object#payment_intent_object-next_action."""
+    """Return a next_action (docs.stripe.com/api/payment_intents/object)."""
     url = f"https://hooks.stripe.com/3d_secure_2/hosted?payment_intent={intent_id}"
     if return_url is not None:
         redirect = {"return_url": return_url, "url": url}

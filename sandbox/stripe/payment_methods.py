@@ -92,12 +92,12 @@ def create_payment_method(call: Call) -> Response:
         raise errors.invalid_request(
             "Invalid type: the sandbox stands in for card payment methods only", param="type"
         )
-    given = params.get("card")
-    if given is None:
+    card_params = params.get("card")
+    if card_params is None:
         raise errors.parameter_missing("card")
     params["metadata"] = merge_metadata({}, params.get("metadata"))
-    card, expiry = _read_card(call, given)
-    method = _create(call, card, params, expiry=expiry, cvc_given="cvc" in given)
+    card, expiry = _read_card(call, card_params)
+    method = _create(call, card, params, expiry=expiry, cvc_given="cvc" in card_params)
     return respond(call, method.body, params)
 
 
@@ -211,26 +211,26 @@ def _create(
     return call.add(Record("payment_method", body, {"scenario": card.scenario}))
 
 
-def _read_card(call: Call, given: Mapping[str, str]) -> tuple[TestCard, tuple[int, int]]:
+def _read_card(call: Call, card_params: Mapping[str, str]) -> tuple[TestCard, tuple[int, int]]:
     """Return the test card of `card[token]` or `card[number]`, and its expiry."""
-    token = given.get("token")
+    token = card_params.get("token")
     if token is not None:
         card = find_card_by_token(token)
         if card is None:
             raise errors.resource_missing("token", token, param="card[token]", in_path=False)
         return card, _default_expiry(call)
     for name in ("number", "exp_month", "exp_year"):
-        if name not in given:
+        if name not in card_params:
             raise errors.parameter_missing(f"card[{name}]")
-    number = re.sub(r"[ -]", "", given["number"])
+    number = re.sub(r"[ -]", "", card_params["number"])
     if not re.fullmatch(r"[0-9]{12,19}", number) or not passes_luhn(number):
         raise _decline_error(INCORRECT_NUMBER)
     card = find_card_by_number(number)
     if card is None:
         raise _decline_error(NOT_A_TEST_CARD)
-    if not re.fullmatch(r"[0-9]{3,4}", given.get("cvc", "000")):
+    if not re.fullmatch(r"[0-9]{3,4}", card_params.get("cvc", "000")):
         raise _decline_error(INVALID_CVC)
-    return card, _read_expiry(call, given["exp_month"], given["exp_year"])
+    return card, _read_expiry(call, card_params["exp_month"], card_params["exp_year"])
 
 
 def _read_expiry(call: Call, month_text: str, year_text: str) -> tuple[int, int]:

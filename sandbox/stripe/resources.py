@@ -44,12 +44,12 @@ def _random_text(characters: int) -> str:
 
 def build_customer(params: Mapping[str, Any], *, livemode: bool, created: int) -> Json:
     """Return a new customer."""
-    given = {name: params.get(name) for name in ("address", "description", "email", "name")}
+    copied = {name: params.get(name) for name in ("address", "description", "email", "name")}
     settings = params.get("invoice_settings") or {}
     return {
         "id": generate_id("cus"),
         "object": "customer",
-        **given,
+        **copied,
         "address": {**_NO_ADDRESS, **params["address"]} if params.get("address") else None,
         "balance": params.get("balance") or 0,
         "created": created,
@@ -256,7 +256,7 @@ def build_charge(intent: Json, method: Json, decline: Decline | None, *, created
 
 
 def _build_outcome(decline: Decline | None) -> Json:
-    """Return https://docs.stripe.com/api/charges/object#charge_object-outcome."""
+    """Return a charge's outcome (docs.stripe.com/api/charges/object#charge_object-outcome)."""
     outcome: Json = {
         "advice_code": None,
         "network_advice_code": None,

@@ -1,4 +1,4 @@
-"""A sandbox on a real socket, and the callers that the tests need."""
+"""Runs a sandbox on a real socket, with clients for the tests."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ACCOUNT = "acct_shop1"
 
 @dataclass
 class Sandbox:
-    """Where it listens, and a session of plain HTTP to it."""
+    """A running sandbox: its base URL, and an HTTP session."""
 
     url: str
     session: aiohttp.ClientSession
 
     def stripe(self, key: str = KEY) -> stripe.StripeClient:
-        """Stripe's own SDK, pointed here."""
+        """Return a client of Stripe's SDK for the sandbox."""
         return stripe.StripeClient(
             key,
             base_addresses={"api": self.url},
@@ -43,7 +43,7 @@ class Sandbox:
         key: str | None = KEY,
         **headers: str,
     ) -> tuple[int, Any]:
-        """One request by hand: status and JSON."""
+        """Send a request; return status and JSON."""
         status, _, body = await self.call_with_headers(method, path, data, key=key, **headers)
         return status, body
 
@@ -56,7 +56,7 @@ class Sandbox:
         key: str | None = KEY,
         **headers: str,
     ) -> tuple[int, dict[str, str], Any]:
-        """One request by hand: status, headers and JSON."""
+        """Send a request; return status, headers and JSON."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             named["Authorization"] = f"Bearer {key}"
@@ -68,25 +68,25 @@ class Sandbox:
             return response.status, dict(response.headers), await response.json()
 
     async def control(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """One request to the sandbox's own endpoints."""
+        """Send a request to a control endpoint; return status and JSON."""
         async with self.session.request(
             method, f"{self.url}/_sandbox/{path}", json=body
         ) as response:
             return response.status, await response.json()
 
     async def schedule_fault(self, kind: str, **rest: Any) -> None:
-        """The next matching request goes wrong."""
+        """Schedule a fault for the next matching requests."""
         status, body = await self.control("POST", "faults", {"kind": kind, **rest})
         assert status == 201, body
 
     async def wait_until_delayed(self, requests: int) -> None:
-        """Returns once so many requests are held by a delay."""
+        """Wait until this many requests are delayed by a fault."""
         async with asyncio.timeout(5):
             while (await self.control("GET", "faults"))[1]["holding"] < requests:
                 pass
 
     async def books(self, key: str = KEY) -> Any:
-        """The books of the account and mode that a key opens."""
+        """Return the books of the key's account and mode."""
         async with self.session.get(
             f"{self.url}/_sandbox/books", headers={"Authorization": f"Bearer {key}"}
         ) as response:
@@ -94,7 +94,7 @@ class Sandbox:
         return shown[0] if shown else {"charges": [], "payment_intents": [], "customers": []}
 
     async def customer_with_card(self, card: str = "pm_card_visa") -> tuple[str, str]:
-        """A new customer and a card attached to it."""
+        """Create a customer with a card; return the ids of both."""
         client = self.stripe()
         customer = await client.v1.customers.create_async()
         method = await client.v1.payment_methods.attach_async(card, {"customer": customer.id})
@@ -103,7 +103,7 @@ class Sandbox:
 
 @contextlib.asynccontextmanager
 async def running_sandbox(data_dir: Path) -> AsyncIterator[Sandbox]:
-    """Serves until the block ends."""
+    """Serve until the block ends."""
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(serve("127.0.0.1", 0, data_dir, ready.set_result))
     try:
@@ -120,7 +120,7 @@ async def running_sandbox(data_dir: Path) -> AsyncIterator[Sandbox]:
 
 
 def charge_form(customer: str, method: str, **rest: str) -> dict[str, str]:
-    """The form of a charge as the core makes it."""
+    """Return the form of a charge as the core sends it."""
     return {
         "amount": "2500",
         "currency": "usd",
@@ -131,3 +131,8 @@ def charge_form(customer: str, method: str, **rest: str) -> dict[str, str]:
         "off_session": "true",
         **rest,
     }
+
+
+def assert_fields(body: dict[str, Any], resource: type, absent: set[str]) -> None:
+    """Assert that the body has exactly the fields of the SDK's type, but for the absent ones."""
+    assert set(body) == set(resource.__annotations__) - {"OBJECT_NAME", "deleted"} - absent

@@ -1,4 +1,4 @@
-"""The sandbox's own endpoints."""
+"""The control endpoints."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.sandbox.running import ACCOUNT, Sandbox, charge_form
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "told"),
+    ("path", "body", "expected"),
     [
         ("faults", None, "JSON object"),
         ("faults", [], "JSON object"),
@@ -35,11 +35,11 @@ from tests.sandbox.running import ACCOUNT, Sandbox, charge_form
     ],
 )
 async def test_a_refusal_names_the_wrong_field(
-    sandbox: Sandbox, path: str, body: Any, told: str
+    sandbox: Sandbox, path: str, body: Any, expected: str
 ) -> None:
     status, answer = await sandbox.control("POST", path, body)
     assert status == 400
-    assert told in answer["error"]
+    assert expected in answer["error"]
 
 
 async def test_books_show_totals_and_objects_by_account(sandbox: Sandbox) -> None:

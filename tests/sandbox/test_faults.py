@@ -1,4 +1,4 @@
-"""Ordered faults: what the caller sees, and what stays in the books."""
+"""Faults: the caller's view, and the effect in the books."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ from tests.sandbox.running import Sandbox, charge_form
 CHARGE = "/v1/payment_intents"
 
 
-async def taken(sandbox: Sandbox) -> int:
+async def count_charges(sandbox: Sandbox) -> int:
     return len((await sandbox.books())["charges"])
 
 
@@ -25,13 +25,13 @@ class TestEffects:
         await sandbox.schedule_fault(kind, match={"path": CHARGE})
         with pytest.raises(aiohttp.ClientConnectionError):
             await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
-        assert await taken(sandbox) == charges
+        assert await count_charges(sandbox) == charges
         status, headers, _ = await sandbox.call_with_headers(
             "POST", CHARGE, form, Idempotency_Key="k"
         )
         assert status == 200
         assert ("Idempotent-Replayed" in headers) == bool(charges)
-        assert await taken(sandbox) == 1
+        assert await count_charges(sandbox) == 1
 
     async def test_a_reset_is_a_tcp_reset(self, sandbox: Sandbox) -> None:
         await sandbox.schedule_fault("reset_before")
@@ -50,10 +50,10 @@ class TestEffects:
         await sandbox.schedule_fault("cut_body")
         with pytest.raises(aiohttp.ClientPayloadError):
             await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
-        assert await taken(sandbox) == 1
+        assert await count_charges(sandbox) == 1
         status, body = await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
         assert (status, body["status"]) == (200, "succeeded")
-        assert await taken(sandbox) == 1
+        assert await count_charges(sandbox) == 1
 
     @pytest.mark.parametrize(
         ("kind", "status", "charges"),
@@ -67,7 +67,7 @@ class TestEffects:
         answered, body = await sandbox.call("POST", CHARGE, form)
         assert answered == status
         assert body["error"]["message"]
-        assert await taken(sandbox) == charges
+        assert await count_charges(sandbox) == charges
 
     @pytest.mark.parametrize(("kind", "charges"), [("delay", 0), ("delay_after", 1)])
     async def test_clearing_the_faults_ends_a_delay(
@@ -77,11 +77,11 @@ class TestEffects:
         await sandbox.schedule_fault(kind, seconds=60)
         late = asyncio.create_task(sandbox.call("POST", CHARGE, form))
         await sandbox.wait_until_delayed(1)
-        assert await taken(sandbox) == charges
+        assert await count_charges(sandbox) == charges
         assert not late.done()
         await sandbox.control("DELETE", "faults")
         assert (await late)[0] == 200
-        assert await taken(sandbox) == 1
+        assert await count_charges(sandbox) == 1
 
     async def test_a_delay_ends_after_its_seconds(self, sandbox: Sandbox) -> None:
         await sandbox.schedule_fault("delay", seconds=0.01)
@@ -96,13 +96,13 @@ class TestEffects:
         await asyncio.wait([impatient])
         await sandbox.control("DELETE", "faults")
         async with asyncio.timeout(5):
-            while await taken(sandbox) == 0:
+            while await count_charges(sandbox) == 0:
                 pass
         status, headers, _ = await sandbox.call_with_headers(
             "POST", CHARGE, form, Idempotency_Key="k"
         )
         assert (status, headers["Idempotent-Replayed"]) == (200, "true")
-        assert await taken(sandbox) == 1
+        assert await count_charges(sandbox) == 1
 
     async def test_a_late_landing_takes_effect_after_the_reset(self, sandbox: Sandbox) -> None:
         form = charge_form(*await sandbox.customer_with_card())
@@ -110,10 +110,10 @@ class TestEffects:
         with pytest.raises(aiohttp.ClientConnectionError):
             await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
         await sandbox.wait_until_delayed(1)
-        assert await taken(sandbox) == 0
+        assert await count_charges(sandbox) == 0
         await sandbox.control("DELETE", "faults")
         async with asyncio.timeout(5):
-            while await taken(sandbox) == 0:
+            while await count_charges(sandbox) == 0:
                 pass
         _, headers, _ = await sandbox.call_with_headers("POST", CHARGE, form, Idempotency_Key="k")
         assert headers["Idempotent-Replayed"] == "true"
@@ -128,7 +128,7 @@ class TestEffects:
         async with asyncio.timeout(5):
             while (await sandbox.control("GET", "faults"))[1]["holding"]:
                 pass
-        assert await taken(sandbox) == 1
+        assert await count_charges(sandbox) == 1
 
     @pytest.mark.parametrize(("key", "charges"), [({"Idempotency_Key": "k"}, 1), ({}, 2)])
     async def test_a_duplicate_is_one_charge_only_with_a_key(
@@ -137,19 +137,19 @@ class TestEffects:
         form = charge_form(*await sandbox.customer_with_card())
         await sandbox.schedule_fault("duplicate", match={"path": CHARGE})
         assert (await sandbox.call("POST", CHARGE, form, **key))[0] == 200
-        assert await taken(sandbox) == charges
+        assert await count_charges(sandbox) == charges
 
     async def test_a_lagging_list_omits_new_objects(self, sandbox: Sandbox) -> None:
         form = charge_form(*await sandbox.customer_with_card())
         await sandbox.call("POST", CHARGE, form)
         await sandbox.schedule_fault("listing_lag", seconds=60, match={"path": CHARGE})
-        lagging, whole = [await sandbox.call("GET", CHARGE) for _ in range(2)]
-        assert [len(body["data"]) for _, body in (lagging, whole)] == [0, 1]
+        lagging, complete = [await sandbox.call("GET", CHARGE) for _ in range(2)]
+        assert [len(body["data"]) for _, body in (lagging, complete)] == [0, 1]
 
 
 class TestMatching:
     @pytest.mark.parametrize(
-        ("match", "meets"),
+        ("match", "applies"),
         [
             ({}, True),
             ({"method": "POST"}, True),
@@ -162,9 +162,9 @@ class TestMatching:
             ({"method": "POST", "path": "/v1/charges"}, False),
         ],
     )
-    def test_all_parts_of_a_match_must_apply(self, match: dict[str, Any], meets: bool) -> None:
+    def test_all_parts_of_a_match_must_apply(self, match: dict[str, Any], applies: bool) -> None:
         fault = Fault(1, FaultKind.DELAY, **match)
-        assert fault.matches("POST", CHARGE, "acct_shop1") is meets
+        assert fault.matches("POST", CHARGE, "acct_shop1") is applies
 
     async def test_faults_apply_in_order_and_as_often_as_scheduled(self, sandbox: Sandbox) -> None:
         await sandbox.schedule_fault("rate_limit", times=2)

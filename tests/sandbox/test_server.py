@@ -1,4 +1,4 @@
-"""The process: it starts, stops and dies without losing what it answered."""
+"""The process: start, stop and kill lose no response that was sent."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ asyncio.run(serve("127.0.0.1", 0, pathlib.Path(sys.argv[1]), lambda url: print(u
 
 
 def ignore(_url: str) -> None:
-    """Takes the base URL and does nothing."""
+    """Ignore the base URL."""
 
 
 class TestStarting:

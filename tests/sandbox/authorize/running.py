@@ -1,4 +1,4 @@
-"""Authorize.Net's XML by hand: requests signed and sent, answers as the package reads them."""
+"""Builds and sends Authorize.Net's XML requests, and reads the responses."""
 
 import io
 import logging
@@ -16,47 +16,47 @@ KEY = "346HZ32z3fP4hTG2"
 PATH = "/xml/v1/request.api"
 VISA = "4111111111111111"
 REASON_BY_AMOUNT = "4222222222222"
-OPEN_END = "2060-12"
+FUTURE_DATE = "2060-12"
 
 logging.getLogger("pyxb").setLevel(logging.CRITICAL)
 
 
 @dataclass
 class Reply:
-    """An answer: its status, bytes and elements."""
+    """A response: status, bytes and elements."""
 
     status: int
     body: bytes
     root: Any
 
     def text(self, path: str) -> str | None:
-        """The text at a path, None where there is no such element."""
+        """Return the text at a path, or None."""
         found: str | None = self.root.findtext(
             "/".join(f"{{{NAMESPACE}}}{step}" for step in path.split("/"))
         )
         return found
 
     def texts(self, name: str) -> list[str]:
-        """The texts of all elements with this name."""
+        """Return the texts of all elements with this name."""
         return [element.text for element in self.root.iter(f"{{{NAMESPACE}}}{name}")]
 
     @property
     def code(self) -> str | None:
-        """The code of the call as such."""
+        """The code in the response's messages."""
         return self.text("messages/message/code")
 
 
 def build_request(name: str, inner: str = "", login: str = LOGIN, key: str = KEY) -> str:
-    """A request's XML."""
-    keys = f"<name>{login}</name><transactionKey>{key}</transactionKey>"
+    """Return a request's XML."""
+    credentials = f"<name>{login}</name><transactionKey>{key}</transactionKey>"
     return (
         f'<?xml version="1.0" encoding="utf-8"?><{name} xmlns="{NAMESPACE}">'
-        f"<merchantAuthentication>{keys}</merchantAuthentication>{inner}</{name}>"
+        f"<merchantAuthentication>{credentials}</merchantAuthentication>{inner}</{name}>"
     )
 
 
 async def post(sandbox: Sandbox, body: str | bytes) -> Reply:
-    """Sends a request; the package's classes must accept the answer."""
+    """Send a request; the package's classes must accept the response."""
     data = io.BytesIO(body.encode() if isinstance(body, str) else body)
     async with sandbox.session.post(sandbox.url + PATH, data=data) as response:
         answer = await response.read()
@@ -67,27 +67,27 @@ async def post(sandbox: Sandbox, body: str | bytes) -> Reply:
 
 
 async def send(sandbox: Sandbox, name: str, inner: str = "", **keys: str) -> Reply:
-    """Signs and sends a request."""
+    """Build and send a request."""
     return await post(sandbox, build_request(name, inner, **keys))
 
 
-def card_xml(number: str = VISA, expires: str = OPEN_END, zip_code: str = "") -> str:
-    """A card as a payment profile's content."""
+def card_xml(number: str = VISA, expires: str = FUTURE_DATE, zip_code: str = "") -> str:
+    """Return the card of a payment profile."""
     address = f"<billTo><zip>{zip_code}</zip></billTo>" if zip_code else ""
     card = f"<cardNumber>{number}</cardNumber><expirationDate>{expires}</expirationDate>"
     return f"{address}<payment><creditCard>{card}</creditCard></payment>"
 
 
 async def customer_with_card(sandbox: Sandbox, number: str = VISA, **keys: str) -> tuple[str, str]:
-    """The ids of a new customer and their card."""
+    """Create a customer with a card; return the ids of both."""
     inner = (
         f"<profile><merchantCustomerId>M</merchantCustomerId><email>c{number[-4:]}@example.com</email>"
         f"<paymentProfiles>{card_xml(number)}</paymentProfiles></profile>"
         "<validationMode>liveMode</validationMode>"
     )
-    made = await send(sandbox, "createCustomerProfileRequest", inner, **keys)
-    assert made.code == "I00001", made.body
-    customer_id, card_id = made.text("customerProfileId"), made.texts("numericString")[0]
+    created = await send(sandbox, "createCustomerProfileRequest", inner, **keys)
+    assert created.code == "I00001", created.body
+    customer_id, card_id = created.text("customerProfileId"), created.texts("numericString")[0]
     assert customer_id
     return customer_id, card_id
 
@@ -100,7 +100,7 @@ def charge_xml(
     window: str | None = "28800",
     reference: str = "",
 ) -> str:
-    """The content of a charge."""
+    """Return the content of a charge."""
     settings = (
         f"<transactionSettings><setting><settingName>duplicateWindow</settingName>"
         f"<settingValue>{window}</settingValue></setting></transactionSettings>"
@@ -117,12 +117,12 @@ def charge_xml(
     )
 
 
-async def charge(sandbox: Sandbox, *what: str, **rest: Any) -> Reply:
-    """Charges a card."""
-    return await send(sandbox, "createTransactionRequest", charge_xml(*what, **rest))
+async def charge(sandbox: Sandbox, *ids: str, **rest: Any) -> Reply:
+    """Charge a card."""
+    return await send(sandbox, "createTransactionRequest", charge_xml(*ids, **rest))
 
 
 async def books(sandbox: Sandbox, login: str = LOGIN) -> Any:
-    """What an account's books show."""
+    """Return an account's books."""
     _, shown = await sandbox.control("GET", f"books?account=authorize:{login}")
     return shown["books"][0]

@@ -1,4 +1,4 @@
-"""What Authorize.Net's stand-in takes for a request: the schema's, signed, at its one path."""
+"""Requests to Authorize.Net's stand-in: schema, authentication, accounts, faults."""
 
 import re
 
@@ -171,7 +171,7 @@ async def test_books_show_no_card_number_and_no_key(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "told"),
+    ("path", "body", "expected"),
     [
         ("reports", {}, "lag_seconds"),
         ("reports", {"lag_seconds": -1}, "lag_seconds"),
@@ -183,8 +183,8 @@ async def test_books_show_no_card_number_and_no_key(sandbox: Sandbox) -> None:
     ],
 )
 async def test_a_refusal_names_the_wrong_field(
-    sandbox: Sandbox, path: str, body: object, told: str
+    sandbox: Sandbox, path: str, body: object, expected: str
 ) -> None:
     status, answer = await sandbox.control("POST", f"authorize/{path}", body)
     assert status == 400
-    assert told in answer["error"]
+    assert expected in answer["error"]

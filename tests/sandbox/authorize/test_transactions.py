@@ -28,7 +28,7 @@ from tests.sandbox.running import Sandbox, running_sandbox
 
 RESPONSE = "transactionResponse"
 REASONS = [
-    # The reason's amount, response code, status of what is kept.
+    # Amount, response code, status of the transaction.
     ("1.00", "1", "capturedPendingSettlement"),
     ("1.50", "1", "capturedPendingSettlement"),
     ("2.00", "2", "declined"),
@@ -53,8 +53,8 @@ async def test_the_amount_selects_the_reason_code_for_the_aim_card(
     reason = reply.texts("errorCode") or reply.texts("code")[-1:]
     expected = amount.removesuffix(".00") if response_code != "1" else "1"
     assert reason == [expected]
-    kept = [each["status"] for each in (await books(sandbox))["transactions"]]
-    assert kept == ([status] if status else [])
+    statuses = [each["status"] for each in (await books(sandbox))["transactions"]]
+    assert statuses == ([status] if status else [])
     assert (reply.text(f"{RESPONSE}/transId") == "0") == (status is None)
     assert reply.text("messages/resultCode") == ("Error" if response_code == "3" else "Ok")
     assert reply.text("refId") == "R"
@@ -133,25 +133,25 @@ async def test_a_declined_charge_has_duplicates(sandbox: Sandbox) -> None:
 
 def test_duplicates_are_accepted_after_the_window(tmp_path: Path) -> None:
     moments = iter([0.0, 119.0, 121.0, 240.0])
-    books = Books(tmp_path / "b.db")
+    store = Books(tmp_path / "b.db")
     scope = Scope(get_account(LOGIN), livemode=False)
-    customer, card = customer_in(books, scope)
+    customer, card = customer_with_card_in(store, scope)
     codes = []
     for moment in moments:
         body = build_request("createTransactionRequest", charge_xml(customer, card, window="120"))
-        call = Call(books, scope, read(body.encode(), ["createTransactionRequest"]), moment)
+        call = Call(store, scope, read(body.encode(), ["createTransactionRequest"]), moment)
         codes.append(b"<errorCode>11<" in execute(call))
     assert codes == [False, True, False, True]
-    books.close()
+    store.close()
 
 
-def customer_in(books: Books, scope: Scope) -> tuple[str, str]:
+def customer_with_card_in(store: Books, scope: Scope) -> tuple[str, str]:
     inner = f"<profile><email>a@example.com</email><paymentProfiles>{card_xml()}</paymentProfiles>"
     body = build_request("createCustomerProfileRequest", f"{inner}</profile>")
     request = read(body.encode(), ["createCustomerProfileRequest"])
-    execute(Call(books, scope, request, 0.0))
+    execute(Call(store, scope, request, 0.0))
     customers, cards = (
-        books.list_page(scope, kind, PageQuery())[0]
+        store.list_page(scope, kind, PageQuery())[0]
         for kind in ("authorize_customer", "authorize_card")
     )
     return customers[0].id, cards[0].id
@@ -176,8 +176,8 @@ async def void(sandbox: Sandbox, transaction_id: str) -> Any:
 
 
 async def test_an_unsettled_charge_can_be_voided(sandbox: Sandbox) -> None:
-    made = await charge(sandbox, *await customer_with_card(sandbox))
-    identifier = made.text(f"{RESPONSE}/transId") or ""
+    charged = await charge(sandbox, *await customer_with_card(sandbox))
+    identifier = charged.text(f"{RESPONSE}/transId") or ""
     first, again = await void(sandbox, identifier), await void(sandbox, identifier)
     assert first.text(f"{RESPONSE}/refTransID") == identifier
     assert [each.text(f"{RESPONSE}/responseCode") for each in (first, again)] == ["1", "1"]
@@ -230,13 +230,13 @@ async def test_lists_are_paged_from_one_newest_first(sandbox: Sandbox) -> None:
 
 async def test_lists_lag_and_details_do_not(sandbox: Sandbox) -> None:
     customer, card = await customer_with_card(sandbox)
-    made = await charge(sandbox, customer, card)
+    charged = await charge(sandbox, customer, card)
     await sandbox.control("POST", "authorize/reports", {"lag_seconds": 60})
     of_customer = f"<customerProfileId>{customer}</customerProfileId>"
     for name, inner in ((CUSTOMERS, of_customer), (UNSETTLED, "")):
         reply = await send(sandbox, name, inner)
         assert (reply.code, reply.texts("transId")) == ("I00004", [])
-    identifier = made.text(f"{RESPONSE}/transId")
+    identifier = charged.text(f"{RESPONSE}/transId")
     shown = await send(sandbox, DETAILS, f"<transId>{identifier}</transId>")
     assert shown.text("transaction/order/invoiceNumber") == "PAY-1"
     await sandbox.control("POST", "authorize/reports", {"lag_seconds": 0})
@@ -245,8 +245,8 @@ async def test_lists_lag_and_details_do_not(sandbox: Sandbox) -> None:
 
 async def test_settled_transactions_are_only_in_the_customers_list(sandbox: Sandbox) -> None:
     customer, card = await customer_with_card(sandbox)
-    made = await charge(sandbox, customer, card)
-    identifier = made.text(f"{RESPONSE}/transId")
+    charged = await charge(sandbox, customer, card)
+    identifier = charged.text(f"{RESPONSE}/transId")
     settled = {"transaction": identifier, "status": "settledSuccessfully"}
     await sandbox.control("POST", "authorize/transactions", settled)
     assert (await send(sandbox, UNSETTLED)).texts("transId") == []
@@ -264,14 +264,14 @@ async def test_details_show_amounts_status_and_customer(sandbox: Sandbox) -> Non
         ("2.00", "declined", "0.00"),
         ("253.00", "FDSAuthorizedPendingReview", "253.00"),
     ):
-        made = await charge(sandbox, customer, card, amount=amount)
-        identifier = made.text(f"{RESPONSE}/transId")
+        charged = await charge(sandbox, customer, card, amount=amount)
+        identifier = charged.text(f"{RESPONSE}/transId")
         shown = await send(sandbox, DETAILS, f"<transId>{identifier}</transId>")
-        told = {
+        details = {
             path: shown.text(f"transaction/{path}")
             for path in ("transactionStatus", "authAmount", "settleAmount", "transactionType")
         }
-        assert list(told.values()) == [status, amount, settling, "authCaptureTransaction"]
+        assert list(details.values()) == [status, amount, settling, "authCaptureTransaction"]
         assert shown.text("transaction/profile/customerProfileId") == customer
         moment = datetime.datetime.fromisoformat(shown.text("transaction/submitTimeUTC") or "")
         assert moment.tzinfo is not None
@@ -280,11 +280,11 @@ async def test_details_show_amounts_status_and_customer(sandbox: Sandbox) -> Non
 async def test_data_survives_a_restart_without_card_numbers_or_keys(tmp_path: Path) -> None:
     async with running_sandbox(tmp_path) as first:
         ids = await customer_with_card(first)
-        made = await charge(first, *ids)
+        charged = await charge(first, *ids)
     async with running_sandbox(tmp_path) as second:
         again = await charge(second, *ids)
         assert again.texts("errorCode") == ["11"]
-        assert again.text(f"{RESPONSE}/transId") == made.text(f"{RESPONSE}/transId")
+        assert again.text(f"{RESPONSE}/transId") == charged.text(f"{RESPONSE}/transId")
     stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"4111111111111111" not in stored
     assert b"346HZ32z3fP4hTG2" not in stored

@@ -1,4 +1,4 @@
-"""3D Secure: charges that wait for the cardholder, or fail where nobody is there."""
+"""3D Secure: charges that require the cardholder."""
 
 import pytest
 

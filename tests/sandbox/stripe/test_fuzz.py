@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is Stripe's: a result or an error of its shape, never a fault."""
+"""Any input gets a result or an error in Stripe's shape, never a 500."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The same idempotency key means the same effect, once."""
+"""Idempotency keys: replay, misuse, expiry."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every request to the Stripe stand-in goes through: keys, forms, URLs, error shapes."""
+"""Stripe's requests in general: forms, keys, URLs, error shapes."""
 
 import base64
 from typing import Any
@@ -63,7 +63,7 @@ class TestKeys:
         assert mask("short") == "*****"
 
     @pytest.mark.parametrize(
-        ("authorization", "told"),
+        ("authorization", "expected"),
         [
             (None, "did not provide an API key"),
             ("Bearer ", "did not provide an API key"),
@@ -75,13 +75,13 @@ class TestKeys:
         ],
     )
     async def test_requests_without_a_secret_key_get_401(
-        self, sandbox: Sandbox, authorization: str | None, told: str
+        self, sandbox: Sandbox, authorization: str | None, expected: str
     ) -> None:
         headers = {} if authorization is None else {"Authorization": authorization}
         status, body = await sandbox.call("GET", "/v1/customers", key=None, **headers)
         assert status == 401
         assert body["error"]["type"] == "invalid_request_error"
-        assert told in body["error"]["message"]
+        assert expected in body["error"]["message"]
 
     async def test_the_sdk_raises_an_authentication_error(self, sandbox: Sandbox) -> None:
         with pytest.raises(stripe.AuthenticationError):
