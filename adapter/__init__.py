@@ -1,1 +1,1 @@
-"""The public JSON endpoint: bounds, parses, transcodes, calls the core and answers."""
+"""The public JSON endpoint: transcodes between JSON over HTTP and the core's gRPC services."""

@@ -1,7 +1,4 @@
-"""Builds the web application: routes, request ids, the log line and errors as JSON.
-
-It holds no business rule and never shows a framework's own error page.
-"""
+"""Builds the web application: routes, request ids, the log line, and errors as JSON."""
 
 import asyncio
 import logging
@@ -23,22 +20,22 @@ from adapter.webhooks import GATEWAYS, Webhooks
 from portal.pages.routes import add_pages
 from rpc.client import CoreClient
 from rpc.metadata import request_id
-from transcoding import answers
+from transcoding import json_responses
 from transcoding.actions import build_catalogue
-from transcoding.answers import Answer
 from transcoding.envelope import MAX_BODY_BYTES
+from transcoding.json_responses import JsonResponse
 
 logger = logging.getLogger("adapter")
 
 REQUEST_ID_HEADER = "X-Request-Id"
 REPLAYED_HEADER = "Idempotency-Replayed"
 SERVER = "Nivisco"
-"""What the Server header says: not which versions of what run here."""
+"""The Server header, without versions."""
 READINESS_TIMEOUT_SECONDS = 2.0
-NOTED: web.RequestKey[dict[str, str]] = web.RequestKey("noted", dict[str, str])
-"""What the handler wants the log line to say: `action`, `business_id`."""
+LOG_FIELDS: web.RequestKey[dict[str, str]] = web.RequestKey("log_fields", dict[str, str])
+"""Fields of the request's log line that the handler sets: `action`, `business_id`."""
 STOPPING = web.AppKey("stopping", asyncio.Event)
-"""Set once the process is about to end: it is not ready, and every answer ends its connection."""
+"""Set when the process is stopping: it is not ready, and every response closes its connection."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -46,26 +43,25 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 def build_app(
     core: CoreClient, settings: AdapterSettings, stopping: asyncio.Event
 ) -> web.Application:
-    """Return the application that serves the JSON door on `core`, which stays the caller's.
+    """Return the application that serves the JSON endpoint; the caller closes `core`.
 
-    Once `stopping` is set it still answers, and asks every client to connect anew.
+    After `stopping` is set it still responds, and closes each connection.
 
     Raises:
-        SchemaError: the schema holds something that has no JSON form, or a comment an error that
-            there is not.
+        SchemaError: a message has no JSON form.
         FileNotFoundError: `make generate` has not written the schema's comments.
     """
     endpoint = Endpoint(core, build_catalogue(), settings)
 
     async def post(request: web.Request) -> web.StreamResponse:
-        return json_response(await endpoint.answer(request, request[NOTED]))
+        return http_response(await endpoint.handle(request, request[LOG_FIELDS]))
 
     async def ready(_request: web.Request) -> web.StreamResponse:
         if not stopping.is_set() and await core.is_ready(timeout_seconds=READINESS_TIMEOUT_SECONDS):
-            return json_response(Answer(200, '{"status":"ready"}'))
-        return json_response(Answer(503, '{"status":"not ready"}', retry_after_seconds=1))
+            return http_response(JsonResponse(200, '{"status":"ready"}'))
+        return http_response(JsonResponse(503, '{"status":"not ready"}', retry_after_seconds=1))
 
-    app = web.Application(middlewares=[frame])
+    app = web.Application(middlewares=[request_context])
     if settings.tls is None and settings.trusted_proxies:
         app.middlewares.append(_only_from(settings.trusted_proxies))
     app[STOPPING] = stopping
@@ -82,17 +78,17 @@ def build_app(
     return app
 
 
-def json_response(answer: Answer) -> web.Response:
-    """Return the HTTP response that carries an answer."""
+def http_response(content: JsonResponse) -> web.Response:
+    """Return the HTTP response with this content."""
     response = web.Response(
-        status=answer.status,
-        body=answer.body.encode(),
+        status=content.status,
+        body=content.body.encode(),
         content_type="application/json",
         charset="utf-8",
     )
-    if answer.retry_after_seconds is not None:
-        response.headers[hdrs.RETRY_AFTER] = str(answer.retry_after_seconds)
-    if answer.is_replayed:
+    if content.retry_after_seconds is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(content.retry_after_seconds)
+    if content.is_replayed:
         response.headers[REPLAYED_HEADER] = "true"
     return response
 
@@ -102,7 +98,7 @@ def _only_from(proxies: Sequence[Network]) -> Middleware:
     async def only_from_proxies(request: web.Request, handler: Handler) -> web.StreamResponse:
         if is_trusted(request.remote, proxies):
             return await handler(request)
-        response = json_response(answers.PROXY_ONLY)
+        response = http_response(json_responses.PROXY_ONLY)
         response.force_close()
         return response
 
@@ -110,33 +106,33 @@ def _only_from(proxies: Sequence[Network]) -> Middleware:
 
 
 async def _webhook(webhooks: Webhooks, gateway: str, request: web.Request) -> web.StreamResponse:
-    request[NOTED]["action"] = f"{gateway} webhook"
-    return json_response(await webhooks.answer(request, gateway))
+    request[LOG_FIELDS]["action"] = f"{gateway} webhook"
+    return http_response(await webhooks.handle(request, gateway))
 
 
 async def _alive(_request: web.Request) -> web.StreamResponse:
-    return json_response(Answer(200, '{"status":"alive"}'))
+    return http_response(JsonResponse(200, '{"status":"alive"}'))
 
 
-CLIENT_LEFT = 499
-"""What the log shows where nobody was there to be answered, as nginx does."""
+CLIENT_DISCONNECTED = 499
+"""The logged status if the client disconnected before the response, as in nginx."""
 
 
 @web.middleware
-async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Frame every request: its id, its headers, its line in the log, its unexpected end."""
+async def request_context(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every request its id, its response the common headers, and the log its line."""
     started = time.perf_counter()
     given = request.headers.get(REQUEST_ID_HEADER, "")
     identity = given if _REQUEST_ID.fullmatch(given) else str(ULID())
-    request[NOTED] = {}
+    request[LOG_FIELDS] = {}
     token = request_id.set(identity)
     try:
-        response = await _handled(request, handler)
+        response = await _call_handler(request, handler)
     except asyncio.CancelledError:
-        _log(CLIENT_LEFT, request, started)
+        _log(CLIENT_DISCONNECTED, request, started)
         raise
     else:
-        stamp(response, identity, secure=request.secure)
+        set_common_headers(response, identity, secure=request.secure)
         if request.app[STOPPING].is_set():
             response.force_close()
         _log(response.status, request, started)
@@ -145,8 +141,8 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id.reset(token)
 
 
-def stamp(response: web.StreamResponse, identity: str, *, secure: bool) -> None:
-    """Write the headers that every answer carries, and over TLS that it must stay so."""
+def set_common_headers(response: web.StreamResponse, identity: str, *, secure: bool) -> None:
+    """Set the headers of every response; over TLS also Strict-Transport-Security."""
     response.headers[REQUEST_ID_HEADER] = identity
     response.headers[hdrs.SERVER] = SERVER
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
@@ -154,44 +150,48 @@ def stamp(response: web.StreamResponse, identity: str, *, secure: bool) -> None:
         response.headers["Strict-Transport-Security"] = HSTS
 
 
-async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _call_handler(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:
-        response = json_response(answers.METHOD_NOT_ALLOWED)
+        response = http_response(json_responses.METHOD_NOT_ALLOWED)
         response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
         return response
     except web.HTTPNotFound:
-        return json_response(answers.refusal("UNKNOWN_PATH", "Nothing is served at this path"))
+        return http_response(
+            json_responses.error_response("UNKNOWN_PATH", "Nothing is served at this path")
+        )
     except web.HTTPException:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the client gets the documented 500
-        log_fault(error)
-        return json_response(answers.internal(request_id.get()))
+    except Exception as error:  # noqa: BLE001 - every bug becomes the documented 500
+        log_exception(error)
+        return http_response(json_responses.internal_error(request_id.get()))
 
 
-def log_fault(error: BaseException) -> None:
-    """Log where an unexpected exception came from; not its message, which may hold a value."""
+def log_exception(error: BaseException) -> None:
+    """Log an unexpected exception without its message, which may contain a secret."""
     frames = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("Unexpected %s\n%s", type(error).__qualname__, frames)
+    logger.error(
+        "unexpected exception",
+        extra={"exception": type(error).__qualname__, "traceback": frames},
+    )
 
 
 def _log(status: int, request: web.Request, started: float) -> None:
     logger.info(
-        "%s answered %d",
-        request.method,
-        status,
+        "request completed",
         extra={
+            "method": request.method,
             "status": status,
             "milliseconds": round((time.perf_counter() - started) * 1000, 3),
-            "action": request[NOTED].get("action"),
-            "business_id": request[NOTED].get("business_id"),
+            "action": request[LOG_FIELDS].get("action"),
+            "business_id": request[LOG_FIELDS].get("business_id"),
         },
     )
 
 
 async def _expect_body(request: web.Request) -> None:
-    """Ask a client that waits for `100 Continue` to send its body, unless it is too large."""
+    """Send `100 Continue` to a client that waits for it, unless its body is too large."""
     wanted = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
     if wanted and (request.content_length or 0) <= MAX_BODY_BYTES:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

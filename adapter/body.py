@@ -15,11 +15,11 @@ class BodyTooLarge(Exception):
 async def read_body(
     content: aiohttp.StreamReader, content_length: int | None, *, timeout_seconds: float
 ) -> bytes:
-    """Return the whole body, having read at most one byte more than the bound.
+    """Return the whole body; reads at most one byte more than the limit.
 
     Raises:
-        BodyTooLarge: the body is longer than the bound, or says that it is.
-        InvalidJson: the body broke off or did not arrive in time.
+        BodyTooLarge: the body, or its Content-Length, is above the limit.
+        InvalidJson: the body was cut off or did not arrive in time.
     """
     if content_length is not None and content_length > MAX_BODY_BYTES:
         raise BodyTooLarge

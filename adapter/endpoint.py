@@ -1,6 +1,6 @@
-"""Answers the one public URL: envelope in, one call to the core, answer out.
+"""Serves the JSON endpoint: reads the envelope, calls the core once, writes the response.
 
-It holds no rule about users, cards or money; what a field may hold beyond its type is the core's.
+Rules about users, cards and money, and limits of fields beyond their type, are the core's.
 """
 
 import logging
@@ -18,39 +18,35 @@ from rpc.error_details import FieldProblem
 from rpc.errors import CoreError
 from rpc.metadata import request_id
 from rpc.update_mask import UPDATE_MASK
-from transcoding import answers
+from transcoding import json_responses
 from transcoding.actions import ACTION_KEY, IDEMPOTENCY_KEY, Action
-from transcoding.answers import Answer
 from transcoding.envelope import CredentialsMalformed, CredentialsMissing, Envelope, read_envelope
+from transcoding.field_problems import FieldProblems, did_you_mean
+from transcoding.json_responses import JsonResponse
 from transcoding.parsing import InvalidJson
-from transcoding.problems import Problems, did_you_mean
 from transcoding.requests import NOT_A_STRING
 
 logger = logging.getLogger("adapter")
 
 VALIDATE_BUSINESS = "validate_business"
-"""The action that proves credentials and does nothing else."""
+"""The action that only checks the credentials."""
 _KEY = re.compile(r"[ -~]{1,64}")
 _MAYBE_UNAUTHENTICATED = frozenset(
     {"INVALID_CREDENTIALS", "INTERNAL", "SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN"}
 )
-"""Reasons that a call may end with before its credentials were found to hold."""
+"""Reasons for an error that may be raised before the credentials are checked."""
 
 
-class NoSuchAction(Exception):
-    """The envelope's action is absent or unknown."""
+class UnexpectedSuccess(RuntimeError):
+    """The core executed a request that was sent with field problems. A bug of ours."""
 
 
-class RefusalExpected(RuntimeError):
-    """The core executed a request that was sent with field problems. A fault of ours."""
-
-
-class MaskRefused(RuntimeError):
-    """The core refused an update mask, which no client of the JSON endpoint sends. Ours, too."""
+class InvalidUpdateMask(RuntimeError):
+    """The core rejected an update mask, which only the adapter writes. A bug of ours."""
 
 
 class Endpoint:
-    """Carries out envelopes on a core, so many at once and no more."""
+    """Executes envelopes on a core, up to a maximum number at the same time."""
 
     def __init__(
         self, core: CoreClient, catalogue: Mapping[str, Action], settings: AdapterSettings
@@ -60,14 +56,14 @@ class Endpoint:
         self._settings = settings
         self._in_flight = 0
 
-    async def answer(self, request: web.Request, noted: dict[str, str]) -> Answer:
-        """Return the answer to one POST; notes `action` and `business_id` for the log.
+    async def handle(self, request: web.Request, log_fields: dict[str, str]) -> JsonResponse:
+        """Return the response to one POST; adds `action` and `business_id` to the log fields.
 
-        The body is read as JSON whatever its Content-Type says: clients that set none lose nothing,
-        and the envelope's own credentials leave a browser no way to act for anybody.
+        The body is read as JSON whatever its Content-Type is: the credentials are in the body, so a
+        page in a browser cannot act for anybody.
 
-        Only requests whose body has arrived count against the bound on requests in flight, so that
-        slow senders cannot lock others out.
+        Only requests whose body has arrived count as in flight, so that slow senders cannot lock
+        others out.
         """
         try:
             body = await read_body(
@@ -76,52 +72,54 @@ class Endpoint:
                 timeout_seconds=self._settings.body_timeout_seconds,
             )
             if self._in_flight >= self._settings.max_in_flight:
-                return answers.refusal(
+                return json_responses.error_response(
                     "RATE_LIMITED", "Too many requests at once", retry_after_seconds=1
                 )
             envelope = read_envelope(body)
         except BodyTooLarge:
-            return answers.refusal("BODY_TOO_LARGE", "The request body is larger than 64 KiB")
+            return json_responses.error_response(
+                "BODY_TOO_LARGE", "The request body is larger than 64 KiB"
+            )
         except InvalidJson:
-            return answers.INVALID_JSON
+            return json_responses.INVALID_JSON
         except CredentialsMissing:
-            return answers.CREDENTIALS_MISSING
+            return json_responses.CREDENTIALS_MISSING
         except CredentialsMalformed:
-            return answers.CREDENTIALS_INVALID
+            return json_responses.CREDENTIALS_INVALID
         self._in_flight += 1
         try:
-            return await self._carry_out(envelope, noted)
+            return await self._execute(envelope, log_fields)
         finally:
             self._in_flight -= 1
 
-    async def _carry_out(self, envelope: Envelope, noted: dict[str, str]) -> Answer:
+    async def _execute(self, envelope: Envelope, log_fields: dict[str, str]) -> JsonResponse:
         action = self._catalogue.get(envelope.action) if isinstance(envelope.action, str) else None
         if action is None:
-            return await self._refuse_action(envelope, noted)
-        noted["action"] = action.name
-        problems = Problems()
+            return await self._reject_action(envelope, log_fields)
+        log_fields["action"] = action.name
+        problems = FieldProblems()
         if not action.mutates:
-            _check_unused_key(envelope.fields, problems)
+            _take_unused_key(envelope.fields, problems)
         message = action.read(envelope.fields, "", problems)
         try:
-            response = await self._call(action, message, envelope, problems, noted)
+            response = await self._call(action, message, envelope, problems, log_fields)
         except CoreError as error:
-            return _refused(error, action, problems)
+            return _error_response(error, action, problems)
         if problems.found:
-            raise RefusalExpected(action.name)
-        return Answer(200, action.write(response.message), is_replayed=response.is_replayed)
+            raise UnexpectedSuccess(action.name)
+        return JsonResponse(200, action.write(response.message), is_replayed=response.is_replayed)
 
     async def _call(
         self,
         action: Action,
         message: Message,
         envelope: Envelope,
-        problems: Problems,
-        noted: dict[str, str],
+        problems: FieldProblems,
+        log_fields: dict[str, str],
     ) -> CoreResponse:
-        """Call the core; notes the business once the core has shown that the credentials hold.
+        """Call the core; adds the business to the log fields if its credentials are valid.
 
-        Not earlier: a client that mixes its two credentials up would have its key in our log.
+        Not earlier: a client that swaps its two credentials would put its key in our log.
         """
         try:
             response = await self._core.send(
@@ -133,56 +131,53 @@ class Endpoint:
             )
         except CoreError as error:
             if error.reason not in _MAYBE_UNAUTHENTICATED:
-                noted["business_id"] = envelope.credentials.business_id
+                log_fields["business_id"] = envelope.credentials.business_id
             raise
-        noted["business_id"] = envelope.credentials.business_id
+        log_fields["business_id"] = envelope.credentials.business_id
         return response
 
-    async def _refuse_action(self, envelope: Envelope, noted: dict[str, str]) -> Answer:
-        """Refuse an absent or unknown action, unless the credentials are wrong, which wins."""
+    async def _reject_action(self, envelope: Envelope, log_fields: dict[str, str]) -> JsonResponse:
+        """Return the error for an absent or unknown action, after the credentials were checked."""
         validate = self._catalogue[VALIDATE_BUSINESS]
-        problems = Problems()
+        problems = FieldProblems()
         try:
             message = validate.read({}, "", problems)
-            await self._call(validate, message, envelope, problems, noted)
+            await self._call(validate, message, envelope, problems, log_fields)
         except CoreError as error:
-            return _refused(error, validate, problems)
+            return _error_response(error, validate, problems)
         name = envelope.action
         if isinstance(name, str) and name:
-            return answers.refusal(
+            return json_responses.error_response(
                 "UNKNOWN_ACTION", "Unknown action" + did_you_mean(name, self._catalogue)
             )
         problems.add_invalid(
             ACTION_KEY, name, "is required" if name in (None, "") else NOT_A_STRING
         )
-        return answers.invalid_fields(problems.found)
+        return json_responses.invalid_fields(problems.found)
 
 
-def _check_unused_key(fields: dict[str, object], problems: Problems) -> None:
-    """Take the idempotency key out of a request that changes nothing, checked all the same.
-
-    The reference allows the key in every envelope; a read is idempotent without it.
-    """
+def _take_unused_key(fields: dict[str, object], problems: FieldProblems) -> None:
+    """Check the idempotency key of a read and remove it: reads accept one and do not use it."""
     key = fields.pop(IDEMPOTENCY_KEY, None)
     if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
         wrong = "must be 1 to 64 printable characters" if isinstance(key, str) else NOT_A_STRING
         problems.add_invalid(IDEMPOTENCY_KEY, key, wrong)
 
 
-def _refused(error: CoreError, action: Action, problems: Problems) -> Answer:
+def _error_response(error: CoreError, action: Action, problems: FieldProblems) -> JsonResponse:
     if error.reason == "INVALID_FIELDS":
-        added = [problem for problem in error.fields if problem not in problems.found]
-        if any(problem.field == UPDATE_MASK for problem in added):
-            raise MaskRefused(action.name)
-        found = [FieldProblem(action.json_path(p.field), p.description) for p in added]
-        joined = problems.joined_with(found)
-        if joined:
-            return answers.invalid_fields(joined)
-    return answers.core_refusal(_as_the_action_sees_it(error, action), request_id.get())
+        from_core = [problem for problem in error.fields if problem not in problems.found]
+        if any(problem.field == UPDATE_MASK for problem in from_core):
+            raise InvalidUpdateMask(action.name)
+        found = [FieldProblem(action.json_path(p.field), p.description) for p in from_core]
+        merged = problems.merged_with(found)
+        if merged:
+            return json_responses.invalid_fields(merged)
+    return json_responses.core_error_response(_with_fitting_reason(error, action), request_id.get())
 
 
-def _as_the_action_sees_it(error: CoreError, action: Action) -> CoreError:
-    """Return the refusal with a reason that fits the action, where gRPC itself gave the status."""
+def _with_fitting_reason(error: CoreError, action: Action) -> CoreError:
+    """Return the error with a reason that fits the action, if the status is gRPC's own."""
     if error.code is grpc.StatusCode.UNIMPLEMENTED and error.reason == "INTERNAL":
         return CoreError("NOT_IMPLEMENTED", f"{action.name} is not there yet", code=error.code)
     if error.reason == "OUTCOME_UNKNOWN" and not action.mutates:

@@ -1,4 +1,4 @@
-"""Says where plain HTTP may be spoken: on this machine, or with a proxy that settings name."""
+"""Allows plain HTTP only on this machine, or from the proxies that the settings name."""
 
 import ipaddress
 import socket
@@ -14,7 +14,7 @@ def read_networks(name: str, text: str) -> tuple[Network, ...]:
     """Read IP addresses and networks, separated by commas.
 
     Raises:
-        ValueError: one is neither, or is every address there is; the message says what to write.
+        ValueError: one is neither, or covers every address; the message says what to write.
     """
     networks: list[Network] = []
     for entry in filter(None, (part.strip() for part in text.split(","))):
@@ -32,9 +32,9 @@ def read_networks(name: str, text: str) -> tuple[Network, ...]:
 
 
 def is_trusted(peer: str | None, proxies: Sequence[Network]) -> bool:
-    """Tell whether plain HTTP from this peer is answered: a proxy, or a process of this machine.
+    """Return whether plain HTTP from this peer is accepted: a proxy, or a process of this machine.
 
-    A unix socket's peer is an empty string. One that is not known any more is not trusted.
+    The peer of a unix socket is an empty string; None, a closed connection, is not trusted.
     """
     if not peer:
         return peer == ""
@@ -47,11 +47,11 @@ def is_trusted(peer: str | None, proxies: Sequence[Network]) -> bool:
 def check_may_listen(
     host: str, port: int, listener: socket.socket | None, proxies: Sequence[Network]
 ) -> None:
-    """Check that plain HTTP may be listened for on a host, or on a socket that is there already.
+    """Check that plain HTTP is allowed on a host, or on a listening socket.
 
     Raises:
-        ValueError: others could read it on the way; the message says the three ways out.
-        OSError: the system knows no such host.
+        ValueError: other machines can reach it; the message says the three ways to fix it.
+        OSError: the host does not resolve.
     """
     if proxies:
         return

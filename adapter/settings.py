@@ -1,7 +1,4 @@
-"""The adapter's settings, read from the environment; it never connects anything.
-
-Of the files that they name it reads only those that it calls the core with.
-"""
+"""The adapter's settings, read from the environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,46 +12,46 @@ from rpc.tls import ClientTls
 
 @dataclass(frozen=True, slots=True)
 class AdapterSettings:
-    """Where the adapter listens, where the core is, and what it bears. Times in seconds."""
+    """Addresses, certificates and limits of the adapter. Times in seconds."""
 
     host: str = "127.0.0.1"
     port: int = 8080
-    """0 lets the system choose."""
+    """0 means any free port."""
     core_target: str = "127.0.0.1:50051"
-    """Where the core or cores serve, in one of the forms that core.channels reads."""
+    """Address of the core or cores; rpc.addresses describes the forms."""
     core_timeout_seconds: float = 25.0
-    """How long one call to the core may take; clients wait 30 s."""
+    """Deadline of one call to the core; clients wait 30 s."""
     max_in_flight: int = 1024
-    """How many requests may be worked on at once before the next is answered 429."""
+    """Most requests in flight; the next one gets 429."""
     body_timeout_seconds: float = 10.0
-    """How long a client may take to send a body."""
+    """Timeout of receiving a body."""
     tls: KeyPairFiles | None = None
     """The public endpoint's certificate; None for plain HTTP."""
     trusted_proxies: tuple[Network, ...] = ()
-    """Who else than this machine is answered over plain HTTP."""
+    """Peers besides this machine that may use plain HTTP."""
     core_tls: ClientTls | None = None
-    """None for a core on this machine."""
+    """None for a core on this machine, without TLS."""
     webhooks_token: str = field(default="", repr=False)
-    """The service token that gateways' webhooks are handed to the core with; empty: none are."""
+    """Service token for the core's webhook service; empty: webhooks are rejected."""
     lame_duck_seconds: float = 1.0
-    """How long it still takes requests after it was told to stop, one more on each connection."""
+    """How long it accepts requests after the stop signal, one more on each connection."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "AdapterSettings":
-        """Read the variables that docs/operating.md lists; what is absent or empty is the default.
+        """Read the variables that docs/operating.md lists; empty ones count as absent.
 
         NIVISCO_HTTP (`host:port`), NIVISCO_CORE, NIVISCO_CORE_TIMEOUT_SECONDS,
         NIVISCO_HTTP_MAX_IN_FLIGHT, NIVISCO_HTTP_BODY_TIMEOUT_SECONDS, NIVISCO_LAME_DUCK_SECONDS,
         NIVISCO_TLS_*, NIVISCO_TRUSTED_PROXIES, NIVISCO_CORE_TLS_*, NIVISCO_WEBHOOKS_TOKEN.
 
         Raises:
-            ValueError: a variable holds no usable value; the message names the variable.
+            ValueError: a value is unusable; the message names the variable.
         """
         default = cls()
         address = environ.get("NIVISCO_HTTP") or f"{default.host}:{default.port}"
         host, port = host_and_port("NIVISCO_HTTP", address)
         core_target = environ.get("NIVISCO_CORE") or default.core_target
-        grpc_target(core_target)  # what is none is refused now
+        grpc_target(core_target)  # raises now, not at the first call
         return cls(
             host=host,
             port=port,

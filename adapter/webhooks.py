@@ -1,7 +1,7 @@
-"""Answers the gateways' webhooks: hands the raw body to the core, and reads nothing of it.
+"""Serves the gateways' webhooks: forwards the raw body to the core, which verifies it.
 
-A bad signature, an unknown business and a malformed request are answered alike, so that nobody
-learns which businesses there are. Whatever is not certain is 503, because gateways deliver again.
+A wrong signature, an unknown business and a malformed request get the same response, so that nobody
+learns which businesses exist. Any other failure is 503, so that the gateway delivers again.
 """
 
 import logging
@@ -16,8 +16,8 @@ from nivisco.payments.v1 import types_pb2
 from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
-from transcoding import answers
-from transcoding.answers import Answer
+from transcoding import json_responses
+from transcoding.json_responses import JsonResponse
 from transcoding.parsing import InvalidJson
 
 logger = logging.getLogger("adapter")
@@ -32,25 +32,25 @@ _GATEWAYS = {
 }
 _BUSINESS_ID = re.compile(r"[!-~]{1,64}")
 _SIGNATURE = re.compile(r"[ -~]{1,4096}")
-_RECEIVED = Answer(200, '{"received":true}')
-_AWAY = answers.refusal(
+_RECEIVED = JsonResponse(200, '{"received":true}')
+_NOT_ACCEPTED = json_responses.error_response(
     "SERVICE_UNAVAILABLE", "The event was not taken. Deliver it again.", retry_after_seconds=5
 )
-_NOT_SIGNED = Answer(
+_INVALID_SIGNATURE = JsonResponse(
     400, '{"success":false,"error":"The signature does not fit","code":"INVALID_FIELDS"}'
 )
 
 
 class Webhooks:
-    """The webhooks' paths, on a core, so many requests at once and no more."""
+    """The webhook handler, with a maximum number of requests in flight."""
 
     def __init__(self, core: CoreClient, settings: AdapterSettings) -> None:
         self._core = core
         self._settings = settings
         self._in_flight = 0
 
-    async def answer(self, request: web.Request, gateway: str) -> Answer:
-        """Return the answer to one delivery."""
+    async def handle(self, request: web.Request, gateway: str) -> JsonResponse:
+        """Return the response to one delivery."""
         try:
             body = await read_body(
                 request.content,
@@ -58,21 +58,23 @@ class Webhooks:
                 timeout_seconds=self._settings.body_timeout_seconds,
             )
         except BodyTooLarge:
-            return answers.refusal("BODY_TOO_LARGE", "The request body is larger than 64 KiB")
-        except InvalidJson:  # it broke off
-            return _NOT_SIGNED
+            return json_responses.error_response(
+                "BODY_TOO_LARGE", "The request body is larger than 64 KiB"
+            )
+        except InvalidJson:  # the body was cut off
+            return _INVALID_SIGNATURE
         if self._in_flight >= self._settings.max_in_flight:
-            return answers.refusal(
+            return json_responses.error_response(
                 "RATE_LIMITED", "Too many requests at once", retry_after_seconds=1
             )
         value, header = _GATEWAYS[gateway]
         business_id = request.match_info["business_id"]
         signature = request.headers.get(header, "")
         if not (_BUSINESS_ID.fullmatch(business_id) and _SIGNATURE.fullmatch(signature) and body):
-            return _NOT_SIGNED
+            return _INVALID_SIGNATURE
         self._in_flight += 1
         try:
-            return await self._hand_on(
+            return await self._forward(
                 webhooks_pb2.ReceiveWebhookRequest(
                     business_id=business_id, gateway=value, body=body, signature=signature
                 )
@@ -80,10 +82,10 @@ class Webhooks:
         finally:
             self._in_flight -= 1
 
-    async def _hand_on(self, event: webhooks_pb2.ReceiveWebhookRequest) -> Answer:
+    async def _forward(self, event: webhooks_pb2.ReceiveWebhookRequest) -> JsonResponse:
         if not self._settings.webhooks_token:
-            logger.error("a webhook came, and NIVISCO_WEBHOOKS_TOKEN is not set")
-            return _AWAY
+            logger.error("webhook rejected, NIVISCO_WEBHOOKS_TOKEN is not set")
+            return _NOT_ACCEPTED
         try:
             await self._core.call(
                 _METHOD,
@@ -93,7 +95,7 @@ class Webhooks:
             )
         except CoreError as error:
             if error.reason == "INVALID_FIELDS":
-                return _NOT_SIGNED
-            logger.warning("webhook not taken: %s", error.reason)
-            return _AWAY
+                return _INVALID_SIGNATURE
+            logger.warning("webhook not accepted", extra={"reason": error.reason})
+            return _NOT_ACCEPTED
         return _RECEIVED

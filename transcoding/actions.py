@@ -1,4 +1,4 @@
-"""Derives the actions of the JSON door from the schema, once; it never lists one by hand."""
+"""Compiles the actions of the JSON endpoint from the schema, once."""
 
 import importlib
 import pkgutil
@@ -12,7 +12,7 @@ import nivisco.payments.v1
 from nivisco.annotations.v1 import annotations_pb2
 from rpc.catalogue import read_method
 from transcoding.requests import ReadMessage, compile_reader
-from transcoding.responses import WriteMessage, compile_answer_writer
+from transcoding.responses import WriteMessage, compile_response_writer
 from transcoding.schema import (
     CURRENCY_KEY,
     SchemaError,
@@ -30,7 +30,7 @@ _INDEX = re.compile(r"\[[0-9]+\]")
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One action of the JSON door, compiled."""
+    """One compiled action of the JSON endpoint."""
 
     name: str
     category: str
@@ -41,7 +41,7 @@ class Action:
     mutates: bool
     """Whether the action changes anything. If so, its request has an idempotency key."""
     wrapped: Mapping[str, bool]
-    """The paths of Money (true) and Timestamp (false) fields, which JSON shows as one value."""
+    """Paths of the Money (true) and Timestamp (false) fields, which JSON shows as one value."""
 
     def json_path(self, path: str) -> str:
         """Return the JSON path of a path in the request message.
@@ -104,7 +104,7 @@ def _compile_action(service: ServiceDescriptor, method: MethodDescriptor) -> Act
         category=service.name.removesuffix("Service"),
         method=method,
         read=compile_reader(request),
-        write=compile_answer_writer(method.output_type),
+        write=compile_response_writer(method.output_type),
         admin_only=options.admin_only,
         mutates=options.is_mutating,
         wrapped=dict(_wrapped_paths(request, "")),

@@ -1,4 +1,4 @@
-"""Reads a request's body within bounds and splits the envelope; it never calls the core."""
+"""Splits a request body into credentials, action and fields."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from transcoding.actions import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
 from transcoding.parsing import InvalidJson, MalformedValue, parse_object
 
 MAX_BODY_BYTES = 65_536
-"""The architecture's bound on a request's body."""
+"""The largest request body."""
 
 CREDENTIAL_PATTERN = r"[!-~]{1,128}"
 _CREDENTIAL = re.compile(CREDENTIAL_PATTERN)
@@ -19,12 +19,12 @@ class CredentialsMissing(Exception):
 
 
 class CredentialsMalformed(Exception):
-    """A credential is of a form that no business can have, and that gRPC metadata may not carry."""
+    """A credential has characters or a length that no business has and gRPC metadata rejects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A request taken apart; `action` and `fields` are as the client wrote them."""
+    """A parsed request body; `action` and `fields` are not validated."""
 
     credentials: Credentials
     action: object
@@ -32,10 +32,10 @@ class Envelope:
 
 
 def read_envelope(body: bytes) -> Envelope:
-    """Return the envelope that the body holds.
+    """Return the envelope in a request body.
 
     Raises:
-        InvalidJson: the body is no JSON object, or names a credential twice.
+        InvalidJson: the body is not a JSON object, or contains a credential twice.
         CredentialsMissing: a credential is absent, null or empty.
         CredentialsMalformed: a credential is not 1 to 128 printable ASCII characters.
     """

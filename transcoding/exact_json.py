@@ -1,7 +1,4 @@
-"""Reads and writes JSON whose numbers stay as they were written; never passes one through a float.
-
-The standard library can read such numbers, but not write them.
-"""
+"""Reads and writes JSON whose numbers keep their text, which the standard library cannot write."""
 
 import json
 import re
@@ -22,10 +19,10 @@ class Number(str):
 
     @classmethod
     def parse(cls, text: str) -> "Number":
-        """Take a number as JSON writes it.
+        """Return the number that a text is.
 
         Raises:
-            ValueError: JSON has no such number.
+            ValueError: the text is not a JSON number.
         """
         if not _NUMBER.fullmatch(text):
             raise ValueError("not a number")
@@ -36,27 +33,27 @@ def read(text: str | bytes) -> Any:
     """Return the JSON value with every number as a `Number`.
 
     Raises:
-        ValueError: the text is not JSON, or has NaN or Infinity in it, or is nested too deeply.
+        ValueError: the text is not JSON, contains NaN or Infinity, or is nested too deeply.
     """
     try:
-        return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=_refuse)
+        return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=_reject)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def _refuse(name: str) -> None:
+def _reject(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
 def write(value: Any, indent: int | None = None) -> str:
-    """Return the value as JSON, on one line, or on many with `indent` spaces a level."""
+    """Return the value as JSON: on one line, or with `indent` spaces for each level."""
     return _write(value, indent, 0)
 
 
 def tokens(text: str) -> Iterator[tuple[str, str]]:
-    """Return the parts of JSON text in order, each with what it is.
+    """Return the tokens of JSON text in order, each with its kind.
 
-    That is `key`, `string`, `number`, `word` (true, false, null), or empty for all between.
+    Kinds are `key`, `string`, `number`, `word` (true, false, null), and empty for the rest.
     """
     end = 0
     for found in _TOKEN.finditer(text):
@@ -73,7 +70,7 @@ def _write(value: Any, indent: int | None, level: int) -> str:
     if isinstance(value, Number):
         return str.__str__(value)
     if isinstance(value, str):
-        # Control characters from elsewhere must not reach the terminal as such.
+        # Control characters of others must not reach a terminal.
         return json.dumps(value, ensure_ascii=indent is None or not value.isprintable())
     if isinstance(value, dict):
         items = [f"{json.dumps(k)}: {_write(v, indent, level + 1)}" for k, v in value.items()]

@@ -1,21 +1,21 @@
-"""Reads and writes amounts of money exactly; it never passes one through a float.
+"""Reads and writes amounts of money exactly, never as a float.
 
-The decimals that a currency allows are the core's rule, not this file's.
+The core checks how many decimals a currency has.
 """
 
 import re
 from decimal import Decimal
 
-from transcoding.problems import InvalidValue
+from transcoding.field_problems import InvalidValue
 
 MAX_INTEGER_DIGITS = 12
-"""How many digits may stand before the decimal point; the architecture's bound on money."""
+"""Most digits before the decimal point."""
 MAX_DECIMALS = 9
-"""How many decimals google.type.Money can hold: `nanos` counts billionths."""
+"""Most decimals of google.type.Money: `nanos` counts billionths."""
 NANOS = 10**MAX_DECIMALS
 
 AMOUNT_PATTERN = r"^[0-9]{1,12}(?:\.[0-9]+)?$"
-"""An amount as a string; JSON Schema and Python read it alike."""
+"""An amount as a string, in the syntax of JSON Schema and of Python."""
 CURRENCY_PATTERN = r"^[A-Za-z]{3}$"
 _AMOUNT = re.compile(AMOUNT_PATTERN)
 _CURRENCY = re.compile(CURRENCY_PATTERN)
@@ -29,13 +29,13 @@ def read_amount(value: object) -> tuple[int, int]:
     """Return the units and nanos of a JSON number (as Decimal) or of a decimal string.
 
     Raises:
-        InvalidValue: it is neither, not above zero, or has more digits than an amount can.
+        InvalidValue: the value is neither, is not above zero, or has too many digits.
     """
     if isinstance(value, Decimal):
         text = _plain(value)
     elif isinstance(value, str):
         if _AMOUNT.fullmatch(value) is None:
-            raise InvalidValue(_what_is_wrong(value))
+            raise InvalidValue(_problem_with(value))
         text = value
     else:
         raise InvalidValue(_NOT_AN_AMOUNT)
@@ -50,7 +50,7 @@ def read_amount(value: object) -> tuple[int, int]:
 
 
 def _plain(number: Decimal) -> str:
-    """Return the number's digits without an exponent, once its size is known to be small."""
+    """Return the number without an exponent; the checks before bound its length."""
     if number.is_signed() or not number:
         raise InvalidValue(_NOT_POSITIVE)
     if number.adjusted() >= MAX_INTEGER_DIGITS:
@@ -60,7 +60,7 @@ def _plain(number: Decimal) -> str:
     return format(number, "f")
 
 
-def _what_is_wrong(text: str) -> str:
+def _problem_with(text: str) -> str:
     if re.fullmatch(r"-[0-9]+(?:\.[0-9]+)?", text):
         return _NOT_POSITIVE
     if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text):
@@ -72,7 +72,7 @@ def read_currency(value: object) -> str:
     """Return the upper-case ISO 4217 code of a currency given in any case.
 
     Raises:
-        InvalidValue: it is not three letters.
+        InvalidValue: the value is not three letters.
     """
     if isinstance(value, str) and _CURRENCY.fullmatch(value):
         return value.upper()

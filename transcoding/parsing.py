@@ -1,8 +1,7 @@
-"""Parses a request body strictly into Python values; it never looks at what the fields mean.
+"""Parses a request body strictly into Python values.
 
-What the JSON grammar can locate is not refused here: a value that JSON or money forbids (`NaN`, a
-number beyond all bounds, a field given twice) becomes an `MalformedValue` in its place, so that the reader of
-the field can name it.
+A value that no field can hold (`NaN`, a number out of range, a duplicate key) becomes a
+`MalformedValue` in its place, so that the error names the field.
 """
 
 import json
@@ -10,7 +9,7 @@ import re
 from decimal import Decimal, InvalidOperation
 
 MAX_DEPTH = 32
-"""How many objects and lists may lie within each other; a real request has two or three."""
+"""Deepest nesting of objects and lists; a real request has two or three levels."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -21,7 +20,7 @@ class InvalidJson(Exception):
 
 
 class MalformedValue:
-    """Stands in the place of a value that no field can hold, and says what is wrong with it."""
+    """A value that no field can hold; `description` says what is wrong with it."""
 
     __slots__ = ("description",)
 
@@ -30,12 +29,12 @@ class MalformedValue:
 
 
 def parse_object(body: bytes) -> dict[str, object]:
-    """Return the object that `body` holds: numbers as Decimal, ill values as `MalformedValue`.
+    """Return the JSON object in `body`, with numbers as Decimal.
 
     A byte order mark at the start is skipped, as RFC 8259 section 8.1 allows.
 
     Raises:
-        InvalidJson: `body` is not one JSON object in UTF-8, or is nested too deeply.
+        InvalidJson: `body` is not a JSON object in UTF-8, or is nested too deeply.
     """
     try:
         text = body.removeprefix(_BYTE_ORDER_MARK).decode()

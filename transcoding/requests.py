@@ -1,6 +1,6 @@
-"""Compiles, for each request message, a reader from JSON values; it never reflects per request.
+"""Compiles a reader of JSON values for each request message, so that no request uses reflection.
 
-A reader reports every problem and goes on, so that one answer names them all.
+A reader collects every problem, so that one response names them all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,26 +21,26 @@ from rpc.update_mask import (
     updatable_paths,
     updated_message,
 )
+from transcoding.field_problems import FieldProblems, InvalidValue
 from transcoding.money import read_amount, read_currency
-from transcoding.problems import InvalidValue, Problems
 from transcoding.schema import (
     CURRENCY_KEY,
     SchemaError,
-    ends_the_day,
     enum_words,
+    includes_end_of_day,
     is_field_mask,
     is_money,
     is_timestamp,
     money_names,
-    refuse_choices,
+    reject_oneofs,
 )
 from transcoding.times import read_time
 
-ReadMessage = Callable[[Mapping[str, object], str, Problems], Message]
-"""Reads JSON fields, found below a path such as `user.`, into a message; adds to the problems."""
+ReadMessage = Callable[[Mapping[str, object], str, FieldProblems], Message]
+"""Reads the JSON fields below a path such as `user.` into a message; adds to the problems."""
 ReadLeaf = Callable[[object], Any]
 """Reads one JSON value; raises InvalidValue."""
-ReadNested = Callable[[object, str, Problems], Any]
+ReadNested = Callable[[object, str, FieldProblems], Any]
 """Reads a JSON object or list at a path; adds to the problems; raises InvalidValue."""
 
 NOT_A_STRING = "must be a string"
@@ -53,12 +53,12 @@ _INTEGERS = {
 
 
 def compile_reader(descriptor: Descriptor, *, within: tuple[Descriptor, ...] = ()) -> ReadMessage:
-    """Return the reader of a message; `within` are the messages that it lies in.
+    """Return the reader of a message; `within` are the messages around it.
 
     Raises:
-        SchemaError: the message holds something that the JSON door cannot show.
+        SchemaError: the message has no JSON form.
     """
-    refuse_choices(descriptor)
+    reject_oneofs(descriptor)
     if descriptor in within:
         raise SchemaError(f"{descriptor.full_name} contains itself")
     leaves: dict[str, ReadLeaf] = {}
@@ -77,17 +77,17 @@ def compile_reader(descriptor: Descriptor, *, within: tuple[Descriptor, ...] = (
     read_arguments = _arguments_reader(leaves, nested)
     message_class = message_factory.GetMessageClass(descriptor)
 
-    def read(fields: Mapping[str, object], prefix: str, problems: Problems) -> Message:
+    def read(fields: Mapping[str, object], prefix: str, problems: FieldProblems) -> Message:
         return message_class(**read_arguments(fields, prefix, problems))
 
-    def read_with_money(fields: Mapping[str, object], prefix: str, problems: Problems) -> Message:
+    def read_money(fields: Mapping[str, object], prefix: str, problems: FieldProblems) -> Message:
         arguments = read_arguments(fields, prefix, problems)
         currency = arguments.pop(CURRENCY_KEY, None)
         if currency is not None:
             _apply_currency(currency, names, arguments, fields, prefix, problems)
         return message_class(**arguments)
 
-    return _with_update_mask(read_with_money if names else read, descriptor)
+    return _with_update_mask(read_money if names else read, descriptor)
 
 
 def _with_update_mask(read: ReadMessage, descriptor: Descriptor) -> ReadMessage:
@@ -108,7 +108,9 @@ def _with_update_mask(read: ReadMessage, descriptor: Descriptor) -> ReadMessage:
         if is_clearable
     }
 
-    def read_with_mask(fields: Mapping[str, object], prefix: str, problems: Problems) -> Message:
+    def read_with_mask(
+        fields: Mapping[str, object], prefix: str, problems: FieldProblems
+    ) -> Message:
         message = read(fields, prefix, problems)
         cleared = [path for path, names in clearable.items() if _is_null(fields, names)]
         if cleared:
@@ -130,11 +132,11 @@ def _is_null(fields: Mapping[str, object], names: Sequence[str]) -> bool:
 
 def _arguments_reader(
     leaves: Mapping[str, ReadLeaf], nested: Mapping[str, ReadNested]
-) -> Callable[[Mapping[str, object], str, Problems], dict[str, Any]]:
+) -> Callable[[Mapping[str, object], str, FieldProblems], dict[str, Any]]:
     known = (*leaves, *nested)
 
     def read_arguments(
-        fields: Mapping[str, object], prefix: str, problems: Problems
+        fields: Mapping[str, object], prefix: str, problems: FieldProblems
     ) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
         for name, value in fields.items():
@@ -147,8 +149,8 @@ def _arguments_reader(
                     arguments[name] = nested[name](value, prefix + name, problems)
                 else:
                     problems.add_unknown(prefix, name, known)
-            except InvalidValue as mistyped:
-                problems.add_invalid(prefix + name, value, str(mistyped))
+            except InvalidValue as invalid:
+                problems.add_invalid(prefix + name, value, str(invalid))
         return arguments
 
     return read_arguments
@@ -160,12 +162,12 @@ def _apply_currency(
     arguments: dict[str, Any],
     fields: Mapping[str, object],
     prefix: str,
-    problems: Problems,
+    problems: FieldProblems,
 ) -> None:
     """Write the currency into the amounts that were read.
 
-    Where there is none, which is a problem in itself, the currency alone goes to the core, so that
-    the core's rules for it are reported too.
+    Without a valid amount, which is a problem in itself, the currency alone goes to the core, so
+    that its problems are reported too.
     """
     given = [name for name in names if name in arguments]
     for name in given:
@@ -178,11 +180,11 @@ def _apply_currency(
 
 
 def _leaf(field: FieldDescriptor) -> ReadLeaf | None:
-    """Return the reader of one scalar value of the field, or None for a message of ours."""
+    """Return the reader of one value of the field, or None for a message of our schema."""
     if is_money(field):
         return _read_money
     if is_timestamp(field):
-        return partial(_read_timestamp, end_of_day=ends_the_day(field))
+        return partial(_read_timestamp, end_of_day=includes_end_of_day(field))
     if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
         return None
     if field.cpp_type in _INTEGERS:
@@ -203,7 +205,7 @@ def _nested(field: FieldDescriptor, within: tuple[Descriptor, ...]) -> ReadNeste
     if leaf is None:
         return _list_reader(_object_reader(field.message_type, within))
 
-    def read_item(value: object, _path: str, _problems: Problems) -> object:
+    def read_item(value: object, _path: str, _problems: FieldProblems) -> object:
         return leaf(value)
 
     return _list_reader(read_item)
@@ -214,7 +216,7 @@ def _object_reader(descriptor: Descriptor | None, within: tuple[Descriptor, ...]
         raise SchemaError(f"{within[-1].full_name} has a map, which has no JSON form")
     read = compile_reader(descriptor, within=within)
 
-    def read_object(value: object, path: str, problems: Problems) -> Message:
+    def read_object(value: object, path: str, problems: FieldProblems) -> Message:
         if not isinstance(value, dict):
             raise InvalidValue("must be an object")
         return read(value, path + ".", problems)
@@ -223,7 +225,7 @@ def _object_reader(descriptor: Descriptor | None, within: tuple[Descriptor, ...]
 
 
 def _list_reader(read_item: ReadNested) -> ReadNested:
-    def read_list(value: object, path: str, problems: Problems) -> list[object]:
+    def read_list(value: object, path: str, problems: FieldProblems) -> list[object]:
         if not isinstance(value, list):
             raise InvalidValue("must be a list")
         items: list[object] = []
@@ -231,8 +233,8 @@ def _list_reader(read_item: ReadNested) -> ReadNested:
             place = f"{path}[{index}]"
             try:
                 items.append(read_item(item, place, problems))
-            except InvalidValue as mistyped:
-                problems.add_invalid(place, item, str(mistyped))
+            except InvalidValue as invalid:
+                problems.add_invalid(place, item, str(invalid))
         return items
 
     return read_list
@@ -242,7 +244,7 @@ def read_string(value: object) -> str:
     """Return a JSON string that is valid text for the core and its database.
 
     Raises:
-        InvalidValue: it is no string, or holds U+0000 or half a surrogate pair.
+        InvalidValue: it is not a string, or contains U+0000 or half of a surrogate pair.
     """
     if not isinstance(value, str):
         raise InvalidValue(NOT_A_STRING)

@@ -1,6 +1,6 @@
-"""Compiles, for each response message, a writer of JSON text; it never reflects per request.
+"""Compiles a writer of JSON text for each response message, so that no request uses reflection.
 
-Text is written directly because the standard encoder knows no exact decimal numbers.
+It writes text because the standard encoder cannot write exact decimal numbers.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from transcoding.schema import (
     is_money,
     is_timestamp,
     money_names,
-    refuse_choices,
+    reject_oneofs,
 )
 from transcoding.times import write_time
 
@@ -38,11 +38,11 @@ _WHOLE_NUMBERS = frozenset(
 )
 
 
-def compile_answer_writer(descriptor: Descriptor) -> WriteMessage:
-    """Return the writer of a successful answer: `success`, then the fields as they are declared.
+def compile_response_writer(descriptor: Descriptor) -> WriteMessage:
+    """Return the writer of a success: `success`, then the fields in the order of the schema.
 
     Raises:
-        SchemaError: the message holds something that the JSON door cannot show.
+        SchemaError: the message has no JSON form.
     """
     if SUCCESS_KEY in descriptor.fields_by_name:
         raise SchemaError(f"{descriptor.full_name} has a field `{SUCCESS_KEY}`")
@@ -64,7 +64,7 @@ def _object_writer(writers: tuple[WriteMessage, ...]) -> WriteMessage:
 def _field_writers(
     descriptor: Descriptor, within: tuple[Descriptor, ...]
 ) -> tuple[WriteMessage, ...]:
-    refuse_choices(descriptor)
+    reject_oneofs(descriptor)
     if descriptor in within:
         raise SchemaError(f"{descriptor.full_name} contains itself")
     inner = (*within, descriptor)
@@ -137,8 +137,8 @@ def _money_writer(name: str) -> WriteMessage:
 def _currency_writer(names: tuple[str, ...]) -> WriteMessage:
     """Return the writer of the `currency` that the message's amounts share.
 
-    The writer raises ValueError where two amounts differ in currency: one key cannot tell them
-    apart, and money shown in a wrong currency is worse than no answer.
+    The writer raises ValueError if two amounts differ in currency: money in a wrong currency is
+    worse than an error.
     """
     key = f'"{CURRENCY_KEY}":'
 

@@ -1,4 +1,4 @@
-"""Answers questions about the schema while readers and writers are compiled, never per request."""
+"""The JSON form of the schema's fields and enums, used while readers and writers are compiled."""
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -8,38 +8,38 @@ from google.type.money_pb2 import Money
 from nivisco.annotations.v1 import annotations_pb2
 
 CURRENCY_KEY = "currency"
-"""The JSON key that stands beside a Money field's amount."""
+"""The JSON key beside a Money field's amount."""
 ENV_KEY = "env"
-"""The JSON key that tells test money from real money."""
+"""The JSON key of the environment, TEST or LIVE."""
 
 
 class SchemaError(TypeError):
-    """The schema holds something that the JSON door cannot show; found when the adapter starts."""
+    """A message has no JSON form. Raised when the adapter starts."""
 
 
 def is_money(field: FieldDescriptor) -> bool:
-    """Tell whether the field holds a google.type.Money."""
+    """Return whether the field is a google.type.Money."""
     return field.message_type is not None and field.message_type.full_name == (
         Money.DESCRIPTOR.full_name
     )
 
 
 def is_timestamp(field: FieldDescriptor) -> bool:
-    """Tell whether the field holds a google.protobuf.Timestamp."""
+    """Return whether the field is a google.protobuf.Timestamp."""
     return field.message_type is not None and field.message_type.full_name == (
         Timestamp.DESCRIPTOR.full_name
     )
 
 
 def is_field_mask(field: FieldDescriptor) -> bool:
-    """Return whether the field holds a google.protobuf.FieldMask, which JSON never shows."""
+    """Return whether the field is a google.protobuf.FieldMask, which is no field in JSON."""
     return field.message_type is not None and field.message_type.full_name == (
         FieldMask.DESCRIPTOR.full_name
     )
 
 
-def ends_the_day(field: FieldDescriptor) -> bool:
-    """Tell whether a date alone in this Timestamp means the end of that day."""
+def includes_end_of_day(field: FieldDescriptor) -> bool:
+    """Return whether a date without a time means the end of that day in this Timestamp."""
     return bool(field.GetOptions().Extensions[annotations_pb2.end_of_day])
 
 
@@ -47,7 +47,7 @@ def money_names(descriptor: Descriptor) -> tuple[str, ...]:
     """Return the names of the message's Money fields, which share one `currency` key.
 
     Raises:
-        SchemaError: a Money field repeats, or another field takes the `currency` key.
+        SchemaError: a Money field is repeated, or another field has the key `currency`.
     """
     names = tuple(field.name for field in descriptor.fields if is_money(field))
     if names and CURRENCY_KEY in descriptor.fields_by_name:
@@ -58,12 +58,12 @@ def money_names(descriptor: Descriptor) -> tuple[str, ...]:
 
 
 def enum_words(enum: EnumDescriptor) -> dict[str, int]:
-    """Return the JSON word of every value but the unset one.
+    """Return the JSON word of every value except the unspecified one.
 
     The word is the option `word`, or the lower-case rest of the name after the enum's own.
 
     Raises:
-        SchemaError: two values share a word, or a name lacks the enum's.
+        SchemaError: two values share a word, or a name lacks the enum's prefix.
     """
     first = enum.values_by_number[0].name
     prefix = first.removesuffix("UNSPECIFIED")
@@ -81,8 +81,8 @@ def enum_words(enum: EnumDescriptor) -> dict[str, int]:
     return words
 
 
-def refuse_choices(descriptor: Descriptor) -> None:
-    """Refuse a message with a oneof of several fields, which the flat JSON form cannot tell apart.
+def reject_oneofs(descriptor: Descriptor) -> None:
+    """Check that a message has no oneof of several fields, which has no JSON form.
 
     Raises:
         SchemaError: the message has such a oneof.

@@ -1,15 +1,12 @@
-"""Reads points in time from ISO 8601 and writes them as the reference shows them, always in UTC.
-
-It never reads a clock or a time zone's rules.
-"""
+"""Reads ISO 8601 times and writes times in the format of the API reference, in UTC."""
 
 import re
 from datetime import UTC, datetime, timedelta
 
-from transcoding.problems import InvalidValue
+from transcoding.field_problems import InvalidValue
 
 FIRST_YEAR, LAST_YEAR = 1900, 9999
-"""The years, in UTC, that a request may name; a date outside is a slip of the client's."""
+"""First and last year, in UTC, that a request may contain."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
@@ -28,7 +25,7 @@ def read_time(value: object, *, end_of_day: bool) -> tuple[int, int]:
     microsecond, so that a range that ends with it includes the day.
 
     Raises:
-        InvalidValue: it is not such a string, no such moment exists, or its year is out of range.
+        InvalidValue: it is not such a string, there is no such time, or its year is out of range.
     """
     found = _ISO_8601.fullmatch(value) if isinstance(value, str) else None
     if found is None:
@@ -47,7 +44,7 @@ def read_time(value: object, *, end_of_day: bool) -> tuple[int, int]:
 
 
 def write_time(seconds: int) -> str:
-    """Return a moment, in seconds since 1970, as `YYYY-MM-DD HH:MM:SS` in UTC.
+    """Return a time, in seconds since 1970, as `YYYY-MM-DD HH:MM:SS` in UTC.
 
     >>> write_time(0)
     '1970-01-01 00:00:00'

@@ -14,8 +14,8 @@ from portal.reference.examples import example_of_error
 from portal.reference.model import Error, TransportError
 from rpc.catalogue import read_method
 from rpc.errors import CoreError
-from transcoding import answers
-from transcoding.answers import Answer
+from transcoding import json_responses
+from transcoding.json_responses import JsonResponse
 
 _NOT_FROM_HERE = frozenset({"SERVICE_TOKEN_REQUIRED"})
 """Reasons that only internal services fail with."""
@@ -52,7 +52,7 @@ def error_table() -> Mapping[str, Error]:
 
 def _as_answered(reason: str) -> str:
     error = CoreError(reason, "", code=grpc.StatusCode.UNKNOWN)
-    return answers.core_refusal(error, "").body
+    return json_responses.core_error_response(error, "").body
 
 
 def own_errors(method: MethodDescriptor) -> tuple[Error, ...]:
@@ -69,17 +69,17 @@ def general_errors(own: Iterable[Error], *, mutates: bool) -> tuple[Error, ...]:
 
 def transport_errors() -> tuple[TransportError, ...]:
     """Return the refusals whose bodies never change, as they are sent."""
-    table: tuple[tuple[str, Answer], ...] = (
-        ("The method is not POST.", answers.METHOD_NOT_ALLOWED),
-        ("The body is not JSON, or not an object.", answers.INVALID_JSON),
-        ("`business_id` or `api_key` is missing.", answers.CREDENTIALS_MISSING),
+    table: tuple[tuple[str, JsonResponse], ...] = (
+        ("The method is not POST.", json_responses.METHOD_NOT_ALLOWED),
+        ("The body is not JSON, or not an object.", json_responses.INVALID_JSON),
+        ("`business_id` or `api_key` is missing.", json_responses.CREDENTIALS_MISSING),
         (
             "The business is unknown or inactive, or the key is wrong.",
-            answers.CREDENTIALS_INVALID,
+            json_responses.CREDENTIALS_INVALID,
         ),
         (
             "A fault of ours. `details` is the request id to quote to support.",
-            answers.internal("01JZ3T8Q0V5W6X7Y8Z9ABCDEFG"),
+            json_responses.internal_error("01JZ3T8Q0V5W6X7Y8Z9ABCDEFG"),
         ),
     )
     return tuple(TransportError(when, answer.status, answer.body) for when, answer in table)

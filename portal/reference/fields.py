@@ -18,8 +18,8 @@ from rpc.catalogue import PATTERN_DESCRIPTIONS
 from transcoding.schema import (
     CURRENCY_KEY,
     SchemaError,
-    ends_the_day,
     enum_words,
+    includes_end_of_day,
     is_field_mask,
     is_money,
     is_timestamp,
@@ -91,7 +91,7 @@ def _field(field: FieldDescriptor, prefix: str, *, is_request: bool) -> Field:
         repeated=field.is_repeated,
         words=_words(field.enum_type) if field.enum_type is not None else (),
         limits=_limits(rules) if is_request else NO_LIMITS,
-        includes_the_day=kind is Kind.TIME and ends_the_day(field),
+        includes_the_day=kind is Kind.TIME and includes_end_of_day(field),
         fields=inner,
     )
 

@@ -12,10 +12,10 @@ from google.protobuf.message import Message
 from google.type.money_pb2 import Money
 
 from adapter.settings import AdapterSettings
-from nivisco.payments.v1 import authentication_pb2, payments_pb2
+from nivisco.payments.v1 import authentication_pb2, payments_pb2, types_pb2
 from rpc.error_details import FieldProblem
-from tests.adapter.conftest import CREDENTIALS, Door, opened
 from tests.adapter.recording_core import WRONG_KEY, BareStatus, RecordingCore, Refusal
+from tests.adapter.running import CREDENTIALS, AdapterClient, running_adapter
 
 INVALID_JSON = {"success": False, "error": "Invalid JSON"}
 INVALID_CREDENTIALS = {"success": False, "error": "Invalid business credentials"}
@@ -25,7 +25,15 @@ CHARGED = payments_pb2.ChargeCustomerResponse(
     transaction_id="pi_123",
     amount=Money(currency_code="USD", units=25, nanos=500_000_000),
     status=payments_pb2.PAYMENT_STATUS_SUCCEEDED,
+    payment_id="PAY-1",
+    env=types_pb2.ENV_TEST,
+    gateway=types_pb2.GATEWAY_STRIPE,
 )
+
+
+def unexpected_exceptions(caplog: pytest.LogCaptureFixture) -> list[str]:
+    messages = (r for r in caplog.records if r.getMessage() == "unexpected exception")
+    return [record.__dict__["exception"] for record in messages]
 
 
 def refused(code: grpc.StatusCode, reason: str, **more: Any) -> Refusal:
@@ -33,10 +41,10 @@ def refused(code: grpc.StatusCode, reason: str, **more: Any) -> Refusal:
 
 
 async def test_a_charge_reaches_the_core_and_its_answer_comes_back(
-    door: Door, core: RecordingCore
+    client: AdapterClient, core: RecordingCore
 ) -> None:
     core.replies["ChargeCustomer"] = CHARGED
-    answer = await door.post("charge_customer", **CHARGE)
+    answer = await client.post("charge_customer", **CHARGE)
     assert answer == (
         200,
         {
@@ -45,6 +53,9 @@ async def test_a_charge_reaches_the_core_and_its_answer_comes_back(
             "amount": 25.5,
             "currency": "usd",
             "status": "succeeded",
+            "payment_id": "PAY-1",
+            "env": "TEST",
+            "gateway": "stripe",
         },
     )
     [call] = core.calls
@@ -54,54 +65,64 @@ async def test_a_charge_reaches_the_core_and_its_answer_comes_back(
     assert call.problems == []
 
 
-async def test_credentials_travel_as_metadata(door: Door, core: RecordingCore) -> None:
-    await door.post("validate_business")
+async def test_credentials_travel_as_metadata(client: AdapterClient, core: RecordingCore) -> None:
+    await client.post("validate_business")
     metadata = core.calls[0].metadata
     assert metadata["x-business-id"] == CREDENTIALS["business_id"]
     assert metadata["x-api-key"] == CREDENTIALS["api_key"]
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"null", b'"x"', b"NaN", b"\xff", b'{"a":1}x', b"[" * 60_000]
-)
+    "body",
+    [
+        b"", b"{", b"[]", b"null", b'"x"', b"NaN", b"{'a':1}", b'{"a":1}x', b"\xff",
+        b"\xff\xfe{}", b'{"a":"\xc3("}', b"[" * 60_000, b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+    ],
+)  # fmt: skip
 async def test_a_body_that_is_no_json_object_is_answered_as_documented(
-    door: Door, body: bytes
+    client: AdapterClient, body: bytes
 ) -> None:
-    assert await door.post_bytes(body) == (400, INVALID_JSON)
+    assert await client.post_bytes(body) == (400, INVALID_JSON)
 
 
-@pytest.mark.parametrize("absent", [{}, {"api_key": None}, {"api_key": ""}])
-@pytest.mark.parametrize("present", ["business_id", "api_key"])
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {}, {"action": "validate_business"}, {"business_id": "x"}, {"api_key": "x"},
+        {"business_id": "x", "api_key": None}, {"business_id": "", "api_key": "x"},
+    ],
+)  # fmt: skip
 async def test_a_missing_credential_is_answered_as_documented(
-    door: Door, present: str, absent: dict[str, object]
+    client: AdapterClient, envelope: dict[str, object]
 ) -> None:
-    body = {**absent, present: "x"} if present == "business_id" else {"api_key": "x"}
-    assert await door.post_bytes(json.dumps(body).encode()) == (400, MISSING)
+    assert await client.post_bytes(json.dumps(envelope).encode()) == (400, MISSING)
 
 
 @pytest.mark.parametrize("credential", [5, True, [], {}, "a" * 129, "ä", "a b", "a\n", "\ud800"])
 async def test_a_malformed_credential_is_answered_401_without_the_core(
-    door: Door, core: RecordingCore, credential: object
+    client: AdapterClient, core: RecordingCore, credential: object
 ) -> None:
-    assert await door.post("validate_business", api_key=credential) == (401, INVALID_CREDENTIALS)
+    assert await client.post("validate_business", api_key=credential) == (401, INVALID_CREDENTIALS)
     assert core.calls == []
 
 
-async def test_wrong_credentials_win_over_every_field_problem(door: Door) -> None:
-    answer = await door.post("charge_customer", api_key=WRONG_KEY, nope=1, amount="x")
+async def test_wrong_credentials_win_over_every_field_problem(client: AdapterClient) -> None:
+    answer = await client.post("charge_customer", api_key=WRONG_KEY, nope=1, amount="x")
     assert answer == (401, INVALID_CREDENTIALS)
 
 
 @pytest.mark.parametrize("action", ["nope", None, "", 5, [], {}])
 async def test_wrong_credentials_win_over_an_action_that_does_not_exist(
-    door: Door, action: object
+    client: AdapterClient, action: object
 ) -> None:
-    answer = await door.post(None, api_key=WRONG_KEY, action=action)
+    answer = await client.post(None, api_key=WRONG_KEY, action=action)
     assert answer == (401, INVALID_CREDENTIALS)
 
 
-async def test_an_unknown_action_is_refused_with_the_name_that_it_resembles(door: Door) -> None:
-    assert await door.post("charge_costumer") == (
+async def test_an_unknown_action_is_refused_with_the_name_that_it_resembles(
+    client: AdapterClient,
+) -> None:
+    assert await client.post("charge_costumer") == (
         400,
         {
             "success": False,
@@ -111,8 +132,8 @@ async def test_an_unknown_action_is_refused_with_the_name_that_it_resembles(door
     )
 
 
-async def test_an_unknown_action_is_not_repeated(door: Door) -> None:
-    _, body = await door.post("4111111111111111")
+async def test_an_unknown_action_is_not_repeated(client: AdapterClient) -> None:
+    _, body = await client.post("4111111111111111")
     assert body["error"] == "Unknown action"
 
 
@@ -121,33 +142,36 @@ async def test_an_unknown_action_is_not_repeated(door: Door) -> None:
     [(None, "is required"), ("", "is required"), (5, "must be a string"), ([], "must be a string")],
 )
 async def test_an_absent_or_mistyped_action_is_a_field_problem(
-    door: Door, action: object, description: str
+    client: AdapterClient, action: object, description: str
 ) -> None:
-    status, body = await door.post(None, action=action)
+    status, body = await client.post(None, action=action)
     assert (status, body["code"]) == (400, "INVALID_FIELDS")
     assert body["fields"] == [{"field": "action", "description": description}]
 
 
-async def test_an_action_given_twice_is_named(door: Door) -> None:
+async def test_an_action_given_twice_is_named(client: AdapterClient) -> None:
     body = json.dumps(CREDENTIALS)[:-1] + ',"action":"validate_business","action":"nope"}'
-    _, answer = await door.post_bytes(body.encode())
+    _, answer = await client.post_bytes(body.encode())
     assert answer["fields"] == [{"field": "action", "description": "is given more than once"}]
 
 
-async def test_an_internal_method_is_no_action(door: Door) -> None:
-    _, body = await door.post("create_admin")
+@pytest.mark.parametrize("method", ["create_admin", "receive_webhook", "execute_occurrence"])
+async def test_a_method_of_an_internal_service_is_not_an_action(
+    client: AdapterClient, method: str
+) -> None:
+    _, body = await client.post(method)
     assert body["code"] == "UNKNOWN_ACTION"
 
 
 async def test_the_problems_of_the_adapter_and_the_core_come_in_one_list(
-    door: Door, core: RecordingCore
+    client: AdapterClient, core: RecordingCore
 ) -> None:
     core.own_problems = [
         FieldProblem("amount", "is required"),
         FieldProblem("amount.currency_code", "is not a currency"),
         FieldProblem("user_id", "is required"),
     ]
-    answer = await door.post("charge_customer", amount="lots", currency="xyz", amuont=1)
+    answer = await client.post("charge_customer", amount="lots", currency="xyz", amuont=1)
     assert answer == (
         400,
         {
@@ -168,66 +192,72 @@ async def test_the_problems_of_the_adapter_and_the_core_come_in_one_list(
 
 
 async def test_a_single_problem_is_told_in_the_error_sentence(
-    door: Door, core: RecordingCore
+    client: AdapterClient, core: RecordingCore
 ) -> None:
     core.own_problems = [FieldProblem("amount.nanos", "has more decimals than the currency")]
-    _, body = await door.post("charge_customer", **CHARGE)
+    _, body = await client.post("charge_customer", **CHARGE)
     assert body["error"] == "Invalid field amount: has more decimals than the currency"
 
 
 async def test_the_core_hears_of_the_problems_that_the_adapter_found(
-    door: Door, core: RecordingCore
+    client: AdapterClient, core: RecordingCore
 ) -> None:
-    await door.post("create_user", user={"nmae": "A"})
+    await client.post("create_user", user={"nmae": "A"})
     assert [problem.field for problem in core.calls[0].problems] == ["user.nmae"]
 
 
 async def test_twenty_problems_with_long_names_fit_into_the_metadata(
-    door: Door, core: RecordingCore
+    client: AdapterClient, core: RecordingCore
 ) -> None:
     names = {"\U0001f600" * 63 + chr(0x1F600 + n): 1 for n in range(40)}
-    status, body = await door.post("create_user", user=names)
+    status, body = await client.post("create_user", user=names)
     assert (status, len(body["fields"])) == (400, 20)
 
 
 async def test_a_core_that_carries_out_a_call_with_problems_is_a_fault(
-    door: Door, core: RecordingCore, caplog: pytest.LogCaptureFixture
+    client: AdapterClient, core: RecordingCore, caplog: pytest.LogCaptureFixture
 ) -> None:
     core.ignores_problems = True
-    status, body = await door.post("charge_customer", **CHARGE, nope=1)
+    status, body = await client.post("charge_customer", **CHARGE, nope=1)
     assert (status, body["error"]) == (500, "Internal server error")
-    assert "RefusalExpected" in caplog.text
+    assert unexpected_exceptions(caplog) == ["UnexpectedSuccess"]
 
 
 async def test_a_read_accepts_an_idempotency_key_and_drops_it(
-    door: Door, core: RecordingCore
+    client: AdapterClient, core: RecordingCore
 ) -> None:
-    status, _ = await door.post("validate_business", idempotency_key="once")
+    status, _ = await client.post("validate_business", idempotency_key="once")
     assert status == 200
     assert core.calls[0].request == authentication_pb2.ValidateBusinessRequest()
 
 
 @pytest.mark.parametrize("key", ["", "k" * 65, "ä", "a\tb", 5, {}])
-async def test_a_read_refuses_a_malformed_idempotency_key(door: Door, key: object) -> None:
-    _, body = await door.post("validate_business", idempotency_key=key)
+async def test_a_read_refuses_a_malformed_idempotency_key(
+    client: AdapterClient, key: object
+) -> None:
+    _, body = await client.post("validate_business", idempotency_key=key)
     assert [field["field"] for field in body["fields"]] == ["idempotency_key"]
 
 
-async def test_a_change_passes_its_idempotency_key_on(door: Door, core: RecordingCore) -> None:
-    await door.post("charge_customer", **CHARGE, idempotency_key="once")
+async def test_a_change_passes_its_idempotency_key_on(
+    client: AdapterClient, core: RecordingCore
+) -> None:
+    await client.post("charge_customer", **CHARGE, idempotency_key="once")
     request = core.calls[0].request
     assert isinstance(request, payments_pb2.ChargeCustomerRequest)
     assert request.idempotency_key == "once"
 
 
-async def test_a_decline_carries_its_metadata_as_keys(door: Door, core: RecordingCore) -> None:
+async def test_a_decline_carries_its_metadata_as_keys(
+    client: AdapterClient, core: RecordingCore
+) -> None:
     core.replies["ChargeCustomer"] = refused(
         grpc.StatusCode.FAILED_PRECONDITION,
         "CARD_DECLINED",
         message="The card was declined.",
         metadata={"decline_code": "lost_card", "transaction_id": "pi_1", "success": "true"},
     )
-    assert await door.post("charge_customer", **CHARGE) == (
+    assert await client.post("charge_customer", **CHARGE) == (
         402,
         {
             "success": False,
@@ -240,25 +270,25 @@ async def test_a_decline_carries_its_metadata_as_keys(door: Door, core: Recordin
 
 
 async def test_a_wait_that_helps_becomes_a_retry_after_header(
-    door: Door, core: RecordingCore
+    client: AdapterClient, core: RecordingCore
 ) -> None:
     core.replies["ChargeCustomer"] = refused(
         grpc.StatusCode.UNAVAILABLE, "REQUEST_IN_PROGRESS", retry_after_seconds=7
     )
     envelope = {**CREDENTIALS, "action": "charge_customer", **CHARGE}
-    async with door.session.post(door.url, json=envelope) as response:
+    async with client.session.post(client.url, json=envelope) as response:
         assert (response.status, response.headers["Retry-After"]) == (503, "7")
 
 
 async def test_a_fault_of_the_core_shows_only_the_request_id(
-    door: Door, core: RecordingCore
+    client: AdapterClient, core: RecordingCore
 ) -> None:
     core.replies["ChargeCustomer"] = refused(
         grpc.StatusCode.INTERNAL, "INTERNAL", metadata={"trace": "secret"}
     )
     envelope = {**CREDENTIALS, "action": "charge_customer", **CHARGE}
     headers = {"X-Request-Id": "req-1"}
-    async with door.session.post(door.url, json=envelope, headers=headers) as response:
+    async with client.session.post(client.url, json=envelope, headers=headers) as response:
         body = await response.json()
     assert (response.status, body) == (
         500,
@@ -267,7 +297,7 @@ async def test_a_fault_of_the_core_shows_only_the_request_id(
 
 
 async def test_a_fault_of_the_adapter_shows_and_logs_no_value(
-    door: Door, core: RecordingCore, caplog: pytest.LogCaptureFixture
+    client: AdapterClient, core: RecordingCore, caplog: pytest.LogCaptureFixture
 ) -> None:
     mixed = payments_pb2.Payment(
         amount=Money(currency_code="USD"), amount_refunded=Money(currency_code="EUR")
@@ -275,22 +305,23 @@ async def test_a_fault_of_the_adapter_shows_and_logs_no_value(
     core.replies["GetPaymentRecords"] = payments_pb2.GetPaymentRecordsResponse(payments=[mixed])
     envelope = {**CREDENTIALS, "action": "get_payment_records"}
     headers = {"X-Request-Id": "req-2"}
-    async with door.session.post(door.url, json=envelope, headers=headers) as response:
+    async with client.session.post(client.url, json=envelope, headers=headers) as response:
         body = await response.json()
     assert (response.status, body) == (
         500,
         {"success": False, "error": "Internal server error", "details": "req-2"},
     )
-    assert "Unexpected ValueError" in caplog.text
-    assert "transcoding/responses.py" in caplog.text
-    assert "Payment mixes currencies" not in caplog.text
+    [line] = [record for record in caplog.records if record.getMessage() == "unexpected exception"]
+    assert line.__dict__["exception"] == "ValueError"
+    assert "transcoding/responses.py" in line.__dict__["traceback"]
+    assert "Payment mixes currencies" not in repr(line.__dict__)
 
 
 async def test_a_reason_that_only_a_newer_core_knows_keeps_its_name(
-    door: Door, core: RecordingCore
+    client: AdapterClient, core: RecordingCore
 ) -> None:
     core.replies["ChargeCustomer"] = refused(grpc.StatusCode.NOT_FOUND, "COUPON_NOT_FOUND")
-    status, body = await door.post("charge_customer", **CHARGE)
+    status, body = await client.post("charge_customer", **CHARGE)
     assert (status, body["code"]) == (404, "COUPON_NOT_FOUND")
 
 
@@ -304,7 +335,7 @@ async def test_a_reason_that_only_a_newer_core_knows_keeps_its_name(
     ],
 )
 async def test_a_status_of_grpc_itself_becomes_the_reason_that_fits_the_action(
-    door: Door,
+    client: AdapterClient,
     core: RecordingCore,
     action: str,
     code: grpc.StatusCode,
@@ -314,14 +345,14 @@ async def test_a_status_of_grpc_itself_becomes_the_reason_that_fits_the_action(
     method = {"charge_customer": "ChargeCustomer", "get_payment_records": "GetPaymentRecords"}
     core.replies[method[action]] = BareStatus(code)
     fields = CHARGE if action == "charge_customer" else {}
-    answered, body = await door.post(action, **fields)
+    answered, body = await client.post(action, **fields)
     assert (answered, body["code"]) == (status, reason)
 
 
 async def test_a_core_that_is_away_is_answered_503(settings: AdapterSettings) -> None:
     nobody = replace(settings, core_target="127.0.0.1:1")
-    async with opened(nobody) as door:
-        status, body = await door.post("validate_business")
+    async with running_adapter(nobody) as client:
+        status, body = await client.post("validate_business")
     assert (status, body["code"]) == (503, "SERVICE_UNAVAILABLE")
 
 
@@ -335,8 +366,8 @@ async def test_a_core_that_misses_the_deadline_leaves_the_outcome_unknown(
         return CHARGED
 
     core.replies["ChargeCustomer"] = hang
-    async with opened(replace(settings, core_timeout_seconds=0.05)) as door:
-        status, body = await door.post("charge_customer", **CHARGE)
+    async with running_adapter(replace(settings, core_timeout_seconds=0.05)) as client:
+        status, body = await client.post("charge_customer", **CHARGE)
     never.set()
     assert (status, body["code"]) == (504, "OUTCOME_UNKNOWN")
 
@@ -352,24 +383,24 @@ async def test_one_request_too_many_is_answered_429(
         return CHARGED
 
     core.replies["ChargeCustomer"] = wait
-    async with opened(replace(settings, max_in_flight=1)) as door:
-        first = asyncio.create_task(door.post("charge_customer", **CHARGE))
+    async with running_adapter(replace(settings, max_in_flight=1)) as client:
+        first = asyncio.create_task(client.post("charge_customer", **CHARGE))
         await begun.wait()
-        async with door.session.post(door.url, data=b"{}") as refused_one:
+        async with client.session.post(client.url, data=b"{}") as refused_one:
             body = await refused_one.json()
         finish.set()
         assert (await first)[0] == 200
-        assert (await door.post("validate_business"))[0] == 200
+        assert (await client.post("validate_business"))[0] == 200
     assert (refused_one.status, body["code"]) == (429, "RATE_LIMITED")
     assert refused_one.headers["Retry-After"] == "1"
 
 
 async def test_the_log_line_tells_who_asked_what_and_no_content(
-    door: Door, core: RecordingCore, caplog: pytest.LogCaptureFixture
+    client: AdapterClient, core: RecordingCore, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     profile = {"card_number": "4111111111111111", "exp_month": 12, "exp_year": 2030, "x": 1}
-    await door.post("create_authorize_customer", user_id="USR-1", payment_profile=profile)
+    await client.post("create_authorize_customer", user_id="USR-1", payment_profile=profile)
     [line] = [record for record in caplog.records if record.name == "adapter"]
     assert line.__dict__["action"] == "create_authorize_customer"
     assert line.__dict__["business_id"] == CREDENTIALS["business_id"]
@@ -401,7 +432,7 @@ PROVEN: list[Message | Refusal] = [
     ("reply", "named"), [*((reply, False) for reply in UNPROVEN), *((r, True) for r in PROVEN)]
 )
 async def test_the_log_line_names_a_business_once_the_core_has_found_its_key_to_hold(
-    door: Door,
+    client: AdapterClient,
     core: RecordingCore,
     caplog: pytest.LogCaptureFixture,
     action: str,
@@ -410,15 +441,15 @@ async def test_the_log_line_names_a_business_once_the_core_has_found_its_key_to_
 ) -> None:
     caplog.set_level(logging.INFO)
     core.replies["ValidateBusiness"] = reply
-    await door.post(action)
+    await client.post(action)
     [line] = [record for record in caplog.records if record.name == "adapter"]
     assert line.__dict__["business_id"] == (CREDENTIALS["business_id"] if named else None)
 
 
 async def test_credentials_in_each_others_place_are_not_logged(
-    door: Door, caplog: pytest.LogCaptureFixture
+    client: AdapterClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    status, _ = await door.post("validate_business", business_id="f" * 64, api_key=WRONG_KEY)
+    status, _ = await client.post("validate_business", business_id="f" * 64, api_key=WRONG_KEY)
     assert status == 401
     assert "f" * 64 not in repr([record.__dict__ for record in caplog.records])

@@ -12,7 +12,7 @@ from adapter import plain_http
 from adapter.plain_http import Network, check_may_listen, is_trusted, read_networks
 from adapter.server import serve
 from adapter.settings import AdapterSettings
-from tests.adapter.conftest import Door, opened
+from tests.adapter.running import AdapterClient, running_adapter
 
 PROXIES = read_networks("X", "10.0.0.5, 10.1.0.0/16,fd00::/64")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is refused
@@ -114,9 +114,9 @@ async def test_a_socket_that_is_given_counts_and_not_the_setting(
         check_may_listen(EVERYWHERE, 80, unix, ())
 
 
-async def health(door: Door, local_address: str) -> bytes:
+async def health(client: AdapterClient, local_address: str) -> bytes:
     reader, writer = await asyncio.open_connection(
-        "127.0.0.1", door.address[1], local_addr=(local_address, 0)
+        "127.0.0.1", client.address[1], local_addr=(local_address, 0)
     )
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     try:
@@ -129,12 +129,14 @@ async def test_a_named_proxy_is_answered_everywhere_and_others_get_a_403(
     settings: AdapterSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxies: tuple[Network, ...] = (ip_network("127.0.0.2"),)
-    async with opened(replace(settings, host=EVERYWHERE, trusted_proxies=proxies)) as door:
-        assert (await health(door, "127.0.0.3")).startswith(b"HTTP/1.1 200 ")  # this machine
+    async with running_adapter(
+        replace(settings, host=EVERYWHERE, trusted_proxies=proxies)
+    ) as client:
+        assert (await health(client, "127.0.0.3")).startswith(b"HTTP/1.1 200 ")  # this machine
         # Every machine has these addresses: taken for others, they show what others get.
         monkeypatch.setattr(plain_http, "is_loopback", lambda _address: False)
-        assert (await health(door, "127.0.0.2")).startswith(b"HTTP/1.1 200 ")
-        refused = await health(door, "127.0.0.3")
+        assert (await health(client, "127.0.0.2")).startswith(b"HTTP/1.1 200 ")
+        refused = await health(client, "127.0.0.3")
     head, _, body = refused.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 403 ")
     assert b"Connection: close" in head
@@ -146,8 +148,8 @@ async def test_a_body_of_a_stranger_is_not_read_as_a_request(
 ) -> None:
     monkeypatch.setattr(plain_http, "is_loopback", lambda _address: False)
     proxies: tuple[Network, ...] = (ip_network("127.0.0.2"),)
-    async with opened(replace(settings, trusted_proxies=proxies)) as door:
-        assert await door.post("validate_business") == (
+    async with running_adapter(replace(settings, trusted_proxies=proxies)) as client:
+        assert await client.post("validate_business") == (
             403,
             {
                 "success": False,

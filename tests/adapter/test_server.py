@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 from adapter.server import serve
 from adapter.settings import AdapterSettings
 from nivisco.payments.v1 import authentication_pb2
-from tests.adapter.conftest import CREDENTIALS, Door, opened
 from tests.adapter.recording_core import RecordingCore
+from tests.adapter.running import CREDENTIALS, AdapterClient, running_adapter
 from transcoding.envelope import MAX_BODY_BYTES
 
 VALIDATE = json.dumps({**CREDENTIALS, "action": "validate_business"}).encode()
@@ -33,68 +33,76 @@ def body_of(answer: bytes) -> object:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
-async def test_another_method_than_post_is_answered_as_documented(door: Door, method: str) -> None:
-    async with door.session.request(method, door.url) as response:
+async def test_another_method_than_post_is_answered_as_documented(
+    client: AdapterClient, method: str
+) -> None:
+    async with client.session.request(method, client.url) as response:
         assert await response.json() == {"success": False, "error": "Method Not Allowed"}
     assert (response.status, response.headers["Allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", ["/v1", "/index.html", "//x", "/%00"])
-async def test_an_unknown_path_is_answered_in_json(door: Door, method: str, path: str) -> None:
-    async with door.session.request(method, door.url + path) as response:
+async def test_an_unknown_path_is_answered_in_json(
+    client: AdapterClient, method: str, path: str
+) -> None:
+    async with client.session.request(method, client.url + path) as response:
         body = await response.json()
     assert (response.status, body["code"]) == (404, "UNKNOWN_PATH")
 
 
-async def test_a_query_does_not_change_the_path(door: Door) -> None:
-    async with door.session.post(door.url + "/?x=1", data=VALIDATE) as response:
+async def test_a_query_does_not_change_the_path(client: AdapterClient) -> None:
+    async with client.session.post(client.url + "/?x=1", data=VALIDATE) as response:
         assert response.status == 200
 
 
-async def test_a_body_of_64_kib_is_read(door: Door) -> None:
-    assert (await door.post_bytes(padded(MAX_BODY_BYTES)))[0] == 200
+async def test_a_body_of_64_kib_is_read(client: AdapterClient) -> None:
+    assert (await client.post_bytes(padded(MAX_BODY_BYTES)))[0] == 200
 
 
-async def test_a_body_of_one_byte_more_is_too_large(door: Door) -> None:
-    status, body = await door.post_bytes(padded(MAX_BODY_BYTES + 1))
+async def test_a_body_of_one_byte_more_is_too_large(client: AdapterClient) -> None:
+    status, body = await client.post_bytes(padded(MAX_BODY_BYTES + 1))
     assert (status, body["code"]) == (413, "BODY_TOO_LARGE")
 
 
-async def test_a_chunked_body_of_64_kib_is_read(door: Door) -> None:
-    answer = await door.exchange(chunked(padded(MAX_BODY_BYTES)))
+async def test_a_chunked_body_of_64_kib_is_read(client: AdapterClient) -> None:
+    answer = await client.exchange(chunked(padded(MAX_BODY_BYTES)))
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
-async def test_a_chunked_body_of_one_byte_more_is_too_large(door: Door) -> None:
-    answer = await door.exchange(chunked(padded(MAX_BODY_BYTES + 1)))
+async def test_a_chunked_body_of_one_byte_more_is_too_large(client: AdapterClient) -> None:
+    answer = await client.exchange(chunked(padded(MAX_BODY_BYTES + 1)))
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-async def test_a_length_that_says_too_much_is_refused_before_the_body_arrives(door: Door) -> None:
-    reader, writer = await asyncio.open_connection(*door.address)
+async def test_a_length_that_says_too_much_is_refused_before_the_body_arrives(
+    client: AdapterClient,
+) -> None:
+    reader, writer = await asyncio.open_connection(*client.address)
     writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
     assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
     writer.close()
 
 
 async def test_a_body_that_does_not_arrive_in_time_is_no_json(settings: AdapterSettings) -> None:
-    async with opened(replace(settings, body_timeout_seconds=0.05)) as door:
-        reader, writer = await asyncio.open_connection(*door.address)
+    async with running_adapter(replace(settings, body_timeout_seconds=0.05)) as client:
+        reader, writer = await asyncio.open_connection(*client.address)
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
         assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
         writer.close()
 
 
-async def test_a_client_that_leaves_within_its_body_disturbs_nobody(door: Door) -> None:
-    _, writer = await asyncio.open_connection(*door.address)
+async def test_a_client_that_leaves_within_its_body_disturbs_nobody(client: AdapterClient) -> None:
+    _, writer = await asyncio.open_connection(*client.address)
     writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
     await writer.drain()
     writer.close()
-    assert (await door.post_bytes(VALIDATE))[0] == 200
+    assert (await client.post_bytes(VALIDATE))[0] == 200
 
 
-async def test_the_core_learns_that_a_client_left(door: Door, core: RecordingCore) -> None:
+async def test_the_core_learns_that_a_client_left(
+    client: AdapterClient, core: RecordingCore
+) -> None:
     begun, told = asyncio.Event(), asyncio.Event()
 
     async def work(_request: Message) -> Message:
@@ -107,7 +115,7 @@ async def test_the_core_learns_that_a_client_left(door: Door, core: RecordingCor
         return authentication_pb2.ValidateBusinessResponse()
 
     core.replies["ValidateBusiness"] = work
-    _, writer = await asyncio.open_connection(*door.address)
+    _, writer = await asyncio.open_connection(*client.address)
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(VALIDATE)
     writer.write(head + VALIDATE)
     await begun.wait()
@@ -115,18 +123,20 @@ async def test_the_core_learns_that_a_client_left(door: Door, core: RecordingCor
     await asyncio.wait_for(told.wait(), 5)
 
 
-async def test_a_compressed_body_is_not_unpacked(door: Door) -> None:
+async def test_a_compressed_body_is_not_unpacked(client: AdapterClient) -> None:
     headers = {"Content-Encoding": "gzip"}
-    async with door.session.post(door.url, data=b"\x1f\x8b\x08\x00", headers=headers) as response:
+    async with client.session.post(
+        client.url, data=b"\x1f\x8b\x08\x00", headers=headers
+    ) as response:
         assert await response.json() == {"success": False, "error": "Invalid JSON"}
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", ""])
 async def test_the_body_is_read_whatever_the_content_type_says(
-    door: Door, content_type: str
+    client: AdapterClient, content_type: str
 ) -> None:
     headers = {"Content-Type": content_type}
-    async with door.session.post(door.url, data=VALIDATE, headers=headers) as response:
+    async with client.session.post(client.url, data=VALIDATE, headers=headers) as response:
         assert response.status == 200
 
 
@@ -141,8 +151,8 @@ async def test_the_body_is_read_whatever_the_content_type_says(
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-async def test_what_is_not_http_is_answered_in_json(door: Door, raw: bytes) -> None:
-    answer = await door.exchange(raw)
+async def test_what_is_not_http_is_answered_in_json(client: AdapterClient, raw: bytes) -> None:
+    answer = await client.exchange(raw)
     assert answer.split()[1] in (b"400", b"405")
     body = body_of(answer)
     assert isinstance(body, dict)
@@ -150,48 +160,54 @@ async def test_what_is_not_http_is_answered_in_json(door: Door, raw: bytes) -> N
     assert b"X-Request-Id: " in answer
 
 
-async def test_a_client_that_waits_for_100_continue_is_asked_for_its_body(door: Door) -> None:
+async def test_a_client_that_waits_for_100_continue_is_asked_for_its_body(
+    client: AdapterClient,
+) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
-    answer = await door.exchange(head + b"Content-Length: %d\r\n\r\n" % len(VALIDATE) + VALIDATE)
+    answer = await client.exchange(head + b"Content-Length: %d\r\n\r\n" % len(VALIDATE) + VALIDATE)
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
 
 
-async def test_an_unknown_expectation_is_ignored(door: Door) -> None:
+async def test_an_unknown_expectation_is_ignored(client: AdapterClient) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: coffee\r\n"
-    answer = await door.exchange(head + b"Content-Length: %d\r\n\r\n" % len(VALIDATE) + VALIDATE)
+    answer = await client.exchange(head + b"Content-Length: %d\r\n\r\n" % len(VALIDATE) + VALIDATE)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/"), ("GET", "/"), ("GET", "/nope"), ("GET", "/healthz")]
 )
-async def test_every_answer_carries_the_same_headers(door: Door, method: str, path: str) -> None:
-    async with door.session.request(method, door.url + path, data=VALIDATE) as response:
+async def test_every_answer_carries_the_same_headers(
+    client: AdapterClient, method: str, path: str
+) -> None:
+    async with client.session.request(method, client.url + path, data=VALIDATE) as response:
         assert response.headers["Content-Type"] == "application/json; charset=utf-8"
         assert response.headers["Cache-Control"] == "no-store"
         assert re.fullmatch("[0-9A-HJKMNP-TV-Z]{26}", response.headers["X-Request-Id"])
 
 
 async def test_a_request_id_is_adopted_and_sent_to_the_core(
-    door: Door, core: RecordingCore
+    client: AdapterClient, core: RecordingCore
 ) -> None:
     headers = {"X-Request-Id": "a.B_c-9"}
-    async with door.session.post(door.url, data=VALIDATE, headers=headers) as response:
+    async with client.session.post(client.url, data=VALIDATE, headers=headers) as response:
         assert response.headers["X-Request-Id"] == "a.B_c-9"
     assert core.calls[0].metadata["x-request-id"] == "a.B_c-9"
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "ä", "<script>"])
-async def test_a_malformed_request_id_is_replaced(door: Door, given: str) -> None:
-    async with door.session.post(
-        door.url, data=VALIDATE, headers={"X-Request-Id": given}
+async def test_a_malformed_request_id_is_replaced(client: AdapterClient, given: str) -> None:
+    async with client.session.post(
+        client.url, data=VALIDATE, headers={"X-Request-Id": given}
     ) as response:
         assert len(response.headers["X-Request-Id"]) == 26
 
 
-async def test_it_is_alive_whatever_the_core_does(door: Door, core: RecordingCore) -> None:
+async def test_it_is_alive_whatever_the_core_does(
+    client: AdapterClient, core: RecordingCore
+) -> None:
     core.serving = False
-    async with door.session.get(door.url + "/healthz") as response:
+    async with client.session.get(client.url + "/healthz") as response:
         assert (response.status, await response.json()) == (200, {"status": "alive"})
 
 
@@ -199,10 +215,10 @@ async def test_it_is_alive_whatever_the_core_does(door: Door, core: RecordingCor
     ("serving", "status", "word"), [(True, 200, "ready"), (False, 503, "not ready")]
 )
 async def test_it_is_ready_when_the_core_is(
-    door: Door, core: RecordingCore, serving: bool, status: int, word: str
+    client: AdapterClient, core: RecordingCore, serving: bool, status: int, word: str
 ) -> None:
     core.serving = serving
-    async with door.session.get(door.url + "/readyz") as response:
+    async with client.session.get(client.url + "/readyz") as response:
         assert (response.status, await response.json()) == (status, {"status": word})
 
 
@@ -217,20 +233,20 @@ async def test_stopping_finishes_the_requests_that_have_begun(
         return authentication_pb2.ValidateBusinessResponse()
 
     core.replies["ValidateBusiness"] = work
-    async with opened(settings) as door:
-        request = asyncio.create_task(door.post_bytes(VALIDATE))
+    async with running_adapter(settings) as client:
+        request = asyncio.create_task(client.post_bytes(VALIDATE))
         await begun.wait()
-        door.stop.set()
+        client.stop.set()
         finish.set()
         assert (await request)[0] == 200
 
 
 async def test_stopping_closes_idle_connections_at_once(settings: AdapterSettings) -> None:
-    async with opened(settings) as door:
-        reader, writer = await asyncio.open_connection(*door.address)
+    async with running_adapter(settings) as client:
+        reader, writer = await asyncio.open_connection(*client.address)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readuntil(b'{"status":"alive"}')
-        door.stop.set()
+        client.stop.set()
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
 
@@ -238,39 +254,39 @@ async def test_stopping_closes_idle_connections_at_once(settings: AdapterSetting
 async def test_a_stopping_adapter_answers_once_more_on_each_connection_and_is_not_ready(
     settings: AdapterSettings,
 ) -> None:
-    async with opened(replace(settings, lame_duck_seconds=300.0)) as door:
-        kept, writer = await asyncio.open_connection(*door.address)
+    async with running_adapter(replace(settings, lame_duck_seconds=300.0)) as client:
+        kept, writer = await asyncio.open_connection(*client.address)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"Connection: close" not in await kept.readuntil(b'{"status":"alive"}')
-        door.stop.set()
+        client.stop.set()
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(VALIDATE))
         writer.write(VALIDATE)
         answer = await kept.read()
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b"\r\nConnection: close\r\n" in answer
         writer.close()
-        async with door.session.get(door.url + "/readyz") as response:
+        async with client.session.get(client.url + "/readyz") as response:
             assert (response.status, await response.json()) == (503, {"status": "not ready"})
-        assert (await door.post_bytes(VALIDATE))[0] == 200
-        door.serving.cancel()
+        assert (await client.post_bytes(VALIDATE))[0] == 200
+        client.serving.cancel()
 
 
 async def test_who_connected_before_the_adapter_stopped_accepting_is_still_answered(
     settings: AdapterSettings,
 ) -> None:
-    async with opened(replace(settings, lame_duck_seconds=2.0)) as door:
-        reader, writer = await asyncio.open_connection(*door.address)
-        door.stop.set()
-        while await accepts(door):
+    async with running_adapter(replace(settings, lame_duck_seconds=2.0)) as client:
+        reader, writer = await asyncio.open_connection(*client.address)
+        client.stop.set()
+        while await accepts(client):
             pass
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await reader.read()).endswith(b'{"status":"alive"}')
         writer.close()
 
 
-async def accepts(door: Door) -> bool:
+async def accepts(client: AdapterClient) -> bool:
     try:
-        _, writer = await asyncio.open_connection(*door.address)
+        _, writer = await asyncio.open_connection(*client.address)
         writer.close()
         await writer.wait_closed()
     except ConnectionError:

@@ -20,7 +20,7 @@ from tests.bench.reflection import calls_into_the_schema
 from tests.bench.samples import Spread, ratio
 from transcoding.actions import Action, build_catalogue
 from transcoding.envelope import read_envelope
-from transcoding.problems import Problems
+from transcoding.field_problems import FieldProblems
 
 ACTIONS = ("get_user_wallet", "charge_wallet")
 _USER_ID = "USR-01HZZZZZZZZZZZZZZZZZZZZZZZ"
@@ -119,7 +119,7 @@ def _functions_of(action: Action) -> dict[str, Callable[[], object]]:
     oracle.collect_violations(request)
     return {
         f"{name}: parse envelope": lambda: read_envelope(body),
-        _read(name): lambda: action.read(fields, "", Problems()),
+        _read(name): lambda: action.read(fields, "", FieldProblems()),
         _write(name): lambda: action.write(answer),
         _json_format(name): lambda: (
             json_format.Parse(request_text, type(request)()),
@@ -133,7 +133,7 @@ def _functions_of(action: Action) -> dict[str, Callable[[], object]]:
 def _transcode(action: Action) -> Callable[[], object]:
     def transcode() -> object:
         envelope = read_envelope(BODIES[action.name])
-        return action.read(envelope.fields, "", Problems()), action.write(ANSWERS[action.name])
+        return action.read(envelope.fields, "", FieldProblems()), action.write(ANSWERS[action.name])
 
     return transcode
 

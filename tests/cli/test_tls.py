@@ -1,8 +1,7 @@
-"""Proves TLS and unix sockets between real processes, and what those refuse to start with."""
+"""TLS and unix sockets between real processes, and settings that they refuse to start with."""
 
 import http.client
 import json
-import re
 import signal
 import ssl
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority, Issued
-from tests.processes import Running, Start
+from tests.processes import Running, Start, serving_line
 from tests.tls_probing import Address, pinned, shake_hands
 
 _CLI = ("-P", "-m", "cli")
@@ -60,14 +59,11 @@ def client_tls(authority: Authority, certificate: Issued) -> dict[str, str]:
 
 
 def port_of(process: Running, name: str) -> int:
-    process.wait_for(f'"message": "{name} serves at ')
-    found = re.search(rf'{name} serves at [^"]*:(\d+)"', process.printed)
-    assert found, process.printed
-    return int(found[1])
+    return int(process.wait_for_match(serving_line(name))[1].rpartition(":")[2])
 
 
 def lines_of(process: Running) -> list[dict[str, str]]:
-    """Every line that the process wrote, which must all be JSON."""
+    """Return every line that the process wrote; all must be JSON."""
     return [json.loads(line) for line in process.printed.splitlines()]
 
 
@@ -81,7 +77,7 @@ def alive(connection: http.client.HTTPConnection) -> bool:
     return answer.read() == b'{"status":"alive"}'
 
 
-def test_the_adapter_renews_its_certificate_at_sighup(start: Start, authority: Authority) -> None:
+def test_the_adapter_reloads_its_certificate_on_sighup(start: Start, authority: Authority) -> None:
     server = authority.issue("server")
     adapter = start(*_CLI, "adapter", "--http", "127.0.0.1:0", **public_tls(server))
     port = port_of(adapter, "adapter")
@@ -108,7 +104,7 @@ def test_the_adapter_renews_its_certificate_at_sighup(start: Start, authority: A
         assert alive(old)
         server.certificate_file.write_text("obviously no certificate")
         adapter.signal(signal.SIGHUP)
-        adapter.wait_for("the certificate from before stays in use: NIVISCO_TLS_CERTIFICATE_FILE")
+        adapter.wait_for('"reason": "NIVISCO_TLS_CERTIFICATE_FILE')
         assert serial(connect()) == server.certificate.serial_number
         renewed = authority.issue("server")
         adapter.signal(signal.SIGHUP)
@@ -125,22 +121,20 @@ def test_the_adapter_renews_its_certificate_at_sighup(start: Start, authority: A
 
 
 @pytest.mark.parametrize("command", ["core", "adapter"])
-def test_sighup_ends_nothing_where_there_is_nothing_to_reload(
-    start: Start, tmp_path: Path, command: str
-) -> None:
+def test_sighup_is_ignored_without_certificates(start: Start, tmp_path: Path, command: str) -> None:
     settings = core_settings(tmp_path) if command == "core" else {"NIVISCO_HTTP": "127.0.0.1:0"}
     process = start(*_CLI, command, **({"NIVISCO_GRPC": "127.0.0.1:0"} | settings))
-    process.wait_for(f"{command} serves at")
+    process.wait_for_match(serving_line(command))
     process.signal(signal.SIGHUP)
-    process.wait_for("there is nothing to reload")
+    process.wait_for("SIGHUP ignored, there is nothing to reload")
     process.signal(signal.SIGTERM)
     assert process.wait() == 0
 
 
-def test_everything_over_a_unix_socket(start: Start, tmp_path: Path) -> None:
+def test_all_processes_work_over_a_unix_socket(start: Start, tmp_path: Path) -> None:
     target = f"unix:{tmp_path}/core.sock"
     core = start(*_CLI, "core", "--grpc", target, **core_settings(tmp_path))
-    core.wait_for(f"core serves at {target}")
+    assert core.wait_for_match(serving_line("core"))[1] == target
     adapter = start(*_CLI, "adapter", "--http", "127.0.0.1:0", NIVISCO_CORE=target)
     credentials = created_admin(start, target)
     url = f"http://127.0.0.1:{port_of(adapter, 'adapter')}/"
@@ -152,7 +146,7 @@ def test_everything_over_a_unix_socket(start: Start, tmp_path: Path) -> None:
     assert not (tmp_path / "core.sock").exists()
 
 
-async def test_everything_over_mutual_tls(
+async def test_all_processes_work_over_mutual_tls(
     start: Start, tmp_path: Path, authority: Authority
 ) -> None:
     server, client = authority.issue("core"), authority.issue("adapter", ())
@@ -188,7 +182,7 @@ def scheduler_is_served(start: Start, target: str, **proof: str) -> None:
         *(*_CLI, "scheduler", "--http", "127.0.0.1:0", "--core", target),
         **{"NIVISCO_SERVICE_TOKEN": _SCHEDULERS_TOKEN, **proof},
     )
-    scheduler.wait_for("the core gives out what is due")
+    scheduler.wait_for("claim succeeded, scheduler is ready")
     scheduler.signal(signal.SIGTERM)
     assert scheduler.wait() == 0
 
@@ -203,7 +197,7 @@ def created_admin(start: Start, target: str, **proof: str) -> dict[str, str]:
 
 
 def validated(start: Start, credentials: dict[str, str], *how: str, **proof: str) -> bool:
-    """Whether the credentials hold, asked until somebody answers."""
+    """Return whether the credentials are valid; over JSON, retry until the adapter responds."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         command = start(*_CLI, "call", *how, "validate_business", **credentials, **proof)
@@ -273,7 +267,7 @@ REFUSALS: dict[str, tuple[Sequence[str], dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_what_cannot_be_safe_refuses_to_start(start: Start, case: str) -> None:
+def test_unsafe_settings_are_refused(start: Start, case: str) -> None:
     command, settings, message = REFUSALS[case]
     process = start(*_CLI, *command, **settings)
     assert process.wait() == 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.running import Door, Stack, running_stack
+from tests.end_to_end.running import JsonClient, Stack, running_stack
 
 
 @pytest.fixture
@@ -16,6 +16,6 @@ async def stack(tmp_path: Path, database_url: str) -> AsyncIterator[Stack]:
 
 
 @pytest.fixture
-def merchant(stack: Stack) -> Door:
-    """The JSON door of a business without gateway keys."""
+def merchant(stack: Stack) -> JsonClient:
+    """The JSON client of a business without gateway keys."""
     return stack.merchant

@@ -18,7 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from nivisco.internal.v1.test_clock_pb2 import AdvanceTestClockRequest
 from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, call
-from tests.end_to_end.running import Door, Stack, running_stack
+from tests.end_to_end.running import JsonClient, Stack, running_stack
 from transcoding import exact_json
 
 FOLDER = Path(__file__).parents[2] / "adapter" / "examples"
@@ -128,32 +128,32 @@ class RecordedEvent:
     answered: Any
 
 
-async def _let_a_job_run(stack: Stack, door: Door) -> None:
+async def _let_a_job_run(stack: Stack, client: JsonClient) -> None:
     """Have time pass for the merchant's TEST jobs until one ran, so that there is a log to show."""
-    (job,) = (await door.call("list_recurring")).body["recurring"]
+    (job,) = (await client.call("list_recurring")).body["recurring"]
     to = Timestamp()
     to.FromDatetime(datetime.fromisoformat(job["next_run"]) + timedelta(days=1))
-    request = AdvanceTestClockRequest(business_id=door.business_id, advance_to=to)
+    request = AdvanceTestClockRequest(business_id=client.business_id, advance_to=to)
     while not (await call(stack.core, Credentials(service_token=OPERATOR_TOKEN), request)).done:
         pass
 
 
 async def tell(stack: Stack, samples: Samples) -> AsyncIterator[RecordedEvent]:
     """Send the story's requests, one after the other; the caller compares before the next."""
-    merchant: Door | None = None
+    merchant: JsonClient | None = None
     for name in STORY:
-        door = merchant or stack.admin
+        client = merchant or stack.admin
         if name == "get_recurring_logs":
-            await _let_a_job_run(stack, door)
+            await _let_a_job_run(stack, client)
         example = read(name)
         request = samples.to_send(example["request"])
-        answer = await door.send(envelope(door, example["action"], request))
+        answer = await client.send(envelope(client, example["action"], request))
         reason = name.removeprefix("errors/")
         is_as_told = answer.status == 200 if reason == name else answer.body["code"] == reason
         told = RecordedEvent(name, is_as_told, example["response"], exact_json.read(answer.text))
         yield told
         if name == "register_business":
-            merchant = door.as_business(told.answered["business_id"], told.answered["api_key"])
+            merchant = client.as_business(told.answered["business_id"], told.answered["api_key"])
 
 
 def read(name: str) -> dict[str, Any]:
@@ -162,9 +162,9 @@ def read(name: str) -> dict[str, Any]:
     return {"action": name, "response": None} | content
 
 
-def envelope(door: Door, action: str, fields: dict[str, Any]) -> str:
+def envelope(client: JsonClient, action: str, fields: dict[str, Any]) -> str:
     """Return the whole request, numbers as the file has them."""
-    credentials = {"business_id": door.business_id, "api_key": door.api_key, "action": action}
+    credentials = {"business_id": client.business_id, "api_key": client.api_key, "action": action}
     return exact_json.write(credentials | fields)
 
 

@@ -26,8 +26,8 @@ from tests.core.running import (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back over HTTP. Numbers in `body` are Decimal, as they were written."""
+class Response:
+    """An HTTP response. Decimal numbers in `body` are Decimal."""
 
     status: int
     body: dict[str, Any]
@@ -36,22 +36,22 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """The JSON endpoint, and the credentials that calls carry."""
+class JsonClient:
+    """A client of the JSON endpoint, with the credentials of a business."""
 
     url: str
     session: aiohttp.ClientSession
     business_id: str = ""
     api_key: str = field(default="", repr=False)
 
-    async def send(self, body: bytes | str, method: str = "POST", path: str = "/") -> Answer:
-        """Send a body as it is."""
-        async with self.session.request(method, self.url + path, data=body) as answer:
-            text = await answer.text()
+    async def send(self, body: bytes | str, method: str = "POST", path: str = "/") -> Response:
+        """Send a raw body."""
+        async with self.session.request(method, self.url + path, data=body) as response:
+            text = await response.text()
             parsed = json.loads(text, parse_float=Decimal) if text else {}
-            return Answer(answer.status, parsed, text, answer.headers)
+            return Response(response.status, parsed, text, response.headers)
 
-    async def call(self, action: str, **payload: Any) -> Answer:
+    async def call(self, action: str, **payload: Any) -> Response:
         """Call an action with these credentials."""
         envelope = {
             "business_id": self.business_id,
@@ -60,17 +60,17 @@ class Door:
         } | payload
         return await self.send(json.dumps(envelope))
 
-    def as_business(self, business_id: str, api_key: str) -> "Door":
-        """Return the same door with other credentials."""
-        return Door(self.url, self.session, business_id, api_key)
+    def as_business(self, business_id: str, api_key: str) -> "JsonClient":
+        """Return a client with other credentials."""
+        return JsonClient(self.url, self.session, business_id, api_key)
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Everything that runs, and the admin's and a merchant's doors."""
+    """What runs, with clients for the admin and for a merchant."""
 
-    admin: Door
-    merchant: Door
+    admin: JsonClient
+    merchant: JsonClient
     core: CoreClient
     gateway: Gateway
 
@@ -105,13 +105,13 @@ async def running_stack(
                     stop,
                 )
             )
-            door = Door((await ready).rstrip("/"), session)
+            client = JsonClient((await ready).rstrip("/"), session)
             admin = await create_admin(core)
             business = await register(core)
             admin = await create_admin(core)
             yield Stack(
-                door.as_business(admin.business_id, admin.api_key),
-                door.as_business(business.credentials.business_id, business.credentials.api_key),
+                client.as_business(admin.business_id, admin.api_key),
+                client.as_business(business.credentials.business_id, business.credentials.api_key),
                 core,
                 Gateway(sandbox_url),
             )

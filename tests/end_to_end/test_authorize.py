@@ -8,8 +8,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.end_to_end.running import Door, Stack
-from tests.end_to_end.test_processes import RUNNING, admin_door, at, new_merchant, new_user
+from tests.end_to_end.running import JsonClient, Stack
+from tests.end_to_end.test_processes import RUNNING, admin_client, at, new_merchant, new_user
 from tests.processes import Running, Start, shown, start_up, wait_until_gone
 
 KEYS = {"env": "TEST", "api_login_id": "5KP3u95bQpv", "transaction_key": "346HZ32z3fP4hTG2"}
@@ -24,14 +24,14 @@ REFERENCE_CARD = {
 }
 
 
-async def at_authorize(merchant: Door) -> str:
+async def at_authorize(merchant: JsonClient) -> str:
     """Store the keys, and make a user."""
     assert (await merchant.call("add_authorize_credentials", credentials=KEYS)).status == 200
     return await new_user(merchant)
 
 
 async def test_a_card_is_saved_shown_charged_and_funds_a_wallet_as_the_reference_says(
-    merchant: Door,
+    merchant: JsonClient,
 ) -> None:
     user_id = await at_authorize(merchant)
     saved = await merchant.call(
@@ -56,7 +56,7 @@ async def test_a_card_is_saved_shown_charged_and_funds_a_wallet_as_the_reference
 
 
 async def test_every_way_to_fail_is_answered_as_it_is_at_stripe(
-    stack: Stack, merchant: Door
+    stack: Stack, merchant: JsonClient
 ) -> None:
     user_id = await at_authorize(merchant)
     profile = REFERENCE_CARD | {"card_number": REASON_BY_AMOUNT}
@@ -99,7 +99,7 @@ async def test_every_way_to_fail_is_answered_as_it_is_at_stripe(
     assert UNKNOWN_CARD[:-1] not in wrong.text
 
 
-async def cards_of_all_kinds(merchant: Door, user_id: str, sandbox: str) -> None:
+async def cards_of_all_kinds(merchant: JsonClient, user_id: str, sandbox: str) -> None:
     """Save cards that are taken, declined, wrong, lost on the way, and in a crash."""
     session = merchant.session
     profile = {"card_number": VISA, "exp_month": 12, "exp_year": 2060, "cvv": CVV}
@@ -130,7 +130,7 @@ async def cards_of_all_kinds(merchant: Door, user_id: str, sandbox: str) -> None
 
 
 async def saving_when_the_core_dies(
-    merchant: Door, user_id: str, sandbox: str, up: Running
+    merchant: JsonClient, user_id: str, sandbox: str, up: Running
 ) -> None:
     """Kill the core, with its memory full of a card, in the middle of saving it."""
     session = merchant.session
@@ -160,14 +160,14 @@ async def test_no_file_holds_a_card_number_or_its_code_after_errors_and_a_crash(
     printed = up.wait_for(RUNNING)
     sandbox = shown(printed, "TEST payments")
     async with aiohttp.ClientSession() as session:
-        merchant = await new_merchant(admin_door(printed, data_dir, session))
+        merchant = await new_merchant(admin_client(printed, data_dir, session))
         user_id = await at_authorize(merchant)
         await cards_of_all_kinds(merchant, user_id, sandbox)
         charged = await merchant.call("charge_customer", user_id=user_id, amount=25)
         assert charged.status == 200
         await saving_when_the_core_dies(merchant, user_id, sandbox, up)
         up = start_up(start, data_dir, NIVISCO_LOG_LEVEL="DEBUG")
-        again = at(admin_door(up.wait_for(RUNNING), data_dir, session), merchant)
+        again = at(admin_client(up.wait_for(RUNNING), data_dir, session), merchant)
         assert (await again.call("charge_customer", user_id=user_id, amount=26)).status == 200
     up.signal(2)
     assert up.wait() == 0

@@ -1,11 +1,11 @@
-"""Many callers at once over the JSON door, also such that hang up in the middle."""
+"""Many callers at once over the JSON client, also such that hang up in the middle."""
 
 import asyncio
 
-from tests.end_to_end.running import Answer, Door
+from tests.end_to_end.running import JsonClient, Response
 
 
-async def funded_user(merchant: Door, amount: int) -> str:
+async def funded_user(merchant: JsonClient, amount: int) -> str:
     user = {"name": "Alicia", "email": "alicia@example.com"}
     user_id = str((await merchant.call("create_user", user=user)).body["user"]["user_id"])
     if amount:
@@ -14,10 +14,10 @@ async def funded_user(merchant: Door, amount: int) -> str:
 
 
 async def test_of_200_debits_at_once_exactly_those_that_the_funds_cover_succeed(
-    merchant: Door,
+    merchant: JsonClient,
 ) -> None:
     user_id = await funded_user(merchant, 120)
-    answers: list[Answer] = await asyncio.gather(
+    answers: list[Response] = await asyncio.gather(
         *(merchant.call("charge_wallet", user_id=user_id, amount=1) for _ in range(200))
     )
     assert sorted(answer.status for answer in answers) == [200] * 120 + [402] * 80
@@ -26,7 +26,7 @@ async def test_of_200_debits_at_once_exactly_those_that_the_funds_cover_succeed(
     assert (wallet["balance"], history["total"]) == (0, 121)
 
 
-async def test_100_clients_that_hang_up_in_the_middle_disturb_nobody(merchant: Door) -> None:
+async def test_100_clients_that_hang_up_in_the_middle_disturb_nobody(merchant: JsonClient) -> None:
     user_id = await funded_user(merchant, 0)
 
     async def hang_up(number: int) -> None:

@@ -12,7 +12,7 @@ from jsonschema_rs import Draft202012Validator
 from schemathesis import GenerationMode
 
 from tests.end_to_end.examples import Samples, tell
-from tests.end_to_end.running import Door, Stack, running_stack
+from tests.end_to_end.running import JsonClient, Stack, running_stack
 
 EXAMPLES = 250
 """Requests of each sort."""
@@ -25,7 +25,9 @@ FAULT = 500
 class Conversation:
     """Sends what was generated as a business that has a user with a card."""
 
-    def __init__(self, document: dict[str, Any], stack: Stack, business: Door, user: str) -> None:
+    def __init__(
+        self, document: dict[str, Any], stack: Stack, business: JsonClient, user: str
+    ) -> None:
         self._document = document
         self._admin = stack.admin
         self._business = business
@@ -40,12 +42,12 @@ class Conversation:
         body: Any = case.body
         if isinstance(body, dict):
             action = body.get("action")
-            door = self._admin if action == "register_business" else self._business
+            client = self._admin if action == "register_business" else self._business
             if with_credentials:
-                body |= {"business_id": door.business_id, "api_key": door.api_key}
+                body |= {"business_id": client.business_id, "api_key": client.api_key}
             if with_user and "user_id" in body:
                 body["user_id"] = self._user
-        answer = case.call(base_url=door.url if isinstance(body, dict) else self._business.url)
+        answer = case.call(base_url=client.url if isinstance(body, dict) else self._business.url)
         content = answer.json()
         self.statuses.add(answer.status_code)
         assert answer.status_code != FAULT, (body, content)
@@ -53,7 +55,7 @@ class Conversation:
         if answer.status_code == 200:
             self.succeeded.add(body["action"])
             if body["action"] == "change_api_key":
-                self._business = door.as_business(door.business_id, content["api_key"])
+                self._business = client.as_business(client.business_id, content["api_key"])
 
     def _schema_of(self, status: int, body: Any) -> dict[str, Any]:
         if status == 200:

@@ -1,4 +1,4 @@
-"""One idempotency key is one effect and one answer, over either door and through any adapter."""
+"""One idempotency key is one effect and one answer, over either client and through any adapter."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,28 +23,28 @@ from tests.core.running import (
     settings_for,
     with_stripe,
 )
-from tests.end_to_end.running import Answer, Door, Stack
+from tests.end_to_end.running import JsonClient, Response, Stack
 
 KEY = "order-1"
 REPLAYED = "Idempotency-Replayed"
 
 
-async def user_with_money(door: Door, amount: int = 100) -> str:
+async def user_with_money(client: JsonClient, amount: int = 100) -> str:
     user = {"name": "Alicia", "email": "alicia@example.com"}
-    user_id = str((await door.call("create_user", user=user)).body["user"]["user_id"])
-    await door.call("add_wallet_funds", user_id=user_id, amount=amount)
+    user_id = str((await client.call("create_user", user=user)).body["user"]["user_id"])
+    await client.call("add_wallet_funds", user_id=user_id, amount=amount)
     return user_id
 
 
-async def user_with_card(door: Door, token: str = "pm_card_visa") -> str:
+async def user_with_card(client: JsonClient, token: str = "pm_card_visa") -> str:
     keys = {
         "env": "TEST",
         "stripe_secret_key": "sk_test_obviously_fake_a",
         "stripe_public_key": "pk_test_fake",
     }
-    await door.call("add_stripe_credentials", credentials=keys)
-    user_id = await user_with_money(door)
-    await door.call("create_stripe_customer", user_id=user_id, payment_method_token=token)
+    await client.call("add_stripe_credentials", credentials=keys)
+    user_id = await user_with_money(client)
+    await client.call("create_stripe_customer", user_id=user_id, payment_method_token=token)
     return user_id
 
 
@@ -53,7 +53,7 @@ async def user_with_card(door: Door, token: str = "pm_card_visa") -> str:
     [("charge_wallet", 34.5, 200), ("charge_wallet", 150, 402), ("add_wallet_funds", 1, 200)],
 )
 async def test_an_answer_is_given_again_to_the_byte_and_marked(
-    merchant: Door, action: str, amount: float, status: int
+    merchant: JsonClient, action: str, amount: float, status: int
 ) -> None:
     user_id = await user_with_money(merchant)
     request = {"user_id": user_id, "amount": amount, "idempotency_key": KEY}
@@ -84,11 +84,11 @@ async def test_a_charge_is_answered_again_to_the_byte(
 
 
 async def test_a_key_that_came_by_json_is_known_by_grpc_and_the_other_way(stack: Stack) -> None:
-    door = stack.merchant
-    grpc = Business(stack.core, Credentials(door.business_id, door.api_key))
-    user_id = await user_with_card(door)
+    client = stack.merchant
+    grpc = Business(stack.core, Credentials(client.business_id, client.api_key))
+    user_id = await user_with_card(client)
     request = {"user_id": user_id, "amount": 25.5, "idempotency_key": KEY}
-    by_json = await door.call("charge_customer", **request)
+    by_json = await client.call("charge_customer", **request)
     amount = Money(units=25, nanos=500_000_000)
     by_grpc = await grpc.call(
         payments_pb2.ChargeCustomerRequest(user_id=user_id, amount=amount, idempotency_key=KEY)
@@ -96,25 +96,25 @@ async def test_a_key_that_came_by_json_is_known_by_grpc_and_the_other_way(stack:
     assert by_grpc.transaction_id == by_json.body["transaction_id"]
     debit = wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=amount, idempotency_key="two")
     first: Any = await grpc.call(debit)
-    second = await door.call("charge_wallet", user_id=user_id, amount=25.5, idempotency_key="two")
+    second = await client.call("charge_wallet", user_id=user_id, amount=25.5, idempotency_key="two")
     assert second.body["transaction_id"] == first.transaction_id
     assert second.headers[REPLAYED] == "true"
 
 
 @asynccontextmanager
-async def adapters(targets: str, count: int, business: Business) -> AsyncIterator[list[Door]]:
-    """Serve so many adapters on the cores, with a door through each."""
+async def adapters(targets: str, count: int, business: Business) -> AsyncIterator[list[JsonClient]]:
+    """Serve so many adapters on the cores, with a client through each."""
     async with AsyncExitStack() as running:
         session = await running.enter_async_context(aiohttp.ClientSession())
-        stop, serving, doors = asyncio.Event(), [], []
+        stop, serving, clients = asyncio.Event(), [], []
         for _ in range(count):
             ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             settings = AdapterSettings(port=0, core_target=targets, lame_duck_seconds=0.0)
             serving.append(asyncio.ensure_future(serve_adapter(settings, ready.set_result, stop)))
             url = (await ready).rstrip("/")
             credentials = business.credentials
-            doors.append(Door(url, session, credentials.business_id, credentials.api_key))
-        yield doors
+            clients.append(JsonClient(url, session, credentials.business_id, credentials.api_key))
+        yield clients
         stop.set()
         await asyncio.gather(*serving)
 
@@ -122,7 +122,7 @@ async def adapters(targets: str, count: int, business: Business) -> AsyncIterato
 @asynccontextmanager
 async def two_of_each(
     tmp_path: Path, database_url: str, gateway: Gateway
-) -> AsyncIterator[list[Door]]:
+) -> AsyncIterator[list[JsonClient]]:
     """Two cores and two adapters on one database."""
     settings = settings_for(
         tmp_path,
@@ -131,8 +131,8 @@ async def two_of_each(
     )
     async with running_core(settings) as one, running_core(settings) as other:
         shop = await with_stripe(await register(one))
-        async with adapters(f"{one.target},{other.target}", 2, shop) as doors:
-            yield doors
+        async with adapters(f"{one.target},{other.target}", 2, shop) as clients:
+            yield clients
 
 
 async def test_200_callers_of_two_adapters_with_one_key_are_one_execution_and_200_equal_answers(
@@ -140,18 +140,18 @@ async def test_200_callers_of_two_adapters_with_one_key_are_one_execution_and_20
 ) -> None:
     async with running_sandbox(tmp_path) as url:
         gateway = Gateway(url)
-        async with two_of_each(tmp_path, postgresql_database, gateway) as doors:
-            user_id = await user_with_card(doors[0])
+        async with two_of_each(tmp_path, postgresql_database, gateway) as clients:
+            user_id = await user_with_card(clients[0])
             for action, amount in (("fund_customer", 50), ("charge_wallet", 10)):
                 request = {"user_id": user_id, "amount": amount, "idempotency_key": action}
-                answers: list[Answer] = await asyncio.gather(
-                    *(doors[number % 2].call(action, **request) for number in range(200))
+                answers: list[Response] = await asyncio.gather(
+                    *(clients[number % 2].call(action, **request) for number in range(200))
                 )
-                later = await doors[1].call(action, **request)
+                later = await clients[1].call(action, **request)
                 assert {answer.status for answer in answers} == {200}
                 assert {answer.text for answer in answers} == {later.text}
             assert len(await gateway.charges()) == 1
-            wallet = await doors[0].call("get_user_wallet", user_id=user_id)
+            wallet = await clients[0].call("get_user_wallet", user_id=user_id)
             assert wallet.body["wallet"]["balance"] == 100 + 50 - 10
 
 
@@ -160,15 +160,15 @@ async def test_200_debits_through_two_adapters_and_two_cores_are_exact(
 ) -> None:
     async with (
         running_sandbox(tmp_path) as url,
-        two_of_each(tmp_path, postgresql_database, Gateway(url)) as doors,
+        two_of_each(tmp_path, postgresql_database, Gateway(url)) as clients,
     ):
-        user_id = await user_with_money(doors[0], 120)
-        answers: list[Answer] = await asyncio.gather(
+        user_id = await user_with_money(clients[0], 120)
+        answers: list[Response] = await asyncio.gather(
             *(
-                doors[number % 2].call("charge_wallet", user_id=user_id, amount=1)
+                clients[number % 2].call("charge_wallet", user_id=user_id, amount=1)
                 for number in range(200)
             )
         )
         assert sorted(answer.status for answer in answers) == [200] * 120 + [402] * 80
-        history = (await doors[1].call("get_wallet_history", user_id=user_id)).body
+        history = (await clients[1].call("get_wallet_history", user_id=user_id)).body
         assert history["total"] == 121

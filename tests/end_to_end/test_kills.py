@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from tests.databases import OwnPostgresql, own_postgresql
-from tests.end_to_end.running import Door
-from tests.end_to_end.test_processes import RUNNING, admin_door, new_merchant, new_user
+from tests.end_to_end.running import JsonClient
+from tests.end_to_end.test_processes import RUNNING, admin_client, new_merchant, new_user
 from tests.end_to_end.test_rolling_restart import workers_of
 from tests.processes import Running, Start, shown, start_up
 
@@ -42,7 +42,7 @@ def server() -> Iterator[OwnPostgresql]:
 class Client:
     """A caller who sends each operation under a key of its own until it is answered."""
 
-    merchant: Door
+    merchant: JsonClient
     number: int
     user_id: str = ""
     told: Counter[str] = field(default_factory=Counter)
@@ -138,7 +138,7 @@ async def test_kills_under_32_keyed_clients_lose_nothing_that_was_told_and_doubl
     printed = await asyncio.to_thread(up.wait_for, RUNNING)
     connector = aiohttp.TCPConnector(limit=CLIENTS)
     async with aiohttp.ClientSession(connector=connector) as session:
-        merchant = await new_merchant(admin_door(printed, data_dir, session))
+        merchant = await new_merchant(admin_client(printed, data_dir, session))
         assert (await merchant.call("add_stripe_credentials", credentials=STRIPE)).status == 200
         clients = [Client(merchant, number) for number in range(CLIENTS)]
         await asyncio.gather(*(client.prepare() for client in clients))

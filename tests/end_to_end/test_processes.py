@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.end_to_end.running import Door
+from tests.end_to_end.running import JsonClient
 from tests.processes import Running, Start, shown, start_up, wait_until_gone
 
 RUNNING = "Ctrl-C stops everything.\n"
@@ -21,24 +21,24 @@ TRANSACTION_KEY = "obviouslyfakekey"
 CARD_NUMBER = "4111111111111111"
 
 
-def admin_door(printed: str, data_dir: Path, session: aiohttp.ClientSession) -> Door:
+def admin_client(printed: str, data_dir: Path, session: aiohttp.ClientSession) -> JsonClient:
     admin = json.loads((data_dir / "admin.json").read_text())
     url = shown(printed, "JSON endpoint").rstrip("/")
-    return Door(url, session, admin["business_id"], admin["api_key"])
+    return JsonClient(url, session, admin["business_id"], admin["api_key"])
 
 
-async def new_merchant(admin: Door) -> Door:
+async def new_merchant(admin: JsonClient) -> JsonClient:
     new = {"name": "N", "email": "o@northwind.example", "domain": "northwind.example"}
     registered = (await admin.call("register_business", new_business=new)).body
     return admin.as_business(registered["business_id"], registered["api_key"])
 
 
-async def new_user(merchant: Door) -> str:
+async def new_user(merchant: JsonClient) -> str:
     user = {"name": "Alicia", "email": "alicia@example.com"}
     return str((await merchant.call("create_user", user=user)).body["user"]["user_id"])
 
 
-async def a_day_of_business(merchant: Door) -> list[str]:
+async def a_day_of_business(merchant: JsonClient) -> list[str]:
     """Do a little of everything, errors too; return the secrets that took part."""
     stripe = {"env": "TEST", "stripe_secret_key": STRIPE_KEY, "stripe_public_key": "pk_test_fake"}
     stripe["stripe_webhook_secret"] = WEBHOOK_SECRET
@@ -78,7 +78,7 @@ async def test_neither_database_nor_logs_hold_a_secret(start: Start, tmp_path: P
     up = start_up(start, data_dir, NIVISCO_LOG_LEVEL="DEBUG")
     printed = up.wait_for(RUNNING)
     async with aiohttp.ClientSession() as session:
-        admin = admin_door(printed, data_dir, session)
+        admin = admin_client(printed, data_dir, session)
         used = await a_day_of_business(await new_merchant(admin))
     up.signal(2)
     assert up.wait() == 0
@@ -104,13 +104,13 @@ async def test_a_sigkill_under_load_loses_nothing_that_was_acknowledged(
     data_dir = tmp_path / "data"
     seed = secrets.randbits(32)
     acknowledged = 0
-    merchant: Door | None = None
+    merchant: JsonClient | None = None
     user_id = ""
     async with aiohttp.ClientSession() as session:
         for kill_after in random.Random(seed).sample(range(5, 60), 3):  # noqa: S311 - no secret
             up = start_up(start, data_dir)
             printed = up.wait_for(RUNNING)
-            admin = admin_door(printed, data_dir, session)
+            admin = admin_client(printed, data_dir, session)
             merchant = at(admin, merchant or await new_merchant(admin))
             user_id = user_id or await new_user(merchant)
             acknowledged += await credits_until_killed(
@@ -118,7 +118,7 @@ async def test_a_sigkill_under_load_loses_nothing_that_was_acknowledged(
             )
             wait_until_gone(up.children())
         up = start_up(start, data_dir)
-        admin = admin_door(up.wait_for(RUNNING), data_dir, session)
+        admin = admin_client(up.wait_for(RUNNING), data_dir, session)
         assert merchant is not None
         merchant = at(admin, merchant)
         wallet = (await merchant.call("get_user_wallet", user_id=user_id)).body["wallet"]
@@ -127,13 +127,13 @@ async def test_a_sigkill_under_load_loses_nothing_that_was_acknowledged(
     assert acknowledged >= 15
 
 
-def at(admin: Door, merchant: Door) -> Door:
-    """Return the merchant's door at the address that this start serves."""
+def at(admin: JsonClient, merchant: JsonClient) -> JsonClient:
+    """Return the merchant's client at the address that this start serves."""
     return admin.as_business(merchant.business_id, merchant.api_key)
 
 
 async def credits_until_killed(
-    merchant: Door, user_id: str, up: Running, kill_after: int, *, whole_group: bool
+    merchant: JsonClient, user_id: str, up: Running, kill_after: int, *, whole_group: bool
 ) -> int:
     """Credit 1 from eight clients at once; kill after so many answers; count all answers."""
     acknowledged = 0
@@ -162,7 +162,7 @@ async def test_a_merchant_charges_a_card_as_the_readme_shows(start: Start, tmp_p
     up = start_up(start, data_dir)
     printed = up.wait_for(RUNNING)
     async with aiohttp.ClientSession() as session:
-        merchant = await new_merchant(admin_door(printed, data_dir, session))
+        merchant = await new_merchant(admin_client(printed, data_dir, session))
         keys = {"env": "TEST", "stripe_secret_key": STRIPE_KEY, "stripe_public_key": "pk_test_f"}
         assert (await merchant.call("add_stripe_credentials", credentials=keys)).status == 200
         user_id = await new_user(merchant)

@@ -8,7 +8,7 @@ the reference's order, because they build on each other.
 from decimal import Decimal
 from typing import Any
 
-from tests.end_to_end.running import Answer, Door, Stack
+from tests.end_to_end.running import JsonClient, Response, Stack
 
 ID = "<id>"
 """Stands for an id that an earlier answer gave."""
@@ -282,10 +282,10 @@ def differences(shown: Any, answered: Any, path: str = "") -> list[str]:
     return [] if right else [f"{path} is {answered!r}, not {shown!r}"]
 
 
-async def answer_of(door: Door, known: dict[str, str], example: Example) -> Answer:
+async def answer_of(client: JsonClient, known: dict[str, str], example: Example) -> Response:
     action, payload, _ = example
     filled = {key: known[key] if value == ID else value for key, value in payload.items()}
-    answer = await door.call(action, **filled)
+    answer = await client.call(action, **filled)
     if action == "create_user":
         known["user_id"] = answer.body["user"]["user_id"]
     return answer
@@ -313,7 +313,7 @@ async def test_every_example_of_the_reference_is_answered_as_it_shows(stack: Sta
         assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
-async def test_moments_are_written_as_the_reference_writes_them(merchant: Door) -> None:
+async def test_moments_are_written_as_the_reference_writes_them(merchant: JsonClient) -> None:
     info = await merchant.call("get_business_info")
     date, _, time = info.body["business"]["created_at"].partition(" ")
     assert [len(date), len(time), date[4], time[2]] == [10, 8, "-", ":"]

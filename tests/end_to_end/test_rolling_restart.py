@@ -9,13 +9,13 @@ from typing import Any
 
 import aiohttp
 
-from tests.end_to_end.running import Door
-from tests.end_to_end.test_processes import RUNNING, admin_door, new_merchant, new_user
+from tests.end_to_end.running import JsonClient
+from tests.end_to_end.test_processes import RUNNING, admin_client, new_merchant, new_user
 from tests.processes import Running, Start, start_up, wait_until_gone
 
 CLIENTS = 16
 FUNDS = 100_000
-RENEWED = "all workers are renewed"
+RENEWED = "rolling restart finished"
 
 
 async def test_a_rolling_restart_of_cores_and_adapters_under_load_fails_no_request(
@@ -27,7 +27,7 @@ async def test_a_rolling_restart_of_cores_and_adapters_under_load_fails_no_reque
     up = start_up(start, data_dir, *more, **quiet)
     printed = await asyncio.to_thread(up.wait_for, RUNNING)
     async with aiohttp.ClientSession() as session:
-        merchant = await new_merchant(admin_door(printed, data_dir, session))
+        merchant = await new_merchant(admin_client(printed, data_dir, session))
         before = workers_of(up)
         assert len(before) == 4
         renewed = asyncio.Event()
@@ -53,19 +53,19 @@ async def test_a_rolling_restart_of_cores_and_adapters_under_load_fails_no_reque
     wait_until_gone(after)
 
 
-async def client(merchant: Door, renewed: asyncio.Event) -> dict[str, Any]:
+async def client(merchant: JsonClient, renewed: asyncio.Event) -> dict[str, Any]:
     """Charge a wallet and read it, over and over on kept connections, until all is renewed."""
     failures: list[str] = []
     charges = 0
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
-        door = Door(merchant.url, session, merchant.business_id, merchant.api_key)
-        user_id = await new_user(door)
-        funded = await door.call("add_wallet_funds", user_id=user_id, amount=FUNDS)
+        client = JsonClient(merchant.url, session, merchant.business_id, merchant.api_key)
+        user_id = await new_user(client)
+        funded = await client.call("add_wallet_funds", user_id=user_id, amount=FUNDS)
         assert funded.status == 200
         while not renewed.is_set():
             for action, payload in (("charge_wallet", {"amount": 0.25}), ("get_user_wallet", {})):
                 try:
-                    answer = await door.call(action, user_id=user_id, **payload)
+                    answer = await client.call(action, user_id=user_id, **payload)
                 except aiohttp.ClientError as error:
                     failures.append(f"{action}: {error!r}")
                     continue

@@ -9,7 +9,7 @@ from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Account, CardData, ChargeOrder, Succeeded
 from core.money import Amount
 from core.security.secrets import Secret
-from tests.end_to_end.running import Door, Stack
+from tests.end_to_end.running import JsonClient, Stack
 from tests.end_to_end.signing import SIGNATURE_KEY, STRIPE_SECRET
 from tests.end_to_end.test_webhooks import add_payment, database, new_shop, new_user, stack
 
@@ -26,12 +26,12 @@ async def control(stack: Stack, path: str, **body: Any) -> dict[str, Any]:
         return told
 
 
-async def until(door: Door, user_id: str, status: str, balance: float) -> dict[str, Any]:
+async def until(client: JsonClient, user_id: str, status: str, balance: float) -> dict[str, Any]:
     """Wait until the user's one payment and wallet are there, and return the payment."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
-            records = await door.call("get_payment_records", user_id=user_id)
-            wallet = await door.call("get_user_wallet", user_id=user_id)
+            records = await client.call("get_payment_records", user_id=user_id)
+            wallet = await client.call("get_user_wallet", user_id=user_id)
             [payment] = records.body["payments"]
             if (payment["status"], wallet.body["wallet"]["balance"]) == (status, balance):
                 return dict(payment)
@@ -39,67 +39,67 @@ async def until(door: Door, user_id: str, status: str, balance: float) -> dict[s
 
 
 async def test_what_happens_at_stripe_reaches_payment_and_wallet(stack: Stack) -> None:
-    door = await new_shop(stack, "s1")
+    client = await new_shop(stack, "s1")
     key = "sk_test_s1_a"
     await control(
         stack,
         "webhooks",
         key=key,
-        url=f"{door.url}/webhooks/stripe/{door.business_id}",
+        url=f"{client.url}/webhooks/stripe/{client.business_id}",
         secret=STRIPE_SECRET,
         copies=2,
     )
-    user_id = await new_user(door)
+    user_id = await new_user(client)
     token = "pm_card_visa"
-    await door.call("create_stripe_customer", user_id=user_id, payment_method_token=token)
-    funded = await door.call("fund_customer", user_id=user_id, amount=20)
+    await client.call("create_stripe_customer", user_id=user_id, payment_method_token=token)
+    funded = await client.call("fund_customer", user_id=user_id, amount=20)
     assert funded.status == 200, funded.text
     intent = funded.body["transaction_id"]
     await control(stack, "stripe/refunds", payment_intent=intent, amount=500)
-    payment = await until(door, user_id, "partially_refunded", 15)
+    payment = await until(client, user_id, "partially_refunded", 15)
     assert payment["amount_refunded"] == 5
     await control(stack, "stripe/disputes", payment_intent=intent)
-    await until(door, user_id, "disputed", 15)
+    await until(client, user_id, "disputed", 15)
     await control(stack, "stripe/disputes", payment_intent=intent, status="won")
-    await until(door, user_id, "partially_refunded", 15)
+    await until(client, user_id, "partially_refunded", 15)
     await control(stack, "stripe/refunds", payment_intent=intent)
-    await until(door, user_id, "refunded", 0)
+    await until(client, user_id, "refunded", 0)
     again = await control(stack, "webhooks/again", key=key, copies=3, shuffled=True)
     assert again["deliveries"] >= 15
-    await until(door, user_id, "refunded", 0)
+    await until(client, user_id, "refunded", 0)
 
 
 async def test_a_customer_who_comes_back_to_authenticate_is_credited(stack: Stack) -> None:
-    door = await new_shop(stack, "s2")
+    client = await new_shop(stack, "s2")
     await control(
         stack,
         "webhooks",
         key="sk_test_s2_a",
-        url=f"{door.url}/webhooks/stripe/{door.business_id}",
+        url=f"{client.url}/webhooks/stripe/{client.business_id}",
         secret=STRIPE_SECRET,
     )
-    user_id = await new_user(door)
+    user_id = await new_user(client)
     token = "pm_card_authenticationRequired"
-    await door.call("create_stripe_customer", user_id=user_id, payment_method_token=token)
-    asked = await door.call("fund_customer", user_id=user_id, amount=20, idempotency_key="k")
+    await client.call("create_stripe_customer", user_id=user_id, payment_method_token=token)
+    asked = await client.call("fund_customer", user_id=user_id, amount=20, idempotency_key="k")
     assert asked.body["code"] == "AUTHENTICATION_REQUIRED"
     await control(stack, "authentications", payment_intent=asked.body["transaction_id"])
-    await until(door, user_id, "succeeded", 20)
+    await until(client, user_id, "succeeded", 20)
 
 
 async def test_what_happens_at_authorize_net_reaches_payment_and_wallet(
     stack: Stack, database: Database, tmp_path: Path
 ) -> None:
-    door = await new_shop(stack, "a1")
+    client = await new_shop(stack, "a1")
     await control(
         stack,
         "webhooks",
         api_login_id="logina1",
-        url=f"{door.url}/webhooks/authorize/{door.business_id}",
+        url=f"{client.url}/webhooks/authorize/{client.business_id}",
         secret=SIGNATURE_KEY,
     )
-    user_id = await new_user(door)
-    payment_id = await add_payment(database, door, user_id, 1, "authorize", "pending", "fund")
+    user_id = await new_user(client)
+    payment_id = await add_payment(database, client, user_id, 1, "authorize", "pending", "fund")
     gateway = AuthorizeGateway({"TEST": stack.gateway.url})
     account = Account("TEST", "0123456789abcdef", login_id="logina1")
     customer_id, card = await gateway.create_customer_with_card(
@@ -114,12 +114,12 @@ async def test_what_happens_at_authorize_net_reaches_payment_and_wallet(
     )
     charged = await gateway.charge(account, order)
     assert isinstance(charged, Succeeded)
-    await until(door, user_id, "succeeded", 10)
+    await until(client, user_id, "succeeded", 10)
     refund = {"transaction": charged.transaction_id, "amount": "4.00"}
     await control(stack, "authorize/refunds", **refund)
-    await until(door, user_id, "partially_refunded", 6)
+    await until(client, user_id, "partially_refunded", 6)
     await control(
         stack, "authorize/transactions", transaction=charged.transaction_id, status="voided"
     )
-    await until(door, user_id, "voided", 0)
+    await until(client, user_id, "voided", 0)
     await gateway.close()

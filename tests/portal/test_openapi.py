@@ -11,7 +11,7 @@ from portal.reference.build import reference
 from portal.reference.model import Action
 from portal.reference.openapi import openapi, openapi_text
 from rpc.error_details import FieldProblem
-from transcoding.answers import METHOD_NOT_ALLOWED, invalid_fields
+from transcoding.json_responses import METHOD_NOT_ALLOWED, invalid_fields
 
 DOCUMENT = openapi(reference())
 SCHEMAS = DOCUMENT["components"]["schemas"]

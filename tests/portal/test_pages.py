@@ -18,7 +18,7 @@ from portal.pages.rendering import (
 )
 from portal.reference.build import reference
 from rpc.catalogue import secret_names
-from tests.adapter.conftest import Door
+from tests.adapter.running import AdapterClient
 
 ACTIONS = reference().actions()
 DOCS = page("docs.html", reference=reference()).body.decode()
@@ -106,7 +106,7 @@ def test_the_live_test_knows_what_is_secret() -> None:
     assert set(json.loads(actions_document(reference()).body)["secrets"]) == secret_names()
 
 
-async def test_what_a_page_links_to_is_served_with_its_type(door: Door) -> None:
+async def test_what_a_page_links_to_is_served_with_its_type(client: AdapterClient) -> None:
     expected = {
         "css": "text/css",
         "js": "text/javascript",
@@ -117,7 +117,7 @@ async def test_what_a_page_links_to_is_served_with_its_type(door: Door) -> None:
     linked = {link for link in [*links, *LIVE_TEST.all("data-actions")] if "/assets/" in link}
     assert len(linked) >= 9
     for link in linked:
-        async with door.session.get(door.url + link) as answer:
+        async with client.session.get(client.url + link) as answer:
             assert answer.status == 200
             ending = link.partition("?")[0].rpartition(".")[2]
             assert answer.content_type == expected[ending]
@@ -134,9 +134,9 @@ async def test_what_a_page_links_to_is_served_with_its_type(door: Door) -> None:
     ],
 )
 async def test_a_page_is_sent_once_and_then_only_asked_for(
-    door: Door, path: str, content_type: str
+    client: AdapterClient, path: str, content_type: str
 ) -> None:
-    async with door.session.get(f"{door.url}/{path}") as answer:
+    async with client.session.get(f"{client.url}/{path}") as answer:
         assert (answer.status, answer.content_type) == (200, content_type)
         assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
         assert answer.headers["Cache-Control"] == "no-cache"
@@ -144,42 +144,36 @@ async def test_a_page_is_sent_once_and_then_only_asked_for(
         whole = await answer.read()
         tag = answer.headers["ETag"]
     known = {"If-None-Match": tag}
-    async with door.session.get(f"{door.url}/{path}", headers=known) as answer:
+    async with client.session.get(f"{client.url}/{path}", headers=known) as answer:
         assert (answer.status, await answer.read()) == (304, b"")
     plain = {"Accept-Encoding": "identity"}
-    async with door.session.get(f"{door.url}/{path}", headers=plain) as answer:
+    async with client.session.get(f"{client.url}/{path}", headers=plain) as answer:
         assert "Content-Encoding" not in answer.headers
         assert await answer.read() == whole
-    async with door.session.head(f"{door.url}/{path}") as answer:
+    async with client.session.head(f"{client.url}/{path}") as answer:
         assert (answer.status, await answer.read()) == (200, b"")
 
 
-async def test_the_openapi_document_has_every_action(door: Door) -> None:
-    async with door.session.get(f"{door.url}/openapi.json") as answer:
+async def test_the_openapi_document_has_every_action(client: AdapterClient) -> None:
+    async with client.session.get(f"{client.url}/openapi.json") as answer:
         document = json.loads(await answer.read())
     names = document["components"]["schemas"]["Request"]["discriminator"]["mapping"]
     assert set(names) == set(ACTIONS)
-
-
-async def test_the_json_door_answers_get_as_ever(door: Door) -> None:
-    async with door.session.get(door.url) as answer:
-        assert answer.status == 405
-        assert await answer.text() == '{"success":false,"error":"Method Not Allowed"}'
 
 
 @pytest.mark.parametrize(
     "path",
     ["doc", "docs/", "docs/charge_customer", "assets/", "assets/none.css", "assets/../app.py"],
 )
-async def test_a_page_that_there_is_not_is_404_in_json(door: Door, path: str) -> None:
+async def test_a_page_that_there_is_not_is_404_in_json(client: AdapterClient, path: str) -> None:
     raw = f"GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
-    answer = await door.exchange(raw)
+    answer = await client.exchange(raw)
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert b'"code":"UNKNOWN_PATH"' in answer
 
 
-async def test_a_page_takes_no_post(door: Door) -> None:
-    async with door.session.post(f"{door.url}/docs", data=b"{}") as answer:
+async def test_a_page_takes_no_post(client: AdapterClient) -> None:
+    async with client.session.post(f"{client.url}/docs", data=b"{}") as answer:
         assert answer.status == 405
         assert answer.headers["Allow"] == "GET, HEAD"
         assert answer.content_type == "application/json"

@@ -1,4 +1,4 @@
-"""Proves that the reference says of every action what the JSON door does."""
+"""Proves that the reference says of every action what the JSON client does."""
 
 import json
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from portal.comments import comments_in
 from portal.reference.build import reference
 from portal.reference.model import Action, Field, Kind
 from transcoding import actions
-from transcoding.problems import Problems
+from transcoding.field_problems import FieldProblems
 from transcoding.schema import is_money, is_timestamp
 
 COMPILED = actions.build_catalogue()
@@ -124,7 +124,7 @@ def test_comments_are_those_of_the_package_on_one_line() -> None:
 
 
 def _read(action: Action, fields: dict[str, object]) -> set[str]:
-    problems = Problems()
+    problems = FieldProblems()
     COMPILED[action.name].read(fields, "", problems)
     return {problem.field for problem in problems.found}
 
@@ -134,7 +134,7 @@ def _read_problem(action: Action, field: Field) -> str | None:
     value: object = object()
     for name in reversed(field.path.split(".")):
         value = {name.removesuffix("[]"): [value] if name.endswith("[]") else value}
-    problems = Problems()
+    problems = FieldProblems()
     assert isinstance(value, dict)
     COMPILED[action.name].read(value, "", problems)
     return next((p.description for p in problems.found if p.field == field.path), None)

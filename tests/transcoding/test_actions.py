@@ -5,7 +5,7 @@ import pytest
 from nivisco.payments.v1 import authentication_pb2, errors_pb2
 from tests.transcoding.golden import COMMAND, GOLDEN, render
 from transcoding.actions import action_name, build_catalogue
-from transcoding.answers import HTTP_STATUS
+from transcoding.json_responses import HTTP_STATUS
 
 CATALOGUE = build_catalogue()
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transcoding.field_problems import InvalidValue
 from transcoding.money import (
     NANOS,
     read_amount,
     read_currency,
     write_amount,
 )
-from transcoding.problems import InvalidValue
 
 NOT_AN_AMOUNT = "must be a number such as 25.50"
 NOT_POSITIVE = "must be greater than zero"

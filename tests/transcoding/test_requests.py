@@ -21,8 +21,8 @@ from nivisco.payments.v1 import (
 )
 from tests.transcoding.sample_schema import sample, sample_class
 from transcoding.actions import build_catalogue
+from transcoding.field_problems import FieldProblems
 from transcoding.parsing import MalformedValue, parse_object
-from transcoding.problems import Problems
 from transcoding.requests import compile_reader
 from transcoding.schema import SchemaError
 
@@ -31,7 +31,7 @@ SECRET = "sk_4111111111111111"
 
 
 def read(action: str, fields: dict[str, object]) -> tuple[Message, dict[str, str]]:
-    problems = Problems()
+    problems = FieldProblems()
     parsed = parse_object(json.dumps(fields).encode())
     message = CATALOGUE[action].read(parsed, "", problems)
     return message, {problem.field: problem.description for problem in problems.found}
@@ -266,7 +266,7 @@ def test_what_does_not_fit_is_named_with_its_reason(
 
 @pytest.mark.parametrize("number", ["25", "25.0", "2.5e1", "2500e-2"])
 def test_a_whole_number_is_whole_however_it_is_written(number: str) -> None:
-    problems = Problems()
+    problems = FieldProblems()
     fields: dict[str, object] = {"limit": Decimal(number)}
     message = CATALOGUE["get_all_users"].read(fields, "", problems)
     assert message == users_pb2.GetAllUsersRequest(limit=25)
@@ -275,14 +275,14 @@ def test_a_whole_number_is_whole_however_it_is_written(number: str) -> None:
 
 @pytest.mark.parametrize("number", ["0e999999", "-0", "1e-999999", "1e999999"])
 def test_a_number_of_extreme_size_costs_nothing(number: str) -> None:
-    problems = Problems()
+    problems = FieldProblems()
     CATALOGUE["get_all_users"].read({"limit": Decimal(number)}, "", problems)
     assert len(problems.found) == (0 if Decimal(number) == 0 else 1)
 
 
 @pytest.mark.parametrize("field", ["user_id", "amount", "currency", "env", "description"])
 def test_an_ill_value_is_told_in_its_own_words(field: str) -> None:
-    problems = Problems()
+    problems = FieldProblems()
     CATALOGUE["charge_customer"].read({field: MalformedValue("is ill")}, "", problems)
     assert [(p.field, p.description) for p in problems.found] == [(field, "is ill")]
 
@@ -343,7 +343,7 @@ def test_any_json_becomes_a_message_and_printable_problems(
 
 def test_lists_are_read_with_a_problem_for_each_ill_item() -> None:
     read_order = compile_reader(sample("Order"))
-    problems = Problems()
+    problems = FieldProblems()
     fields: dict[str, object] = {
         "tags": ["a", Decimal(5), None],
         "counts": [Decimal(1), "x"],
@@ -372,13 +372,13 @@ def test_lists_are_read_with_a_problem_for_each_ill_item() -> None:
 
 
 def test_what_is_no_list_is_refused() -> None:
-    problems = Problems()
+    problems = FieldProblems()
     compile_reader(sample("Order"))({"tags": "a"}, "", problems)
     assert [problem.description for problem in problems.found] == ["must be a list"]
 
 
 def test_amounts_of_one_message_share_the_currency() -> None:
-    problems = Problems()
+    problems = FieldProblems()
     fields: dict[str, object] = {"price": "1", "fee": "2", "currency": "usd"}
     message = compile_reader(sample("TwoAmounts"))(fields, "", problems)
     assert message == sample_class("TwoAmounts")(

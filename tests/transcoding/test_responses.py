@@ -23,7 +23,7 @@ from nivisco.payments.v1 import (
 from tests.transcoding.sample_schema import sample, sample_class
 from transcoding.actions import build_catalogue
 from transcoding.money import read_amount
-from transcoding.responses import compile_answer_writer
+from transcoding.responses import compile_response_writer
 from transcoding.schema import SchemaError
 
 CATALOGUE = build_catalogue()
@@ -150,12 +150,12 @@ def test_an_amount_survives_the_way_in_and_out(amount: Decimal) -> None:
 
 def test_a_whole_number_beyond_a_float_is_exact() -> None:
     order = sample_class("Order")(big=2**63 - 1)
-    assert f'"big":{2**63 - 1}' in compile_answer_writer(sample("Order"))(order)
+    assert f'"big":{2**63 - 1}' in compile_response_writer(sample("Order"))(order)
 
 
 def test_the_currency_follows_the_first_amount_whichever_is_set() -> None:
     message = sample_class("TwoAmounts")(fee=Money(currency_code="USD", units=1))
-    assert compile_answer_writer(sample("TwoAmounts"))(message) == (
+    assert compile_response_writer(sample("TwoAmounts"))(message) == (
         '{"success":true,"price":null,"currency":"usd","fee":1,"note":""}'
     )
 
@@ -165,7 +165,7 @@ def test_amounts_in_two_currencies_are_never_shown_as_one() -> None:
         price=Money(currency_code="USD"), fee=Money(currency_code="EUR")
     )
     with pytest.raises(ValueError, match="mixes currencies"):
-        compile_answer_writer(sample("TwoAmounts"))(message)
+        compile_response_writer(sample("TwoAmounts"))(message)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_amounts_in_two_currencies_are_never_shown_as_one() -> None:
 )
 def test_a_response_without_a_json_form_is_found_at_the_start(name: str) -> None:
     with pytest.raises(SchemaError):
-        compile_answer_writer(sample(name))
+        compile_response_writer(sample(name))
 
 
 @pytest.mark.parametrize("action", sorted(CATALOGUE))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcoding.problems import InvalidValue
+from transcoding.field_problems import InvalidValue
 from transcoding.times import read_time, write_time
 
 EIGHT = 1_709_280_000  # 2024-03-01 08:00:00 UTC

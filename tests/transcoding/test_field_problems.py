@@ -3,17 +3,17 @@
 import pytest
 
 from rpc.error_details import FieldProblem
-from transcoding.parsing import MalformedValue
-from transcoding.problems import (
+from transcoding.field_problems import (
     MAX_SENT_BYTES,
-    Problems,
+    FieldProblems,
     did_you_mean,
     printable,
 )
+from transcoding.parsing import MalformedValue
 
 
-def problems_with_mistyped(*fields: str) -> Problems:
-    problems = Problems()
+def problems_with_mistyped(*fields: str) -> FieldProblems:
+    problems = FieldProblems()
     for field in fields:
         problems.add_invalid(field, 5, "must be a string")
     return problems
@@ -35,20 +35,20 @@ def problems_with_mistyped(*fields: str) -> Problems:
 def test_what_follows_from_a_mistyped_field_is_not_told_again(
     mistyped: str, from_core: str, kept: bool
 ) -> None:
-    joined = problems_with_mistyped(mistyped).joined_with([FieldProblem(from_core, "is required")])
+    joined = problems_with_mistyped(mistyped).merged_with([FieldProblem(from_core, "is required")])
     assert (FieldProblem(from_core, "is required") in joined) is kept
 
 
 def test_an_unknown_field_hides_nothing_that_the_core_says() -> None:
-    problems = Problems()
+    problems = FieldProblems()
     problems.add_unknown("", "user.name", ["user"])
     required = FieldProblem("user.name", "is required")
-    assert problems.joined_with([*problems.found, required]) == [*problems.found, required]
+    assert problems.merged_with([*problems.found, required]) == [*problems.found, required]
 
 
 def test_own_problems_come_first_and_twenty_in_all() -> None:
     problems = problems_with_mistyped("a", "b")
-    joined = problems.joined_with([FieldProblem(f"c{n}", "is required") for n in range(30)])
+    joined = problems.merged_with([FieldProblem(f"c{n}", "is required") for n in range(30)])
     assert [problem.field for problem in joined[:3]] == ["a", "b", "c0"]
     assert len(joined) == 20
 
@@ -58,13 +58,13 @@ def test_the_twenty_first_problem_is_not_kept() -> None:
 
 
 def test_an_ill_value_describes_itself() -> None:
-    problems = Problems()
+    problems = FieldProblems()
     problems.add_invalid("a", MalformedValue("is given more than once"), "must be a string")
     assert problems.found == [FieldProblem("a", "is given more than once")]
 
 
 def test_what_is_sent_is_bounded_in_bytes() -> None:
-    problems = Problems()
+    problems = FieldProblems()
     for n in range(20):
         problems.add_unknown("", f"{n:02d}" + "\U0001f600" * 62, [])
     sent = problems.to_send()
