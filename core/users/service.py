@@ -1,4 +1,4 @@
-"""Keeps the business's users."""
+"""Creates, reads and updates users."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ class UsersService:
     """The use cases of UsersService."""
 
     def __init__(self, database: Database) -> None:
-        """Keep users in `database`."""
+        """Store users in `database`."""
         self._database = database
 
     async def create(
@@ -25,7 +25,7 @@ class UsersService:
         """Create a user and their wallet in the caller's default environment.
 
         Raises:
-            InvalidFields: the currency is none.
+            InvalidFields: the currency is unknown.
         """
         currency = (currency or DEFAULT_CURRENCY).lower()
         if problem := currency_problem(currency):
@@ -53,13 +53,13 @@ class UsersService:
         """Return one of the caller's users.
 
         Raises:
-            Refusal: USER_NOT_FOUND, alike for no user and another business's.
+            Refusal: USER_NOT_FOUND, also for another business's user.
         """
         async with self._database.read() as transaction:
             return await existing_user(transaction, caller.business_id, user_id)
 
     async def list_active(self, caller: Caller, page: PageRequest) -> tuple[list[store.User], int]:
-        """Return a page of the caller's active users and how many there are."""
+        """Return a page of the caller's active users and their total number."""
         async with self._database.read() as transaction:
             return await store.active_users(transaction, business_id=caller.business_id, page=page)
 
@@ -69,7 +69,7 @@ class UsersService:
         """Change a user and return the result.
 
         Raises:
-            InvalidFields: nothing is given.
+            InvalidFields: nothing to change.
             Refusal: USER_NOT_FOUND.
         """
         async with self._database.transaction() as transaction:
@@ -90,7 +90,7 @@ async def existing_user(
     """Return the business's user.
 
     Raises:
-        Refusal: USER_NOT_FOUND, alike for no user and another business's.
+        Refusal: USER_NOT_FOUND, also for another business's user.
     """
     user = await store.user_by_id(transaction, business_id=business_id, user_id=user_id, lock=lock)
     if user is None:
@@ -99,14 +99,14 @@ async def existing_user(
 
 
 def user_not_found() -> Refusal:
-    """Make the answer to a user that the business does not have."""
+    """Return the refusal for a user that the business does not have."""
     return Refusal(Reason.ERROR_REASON_USER_NOT_FOUND, "User not found")
 
 
 async def active_user(
     transaction: Transaction, business_id: str, user_id: str, *, lock: bool = False
 ) -> store.User:
-    """Return the business's user, who is active.
+    """Return the business's user if active.
 
     Raises:
         Refusal: USER_NOT_FOUND or USER_INACTIVE.
@@ -117,7 +117,7 @@ async def active_user(
 
 
 def check_active(user: store.User) -> None:
-    """Make sure that money of the user may move.
+    """Check that the user is active.
 
     Raises:
         Refusal: USER_INACTIVE.

@@ -1,4 +1,4 @@
-"""What the database is asked and told about users."""
+"""SQL of users."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -61,7 +61,7 @@ async def insert_user(
 async def user_by_id(
     transaction: Transaction, *, business_id: str, user_id: str, lock: bool = False
 ) -> User | None:
-    """Return the business's user, or None; `lock` holds the row to the end of the transaction."""
+    """Return the business's user, or None. `lock` locks the row until the transaction ends."""
     query = select(*_COLUMNS).where(users.c.business_id == business_id, users.c.user_id == user_id)
     if lock:
         query = query.with_for_update()
@@ -72,7 +72,7 @@ async def user_by_id(
 async def users_by_id(
     transaction: Transaction, keys: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], User]:
-    """Return the users that there are of these business and user ids."""
+    """Return the existing users by business id and user id."""
     rows = await _USERS_BY_ID.execute(transaction.connection, list(keys))
     return {(row[0], row[1]): User(*row[1:]) for row in rows}
 
@@ -80,7 +80,7 @@ async def users_by_id(
 async def active_users(
     transaction: Transaction, *, business_id: str, page: PageRequest
 ) -> tuple[list[User], int]:
-    """Return a page of the business's active users, newest first, and how many there are."""
+    """Return a page of the business's active users, newest first, and their total number."""
     rows, total = await page_of(
         transaction,
         _COLUMNS,
@@ -113,7 +113,7 @@ async def update_user(
 async def set_default_gateway(
     transaction: Transaction, *, business_id: str, user_id: str, gateway: str
 ) -> None:
-    """Store the gateway that the user's charges mean where they name none."""
+    """Store the gateway of charges whose request specifies none."""
     await transaction.connection.execute(
         update(users)
         .where(users.c.business_id == business_id, users.c.user_id == user_id)

@@ -1,7 +1,6 @@
-"""Debits and credits wallets by hand or by the business's system, many callers' in one commit.
+"""Debits and credits wallets in batches: one transaction for the concurrent requests of many.
 
-Each movement is its own success or refusal, with its own idempotency record; only the transaction
-is shared.
+Each request succeeds or fails on its own, with its own idempotency record.
 """
 
 import logging
@@ -27,26 +26,23 @@ from core.money import Amount, amount_from_message
 from core.users import store as users_store
 from core.users.service import check_active, user_not_found
 from core.wallet import ledger, store
-from core.wallet.messages import movement_response
+from core.wallet.messages import MovementResponse, movement_response
 from core.wallet.rules import Direction, Movement, MovementRefusal
-from nivisco.payments.v1 import wallet_pb2 as pb
 
 logger = logging.getLogger("core.wallet")
 
-GROUP_AT_MOST = 256
-_WORDS = {
+BATCH_SIZE_MAX = 256
+_SOURCE_AND_REASON = {
     Direction.DEBIT: ("system", "business_charge"),
     Direction.CREDIT: ("manual", "manual_credit"),
 }
-"""Source and reason of a movement."""
 
-Moved = pb.ChargeWalletResponse | pb.AddWalletFundsResponse
-_End = Moved | Refusal | Replay
+_Outcome = MovementResponse | Refusal | Replay
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MovementRequest:
-    """One caller's movement. `call` is theirs as its idempotency record sees it."""
+    """A caller's request to debit or credit a user's wallet."""
 
     caller: Caller
     call: IdempotentCall
@@ -57,176 +53,181 @@ class MovementRequest:
     description: str | None
 
 
-class _Overtaken(Exception):
-    """Another core carried out a call of the group meanwhile; nothing of it may commit."""
+class _AnsweredConcurrently(Exception):
+    """Another run of a call stored its answer first; the transaction must roll back."""
 
 
 class WalletBatch:
-    """The movements that callers order."""
+    """Runs movement requests in batches."""
 
     def __init__(self, database: Database, idempotency: Idempotency) -> None:
-        """Keep wallets in `database`, and answers by `idempotency`."""
+        """Store wallets in `database`, and answers with `idempotency`."""
         self._database = database
         self._idempotency = idempotency
-        self._group = Batcher[MovementRequest, Moved](self._carry_out, max_size=GROUP_AT_MOST)
+        self._batcher = Batcher[MovementRequest, MovementResponse](
+            self._run_batch, max_size=BATCH_SIZE_MAX
+        )
 
-    async def move(self, order: MovementRequest) -> Moved:
-        """Make the movement and return what its caller is answered.
+    async def move(self, request: MovementRequest) -> MovementResponse:
+        """Run the request in a batch and return its response.
 
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW, WALLET_LIMIT or
                 IDEMPOTENCY_KEY_REUSED.
             InvalidFields: the amount is not in the wallet's currency.
-            Replay: the call was answered before.
+            Replay: the call has an answer.
         """
-        return await self._group.submit(order)
+        return await self._batcher.submit(request)
 
-    async def _carry_out(self, orders: Sequence[MovementRequest]) -> Sequence[Moved | Exception]:
+    async def _run_batch(
+        self, requests: Sequence[MovementRequest]
+    ) -> Sequence[MovementResponse | Exception]:
         while True:
-            ends: dict[MovementRequest, _End] = {}
+            outcomes: dict[MovementRequest, _Outcome] = {}
             try:
                 async with self._database.transaction("wallet.move") as transaction:
-                    ends = await self._ends(transaction, orders)
-            except _Overtaken:
-                continue  # its answer is there now
+                    outcomes = await self._run_in(transaction, requests)
+            except _AnsweredConcurrently:
+                continue  # the next attempt replays the answer
             except CommitUnknownError:
-                return await self._looked_up([ends[order] for order in orders], orders)
+                return await self._resolve_unconfirmed(
+                    requests, [outcomes[request] for request in requests]
+                )
             except DatabaseUnavailableError:
                 raise
             except Exception:
-                if len(orders) == 1:
+                if len(requests) == 1:
                     raise
-                # What is wrong with one caller's order is not the others' business.
-                logger.exception("a group of movements failed; they are made one by one")
-                return [await self._alone(order) for order in orders]
-            return [ends[order] for order in orders]
+                # A fault with one request must not fail the others.
+                logger.exception("wallet batch failed, running its requests one by one")
+                return [await self._run_alone(request) for request in requests]
+            return [outcomes[request] for request in requests]
 
-    async def _alone(self, order: MovementRequest) -> Moved | Exception:
+    async def _run_alone(self, request: MovementRequest) -> MovementResponse | Exception:
         try:
-            (end,) = await self._carry_out([order])
-        except Exception as error:  # noqa: BLE001 - its caller gets it
+            (outcome,) = await self._run_batch([request])
+        except Exception as error:  # noqa: BLE001 - raised to the caller of this request
             return error
-        return end
+        return outcome
 
-    async def _looked_up(
-        self, ends: Sequence[_End], orders: Sequence[MovementRequest]
-    ) -> Sequence[Moved | Exception]:
-        """Return how orders ended whose commit was not confirmed, or that nobody can tell.
+    async def _resolve_unconfirmed(
+        self, requests: Sequence[MovementRequest], outcomes: Sequence[_Outcome]
+    ) -> Sequence[MovementResponse | Exception]:
+        """Return the outcomes of requests whose commit was not confirmed.
 
-        They were one transaction, so what holds for one of them holds for all: asked once, because
-        a database that is away is asked for seconds.
+        They are one transaction, so the record of one of them shows for all whether it committed.
+        One look-up, because each takes seconds while the database is unavailable.
         """
         failure: Exception | None = None
-        for order, end in zip(orders, ends, strict=True):
-            if isinstance(end, Exception):
+        for request, outcome in zip(requests, outcomes, strict=True):
+            if isinstance(outcome, Exception):
                 continue
             try:
-                if not await self._idempotency.took_place(order.call):
+                if not await self._idempotency.took_place(request.call):
                     failure = DatabaseUnavailableError("the commit did not take place")
             except CommitUnknownError as unknown:
                 failure = unknown
             break
-        return [end if isinstance(end, Exception) else failure or end for end in ends]
+        return [each if isinstance(each, Exception) else failure or each for each in outcomes]
 
-    async def _ends(
-        self, transaction: Transaction, orders: Sequence[MovementRequest]
-    ) -> dict[MovementRequest, _End]:
-        """Make the movements that can be made, keep every answer, and return how each order ends.
+    async def _run_in(
+        self, transaction: Transaction, requests: Sequence[MovementRequest]
+    ) -> dict[MovementRequest, _Outcome]:
+        """Make the movements that are possible, store every answer and return all outcomes.
 
         Raises:
-            _Overtaken: a call has an answer that it did not have when the transaction began.
+            _AnsweredConcurrently: a call got an answer since the transaction began.
         """
-        earlier = await self._idempotency.earlier(transaction, [order.call for order in orders])
-        ends: dict[MovementRequest, _End] = {
-            order: earlier[order.call] for order in orders if order.call in earlier
+        earlier = await self._idempotency.earlier(transaction, [each.call for each in requests])
+        outcomes: dict[MovementRequest, _Outcome] = {
+            request: earlier[request.call] for request in requests if request.call in earlier
         }
         movements = await self._movements(
-            transaction, [order for order in orders if order not in ends], ends
+            transaction, [request for request in requests if request not in outcomes], outcomes
         )
         results = await ledger.move(transaction, list(movements.values())) if movements else []
-        for (order, movement), result in zip(movements.items(), results, strict=True):
-            ends[order] = (
+        for (request, movement), result in zip(movements.items(), results, strict=True):
+            outcomes[request] = (
                 refusal_of(result)
                 if isinstance(result, MovementRefusal)
-                else movement_response(movement, order.user_id, result)
+                else movement_response(movement, request.user_id, result)
             )
-        kept = {
-            order.call: answer
-            for order, end in ends.items()
-            if order.call not in earlier and (answer := _answer(order, end)) is not None
+        answers = {
+            request.call: answer
+            for request, outcome in outcomes.items()
+            if request.call not in earlier and (answer := _answer(request, outcome)) is not None
         }
-        if kept and await self._idempotency.keep_all(transaction, kept):
-            raise _Overtaken
-        return ends
+        if answers and await self._idempotency.keep_all(transaction, answers):
+            raise _AnsweredConcurrently
+        return outcomes
 
     async def _movements(
         self,
         transaction: Transaction,
-        orders: Sequence[MovementRequest],
-        ends: dict[MovementRequest, _End],
+        requests: Sequence[MovementRequest],
+        outcomes: dict[MovementRequest, _Outcome],
     ) -> Mapping[MovementRequest, Movement]:
-        """Return the movements to make; what is refused before goes into `ends`."""
+        """Return the movements to make, in the order of the requests; refusals go to `outcomes`."""
         users = await users_store.users_by_id(
-            transaction, {(order.caller.business_id, order.user_id) for order in orders}
+            transaction, {(each.caller.business_id, each.user_id) for each in requests}
         )
         wallets = await store.wallets_of_users(
-            transaction, {(order.caller.business_id, order.user_id, order.env) for order in orders}
+            transaction, {(each.caller.business_id, each.user_id, each.env) for each in requests}
         )
         movements: dict[MovementRequest, Movement] = {}
-        # In the order of the wallets' owners, so that two cores that make new wallets cannot
-        # deadlock.
-        for order in sorted(orders, key=lambda o: (o.caller.business_id, o.user_id, o.env)):
-            owner = (order.caller.business_id, order.user_id)
+        # Sorted by wallet owner, so that two cores that create wallets cannot deadlock.
+        for request in sorted(requests, key=lambda r: (r.caller.business_id, r.user_id, r.env)):
+            owner = (request.caller.business_id, request.user_id)
             try:
                 user = users.get(owner)
                 if user is None:
                     raise user_not_found()
                 check_active(user)
-                wallet = wallets.get((*owner, order.env)) or await store.wallet_of_user(
+                wallet = wallets.get((*owner, request.env)) or await store.wallet_of_user(
                     transaction,
-                    business_id=order.caller.business_id,
-                    user_id=order.user_id,
-                    env=order.env,
+                    business_id=request.caller.business_id,
+                    user_id=request.user_id,
+                    env=request.env,
                     currency=user.currency,
                 )
-                amount = amount_in_currency(order.money, wallet.currency)
+                amount = amount_in_currency(request.money, wallet.currency)
             except Refusal as refusal:
-                ends[order] = refusal
+                outcomes[request] = refusal
                 continue
-            movements[order] = _movement(order, wallet, amount)
-        return {order: movements[order] for order in orders if order in movements}
+            movements[request] = _movement(request, wallet, amount)
+        return {request: movements[request] for request in requests if request in movements}
 
 
-def _movement(order: MovementRequest, wallet: store.Wallet, amount: Amount) -> Movement:
-    source, reason = _WORDS[order.direction]
+def _movement(request: MovementRequest, wallet: store.Wallet, amount: Amount) -> Movement:
+    source, reason = _SOURCE_AND_REASON[request.direction]
     return Movement(
-        business_id=order.caller.business_id,
+        business_id=request.caller.business_id,
         wallet_id=wallet.wallet_id,
         transaction_id=new_wallet_transaction_id(),
-        direction=order.direction,
+        direction=request.direction,
         amount_minor=amount.minor,
         source=source,
         reason=reason,
-        description=order.description,
+        description=request.description,
     )
 
 
-def _answer(order: MovementRequest, end: _End) -> Answer | None:
-    """Return what to keep of an order, or None where it may be tried again."""
-    match end:
+def _answer(request: MovementRequest, outcome: _Outcome) -> Answer | None:
+    """Return the answer to store for a request, or None if it may be retried."""
+    match outcome:
         case Refusal():
-            return Answer.refusal(end) if order.call.is_keyed and is_kept(end) else None
+            return Answer.refusal(outcome) if request.call.is_keyed and is_kept(outcome) else None
         case Replay():
             return None
         case _:
-            return Answer.response(end)
+            return Answer.response(outcome)
 
 
 def amount_in_currency(money: money_pb2.Money, currency: str) -> Amount:
     """Return the amount in minor units of the wallet's currency.
 
     Raises:
-        InvalidFields: it names another currency, or has too many decimals.
+        InvalidFields: the amount names another currency, or has too many decimals.
     """
     if money.currency_code and money.currency_code.lower() != currency:
         raise InvalidFields.of("amount.currency_code", f"must be the wallet's currency, {currency}")
@@ -234,7 +235,7 @@ def amount_in_currency(money: money_pb2.Money, currency: str) -> Amount:
 
 
 def refusal_of(refusal: MovementRefusal) -> Refusal:
-    """Return what a caller is told of a movement that was not made."""
+    """Return the refusal of a movement that was not made."""
     match refusal:
         case MovementRefusal.WALLET_TOO_LOW:
             return Refusal(

@@ -1,7 +1,7 @@
-"""The one way in which money moves between wallets and a business's accounts.
+"""The only function that moves money between wallets and a business's accounts.
 
-It takes a list of movements; one movement is the special case. It opens no transaction: what
-belongs together with the movements commits with them.
+It takes a list of movements and opens no transaction: the caller's transaction commits the
+movements together with what they belong to.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from core.wallet.rules import Movement, MovementRefusal, WalletState, apply, pos
 async def move(
     transaction: Transaction, movements: Sequence[Movement]
 ) -> list[WalletState | MovementRefusal]:
-    """Make the movements in their order and return what became of each.
+    """Make the movements in their order and return each one's wallet after it, or its refusal.
 
-    Each succeeds or is refused by itself: its wallet's state after it, or the refusal. All wallets
-    are locked first, in the order of their keys, so that two lists cannot deadlock.
+    Each succeeds or is refused on its own. All wallets are locked first, in the order of their
+    keys, so that two lists cannot deadlock.
     """
     keys = dict.fromkeys((movement.business_id, movement.wallet_id) for movement in movements)
     wallets = await store.lock_wallets(transaction, keys)

@@ -6,6 +6,8 @@ from core.wallet.rules import Direction, Movement, WalletState
 from core.wallet.store import Wallet, WalletTransaction
 from nivisco.payments.v1 import wallet_pb2 as pb
 
+MovementResponse = pb.ChargeWalletResponse | pb.AddWalletFundsResponse
+
 
 def wallet_message(wallet: Wallet) -> pb.Wallet:
     """Return the message of a wallet."""
@@ -37,11 +39,9 @@ def wallet_transaction_message(row: WalletTransaction, wallet: Wallet) -> pb.Wal
     )
 
 
-def movement_response(
-    movement: Movement, user_id: str, after: WalletState
-) -> pb.ChargeWalletResponse | pb.AddWalletFundsResponse:
+def movement_response(movement: Movement, user_id: str, after: WalletState) -> MovementResponse:
     """Return the response to a debit or credit of the user's wallet."""
-    response_class: type[pb.ChargeWalletResponse | pb.AddWalletFundsResponse] = (
+    response_class: type[MovementResponse] = (
         pb.ChargeWalletResponse
         if movement.direction is Direction.DEBIT
         else pb.AddWalletFundsResponse

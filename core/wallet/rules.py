@@ -1,4 +1,4 @@
-"""The rules of the ledger: what a movement does to a wallet, and its two postings. Pure.
+"""Rules of the ledger: how a movement changes a wallet, and its two postings. Pure.
 
 Amounts are in minor units of the wallet's currency.
 """
@@ -10,7 +10,7 @@ from core.money import MAX_BALANCE_MINOR
 
 
 class Direction(Enum):
-    """Which way money moves, seen from the wallet. The value is how it is stored."""
+    """Direction of a movement, seen from the wallet. The value is the stored word."""
 
     CREDIT = "credit"
     DEBIT = "debit"
@@ -18,7 +18,7 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One movement to make: a user's wallet against an account of the business."""
+    """A movement of money between a user's wallet and an account of the business."""
 
     business_id: str
     wallet_id: str
@@ -30,14 +30,14 @@ class Movement:
     description: str | None = None
     payment_id: str | None = None
     account: str | None = None
-    """The business's account on the other side; None: funding of a credit, revenue of a debit."""
+    """The business's account. Defaults to funding for a credit, revenue for a debit."""
     taken_before_minor: int = 0
-    """How much of its payment had been taken back before."""
+    """How much of the payment was reversed before."""
 
 
 @dataclass(frozen=True, slots=True)
 class WalletState:
-    """What a movement needs to know of its wallet."""
+    """The part of a wallet that a movement reads and changes."""
 
     env: str
     currency: str
@@ -46,7 +46,7 @@ class WalletState:
 
 
 class MovementRefusal(Enum):
-    """Why a movement was not made. Checked in this order."""
+    """Why a movement is refused. Checked in this order."""
 
     WALLET_TOO_LOW = auto()
     WALLET_LIMIT = auto()
@@ -54,7 +54,7 @@ class MovementRefusal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One side of a movement. What an account gains is positive."""
+    """One side of a movement. A positive amount increases the account."""
 
     account: str
     amount_minor: int
@@ -62,11 +62,11 @@ class Posting:
 
 
 def apply(wallet: WalletState, movement: Movement) -> WalletState | MovementRefusal:
-    """Return the wallet after the movement, or why the movement cannot be made.
+    """Return the wallet after the movement, or why it is refused.
 
-    Money that a card was charged for must arrive, so a credit with a payment knows no limit.
+    The limit does not apply to a credit with a payment: the card was charged already.
     """
-    assert movement.amount_minor > 0, "a movement moves something"
+    assert movement.amount_minor > 0, "a movement has an amount"
     sign = 1 if movement.direction is Direction.CREDIT else -1
     balance = wallet.balance_minor + sign * movement.amount_minor
     if balance < 0:
@@ -77,10 +77,10 @@ def apply(wallet: WalletState, movement: Movement) -> WalletState | MovementRefu
 
 
 def postings_of(wallet: WalletState, movement: Movement) -> tuple[Posting, Posting]:
-    """Return the two sides of a movement, which sum to zero.
+    """Return the two postings of a movement, which sum to zero.
 
-    Credits come out of the business's funding account, debits go to its revenue account, one of
-    each for every environment and currency, unless the movement names another account.
+    Unless the movement names an account, a credit is posted against the business's funding account
+    and a debit against its revenue account. Each environment and currency has its own accounts.
     """
     credit = movement.direction is Direction.CREDIT
     amount = movement.amount_minor if credit else -movement.amount_minor

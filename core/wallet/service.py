@@ -1,4 +1,4 @@
-"""Shows wallets and their history."""
+"""Reads wallets and their transactions."""
 
 from core.caller import Caller
 from core.database.paging import PageRequest
@@ -12,11 +12,11 @@ class WalletService:
     """The use cases of WalletService."""
 
     def __init__(self, database: Database) -> None:
-        """Keep wallets in `database`."""
+        """Read wallets from `database`."""
         self._database = database
 
     async def get(self, caller: Caller, user_id: str, env: str) -> store.Wallet:
-        """Return the user's wallet of an environment, made now if it is first used.
+        """Return the user's wallet of an environment. Creates it on first use.
 
         Raises:
             Refusal: USER_NOT_FOUND.

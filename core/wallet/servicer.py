@@ -1,4 +1,4 @@
-"""Wire in, wire out for WalletService."""
+"""Maps the messages of WalletService to use cases and back."""
 
 from core.caller import current_caller
 from core.idempotency.call import current_call
@@ -14,10 +14,10 @@ from nivisco.payments.v1 import wallet_pb2_grpc
 class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     """Serves nivisco.payments.v1.WalletService."""
 
-    def __init__(self, service: WalletService, moves: WalletBatch) -> None:
-        """Show wallets with `service`, and change them with `moves`."""
+    def __init__(self, service: WalletService, batch: WalletBatch) -> None:
+        """Read wallets with `service` and change them with `batch`."""
         self._service = service
-        self._moves = moves
+        self._batch = batch
 
     async def GetUserWallet(
         self, request: pb.GetUserWalletRequest, context: object
@@ -47,20 +47,20 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         self, request: pb.ChargeWalletRequest, context: object
     ) -> pb.ChargeWalletResponse:
         """Debit the user's wallet."""
-        response = await self._moves.move(_order(Direction.DEBIT, request))
-        assert isinstance(response, pb.ChargeWalletResponse), "a debit was ordered"
+        response = await self._batch.move(_movement_request(Direction.DEBIT, request))
+        assert isinstance(response, pb.ChargeWalletResponse), "the movement is a debit"
         return response
 
     async def AddWalletFunds(
         self, request: pb.AddWalletFundsRequest, context: object
     ) -> pb.AddWalletFundsResponse:
         """Credit the user's wallet."""
-        response = await self._moves.move(_order(Direction.CREDIT, request))
-        assert isinstance(response, pb.AddWalletFundsResponse), "a credit was ordered"
+        response = await self._batch.move(_movement_request(Direction.CREDIT, request))
+        assert isinstance(response, pb.AddWalletFundsResponse), "the movement is a credit"
         return response
 
 
-def _order(
+def _movement_request(
     direction: Direction, request: pb.ChargeWalletRequest | pb.AddWalletFundsRequest
 ) -> MovementRequest:
     caller = current_caller()

@@ -1,4 +1,4 @@
-"""What the database is asked and told about wallets and the ledger."""
+"""SQL of wallets and the ledger."""
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -34,7 +34,7 @@ class Wallet:
 
 @dataclass(frozen=True, slots=True)
 class WalletTransaction:
-    """A movement as stored."""
+    """A wallet transaction as stored."""
 
     transaction_id: str
     type: str
@@ -49,7 +49,7 @@ class WalletTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A movement that was made, with its wallet after it."""
+    """A movement with its wallet after it and its postings."""
 
     movement: Movement
     wallet: WalletState
@@ -68,9 +68,8 @@ _WALLET_OF_USER = select(*_WALLET_COLUMNS).where(
     wallets.c.env == bindparam("env"),
 )
 _WALLET_KEY = ("business_id", "wallet_id")
-# Rows are locked in the order that they are sorted in, and a key never changes, so the order that
-# was read is the order that is locked in, also after a wait for another transaction. FOR NO KEY
-# UPDATE, because a wallet's key stays: what only refers to the wallet need not wait.
+# Rows are locked in sort order. Keys never change, so that order holds after a wait for another
+# transaction too. FOR NO KEY UPDATE, so that inserts of rows that refer to the wallet do not wait.
 _LOCK_WALLETS = BulkSelect(
     select(
         wallets.c.business_id,
@@ -95,11 +94,11 @@ _UPDATE_WALLETS = BulkUpdate(
 async def wallet_of_user(
     transaction: Transaction, *, business_id: str, user_id: str, env: str, currency: str
 ) -> Wallet:
-    """Return the user's wallet of an environment, made now in `currency` if it is first used."""
+    """Return the user's wallet of an environment. Creates it in `currency` on first use."""
     key = {"business_id": business_id, "user_id": user_id, "env": env}
     row = (await transaction.connection.execute(_WALLET_OF_USER, key)).one_or_none()
     if row is None:
-        with suppress(IntegrityError):  # another transaction made it meanwhile
+        with suppress(IntegrityError):  # a concurrent transaction created it
             async with transaction.connection.begin_nested():
                 await transaction.connection.execute(
                     insert(wallets).values(
@@ -132,7 +131,7 @@ async def wallet_by_id(
 async def wallets_of_users(
     transaction: Transaction, keys: Collection[tuple[str, str, str]]
 ) -> dict[tuple[str, str, str], Wallet]:
-    """Return the wallets that there are of these business ids, user ids and environments."""
+    """Return the existing wallets by business id, user id and environment."""
     rows = await _WALLETS_OF_USERS.execute(transaction.connection, list(keys))
     return {(row[0], row.user_id, row.env): Wallet(*row[1:]) for row in rows}
 
@@ -227,7 +226,7 @@ async def wallet_after_credit(
 async def moved_by_payment(
     transaction: Transaction, *, business_id: str, payment_id: str
 ) -> tuple[str | None, int]:
-    """Return the wallet that a payment funded, if it did, and how much was taken back since."""
+    """Return the wallet that a payment funded, or None, and how much was reversed since."""
     table = wallet_transactions
     rows = await transaction.connection.execute(
         select(table.c.wallet_id, table.c.reason, table.c.amount_minor).where(
@@ -246,7 +245,7 @@ async def moved_by_payment(
 async def history(
     transaction: Transaction, *, business_id: str, wallet_id: str, page: PageRequest
 ) -> tuple[list[WalletTransaction], int]:
-    """Return a page of a wallet's transactions, newest first, and how many there are."""
+    """Return a page of a wallet's transactions, newest first, and their total number."""
     table = wallet_transactions
     rows, total = await page_of(
         transaction,

@@ -162,7 +162,7 @@ def record_is_not_kept() -> None:
 
 
 def record_in_its_own_transaction() -> None:
-    execute, keep_all = WalletBatch._carry_out, Idempotency.keep_all
+    execute, keep_all = WalletBatch._run_batch, Idempotency.keep_all
 
     async def nothing(self: Any, transaction: Any, answers: Any) -> list[Any]:
         return []
@@ -177,7 +177,7 @@ def record_in_its_own_transaction() -> None:
         return ends
 
     _patch(Idempotency, "keep_all", nothing)
-    _patch(WalletBatch, "_carry_out", apart)
+    _patch(WalletBatch, "_run_batch", apart)
 
 
 def told_before_the_commit() -> None:

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
 from core.wallet import batch
-from core.wallet.messages import movement_response
+from core.wallet.messages import MovementResponse, movement_response
 from core.wallet.rules import Movement, WalletState
 from nivisco.payments.v1 import types_pb2, users_pb2, wallet_pb2
 from rpc.client import CoreClient
@@ -186,7 +186,7 @@ async def test_two_businesses_with_one_core_do_not_see_each_others_wallets(
 async def test_a_fault_with_one_movement_of_a_group_is_no_other_callers_fault(
     business: Business, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_for_13(movement: Movement, user_id: str, after: WalletState) -> batch.Moved:
+    def fail_for_13(movement: Movement, user_id: str, after: WalletState) -> MovementResponse:
         if movement.amount_minor == 1300:
             raise LookupError("a fault")
         return movement_response(movement, user_id, after)
