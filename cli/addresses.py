@@ -1,4 +1,4 @@
-"""Reads, writes and checks addresses, `host:port` and `unix:/path`; opens no connection."""
+"""Parses and formats addresses, `host:port` and `unix:/path`, and checks that they are free."""
 
 import errno
 import re
@@ -21,7 +21,7 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a process listens. IPv6 hosts are kept without brackets; port 0 means any free one."""
+    """Where a process listens. IPv6 hosts have no brackets here; port 0 means any free one."""
 
     host: str
     port: int
@@ -29,10 +29,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Read `127.0.0.1:8080`, `localhost:8080` or `[::1]:8080`, also after `http://`.
+        """Parse `127.0.0.1:8080`, `localhost:8080` or `[::1]:8080`, also after `http://`.
 
         Raises:
-            ValueError: it is none of these; the message says what to write.
+            ValueError: the text has another form; the message shows the right one.
         """
         scheme, separator, rest = text.strip().partition("://")
         if not separator:
@@ -46,17 +46,17 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def reachable(self) -> "Address":
-        """Return the address to call from this machine: loopback for one on every interface."""
+        """Return the address to connect to from this machine: loopback for a wildcard address."""
         return replace(self, host=_WILDCARDS.get(self.host, self.host))
 
     def url(self) -> str:
-        """Return the http(s) address to call from this machine, without a slash at the end."""
+        """Return the URL to call from this machine, without a slash at the end."""
         return f"{self.scheme}://{self.reachable()}"
 
 
 @dataclass(frozen=True, slots=True)
 class UnixSocket:
-    """A socket in the file system of this machine, which gRPC can be spoken over."""
+    """A unix socket for gRPC."""
 
     path: str
 
@@ -71,10 +71,10 @@ CoreAddress: TypeAlias = Address | UnixSocket
 def read_core_address(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> CoreAddress | None:
-    """Read an option's value of the form HOST:PORT or unix:/path; a click callback.
+    """Parse an option's HOST:PORT or unix:/path; a click callback.
 
     Raises:
-        click.BadParameter: it has another form; the message says what to write.
+        click.BadParameter: the text has another form; the message shows the right one.
     """
     if text is None or not text.startswith("unix:"):
         return read_address(context, parameter, text)
@@ -87,10 +87,10 @@ def read_core_address(
 def read_address(
     _context: click.Context, parameter: click.Parameter, text: str | None
 ) -> Address | None:
-    """Read an option's value of the form HOST:PORT; a click callback.
+    """Parse an option's HOST:PORT; a click callback.
 
     Raises:
-        click.BadParameter: it has another form; the message says what to write.
+        click.BadParameter: the text has another form; the message shows the right one.
     """
     if text is None:
         return None
@@ -101,10 +101,10 @@ def read_address(
 
 
 def read_cores(_context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
-    """Check an option's value that names one core or several; a click callback.
+    """Parse an option's address of one core or several; a click callback.
 
     Raises:
-        click.BadParameter: it has another form; the message says what to write.
+        click.BadParameter: the text has another form; the message shows the right one.
     """
     if text is None:
         return None
@@ -117,21 +117,21 @@ def read_cores(_context: click.Context, parameter: click.Parameter, text: str | 
 
 
 def check_free(addresses: Iterable[tuple[str, Address]]) -> None:
-    """Check that each (option, address) can be listened on, all of them at once.
+    """Check that all (option, address) pairs can be listened on at the same time.
 
     Raises:
-        Failure: one is taken, or cannot be had; the message names the option to change.
+        Failure: one cannot; the message names the option to change.
     """
-    with ExitStack() as held:
+    with ExitStack() as open_sockets:
         for option, address in addresses:
-            held.enter_context(listen(option, address, backlog=1))
+            open_sockets.enter_context(listen(option, address, backlog=1))
 
 
 def listen(option: str, address: Address, *, backlog: int) -> socket.socket:
-    """Return a socket that listens on an address, the first that its host stands for.
+    """Return a socket that listens on the first address that the host resolves to.
 
     Raises:
-        Failure: it is taken, or cannot be had; the message names the option to change.
+        Failure: it cannot; the message names the option to change.
     """
     try:
         family, kind, protocol, _, target = socket.getaddrinfo(
@@ -139,7 +139,7 @@ def listen(option: str, address: Address, *, backlog: int) -> socket.socket:
         )[0]
         listening = socket.socket(family, kind, protocol)
         try:
-            # As servers do: connections of an earlier process may still linger.
+            # Connections of an earlier process may be in TIME_WAIT.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(target)
             listening.listen(backlog)
@@ -147,11 +147,11 @@ def listen(option: str, address: Address, *, backlog: int) -> socket.socket:
             listening.close()
             raise
     except OSError as error:
-        raise Failure(_why_not(option, address, error)) from None
+        raise Failure(_listen_failure(option, address, error)) from None
     return listening
 
 
-def _why_not(option: str, address: Address, error: OSError) -> str:
+def _listen_failure(option: str, address: Address, error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return f"The host of {option} {address} is not known on this machine."
     if error.errno == errno.EADDRINUSE:

@@ -1,4 +1,4 @@
-"""Creates the admin business through the running core, and keeps its key; opens no database."""
+"""Creates the admin business through the running core, and stores its key."""
 
 import asyncio
 import json
@@ -8,10 +8,10 @@ from typing import cast
 
 import click
 
-from cli.credentials import sendable
+from cli.core_access import core_client, core_option, service_token, why_refused
+from cli.credentials import is_sendable
 from cli.data_dir import DEFAULT_DATA_DIR, AdminCredentials, DataDir
 from cli.failures import Failure
-from cli.operator_service import core_client, core_option, service_token, why_refused
 from nivisco.internal.v1 import operator_pb2
 from nivisco.payments.v1 import authentication_pb2
 from rpc.client import CoreClient
@@ -28,18 +28,18 @@ _CREATE_ADMIN = operator_pb2.DESCRIPTOR.services_by_name["OperatorService"].meth
 
 
 async def ensure_admin(target: str, data_dir: DataDir, operator_token: str) -> bool:
-    """See to it that admin.json holds credentials that the core accepts.
+    """Make sure that admin.json has credentials that the core accepts.
 
-    Returns whether a new key was made: on the first start, or in place of one that was refused.
+    Returns whether a new key was created: on the first start, or to replace one that was refused.
 
     Raises:
-        CoreError: the core refused, or could not be reached.
+        CoreError: the core refused or did not respond.
         Failure: admin.json cannot be written.
     """
     client = core_client(target)
     try:
-        kept = data_dir.read_admin()
-        if kept is not None and await _holds(client, kept):
+        stored = data_dir.read_admin()
+        if stored is not None and await _is_accepted(client, stored):
             return False
         data_dir.write_admin(await _create(client, operator_token, rotate=True))
         return True
@@ -48,10 +48,10 @@ async def ensure_admin(target: str, data_dir: DataDir, operator_token: str) -> b
 
 
 async def create_admin(target: str, operator_token: str, *, rotate: bool) -> AdminCredentials:
-    """Have the core create the admin business, or replace its key.
+    """Create the admin business, or replace its key.
 
     Raises:
-        CoreError: the core refused, or could not be reached.
+        CoreError: the core refused or did not respond.
     """
     client = core_client(target)
     try:
@@ -60,9 +60,9 @@ async def create_admin(target: str, operator_token: str, *, rotate: bool) -> Adm
         await client.close()
 
 
-async def _holds(client: CoreClient, admin: AdminCredentials) -> bool:
+async def _is_accepted(client: CoreClient, admin: AdminCredentials) -> bool:
     credentials = Credentials(admin.business_id, admin.api_key)
-    if not sendable(admin.business_id) or not sendable(admin.api_key):
+    if not is_sendable(admin.business_id) or not is_sendable(admin.api_key):
         return False
     try:
         await client.call(
@@ -79,19 +79,19 @@ async def _holds(client: CoreClient, admin: AdminCredentials) -> bool:
 
 
 async def _create(client: CoreClient, operator_token: str, *, rotate: bool) -> AdminCredentials:
-    answer = await client.call(
+    response = await client.call(
         _CREATE_ADMIN,
         operator_pb2.CreateAdminRequest(rotate=rotate),
         Credentials(service_token=operator_token),
         timeout_seconds=_TIMEOUT_SECONDS,
     )
-    created = cast(operator_pb2.CreateAdminResponse, answer)
+    created = cast(operator_pb2.CreateAdminResponse, response)
     return AdminCredentials(created.business_id, created.api_key)
 
 
 @click.group()
 def admin() -> None:
-    """Look after the admin business, which registers the others."""
+    """Manage the admin business, which registers the others."""
 
 
 @admin.command()
@@ -100,15 +100,15 @@ def admin() -> None:
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The data directory of `nivisco up`: its secrets.json has the token, and its admin.json "
-    f"gets the new key. Default: {DEFAULT_DATA_DIR}, unless NIVISCO_SERVICE_TOKEN is set.",
+    help="The data directory of `nivisco up`: its secrets.json has the token; the new key goes to "
+    f"its admin.json. Default: {DEFAULT_DATA_DIR}, unless NIVISCO_SERVICE_TOKEN is set.",
 )
 def create(target: str, data_dir: Path | None, *, rotate: bool) -> None:
     """Create the admin business, or with --rotate replace a lost key.
 
     The core must be running. The operator's token comes from NIVISCO_SERVICE_TOKEN or from the data
-    directory. The key is written to the data directory's admin.json where there is one, and is
-    printed otherwise; nothing ever shows it again.
+    directory. The key is written to the data directory's admin.json. Without a data directory it is
+    printed, once.
     """
     if data_dir is None and not os.environ.get("NIVISCO_SERVICE_TOKEN"):
         data_dir = DEFAULT_DATA_DIR

@@ -1,4 +1,4 @@
-"""The command `call`: one request from the terminal, by the JSON endpoint or by gRPC."""
+"""The command `call`: sends one request from the terminal, over JSON or gRPC."""
 
 import os
 from collections.abc import Mapping
@@ -11,13 +11,11 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from ulid import ULID
 
-from cli.addresses import read_cores
-from cli.call_completion import complete_action, complete_field
-from cli.call_help import action_help
-from cli.coloured_json import print_json
-from cli.core_tls import core_tls
-from cli.credentials import find_credentials, sendable
-from cli.payload import build_payload, describe, did_you_mean, paths
+from cli.call_output import action_help, list_actions, print_json
+from cli.completion import complete_action, complete_field
+from cli.core_access import core_option, core_tls
+from cli.credentials import find_credentials, is_sendable
+from cli.payload import build_payload, describe, paths
 from cli.transports import DEFAULT_URL, call_core, post_json
 from portal.reference.build import reference
 from rpc.addresses import channel_options, grpc_target
@@ -26,8 +24,8 @@ from rpc.metadata import Credentials, request_id
 from rpc.tls import ClientTls
 from transcoding import exact_json
 from transcoding.actions import Action, build_catalogue
+from transcoding.field_problems import FieldProblems, did_you_mean
 from transcoding.parsing import InvalidJson, parse_object
-from transcoding.problems import Problems
 
 
 @click.command(add_help_option=False)
@@ -45,22 +43,13 @@ from transcoding.problems import Problems
     show_default=True,
     help="The JSON endpoint; also NIVISCO_URL.",
 )
-@click.option("--grpc", "by_grpc", is_flag=True, help="Call the core by gRPC instead.")
-@click.option(
-    "--core",
-    "target",
-    metavar="HOST:PORT[,…]",
-    callback=read_cores,
-    envvar="NIVISCO_CORE",
-    default="127.0.0.1:50051",
-    show_default=True,
-    help="Where the core or cores serve, with --grpc; also NIVISCO_CORE.",
-)
+@click.option("--grpc", "over_grpc", is_flag=True, help="Call the core over gRPC instead.")
+@core_option
 @click.option(
     "--business",
     metavar="ID",
     envvar="NIVISCO_BUSINESS_ID",
-    help="Who asks, with the key in NIVISCO_API_KEY; also NIVISCO_BUSINESS_ID.",
+    help="The business, with its key in NIVISCO_API_KEY; also NIVISCO_BUSINESS_ID.",
 )
 @click.option(
     "--credentials",
@@ -76,14 +65,14 @@ from transcoding.problems import Problems
     type=click.FloatRange(min=0.1, max=300),
     default=30.0,
     show_default=True,
-    help="How long to wait for the answer.",
+    help="How long to wait for the response.",
 )
 @click.option(
     "-h",
     "--help",
     "show_help",
     is_flag=True,
-    help="Show this message and exit; after an action, what it takes, answers and fails with.",
+    help="Show this message and exit; after an action, its fields, response and errors.",
 )
 @click.pass_context
 def call(
@@ -100,9 +89,9 @@ def call(
     show_fields: bool,
     show_example: bool,
     show_help: bool,
-    by_grpc: bool,
+    over_grpc: bool,
 ) -> None:
-    """Send one request and print the answer. The exit code tells whether it succeeded.
+    """Send one request and print the response. Exit code 0: it succeeded, 1: it failed.
 
     \b
     nivisco call --list
@@ -114,7 +103,7 @@ def call(
     """  # noqa: D301 - \b keeps the lines of the examples apart
     catalogue = build_catalogue()
     if show_actions:
-        click.echo(_list_of(catalogue))
+        click.echo(list_actions(catalogue))
         return
     if show_help and action is None:
         click.echo(context.get_help())
@@ -135,11 +124,11 @@ def call(
     credentials = find_credentials(
         business, credentials_file, os.environ, admin_only=chosen.admin_only
     )
-    if by_grpc:
+    if over_grpc:
         request = _request_message(chosen, payload)
-        succeeded = _by_grpc(chosen, request, credentials, target, timeout)
+        succeeded = _call_over_grpc(chosen, request, credentials, target, timeout)
     else:
-        succeeded = _by_json(chosen, payload, credentials, url, timeout)
+        succeeded = _call_over_json(chosen, payload, credentials, url, timeout)
     if not succeeded:
         raise click.exceptions.Exit(1)
 
@@ -148,22 +137,12 @@ def _choose(name: str | None, catalogue: Mapping[str, Action]) -> Action:
     if name is None:
         raise click.UsageError("Which action? `nivisco call --list` lists them.")
     if name not in catalogue:
-        hint = did_you_mean(name, catalogue)
-        raise click.UsageError(f"There is no action {name}{hint}\n\n{_list_of(catalogue)}")
+        hint = did_you_mean(name, catalogue) or "."
+        raise click.UsageError(f"There is no action {name}{hint}\n\n{list_actions(catalogue)}")
     return catalogue[name]
 
 
-def _list_of(catalogue: Mapping[str, Action]) -> str:
-    categories: dict[str, list[str]] = {}
-    for action in catalogue.values():
-        categories.setdefault(action.category, []).append(action.name)
-    return "\n".join(
-        "\n".join([category, *(f"  {name}" for name in names)])
-        for category, names in categories.items()
-    )
-
-
-def _by_json(
+def _call_over_json(
     action: Action, payload: dict[str, Any], credentials: Credentials, url: str, timeout: float
 ) -> bool:
     envelope = {
@@ -172,30 +151,30 @@ def _by_json(
         "action": action.name,
     }
     try:
-        answer = post_json(url, envelope | payload, timeout)
+        response = post_json(url, envelope | payload, timeout)
     except ValueError as error:
         raise click.UsageError(f"--url: {error}.") from None
     try:
-        content = exact_json.read(answer.body)
+        content = exact_json.read(response.body)
     except ValueError:
-        click.echo(f"HTTP {answer.status}, and the body is not JSON.", err=True)
+        click.echo(f"HTTP {response.status}, and the body is not JSON.", err=True)
         return False
     print_json(content)
     succeeded = (
-        answer.status == 200 and isinstance(content, dict) and content.get("success") is True
+        response.status == 200 and isinstance(content, dict) and content.get("success") is True
     )
     if not succeeded:
-        click.echo(f"HTTP {answer.status}", err=True)
+        click.echo(f"HTTP {response.status}", err=True)
     return succeeded
 
 
 def _request_message(action: Action, payload: dict[str, Any]) -> Message:
-    """Return the request that the JSON endpoint would make of the payload."""
+    """Return the payload as the request message that the JSON endpoint would send."""
     try:
         fields = parse_object(exact_json.write(payload).encode())
     except InvalidJson:
         raise click.UsageError("The payload is nested too deeply.") from None
-    problems = Problems()
+    problems = FieldProblems()
     message = action.read(fields, "", problems)
     if problems.found:
         lines = "\n".join(f"  {each.field} {each.description}" for each in problems.found)
@@ -203,11 +182,11 @@ def _request_message(action: Action, payload: dict[str, Any]) -> Message:
     return message
 
 
-def _by_grpc(
+def _call_over_grpc(
     action: Action, request: Message, credentials: Credentials, target: str, timeout: float
 ) -> bool:
-    if not (sendable(credentials.business_id) and sendable(credentials.api_key)):
-        raise click.UsageError("The credentials hold characters that they never have.")
+    if not (is_sendable(credentials.business_id) and is_sendable(credentials.api_key)):
+        raise click.UsageError("The credentials have characters that credentials never have.")
     tls = core_tls(target, os.environ)
     token = request_id.set(str(ULID()))
     try:
@@ -232,15 +211,15 @@ def print_call(
     credentials: Credentials,
     timeout_seconds: float,
 ) -> bool:
-    """Call the action on the channel, print the answer or the error, and tell which it was."""
+    """Call the action, print the response or the error, and return whether it succeeded."""
     try:
-        answer = call_core(channel, action.method, request, credentials, timeout_seconds)
+        response = call_core(channel, action.method, request, credentials, timeout_seconds)
     except CoreError as error:
         print_json(_error_body(error))
         click.echo(f"gRPC {error.code.name}", err=True)
         return False
     content = json_format.MessageToDict(
-        answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        response, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
     print_json(content)
     return True

@@ -1,4 +1,4 @@
-"""Spawns the processes that another one runs, watches them and ends them; never forks this one."""
+"""Spawns, watches and stops the processes that another one runs. It never forks this process."""
 
 import asyncio
 import contextlib
@@ -11,29 +11,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.failures import Failure
-from cli.lifelines import HELD_DESCRIPTORS, PARENT_PIPE, READY_PIPE
+from cli.parent_pipes import HELD_DESCRIPTORS, PARENT_PIPE, READY_PIPE
 
 _TAIL_LINES = 8
 _TAIL_BYTES = 32 * 1024
 
 
-class ChildEnded(Failure):
-    """A child ended that should have gone on; the message names it and shows its last lines."""
-
-
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """What to spawn. Settings and secrets go in its environment, which others cannot read."""
+    """What to spawn. Settings and secrets go in its environment, which other users cannot read."""
 
     name: str
     command: Sequence[str]
     environment: dict[str, str] = field(repr=False)
     log: Path | None
-    """Where its log lines go; None: to this process's stderr."""
+    """The file for its log lines; None for this process's stderr."""
     drain_seconds: float
-    """How long it may take to end after it was asked to."""
+    """How long it may take to end after SIGTERM."""
     has_workers: bool = False
-    """Whether it starts several workers, which SIGUSR2 renews."""
+    """Whether it has several workers, which SIGUSR2 restarts."""
 
 
 class Child:
@@ -43,8 +39,8 @@ class Child:
         self,
         spawned: Spawn,
         process: asyncio.subprocess.Process,
-        lifeline: int,
-        ready: int,
+        parent_pipe: int,
+        ready_pipe: int,
         log_start: int,
     ) -> None:
         self.name = spawned.name
@@ -52,23 +48,35 @@ class Child:
         self.has_workers = spawned.has_workers
         self._spawned = spawned
         self._process = process
-        self._lifeline: int | None = lifeline
+        self._parent_pipe: int | None = parent_pipe
         self._log_start = log_start
-        self._asked = False
-        self.ready = asyncio.create_task(_read_line(ready))
-        """The line that the child says when it serves, or nothing when it ended before."""
+        self._has_sigterm = False
+        self._ready = asyncio.create_task(_read_line(ready_pipe))
         self.ended = asyncio.create_task(process.wait())
-        """The child's exit code, once it ended."""
+        """The child's exit code."""
 
-    async def stop(self, at_once: asyncio.Event) -> bool:
-        """Ask the child to end, and end it when it does not in time or when `at_once` is set.
+    async def until_ready(self) -> str:
+        """Wait until the child serves, and return its address.
 
-        Returns whether it ended by itself. May be called again: the child is asked once, because it
-        ends at once when it is asked twice.
+        Raises:
+            Failure: the child ended before.
         """
+        line = await asyncio.shield(self._ready)
+        if not line:  # the child's end of the pipe closed, because it ends
+            await asyncio.shield(self.ended)
+            raise self.how_it_ended()
+        return line
+
+    async def stop(self, at_once: asyncio.Event | None = None) -> bool:
+        """Send SIGTERM, then SIGKILL after `drain_seconds` or when `at_once` is set.
+
+        Returns whether the child ended without SIGKILL. A second call does not send SIGTERM again,
+        because a second SIGTERM means to end at once.
+        """
+        at_once = at_once or asyncio.Event()
         if not self.ended.done() and not at_once.is_set():
-            if not self._asked:
-                self._asked = True
+            if not self._has_sigterm:
+                self._has_sigterm = True
                 self.signal(signal.SIGTERM)
             hurry = asyncio.create_task(at_once.wait())
             await asyncio.wait(
@@ -77,49 +85,47 @@ class Child:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             hurry.cancel()
-        by_itself = self.ended.done()
-        if not by_itself:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+        ended_by_itself = self.ended.done()
+        if not ended_by_itself:
+            self.signal(signal.SIGKILL)
             await self.ended
-        self.ready.cancel()
-        await asyncio.wait({self.ready})
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None
-        return by_itself
+        self._ready.cancel()
+        await asyncio.wait({self._ready})
+        if self._parent_pipe is not None:
+            os.close(self._parent_pipe)
+            self._parent_pipe = None
+        return ended_by_itself
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, unless it ended."""
+        """Send a signal, unless the child ended."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
 
-    def how_it_ended(self) -> ChildEnded:
-        """Return the sentence that names the child, its exit code, its last lines and its log."""
+    def how_it_ended(self) -> Failure:
+        """Return a failure with the child's name, exit code, last log lines and log file."""
         code = self.ended.result()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         log = self._spawned.log
         if log is None:
-            return ChildEnded(f"The {self.name} ended ({how}). Its log lines are above.")
-        lines = "".join(f"\n    {line}" for line in last_lines(log, self._log_start))
-        return ChildEnded(f"The {self.name} ended ({how}).{lines}\n  Its log: {log}")
+            return Failure(f"The {self.name} ended ({how}). Its log lines are above.")
+        lines = "".join(f"\n    {line}" for line in _last_lines(log, self._log_start))
+        return Failure(f"The {self.name} ended ({how}).{lines}\n  Its log: {log}")
 
 
 def nivisco(*arguments: str) -> list[str]:
     """Return the command that runs `nivisco` with this interpreter.
 
-    -P: a directory `cli` or `core` where the user happens to be is not ours.
+    -P: do not import a package `cli` or `core` of the current directory.
     """
     return [sys.executable, "-P", "-m", "cli", *arguments]
 
 
 async def spawn(what: Spawn, held: Sequence[int]) -> Child:
-    """Start a child with its two pipes; it inherits `held` too, and no other descriptor.
+    """Start a child that inherits its two pipes and the descriptors `held`, and no others.
 
-    A session of its own keeps the terminal's Ctrl-C from it: the parent ends the children, in
-    order.
+    Its own session keeps the terminal's Ctrl-C from it: the parent stops the children in order.
     """
-    life_read, life_write = os.pipe()
+    parent_read, parent_write = os.pipe()
     ready_read, ready_write = os.pipe()
     log = None if what.log is None else open_log(what.log)
     log_start = 0 if log is None else os.fstat(log).st_size
@@ -128,7 +134,7 @@ async def spawn(what: Spawn, held: Sequence[int]) -> Child:
             *what.command,
             env=what.environment
             | {
-                PARENT_PIPE: str(life_read),
+                PARENT_PIPE: str(parent_read),
                 READY_PIPE: str(ready_write),
                 HELD_DESCRIPTORS: ",".join(map(str, held)),
             },
@@ -136,27 +142,27 @@ async def spawn(what: Spawn, held: Sequence[int]) -> Child:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(life_read, ready_write, *held),
+            pass_fds=(parent_read, ready_write, *held),
         )
     except BaseException:
-        os.close(life_write)
+        os.close(parent_write)
         os.close(ready_read)
         raise
     finally:
-        os.close(life_read)
+        os.close(parent_read)
         os.close(ready_write)
         if log is not None:
             os.close(log)
-    return Child(what, process, life_write, ready_read, log_start)
+    return Child(what, process, parent_write, ready_read, log_start)
 
 
 def open_log(path: Path) -> int:
-    """Open a log for appending, readable by its owner only, and return the descriptor."""
+    """Open a log for appending, mode 600, and return the descriptor."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 async def _read_line(descriptor: int) -> str:
-    """Read the first line from a pipe and close it; an empty string where it ends without one."""
+    """Read the first line from a pipe and close it; empty if the pipe closes without one."""
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb")
@@ -167,8 +173,8 @@ async def _read_line(descriptor: int) -> str:
         transport.close()
 
 
-def last_lines(log: Path, start: int) -> list[str]:
-    """Return the last lines written since `start` (bytes), JSON ones as `LEVEL message`."""
+def _last_lines(log: Path, start: int) -> list[str]:
+    """Return the last lines after byte `start`, JSON ones as `LEVEL message: reason`."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -183,7 +189,7 @@ def _readable(line: str) -> str:
     try:
         entry = json.loads(line)
         text = f"{entry['level']} {entry['message']}"
-        trace = entry.get("exc_info")
+        detail = entry.get("reason") or entry.get("exc_info")
     except (ValueError, KeyError, TypeError, AttributeError):
         return line
-    return f"{text}: {trace.splitlines()[-1]}" if isinstance(trace, str) and trace else text
+    return f"{text}: {detail.splitlines()[-1]}" if isinstance(detail, str) and detail else text

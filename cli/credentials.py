@@ -1,6 +1,6 @@
-"""Finds the credentials of a business for `nivisco call`; never takes a key from the arguments.
+"""Finds the credentials that `nivisco call` sends.
 
-A command's arguments can be read by every user of the machine; the environment and a file cannot.
+An API key is never an argument: every user of the machine can read those of a process.
 """
 
 import json
@@ -17,8 +17,8 @@ ADMIN_FILE = DEFAULT_DATA_DIR / "admin.json"
 DEMO_FILE = DEFAULT_DATA_DIR / "demo.json"
 
 
-def sendable(credential: str) -> bool:
-    """Tell whether gRPC takes the text as metadata; it raises where it does not."""
+def is_sendable(credential: str) -> bool:
+    """Return whether gRPC accepts the text as metadata; otherwise it raises."""
     return credential.isascii() and credential.isprintable()
 
 
@@ -32,33 +32,33 @@ def find_credentials(
     action is for the admin business only; the admin business.
 
     Raises:
-        click.UsageError: there are none, or they are incomplete; the message says what to give.
+        click.UsageError: there are none, or they are incomplete; the message says what is missing.
     """
     if file is not None:
         found = read_credentials(file)
         if business_id not in (None, found.business_id):
-            raise click.UsageError(f"{file} holds the key of another business than {business_id}.")
+            raise click.UsageError(f"{file} has the key of another business than {business_id}.")
         return found
     api_key = environ.get("NIVISCO_API_KEY", "")
     if business_id:
-        return Credentials(business_id, api_key or _ask_for_key(business_id))
+        return Credentials(business_id, api_key or _prompt_for_key(business_id))
     if api_key:
         raise click.UsageError("NIVISCO_API_KEY needs --business, or NIVISCO_BUSINESS_ID.")
     default = DEMO_FILE if DEMO_FILE.exists() and not admin_only else ADMIN_FILE
     if not default.exists():
         raise click.UsageError(
-            "Whose request is it? Give --credentials FILE (JSON with business_id and api_key, as "
-            "register_business answers), or --business with the key in NIVISCO_API_KEY, or start "
+            "No credentials. Give --credentials FILE (JSON with business_id and api_key, as "
+            "register_business returns), or --business with the key in NIVISCO_API_KEY, or start "
             f"`nivisco up` here, which writes {ADMIN_FILE}."
         )
     return read_credentials(default)
 
 
 def read_credentials(file: Path) -> Credentials:
-    """Return the business id and API key that a JSON file holds; it may hold more.
+    """Return the business id and API key in a JSON file, which may have other keys too.
 
     Raises:
-        click.UsageError: it cannot be read, or holds no such pair.
+        click.UsageError: the file cannot be read, or one of the two is missing.
     """
     try:
         content = json.loads(file.read_text())
@@ -72,7 +72,7 @@ def read_credentials(file: Path) -> Credentials:
     return Credentials(business_id, api_key)
 
 
-def _ask_for_key(business_id: str) -> str:
+def _prompt_for_key(business_id: str) -> str:
     if not sys.stdin.isatty():
         raise click.UsageError(f"Put the API key of {business_id} in NIVISCO_API_KEY.")
     key: str = click.prompt(f"API key of {business_id}", hide_input=True, err=True)

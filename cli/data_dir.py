@@ -1,7 +1,7 @@
-"""Owns the data directory of `nivisco up`: its locks, its secrets, its admin key; starts nothing.
+"""The data directory of `nivisco up`: locks, secrets and credentials.
 
-up.lock         held by the one `up` that runs here; holds its pid
-processes.lock  held by that `up` and by every process that it started, until the last ends
+up.lock         locked by the `up` that runs here; contains its pid
+processes.lock  locked by that `up` and by every process that it started, until the last ends
 secrets.json    the keyring and the service tokens, mode 600
 admin.json      the admin business's credentials, mode 600
 demo.json       the credentials of the merchant that `nivisco demo` made, mode 600
@@ -28,15 +28,15 @@ DEFAULT_DATA_DIR = Path("var")
 SCOPES = ("scheduler", "webhooks", "operator")
 _KEY_BYTES = 32
 _EARLIER_PROCESSES_SECONDS = 10.0
-"""How long to wait for processes of an earlier run, which end as soon as their `up` has."""
+"""How long to wait for processes of an earlier run, which end right after their `up`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What the processes must know and nobody else: the keyring and the service tokens."""
+    """The keyring and the service tokens."""
 
     secret_keys: tuple[tuple[str, str], ...] = field(repr=False)
-    """(id, base64 of 32 bytes), the one that seals first."""
+    """(id, base64 of 32 bytes); the first one seals."""
     service_tokens: dict[str, str] = field(repr=False)
     """Token by scope."""
 
@@ -76,7 +76,7 @@ class Endpoints:
 
 
 class DataDir:
-    """One data directory, by its absolute path."""
+    """One data directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -93,22 +93,22 @@ class DataDir:
         return self.path == DEFAULT_DATA_DIR.absolute()
 
     def make(self) -> None:
-        """Make the directory and logs/ for the owner's eyes only; one that exists is kept.
+        """Create the directory and logs/, mode 700, unless they exist.
 
         Raises:
-            Failure: it cannot be made or written to.
+            Failure: they cannot be created.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.logs.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise Failure(f"Cannot make {error.filename}: {error.strerror}.") from None
+            raise Failure(f"Cannot create {error.filename}: {error.strerror}.") from None
 
     def lock(self) -> int:
-        """Take the directory for this `up` and return the descriptor that holds it.
+        """Lock the directory for this `up`, and return the descriptor that holds the lock.
 
         Raises:
-            Failure: another `up` runs here; the message gives its pid.
+            Failure: another `up` runs here; the message names its pid.
         """
         descriptor = self._open_lock("up.lock")
         try:
@@ -125,12 +125,12 @@ class DataDir:
         return descriptor
 
     def lock_processes(self, wait_seconds: float = _EARLIER_PROCESSES_SECONDS) -> int:
-        """Wait until no process of an earlier run is left, and return a descriptor to pass on.
+        """Wait until every process of an earlier run has ended, and return a descriptor to inherit.
 
-        Every process that inherits the descriptor holds the lock until it ends, however it ends.
+        Every process that inherits the descriptor holds the lock until it ends, also by SIGKILL.
 
         Raises:
-            Failure: one is still there after `wait_seconds`.
+            Failure: one still runs after `wait_seconds`.
         """
         descriptor = self._open_lock("processes.lock")
         deadline = time.monotonic() + wait_seconds
@@ -156,10 +156,10 @@ class DataDir:
             raise Failure(f"Cannot write {path}: {error.strerror}.") from None
 
     def read_or_create_secrets(self, database: Path | None) -> Secrets:
-        """Return the secrets, made now on the first start. `database` is the SQLite file, if any.
+        """Return the secrets, created on the first start. `database` is the SQLite file, if any.
 
         Raises:
-            Failure: they are broken, or gone while a database sealed with them is there.
+            Failure: they are broken, or missing while a database sealed with them exists.
         """
         if self.secrets.exists():
             return self.read_secrets()
@@ -181,10 +181,10 @@ class DataDir:
         return made
 
     def read_secrets(self) -> Secrets:
-        """Return the secrets that the first `up` made.
+        """Return the secrets that the first `up` created.
 
         Raises:
-            Failure: they cannot be read or are broken. The message shows nothing of them.
+            Failure: they cannot be read or are broken. The message contains no secret.
         """
         try:
             found = _secrets_from(json.loads(self.secrets.read_text()))
@@ -199,36 +199,36 @@ class DataDir:
         return found
 
     def read_admin(self) -> AdminCredentials | None:
-        """Return what admin.json holds, or None where it is missing or broken."""
+        """Return the credentials in admin.json; None if it is missing or broken."""
         content = _read_texts(self.admin, "business_id", "api_key")
         return AdminCredentials(*content) if content else None
 
     def write_admin(self, admin: AdminCredentials) -> None:
-        """Keep the admin business's credentials: one line of JSON, which the first screen edits."""
+        """Store the admin's credentials on one line, which the first screen's sed edits."""
         _write_privately(self.admin, json.dumps(asdict(admin)) + "\n")
 
     def read_demo(self) -> DemoMerchant | None:
-        """Return what demo.json holds, or None where it is missing or broken."""
+        """Return the merchant in demo.json; None if it is missing or broken."""
         content = _read_texts(self.demo, "business_id", "api_key", "user_id")
         return DemoMerchant(*content) if content else None
 
     def write_demo(self, merchant: DemoMerchant) -> None:
-        """Keep the demo merchant where `nivisco call` finds its credentials."""
+        """Store the demo merchant where `nivisco call` finds its credentials."""
         _write_privately(self.demo, json.dumps(asdict(merchant)) + "\n")
 
     def read_endpoints(self) -> Endpoints | None:
-        """Return where the latest `up` served, or None where none did. It may have stopped."""
+        """Return where the latest `up` served; None if none did. It may have stopped."""
         content = _read_texts(self.endpoints, "json", "sandbox")
         return Endpoints(content[0], content[1] or None) if content else None
 
     def write_endpoints(self, endpoints: Endpoints) -> None:
-        """Keep where this `up` serves."""
+        """Store where this `up` serves."""
         content = {"json": endpoints.json, "sandbox": endpoints.sandbox or ""}
         _write_privately(self.endpoints, json.dumps(content) + "\n")
 
 
 def _read_texts(file: Path, *names: str) -> list[str] | None:
-    """Return the strings of a JSON object by their names; None where one is missing."""
+    """Return strings of a JSON object by their names; None if one is missing."""
     try:
         content = json.loads(file.read_text())
         found = [content[name] for name in names]
@@ -249,7 +249,7 @@ def _secrets_from(content: Any) -> Secrets:
 
 
 def _write_privately(path: Path, content: str) -> None:
-    """Replace a file at once and for good, readable by its owner only (mkstemp makes it 600)."""
+    """Replace a file atomically and durably, mode 600 (mkstemp's)."""
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:

@@ -12,7 +12,7 @@ import click
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir, DemoMerchant
 from cli.failures import Failure
 from cli.first_screen import program
-from cli.transports import DEFAULT_URL, HttpAnswer, post_json
+from cli.transports import DEFAULT_URL, HttpResponse, post_json
 from rpc.metadata import Credentials
 from transcoding import exact_json
 
@@ -26,11 +26,11 @@ class Api:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def post(self, who: Credentials, action: str, **payload: object) -> HttpAnswer:
+    def post(self, who: Credentials, action: str, **payload: object) -> HttpResponse:
         """Send one request.
 
         Raises:
-            Failure: nothing answers.
+            Failure: no response.
         """
         envelope = {"business_id": who.business_id, "api_key": who.api_key, "action": action}
         try:
@@ -42,10 +42,10 @@ class Api:
             ) from None
 
     def call(self, who: Credentials, action: str, **payload: object) -> dict[str, Any]:
-        """Send one request that must succeed, and return its answer.
+        """Send one request that must succeed, and return the response.
 
         Raises:
-            Failure: nothing answers, or the request is refused.
+            Failure: no response, or the request is refused.
         """
         return _succeeded(action, self.post(who, action, **payload))
 
@@ -98,7 +98,7 @@ def _is_usable(api: Api, kept: DemoMerchant, directory: DataDir) -> bool:
     """Return whether the merchant and its card exist; they do not in another database.
 
     Raises:
-        Failure: the merchant has LIVE keys by now, or nothing answers.
+        Failure: the merchant has LIVE keys by now, or there is no response.
     """
     who = Credentials(kept.business_id, kept.api_key)
     found = api.post(who, "get_stripe_public_key")
@@ -117,7 +117,7 @@ def _make(api: Api, directory: DataDir) -> DemoMerchant:
     """Register a business, store Stripe TEST keys, create a user and save its card.
 
     Raises:
-        Failure: nothing answers, or a request is refused.
+        Failure: no response, or a request is refused.
     """
     admin = directory.read_admin()
     if admin is None:
@@ -155,15 +155,15 @@ def _make(api: Api, directory: DataDir) -> DemoMerchant:
     return DemoMerchant(who.business_id, who.api_key, user_id)
 
 
-def _succeeded(action: str, answer: HttpAnswer) -> dict[str, Any]:
+def _succeeded(action: str, response: HttpResponse) -> dict[str, Any]:
     try:
-        content = json.loads(answer.body)
+        content = json.loads(response.body)
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise Failure(f"{action} was answered with HTTP {answer.status} and no JSON object.")
+        raise Failure(f"{action} returned HTTP {response.status} without a JSON object.")
     if content.get("success") is not True:
-        raise Failure(f"{action} was refused: {content.get('error')} (HTTP {answer.status}).")
+        raise Failure(f"{action} was refused: {content.get('error')} (HTTP {response.status}).")
     return content
 
 

@@ -1,4 +1,4 @@
-"""The command `doctor`: has the database examined, by the core or without one, and prints it."""
+"""The command `doctor`: checks the database, through the core or directly."""
 
 import asyncio
 import json
@@ -9,10 +9,9 @@ from typing import Any, cast
 
 import click
 
+from cli.core_access import core_client, core_option, service_token, why_refused
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
-from cli.failures import Failure, SettingsError
-from cli.foreground import sentence
-from cli.operator_service import core_client, core_option, service_token, why_refused
+from cli.failures import Failure, SettingsError, sentence
 from nivisco.internal.v1 import operator_pb2 as pb
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
@@ -22,7 +21,7 @@ _COLUMN = max(len(word) for word in ("ok", "warning", "broken", "skipped"))
 
 
 class NotExamined(click.ClickException):
-    """The database could not be examined, so nothing is known. Exit code 2."""
+    """The database could not be examined, so its state is unknown. Exit code 2."""
 
     exit_code = 2
 
@@ -33,17 +32,17 @@ class NotExamined(click.ClickException):
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
     help="The data directory of `nivisco up`: its secrets.json has the operator's token and the "
-    f"keyring. Default: {DEFAULT_DATA_DIR}, unless settings in the environment stand for it.",
+    f"keyring. Default: {DEFAULT_DATA_DIR}, unless the environment sets them.",
 )
 @click.option(
     "--direct",
     is_flag=True,
-    help="Open the database without asking a core: a SQLite database that no core serves, or "
+    help="Open the database without a core: a SQLite database that no core serves, or "
     "PostgreSQL at any time.",
 )
 @click.option(
     "--database-url",
-    help="What --direct examines in place of the data directory's nivisco.db; also "
+    help="What --direct examines instead of the data directory's nivisco.db; also "
     "NIVISCO_DATABASE_URL, which other users of this machine cannot see.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
@@ -52,7 +51,7 @@ class NotExamined(click.ClickException):
     type=click.IntRange(1, 100),
     default=10,
     show_default=True,
-    help="How many rows each check names. All are counted.",
+    help="How many rows each check lists. All are counted.",
 )
 @click.option(
     "--timeout",
@@ -60,7 +59,7 @@ class NotExamined(click.ClickException):
     type=click.FloatRange(min=1.0),
     default=600.0,
     show_default=True,
-    help="How long to wait for the core's answer.",
+    help="How long to wait for the core's response.",
 )
 def doctor(
     target: str,
@@ -72,36 +71,36 @@ def doctor(
     direct: bool,
     as_json: bool,
 ) -> None:
-    """Check that the books balance and nothing is left lying; change nothing.
+    """Check the invariants of the database, without changing anything.
 
-    The running core examines its database: the ledger sums to zero, every wallet is the replay of
-    its postings, no payment is open for too long, nothing is orphaned, and more. What breaks an
-    invariant is named by its ids.
+    The running core examines its database: the ledger sums to zero, every wallet equals the replay
+    of its postings, no payment is open for too long, no row is orphaned, and more. Rows that break
+    an invariant are listed by their ids.
 
-    Exit code 0: nothing is broken (there may be warnings); 1: something is; 2: it could not be
-    examined, so nothing is known.
+    Exit code 0: nothing is broken (there may be warnings); 1: something is; 2: the database could
+    not be examined.
     """
     try:
         if direct:
-            answer = _examined_directly(data_dir, database_url, limit)
+            result = _examine_directly(data_dir, database_url, limit)
         elif database_url is not None:
-            raise SettingsError("--database-url is for --direct: a core knows its own database.")
+            raise SettingsError("--database-url is for --direct: a core has its own database.")
         else:
             token = service_token("operator", DataDir(data_dir) if data_dir else None)
-            answer = asyncio.run(_examined_by_core(target, token, limit, timeout))
-    except Failure as failure:  # whose exit code would say that something is broken
+            result = asyncio.run(_examine_by_core(target, token, limit, timeout))
+    except Failure as failure:  # its exit code 1 means that something is broken
         raise NotExamined(failure.message) from None
-    click.echo(_as_json(answer) if as_json else _as_text(answer))
-    if _named(answer, pb.CHECK_VERDICT_BROKEN):
+    click.echo(_as_json(result) if as_json else _as_text(result))
+    if _names(result, pb.CHECK_VERDICT_BROKEN):
         raise click.exceptions.Exit(1)
 
 
-async def _examined_by_core(
+async def _examine_by_core(
     target: str, token: str, limit: int, timeout: float
 ) -> pb.ExamineResponse:
     client = core_client(target)
     try:
-        answer = await client.call(
+        response = await client.call(
             _EXAMINE,
             pb.ExamineRequest(limit=limit),
             Credentials(service_token=token),
@@ -111,7 +110,7 @@ async def _examined_by_core(
         raise _refused(error, target, timeout) from None
     finally:
         await client.close()
-    return cast(pb.ExamineResponse, answer)
+    return cast(pb.ExamineResponse, response)
 
 
 def _refused(error: CoreError, target: str, timeout: float) -> NotExamined:
@@ -119,26 +118,26 @@ def _refused(error: CoreError, target: str, timeout: float) -> NotExamined:
         return NotExamined(f"{error.message}.")
     if error.code.name == "DEADLINE_EXCEEDED":
         return NotExamined(
-            f"The core at {target} did not finish in {timeout:.0f} seconds. Give it longer with "
+            f"The core at {target} did not finish in {timeout:.0f} seconds. Allow more with "
             "--timeout SECONDS."
         )
     if error.code.name == "UNIMPLEMENTED":
-        return NotExamined(f"The core at {target} is of an older version that has no doctor.")
+        return NotExamined(f"The core at {target} has an older version without the doctor.")
     if error.reason in ("SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN"):
         return NotExamined(
-            f"{why_refused(error, target)} Where none runs, `nivisco doctor --direct` examines the "
-            "database itself: nivisco.db of --data-dir, or the one that NIVISCO_DATABASE_URL names."
+            f"{why_refused(error, target)} Without a core, `nivisco doctor --direct` examines the "
+            "database itself: nivisco.db of --data-dir, or the one in NIVISCO_DATABASE_URL."
         )
     return NotExamined(why_refused(error, target))
 
 
-def _examined_directly(
+def _examine_directly(
     data_dir: Path | None, database_url: str | None, limit: int
 ) -> pb.ExamineResponse:
     """Examine a database in this process.
 
     Raises:
-        NotExamined: it cannot be opened, or a core has it to itself.
+        NotExamined: it cannot be opened, or a core has it locked.
         Failure: the data directory's secrets cannot be read.
     """
     from core.database.transactions import DatabaseUnavailableError
@@ -157,7 +156,7 @@ def _examined_directly(
 
 
 def _key_ids(data_dir: Path | None) -> Collection[str] | None:
-    """Return the ids of the keyring's keys; None where neither place of a keyring was named."""
+    """Return the ids of the keyring's keys; None without a keyring."""
     from core.security.keyring import Keyring
 
     if data_dir is not None and DataDir(data_dir).secrets.exists():
@@ -174,15 +173,15 @@ def _word(check: pb.ExamineResponse.Check) -> str:
     return pb.CheckVerdict.Name(check.verdict).removeprefix("CHECK_VERDICT_").lower()
 
 
-def _named(answer: pb.ExamineResponse, verdict: pb.CheckVerdict.ValueType) -> list[str]:
-    return [check.name for check in answer.checks if check.verdict == verdict]
+def _names(result: pb.ExamineResponse, verdict: pb.CheckVerdict.ValueType) -> list[str]:
+    return [check.name for check in result.checks if check.verdict == verdict]
 
 
-def _as_json(answer: pb.ExamineResponse) -> str:
+def _as_json(result: pb.ExamineResponse) -> str:
     content: dict[str, Any] = {
-        "broken": _named(answer, pb.CHECK_VERDICT_BROKEN),
-        "warnings": _named(answer, pb.CHECK_VERDICT_WARNING),
-        "examined_at": f"{answer.examined_at.ToDatetime():%Y-%m-%d %H:%M:%S}",
+        "broken": _names(result, pb.CHECK_VERDICT_BROKEN),
+        "warnings": _names(result, pb.CHECK_VERDICT_WARNING),
+        "examined_at": f"{result.examined_at.ToDatetime():%Y-%m-%d %H:%M:%S}",
         "checks": [
             {
                 "name": check.name,
@@ -192,25 +191,25 @@ def _as_json(answer: pb.ExamineResponse) -> str:
                 "demand": check.invariant,
                 "advice": check.advice,
             }
-            for check in answer.checks
+            for check in result.checks
         ],
     }
     return json.dumps(content, indent=2)
 
 
-def _as_text(answer: pb.ExamineResponse) -> str:
-    """Write a line for each check, then the rows and what to do, then the sum of it."""
-    lines = [_line(check) for check in answer.checks]
-    for check in answer.checks:
+def _as_text(result: pb.ExamineResponse) -> str:
+    """Return a line for each check, then the rows with the advice, then the totals."""
+    lines = [_line(check) for check in result.checks]
+    for check in result.checks:
         if check.count:
             lines += ["", f"{check.name} ({_word(check)}): {check.advice}"]
             lines += [f"  {_row(row)}" for row in check.rows]
             if more := check.count - len(check.rows):
                 lines.append(f"  and {more} more; --limit names up to 100")
-    broken = len(_named(answer, pb.CHECK_VERDICT_BROKEN))
-    warnings = len(_named(answer, pb.CHECK_VERDICT_WARNING))
-    result = f"{broken} broken, {warnings} with a warning" if broken or warnings else "all is well"
-    return "\n".join([*lines, "", f"{len(answer.checks)} checks: {result}."])
+    broken = len(_names(result, pb.CHECK_VERDICT_BROKEN))
+    warnings = len(_names(result, pb.CHECK_VERDICT_WARNING))
+    total = f"{broken} broken, {warnings} with a warning" if broken or warnings else "all is well"
+    return "\n".join([*lines, "", f"{len(result.checks)} checks: {total}."])
 
 
 def _line(check: pb.ExamineResponse.Check) -> str:
@@ -224,6 +223,6 @@ def _row(row: pb.ExamineResponse.Row) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return a value as it is where it is one printable word, and as a JSON string otherwise."""
+    """Return one printable word unchanged, and anything else as a JSON string."""
     plain = value.isascii() and value.isprintable() and value and " " not in value
     return value if plain else json.dumps(value)

@@ -1,4 +1,4 @@
-"""What `nivisco up` tells a person on the terminal; shows where keys lie, never a key."""
+"""What `nivisco up` prints on the terminal: where keys are, never a key."""
 
 import contextlib
 import shlex
@@ -19,13 +19,13 @@ _REGISTRATION = (
 
 
 def say(line: str) -> None:
-    """Print a line now; a terminal that is gone is no reason to leave children behind."""
+    """Print a line now; a closed terminal must not keep `up` from stopping its children."""
     with contextlib.suppress(OSError):
         click.echo(line)
 
 
 def first_screen(data_dir: DataDir, http: Address, cores: str, sandbox: Address | None) -> str:
-    """Return the text that tells where everything is and what to try first."""
+    """Return the text that shows where everything is and what to try first."""
     where_tests_go = "the gateways' own test systems" if sandbox is None else sandbox.url()
     note = "" if sandbox is None else " (the sandbox: no real money)"
     option = "" if data_dir.is_default else f" --data-dir {shlex.quote(str(data_dir.path))}"
@@ -54,10 +54,10 @@ Ctrl-C stops everything."""
 
 
 def registration(data_dir: DataDir, http: Address) -> str:
-    """Return a command for any shell that registers a business.
+    """Return a shell command that registers a business.
 
-    sed adds the action to the credentials in admin.json, and the pipe carries them: a command's
-    arguments can be read by every user of the machine.
+    sed adds the action to the credentials in admin.json, and a pipe carries them: every user of the
+    machine can read a command's arguments.
     """
     key_file = shlex.quote(str(data_dir.admin))
     return f"sed 's/}}$/, {_REGISTRATION}}}/' {key_file} | curl -s {http.url()}/ -d @-"

@@ -1,4 +1,4 @@
-"""Runs one serving process until a signal stops it; knows none of the processes."""
+"""Runs one serving process until a signal stops it."""
 
 import asyncio
 import logging
@@ -10,47 +10,47 @@ from typing import Any
 import click
 
 from cli import logs
-from cli.failures import SettingsError
-from cli.lifelines import WORKER, Lifelines
+from cli.failures import SettingsError, sentence
+from cli.parent_pipes import WORKER, ParentPipes
 
 Serve = Callable[[Callable[[str], None], asyncio.Event], Coroutine[Any, Any, None]]
-"""Serves until the event is set; calls back with its `host:port` when it can be called."""
+"""Serves until the event is set; calls back with its `host:port` when it is ready."""
 
 _logger = logging.getLogger("nivisco")
 
 
 def run(process: str, prepare: Callable[[], Serve]) -> None:
-    """Prepare and serve in this process, and end it with an exit code that tells how it went.
+    """Prepare and serve in this process.
 
-    `prepare` imports and reads settings. Its ValueError, and a Failure of either, ends the process
-    with its sentence; any other exception is logged with its traceback.
+    `prepare` imports modules and reads settings. Its ValueError, and a Failure of either, ends the
+    process with one sentence; any other exception is logged with its traceback.
 
     Raises:
-        click.ClickException: the sentence, in a process that a person started.
+        click.ClickException: the sentence, in a process without a parent of ours.
         click.exceptions.Exit: the sentence is in the log, which `up` shows.
     """
-    lifelines = Lifelines()  # before the imports that take time: the parent may be gone by then
+    parent = ParentPipes()  # before the slow imports: the parent may end meanwhile
     try:
         number = os.environ.get(WORKER)
         logs.configure(f"{process} {number}" if number else process)
-        _run_loop(_serve(process, prepare(), lifelines))
+        _run_loop(_serve(prepare(), parent))
     except ValueError as error:
-        _logger.debug("a setting cannot work", exc_info=True)
-        raise _ending(SettingsError(sentence(error)), lifelines) from None
+        _logger.debug("setting rejected", exc_info=True)
+        raise _reported(SettingsError(sentence(error)), parent) from None
     except click.ClickException as failure:
-        raise _ending(failure, lifelines) from None
+        raise _reported(failure, parent) from None
     except Exception:
-        _logger.critical("%s ends", process, exc_info=True)
+        _logger.critical("unexpected error, exiting", exc_info=True)
         raise click.exceptions.Exit(1) from None
 
 
 def on_hangup(reload: Callable[[], None]) -> None:
-    """Have SIGHUP call `reload` from now on, in the loop that runs."""
+    """Call `reload` on SIGHUP from now on, in the running loop."""
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 async def until(stop: asyncio.Event, work: Awaitable[None]) -> None:
-    """Await work that knows no stop event, and cancel it when the event is set."""
+    """Await work that has no stop event, and cancel it when the event is set."""
     serving = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -62,16 +62,11 @@ async def until(stop: asyncio.Event, work: Awaitable[None]) -> None:
         serving.result()
 
 
-def sentence(error: Exception) -> str:
-    """Return what the exception says, as a sentence."""
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return text[:1].upper() + text[1:].rstrip(".") + "."
-
-
-def _ending(failure: click.ClickException, lifelines: Lifelines) -> Exception:
-    if not lifelines.supervised:
+def _reported(failure: click.ClickException, parent: ParentPipes) -> Exception:
+    """Return the failure for click to print, or log it for the parent and return the exit."""
+    if not parent.has_parent:
         return failure
-    _logger.critical(failure.message)
+    _logger.critical("exiting", extra={"reason": failure.message})
     return click.exceptions.Exit(failure.exit_code)
 
 
@@ -84,29 +79,29 @@ def _run_loop(work: Coroutine[Any, Any, None]) -> None:
         uvloop.run(work)
 
 
-async def _serve(process: str, serve: Serve, lifelines: Lifelines) -> None:
+async def _serve(serve: Serve, parent: ParentPipes) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop_or_end, stop, number)
-    on_hangup(_nothing_to_reload)
+        loop.add_signal_handler(number, _stop_or_exit, stop, number)
+    on_hangup(_log_nothing_to_reload)
 
     def ready(address: str) -> None:
-        _logger.info("%s serves at %s", process, address, extra={"address": address})
-        lifelines.report_ready(address)
+        _logger.info("serving", extra={"address": address})
+        parent.report_ready(address)
 
     await serve(ready, stop)
-    _logger.info("%s stopped", process)
+    _logger.info("stopped")
 
 
-def _nothing_to_reload() -> None:
-    """Go on: SIGHUP asks a server for its files again, and must not cut a payment short."""
-    _logger.info("SIGHUP: there is nothing to reload")
+def _log_nothing_to_reload() -> None:
+    """Replace SIGHUP's default, which would end the process in the middle of a payment."""
+    _logger.info("SIGHUP ignored, there is nothing to reload")
 
 
-def _stop_or_end(stop: asyncio.Event, number: int) -> None:
-    """Stop in order at the first signal; at the second, end at once."""
+def _stop_or_exit(stop: asyncio.Event, number: int) -> None:
+    """Stop gracefully at the first signal; exit at once at the second."""
     if stop.is_set():
         os._exit(128 + number)
-    _logger.info("stopping: %s", signal.Signals(number).name)
+    _logger.info("stopping", extra={"signal": signal.Signals(number).name})
     stop.set()

@@ -1,4 +1,4 @@
-"""Sets up logging: one JSON object a line on stderr, with the request's id; logs nothing itself."""
+"""Sets up logging: one JSON object a line on stderr, with the request id."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ REDACTED = "(redacted)"
 """What a log line shows for a field that has a secret's name."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-# Libraries that would say too much: requests with card numbers, rows with their values.
+# Below these levels, libraries log requests with card numbers and rows with their values.
 _AT_LEAST = {
     "stripe": logging.WARNING,
     "aiohttp": logging.WARNING,
@@ -34,7 +34,7 @@ _AT_LEAST = {
 
 
 class JsonLines(JsonFormatter):
-    """Formats a record as one line of JSON: fixed keys first, then what the caller added."""
+    """Formats a record as one line of JSON: fixed keys first, then the caller's `extra`."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -57,10 +57,10 @@ class JsonLines(JsonFormatter):
 
 
 def level_of(environ: Mapping[str, str]) -> int:
-    """Return the level that NIVISCO_LOG_LEVEL names, INFO where it is not set.
+    """Return the level in NIVISCO_LOG_LEVEL, by default INFO.
 
     Raises:
-        ValueError: it names none.
+        ValueError: it is not a level.
     """
     name = (environ.get("NIVISCO_LOG_LEVEL") or "INFO").upper()
     if name not in LEVELS:
@@ -69,12 +69,12 @@ def level_of(environ: Mapping[str, str]) -> int:
 
 
 def configure(process: str, stream: TextIO | None = None) -> None:
-    """Send every log line of this process to stderr as JSON, uncaught exceptions included.
+    """Write every log line of this process to stderr as JSON, uncaught exceptions included.
 
-    A process that talks to a person on its terminal gives another `stream`.
+    A process whose terminal is for a person gives another `stream`.
 
     Raises:
-        ValueError: NIVISCO_LOG_LEVEL names no level.
+        ValueError: NIVISCO_LOG_LEVEL is not a level.
     """
     level = level_of(os.environ)
     handler = logging.StreamHandler(stream or sys.stderr)
@@ -84,11 +84,11 @@ def configure(process: str, stream: TextIO | None = None) -> None:
     root.setLevel(level)
     for name, least in _AT_LEAST.items():
         logging.getLogger(name).setLevel(max(level, least))
-    # The library's own switch prints requests to stderr, past the levels above.
+    # With this variable Stripe's library prints requests to stderr, regardless of the levels above.
     os.environ.pop("STRIPE_LOG", None)
     logging.captureWarnings(capture=True)
     logging.raiseExceptions = False  # a full disk or a closed terminal must not stop a payment
-    if stream is None:  # otherwise a person sees uncaught ones on the terminal, as usual
+    if stream is None:  # otherwise Python prints uncaught exceptions on the terminal
         sys.excepthook = _log_uncaught
         threading.excepthook = _log_uncaught_in_thread
 

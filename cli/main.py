@@ -1,14 +1,14 @@
-"""The `nivisco` command: names its commands; each lives in a module of its own."""
+"""The `nivisco` command and its subcommands, each in its own module."""
 
 import importlib
 import os
 
 import click
 
-import cli.completion  # noqa: F401 - it makes our completion known to click
+import cli.completion  # noqa: F401 - registers our completion classes with click
 
-# gRPC reads this when it is imported. Its own lines are no JSON, and at INFO, its default, there is
-# one for everybody who fails to begin TLS.
+# gRPC reads this when it is imported. Its lines are not JSON, and at INFO, its default, each failed
+# TLS handshake writes one.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 _COMMANDS = {
@@ -28,10 +28,10 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Imports a command's module when the command is asked for, so that the others start fast."""
+    """Imports a command's module when the command runs, so that the others start fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names in the order that a newcomer needs them."""
+        """Return the names in the order in which a newcomer needs them."""
         return list(_COMMANDS)
 
     def get_command(  # click's signature
@@ -39,7 +39,7 @@ class _Commands(click.Group):
         ctx: click.Context,  # noqa: ARG002
         cmd_name: str,
     ) -> click.Command | None:
-        """Return the command, or None where there is none of that name."""
+        """Return the command, or None if there is none of that name."""
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name].partition(":")

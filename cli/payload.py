@@ -1,6 +1,5 @@
-"""Turns `key=value` arguments into a JSON payload, typed by the action's request; sends nothing."""
+"""Turns `key=value` arguments into a JSON payload, typed by the fields of the action's request."""
 
-import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 from portal.reference.model import Field, Kind
 from transcoding.actions import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
 from transcoding.exact_json import Number, read
+from transcoding.field_problems import did_you_mean
 
 ENVELOPE_KEYS = (BUSINESS_ID_KEY, API_KEY_KEY, ACTION_KEY)
 _TYPES = {
@@ -22,25 +22,25 @@ _TYPES = {
 
 
 def describe(field: Field) -> str:
-    """Return what a field holds, for a person."""
+    """Return a field's type in words."""
     if field.words:
         return f"one of {', '.join(each.word for each in field.words)}"
     return _TYPES.get(field.kind, "text")
 
 
 def paths(fields: Iterable[Field]) -> dict[str, Field]:
-    """Return every field that holds a value by its dotted path, `user.name` for example."""
+    """Return the fields that are not objects by dotted path, for example `user.name`."""
     every = (each for top in fields for each in top.flattened())
     return {each.path: each for each in every if each.kind is not Kind.OBJECT}
 
 
 def build_payload(arguments: Sequence[str], fields: Iterable[Field]) -> dict[str, Any]:
-    """Return the payload: that of `@FILE` or `-` (stdin), then every `key=value` put into it.
+    """Return the payload: the object in `@FILE` or `-` (stdin), with every `key=value` set in it.
 
-    A file's content is sent as it is, also what the action does not know.
+    Fields of a file are sent unchecked, also those that the action does not have.
 
     Raises:
-        click.UsageError: an argument is none of these, names no field, or does not fit its type.
+        click.UsageError: an argument has another form, names no field, or has the wrong type.
     """
     payload: dict[str, Any] = {}
     given: set[str] = set()
@@ -62,10 +62,10 @@ def build_payload(arguments: Sequence[str], fields: Iterable[Field]) -> dict[str
 
 
 def typed(key: str, text: str, expected: Field) -> object:
-    """Return the value that the text is for a field of this type.
+    """Return the text as a JSON value of the field's type.
 
     Raises:
-        click.UsageError: it is none; the message says what would be.
+        click.UsageError: the text is not of that type; the message names the type.
     """
     if expected.kind is Kind.BOOLEAN:
         if text in ("true", "false"):
@@ -126,10 +126,6 @@ def _unknown_field(key: str, known: Iterable[str]) -> str:
         return f"{key} is an object. Give {', '.join(f'{name}=…' for name in inside)}."
     if not names:
         return f"There is no field {key}: the action takes none."
-    return f"There is no field {key}{did_you_mean(key, names)} Fields: {', '.join(names)}."
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return what to put after an unknown name: the known one that it resembles, if any."""
-    close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else "."
+    # 0.6: `name` resembles `user.name`.
+    hint = did_you_mean(key, names, cutoff=0.6) or "."
+    return f"There is no field {key}{hint} Fields: {', '.join(names)}."

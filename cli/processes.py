@@ -1,6 +1,6 @@
-"""The commands that run one process each, and `migrate`; settings are NIVISCO_* variables.
+"""The commands that run one process each, and `migrate`.
 
-The processes' own modules are imported when their command runs, so that the others stay quick.
+Each imports its process's modules when it runs, so that the other commands start fast.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from typing import TypeVar
 import click
 
 from cli.addresses import Address, CoreAddress, read_address, read_core_address, read_cores
+from cli.core_access import service_token
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
-from cli.failures import Failure, SettingsError
-from cli.foreground import Serve, on_hangup, run, sentence, until
-from cli.operator_service import service_token
+from cli.failures import Failure, SettingsError, sentence
+from cli.foreground import Serve, on_hangup, run, until
 from cli.worker_plans import adapter_workers, core_workers, inherited_listener, workers_option
 
 Result = TypeVar("Result")
@@ -30,12 +30,12 @@ Result = TypeVar("Result")
 )
 @workers_option
 def core(grpc: CoreAddress | None, workers: int) -> None:
-    """Run the gRPC server, the owner of database and secrets.
+    """Run the gRPC server, which owns database and secrets.
 
-    It needs NIVISCO_DATABASE_URL and NIVISCO_SECRET_KEYS. Several workers need PostgreSQL, and
-    listen on a port each: that of --grpc and those above it, or any where it is 0. Other machines
-    reach it by mutual TLS (NIVISCO_GRPC_TLS_CERTIFICATE_FILE, …_KEY_FILE, …_CLIENT_CA_FILE).
-    SIGHUP reads renewed files.
+    It needs NIVISCO_DATABASE_URL and NIVISCO_SECRET_KEYS. Several workers need PostgreSQL and
+    listen on consecutive ports from that of --grpc, or on any free ports if it is 0. Other machines
+    need mutual TLS (NIVISCO_GRPC_TLS_CERTIFICATE_FILE, …_KEY_FILE, …_CLIENT_CA_FILE). SIGHUP
+    reloads those files.
     """
 
     def prepare() -> Serve:
@@ -69,10 +69,10 @@ def core(grpc: CoreAddress | None, workers: int) -> None:
 )
 @workers_option
 def adapter(http: Address | None, cores: str | None, workers: int) -> None:
-    """Run the JSON endpoint, which asks the core, or several in turn. Workers share its port.
+    """Run the JSON endpoint, which calls the core, or several in turn. Workers share its port.
 
-    Other machines reach it by TLS (NIVISCO_TLS_CERTIFICATE_FILE, NIVISCO_TLS_KEY_FILE) or through a
-    proxy that NIVISCO_TRUSTED_PROXIES names. SIGHUP reads a renewed certificate.
+    Other machines need TLS (NIVISCO_TLS_CERTIFICATE_FILE, NIVISCO_TLS_KEY_FILE) or a proxy in
+    NIVISCO_TRUSTED_PROXIES. SIGHUP reloads the certificate.
     """
 
     def prepare() -> Serve:
@@ -108,13 +108,13 @@ def adapter(http: Address | None, cores: str | None, workers: int) -> None:
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The data directory of a `nivisco up`, whose token to use; NIVISCO_SERVICE_TOKEN if set.",
+    help="The data directory of a `nivisco up`, which has the token; NIVISCO_SERVICE_TOKEN if set.",
 )
 def scheduler(cores: str | None, http: Address | None, data_dir: Path | None) -> None:
-    """Run the process that has the core execute recurring jobs when they are due.
+    """Run the scheduler, which claims due occurrences of recurring jobs and calls the core.
 
-    Any number of them may run, on any machine: each occurrence is executed once. It needs the
-    token of scope scheduler and no database. SIGTERM has it finish what is executed.
+    Any number may run, on any machine: each occurrence is executed once. It needs the token of
+    scope scheduler and no database. After SIGTERM it finishes the occurrences in flight.
     """
 
     def prepare() -> Serve:
@@ -148,7 +148,7 @@ def scheduler(cores: str | None, http: Address | None, data_dir: Path | None) ->
     type=click.Path(path_type=Path, file_okay=False),
     default=DEFAULT_DATA_DIR,
     show_default=True,
-    help="Where its books are kept.",
+    help="Where its database is kept.",
 )
 def sandbox(http: Address, data_dir: Path) -> None:
     """Run stand-ins for the card gateways. No real money, no real cards."""
@@ -170,9 +170,9 @@ def sandbox(http: Address, data_dir: Path) -> None:
 
 @click.command()
 def migrate() -> None:
-    """Bring the database that NIVISCO_DATABASE_URL names to this version's schema.
+    """Migrate the database in NIVISCO_DATABASE_URL to this version's schema.
 
-    `nivisco up` does it by itself. A running core keeps a SQLite database to itself: stop it first.
+    `nivisco up` does it by itself. A running core locks a SQLite database: stop it first.
     """
     from core.server import composition
     from core.server.settings import CoreSettings
@@ -186,12 +186,12 @@ def migrate() -> None:
 
 
 def _environment(**given: CoreAddress | str | None) -> dict[str, str]:
-    """Return the environment with the options that were given in place of its variables."""
+    """Return the environment with the given options in place of its variables."""
     return dict(os.environ) | {name: str(value) for name, value in given.items() if value}
 
 
 async def _core_work(work: Awaitable[Result]) -> Result:
-    """Await work of the core, turning what it cannot work with into a sentence."""
+    """Await work of the core; its database and keyring errors become a Failure."""
     from core.database.transactions import DatabaseUnavailableError
     from core.security.keyring import SealBrokenError
 
@@ -202,7 +202,7 @@ async def _core_work(work: Awaitable[Result]) -> Result:
 
 
 async def _served(work: Awaitable[Result]) -> Result:
-    """Await a server, turning what the system refuses it, an address mostly, into a sentence."""
+    """Await a server; an OSError, mostly of its address, becomes a Failure."""
     try:
         return await work
     except OSError as error:

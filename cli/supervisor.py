@@ -1,4 +1,4 @@
-"""Starts children one by one, waits with them, stops them in reverse; decides no setting."""
+"""Starts the children of `nivisco up` one by one, waits, and stops them in reverse order."""
 
 import asyncio
 import logging
@@ -17,72 +17,71 @@ _logger = logging.getLogger("nivisco")
 
 
 class Interrupted(Exception):
-    """A person, or the system, asked for the end."""
+    """A signal requested the end."""
 
 
 class Supervisor:
-    """The children that run, oldest first, and what was asked for."""
+    """The running children, oldest first, and the signals received."""
 
     def __init__(self, held: Sequence[int], start_timeout_seconds: float) -> None:
-        """Make one without children; each will inherit the descriptors `held`."""
+        """Begin without children; each will inherit the descriptors `held`."""
         self._held = held
         self._start_timeout_seconds = start_timeout_seconds
         self._children: list[Child] = []
         self._stop = asyncio.Event()
         self._at_once = asyncio.Event()
 
-    def take_signals(self) -> None:
-        """Have Ctrl-C, SIGTERM and the terminal's end stop this; a second one, at once.
+    def handle_signals(self) -> None:
+        """Stop on SIGINT, SIGTERM and SIGHUP, at once on a second one.
 
         SIGUSR2 is passed on to the children with several workers.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._on_signal)
-        loop.add_signal_handler(signal.SIGUSR2, self._renew_workers)
+            loop.add_signal_handler(number, self._request_stop)
+        loop.add_signal_handler(signal.SIGUSR2, self._restart_workers)
 
-    def _on_signal(self) -> None:
+    def _request_stop(self) -> None:
         if self._stop.is_set():
             self._at_once.set()
         self._stop.set()
 
-    def _renew_workers(self) -> None:
-        those = [child for child in self._children if child.has_workers]
-        for child in those:
+    def _restart_workers(self) -> None:
+        having_workers = [child for child in self._children if child.has_workers]
+        for child in having_workers:
             child.signal(signal.SIGUSR2)
-        names = " and ".join(child.name for child in those) or "nobody: --workers is 1"
-        _logger.info("SIGUSR2 renews the workers of %s", names)
+        if having_workers:
+            names = [child.name for child in having_workers]
+            _logger.info("rolling restart requested", extra={"processes": names})
+        else:
+            _logger.warning("rolling restart ignored, --workers is 1")
 
     async def start(self, what: Spawn) -> list[Address]:
-        """Start a child, and return where it serves once it does: several workers, each its own.
+        """Start a child, and return its addresses once it serves: one for each core worker.
 
         Raises:
-            Interrupted: the end was asked for meanwhile.
-            Failure: it, or one started before, ended; or it was not ready in time.
+            Interrupted: a signal requested the end.
+            Failure: a child ended, or this one was not ready in time.
         """
         say(f"  start   {what.name}")
         child = await spawn(what, self._held)
         self._children.append(child)
-        _logger.info("started %s", child.name, extra={"pid": child.pid})
-        addresses = await self.unless_interrupted(self._ready(child), f"the {what.name}")
+        _logger.info("process started", extra={"child": child.name, "child_pid": child.pid})
+        line = await self.unless_interrupted(child.until_ready(), f"the {what.name}")
+        addresses = [Address.parse(each) for each in line.split(",")]
         say(f"  ready   {what.name} at {', '.join(map(str, addresses))}")
         return addresses
-
-    async def _ready(self, child: Child) -> list[Address]:
-        line = await asyncio.shield(child.ready)
-        if not line:  # its pipe ended, and so does the child in a moment
-            await asyncio.shield(child.ended)
-            raise child.how_it_ended()
-        return [Address.parse(each) for each in line.split(",")]
 
     async def unless_interrupted(
         self, work: Coroutine[Any, Any, Result], what: str | None = None
     ) -> Result:
-        """Await `work` unless the end is asked for, a child ends, or (named `what`) it is late.
+        """Await `work` until it is done, a signal requests the end, or a child ends.
+
+        With `what`, the name of what is starting, the start timeout applies.
 
         Raises:
-            Interrupted: the end was asked for.
-            Failure: a child ended, or `what` took longer than a start may take.
+            Interrupted: a signal requested the end.
+            Failure: a child ended, or the start timed out.
         """
         task = asyncio.create_task(work)
         stopping = asyncio.create_task(self._stop.wait())
@@ -106,25 +105,27 @@ class Supervisor:
         return task.result()
 
     async def watch(self) -> None:
-        """Wait until the end is asked for or a child ends.
+        """Wait until a signal requests the end or a child ends.
 
         Raises:
-            Interrupted: the end was asked for.
-            ChildEnded: a child ended.
+            Interrupted: a signal requested the end.
+            Failure: a child ended.
         """
         await self.unless_interrupted(asyncio.Event().wait())
 
     async def stop_all(self) -> bool:
-        """Stop the children, the last started first. Tells whether each ended by itself."""
+        """Stop the children, the newest first. Returns whether none had to be killed."""
         clean = True
         while self._children:
             child = self._children[-1]
             was_running = not child.ended.done()
+            about: dict[str, object] = {"child": child.name}
             if await child.stop(self._at_once):
-                _logger.info("%s ended", child.name, extra={"exit_code": child.ended.result()})
+                about["exit_code"] = child.ended.result()
+                _logger.info("process ended", extra=about)
             elif was_running:
                 clean = False
                 say(f"  killed  {child.name}")
-                _logger.error("%s did not end and was killed", child.name)
+                _logger.error("process killed, it did not stop in time", extra=about)
             self._children.pop()
         return clean

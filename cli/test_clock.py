@@ -1,4 +1,4 @@
-"""Advances the test clock of a business through the running core; knows no rule of billing."""
+"""The command `clock`: advances the test clock of a business through the running core."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from typing import cast
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from cli.core_access import core_client, core_option, service_token, why_refused
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure
-from cli.operator_service import core_client, core_option, service_token, why_refused
 from nivisco.internal.v1 import test_clock_pb2 as pb
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
@@ -20,12 +20,12 @@ _ADVANCE = pb.DESCRIPTOR.services_by_name["TestClockService"].methods_by_name["A
 _TIMEOUT_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 _WAITS_AT_MOST = 120
-"""So many times in a row one job may be waited for."""
+"""How often in a row one job may be waited for."""
 
 
 @click.group()
 def clock() -> None:
-    """Let time pass for a business's TEST jobs."""
+    """Change the time that a business's TEST jobs see."""
 
 
 @clock.command()
@@ -34,7 +34,7 @@ def clock() -> None:
     "--to",
     metavar="TIME",
     required=True,
-    help="What time it is to be: ISO 8601, UTC where it names no offset, such as 2027-01-31T08:00.",
+    help="The new time: ISO 8601, UTC without an offset, for example 2027-01-31T08:00.",
 )
 @core_option
 @click.option(
@@ -44,10 +44,10 @@ def clock() -> None:
     f"Default: {DEFAULT_DATA_DIR}, unless NIVISCO_SERVICE_TOKEN is set.",
 )
 def advance(business: str, to: str, target: str, data_dir: Path | None) -> None:
-    """Advance the clock, and execute in order what falls due on the way; returns when it is done.
+    """Advance the clock, and execute in order the occurrences that fall due before the new time.
 
     The core must have been started with NIVISCO_TEST_CLOCK=1, or by `nivisco up --test-clock`. The
-    clock only goes forward, and LIVE jobs never see it. Interrupted, it stands where it got to.
+    clock only goes forward, and LIVE jobs never see it. If interrupted, it keeps the time reached.
     """
     moment = _moment(to)
     token = service_token("operator", None if data_dir is None else DataDir(data_dir))
@@ -63,7 +63,7 @@ def _moment(text: str) -> Timestamp:
         read = datetime.fromisoformat(text)
     except ValueError:
         raise click.BadParameter(
-            f"{text!r} is no ISO 8601 time such as 2027-01-31T08:00", param_hint="--to"
+            f"{text!r} is not an ISO 8601 time such as 2027-01-31T08:00", param_hint="--to"
         ) from None
     moment = Timestamp()
     moment.FromDatetime(read if read.tzinfo else read.replace(tzinfo=UTC))
@@ -73,17 +73,17 @@ def _moment(text: str) -> Timestamp:
 async def _advance(
     target: str, token: str, business: str, to: Timestamp, say: Callable[[str], None]
 ) -> tuple[int, str]:
-    """Ask until it is done; return how many attempts were made, and the time reached.
+    """Advance until done; return the number of charge attempts and the time reached.
 
     Raises:
-        CoreError: the core refused, or could not be reached.
-        Failure: a job is waited for that gets no outcome.
+        CoreError: the core refused or did not respond.
+        Failure: the charge of a job gets no outcome.
     """
     client = core_client(target)
     executed = waits = 0
     try:
         while True:
-            answer = cast(
+            response = cast(
                 pb.AdvanceTestClockResponse,
                 await client.call(
                     _ADVANCE,
@@ -92,23 +92,22 @@ async def _advance(
                     timeout_seconds=_TIMEOUT_SECONDS,
                 ),
             )
-            executed += answer.attempt_count
-            now = f"{answer.current_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
-            if answer.done:
+            executed += response.attempt_count
+            now = f"{response.current_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+            if response.done:
                 return executed, now
-            if not answer.waiting_for_recurring_id:
+            waiting_for = response.waiting_for_recurring_id
+            if not waiting_for:
                 waits = 0
                 say(f"{now}: {_charges(executed)} so far")
                 continue
             waits += 1
             if waits == 1:
-                say(
-                    f"{now}: waiting for {answer.waiting_for_recurring_id}, whose charge has no outcome yet"
-                )
+                say(f"{now}: waiting for the outcome of the charge of {waiting_for}")
             if waits > _WAITS_AT_MOST:
                 raise Failure(
-                    f"The charge of {answer.waiting_for_recurring_id} still has no outcome, so the clock stands "
-                    f"at {now}. Look for the gateway's errors in the core's log, then ask again."
+                    f"The charge of {waiting_for} still has no outcome, so the clock stays at "
+                    f"{now}. Look for the gateway's errors in the core's log, then run this again."
                 )
             await asyncio.sleep(_PAUSE_SECONDS)
     finally:

@@ -1,4 +1,4 @@
-"""The two ways to send a request from the terminal: the JSON endpoint and gRPC; prints nothing."""
+"""Sends one request over JSON or gRPC."""
 
 import http.client
 from collections.abc import Sequence
@@ -19,23 +19,23 @@ from transcoding import exact_json
 
 DEFAULT_URL = "http://127.0.0.1:8080/"
 """Where `nivisco up` serves the JSON endpoint, unless --http says otherwise."""
-_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """What the JSON endpoint answered."""
+class HttpResponse:
+    """The JSON endpoint's response."""
 
     status: int
     body: bytes
 
 
-def post_json(url: str, envelope: dict[str, Any], timeout_seconds: float) -> HttpAnswer:
+def post_json(url: str, envelope: dict[str, Any], timeout_seconds: float) -> HttpResponse:
     """Send one envelope to the JSON endpoint.
 
     Raises:
         ValueError: the URL is not an http(s) address.
-        Failure: no answer came.
+        Failure: no response came.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -47,16 +47,16 @@ def post_json(url: str, envelope: dict[str, Any], timeout_seconds: float) -> Htt
     try:
         connection.request("POST", path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
-        return HttpAnswer(response.status, response.read(_MAX_ANSWER_BYTES))
+        return HttpResponse(response.status, response.read(_MAX_RESPONSE_BYTES))
     except TimeoutError:
         raise Failure(
-            f"No answer from {url} in {timeout_seconds:g} s, so the outcome is not known. "
-            "The same request with the same idempotency_key tells."
+            f"No response from {url} in {timeout_seconds:g} s, so the outcome is unknown. "
+            "Retry with the same idempotency_key to find out."
         ) from None
     except (OSError, http.client.HTTPException) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
         raise Failure(
-            f"No answer from {url} ({why}). Is `nivisco up` running there? --url names another."
+            f"No response from {url} ({why}). Is `nivisco up` running there? --url names another."
         ) from None
     finally:
         connection.close()
@@ -69,10 +69,10 @@ def call_core(
     credentials: Credentials,
     timeout_seconds: float,
 ) -> Message:
-    """Call a method of the core and return its answer.
+    """Call a method of the core and return its response.
 
     Raises:
-        CoreError: the core refused, or could not be reached in time.
+        CoreError: the core refused, or did not respond in time.
     """
     response = message_factory.GetMessageClass(method.output_type)
     call = channel.unary_unary(

@@ -1,4 +1,4 @@
-"""The command `up`: prepares the data directory, then has everything started on this machine."""
+"""The command `up`: prepares the data directory and runs all processes on this machine."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ _SECRET_VARIABLES = (
     "NIVISCO_BUSINESS_ID",
     "NIVISCO_API_KEY",
 )
-"""What a child must not inherit; core and adapter are given their own."""
+"""Variables that children do not inherit; core and adapter get their own."""
 
 _logger = logging.getLogger("nivisco")
 
@@ -53,9 +53,9 @@ class Plan:
     log_to_terminal: bool
     start_timeout_seconds: float
     workers: int
-    """How many processes core and JSON endpoint have each."""
+    """Number of processes of core and of JSON endpoint, each."""
     test_clock: bool
-    """Whether `nivisco clock advance` may move time for TEST jobs."""
+    """Whether `nivisco clock advance` may advance time for TEST jobs."""
 
 
 @click.command()
@@ -101,13 +101,13 @@ class Plan:
     "--database-url",
     envvar="NIVISCO_DATABASE_URL",
     help="Another database than nivisco.db in the data directory; also NIVISCO_DATABASE_URL, which "
-    "other users of this machine cannot see.",
+    "other users of this machine cannot read.",
 )
 @workers_option
 @click.option(
     "--test-clock",
     is_flag=True,
-    help="Let `nivisco clock advance` move time for TEST jobs. Never where money is real.",
+    help="Let `nivisco clock advance` advance time for TEST jobs. Never with real money.",
 )
 @click.option("--log-to-terminal", is_flag=True, help="Write log lines to stderr, not to files.")
 @click.option(
@@ -133,10 +133,10 @@ def up(
 ) -> None:
     """Start everything on this machine: sandbox, core, JSON endpoint and scheduler.
 
-    The first start makes a database, the keys and an admin business under the data directory.
-    Ctrl-C stops everything; a second Ctrl-C does not wait for what is running. With --workers above
-    1, which needs PostgreSQL, core and JSON endpoint run in so many processes each; the scheduler
-    is one, and shares its calls out to all cores.
+    The first start creates a database, the keys and an admin business in the data directory.
+    Ctrl-C stops everything gracefully; a second Ctrl-C stops at once. With --workers above 1, which
+    needs PostgreSQL, core and JSON endpoint run in so many processes each; the one scheduler
+    balances its calls over all cores.
     """
     directory = DataDir(data_dir)
     plan = Plan(
@@ -151,7 +151,7 @@ def up(
         test_clock=test_clock,
     )
     _check_settings(plan, os.environ)
-    os.umask(0o077)  # the database is for its owner too
+    os.umask(0o077)  # so that the database is mode 600
     directory.make()
     lock = directory.lock()
     try:
@@ -180,7 +180,11 @@ def _sqlite_file(database_url: str) -> Path | None:
 
 
 def _check_settings(plan: Plan, environ: Mapping[str, str]) -> None:
-    """Refuse what cannot work, and variables that would be ignored, silently."""
+    """Check the plan, and refuse variables that would be ignored.
+
+    Raises:
+        SettingsError: one cannot work; the message says what to change.
+    """
     check_workers(plan.workers, plan.database_url)
     try:
         logs.level_of(environ)
@@ -209,21 +213,23 @@ def _log_to(plan: Plan) -> None:
 
 
 async def _start_and_watch(plan: Plan, secrets: Secrets, processes_lock: int) -> bool:
-    """Start all, wait until the user or a failure ends it, stop all. Tells whether all went well.
+    """Start all processes, wait for a signal or a failure, and stop them all.
+
+    Returns whether none had to be killed.
 
     Raises:
-        Failure: something did not start or did not last; all is stopped by then.
+        Failure: a process did not start, or ended; all are stopped by then.
     """
     supervisor = Supervisor([processes_lock], plan.start_timeout_seconds)
-    supervisor.take_signals()
+    supervisor.handle_signals()
     try:
         await _start(plan, secrets, supervisor)
         await supervisor.watch()
     except Interrupted:
         say("\nStopping. Ctrl-C again to stop at once.")
     except Failure as failure:
-        _logger.error("%s", failure.message)  # noqa: TRY400 - it is a sentence, not a fault
-        say("Stopping what runs.")
+        _logger.critical("process failed, stopping all", extra={"reason": failure.message})
+        say("Stopping all processes.")
         raise
     finally:
         clean = await supervisor.stop_all()
@@ -243,12 +249,12 @@ async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
     cores = ",".join(str(each.reachable()) for each in serving)
     token = secrets.service_tokens["operator"]
     try:
-        made = await supervisor.unless_interrupted(
+        created = await supervisor.unless_interrupted(
             ensure_admin(cores, plan.data_dir, token), "the admin business"
         )
     except CoreError as error:
         raise Failure(f"The core refused to create the admin business: {error.message}") from None
-    if made:
+    if created:
         say(f"  made    the admin business's key, in {plan.data_dir.admin}")
     [adapter] = await supervisor.start(_adapter(plan, secrets, cores, base))
     await supervisor.start(_scheduler(plan, secrets, cores, base))
@@ -278,7 +284,7 @@ def _core(plan: Plan, secrets: Secrets, sandbox: Address | None, base: dict[str,
     if sandbox is not None:
         environment["NIVISCO_STRIPE_TEST_URL"] = sandbox.url()
         environment["NIVISCO_AUTHORIZE_TEST_URL"] = sandbox.url()
-    return _serving(plan, "core", environment)
+    return _with_workers(plan, "core", environment)
 
 
 def _adapter(plan: Plan, secrets: Secrets, cores: str, base: dict[str, str]) -> Spawn:
@@ -287,7 +293,7 @@ def _adapter(plan: Plan, secrets: Secrets, cores: str, base: dict[str, str]) -> 
         "NIVISCO_CORE": cores,
         "NIVISCO_WEBHOOKS_TOKEN": secrets.service_tokens["webhooks"],
     }
-    return _serving(plan, "adapter", environment)
+    return _with_workers(plan, "adapter", environment)
 
 
 def _scheduler(plan: Plan, secrets: Secrets, cores: str, base: dict[str, str]) -> Spawn:
@@ -303,9 +309,9 @@ def _scheduler(plan: Plan, secrets: Secrets, cores: str, base: dict[str, str]) -
     return Spawn("scheduler", nivisco("scheduler"), environment, log, _DRAIN_SECONDS)
 
 
-def _serving(plan: Plan, process: str, environment: dict[str, str]) -> Spawn:
+def _with_workers(plan: Plan, process: str, environment: dict[str, str]) -> Spawn:
     several = plan.workers > 1
-    if not several:  # nobody takes over from a process that is alone
+    if not several:  # no other process takes over
         environment = {LAME_DUCK: "0"} | environment
     return Spawn(
         process,

@@ -1,4 +1,4 @@
-"""What the workers of core and adapter are: their addresses, environment and time to end."""
+"""Plans the workers of core and adapter: addresses, environment and drain times."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from cli.addresses import Address, check_free, listen
 from cli.children import Spawn, nivisco
 from cli.failures import SettingsError
 from cli.foreground import Serve
-from cli.lifelines import WORKER, take_descriptor
+from cli.parent_pipes import WORKER, take_descriptor
 from cli.workers import Workers
 from rpc.addresses import MAX_BACKOFF_SECONDS, UNIX
 
-if TYPE_CHECKING:  # the processes' own modules are for those who run them
+if TYPE_CHECKING:  # slow to import, so only the commands that need them do
     from adapter.settings import AdapterSettings
     from core.server.settings import CoreSettings
 
-MOST_WORKERS = 64
+MAX_WORKERS = 64
 LAME_DUCK = "NIVISCO_LAME_DUCK_SECONDS"
 HTTP_SOCKET = "NIVISCO_HTTP_SOCKET"
 """The listening socket that the workers of an adapter share."""
 _BACKLOG = 1024
 _MARGIN_SECONDS = 2.0
-"""How much longer than its own bounds a worker may take to end."""
+"""How much longer than its drain time a worker may take to end before it is killed."""
 _HTTP_DRAIN_SECONDS = 28.0
 _SETTLE_SECONDS = 1.5 * MAX_BACKOFF_SECONDS
-"""How long a new core serves before the next one is renewed: its clients are back by then."""
+"""How long a new core serves before the next one restarts, so that clients reconnect to it."""
 
 
 def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,32 +37,31 @@ def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--workers",
         metavar="N",
-        type=click.IntRange(1, MOST_WORKERS),
+        type=click.IntRange(1, MAX_WORKERS),
         default=1,
         show_default=True,
-        help="How many processes serve. SIGUSR2 restarts them one after the other.",
+        help="Number of processes that serve. SIGUSR2 restarts them one after the other.",
     )(command)
 
 
 def check_workers(workers: int, database_url: str) -> None:
-    """Refuse several cores on SQLite.
+    """Check that the database supports so many cores.
 
     Raises:
-        SettingsError: the database is SQLite.
+        SettingsError: several cores on SQLite.
     """
     if workers > 1 and database_url.startswith("sqlite"):
         raise SettingsError(
-            f"--workers {workers}: several cores need PostgreSQL, because a SQLite database is one "
-            "process's alone. Name one with NIVISCO_DATABASE_URL=postgresql://…, or leave "
-            "--workers out."
+            f"--workers {workers}: several cores need PostgreSQL, because only one process can "
+            "use a SQLite database. Set NIVISCO_DATABASE_URL=postgresql://…, or omit --workers."
         )
 
 
 def lame_duck_seconds(environ: Mapping[str, str]) -> float:
-    """Return how long core and adapter serve on once they were told to stop.
+    """Return how long core and adapter serve after SIGTERM.
 
     Raises:
-        ValueError: the variable holds something else.
+        ValueError: the variable is not a number of seconds.
     """
     from adapter.settings import AdapterSettings
 
@@ -72,10 +71,10 @@ def lame_duck_seconds(environ: Mapping[str, str]) -> float:
 
 
 def core_workers(settings: CoreSettings, environ: Mapping[str, str], workers: int) -> Serve:
-    """Plan the workers of a core, each with an address of its own.
+    """Plan the workers of a core, each with its own address.
 
     Raises:
-        SettingsError: the database, or the port, is not made for so many.
+        SettingsError: the database, or the port range, does not allow so many.
         Failure: an address is taken.
     """
     check_workers(workers, settings.database_url)
@@ -97,10 +96,10 @@ def core_workers(settings: CoreSettings, environ: Mapping[str, str], workers: in
 
 
 def worker_addresses(listen_on: str, workers: int) -> list[str]:
-    """Return where each worker of a core listens: on ports in a row, or sockets with a number.
+    """Return the address of each core worker: consecutive ports, or numbered unix sockets.
 
     Raises:
-        SettingsError: there are not so many ports.
+        SettingsError: there are not enough ports.
     """
     if listen_on.startswith(UNIX):
         return [f"{listen_on}.{number}" for number in range(1, workers + 1)]
@@ -116,12 +115,12 @@ def worker_addresses(listen_on: str, workers: int) -> list[str]:
 
 
 def adapter_workers(settings: AdapterSettings, environ: Mapping[str, str], workers: int) -> Serve:
-    """Plan the workers of an adapter, which all accept from one socket that this process holds.
+    """Plan the workers of an adapter, which all accept from one listening socket of this process.
 
-    What has connected while a worker ends is in that socket's queue, and another one takes it.
+    Connections made while a worker ends wait in that socket's queue for another worker.
 
     Raises:
-        Failure: the address is taken, or cannot be had.
+        Failure: the address cannot be listened on.
     """
     listener = listen("--http", Address(settings.host, settings.port), backlog=_BACKLOG)
     drain_seconds = 2 * settings.lame_duck_seconds + _HTTP_DRAIN_SECONDS + _MARGIN_SECONDS
@@ -137,18 +136,18 @@ def adapter_workers(settings: AdapterSettings, environ: Mapping[str, str], worke
     ]
     pool = Workers(spawned, held=[listener.fileno()])
 
-    async def serve(*told: Any) -> None:
+    async def serve(*arguments: Any) -> None:
         with listener:
-            await pool.serve(*told)
+            await pool.serve(*arguments)
 
     return serve
 
 
 def inherited_listener() -> socket.socket | None:
-    """Return the socket that this worker was given to accept from, if it is one.
+    """Return the listening socket that this worker inherited; None if this is not a worker.
 
     Raises:
-        SettingsError: the variable holds no descriptor.
+        SettingsError: the variable is not a descriptor.
     """
     descriptor = take_descriptor(HTTP_SOCKET)
     return None if descriptor is None else socket.socket(fileno=descriptor)

@@ -1,7 +1,4 @@
-"""Several workers of one kind: started, started anew when one ends, renewed one after the other.
-
-It knows neither core nor adapter; what a worker is comes as a `Spawn`.
-"""
+"""Several workers of one kind: restarted when one ends, and one after the other on SIGUSR2."""
 
 import asyncio
 import logging
@@ -12,113 +9,106 @@ from dataclasses import replace
 from cli.children import Child, Spawn, spawn
 from cli.failures import Failure
 from cli.foreground import until
-from cli.lifelines import held_descriptors
+from cli.parent_pipes import held_descriptors
 
-_START_SECONDS = 60.0
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 30.0
-_LASTED_SECONDS = 60.0
-"""After so long, a worker's end says nothing about the next one's."""
+_START_TIMEOUT_SECONDS = 60.0
+_FIRST_BACKOFF_SECONDS = 0.5
+_LONGEST_BACKOFF_SECONDS = 30.0
+_STABLE_SECONDS = 60.0
+"""A worker that ran for so long is restarted with the first backoff again."""
 
 _logger = logging.getLogger("nivisco")
 
 
 class Worker:
-    """One place among the workers, and the child that has it at the time."""
+    """One worker's place: the child that fills it now, and its successors."""
 
     def __init__(self, spawned: Spawn, held: Sequence[int], address_variable: str | None) -> None:
-        """Plan a worker; `address_variable` has all who come after the first listen where it did.
+        """Plan a worker that inherits the descriptors `held`.
 
-        Each inherits the descriptors `held`.
+        `address_variable` gives successors the address that the first child listened on.
         """
         self.name = spawned.name
         self.address = ""
-        """Where it serves, once it did."""
+        """Where it serves; set by the first child."""
         self._spawned = spawned
         self._held = held
         self._address_variable = address_variable
         self._child: Child | None = None
         self._serving = asyncio.Event()
-        self._to_renew = asyncio.Event()
-        self._never = asyncio.Event()
-        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._is_restarting = False
+        self._backoff_seconds = _FIRST_BACKOFF_SECONDS
 
     async def start(self) -> None:
-        """Start the child and wait until it serves.
+        """Start a child and wait until it serves.
 
         Raises:
-            Failure: it ended, or does not serve in time.
+            Failure: it ended, or did not serve in time.
         """
         child = self._child = await spawn(self._spawned, self._held)
-        _logger.info("started %s", self.name, extra={"pid": child.pid})
+        _logger.info("worker started", extra={"worker": self.name, "worker_pid": child.pid})
         try:
-            line = await asyncio.wait_for(asyncio.shield(child.ready), _START_SECONDS)
+            self.address = await asyncio.wait_for(child.until_ready(), _START_TIMEOUT_SECONDS)
         except TimeoutError:
-            raise Failure(f"The {self.name} does not serve after {_START_SECONDS:g} s.") from None
-        if not line:  # its pipe ended, and so does the child in a moment
-            await asyncio.shield(child.ended)
-            raise child.how_it_ended()
-        self.address = line
+            seconds = f"{_START_TIMEOUT_SECONDS:g}"
+            raise Failure(f"The {self.name} does not serve after {seconds} s.") from None
         if self._address_variable is not None:
-            settings = self._spawned.environment | {self._address_variable: line}
+            settings = self._spawned.environment | {self._address_variable: self.address}
             self._spawned = replace(self._spawned, environment=settings)
-        self._to_renew.clear()  # whoever asked meanwhile gets this one
+        self._is_restarting = False
         self._serving.set()
 
     async def until_serving(self) -> None:
-        """Wait until a child serves here."""
+        """Wait until a child serves."""
         await self._serving.wait()
 
-    async def keep(self) -> None:
-        """Have a child serve here for good: when one ends, start another."""
+    async def keep_serving(self) -> None:
+        """Start a new child whenever one ends, after a pause unless it was restarted."""
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            assert self._child is not None, "started before"
-            asked = asyncio.create_task(self._to_renew.wait())
-            await asyncio.wait({self._child.ended, asked}, return_when=asyncio.FIRST_COMPLETED)
-            asked.cancel()
+            assert self._child is not None, "start() was called"
+            await asyncio.wait({self._child.ended})
             self._serving.clear()
-            if loop.time() - began > _LASTED_SECONDS:
-                self._pause_seconds = _FIRST_PAUSE_SECONDS
-            if self._child.ended.done():
-                await self._pause_after(self._child.how_it_ended())
-            await self._child.stop(self._never)
-            await self._start_anew()
+            if loop.time() - began > _STABLE_SECONDS:
+                self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+            if not self._is_restarting:
+                await self._back_off(self._child.how_it_ended())
+            await self._start_until_serving()
 
-    async def _start_anew(self) -> None:
+    async def _start_until_serving(self) -> None:
         while True:
+            await self.stop()  # closes the pipes of one that ended
             try:
-                await self.start()
+                return await self.start()
             except Failure as failure:
-                await self._pause_after(failure)
-                await self.stop()
-            else:
-                return
+                await self._back_off(failure)
 
-    async def _pause_after(self, failure: Failure) -> None:
-        seconds, self._pause_seconds = (
-            self._pause_seconds,
-            min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS),
+    async def _back_off(self, failure: Failure) -> None:
+        seconds = self._backoff_seconds
+        self._backoff_seconds = min(seconds * 2, _LONGEST_BACKOFF_SECONDS)
+        _logger.error(
+            "worker ended, restarting",
+            extra={"worker": self.name, "reason": failure.message, "retry_in_seconds": seconds},
         )
-        _logger.error("%s Another one starts in %g s.", failure.message, seconds)
         await asyncio.sleep(seconds)
 
-    async def renew(self) -> None:
-        """Have the child end in order, and return when another one serves in its place."""
+    async def restart(self) -> None:
+        """Stop the child gracefully, and return when its successor serves."""
         self._serving.clear()
-        self._to_renew.set()
+        self._is_restarting = True
+        await self.stop()
         await self._serving.wait()
 
-    def pass_on(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
         """Send the child a signal."""
         if self._child is not None:
             self._child.signal(number)
 
     async def stop(self) -> None:
-        """Have the child end in order, or kill it when it takes too long."""
-        if self._child is not None and not await self._child.stop(self._never):
-            _logger.error("%s did not end and was killed", self.name)
+        """Stop the child gracefully, or kill it after its drain time."""
+        if self._child is not None and not await self._child.stop():
+            _logger.error("worker killed, it did not stop in time", extra={"worker": self.name})
 
 
 class Workers:
@@ -132,26 +122,27 @@ class Workers:
         address_variable: str | None = None,
         settle_seconds: float = 0.0,
     ) -> None:
-        """Plan workers that inherit `held`; `settle_seconds` lie between two that are renewed.
+        """Plan workers that inherit the descriptors `held`.
 
-        Where `address_variable` is given, each worker has an address of its own and keeps it.
+        A rolling restart waits `settle_seconds` between two workers. With `address_variable` each
+        worker has its own address and keeps it.
         """
         descriptors = (*held_descriptors(), *held)
         self._workers = [Worker(each, descriptors, address_variable) for each in spawned]
         self._settle_seconds = settle_seconds
-        self._to_renew = asyncio.Event()
+        self._restart_requested = asyncio.Event()
 
     async def serve(self, ready: Callable[[str], None], stop: asyncio.Event) -> None:
-        """Serve until `stop` is set; `ready` gets all addresses, with commas between.
+        """Serve until `stop` is set; `ready` gets all addresses, separated by commas.
 
-        SIGUSR2 renews the workers one after the other, SIGHUP is passed on to them.
+        SIGUSR2 restarts the workers one after the other. SIGHUP is passed on to them.
 
         Raises:
-            Failure: a worker did not start in the beginning; all are stopped by then.
+            Failure: a worker did not start the first time; all are stopped by then.
         """
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR2, self._to_renew.set)
-        loop.add_signal_handler(signal.SIGHUP, self._pass_on, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGUSR2, self._restart_requested.set)
+        loop.add_signal_handler(signal.SIGHUP, self._signal_all, signal.SIGHUP)
         try:
             await until(stop, self._run(ready))
         finally:
@@ -159,22 +150,24 @@ class Workers:
 
     async def _run(self, ready: Callable[[str], None]) -> None:
         first, *others = self._workers
-        await first.start()  # alone: it migrates, and says so if something is wrong
+        await first.start()  # alone: it migrates, and reports what is wrong once
         await asyncio.gather(*(worker.start() for worker in others))
         ready(",".join(dict.fromkeys(worker.address for worker in self._workers)))
-        await asyncio.gather(*(worker.keep() for worker in self._workers), self._renew_when_asked())
+        await asyncio.gather(
+            *(worker.keep_serving() for worker in self._workers), self._restart_on_request()
+        )
 
-    async def _renew_when_asked(self) -> None:
+    async def _restart_on_request(self) -> None:
         while True:
-            await self._to_renew.wait()
-            self._to_renew.clear()
+            await self._restart_requested.wait()
+            self._restart_requested.clear()
             for worker in self._workers:
                 await asyncio.gather(*(each.until_serving() for each in self._workers))
-                _logger.info("renewing %s", worker.name)
-                await worker.renew()
+                _logger.info("restarting worker", extra={"worker": worker.name})
+                await worker.restart()
                 await asyncio.sleep(self._settle_seconds)
-            _logger.info("all workers are renewed")
+            _logger.info("rolling restart finished")
 
-    def _pass_on(self, number: signal.Signals) -> None:
+    def _signal_all(self, number: signal.Signals) -> None:
         for worker in self._workers:
-            worker.pass_on(number)
+            worker.signal(number)

@@ -1,1 +1,1 @@
-"""The process that has the core execute what recurring jobs are due; it knows no rule of theirs."""
+"""The scheduler process: claims due occurrences of recurring jobs and calls the core to execute."""

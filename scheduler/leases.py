@@ -1,7 +1,7 @@
-"""What this scheduler has claimed: which waits, which is executed, and whose turn is next.
+"""The leases of one scheduler: which occurrences wait, which are in flight, and which is next.
 
-Times are seconds of the monotonic clock, which nobody sets; how long a lease lasts is counted from
-before it was asked for, so that it ends here before it does at the core.
+Times are seconds of the monotonic clock. A lease's time counts from before its request was sent, so
+that it ends here before it ends at the core.
 """
 
 from collections import Counter, deque
@@ -13,28 +13,28 @@ Key = tuple[str, str, int, int, int]
 
 
 def key_of(lease: OccurrenceLease) -> Key:
-    """Return what tells a claim from every other one."""
+    """Return what identifies a claim: a later claim of the same occurrence has another token."""
     due = lease.occurrence_at
     return lease.business_id, lease.recurring_id, due.seconds, due.nanos, lease.fencing_token
 
 
 class Leases:
-    """The leases that are held, the waiting ones by business."""
+    """The leases held, with the waiting ones queued by business."""
 
     def __init__(self, concurrency: int, per_business: int) -> None:
-        """Hold none; `concurrency` may be executed at once, `per_business` of one business."""
+        """Begin empty; at most `concurrency` are in flight, `per_business` of one business."""
         self._concurrency = concurrency
         self._per_business = per_business
         self._waiting: dict[str, deque[OccurrenceLease]] = {}
-        """By business, in the order of their turns; none is empty."""
-        self._executing: dict[Key, OccurrenceLease] = {}
-        self._executing_of: Counter[str] = Counter()
+        """By business, the next one first; no queue is empty."""
+        self._in_flight: dict[Key, OccurrenceLease] = {}
+        self._in_flight_of: Counter[str] = Counter()
         self._until: dict[Key, float] = {}
 
     @property
-    def executing(self) -> int:
-        """How many are executed now."""
-        return len(self._executing)
+    def in_flight(self) -> int:
+        """How many are being executed."""
+        return len(self._in_flight)
 
     @property
     def waiting(self) -> int:
@@ -43,34 +43,35 @@ class Leases:
 
     @property
     def room(self) -> int:
-        """How many more may be claimed: for those who may begin, or to wait, as many as may begin.
+        """How many more may be claimed: up to `concurrency` in flight, and as many waiting.
 
-        What waits for its own business's share leaves the room of the others as it is.
+        The larger of the two counts, so that leases that wait for their own business's share do not
+        take the room of other businesses.
         """
-        may_begin = self._concurrency - self.executing
+        may_begin = self._concurrency - self.in_flight
         may_wait = self._concurrency - self.waiting
         return max(0, may_begin, may_wait)
 
     def busy_businesses(self) -> set[str]:
-        """Return the businesses of which enough wait, half a share, so that no more are needed."""
+        """Return the businesses with at least half a share waiting: no more need to be claimed."""
         enough = max(1, self._per_business // 2)
         return {each for each, waiting in self._waiting.items() if len(waiting) >= enough}
 
     def add(self, claimed: Iterable[OccurrenceLease], until: float) -> None:
-        """Have what was claimed wait for its turn, in its order."""
+        """Queue claimed leases in their order."""
         for lease in claimed:
             self._waiting.setdefault(lease.business_id, deque()).append(lease)
             self._until[key_of(lease)] = until
 
     def take(self, now: float) -> OccurrenceLease | None:
-        """Return the next one to execute, or None: the businesses have turns, one each.
+        """Return the next lease to execute, round robin by business; None if there is none.
 
-        What ran out while it waited is forgotten; whoever claims it next executes it.
+        Leases that expired while they waited are dropped; whoever claims them next executes them.
         """
-        self._forget_what_ran_out(now)
-        if self.executing >= self._concurrency:
+        self._drop_expired(now)
+        if self.in_flight >= self._concurrency:
             return None
-        turns = (each for each in self._waiting if self._executing_of[each] < self._per_business)
+        turns = (each for each in self._waiting if self._in_flight_of[each] < self._per_business)
         business_id = next(turns, None)
         if business_id is None:
             return None
@@ -78,53 +79,53 @@ class Leases:
         lease = waiting.popleft()
         if waiting:
             self._waiting[business_id] = waiting  # behind all others
-        self._executing[key_of(lease)] = lease
-        self._executing_of[business_id] += 1
+        self._in_flight[key_of(lease)] = lease
+        self._in_flight_of[business_id] += 1
         return lease
 
     def done(self, lease: OccurrenceLease) -> None:
-        """Forget one that was executed, whatever came of it."""
-        del self._executing[key_of(lease)]
+        """Remove a lease that was executed, whatever the outcome."""
+        del self._in_flight[key_of(lease)]
         self._until.pop(key_of(lease), None)
-        self._executing_of[lease.business_id] -= 1
-        if not self._executing_of[lease.business_id]:
-            del self._executing_of[lease.business_id]
+        self._in_flight_of[lease.business_id] -= 1
+        if not self._in_flight_of[lease.business_id]:
+            del self._in_flight_of[lease.business_id]
 
-    def held(self, now: float, *, waiting: bool = True) -> list[OccurrenceLease]:
-        """Return those that have not run out, with or without the waiting ones."""
-        self._forget_what_ran_out(now)
+    def unexpired(self, now: float, *, waiting: bool = True) -> list[OccurrenceLease]:
+        """Return the leases that have not expired, with or without the waiting ones."""
+        self._drop_expired(now)
         queues = self._waiting.values() if waiting else ()
         return [
             lease
-            for leases in (self._executing.values(), *queues)
+            for leases in (self._in_flight.values(), *queues)
             for lease in leases
             if self._until.get(key_of(lease), now) > now
         ]
 
     def renewed(
-        self, asked: Iterable[OccurrenceLease], kept: Iterable[OccurrenceLease], until: float
+        self, requested: Iterable[OccurrenceLease], kept: Iterable[OccurrenceLease], until: float
     ) -> int:
-        """Note what the core said of those that were to be renewed; return how many are lost.
+        """Apply the core's response to a renewal, and return how many leases are lost.
 
-        A lost one that waits is forgotten; one that is executed is the core's to refuse.
+        Lost leases that wait are dropped. The core refuses those in flight.
         """
         still = {key_of(lease) for lease in kept}
-        lost = {key for lease in asked if (key := key_of(lease)) in self._until} - still
+        lost = {key for lease in requested if (key := key_of(lease)) in self._until} - still
         for key in still & self._until.keys():
             self._until[key] = until
         for key in lost:
             del self._until[key]
-        self._keep_waiting_if_held()
+        self._drop_waiting_without_lease()
         return len(lost)
 
-    def _forget_what_ran_out(self, now: float) -> None:
-        ran_out = [key for key, until in self._until.items() if until <= now]
-        for key in ran_out:
+    def _drop_expired(self, now: float) -> None:
+        expired = [key for key, until in self._until.items() if until <= now]
+        for key in expired:
             del self._until[key]
-        if ran_out:
-            self._keep_waiting_if_held()
+        if expired:
+            self._drop_waiting_without_lease()
 
-    def _keep_waiting_if_held(self) -> None:
+    def _drop_waiting_without_lease(self) -> None:
         kept = {
             business_id: deque(lease for lease in leases if key_of(lease) in self._until)
             for business_id, leases in self._waiting.items()

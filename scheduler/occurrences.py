@@ -1,6 +1,6 @@
-"""The three questions that a scheduler asks the core, as functions; it keeps nothing.
+"""The client of OccurrencesService: claim, renew and execute.
 
-Each raises CoreError where the core refuses, or cannot be reached in time.
+Each method raises CoreError if the core refuses or does not respond in time.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,12 +21,12 @@ _METHODS = pb.DESCRIPTOR.services_by_name["OccurrencesService"].methods_by_name
 
 
 class Occurrences:
-    """OccurrencesService, as one scheduler calls it."""
+    """The OccurrencesService of a core, for one scheduler."""
 
     def __init__(
         self, core: CoreClient, service_token: str, owner: str, *, timeout_seconds: float
     ) -> None:
-        """Call `core` with the token; `owner` names the scheduler in the core's logs."""
+        """Call `core` with the token; `owner` identifies the scheduler in the core's logs."""
         self._core = core
         self._credentials = Credentials(service_token=service_token)
         self._owner = owner
@@ -39,7 +39,7 @@ class Occurrences:
         lease_seconds: float,
         busy_business_ids: Collection[str],
     ) -> list[pb.OccurrenceLease]:
-        """Claim up to `limit` occurrences that are due, none of the busy businesses."""
+        """Claim up to `limit` due occurrences, none of the busy businesses."""
         request = pb.ClaimDueOccurrencesRequest(
             owner=self._owner,
             limit=limit,
@@ -49,38 +49,38 @@ class Occurrences:
                 pb.ExcludedBusiness(business_id=each) for each in busy_business_ids
             ],
         )
-        answer = await self._core.call(
+        response = await self._core.call(
             _METHODS["ClaimDueOccurrences"],
             request,
             self._credentials,
             timeout_seconds=self._timeout_seconds,
         )
-        return list(cast(pb.ClaimDueOccurrencesResponse, answer).leases)
+        return list(cast(pb.ClaimDueOccurrencesResponse, response).leases)
 
     async def renew(
         self, leases: Sequence[pb.OccurrenceLease], lease_seconds: float, *, timeout_seconds: float
     ) -> list[pb.OccurrenceLease]:
-        """Renew leases, and return those that are still this scheduler's."""
-        answer = await self._core.call(
+        """Renew leases, and return those that this scheduler still holds."""
+        response = await self._core.call(
             _METHODS["RenewLeases"],
             pb.RenewLeasesRequest(leases=leases, lease_duration=_duration(lease_seconds)),
             self._credentials,
             timeout_seconds=timeout_seconds,
         )
-        return list(cast(pb.RenewLeasesResponse, answer).leases)
+        return list(cast(pb.RenewLeasesResponse, response).leases)
 
     async def execute(self, lease: pb.OccurrenceLease) -> str:
-        """Have the core execute an occurrence, and return its outcome as a word; empty: none yet.
+        """Execute an occurrence, and return its outcome as in the job's log, or empty if unknown.
 
-        The lease is over then in any case.
+        The lease ends with this call.
         """
-        answer = await self._core.call(
+        response = await self._core.call(
             _METHODS["ExecuteOccurrence"],
             pb.ExecuteOccurrenceRequest(lease=lease),
             self._credentials,
             timeout_seconds=self._timeout_seconds,
         )
-        status = cast(pb.ExecuteOccurrenceResponse, answer).status
+        status = cast(pb.ExecuteOccurrenceResponse, response).status
         return _OUTCOMES.get(status, "") if status else ""
 
 

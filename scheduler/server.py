@@ -1,4 +1,4 @@
-"""Runs a scheduler until told to stop, beside a small HTTP listener for health and metrics."""
+"""Runs a scheduler and its HTTP listener for health and metrics."""
 
 import asyncio
 import os
@@ -20,14 +20,14 @@ from scheduler.settings import SchedulerSettings
 async def serve(
     settings: SchedulerSettings, on_ready: Callable[[str], None], stop: asyncio.Event
 ) -> None:
-    """Schedule until `stop` is set, then finish what is executed; see `Scheduler.run`.
+    """Run a scheduler until `stop` is set and it has drained; see `Scheduler.run`.
 
-    Calls `on_ready` once with the URL of health and metrics. It does not wait for the core: while
-    that is away `/readyz` says so.
+    Calls `on_ready` once with the URL of health and metrics. It does not wait for the core:
+    `/readyz` is 503 until the core responds.
 
     Raises:
         OSError: the address cannot be listened on.
-        ValueError: it is not this machine's loopback, or the core cannot be called in this way.
+        ValueError: the address is not loopback, or the core's target cannot be used.
     """
     if not resolves_to_loopback(settings.host):
         raise ValueError(
@@ -52,26 +52,26 @@ async def serve(
 
 
 def _name() -> str:
-    """Return what the core's logs call this process: 64 printable characters at most."""
+    """Return this process's name in the core's logs: at most 64 printable characters."""
     return re.sub(r"[^!-~]", "-", socket.gethostname())[:48] + f":{os.getpid()}"
 
 
 def _app(metrics: Metrics) -> web.Application:
-    def json_of(status: str, code: int = 200) -> web.Response:
+    def json_response(status: str, code: int = 200) -> web.Response:
         body = f'{{"status":"{status}"}}'
         return web.Response(text=body, status=code, content_type="application/json")
 
-    async def alive(_request: web.Request) -> web.Response:
-        return json_of("alive")
+    async def healthz(_request: web.Request) -> web.Response:
+        return json_response("alive")
 
-    async def ready(_request: web.Request) -> web.Response:
-        return json_of("ready") if metrics.is_ready else json_of("not ready", 503)
+    async def readyz(_request: web.Request) -> web.Response:
+        return json_response("ready") if metrics.is_ready else json_response("not ready", 503)
 
-    async def numbers(_request: web.Request) -> web.Response:
+    async def metrics_text(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
-    app.router.add_get("/healthz", alive)
-    app.router.add_get("/readyz", ready)
-    app.router.add_get("/metrics", numbers)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics_text)
     return app

@@ -1,4 +1,4 @@
-"""The scheduler's settings, read from the environment; it never connects anything."""
+"""The scheduler's settings, read from the environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,56 +8,56 @@ from rpc.settings import count, host_and_port, seconds
 from rpc.tls import ClientTls
 
 _LEAST_LEASE_SECONDS = 3.0
-"""A third of it, after which it is renewed, must be longer than a call to a busy core takes."""
+"""A lease is renewed after a third of it, which must be longer than a call to a busy core."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulerSettings:
-    """Where the core is, and how much is done at once. Times in seconds. `repr` shows no secret."""
+    """The settings of one scheduler. `repr` shows no secret."""
 
     service_token: str = field(repr=False)
     """The token of scope `scheduler` that the core accepts."""
     core_target: str = "127.0.0.1:50051"
-    """Where the core or cores serve, in one of the forms that core.channels reads."""
+    """Where the core or cores serve, in a form that rpc.addresses reads."""
     core_tls: ClientTls | None = None
     """None for a core on this machine."""
     core_timeout_seconds: float = 25.0
-    """How long one call to the core may take."""
+    """Deadline of a call to the core."""
     host: str = "127.0.0.1"
     port: int = 8081
     """Where health and metrics are served, on loopback; 0 lets the system choose."""
     poll_seconds: float = 1.0
-    """How often the core is asked for what is due."""
+    """Time between two claims."""
     lease_seconds: float = 30.0
-    """How long what is claimed belongs to this scheduler, renewed at a third of it."""
+    """How long a claim lasts; renewed after a third of it."""
     concurrency: int = 64
-    """How many occurrences are executed at once."""
+    """Occurrences in flight at most."""
     per_business: int = 32
-    """How many of one business are."""
+    """Occurrences of one business in flight at most."""
     drain_seconds: float = 28.0
-    """How long a stop waits for what is being executed."""
+    """How long a stop waits for occurrences in flight."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "SchedulerSettings":
-        """Read the variables that docs/operating.md lists; what is absent or empty is the default.
+        """Read the variables; an absent or empty one means the default.
 
         NIVISCO_SERVICE_TOKEN, NIVISCO_CORE, NIVISCO_CORE_TLS_*, NIVISCO_CORE_TIMEOUT_SECONDS,
-        NIVISCO_DRAIN_SECONDS, NIVISCO_SCHEDULER_*.
+        NIVISCO_DRAIN_SECONDS, NIVISCO_SCHEDULER_*; docs/operating.md describes them.
 
         Raises:
-            ValueError: a variable is missing or holds no usable value; the message names it.
+            ValueError: a variable is missing or cannot be used; the message names it.
         """
         token = environ.get("NIVISCO_SERVICE_TOKEN", "")
         if not token:
             raise ValueError(
-                "NIVISCO_SERVICE_TOKEN is not set: the token of scope scheduler, which stands in "
-                "the core's NIVISCO_SERVICE_TOKENS, or in secrets.json of --data-dir"
+                "NIVISCO_SERVICE_TOKEN is not set: the token of scope scheduler from the core's "
+                "NIVISCO_SERVICE_TOKENS, or from secrets.json of --data-dir"
             )
         default = cls(token)
         address = environ.get("NIVISCO_SCHEDULER_HTTP") or f"{default.host}:{default.port}"
         host, port = host_and_port("NIVISCO_SCHEDULER_HTTP", address)
         core_target = environ.get("NIVISCO_CORE") or default.core_target
-        grpc_target(core_target)  # what is none is refused now
+        grpc_target(core_target)  # raises if it is malformed
         lease = seconds(environ, "NIVISCO_SCHEDULER_LEASE_SECONDS", default.lease_seconds)
         if lease < _LEAST_LEASE_SECONDS:
             raise ValueError(

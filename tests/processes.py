@@ -135,6 +135,11 @@ def start_up(start: Start, data_dir: Path, *more: str, **variables: str) -> Runn
     return start("-P", "-m", "cli", "up", "--data-dir", str(data_dir), *ports, *more, **variables)
 
 
+def serving_line(process: str) -> re.Pattern[str]:
+    """Return the pattern of the log line of a process that serves; its group is the address."""
+    return re.compile(rf'"process": "{process}", .*"message": "serving", "address": "([^"]+)"')
+
+
 def shown(printed: str, what: str) -> str:
     """Return what the first screen of `up` shows beside a word."""
     found = re.search(rf"^  {what} +(\S+)", printed, re.MULTILINE)

@@ -7,7 +7,6 @@ with another run or another machine.
 """
 
 import asyncio
-import re
 import statistics
 import sys
 import tempfile
@@ -23,10 +22,10 @@ from sqlalchemy import text
 from core.database.migrations.upgrade import migrate
 from core.database.transactions import Database
 from core.recurring.claims import Claims
-from core.recurring.job_clock import JobClock
+from core.recurring.clock_store import JobClock
 from tests.core.running import Gateway, running_sandbox
 from tests.databases import empty_database, own_postgresql
-from tests.processes import Running, start_process
+from tests.processes import Running, serving_line, start_process
 from tests.scheduler.due_jobs import (
     KEYRING,
     SERVICE_TOKENS,
@@ -76,7 +75,11 @@ async def _claim_seconds(claims: Claims, batches: int) -> float:
     for _ in range(batches):
         begun = time.perf_counter()
         leases = await claims.claim(
-            "bench", limit=BATCH, limit_per_business=32, busy=[], lease=timedelta(hours=1)
+            "bench",
+            limit=BATCH,
+            limit_per_business=32,
+            excluded_business_ids=[],
+            lease_duration=timedelta(hours=1),
         )
         taken.append(time.perf_counter() - begun)
         assert len(leases) == BATCH, "so many are due"
@@ -125,9 +128,7 @@ async def charges_row(url: str, path: Path, *, is_small: bool) -> None:
             NIVISCO_SERVICE_TOKENS=",".join(f"{s}:{token}" for token, s in SERVICE_TOKENS.items()),
             NIVISCO_STRIPE_TEST_URL=sandbox_url,
         )
-        served = await asyncio.to_thread(
-            core.wait_for_match, re.compile(r"core serves at (\S+:\d+)")
-        )
+        served = await asyncio.to_thread(core.wait_for_match, serving_line("core"))
         begun = time.perf_counter()
         scheduler = _process(
             *("scheduler", "--core", served[1], "--http", "127.0.0.1:0"),

@@ -64,7 +64,7 @@ async def running_stack() -> AsyncIterator[Stack]:
     """Serve everything until the block ends.
 
     Raises:
-        ChildEnded: a process did not start; the message shows its last lines.
+        Failure: a process did not start; the message shows its last lines.
         TimeoutError: a process was not ready in time.
     """
     with tempfile.TemporaryDirectory(prefix="nivisco-bench-") as name:
@@ -91,19 +91,16 @@ async def running(what: Spawn) -> AsyncIterator[tuple[Child, Address]]:
     """Run a process until the block ends, and give it and where it serves.
 
     Raises:
-        ChildEnded: it did not start; the message shows its last lines.
+        Failure: it did not start; the message shows its last lines.
         TimeoutError: it was not ready in time.
     """
     child = await spawn(what, ())
     try:
         async with asyncio.timeout(_START_SECONDS):
-            line = await asyncio.shield(child.ready)
-            if not line:
-                await asyncio.shield(child.ended)
-                raise child.how_it_ended()
-        yield child, Address.parse(line)
+            address = Address.parse(await child.until_ready())
+        yield child, address
     finally:
-        await child.stop(asyncio.Event())
+        await child.stop()
 
 
 def core_process(directory: Path, database_url: str) -> Spawn:

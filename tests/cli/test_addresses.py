@@ -22,7 +22,7 @@ PARAMETER = click.Option(["--core"])
         ("core.internal:50051", "core.internal", 50051),
     ],
 )
-def test_an_address_is_read(text: str, host: str, port: int) -> None:
+def test_an_address_is_parsed(text: str, host: str, port: int) -> None:
     assert Address.parse(text) == Address(host, port)
 
 
@@ -33,7 +33,7 @@ def test_an_address_is_read(text: str, host: str, port: int) -> None:
         *("h:65536", "h:-1", "h:8o", "[h]:1", "[a]:1", "ftp://h:1", "h:1/path", "h:123456"),
     ],
 )
-def test_what_is_no_address_is_refused_with_what_to_write(text: str) -> None:
+def test_a_malformed_address_is_refused_with_the_right_form(text: str) -> None:
     with pytest.raises(ValueError, match=r"HOST:PORT, like 127\.0\.0\.1:8080"):
         Address.parse(text)
 
@@ -47,24 +47,24 @@ def test_what_is_no_address_is_refused_with_what_to_write(text: str) -> None:
         ("example.com:80", "example.com:80"),
     ],
 )
-def test_an_address_on_every_interface_is_called_by_loopback(listening: str, called: str) -> None:
+def test_a_wildcard_address_is_reached_over_loopback(listening: str, called: str) -> None:
     assert str(Address.parse(listening).reachable()) == called
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_an_address_is_called_by_the_scheme_that_it_was_told_with(scheme: str) -> None:
+def test_a_url_keeps_the_scheme_of_its_address(scheme: str) -> None:
     address = Address.parse(f"{scheme}://0.0.0.0:80")
     assert address.url() == f"{scheme}://127.0.0.1:80"
     assert Address.parse("0.0.0.0:80").url() == "http://127.0.0.1:80"
 
 
 @pytest.mark.parametrize("text", ["unix:/run/core.sock", "127.0.0.1:50051", "[::1]:50051"])
-def test_a_core_is_a_socket_or_an_address(text: str) -> None:
+def test_a_core_address_is_a_socket_or_host_and_port(text: str) -> None:
     assert str(read_core_address(CONTEXT, PARAMETER, text)) == text
 
 
 @pytest.mark.parametrize("text", ["unix:run/core.sock", "unix:", "/run/core.sock"])
-def test_what_is_no_core_is_refused_with_what_to_write(text: str) -> None:
+def test_a_malformed_core_address_is_refused_with_the_right_form(text: str) -> None:
     with pytest.raises(click.BadParameter, match=r"is not (unix:/path|HOST:PORT)"):
         read_core_address(CONTEXT, PARAMETER, text)
 
@@ -86,7 +86,7 @@ def test_one_port_for_two_options_is_refused() -> None:
 
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(Failure, match="Choose another with --http"):
-        check_free([("--http", Address("192.0.2.1", 0))])  # RFC 5737: nobody has it
+        check_free([("--http", Address("192.0.2.1", 0))])  # RFC 5737: reserved for documentation
 
 
 def test_an_unknown_host_is_refused() -> None:

@@ -28,7 +28,7 @@ _CREDENTIALS = Credentials("BUS-1", "sesame")
 
 
 class _Endpoint(HTTPServer):
-    """Answers every POST with what the test set, and keeps what it was sent."""
+    """Responds to every POST with what the test set, and stores the request's body."""
 
     status = 200
     answer = b'{"success": true}'
@@ -83,7 +83,7 @@ def test_one_envelope_is_sent_with_numbers_as_written(endpoint: _Endpoint) -> No
     )
 
 
-def test_the_answer_is_printed_with_its_own_numbers(endpoint: _Endpoint) -> None:
+def test_numbers_of_the_response_are_printed_as_received(endpoint: _Endpoint) -> None:
     endpoint.answer = b'{"success":true,"amount":100000000000.10,"user":{"name":"Zo\\u00eb"}}'
     result = _run("validate_business", url=_url(endpoint))
     assert result.stdout == (
@@ -101,24 +101,24 @@ def test_the_answer_is_printed_with_its_own_numbers(endpoint: _Endpoint) -> None
         (200, b"[]"),
     ],
 )
-def test_an_error_answer_is_exit_code_1(endpoint: _Endpoint, status: int, answer: bytes) -> None:
+def test_an_error_response_is_exit_code_1(endpoint: _Endpoint, status: int, answer: bytes) -> None:
     endpoint.status, endpoint.answer = status, answer
     result = _run("validate_business", url=_url(endpoint))
     assert result.exit_code == 1
     assert f"HTTP {status}" in result.stderr
 
 
-def test_no_answer_says_what_to_start() -> None:
+def test_without_a_response_it_says_what_to_start() -> None:
     result = _run("validate_business")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "Is `nivisco up` running there? --url names another." in result.stderr
 
 
-def test_no_answer_in_time_says_that_the_outcome_is_not_known(endpoint: _Endpoint) -> None:
+def test_a_timeout_says_that_the_outcome_is_unknown(endpoint: _Endpoint) -> None:
     endpoint.shutdown()  # connections are still accepted, by the kernel
     result = _run("validate_business", "--timeout", "0.1", url=_url(endpoint))
     assert result.exit_code == 1
-    assert "in 0.1 s, so the outcome is not known" in result.stderr
+    assert "in 0.1 s, so the outcome is unknown" in result.stderr
 
 
 def test_no_output_shows_the_key(endpoint: _Endpoint) -> None:
@@ -131,9 +131,9 @@ def test_no_output_shows_the_key(endpoint: _Endpoint) -> None:
     ("arguments", "sentence"),
     [
         ([], "Which action?"),
-        (["create_usr"], "There is no action create_usr; did you mean create_user?"),
+        (["create_usr"], "There is no action create_usr; did you mean `create_user`?"),
         (["create_usr"], "Wallet\n  get_user_wallet"),
-        (["create_user", "name=A"], "did you mean user.name?"),
+        (["create_user", "name=A"], "did you mean `user.name`?"),
         (["charge_customer", "amount=ten", "--grpc"], "amount must be a number"),
         (
             ["charge_customer", "amount=0", "--grpc"],
@@ -144,7 +144,9 @@ def test_no_output_shows_the_key(endpoint: _Endpoint) -> None:
         (["validate_business", "--url", "http://x:port/"], "--url: "),
     ],
 )
-def test_a_slip_is_exit_code_2_with_a_sentence(arguments: list[str], sentence: str) -> None:
+def test_a_wrong_argument_is_exit_code_2_with_a_sentence(
+    arguments: list[str], sentence: str
+) -> None:
     result = _run(*arguments)
     assert result.exit_code == 2
     assert sentence in result.stderr
@@ -175,7 +177,7 @@ def test_a_payload_may_come_from_a_file(endpoint: _Endpoint, tmp_path: Path) -> 
 
 
 class _Core:
-    """grpcio's testing channel in the place of the core, and the command that calls it."""
+    """grpcio's testing channel in place of the core, and the command that calls it."""
 
     def __init__(self) -> None:
         self._channel = grpc_testing.channel(
@@ -205,7 +207,7 @@ def core() -> Iterator[_Core]:
     made.close()
 
 
-def test_grpc_sends_the_message_that_the_json_endpoint_would_make(core: _Core) -> None:
+def test_grpc_sends_the_same_message_as_the_json_endpoint(core: _Core) -> None:
     called = core.call(
         "charge_customer", "user_id=USR-1", "amount=25.50", "currency=usd", "env=live"
     )
@@ -221,7 +223,7 @@ def test_grpc_sends_the_message_that_the_json_endpoint_would_make(core: _Core) -
     assert called.result(10)
 
 
-def test_grpc_prints_the_answer_with_the_names_of_the_schema(
+def test_grpc_prints_the_response_with_the_field_names_of_the_schema(
     core: _Core, capsys: pytest.CaptureFixture[str]
 ) -> None:
     called = core.call("get_payment_records")
@@ -263,17 +265,17 @@ def test_grpc_prints_a_refusal_with_its_reason_and_fields(
     assert printed.err == "gRPC FAILED_PRECONDITION\n"
 
 
-def test_grpc_without_a_core_is_an_error_answer_too() -> None:
+def test_grpc_without_a_core_is_an_error_response_too() -> None:
     result = _run("validate_business", "--grpc", "--timeout", "5")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["code"] == "SERVICE_UNAVAILABLE"
 
 
-def test_grpc_refuses_credentials_that_it_cannot_send() -> None:
+def test_grpc_rejects_credentials_that_it_cannot_send() -> None:
     result = _run("validate_business", "--grpc", NIVISCO_API_KEY="sésame")
     assert result.exit_code == 2
     assert "characters" in result.stderr
 
 
-def test_the_key_is_no_option() -> None:
+def test_the_api_key_is_not_an_option() -> None:
     assert not [p for p in call.params if "api_key" in (p.name or "") or "key" in str(p.opts)]

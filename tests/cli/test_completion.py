@@ -1,4 +1,4 @@
-"""Proves, in the real shells, what is completed."""
+"""Completion in the real shells."""
 
 import os
 import subprocess
@@ -68,8 +68,8 @@ def test_bash_completes_actions_fields_and_words(
         ("nivisco call charge_customer am", "amount="),
     ],
 )
-def test_zsh_is_handed_what_its_script_reads(words: str, value: str) -> None:
-    """Ask as the script for zsh does; zsh itself completes only at a terminal."""
+def test_zsh_completions_have_the_form_that_its_script_reads(words: str, value: str) -> None:
+    """Call as the zsh script does; zsh itself completes only at a terminal."""
     asked = {
         "_NIVISCO_COMPLETE": "zsh_complete",
         "COMP_WORDS": words,
@@ -85,12 +85,12 @@ def test_zsh_is_handed_what_its_script_reads(words: str, value: str) -> None:
 
 
 @needs("zsh")
-def test_zsh_understands_its_script() -> None:
+def test_the_zsh_script_has_valid_syntax() -> None:
     script = CliRunner().invoke(main, ["completion", "zsh"]).stdout
     assert "prefix" in script
     subprocess.run(["zsh", "-n"], input=script, text=True, check=True)
 
 
-def test_the_scripts_know_completions_without_a_space() -> None:
+def test_both_scripts_have_completions_without_a_space() -> None:
     for shell in ("bash", "zsh"):
         assert "prefix" in CliRunner().invoke(main, ["completion", shell]).stdout

@@ -4,7 +4,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.credentials import find_credentials, read_credentials, sendable
+from cli.credentials import find_credentials, is_sendable, read_credentials
 from rpc.metadata import Credentials
 
 
@@ -19,7 +19,7 @@ def _file(path: Path, business_id: str, api_key: str) -> Path:
     return path
 
 
-def test_a_named_file_has_the_credentials(tmp_path: Path) -> None:
+def test_a_named_file_is_used_first(tmp_path: Path) -> None:
     file = _file(tmp_path / "cafe.json", "B", "k")
     assert find_credentials(None, file, {"NIVISCO_API_KEY": "x"}, admin_only=False) == Credentials(
         "B", "k"
@@ -27,14 +27,14 @@ def test_a_named_file_has_the_credentials(tmp_path: Path) -> None:
     assert find_credentials("B", file, {}, admin_only=False) == Credentials("B", "k")
 
 
-def test_a_named_business_has_its_key_in_the_environment(tmp_path: Path) -> None:
+def test_the_key_of_a_named_business_comes_from_the_environment(tmp_path: Path) -> None:
     _file(tmp_path / "var" / "admin.json", "ADMIN-BUSINESS", "k")
     assert find_credentials("B", None, {"NIVISCO_API_KEY": "k"}, admin_only=False) == Credentials(
         "B", "k"
     )
 
 
-def test_without_a_name_it_is_the_admin_of_the_data_directory_here(tmp_path: Path) -> None:
+def test_the_admin_of_the_data_directory_is_the_default(tmp_path: Path) -> None:
     _file(tmp_path / "var" / "admin.json", "ADMIN-BUSINESS", "k")
     assert find_credentials(None, None, {}, admin_only=False) == Credentials("ADMIN-BUSINESS", "k")
 
@@ -49,12 +49,12 @@ def test_the_demo_merchant_is_the_default_except_for_admin_actions(tmp_path: Pat
 @pytest.mark.parametrize(
     ("business_id", "environ", "sentence"),
     [
-        (None, {}, "Whose request is it?"),
+        (None, {}, "No credentials."),
         ("B", {}, "Put the API key of B in NIVISCO_API_KEY"),
         (None, {"NIVISCO_API_KEY": "k"}, "NIVISCO_API_KEY needs --business"),
     ],
 )
-def test_incomplete_credentials_are_refused_with_what_to_give(
+def test_incomplete_credentials_are_refused_with_what_is_missing(
     business_id: str | None, environ: dict[str, str], sentence: str
 ) -> None:
     with pytest.raises(click.UsageError) as refused:
@@ -81,6 +81,6 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_credentials(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize(("credential", "is_sendable"), [("a", True), ("é", False), ("a\n", False)])
-def test_grpc_metadata_takes_printable_ascii_only(credential: str, is_sendable: bool) -> None:
-    assert sendable(credential) == is_sendable
+@pytest.mark.parametrize(("credential", "expected"), [("a", True), ("é", False), ("a\n", False)])
+def test_only_printable_ascii_is_sendable(credential: str, expected: bool) -> None:
+    assert is_sendable(credential) == expected

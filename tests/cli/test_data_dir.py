@@ -23,20 +23,20 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_what_is_made_is_for_its_owner_only(directory: DataDir) -> None:
+def test_files_and_directories_are_readable_by_their_owner_only(directory: DataDir) -> None:
     directory.read_or_create_secrets(directory.database)
     directory.write_admin(AdminCredentials("ADMIN-BUSINESS", "k"))
     assert _mode(directory.path) == _mode(directory.logs) == 0o700
     assert _mode(directory.secrets) == _mode(directory.admin) == 0o600
 
 
-def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Failure, match="Cannot make"):
+    with pytest.raises(Failure, match="Cannot create"):
         DataDir(tmp_path / "file" / "data").make()
 
 
-def test_the_secrets_are_made_once_and_the_core_takes_them(directory: DataDir) -> None:
+def test_the_secrets_are_created_once_and_the_core_accepts_them(directory: DataDir) -> None:
     made = directory.read_or_create_secrets(directory.database)
     assert directory.read_or_create_secrets(directory.database) == made
     assert len(Keyring.parse(made.keyring()).keys) == 1
@@ -58,7 +58,7 @@ def test_no_representation_shows_a_secret(directory: DataDir) -> None:
     assert made.secret_keys[0][1] not in shown
 
 
-def test_lost_secrets_are_not_made_again_for_a_database_that_was_sealed_with_them(
+def test_lost_secrets_are_not_replaced_while_a_database_exists(
     directory: DataDir,
 ) -> None:
     directory.database.write_bytes(b"SQLite format 3")
@@ -74,14 +74,14 @@ def test_lost_secrets_are_not_made_again_for_a_database_that_was_sealed_with_the
         '{"secret_keys": [{"id": "k", "key": "c2hvcnQ="}], "service_tokens": {}}',
     ],
 )
-def test_broken_secrets_are_refused_and_left_alone(directory: DataDir, content: str) -> None:
+def test_broken_secrets_are_refused_and_not_changed(directory: DataDir, content: str) -> None:
     directory.secrets.write_text(content)
     with pytest.raises(Failure, match=r"secrets\.json is broken"):
         directory.read_or_create_secrets(directory.database)
     assert directory.secrets.read_text() == content
 
 
-def test_a_broken_keyring_is_refused_without_showing_it(directory: DataDir) -> None:
+def test_the_error_about_a_broken_keyring_contains_no_secret(directory: DataDir) -> None:
     directory.read_or_create_secrets(None)
     content = json.loads(directory.secrets.read_text())
     content["secret_keys"][0]["key"] = "sesame"
@@ -91,14 +91,14 @@ def test_a_broken_keyring_is_refused_without_showing_it(directory: DataDir) -> N
     assert "sesame" not in refused.value.message
 
 
-def test_secrets_that_others_could_read_are_closed_to_them(directory: DataDir) -> None:
+def test_readable_secrets_become_mode_600(directory: DataDir) -> None:
     directory.read_or_create_secrets(None)
     directory.secrets.chmod(0o644)
     directory.read_secrets()
     assert _mode(directory.secrets) == 0o600
 
 
-def test_a_replaced_file_leaves_nothing_beside_it(directory: DataDir) -> None:
+def test_replacing_a_file_leaves_no_temporary_file(directory: DataDir) -> None:
     directory.write_admin(AdminCredentials("A", "1"))
     directory.write_admin(AdminCredentials("A", "2"))
     assert directory.read_admin() == AdminCredentials("A", "2")
@@ -106,12 +106,12 @@ def test_a_replaced_file_leaves_nothing_beside_it(directory: DataDir) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"business_id": 1, "api_key": "k"}'])
-def test_a_broken_admin_file_counts_as_none(directory: DataDir, content: str) -> None:
+def test_a_broken_admin_file_counts_as_missing(directory: DataDir, content: str) -> None:
     directory.admin.write_text(content)
     assert directory.read_admin() is None
 
 
-def test_a_second_up_is_told_the_pid_of_the_first(directory: DataDir) -> None:
+def test_a_second_up_is_refused_with_the_pid_of_the_first(directory: DataDir) -> None:
     held = directory.lock()
     with pytest.raises(Failure, match=rf"pid {os.getpid()}\) runs on"):
         directory.lock()
@@ -125,7 +125,7 @@ def test_the_lock_is_not_inherited(directory: DataDir) -> None:
     os.close(held)
 
 
-def test_a_process_of_an_earlier_run_is_waited_for(directory: DataDir) -> None:
+def test_a_start_waits_for_processes_of_an_earlier_run(directory: DataDir) -> None:
     left = os.open(directory.path / "processes.lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(left, fcntl.LOCK_EX)
     with pytest.raises(Failure, match="an earlier run"):

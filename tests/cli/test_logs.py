@@ -32,7 +32,7 @@ def _lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_every_line_is_json_with_the_request_it_belongs_to() -> None:
+def test_every_line_is_json_with_its_request_id() -> None:
     stream = io.StringIO()
     logs.configure("core", stream)
     logging.getLogger("core.x").info("a %s\nb", "1", extra={"user_id": "USR-1"})
@@ -76,7 +76,7 @@ def test_an_exception_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING"])
-def test_libraries_never_show_cards_or_rows(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libraries_never_log_cards_or_rows(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIVISCO_LOG_LEVEL", level)
     stream = io.StringIO()
     logs.configure("core", stream)
@@ -87,7 +87,7 @@ def test_libraries_never_show_cards_or_rows(level: str, monkeypatch: pytest.Monk
     assert "4242" not in stream.getvalue()
 
 
-def test_stripes_own_switch_for_printing_requests_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stripes_own_log_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_LOG", "debug")
     logs.configure("core", io.StringIO())
     assert "STRIPE_LOG" not in os.environ
@@ -100,7 +100,7 @@ def test_an_unknown_level_is_refused() -> None:
     assert logs.level_of({"NIVISCO_LOG_LEVEL": "debug"}) == logging.DEBUG
 
 
-def test_an_uncaught_exception_is_a_json_line_too() -> None:
+def test_uncaught_exceptions_are_json_lines() -> None:
     program = """
 import threading
 from cli import logs

@@ -41,7 +41,7 @@ _RECURRING = request_fields(recurring_pb2.CreateRecurringRequest.DESCRIPTOR)
         (_RECURRING, "start_at=2024-03-01T08:00:00", '{"start_at": "2024-03-01T08:00:00"}'),
     ],
 )
-def test_a_value_gets_the_type_that_the_field_has(
+def test_a_value_gets_the_type_of_its_field(
     fields: tuple[Field, ...], argument: str, payload: str
 ) -> None:
     assert exact_json.write(build_payload([argument], fields)) == payload
@@ -55,18 +55,18 @@ def test_a_value_gets_the_type_that_the_field_has(
         (_CHARGE, "amount=025", "amount must be a number"),
         (_CHARGE, "amount=NaN", "amount must be a number"),
         (_CHARGE, "env=PROD", "env must be one of TEST, LIVE"),
-        (_CHARGE, "amuont=1", "There is no field amuont; did you mean amount? Fields: user_id"),
+        (_CHARGE, "amuont=1", "There is no field amuont; did you mean `amount`? Fields: user_id"),
         (_CHARGE, "xyz=1", "There is no field xyz. Fields: user_id, amount, currency"),
         (_CHARGE, "api_key=1", "There is no field api_key"),
         (_CHARGE, "amount", "'amount' is not key=value"),
         (_RECORDS, "page=1.5", "page must be a whole number"),
         (_UPDATE_USER, "updates.active=yes", "updates.active must be true or false"),
-        (_CREATE_USER, "name=A", "did you mean user.name?"),
+        (_CREATE_USER, "name=A", "did you mean `user.name`?"),
         (_CREATE_USER, "user=A", "user is an object. Give user.name=…, user.email=…"),
         ({}, "a=1", "There is no field a: the action takes none"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_what_would(
+def test_a_wrong_argument_is_refused_with_the_right_form(
     fields: tuple[Field, ...], argument: str, sentence: str
 ) -> None:
     with pytest.raises(click.UsageError) as refused:
@@ -84,7 +84,7 @@ def test_several_values_make_one_object() -> None:
     assert built == {"user": {"name": "A", "email": "a@b.c", "currency": "eur"}}
 
 
-def test_a_file_is_sent_as_it_is_with_the_values_put_into_it(tmp_path: Path) -> None:
+def test_values_are_set_in_the_object_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "user.json"
     file.write_text('{"user": {"name": "A", "email": "a@b.c"}, "unknown": 1.10}')
     built = build_payload([f"@{file}", "user.name=B"], _CREATE_USER)
@@ -105,7 +105,7 @@ def test_a_payload_comes_from_standard_input(monkeypatch: pytest.MonkeyPatch) ->
         ('{"user": 1}', "user is not an object"),
     ],
 )
-def test_a_file_that_cannot_be_a_payload_is_refused(
+def test_a_file_that_is_not_a_payload_is_refused(
     tmp_path: Path, content: str, sentence: str
 ) -> None:
     file = tmp_path / "payload.json"
@@ -120,7 +120,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         build_payload([f"@{tmp_path}/none.json"], _CREATE_USER)
 
 
-def test_the_fields_of_a_request_are_those_that_json_shows() -> None:
+def test_fields_are_described_as_in_json() -> None:
     described = {path: describe(field) for path, field in paths(_CHARGE).items()}
     assert described == {
         "user_id": "text",

@@ -1,4 +1,4 @@
-"""The commands that run one process each, without `up`."""
+"""The commands that run one process each."""
 
 import json
 import signal
@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from tests.processes import Start
+from tests.processes import Start, serving_line
 
 _KEYS = "k1:" + "A" * 43 + "="
 
@@ -17,7 +17,7 @@ _KEYS = "k1:" + "A" * 43 + "="
 def test_help_names_every_command_and_what_to_do_first() -> None:
     shown = CliRunner().invoke(main, ["--help"]).output
     processes = ("core", "adapter", "scheduler", "sandbox")
-    for command in ("up", "call", "admin", "doctor", "migrate", *processes):
+    for command in ("up", "demo", "call", "admin", "clock", "doctor", "migrate", *processes):
         assert f"\n  {command} " in shown
     assert "`nivisco up` starts everything" in shown
 
@@ -34,22 +34,22 @@ def test_a_missing_setting_is_exit_code_2_with_its_name(start: Start, command: s
     assert process.printed.count("\n") == 1
 
 
-def test_a_process_serves_and_stops_in_order(start: Start, tmp_path: Path) -> None:
+def test_a_core_serves_and_stops_gracefully(start: Start, tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path}/nivisco.db"
     settings = {"NIVISCO_DATABASE_URL": url, "NIVISCO_SECRET_KEYS": _KEYS}
     migrate = start("-P", "-m", "cli", "migrate", **settings)
     assert migrate.wait() == 0
     assert migrate.printed.startswith("The database is at revision ")
     core = start("-P", "-m", "cli", "core", "--grpc", "127.0.0.1:0", **settings)
-    core.wait_for("core serves at 127.0.0.1:")
+    core.wait_for_match(serving_line("core"))
     core.signal(signal.SIGTERM)
     assert core.wait() == 0
     lines = [json.loads(line) for line in core.printed.splitlines()]
-    assert lines[-1]["message"] == "core stopped"
+    assert lines[-1]["message"] == "stopped"
     assert {line["process"] for line in lines} == {"core"}
 
 
-def test_a_taken_address_is_a_sentence(start: Start, tmp_path: Path) -> None:
+def test_a_taken_address_is_one_sentence(start: Start, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         sandbox = start(
@@ -62,7 +62,7 @@ def test_a_taken_address_is_a_sentence(start: Start, tmp_path: Path) -> None:
         assert "Traceback" not in process.printed
 
 
-def test_pipes_that_no_up_made_are_refused(start: Start) -> None:
+def test_a_foreign_parent_pipe_is_refused(start: Start) -> None:
     process = start("-P", "-m", "cli", "adapter", NIVISCO_PARENT_PIPE="x")
     assert process.wait() == 2
     assert "NIVISCO_PARENT_PIPE is set by `nivisco` for its own children" in process.printed

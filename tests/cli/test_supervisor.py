@@ -1,4 +1,4 @@
-"""`up`'s supervisor with stand-ins for its children, which misbehave as real ones rarely do."""
+"""The supervisor of `up` with stand-ins that misbehave as its children."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from cli.supervisor import Interrupted, Supervisor
 
 async def main(logs, programs):
     supervisor = Supervisor([], start_timeout_seconds=START_TIMEOUT)
-    supervisor.take_signals()
+    supervisor.handle_signals()
     try:
         for number, program in enumerate(programs):
             name = f"child{number}"
@@ -39,9 +39,9 @@ asyncio.run(main(Path(sys.argv[1]), sys.argv[2:]))
 
 _ATTACHED = """
 import os, signal, sys, time
-from cli.lifelines import Lifelines
-lifelines = Lifelines()
-lifelines.report_ready("127.0.0.1:1")
+from cli.parent_pipes import ParentPipes
+parent = ParentPipes()
+parent.report_ready("127.0.0.1:1")
 """
 _SERVES = _ATTACHED + "signal.pause()\n"
 _HANGS = (
@@ -53,7 +53,9 @@ _STOPS_SLOWLY = (
     "import signal, sys\n"
     "signal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(0)))\n" + _SERVES
 )
-_NEVER_READY = "from cli.lifelines import Lifelines; Lifelines()\nimport signal; signal.pause()\n"
+_NEVER_READY = (
+    "from cli.parent_pipes import ParentPipes; ParentPipes()\nimport signal; signal.pause()\n"
+)
 _CANNOT_START = "import sys; print('no database', file=sys.stderr); sys.exit(3)\n"
 _ENDS_ON_USR1 = (
     "import signal, sys\n"
@@ -81,9 +83,7 @@ def test_no_child_outlives_a_parent_that_was_killed(
     wait_until_gone(children)
 
 
-def test_a_child_that_is_still_starting_does_not_outlive_its_parent(
-    start: Start, tmp_path: Path
-) -> None:
+def test_a_child_that_is_starting_does_not_outlive_its_parent(start: Start, tmp_path: Path) -> None:
     parent = start("-c", _program(), str(tmp_path), _SERVES, _NEVER_READY)
     parent.wait_for("start   child1")
     children = parent.children()
@@ -105,7 +105,9 @@ def test_a_signal_stops_the_children_in_reverse_order(
     wait_until_gone(parent.children())
 
 
-def test_a_child_that_does_not_end_is_killed_after_its_time(start: Start, tmp_path: Path) -> None:
+def test_a_child_that_does_not_stop_is_killed_after_its_drain_time(
+    start: Start, tmp_path: Path
+) -> None:
     parent = start("-c", _program(), str(tmp_path), _HANGS)
     parent.wait_for("all ready")
     parent.signal(signal.SIGTERM)
@@ -114,7 +116,7 @@ def test_a_child_that_does_not_end_is_killed_after_its_time(start: Start, tmp_pa
     wait_until_gone(parent.children())
 
 
-def test_a_second_signal_does_not_wait(start: Start, tmp_path: Path) -> None:
+def test_a_second_signal_kills_at_once(start: Start, tmp_path: Path) -> None:
     parent = start("-c", _program(), str(tmp_path), _HANGS, _HANGS)
     parent.wait_for("all ready")
     parent.signal(signal.SIGINT)
@@ -124,7 +126,7 @@ def test_a_second_signal_does_not_wait(start: Start, tmp_path: Path) -> None:
     assert "killed  child1\n  killed  child0\nclean=False" in parent.printed
 
 
-def test_a_child_that_ends_takes_the_others_down_and_is_named(start: Start, tmp_path: Path) -> None:
+def test_a_child_that_ends_stops_the_others_and_is_named(start: Start, tmp_path: Path) -> None:
     parent = start("-c", _program(), str(tmp_path), _ENDS_ON_USR1, _SERVES)
     parent.wait_for("all ready")
     first, second = parent.children()
@@ -146,14 +148,14 @@ def test_a_child_that_cannot_start_is_named_with_its_last_lines(
     wait_until_gone(parent.children())
 
 
-def test_a_child_that_is_never_ready_is_given_up(start: Start, tmp_path: Path) -> None:
+def test_a_child_that_is_never_ready_times_out(start: Start, tmp_path: Path) -> None:
     parent = start("-c", _program(start_timeout=1.0), str(tmp_path), _NEVER_READY)
     parent.wait()
     assert "Starting the child0 took longer than 1 s (--start-timeout)" in parent.printed
     wait_until_gone(parent.children())
 
 
-def test_a_stop_while_starting_ends_what_was_started(start: Start, tmp_path: Path) -> None:
+def test_a_stop_during_the_start_stops_the_started_children(start: Start, tmp_path: Path) -> None:
     parent = start("-c", _program(), str(tmp_path), _SERVES, _NEVER_READY)
     parent.wait_for("start   child1")
     parent.signal(signal.SIGINT)
@@ -162,7 +164,7 @@ def test_a_stop_while_starting_ends_what_was_started(start: Start, tmp_path: Pat
     wait_until_gone(parent.children())
 
 
-def test_children_do_not_hold_each_others_pipes(start: Start, tmp_path: Path) -> None:
+def test_children_do_not_inherit_each_others_pipes(start: Start, tmp_path: Path) -> None:
     counts = (
         "import os, pathlib\n"
         "links = [p for p in pathlib.Path('/proc/self/fd').iterdir() if p.is_symlink()]\n"

@@ -1,4 +1,4 @@
-"""`nivisco up` as a person starts it: the real processes, on free ports."""
+"""`nivisco up` with its real processes, on free ports."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def _paste(printed: str) -> dict[str, Any]:
     return answer
 
 
-def test_the_first_screen_leads_to_a_registered_business_and_shows_no_key(
+def test_the_first_screen_registers_a_business_and_shows_no_key(
     start: Start, tmp_path: Path
 ) -> None:
     directory = DataDir(tmp_path / "a directory")
@@ -56,7 +56,7 @@ def _secrets(directory: DataDir) -> list[str]:
     return [admin.api_key, secrets.secret_keys[0][1], *secrets.service_tokens.values()]
 
 
-def test_after_a_kill_nothing_is_left_and_the_next_start_goes_on(
+def test_after_sigkill_no_process_remains_and_the_next_start_works(
     start: Start, tmp_path: Path
 ) -> None:
     directory = DataDir(tmp_path / "data")
@@ -66,7 +66,7 @@ def test_after_a_kill_nothing_is_left_and_the_next_start_goes_on(
     children = first.children()
     assert len(children) == 4
     first.kill_group()
-    second = start_up(start, directory.path)  # at once: it waits for what the kill left behind
+    second = start_up(start, directory.path)  # it waits until the killed processes have ended
     url = shown(second.wait_for(_RUNNING), "JSON endpoint")
     wait_until_gone(children)
     assert _secrets(directory) == kept
@@ -88,7 +88,9 @@ def _a_second_up_is_refused(start: Start, directory: DataDir, running: Running) 
     assert refused.printed.count("\n") == 1
 
 
-def test_a_lost_admin_key_is_replaced_by_a_start_and_by_hand(start: Start, tmp_path: Path) -> None:
+def test_a_lost_admin_key_is_replaced_by_command_and_at_the_next_start(
+    start: Start, tmp_path: Path
+) -> None:
     directory = DataDir(tmp_path / "data")
     up = start_up(start, directory.path, "--no-sandbox")
     printed = up.wait_for(_RUNNING)
@@ -130,9 +132,7 @@ def test_a_lost_admin_key_is_replaced_by_a_start_and_by_hand(start: Start, tmp_p
     assert up.wait() == 0
 
 
-def test_a_core_that_ends_takes_everything_down_with_a_sentence(
-    start: Start, tmp_path: Path
-) -> None:
+def test_a_core_that_ends_stops_everything_with_a_sentence(start: Start, tmp_path: Path) -> None:
     up = start_up(start, tmp_path / "data", "--no-sandbox")
     up.wait_for(_RUNNING)
     core = up.children()[0]
@@ -172,7 +172,7 @@ def test_a_taken_port_is_refused_before_anything_starts(start: Start, tmp_path: 
     )
 
 
-def test_settings_that_would_be_ignored_are_refused(start: Start, tmp_path: Path) -> None:
+def test_settings_that_would_have_no_effect_are_refused(start: Start, tmp_path: Path) -> None:
     for name, value, sentence in (
         ("NIVISCO_SECRET_KEYS", "k:abc", "Unset NIVISCO_SECRET_KEYS"),
         ("NIVISCO_STRIPE_TEST_URL", "http://x", "Unset it, or add --no-sandbox"),

@@ -1,4 +1,4 @@
-"""Several workers behind one parent: with stand-ins that misbehave, and the real ones."""
+"""Several workers with one parent: stand-ins that misbehave, and real ones."""
 
 import http.client
 import json
@@ -15,13 +15,14 @@ from click.testing import CliRunner
 from cli.failures import SettingsError
 from cli.main import main
 from cli.worker_plans import worker_addresses
-from tests.processes import Running, Start, start_up, wait_until_gone
+from tests.processes import Running, Start, serving_line, start_up, wait_until_gone
 
 _PARENT = """
-import asyncio, logging, os, sys
+import asyncio, os, sys
 import click
+from cli import logs
 from cli.children import Spawn
-from cli.lifelines import Lifelines
+from cli.parent_pipes import ParentPipes
 from cli.workers import Workers
 
 async def work(programs):
@@ -34,8 +35,8 @@ async def work(programs):
     ])
     await workers.serve(lambda address: print("all at", address, flush=True), stop)
 
-logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
-Lifelines()
+logs.configure("parent", sys.stdout)
+ParentPipes()
 try:
     asyncio.run(work(sys.argv[1:]))
     print("stopped")
@@ -45,14 +46,14 @@ except click.ClickException as failure:
 """
 _SERVES = """
 import os, signal, sys
-from cli.lifelines import Lifelines
-lifelines = Lifelines()
+from cli.parent_pipes import ParentPipes
+parent = ParentPipes()
 def say(words):
     os.write(1, f"{os.getpid()} {words}\\n".encode())  # at once, though siblings share the pipe
 signal.signal(signal.SIGTERM, lambda *_: (say("bye"), sys.exit(0)))
 signal.signal(signal.SIGHUP, lambda *_: say("hung up"))
 say("serves")
-lifelines.report_ready("h:NUMBER")
+parent.report_ready("h:NUMBER")
 while True:
     signal.pause()
 """
@@ -71,7 +72,7 @@ def serving(number: int) -> str:
     return _SERVES.replace("NUMBER", str(number))
 
 
-def test_all_addresses_are_told_in_order_and_a_stop_ends_all(start: Start) -> None:
+def test_all_addresses_are_reported_in_order_and_a_stop_ends_all_workers(start: Start) -> None:
     parent = start("-c", _PARENT, serving(2), serving(1))
     parent.wait_for("all at h:2,h:1\n")
     children = parent.children()
@@ -81,7 +82,7 @@ def test_all_addresses_are_told_in_order_and_a_stop_ends_all(start: Start) -> No
     assert parent.printed.endswith("stopped\n")
 
 
-def test_workers_that_share_an_address_are_told_as_one(start: Start) -> None:
+def test_an_address_that_workers_share_is_reported_once(start: Start) -> None:
     start("-c", _PARENT, serving(7), serving(7)).wait_for("all at h:7\n")
 
 
@@ -94,7 +95,7 @@ def test_no_worker_outlives_a_parent_that_was_killed(start: Start) -> None:
     wait_until_gone(children)
 
 
-def test_a_worker_that_cannot_start_in_the_beginning_ends_all(start: Start) -> None:
+def test_a_worker_that_fails_its_first_start_ends_all(start: Start) -> None:
     parent = start("-c", _PARENT, serving(1), _CANNOT_START)
     assert parent.wait() == 1
     assert "The worker 2 ended (exit code 3)." in parent.printed
@@ -102,7 +103,7 @@ def test_a_worker_that_cannot_start_in_the_beginning_ends_all(start: Start) -> N
     wait_until_gone(parent.children())
 
 
-def test_a_worker_that_dies_is_started_anew_however_often_that_fails(
+def test_a_worker_that_dies_is_restarted_until_a_start_succeeds(
     start: Start, tmp_path: Path
 ) -> None:
     mark = str(tmp_path / "mark")
@@ -111,61 +112,63 @@ def test_a_worker_that_dies_is_started_anew_however_often_that_fails(
     [died, other] = parent.children()
     os.kill(died, signal.SIGKILL)
     parent.wait_for("The worker 1 ended (signal 9).")
-    parent.wait_for("The worker 1 ended (exit code 3). Its log lines are above. Another one starts")
+    parent.wait_for("The worker 1 ended (exit code 3). Its log lines are above.")
     again = re.compile(rf"^(?!{died} |{other} )\d+ serves$", re.MULTILINE)
     parent.wait_for_match(again)
     assert Path(mark).read_text() == "xxxx"
     assert f"{other} bye" not in parent.printed
 
 
-def test_workers_are_renewed_one_after_the_other(start: Start) -> None:
+def test_sigusr2_restarts_the_workers_one_after_the_other(start: Start) -> None:
     parent = start("-c", _PARENT, serving(1), serving(2))
     parent.wait_for("all at")
     first, second = parent.children()
     parent.signal(signal.SIGUSR2)
-    parent.wait_for("all workers are renewed")
-    told = [line.split() for line in parent.printed.split("all at h:1,h:2\n")[1].splitlines()]
-    order = [words for words in told if words[-1] in ("bye", "serves")]
+    parent.wait_for("rolling restart finished")
+    printed = [line.split() for line in parent.printed.split("all at h:1,h:2\n")[1].splitlines()]
+    order = [words for words in printed if words[-1] in ("bye", "serves")]
     assert [words[1] for words in order] == ["bye", "serves", "bye", "serves"]
     assert [order[0][0], order[2][0]] == [str(first), str(second)]
     assert {order[1][0], order[3][0]}.isdisjoint({str(first), str(second)})
 
 
-_ENDS_WHEN_LET = """
+_ENDS_WHEN_ALLOWED = """
 import os, pathlib, signal
-from cli.lifelines import Lifelines
-lifelines = Lifelines()
-signal.signal(signal.SIGTERM, lambda *_: os.write(1, f"{os.getpid()} asked\\n".encode()))
-lifelines.report_ready("h:1")
+from cli.parent_pipes import ParentPipes
+parent = ParentPipes()
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, f"{os.getpid()} terminated\\n".encode()))
+parent.report_ready("h:1")
 while not pathlib.Path(os.environ["MARK"]).exists():
     signal.sigtimedwait([], 0.01)
 """
 
 
-def test_a_stop_in_the_middle_of_a_renewal_asks_nobody_twice(start: Start, tmp_path: Path) -> None:
+def test_a_stop_during_a_rolling_restart_sends_no_worker_sigterm_twice(
+    start: Start, tmp_path: Path
+) -> None:
     mark = tmp_path / "mark"
-    parent = start("-c", _PARENT, _ENDS_WHEN_LET, serving(2), MARK=str(mark))
+    parent = start("-c", _PARENT, _ENDS_WHEN_ALLOWED, serving(2), MARK=str(mark))
     parent.wait_for("all at")
     slow, other = parent.children()
     parent.signal(signal.SIGUSR2)
-    parent.wait_for(f"{slow} asked")
+    parent.wait_for(f"{slow} terminated")
     parent.signal(signal.SIGTERM)
     parent.wait_for(f"{other} bye")
     mark.touch()
     assert parent.wait() == 0
-    assert parent.printed.count("asked") == 1
+    assert parent.printed.count("terminated") == 1
 
 
-def test_up_with_one_worker_has_nobody_to_renew_and_says_so(start: Start, tmp_path: Path) -> None:
+def test_up_with_one_worker_ignores_sigusr2_and_logs_it(start: Start, tmp_path: Path) -> None:
     up = start_up(start, tmp_path / "data", "--no-sandbox", "--log-to-terminal")
     up.wait_for("Ctrl-C stops everything.\n")
     up.signal(signal.SIGUSR2)
-    up.wait_for("SIGUSR2 renews the workers of nobody: --workers is 1")
+    up.wait_for("rolling restart ignored, --workers is 1")
     up.signal(signal.SIGTERM)
     assert up.wait() == 0
 
 
-def test_a_hangup_is_passed_on(start: Start) -> None:
+def test_sighup_is_passed_on_to_the_workers(start: Start) -> None:
     parent = start("-c", _PARENT, serving(1), serving(2))
     parent.wait_for("all at")
     children = parent.children()
@@ -183,7 +186,7 @@ def test_a_hangup_is_passed_on(start: Start) -> None:
         ("unix:/run/core", ["unix:/run/core.1", "unix:/run/core.2", "unix:/run/core.3"]),
     ],
 )
-def test_every_core_has_an_address_of_its_own(listen_on: str, addresses: list[str]) -> None:
+def test_every_core_worker_has_its_own_address(listen_on: str, addresses: list[str]) -> None:
     assert worker_addresses(listen_on, 3) == addresses
 
 
@@ -216,21 +219,21 @@ def test_real_cores_serve_on_ports_in_a_row_and_keep_them(
     }
     address = f"127.0.0.1:{first}"
     core = start("-P", "-m", "cli", "core", "--grpc", address, "--workers", "2", **settings)
-    core.wait_for(f"core serves at {address},127.0.0.1:{first + 1}")
+    core.wait_for(f'"serving", "address": "{address},127.0.0.1:{first + 1}"')
     dying = core.children()[1]
     os.kill(dying, signal.SIGKILL)
     core.wait_for("The core 2 ended (signal 9).")
-    core.wait_for_match(re.compile(f"(?s)signal 9.*core serves at 127.0.0.1:{first + 1}"))
+    core.wait_for_match(re.compile(f'(?s)signal 9.*"serving", "address": "127.0.0.1:{first + 1}"'))
     children = core.descendants()
     core.signal(signal.SIGTERM)
     assert core.wait() == 0
     wait_until_gone(children)
     lines = [json.loads(line) for line in core.printed.splitlines()]
     assert {line["process"] for line in lines} == {"core", "core 1", "core 2"}
-    assert lines[-1]["message"] == "core stopped"
+    assert lines[-1]["message"] == "stopped"
 
 
-def test_a_taken_port_among_those_of_the_cores_is_named(
+def test_a_taken_port_among_those_of_the_core_workers_is_named(
     start: Start, postgresql_database: str
 ) -> None:
     first = two_free_ports()
@@ -273,18 +276,18 @@ def adapters(start: Start) -> tuple[Running, str]:
         *("-P", "-m", "cli", "adapter", "--http", "127.0.0.1:0", "--workers", "2"),
         NIVISCO_LAME_DUCK_SECONDS="0",
     )
-    ready = re.compile(r'"process": "adapter", .*adapter serves at http://([\d.:]+)"')
-    return adapter, adapter.wait_for_match(ready)[1]
+    address = adapter.wait_for_match(serving_line("adapter"))[1]
+    return adapter, address.removeprefix("http://")
 
 
-def test_adapters_share_one_port_and_the_loss_of_one_is_not_seen(start: Start) -> None:
+def test_adapters_share_one_port_and_clients_do_not_notice_the_loss_of_one(start: Start) -> None:
     adapter, address = adapters(start)
     children = adapter.children()
     assert len(children) == 2
     os.kill(children[0], signal.SIGKILL)
     for _ in range(20):
         assert healthy(address) == {"status": "alive"}
-    os.kill(children[1], signal.SIGSTOP)  # only the new one can answer now
+    os.kill(children[1], signal.SIGSTOP)  # only the restarted one can respond now
     for _ in range(20):
         assert healthy(address) == {"status": "alive"}
     os.kill(children[1], signal.SIGCONT)
@@ -300,7 +303,7 @@ def test_no_adapter_outlives_a_parent_that_was_killed(start: Start) -> None:
     wait_until_gone(children)
 
 
-def test_a_taken_address_of_adapters_is_a_sentence(start: Start) -> None:
+def test_a_taken_address_of_adapters_is_one_sentence(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         adapter = start("-P", "-m", "cli", "adapter", "--http", address, "--workers", "2")
@@ -310,7 +313,7 @@ def test_a_taken_address_of_adapters_is_a_sentence(start: Start) -> None:
     )
 
 
-def test_everything_that_up_started_ends_with_it(
+def test_no_process_of_up_outlives_it_and_it_can_be_started_again(
     start: Start, tmp_path: Path, postgresql_database: str
 ) -> None:
     more = ("--no-sandbox", "--workers", "2", "--database-url", postgresql_database)

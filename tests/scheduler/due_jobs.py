@@ -1,4 +1,4 @@
-"""Jobs whose occurrences are due, made by a core whose clock is behind, and what became of them."""
+"""Jobs with due occurrences, created by a core whose clock is behind, and checks of their logs."""
 
 import secrets
 from collections import Counter
@@ -34,7 +34,7 @@ FUNDED_UNITS = 10_000
 
 
 def core_settings(path: Path, database_url: str, sandbox_url: str) -> CoreSettings:
-    """Return settings of a core that operators and schedulers may call."""
+    """Return settings of a core with tokens for operators and schedulers."""
     return settings_for(
         path,
         keyring=Keyring.parse(KEYRING),
@@ -46,7 +46,7 @@ def core_settings(path: Path, database_url: str, sandbox_url: str) -> CoreSettin
 
 @dataclass
 class Merchant:
-    """A business, a user with a card and a filled wallet, and the jobs."""
+    """A business with a user who has a card and a funded wallet, and its jobs."""
 
     business: Business
     user_id: str
@@ -54,11 +54,11 @@ class Merchant:
 
     @property
     def account(self) -> str:
-        """The account at the gateway, as its books name it."""
+        """The account id at the gateway."""
         return "acct_" + self.business.stripe_key.split("_")[2]
 
     def by(self, client: CoreClient) -> "Merchant":
-        """Return the same merchant, who calls another core."""
+        """Return the same merchant as a client of another core."""
         return replace(self, business=replace(self.business, client=client))
 
     async def create_job(
@@ -82,7 +82,7 @@ class Merchant:
         return str(answer.recurring_id)
 
     async def logs(self) -> list[recurring_pb2.RecurringLog]:
-        """Return all rows of the merchant's log."""
+        """Return all log rows of the merchant."""
         rows: list[recurring_pb2.RecurringLog] = []
         while True:
             page = 1 + len(rows) // 100
@@ -95,7 +95,7 @@ class Merchant:
 
 
 async def new_merchant(client: CoreClient) -> Merchant:
-    """Register a business with a user, a card and money in the wallet."""
+    """Register a business with a user, a card and a funded wallet."""
     business = await with_stripe(await register(client, f"m{secrets.token_hex(4)}"))
     user_id = await create_user(business)
     await save_card(business, user_id)
@@ -111,7 +111,7 @@ async def new_merchant(client: CoreClient) -> Merchant:
 async def core_of_the_past(
     settings: CoreSettings, behind: timedelta
 ) -> AsyncIterator[tuple[CoreClient, datetime]]:
-    """Serve a core whose clock is so much behind; give it and what time it is there."""
+    """Run a core whose clock is behind; yield a client and the time of that clock."""
     clock = ShiftedClock()
     clock.ahead = -behind
     async with running_core(settings, clock) as client:
@@ -121,7 +121,7 @@ async def core_of_the_past(
 async def merchants_with_due_jobs(
     settings: CoreSettings, shares: Sequence[int], *, behind: timedelta = timedelta(hours=20)
 ) -> list[Merchant]:
-    """Make merchants with so many daily jobs each, all due once by now; one in four by wallet."""
+    """Create merchants with `shares` daily jobs each, all due once now; one in four by wallet."""
     merchants = []
     async with core_of_the_past(settings, behind) as (client, then):
         for share in shares:
@@ -138,7 +138,7 @@ async def merchants_with_due_jobs(
 
 
 async def check_each_charged_once(merchant: Merchant) -> None:
-    """Hold a merchant's log against the jobs: each was charged once."""
+    """Check that the merchant's log has one successful charge for each job."""
     rows = await merchant.logs()
     per_job = Counter(row.recurring_id for row in rows)
     assert per_job == Counter(merchant.jobs), "one row for each job"

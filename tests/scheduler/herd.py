@@ -1,4 +1,4 @@
-"""Several `nivisco scheduler` processes, and somebody who kills and pauses them at random."""
+"""Several `nivisco scheduler` processes that are killed and paused at random."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from tests.processes import Running, Start
+from tests.processes import Running, Start, serving_line
 from tests.scheduler.occurrences_core import TOKEN
 
 LEASE_SECONDS = 3
@@ -15,17 +15,17 @@ _SKEWED = "tests.scheduler.skewed"
 
 
 class Herd:
-    """Schedulers as processes; none knows of another."""
+    """Schedulers as processes."""
 
     def __init__(self, start: Start, cores: str, *, skews: tuple[int, ...] = (0,)) -> None:
-        """Prepare schedulers of `cores`, whose machines' clocks are ahead by `skews` in turn."""
+        """Plan schedulers of `cores`, with clocks ahead by each of `skews` (seconds) in turn."""
         self._start = start
         self._cores = cores
         self._skews = skews
         self._started = 0
         self.running: list[Running] = []
         self.done: Counter[str] = Counter()
-        """What was done to them."""
+        """How many were killed, paused and resumed."""
 
     def add(self, count: int = 1) -> None:
         """Start more."""
@@ -45,7 +45,7 @@ class Herd:
             )
 
     async def harass(self, chance: random.Random, is_over: Callable[[], Awaitable[bool]]) -> None:
-        """Kill one, or pause one past its leases, again and again until it is over."""
+        """Kill one, or pause one past its leases, repeatedly until it is over."""
         paused: list[tuple[float, Running]] = []
         clock = asyncio.get_running_loop().time
         while not await is_over():
@@ -54,8 +54,8 @@ class Herd:
                     paused.remove((until, process))
                     os.kill(process.pid, signal.SIGCONT)
                     self.done["resumed"] += 1
-            at_large = [each for each in self.running if each not in [one for _, one in paused]]
-            victim = chance.choice(at_large)
+            not_paused = [each for each in self.running if each not in [one for _, one in paused]]
+            victim = chance.choice(not_paused)
             if chance.random() < 0.4:
                 os.kill(victim.pid, signal.SIGKILL)
                 victim.wait()
@@ -67,16 +67,16 @@ class Herd:
                 paused.append((clock() + LEASE_SECONDS * chance.uniform(1.1, 1.6), victim))
                 self.done["paused"] += 1
             await asyncio.sleep(chance.uniform(0.1, 0.8))
-        for _, process in paused:  # those who wake last find nothing left to do
+        for _, process in paused:  # they find nothing left to do
             os.kill(process.pid, signal.SIGCONT)
 
     async def end(self) -> None:
-        """Have all end in order."""
+        """Stop all gracefully."""
         for process in self.running:
             process.signal(signal.SIGTERM)
         for process in self.running:
             code = await asyncio.to_thread(process.wait)
-            has_begun = "scheduler serves at" in process.printed
+            has_begun = serving_line("scheduler").search(process.printed)
             assert code == 0 or (code == -signal.SIGTERM and not has_begun), process.printed
             assert "Traceback" not in process.printed, process.printed
             assert TOKEN not in process.printed

@@ -1,6 +1,6 @@
-"""A small core that knows due occurrences only: leases and fencing as the schema says, over gRPC.
+"""A stand-in core that serves OccurrencesService only, with leases and fencing as in the schema.
 
-What it executes it holds until a gate is opened, so that tests see who executes what and when.
+Executions wait until a gate opens, so that tests see who executes what and when.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ DUE = datetime(2024, 3, 1, 14, tzinfo=UTC)
 
 @dataclass
 class Due:
-    """One occurrence: who has it, until when by the monotonic clock, and how often it was done."""
+    """One occurrence, its lease (by the monotonic clock), and how often it was executed."""
 
     business_id: str
     recurring_id: str
@@ -40,11 +40,11 @@ class Due:
 
 @dataclass
 class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
-    """Serves OccurrencesService for the occurrences that it is given."""
+    """Serves OccurrencesService for the occurrences added to it."""
 
     due: dict[tuple[str, str], Due] = field(default_factory=dict)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    """Executions end when it is set."""
+    """Executions end once it is set."""
     claims: list[pb.ClaimDueOccurrencesRequest] = field(default_factory=list)
     renewals: list[pb.RenewLeasesRequest] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
@@ -53,21 +53,21 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
     most_of_one: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     fails_with: str = ""
-    """The reason that every execution is refused with."""
+    """The reason with which every execution is refused, if any."""
 
     def add(self, business_id: str, count: int) -> None:
-        """Have so many more occurrences of a business be due."""
+        """Add `count` due occurrences of a business."""
         for _ in range(count):
             recurring_id = f"REC-{len(self.due)}"
             self.due[business_id, recurring_id] = Due(business_id, recurring_id)
 
     @property
     def executed(self) -> list[Due]:
-        """What was executed."""
+        """The executed occurrences."""
         return [due for due in self.due.values() if due.executions]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until a question about this core is answered with yes."""
+        """Wait until a condition on this core is true."""
         async with asyncio.timeout(30), self.changed:
             await self.changed.wait_for(condition)
 
@@ -91,7 +91,7 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
         for due in free:
             due.fencing_token += 1
             due.until = now + request.lease_duration.ToMilliseconds() / 1000
-        await self._tell()
+        await self._notify()
         return pb.ClaimDueOccurrencesResponse(leases=[self._lease(due, request) for due in free])
 
     async def RenewLeases(  # noqa: N802
@@ -105,7 +105,7 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
             if due.fencing_token == lease.fencing_token and not due.executions:
                 due.until = time.monotonic() + request.lease_duration.ToMilliseconds() / 1000
                 kept.append(lease)
-        await self._tell()
+        await self._notify()
         return pb.RenewLeasesResponse(leases=kept)
 
     async def ExecuteOccurrence(  # noqa: N802
@@ -121,7 +121,7 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
         if due.fencing_token != lease.fencing_token or due.executions:
             self.refused[due.recurring_id] += 1
             await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "RECURRING_STATE")
-        if due.execution is None:  # a second call joins the first; that one's caller may be gone
+        if due.execution is None:  # a second call joins the first
             due.execution = asyncio.create_task(self._executed(due))
         await asyncio.shield(due.execution)
         return pb.ExecuteOccurrenceResponse(log_id="LOG-1", status=RECURRING_LOG_STATUS_SUCCEEDED)
@@ -130,11 +130,11 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
         self.running[due.business_id] += 1
         self.most_at_once = max(self.most_at_once, self.running.total())
         self.most_of_one = max(self.most_of_one, *self.running.values())
-        await self._tell()
+        await self._notify()
         await self.gate.wait()
         due.executions += 1
         self.running[due.business_id] -= 1
-        await self._tell()
+        await self._notify()
 
     def _lease(self, due: Due, request: pb.ClaimDueOccurrencesRequest) -> pb.OccurrenceLease:
         lease = pb.OccurrenceLease(
@@ -145,7 +145,7 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
         lease.occurrence_at.FromDatetime(DUE)
         lease.expires_at.FromMilliseconds(
             round(DUE.timestamp() * 1000) + 5000 + request.lease_duration.ToMilliseconds()
-        )  # by this core's clock it has been due for five seconds
+        )  # due for five seconds by this core's clock
         return lease
 
     async def _authenticate(self, context: grpc.aio.ServicerContext[object, object]) -> None:
@@ -153,7 +153,7 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
         if metadata.get(SERVICE_TOKEN_METADATA) != TOKEN:
             await refuse(context, grpc.StatusCode.PERMISSION_DENIED, "SERVICE_TOKEN_REQUIRED")
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self.changed:
             self.changed.notify_all()
 
@@ -161,7 +161,7 @@ class OccurrencesCore(occurrences_pb2_grpc.OccurrencesServiceServicer):
 async def refuse(
     context: grpc.aio.ServicerContext[object, object], code: grpc.StatusCode, reason: str
 ) -> None:
-    """End a call with a reason of ours, as the core does."""
+    """Abort a call with a reason, as the core does."""
     detail = AnyMessage()
     detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN))
     status = status_pb2.Status(code=code.value[0], message="refused", details=[detail])
@@ -171,7 +171,7 @@ async def refuse(
 
 @asynccontextmanager
 async def serving(core: OccurrencesCore, port: int = 0) -> AsyncIterator[str]:
-    """Serve it over a socket until the block ends; then its calls are cut."""
+    """Serve it until the block ends; calls in flight are cut then."""
     server = grpc.aio.server()
     occurrences_pb2_grpc.add_OccurrencesServiceServicer_to_server(core, server)
     port = server.add_insecure_port(f"127.0.0.1:{port}")

@@ -9,9 +9,9 @@ from core.database.clock import SystemClock
 
 
 def _skew(seconds: float) -> None:
-    """Have everything in this process that asks for the date be told another one."""
-    told = time.time
-    time.time = lambda: told() + seconds
+    """Shift the wall clock of this process."""
+    real_time = time.time
+    time.time = lambda: real_time() + seconds
 
     def now(self: SystemClock) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=seconds)

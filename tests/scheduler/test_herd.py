@@ -1,15 +1,13 @@
-"""Five schedulers, killed and paused at random; clocks that disagree; downtimes.
+"""Schedulers killed and paused at random, clocks that disagree, and downtimes.
 
-Each occurrence is charged once, by the log, the gateway's books and the wallet.
-
-HERD_JOBS=1000 runs the first with so many.
+Each occurrence is charged once according to log, gateway and wallet. HERD_JOBS sets the number of
+jobs of the first test.
 """
 
 import asyncio
 import logging
 import os
 import random
-import re
 import signal
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -19,7 +17,7 @@ from core.server.settings import CoreSettings
 from nivisco.payments.v1 import recurring_pb2, wallet_pb2
 from rpc.client import CoreClient
 from tests.core.running import Gateway, running_core, running_sandbox
-from tests.processes import Running, Start
+from tests.processes import Running, Start, serving_line
 from tests.scheduler.due_jobs import (
     AMOUNT_UNITS,
     FUNDED_UNITS,
@@ -41,20 +39,20 @@ PATIENCE_SECONDS = 60 + JOBS
 
 
 def is_over(merchants: list[Merchant]) -> Callable[[], Awaitable[bool]]:
-    """Return what tells whether each of the merchants' jobs has a row in the log."""
+    """Return a function that returns whether each of the merchants' jobs has a log row."""
 
-    async def ask() -> bool:
+    async def check() -> bool:
         for merchant in merchants:
             answer = await merchant.business.call(recurring_pb2.GetRecurringLogsRequest(limit=1))
             if answer.total < len(merchant.jobs):
                 return False
         return True
 
-    return ask
+    return check
 
 
 async def check_books(merchants: list[Merchant], gateway: Gateway) -> None:
-    """Hold logs, the gateway's books and wallets together."""
+    """Check that logs, the gateway's charges and wallets agree."""
     for merchant in merchants:
         await check_each_charged_once(merchant)
         by_wallet = len(merchant.jobs) // 4
@@ -89,7 +87,7 @@ async def test_five_schedulers_killed_and_paused_at_random_charge_each_occurrenc
 
 
 def skewed_core(start: Start, seconds: int, database_url: str, sandbox_url: str) -> Running:
-    """Start a core on a machine whose clock is ahead."""
+    """Start a core whose clock is ahead."""
     return start(
         *("-m", "tests.scheduler.skewed", str(seconds), "core", "--grpc", "127.0.0.1:0"),
         NIVISCO_DATABASE_URL=database_url,
@@ -100,18 +98,18 @@ def skewed_core(start: Start, seconds: int, database_url: str, sandbox_url: str)
     )
 
 
-async def test_cores_and_schedulers_an_hour_apart_make_the_same_charges(
+async def test_clocks_an_hour_apart_change_no_charge(
     start: Start, tmp_path: Path, postgresql_database: str
 ) -> None:
     async with running_sandbox(tmp_path) as sandbox_url:
         settings = core_settings(tmp_path, postgresql_database, sandbox_url)
         made = await merchants_with_due_jobs(settings, [12, 12])
-        await _not_due_for_half_an_hour(settings, made)
+        await _add_job_due_in_half_an_hour(settings, made)
         cores = [
             skewed_core(start, ahead, postgresql_database, sandbox_url) for ahead in (3600, -3600)
         ]
-        served = re.compile(r"core serves at (\S+:\d+)")
-        addresses = [(await asyncio.to_thread(core.wait_for_match, served))[1] for core in cores]
+        serving = serving_line("core")
+        addresses = [(await asyncio.to_thread(core.wait_for_match, serving))[1] for core in cores]
         herd = Herd(start, ",".join(addresses), skews=(3600, -3600, 0))
         herd.add(3)
         client = CoreClient(addresses[0])
@@ -127,13 +125,13 @@ async def test_cores_and_schedulers_an_hour_apart_make_the_same_charges(
             assert await asyncio.to_thread(core.wait) == 0
 
 
-async def _not_due_for_half_an_hour(settings: CoreSettings, merchants: list[Merchant]) -> None:
-    """Give the first merchant a job that only a clock that is ahead would call due."""
+async def _add_job_due_in_half_an_hour(settings: CoreSettings, merchants: list[Merchant]) -> None:
+    """Create a job that is due only by a clock that is ahead."""
     async with running_core(settings) as client:
         soon = datetime.now(UTC) + timedelta(minutes=30)
         first = merchants[0].by(client)
         await first.create_job(recurring_pb2.RECURRING_SOURCE_STRIPE, soon)
-        merchants[0].jobs.pop()  # it has nothing to show yet
+        merchants[0].jobs.pop()  # it is not due, so it must have no log row
 
 
 SUCCEEDED = recurring_pb2.RECURRING_LOG_STATUS_SUCCEEDED
@@ -145,7 +143,7 @@ POLICIES = {
 }
 
 
-async def test_after_three_periods_without_anybody_each_policy_does_what_it_says(
+async def test_after_three_missed_periods_each_catch_up_policy_is_applied(
     start: Start, tmp_path: Path, database_url: str
 ) -> None:
     async with running_sandbox(tmp_path) as sandbox_url:

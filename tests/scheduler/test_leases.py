@@ -1,4 +1,4 @@
-"""Whose turn it is, what may be claimed, and what is forgotten; without a clock."""
+"""The order of turns, the room for claims, and expiry; without a clock."""
 
 from nivisco.internal.v1.occurrences_pb2 import OccurrenceLease
 from scheduler.leases import Leases
@@ -17,14 +17,14 @@ def taken(leases: Leases, now: float = 0.0) -> list[str]:
     return found
 
 
-def test_businesses_have_turns_and_each_its_own_order() -> None:
+def test_businesses_take_turns_and_each_keeps_its_order() -> None:
     leases = Leases(concurrency=6, per_business=4)
     leases.add([lease("a", n) for n in range(5)] + [lease("b", 5), lease("c", 6)], until=10.0)
     assert taken(leases) == ["a0", "b5", "c6", "a1", "a2", "a3"]
-    assert (leases.executing, leases.waiting) == (6, 1)
+    assert (leases.in_flight, leases.waiting) == (6, 1)
 
 
-def test_no_business_has_more_than_its_share_and_all_together_no_more_than_the_bound() -> None:
+def test_concurrency_is_bounded_in_all_and_by_business() -> None:
     leases = Leases(concurrency=4, per_business=3)
     leases.add([lease("a", n) for n in range(5)], until=10.0)
     assert taken(leases) == ["a0", "a1", "a2"]
@@ -41,47 +41,47 @@ def test_no_business_has_more_than_its_share_and_all_together_no_more_than_the_b
     assert leases.room == 0
 
 
-def test_what_ran_out_while_it_waited_is_not_executed() -> None:
+def test_a_lease_that_expired_while_waiting_is_not_executed() -> None:
     leases = Leases(concurrency=1, per_business=1)
     leases.add([lease("a", 0), lease("a", 1), lease("b", 2)], until=10.0)
     assert taken(leases, 9.9) == ["a0"]
     leases.add([lease("b", 3)], until=20.0)
     leases.done(lease("a", 0))
     assert taken(leases, 10.0) == ["b3"]
-    assert (leases.executing, leases.waiting) == (1, 0)
+    assert (leases.in_flight, leases.waiting) == (1, 0)
 
 
-def test_a_renewal_keeps_what_the_core_answers_and_forgets_the_rest() -> None:
+def test_a_renewal_keeps_the_leases_that_the_core_returns_and_drops_the_others() -> None:
     leases = Leases(concurrency=1, per_business=1)
     leases.add([lease("a", 0), lease("a", 1), lease("a", 2)], until=10.0)
     assert taken(leases) == ["a0"]
-    held = leases.held(5.0)
-    assert len(held) == 3
-    assert leases.renewed(held, [lease("a", 2)], until=25.0) == 2
-    assert [one.recurring_id for one in leases.held(24.9)] == ["REC-2"]
-    assert leases.executing == 1  # it goes on until the core has refused it
+    current = leases.unexpired(5.0)
+    assert len(current) == 3
+    assert leases.renewed(current, [lease("a", 2)], until=25.0) == 2
+    assert [one.recurring_id for one in leases.unexpired(24.9)] == ["REC-2"]
+    assert leases.in_flight == 1  # until the core has refused it
     leases.done(lease("a", 0))
     assert taken(leases, 24.9) == ["a2"]
 
 
-def test_what_was_done_while_a_renewal_was_under_way_is_not_lost() -> None:
+def test_a_lease_executed_during_a_renewal_does_not_count_as_lost() -> None:
     leases = Leases(concurrency=1, per_business=1)
     leases.add([lease("a", 0), lease("a", 1)], until=10.0)
     assert taken(leases) == ["a0"]
-    asked = leases.held(5.0)
+    requested = leases.unexpired(5.0)
     leases.done(lease("a", 0))
-    assert leases.renewed(asked, [lease("a", 1)], until=25.0) == 0
-    assert [one.recurring_id for one in leases.held(24.9)] == ["REC-1"]
+    assert leases.renewed(requested, [lease("a", 1)], until=25.0) == 0
+    assert [one.recurring_id for one in leases.unexpired(24.9)] == ["REC-1"]
 
 
-def test_an_occurrence_that_was_claimed_again_is_told_from_its_earlier_claim() -> None:
+def test_a_later_claim_of_an_occurrence_is_another_lease() -> None:
     leases = Leases(concurrency=2, per_business=2)
     leases.add([lease("a", 0, token=1)], until=10.0)
     assert taken(leases) == ["a0"]
     leases.add([lease("a", 0, token=2)], until=30.0)
     assert taken(leases, 11.0) == ["a0"]
     leases.done(lease("a", 0, token=1))
-    assert [one.fencing_token for one in leases.held(11.0)] == [2]
+    assert [one.fencing_token for one in leases.unexpired(11.0)] == [2]
     leases.done(lease("a", 0, token=2))
-    assert (leases.executing, leases.waiting, leases.room) == (0, 0, 2)
-    assert leases.held(11.0) == []
+    assert (leases.in_flight, leases.waiting, leases.room) == (0, 0, 2)
+    assert leases.unexpired(11.0) == []

@@ -1,4 +1,4 @@
-"""`nivisco scheduler` as an operator runs it: refusals, its work, and its end."""
+"""The process `nivisco scheduler`: refused settings, work and drain."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ _SCHEDULER = ("-P", "-m", "cli", "scheduler", "--http", "127.0.0.1:0")
         ),
     ],
 )
-def test_what_cannot_work_is_one_sentence(
+def test_a_wrong_setting_is_one_sentence(
     start: Start, arguments: tuple[str, ...], settings: dict[str, str], sentence: str
 ) -> None:
     process = start(*_SCHEDULER, *arguments, **settings)
@@ -47,9 +47,7 @@ def test_what_cannot_work_is_one_sentence(
     assert process.printed.count("\n") == 1
 
 
-async def test_sigterm_lets_it_finish_what_is_executed_and_no_line_shows_the_token(
-    start: Start, tmp_path: Path
-) -> None:
+async def test_sigterm_drains_and_no_log_line_shows_the_token(start: Start, tmp_path: Path) -> None:
     core = OccurrencesCore()
     core.add("a", 3)
     async with serving(core) as target:
@@ -64,17 +62,17 @@ async def test_sigterm_lets_it_finish_what_is_executed_and_no_line_shows_the_tok
         process = start(*_SCHEDULER, "--core", target, "--data-dir", str(tmp_path))
         await core.until(lambda: core.running["a"] == 3)
         process.signal(signal.SIGTERM)
-        await asyncio.to_thread(process.wait_for, "finishing what is executed")
+        await asyncio.to_thread(process.wait_for, '"message": "draining"')
         core.gate.set()
         assert await asyncio.to_thread(process.wait) == 0
         assert len(core.executed) == 3
     lines = [json.loads(line) for line in process.printed.splitlines()]
-    assert lines[-1]["message"] == "scheduler stopped"
+    assert lines[-1]["message"] == "stopped"
     assert {line["process"] for line in lines} == {"scheduler"}
     assert TOKEN not in process.printed
 
 
-async def test_a_paused_scheduler_goes_on_with_what_is_still_its_own(start: Start) -> None:
+async def test_a_paused_scheduler_executes_nothing_that_another_took_over(start: Start) -> None:
     core = OccurrencesCore()
     settings = {
         "NIVISCO_SERVICE_TOKEN": TOKEN,
@@ -87,7 +85,7 @@ async def test_a_paused_scheduler_goes_on_with_what_is_still_its_own(start: Star
         await core.until(lambda: core.running["a"] == 2)
         paused.signal(signal.SIGSTOP)
         try:
-            _other = start(*_SCHEDULER, "--core", target, **settings)
+            other = start(*_SCHEDULER, "--core", target, **settings)
             core.gate.set()
             await core.until(lambda: len(core.executed) == 4)
         finally:
@@ -95,7 +93,7 @@ async def test_a_paused_scheduler_goes_on_with_what_is_still_its_own(start: Star
         core.add("b", 2)
         await core.until(lambda: len(core.executed) == 6)
         await _ended(paused)
-        await _ended(_other)
+        await _ended(other)
     assert {due.executions for due in core.due.values()} == {1}
     assert "Traceback" not in paused.printed
 

@@ -1,4 +1,4 @@
-"""A scheduler and a core over a socket: what is claimed, what is executed, and what is left."""
+"""A scheduler and a stand-in core over gRPC: claims, executions, renewals and drain."""
 
 import asyncio
 import logging
@@ -21,15 +21,15 @@ SETTINGS = SchedulerSettings(
 
 @dataclass
 class Running:
-    """A scheduler that runs in this process."""
+    """A scheduler in this process."""
 
     url: str
     stop: asyncio.Event
     ended: asyncio.Future[None]
 
     async def get(self, path: str) -> tuple[int, str]:
-        async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
-            return answer.status, await answer.text()
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
+            return response.status, await response.text()
 
     async def until_metric(self, name: str, value: float) -> None:
         """Wait until a metric shows a number."""
@@ -57,7 +57,7 @@ async def scheduling(target: str, **changes: Any) -> AsyncIterator[Running]:
         await ended
 
 
-async def test_all_that_is_due_is_executed_once_within_the_bounds() -> None:
+async def test_each_due_occurrence_is_executed_once_within_the_bounds() -> None:
     core = OccurrencesCore()
     core.add("big", 40)
     core.add("small", 3)
@@ -78,18 +78,18 @@ async def test_all_that_is_due_is_executed_once_within_the_bounds() -> None:
     assert running.metric(text, "nivisco_scheduler_waiting") == 0
 
 
-async def test_one_merchant_with_much_to_do_does_not_keep_others_waiting() -> None:
+async def test_a_business_with_many_occurrences_does_not_delay_others() -> None:
     core = OccurrencesCore()
     core.add("big", 500)
     async with serving(core) as target, scheduling(target):
         await core.until(lambda: core.running["big"] == 4)
         core.add("small", 1)
         await core.until(lambda: core.running["small"] == 1)
-        assert not core.executed  # though all of the big one's are open
+        assert not core.executed  # though all of the big one's are in flight
         core.gate.set()
 
 
-async def test_two_merchants_with_much_to_do_take_turns_with_a_third() -> None:
+async def test_a_small_business_takes_turns_with_two_large_ones() -> None:
     core = OccurrencesCore()
     core.add("big", 300)
     core.add("bigger", 300)
@@ -102,7 +102,7 @@ async def test_two_merchants_with_much_to_do_take_turns_with_a_third() -> None:
         assert len(core.executed) < 100
 
 
-async def test_a_lease_is_renewed_while_its_occurrence_waits_and_is_executed() -> None:
+async def test_leases_are_renewed_while_waiting_and_in_flight() -> None:
     core = OccurrencesCore()
     core.add("a", 6)
     async with (
@@ -114,11 +114,11 @@ async def test_a_lease_is_renewed_while_its_occurrence_waits_and_is_executed() -
         core.gate.set()
         await core.until(lambda: len(core.executed) == 6)
         await running.get("/metrics")
-    assert {due.fencing_token for due in core.due.values()} == {1}, "nobody took another's"
+    assert {due.fencing_token for due in core.due.values()} == {1}, "no lease changed hands"
     assert not core.refused
 
 
-async def test_what_another_has_taken_is_refused_and_forgotten() -> None:
+async def test_leases_that_another_scheduler_claimed_are_dropped() -> None:
     core = OccurrencesCore()
     core.add("a", 6)
     async with serving(core) as target, scheduling(target, lease_seconds=1.5) as running:
@@ -130,10 +130,10 @@ async def test_what_another_has_taken_is_refused_and_forgotten() -> None:
         await running.until_metric("nivisco_scheduler_waiting", 0)
         core.gate.set()
         await running.until_metric("nivisco_scheduler_in_flight", 0)
-    assert len(core.executed) == 4  # those that had begun; the core's matter
+    assert len(core.executed) == 4  # those in flight, which the core decides about
 
 
-async def test_a_core_that_is_away_is_asked_again_and_health_tells(
+async def test_an_unreachable_core_is_retried_and_readyz_shows_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -143,7 +143,7 @@ async def test_a_core_that_is_away_is_asked_again_and_health_tells(
         await core.until(lambda: len(core.claims) > 2)
         assert await running.get("/healthz") == (200, '{"status":"alive"}')
         assert await running.get("/readyz") == (200, '{"status":"ready"}')
-    async with scheduling(target) as running:  # nobody serves there any more
+    async with scheduling(target) as running:  # no core serves there now
         await running.until_metric(
             'nivisco_scheduler_failed_calls_total{reason="service_unavailable"}', 2
         )
@@ -153,23 +153,23 @@ async def test_a_core_that_is_away_is_asked_again_and_health_tells(
         async with serving(core, int(target.rpartition(":")[2])):
             await core.until(lambda: len(core.executed) == 1)
             assert (await running.get("/readyz"))[0] == 200
-    told = [each.getMessage() for each in caplog.records if each.name == "scheduler"]
-    assert [line.partition(":")[0] for line in told] == [
-        "the core gives out what is due",
-        "the core gives out nothing",
-        "the core gives out what is due",
+    messages = [each.getMessage() for each in caplog.records if each.name == "scheduler"]
+    assert messages == [
+        "claim succeeded, scheduler is ready",
+        "claim failed, retrying",
+        "claim succeeded, scheduler is ready",
     ]
     assert TOKEN not in caplog.text
 
 
-async def test_a_stop_finishes_what_is_executed_and_begins_nothing() -> None:
+async def test_a_stop_drains_what_is_in_flight_and_starts_nothing() -> None:
     core = OccurrencesCore()
     core.add("a", 8)
     async with serving(core) as target, scheduling(target, lease_seconds=1.5) as running:
         await core.until(lambda: core.running["a"] == 4)
         running.stop.set()
-        asked = len(core.renewals)
-        await core.until(lambda: len(core.renewals) >= asked + 2)  # it keeps what it executes
+        before = len(core.renewals)
+        await core.until(lambda: len(core.renewals) >= before + 2)  # leases in flight are renewed
         assert len(core.renewals[-1].leases) == 4
         claims = len(core.claims)
         assert not running.ended.done()
@@ -180,7 +180,7 @@ async def test_a_stop_finishes_what_is_executed_and_begins_nothing() -> None:
         assert len(core.claims) == claims
 
 
-async def test_a_stop_ends_in_time_though_something_has_no_outcome() -> None:
+async def test_a_stop_ends_after_the_drain_time_without_an_outcome() -> None:
     core = OccurrencesCore()
     core.add("a", 3)
     async with serving(core) as target, scheduling(target, drain_seconds=0.2) as running:
@@ -191,7 +191,7 @@ async def test_a_stop_ends_in_time_though_something_has_no_outcome() -> None:
         core.gate.set()
 
 
-async def test_what_had_no_outcome_is_told_by_its_reason_and_claimed_anew() -> None:
+async def test_an_execution_without_outcome_is_counted_by_reason_and_claimed_again() -> None:
     core = OccurrencesCore(fails_with="OUTCOME_UNKNOWN")
     core.add("a", 1)
     async with serving(core) as target, scheduling(target, lease_seconds=1.5) as running:
@@ -205,7 +205,7 @@ async def test_what_had_no_outcome_is_told_by_its_reason_and_claimed_anew() -> N
     assert (due.executions, due.fencing_token) == (1, 2)
 
 
-async def test_a_token_that_the_core_refuses_is_an_error_that_says_what_to_set(
+async def test_a_refused_token_is_logged_once_as_an_error_that_names_the_setting(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     wrong = "w" * 64
@@ -217,12 +217,12 @@ async def test_a_token_that_the_core_refuses_is_an_error_that_says_what_to_set(
         await running.until_metric(name, 2)
         assert (await running.get("/readyz"))[0] == 503
     errors = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
-    assert len(errors) == 1  # not one for every try
-    assert "NIVISCO_SERVICE_TOKEN: it must be the token of scope scheduler" in errors[0]
+    assert len(errors) == 1  # not one for each retry
+    assert "NIVISCO_SERVICE_TOKEN must be the token of scope scheduler" in errors[0]
     assert wrong not in caplog.text
 
 
-async def test_the_lag_is_told_by_the_core_s_clock_alone() -> None:
+async def test_the_lag_is_measured_by_the_core_s_clock_alone() -> None:
     core = OccurrencesCore()
     core.add("a", 1)
     async with serving(core) as target, scheduling(target) as running:
@@ -235,6 +235,6 @@ async def test_the_lag_is_told_by_the_core_s_clock_alone() -> None:
         assert 0 <= age < 30
 
 
-async def test_health_is_served_on_this_machine_only() -> None:
+async def test_health_is_served_on_loopback_only() -> None:
     with pytest.raises(ValueError, match="NIVISCO_SCHEDULER_HTTP"):
         await serve(replace(SETTINGS, host="0.0.0.0"), print, asyncio.Event())  # noqa: S104

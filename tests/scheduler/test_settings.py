@@ -1,4 +1,4 @@
-"""Proves how the environment becomes settings, and that a wrong value is named."""
+"""How the environment becomes settings, and that a wrong value is named."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from scheduler.settings import SchedulerSettings
 TOKEN = {"NIVISCO_SERVICE_TOKEN": "t" * 64}
 
 
-def test_a_token_alone_gives_the_defaults_and_is_never_shown() -> None:
+def test_a_token_alone_gives_the_defaults_and_is_not_in_repr() -> None:
     settings = SchedulerSettings.from_environment(TOKEN)
     assert settings == SchedulerSettings("t" * 64)
     assert "ttt" not in repr(settings)
@@ -54,6 +54,6 @@ def test_every_setting_can_be_given() -> None:
         ("NIVISCO_CORE_TLS_KEY_FILE", "key.pem"),
     ],
 )
-def test_a_value_that_cannot_work_is_refused_by_its_name(name: str, value: str) -> None:
+def test_a_wrong_value_is_refused_by_its_name(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
         SchedulerSettings.from_environment(TOKEN | {name: value})

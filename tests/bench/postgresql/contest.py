@@ -67,7 +67,7 @@ async def running_contest(wallets: int, clients: int) -> AsyncIterator[Contest]:
     """Run everything, with so many wallets and a hot one, until the block ends.
 
     Raises:
-        ChildEnded: a process did not start; the message shows its last lines.
+        Failure: a process did not start; the message shows its last lines.
         TimeoutError: a process was not ready in time.
     """
     async with AsyncExitStack() as stack:

@@ -4,7 +4,6 @@ Which core had a call is read from their logs: a core prints the call's line bef
 """
 
 import asyncio
-import re
 import signal
 import socket
 from collections import Counter
@@ -32,7 +31,7 @@ from tests.core.running import (
     running_core,
     settings_for,
 )
-from tests.processes import Running, Start
+from tests.processes import Running, Start, serving_line
 
 VALIDATE = authentication_pb2.ValidateBusinessRequest()
 PATIENCE_SECONDS = 20
@@ -49,9 +48,7 @@ class Core:
             NIVISCO_SERVICE_TOKENS=f"operator:{OPERATOR_TOKEN}",
             **more,
         )
-        found = re.search(r"core serves at (\S+:\d+)", self.process.wait_for("core serves at"))
-        assert found
-        self.address = found[1]
+        self.address = self.process.wait_for_match(serving_line("core"))[1]
 
     def had(self, call: str) -> bool:
         return f'"request_id": "{call}", "message": "call"' in self.process.read_now()

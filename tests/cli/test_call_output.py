@@ -1,4 +1,4 @@
-"""Proves that the command line tells of an action what the reference tells."""
+"""The help, example and output of `nivisco call`."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def run(*arguments: str) -> Result:
 
 
 @EACH_ACTION
-def test_the_help_of_an_action_has_all_that_it_takes_answers_and_fails_with(
+def test_the_help_of_an_action_has_all_its_fields_and_errors(
     action: Action,
 ) -> None:
     words = run(action.name, "--help").stdout.replace("*", "").split()
@@ -35,7 +35,7 @@ def test_the_help_of_an_action_has_all_that_it_takes_answers_and_fails_with(
     assert {error.reason for error in action.errors if error.has_code} <= set(words)
 
 
-def test_the_help_says_what_is_required_and_allowed() -> None:
+def test_the_help_shows_required_fields_and_limits() -> None:
     text = " ".join(run("create_authorize_customer", "-h").stdout.split())
     assert "payment_profile.exp_month* [whole number]" in text
     assert "Must be between 1 and 12." in text
@@ -48,7 +48,7 @@ def test_the_help_without_an_action_is_that_of_the_command() -> None:
 
 
 @EACH_ACTION
-def test_the_example_of_an_action_is_one_that_is_executed(action: Action) -> None:
+def test_the_example_of_an_action_is_that_of_the_reference(action: Action) -> None:
     assert action.example is not None
     assert run(action.name, "--example").stdout == action.example.request + "\n"
     assert exact_json.read(action.example.request) is not None
@@ -63,7 +63,7 @@ def test_the_example_of_an_action_is_one_that_is_executed(action: Action) -> Non
         ({"TERM": "dumb"}, False),
     ],
 )
-def test_json_is_coloured_on_a_terminal_unless_one_asks_for_none(
+def test_json_is_coloured_on_a_terminal_unless_no_color_is_set(
     variables: dict[str, str], is_coloured: bool
 ) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"TERM": "xterm"}
@@ -83,7 +83,7 @@ def test_json_is_coloured_on_a_terminal_unless_one_asks_for_none(
     assert "25.50" in text
 
 
-def test_json_is_plain_where_it_goes_into_a_file() -> None:
+def test_json_is_not_coloured_in_a_file() -> None:
     text = run("charge_customer", "--example").stdout
     assert ESCAPE not in text
     assert json.loads(text)["amount"] == 25.5

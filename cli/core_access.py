@@ -1,16 +1,17 @@
-"""What commands share that ask the core with a service token: where, with what, what failed."""
+"""What commands share that call a core: its address, TLS, the service token and error sentences."""
 
 import os
+from collections.abc import Mapping
 
 import click
 
 from cli.addresses import read_cores
-from cli.core_tls import core_tls
-from cli.credentials import sendable
+from cli.credentials import is_sendable
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
-from cli.failures import SettingsError
+from cli.failures import SettingsError, sentence
 from rpc.client import CoreClient
 from rpc.errors import CoreError
+from rpc.tls import ClientTls, check_transport
 
 core_option = click.option(
     "--core",
@@ -22,14 +23,14 @@ core_option = click.option(
     show_default=True,
     help="Where the core or cores serve; also NIVISCO_CORE.",
 )
-"""Where the command finds the core."""
+"""The option --core of a command."""
 
 
 def service_token(scope: str, directory: DataDir | None) -> str:
-    """Return the token of a scope: of NIVISCO_SERVICE_TOKEN, or of the data directory.
+    """Return the token of a scope from NIVISCO_SERVICE_TOKEN, or else from the data directory.
 
     Raises:
-        SettingsError: there is none, or it is none.
+        SettingsError: there is none, or it has characters that cannot be sent.
         Failure: the data directory's secrets cannot be read.
     """
     token = os.environ.get("NIVISCO_SERVICE_TOKEN", "")
@@ -41,22 +42,36 @@ def service_token(scope: str, directory: DataDir | None) -> str:
                 f"`nivisco up` with --data-dir ({directory.secrets} does not exist)."
             )
         token = directory.read_secrets().service_tokens[scope]
-    if not sendable(token):
-        raise SettingsError("NIVISCO_SERVICE_TOKEN holds characters that a token never has.")
+    if not is_sendable(token):
+        raise SettingsError("NIVISCO_SERVICE_TOKEN has characters that a token never has.")
     return token
 
 
-def core_client(target: str) -> CoreClient:
-    """Return a client of the core or cores at `target`, which the caller closes.
+def core_tls(target: str, environ: Mapping[str, str]) -> ClientTls | None:
+    """Return the TLS settings to call the core with; None for a core on this machine.
 
     Raises:
-        SettingsError: it cannot be called in this way.
+        SettingsError: a file cannot be used, or the target needs TLS and none is set.
+    """
+    try:
+        tls = ClientTls.from_environment(environ)
+        check_transport(target, tls)
+    except ValueError as error:
+        raise SettingsError(sentence(error)) from None
+    return tls
+
+
+def core_client(target: str) -> CoreClient:
+    """Return a client of the core or cores at `target`; the caller closes it.
+
+    Raises:
+        SettingsError: TLS is missing or cannot be used.
     """
     return CoreClient(target, core_tls(target, os.environ))
 
 
 def why_refused(error: CoreError, target: str) -> str:
-    """Return what to tell a person of a call that the core refused or never got."""
+    """Return a sentence that says why the call failed and what to do."""
     if error.reason in ("SERVICE_TOKEN_REQUIRED", "INVALID_CREDENTIALS"):
         return (
             f"The core at {target} refused the operator's token. It must be the one in the core's "

@@ -1,17 +1,48 @@
-"""Says what an action takes, answers and fails with, as the reference does; sends nothing."""
+"""Formats what `nivisco call` prints: JSON, the list of actions and the help of one action."""
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import click
 
 from cli.payload import describe
 from portal.reference.model import Action, Field
+from transcoding import actions, exact_json
 
 _WIDTH = 100
+_COLOURS = {"key": "cyan", "string": "green", "number": "yellow", "word": "magenta"}
+
+
+def print_json(value: Any) -> None:
+    """Print the value on stdout, indented; in colours on a terminal unless NO_COLOR is set."""
+    text = exact_json.write(value, indent=2)
+    if _is_coloured():
+        text = "".join(
+            click.style(part, fg=_COLOURS[kind]) if kind else part
+            for kind, part in exact_json.tokens(text)
+        )
+    click.echo(text)
+
+
+def _is_coloured() -> bool:
+    """Return whether stdout shows colours; NO_COLOR turns them off (https://no-color.org)."""
+    return (
+        sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+
+
+def list_actions(catalogue: Mapping[str, actions.Action]) -> str:
+    """Return the names of all actions, with their categories as headings."""
+    categories: dict[str, list[str]] = {}
+    for action in catalogue.values():
+        categories.setdefault(action.category, []).append(f"  {action.name}")
+    return "\n".join("\n".join([category, *names]) for category, names in categories.items())
 
 
 def action_help(action: Action) -> str:
-    """Return the help of one action, no wider than the terminal."""
+    """Return the help of one action, at most 100 columns wide."""
     formatter = click.HelpFormatter(max_width=_WIDTH)
     formatter.write_usage("nivisco call", f"{action.name} [KEY=VALUE | @FILE | -]...")
     formatter.write_paragraph()
