@@ -332,8 +332,7 @@ class Books:
     def register_key(self, digest: str, record: KeyRecord) -> None:
         """Register the account of the key with this digest, or revoke the key."""
         self._db.execute(
-            "INSERT OR REPLACE INTO keys VALUES (?, ?, ?)",
-            (digest, record.account, record.revoked),
+            "INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", (digest, record.account, record.revoked)
         )
 
     def list_scopes(self) -> list[Scope]:

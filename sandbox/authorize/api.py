@@ -67,10 +67,7 @@ def execute(call: Call) -> bytes:
 
 
 def build_error(
-    error: ApiError,
-    request: Element | None = None,
-    root: str = "ErrorResponse",
-    rest: Fields = (),
+    error: ApiError, request: Element | None = None, root: str = "ErrorResponse", rest: Fields = ()
 ) -> bytes:
     """Return the response to a refused request."""
     error_messages = messages("Error", error.code, error.text)

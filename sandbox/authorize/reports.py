@@ -141,7 +141,4 @@ def _settle_amount(body: dict[str, Any]) -> str:
 
 
 def _profile(body: dict[str, Any]) -> Sequence[Field]:
-    return [
-        ("customerProfileId", body["customer"]),
-        ("customerPaymentProfileId", body["card"]),
-    ]
+    return [("customerProfileId", body["customer"]), ("customerPaymentProfileId", body["card"])]

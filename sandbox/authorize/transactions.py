@@ -39,11 +39,7 @@ WINDOW_SECONDS: Final = 120
 WINDOW_SECONDS_MAX: Final = 28_800
 
 _STATUS_BY_REASON: Final = {"252": "FDSPendingReview", "253": "FDSAuthorizedPendingReview"}
-_STATUS_BY_RESPONSE: Final = {
-    "1": "capturedPendingSettlement",
-    "2": "declined",
-    "4": "underReview",
-}
+_STATUS_BY_RESPONSE: Final = {"1": "capturedPendingSettlement", "2": "declined", "4": "underReview"}
 _VOIDABLE: Final = frozenset(
     ("capturedPendingSettlement", "FDSPendingReview", "FDSAuthorizedPendingReview", "underReview")
 )

@@ -98,8 +98,7 @@ _BLOCKED: Final = Decline(
 _EXPIRED: Final = Decline("expired_card", "Your card has expired.", param="exp_month")
 _WRONG_CVC: Final = Decline("incorrect_cvc", "Your card's security code is incorrect.", param="cvc")
 _PROCESSING: Final = Decline(
-    "processing_error",
-    "An error occurred while processing your card. Try again in a little bit.",
+    "processing_error", "An error occurred while processing your card. Try again in a little bit."
 )
 _LOST: Final = _declined("lost_card")
 _STOLEN: Final = _declined("stolen_card")
@@ -209,9 +208,7 @@ _BEHAVIOURS: Final = (
         ("visa_chargeDeclinedInsufficientFunds", "chargeDeclinedInsufficientFunds"),
     ),
     TestCard(
-        "4000000000009987",
-        "lost_card",
-        ("visa_chargeDeclinedLostCard", "chargeDeclinedLostCard"),
+        "4000000000009987", "lost_card", ("visa_chargeDeclinedLostCard", "chargeDeclinedLostCard")
     ),
     TestCard(
         "4000000000009979",
@@ -270,14 +267,10 @@ _BEHAVIOURS: Final = (
     ),
     TestCard("4000008400000027", "authenticates_always"),
     TestCard(
-        "4000008400001629",
-        "authenticates_then_declines",
-        ("threeDSecureRequiredChargeDeclined",),
+        "4000008400001629", "authenticates_then_declines", ("threeDSecureRequiredChargeDeclined",)
     ),
     TestCard(
-        "4000008400001280",
-        "authentication_lookup_fails",
-        ("threeDSecureRequiredProcessingError",),
+        "4000008400001280", "authentication_lookup_fails", ("threeDSecureRequiredProcessingError",)
     ),
     TestCard("4000000000003055", "succeeds", ("threeDSecureOptional",)),
     TestCard("4000000000003097", "succeeds", ("threeDSecureOptionalProcessingError",)),
