@@ -1,4 +1,4 @@
-"""Who makes the call that the running task serves, and whether they still wait for its answer.
+"""The caller of the current call, and whether it still waits for the response.
 
 Set by the interceptors only.
 """
@@ -12,13 +12,13 @@ from core.ids import ADMIN_BUSINESS_ID
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A business whose credentials hold."""
+    """An authenticated business."""
 
     business_id: str
     default_env: str
-    """The environment that actions mean where they name none: `TEST` or `LIVE`."""
+    """Environment of requests that specify none: `TEST` or `LIVE`."""
     api_key_hash: str = field(default="", repr=False)
-    """The hash of the key that this call presented, which may be retired while the call runs."""
+    """Hash of the API key of this call. The key may be replaced while the call runs."""
 
     @property
     def is_admin(self) -> bool:
@@ -28,23 +28,23 @@ class Caller:
 
 @dataclass(slots=True, eq=False)
 class Presence:
-    """Whether the caller still waits for the answer of a call, which goes on without them."""
+    """Whether a call's caller still waits. A call runs to its end even if the caller has left."""
 
     left: bool = False
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_told(self) -> bool:
-        """Whether the answer went to the caller, who was there."""
+        """Whether the response was sent to a caller that was still there."""
         return self._ended.is_set() and not self.left
 
     def end(self, *, left: bool = False) -> None:
-        """Note that the call is over: its answer is sent, or the caller left before."""
+        """Record that the response was sent, or that the caller left before."""
         self.left = self.left or left
         self._ended.set()
 
     async def ended(self) -> None:
-        """Wait until the call is over."""
+        """Wait until the response was sent or the caller left."""
         if not self.left:
             await self._ended.wait()
 
@@ -54,20 +54,20 @@ _presence: ContextVar[Presence] = ContextVar("presence")
 
 
 def current_caller() -> Caller:
-    """Return the business that the running call was authenticated as."""
+    """Return the business that the current call was authenticated as."""
     return _caller.get()
 
 
 def set_caller(caller: Caller) -> None:
-    """Remember the business for the running task and those that it starts."""
+    """Set the caller of the current task and of tasks that it starts."""
     _caller.set(caller)
 
 
 def current_presence() -> Presence:
-    """Return whether the running call's caller still waits; outside of a call, somebody does."""
+    """Return the presence of the current call's caller; outside of a call, a present one."""
     return _presence.get(None) or Presence()
 
 
 def set_presence(presence: Presence) -> None:
-    """Remember where the running task and those that it starts can see the caller leave."""
+    """Set the presence for the current task and for tasks that it starts."""
     _presence.set(presence)

@@ -1,10 +1,9 @@
-"""What the rules refuse, as exceptions that know their reason; no transport is known here.
+"""Refusals as exceptions, and their statuses (AIP-193).
 
     Refusal                    a reason of nivisco.payments.v1.ErrorReason and a sentence
-    └── InvalidFields          INVALID_FIELDS, with every problem by field
+    └── InvalidFields          INVALID_FIELDS, with the problems of every field
 
-`core.interceptors` turns them into gRPC statuses. Everything else that escapes a handler is a
-fault of ours.
+`core.server.pipeline` turns them into gRPC statuses. Any other exception of a handler is INTERNAL.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,11 +20,11 @@ from rpc.error_details import FieldProblem as FieldProblem
 Reason = errors_pb2.ErrorReason
 
 RETRY_SECONDS = 1
-"""After how many seconds to send a request again that met a passing obstacle."""
+"""Delay before the retry of a request that failed for a temporary reason."""
 
 
 class Refusal(Exception):
-    """The call is refused, for a reason that the caller can act on."""
+    """The call is refused for a reason that the caller can act on."""
 
     def __init__(
         self,
@@ -46,18 +45,18 @@ class InvalidFields(Refusal):
     """One or more fields are missing, malformed or unknown."""
 
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
-        assert problems, "a refusal names what is wrong"
+        assert problems, "a refusal names a problem"
         super().__init__(Reason.ERROR_REASON_INVALID_FIELDS, fields_sentence(problems))
         self.problems = tuple(problems)
 
     @classmethod
     def of(cls, field: str, description: str) -> "InvalidFields":
-        """Make the refusal of one field."""
+        """Return the refusal for one field."""
         return cls([FieldProblem(field, description)])
 
 
 class ReplayedRefusal(Exception):
-    """A refusal that was told before and is told again as it was."""
+    """The stored refusal of an earlier run of the call."""
 
     def __init__(self, status: status_pb2.Status) -> None:
         super().__init__(status.message)
@@ -65,13 +64,13 @@ class ReplayedRefusal(Exception):
 
 
 def http_status_of(refusal: Refusal) -> int:
-    """Return the HTTP status that carries a refusal, from the schema."""
+    """Return the HTTP status of a refusal, from the schema."""
     value = errors_pb2.ErrorReason.DESCRIPTOR.values_by_number[refusal.reason]
     return int(value.GetOptions().Extensions[annotations_pb2.error].http_status)
 
 
 def status_of(refusal: Refusal) -> status_pb2.Status:
-    """Return the status of a refusal, with ErrorInfo always and what else applies (AIP-193)."""
+    """Return the gRPC status of a refusal, with ErrorInfo, BadRequest and RetryInfo (AIP-193)."""
     value = errors_pb2.ErrorReason.DESCRIPTOR.values_by_number[refusal.reason]
     error = value.GetOptions().Extensions[annotations_pb2.error]
     details: list[Message] = [

@@ -1,4 +1,4 @@
-"""Makes the identifiers of what we store. They sort by time of making and say what they name."""
+"""Generates ids. Most have a prefix for their kind and sort by time of creation."""
 
 import secrets
 import uuid
@@ -49,16 +49,16 @@ def new_recurring_log_id() -> str:
 
 
 def new_request_id() -> str:
-    """Return a ULID, for a request that came without an id."""
+    """Return a ULID, for a request without an id."""
     return str(ULID())
 
 
 def new_payment_id(now: datetime) -> str:
     """Return `PAY-` and 16 Crockford characters: 40 bits of milliseconds, 40 random bits.
 
-    20 characters in all, because that is what Authorize.Net's invoiceNumber holds. The time lasts
-    until 2058. Two payments of one millisecond may collide once in 2**40: the row is UNIQUE, and
-    the caller tries again.
+    Authorize.Net's invoiceNumber holds no more than these 20 characters. The milliseconds last
+    until 2058. Two payments of one millisecond collide with a probability of 2**-40: the row is
+    UNIQUE, and the caller retries.
     """
     milliseconds = int((now - _PAYMENT_EPOCH).total_seconds() * 1000) & (2**40 - 1)
     bits = milliseconds << 40 | secrets.randbits(40)

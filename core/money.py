@@ -1,6 +1,6 @@
-"""Amounts of money as integers of a currency's minor unit, and their way to and from the wire.
+"""Amounts of money as integers of a currency's minor unit, converted from and to Money messages.
 
-Pure: no I/O, no clock, and never a float. Exponents are those of ISO 4217, list one.
+Pure, and never a float. Exponents are those of ISO 4217, list one.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from core.errors import InvalidFields
 NANOS_PER_UNIT = 1_000_000_000
 NANO_DIGITS = 9
 MAX_UNITS = 10**12 - 1
-"""The wire takes amounts of at most 12 digits before the decimal point."""
+"""Requests have amounts of at most 12 digits before the decimal point."""
 MAX_BALANCE_MINOR = 10**17
-"""What a wallet can hold: far above any amount, and far below a signed 64-bit integer."""
+"""Limit of a wallet's balance: far above any amount, far below a signed 64-bit integer."""
 DEFAULT_CURRENCY = "usd"
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """So many minor units (cents for usd) of a currency, ISO 4217 in lower case."""
+    """An amount in minor units (cents for usd) of a currency (ISO 4217, lower case)."""
 
     minor: int
     currency: str
@@ -30,9 +30,9 @@ class Amount:
 
 @cache
 def exponent(currency: str) -> int | None:
-    """Return how many decimals the currency has, or None where ISO 4217 knows no such money.
+    """Return the number of decimals of a currency; None if it is unknown.
 
-    Funds, metals and test codes (XAU, XTS …) have no minor unit and are no money here.
+    Funds, metals and test codes (XAU, XTS …) have no minor unit and count as unknown.
     """
     try:
         known = Currency(currency.upper())
@@ -43,14 +43,14 @@ def exponent(currency: str) -> int | None:
 
 
 def currency_problem(currency: str) -> str | None:
-    """Say what is wrong with a currency code, or None where nothing is."""
+    """Return what is wrong with a currency code, or None."""
     if exponent(currency) is None:
         return "is not an ISO 4217 currency, for example usd"
     return None
 
 
 def amount_problem(money: money_pb2.Money) -> str | None:
-    """Say what is wrong with an amount by itself, before its currency is known."""
+    """Return what is wrong with an amount whatever its currency, or None."""
     if not -NANOS_PER_UNIT < money.nanos < NANOS_PER_UNIT or money.units * money.nanos < 0:
         return "is not a valid amount: units and nanos must have the same sign"
     if money.units < 0 or money.nanos < 0:
@@ -63,7 +63,7 @@ def amount_problem(money: money_pb2.Money) -> str | None:
 
 
 def decimals_problem(money: money_pb2.Money, currency: str) -> str | None:
-    """Say whether the amount has more decimals than its currency."""
+    """Return what is wrong with the decimals of an amount in a currency, or None."""
     digits = exponent(currency)
     if digits is not None and money.nanos % 10 ** (NANO_DIGITS - digits):
         return f"has more decimals than {currency.lower()} allows ({digits})"
@@ -73,25 +73,25 @@ def decimals_problem(money: money_pb2.Money, currency: str) -> str | None:
 def amount_from_message(
     money: money_pb2.Money, default_currency: str, *, field: str = "amount"
 ) -> Amount:
-    """Turn a valid wire amount into minor units, in `default_currency` where it names none.
+    """Convert a valid message to minor units. Its currency defaults to `default_currency`.
 
     Raises:
         InvalidFields: the amount has more decimals than the currency.
     """
     currency = money.currency_code.lower() or default_currency
     digits = exponent(currency)
-    assert digits is not None, "validation lets known currencies through only"
+    assert digits is not None, "validation accepts known currencies only"
     if problem := decimals_problem(money, currency):
         raise InvalidFields.of(field, problem)
     minor = money.units * 10**digits + money.nanos // 10 ** (NANO_DIGITS - digits)
-    assert minor > 0, "validation lets amounts above zero through only"
+    assert minor > 0, "validation accepts amounts above zero only"
     return Amount(minor, currency)
 
 
 def money_message(amount: Amount) -> money_pb2.Money:
-    """Turn minor units into the wire's form. Exact both ways."""
+    """Convert minor units to a message. Exact both ways."""
     digits = exponent(amount.currency)
-    assert digits is not None, "amounts are made in known currencies only"
+    assert digits is not None, "amounts have known currencies"
     sign = -1 if amount.minor < 0 else 1
     units, rest = divmod(abs(amount.minor), 10**digits)
     return money_pb2.Money(

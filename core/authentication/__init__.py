@@ -1,1 +1,1 @@
-"""Who calls: business credentials and service tokens."""
+"""Authentication of callers by API key or service token."""

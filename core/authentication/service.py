@@ -8,7 +8,7 @@ from core.business.rules import invalid_credentials
 from core.database.batching import Batcher
 from core.database.transactions import Database
 from core.errors import Reason, Refusal
-from core.idempotency.service import was_answered_to
+from core.idempotency.service import has_answer_for
 from core.security.secrets import api_key_matches, hash_api_key
 
 BATCH_SIZE_MAX = 256
@@ -21,7 +21,7 @@ class AuthenticationService:
     def __init__(self, database: Database, service_tokens: Mapping[str, str]) -> None:
         """Read businesses from `database`; `service_tokens` maps each token to its scope."""
         self._database = database
-        self._businesses = Batcher(self._read_businesses, at_most=BATCH_SIZE_MAX)
+        self._businesses = Batcher(self._read_businesses, max_size=BATCH_SIZE_MAX)
         self._service_tokens = service_tokens
 
     async def _read_businesses(
@@ -65,7 +65,7 @@ class AuthenticationService:
             if not (
                 business
                 and business.active
-                and await was_answered_to(
+                and await has_answer_for(
                     transaction,
                     business_id=business_id,
                     idempotency_key=idempotency_key,

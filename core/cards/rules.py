@@ -1,4 +1,4 @@
-"""What a card must be like before it is put to Authorize.Net. Pure; no value is ever quoted."""
+"""Validates card data before it goes to Authorize.Net. Pure. No message quotes a value."""
 
 from datetime import datetime, timedelta
 
@@ -8,17 +8,17 @@ from core.errors import FieldProblem, InvalidFields
 from core.gateways.gateway import CardData, network_of
 
 NUMBER_DIGITS_MAX = 16
-"""What Authorize.Net's schema takes (creditCardSimpleType)."""
+"""Authorize.Net's schema allows no more (creditCardSimpleType)."""
 _LAST_ZONE_BEHIND = timedelta(hours=12)
 """A month ends last at UTC-12."""
 _PROFILE = "payment_profile"
 
 
 def check_card(card: CardData, now: datetime) -> None:
-    """Make sure that the card can be one that Authorize.Net takes, and has not expired.
+    """Check that Authorize.Net can accept the card and that it has not expired.
 
     Raises:
-        InvalidFields: every field that is wrong, by its name.
+        InvalidFields: with every invalid field.
     """
     problems = [
         FieldProblem(f"{_PROFILE}.{field}", problem)

@@ -1,6 +1,6 @@
-"""Saves cards at the gateways and tells which one a charge uses.
+"""Saves cards at the gateways and selects the card that a charge uses.
 
-A card's number and security code pass through as Secrets, to the gateway and nowhere else.
+Card numbers and security codes are `Secret`s and go to the gateway only.
 """
 
 from collections.abc import Mapping
@@ -33,8 +33,8 @@ from core.users.store import User
 
 
 @dataclass(frozen=True, slots=True)
-class _Saving:
-    """One call that saves a card: whose, where, and what stands for the card."""
+class _CardToSave:
+    """A user's card to save at a gateway: a token, or the card's data."""
 
     business_id: str
     user_id: str
@@ -44,8 +44,8 @@ class _Saving:
     gateway_key: str
 
     @property
-    def where(self) -> dict[str, str]:
-        """The user's customer, as the store asks for it."""
+    def customer_key(self) -> dict[str, str]:
+        """Key of the user's customer in the store."""
         return {
             "business_id": self.business_id,
             "user_id": self.user_id,
@@ -64,7 +64,7 @@ class CardsService:
         gateways: Mapping[str, Gateway],
         idempotency: Idempotency,
     ) -> None:
-        """Keep cards in `database` and at the `gateways`, by their words."""
+        """Store cards in `database` and at the `gateways`, by name."""
         self._idempotency = idempotency
         self._database = database
         self._credentials = credentials
@@ -85,7 +85,7 @@ class CardsService:
     async def primary(
         self, caller: Caller, user_id: str, env: str, gateway: str | None
     ) -> store.Card:
-        """Return the card that a charge uses, at the user's default gateway if none is named.
+        """Return the card that a charge uses. The gateway defaults to the user's default gateway.
 
         Raises:
             Refusal: USER_NOT_FOUND or CARD_NOT_FOUND.
@@ -104,24 +104,24 @@ class CardsService:
         set_as_primary: bool,
         call: IdempotentCall | None,
     ) -> store.Card:
-        """Save the card behind a token, with one Stripe customer for the user.
+        """Save the card of a token at the user's Stripe customer, created if there is none.
 
-        Repeating the call after a lost answer finds the same customer and, with the same
-        idempotency key, the same card.
+        A retry finds the same customer and, with the same idempotency key, the same card.
 
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_DECLINED,
                 GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
             InvalidFields: the gateway does not know the token.
-            Replay: the call was answered before.
+            Replay: the call has an answer.
         """
         business_id = caller.business_id
-        # Without a key every call saves a card of its own; only its own resend is the same call.
+        # Without an idempotency key every call saves its own card; a random key makes only the
+        # gateway client's resends equal.
         gateway_key = "card-" + derived_key(
             business_id, user_id, env, token, (call and call.sent_key) or new_request_id()
         )
-        saving = _Saving(business_id, user_id, env, "stripe", token, gateway_key)
-        return await self._save(saving, set_as_primary=set_as_primary, call=call)
+        to_save = _CardToSave(business_id, user_id, env, "stripe", token, gateway_key)
+        return await self._save(to_save, set_as_primary=set_as_primary, call=call)
 
     async def save_authorize_card(
         self,
@@ -133,69 +133,72 @@ class CardsService:
         set_as_primary: bool,
         call: IdempotentCall | None,
     ) -> store.Card:
-        """Save a card at Authorize.Net, with one customer profile for the user.
+        """Save a card in the user's customer profile at Authorize.Net, created if there is none.
 
-        Repeating the call, with or without a key, finds the same profile and the same card: the
-        gateway knows both again.
+        A retry, with or without an idempotency key, finds the same profile and card: the gateway
+        detects both duplicates.
 
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_DECLINED,
                 GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
-            InvalidFields: the card cannot be one, has expired, or has too long a number.
-            Replay: the call was answered before.
+            InvalidFields: the card is invalid or has expired.
+            Replay: the call has an answer.
         """
-        # Authorize.Net has no use for a key.
-        saving = _Saving(caller.business_id, user_id, env, "authorize", card, "")
-        return await self._save(saving, set_as_primary=set_as_primary, call=call)
+        # Authorize.Net has no idempotency keys.
+        to_save = _CardToSave(caller.business_id, user_id, env, "authorize", card, "")
+        return await self._save(to_save, set_as_primary=set_as_primary, call=call)
 
     async def _save(
-        self, saving: _Saving, *, set_as_primary: bool, call: IdempotentCall | None
+        self, to_save: _CardToSave, *, set_as_primary: bool, call: IdempotentCall | None
     ) -> store.Card:
-        """Save a card; the gateway is called with no transaction open."""
-        business_id = saving.business_id
+        """Save a card. No transaction is open during calls to the gateway."""
+        business_id = to_save.business_id
         async with self._database.transaction("cards.claim") as transaction:
             if call is not None:
                 await self._idempotency.claim(transaction, call)
-            if isinstance(saving.card, CardData):
-                rules.check_card(saving.card, transaction.now)
-            user = await active_user(transaction, business_id, saving.user_id)
+            if isinstance(to_save.card, CardData):
+                rules.check_card(to_save.card, transaction.now)
+            user = await active_user(transaction, business_id, to_save.user_id)
             account = await self._credentials.account(
-                transaction, business_id, saving.gateway, saving.env
+                transaction, business_id, to_save.gateway, to_save.env
             )
-            known = await store.customer_of_user(transaction, **saving.where)
+            known = await store.customer_of_user(transaction, **to_save.customer_key)
         try:
-            customer_id, saved = await self._saved(saving, account, user, known)
+            customer_id, saved = await self._save_at_gateway(to_save, account, user, known)
         except GatewayError as error:
             raise refusal_of(error) from None
         async with self._database.transaction("cards.keep_card") as transaction:
-            user = await active_user(transaction, business_id, saving.user_id, lock=True)
+            user = await active_user(transaction, business_id, to_save.user_id, lock=True)
             card = await store.keep_card(
-                transaction, **saving.where, customer_id=customer_id, saved=saved
+                transaction, **to_save.customer_key, customer_id=customer_id, saved=saved
             )
             return await _choose_primary(
                 transaction, business_id, user, card, set_as_primary=set_as_primary
             )
 
-    async def _saved(
-        self, saving: _Saving, account: Account, user: User, customer_id: str | None
+    async def _save_at_gateway(
+        self, to_save: _CardToSave, account: Account, user: User, customer_id: str | None
     ) -> tuple[str, SavedCard]:
-        """Save the card for the user's customer, who is made where there is none, or none there."""
-        gateway = self._gateways[saving.gateway]
+        """Save the card at the user's customer; create it if it is unknown here or at the gateway.
+
+        Returns the customer's id at the gateway, and the card.
+        """
+        gateway = self._gateways[to_save.gateway]
         missing = ""
         if customer_id is not None:
             try:
-                return customer_id, await self._save_for(saving, account, customer_id)
+                return customer_id, await self._save_card(to_save, account, customer_id)
             except CustomerMissing:
                 missing = customer_id
-        if isinstance(saving.card, CardData):
-            assert isinstance(gateway, TakesCardData), "only such a gateway is given one"
+        if isinstance(to_save.card, CardData):
+            assert isinstance(gateway, TakesCardData), "only this kind of gateway takes card data"
             customer_id, saved = await gateway.create_customer_with_card(
-                account, user_id=user.user_id, name=user.name, email=user.email, card=saving.card
+                account, user_id=user.user_id, name=user.name, email=user.email, card=to_save.card
             )
-            await self._remember(saving, customer_id, missing)
+            await self._store_customer(to_save, customer_id, missing)
             return customer_id, saved
-        # Derived from what is sent: two callers at once, or a retry after a lost answer, get the
-        # same customer; a changed profile is another request, which Stripe would refuse as reuse.
+        # The key is derived from the request: concurrent calls and retries get the same customer. A
+        # changed profile needs another key, because Stripe rejects a reused one.
         customer_id = await gateway.create_customer(
             account,
             user_id=user.user_id,
@@ -203,24 +206,31 @@ class CardsService:
             email=user.email,
             gateway_key="customer-"
             + derived_key(
-                saving.business_id, user.user_id, saving.env, user.name, user.email, missing
+                to_save.business_id, user.user_id, to_save.env, user.name, user.email, missing
             ),
         )
-        customer_id = await self._remember(saving, customer_id, missing)
-        return customer_id, await self._save_for(saving, account, customer_id)
+        customer_id = await self._store_customer(to_save, customer_id, missing)
+        return customer_id, await self._save_card(to_save, account, customer_id)
 
-    async def _save_for(self, saving: _Saving, account: Account, customer_id: str) -> SavedCard:
-        return await self._gateways[saving.gateway].save_card(
-            account, customer_id=customer_id, card=saving.card, gateway_key=saving.gateway_key
+    async def _save_card(
+        self, to_save: _CardToSave, account: Account, customer_id: str
+    ) -> SavedCard:
+        return await self._gateways[to_save.gateway].save_card(
+            account, customer_id=customer_id, card=to_save.card, gateway_key=to_save.gateway_key
         )
 
-    async def _remember(self, saving: _Saving, customer_id: str, missing: str) -> str:
-        """Keep the user's customer, in place of one that is `missing`; return whom others kept."""
+    async def _store_customer(self, to_save: _CardToSave, customer_id: str, missing: str) -> str:
+        """Store the user's customer unless a concurrent call stored one; return the stored id.
+
+        A customer that is `missing` at the gateway is replaced.
+        """
         async with self._database.transaction("cards.keep_customer") as transaction:
-            await active_user(transaction, saving.business_id, saving.user_id, lock=True)
-            known = await store.customer_of_user(transaction, **saving.where)
+            await active_user(transaction, to_save.business_id, to_save.user_id, lock=True)
+            known = await store.customer_of_user(transaction, **to_save.customer_key)
             if known in (None, missing):
-                await store.set_customer(transaction, **saving.where, customer_id=customer_id)
+                await store.set_customer(
+                    transaction, **to_save.customer_key, customer_id=customer_id
+                )
                 return customer_id
         assert known is not None
         return known
@@ -229,7 +239,7 @@ class CardsService:
 async def card_to_charge(
     transaction: Transaction, business_id: str, user: User, env: str, gateway: str | None
 ) -> store.Card:
-    """Return the user's primary card at the gateway, or at their default gateway.
+    """Return the user's primary card at the gateway, or at the user's default gateway.
 
     Raises:
         Refusal: CARD_NOT_FOUND.
@@ -254,9 +264,9 @@ async def _choose_primary(
     *,
     set_as_primary: bool,
 ) -> store.Card:
-    """Make the card primary where asked or where it is the first; likewise the gateway.
+    """Make the card primary if requested or if it is the first; likewise its gateway the default.
 
-    One of a customer who is not there any more cannot be charged, and does not count.
+    A card of a replaced customer cannot be charged, so it does not count as primary.
     """
     if set_as_primary or user.default_gateway is None:
         await users_store.set_default_gateway(
@@ -284,7 +294,7 @@ async def _choose_primary(
 
 
 def refusal_of(error: GatewayError) -> Refusal:
-    """Return what a caller is told of a gateway call other than a charge that did not work."""
+    """Return the refusal of a failed gateway call other than a charge."""
     match error:
         case CardDeclined():
             return Refusal(

@@ -1,4 +1,4 @@
-"""Wire in, wire out for CardsService."""
+"""Maps the messages of CardsService to use cases and back."""
 
 from core.caller import current_caller
 from core.cards.service import CardsService
@@ -58,7 +58,7 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
     async def CreateAuthorizeCustomer(
         self, request: pb.CreateAuthorizeCustomerRequest, context: object
     ) -> pb.CreateAuthorizeCustomerResponse:
-        """Save a card at Authorize.Net. Its number and code are Secrets from here on."""
+        """Save a card at Authorize.Net. Card number and code are `Secret`s from here on."""
         caller = current_caller()
         profile = request.payment_profile
         saved = await self._service.save_authorize_card(

@@ -1,4 +1,4 @@
-"""What the database is asked and told about saved cards and the gateways' customers."""
+"""SQL of saved cards and the users' customers at the gateways."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
@@ -51,7 +51,7 @@ async def cards_of_user(
 async def primary_card(
     transaction: Transaction, *, business_id: str, user_id: str, env: str, gateway: str
 ) -> Card | None:
-    """Return the card that a charge through the gateway uses, or None."""
+    """Return the card that a charge at the gateway uses, or None."""
     row = (
         await transaction.connection.execute(
             select(*_COLUMNS).where(
@@ -76,7 +76,7 @@ async def card_by_id(transaction: Transaction, *, business_id: str, card_id: str
 async def card_by_gateway_id(
     transaction: Transaction, *, business_id: str, env: str, gateway: str, gateway_card_id: str
 ) -> Card | None:
-    """Return the business's card that the gateway knows by this id, or None."""
+    """Return the business's card with this id at the gateway, or None."""
     row = (
         await transaction.connection.execute(
             select(*_COLUMNS).where(
@@ -100,7 +100,7 @@ async def keep_card(
     customer_id: str,
     saved: SavedCard,
 ) -> Card:
-    """Store a card, not primary yet, or what is new of one that the gateway knew already."""
+    """Store a card that is not primary, or the new expiry date of a known card."""
     known = await card_by_gateway_id(
         transaction,
         business_id=business_id,
@@ -144,7 +144,7 @@ async def make_primary(
     gateway: str,
     card_id: str,
 ) -> None:
-    """Make the card the only primary one of the user at the gateway."""
+    """Make the card the user's only primary card at the gateway."""
     of_user = (
         cards.c.business_id == business_id,
         cards.c.user_id == user_id,
@@ -162,7 +162,7 @@ async def make_primary(
 async def customer_of_user(
     transaction: Transaction, *, business_id: str, user_id: str, env: str, gateway: str
 ) -> str | None:
-    """Return the gateway's id of the user as its customer, or None."""
+    """Return the id of the user's customer at the gateway, or None."""
     result = await transaction.connection.execute(
         select(gateway_customers.c.customer_id).where(
             gateway_customers.c.business_id == business_id,
@@ -183,7 +183,7 @@ async def set_customer(
     gateway: str,
     customer_id: str,
 ) -> None:
-    """Remember the user's customer at the gateway, in place of any before."""
+    """Store the user's customer at the gateway, in place of a previous one."""
     table = gateway_customers
     await transaction.connection.execute(
         delete(table).where(
