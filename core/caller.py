@@ -34,7 +34,7 @@ class Presence:
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def is_told(self) -> bool:
+    def is_answered(self) -> bool:
         """Whether the response was sent to a caller that was still there."""
         return self._ended.is_set() and not self.left
 

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from core.database.paging import DEFAULT_LIMIT, PageRequest
 from nivisco.annotations.v1 import annotations_pb2
-from nivisco.payments.v1 import payments_pb2, types_pb2
+from nivisco.payments.v1 import types_pb2
 
 if TYPE_CHECKING:  # generic in the stubs only
     from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper as Enum
@@ -65,16 +65,6 @@ def gateway_word(gateway: types_pb2.Gateway.ValueType) -> str | None:
 def gateway_value(word: str) -> types_pb2.Gateway.ValueType:
     """Return the enum value of `stripe` or `authorize`."""
     return enum_value(types_pb2.Gateway, word)
-
-
-def payment_status_word(status: payments_pb2.PaymentStatus.ValueType) -> str | None:
-    """Return a payment status as it is stored; None if unspecified."""
-    return enum_word(payments_pb2.PaymentStatus, status)
-
-
-def payment_status_value(word: str) -> payments_pb2.PaymentStatus.ValueType:
-    """Return the enum value of a stored payment status."""
-    return enum_value(payments_pb2.PaymentStatus, word)
 
 
 def timestamp(moment: datetime) -> Timestamp:

@@ -218,7 +218,7 @@ class Attempts:
         is_told = False
         for presence in waiting:  # others may join meanwhile
             await presence.ended()
-            is_told = is_told or presence.is_told
+            is_told = is_told or presence.is_answered
             if is_told:
                 break
         try:

@@ -47,7 +47,7 @@ class Attempt:
         Two callers who both still wait make two charges. But who comes after the first one left,
         or after an answer that promised not to charge twice, means this one.
         """
-        is_told = any(presence.is_told for presence in self.waiting)
+        is_told = any(presence.is_answered for presence in self.waiting)
         return not is_told and (self.resumed or not is_awaited(self.waiting))
 
 

@@ -2,7 +2,7 @@
 
 from core.gateways.gateway import ChargeOutcome
 from core.idempotency.call import Answer, is_kept
-from core.messages import env_value, gateway_value, payment_status_value, timestamp
+from core.messages import enum_value, env_value, gateway_value, timestamp
 from core.money import Amount, money_message
 from core.payments import rules
 from core.payments.in_flight import ChargeResult
@@ -16,13 +16,13 @@ def payment_message(payment: Payment) -> pb.Payment:
     refunded = Amount(payment.amount_refunded_minor, payment.currency)
     return pb.Payment(
         payment_id=payment.payment_id,
-        kind=pb.PaymentKind.Value(f"PAYMENT_KIND_{payment.kind.upper()}"),
+        kind=enum_value(pb.PaymentKind, payment.kind),
         user_id=payment.user_id,
         env=env_value(payment.env),
         gateway=gateway_value(payment.gateway),
         transaction_id=payment.transaction_id,
         amount=money_message(Amount(payment.amount_minor, payment.currency)),
-        status=payment_status_value(payment.status),
+        status=enum_value(pb.PaymentStatus, payment.status),
         decline_code=payment.decline_code,
         amount_refunded=money_message(refunded) if refunded.minor else None,
         description=payment.description,

@@ -2,7 +2,7 @@
 
 from core.caller import current_caller
 from core.idempotency.call import current_call
-from core.messages import env_word, gateway_word, page_request, payment_status_word
+from core.messages import enum_word, env_word, gateway_word, page_request
 from core.payments.charge_request import ChargeRequest
 from core.payments.messages import charge_response, fund_response, payment_message
 from core.payments.service import PaymentsService
@@ -40,7 +40,7 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
         which = PaymentFilter(
             env=env_word(request.env) or caller.default_env,
             user_id=request.user_id or None,
-            status=payment_status_word(request.status),
+            status=enum_word(pb.PaymentStatus, request.status),
             gateway=gateway_word(request.gateway),
         )
         payments, total = await self._service.list_payments(caller, which, page_request(request))
