@@ -70,6 +70,6 @@ class AdapterSettings:
             core_tls=ClientTls.from_environment(environ),
             webhooks_token=environ.get("NIVISCO_WEBHOOKS_TOKEN", ""),
             lame_duck_seconds=seconds(
-                environ, "NIVISCO_LAME_DUCK_SECONDS", default.lame_duck_seconds, or_none=True
+                environ, "NIVISCO_LAME_DUCK_SECONDS", default.lame_duck_seconds, allow_zero=True
             ),
         )

@@ -1,22 +1,19 @@
-"""Reads numbers and addresses of the environment for adapter and scheduler; imports no core.
+"""Reads numbers and addresses from the environment, for every process.
 
-What is absent or empty is the default; what cannot be used is refused with the variable's name.
+An absent or empty variable means the default; a wrong one is refused by its name.
 """
 
 import math
 from collections.abc import Mapping
 
 _MAX_PORT = 65_535
-_LONGEST_SECONDS = 300
-"""Beyond five minutes a timeout protects nothing any more."""
-_MOST = 1_000_000
 
 
 def host_and_port(name: str, address: str) -> tuple[str, int]:
-    """Return host and port of an address that the setting `name` holds.
+    """Return host and port of the address in the setting `name`.
 
     Raises:
-        ValueError: it is none; the message names the setting.
+        ValueError: it is not an address; the message names the setting.
     """
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
@@ -26,12 +23,17 @@ def host_and_port(name: str, address: str) -> tuple[str, int]:
 
 
 def seconds(
-    environ: Mapping[str, str], name: str, default: float, *, or_none: bool = False
+    environ: Mapping[str, str],
+    name: str,
+    default: float,
+    *,
+    most: float = 300,
+    allow_zero: bool = False,
 ) -> float:
-    """Return how many seconds the setting `name` says, up to five minutes.
+    """Return the number of seconds in the setting `name`: above 0 (or 0 if allowed), up to `most`.
 
     Raises:
-        ValueError: it says none above 0 (or 0, with `or_none`); the message names the setting.
+        ValueError: it is not such a number; the message names the setting.
     """
     text = environ.get(name)
     if not text:
@@ -40,21 +42,21 @@ def seconds(
         found = float(text)
     except ValueError:
         found = math.nan
-    if not (0 < found <= _LONGEST_SECONDS or (or_none and found == 0)):
-        least = "from 0" if or_none else "above 0"
-        raise ValueError(f"{name} must be a number of seconds {least}, at most {_LONGEST_SECONDS}")
+    if not (0 < found <= most or (allow_zero and found == 0)):
+        least = "from 0" if allow_zero else "above 0"
+        raise ValueError(f"{name} is not a number of seconds {least} and at most {most:g}")
     return found
 
 
-def count(environ: Mapping[str, str], name: str, default: int) -> int:
-    """Return how many the setting `name` says, from 1.
+def count(environ: Mapping[str, str], name: str, default: int, *, most: int = 1_000_000) -> int:
+    """Return the whole number in the setting `name`, from 1 to `most`.
 
     Raises:
-        ValueError: it says no whole number, or too many; the message names the setting.
+        ValueError: it is not such a number; the message names the setting.
     """
     text = environ.get(name)
     if not text:
         return default
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) <= _MOST):
-        raise ValueError(f"{name} must be a whole number from 1 to {_MOST}")
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) <= most):
+        raise ValueError(f"{name} is not a whole number from 1 to {most}")
     return int(text)

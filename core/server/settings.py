@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from core.database.engines import POSTGRESQL_CONNECTIONS
 from core.security.keyring import Keyring
 from rpc.certificates import MutualTlsFiles, mutual_tls_files
+from rpc.settings import count, seconds
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 STRIPE_URL = "https://api.stripe.com"
 AUTHORIZE_URLS = {"TEST": "https://apitest.authorize.net", "LIVE": "https://api.authorize.net"}
 SCOPES = ("scheduler", "webhooks", "operator")
 _MIN_TOKEN_CHARACTERS = 32
+_MAX_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,20 @@ class CoreSettings:
                 env: _url(environ, f"NIVISCO_AUTHORIZE_{env}_URL", default)
                 for env, default in AUTHORIZE_URLS.items()
             },
-            gateway_timeout_seconds=_seconds(environ, "NIVISCO_GATEWAY_TIMEOUT_SECONDS", 20.0),
-            authorize_settle_seconds=_seconds(environ, "NIVISCO_AUTHORIZE_SETTLE_SECONDS", 180.0),
-            lame_duck_seconds=_seconds(environ, "NIVISCO_LAME_DUCK_SECONDS", 1.0, or_none=True),
-            drain_seconds=_seconds(environ, "NIVISCO_DRAIN_SECONDS", 28.0),
+            gateway_timeout_seconds=seconds(
+                environ, "NIVISCO_GATEWAY_TIMEOUT_SECONDS", 20.0, most=_MAX_SECONDS
+            ),
+            authorize_settle_seconds=seconds(
+                environ, "NIVISCO_AUTHORIZE_SETTLE_SECONDS", 180.0, most=_MAX_SECONDS
+            ),
+            lame_duck_seconds=seconds(
+                environ, "NIVISCO_LAME_DUCK_SECONDS", 1.0, most=_MAX_SECONDS, allow_zero=True
+            ),
+            drain_seconds=seconds(environ, "NIVISCO_DRAIN_SECONDS", 28.0, most=_MAX_SECONDS),
             migrate=environ.get("NIVISCO_MIGRATE", "") == "1",
-            database_pool=_count(environ, "NIVISCO_DATABASE_POOL", POSTGRESQL_CONNECTIONS, 1000),
+            database_pool=count(
+                environ, "NIVISCO_DATABASE_POOL", POSTGRESQL_CONNECTIONS, most=1000
+            ),
             test_clock=environ.get("NIVISCO_TEST_CLOCK", "") == "1",
         )
         if settings.authorize_settle_seconds <= settings.gateway_timeout_seconds:
@@ -121,25 +131,3 @@ def _url(environ: Mapping[str, str], name: str, default: str) -> str:
     if not re.match(r"https?://[^/]", value):
         raise ValueError(f"{name} is not an http(s) address")
     return value.rstrip("/")
-
-
-def _seconds(
-    environ: Mapping[str, str], name: str, default: float, *, or_none: bool = False
-) -> float:
-    text = environ.get(name) or str(default)
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not (0.0 < value < 3600.0 or (or_none and value == 0.0)):
-        least = "from 0" if or_none else "above 0"
-        raise ValueError(f"{name} is not a number of seconds {least} and below 3600")
-    return value
-
-
-def _count(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
-    text = environ.get(name) or str(default)
-    value = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
-    if not 1 <= value <= most:
-        raise ValueError(f"{name} is not a whole number from 1 to {most}")
-    return value
