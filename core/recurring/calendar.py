@@ -1,8 +1,8 @@
-"""When the occurrences of a recurring job are: pure functions that read no clock.
+"""Computes the occurrences of recurring jobs. Pure: reads no clock.
 
-An occurrence is a function of start, time zone, interval and n alone, so it does not matter how it
-was reached, by whom, or after how long a downtime. Zones are those of the `tzdata` package, not of
-the machine, so that every core has the same ones.
+An occurrence is a function of start, time zone, interval and n alone, so neither the process that
+computes it nor a downtime changes it. Time zones come from the `tzdata` package, not from the
+machine, so that every core has the same ones.
 """
 
 import re
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from dateutil.relativedelta import relativedelta
 
 FIRST_YEAR, LAST_YEAR = 1900, 9998
-"""The years in which a calendar may start; all that it holds ends before the year 10000."""
+"""Years in which a calendar may start. Every occurrence is before the year 10000."""
 
 _END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _DAY = timedelta(days=1)
@@ -36,18 +36,18 @@ _NOT_A_TIME = "must be an ISO 8601 date or date-time such as 2024-03-01 or 2024-
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """The occurrences of a job: `start`, and then one after every `every` units, until `end_at`."""
+    """The schedule of a job: occurrences from `start`, `every` units apart, until `end_at`."""
 
     start: datetime
-    """Occurrence 0 by the wall clock of `zone`: a naive time. It stays the anchor of all others."""
+    """Occurrence 0: a naive wall-clock time in `zone`. All others are counted from it."""
     zone: str
-    """The name of an IANA time zone."""
+    """Name of an IANA time zone."""
     unit: str
     """`day`, `week`, `month` or `year`."""
     every: int
-    """How many units lie between two occurrences, from 1."""
+    """Number of units between two occurrences, from 1."""
     end_at: datetime | None = None
-    """The last moment, in UTC, at which there may be an occurrence; None: there is always one."""
+    """Last time of an occurrence, inclusive, in UTC; None for no end."""
 
     def __post_init__(self) -> None:
         assert self.start.tzinfo is None, "the start is a wall-clock time"
@@ -56,15 +56,15 @@ class Calendar:
 
 
 def occurrence(calendar: Calendar, n: int) -> datetime:
-    """Return the n-th occurrence, from 0, in UTC. It does not look at the calendar's end.
+    """Return the n-th occurrence, from 0, in UTC, whether or not the calendar ends before it.
 
-    The wall clock of the start is kept. A day that a month lacks is its last day, counted from the
-    start each time: 31 January, 29 February, 31 March. Of a time that comes twice the first is
-    taken; a time that is skipped moves on by as much as is skipped (RFC 5545, section 3.3.5), and a
-    whole day that is skipped is told of in `_utc`. Time strictly increases with n.
+    The start's wall-clock time is kept. A day that a month does not have becomes its last day,
+    counted from the start each time: 31 January, 29 February, 31 March. A repeated time means the
+    first one; a skipped time moves forward by the length of the gap (RFC 5545, section 3.3.5); for
+    a skipped day see `_utc`. Occurrences strictly increase with n.
 
     Raises:
-        ValueError: it would lie beyond the year 9999, or there is no such zone.
+        ValueError: it is beyond the year 9999, or the zone is unknown.
     """
     assert n >= 0, n
     zone = _zone(calendar.zone)
@@ -81,16 +81,16 @@ def occurrence(calendar: Calendar, n: int) -> datetime:
 def first_after(
     calendar: Calendar, moment: datetime, *, inclusive: bool = False
 ) -> tuple[int, datetime] | None:
-    """Return the first occurrence after `moment` (UTC), or from it on where `inclusive`, and its n.
+    """Return n and time of the first occurrence after `moment` (UTC), or at it if `inclusive`.
 
-    None where it would be past the calendar's end, or the year 9999. It takes as long for a start
-    that is a hundred years ago as for one of today.
+    None if that is past the calendar's end or the year 9999. The running time does not depend on
+    how long ago the calendar started.
 
     Raises:
-        ValueError: there is no such zone.
+        ValueError: the zone is unknown.
     """
-    zone = _zone(calendar.zone)  # an unknown one must not look like the end of the calendar
-    n = _not_after(calendar, moment, zone)
+    zone = _zone(calendar.zone)  # checked here: below, ValueError means the end of the calendar
+    n = _search_start(calendar, moment, zone)
     while True:
         try:
             found = occurrence(calendar, n)
@@ -104,10 +104,10 @@ def first_after(
 
 
 def upcoming(calendar: Calendar, moment: datetime, count: int) -> list[datetime]:
-    """Return the next occurrences after `moment` (UTC), at most `count`, fewer at the end.
+    """Return the next occurrences after `moment` (UTC), at most `count`.
 
     Raises:
-        ValueError: there is no such zone.
+        ValueError: the zone is unknown.
     """
     first = first_after(calendar, moment) if count > 0 else None
     if first is None:
@@ -127,14 +127,13 @@ def upcoming(calendar: Calendar, moment: datetime, count: int) -> list[datetime]
 
 
 def local_start(text: str, zone: str) -> datetime:
-    """Return the start that ISO 8601 `text` names, as a naive wall-clock time in `zone`.
+    """Return an ISO 8601 start as a naive wall-clock time in `zone`, in whole seconds.
 
-    A date alone is its first moment. With Z or an offset it is put into the zone; without, it is
-    the zone's wall clock already, and is kept also where that skips it, as the anchor of those to
-    come. What is less than a second is dropped.
+    A date alone means midnight. A time with Z or an offset is converted to the zone; one without is
+    kept even if the zone skips it, because later occurrences are counted from it.
 
     Raises:
-        ValueError: it is none, its year is not from 1900 to 9998, or there is no such zone.
+        ValueError: the text is not ISO 8601, its year is not 1900 to 9998, or the zone is unknown.
     """
     wall, offset = _read(text, time.min)
     if offset:
@@ -150,14 +149,14 @@ def local_start(text: str, zone: str) -> datetime:
 
 
 def moment(text: str, zone: str, *, end_of_day: bool = False) -> datetime:
-    """Return the moment that ISO 8601 `text` names, in UTC, without what is less than a second.
+    """Return an ISO 8601 time in UTC, in whole seconds, at most the end of the year 9999.
 
-    Without Z or an offset it is local time in `zone`: the first one where that comes twice, and
-    moved on where it is skipped. A date alone is its first moment, or with `end_of_day` its last
-    second, so that a range that ends with it includes the day. Nothing is later than year 9999.
+    Without Z or an offset it is local time in `zone`: the first one if repeated, moved forward if
+    skipped. A date alone means midnight, or with `end_of_day` its last second, so that a range that
+    ends with it includes the day.
 
     Raises:
-        ValueError: it is none, its year is before 1900, or there is no such zone.
+        ValueError: the text is not ISO 8601, its year is before 1900, or the zone is unknown.
     """
     known = _zone(zone)
     wall, offset = _read(text, time(23, 59, 59) if end_of_day else time.min)
@@ -171,55 +170,55 @@ def moment(text: str, zone: str, *, end_of_day: bool = False) -> datetime:
 
 
 def wall_clock(when: datetime, zone: str) -> datetime:
-    """Return what the wall clock of `zone` shows at a moment: a naive time, in whole seconds.
+    """Return a time as a naive wall-clock time in `zone`, in whole seconds.
 
     Raises:
-        ValueError: there is no such zone.
-        OverflowError: it would lie beyond the year 9999.
+        ValueError: the zone is unknown.
+        OverflowError: the time is beyond the year 9999.
     """
-    return _shown(when, _zone(zone)).replace(microsecond=0)
+    return _local(when, _zone(zone)).replace(microsecond=0)
 
 
 def check_zone(zone: str) -> None:
-    """Refuse what is not the name of an IANA time zone.
+    """Check the name of an IANA time zone.
 
     Raises:
-        ValueError: there is no such zone; the message says what is one.
+        ValueError: the zone is unknown; the message names a known one.
     """
     _zone(zone)
 
 
 def _utc(wall: datetime, zone: ZoneInfo) -> datetime:
-    """Return the moment at which the zone's wall clock shows `wall`.
+    """Return in UTC when the zone's wall clock shows `wall`.
 
-    Where a whole day is skipped (Samoa had no 30 December 2011), moving on by that day would hit
-    the occurrence of the next one. Such an occurrence comes at the end of what is skipped, the
-    first moment of the next day; that of midnight, whose next one is just then, a second before.
+    Where a whole day is skipped (Samoa had no 30 December 2011), moving forward by a day would hit
+    the next occurrence. Such an occurrence is at the end of the gap, the first moment of the next
+    day. If it was at midnight, the next occurrence is just then, so it is one second before.
     """
     first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-    # zoneinfo takes the hour before the last change that a zone's file lists for one that comes
-    # twice, also where it does not (Nuuk, 28 October 2023, 23:00), so what it says is tried.
+    # zoneinfo reports the hour before the last change in a zone's file as repeated even if it is
+    # not (Nuuk, 28 October 2023, 23:00), so each result is checked.
     for found in (first, second):
-        if _shown(found, zone) == wall:
+        if _local(found, zone) == wall:
             return found
-    if _shown(first, zone) - wall < _DAY:
+    if _local(first, zone) - wall < _DAY:
         return first
     midnight = datetime.combine(wall, time.min)
-    next_day = midnight.replace(tzinfo=zone).astimezone(UTC)  # it moved on into the next day
+    next_day = midnight.replace(tzinfo=zone).astimezone(UTC)  # midnight moved into the next day
     return next_day if wall > midnight else next_day - _SECOND
 
 
-def _shown(when: datetime, zone: ZoneInfo) -> datetime:
+def _local(when: datetime, zone: ZoneInfo) -> datetime:
     return when.astimezone(zone).replace(tzinfo=None, fold=0)
 
 
-def _not_after(calendar: Calendar, moment: datetime, zone: ZoneInfo) -> int:
-    """Return an n whose occurrence is not after `moment`, and near the last such one; 0 if none is.
+def _search_start(calendar: Calendar, moment: datetime, zone: ZoneInfo) -> int:
+    """Return an n at most a few steps before the last occurrence that is not after `moment`, or 0.
 
-    Days are counted, months by their numbers, on the wall clock. Two steps are taken back, for what
-    a shortened month, a skipped time or a skipped day may move.
+    Counts days or months on the wall clock, and goes back two steps for what a short month, a
+    skipped time or a skipped day may move.
     """
-    wall = _shown(min(moment, _END - 2 * _DAY), zone)
+    wall = _local(min(moment, _END - 2 * _DAY), zone)
     start = calendar.start
     if calendar.unit in ("day", "week"):
         passed = (wall - start) // (_DAY * (7 if calendar.unit == "week" else 1))
@@ -236,7 +235,7 @@ def _names() -> frozenset[str]:
 
 @cache
 def _loaded(zone: str) -> ZoneInfo:
-    """Return a zone from the package; `ZoneInfo(zone)` would prefer the machine's own file."""
+    """Return a zone of the package. `ZoneInfo(zone)` would prefer the machine's own file."""
     with (files("tzdata") / "zoneinfo").joinpath(*zone.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=zone)
 
@@ -249,7 +248,7 @@ def _zone(zone: str) -> ZoneInfo:
 
 
 def _read(text: str, time_of_date: time) -> tuple[datetime, str]:
-    """Return the wall-clock time in ISO 8601 text, and its offset or an empty text."""
+    """Return the wall-clock time of an ISO 8601 text, and its offset or an empty string."""
     found = _ISO_8601.fullmatch(text)
     if found is None:
         raise ValueError(_NOT_A_TIME)
@@ -258,14 +257,14 @@ def _read(text: str, time_of_date: time) -> tuple[datetime, str]:
         wall = time.fromisoformat(clock) if clock else time_of_date
         read = datetime.combine(date.fromisoformat(day), wall)
         if offset:
-            _with_offset(read.replace(year=2000, month=1, day=1), offset)  # that it is one
+            _with_offset(read.replace(year=2000, month=1, day=1), offset)  # raises if malformed
     except ValueError:
         raise ValueError(_NOT_A_TIME) from None
     return read, offset
 
 
 def _with_offset(wall: datetime, offset: str) -> datetime:
-    """Return a time with an offset such as `Z` or `-05:00`, in UTC."""
+    """Return a time with an offset such as `Z` or `-05:00` in UTC."""
     aware = time.fromisoformat(f"00:00{offset.upper()}").tzinfo
     return wall.replace(tzinfo=aware).astimezone(UTC)
 

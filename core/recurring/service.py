@@ -1,12 +1,12 @@
 """Use cases of RecurringService: create, update, pause, resume, cancel and list jobs and logs.
 
-| status         | event                                      | next status |
-|----------------|--------------------------------------------|-------------|
-| (none)         | create                                     | active      |
-| active         | pause, or three failed cycles in a row     | paused      |
-| paused         | resume                                     | active      |
+| status         | event                                       | next status |
+|----------------|---------------------------------------------|-------------|
+| (none)         | create                                      | active      |
+| active         | pause, or three failed cycles in a row      | paused      |
+| paused         | resume                                      | active      |
 | active, paused | the end or the maximum of cycles is reached | completed   |
-| any            | cancel                                     | cancelled   |
+| any            | cancel                                      | cancelled   |
 
 Cancelled and completed jobs cannot be updated, paused or resumed. Every change locks the job's row.
 """

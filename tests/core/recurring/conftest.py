@@ -1,4 +1,4 @@
-"""A core with a test clock, on each database, with the gateway's stand-in behind it."""
+"""Fixtures: a core with a test clock, on each database, with the sandbox as its gateway."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,19 +20,19 @@ from tests.core.running import (
 
 @pytest.fixture
 def clock() -> ShiftedClock:
-    """The database's time, which a test can move."""
+    """The core's clock, which a test can move."""
     return ShiftedClock()
 
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str, gateway: Gateway) -> CoreSettings:
-    """Settings of a core that has a scheduler's token, a test clock and the stand-in."""
+    """Settings of a core with a scheduler's token, a test clock and the sandbox."""
     return _settings(tmp_path, database_url, gateway)
 
 
 @pytest.fixture
 def postgresql_settings(tmp_path: Path, postgresql_database: str, gateway: Gateway) -> CoreSettings:
-    """The same on PostgreSQL, where a test can reach the database beside the core."""
+    """The same on PostgreSQL, where a test can access the database while the core runs."""
     return _settings(tmp_path, postgresql_database, gateway)
 
 

@@ -1,4 +1,4 @@
-"""Jobs on a running core: the merchant's calls, the scheduler's, and the operator's clock."""
+"""Calls on a running core's jobs: the merchant's, the scheduler's and the operator's."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,8 +42,8 @@ def job_request(user_id: str, **changes: Any) -> pb.CreateRecurringRequest:
 
 async def create_job(business: Business, user_id: str, **changes: Any) -> str:
     """Create a job and return its id."""
-    answer = await business.call(job_request(user_id, **changes))
-    return str(answer.recurring_id)
+    response = await business.call(job_request(user_id, **changes))
+    return str(response.recurring_id)
 
 
 async def fill_wallet(business: Business, user_id: str, dollars: int = 1_000_000) -> None:
@@ -52,21 +52,21 @@ async def fill_wallet(business: Business, user_id: str, dollars: int = 1_000_000
 
 
 async def job_of(business: Business, recurring_id: str) -> Any:
-    """Return a job as the list shows it."""
-    answer = await business.call(pb.ListRecurringRequest(limit=100))
-    (found,) = [job for job in answer.recurring if job.recurring_id == recurring_id]
+    """Return a job from the list."""
+    response = await business.call(pb.ListRecurringRequest(limit=100))
+    (found,) = [job for job in response.recurring if job.recurring_id == recurring_id]
     return found
 
 
 async def logs_of(business: Business, recurring_id: str) -> list[Any]:
-    """Return all log rows of a job, oldest first."""
+    """Return all log entries of a job, oldest first."""
     rows: list[Any] = []
     for page in range(1, 1000):
-        answer = await business.call(
+        response = await business.call(
             pb.GetRecurringLogsRequest(recurring_id=recurring_id, page=page, limit=100)
         )
-        rows += answer.logs
-        if len(rows) == answer.total:
+        rows += response.logs
+        if len(rows) == response.total:
             break
     return rows[::-1]
 
@@ -75,26 +75,26 @@ async def claim(
     business: Business, limit: int = 100, lease_seconds: int = 60, **changes: Any
 ) -> list[Any]:
     """Claim due occurrences as a scheduler does."""
-    answer = await call(
+    response = await call(
         business.client,
         SCHEDULER,
         occurrences_pb2.ClaimDueOccurrencesRequest(
             owner="test", limit=limit, lease_duration=Duration(seconds=lease_seconds), **changes
         ),
     )
-    return list(answer.leases)
+    return list(response.leases)
 
 
 async def renew(business: Business, *leases: Any, lease_seconds: int = 60) -> list[Any]:
     """Renew leases as a scheduler does."""
-    answer = await call(
+    response = await call(
         business.client,
         SCHEDULER,
         occurrences_pb2.RenewLeasesRequest(
             leases=leases, lease_duration=Duration(seconds=lease_seconds)
         ),
     )
-    return list(answer.leases)
+    return list(response.leases)
 
 
 async def execute(business: Business, lease: Any) -> Any:
@@ -105,7 +105,7 @@ async def execute(business: Business, lease: Any) -> Any:
 
 
 async def advance_once(business: Business, to: datetime, **changes: Any) -> Any:
-    """Advance the business's test clock, as far as one call goes."""
+    """Advance the business's test clock with one call."""
     moment = Timestamp()
     moment.FromDatetime(to)
     request = test_clock_pb2.AdvanceTestClockRequest(
@@ -115,26 +115,26 @@ async def advance_once(business: Business, to: datetime, **changes: Any) -> Any:
 
 
 async def advance(business: Business, to: datetime) -> int:
-    """Advance the business's test clock until it is done, and return how much it executed."""
-    executed = 0
+    """Advance the business's test clock until it is done, and return the number of attempts."""
+    attempts = 0
     for _ in range(1000):
-        answer = await advance_once(business, to)
-        executed += int(answer.attempt_count)
-        if answer.done:
-            return executed
-    raise AssertionError("the clock does not get there")
+        response = await advance_once(business, to)
+        attempts += int(response.attempt_count)
+        if response.done:
+            return attempts
+    raise AssertionError("the clock does not reach its target")
 
 
 def moment_of(stamp: Timestamp) -> datetime:
-    """Return the moment of a message."""
+    """Return the time of a message."""
     return stamp.ToDatetime(tzinfo=UTC)
 
 
 def now() -> datetime:
-    """Return the present, in whole seconds."""
+    """Return the current time in whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def in_days(days: float) -> datetime:
-    """Return the moment in so many days."""
+    """Return the time in so many days."""
     return now() + timedelta(days=days)

@@ -1,6 +1,6 @@
-"""An occurrence is charged once whatever dies, and never after an acknowledged pause or cancel.
+"""An occurrence is charged at most once if a core dies, and never after a pause or cancel.
 
-RECURRING_RACES=2000 has every race run that often; a part of it is in the suite.
+RECURRING_RACES sets the number of races; the default is for the suite.
 """
 
 import asyncio
@@ -41,17 +41,17 @@ from tests.core.running import (
 RACES = int(os.environ.get("RECURRING_RACES", "20"))
 AT_ONCE = 10
 COMMITS = 4
-"""The transactions of a card's execution: begin, the payment's row, its outcome, conclude."""
+"""The commits of a card's execution: start, the payment's row, its outcome, the occurrence."""
 
 
 @dataclass(slots=True)
 class Death:
-    """After which commit of an execution its core dies: then none of its commits works any more."""
+    """Which commit of an execution its core dies at; no later commit of it succeeds."""
 
     commit: int = 0
-    """Counted from 1; 0: it lives."""
+    """Counted from 1; 0 for none."""
     after: bool = False
-    """Whether that commit still takes place."""
+    """Whether the core dies after that commit, not before."""
     seen: int = 0
 
     @property
@@ -61,7 +61,7 @@ class Death:
 
 @pytest.fixture
 def death(monkeypatch: pytest.MonkeyPatch) -> Death:
-    """What cuts an execution off between its phases."""
+    """Kills an execution at one of its commits."""
     death = Death()
     commit = AsyncConnection.commit
 
@@ -89,7 +89,7 @@ def _is_executing() -> bool:
     return False
 
 
-async def test_an_executor_that_dies_between_any_two_phases_charges_once(
+async def test_a_core_that_dies_at_any_commit_charges_once(
     shop: Business,
     settings: CoreSettings,
     clock: ShiftedClock,
@@ -97,10 +97,10 @@ async def test_an_executor_that_dies_between_any_two_phases_charges_once(
     death: Death,
 ) -> None:
     async with AsyncExitStack() as running:
-        heir = shop
+        survivor = shop
         if settings.database_url.startswith("postgresql"):
             client = await running.enter_async_context(running_core(settings, clock))
-            heir = replace(shop, client=client)
+            survivor = replace(shop, client=client)
         user_id = await create_user(shop)
         await save_card(shop, user_id)
         for round_number, (commit, after) in enumerate(
@@ -116,9 +116,9 @@ async def test_an_executor_that_dies_between_any_two_phases_charges_once(
             death.commit = 0
             async with asyncio.timeout(60):
                 while not (logs := await logs_of(shop, job)):
-                    clock.ahead += timedelta(minutes=2)  # leases run out
-                    for taken in await claim(heir):
-                        await execute(heir, taken)
+                    clock.ahead += timedelta(minutes=2)  # leases expire
+                    for taken in await claim(survivor):
+                        await execute(survivor, taken)
             assert [log.status for log in logs] == [SUCCEEDED], (commit, after)
             charges = await gateway.charges()
             assert len(charges) == round_number + 1, (commit, after)
@@ -148,7 +148,7 @@ async def test_no_charge_starts_after_an_acknowledged_cancel_pause_or_update(
         charged = {each["id"] for each in await gateway.charges()}
         assert len(charged) == len(await gateway.charges())
         for user_id, job in runners:
-            await _settled(shop, user_id, job)
+            await _check_logs_match_payments(shop, user_id, job)
             await shop.call(pb.CancelRecurringRequest(recurring_id=job))
 
 
@@ -162,16 +162,16 @@ async def _due_job(shop: Business) -> tuple[str, str]:
 async def _race(
     shop: Business, user_id: str, lease: Any, what: str, head_start: float, delay: float
 ) -> None:
-    """Have one execute and another stop or change the job, and see that nothing starts later."""
+    """Execute an occurrence while its job is stopped or changed; no charge may start afterwards."""
 
-    async def executed() -> None:
-        await asyncio.sleep(head_start)  # who of the two is first is left to chance
+    async def run() -> None:
+        await asyncio.sleep(head_start)
         try:
             await execute(shop, lease)
         except CoreError as error:
             assert error.reason == "RECURRING_STATE", error  # noqa: PT017 - or it succeeds
 
-    running = asyncio.ensure_future(executed())
+    running = asyncio.ensure_future(run())
     await asyncio.sleep(delay)
     job = lease.recurring_id
     request: Any = {
@@ -182,20 +182,20 @@ async def _race(
         ),
     }[what]
     await shop.call(request)
-    at_answer = await _payments(shop, user_id)
+    at_response = await _payments(shop, user_id)
     await running
     assert [each.payment_id for each in await _payments(shop, user_id)] == [
-        each.payment_id for each in at_answer
+        each.payment_id for each in at_response
     ], what
 
 
 async def _payments(shop: Business, user_id: str) -> list[Any]:
-    answer = await shop.call(payments_pb2.GetPaymentRecordsRequest(user_id=user_id))
-    return list(answer.payments)
+    response = await shop.call(payments_pb2.GetPaymentRecordsRequest(user_id=user_id))
+    return list(response.payments)
 
 
-async def _settled(shop: Business, user_id: str, job: str) -> None:
-    """See that logs and payments of a race tell the same, with the amount that was claimed."""
+async def _check_logs_match_payments(shop: Business, user_id: str, job: str) -> None:
+    """Check that logs and payments of a race agree, on the amount that was claimed."""
     succeeded = [log for log in await logs_of(shop, job) if log.status == SUCCEEDED]
     payments = await _payments(shop, user_id)
     assert [each.transaction_id for each in payments] == [log.transaction_id for log in succeeded]

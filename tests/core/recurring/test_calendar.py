@@ -1,4 +1,4 @@
-"""The calendar: dates that are known, in hours that do not exist too, and texts that name them."""
+"""The calendar: known dates, also at skipped and repeated hours, and the ISO 8601 it reads."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -41,15 +41,15 @@ def calendar(
             calendar("2024-11-30T23:30", "UTC", "month", 3),
             ["2024-11-30 23:30", "2025-02-28 23:30", "2025-05-30 23:30", "2025-08-30 23:30"],
         ),
-        (  # the reference's example, whose answer to create_recurring is the second of these
+        (  # the reference's example, whose response to create_recurring has the second of these
             calendar("2024-03-01T08:00", "America/Chicago", "month"),
             ["2024-03-01 14:00", "2024-04-01 13:00", "2024-05-01 13:00"],
         ),
-        (  # 02:30 is skipped on the 10th, and comes again an hour earlier in UTC from then on
+        (  # 02:30 is skipped on the 10th, and is an hour earlier in UTC from then on
             calendar("2024-03-09T02:30", "America/Chicago", "day"),
             ["2024-03-09 08:30", "2024-03-10 08:30", "2024-03-11 07:30"],
         ),
-        (  # 01:30 comes twice on the 3rd: the first one
+        (  # 01:30 is repeated on the 3rd: the first one
             calendar("2024-11-02T01:30", "America/Chicago", "day"),
             ["2024-11-02 06:30", "2024-11-03 06:30", "2024-11-04 07:30"],
         ),
@@ -61,15 +61,15 @@ def calendar(
             calendar("2018-11-03T00:00", "America/Sao_Paulo", "day"),
             ["2018-11-03 03:00", "2018-11-04 03:00", "2018-11-05 02:00"],
         ),
-        (  # the clocks of Nuuk did not go back that night, though zoneinfo has 23:30 twice
+        (  # Nuuk's clocks did not go back that night, but zoneinfo has 23:30 twice
             calendar("2023-10-27T23:30", "America/Nuuk", "day"),
             ["2023-10-28 01:30", "2023-10-29 01:30", "2023-10-30 01:30"],
         ),
-        (  # the 30th is skipped: the end of what is skipped, midnight of the 31st
+        (  # the 30th is skipped: the end of the gap, midnight of the 31st
             calendar("2011-12-29T08:00", "Pacific/Apia", "day"),
             ["2011-12-29 18:00", "2011-12-30 10:00", "2011-12-30 18:00", "2011-12-31 18:00"],
         ),
-        (  # where the next one is just then, a second before
+        (  # one second before, because the next one is just then
             calendar("2011-12-29T00:00", "Pacific/Apia", "day"),
             ["2011-12-29 10:00", "2011-12-30 09:59:59", "2011-12-30 10:00", "2011-12-31 10:00"],
         ),
@@ -80,7 +80,7 @@ def calendar(
         (calendar("2024-12-30T05:00", "UTC", "week", 2), ["2024-12-30 05:00", "2025-01-13 05:00"]),
     ],
 )
-def test_the_dates_of_a_calendar_are_those_on_the_wall(jobs: Calendar, dates: list[str]) -> None:
+def test_occurrences_keep_the_wall_clock_time(jobs: Calendar, dates: list[str]) -> None:
     assert [occurrence(jobs, n) for n in range(len(dates))] == [at(date) for date in dates]
 
 
@@ -97,12 +97,12 @@ def test_the_end_is_inclusive() -> None:
     assert upcoming(jobs, at("2023-01-01 00:00"), 0) == []
 
 
-def test_before_the_start_the_first_one_is_the_start_itself() -> None:
+def test_the_first_occurrence_is_the_start() -> None:
     jobs = calendar("2030-05-01T09:00", "Asia/Tokyo", "year", 3)
     assert first_after(jobs, at("1999-01-01 00:00")) == (0, at("2030-05-01 00:00"))
 
 
-def test_nothing_lies_beyond_the_year_9999() -> None:
+def test_no_occurrence_is_beyond_the_year_9999() -> None:
     jobs = calendar("9998-12-31T08:00", "America/Chicago", "year", 1000)
     assert occurrence(jobs, 0) == at("9998-12-31 14:00")
     for n in (1, 10**9):
@@ -128,13 +128,13 @@ def test_nothing_lies_beyond_the_year_9999() -> None:
         ("", "America/Chicago"),
     ],
 )
-def test_what_is_no_zone_is_refused_with_one_that_is(zone: str, such_as: str) -> None:
+def test_unknown_zones_are_refused_with_a_known_one(zone: str, such_as: str) -> None:
     refused = f"must be the name of an IANA time zone, such as {such_as}$"
     with pytest.raises(ValueError, match=refused):
         check_zone(zone)
-    for ask in (local_start, moment):
+    for read in (local_start, moment):
         with pytest.raises(ValueError, match=refused):
-            ask("2024-03-01", zone)
+            read("2024-03-01", zone)
     jobs = calendar("2024-03-01T08:00", zone, "day", end_at=at("2024-01-01 00:00"))
     with pytest.raises(ValueError, match=refused):
         first_after(jobs, at("2024-01-01 00:00"))
@@ -154,7 +154,7 @@ def test_what_is_no_zone_is_refused_with_one_that_is(zone: str, such_as: str) ->
         ("2024-03-01T08:00:00+0530", "2024-02-29 20:30", "2024-03-01 02:30"),
         ("2024-03-01T08:00:00-05", "2024-03-01 07:00", "2024-03-01 13:00"),
         ("2024-03-10T02:30", "2024-03-10 02:30", "2024-03-10 08:30"),  # skipped
-        ("2024-11-03T01:30", "2024-11-03 01:30", "2024-11-03 06:30"),  # twice: the first
+        ("2024-11-03T01:30", "2024-11-03 01:30", "2024-11-03 06:30"),  # repeated: the first
         ("2024-11-03T07:30Z", "2024-11-03 01:30", "2024-11-03 07:30"),  # the second
     ],
 )
@@ -174,19 +174,19 @@ def test_iso_8601_is_local_in_the_zone_unless_it_has_an_offset(
         *(" 2024-03-01", "2024-03-01\n", "\u0662\u0660\u0662\u0664-03-01", "2024-03-01T08:00+1"),
     ],
 )
-def test_what_is_no_iso_8601_is_refused_with_what_is(text: str) -> None:
-    for ask in (local_start, moment):
+def test_other_texts_than_iso_8601_are_refused(text: str) -> None:
+    for read in (local_start, moment):
         with pytest.raises(ValueError, match="must be an ISO 8601 date or date-time such as 2024"):
-            ask(text, "America/Chicago")
+            read(text, "America/Chicago")
 
 
-def test_a_date_alone_can_end_with_its_day() -> None:
+def test_a_date_alone_can_mean_the_end_of_its_day() -> None:
     last = moment("2024-03-01", "America/Chicago", end_of_day=True)
     assert last == at("2024-03-02 05:59:59")
     assert moment("2024-03-01T00:00", "UTC", end_of_day=True) == at("2024-03-01 00:00")
 
 
-def test_years_without_a_calendar_are_refused_and_an_end_beyond_all_is_the_last_moment() -> None:
+def test_years_out_of_range_are_refused_but_a_late_end_is_the_end_of_9999() -> None:
     for text in ("1899-12-31", "9999-01-01", "0001-01-01", "9999-12-31T23:59:59-12:00"):
         with pytest.raises(ValueError, match="must lie in the years 1900 to 9998"):
             local_start(text, "Pacific/Kiritimati")

@@ -1,6 +1,6 @@
-"""What holds of every calendar: all IANA zones, 2023 to 2035 and the days that were skipped.
+"""Properties of every calendar: all IANA zones, 2023 to 2035, and skipped days.
 
-It is checked against the zones' own rules and a second way to count months, by plain arithmetic.
+The oracle is the zones' own rules, and months counted by plain arithmetic.
 """
 
 import calendar as gregorian
@@ -31,7 +31,7 @@ SKIPPED_DAYS = {
 
 @cache
 def zones() -> dict[str, ZoneInfo]:
-    """Every zone of the package, one name for those that have the same rules."""
+    """Return every zone of the package, one name for those with the same rules."""
     found: dict[bytes, tuple[str, ZoneInfo]] = {}
     root = files("tzdata")
     names = (root / "zones").read_text().split()
@@ -44,7 +44,7 @@ def zones() -> dict[str, ZoneInfo]:
 
 @cache
 def changes(zone: str) -> list[datetime]:
-    """The moments, in UTC, of the zone's changes of offset from 2023 to 2035, to the second."""
+    """Return when the zone changes its offset from 2023 to 2035, in UTC, to the second."""
     rules = zones()[zone]
     days = [datetime(FIRST, 1, 1, tzinfo=UTC) + n * DAY for n in range(366 * len(YEARS))]
     found = []
@@ -62,7 +62,7 @@ def changes(zone: str) -> list[datetime]:
 
 
 def hours(zone: str) -> list[datetime]:
-    """Times of day that the zone skips, or has twice, and one that it always has."""
+    """Return times of day that the zone skips or repeats, and one that it always has."""
     rules = zones()[zone]
     near = [
         (change.astimezone(rules) + minutes * timedelta(minutes=1)).replace(tzinfo=None)
@@ -74,19 +74,19 @@ def hours(zone: str) -> list[datetime]:
 
 
 def check_wall(found: datetime, wall: datetime, rules: ZoneInfo) -> None:
-    """Refuse an occurrence that is not the first moment at which the clock shows `wall`."""
+    """Check that an occurrence is the first time at which the clock shows `wall`."""
     shown = found.astimezone(rules)
-    if shown.fold:  # zoneinfo says so of an hour in Nuuk that came once
+    if shown.fold:  # zoneinfo reports so for an hour in Nuuk that is not repeated
         before = [(found - n * timedelta(minutes=30)).astimezone(rules) for n in range(1, 5)]
         assert wall not in [each.replace(tzinfo=None, fold=0) for each in before], (found, wall)
     if shown.replace(tzinfo=None, fold=0) == wall:
         return
     skipped = shown.replace(tzinfo=None) - wall
     assert timedelta() < skipped < DAY, (found, wall)
-    assert wall.replace(tzinfo=rules).utcoffset() != shown.utcoffset(), "a time that exists"
+    assert wall.replace(tzinfo=rules).utcoffset() != shown.utcoffset(), "the time exists"
 
 
-def test_every_zone_has_every_day_once_at_its_hour_from_2023_to_2035() -> None:
+def test_every_zone_has_each_day_once_at_the_same_hour_from_2023_to_2035() -> None:
     assert len(zones()) > 300
     for zone, rules in zones().items():
         for start in hours(zone):
@@ -106,7 +106,7 @@ def test_months_end_on_the_anchor_or_their_last_day_in_every_zone(anchor: int) -
         start = time.replace(month=1, day=anchor)
         jobs = Calendar(start, zone, "month", 1)
         months = range(len(YEARS) * 12 if changes(zone) else 14)
-        if anchor < 28 and changes(zone):  # in every month: some of them, others in each zone
+        if anchor < 28 and changes(zone):  # not all months, but others in each zone
             months = months[(number + anchor) % 108 :][:48]
         before = None
         for n in months:
@@ -125,7 +125,7 @@ starts = st.datetimes(datetime(FIRST, 1, 1), datetime(LAST, 12, 31)).map(
 
 @st.composite
 def calendars(draw: st.DrawFn) -> Calendar:
-    """Calendars of all zones, half of them near a change of the clock or a skipped day."""
+    """Return calendars of all zones, half of them near a clock change or a skipped day."""
     zone = draw(st.sampled_from(sorted(zones())))
     start = draw(starts)
     near_a_change = draw(st.booleans())
@@ -143,7 +143,7 @@ def calendars(draw: st.DrawFn) -> Calendar:
 
 @settings(max_examples=600, deadline=None)
 @given(calendars(), st.integers(0, 5000), st.integers(-86400, 86400))
-def test_the_first_after_a_moment_is_what_counting_from_the_start_finds(
+def test_first_after_agrees_with_counting_from_the_start(
     jobs: Calendar, n: int, aside: int
 ) -> None:
     try:
@@ -167,7 +167,7 @@ def test_the_first_after_a_moment_is_what_counting_from_the_start_finds(
 
 @settings(max_examples=300, deadline=None)
 @given(calendars(), st.integers(0, 100), st.integers(0, 5))
-def test_an_end_leaves_all_that_come_until_then(jobs: Calendar, n: int, more: int) -> None:
+def test_an_end_keeps_all_occurrences_until_then(jobs: Calendar, n: int, more: int) -> None:
     try:
         dates = [occurrence(jobs, each) for each in range(n, n + more + 1)]
     except ValueError:
@@ -178,7 +178,7 @@ def test_an_end_leaves_all_that_come_until_then(jobs: Calendar, n: int, more: in
 
 
 @pytest.mark.parametrize("zone", sorted(SKIPPED_DAYS))
-def test_time_goes_on_over_a_day_that_was_skipped(zone: str) -> None:
+def test_occurrences_increase_over_a_skipped_day(zone: str) -> None:
     rules = zones()[zone]
     skipped = SKIPPED_DAYS[zone]
     next_day = (skipped + DAY).replace(tzinfo=rules).astimezone(UTC)
@@ -191,8 +191,8 @@ def test_time_goes_on_over_a_day_that_was_skipped(zone: str) -> None:
             check_wall(dates[n], start + n * DAY, rules)
 
 
-def test_no_zone_skipped_more_than_a_day_since_1900_nor_a_day_that_began_at_another_hour() -> None:
-    """What the rule of skipped days rests on; a release of tzdata could end it."""
+def test_zones_skip_at_most_one_day_and_whole_days_only() -> None:
+    """The rule for skipped days relies on this; a release of tzdata could change it."""
     months = [datetime(1900 + n // 12, n % 12 + 1, 1, tzinfo=UTC) for n in range(141 * 12)]
     for zone, rules in zones().items():
         offsets = [month.astimezone(rules).utcoffset() for month in months]

@@ -1,4 +1,4 @@
-"""Claims, on each database: one owner at a time, fair, fenced, and what the catch-up rule skips."""
+"""Claims, on each database: one owner at a time, fairness, fencing, and the catch-up rule."""
 
 import asyncio
 from datetime import timedelta
@@ -24,7 +24,7 @@ from tests.core.recurring.running import (
 from tests.core.running import Business, ShiftedClock, create_user, register
 
 
-async def test_a_lease_that_ran_out_is_anothers_and_the_late_owner_is_fenced(
+async def test_an_expired_lease_is_claimed_again_and_the_late_owner_is_fenced(
     shop: Business, clock: ShiftedClock
 ) -> None:
     user_id = await create_user(shop)
@@ -51,7 +51,9 @@ async def test_a_lease_that_ran_out_is_anothers_and_the_late_owner_is_fenced(
     assert [log.status for log in await logs_of(shop, job)] == [SUCCEEDED]
 
 
-async def test_a_merchants_backlog_starves_nobody(shop: Business, clock: ShiftedClock) -> None:
+async def test_a_backlog_of_one_business_does_not_delay_another(
+    shop: Business, clock: ShiftedClock
+) -> None:
     big = await create_user(shop)
     for _ in range(12):
         await create_job(shop, big)
@@ -60,8 +62,8 @@ async def test_a_merchants_backlog_starves_nobody(shop: Business, clock: Shifted
     clock.ahead = timedelta(days=1, minutes=1)
     first = await claim(shop, limit=2)
     assert small_job in [lease.recurring_id for lease in first]
-    busy = [occurrences_pb2.ExcludedBusiness(business_id=shop.credentials.business_id)]
-    assert await claim(shop, excluded_businesses=busy) == []
+    excluded = [occurrences_pb2.ExcludedBusiness(business_id=shop.credentials.business_id)]
+    assert await claim(shop, excluded_businesses=excluded) == []
     assert len(await claim(shop, limit_per_business=3)) == 3
     several = await asyncio.gather(*(claim(shop, limit=4) for _ in range(4)))
     claimed = [lease.recurring_id for leases in several for lease in leases]
@@ -77,7 +79,7 @@ async def test_a_merchants_backlog_starves_nobody(shop: Business, clock: Shifted
         (pb.CATCH_UP_SKIP, 48.5, [SKIPPED, SKIPPED, SUCCEEDED]),
     ],
 )
-async def test_after_three_missed_periods_the_rule_decides(
+async def test_catch_up_decides_which_missed_occurrences_are_charged(
     shop: Business, clock: ShiftedClock, catch_up: int, hours_late: float, expected: list[int]
 ) -> None:
     user_id = await create_user(shop)

@@ -1,6 +1,6 @@
-"""The test clock: ten years of jobs in order, and what it refuses.
+"""The test clock: ten years of jobs in order, and its errors.
 
-RECURRING_WHOLE=1 has the daily and the weekly job run for all ten years too.
+RECURRING_WHOLE=1 runs the daily and the weekly job for all ten years too.
 """
 
 import os
@@ -88,7 +88,7 @@ async def test_years_of_daily_weekly_month_end_and_leap_day_jobs(tmp_path: Path)
     ]
 
 
-async def test_live_and_the_past_and_nobody_are_refused(shop: Business) -> None:
+async def test_live_and_a_past_time_are_refused(shop: Business) -> None:
     await advance(shop, in_days(10))
     for to, env, field in (
         (in_days(9), types_pb2.ENV_UNSPECIFIED, "advance_to"),
@@ -99,14 +99,14 @@ async def test_live_and_the_past_and_nobody_are_refused(shop: Business) -> None:
         assert [each.field for each in refused.value.fields] == [field]
 
 
-async def test_a_core_without_a_test_clock_refuses(tmp_path: Path) -> None:
+async def test_a_core_without_a_test_clock_refuses_to_advance(tmp_path: Path) -> None:
     async with running_core(settings_for(tmp_path, service_tokens=TOKENS)) as client:
         with pytest.raises(CoreError) as refused:
             await advance_once(await register(client), in_days(1))
     assert refused.value.reason == "TEST_CLOCK_OFF"
 
 
-async def test_live_jobs_keep_the_real_time_and_schedulers_see_the_test_clock(
+async def test_a_test_clock_applies_to_the_test_jobs_of_its_business_only(
     shop: Business,
 ) -> None:
     user_id = await create_user(shop)

@@ -1,4 +1,4 @@
-"""What becomes of a cycle, on each database: charged, declined, retried, failed, unknown."""
+"""Outcomes of a cycle, on each database: charged, declined, retried, failed, unknown."""
 
 from datetime import timedelta
 
@@ -138,7 +138,7 @@ async def test_three_failed_cycles_in_a_row_pause_the_job(shop: Business) -> Non
     assert (await logs_of(shop, job))[-1].status == SUCCEEDED
 
 
-async def test_what_forbids_a_charge_is_a_failed_cycle_that_says_why(
+async def test_a_refused_charge_fails_the_cycle_with_its_reason(
     shop: Business, gateway: Gateway
 ) -> None:
     user_id = await create_user(shop)
@@ -161,15 +161,15 @@ async def test_what_forbids_a_charge_is_a_failed_cycle_that_says_why(
     assert await gateway.charges() == []
 
 
-async def test_an_unknown_outcome_is_resolved_before_anything_else(
+async def test_an_unknown_outcome_is_resolved_before_the_next_cycle(
     shop: Business, gateway: Gateway
 ) -> None:
     user_id = await create_user(shop)
     await save_card(shop, user_id)
     job = await create_job(shop, user_id, source=STRIPE, max_cycles=1)
     await gateway.fault("reset_after", "/v1/payment_intents", times=20, method=None)
-    stuck = await advance_once(shop, in_days(2.5))
-    assert (stuck.done, stuck.waiting_for_recurring_id) == (False, job)
+    response = await advance_once(shop, in_days(2.5))
+    assert (response.done, response.waiting_for_recurring_id) == (False, job)
     assert await logs_of(shop, job) == []
     await gateway.clear()
     await advance(shop, in_days(2.5))
@@ -178,7 +178,7 @@ async def test_an_unknown_outcome_is_resolved_before_anything_else(
     assert len(await gateway.charges()) == 1
 
 
-async def test_what_was_sent_is_not_called_failed_for_want_of_keys_meanwhile(
+async def test_a_submitted_charge_is_not_failed_when_the_keys_are_missing_later(
     postgresql_settings: CoreSettings, gateway: Gateway, clock: ShiftedClock
 ) -> None:
     database = Database(postgresql_settings.database_url)

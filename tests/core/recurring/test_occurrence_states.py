@@ -1,0 +1,148 @@
+"""The decisions of an occurrence's state machine, row by row of its table."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from core.errors import Reason, Refusal
+from core.recurring.occurrence_states import (
+    Attempt,
+    CheckLater,
+    End,
+    Skip,
+    after_charge,
+    before_charge,
+)
+from core.recurring.store import Job, Occurrence
+
+NOW = datetime(2024, 3, 1, 8, tzinfo=UTC)
+OCCURRENCE = Occurrence(
+    business_id="B",
+    recurring_id="REC-1",
+    occurrence=NOW,
+    amount_minor=100,
+    currency="usd",
+    source="stripe",
+    description=None,
+    attempt=1,
+    payment_id=None,
+    checks=0,
+    status="open",
+    created_at=NOW,
+)
+JOB = Job(
+    business_id="B",
+    recurring_id="REC-1",
+    user_id="USR-1",
+    env="TEST",
+    amount_minor=100,
+    currency="usd",
+    source="stripe",
+    description=None,
+    interval_type="day",
+    interval_value=1,
+    starts_local="2024-03-01T08:00:00",
+    timezone="UTC",
+    counts_from=NOW - timedelta(days=1),
+    end_at=None,
+    max_cycles=None,
+    catch_up="latest",
+    status="active",
+    next_run=NOW,
+    last_run=None,
+    executed_cycles=0,
+    failed_cycles=0,
+    open_occurrence=NOW,
+    due_at=NOW,
+    lease_owner="test",
+    leased_until=NOW + timedelta(minutes=1),
+    fencing_token=1,
+    created_at=NOW,
+    updated_at=NOW,
+)
+UNKNOWN = Refusal(Reason.ERROR_REASON_OUTCOME_UNKNOWN, "unknown")
+UNAVAILABLE = Refusal(Reason.ERROR_REASON_GATEWAY_UNAVAILABLE, "unavailable")
+NO_CARD = Refusal(Reason.ERROR_REASON_CARD_NOT_FOUND, "no card")
+EARLY, LATE = timedelta(hours=23), timedelta(days=1)
+
+
+def payment(status: str, attempt: str | None = None) -> Any:
+    return SimpleNamespace(
+        payment_id="PAY-1",
+        status=status,
+        attempt=attempt,
+        transaction_id="pi_1",
+        decline_code="generic_decline",
+    )
+
+
+SUBMITTED = payment("pending", "unknown")
+NOT_SENT = payment("pending", "not_sent")
+
+
+def attempt(row: Any, *, job: str = "active", number: int = 1, after: timedelta = EARLY) -> Attempt:
+    occurrence = replace(OCCURRENCE, attempt=number)
+    return Attempt(replace(JOB, status=job), occurrence, row, NOW + after)
+
+
+def word(transition: End | CheckLater | Skip | None) -> str:
+    match transition:
+        case None:
+            return "charge"
+        case End(outcome):
+            return outcome.status.value
+        case CheckLater():
+            return "check later"
+        case Skip():
+            return "skip"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (attempt(None), "charge"),
+        (attempt(NOT_SENT), "charge"),
+        (attempt(SUBMITTED), "charge"),
+        (attempt(None, after=LATE), "charge"),
+        (attempt(None, number=2), "charge"),
+        (attempt(None, number=2, after=LATE), "skipped"),
+        (attempt(NOT_SENT, number=2, after=LATE), "skipped"),
+        (attempt(SUBMITTED, number=2, after=LATE), "charge"),
+        (attempt(payment("succeeded"), job="cancelled"), "succeeded"),
+        (attempt(payment("refunded")), "succeeded"),
+        (attempt(payment("declined")), "declined"),
+        (attempt(payment("held_for_review")), "declined"),
+        (attempt(payment("requires_action")), "requires_action"),
+        (attempt(payment("needs_review")), "failed"),
+        (attempt(None, job="paused"), "skip"),
+        (attempt(payment("failed"), job="cancelled"), "skip"),
+        (attempt(SUBMITTED, job="paused"), "check later"),
+    ],
+)
+def test_before_a_charge_the_state_decides(state: Attempt, expected: str) -> None:
+    assert word(before_charge(state)) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "refusal", "expected"),
+    [
+        (attempt(payment("succeeded")), None, "succeeded"),
+        (attempt(payment("declined")), NO_CARD, "declined"),
+        (attempt(SUBMITTED), UNKNOWN, "check later"),
+        (attempt(SUBMITTED), NO_CARD, "check later"),
+        (attempt(SUBMITTED, job="cancelled", after=LATE), UNKNOWN, "check later"),
+        (attempt(None, job="cancelled"), NO_CARD, "skip"),
+        (attempt(NOT_SENT, job="paused"), UNAVAILABLE, "skip"),
+        (attempt(None), NO_CARD, "failed"),
+        (attempt(NOT_SENT), UNAVAILABLE, "check later"),
+        (attempt(NOT_SENT, after=LATE), UNAVAILABLE, "failed"),
+        (attempt(None), None, "check later"),
+    ],
+)
+def test_after_a_charge_the_state_and_the_response_decide(
+    state: Attempt, refusal: Refusal | None, expected: str
+) -> None:
+    assert word(after_charge(state, refusal)) == expected
