@@ -300,10 +300,10 @@ idempotency_records = Table(
     Column("api_key_hash", String(64), nullable=False),
     _id("payment_id", nullable=True),
     Column("sealed_answer", Text, nullable=True),
-    # core.idempotency.call.ANSWER_SCHEMA of the core that wrote the answer; NULL is 1.
-    Column("answer_schema", Integer, nullable=True),
     _moment("created_at"),
     _moment("expires_at"),
+    # core.idempotency.call.ANSWER_SCHEMA of the core that wrote the answer; NULL is 1.
+    Column("answer_schema", Integer, nullable=True),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     Index("ix_idempotency_records_expires_at", "expires_at"),
 )

@@ -1,1 +1,1 @@
-"""Examines the database: every invariant, and the rows that break one. Changes nothing."""
+"""Checks the invariants of the database. Read-only."""

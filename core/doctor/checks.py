@@ -1,7 +1,4 @@
-"""Every check: what it asks, what has to hold, and what to do where it does not.
-
-A check whose advice is to look at the core rather than at the books says so by `of_serving`.
-"""
+"""All checks of the doctor: their queries, invariants and advice."""
 
 from dataclasses import dataclass
 
@@ -20,11 +17,11 @@ from core.database.schema import (
 )
 from core.doctor import ledger_store, payments_store, records_store, recurring_store
 from core.doctor.rules import Verdict
-from core.doctor.store import Question
+from core.doctor.store import Query
 
-_BOOKS = (
-    "The books are wrong, or were changed by hand. Stop what writes to them, keep a copy, compare "
-    "with the last good backup and with the gateway's dashboard, and correct nothing by a guess."
+_WRONG_LEDGER = (
+    "The ledger is wrong, or was changed by hand. Stop all cores, keep a copy, and compare with "
+    "the last good backup and the gateway's dashboard. Do not correct anything by guessing."
 )
 
 
@@ -33,170 +30,171 @@ class Check:
     """One check of the database."""
 
     name: str
-    demand: str
-    """What has to hold, as a sentence."""
+    invariant: str
     advice: str
-    """What it means where that does not hold, and what to do."""
-    questions: tuple[Question, ...] = ()
+    """What a violation means, and what to do."""
+    queries: tuple[Query, ...] = ()
     severity: Verdict = Verdict.BROKEN
-    of_serving: bool = False
-    """Whether a core has to run for it to hold, so that it is only a warning where none can."""
+    needs_core: bool = False
+    """Whether the invariant needs a running core. Without one, a violation is only a warning."""
     needs_keyring: bool = False
 
 
 CLOCK = Check(
     "clock",
     "This machine's clock and the database's show the same time",
-    "The database's clock counts for leases and idempotency keys, this machine's for logs. Have "
-    "both machines keep their clocks with NTP.",
+    "Leases and idempotency keys use the database's clock, logs use this machine's. Synchronize "
+    "both machines with NTP.",
 )
 
 CHECKS = (
     Check(
         "ledger_sums",
         "All postings of a business, environment and currency sum to zero",
-        _BOOKS,
-        (Question(ledger_store.ledger_sums, walks=postings, adds_up=True),),
+        _WRONG_LEDGER,
+        (Query(ledger_store.ledger_sums, table=postings, is_sum=True),),
     ),
     Check(
         "postings",
-        "Every wallet transaction has two postings: its amount at the wallet, the opposite at an "
-        "account of the business",
-        _BOOKS,
-        (Question(ledger_store.movements_without_their_postings, walks=wallet_transactions),),
+        "Every wallet transaction has two postings: its amount on the wallet, and the opposite on "
+        "an account of the business",
+        _WRONG_LEDGER,
+        (Query(ledger_store.transactions_without_postings, table=wallet_transactions),),
     ),
     Check(
         "wallets_below_zero",
-        "No wallet is below zero",
-        "The database's own constraint is gone or was circumvented. " + _BOOKS,
-        (Question(ledger_store.wallets_below_zero, walks=wallets),),
+        "No wallet has a negative balance",
+        "The database's constraint was dropped or bypassed. " + _WRONG_LEDGER,
+        (Query(ledger_store.wallets_below_zero, table=wallets),),
     ),
     Check(
         "wallet_balances",
-        "A wallet's balance is what replaying its postings gives",
-        _BOOKS,
-        (Question(ledger_store.wallets_that_are_not_their_postings, walks=wallets),),
+        "A wallet's balance is the sum of its postings",
+        _WRONG_LEDGER,
+        (Query(ledger_store.wallets_not_matching_postings, table=wallets),),
     ),
     Check(
         "wallet_histories",
-        "A wallet's transactions follow each other without a gap, up to its balance",
-        _BOOKS,
+        "A wallet's transactions have no gap, and the last one has its balance",
+        _WRONG_LEDGER,
         (
-            Question(ledger_store.wallets_that_are_not_their_last_movement, walks=wallets),
-            Question(ledger_store.movements_that_do_not_follow, walks=wallets),
+            Query(ledger_store.wallets_not_matching_last_transaction, table=wallets),
+            Query(ledger_store.transactions_out_of_sequence, table=wallets),
         ),
     ),
     Check(
         "funding_credits",
-        "A funding that succeeded credited its user's wallet once with its amount, and no other "
-        "payment credited one",
-        "A card was charged and the money is not where it belongs, or the other way round. Look "
-        "the payment up in the gateway's dashboard before you correct the wallet. " + _BOOKS,
+        "A successful funding credited its user's wallet once with its amount, and no other "
+        "payment credited a wallet",
+        "A card was charged without crediting the wallet, or a wallet was credited without a "
+        "charge. Look the payment up in the gateway's dashboard before you correct the wallet. "
+        + _WRONG_LEDGER,
         (
-            Question(ledger_store.payments_without_their_credit, walks=payments),
-            Question(ledger_store.movements_without_their_payment, walks=wallet_transactions),
+            Query(ledger_store.payments_not_matching_credits, table=payments),
+            Query(ledger_store.transactions_without_payment, table=wallet_transactions),
         ),
     ),
     Check(
         "funding_refunds",
-        "What was refunded or voided of a funding was taken back from its wallet",
-        "A wallet holds money that went back to its card, or gave back too much. Look the payment "
-        "up in the gateway's dashboard before you correct the wallet. " + _BOOKS,
-        (Question(ledger_store.fundings_not_taken_back, walks=payments),),
+        "Refunds and voids of a funding were debited from its wallet",
+        "A wallet was not debited for a refund, or was debited too much. Look the payment up in "
+        "the gateway's dashboard before you correct the wallet. " + _WRONG_LEDGER,
+        (Query(ledger_store.fundings_not_matching_refunds, table=payments),),
     ),
     Check(
         "pending_payments",
         "No payment is pending for more than an hour",
-        "Nobody knows whether these cards were charged. Look for the gateway's errors in the "
-        "core's log: the gateway may be away, or the business's keys be revoked. The core goes on "
-        "asking by itself, and gives the payment to a person after 26 hours.",
-        (Question(payments_store.payments_long_pending),),
+        "It is unknown whether these cards were charged. Look for the gateway's errors in the "
+        "core's log: the gateway may be unavailable, or the business's keys revoked. The core "
+        "keeps checking the payment, and sets it to needs_review after 26 hours.",
+        (Query(payments_store.payments_pending_too_long),),
     ),
     Check(
         "payments_for_review",
-        "No payment waits for a person's review",
-        "The gateway never told the outcome. Look for the payment_id in its dashboard, under the "
-        "payment's metadata, and settle with the customer by hand.",
-        (Question(payments_store.payments_for_review, walks=payments),),
+        "No payment needs a manual review",
+        "The gateway did not report the outcome. Look for the payment_id in its dashboard, in the "
+        "payment's metadata, and resolve the payment with the customer.",
+        (Query(payments_store.payments_for_review, table=payments),),
         severity=Verdict.WARNING,
     ),
     Check(
         "stale_leases",
-        "No running attempt's lease has been over for more than a minute",
-        "The core that charged is gone, and no core takes over: none runs, or its sweep fails. "
-        "Start one, or look for 'the sweep' in its log.",
-        (Question(payments_store.leases_long_over),),
-        of_serving=True,
+        "No running attempt's lease expired more than a minute ago",
+        "The core that ran the attempt died, and no core resumes it: none runs, or its sweep "
+        "fails. Start a core, or look for the task sweep_payments in its log.",
+        (Query(payments_store.expired_leases),),
+        needs_core=True,
     ),
     Check(
         "overdue_checks",
-        "No open payment has been waiting for the core's sweep for more than ten minutes",
-        "No core sweeps, or it does not get round. Start one, or look for 'the sweep' in its log.",
-        (Question(payments_store.checks_long_due),),
-        of_serving=True,
+        "No open payment is overdue for the core's sweep by more than ten minutes",
+        "No core runs, or its sweep fails or is too slow. Start a core, or look for the task "
+        "sweep_payments in its log.",
+        (Query(payments_store.overdue_checks),),
+        needs_core=True,
     ),
     Check(
         "overdue_jobs",
-        "No recurring job has been due, or its scheduler's lease over, for more than ten minutes",
-        "No scheduler claims jobs, or none gets round: start one, or look for its errors. Whatever "
-        "is late is charged by the job's catch_up rule once one runs.",
-        (Question(recurring_store.jobs_overdue),),
-        of_serving=True,
+        "No recurring job is overdue, or its lease expired, by more than ten minutes",
+        "No scheduler runs, or it fails or is too slow: start one, or look for errors in its log. "
+        "Overdue occurrences are then charged according to the job's catch_up.",
+        (Query(recurring_store.overdue_jobs),),
+        needs_core=True,
     ),
     Check(
         "recurring_occurrences",
-        "A recurring job and its open occurrence name each other, and its logs tell of as many "
-        "charges as it counts",
-        "A cycle may be charged twice, or never. Pause the job before anything else. " + _BOOKS,
+        "A recurring job and its open occurrence refer to each other, and its logs have as many "
+        "charges as it has executed cycles",
+        "A cycle may be charged twice, or never. Pause the job first. " + _WRONG_LEDGER,
         (
-            Question(recurring_store.jobs_without_their_occurrence, walks=recurring_jobs),
-            Question(recurring_store.occurrences_nobody_ends, walks=recurring_occurrences),
+            Query(recurring_store.jobs_not_matching_occurrences, table=recurring_jobs),
+            Query(recurring_store.open_occurrences_without_job, table=recurring_occurrences),
         ),
     ),
     Check(
         "idempotency_records",
-        "An idempotency record and its payment name each other, and agree on the outcome",
-        "Repeating a request with this key may be answered wrongly. Look the payment up before "
-        "the caller repeats it.",
+        "An idempotency record and its payment refer to each other and have the same outcome",
+        "A retry with this key may get a wrong answer. Look the payment up before the caller "
+        "retries.",
         (
-            Question(records_store.records_without_their_payment, walks=idempotency_records),
-            Question(records_store.payments_without_their_record, walks=payments),
+            Query(records_store.records_not_matching_payments, table=idempotency_records),
+            Query(records_store.payments_not_matching_records, table=payments),
         ),
     ),
     Check(
         "expired_records",
-        "No idempotency record is left an hour after its time",
-        "They do no harm but take space: no core deletes them. Start one, or look for 'reaping' in "
-        "its log.",
-        (Question(records_store.records_nobody_reaped),),
+        "No idempotency record remains an hour after it expired",
+        "They only take space: no core deletes them. Start a core, or look for the task "
+        "reap_idempotency_records in its log.",
+        (Query(records_store.unreaped_records),),
         severity=Verdict.WARNING,
     ),
     Check(
         "cards",
         "Every card's user is a customer of its gateway",
-        "The card can be charged, but the next one is saved under a new customer. Look for a "
-        "restore that was not complete.",
-        (Question(records_store.cards_without_customer, walks=cards),),
+        "The card can be charged, but the next one is saved for a new customer. Probably a restore "
+        "was incomplete.",
+        (Query(records_store.cards_without_customer, table=cards),),
     ),
     Check(
         "orphans",
         "Every row's parent exists",
-        "A restore was not complete, or constraints were switched off. Restore what is missing "
-        "from a backup; delete nothing that has to do with money.",
-        records_store.parent_questions(),
+        "A restore was incomplete, or constraints were disabled. Restore the missing rows from a "
+        "backup; do not delete rows about money.",
+        records_store.parent_queries(),
     ),
     Check(
         "keyring",
         "Every stored secret is sealed with a key of the keyring",
-        "It cannot be opened. Give the core the keyring that it was sealed with; where that is "
-        "lost, have the business store its gateway keys again.",
+        "The secret cannot be decrypted. Give the core the keyring that sealed it; if that is "
+        "lost, the business must store its gateway keys again.",
         (
-            Question(records_store.credentials_of_other_keys, walks=stripe_credentials),
-            Question(
-                records_store.authorize_credentials_of_other_keys, walks=authorize_credentials
+            Query(records_store.stripe_credentials_with_unknown_keys, table=stripe_credentials),
+            Query(
+                records_store.authorize_credentials_with_unknown_keys, table=authorize_credentials
             ),
-            Question(records_store.records_of_other_keys, walks=idempotency_records),
-            Question(records_store.canaries_of_other_keys, walks=keyring_canaries),
+            Query(records_store.records_with_unknown_keys, table=idempotency_records),
+            Query(records_store.canaries_with_unknown_keys, table=keyring_canaries),
         ),
         needs_keyring=True,
     ),

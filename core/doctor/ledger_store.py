@@ -1,4 +1,4 @@
-"""What the doctor asks about wallets and the ledger: each query gives the rows that are wrong."""
+"""Queries of the doctor on wallets, postings and credits."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ from core.database.schema import (
 from core.doctor.store import Scope, problem
 
 _CREDITED = ("succeeded", "partially_refunded", "refunded", "disputed")
-"""Statuses of a funding whose money arrived, and may have gone again since."""
+"""Statuses of a funding that credited the wallet, whether refunded later or not."""
 _MAYBE_CREDITED = (*_CREDITED, "voided")
-_SIGNED = case(
+_SIGNED_AMOUNT = case(
     (wallet_transactions.c.type == "credit", wallet_transactions.c.amount_minor),
     else_=-wallet_transactions.c.amount_minor,
 )
 
 
 def ledger_sums(scope: Scope) -> Select[Any]:
-    """What the postings of each business, environment and currency sum to."""
+    """Sum of the postings of each business, environment and currency."""
     of_wallet = and_(
         wallets.c.business_id == postings.c.business_id, wallets.c.wallet_id == postings.c.account
     )
@@ -40,15 +40,15 @@ def ledger_sums(scope: Scope) -> Select[Any]:
             postings.c.amount_minor,
         )
         .outerjoin(wallets, of_wallet)
-        .where(scope.holds(postings.c.business_id, postings.c.transaction_id))
+        .where(scope.contains(postings.c.business_id, postings.c.transaction_id))
         .subquery()
     )
     named = (one.c.business_id, one.c.env, one.c.currency)
     return select(*named, func.sum(one.c.amount_minor).label("sum_minor")).group_by(*named)
 
 
-def movements_without_their_postings(scope: Scope) -> Select[Any]:
-    """Wallet transactions whose two postings are not there, or say something else."""
+def transactions_without_postings(scope: Scope) -> Select[Any]:
+    """Wallet transactions whose two postings are missing or do not match."""
     of_movement = wallet_transactions
     of_wallet = postings.c.account == of_movement.c.wallet_id
     of_business = postings.c.account.like("%:" + wallets.c.env + ":" + wallets.c.currency)
@@ -68,7 +68,7 @@ def movements_without_their_postings(scope: Scope) -> Select[Any]:
                     ),
                     "a posting is not in the wallet's currency",
                 ),
-                (signed_at_wallet != _SIGNED, "the wallet's posting is not its amount"),
+                (signed_at_wallet != _SIGNED_AMOUNT, "the wallet's posting is not its amount"),
                 (
                     func.sum(case((of_business, 1), else_=0)) != 1,
                     "no posting on an account of the wallet's environment and currency",
@@ -81,11 +81,11 @@ def movements_without_their_postings(scope: Scope) -> Select[Any]:
             and_(
                 postings.c.business_id == of_movement.c.business_id,
                 postings.c.transaction_id == of_movement.c.transaction_id,
-                # Said again of this side, or PostgreSQL reads all of it for each piece.
-                scope.holds(postings.c.business_id, postings.c.transaction_id),
+                # Repeated for this side, or PostgreSQL reads the whole table for each chunk.
+                scope.contains(postings.c.business_id, postings.c.transaction_id),
             ),
         )
-        .where(scope.holds(of_movement.c.business_id, of_movement.c.transaction_id))
+        .where(scope.contains(of_movement.c.business_id, of_movement.c.transaction_id))
         .group_by(
             of_movement.c.business_id,
             of_movement.c.transaction_id,
@@ -99,17 +99,17 @@ def movements_without_their_postings(scope: Scope) -> Select[Any]:
 
 
 def wallets_below_zero(scope: Scope) -> Select[Any]:
-    """Wallets that hold less than nothing."""
+    """Wallets with a negative balance."""
     return select(
         wallets.c.business_id,
         wallets.c.wallet_id,
         wallets.c.balance_minor,
         problem((wallets.c.balance_minor < 0, "is below zero")),
-    ).where(scope.holds(wallets.c.business_id, wallets.c.wallet_id))
+    ).where(scope.contains(wallets.c.business_id, wallets.c.wallet_id))
 
 
-def wallets_that_are_not_their_postings(scope: Scope) -> Select[Any]:
-    """Wallets whose balance is not what replaying their postings gives."""
+def wallets_not_matching_postings(scope: Scope) -> Select[Any]:
+    """Wallets whose balance is not the sum of their postings."""
     replayed = (
         select(coalesce(func.sum(postings.c.amount_minor), 0))
         .where(
@@ -121,7 +121,7 @@ def wallets_that_are_not_their_postings(scope: Scope) -> Select[Any]:
     )
     one = (
         select(wallets.c.business_id, wallets.c.wallet_id, wallets.c.balance_minor, replayed)
-        .where(scope.holds(wallets.c.business_id, wallets.c.wallet_id))
+        .where(scope.contains(wallets.c.business_id, wallets.c.wallet_id))
         .subquery()
     )
     return select(
@@ -130,8 +130,8 @@ def wallets_that_are_not_their_postings(scope: Scope) -> Select[Any]:
     )
 
 
-def wallets_that_are_not_their_last_movement(scope: Scope) -> Select[Any]:
-    """Wallets whose version or balance is not what their last transaction left."""
+def wallets_not_matching_last_transaction(scope: Scope) -> Select[Any]:
+    """Wallets whose version or balance does not match their last transaction."""
     table = wallet_transactions
     newest = (
         select(coalesce(func.max(table.c.version), 0))
@@ -149,7 +149,7 @@ def wallets_that_are_not_their_last_movement(scope: Scope) -> Select[Any]:
             newest,
             wallets.c.balance_minor,
         )
-        .where(scope.holds(wallets.c.business_id, wallets.c.wallet_id))
+        .where(scope.contains(wallets.c.business_id, wallets.c.wallet_id))
         .subquery()
     )
     left = coalesce(table.c.balance_after_minor, 0)
@@ -172,8 +172,8 @@ def wallets_that_are_not_their_last_movement(scope: Scope) -> Select[Any]:
     )
 
 
-def movements_that_do_not_follow(scope: Scope) -> Select[Any]:
-    """Wallet transactions that are not the next one after the one before them."""
+def transactions_out_of_sequence(scope: Scope) -> Select[Any]:
+    """Wallet transactions whose version or balance does not continue the previous one."""
     table = wallet_transactions
 
     def before(column: Column[int]) -> ColumnElement[int]:
@@ -189,21 +189,21 @@ def movements_that_do_not_follow(scope: Scope) -> Select[Any]:
         problem(
             (table.c.version != before(table.c.version) + 1, "a version is missing before it"),
             (
-                table.c.balance_after_minor != before(table.c.balance_after_minor) + _SIGNED,
+                table.c.balance_after_minor != before(table.c.balance_after_minor) + _SIGNED_AMOUNT,
                 "balance_after is not the one before it and its amount",
             ),
         ),
-    ).where(scope.holds(table.c.business_id, table.c.wallet_id))
+    ).where(scope.contains(table.c.business_id, table.c.wallet_id))
 
 
-def payments_without_their_credit(scope: Scope) -> Select[Any]:
-    """Payments that should have credited a wallet and did not, or the other way round."""
+def payments_not_matching_credits(scope: Scope) -> Select[Any]:
+    """Payments that did not credit a wallet as they should have."""
     credit = wallet_transactions
     of_payment: ColumnElement[bool] = and_(
         credit.c.business_id == payments.c.business_id,
         credit.c.payment_id == payments.c.payment_id,
         credit.c.type == "credit",
-        credit.c.reason != "receivable",  # what the business bore of a refund
+        credit.c.reason != "receivable",  # the part of a refund that the business paid
     )
     how_many = (
         select(func.count())
@@ -249,12 +249,12 @@ def payments_without_their_credit(scope: Scope) -> Select[Any]:
         )
         .outerjoin(credit, funding)
         .outerjoin(wallets, _same_wallet())
-        .where(scope.holds(payments.c.business_id, payments.c.payment_id))
+        .where(scope.contains(payments.c.business_id, payments.c.payment_id))
     )
 
 
-def fundings_not_taken_back(scope: Scope) -> Select[Any]:
-    """Fundings whose wallet did not give back what was refunded or voided, or gave too much."""
+def fundings_not_matching_refunds(scope: Scope) -> Select[Any]:
+    """Fundings whose wallet was not debited for refunds and voids, or was debited too much."""
     table = wallet_transactions
     of_payment = and_(
         table.c.business_id == payments.c.business_id, table.c.payment_id == payments.c.payment_id
@@ -278,7 +278,7 @@ def fundings_not_taken_back(scope: Scope) -> Select[Any]:
             sum_of("refund", "dispute").label("taken_minor"),
             sum_of("receivable").label("borne_minor"),
         )
-        .where(scope.holds(payments.c.business_id, payments.c.payment_id))
+        .where(scope.contains(payments.c.business_id, payments.c.payment_id))
         .subquery()
     )
     return select(
@@ -298,8 +298,8 @@ def fundings_not_taken_back(scope: Scope) -> Select[Any]:
     )
 
 
-def movements_without_their_payment(scope: Scope) -> Select[Any]:
-    """Wallet transactions that name a payment which does not exist."""
+def transactions_without_payment(scope: Scope) -> Select[Any]:
+    """Wallet transactions whose payment does not exist."""
     table = wallet_transactions
     return (
         select(
@@ -316,7 +316,7 @@ def movements_without_their_payment(scope: Scope) -> Select[Any]:
             ),
         )
         .where(
-            scope.holds(table.c.business_id, table.c.transaction_id),
+            scope.contains(table.c.business_id, table.c.transaction_id),
             table.c.payment_id.is_not(None),
         )
     )

@@ -1,6 +1,6 @@
-"""What the doctor asks about records, cards and secrets: each query gives the rows that are wrong.
+"""Queries of the doctor on idempotency records, cards, foreign keys and sealed secrets.
 
-No secret is read, only the id of the key that sealed it.
+Of a secret, only the id of its key is read.
 """
 
 from datetime import timedelta
@@ -30,15 +30,15 @@ from core.database.schema import (
     payments,
     stripe_credentials,
 )
-from core.doctor.store import Question, Scope, problem
+from core.doctor.store import Query, Scope, problem
 
-UNREAPED_FOR = timedelta(hours=1)
+UNREAPED_AFTER = timedelta(hours=1)
 _OPEN = ("pending", "failed", "needs_review", "held_for_review")
-"""Statuses of a payment whose call has no answer to keep: it may still come, or be tried again."""
+"""Statuses of a payment whose call has no stored answer: it is in flight, or may be retried."""
 
 
-def records_without_their_payment(scope: Scope) -> Select[Any]:
-    """Idempotency records that say something else of their payment than the payment does."""
+def records_not_matching_payments(scope: Scope) -> Select[Any]:
+    """Idempotency records that contradict their payment."""
     record = idempotency_records
     return (
         select(
@@ -65,17 +65,17 @@ def records_without_their_payment(scope: Scope) -> Select[Any]:
             ),
         )
         .where(
-            scope.holds(record.c.business_id, record.c.key),
+            scope.contains(record.c.business_id, record.c.key),
             record.c.payment_id.is_not(None),
         )
     )
 
 
-def payments_without_their_record(scope: Scope) -> Select[Any]:
-    """Payments with an idempotency key whose record is gone too early, or is another payment's.
+def payments_not_matching_records(scope: Scope) -> Select[Any]:
+    """Payments whose idempotency record is missing or belongs to another payment.
 
-    A record that was made after the payment is of a later call with the same key. One payment
-    follows another under the same record only where the first failed without a charge.
+    A record that is newer than the payment belongs to a later call with the same key. A record
+    has a second payment only if the first one failed without a charge.
     """
     record = idempotency_records
     return (
@@ -107,16 +107,16 @@ def payments_without_their_record(scope: Scope) -> Select[Any]:
             ),
         )
         .where(
-            scope.holds(payments.c.business_id, payments.c.payment_id),
+            scope.contains(payments.c.business_id, payments.c.payment_id),
             payments.c.idempotency_key.is_not(None),
         )
     )
 
 
-def records_nobody_reaped(scope: Scope) -> Select[Any]:
-    """Idempotency records whose time has been over for an hour, and that are still there."""
+def unreaped_records(scope: Scope) -> Select[Any]:
+    """Idempotency records that expired an hour ago and were not deleted."""
     record = idempotency_records
-    over = record.c.expires_at < scope.now - UNREAPED_FOR
+    over = record.c.expires_at < scope.now - UNREAPED_AFTER
     return select(
         record.c.business_id,
         record.c.key,
@@ -126,7 +126,7 @@ def records_nobody_reaped(scope: Scope) -> Select[Any]:
 
 
 def cards_without_customer(scope: Scope) -> Select[Any]:
-    """Cards of users whom their gateway does not know as a customer."""
+    """Cards of users who are no customer of their gateway."""
     customer = gateway_customers
     return (
         select(
@@ -144,19 +144,19 @@ def cards_without_customer(scope: Scope) -> Select[Any]:
                 )
             ),
         )
-        .where(scope.holds(cards.c.business_id, cards.c.card_id))
+        .where(scope.contains(cards.c.business_id, cards.c.card_id))
     )
 
 
 def rows_without_parent(scope: Scope, constraint: ForeignKeyConstraint) -> Select[Any]:
-    """Rows of a table whose row in another table, which they belong to, does not exist."""
+    """Rows whose parent in another table does not exist."""
     child, parent = constraint.table, constraint.referred_table
     key = tuple(child.primary_key.columns)
     pairs = [(element.parent, element.column) for element in constraint.elements]
     belongs = [mine == theirs for mine, theirs in pairs]
     if tuple(mine for mine, _ in pairs) == key[:2]:
-        # Said again of the other side, or PostgreSQL reads all of it for each piece.
-        belongs.append(scope.holds(*(theirs for _, theirs in pairs)))
+        # Repeated for the parent, or PostgreSQL reads the whole table for each chunk.
+        belongs.append(scope.contains(*(theirs for _, theirs in pairs)))
     return (
         select(
             *key,
@@ -164,89 +164,86 @@ def rows_without_parent(scope: Scope, constraint: ForeignKeyConstraint) -> Selec
             problem((pairs[0][1].is_(None), f"its row in {parent.name} does not exist")),
         )
         .outerjoin(parent, and_(*belongs))
-        .where(scope.holds(*key[:2]))
+        .where(scope.contains(*key[:2]))
     )
 
 
-def parent_questions() -> tuple[Question, ...]:
-    """Return the question about the rows' parents, for every foreign key of the schema."""
+def parent_queries() -> tuple[Query, ...]:
+    """Return a query for every foreign key of the schema."""
     return tuple(
-        Question(partial(rows_without_parent, constraint=constraint), walks=table)
+        Query(partial(rows_without_parent, constraint=constraint), table=table)
         for table in metadata.sorted_tables
         for constraint in sorted(table.foreign_key_constraints, key=lambda each: str(each.name))
     )
 
 
-def credentials_of_other_keys(scope: Scope) -> Select[Any]:
-    """Stripe keys that are sealed with a key which the keyring does not hold."""
+def stripe_credentials_with_unknown_keys(scope: Scope) -> Select[Any]:
+    """Stripe credentials that are sealed with a key outside the keyring."""
     table = stripe_credentials
     return select(
         table.c.business_id,
         table.c.env,
         literal(table.name).label("table"),
-        _sealed_by_others(scope, table.c.sealed_secret_key, table.c.sealed_webhook_secret),
-    ).where(scope.holds(table.c.business_id, table.c.env))
+        _unknown_key_problem(scope, table.c.sealed_secret_key, table.c.sealed_webhook_secret),
+    ).where(scope.contains(table.c.business_id, table.c.env))
 
 
-def authorize_credentials_of_other_keys(scope: Scope) -> Select[Any]:
-    """Authorize.Net keys that are sealed with a key which the keyring does not hold."""
+def authorize_credentials_with_unknown_keys(scope: Scope) -> Select[Any]:
+    """Authorize.Net credentials that are sealed with a key outside the keyring."""
     table = authorize_credentials
     return select(
         table.c.business_id,
         table.c.env,
         literal(table.name).label("table"),
-        _sealed_by_others(scope, table.c.sealed_transaction_key, table.c.sealed_signature_key),
-    ).where(scope.holds(table.c.business_id, table.c.env))
+        _unknown_key_problem(scope, table.c.sealed_transaction_key, table.c.sealed_signature_key),
+    ).where(scope.contains(table.c.business_id, table.c.env))
 
 
-def records_of_other_keys(scope: Scope) -> Select[Any]:
-    """Idempotency records that the keyring can neither open nor compare requests with."""
+def records_with_unknown_keys(scope: Scope) -> Select[Any]:
+    """Idempotency records whose answer or fingerprint needs a key outside the keyring."""
     table = idempotency_records
     return select(
         table.c.business_id,
         table.c.key,
         literal(table.name).label("table"),
         problem(
-            (_is_sealed_by_another(scope, table.c.sealed_answer), _OTHER_KEY),
+            (_has_unknown_key(scope, table.c.sealed_answer), _OTHER_KEY),
             (
                 and_(
                     table.c.key.startswith("key:"), table.c.fingerprint_key_id.not_in(_ids(scope))
                 ),
-                "its fingerprint was made with a key that the keyring does not hold",
+                "its fingerprint was made with a key that is not in the keyring",
             ),
         ),
-    ).where(scope.holds(table.c.business_id, table.c.key))
+    ).where(scope.contains(table.c.business_id, table.c.key))
 
 
-def canaries_of_other_keys(scope: Scope) -> Select[Any]:
-    """Keys that the database was once served with and that the keyring does not hold."""
+def canaries_with_unknown_keys(scope: Scope) -> Select[Any]:
+    """Keys that cores used before and that are not in the keyring."""
     table = keyring_canaries
     return select(
         table.c.business_id,
         table.c.key_id,
         literal(table.name).label("table"),
-        problem((table.c.key_id.not_in(_ids(scope)), "the keyring does not hold this key")),
-    ).where(scope.holds(table.c.business_id, table.c.key_id))
+        problem((table.c.key_id.not_in(_ids(scope)), "this key is not in the keyring")),
+    ).where(scope.contains(table.c.business_id, table.c.key_id))
 
 
-_OTHER_KEY = "is sealed with a key that the keyring does not hold"
+_OTHER_KEY = "is sealed with a key that is not in the keyring"
 
 
 def _ids(scope: Scope) -> list[str]:
     return sorted(scope.key_ids)
 
 
-def _sealed_by_others(scope: Scope, *columns: Column[Any]) -> ColumnElement[Any]:
+def _unknown_key_problem(scope: Scope, *columns: Column[Any]) -> ColumnElement[Any]:
     return problem(
-        *(
-            (_is_sealed_by_another(scope, column), f"{column.name} {_OTHER_KEY}")
-            for column in columns
-        )
+        *((_has_unknown_key(scope, column), f"{column.name} {_OTHER_KEY}") for column in columns)
     )
 
 
-def _is_sealed_by_another(scope: Scope, sealed: Column[Any]) -> ColumnElement[bool]:
-    """Compare what comes before the ciphertext, `v1:<id>:`, with what each key writes there."""
+def _has_unknown_key(scope: Scope, sealed: Column[Any]) -> ColumnElement[bool]:
+    """Return the condition that the prefix `v1:<id>:` names no key of the keyring."""
     ours = (f"v1:{key_id}:" for key_id in _ids(scope))
     by_ours = or_(*(func.substr(sealed, 1, len(start)) == start for start in ours))
     return and_(sealed.is_not(None), case((by_ours, 0), else_=1) == 1)

@@ -1,4 +1,4 @@
-"""What the doctor asks about recurring jobs: each query gives the rows that are wrong."""
+"""Queries of the doctor on recurring jobs."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,12 +10,12 @@ from core.database.schema import recurring_logs as logs
 from core.database.schema import recurring_occurrences as occurrences
 from core.doctor.store import Scope, problem
 
-OVERDUE_FOR = timedelta(minutes=10)
+OVERDUE_AFTER = timedelta(minutes=10)
 
 
-def jobs_overdue(scope: Scope) -> Select[Any]:
-    """Jobs that a scheduler should have claimed, or whose scheduler renews no lease."""
-    late = scope.now - OVERDUE_FOR
+def overdue_jobs(scope: Scope) -> Select[Any]:
+    """Jobs that no scheduler claimed in time, or whose lease expired."""
+    late = scope.now - OVERDUE_AFTER
     return select(
         jobs.c.business_id,
         jobs.c.recurring_id,
@@ -23,14 +23,14 @@ def jobs_overdue(scope: Scope) -> Select[Any]:
         jobs.c.lease_owner,
         jobs.c.leased_until,
         problem(
-            (and_(jobs.c.due_at < late, jobs.c.leased_until.is_(None)), "nobody claimed it"),
-            (and_(jobs.c.due_at < late, jobs.c.leased_until < late), "its lease ran out"),
+            (and_(jobs.c.due_at < late, jobs.c.leased_until.is_(None)), "was not claimed"),
+            (and_(jobs.c.due_at < late, jobs.c.leased_until < late), "its lease expired"),
         ),
     ).where(jobs.c.due_at.is_not(None))
 
 
-def jobs_without_their_occurrence(scope: Scope) -> Select[Any]:
-    """Jobs that point at an occurrence that is not open, or that count what no log tells."""
+def jobs_not_matching_occurrences(scope: Scope) -> Select[Any]:
+    """Jobs whose open occurrence is not open, or whose cycles do not match their logs."""
     is_open = exists().where(
         occurrences.c.business_id == jobs.c.business_id,
         occurrences.c.recurring_id == jobs.c.recurring_id,
@@ -53,15 +53,15 @@ def jobs_without_their_occurrence(scope: Scope) -> Select[Any]:
         problem(
             (
                 and_(jobs.c.open_occurrence.is_not(None), ~is_open),
-                "its open occurrence is none",
+                "its open occurrence is not open",
             ),
-            (jobs.c.executed_cycles != charged, "its logs tell of another number of charges"),
+            (jobs.c.executed_cycles != charged, "its logs have another number of charges"),
         ),
-    ).where(scope.holds(jobs.c.business_id, jobs.c.recurring_id))
+    ).where(scope.contains(jobs.c.business_id, jobs.c.recurring_id))
 
 
-def occurrences_nobody_ends(scope: Scope) -> Select[Any]:
-    """Open occurrences that their job does not point at, so that nobody executes them."""
+def open_occurrences_without_job(scope: Scope) -> Select[Any]:
+    """Open occurrences that are not their job's, so that no scheduler executes them."""
     is_its_jobs = exists().where(
         jobs.c.business_id == occurrences.c.business_id,
         jobs.c.recurring_id == occurrences.c.recurring_id,
@@ -74,7 +74,7 @@ def occurrences_nobody_ends(scope: Scope) -> Select[Any]:
         problem(
             (
                 and_(occurrences.c.status == "open", ~is_its_jobs),
-                "is open, and its job is not at it",
+                "is open, but not its job's open occurrence",
             )
         ),
-    ).where(scope.holds(occurrences.c.business_id, occurrences.c.recurring_id))
+    ).where(scope.contains(occurrences.c.business_id, occurrences.c.recurring_id))

@@ -1,4 +1,4 @@
-"""Examines the database: asks every check's questions and adds up what they find."""
+"""Examines the database: runs the queries of all checks and combines their results."""
 
 import asyncio
 import logging
@@ -12,19 +12,19 @@ from core.database.transactions import Database, DatabaseUnavailableError, Trans
 from core.doctor import rules, store
 from core.doctor.checks import CHECKS, CLOCK, Check
 from core.doctor.rules import Examination, Finding, Tally, Verdict
-from core.doctor.store import Piece, Question, Scope, Walked
+from core.doctor.store import Chunk, ChunkedTable, Query, Scope
 from core.errors import RETRY_SECONDS, Reason, Refusal
 
 logger = logging.getLogger("core.doctor")
 
-_Opened = Callable[[], AbstractAsyncContextManager[Transaction]]
-"""Opens the transaction of one piece."""
-_Asked = Sequence[tuple[Question, Tally]]
+_OpenTransaction = Callable[[], AbstractAsyncContextManager[Transaction]]
+"""Opens the transaction of one chunk."""
+_Queries = Sequence[tuple[Query, Tally]]
 NO_KEYRING = "Not checked: the keyring was not given."
 
 
 class DoctorService:
-    """The use case of the doctor."""
+    """Use case of the doctor."""
 
     def __init__(
         self,
@@ -32,32 +32,32 @@ class DoctorService:
         *,
         key_ids: Collection[str] | None,
         clock: Clock | None = None,
-        is_served: bool = True,
+        has_core: bool = True,
     ) -> None:
-        """Examine `database`, whose secrets are sealed with keys of these ids, if that is known.
+        """Examine `database`.
 
-        `clock` is this machine's. Where no core serves the database, what only a running core
-        keeps up is a warning.
+        `key_ids` are the ids of the keyring's keys, None if they are unknown. `clock` defaults to
+        this machine's. Without a core on the database, checks that need one only warn.
         """
         self._database = database
         self._key_ids = key_ids
         self._clock = clock or SystemClock()
-        self._is_served = is_served
-        self._turn = asyncio.Lock()
+        self._has_core = has_core
+        self._lock = asyncio.Lock()
 
     async def examine(self, limit: int = rules.DEFAULT_LIMIT) -> Examination:
-        """Make every check and name up to `limit` rows that break it. One examination at a time.
+        """Run all checks, and return up to `limit` rows of each. Runs one examination at a time.
 
         Raises:
-            Refusal: SERVICE_UNAVAILABLE where the database cannot be examined; its metadata has
-                the `cause`, which tells it from a core that cannot be reached.
+            Refusal: SERVICE_UNAVAILABLE when the database cannot be examined. Its metadata `cause`
+                is `database`, unlike that of a core that is unreachable.
         """
-        async with self._turn:
+        async with self._lock:
             try:
-                async with self._pieces() as opened:
-                    examination = await self._examine(opened, limit)
+                async with self._transactions() as open_transaction:
+                    examination = await self._examine(open_transaction, limit)
             except DatabaseUnavailableError as error:
-                logger.warning("not examined: %s", error)
+                logger.warning("examination failed", extra={"reason": str(error)})
                 raise Refusal(
                     Reason.ERROR_REASON_SERVICE_UNAVAILABLE,
                     f"The database could not be examined: {error}",
@@ -67,87 +67,97 @@ class DoctorService:
         for finding in examination.findings:
             if finding.verdict in (Verdict.BROKEN, Verdict.WARNING):
                 level = logging.ERROR if finding.verdict is Verdict.BROKEN else logging.WARNING
-                logger.log(level, "doctor: %s", finding.name, extra={"rows": finding.count})
+                extra = {"check": finding.name, "rows": finding.count}
+                logger.log(level, "check failed", extra=extra)
         return examination
 
     @asynccontextmanager
-    async def _pieces(self) -> AsyncIterator[_Opened]:
-        """Give what opens a piece's transaction: one snapshot of all of the database.
+    async def _transactions(self) -> AsyncIterator[_OpenTransaction]:
+        """Yield the function that opens the transaction of a chunk.
 
-        On SQLite everybody waits for it, so there each piece has its own. A question is about one
-        row and what belongs to it, so it does not matter what changes between two pieces.
+        On PostgreSQL all chunks share one snapshot. On SQLite each has its own, because other
+        transactions wait for it. A query is about one row and the rows that belong to it, so
+        changes between two chunks do not matter.
         """
         if self._database.has_one_process:
             yield self._database.snapshot
             return
-        async with self._database.snapshot() as whole:
-            yield lambda: nullcontext(whole)
+        async with self._database.snapshot() as snapshot:
+            yield lambda: nullcontext(snapshot)
 
-    async def _examine(self, opened: _Opened, limit: int) -> Examination:
-        async with opened() as transaction:
+    async def _examine(self, open_transaction: _OpenTransaction, limit: int) -> Examination:
+        async with open_transaction() as transaction:
             examined_at = transaction.now
-        clock = await self._clocks(opened)
+        clock = await self._compare_clocks(open_transaction)
         tallies = {check.name: Tally(limit) for check in CHECKS}
-        asked = [
-            (question, tallies[check.name])
+        queries = [
+            (query, tallies[check.name])
             for check in CHECKS
             if not self._is_skipped(check)
-            for question in check.questions
+            for query in check.queries
         ]
-        async with opened() as transaction:
+        async with open_transaction() as transaction:
             scope = self._scope(transaction)
-            for question, tally in asked:
-                if question.walks is None:
-                    await store.ask(transaction, question, scope, tally)
-        for table in dict.fromkeys(question.walks for question, _ in asked):
+            for query, tally in queries:
+                if query.table is None:
+                    await store.run(transaction, query, scope, tally)
+        for table in dict.fromkeys(query.table for query, _ in queries):
             if table is not None:
-                await self._walk(opened, table, [each for each in asked if each[0].walks is table])
+                of_table = [each for each in queries if each[0].table is table]
+                await self._examine_table(open_transaction, table, of_table)
         findings = [self._finding(check, tallies[check.name]) for check in CHECKS]
         return Examination(examined_at, (*findings, clock))
 
-    async def _walk(self, opened: _Opened, table: Walked, asked: _Asked) -> None:
-        """Ask the questions that walk a table about one piece after the other."""
-        async with opened() as transaction:
-            pieces = await store.open_pieces(transaction, table)
-        for piece in pieces:
-            rest: Piece | None = piece
+    async def _examine_table(
+        self, open_transaction: _OpenTransaction, table: ChunkedTable, queries: _Queries
+    ) -> None:
+        """Run the queries of a table for one chunk after the other.
+
+        Raises:
+            Refusal: the caller left.
+        """
+        async with open_transaction() as transaction:
+            chunks = await store.open_chunks(transaction, table)
+        for chunk in chunks:
+            rest: Chunk | None = chunk
             while rest is not None:
                 if current_presence().left:
-                    raise Refusal(Reason.ERROR_REASON_SERVICE_UNAVAILABLE, "nobody waits any more")
-                async with opened() as transaction:
-                    upto = await store.end_of_piece(transaction, table, rest)
+                    raise Refusal(Reason.ERROR_REASON_SERVICE_UNAVAILABLE, "the caller left")
+                async with open_transaction() as transaction:
+                    upto = await store.end_of_chunk(transaction, table, rest)
                     scope = self._scope(transaction, replace(rest, upto=upto))
-                    for question, tally in asked:
-                        await store.ask(transaction, question, scope, tally)
+                    for query, tally in queries:
+                        await store.run(transaction, query, scope, tally)
                 rest = replace(rest, after=upto) if upto is not None else None
-                await asyncio.sleep(0)  # those who wait for the connection come first
+                await asyncio.sleep(0)  # lets transactions that wait for the connection go first
 
-    def _scope(self, transaction: Transaction, piece: Piece | None = None) -> Scope:
-        return Scope(transaction.now, piece, self._key_ids or ())
+    def _scope(self, transaction: Transaction, chunk: Chunk | None = None) -> Scope:
+        return Scope(transaction.now, chunk, self._key_ids or ())
 
-    async def _clocks(self, opened: _Opened) -> Finding:
+    async def _compare_clocks(self, open_transaction: _OpenTransaction) -> Finding:
         """Compare this machine's clock with the database's."""
-        apart = rules.NOT_APART
+        difference = rules.NO_DIFFERENCE
         if not self._database.has_one_process:
-            async with opened() as transaction:
+            async with open_transaction() as transaction:
                 before = self._clock.now()
-                told = await store.database_clock(transaction)
-                apart = rules.surely_apart(before, told, self._clock.now())
-        verdict = rules.verdict_on_clocks(apart)
-        wrong = verdict is not Verdict.OK
-        rows = ({"database_ahead_seconds": f"{apart.total_seconds():.1f}"},) if wrong else ()
-        return Finding(CLOCK.name, verdict, len(rows), rows, CLOCK.demand, CLOCK.advice)
+                shown = await store.database_clock(transaction)
+                difference = rules.clock_difference(before, shown, self._clock.now())
+        verdict = rules.clock_verdict(difference)
+        rows: tuple[rules.Row, ...] = ()
+        if verdict is not Verdict.OK:
+            rows = ({"database_ahead_seconds": f"{difference.total_seconds():.1f}"},)
+        return Finding(CLOCK.name, verdict, len(rows), rows, CLOCK.invariant, CLOCK.advice)
 
     def _finding(self, check: Check, tally: Tally) -> Finding:
         if self._is_skipped(check):
-            return Finding(check.name, Verdict.SKIPPED, 0, (), check.demand, NO_KEYRING)
+            return Finding(check.name, Verdict.SKIPPED, 0, (), check.invariant, NO_KEYRING)
         tally.close()
         severity = check.severity
-        if check.of_serving and not self._is_served:
+        if check.needs_core and not self._has_core:
             severity = Verdict.WARNING
         verdict = severity if tally.count else Verdict.OK
         return Finding(
-            check.name, verdict, tally.count, tuple(tally.rows), check.demand, check.advice
+            check.name, verdict, tally.count, tuple(tally.rows), check.invariant, check.advice
         )
 
     def _is_skipped(self, check: Check) -> bool:

@@ -1,4 +1,4 @@
-"""Serves OperatorService: the admin business and the examination of the database."""
+"""Serves OperatorService: creates the admin business, and examines the database."""
 
 from core.business.service import BusinessService
 from core.doctor.rules import DEFAULT_LIMIT, Examination
@@ -9,7 +9,7 @@ from nivisco.internal.v1 import operator_pb2_grpc
 
 
 def examine_response(examination: Examination) -> pb.ExamineResponse:
-    """Return the response that tells what every check found."""
+    """Return the response with the results of all checks."""
     return pb.ExamineResponse(
         examined_at=timestamp(examination.examined_at),
         checks=[
@@ -26,7 +26,7 @@ def examine_response(examination: Examination) -> pb.ExamineResponse:
                     )
                     for row in finding.rows
                 ],
-                invariant=finding.demand,
+                invariant=finding.invariant,
                 advice=finding.advice,
             )
             for finding in examination.findings
@@ -38,7 +38,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
     """Serves nivisco.internal.v1.OperatorService."""
 
     def __init__(self, service: BusinessService, doctor: DoctorService) -> None:
-        """Serve with `service`, and have `doctor` examine the database."""
+        """Serve with `service` and `doctor`."""
         self._service = service
         self._doctor = doctor
 

@@ -1,9 +1,8 @@
-"""How the doctor asks: a table piece by piece, and of each piece the rows that are wrong.
+"""Runs the doctor's queries: large tables chunk by chunk, in short transactions.
 
-The questions themselves are in `ledger_store`, `payments_store`, `recurring_store` and
-`records_store`. Each is one query that names its rows and says in a column `problem` what is wrong
-with one, NULL where nothing is. It only reads, and reads of a table that is walked no more than the
-piece.
+The queries are in `ledger_store`, `payments_store`, `recurring_store` and `records_store`. Each
+selects rows with a column `problem`, which says what is wrong with a row or is NULL. A query of a
+chunked table reads only the rows of its chunk.
 """
 
 from collections.abc import Callable, Collection
@@ -11,47 +10,35 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Label,
-    Select,
-    Table,
-    and_,
-    case,
-    func,
-    select,
-    text,
-)
+from sqlalchemy import Column, ColumnElement, Label, Select, Table, and_, case, func, select, text
 
 from core.database.schema import wallets
 from core.database.transactions import Transaction
-from core.doctor.rules import Row, Tally, bundles
+from core.doctor.rules import Row, Tally, group_businesses
 
-PIECE_ROWS = 2000
-PIECE_WALLETS = 200
-"""How much of a table one transaction reads: a wallet brings its whole history along."""
+CHUNK_ROWS = 2000
+CHUNK_WALLETS = 200
+"""Rows of a table in one transaction. Fewer wallets, because each is read with its history."""
 
-
-Walked = Table
+ChunkedTable = Table
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a table: whole businesses in their order, or of one the keys up to a key.
+class Chunk:
+    """A part of a table: a range of whole businesses, or a range of keys of one business.
 
-    Equality with one business, or a range of them, lets either database take the table's own index;
-    it did not where a piece was bounded by pairs of business and key.
+    Both databases use the table's index for equality with one business, or a range of businesses;
+    they did not for pairs of business and key.
     """
 
     first: str
     last: str
     after: str | None = None
-    """The second column of the table's key, where the piece before ended."""
+    """Last key of the previous chunk, in the second column of the primary key."""
     upto: str | None = None
 
-    def holds(self, business_id: Column[Any], key: Column[Any]) -> ColumnElement[bool]:
-        """Return the condition that a row is in the piece."""
+    def contains(self, business_id: Column[Any], key: Column[Any]) -> ColumnElement[bool]:
+        """Return the condition that a row is in the chunk."""
         if self.first != self.last:
             return business_id.between(self.first, self.last)
         conditions = [business_id == self.first]
@@ -64,79 +51,78 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a question is asked about: a piece of the table that it walks, at the time `now`."""
+    """Parameters of a query: the time, the chunk, and the ids of the keyring's keys."""
 
     now: datetime
-    piece: Piece | None = None
+    chunk: Chunk | None = None
     key_ids: Collection[str] = field(default=())
-    """The ids of the keyring's keys."""
 
-    def holds(self, business_id: Column[Any], key: Column[Any]) -> ColumnElement[bool]:
-        """Return the condition that a row is in the piece, by a key or an index that begins so."""
-        assert self.piece is not None, "a question that walks a table is asked about a piece"
-        return self.piece.holds(business_id, key)
+    def contains(self, business_id: Column[Any], key: Column[Any]) -> ColumnElement[bool]:
+        """Return the condition that a row is in the chunk, by two columns that begin an index."""
+        assert self.chunk is not None, "a query of a chunked table has a chunk"
+        return self.chunk.contains(business_id, key)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A query for rows that are wrong."""
+class Query:
+    """A query for rows that break an invariant."""
 
-    ask: Callable[[Scope], Select[Any]]
-    walks: Table | None = None
-    """The table that it is asked about piece by piece; None: it is quick, by an index."""
-    adds_up: bool = False
-    """Whether it gives sums, in its last column, which must be zero over all pieces together."""
+    build: Callable[[Scope], Select[Any]]
+    table: ChunkedTable | None = None
+    """The table that is read chunk by chunk; None: the query is fast, by an index."""
+    is_sum: bool = False
+    """Whether the last column is a sum that must be zero over all chunks."""
 
 
 def problem(*cases: tuple[ColumnElement[bool], str]) -> Label[Any]:
-    """Return the column that says what is wrong with a row: the first case that holds, or NULL."""
+    """Return the column `problem`: the text of the first condition that is true, or NULL."""
     return case(*cases).label("problem")
 
 
-async def open_pieces(transaction: Transaction, table: Table) -> list[Piece]:
-    """Return the table's pieces; one that is a single business may have to be cut further."""
+async def open_chunks(transaction: Transaction, table: ChunkedTable) -> list[Chunk]:
+    """Return the chunks of a table. A chunk of a single business may be too large."""
     business_id = next(iter(table.primary_key.columns))
     rows = await transaction.connection.execute(
         select(business_id, func.count()).group_by(business_id).order_by(business_id)
     )
-    found = bundles(((row[0], row[1]) for row in rows), _piece_rows(table))
-    return [Piece(first, last) for first, last in found]
+    groups = group_businesses(((row[0], row[1]) for row in rows), _chunk_rows(table))
+    return [Chunk(first, last) for first, last in groups]
 
 
-async def end_of_piece(transaction: Transaction, table: Table, piece: Piece) -> str | None:
-    """Return the key that ends the first piece of an open one; None: it is small enough."""
-    if piece.first != piece.last:
+async def end_of_chunk(transaction: Transaction, table: ChunkedTable, chunk: Chunk) -> str | None:
+    """Return the last key of the first part of a chunk, or None if it need not be split."""
+    if chunk.first != chunk.last:
         return None
     business_id, key = tuple(table.primary_key.columns)[:2]
     rows = await transaction.connection.execute(
         select(key)
-        .where(piece.holds(business_id, key))
+        .where(chunk.contains(business_id, key))
         .order_by(key)
-        .offset(_piece_rows(table) - 1)
+        .offset(_chunk_rows(table) - 1)
         .limit(1)
     )
     upto: str | None = rows.scalar_one_or_none()
     return upto
 
 
-def _piece_rows(table: Table) -> int:
-    return PIECE_WALLETS if table is wallets else PIECE_ROWS
+def _chunk_rows(table: ChunkedTable) -> int:
+    return CHUNK_WALLETS if table is wallets else CHUNK_ROWS
 
 
-async def ask(transaction: Transaction, question: Question, scope: Scope, tally: Tally) -> None:
-    """Ask a question about a piece, and add what it finds to the tally."""
-    if question.adds_up:
-        for row in await transaction.connection.execute(question.ask(scope)):
+async def run(transaction: Transaction, query: Query, scope: Scope, tally: Tally) -> None:
+    """Run a query and add its rows to the tally."""
+    if query.is_sum:
+        for row in await transaction.connection.execute(query.build(scope)):
             *named, amount_minor = row._mapping.items()  # noqa: SLF001 - its name in SQLAlchemy
-            tally.add_up(_shown(dict(named)), int(amount_minor[1]))
+            tally.add_to_sum(_shown(dict(named)), int(amount_minor[1]))
         return
-    found = question.ask(scope).subquery()
+    found = query.build(scope).subquery()
     rows = (
         await transaction.connection.execute(
             select(func.count().over().label("total"), *found.c)
             .where(found.c.problem.is_not(None))
             .order_by(*list(found.c)[:2])
-            .limit(max(1, tally.limit - len(tally.rows)))  # one at least tells how many there are
+            .limit(max(1, tally.limit - len(tally.rows)))  # at least one, which has the total
         )
     ).all()
     if rows:
@@ -145,7 +131,7 @@ async def ask(transaction: Transaction, question: Question, scope: Scope, tally:
 
 
 def _shown(row: dict[str, Any]) -> Row:
-    """Return what is told of a row: what it has, as text."""
+    """Return the columns of a row as text, without those that are NULL."""
     return {
         name: f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
         if isinstance(value, datetime)
@@ -156,7 +142,7 @@ def _shown(row: dict[str, Any]) -> Row:
 
 
 async def database_clock(transaction: Transaction) -> datetime:
-    """Return what PostgreSQL's own clock shows."""
-    told = await transaction.connection.scalar(text("SELECT clock_timestamp()"))
-    assert isinstance(told, datetime), "the database tells the time"
-    return told
+    """Return the time of PostgreSQL's own clock."""
+    now = await transaction.connection.scalar(text("SELECT clock_timestamp()"))
+    assert isinstance(now, datetime), "clock_timestamp() is a time"
+    return now

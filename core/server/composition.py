@@ -119,7 +119,7 @@ async def examine(
     database = Database(database_url, busy_seconds=1.0)
     try:
         await upgrade.check_schema(database)
-        doctor = DoctorService(database, key_ids=key_ids, is_served=not database.has_one_process)
+        doctor = DoctorService(database, key_ids=key_ids, has_core=not database.has_one_process)
         return examine_response(await doctor.examine(limit))
     finally:
         await database.close()

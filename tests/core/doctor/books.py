@@ -1,4 +1,4 @@
-"""A small shop's books, whole; and a way into the database that no constraint guards."""
+"""A consistent database of a small business, and a connection without constraints."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,9 +32,9 @@ RING = Keyring("k1", {"k1": bytes(32)})
 
 
 async def write_books(url: str, *, new: bool) -> None:
-    """Fill a database: two wallets with movements, payments of every kind, records, a card.
+    """Write two wallets with movements, payments of every kind, idempotency records and a card.
 
-    One that is new has no schema yet.
+    A `new` database is migrated first.
     """
     database = Database(url)
     if new:
@@ -193,7 +193,7 @@ async def _add(transaction: Transaction, table: Table, **columns: object) -> Non
 
 @asynccontextmanager
 async def unguarded(url: str) -> AsyncIterator[AsyncConnection]:
-    """Open a transaction that neither CHECK nor foreign key guards, as a bad restore has it."""
+    """Open a transaction without CHECK constraints and foreign keys, as after a bad restore."""
     engine = engine_for(url)
     is_sqlite = engine.dialect.name == "sqlite"
     if is_sqlite:

@@ -1,4 +1,4 @@
-"""The ways to break the books, one row each, and what the doctor has to say to it."""
+"""Changes that break one invariant each, and the check that must find them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,14 +30,14 @@ OTHER_SEAL = "v1:k0:AAAA"
 
 @dataclass(frozen=True)
 class Case:
-    """A change of the books, and what the doctor says to it."""
+    """A change of the database, and what the doctor must find."""
 
     id: str
     change: tuple[Any, ...]
     check: str
     row: dict[str, str]
     also: frozenset[str] = frozenset()
-    """Checks that the same change cannot but break too."""
+    """Other checks that the change breaks too."""
     verdict: Verdict = Verdict.BROKEN
 
 
@@ -471,7 +471,7 @@ CASES = [
         of(
             "payment_id",
             "P-OPEN",
-            "nobody knows whether the card was charged",
+            "the outcome is unknown",
             gateway="stripe",
             **told("created_at"),
         ),
@@ -489,20 +489,20 @@ CASES = [
             ),
         ),
         "stale_leases",
-        of("payment_id", "P-OPEN", "its lease ran out", lease_owner="dead", **told("leased_until")),
+        of("payment_id", "P-OPEN", "its lease expired", lease_owner="dead", **told("leased_until")),
     ),
     Case(
         "a payment that nobody swept",
         (payment("P-OPEN", check_at=LONG_AGO),),
         "overdue_checks",
-        of("payment_id", "P-OPEN", "nobody looked at it", **told("check_at")),
+        of("payment_id", "P-OPEN", "was not checked", **told("check_at")),
     ),
     # Recurring jobs.
     Case(
         "a job that nobody claimed",
         (job(),),
         "overdue_jobs",
-        of("recurring_id", "REC-1", "nobody claimed it", **told("due_at")),
+        of("recurring_id", "REC-1", "was not claimed", **told("due_at")),
     ),
     Case(
         "a job whose scheduler is gone",
@@ -511,7 +511,7 @@ CASES = [
         of(
             "recurring_id",
             "REC-1",
-            "its lease ran out",
+            "its lease expired",
             lease_owner="gone",
             **told("due_at"),
             **told("leased_until"),
@@ -524,7 +524,7 @@ CASES = [
         of(
             "recurring_id",
             "REC-1",
-            "its open occurrence is none",
+            "its open occurrence is not open",
             executed_cycles="0",
             **told("open_occurrence"),
         ),
@@ -536,7 +536,7 @@ CASES = [
         of(
             "recurring_id",
             "REC-1",
-            "its logs tell of another number of charges",
+            "its logs have another number of charges",
             executed_cycles="1",
         ),
     ),
@@ -547,7 +547,7 @@ CASES = [
         of(
             "recurring_id",
             "REC-1",
-            "is open, and its job is not at it",
+            "is open, but not its job's open occurrence",
             **told("occurrence"),
         ),
     ),
@@ -638,7 +638,7 @@ CASES = [
         of(
             "env",
             "TEST",
-            "sealed_webhook_secret is sealed with a key that the keyring does not hold",
+            "sealed_webhook_secret is sealed with a key that is not in the keyring",
             table="stripe_credentials",
         ),
     ),
@@ -649,7 +649,7 @@ CASES = [
         of(
             "env",
             "TEST",
-            "sealed_transaction_key is sealed with a key that the keyring does not hold",
+            "sealed_transaction_key is sealed with a key that is not in the keyring",
             table="authorize_credentials",
         ),
     ),
@@ -660,7 +660,7 @@ CASES = [
         of(
             "key",
             "key:p-fund",
-            "is sealed with a key that the keyring does not hold",
+            "is sealed with a key that is not in the keyring",
             table="idempotency_records",
         ),
     ),
@@ -671,7 +671,7 @@ CASES = [
         of(
             "key",
             "key:p-open",
-            "its fingerprint was made with a key that the keyring does not hold",
+            "its fingerprint was made with a key that is not in the keyring",
             table="idempotency_records",
         ),
     ),
@@ -679,6 +679,6 @@ CASES = [
         "a key that the keyring lost",
         (update(keyring_canaries).values(key_id="k0"),),
         "keyring",
-        of("key_id", "k0", "the keyring does not hold this key", table="keyring_canaries"),
+        of("key_id", "k0", "this key is not in the keyring", table="keyring_canaries"),
     ),
 ]

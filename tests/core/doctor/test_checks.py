@@ -1,4 +1,4 @@
-"""Each check against books that break exactly that: it names the row, and no other check speaks."""
+"""Each check finds the row that breaks its invariant, and no other check finds anything."""
 
 import asyncio
 import shutil
@@ -24,7 +24,7 @@ from tests.core.running import ShiftedClock
 
 @pytest.fixture(scope="module")
 def sqlite_books(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Books that are copied for each test: to migrate takes longer than to examine."""
+    """A SQLite file that each test copies: migrating takes longer than examining."""
     path = tmp_path_factory.mktemp("books") / "nivisco.db"
     asyncio.run(write_books(f"sqlite:///{path}", new=True))
     return path
@@ -32,7 +32,7 @@ def sqlite_books(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def books(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Whole books in a database of each kind, for this test alone."""
+    """A consistent database of each kind, for this test alone."""
     if request.param == "sqlite":
         path = shutil.copy(request.getfixturevalue("sqlite_books"), tmp_path)
         return f"sqlite:///{path}"
@@ -59,7 +59,7 @@ def wrong(examination: Examination) -> dict[str, Verdict]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-async def test_what_breaks_an_invariant_is_named(books: str, case: Case) -> None:
+async def test_a_row_that_breaks_an_invariant_is_found(books: str, case: Case) -> None:
     async with unguarded(books) as connection:
         for statement in case.change:
             changed = await connection.execute(statement)
@@ -71,7 +71,7 @@ async def test_what_breaks_an_invariant_is_named(books: str, case: Case) -> None
     assert (finding.count, [dict(row) for row in finding.rows]) == (1, [case.row])
 
 
-async def test_whole_books_are_all_ok(books: str) -> None:
+async def test_consistent_books_break_no_check(books: str) -> None:
     examination = await examine(books)
     assert wrong(examination) == {}
 
@@ -82,7 +82,7 @@ async def test_every_check_has_a_case_that_breaks_it() -> None:
     }
 
 
-async def test_books_that_are_odd_but_right_are_ok(books: str) -> None:
+async def test_unusual_but_consistent_books_break_no_check(books: str) -> None:
     async with unguarded(books) as connection:
         for statement in (
             record("P-FAILED", payment_id="P-OPEN"),  # the next attempt under a key that failed
@@ -95,11 +95,11 @@ async def test_books_that_are_odd_but_right_are_ok(books: str) -> None:
     assert wrong(await examine(books)) == {}
 
 
-async def test_all_wrong_rows_are_counted_and_some_are_named(
+async def test_all_rows_are_counted_and_the_first_ones_are_shown(
     books: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "PIECE_ROWS", 1)  # so that every table has many pieces
-    monkeypatch.setattr(store, "PIECE_WALLETS", 1)
+    monkeypatch.setattr(store, "CHUNK_ROWS", 1)  # so that every table has many chunks
+    monkeypatch.setattr(store, "CHUNK_WALLETS", 1)
     assert wrong(await examine(books)) == {}
     async with unguarded(books) as connection:
         await connection.execute(update(postings).values(currency="eur"))
@@ -112,12 +112,12 @@ async def test_all_wrong_rows_are_counted_and_some_are_named(
         assert ids == ["WTX-1", "WTX-2", "WTX-3", "WTX-4"][:named]
 
 
-async def test_what_only_a_running_core_keeps_up_is_a_warning_where_none_runs(
+async def test_checks_that_need_a_core_only_warn_without_one(
     books: str,
 ) -> None:
     async with unguarded(books) as connection:
         await connection.execute(payment("P-OPEN", check_at=LONG_AGO))
-    found = wrong(await examine(books, is_served=False))
+    found = wrong(await examine(books, has_core=False))
     assert found == {"overdue_checks": Verdict.WARNING}
 
 
@@ -129,7 +129,7 @@ async def test_without_the_keyring_its_check_is_skipped(books: str) -> None:
     ("ahead", "verdict"),
     [(-70, Verdict.BROKEN), (-5, Verdict.WARNING), (5, Verdict.WARNING), (70, Verdict.BROKEN)],
 )
-async def test_a_clock_that_differs_from_postgresql_s_is_told(
+async def test_a_difference_to_postgresqls_clock_is_found(
     postgresql_database: str, ahead: int, verdict: Verdict
 ) -> None:
     clock = ShiftedClock()
@@ -139,7 +139,7 @@ async def test_a_clock_that_differs_from_postgresql_s_is_told(
     assert int(float(examination.findings[-1].rows[0]["database_ahead_seconds"]) / 5) == -ahead / 5
 
 
-async def test_a_snapshot_changes_nothing_and_sees_nothing_new(postgresql_database: str) -> None:
+async def test_a_snapshot_is_read_only_and_sees_one_state(postgresql_database: str) -> None:
     await write_books(postgresql_database, new=False)
     database = Database(postgresql_database)
     async with database.snapshot() as snapshot:
@@ -153,9 +153,7 @@ async def test_a_snapshot_changes_nothing_and_sees_nothing_new(postgresql_databa
     await database.close()
 
 
-async def test_what_the_database_s_role_may_not_read_is_told(
-    postgresql: str, postgresql_database: str
-) -> None:
+async def test_a_missing_permission_is_reported(postgresql: str, postgresql_database: str) -> None:
     async with unguarded(postgresql_database) as connection:
         await connection.execute(text("CREATE ROLE auditor LOGIN"))
     try:

@@ -1,4 +1,4 @@
-"""The doctor as the operator asks it: of a core that serves, with traffic before and meanwhile."""
+"""OperatorService.Examine on a serving core, after and during traffic."""
 
 import asyncio
 from pathlib import Path
@@ -39,7 +39,7 @@ async def wrong(client: CoreClient) -> dict[str, int]:
     }
 
 
-async def test_after_real_traffic_all_is_ok(shop: Business, gateway: Gateway) -> None:
+async def test_traffic_breaks_no_check(shop: Business, gateway: Gateway) -> None:
     assert await wrong(shop.client) == {}
     user_id = await card_holder(shop)
     await shop.call(fund_request(user_id))
@@ -65,7 +65,7 @@ async def test_after_real_traffic_all_is_ok(shop: Business, gateway: Gateway) ->
 
 
 async def debit(business: Business, user_id: str) -> None:
-    """Debit 1.00, again where the core says that it is too busy and nothing was changed."""
+    """Debit 1.00, and retry while the core is unavailable."""
     while True:
         try:
             await business.call(
@@ -78,9 +78,7 @@ async def debit(business: Business, user_id: str) -> None:
             return
 
 
-async def test_what_is_running_does_not_look_like_an_imbalance(
-    tmp_path: Path, database_url: str
-) -> None:
+async def test_requests_in_flight_break_no_check(tmp_path: Path, database_url: str) -> None:
     async with running_core(settings_for(tmp_path, database_url=database_url)) as client:
         business = await register(client)
         user_ids = [await create_user(business) for _ in range(2)]
@@ -99,7 +97,7 @@ async def test_what_is_running_does_not_look_like_an_imbalance(
         assert await wrong(client) == {}
 
 
-async def test_what_is_broken_is_named_by_ids_and_by_nothing_else_of_a_user(
+async def test_rows_are_shown_by_ids_without_personal_data(
     tmp_path: Path, postgresql_database: str
 ) -> None:
     async with running_core(settings_for(tmp_path, database_url=postgresql_database)) as client:
@@ -122,20 +120,20 @@ async def test_what_is_broken_is_named_by_ids_and_by_nothing_else_of_a_user(
 @pytest.mark.parametrize(
     "credentials", [Credentials(), Credentials(service_token="x" * 40), Credentials("B", "key")]
 )
-async def test_the_operator_s_token_is_needed(core: CoreClient, credentials: Credentials) -> None:
+async def test_the_operators_token_is_required(core: CoreClient, credentials: Credentials) -> None:
     with pytest.raises(CoreError) as refused:
         await call(core, credentials, operator_pb2.ExamineRequest())
     assert refused.value.reason in ("SERVICE_TOKEN_REQUIRED", "INVALID_CREDENTIALS")
 
 
-async def test_no_business_s_key_is_enough(business: Business) -> None:
+async def test_an_api_key_is_not_enough(business: Business) -> None:
     with pytest.raises(CoreError) as refused:
         await business.call(operator_pb2.ExamineRequest())
     assert refused.value.reason in ("SERVICE_TOKEN_REQUIRED", "INVALID_CREDENTIALS")
 
 
 @pytest.mark.parametrize("limit", [0, 101, -1])
-async def test_a_limit_is_one_to_a_hundred(core: CoreClient, limit: int) -> None:
+async def test_a_limit_is_from_1_to_100(core: CoreClient, limit: int) -> None:
     with pytest.raises(CoreError) as refused:
         await call(core, OPERATOR, operator_pb2.ExamineRequest(limit=limit))
     assert refused.value.reason == "INVALID_FIELDS"

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.doctor.rules import Tally, bundles, surely_apart
+from core.doctor.rules import Tally, clock_difference, group_businesses
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "made"),
+    ("sizes", "groups"),
     [
         ([], []),
         ([("a", 1)], [("a", "a")]),
@@ -19,23 +19,23 @@ NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
         ([("a", 99), ("b", 1), ("c", 9), ("d", 1)], [("a", "a"), ("b", "c"), ("d", "d")]),
     ],
 )
-def test_small_businesses_are_read_together_and_big_ones_alone(
-    sizes: list[tuple[str, int]], made: list[tuple[str, str]]
+def test_small_businesses_share_a_chunk(
+    sizes: list[tuple[str, int]], groups: list[tuple[str, str]]
 ) -> None:
-    assert bundles(sizes, at_most=10) == made
+    assert group_businesses(sizes, max_rows=10) == groups
 
 
 @pytest.mark.parametrize(
-    ("told", "apart"), [(0, 0), (1, 0), (2, 0), (5, 3), (-4, -4)], ids=lambda value: f"{value}s"
+    ("shown", "difference"), [(0, 0), (1, 0), (2, 0), (5, 3), (-4, -4)], ids=lambda v: f"{v}s"
 )
-def test_the_time_that_a_question_takes_is_no_difference_of_clocks(told: int, apart: int) -> None:
-    asked, answered = NOON, NOON + timedelta(seconds=2)
-    assert surely_apart(asked, NOON + timedelta(seconds=told), answered) == timedelta(seconds=apart)
+def test_the_duration_of_the_query_is_no_difference_of_clocks(shown: int, difference: int) -> None:
+    found = clock_difference(NOON, NOON + timedelta(seconds=shown), NOON + timedelta(seconds=2))
+    assert found == timedelta(seconds=difference)
 
 
-def test_sums_are_of_all_pieces_together() -> None:
+def test_sums_cover_all_chunks() -> None:
     tally = Tally(limit=10)
     for currency, amount in (("usd", 5), ("eur", 1), ("usd", -5), ("eur", 1)):
-        tally.add_up({"currency": currency}, amount)
+        tally.add_to_sum({"currency": currency}, amount)
     tally.close()
     assert (tally.count, tally.rows) == (1, [{"currency": "eur", "sum_minor": "2"}])
