@@ -1,6 +1,7 @@
-"""Keeps the schema's comments, which generated code lacks; run, it takes them out of protoc's set.
+"""Reads the comments of the schema, which generated code does not have.
 
-`python -m portal.comments SET FILE` is a step of `make generate`. The service only reads the file.
+`python -m portal.comments SET FILE`, a step of `make generate`, writes them from protoc's
+descriptor set into the file that the service reads.
 """
 
 import json
@@ -20,19 +21,19 @@ from google.protobuf.descriptor_pb2 import (
 
 _PACKAGE = "nivisco.payments.v1"
 _FILE = "comments.json"
-# Numbers of fields in descriptor.proto, of which the paths of SourceCodeInfo consist.
+# Field numbers of descriptor.proto, which the paths in SourceCodeInfo consist of.
 _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
 _FIELDS, _NESTED_MESSAGES, _NESTED_ENUMS, _VALUES, _METHODS = 2, 3, 4, 2, 2
 
 _Place = tuple[tuple[int, ...], str]
-"""A path in a file's SourceCodeInfo, and the full name of what stands there."""
+"""A path in a file's SourceCodeInfo, and the full name of the element."""
 
 
 @cache
 def comments() -> Mapping[str, str]:
     """Return the comment of every element of nivisco.payments.v1 by its full name, on one line.
 
-    An enum's value goes by the enum's full name, a dot and its own.
+    The key of an enum value is the enum's full name, a dot and the value's name.
 
     Raises:
         FileNotFoundError: `make generate` has not written the comments.
@@ -42,7 +43,7 @@ def comments() -> Mapping[str, str]:
 
 
 def comments_in(descriptors: FileDescriptorSet) -> dict[str, str]:
-    """Return the comments of the package's elements in a set made with --include_source_info."""
+    """Return the comments of the package's elements in a set with source info."""
     found: dict[str, str] = {}
     for file in descriptors.file:
         if file.package != _PACKAGE:

@@ -1,1 +1,1 @@
-"""The pages that people read: rendered once when the adapter starts, from the reference."""
+"""The HTML pages of the portal, rendered from the reference once, when the adapter starts."""

@@ -1,4 +1,4 @@
-"""Serves documents that do not change while the process runs; it renders none of them."""
+"""Serves documents that do not change while the process runs."""
 
 import gzip
 import hashlib
@@ -12,13 +12,13 @@ CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Only files of this host, nothing inline, in nobody's frame: a page of ours handles API keys."""
+"""Only files of this host, nothing inline, never in a frame: the live test handles API keys."""
 ASSETS: Final = "/assets/"
-"""Below which the files lie that pages link to."""
+"""URL path of the files that pages link to."""
 REVALIDATED: Final = "no-cache"
-"""Kept, and asked for again each time, which costs an answer without a body."""
+"""Cached, and revalidated for each use, which costs a response without a body."""
 FOR_A_YEAR: Final = "public, max-age=31536000, immutable"
-"""For an address that names the content by its hash."""
+"""For a URL that contains the hash of the content."""
 MEDIA_TYPES: Final = {
     ".css": "text/css",
     ".html": "text/html",
@@ -31,21 +31,21 @@ _GZIP_LEVEL = 9
 
 @dataclass(frozen=True)
 class Document:
-    """A text with its media type, its compressed form and its entity tag."""
+    """A text with its media type, compressed form and version."""
 
     name: str
-    """A file name, whose ending tells the media type."""
+    """A file name; its ending determines the media type."""
     body: bytes = field(repr=False)
     compressed: bytes = field(init=False, repr=False)
     version: str = field(init=False)
-    """The beginning of the hash of the body."""
+    """The first digits of the body's hash."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "compressed", gzip.compress(self.body, _GZIP_LEVEL, mtime=0))
         object.__setattr__(self, "version", hashlib.sha256(self.body).hexdigest()[:16])
 
-    def answer(self, request: web.Request) -> web.Response:
-        """Return the document, or 304 where the client has this version already."""
+    def respond(self, request: web.Request) -> web.Response:
+        """Return the document, or 304 if the client has this version."""
         is_named = request.query.get("v") == self.version
         headers = {
             hdrs.ETAG: f'W/"{self.version}"',

@@ -1,4 +1,4 @@
-"""Makes the live test's page, and describes the actions as data for its script."""
+"""The page of the live test, and the actions as data for its script."""
 
 import json
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from transcoding import exact_json
 
 
 def actions_document(reference: Reference) -> Document:
-    """Return what the page knows of the actions, as JSON."""
+    """Return the actions and the names of secrets as JSON for the page."""
     content = {
         "secrets": sorted(secret_names()),
         "actions": [_action(action) for action in reference.actions().values()],
@@ -21,7 +21,7 @@ def actions_document(reference: Reference) -> Document:
 
 
 def live_test_page(reference: Reference) -> Document:
-    """Return the page, which asks for `actions_document` once it runs."""
+    """Return the page, which loads `actions_document`."""
     actions = actions_document(reference)
     address = f"{ASSETS}{actions.name}?v={actions.version}"
     return page("live_test.html", reference=reference, actions_address=address)
@@ -37,7 +37,7 @@ def _action(action: Action) -> dict[str, Any]:
         "adminOnly": action.admin_only,
         "isAnnounced": action.example is None or action.example.response is None,
         "fields": _fields(action.request),
-        # As text, because the script reads numbers as they are written.
+        # As text, because the script keeps the text of numbers.
         "example": exact_json.write(exact_json.read(action.example.request))
         if action.example
         else "{}",

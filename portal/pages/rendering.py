@@ -1,4 +1,4 @@
-"""Renders pages from templates, everything escaped, and reads the files that they link to."""
+"""Renders pages from templates, with escaping, and reads the files that they link to."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from transcoding import exact_json
 from transcoding.actions import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
 
 SAMPLE_ENDPOINT = "https://payments.example.com/"
-"""What a page shows before its script puts the address there that it came from."""
+"""The URL that a page shows until its script inserts its own origin."""
 SAMPLE_BUSINESS = "2a0c5c52-6e6d-4c5a-8a58-4d5d7f818abc"
 ADMIN_BUSINESS = "ADMIN-BUSINESS"
 
@@ -37,10 +37,10 @@ def asset_documents() -> Mapping[str, Document]:
 
 @cache
 def page(template: str, **values: object) -> Document:
-    """Return the page that the template makes of the values, rendered once.
+    """Return the page of a template and its values, rendered once.
 
     Raises:
-        jinja2.TemplateError: the template names what there is not.
+        jinja2.TemplateError: the template uses an undefined name.
     """
     text = _environment().get_template(template).render(values)
     return Document(template, text.encode())
@@ -65,7 +65,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _asset_address(name: str) -> str:
-    """Return the address of a file with its version, which may be kept for ever."""
+    """Return the URL of a file with its version, which may be cached for a year."""
     return f"{ASSETS}{name}?v={asset_documents()[name].version}"
 
 

@@ -1,4 +1,4 @@
-"""Adds the pages to the application, each with what it links to, and OpenAPI."""
+"""Adds the routes of the pages, their files, and the OpenAPI document."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -11,7 +11,7 @@ from portal.reference.openapi import openapi_text
 
 
 def add_pages(app: web.Application) -> None:
-    """Add the routes of the pages, which answer GET and HEAD.
+    """Add the routes, for GET and HEAD.
 
     Raises:
         SchemaError: the reference cannot be built from the schema.
@@ -28,6 +28,6 @@ def add_pages(app: web.Application) -> None:
 
 def _serving(document: Document) -> Handler:
     async def serve(request: web.Request) -> web.StreamResponse:
-        return document.answer(request)
+        return document.respond(request)
 
     return serve

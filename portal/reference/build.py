@@ -27,7 +27,7 @@ _ORDER = (
     "Wallet",
     "Recurring",
 )
-"""The categories as the public reference orders them. One that is not named here comes last."""
+"""Order of the categories in the reference. Others come last."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Describes every refusal, from ErrorReason and from the answers that the adapter gives itself."""
+"""Describes every error, from ErrorReason and from the adapter's own responses."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -17,26 +17,26 @@ from rpc.errors import CoreError
 from transcoding import json_responses
 from transcoding.json_responses import JsonResponse
 
-_NOT_FROM_HERE = frozenset({"SERVICE_TOKEN_REQUIRED"})
-"""Reasons that only internal services fail with."""
-_OF_EVERY_ACTION = (
+_INTERNAL = frozenset({"SERVICE_TOKEN_REQUIRED"})
+"""Reasons of internal services only."""
+_EVERY_ACTION = (
     "INVALID_FIELDS",
     "BODY_TOO_LARGE",
     "RATE_LIMITED",
     "INTERNAL",
     "SERVICE_UNAVAILABLE",
 )
-_OF_EVERY_CHANGE = ("IDEMPOTENCY_KEY_REUSED", "REQUEST_IN_PROGRESS", "OUTCOME_UNKNOWN")
+_MUTATING_ACTION = ("IDEMPOTENCY_KEY_REUSED", "REQUEST_IN_PROGRESS", "OUTCOME_UNKNOWN")
 
 
 @cache
 def error_table() -> Mapping[str, Error]:
-    """Return every reason that a client of the JSON endpoint can get, in the schema's order."""
+    """Return every reason that the JSON endpoint can return, in the schema's order."""
     enum = errors_pb2.ErrorReason.DESCRIPTOR
     found: dict[str, Error] = {}
     for value in enum.values:
         reason = value.name.removeprefix("ERROR_REASON_")
-        if not value.number or reason in _NOT_FROM_HERE:
+        if not value.number or reason in _INTERNAL:
             continue
         error = value.GetOptions().Extensions[annotations_pb2.error]
         found[reason] = Error(
@@ -44,13 +44,13 @@ def error_table() -> Mapping[str, Error]:
             error.http_status,
             code_pb2.Code.Name(error.grpc_code),
             comments().get(f"{enum.full_name}.{value.name}", ""),
-            has_code=f'"code":"{reason}"' in _as_answered(reason),
+            has_code=f'"code":"{reason}"' in _body_of(reason),
             example=example_of_error(reason),
         )
     return found
 
 
-def _as_answered(reason: str) -> str:
+def _body_of(reason: str) -> str:
     error = CoreError(reason, "", code=grpc.StatusCode.UNKNOWN)
     return json_responses.core_error_response(error, "").body
 
@@ -61,14 +61,14 @@ def own_errors(method: MethodDescriptor) -> tuple[Error, ...]:
 
 
 def general_errors(own: Iterable[Error], *, mutates: bool) -> tuple[Error, ...]:
-    """Return the errors of every action, or of every one that changes something, beside its own."""
+    """Return the errors of every action, or of every mutating one, that are not its own."""
     named = {error.reason for error in own}
-    reasons = ("INVALID_CREDENTIALS", *_OF_EVERY_ACTION, *(_OF_EVERY_CHANGE if mutates else ()))
+    reasons = ("INVALID_CREDENTIALS", *_EVERY_ACTION, *(_MUTATING_ACTION if mutates else ()))
     return tuple(error_table()[reason] for reason in reasons if reason not in named)
 
 
 def transport_errors() -> tuple[TransportError, ...]:
-    """Return the refusals whose bodies never change, as they are sent."""
+    """Return the errors with a fixed body."""
     table: tuple[tuple[str, JsonResponse], ...] = (
         ("The method is not POST.", json_responses.METHOD_NOT_ALLOWED),
         ("The body is not JSON, or not an object.", json_responses.INVALID_JSON),

@@ -1,9 +1,10 @@
-"""Reads the examples, one file an action, that the suite executes; it never makes one up.
+"""Reads the examples, one file for each action.
 
-A file holds a `request`, without credentials and action, and the `response` that it got; in the
-folder `errors` it is named after the refusal and holds the `action` too. A response without
-`success` was never answered: it only says which ids to show then. How they are executed and written
-anew stands in tests/end_to_end/examples.py.
+tests/end_to_end/examples.py executes and renews them.
+
+A file has a `request`, without credentials and action, and its actual `response`. In the folder
+`errors` a file is named after the reason and has the `action`, too. A response without `success`
+only says which ids to show in the first actual one.
 """
 
 from functools import cache
@@ -19,13 +20,13 @@ _FOLDER = files("portal").joinpath("examples")
 
 @cache
 def example_of(action: str) -> Example | None:
-    """Return the action's example, or None where no file holds one."""
+    """Return the action's example, or None if it has no file."""
     return _read(_FOLDER.joinpath(f"{action}.json"), action)
 
 
 @cache
 def example_of_error(reason: str) -> Example | None:
-    """Return a request that is refused for the reason, or None where no file holds one."""
+    """Return a request that fails with the reason, or None if it has no file."""
     return _read(_FOLDER.joinpath("errors", f"{reason}.json"), None)
 
 

@@ -1,4 +1,4 @@
-"""Describes the fields of requests and answers, by the same rules that readers and writers keep."""
+"""Describes the fields of requests and responses as readers and writers treat them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -39,19 +39,19 @@ _SCALARS = {
 
 
 def request_fields(descriptor: Descriptor) -> tuple[Field, ...]:
-    """Return the fields of a request message as JSON has them.
+    """Return the JSON fields of a request message.
 
     Raises:
-        SchemaError: the message holds something that has no JSON form.
+        SchemaError: the message has no JSON form.
     """
     return tuple(_fields(descriptor, "", is_request=True))
 
 
 def response_fields(descriptor: Descriptor) -> tuple[Field, ...]:
-    """Return the fields of an answer as JSON shows them, without `success`.
+    """Return the JSON fields of a response message, without `success`.
 
     Raises:
-        SchemaError: the message holds something that has no JSON form.
+        SchemaError: the message has no JSON form.
     """
     return tuple(_fields(descriptor, "", is_request=False))
 
@@ -129,7 +129,7 @@ def _words(enum: EnumDescriptor) -> tuple[Word, ...]:
 
 
 def _limits(rules: validate_pb2.FieldRules) -> Limits:
-    """Return the rules that the core checks; another sort stops its start."""
+    """Return the limits in the validation rules; the core does not start with any other rule."""
     if rules.HasField("string"):
         text = rules.string
         pattern = text.pattern if text.HasField("pattern") else None

@@ -1,4 +1,4 @@
-"""The nouns of the reference, plain and frozen; it derives nothing."""
+"""The data types of the reference."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ from transcoding.schema import ENV_KEY
 
 
 class Kind(StrEnum):
-    """What a JSON value is."""
+    """Kind of a JSON value."""
 
     STRING = "string"
     INTEGER = "integer"
     BOOLEAN = "boolean"
     AMOUNT = "amount"
-    """An exact decimal number; in a request also a string of the same digits."""
+    """An exact decimal number; in a request also a decimal string."""
     CURRENCY = "currency"
-    """An ISO 4217 code, beside the amounts that it belongs to."""
+    """An ISO 4217 code, beside its amounts."""
     TIME = "time"
-    """In a request ISO 8601, in an answer `YYYY-MM-DD HH:MM:SS` in UTC."""
+    """In a request ISO 8601, in a response `YYYY-MM-DD HH:MM:SS` in UTC."""
     WORD = "word"
-    """One of the field's words."""
+    """One of the field's words: an enum."""
     OBJECT = "object"
-    """Has the field's fields."""
+    """An object with the field's fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One of the words that a field may hold."""
+    """A value of an enum."""
 
     word: str
     description: str
@@ -35,28 +35,28 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request's field may hold beyond its kind. None: no limit of that sort."""
+    """Limits of a request's field. None: no such limit."""
 
     minimum: int | None = None
-    """The least whole number, itself allowed."""
+    """Lowest allowed integer."""
     maximum: int | None = None
-    """The greatest whole number, itself allowed."""
+    """Highest allowed integer."""
     min_length: int | None = None
     """In characters."""
     max_length: int | None = None
     """In characters."""
     pattern: str | None = None
-    r"""A regular expression that has to be found, in the syntax of RE2, ECMA 262 and Python alike.
+    r"""A regular expression that must match, in the common syntax of RE2, ECMA 262 and Python.
 
-    Python's `$` fits before a last newline too, which the rule does not allow.
+    Python's `$` also matches before a final newline, which the rule does not allow.
     """
     pattern_sentence: str | None = None
     """The pattern in words, such as `must be 3 or 4 digits`."""
     email: bool = False
-    """Whether it has to be an e-mail address."""
+    """Whether it must be an e-mail address."""
 
     def sentences(self) -> tuple[str, ...]:
-        """Return the limits in words, each beginning with `must`."""
+        """Return the limits as sentences that begin with `must`."""
         found: list[str] = []
         if self.minimum is not None and self.maximum is not None:
             found.append(f"must be between {self.minimum} and {self.maximum}")
@@ -82,105 +82,105 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of a JSON object, in a request or an answer."""
+    """A key of a JSON object in a request or a response."""
 
     name: str
     path: str
-    """Where it is from the top, for example `user.name` or, within a list, `payments[].amount`."""
+    """Path from the top, for example `user.name` or, in a list, `payments[].amount`."""
     kind: Kind
-    """What the value is, or with `repeated` each item of the list."""
+    """Kind of the value, or with `repeated` of each item."""
     description: str
     required: bool = False
-    """In a request whether it must be given. In an answer every field is there."""
+    """In a request, whether the field is required. A response contains every field."""
     nullable: bool = False
-    """In a response whether it may be null. In a request whether null clears the stored value;
-    otherwise null in a request is the same as absent."""
+    """In a response, whether the value may be null. In a request, whether null clears the stored
+    value; otherwise null in a request means absent."""
     repeated: bool = False
     """Whether it is a list."""
     words: tuple[Word, ...] = ()
-    """What a word may be."""
+    """The values of an enum."""
     limits: Limits = NO_LIMITS
     amounts: tuple[str, ...] = ()
-    """The names of the amounts beside it that a currency belongs to."""
+    """Names of the amounts that a currency belongs to."""
     includes_the_day: bool = False
-    """Of a time, whether a date without a time means the end of that day."""
+    """Whether a date without a time means the end of that day."""
     fields: tuple["Field", ...] = ()
-    """What an object has in it."""
+    """Fields of an object."""
 
     def flattened(self) -> tuple["Field", ...]:
-        """Return this field and all that lie in it, from the outside in."""
+        """Return this field and all nested ones, outer ones first."""
         return (self, *(inner for field in self.fields for inner in field.flattened()))
 
 
 @dataclass(frozen=True, slots=True)
 class TransportError:
-    """A refusal with a fixed body and no `code`, from before any action was looked at."""
+    """An error with a fixed body and no `code`."""
 
     when: str
     http_status: int
     body: str
-    """The JSON text, to the byte but for the id in a 500's `details`."""
+    """The exact JSON text, except for the id in a 500's `details`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A request that the suite executes, and its answer, as JSON texts to show."""
+    """An executed request and its response, as JSON text."""
 
     request: str
     """The fields of the action, without credentials and `action`."""
     response: str | None
-    """None while the action is announced only: it answers 501."""
+    """None while the action is only announced and returns 501."""
     action: str
 
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """A reason to refuse a request."""
+    """A reason for an error."""
 
     reason: str
-    """The body's `code` in JSON, ErrorInfo's `reason` in gRPC."""
+    """`code` in JSON, `ErrorInfo.reason` in gRPC."""
     http_status: int
     grpc_code: str
-    """The name of the gRPC status code, for example `NOT_FOUND`."""
+    """Name of the gRPC status code, for example `NOT_FOUND`."""
     description: str
     has_code: bool
-    """False where JSON has a fixed body, one of the transport errors, without a `code`."""
+    """False for errors whose JSON body is fixed and has no `code`."""
     example: Example | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One action: what it does, takes, answers and fails with."""
+    """An action of the API."""
 
     name: str
     category: str
     rpc: str
-    """The gRPC method, `nivisco.payments.v1.PaymentsService/ChargeCustomer` for example."""
+    """The gRPC method, for example `nivisco.payments.v1.PaymentsService/ChargeCustomer`."""
     summary: str
     """One sentence."""
     description: str
-    """The whole comment but for its errors; it begins with the summary."""
+    """The whole comment; it begins with the summary."""
     mutates: bool
-    """Whether it changes something, and so takes an `idempotency_key`."""
+    """Whether it changes anything. If so, it accepts an `idempotency_key`."""
     admin_only: bool
     request: tuple[Field, ...]
     response: tuple[Field, ...]
-    """What follows `success: true`."""
+    """Fields after `success`."""
     errors: tuple[Error, ...]
-    """What it fails with by its own nature, in the order of its comment."""
+    """Its own errors, in the order of `method_errors`."""
     general_errors: tuple[Error, ...]
-    """What it shares with the other actions of its sort."""
+    """Errors that every action, or every mutating action, can return."""
     example: Example | None
-    """None for an action so new that it has none."""
+    """None if there is no example file."""
 
     @property
     def has_env(self) -> bool:
-        """Whether the request chooses between TEST and LIVE."""
+        """Whether the request has an environment."""
         return any(f.name == ENV_KEY for top in self.request for f in top.flattened())
 
     @property
     def moves_money(self) -> bool:
-        """Whether it changes something and names an amount."""
+        """Whether it is mutating and has an amount."""
         fields = (f for top in self.request for f in top.flattened())
         return self.mutates and any(f.kind is Kind.AMOUNT for f in fields)
 
@@ -196,7 +196,7 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """What holds for every action. Backticks in a paragraph enclose code."""
+    """A rule that applies to every action. Backticks in a paragraph enclose code."""
 
     anchor: str
     title: str
@@ -205,13 +205,13 @@ class Convention:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The whole of it."""
+    """The whole reference."""
 
     envelope: tuple[Field, ...]
-    """What every request begins with."""
+    """Fields of every request."""
     categories: tuple[Category, ...]
     errors: tuple[Error, ...]
-    """Every reason of the schema but those that no client of the JSON endpoint can get."""
+    """Every reason that the JSON endpoint can return."""
     transport_errors: tuple[TransportError, ...]
     conventions: tuple[Convention, ...]
 

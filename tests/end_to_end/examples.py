@@ -1,7 +1,7 @@
-"""Executes the examples of the reference as one story; run, it writes what was answered into them.
+"""Executes the examples of the reference in order; run as a module, it renews their responses.
 
-To change an example, edit its `request` in adapter/examples/ and run
-`python -m tests.end_to_end.examples`. Ids and times stay as they are shown, whatever they were.
+To change an example, edit its `request` in portal/examples/ and run
+`python -m tests.end_to_end.examples`. Ids and times stay as they are in the files.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from tests.core.running import OPERATOR_TOKEN, call
 from tests.end_to_end.running import JsonClient, Stack, running_stack
 from transcoding import exact_json
 
-FOLDER = Path(__file__).parents[2] / "adapter" / "examples"
+FOLDER = Path(__file__).parents[2] / "portal" / "examples"
 COMMAND = "python -m tests.end_to_end.examples"
 
-STORY = (
+SEQUENCE = (
     "register_business", "validate_business", "get_business_info", "modify_business",
     "add_stripe_credentials", "modify_stripe_credentials", "add_authorize_credentials",
     "modify_authorize_credentials", "create_user", "validate_user", "get_user_info",
@@ -36,7 +36,7 @@ STORY = (
     "errors/INVALID_FIELDS", "errors/USER_NOT_FOUND", "errors/CARD_DECLINED",
     "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED", "change_api_key",
 )  # fmt: skip
-"""Every action and some refusals, in an order in which each finds what it needs."""
+"""Every action and some errors, in an order in which each finds what it needs."""
 
 _SAMPLES = {
     "id": re.compile(r"(USR|WAL|WTX|CRD|PAY|REC|LOG)-[0-9A-Z]+"),
@@ -45,71 +45,77 @@ _SAMPLES = {
     "UUID": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "API key": re.compile(r"[0-9a-f]{64}"),
 }
-"""Values that are new in every run. The same sample stands for the same value everywhere."""
+"""Values that differ in every run. A sample stands for the same value in all files."""
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 _OF_THE_YEAR = (".exp_month", ".exp_year")
-"""The stand-in's cards always expire a year from now."""
+"""The sandbox's cards always expire a year from now."""
 
 
 @dataclass
 class Samples:
-    """Which value of this run each value of the files stands for."""
+    """The value of this run that each sample in the files stands for."""
 
     real: dict[str, str] = field(default_factory=dict)
 
     def to_send(self, shown: Any) -> Any:
-        """Return the request with the values of this run."""
+        """Return a request with the values of this run."""
         if isinstance(shown, dict):
             return {name: self.to_send(value) for name, value in shown.items()}
         if isinstance(shown, list):
             return [self.to_send(value) for value in shown]
         return self.real.get(shown, shown) if isinstance(shown, str) else shown
 
-    def differences(self, shown: Any, answered: Any, path: str = "") -> list[str]:
-        """Return where the answer is not the one shown; learns what new samples stand for."""
-        if isinstance(shown, dict) and isinstance(answered, dict):
-            found = [] if [*shown] == [*answered] else [f"{path} has the keys {[*answered]}"]
+    def differences(self, shown: Any, actual: Any, path: str = "") -> list[str]:
+        """Return where a response differs from the example; learns what new samples stand for."""
+        if isinstance(shown, dict) and isinstance(actual, dict):
+            found = [] if [*shown] == [*actual] else [f"{path} has the keys {[*actual]}"]
             return found + [
                 each
-                for name in shown.keys() & answered.keys()
-                for each in self.differences(shown[name], answered[name], f"{path}.{name}")
+                for name in shown.keys() & actual.keys()
+                for each in self.differences(shown[name], actual[name], f"{path}.{name}")
             ]
-        if isinstance(shown, list) and isinstance(answered, list) and len(shown) == len(answered):
+        if isinstance(shown, list) and isinstance(actual, list) and len(shown) == len(actual):
             return [
                 each
-                for index, (one, other) in enumerate(zip(shown, answered, strict=True))
+                for index, (one, other) in enumerate(zip(shown, actual, strict=True))
                 for each in self.differences(one, other, f"{path}[{index}]")
             ]
-        if shown == answered and type(shown) is type(answered) and shown not in self.real:
+        if _is_sample_of(shown, actual) and self._stands_for(shown, actual):
             return []
-        if _is_sample_of(shown, answered) and self.real.setdefault(shown, answered) == answered:
+        if shown == actual and type(shown) is type(actual) and shown not in self.real:
             return []
-        if all(isinstance(each, str) and _TIME.fullmatch(each) for each in (shown, answered)):
+        if all(isinstance(each, str) and _TIME.fullmatch(each) for each in (shown, actual)):
             return []
-        if path.endswith(_OF_THE_YEAR) and type(shown) is type(answered):
+        if path.endswith(_OF_THE_YEAR) and type(shown) is type(actual):
             return []
-        return [f"{path} is {exact_json.write(answered)}, not {exact_json.write(shown)}"]
+        return [f"{path} is {exact_json.write(actual)}, not {exact_json.write(shown)}"]
 
-    def to_show(self, answered: Any, shown: Any) -> Any:
-        """Return the answer with the samples of the files, and with those of `shown` where new."""
-        if isinstance(answered, dict):
+    def _stands_for(self, sample: str, actual: str) -> bool:
+        """Return whether a sample is the only one of a value; learns it if both are new."""
+        if sample not in self.real and actual not in self.real.values():
+            self.real[sample] = actual
+        return self.real.get(sample) == actual
+
+    def to_show(self, actual: Any, shown: Any) -> Any:
+        """Return a response with the samples of the files; new values take those of `shown`."""
+        if isinstance(actual, dict):
             old = shown if isinstance(shown, dict) else {}
-            return {name: self.to_show(value, old.get(name)) for name, value in answered.items()}
-        if isinstance(answered, list):
+            return {name: self.to_show(value, old.get(name)) for name, value in actual.items()}
+        if isinstance(actual, list):
             olds = shown if isinstance(shown, list) else []
-            olds = olds + [None] * len(answered)
-            return [self.to_show(value, old) for value, old in zip(answered, olds, strict=False)]
+            olds = olds + [None] * len(actual)
+            return [self.to_show(value, old) for value, old in zip(actual, olds, strict=False)]
         known = {real: sample for sample, real in self.real.items()}
-        if isinstance(answered, str) and answered in known:
-            return known[answered]
-        if _is_sample_of(shown, answered) and shown not in self.real:
+        if isinstance(actual, str) and actual in known:
+            return known[actual]
+        if _is_sample_of(shown, actual) and shown not in self.real:
             return shown
         is_time = isinstance(shown, str) and _TIME.fullmatch(shown)
-        return shown if is_time else answered
+        return shown if is_time else actual
 
 
-def _is_sample_of(shown: Any, answered: Any) -> bool:
-    both = (shown, answered)
+def _is_sample_of(shown: Any, actual: Any) -> bool:
+    both = (shown, actual)
     return any(
         all(type(each) is str and pattern.fullmatch(each) for each in both)
         for pattern in _SAMPLES.values()
@@ -117,19 +123,19 @@ def _is_sample_of(shown: Any, answered: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class RecordedEvent:
-    """One example, what it shows and what came back."""
+class ExampleResult:
+    """An executed example, with the response in its file and the actual one."""
 
     name: str
-    """Its file's, without the ending."""
-    is_as_told: bool
-    """Whether it succeeded, or was refused for the reason that it is an example of."""
+    """Name of its file, without the ending."""
+    is_expected: bool
+    """Whether it succeeded, or failed with the reason that it is an example of."""
     shown: Any
-    answered: Any
+    actual: Any
 
 
-async def _let_a_job_run(stack: Stack, client: JsonClient) -> None:
-    """Have time pass for the merchant's TEST jobs until one ran, so that there is a log to show."""
+async def run_a_job(stack: Stack, client: JsonClient) -> None:
+    """Advance the merchant's test clock until its job has run, so that there is a log entry."""
     (job,) = (await client.call("list_recurring")).body["recurring"]
     to = Timestamp()
     to.FromDatetime(datetime.fromisoformat(job["next_run"]) + timedelta(days=1))
@@ -138,50 +144,51 @@ async def _let_a_job_run(stack: Stack, client: JsonClient) -> None:
         pass
 
 
-async def tell(stack: Stack, samples: Samples) -> AsyncIterator[RecordedEvent]:
-    """Send the story's requests, one after the other; the caller compares before the next."""
+async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleResult]:
+    """Send the examples one after another; the caller compares each before the next."""
     merchant: JsonClient | None = None
-    for name in STORY:
+    for name in SEQUENCE:
         client = merchant or stack.admin
         if name == "get_recurring_logs":
-            await _let_a_job_run(stack, client)
+            await run_a_job(stack, client)
         example = read(name)
         request = samples.to_send(example["request"])
-        answer = await client.send(envelope(client, example["action"], request))
+        response = await client.send(envelope(client, example["action"], request))
+        actual = exact_json.read(response.text)
         reason = name.removeprefix("errors/")
-        is_as_told = answer.status == 200 if reason == name else answer.body["code"] == reason
-        told = RecordedEvent(name, is_as_told, example["response"], exact_json.read(answer.text))
-        yield told
+        is_expected = response.status == 200 if reason == name else actual.get("code") == reason
+        yield ExampleResult(name, is_expected, example["response"], actual)
         if name == "register_business":
-            merchant = client.as_business(told.answered["business_id"], told.answered["api_key"])
+            merchant = client.as_business(actual["business_id"], actual["api_key"])
 
 
 def read(name: str) -> dict[str, Any]:
-    """Return what a file holds, and None as the response to what was never answered."""
+    """Return the content of a file; `response` is None if it was never executed."""
     content: dict[str, Any] = exact_json.read((FOLDER / f"{name}.json").read_text())
     return {"action": name, "response": None} | content
 
 
 def envelope(client: JsonClient, action: str, fields: dict[str, Any]) -> str:
-    """Return the whole request, numbers as the file has them."""
+    """Return the whole request, with numbers as in the file."""
     credentials = {"business_id": client.business_id, "api_key": client.api_key, "action": action}
     return exact_json.write(credentials | fields)
 
 
-async def _write_anew() -> None:
+async def _renew() -> None:
     samples = Samples()
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:///{folder}/nivisco.db"
         async with running_stack(Path(folder), database) as stack:
-            async for told in tell(stack, samples):
-                if not told.is_as_told:
-                    raise SystemExit(f"{told.name}: {told.answered}")
-                shown = samples.to_show(told.answered, told.shown)
-                assert samples.differences(shown, told.answered) == []
-                file = FOLDER / f"{told.name}.json"
+            async for result in run_examples(stack, samples):
+                if not result.is_expected:
+                    raise SystemExit(f"{result.name}: {result.actual}")
+                samples.differences(result.shown, result.actual)  # learns the new samples
+                shown = samples.to_show(result.actual, result.shown)
+                assert samples.differences(shown, result.actual) == []
+                file = FOLDER / f"{result.name}.json"
                 content = exact_json.read(file.read_text()) | {"response": shown}
                 file.write_text(exact_json.write(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(_write_anew())
+    asyncio.run(_renew())

@@ -1,29 +1,29 @@
-"""Proves that every example of the reference is what the service answers, on each database."""
+"""Every example of the reference is what the service responds, on each database."""
 
 from portal.reference.build import reference
-from tests.end_to_end.examples import COMMAND, STORY, Samples, tell
+from tests.end_to_end.examples import COMMAND, SEQUENCE, Samples, run_examples
 from tests.end_to_end.running import Stack
 
 
-async def test_every_example_is_answered_as_it_is_shown(stack: Stack) -> None:
+async def test_every_response_is_as_its_example(stack: Stack) -> None:
     samples = Samples()
-    async for told in tell(stack, samples):
-        assert told.is_as_told, (told.name, told.answered)
-        assert samples.differences(told.shown, told.answered, told.name) == [], COMMAND
+    async for result in run_examples(stack, samples):
+        assert result.is_expected, (result.name, result.actual)
+        assert samples.differences(result.shown, result.actual, result.name) == [], COMMAND
 
 
 def test_every_action_has_an_example() -> None:
     actions = reference().actions()
-    told = {name for name in STORY if not name.startswith("errors/")}
-    assert told == set(actions)
+    executed = {name for name in SEQUENCE if not name.startswith("errors/")}
+    assert executed == set(actions)
     shown = {name for name, each in actions.items() if each.example and each.example.response}
     assert shown == set(actions)
 
 
-def test_every_example_of_a_refusal_is_executed() -> None:
+def test_every_example_of_an_error_is_executed() -> None:
     shown = {error.reason for error in reference().errors if error.example}
-    told = {name.removeprefix("errors/") for name in STORY if name.startswith("errors/")}
-    assert shown == told
+    executed = {name.removeprefix("errors/") for name in SEQUENCE if name.startswith("errors/")}
+    assert shown == executed
 
 
 def test_a_sample_stands_for_one_value_everywhere() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 from schemathesis import GenerationMode
 
-from tests.end_to_end.examples import Samples, tell
+from tests.end_to_end.examples import Samples, run_examples
 from tests.end_to_end.running import JsonClient, Stack, running_stack
 
 EXAMPLES = 250
@@ -98,13 +98,13 @@ async def test_no_request_made_from_the_document_or_against_it_ends_in_a_fault(
     async with running_stack(tmp_path, database, gateway_timeout_seconds=20.0) as stack:
         document = json.loads((await stack.admin.send("", "GET", "/openapi.json")).text)
         samples = Samples()
-        told = {}
-        async for each in tell(stack, samples):
-            assert samples.differences(each.shown, each.answered) == []
-            told[each.name] = each.answered
-        rotated = told["change_api_key"]
+        responses = {}
+        async for result in run_examples(stack, samples):
+            assert samples.differences(result.shown, result.actual) == []
+            responses[result.name] = result.actual
+        rotated = responses["change_api_key"]
         business = stack.merchant.as_business(rotated["business_id"], rotated["api_key"])
-        user = told["create_user"]["user"]["user_id"]
+        user = responses["create_user"]["user"]["user_id"]
         conversation = Conversation(document, stack, business, user)
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             await asyncio.to_thread(_talk, conversation, document, mode)
