@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from google.type import money_pb2
 
@@ -33,6 +33,7 @@ from core.users.service import active_user, existing_user
 from core.wallet import store as wallet_store
 
 DEFAULT_ZONE = "UTC"
+_Parsed = TypeVar("_Parsed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,9 @@ class RecurringService:
             )
             now = await self._clock.now_for(transaction, caller.business_id, request.env)
             zone = request.timezone or DEFAULT_ZONE
-            _check_zone(zone)
+            _parsed("timezone", calendar.check_zone, zone)
             start = (
-                _read("start_at", calendar.local_start, request.start_at, zone)
+                _parsed("start_at", calendar.local_start, request.start_at, zone)
                 if request.start_at
                 else calendar.wall_clock(now, zone)
             )
@@ -126,16 +127,6 @@ class RecurringService:
                 end_at=_end_at(request.end_at, zone),
                 max_cycles=request.max_cycles,
                 catch_up=request.catch_up,
-                status="active",
-                next_run=None,
-                last_run=None,
-                executed_cycles=0,
-                failed_cycles=0,
-                open_occurrence=None,
-                due_at=None,
-                lease_owner=None,
-                leased_until=None,
-                fencing_token=0,
                 created_at=transaction.now,
                 updated_at=transaction.now,
             )
@@ -259,10 +250,10 @@ async def _updated(
             "max_cycles", f"must be above the {job.executed_cycles} cycles that were charged"
         )
     zone = update.timezone or job.timezone
-    _check_zone(zone)
+    _parsed("timezone", calendar.check_zone, zone)
     columns["timezone"] = zone
     if update.start_at:
-        start = _read("start_at", calendar.local_start, update.start_at, zone)
+        start = _parsed("start_at", calendar.local_start, update.start_at, zone)
         columns["starts_local"] = start.isoformat()
     if update.end_at:
         columns["end_at"] = _end_at(update.end_at, zone)
@@ -387,21 +378,18 @@ async def _stopped(
     return stopped, False
 
 
-def _check_zone(zone: str) -> None:
-    try:
-        calendar.check_zone(zone)
-    except ValueError as error:
-        raise InvalidFields.of("timezone", str(error)) from None
+def _end_at(text: str | None, zone: str) -> datetime | None:
+    parse = partial(calendar.moment, end_of_day=True)
+    return _parsed("end_at", parse, text, zone) if text else None
 
 
-def _read(field: str, read: Callable[[str, str], datetime], text: str, zone: str) -> datetime:
+def _parsed(field: str, parse: Callable[..., _Parsed], *texts: str) -> _Parsed:
+    """Return what `parse` returns; its ValueError becomes a problem of the field.
+
+    Raises:
+        InvalidFields: the field is invalid.
+    """
     try:
-        return read(text, zone)
+        return parse(*texts)
     except ValueError as error:
         raise InvalidFields.of(field, str(error)) from None
-
-
-def _end_at(text: str | None, zone: str) -> datetime | None:
-    if not text:
-        return None
-    return _read("end_at", partial(calendar.moment, end_of_day=True), text, zone)

@@ -22,7 +22,7 @@ CLAIM_CANDIDATES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as stored; the schema explains the columns."""
+    """A job as stored; the schema explains the columns. The defaults are those of a new job."""
 
     business_id: str
     recurring_id: str
@@ -40,18 +40,18 @@ class Job:
     end_at: datetime | None
     max_cycles: int | None
     catch_up: str
-    status: str
-    next_run: datetime | None
-    last_run: datetime | None
-    executed_cycles: int
-    failed_cycles: int
-    open_occurrence: datetime | None
-    due_at: datetime | None
-    lease_owner: str | None
-    leased_until: datetime | None
-    fencing_token: int
     created_at: datetime
     updated_at: datetime
+    status: str = "active"
+    next_run: datetime | None = None
+    last_run: datetime | None = None
+    executed_cycles: int = 0
+    failed_cycles: int = 0
+    open_occurrence: datetime | None = None
+    due_at: datetime | None = None
+    lease_owner: str | None = None
+    leased_until: datetime | None = None
+    fencing_token: int = 0
 
     @property
     def calendar(self) -> Calendar:
