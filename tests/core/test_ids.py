@@ -1,4 +1,4 @@
-"""Identifiers say what they name and fit where they must."""
+"""Forms and order of generated ids."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
         (ids.new_business_id, r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     ],
 )
-def test_an_id_has_its_form(new_id: Callable[[], str], pattern: str) -> None:
+def test_an_id_has_its_prefix_and_length(new_id: Callable[[], str], pattern: str) -> None:
     assert re.fullmatch(pattern, new_id())
 
 
@@ -39,5 +39,5 @@ def test_payment_ids_sort_by_time(later_milliseconds: int) -> None:
     assert ids.new_payment_id(NOW)[:12] < ids.new_payment_id(later)[:12]
 
 
-def test_payment_ids_of_one_moment_differ() -> None:
+def test_payment_ids_of_one_millisecond_differ() -> None:
     assert len({ids.new_payment_id(NOW) for _ in range(1000)}) == 1000

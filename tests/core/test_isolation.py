@@ -1,4 +1,4 @@
-"""Another business's id answers exactly like an unknown one, for every action that takes an id."""
+"""A business cannot distinguish the ids of another business from unknown ids."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ REQUESTS: dict[str, Any] = {
 }
 
 
-def test_the_table_holds_every_action_that_takes_an_id() -> None:
+def test_the_table_holds_every_action_with_an_id() -> None:
     taking = {
         method.name
         for method in service_methods()
@@ -57,7 +57,7 @@ def test_the_table_holds_every_action_that_takes_an_id() -> None:
     assert set(REQUESTS) == taking
 
 
-async def answer(business: Business, action: str, identifier: str) -> Any:
+async def result_of(business: Business, action: str, identifier: str) -> Any:
     request = type(REQUESTS[action])()
     request.CopyFrom(REQUESTS[action])
     field = "user_id" if "user_id" in request.DESCRIPTOR.fields_by_name else "recurring_id"
@@ -69,16 +69,18 @@ async def answer(business: Business, action: str, identifier: str) -> Any:
 
 
 @pytest.mark.parametrize("action", REQUESTS)
-async def test_a_foreign_id_answers_like_an_unknown_one(shop: Business, action: str) -> None:
+async def test_an_id_of_another_business_is_like_an_unknown_one(
+    shop: Business, action: str
+) -> None:
     theirs = await create_user(shop)
     await save_card(shop, theirs)
     stranger = await with_stripe(await register(shop.client, "stranger"))
     await create_user(stranger)
-    foreign = await answer(stranger, action, theirs)
-    assert foreign == await answer(stranger, action, "USR-" + "0" * 26)
+    foreign = await result_of(stranger, action, theirs)
+    assert foreign == await result_of(stranger, action, "USR-" + "0" * 26)
 
 
-async def test_a_business_lists_its_own_only(core: CoreClient) -> None:
+async def test_a_business_lists_only_its_own_users(core: CoreClient) -> None:
     first, second = await register(core, "first"), await register(core, "second")
     user_id = await create_user(first)
     listed = await first.call(users_pb2.GetAllUsersRequest())

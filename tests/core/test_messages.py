@@ -1,12 +1,43 @@
-"""What a list request asks for, read from the wire."""
+"""Conversions between messages and plain values."""
+
+from types import ModuleType
+from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from nivisco.payments.v1 import users_pb2
+from core.messages import enum_value, enum_word
+from nivisco.payments.v1 import payments_pb2, recurring_pb2, types_pb2, users_pb2, wallet_pb2
 from tests.core.running import Business
 
 EPOCH = Timestamp()
+
+
+@pytest.mark.parametrize("module", [payments_pb2, recurring_pb2, types_pb2, wallet_pb2])
+def test_every_enum_value_has_its_own_word(module: ModuleType) -> None:
+    for name in module.DESCRIPTOR.enum_types_by_name:
+        enum = getattr(module, name)
+        assert enum_word(enum, 0) is None
+        for value in list(enum.values())[1:]:
+            word = enum_word(enum, value)
+            assert word
+            assert enum_value(enum, word) == value
+
+
+@pytest.mark.parametrize(
+    ("enum", "word", "value"),
+    [
+        (types_pb2.Env, "TEST", types_pb2.ENV_TEST),
+        (types_pb2.Gateway, "authorize", types_pb2.GATEWAY_AUTHORIZE),
+        (
+            wallet_pb2.TransactionReason,
+            "wallet_fund",
+            wallet_pb2.TRANSACTION_REASON_WALLET_FUND,
+        ),
+    ],
+)
+def test_a_word_is_the_one_of_json(enum: Any, word: str, value: int) -> None:
+    assert enum_value(enum, word) == value
 
 
 @pytest.mark.parametrize(
@@ -18,7 +49,7 @@ EPOCH = Timestamp()
         (users_pb2.GetAllUsersRequest(to_date=Timestamp(seconds=1)), 0),
     ],
 )
-async def test_a_date_at_the_beginning_of_1970_is_a_date(
+async def test_an_empty_timestamp_is_a_date(
     business: Business, user_id: str, request_for: users_pb2.GetAllUsersRequest, total: int
 ) -> None:
     assert (await business.call(request_for)).total == total

@@ -1,4 +1,4 @@
-"""Money is integers of minor units, exact on its way in and out."""
+"""Amounts are integers of minor units and convert exactly from and to messages."""
 
 from decimal import Decimal
 
@@ -27,9 +27,7 @@ CURRENCIES = ["usd", "jpy", "bhd", "eur", "clf", "isk"]
     ("currency", "decimals"),
     [("usd", 2), ("USD", 2), ("jpy", 0), ("bhd", 3), ("clf", 4), ("xau", None), ("zzz", None)],
 )
-def test_a_currency_has_the_decimals_that_iso_4217_gives(
-    currency: str, decimals: int | None
-) -> None:
+def test_a_currency_has_the_decimals_of_iso_4217(currency: str, decimals: int | None) -> None:
     assert exponent(currency) == decimals
 
 
@@ -44,7 +42,7 @@ def test_a_currency_has_the_decimals_that_iso_4217_gives(
         (Money(currency_code="EUR", units=2), "usd", 200),
     ],
 )
-def test_a_wire_amount_is_read_as_minor_units(money: Money, currency: str, minor: int) -> None:
+def test_a_message_is_read_as_minor_units(money: Money, currency: str, minor: int) -> None:
     assert amount_from_message(money, currency).minor == minor
 
 
@@ -61,7 +59,7 @@ def test_a_wire_amount_is_read_as_minor_units(money: Money, currency: str, minor
         (Money(nanos=1), None),
     ],
 )  # fmt: skip
-def test_an_amount_is_refused_for_what_is_wrong_with_it(money: Money, problem: str | None) -> None:
+def test_an_invalid_amount_has_a_problem(money: Money, problem: str | None) -> None:
     assert amount_problem(money) == problem
 
 
@@ -75,9 +73,7 @@ def test_an_amount_is_refused_for_what_is_wrong_with_it(money: Money, problem: s
         (100_000, "bhd", True),
     ],
 )
-def test_more_decimals_than_the_currency_has_are_refused(
-    nanos: int, currency: str, refused: bool
-) -> None:
+def test_too_many_decimals_are_refused(nanos: int, currency: str, refused: bool) -> None:
     money = Money(units=1, nanos=nanos)
     assert (decimals_problem(money, currency) is not None) == refused
     if refused:
@@ -85,14 +81,14 @@ def test_more_decimals_than_the_currency_has_are_refused(
             amount_from_message(money, currency)
 
 
-def test_metals_and_unknown_codes_are_no_currencies() -> None:
+def test_metals_and_unknown_codes_are_not_currencies() -> None:
     assert [currency_problem(code) is None for code in ("usd", "xau", "xxx", "u$d")] == [
         True, False, False, False,
     ]  # fmt: skip
 
 
 @given(st.integers(1, 10**15), st.sampled_from(CURRENCIES))
-def test_minor_units_survive_the_wire(minor: int, currency: str) -> None:
+def test_minor_units_convert_exactly_both_ways(minor: int, currency: str) -> None:
     money = money_message(Amount(minor, currency))
     digits = exponent(currency)
     assert digits is not None

@@ -7,7 +7,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from core.update_mask import Update, mask_problems, update_of
-from nivisco.payments.v1 import credentials_pb2, recurring_pb2, users_pb2
+from nivisco.payments.v1 import credentials_pb2, recurring_pb2, types_pb2, users_pb2
 
 
 def user_update(*mask: str, **fields: Any) -> Message:
@@ -25,7 +25,9 @@ def job_update(*mask: str, **fields: Any) -> Message:
 
 
 def stripe_update(*mask: str, **fields: Any) -> Message:
-    credentials = credentials_pb2.ModifyStripeCredentialsRequest.Credentials(env=1, **fields)
+    credentials = credentials_pb2.ModifyStripeCredentialsRequest.Credentials(
+        env=types_pb2.ENV_TEST, **fields
+    )
     return credentials_pb2.ModifyStripeCredentialsRequest(
         credentials=credentials, update_mask=FieldMask(paths=mask)
     )

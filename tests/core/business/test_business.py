@@ -1,17 +1,25 @@
-"""Businesses over gRPC: registered by the admin, locked to their domain, their keys rotated."""
+"""BusinessService, AuthenticationService and OperatorService.CreateAdmin over gRPC."""
 
 import asyncio
 from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from nivisco.internal.v1 import operator_pb2
-from nivisco.payments.v1 import authentication_pb2
+from nivisco.payments.v1 import authentication_pb2, types_pb2
 from nivisco.payments.v1 import business_pb2 as pb
 from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
-from tests.core.running import OPERATOR_TOKEN, Business, call, create_admin, register
+from tests.core.running import (
+    OPERATOR_TOKEN,
+    Business,
+    call,
+    create_admin,
+    register,
+    with_stripe,
+)
 
 
 def new_business(**changes: str) -> pb.RegisterBusinessRequest:
@@ -25,19 +33,46 @@ def new_business(**changes: str) -> pb.RegisterBusinessRequest:
     )
 
 
-async def test_the_admin_registers_a_business_whose_credentials_hold(core: CoreClient) -> None:
+def modify(*mask: str, **updates: str) -> pb.ModifyBusinessRequest:
+    return pb.ModifyBusinessRequest(
+        updates=pb.ModifyBusinessRequest.Updates(**updates), update_mask=FieldMask(paths=mask)
+    )
+
+
+async def profiles(business: Business) -> list[Any]:
+    return [
+        (await business.call(request)).business
+        for request in (
+            authentication_pb2.ValidateBusinessRequest(),
+            authentication_pb2.GetBusinessInfoRequest(),
+        )
+    ]
+
+
+async def test_a_business_is_the_same_resource_everywhere(core: CoreClient) -> None:
     answer = await call(core, await create_admin(core), new_business())
     assert answer.message == "Business registered successfully"
     assert answer.domain == "northwindcoffee.com"
-    info = await call(
-        core,
-        Credentials(answer.business_id, answer.api_key),
-        authentication_pb2.GetBusinessInfoRequest(),
+    registered = answer.business
+    assert registered == pb.Business(
+        business_id=answer.business_id,
+        name="Northwind Coffee",
+        email="owner@northwindcoffee.com",
+        domain="northwindcoffee.com",
+        created_at=registered.created_at,
+        updated_at=registered.created_at,
+        active=True,
+        default_env=types_pb2.ENV_TEST,
     )
-    assert (info.business.name, info.business.email) == (
-        "Northwind Coffee",
-        "owner@northwindcoffee.com",
-    )
+    merchant = Business(core, Credentials(answer.business_id, answer.api_key))
+    assert await profiles(merchant) == [registered] * 2
+    modified = (await merchant.call(modify(name="Houston"))).business
+    assert modified.name == "Houston"
+    assert modified.updated_at.ToNanoseconds() > registered.updated_at.ToNanoseconds()
+    await with_stripe(merchant, types_pb2.ENV_LIVE)
+    (validated, info) = await profiles(merchant)
+    assert validated == info
+    assert (info.name, info.default_env) == ("Houston", types_pb2.ENV_LIVE)
 
 
 async def test_only_the_admin_registers_businesses(business: Business) -> None:
@@ -46,7 +81,7 @@ async def test_only_the_admin_registers_businesses(business: Business) -> None:
     assert refused.value.reason == "ADMIN_ONLY"
 
 
-async def test_who_may_not_is_told_so_before_what_is_wrong(business: Business) -> None:
+async def test_authorization_is_checked_before_fields(business: Business) -> None:
     with pytest.raises(CoreError) as refused:
         await business.call(pb.RegisterBusinessRequest())
     assert refused.value.reason == "ADMIN_ONLY"
@@ -64,7 +99,7 @@ async def test_who_may_not_is_told_so_before_what_is_wrong(business: Business) -
          ["new_business.name", "new_business.email", "new_business.domain"]),
     ],
 )  # fmt: skip
-async def test_a_profile_that_cannot_be_right_is_refused_by_field(
+async def test_an_invalid_profile_is_refused_by_field(
     core: CoreClient, changes: dict[str, str], fields: list[str]
 ) -> None:
     with pytest.raises(CoreError) as refused:
@@ -80,22 +115,26 @@ async def test_a_profile_that_cannot_be_right_is_refused_by_field(
         ("owner@STRASSE.de", "strasse.de"),
     ],
 )
-async def test_the_domain_is_compared_without_case_as_mail_is_delivered(
+async def test_the_domain_is_compared_case_insensitively_as_mail_is_delivered(
     core: CoreClient, email: str, domain: str
 ) -> None:
     answer = await call(core, await create_admin(core), new_business(email=email, domain=domain))
     assert answer.domain == domain.lower()
 
 
-async def test_modifying_names_what_was_given(business: Business) -> None:
-    updates = pb.ModifyBusinessRequest.Updates(name="Houston", email="a@northwind.example.com")
-    answer = await business.call(pb.ModifyBusinessRequest(updates=updates))
-    assert (answer.message, list(answer.updated_fields)) == (
-        "Business updated successfully",
-        ["name", "email"],
-    )
-    info = await business.call(authentication_pb2.GetBusinessInfoRequest())
-    assert (info.business.name, info.business.email) == ("Houston", "a@northwind.example.com")
+@pytest.mark.parametrize(
+    ("mask", "changed"), [((), ["name", "email"]), (("email",), ["email"]), (("name",), ["name"])]
+)
+async def test_an_update_changes_the_given_fields_of_its_mask(
+    business: Business, mask: tuple[str, ...], changed: list[str]
+) -> None:
+    new = {"name": "Houston", "email": "a@northwind.example.com"}
+    answer = await business.call(modify(*mask, **new))
+    assert answer.message == "Business updated successfully"
+    assert list(answer.updated_fields) == changed
+    (profile, _) = await profiles(business)
+    assert answer.business == profile
+    assert [name for name in new if getattr(profile, name) == new[name]] == changed
 
 
 @pytest.mark.parametrize(
@@ -106,17 +145,15 @@ async def test_modifying_names_what_was_given(business: Business) -> None:
         ({"name": ""}, "updates.name"),
     ],
 )
-async def test_a_change_that_breaks_a_rule_is_refused(
+async def test_an_invalid_update_is_refused_by_field(
     business: Business, updates: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(CoreError) as refused:
-        await business.call(
-            pb.ModifyBusinessRequest(updates=pb.ModifyBusinessRequest.Updates(**updates))
-        )
+        await business.call(modify(**updates))
     assert [problem.field for problem in refused.value.fields] == [field]
 
 
-async def test_a_rotated_key_replaces_the_old_one_at_once(business: Business) -> None:
+async def test_a_new_api_key_replaces_the_previous_one_immediately(business: Business) -> None:
     answer = await business.call(pb.ChangeApiKeyRequest())
     assert answer.message == "API key rotated successfully"
     with pytest.raises(CoreError) as refused:
@@ -126,7 +163,7 @@ async def test_a_rotated_key_replaces_the_old_one_at_once(business: Business) ->
     await call(business.client, renewed, authentication_pb2.ValidateBusinessRequest())
 
 
-async def test_of_many_rotations_with_one_key_one_succeeds_and_its_key_is_the_key(
+async def test_one_of_concurrent_rotations_succeeds(
     business: Business,
 ) -> None:
     answers: list[Any] = await asyncio.gather(
@@ -139,7 +176,7 @@ async def test_of_many_rotations_with_one_key_one_succeeds_and_its_key_is_the_ke
     await call(business.client, renewed, authentication_pb2.ValidateBusinessRequest())
 
 
-async def test_a_lost_admin_key_is_rotated_and_never_replaced_by_accident(
+async def test_the_admin_key_is_replaced_only_on_request(
     core: CoreClient,
 ) -> None:
     operator = Credentials(service_token=OPERATOR_TOKEN)

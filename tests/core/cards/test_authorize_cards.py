@@ -1,4 +1,4 @@
-"""Saving cards at Authorize.Net: one profile for each user and env, whatever answer is lost."""
+"""Saving cards at Authorize.Net: one profile for each user and environment."""
 
 import asyncio
 from pathlib import Path
@@ -42,7 +42,7 @@ async def primary(business: Business, user_id: str, **which: Any) -> Any:
     return (await business.call(request)).card
 
 
-async def test_the_first_card_makes_the_profile_and_every_other_one_is_saved_in_it(
+async def test_all_cards_of_a_user_are_saved_in_one_profile(
     merchant: Business, gateway: Gateway
 ) -> None:
     user_id = await create_user(merchant)
@@ -55,15 +55,16 @@ async def test_the_first_card_makes_the_profile_and_every_other_one_is_saved_in_
     assert [customer["id"] for customer in books["customers"]] == [first.customer_profile_id]
     saved = {answer.payment_profile_id for answer in (first, second, third)}
     assert {card["id"] for card in books["cards"]} == saved
-    shown = [(c.gateway, c.brand, c.last4, c.primary) for c in await cards_of(merchant, user_id)]
-    assert shown == [
+    listed = await cards_of(merchant, user_id)
+    assert listed == [third.card, second.card, first.card]
+    assert [(c.gateway, c.brand, c.last4, c.primary) for c in listed] == [
         (AUTHORIZE, "amex", "0002", False),
         (AUTHORIZE, "mastercard", "0015", False),
         (AUTHORIZE, "visa", "1111", True),
     ]
 
 
-async def test_both_gateways_cards_are_listed_and_each_gateway_has_its_primary_one(
+async def test_each_gateway_has_its_own_primary_card(
     merchant: Business,
 ) -> None:
     user_id = await create_user(merchant)
@@ -77,18 +78,20 @@ async def test_both_gateways_cards_are_listed_and_each_gateway_has_its_primary_o
     assert (await primary(merchant, user_id, gateway=STRIPE)).last4 == "4242"
 
 
-async def test_a_card_that_is_saved_again_is_the_same_one_with_the_new_date(
+async def test_saving_a_card_again_updates_its_expiry(
     merchant: Business,
 ) -> None:
     user_id = await create_user(merchant)
     first = await merchant.call(authorize_card(user_id))
     again = await merchant.call(authorize_card(user_id, exp_month=5, exp_year=2061))
-    assert again == first
-    (card,) = await cards_of(merchant, user_id)
-    assert (card.exp_month, card.exp_year, card.primary) == (5, 2061, True)
+    expected = cards_pb2.CreateAuthorizeCustomerResponse()
+    expected.CopyFrom(first)
+    expected.card.exp_month, expected.card.exp_year = 5, 2061
+    assert again == expected
+    assert await cards_of(merchant, user_id) == [expected.card]
 
 
-async def test_saved_at_once_there_is_one_profile_and_one_card(
+async def test_concurrent_calls_create_one_profile_and_one_card(
     merchant: Business, gateway: Gateway
 ) -> None:
     user_id = await create_user(merchant)
@@ -100,7 +103,7 @@ async def test_saved_at_once_there_is_one_profile_and_one_card(
 
 
 @pytest.mark.parametrize("kind", ["reset_after", "reset_before", "cut_body", "error_500_after"])
-async def test_a_lost_answer_is_unknown_and_the_same_call_finds_profile_and_card(
+async def test_a_retry_after_a_lost_response_finds_profile_and_card(
     merchant: Business, gateway: Gateway, kind: str
 ) -> None:
     user_id = await create_user(merchant)
@@ -120,7 +123,7 @@ async def test_a_lost_answer_is_unknown_and_the_same_call_finds_profile_and_card
     assert len(await cards_of(merchant, user_id)) == 2
 
 
-async def test_a_profile_that_was_deleted_at_the_gateway_is_made_anew_and_can_be_charged(
+async def test_a_profile_that_the_account_does_not_have_is_created_again(
     merchant: Business, gateway: Gateway
 ) -> None:
     user_id = await create_user(merchant)
@@ -136,7 +139,7 @@ async def test_a_profile_that_was_deleted_at_the_gateway_is_made_anew_and_can_be
     assert len(await gateway.authorize_charges(f"{merchant.login_id}x")) == 1
 
 
-NO_CARDS: list[tuple[dict[str, Any], str]] = [
+INVALID_CARDS: list[tuple[dict[str, Any], str]] = [
     ({"number": "4111111111111112"}, "card_number"),
     ({"number": "9111111111111111"}, "card_number"),
     ({"number": "41111111111111"}, "card_number"),
@@ -149,23 +152,21 @@ NO_CARDS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_what_cannot_be_a_card_is_named_by_its_field_and_never_quoted(
+async def test_an_invalid_card_is_refused_by_field_without_quoting_it(
     merchant: Business, gateway: Gateway
 ) -> None:
     user_id = await create_user(merchant)
-    for changes, field in NO_CARDS:
+    for changes, field in INVALID_CARDS:
         with pytest.raises(CoreError) as refused:
             await merchant.call(authorize_card(user_id, **changes))
         assert refused.value.reason == "INVALID_FIELDS"
         assert [p.field for p in refused.value.fields] == [f"payment_profile.{field}"]
-        told = refused.value.message + "".join(p.description for p in refused.value.fields)
-        assert not any(str(value) in told for value in changes.values() if value != 13)
+        text = refused.value.message + "".join(p.description for p in refused.value.fields)
+        assert not any(str(value) in text for value in changes.values() if value != 13)
     assert (await gateway.authorize_books(merchant.login_id))["customers"] == []
 
 
-async def test_a_card_expires_with_its_month_by_the_databases_clock(
-    tmp_path: Path, gateway: Gateway
-) -> None:
+async def test_a_card_expires_with_its_month(tmp_path: Path, gateway: Gateway) -> None:
     clock = ShiftedClock()
     urls = {"TEST": gateway.url, "LIVE": gateway.url}
     async with running_core(settings_for(tmp_path, authorize_urls=urls), clock) as client:
@@ -180,7 +181,7 @@ async def test_a_card_expires_with_its_month_by_the_databases_clock(
         assert refused.value.fields[0].field.startswith("payment_profile.exp_")
 
 
-async def test_a_card_that_its_issuer_does_not_confirm_is_declined_and_leaves_nothing(
+async def test_a_declined_card_leaves_no_profile_and_no_card(
     merchant: Business, gateway: Gateway
 ) -> None:
     user_id = await create_user(merchant)
@@ -192,7 +193,7 @@ async def test_a_card_that_its_issuer_does_not_confirm_is_declined_and_leaves_no
     assert (await gateway.authorize_books(merchant.login_id))["customers"] == []
 
 
-async def test_a_gateway_that_turns_us_away_and_refused_keys_are_told(
+async def test_rate_limits_and_rejected_keys_have_reasons(
     merchant: Business, gateway: Gateway
 ) -> None:
     user_id = await create_user(merchant)
@@ -209,7 +210,7 @@ async def test_a_gateway_that_turns_us_away_and_refused_keys_are_told(
     assert merchant.transaction_key not in refused.value.message
 
 
-async def test_a_transaction_key_that_the_gateway_has_no_room_for_is_named(
+async def test_a_transaction_key_that_is_too_long_is_refused_by_field(
     merchant: Business,
 ) -> None:
     user_id = await create_user(merchant)
@@ -225,7 +226,7 @@ async def test_a_transaction_key_that_the_gateway_has_no_room_for_is_named(
         assert "seventeen" not in refused.value.message
 
 
-async def test_without_keys_or_for_an_inactive_user_nothing_is_saved(
+async def test_saving_a_card_needs_credentials_and_an_active_user(
     shop: Business, gateway: Gateway
 ) -> None:
     user_id = await create_user(shop)
@@ -241,7 +242,7 @@ async def test_without_keys_or_for_an_inactive_user_nothing_is_saved(
     assert (await gateway.authorize_books(merchant.login_id))["customers"] == []
 
 
-async def test_a_key_replays_its_answer_and_fits_no_other_card(merchant: Business) -> None:
+async def test_an_idempotency_key_replays_and_rejects_another_card(merchant: Business) -> None:
     user_id = await create_user(merchant)
     request = authorize_card(user_id, idempotency_key="save-1")
     saved = await merchant.call(request)

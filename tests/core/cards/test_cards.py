@@ -1,4 +1,4 @@
-"""Saving cards at Stripe: one customer for each user and env, one primary card, no card number."""
+"""Saving cards at Stripe: one customer for each user and environment, one primary card."""
 
 import asyncio
 from typing import Any
@@ -10,19 +10,29 @@ from rpc.errors import CoreError
 from tests.core.running import Business, Gateway, create_user, save_card, with_stripe
 
 
-async def test_the_first_card_is_primary_and_named_as_the_gateway_names_it(
-    shop: Business,
-) -> None:
+async def test_the_first_card_is_primary_and_the_same_resource_everywhere(shop: Business) -> None:
     user_id = await create_user(shop)
     saved = await save_card(shop, user_id)
     assert saved.customer_id.startswith("cus_")
-    assert (saved.card.brand, saved.card.last4, saved.card.primary) == ("visa", "4242", True)
+    assert saved.card == cards_pb2.Card(
+        card_id=saved.card.card_id,
+        user_id=user_id,
+        gateway=types_pb2.GATEWAY_STRIPE,
+        env=types_pb2.ENV_TEST,
+        brand="visa",
+        last4="4242",
+        exp_month=saved.card.exp_month,
+        exp_year=saved.card.exp_year,
+        primary=True,
+        created_at=saved.card.created_at,
+    )
+    assert saved.card.created_at.seconds > 0
     primary = await shop.call(cards_pb2.GetUserPrimaryCardRequest(user_id=user_id))
-    assert primary.card == saved.card
-    assert primary.card.gateway == types_pb2.GATEWAY_STRIPE
+    (listed,) = (await shop.call(cards_pb2.GetUserCardsRequest(user_id=user_id))).cards
+    assert primary.card == listed == saved.card
 
 
-async def test_every_card_of_a_user_has_the_same_customer(shop: Business) -> None:
+async def test_all_cards_of_a_user_have_the_same_customer(shop: Business) -> None:
     user_id = await create_user(shop)
     first = await save_card(shop, user_id)
     second = await save_card(shop, user_id, "pm_card_mastercard")
@@ -34,7 +44,7 @@ async def test_every_card_of_a_user_has_the_same_customer(shop: Business) -> Non
     ]
 
 
-async def test_cards_saved_at_once_have_one_customer_and_one_primary(shop: Business) -> None:
+async def test_concurrently_saved_cards_have_one_customer_and_one_primary(shop: Business) -> None:
     user_id = await create_user(shop)
     saved = await asyncio.gather(*(save_card(shop, user_id) for _ in range(5)))
     assert len({answer.customer_id for answer in saved}) == 1
@@ -57,7 +67,7 @@ async def test_a_card_token_is_saved_like_a_payment_method(shop: Business) -> No
         ("", "INVALID_FIELDS", "payment_method_token"),
     ],
 )
-async def test_a_token_that_cannot_be_saved_is_told_and_leaves_no_card(
+async def test_a_refused_token_leaves_no_card(
     shop: Business, token: str, reason: str, detail: str
 ) -> None:
     user_id = await create_user(shop)
@@ -72,7 +82,7 @@ async def test_a_token_that_cannot_be_saved_is_told_and_leaves_no_card(
 
 @pytest.mark.parametrize("kind", ["reset_after", "reset_before", "cut_body"])
 @pytest.mark.parametrize("path", ["/v1/customers", "/v1/payment_methods/*"])
-async def test_a_lost_answer_makes_no_second_customer_or_card(
+async def test_a_lost_response_creates_no_second_customer_or_card(
     shop: Business, gateway: Gateway, kind: str, path: str
 ) -> None:
     user_id = await create_user(shop)
@@ -83,7 +93,7 @@ async def test_a_lost_answer_makes_no_second_customer_or_card(
     assert len((await shop.call(cards_pb2.GetUserCardsRequest(user_id=user_id))).cards) == 2
 
 
-async def test_a_card_belongs_to_its_env(shop: Business) -> None:
+async def test_a_card_belongs_to_its_environment(shop: Business) -> None:
     await with_stripe(shop, types_pb2.ENV_LIVE)
     user_id = await create_user(shop)
     await shop.call(
@@ -91,18 +101,20 @@ async def test_a_card_belongs_to_its_env(shop: Business) -> None:
             user_id=user_id, payment_method_token="pm_card_visa", env=types_pb2.ENV_TEST
         )
     )
-    with pytest.raises(CoreError) as refused:  # LIVE is the default since its keys are there
+    with pytest.raises(
+        CoreError
+    ) as refused:  # LIVE is the default since its credentials are stored
         await shop.call(cards_pb2.GetUserPrimaryCardRequest(user_id=user_id))
     assert refused.value.reason == "CARD_NOT_FOUND"
 
 
-async def test_without_keys_no_card_can_be_saved(business: Business, user_id: str) -> None:
+async def test_saving_a_card_needs_credentials(business: Business, user_id: str) -> None:
     with pytest.raises(CoreError) as refused:
         await save_card(business, user_id)
     assert refused.value.reason == "CREDENTIALS_MISSING"
 
 
-async def test_a_user_whose_customer_is_of_another_account_gets_a_new_one(shop: Business) -> None:
+async def test_a_customer_that_the_account_does_not_have_is_created_again(shop: Business) -> None:
     user_id = await create_user(shop)
     old = await save_card(shop, user_id)
     other = credentials_pb2.ModifyStripeCredentialsRequest.Credentials(

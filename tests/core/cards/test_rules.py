@@ -1,4 +1,4 @@
-"""What can be a card that Authorize.Net takes, without a gateway to see it."""
+"""Rules for the data of a card to save at Authorize.Net."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ def problems(card: CardData, now: datetime = NOW) -> list[str]:
 
 
 @pytest.mark.parametrize(("number", "brand"), PUBLISHED.items())
-def test_a_published_test_card_is_one_and_is_of_its_network(number: str, brand: str) -> None:
+def test_a_published_test_card_is_valid_and_of_its_network(number: str, brand: str) -> None:
     network = network_of(number)
     assert network is not None
     assert network.brand == brand
@@ -47,7 +47,7 @@ def test_a_published_test_card_is_one_and_is_of_its_network(number: str, brand: 
 
 
 @given(st.sampled_from(sorted(PUBLISHED)), st.integers(0, 15), st.integers(1, 9))
-def test_no_card_number_survives_a_wrong_digit(number: str, place: int, more: int) -> None:
+def test_a_card_number_with_a_wrong_digit_is_invalid(number: str, place: int, more: int) -> None:
     place %= len(number)
     wrong = number[:place] + str((int(number[place]) + more) % 10) + number[place + 1 :]
     assert problems(replace(CARD, number=Secret(wrong), cvv=None)) == ["card_number"]
@@ -64,16 +64,16 @@ def test_no_card_number_survives_a_wrong_digit(number: str, place: int, more: in
         (12, 2029, datetime(2030, 1, 1, 11, 59, tzinfo=UTC), []),
     ],
 )
-def test_a_card_expires_when_its_month_is_over_everywhere(
+def test_a_card_expires_when_its_month_has_ended_everywhere(
     month: int, year: int, now: datetime, found: list[str]
 ) -> None:
     assert problems(replace(CARD, exp_month=month, exp_year=year), now) == found
 
 
-def test_every_problem_is_named_at_once_and_no_value_is_quoted() -> None:
+def test_all_problems_are_reported_together_without_quoting_values() -> None:
     card = CardData(Secret("4111111111111112"), 1, 2020, Secret("9001"), "7\x07")
     with pytest.raises(InvalidFields) as refused:
         rules.check_card(card, NOW)
     assert len(refused.value.problems) == 4
-    told = "".join(problem.description for problem in refused.value.problems)
-    assert not any(value in told for value in ("4111111111111112", "2020", "9001", "\x07"))
+    text = "".join(problem.description for problem in refused.value.problems)
+    assert not any(value in text for value in ("4111111111111112", "2020", "9001", "\x07"))

@@ -1,10 +1,14 @@
-"""Gateway keys: added once, modified in part, sealed at rest, of the right environment."""
+"""Gateway credentials: added once, modified in part, sealed, of the right environment."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from sqlalchemy import Table, select
 
+from core.database.schema import authorize_credentials, stripe_credentials
+from core.database.transactions import Database
 from nivisco.payments.v1 import credentials_pb2 as pb
 from nivisco.payments.v1 import keys_pb2, types_pb2
 from rpc.errors import CoreError
@@ -26,9 +30,10 @@ def add(env: types_pb2.Env.ValueType = types_pb2.ENV_TEST, **changes: Any) -> An
     )
 
 
-def modify(**keys: Any) -> Any:
+def modify(*mask: str, **keys: Any) -> Any:
     return pb.ModifyStripeCredentialsRequest(
-        credentials=pb.ModifyStripeCredentialsRequest.Credentials(**keys)
+        credentials=pb.ModifyStripeCredentialsRequest.Credentials(**keys),
+        update_mask=FieldMask(paths=mask),
     )
 
 
@@ -36,29 +41,85 @@ async def public_key(business: Business) -> Any:
     return await business.call(keys_pb2.GetStripePublicKeyRequest())
 
 
-async def test_keys_are_saved_and_the_publishable_one_is_handed_out(business: Business) -> None:
+async def test_added_credentials_have_a_publishable_key(business: Business) -> None:
     answer = await business.call(add())
     assert (answer.message, answer.env) == ("Stripe credentials saved", types_pb2.ENV_TEST)
     shown = await public_key(business)
     assert (shown.env, shown.stripe_public_key) == (types_pb2.ENV_TEST, "pk_test_fake")
 
 
-async def test_adding_where_keys_exist_is_refused(business: Business) -> None:
+async def test_adding_credentials_twice_is_refused(business: Business) -> None:
     await business.call(add())
     with pytest.raises(CoreError) as refused:
         await business.call(add())
     assert refused.value.reason == "CREDENTIALS_EXIST"
 
 
-async def test_modifying_where_no_keys_are_is_refused(business: Business) -> None:
+async def test_modifying_missing_credentials_is_refused(business: Business) -> None:
     with pytest.raises(CoreError) as refused:
         await business.call(modify(env=types_pb2.ENV_TEST, stripe_public_key="pk_test_new"))
     assert refused.value.reason == "CREDENTIALS_NOT_FOUND"
 
 
-async def test_modifying_changes_only_what_is_given(shop: Business) -> None:
-    await shop.call(modify(env=types_pb2.ENV_TEST, stripe_public_key="pk_test_new"))
-    assert (await public_key(shop)).stripe_public_key == "pk_test_new"
+async def stored_columns(url: str, table: Table) -> dict[str, Any]:
+    database = Database(url)
+    async with database.read() as transaction:
+        row = (await transaction.connection.execute(select(table))).one()
+    await database.close()
+    return dict(row._mapping)
+
+
+STRIPE_MASK = ["credentials.stripe_public_key", "credentials.stripe_webhook_secret"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "keys", "changed"),
+    [
+        ([], {"stripe_public_key": "pk_test_new"}, {"public_key": "pk_test_new"}),
+        (STRIPE_MASK[:1], {"stripe_public_key": "pk_test_new", "account_id": "acct_new"},
+         {"public_key": "pk_test_new"}),
+        (["credentials.account_id"], {}, {"account_id": None}),
+        (STRIPE_MASK, {"stripe_public_key": "pk_test_new"},
+         {"public_key": "pk_test_new", "sealed_webhook_secret": None}),
+    ],
+)  # fmt: skip
+async def test_modifying_sets_and_clears_the_fields_of_its_mask(
+    tmp_path: Path,
+    database_url: str,
+    mask: list[str],
+    keys: dict[str, str],
+    changed: dict[str, Any],
+) -> None:
+    settings = settings_for(tmp_path, database_url=database_url)
+    async with running_core(settings) as client:
+        business = await register(client)
+        await business.call(add(stripe_webhook_secret=WEBHOOK, account_id="acct_old"))
+    before = await stored_columns(database_url, stripe_credentials)
+    async with running_core(settings) as client:
+        request = modify(*mask, env=types_pb2.ENV_TEST, **keys)
+        await Business(client, business.credentials).call(request)
+    after = await stored_columns(database_url, stripe_credentials)
+    assert after == before | changed | {"updated_at": after["updated_at"]}
+
+
+async def test_authorize_net_s_signature_key_can_be_cleared(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running_core(settings_for(tmp_path, database_url=database_url)) as client:
+        business = await register(client)
+        keys = {"api_login_id": "login", "transaction_key": "fakekey", "signature_key": "AB"}
+        credentials = pb.AddAuthorizeCredentialsRequest.Credentials(env=types_pb2.ENV_TEST, **keys)
+        await business.call(pb.AddAuthorizeCredentialsRequest(credentials=credentials))
+        await business.call(
+            pb.ModifyAuthorizeCredentialsRequest(
+                credentials=pb.ModifyAuthorizeCredentialsRequest.Credentials(
+                    env=types_pb2.ENV_TEST
+                ),
+                update_mask=FieldMask(paths=["credentials.signature_key"]),
+            )
+        )
+    stored = await stored_columns(database_url, authorize_credentials)
+    assert (stored["api_login_id"], stored["sealed_signature_key"]) == ("login", None)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +131,12 @@ async def test_modifying_changes_only_what_is_given(shop: Business) -> None:
         (add(stripe_webhook_secret="nope"), ["credentials.stripe_webhook_secret"]),
         (add(account_id="x"), ["credentials.account_id"]),
         (modify(env=types_pb2.ENV_TEST), ["credentials"]),
+        (modify("credentials.stripe_secret_key", env=types_pb2.ENV_TEST), ["update_mask"]),
         (pb.AddStripeCredentialsRequest(), ["credentials"]),
         (add(types_pb2.ENV_UNSPECIFIED), ["credentials.env"]),
     ],
 )
-async def test_keys_that_cannot_be_right_are_refused_by_field(
+async def test_invalid_credentials_are_refused_by_field(
     business: Business, request_: Any, fields: list[str]
 ) -> None:
     with pytest.raises(CoreError) as refused:
@@ -82,13 +144,13 @@ async def test_keys_that_cannot_be_right_are_refused_by_field(
     assert [problem.field for problem in refused.value.fields] == fields
 
 
-async def test_live_keys_make_live_the_default(business: Business) -> None:
+async def test_live_credentials_make_live_the_default_environment(business: Business) -> None:
     await business.call(add())
     await business.call(add(types_pb2.ENV_LIVE))
     assert (await public_key(business)).env == types_pb2.ENV_LIVE
 
 
-async def test_authorize_net_keys_are_saved_too(business: Business) -> None:
+async def test_authorize_net_credentials_are_added_and_modified(business: Business) -> None:
     keys = pb.AddAuthorizeCredentialsRequest.Credentials(
         env=types_pb2.ENV_LIVE, api_login_id="login", transaction_key="fakekey", signature_key="AB"
     )
@@ -104,13 +166,13 @@ async def test_authorize_net_keys_are_saved_too(business: Business) -> None:
     assert changed.env == types_pb2.ENV_LIVE
 
 
-async def test_no_stripe_keys_no_publishable_key(business: Business) -> None:
+async def test_without_stripe_credentials_there_is_no_publishable_key(business: Business) -> None:
     with pytest.raises(CoreError) as refused:
         await public_key(business)
     assert refused.value.reason == "CREDENTIALS_MISSING"
 
 
-async def test_no_secret_lies_open_in_the_database(tmp_path: Path) -> None:
+async def test_the_database_holds_no_secret_in_plain_text(tmp_path: Path) -> None:
     async with running_core(settings_for(tmp_path)) as client:
         business = await register(client)
         await business.call(add(stripe_webhook_secret=WEBHOOK))

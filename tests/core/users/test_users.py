@@ -1,12 +1,14 @@
-"""Users over gRPC, as the reference shows them."""
+"""UsersService over gRPC."""
 
 from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
+from nivisco.payments.v1 import types_pb2
 from nivisco.payments.v1 import users_pb2 as pb
 from rpc.errors import CoreError
-from tests.core.running import Business, create_user
+from tests.core.running import Business, create_user, save_card
 
 
 def new_user(**changes: Any) -> pb.CreateUserRequest:
@@ -14,16 +16,39 @@ def new_user(**changes: Any) -> pb.CreateUserRequest:
     return pb.CreateUserRequest(user=pb.CreateUserRequest.NewUser(**user))
 
 
-async def test_a_new_user_has_an_id_and_a_wallet(business: Business) -> None:
-    created = await business.call(new_user())
-    assert created.user.user_id.startswith("USR-")
-    assert created.wallet.wallet_id.startswith("WAL-")
-    info = await business.call(pb.GetUserInfoRequest(user_id=created.user.user_id))
-    assert (info.user.name, info.user.email) == ("Alicia Gomez", "alicia@example.com")
-    assert info.user.created_at.seconds > 0
+def update(user_id: str, *mask: str, **fields: Any) -> pb.UpdateUserRequest:
+    return pb.UpdateUserRequest(
+        user_id=user_id,
+        updates=pb.UpdateUserRequest.Updates(**fields),
+        update_mask=FieldMask(paths=mask),
+    )
 
 
-async def test_two_users_may_share_an_address(business: Business) -> None:
+async def test_a_user_is_the_same_resource_everywhere(shop: Business) -> None:
+    created = (await shop.call(new_user(currency="EUR"))).user
+    assert created == pb.User(
+        user_id=created.user_id,
+        name="Alicia Gomez",
+        email="alicia@example.com",
+        active=True,
+        currency="eur",
+        created_at=created.created_at,
+        updated_at=created.created_at,
+    )
+    assert created.user_id.startswith("USR-")
+    assert created.created_at.seconds > 0
+    request = update(created.user_id, name="Alicia G.")
+    await save_card(shop, created.user_id)
+    updated = (await shop.call(request)).user
+    assert (updated.name, updated.default_gateway) == ("Alicia G.", types_pb2.GATEWAY_STRIPE)
+    assert updated.updated_at.ToNanoseconds() > created.updated_at.ToNanoseconds()
+    validated = await shop.call(pb.ValidateUserRequest(user_id=created.user_id))
+    info = await shop.call(pb.GetUserInfoRequest(user_id=created.user_id))
+    (listed,) = (await shop.call(pb.GetAllUsersRequest())).users
+    assert validated.user == info.user == listed == updated
+
+
+async def test_two_users_may_share_an_email_address(business: Business) -> None:
     ids = {(await business.call(new_user())).user.user_id for _ in range(2)}
     assert len(ids) == 2
 
@@ -42,7 +67,7 @@ async def test_two_users_may_share_an_address(business: Business) -> None:
         ({"currency": "dollars"}, "user.currency"),
     ],
 )
-async def test_a_profile_that_cannot_be_right_is_refused_by_field(
+async def test_an_invalid_profile_is_refused_by_field(
     business: Business, changes: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(CoreError) as refused:
@@ -50,34 +75,36 @@ async def test_a_profile_that_cannot_be_right_is_refused_by_field(
     assert [problem.field for problem in refused.value.fields] == [field]
 
 
-async def test_an_update_changes_what_is_given_and_names_it(
-    business: Business, user_id: str
+@pytest.mark.parametrize(
+    ("mask", "changed"),
+    [((), ["name", "active"]), (("active",), ["active"]), (("active", "name"), ["name", "active"])],
+)
+async def test_an_update_changes_the_given_fields_of_its_mask(
+    business: Business, user_id: str, mask: tuple[str, ...], changed: list[str]
 ) -> None:
-    answer = await business.call(
-        pb.UpdateUserRequest(
-            user_id=user_id, updates=pb.UpdateUserRequest.Updates(name="Alicia G.")
-        )
-    )
-    assert (answer.message, list(answer.updated_fields)) == ("User updated", ["name"])
-    info = await business.call(pb.GetUserInfoRequest(user_id=user_id))
-    assert (info.user.name, info.user.email) == ("Alicia G.", "alicia@example.com")
+    response = await business.call(update(user_id, *mask, name="Alicia G.", active=False))
+    assert (response.message, list(response.updated_fields)) == ("User updated", changed)
+    assert (response.user.name == "Alicia G.") == ("name" in changed)
+    assert response.user.active == ("active" not in changed)
+    assert response.user.email == "alicia@example.com"
 
 
-async def test_an_update_of_nothing_is_refused(business: Business, user_id: str) -> None:
+@pytest.mark.parametrize(
+    ("mask", "field"), [((), "updates"), (("name",), "update_mask"), (("currency",), "update_mask")]
+)
+async def test_an_update_without_changes_or_with_an_invalid_mask_is_refused(
+    business: Business, user_id: str, mask: tuple[str, ...], field: str
+) -> None:
     with pytest.raises(CoreError) as refused:
-        await business.call(
-            pb.UpdateUserRequest(user_id=user_id, updates=pb.UpdateUserRequest.Updates())
-        )
-    assert [problem.field for problem in refused.value.fields] == ["updates"]
+        await business.call(update(user_id, *mask))
+    assert [problem.field for problem in refused.value.fields] == [field]
 
 
-async def test_lists_show_active_users_and_validation_tells_the_others(
+async def test_lists_omit_inactive_users_and_validation_returns_them(
     business: Business, user_id: str
 ) -> None:
     other = await create_user(business)
-    await business.call(
-        pb.UpdateUserRequest(user_id=user_id, updates=pb.UpdateUserRequest.Updates(active=False))
-    )
+    await business.call(update(user_id, active=False))
     listed = await business.call(pb.GetAllUsersRequest())
     assert [user.user_id for user in listed.users] == [other]
     assert (listed.count, listed.total) == (1, 1)

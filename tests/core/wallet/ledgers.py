@@ -1,4 +1,4 @@
-"""Wallets for tests of the ledger function, and what the database holds of them afterwards."""
+"""Wallets for tests of the ledger function, and their stored state."""
 
 import secrets
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ WalletKey = tuple[str, str]
 async def open_wallets(
     transaction: Transaction, business_id: str, wallet_ids: Sequence[str]
 ) -> list[WalletKey]:
-    """Make a business with one empty wallet, of a user of its own, for each id."""
+    """Create a business with one empty wallet, each of its own user, for each id."""
     await business_store.insert_business(
         transaction,
         business_id=business_id,
@@ -61,7 +61,7 @@ async def open_wallets(
 def movement(
     key: WalletKey, direction: Direction, amount_minor: int, payment_id: str | None = None
 ) -> Movement:
-    """Return a movement of the wallet: by hand, or the credit of a payment."""
+    """Return a manual movement of the wallet, or the credit of a payment."""
     return Movement(
         business_id=key[0],
         wallet_id=key[1],
@@ -85,18 +85,18 @@ def debit(key: WalletKey, amount_minor: int) -> Movement:
 
 
 class Books:
-    """What the database holds of some businesses' wallets."""
+    """The stored wallets, transactions and postings of some businesses."""
 
     def __init__(
         self, balances: dict[WalletKey, tuple[int, int]], history: list[Any], sides: list[Any]
     ) -> None:
-        """Keep what was read."""
+        """Group the rows by their keys."""
         self.balances = balances
         """Balance and version of each wallet."""
         self.history = history
-        """Rows of wallet_transactions, each wallet's in its order."""
+        """Rows of wallet_transactions, in the order of each wallet."""
         self.postings: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
-        """Account, amount and currency of the sides of each transaction."""
+        """Account, amount and currency of the postings of each transaction."""
         for side in sides:
             key = (side.business_id, side.transaction_id)
             self.postings.setdefault(key, []).append(
@@ -104,7 +104,7 @@ class Books:
             )
 
     def assert_consistent(self) -> None:
-        """Replay the books: no wallet below zero, postings sum to zero and give each balance."""
+        """Check that no balance is negative, and that postings sum to zero and to each balance."""
         replayed = dict.fromkeys(self.balances, (0, 0))
         for row in self.history:
             key = (row.business_id, row.wallet_id)
@@ -121,7 +121,7 @@ class Books:
 
 
 async def read_books(database: Database, business_ids: Sequence[str]) -> Books:
-    """Return all that the database holds of the businesses' wallets."""
+    """Return the stored state of the businesses' wallets."""
     async with database.transaction() as transaction:
         execute = transaction.connection.execute
         balances = await execute(select(wallets).where(wallets.c.business_id.in_(business_ids)))

@@ -1,4 +1,4 @@
-"""The ledger function against a plain model: any lists of movements, the same books."""
+"""Property test: the ledger function agrees with a simple model."""
 
 import asyncio
 import itertools
@@ -29,17 +29,17 @@ _numbers = itertools.count()
 
 
 class Model:
-    """Wallets as a dictionary, and the rules of a movement said once more."""
+    """Wallets as a dictionary, with the rules of movements."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start without wallets."""
         self.wallets: dict[WalletKey, tuple[int, int]] = {}
         self.made: list[tuple[WalletKey, str, int, int, str | None]] = []
 
     def move(
         self, key: WalletKey, kind: str, minor: int, payment_id: str | None
     ) -> WalletState | MovementRefusal:
-        """Make a movement, or say why not."""
+        """Make a movement, or return why it is refused."""
         balance, version = self.wallets[key]
         if kind == "debit" and balance < minor:
             return MovementRefusal.WALLET_TOO_LOW
@@ -72,7 +72,7 @@ def database(runner: asyncio.Runner, database_url: str) -> Iterator[Database]:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(LISTS)
-def test_the_books_agree_with_the_model_after_any_lists_of_movements(
+def test_the_ledger_agrees_with_the_model_after_any_movements(
     runner: asyncio.Runner, database: Database, lists: list[list[Wanted]]
 ) -> None:
     runner.run(check(database, lists))

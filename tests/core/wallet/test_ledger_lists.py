@@ -1,4 +1,4 @@
-"""Long lists of movements, wrong ones, and many at once."""
+"""The ledger function with long, wrong and concurrent lists of movements."""
 
 import asyncio
 import random
@@ -49,7 +49,7 @@ async def move(
         return await ledger.move(transaction, movements)
 
 
-async def test_a_list_of_500_takes_as_many_statements_as_a_single_movement(
+async def test_500_movements_take_as_many_statements_as_one(
     database: Database,
 ) -> None:
     keys = await wallets_of(database, 100)
@@ -58,24 +58,24 @@ async def test_a_list_of_500_takes_as_many_statements_as_a_single_movement(
         statements: list[str] = []
         row_by_row: list[str] = []
 
-        def note(*arguments: Any, into: Any = (statements, row_by_row)) -> None:
+        def record(*arguments: Any, into: Any = (statements, row_by_row)) -> None:
             _connection, cursor, statement, _parameters, _context, executemany = arguments
             into[0].append(statement)
             if executemany and "sqlite" not in type(cursor).__module__:
-                into[1].append(statement)  # to a server that is a message for every row
+                into[1].append(statement)  # a server gets one message for each row
 
         async with database.transaction() as transaction:
-            event.listen(database._engine.sync_engine, "before_cursor_execute", note)
+            event.listen(database._engine.sync_engine, "before_cursor_execute", record)
             try:
                 await ledger.move(transaction, [credit(keys[n % 100], 5) for n in range(length)])
             finally:
-                event.remove(database._engine.sync_engine, "before_cursor_execute", note)
+                event.remove(database._engine.sync_engine, "before_cursor_execute", record)
         counts.append(len(statements))
         assert row_by_row == []
     assert counts == [4, 4, 4]
 
 
-async def test_2000_movements_of_2000_wallets_are_one_list(database: Database) -> None:
+async def test_one_list_moves_2000_wallets(database: Database) -> None:
     keys = await wallets_of(database, 2000)
     results = await move(database, [credit(key, 1 + n) for n, key in enumerate(keys)])
     assert results == [WalletState("TEST", "usd", 1 + n, 1) for n in range(2000)]
@@ -85,7 +85,7 @@ async def test_2000_movements_of_2000_wallets_are_one_list(database: Database) -
     (await read_books(database, ["B"])).assert_consistent()
 
 
-async def test_2000_movements_of_one_wallet_follow_each_other(database: Database) -> None:
+async def test_movements_of_one_wallet_are_applied_in_order(database: Database) -> None:
     (key,) = await wallets_of(database, 1)
     wanted = [credit(key, 3) if n % 2 else debit(key, 2) for n in range(2000)]
     results = await move(database, wanted)
@@ -94,7 +94,7 @@ async def test_2000_movements_of_one_wallet_follow_each_other(database: Database
     (await read_books(database, ["B"])).assert_consistent()
 
 
-async def test_a_list_in_which_all_is_refused_changes_nothing(database: Database) -> None:
+async def test_refused_movements_change_nothing(database: Database) -> None:
     (key,) = await wallets_of(database, 1)
     assert await move(database, [debit(key, 1)] * 2) == [MovementRefusal.WALLET_TOO_LOW] * 2
     assert (await read_books(database, ["B"])).balances == {key: (0, 0)}
@@ -104,7 +104,7 @@ async def test_an_empty_list_changes_nothing(database: Database) -> None:
     assert await move(database, []) == []
 
 
-async def test_a_movement_of_a_wallet_that_is_not_there_is_a_fault_and_moves_nothing(
+async def test_a_movement_of_an_unknown_wallet_fails_and_moves_nothing(
     database: Database,
 ) -> None:
     (key,) = await wallets_of(database, 1)
@@ -114,7 +114,7 @@ async def test_a_movement_of_a_wallet_that_is_not_there_is_a_fault_and_moves_not
 
 
 @pytest.mark.parametrize("others", [0, 3])
-async def test_a_second_credit_for_one_payment_is_impossible_and_takes_its_list_with_it(
+async def test_a_second_credit_of_one_payment_rolls_back_its_list(
     database: Database, others: int
 ) -> None:
     key, other = await wallets_of(database, 2)
@@ -125,7 +125,7 @@ async def test_a_second_credit_for_one_payment_is_impossible_and_takes_its_list_
     assert (await read_books(database, ["B"])).balances == {key: (5, 1), other: (0, 0)}
 
 
-async def test_lists_over_the_same_wallets_in_any_order_never_deadlock(
+async def test_concurrent_lists_in_any_order_never_deadlock(
     postgresql_only: Database,
 ) -> None:
     keys = await wallets_of(postgresql_only, 5)
@@ -157,7 +157,7 @@ async def test_lists_over_the_same_wallets_in_any_order_never_deadlock(
     assert sum(totals.values()) == 0
 
 
-async def test_what_only_refers_to_a_wallet_does_not_wait_for_its_movement(
+async def test_foreign_keys_to_a_wallet_do_not_wait_for_its_movement(
     postgresql_only: Database,
 ) -> None:
     """A foreign key asks for a shared lock of the row, which a movement's own lock allows."""

@@ -1,4 +1,4 @@
-"""What a movement does to a wallet, and that its two sides always sum to zero."""
+"""How a movement changes a wallet, and its two postings."""
 
 import pytest
 from hypothesis import given
@@ -44,13 +44,13 @@ def test_a_movement_changes_the_balance_or_is_refused(
         assert after == WalletState("TEST", "usd", result, 8)
 
 
-def test_money_that_a_card_was_charged_for_arrives_whatever_the_limit() -> None:
+def test_the_limit_does_not_apply_to_a_credit_of_a_payment() -> None:
     after = apply(wallet(MAX_BALANCE_MINOR), movement(Direction.CREDIT, 5, payment_id="PAY-1"))
     assert isinstance(after, WalletState)
 
 
 @given(st.sampled_from(Direction), st.integers(1, 10**15))
-def test_postings_sum_to_zero_and_the_wallet_gets_its_side(
+def test_postings_sum_to_zero_and_the_first_is_the_wallets(
     direction: Direction, minor: int
 ) -> None:
     sides = postings_of(wallet(0), movement(direction, minor))
@@ -63,5 +63,5 @@ def test_postings_sum_to_zero_and_the_wallet_gets_its_side(
     ("direction", "account"),
     [(Direction.CREDIT, "funding:TEST:usd"), (Direction.DEBIT, "revenue:TEST:usd")],
 )
-def test_the_other_side_is_the_businesss(direction: Direction, account: str) -> None:
+def test_the_second_posting_is_the_businesss(direction: Direction, account: str) -> None:
     assert postings_of(wallet(0), movement(direction, 1))[1].account == account

@@ -1,4 +1,4 @@
-"""Wallets over gRPC: credited, debited, never below zero, however many ask at once."""
+"""WalletService over gRPC: credits, debits and history; a balance is never negative."""
 
 import asyncio
 from decimal import Decimal
@@ -12,9 +12,8 @@ from core.wallet import batch
 from core.wallet.messages import MovementResponse, movement_response
 from core.wallet.rules import Movement, WalletState
 from nivisco.payments.v1 import types_pb2, users_pb2, wallet_pb2
-from rpc.client import CoreClient
 from rpc.errors import CoreError
-from tests.core.running import Business, create_user, register
+from tests.core.running import Business, create_user
 
 
 def usd(text: str) -> Money:
@@ -31,30 +30,95 @@ async def debit(business: Business, user_id: str, text: str) -> Any:
     return await business.call(wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=usd(text)))
 
 
+async def wallet_of(
+    business: Business, user_id: str, env: types_pb2.Env.ValueType = types_pb2.ENV_UNSPECIFIED
+) -> Any:
+    request = wallet_pb2.GetUserWalletRequest(user_id=user_id, env=env)
+    return (await business.call(request)).wallet
+
+
 async def balance(business: Business, user_id: str) -> tuple[int, int]:
-    answer = await business.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
-    return answer.wallet.balance.units, answer.wallet.balance.nanos
+    wallet = await wallet_of(business, user_id)
+    return wallet.balance.units, wallet.balance.nanos
 
 
-async def test_a_credit_and_a_debit_answer_as_the_reference_shows(
-    business: Business, user_id: str
-) -> None:
+async def test_credit_and_debit_return_the_transaction(business: Business, user_id: str) -> None:
+    wallet_id = (await wallet_of(business, user_id)).wallet_id
     credited = await fund(business, user_id, "150.00")
-    assert credited.new_balance == Money(currency_code="USD", units=150)
-    assert (credited.type, credited.source, credited.reason) == (
-        wallet_pb2.TRANSACTION_TYPE_CREDIT,
-        wallet_pb2.TRANSACTION_SOURCE_MANUAL,
-        wallet_pb2.TRANSACTION_REASON_MANUAL_CREDIT,
+    debited = await business.call(
+        wallet_pb2.ChargeWalletRequest(
+            user_id=user_id, amount=usd("34.50"), description="Two lattes"
+        )
     )
-    debited = await debit(business, user_id, "34.50")
-    assert debited.new_balance == Money(currency_code="USD", units=115, nanos=500_000_000)
-    assert (debited.type, debited.source, debited.reason) == (
-        wallet_pb2.TRANSACTION_TYPE_DEBIT,
-        wallet_pb2.TRANSACTION_SOURCE_SYSTEM,
-        wallet_pb2.TRANSACTION_REASON_BUSINESS_CHARGE,
+    common: dict[str, Any] = {
+        "wallet_id": wallet_id,
+        "user_id": user_id,
+        "env": types_pb2.ENV_TEST,
+        "message": "Wallet updated successfully",
+    }
+    assert credited == wallet_pb2.AddWalletFundsResponse(
+        **common,
+        transaction_id=credited.transaction_id,
+        type=wallet_pb2.TRANSACTION_TYPE_CREDIT,
+        source=wallet_pb2.TRANSACTION_SOURCE_MANUAL,
+        reason=wallet_pb2.TRANSACTION_REASON_MANUAL_CREDIT,
+        amount=Money(currency_code="USD", units=150),
+        new_balance=Money(currency_code="USD", units=150),
     )
-    assert debited.message == "Wallet updated successfully"
+    assert debited == wallet_pb2.ChargeWalletResponse(
+        **common,
+        transaction_id=debited.transaction_id,
+        type=wallet_pb2.TRANSACTION_TYPE_DEBIT,
+        source=wallet_pb2.TRANSACTION_SOURCE_SYSTEM,
+        reason=wallet_pb2.TRANSACTION_REASON_BUSINESS_CHARGE,
+        amount=Money(currency_code="USD", units=34, nanos=500_000_000),
+        new_balance=Money(currency_code="USD", units=115, nanos=500_000_000),
+        description="Two lattes",
+    )
     assert await balance(business, user_id) == (115, 500_000_000)
+
+
+async def test_history_returns_complete_transactions(business: Business, user_id: str) -> None:
+    moved = await fund(business, user_id, "150.00")
+    (row,) = (await business.call(wallet_pb2.GetWalletHistoryRequest(user_id=user_id))).transactions
+    wallet = await wallet_of(business, user_id)
+    assert row == wallet_pb2.WalletTransaction(
+        created_at=wallet.updated_at,
+        **{
+            name: getattr(moved, name)
+            for name in (
+                "transaction_id",
+                "wallet_id",
+                "user_id",
+                "env",
+                "type",
+                "source",
+                "reason",
+                "amount",
+                "new_balance",
+            )
+        },
+    )
+
+
+async def test_a_wallet_is_the_same_resource_everywhere(business: Business) -> None:
+    created = await business.call(
+        users_pb2.CreateUserRequest(
+            user=users_pb2.CreateUserRequest.NewUser(
+                name="Alicia", email="a@example.com", currency="EUR"
+            )
+        )
+    )
+    wallet = await wallet_of(business, created.user.user_id)
+    assert wallet == created.wallet
+    assert wallet == wallet_pb2.Wallet(
+        wallet_id=wallet.wallet_id,
+        user_id=created.user.user_id,
+        env=types_pb2.ENV_TEST,
+        balance=Money(currency_code="EUR"),
+        created_at=created.user.created_at,
+        updated_at=created.user.created_at,
+    )
 
 
 async def test_a_debit_above_the_balance_is_refused_and_changes_nothing(
@@ -67,21 +131,21 @@ async def test_a_debit_above_the_balance_is_refused_and_changes_nothing(
     assert await balance(business, user_id) == (10, 0)
 
 
-async def test_of_200_debits_at_once_exactly_those_that_the_funds_cover_succeed(
+async def test_concurrent_debits_succeed_up_to_the_balance(
     business: Business, user_id: str
 ) -> None:
-    async def debit_when_there_is_room() -> Any:
+    async def debit_with_retries() -> Any:
         while True:
             try:
                 return await debit(business, user_id, "1")
-            except CoreError as error:  # a busy machine: nothing was changed, so ask again
+            except CoreError as error:  # a busy machine: nothing was changed
                 if error.reason != "SERVICE_UNAVAILABLE":
                     raise
 
     await fund(business, user_id, "120")
     async with asyncio.timeout(60):
         results = await asyncio.gather(
-            *(debit_when_there_is_room() for _ in range(200)), return_exceptions=True
+            *(debit_with_retries() for _ in range(200)), return_exceptions=True
         )
     refused = [result.reason for result in results if isinstance(result, CoreError)]
     assert refused == ["WALLET_TOO_LOW"] * 80
@@ -105,9 +169,7 @@ async def test_history_is_newest_first_in_pages_with_a_total(
     assert [(page.count, page.total) for page in pages] == [(2, 5), (2, 5), (1, 5), (0, 5)]
 
 
-async def test_history_is_bounded_by_dates_that_include_their_moment(
-    business: Business, user_id: str
-) -> None:
+async def test_history_dates_are_inclusive(business: Business, user_id: str) -> None:
     await fund(business, user_id, "1")
     (row,) = (await business.call(wallet_pb2.GetWalletHistoryRequest(user_id=user_id))).transactions
     moment = row.created_at
@@ -124,16 +186,13 @@ async def test_history_is_bounded_by_dates_that_include_their_moment(
         assert answer.total == total
 
 
-async def test_test_money_never_becomes_real(business: Business, user_id: str) -> None:
+async def test_each_environment_has_its_own_wallet(business: Business, user_id: str) -> None:
     await fund(business, user_id, "5")
-    live = await business.call(
-        wallet_pb2.GetUserWalletRequest(user_id=user_id, env=types_pb2.ENV_LIVE)
-    )
-    test = await business.call(
-        wallet_pb2.GetUserWalletRequest(user_id=user_id, env=types_pb2.ENV_TEST)
-    )
-    assert live.wallet.wallet_id != test.wallet.wallet_id
-    assert (live.wallet.balance.units, test.wallet.balance.units) == (0, 5)
+    live = await wallet_of(business, user_id, types_pb2.ENV_LIVE)
+    test = await wallet_of(business, user_id, types_pb2.ENV_TEST)
+    assert live.wallet_id != test.wallet_id
+    assert (live.balance.units, test.balance.units) == (0, 5)
+    assert (live.env, test.env) == (types_pb2.ENV_LIVE, types_pb2.ENV_TEST)
 
 
 async def test_another_currency_than_the_wallets_is_refused(
@@ -157,7 +216,7 @@ async def test_a_wallet_in_yen_has_no_decimals(business: Business) -> None:
     assert [problem.field for problem in refused.value.fields] == ["amount"]
 
 
-async def test_no_money_of_an_inactive_user_moves(business: Business, user_id: str) -> None:
+async def test_the_wallet_of_an_inactive_user_is_frozen(business: Business, user_id: str) -> None:
     await business.call(
         users_pb2.UpdateUserRequest(
             user_id=user_id, updates=users_pb2.UpdateUserRequest.Updates(active=False)
@@ -169,21 +228,7 @@ async def test_no_money_of_an_inactive_user_moves(business: Business, user_id: s
         assert refused.value.reason == "USER_INACTIVE"
 
 
-async def test_two_businesses_with_one_core_do_not_see_each_others_wallets(
-    core: CoreClient, business: Business, user_id: str
-) -> None:
-    stranger = await register(core, "southwind")
-    with pytest.raises(CoreError) as foreign:
-        await fund(stranger, user_id, "1")
-    with pytest.raises(CoreError) as unknown:
-        await fund(stranger, "USR-NOBODY", "1")
-    assert (foreign.value.reason, foreign.value.message) == (
-        unknown.value.reason,
-        unknown.value.message,
-    )
-
-
-async def test_a_fault_with_one_movement_of_a_group_is_no_other_callers_fault(
+async def test_a_fault_with_one_request_of_a_batch_does_not_fail_the_others(
     business: Business, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail_for_13(movement: Movement, user_id: str, after: WalletState) -> MovementResponse:
@@ -194,10 +239,12 @@ async def test_a_fault_with_one_movement_of_a_group_is_no_other_callers_fault(
     monkeypatch.setattr(batch, "movement_response", fail_for_13)
     users = [await create_user(business) for _ in range(4)]
     amounts = ("1", "13", "2", "3")
-    ends: list[Any] = await asyncio.gather(
+    results: list[Any] = await asyncio.gather(
         *(fund(business, user, amount) for user, amount in zip(users, amounts, strict=True)),
         return_exceptions=True,
     )
-    told = [end.reason if isinstance(end, CoreError) else end.new_balance.units for end in ends]
-    assert told == [1, "INTERNAL", 2, 3]
+    found = [
+        each.reason if isinstance(each, CoreError) else each.new_balance.units for each in results
+    ]
+    assert found == [1, "INTERNAL", 2, 3]
     assert [(await balance(business, user))[0] for user in users] == [1, 0, 2, 3]
