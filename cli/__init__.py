@@ -1,1 +1,1 @@
-"""The `nivisco` command: starts the processes, and asks them things from a terminal."""
+"""The `nivisco` command: starts the processes and sends requests from a terminal."""

@@ -1,4 +1,4 @@
-"""Makes `python -m cli` the same as `nivisco`; holds no command itself."""
+"""Makes `python -m cli` the same as `nivisco`."""
 
 from cli.main import main
 

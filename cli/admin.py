@@ -10,7 +10,7 @@ import click
 
 from cli.core_access import core_client, core_option, service_token, why_refused
 from cli.credentials import is_sendable
-from cli.data_dir import DEFAULT_DATA_DIR, AdminCredentials, DataDir
+from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure
 from nivisco.internal.v1 import operator_pb2
 from nivisco.payments.v1 import authentication_pb2
@@ -47,7 +47,7 @@ async def ensure_admin(target: str, data_dir: DataDir, operator_token: str) -> b
         await client.close()
 
 
-async def create_admin(target: str, operator_token: str, *, rotate: bool) -> AdminCredentials:
+async def create_admin(target: str, operator_token: str, *, rotate: bool) -> Credentials:
     """Create the admin business, or replace its key.
 
     Raises:
@@ -60,15 +60,14 @@ async def create_admin(target: str, operator_token: str, *, rotate: bool) -> Adm
         await client.close()
 
 
-async def _is_accepted(client: CoreClient, admin: AdminCredentials) -> bool:
-    credentials = Credentials(admin.business_id, admin.api_key)
+async def _is_accepted(client: CoreClient, admin: Credentials) -> bool:
     if not is_sendable(admin.business_id) or not is_sendable(admin.api_key):
         return False
     try:
         await client.call(
             _VALIDATE_BUSINESS,
             authentication_pb2.ValidateBusinessRequest(),
-            credentials,
+            admin,
             timeout_seconds=_TIMEOUT_SECONDS,
         )
     except CoreError as error:
@@ -78,7 +77,7 @@ async def _is_accepted(client: CoreClient, admin: AdminCredentials) -> bool:
     return True
 
 
-async def _create(client: CoreClient, operator_token: str, *, rotate: bool) -> AdminCredentials:
+async def _create(client: CoreClient, operator_token: str, *, rotate: bool) -> Credentials:
     response = await client.call(
         _CREATE_ADMIN,
         operator_pb2.CreateAdminRequest(rotate=rotate),
@@ -86,7 +85,7 @@ async def _create(client: CoreClient, operator_token: str, *, rotate: bool) -> A
         timeout_seconds=_TIMEOUT_SECONDS,
     )
     created = cast(operator_pb2.CreateAdminResponse, response)
-    return AdminCredentials(created.business_id, created.api_key)
+    return Credentials(created.business_id, created.api_key)
 
 
 @click.group()

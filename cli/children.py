@@ -120,8 +120,8 @@ def nivisco(*arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", "cli", *arguments]
 
 
-async def spawn(what: Spawn, held: Sequence[int]) -> Child:
-    """Start a child that inherits its two pipes and the descriptors `held`, and no others.
+async def spawn(what: Spawn, inherited: Sequence[int]) -> Child:
+    """Start a child that inherits its two pipes and the descriptors `inherited`, and no others.
 
     Its own session keeps the terminal's Ctrl-C from it: the parent stops the children in order.
     """
@@ -136,13 +136,13 @@ async def spawn(what: Spawn, held: Sequence[int]) -> Child:
             | {
                 PARENT_PIPE: str(parent_read),
                 READY_PIPE: str(ready_write),
-                HELD_DESCRIPTORS: ",".join(map(str, held)),
+                HELD_DESCRIPTORS: ",".join(map(str, inherited)),
             },
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(parent_read, ready_write, *held),
+            pass_fds=(parent_read, ready_write, *inherited),
         )
     except BaseException:
         os.close(parent_write)

@@ -18,11 +18,12 @@ import os
 import secrets
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cli.failures import Failure
+from rpc.metadata import Credentials
 
 DEFAULT_DATA_DIR = Path("var")
 SCOPES = ("scheduler", "webhooks", "operator")
@@ -50,19 +51,10 @@ class Secrets:
 
 
 @dataclass(frozen=True, slots=True)
-class AdminCredentials:
-    """The admin business's id and API key."""
-
-    business_id: str
-    api_key: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class DemoMerchant:
     """The merchant of `nivisco demo`, and its user with a card."""
 
-    business_id: str
-    api_key: str = field(repr=False)
+    credentials: Credentials
     user_id: str
 
 
@@ -193,28 +185,33 @@ class DataDir:
             raise Failure(f"Cannot read {self.secrets}: {error.strerror}.") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Failure(
-                f"{self.secrets} is broken. It holds the keys that the database is sealed with, "
+                f"{self.secrets} is broken. It contains the keys that the database is sealed with, "
                 "which cannot be made again: restore it from a backup."
             ) from None
         return found
 
-    def read_admin(self) -> AdminCredentials | None:
+    def read_admin(self) -> Credentials | None:
         """Return the credentials in admin.json; None if it is missing or broken."""
         content = _read_texts(self.admin, "business_id", "api_key")
-        return AdminCredentials(*content) if content else None
+        return Credentials(*content) if content else None
 
-    def write_admin(self, admin: AdminCredentials) -> None:
+    def write_admin(self, admin: Credentials) -> None:
         """Store the admin's credentials on one line, which the first screen's sed edits."""
-        _write_privately(self.admin, json.dumps(asdict(admin)) + "\n")
+        _write_object(self.admin, business_id=admin.business_id, api_key=admin.api_key)
 
     def read_demo(self) -> DemoMerchant | None:
         """Return the merchant in demo.json; None if it is missing or broken."""
         content = _read_texts(self.demo, "business_id", "api_key", "user_id")
-        return DemoMerchant(*content) if content else None
+        return DemoMerchant(Credentials(*content[:2]), content[2]) if content else None
 
     def write_demo(self, merchant: DemoMerchant) -> None:
         """Store the demo merchant where `nivisco call` finds its credentials."""
-        _write_privately(self.demo, json.dumps(asdict(merchant)) + "\n")
+        _write_object(
+            self.demo,
+            business_id=merchant.credentials.business_id,
+            api_key=merchant.credentials.api_key,
+            user_id=merchant.user_id,
+        )
 
     def read_endpoints(self) -> Endpoints | None:
         """Return where the latest `up` served; None if none did. It may have stopped."""
@@ -223,8 +220,11 @@ class DataDir:
 
     def write_endpoints(self, endpoints: Endpoints) -> None:
         """Store where this `up` serves."""
-        content = {"json": endpoints.json, "sandbox": endpoints.sandbox or ""}
-        _write_privately(self.endpoints, json.dumps(content) + "\n")
+        _write_object(self.endpoints, json=endpoints.json, sandbox=endpoints.sandbox or "")
+
+
+def _write_object(path: Path, **content: str) -> None:
+    _write_privately(path, json.dumps(content) + "\n")
 
 
 def _read_texts(file: Path, *names: str) -> list[str] | None:

@@ -100,7 +100,7 @@ def _is_usable(api: Api, kept: DemoMerchant, directory: DataDir) -> bool:
     Raises:
         Failure: the merchant has LIVE keys by now, or there is no response.
     """
-    who = Credentials(kept.business_id, kept.api_key)
+    who = kept.credentials
     found = api.post(who, "get_stripe_public_key")
     if found.status == 401:
         return False
@@ -122,10 +122,10 @@ def _make(api: Api, directory: DataDir) -> DemoMerchant:
     admin = directory.read_admin()
     if admin is None:
         raise Failure(
-            f"{directory.admin} is missing or broken. A restart of `nivisco up` writes it anew."
+            f"{directory.admin} is missing or broken. A restart of `nivisco up` creates it again."
         )
     registered = api.call(
-        Credentials(admin.business_id, admin.api_key),
+        admin,
         "register_business",
         new_business={
             "name": "Northwind Coffee",
@@ -152,7 +152,7 @@ def _make(api: Api, directory: DataDir) -> DemoMerchant:
         payment_method_token="pm_card_visa",  # noqa: S106 - Stripe's name of a test card
         env="TEST",
     )
-    return DemoMerchant(who.business_id, who.api_key, user_id)
+    return DemoMerchant(who, user_id)
 
 
 def _succeeded(action: str, response: HttpResponse) -> dict[str, Any]:
@@ -170,8 +170,8 @@ def _succeeded(action: str, response: HttpResponse) -> dict[str, Any]:
 def _screen(title: str, merchant: DemoMerchant, url: str) -> str:
     return f"""{title}
 
-  business_id  {merchant.business_id}
-  api_key      {merchant.api_key}
+  business_id  {merchant.credentials.business_id}
+  api_key      {merchant.credentials.api_key}
   user_id      {merchant.user_id}  ({_USER["name"]}, with the test card 4242)
   endpoint     {url}
 
@@ -184,8 +184,8 @@ def _requests(directory: DataDir, merchant: DemoMerchant, url: str) -> str:
     call = f"{program()} call{_call_options(directory, url)}"
     user = f"user_id={merchant.user_id}"
     envelope = {
-        "business_id": merchant.business_id,
-        "api_key": merchant.api_key,
+        "business_id": merchant.credentials.business_id,
+        "api_key": merchant.credentials.api_key,
         "action": "charge_customer",
         "user_id": merchant.user_id,
         "amount": exact_json.Number.parse("25.50"),

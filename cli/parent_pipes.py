@@ -52,7 +52,7 @@ class ParentPipes:
         self._ready = None
 
 
-def held_descriptors() -> list[int]:
+def inherited_descriptors() -> list[int]:
     """Return the descriptors that this process passes on to its own children."""
     return [int(each) for each in os.environ.get(HELD_DESCRIPTORS, "").split(",") if each]
 

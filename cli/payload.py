@@ -110,7 +110,7 @@ def _read_object(argument: str) -> dict[str, Any]:
     except ValueError as error:
         raise click.UsageError(f"{name} is not JSON: {error}.") from None
     if not isinstance(value, dict):
-        raise click.UsageError(f"{name} does not hold a JSON object.")
+        raise click.UsageError(f"{name} is not a JSON object.")
     stray = [key for key in ENVELOPE_KEYS if key in value]
     if stray:
         raise click.UsageError(

@@ -23,9 +23,9 @@ class Interrupted(Exception):
 class Supervisor:
     """The running children, oldest first, and the signals received."""
 
-    def __init__(self, held: Sequence[int], start_timeout_seconds: float) -> None:
-        """Begin without children; each will inherit the descriptors `held`."""
-        self._held = held
+    def __init__(self, inherited: Sequence[int], start_timeout_seconds: float) -> None:
+        """Begin without children; each will inherit the descriptors `inherited`."""
+        self._inherited = inherited
         self._start_timeout_seconds = start_timeout_seconds
         self._children: list[Child] = []
         self._stop = asyncio.Event()
@@ -64,7 +64,7 @@ class Supervisor:
             Failure: a child ended, or this one was not ready in time.
         """
         say(f"  start   {what.name}")
-        child = await spawn(what, self._held)
+        child = await spawn(what, self._inherited)
         self._children.append(child)
         _logger.info("process started", extra={"child": child.name, "child_pid": child.pid})
         line = await self.unless_interrupted(child.until_ready(), f"the {what.name}")

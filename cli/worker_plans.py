@@ -134,7 +134,7 @@ def adapter_workers(settings: AdapterSettings, environ: Mapping[str, str], worke
         )
         for number in range(1, workers + 1)
     ]
-    pool = Workers(spawned, held=[listener.fileno()])
+    pool = Workers(spawned, inherited=[listener.fileno()])
 
     async def serve(*arguments: Any) -> None:
         with listener:

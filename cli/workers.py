@@ -9,7 +9,7 @@ from dataclasses import replace
 from cli.children import Child, Spawn, spawn
 from cli.failures import Failure
 from cli.foreground import until
-from cli.parent_pipes import held_descriptors
+from cli.parent_pipes import inherited_descriptors
 
 _START_TIMEOUT_SECONDS = 60.0
 _FIRST_BACKOFF_SECONDS = 0.5
@@ -23,8 +23,10 @@ _logger = logging.getLogger("nivisco")
 class Worker:
     """One worker's place: the child that fills it now, and its successors."""
 
-    def __init__(self, spawned: Spawn, held: Sequence[int], address_variable: str | None) -> None:
-        """Plan a worker that inherits the descriptors `held`.
+    def __init__(
+        self, spawned: Spawn, inherited: Sequence[int], address_variable: str | None
+    ) -> None:
+        """Plan a worker that inherits the descriptors `inherited`.
 
         `address_variable` gives successors the address that the first child listened on.
         """
@@ -32,7 +34,7 @@ class Worker:
         self.address = ""
         """Where it serves; set by the first child."""
         self._spawned = spawned
-        self._held = held
+        self._inherited = inherited
         self._address_variable = address_variable
         self._child: Child | None = None
         self._serving = asyncio.Event()
@@ -45,7 +47,7 @@ class Worker:
         Raises:
             Failure: it ended, or did not serve in time.
         """
-        child = self._child = await spawn(self._spawned, self._held)
+        child = self._child = await spawn(self._spawned, self._inherited)
         _logger.info("worker started", extra={"worker": self.name, "worker_pid": child.pid})
         try:
             self.address = await asyncio.wait_for(child.until_ready(), _START_TIMEOUT_SECONDS)
@@ -118,16 +120,16 @@ class Workers:
         self,
         spawned: Sequence[Spawn],
         *,
-        held: Sequence[int] = (),
+        inherited: Sequence[int] = (),
         address_variable: str | None = None,
         settle_seconds: float = 0.0,
     ) -> None:
-        """Plan workers that inherit the descriptors `held`.
+        """Plan workers that inherit the descriptors `inherited`.
 
         A rolling restart waits `settle_seconds` between two workers. With `address_variable` each
         worker has its own address and keeps it.
         """
-        descriptors = (*held_descriptors(), *held)
+        descriptors = (*inherited_descriptors(), *inherited)
         self._workers = [Worker(each, descriptors, address_variable) for each in spawned]
         self._settle_seconds = settle_seconds
         self._restart_requested = asyncio.Event()

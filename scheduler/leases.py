@@ -19,7 +19,7 @@ def key_of(lease: OccurrenceLease) -> Key:
 
 
 class Leases:
-    """The leases held, with the waiting ones queued by business."""
+    """The leases of one scheduler, with the waiting ones queued by business."""
 
     def __init__(self, concurrency: int, per_business: int) -> None:
         """Begin empty; at most `concurrency` are in flight, `per_business` of one business."""

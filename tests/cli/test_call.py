@@ -139,7 +139,7 @@ def test_no_output_shows_the_key(endpoint: _Endpoint) -> None:
             ["charge_customer", "amount=0", "--grpc"],
             "The payload does not fit charge_customer:\n  amount must be",
         ),
-        (["charge_customer", "--core", "nowhere"], "'nowhere' does not say where cores serve"),
+        (["charge_customer", "--core", "nowhere"], "'nowhere' is not an address of cores"),
         (["validate_business", "--url", "ftp://x/"], "--url: 'ftp://x/' is not an http(s) address"),
         (["validate_business", "--url", "http://x:port/"], "--url: "),
     ],

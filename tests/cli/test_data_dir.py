@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.data_dir import AdminCredentials, DataDir
+from cli.data_dir import DataDir
 from cli.failures import Failure
 from core.security.keyring import Keyring
 from core.server.settings import CoreSettings
+from rpc.metadata import Credentials
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def _mode(path: Path) -> int:
 
 def test_files_and_directories_are_readable_by_their_owner_only(directory: DataDir) -> None:
     directory.read_or_create_secrets(directory.database)
-    directory.write_admin(AdminCredentials("ADMIN-BUSINESS", "k"))
+    directory.write_admin(Credentials("ADMIN-BUSINESS", "k"))
     assert _mode(directory.path) == _mode(directory.logs) == 0o700
     assert _mode(directory.secrets) == _mode(directory.admin) == 0o600
 
@@ -52,7 +53,7 @@ def test_the_secrets_are_created_once_and_the_core_accepts_them(directory: DataD
 
 def test_no_representation_shows_a_secret(directory: DataDir) -> None:
     made = directory.read_or_create_secrets(directory.database)
-    shown = repr(made) + repr(AdminCredentials("A", "sesame"))
+    shown = repr(made) + repr(Credentials("A", "sesame"))
     assert "sesame" not in shown
     assert not any(token in shown for token in made.service_tokens.values())
     assert made.secret_keys[0][1] not in shown
@@ -99,9 +100,9 @@ def test_readable_secrets_become_mode_600(directory: DataDir) -> None:
 
 
 def test_replacing_a_file_leaves_no_temporary_file(directory: DataDir) -> None:
-    directory.write_admin(AdminCredentials("A", "1"))
-    directory.write_admin(AdminCredentials("A", "2"))
-    assert directory.read_admin() == AdminCredentials("A", "2")
+    directory.write_admin(Credentials("A", "1"))
+    directory.write_admin(Credentials("A", "2"))
+    assert directory.read_admin() == Credentials("A", "2")
     assert sorted(path.name for path in directory.path.iterdir()) == ["admin.json", "logs"]
 
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from cli.data_dir import DataDir, DemoMerchant, Endpoints
 from cli.main import main
+from rpc.metadata import Credentials
 from tests.processes import Start, start_up
 
 _RUNNING = "Ctrl-C stops everything.\n"
@@ -60,7 +61,7 @@ def test_each_printed_request_succeeds_as_it_stands(start: Start, directory: Dat
     assert made.exit_code == 0, made.output
     kept = directory.read_demo()
     assert kept is not None
-    for value in (kept.business_id, kept.api_key, kept.user_id):
+    for value in (kept.credentials.business_id, kept.credentials.api_key, kept.user_id):
         assert value in made.stdout
     assert stat.S_IMODE(directory.demo.stat().st_mode) == 0o600
     _, _, requests = made.stdout.partition("A first charge:\n")
@@ -89,7 +90,7 @@ def test_each_printed_request_succeeds_as_it_stands(start: Start, directory: Dat
     assert admin_only[0]["success"], "the admin's key, not the demo merchant's"
 
     _a_merchant_with_live_keys_is_refused(commands.splitlines()[1])
-    directory.write_demo(DemoMerchant("another-database", "0" * 64, "USR-1"))
+    directory.write_demo(DemoMerchant(Credentials("another-database", "0" * 64), "USR-1"))
     assert _demo().stdout.startswith("Made a demo merchant.")
     up.signal(signal.SIGTERM)
     assert up.wait() == 0

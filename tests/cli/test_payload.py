@@ -99,7 +99,7 @@ def test_a_payload_comes_from_standard_input(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("[1]", "does not hold a JSON object"),
+        ("[1]", "is not a JSON object"),
         ("{", "is not JSON"),
         ('{"api_key": "s", "amount": 1}', "Leave api_key out"),
         ('{"user": 1}', "user is not an object"),
