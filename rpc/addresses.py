@@ -1,6 +1,6 @@
-"""Where cores serve, in gRPC's words, and how a channel shares calls out to them; opens nothing.
+"""gRPC targets and channel options for the addresses of cores.
 
-gRPC itself balances: round robin over the cores that are connected and say that they serve
+gRPC balances calls: round robin over the connected cores that report SERVING
 (A17, https://github.com/grpc/proposal/blob/master/A17-client-side-health-checking.md).
 """
 
@@ -15,15 +15,15 @@ FORMS = (
     "unix:/path,unix:/path"
 )
 MAX_BACKOFF_SECONDS = 1.0
-"""How long a client waits at most, and a fifth longer, before it connects to a core again."""
-_LOST_AFTER_SECONDS = 5
-"""How long a connected core may leave a ping without an answer, which its threads give."""
-_QUIET_SECONDS = 10
+"""Longest wait between two attempts to connect; gRPC adds up to 20 percent."""
+_PING_TIMEOUT_SECONDS = 5
+"""Timeout of a ping, which a core's threads answer."""
+_PING_INTERVAL_SECONDS = 10
 _PORT = re.compile(r"[0-9]{1,5}")
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LOCAL_NAMES = {"localhost": "127.0.0.1"}
-"""gRPC looks up no names in a list; this one needs no looking up (RFC 6761, section 6.3)."""
+"""gRPC does not resolve names in a list; this one is fixed (RFC 6761, section 6.3)."""
 
 
 def grpc_target(cores: str) -> str:
@@ -33,7 +33,7 @@ def grpc_target(cores: str) -> str:
     comma-separated list of `unix:/path`.
 
     Raises:
-        ValueError: it is none of these; the message says what is accepted.
+        ValueError: it has none of these forms; the message lists them.
     """
     if cores.startswith(DNS):
         host, port = _split(cores, cores.removeprefix(DNS))
@@ -56,48 +56,47 @@ def grpc_target(cores: str) -> str:
 
 
 def channel_options(cores: str) -> list[tuple[str, str | int]]:
-    """Return the options of a channel to `cores`; gRPC then only resends what nobody has read.
+    """Return the options of a channel to `cores`.
 
-    Retries are on without a policy, which leaves the transparent ones: of calls that were never
-    written to a connection, or whose connection the server closed saying that it had not read them
+    Retries are enabled without a policy, so only transparent ones happen: of calls that were not
+    written to a connection, or that the server reported as unprocessed when it closed it
     (A6, https://github.com/grpc/proposal/blob/master/A6-client-retries.md#transparent-retries).
 
     Raises:
-        ValueError: as of `grpc_target`.
+        ValueError: as `grpc_target`.
     """
     return [
         ("grpc.service_config", json.dumps(_service_config(grpc_target(cores)))),
         ("grpc.enable_retries", 1),
-        ("grpc.enable_http_proxy", 0),  # http_proxy is for the web, not for our core
+        ("grpc.enable_http_proxy", 0),  # ignore http_proxy
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", round(MAX_BACKOFF_SECONDS * 1000)),
-        ("grpc.dns_min_time_between_resolutions_ms", 1000),  # cores come and go behind a name
-        # A machine that lost its power closes no connection.
-        ("grpc.keepalive_time_ms", _QUIET_SECONDS * 1000),
-        ("grpc.keepalive_timeout_ms", _LOST_AFTER_SECONDS * 1000),
-        ("grpc.http2.ping_timeout_ms", _LOST_AFTER_SECONDS * 1000),
+        ("grpc.dns_min_time_between_resolutions_ms", 1000),  # the cores of a name change
+        # A machine that lost power does not close its connections.
+        ("grpc.keepalive_time_ms", _PING_INTERVAL_SECONDS * 1000),
+        ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),
+        ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),
     ]
 
 
 def _service_config(target: str) -> dict[str, object]:
     config: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if target.startswith(DNS) or "," in target:
-        # Of one core alone, calls are better sent also in its last second: there is no other.
+        # A single core gets calls also while it drains, because there is no other.
         config["healthCheckConfig"] = {"serviceName": ""}
     return config
 
 
 def _list_of(addresses: list[tuple[str, str]]) -> str:
-    """Return a target of IP addresses, which must be of one family: IPv4 is mapped if need be."""
+    """Return a target of IP addresses. Mixed families become IPv6, with IPv4 mapped."""
     found: list[tuple[_IP, str]] = []
     for host, port in addresses:
         ip = _address(_LOCAL_NAMES.get(host, host))
         if ip is None:
             raise ValueError(
-                f"'{host}' cannot stand in a list of cores (NIVISCO_CORE), which takes only IP "
-                "addresses: for several by name, have one DNS name lead to all of them, "
-                f"{DNS}name:port"
+                f"'{host}' is not an IP address: a list of cores (NIVISCO_CORE) takes IP addresses "
+                f"only. For cores by name, use one DNS name for all of them, {DNS}name:port"
             )
         found.append((ip, port))
     if all(isinstance(ip, ipaddress.IPv4Address) for ip, _ in found):
@@ -127,4 +126,4 @@ def _address(host: str) -> _IP | None:
 
 
 def _refused(cores: str) -> ValueError:
-    return ValueError(f"'{cores}' does not say where cores serve (NIVISCO_CORE): write {FORMS}")
+    return ValueError(f"'{cores}' is not an address of cores (NIVISCO_CORE): use {FORMS}")

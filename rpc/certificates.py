@@ -1,6 +1,6 @@
-"""Reads the PEM files that settings name; imports nothing of core and opens no connection.
+"""Reads and checks the PEM files of settings.
 
-Every refusal names the setting and what to do, and never shows what a file holds.
+Every error names the setting and what to do, and never shows the content of a file.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 _LEAST_RSA_BITS = 2048
-"""CA/Browser Forum, Baseline Requirements 6.1.5; P-256 and P-384 are from there too."""
+"""CA/Browser Forum, Baseline Requirements 6.1.5, as are P-256 and P-384."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedFile:
-    """A file, and the setting that names it."""
+    """A file and its setting."""
 
     setting: str
     path: str
@@ -32,7 +32,7 @@ class NamedFile:
         return f"{self.setting} ({self.path})"
 
     def read(self) -> bytes:
-        """Return what the file holds.
+        """Return the content of the file.
 
         Raises:
             ValueError: it cannot be read; the message names the setting.
@@ -42,22 +42,22 @@ class NamedFile:
         except FileNotFoundError:
             raise ValueError(f"{self} does not exist: name a PEM file") from None
         except PermissionError:
-            raise ValueError(f"{self} may not be read by this process's user") from None
+            raise ValueError(f"{self} is not readable for this process's user") from None
         except OSError as error:
             raise ValueError(f"{self} cannot be read: {error.strerror}") from None
 
     def certificates(self) -> tuple[bytes, list[x509.Certificate]]:
-        """Return what the file holds, and the certificates in it, at least one.
+        """Return the content of the file, and the certificates in it, at least one.
 
         Raises:
-            ValueError: it cannot be read, or holds something else; the message names the setting.
+            ValueError: it cannot be read or has no certificates; the message names the setting.
         """
         pem = self.read()
         try:
             return pem, x509.load_pem_x509_certificates(pem)
         except ValueError:
             raise ValueError(
-                f"{self} holds no PEM certificates: it must have -----BEGIN CERTIFICATE----- blocks"
+                f"{self} has no PEM certificates: it needs -----BEGIN CERTIFICATE----- blocks"
             ) from None
 
 
@@ -71,13 +71,13 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class KeyPairFiles:
-    """Where a process's own certificate and key are."""
+    """Files of a process's certificate and key."""
 
     certificate: NamedFile
     key: NamedFile
 
     def read(self) -> KeyPair:
-        """Return certificate and key, which belong together and are valid now.
+        """Return the certificate and its key. The certificate is valid now.
 
         Raises:
             ValueError: a file cannot be read or used; the message names the setting.
@@ -89,22 +89,22 @@ class KeyPairFiles:
             public = load_pem_private_key(key, None).public_key()
         except TypeError:
             raise ValueError(
-                f"{self.key} is locked with a passphrase: save it without one, mode 600"
+                f"{self.key} has a passphrase: save it without one, mode 600"
             ) from None
         except (ValueError, UnsupportedAlgorithm):
             raise ValueError(
-                f"{self.key} holds no PEM private key: it must have a -----BEGIN PRIVATE KEY----- "
-                "block or one like it"
+                f"{self.key} has no PEM private key: it needs a -----BEGIN PRIVATE KEY----- block, "
+                "or a similar one"
             ) from None
         spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         if public.public_bytes(*spki) != certificates[0].public_key().public_bytes(*spki):
             raise ValueError(
-                f"{self.key} is not the key of the first certificate in {self.certificate}: name "
-                "the pair, and put the process's own certificate before the intermediate ones"
+                f"{self.key} is not the key of the first certificate in {self.certificate}: use a "
+                "pair, with the process's own certificate before the intermediate ones"
             )
-        if not _is_of_a_usable_kind(public):
+        if not _is_supported_key(public):
             raise ValueError(
-                f"{self.key} is of a kind that not every client takes: it must be RSA of "
+                f"{self.key} is of a kind that not every client supports: it must be RSA of "
                 f"{_LEAST_RSA_BITS} bits or more, or EC on P-256 or P-384"
             )
         return KeyPair(chain, key)
@@ -112,7 +112,7 @@ class KeyPairFiles:
 
 @dataclass(frozen=True, slots=True)
 class MutualTls:
-    """A process's own certificate and key, and whose certificates it believes. PEM."""
+    """A process's certificate and key, and the authorities that it trusts. PEM."""
 
     pair: KeyPair
     authorities: bytes = field(repr=False)
@@ -120,14 +120,14 @@ class MutualTls:
 
 @dataclass(frozen=True, slots=True)
 class MutualTlsFiles:
-    """Where one side of mutual TLS has its files."""
+    """Files of one side of mutual TLS."""
 
     pair: KeyPairFiles
     authorities: NamedFile
-    """Certificates of the authorities that the other side's certificate must come from."""
+    """Certificates of the authorities that issue the other side's certificate."""
 
     def read(self) -> MutualTls:
-        """Return what the files hold.
+        """Return the content of the files.
 
         Raises:
             ValueError: a file cannot be read or used; the message names the setting.
@@ -137,10 +137,10 @@ class MutualTlsFiles:
 
 
 def named_files(environ: Mapping[str, str], *settings: str) -> list[NamedFile] | None:
-    """Return the files that these settings name, or None where none of them is set.
+    """Return the files of these settings, or None if none is set.
 
     Raises:
-        ValueError: some are set and others are not; the message names those to set.
+        ValueError: only some are set; the message names the others.
     """
     missing = [setting for setting in settings if not environ.get(setting)]
     if len(missing) == len(settings):
@@ -152,7 +152,7 @@ def named_files(environ: Mapping[str, str], *settings: str) -> list[NamedFile] |
 
 
 def key_pair_files(environ: Mapping[str, str], certificate: str, key: str) -> KeyPairFiles | None:
-    """Return the pair that two settings name, or None where neither is set.
+    """Return the key pair of two settings, or None if neither is set.
 
     Raises:
         ValueError: only one is set.
@@ -164,7 +164,7 @@ def key_pair_files(environ: Mapping[str, str], certificate: str, key: str) -> Ke
 def mutual_tls_files(
     environ: Mapping[str, str], certificate: str, key: str, authorities: str
 ) -> MutualTlsFiles | None:
-    """Return the files that three settings name, or None where none is set.
+    """Return the files of three settings, or None if none is set.
 
     Raises:
         ValueError: only some are set.
@@ -173,8 +173,8 @@ def mutual_tls_files(
     return None if files is None else MutualTlsFiles(KeyPairFiles(*files[:2]), files[2])
 
 
-def _is_of_a_usable_kind(public: object) -> bool:
-    """Tell whether OpenSSL and gRPC's BoringSSL, as servers and as clients, all take such a key."""
+def _is_supported_key(public: object) -> bool:
+    """Return whether OpenSSL and gRPC's BoringSSL accept such a key, as server and as client."""
     if isinstance(public, rsa.RSAPublicKey):
         return public.key_size >= _LEAST_RSA_BITS
     return isinstance(public, ec.EllipticCurvePublicKey) and isinstance(

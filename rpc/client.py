@@ -1,8 +1,6 @@
-"""The way into the core for adapter, scheduler and command line.
+"""Client of the core, for the adapter, the scheduler and the command line.
 
-It imports of the core only where cores serve, how certificates are read and what loopback is.
-
-It opens a channel, sends metadata, and turns a refusal back into its reason, fields and times.
+It opens a channel, sends credentials and the request id, and raises errors as CoreError.
 """
 
 from __future__ import annotations
@@ -32,14 +30,16 @@ logger = logging.getLogger("core.client")
 
 READINESS_SERVICE = "nivisco.database"
 """Health check name that answers SERVING when the core serves and its database answers."""
-PATIENCE_SECONDS = 2.0
-"""How long a call that was certainly not sent waits for a core that serves: longer than a client
-takes to connect anew to one that was restarted."""
+RECONNECT_SECONDS = 2.0
+"""How long a call that was not sent, for certain, waits for a connection.
+
+It is longer than reconnecting to a restarted core takes.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class CoreResponse:
-    """What a call was answered, and whether it was answered so before to its idempotency key."""
+    """Response to a call, and whether it is the replay of an idempotent call."""
 
     message: Message
     is_replayed: bool
@@ -50,16 +50,16 @@ def _is_replayed(initial: grpc.aio.Metadata | None) -> bool:
 
 
 class CoreClient:
-    """One channel to the cores, and a compiled call for each method that was asked for."""
+    """A channel to one or several cores."""
 
     def __init__(self, target: str, tls: ClientTls | None = None) -> None:
-        """Open a channel to one core or several; it connects when needed.
+        """Open a channel to the cores at `target`; it connects when needed.
 
         `target` is `host:port`, `ip:port,ip:port`, `dns:///name:port` or `unix:/path,unix:/path`.
 
         Raises:
-            ValueError: it is none of these, credentials could be read on the way there, or TLS
-                cannot work.
+            ValueError: the target is malformed, would receive credentials without TLS, or does not
+                fit the TLS settings.
         """
         check_transport(target, tls)
         self.target = target
@@ -98,15 +98,15 @@ class CoreClient:
         timeout_seconds: float,
         field_problems: Sequence[FieldProblem] = (),
     ) -> Message:
-        """Call `method` and return its answer, as `send` does."""
-        answer = await self.send(
+        """Call `method` as `send` does, and return the response message."""
+        response = await self.send(
             method,
             request,
             credentials,
             timeout_seconds=timeout_seconds,
             field_problems=field_problems,
         )
-        return answer.message
+        return response.message
 
     async def send(
         self,
@@ -117,18 +117,19 @@ class CoreClient:
         timeout_seconds: float,
         field_problems: Sequence[FieldProblem] = (),
     ) -> CoreResponse:
-        """Call `method` and return its answer, and whether it was given before.
+        """Call `method`.
 
-        With `field_problems` the core checks credentials and request and always refuses. While no
-        core can be reached, this waits a moment for one; what may have been sent is never repeated.
+        With `field_problems`, the core authenticates and validates the request and always refuses
+        it. A call that was not sent waits up to RECONNECT_SECONDS for a connection; a call that may
+        have been sent is never sent again.
 
         Raises:
-            CoreError: the core refused, or could not be reached in `timeout_seconds`.
+            CoreError: the core refused, or did not respond within `timeout_seconds`.
         """
         call = self._calls.get(method) or self._compile(method)
         metadata = request_metadata(credentials, field_problems)
         deadline = time.monotonic() + timeout_seconds
-        patient_until = time.monotonic() + min(PATIENCE_SECONDS, timeout_seconds)
+        reconnect_until = time.monotonic() + min(RECONNECT_SECONDS, timeout_seconds)
         while True:
             left = max(0.0, deadline - time.monotonic())
             try:
@@ -144,22 +145,22 @@ class CoreClient:
                         tuple(trailing),
                         is_replayed=_is_replayed(error.initial_metadata()),
                     ) from None
-                if not await self._is_connected(patient_until - time.monotonic()):
+                if not await self._connects_within(reconnect_until - time.monotonic()):
                     raise core_error(error.code(), error.details(), ()) from None
 
     async def is_ready(self, *, timeout_seconds: float) -> bool:
-        """Tell whether the core serves and its database answers."""
+        """Return whether the core serves and its database answers."""
         try:
-            answer = await self._health(
+            response = await self._health(
                 health_pb2.HealthCheckRequest(service=READINESS_SERVICE), timeout=timeout_seconds
             )
         except grpc.aio.AioRpcError as error:
             log_unreachable(error.details())
             return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
-    async def _is_connected(self, wait_seconds: float) -> bool:
-        """Wait until a core can be called, and tell whether that is so; all calls wait together."""
+    async def _connects_within(self, wait_seconds: float) -> bool:
+        """Wait for a connection, and return whether there is one. All calls share one attempt."""
         if wait_seconds <= 0:
             return False
         if self._connecting is None or self._connecting.done():

@@ -1,4 +1,4 @@
-"""Field problems and the error domain, shared by the core and its clients. Imports no gRPC."""
+"""Field problems and the error domain. Imports no gRPC, so that core.errors can use it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _NAMED_FIELDS = 5
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One thing that is wrong with one field. Never holds the field's value.
+    """A problem of one field of a request, without the field's value.
 
     `field` is the path in the message, for example `user.email` or `amount.currency_code`.
     """
@@ -22,7 +22,7 @@ class FieldProblem:
 
 
 def fields_sentence(problems: Sequence[FieldProblem]) -> str:
-    """Word for a person that fields are wrong, alike on both doors."""
+    """Return the error message for invalid fields, the same in JSON and gRPC."""
     names = list(dict.fromkeys(problem.field for problem in problems))
     if len(problems) == 1:
         return f"Invalid field {names[0]}: {problems[0].description}"

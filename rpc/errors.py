@@ -1,4 +1,4 @@
-"""Errors of a call to the core: read from a gRPC status, or from a failed connection."""
+"""Errors of calls to the core, read from a gRPC status."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from rpc.metadata import STATUS_DETAILS_METADATA
 logger = logging.getLogger("rpc")
 
 _NEVER_SENT = ("connections to all backends failing", "errors resolving ", "failed to connect")
-"""How gRPC's channel begins to say that it found no core to send a call to (client_channel's pick).
+"""Beginnings of gRPC's messages for a call that found no connection (pick in client_channel).
 
-A call that a connection was lost under is worded as that connection's end.
+A call whose connection was lost has other messages.
 """
 
-_LOST = (
+_OUTCOME_UNKNOWN = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,
@@ -27,7 +27,7 @@ Trailing = Sequence[tuple[str, str | bytes]]
 
 
 class CoreError(Exception):
-    """The core refused a call, or could not be reached."""
+    """The core refused a call, or did not respond."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class CoreError(Exception):
         self.fields = tuple(fields)
         self.retry_after_seconds = retry_after_seconds
         self.is_replayed = is_replayed
-        """Whether it was told before, to the same idempotency key."""
+        """Whether the error is a replay."""
 
 
 def core_error(
@@ -58,9 +58,9 @@ def core_error(
     *,
     is_replayed: bool = False,
 ) -> CoreError:
-    """Read a refusal back from the status that carried it.
+    """Return the error of a status.
 
-    A status without details comes from gRPC itself: the core is away, or the deadline passed.
+    A status without details comes from gRPC itself: no connection, or the deadline passed.
     """
     raw = next((value for key, value in trailing if key == STATUS_DETAILS_METADATA), None)
     if not isinstance(raw, bytes):
@@ -85,8 +85,8 @@ def core_error(
 
 
 def log_unreachable(details: str | None) -> None:
-    """Log why the core is unreachable; callers never see the reason."""
-    logger.warning("the core cannot be reached: %s", details)
+    """Log why the core is unreachable, which callers do not see."""
+    logger.warning("core unreachable", extra={"reason": details})
 
 
 def was_never_sent(code: grpc.StatusCode, details: str) -> bool:
@@ -95,7 +95,7 @@ def was_never_sent(code: grpc.StatusCode, details: str) -> bool:
 
 
 def _transport_error(code: grpc.StatusCode, details: str) -> CoreError:
-    """Name what gRPC itself reports. Only a connection that was never made is certain."""
+    """Return the error of a status from gRPC itself. It is certain only if nothing was sent."""
     if was_never_sent(code, details):
         log_unreachable(details)
         return CoreError(
@@ -104,7 +104,7 @@ def _transport_error(code: grpc.StatusCode, details: str) -> CoreError:
             code=code,
             retry_after_seconds=1,
         )
-    if code in _LOST:
+    if code in _OUTCOME_UNKNOWN:
         return CoreError(
             "OUTCOME_UNKNOWN",
             "The answer did not arrive, so the outcome is not known yet. "

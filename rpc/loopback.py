@@ -1,25 +1,25 @@
-"""Tells which addresses stay on this machine; imports nothing of core and opens no connection."""
+"""Which addresses and gRPC targets are on this machine's loopback."""
 
 import ipaddress
 import socket
 
 UNIX_SCHEME = "unix:"
 _TARGET_SCHEMES = ("ipv4:", "ipv6:", "dns:///", "dns:")
-"""What gRPC lets stand before `host:port`; https://github.com/grpc/grpc/blob/master/doc/naming.md"""
+"""Schemes before `host:port` (https://github.com/grpc/grpc/blob/master/doc/naming.md)."""
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether an IP address, in any notation, is one of this machine's loopback."""
+    """Return whether an IP address is a loopback address, also as IPv4-mapped IPv6."""
     parsed = ipaddress.ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return (mapped or parsed).is_loopback
 
 
 def resolves_to_loopback(host: str) -> bool:
-    """Tell whether every address of a host, which may be a name, is loopback.
+    """Return whether all addresses of a host are loopback addresses.
 
     Raises:
-        OSError: the system knows no such host.
+        OSError: the host is unknown.
     """
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -28,18 +28,18 @@ def resolves_to_loopback(host: str) -> bool:
     return all(is_loopback(str(address[0])) for *_, address in found)
 
 
-def stays_here(target: str) -> bool:
-    """Tell whether calls to a gRPC target, or to a list of them, never leave this machine.
+def is_local_target(target: str) -> bool:
+    """Return whether all addresses of a gRPC target are on this machine.
 
-    What this does not understand, and a host that nobody knows, count as elsewhere.
+    Targets that cannot be parsed and unknown hosts are not.
     """
     if target.startswith(UNIX_SCHEME):
         return True
     scheme = next((known for known in _TARGET_SCHEMES if target.startswith(known)), "")
-    return all(_is_here(one) for one in target.removeprefix(scheme).split(","))
+    return all(_is_local(one) for one in target.removeprefix(scheme).split(","))
 
 
-def _is_here(host_and_port: str) -> bool:
+def _is_local(host_and_port: str) -> bool:
     host = host_and_port.rpartition(":")[0].removeprefix("[").removesuffix("]")
     try:
         return bool(host) and resolves_to_loopback(host)

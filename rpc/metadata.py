@@ -1,4 +1,4 @@
-"""The gRPC metadata of a call: credentials, request id and field problems."""
+"""gRPC metadata of calls: credentials, request id and field problems."""
 
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -17,33 +17,32 @@ SERVICE_TOKEN_METADATA = "x-service-token"  # noqa: S105 - the name of the metad
 REQUEST_ID_METADATA = "x-request-id"
 
 FIELD_PROBLEMS_METADATA = "x-field-problems-bin"
-"""A serialized google.rpc.BadRequest: what the caller's own reading of the request found wrong.
+"""A serialized google.rpc.BadRequest with problems that the caller found itself.
 
-The core authenticates, adds the problems that it finds itself, and refuses the call with all of
-them. It never executes a call that carries this.
+The core authenticates the call, adds the problems that it finds, and refuses the call.
 """
 
 STATUS_DETAILS_METADATA = "grpc-status-details-bin"
 
 REPLAYED_METADATA = "idempotency-replayed"
-"""Initial metadata of an answer that was given before to the same idempotency key."""
+"""Initial metadata of a replayed response or error."""
 
 NO_REQUEST = "-"
 
 request_id: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
-"""The id of the request that the running task works for; every log line shows it."""
+"""Request id of the running task, shown in every log line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who calls: a business with its API key, or a process with a service token."""
+    """Credentials of a business (id and API key), or of a process (service token)."""
 
     business_id: str = ""
     api_key: str = field(default="", repr=False)
     service_token: str = field(default="", repr=False)
 
     def metadata(self) -> list[tuple[str, str | bytes]]:
-        """Return the gRPC metadata that carries these credentials."""
+        """Return these credentials as gRPC metadata."""
         if self.service_token:
             return [(SERVICE_TOKEN_METADATA, self.service_token)]
         return [(BUSINESS_ID_METADATA, self.business_id), (API_KEY_METADATA, self.api_key)]
@@ -52,7 +51,7 @@ class Credentials:
 def request_metadata(
     credentials: Credentials, field_problems: Sequence[FieldProblem] = ()
 ) -> list[tuple[str, str | bytes]]:
-    """Return the metadata of one call, the running task's request id included."""
+    """Return the metadata of a call, with the running task's request id."""
     metadata = credentials.metadata()
     if (running := request_id.get()) != NO_REQUEST:
         metadata.append((REQUEST_ID_METADATA, running))

@@ -1,4 +1,4 @@
-"""TLS of a client of the core: its certificates, and where credentials may be sent."""
+"""TLS of clients of the core, and which targets may receive credentials."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 import grpc
 
 from rpc.certificates import mutual_tls_files
-from rpc.loopback import UNIX_SCHEME, stays_here
+from rpc.loopback import UNIX_SCHEME, is_local_target
 
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
-    """What a client of the core proves itself with, and whose cores it believes. PEM."""
+    """Certificate and key of a client, and the authorities of the cores' certificates. PEM."""
 
     root_certificates: bytes = field(repr=False)
     certificate_chain: bytes = field(repr=False)
     private_key: bytes = field(repr=False)
     server_name: str = ""
-    """The name that the core's certificate must carry; empty: the target's host."""
+    """Name in the core's certificate; empty: the target's host."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> ClientTls | None:
-        """Read the files that NIVISCO_CORE_TLS_* name, or return None where none is set.
+        """Read the files of the NIVISCO_CORE_TLS_* settings, or return None if none is set.
 
         Raises:
-            ValueError: some are set and others are not, or a file cannot be used.
+            ValueError: only some are set, or a file is unusable.
         """
         files = mutual_tls_files(
             environ,
@@ -45,24 +45,25 @@ class ClientTls:
         )
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
-        """Return what gRPC makes a secure channel from."""
+        """Return gRPC's channel credentials."""
         return grpc.ssl_channel_credentials(
             self.root_certificates, self.private_key, self.certificate_chain
         )
 
     def channel_options(self) -> list[tuple[str, str]]:
-        """Return the channel's options that TLS needs."""
+        """Return the channel options for TLS."""
         return [("grpc.default_authority", self.server_name)] if self.server_name else []
 
 
 def check_transport(target: str, tls: ClientTls | None) -> None:
-    """Check that credentials which are sent to `target` cannot be read on the way.
+    """Check that credentials are sent to `target` with TLS, or stay on this machine.
 
     Raises:
-        ValueError: they could, or TLS cannot work there; the message says what to set.
+        ValueError: they do not, or the target does not fit the TLS settings; the message names the
+            settings.
     """
     if tls is None:
-        if not stays_here(target):
+        if not is_local_target(target):
             raise ValueError(
                 f"The core at {target} (NIVISCO_CORE) is not on this machine's loopback, and "
                 "credentials are sent there: set NIVISCO_CORE_TLS_CA_FILE, "

@@ -1,7 +1,6 @@
-"""One driver: tries mutants on a database first, then scenario after scenario until its time.
+"""The driver process: runs the mutants and then scenarios on one kind of database.
 
-A process of its own, started by `tests.prove`; says what it found on its standard output, a JSON
-object a line.
+`tests.prove` starts it. It prints its results as one JSON object a line.
 """
 
 import asyncio
@@ -38,14 +37,14 @@ from tests.prove.schedule import every_failpoint, systematic
 
 TRIES_OF_MISSED = 3
 TRIED_AGAIN = 10**7
-"""What is added to the number of a scenario that is tried again."""
+"""Added to the number of a repeated scenario."""
 
 
 class Databases:
-    """New databases, one after another, copied from one that was migrated; all are dropped."""
+    """New databases, copied from a migrated template."""
 
     def __init__(self, directory: Path, server_url: str) -> None:
-        """Make SQLite files in `directory`, or databases on the server where there is one."""
+        """Create SQLite files in `directory`, or databases on the server if there is one."""
         self._directory = directory
         self._server_url = server_url
         self._numbers = count(1)
@@ -53,7 +52,7 @@ class Databases:
         self._made: list[str] = []
 
     async def make_template(self) -> None:
-        """Make and migrate the database that the others are copies of."""
+        """Create and migrate the template."""
         self._template = self._name()
         if self._server_url:
             await self._execute(f'CREATE DATABASE "{self._template}"')
@@ -63,7 +62,7 @@ class Databases:
         await database.close()
 
     async def new(self) -> str:
-        """Make a database and return its URL."""
+        """Create a database and return its URL."""
         name = self._name()
         if self._server_url:
             await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}"')
@@ -73,7 +72,7 @@ class Databases:
         return self._url(name)
 
     async def drop(self) -> None:
-        """Drop what was made on the server, whoever is still connected."""
+        """Drop all databases on the server, even with open connections."""
         for name in self._made:
             await self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
@@ -99,12 +98,12 @@ class Databases:
 @click.option("--directory", type=click.Path(path_type=Path), required=True)
 @click.option("--database", required=True)
 @click.option("--server", default="", help="The PostgreSQL server.")
-@click.option("--number", type=int, default=1, help="Chooses the order, and what is by chance.")
+@click.option("--number", type=int, default=1, help="Seed of the order and of everything random.")
 @click.option("--until", type=float, default=0.0, help="Unix seconds; 0: every failpoint once.")
-@click.option("--part", type=int, default=0, help="Which part of the scenarios.")
-@click.option("--parts", type=int, default=1, help="Of how many.")
+@click.option("--part", type=int, default=0, help="The part of the scenarios to run.")
+@click.option("--parts", type=int, default=1, help="The number of parts.")
 @click.option("--mutant", "mutants", multiple=True)
-@click.option("--seed", "seeds", multiple=True, help="Run this and nothing else.")
+@click.option("--seed", "seeds", multiple=True, help="Run only this scenario.")
 def main(
     directory: Path,
     database: str,
@@ -116,10 +115,11 @@ def main(
     mutants: tuple[str, ...],
     seeds: tuple[str, ...],
 ) -> None:
-    """Prove one database."""
-    # Cores are away all the time here, and soon back: no reason to wait long, or to tell of it.
-    client.PATIENCE_SECONDS = 0.05
-    logging.getLogger("core.client").setLevel(logging.ERROR)
+    """Run mutants and scenarios on one kind of database."""
+    # Cores are killed all the time and restart at once: short retries, no warnings.
+    client.RECONNECT_SECONDS = 0.05
+    logging.getLogger("rpc").setLevel(logging.ERROR)
+    client.logger.setLevel(logging.ERROR)
     scenarios: Iterable[Scenario]
     if seeds:
         scenarios = [Scenario.parse(seed) for seed in seeds]
@@ -127,7 +127,7 @@ def main(
         scenarios = _until(until, systematic(database, number, part, parts))
     else:
         scenarios = every_failpoint(database, number)
-    uvloop.run(_prove(directory, database, server, mutants, scenarios, until))
+    uvloop.run(_run(directory, database, server, mutants, scenarios, until))
 
 
 def _until(until: float, scenarios: Iterator[Scenario]) -> Iterator[Scenario]:
@@ -137,7 +137,7 @@ def _until(until: float, scenarios: Iterator[Scenario]) -> Iterator[Scenario]:
         yield scenario
 
 
-async def _prove(
+async def _run(
     directory: Path,
     database: str,
     server: str,
@@ -158,32 +158,32 @@ async def _prove(
                 if until and time.time() >= until:
                     break
                 await environment.use(await databases.new(), name)
-                await _prove_mutant(environment, name, database)
+                await _run_mutant(environment, name, database)
             if mutants:
                 await environment.use(await databases.new())
-            for scenario in _with_missed_ones(scenarios, missed):
+            for scenario in _with_retries(scenarios, missed):
                 if (scenario.mutant or None) != environment.mutant:
                     await environment.use(await databases.new(), scenario.mutant or None)
                 result = await Run(environment, scenario).execute()
-                missed += _again(scenario, result)
-                _say(result=asdict(result), log=_log_of(directory, result))
-                if result.violations:  # what it left would be found again
+                missed += _retries_of(scenario, result)
+                _print(result=asdict(result), log=_log_of(directory, result))
+                if result.violations:  # its wrong rows would be found again
                     await environment.use(await databases.new())
     finally:
         with suppress(OSError):
             await databases.drop()
 
 
-def _with_missed_ones(scenarios: Iterable[Scenario], missed: list[Scenario]) -> Iterator[Scenario]:
-    """Return the scenarios, and after each the shorter ones for what it missed."""
+def _with_retries(scenarios: Iterable[Scenario], missed: list[Scenario]) -> Iterator[Scenario]:
+    """Return the scenarios, each followed by the retries of the kills that it missed."""
     for scenario in scenarios:
         yield scenario
         while missed:
             yield missed.pop()
 
 
-def _again(scenario: Scenario, result: Result) -> list[Scenario]:
-    """Return what is worth another try: each kill that was missed, with the one before it."""
+def _retries_of(scenario: Scenario, result: Result) -> list[Scenario]:
+    """Return a short scenario for each missed kill, with the kill before it."""
     if scenario.number >= TRIED_AGAIN * TRIES_OF_MISSED:
         return []
     return [
@@ -198,8 +198,8 @@ def _again(scenario: Scenario, result: Result) -> list[Scenario]:
     ]
 
 
-async def _prove_mutant(environment: Environment, name: str, database: str) -> None:
-    """LostResponse a mutant's scenario until it is caught."""
+async def _run_mutant(environment: Environment, name: str, database: str) -> None:
+    """Run a mutant's scenario until it is caught."""
     mutant = MUTANTS[name]
     started = time.monotonic()
     result = Result("")
@@ -207,9 +207,9 @@ async def _prove_mutant(environment: Environment, name: str, database: str) -> N
     while not result.violations and tries < TRIES:
         tries += 1
         result = await Run(environment, mutant.scenario(name, database, tries)).execute()
-        _say(killed=len(result.killed))
+        _print(killed=len(result.killed))
     caught = result.violations[0] if result.violations else ""
-    _say(
+    _print(
         mutant=name,
         bug=mutant.bug,
         seed=result.seed,
@@ -220,7 +220,7 @@ async def _prove_mutant(environment: Environment, name: str, database: str) -> N
 
 
 def _log_of(directory: Path, result: Result) -> list[str]:
-    """Return the last lines that the cores logged, where something is wrong; then forget them."""
+    """Empty the cores' log; return its last lines if there are violations."""
     log = directory / "core.log"
     lines = log.read_text().splitlines()[-80:] if result.violations and log.exists() else []
     if log.exists():
@@ -229,7 +229,7 @@ def _log_of(directory: Path, result: Result) -> list[str]:
     return lines
 
 
-def _say(**found: Any) -> None:
+def _print(**found: Any) -> None:
     sys.stdout.write(json.dumps(found) + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""How the words for where cores serve become gRPC's, and which are refused."""
+"""Addresses of cores become gRPC targets, or are refused."""
 
 import json
 
@@ -22,7 +22,7 @@ from rpc.addresses import channel_options, grpc_target
         ("unix:/run/core.sock.1,unix:/run/core.sock.2", "unix:/run/core.sock.1,/run/core.sock.2"),
     ],
 )
-def test_every_form_becomes_a_target(cores: str, target: str) -> None:
+def test_every_form_has_a_target(cores: str, target: str) -> None:
     assert grpc_target(cores) == target
 
 
@@ -35,15 +35,13 @@ def test_every_form_becomes_a_target(cores: str, target: str) -> None:
         *("ipv4:127.0.0.1:1", "xds:///core", "core/:1", "127.0.0.1:1:2"),
     ],
 )
-def test_what_says_no_place_is_refused_with_what_to_write(cores: str) -> None:
-    with pytest.raises(ValueError, match=r"\(NIVISCO_CORE\): write host:port, a list ip:port"):
+def test_a_malformed_address_is_refused_with_the_accepted_forms(cores: str) -> None:
+    with pytest.raises(ValueError, match=r"\(NIVISCO_CORE\): use host:port, a list ip:port"):
         grpc_target(cores)
 
 
-def test_names_in_a_list_are_refused_because_nobody_would_look_them_up() -> None:
-    with pytest.raises(
-        ValueError, match=r"'core-1' cannot stand in a list of cores.*dns:///name:port"
-    ):
+def test_a_list_of_host_names_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'core-1' is not an IP address.*dns:///name:port"):
         grpc_target("core-1:50051,core-2:50051")
 
 
@@ -58,6 +56,6 @@ def test_names_in_a_list_are_refused_because_nobody_would_look_them_up() -> None
         ("dns:///core.internal:1", True),
     ],
 )
-def test_health_is_watched_where_there_may_be_another_core(cores: str, watched: bool) -> None:
+def test_health_is_checked_if_there_may_be_several_cores(cores: str, watched: bool) -> None:
     config = json.loads(str(dict(channel_options(cores))["grpc.service_config"]))
     assert ("healthCheckConfig" in config) == watched

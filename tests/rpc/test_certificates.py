@@ -1,4 +1,4 @@
-"""Proves that files which cannot be used are refused by setting, and that none is ever shown."""
+"""Unusable files are refused by their setting, without their content."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -76,35 +76,35 @@ BROKEN: dict[str, tuple[Callable[[Issued, Authority], object], str]] = {
     ),
     "an empty certificate": (
         lambda issued, _: _write(issued, certificate=b""),
-        "CERTIFICATE .+ holds no PEM certificates",
+        "CERTIFICATE .+ has no PEM certificates",
     ),
     "another text": (
         lambda issued, _: _write(issued, certificate=SECRET.encode()),
-        "CERTIFICATE .+ holds no PEM certificates",
+        "CERTIFICATE .+ has no PEM certificates",
     ),
     "binary": (
         lambda issued, _: _write(issued, certificate=bytes(range(256)), key=bytes(range(256))),
-        "CERTIFICATE .+ holds no PEM certificates",
+        "CERTIFICATE .+ has no PEM certificates",
     ),
     "a damaged certificate": (
         lambda issued, _: _write(issued, certificate=issued.pem.replace(b"M", b"A")),
-        "CERTIFICATE .+ holds no PEM certificates",
+        "CERTIFICATE .+ has no PEM certificates",
     ),
     "the key in place of the certificate": (
         lambda issued, _: _write(issued, certificate=issued.key_pem),
-        "CERTIFICATE .+ holds no PEM certificates",
+        "CERTIFICATE .+ has no PEM certificates",
     ),
     "another text in place of the key": (
         lambda issued, _: _write(issued, key=SECRET.encode()),
-        "KEY .+ holds no PEM private key",
+        "KEY .+ has no PEM private key",
     ),
     "the certificate in place of the key": (
         lambda issued, _: _write(issued, key=issued.pem),
-        "KEY .+ holds no PEM private key",
+        "KEY .+ has no PEM private key",
     ),
     "a key with a passphrase": (
         lambda issued, _: _write(issued, key=locked_key_pem(issued.key)),
-        "KEY .+ is locked with a passphrase",
+        "KEY .+ has a passphrase",
     ),
     "another's key": (
         lambda issued, authority: _write(issued, key=authority.issue("other").key_pem),
@@ -120,7 +120,7 @@ BROKEN: dict[str, tuple[Callable[[Issued, Authority], object], str]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_pair_that_cannot_be_used_is_refused_by_setting(
+def test_an_unusable_pair_is_refused_by_its_setting(
     issued: Issued, authority: Authority, case: str
 ) -> None:
     breaks, message = BROKEN[case]
@@ -134,15 +134,13 @@ def test_a_pair_that_cannot_be_used_is_refused_by_setting(
 @pytest.mark.parametrize(
     "key",
     [
-        rsa.generate_private_key(65537, 1024),  # noqa: S505 - what is refused
+        rsa.generate_private_key(65537, 1024),  # noqa: S505 - refused
         ec.generate_private_key(ec.SECP256K1()),
         ed25519.Ed25519PrivateKey.generate(),
     ],
     ids=["RSA 1024", "secp256k1", "Ed25519"],
 )
-def test_a_key_of_a_kind_that_not_everybody_takes_is_refused(
-    authority: Authority, key: PrivateKey
-) -> None:
+def test_an_unsupported_kind_of_key_is_refused(authority: Authority, key: PrivateKey) -> None:
     issued = authority.issue("server", key=key)
     with pytest.raises(ValueError, match=r"KEY .+ must be RSA of 2048 bits or more, or EC"):
         files_of(issued).read()
@@ -153,7 +151,7 @@ def test_a_key_of_a_kind_that_not_everybody_takes_is_refused(
     [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())],
     ids=["RSA 2048", "P-384"],
 )
-def test_the_usual_keys_are_taken(authority: Authority, key: PrivateKey) -> None:
+def test_common_keys_are_accepted(authority: Authority, key: PrivateKey) -> None:
     files_of(authority.issue("server", key=key)).read()
 
 
@@ -164,7 +162,7 @@ def test_the_usual_keys_are_taken(authority: Authority, key: PrivateKey) -> None
         (3, "CERTIFICATE .+ is not valid before 20.+ UTC"),
     ],
 )
-def test_a_certificate_out_of_its_time_is_refused(
+def test_a_certificate_that_is_not_valid_now_is_refused(
     authority: Authority, days: int, message: str
 ) -> None:
     issued = authority.issue("server", shifted=timedelta(days=days))
@@ -172,7 +170,7 @@ def test_a_certificate_out_of_its_time_is_refused(
         files_of(issued).read()
 
 
-def test_settings_that_are_not_there_are_no_files() -> None:
+def test_absent_settings_are_no_files() -> None:
     assert key_pair_files({"C": ""}, "C", "K") is None
     assert mutual_tls_files({}, "C", "K", "A") is None
 
@@ -185,14 +183,12 @@ def test_settings_that_are_not_there_are_no_files() -> None:
         ({"C": "x", "K": "x", "A": ""}, "^C and K needs A too"),
     ],
 )
-def test_some_settings_without_the_others_are_refused(
-    environ: dict[str, str], message: str
-) -> None:
+def test_incomplete_settings_are_refused(environ: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         mutual_tls_files(environ, "C", "K", "A")
 
 
-def test_an_authority_is_a_certificate(authority: Authority, issued: Issued) -> None:
+def test_an_authority_must_be_a_certificate(authority: Authority, issued: Issued) -> None:
     environ = {
         "C": str(issued.certificate_file),
         "K": str(issued.key_file),
@@ -202,5 +198,5 @@ def test_an_authority_is_a_certificate(authority: Authority, issued: Issued) -> 
     assert files is not None
     assert files.read().authorities == authority.file.read_bytes()
     authority.file.write_text(SECRET)
-    with pytest.raises(ValueError, match=r"^A .+ holds no PEM certificates"):
+    with pytest.raises(ValueError, match=r"^A .+ has no PEM certificates"):
         files.read()

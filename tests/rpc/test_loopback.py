@@ -1,8 +1,8 @@
-"""Proves which targets count as staying on this machine."""
+"""Which addresses and gRPC targets are local."""
 
 import pytest
 
-from rpc.loopback import is_loopback, stays_here
+from rpc.loopback import is_local_target, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -12,19 +12,19 @@ from rpc.loopback import is_loopback, stays_here
         ("127.255.0.9", True),
         ("::1", True),
         ("::ffff:127.0.0.1", True),
-        ("0.0.0.0", False),  # noqa: S104 - only asked about
+        ("0.0.0.0", False),  # noqa: S104 - not bound
         ("::", False),
         ("10.0.0.1", False),
         ("::ffff:10.0.0.1", False),
         ("fe80::1%eth0", False),
     ],
 )
-def test_loopback_is_what_the_standards_say(address: str, loopback: bool) -> None:
+def test_loopback_addresses_are_those_of_the_standards(address: str, loopback: bool) -> None:
     assert is_loopback(address) is loopback
 
 
 @pytest.mark.parametrize(
-    ("target", "here"),
+    ("target", "local"),
     [
         ("127.0.0.1:50051", True),
         ("localhost:50051", True),
@@ -41,10 +41,7 @@ def test_loopback_is_what_the_standards_say(address: str, loopback: bool) -> Non
         ("0.0.0.0:50051", False),
         ("[fd00::1]:50051", False),
         ("no-such-host.invalid:50051", False),
-        (
-            "dns://192.0.2.53/localhost:50051",
-            False,
-        ),  # asks that name server, which may say anything
+        ("dns://192.0.2.53/localhost:50051", False),  # that name server may return any address
         ("xds:///core", False),
         ("127.0.0.1", False),
         ("127.0.0.1:1,", False),
@@ -52,5 +49,5 @@ def test_loopback_is_what_the_standards_say(address: str, loopback: bool) -> Non
         ("a" * 70 + ".invalid:1", False),
     ],
 )
-def test_a_target_stays_here_if_all_that_it_names_does(target: str, here: bool) -> None:
-    assert stays_here(target) is here
+def test_a_target_is_local_if_all_its_addresses_are(target: str, local: bool) -> None:
+    assert is_local_target(target) is local

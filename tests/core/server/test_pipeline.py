@@ -1,4 +1,4 @@
-"""What every call meets before its servicer, and what a refusal carries."""
+"""The request pipeline: authentication, validation, errors and logs of every call."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ USER_INFO = users_pb2.GetUserInfoRequest(user_id="USR-1")
 
 
 class Log(logging.Handler):
-    """The lines of the core's log as they come, each with the id of its request."""
+    """Records of the core's log, each with its request id."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Log(logging.Handler):
         self._more.set()
 
     async def line(self, identity: str, message: str) -> logging.LogRecord:
-        """Wait for a line of the request."""
+        """Wait for a record of the request."""
         async with asyncio.timeout(10):
             while True:
                 for logged_for, record in self.lines:
@@ -84,7 +84,7 @@ def request_named(identity: str) -> Iterator[None]:
         Credentials(service_token=OPERATOR_TOKEN),
     ],
 )
-async def test_credentials_that_do_not_hold_are_refused_alike(
+async def test_wrong_credentials_are_refused_alike(
     core: CoreClient, credentials: Credentials
 ) -> None:
     await create_admin(core)
@@ -101,7 +101,7 @@ async def test_credentials_that_do_not_hold_are_refused_alike(
     "credentials",
     [Credentials(), Credentials(service_token="x" * 40), Credentials("ADMIN-BUSINESS", "k")],
 )
-async def test_an_internal_service_is_closed_without_its_token(
+async def test_an_internal_service_needs_its_token(
     core: CoreClient, credentials: Credentials
 ) -> None:
     with pytest.raises(CoreError) as refused:
@@ -124,13 +124,13 @@ def test_actions_accept_an_idempotency_key_unless_they_are_reads() -> None:
         assert not method.is_action or method.is_mutating != is_read, method.descriptor.name
 
 
-async def test_wrong_credentials_win_over_a_wrong_request(core: CoreClient) -> None:
+async def test_credentials_are_checked_before_the_request(core: CoreClient) -> None:
     with pytest.raises(CoreError) as refused:
         await call(core, Credentials("nobody", "k"), users_pb2.GetUserInfoRequest())
     assert refused.value.reason == "INVALID_CREDENTIALS"
 
 
-async def test_all_problems_of_a_request_are_told_at_once(business: Business) -> None:
+async def test_all_problems_of_a_request_are_reported_together(business: Business) -> None:
     with pytest.raises(CoreError) as refused:
         await business.call(
             users_pb2.CreateUserRequest(user=users_pb2.CreateUserRequest.NewUser(email="x"))
@@ -139,7 +139,7 @@ async def test_all_problems_of_a_request_are_told_at_once(business: Business) ->
     assert refused.value.message == "Invalid fields: user.name, user.email"
 
 
-async def test_the_callers_own_problems_are_added_and_nothing_is_executed(
+async def test_problems_that_the_caller_found_are_added_and_nothing_is_executed(
     business: Business, user_id: str
 ) -> None:
     with pytest.raises(CoreError) as refused:
@@ -162,7 +162,7 @@ async def test_the_callers_own_problems_are_added_and_nothing_is_executed(
     assert [problem.field for problem in valid_but_for_ours.value.fields] == ["note"]
 
 
-def test_every_reason_travels_with_its_grpc_code_and_a_sentence_of_its_own() -> None:
+def test_every_reason_has_its_grpc_code_and_http_status() -> None:
     for value in errors_pb2.ErrorReason.DESCRIPTOR.values:
         if value.number == Reason.ERROR_REASON_UNSPECIFIED:
             continue
@@ -172,7 +172,7 @@ def test_every_reason_travels_with_its_grpc_code_and_a_sentence_of_its_own() -> 
         assert 400 <= error.http_status < 600, value.name
 
 
-async def test_the_request_id_is_on_the_line_of_the_call(
+async def test_the_log_line_of_a_call_has_its_request_id(
     business: Business, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[str] = []
@@ -193,10 +193,8 @@ async def test_the_request_id_is_on_the_line_of_the_call(
     assert "req-42" in seen
 
 
-async def test_100_callers_that_leave_in_the_middle_disturb_nobody(
-    business: Business, user_id: str
-) -> None:
-    """Reads and writes both: a query cut in the middle would leave SQLite locked."""
+async def test_callers_that_leave_do_not_affect_others(business: Business, user_id: str) -> None:
+    """Reads and writes: a cancelled query would leave SQLite locked."""
 
     async def leave(number: int) -> None:
         request = (
@@ -230,7 +228,7 @@ async def test_100_callers_that_leave_in_the_middle_disturb_nobody(
         (CommitUnknownError("cut off"), "commit not confirmed", False),
     ],
 )
-async def test_how_a_call_failed_whose_client_left_is_logged_with_its_request_id(
+async def test_the_error_of_a_call_whose_client_left_is_logged(
     business: Business,
     monkeypatch: pytest.MonkeyPatch,
     log: Log,
@@ -238,13 +236,13 @@ async def test_how_a_call_failed_whose_client_left_is_logged_with_its_request_id
     message: str,
     traced: bool,
 ) -> None:
-    begun, go_on = asyncio.Event(), asyncio.Event()
+    begun, resume = asyncio.Event(), asyncio.Event()
     seen: list[Presence] = []
 
     async def fail(*_: object) -> NoReturn:
         seen.append(current_presence())
         begun.set()
-        await go_on.wait()
+        await resume.wait()
         raise error
 
     monkeypatch.setattr(UsersService, "get", fail)
@@ -255,12 +253,12 @@ async def test_how_a_call_failed_whose_client_left_is_logged_with_its_request_id
     calling.cancel()
     assert (await log.line("req-left", "call")).__dict__["code"] == "CANCELLED"
     assert [presence.left for presence in seen] == [True]
-    go_on.set()
+    resume.set()
     line = await log.line("req-left", message)
     assert bool(line.exc_info) == traced
 
 
-def test_outside_of_a_call_nobody_has_left() -> None:
+def test_outside_of_a_call_no_caller_has_left() -> None:
     assert not current_presence().left
 
 
@@ -272,7 +270,7 @@ def test_outside_of_a_call_nobody_has_left() -> None:
         (KeyError("ours"), "INTERNAL", None, "internal error", True),
     ],
 )
-async def test_what_is_not_a_refusal_is_told_as_such_and_logged_once(
+async def test_an_error_that_is_no_refusal_is_logged_once(
     business: Business,
     monkeypatch: pytest.MonkeyPatch,
     log: Log,
@@ -286,10 +284,10 @@ async def test_what_is_not_a_refusal_is_told_as_such_and_logged_once(
         raise error
 
     monkeypatch.setattr(UsersService, "get", fail)
-    with request_named("req-told"), pytest.raises(CoreError) as refused:
+    with request_named("req-error"), pytest.raises(CoreError) as refused:
         await business.call(USER_INFO)
     assert (refused.value.reason, refused.value.retry_after_seconds) == (reason, retry)
-    lines = [record for identity, record in log.lines if identity == "req-told"]
+    lines = [record for identity, record in log.lines if identity == "req-error"]
     assert [record.getMessage() for record in lines] == [message, "call"]
     assert bool(lines[0].exc_info) == traced
 
@@ -300,11 +298,11 @@ async def test_what_is_not_a_refusal_is_told_as_such_and_logged_once(
     ids=["no tag", "cut off", "no UTF-8"],
 )
 @pytest.mark.parametrize("method", ["GetUserInfo", "PauseRecurring"])
-@pytest.mark.parametrize("holds", [True, False])
-async def test_bytes_that_are_no_message_are_refused_once_the_credentials_hold(
-    business: Business, log: Log, raw: bytes, method: str, holds: bool
+@pytest.mark.parametrize("valid", [True, False])
+async def test_a_malformed_message_is_refused_after_authentication(
+    business: Business, log: Log, raw: bytes, method: str, valid: bool
 ) -> None:
-    credentials = business.credentials if holds else Credentials("nobody", "0" * 64)
+    credentials = business.credentials if valid else Credentials("nobody", "0" * 64)
     channel: Any = business.client._channel
     metadata = [*credentials.metadata(), ("x-request-id", "req-raw")]
     with pytest.raises(grpc.aio.AioRpcError) as answered:
@@ -313,7 +311,7 @@ async def test_bytes_that_are_no_message_are_refused_once_the_credentials_hold(
     refused = core_error(status.code(), status.details(), tuple(status.trailing_metadata()))
     malformed = FieldProblem("request", "is not a valid protobuf message")
     assert (refused.reason, refused.fields) == (
-        ("INVALID_FIELDS", (malformed,)) if holds else ("INVALID_CREDENTIALS", ())
+        ("INVALID_FIELDS", (malformed,)) if valid else ("INVALID_CREDENTIALS", ())
     )
     assert (await log.line("req-raw", "call")).__dict__["code"] == status.code().name
 
@@ -327,7 +325,7 @@ async def test_bytes_that_are_no_message_are_refused_once_the_credentials_hold(
         (list("abcdefg"), "Invalid fields: a, b, c, d, e and 2 more"),
     ],
 )
-def test_a_sentence_names_five_fields_and_both_doors_word_it_alike(
+def test_the_error_message_names_up_to_five_fields_alike_in_json_and_grpc(
     fields: list[str], sentence: str
 ) -> None:
     problems = [FieldProblem(field, "is wrong") for field in fields]

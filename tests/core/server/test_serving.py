@@ -1,11 +1,9 @@
-"""The core as a server: health, reflection, one core for a database, a stop that loses nothing."""
+"""The core as a server: health, reflection, its database, start and stop."""
 
 import asyncio
 from pathlib import Path
 from typing import Any, cast
 
-import grpc
-import grpc.aio
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2
@@ -15,14 +13,10 @@ from core.database.migrations import upgrade
 from core.database.transactions import Database, DatabaseUnavailableError
 from core.server import health
 from core.server.health import HealthServicer
-from nivisco.payments.v1 import authentication_pb2, users_pb2
-from rpc import client as client_module
+from nivisco.payments.v1 import users_pb2
 from rpc.client import CoreClient
-from rpc.errors import CoreError, core_error
-from rpc.metadata import Credentials
 from tests.core.running import (
     Business,
-    call,
     create_user,
     register,
     running_core,
@@ -39,13 +33,13 @@ async def check(client: CoreClient, service: str) -> int:
     return int((await call(health_pb2.HealthCheckRequest(service=service))).status)
 
 
-async def test_the_process_and_its_database_report_that_they_serve(core: CoreClient) -> None:
+async def test_the_process_and_its_database_report_serving(core: CoreClient) -> None:
     assert await check(core, "") == health_pb2.HealthCheckResponse.SERVING
     assert await check(core, "nivisco.database") == health_pb2.HealthCheckResponse.SERVING
     assert await core.is_ready(timeout_seconds=5)
 
 
-async def test_50_who_ask_whether_it_is_ready_cost_one_ping_until_its_answer_is_old(
+async def test_concurrent_readiness_checks_share_a_ping_until_it_expires(
     core: CoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pings = 0
@@ -65,7 +59,7 @@ async def test_50_who_ask_whether_it_is_ready_cost_one_ping_until_its_answer_is_
     assert pings == 2
 
 
-async def test_a_database_that_does_not_answer_is_told_and_asked_again(
+async def test_readiness_follows_the_database(
     core: CoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(_database: Database) -> None:
@@ -78,7 +72,7 @@ async def test_a_database_that_does_not_answer_is_told_and_asked_again(
     assert await core.is_ready(timeout_seconds=5)
 
 
-async def test_a_stop_waits_for_the_ping_that_is_under_way(
+async def test_a_stop_waits_for_a_running_ping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, end = asyncio.Event(), asyncio.Event()
@@ -100,14 +94,14 @@ async def test_a_stop_waits_for_the_ping_that_is_under_way(
     request = health_pb2.HealthCheckRequest(service="nivisco.database")
     asking = asyncio.ensure_future(servicer.Check(request, None))
     await begun.wait()
-    asking.cancel()  # who asked is gone, the ping is not
+    asking.cancel()  # does not cancel the ping
     stopping = asyncio.ensure_future(stop(servicer))
     asyncio.get_running_loop().call_soon(end.set)
     await stopping
     assert ended == ["ping", "stop"]
 
 
-async def test_a_client_that_knows_only_the_address_calls_by_reflection(
+async def test_a_client_can_call_by_reflection(
     business: Business,
 ) -> None:
     """As grpcurl does: list services, fetch the descriptors, build the messages, call."""
@@ -169,7 +163,7 @@ async def test_a_second_core_on_the_same_port_is_refused(tmp_path: Path) -> None
                 pass
 
 
-async def test_a_restarted_core_has_all_that_was_acknowledged(tmp_path: Path) -> None:
+async def test_a_restarted_core_has_all_acknowledged_changes(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     async with running_core(settings) as client:
         business = await register(client)
@@ -181,7 +175,7 @@ async def test_a_restarted_core_has_all_that_was_acknowledged(tmp_path: Path) ->
     assert answer.user.active
 
 
-async def test_a_database_without_a_schema_is_refused_with_what_to_do(tmp_path: Path) -> None:
+async def test_a_database_without_a_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailableError, match="run `nivisco migrate`"):
         async with running_core(settings_for(tmp_path, migrate=False)):
             pass
@@ -209,57 +203,19 @@ async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         ("mysql://root@localhost/x", "mysql is not supported"),
     ],
 )
-def test_a_database_url_that_cannot_work_is_refused(url: str, message: str) -> None:
+def test_an_unusable_database_url_is_refused(url: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Database(url)
 
 
-def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
+def test_a_sqlite_file_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="folder of the SQLite file does not exist"):
         Database(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
 
 
-async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "n.db").write_bytes(b"not a database" * 100)
     database = Database(f"sqlite:///{tmp_path / 'n.db'}")
     with pytest.raises(DatabaseUnavailableError, match="not a database"):
         await database.ping()
     await database.close()
-
-
-async def test_a_core_that_is_away_is_told_as_unavailable(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(client_module, "PATIENCE_SECONDS", 0.1)
-    client = CoreClient("127.0.0.1:9")
-    assert not await client.is_ready(timeout_seconds=1)
-    with pytest.raises(CoreError) as refused:
-        await call(client, Credentials("B", "k"), authentication_pb2.ValidateBusinessRequest())
-    assert (refused.value.reason, refused.value.retry_after_seconds) == ("SERVICE_UNAVAILABLE", 1)
-    await client.close()
-
-
-@pytest.mark.parametrize(
-    ("code", "details", "reason"),
-    [
-        (grpc.StatusCode.DEADLINE_EXCEEDED, "", "OUTCOME_UNKNOWN"),
-        (
-            grpc.StatusCode.UNAVAILABLE,
-            "connections to all backends failing; last error: x",
-            "SERVICE_UNAVAILABLE",
-        ),
-        (grpc.StatusCode.UNAVAILABLE, "errors resolving x:1: []", "SERVICE_UNAVAILABLE"),
-        (
-            grpc.StatusCode.UNAVAILABLE,
-            "Stream removed (connections to all backends failing)",
-            "OUTCOME_UNKNOWN",
-        ),
-        (grpc.StatusCode.UNAVAILABLE, "Socket closed", "OUTCOME_UNKNOWN"),
-        (grpc.StatusCode.CANCELLED, "", "OUTCOME_UNKNOWN"),
-        (grpc.StatusCode.UNIMPLEMENTED, "", "INTERNAL"),
-    ],
-)
-def test_a_status_of_grpc_itself_is_certain_only_if_nothing_was_sent(
-    code: grpc.StatusCode, details: str, reason: str
-) -> None:
-    assert core_error(code, details, ()).reason == reason

@@ -1,4 +1,4 @@
-"""Settings that cannot work are refused by name, with what they should be."""
+"""Unusable settings are refused by their name."""
 
 import pytest
 
@@ -33,7 +33,7 @@ GOOD = {
         ({"NIVISCO_DATABASE_POOL": "1001"}, "NIVISCO_DATABASE_POOL is not"),
     ],
 )
-def test_a_setting_that_cannot_work_is_refused(changes: dict[str, str], message: str) -> None:
+def test_an_unusable_setting_is_refused(changes: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CoreSettings.from_environment(GOOD | changes)
 

@@ -1,6 +1,6 @@
-"""Several cores on one PostgreSQL, as processes, and one client that shares its calls out to them.
+"""Several core processes on one PostgreSQL, and a client that balances its calls over them.
 
-Which core had a call is read from their logs: a core prints the call's line before it answers.
+The logs show which core had a call: a core logs a call before it responds.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Core:
         )
         self.address = self.process.wait_for_match(serving_line("core"))[1]
 
-    def had(self, call: str) -> bool:
+    def handled(self, call: str) -> bool:
         return f'"request_id": "{call}", "message": "call"' in self.process.read_now()
 
 
@@ -66,8 +66,8 @@ async def client_of(*cores: Core) -> AsyncIterator[Business]:
 _calls = 0
 
 
-async def who_answers(business: Business, *cores: Core) -> Core:
-    """Make one call, and return the core that had it; there is exactly one."""
+async def core_of_a_call(business: Business, *cores: Core) -> Core:
+    """Make one call, and return the one core that had it."""
     global _calls  # noqa: PLW0603 - one number for each call
     _calls += 1
     token = request_id.set(f"call-{_calls}")
@@ -75,53 +75,53 @@ async def who_answers(business: Business, *cores: Core) -> Core:
         await business.call(VALIDATE)
     finally:
         request_id.reset(token)
-    [core] = [core for core in cores if core.had(f"call-{_calls}")]
+    [core] = [core for core in cores if core.handled(f"call-{_calls}")]
     return core
 
 
-async def wait_until_all_go_to(core: Core, business: Business, *cores: Core) -> None:
+async def wait_until_all_calls_go_to(core: Core, business: Business, *cores: Core) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while {await who_answers(business, *cores) for _ in range(4)} != {core}:
+        while {await core_of_a_call(business, *cores) for _ in range(4)} != {core}:
             pass
 
 
-async def wait_until_all_are_used(business: Business, *cores: Core) -> None:
+async def wait_until_all_get_calls(business: Business, *cores: Core) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while {await who_answers(business, *cores) for _ in range(4)} != set(cores):
+        while {await core_of_a_call(business, *cores) for _ in range(4)} != set(cores):
             pass
 
 
-async def test_calls_are_shared_out_evenly(start: Start, postgresql_database: str) -> None:
+async def test_calls_are_balanced_evenly(start: Start, postgresql_database: str) -> None:
     first, second = Core(start, postgresql_database), Core(start, postgresql_database)
     async with client_of(first, second) as business:
-        await wait_until_all_are_used(business, first, second)
-        had = Counter([await who_answers(business, first, second) for _ in range(20)])
+        await wait_until_all_get_calls(business, first, second)
+        had = Counter([await core_of_a_call(business, first, second) for _ in range(20)])
     assert had == {first: 10, second: 10}
 
 
-async def test_a_core_that_drains_gets_no_new_calls_and_one_that_returns_does(
+async def test_a_draining_core_gets_no_new_calls_and_a_restarted_one_does(
     start: Start, postgresql_database: str
 ) -> None:
     lame_duck = {"NIVISCO_LAME_DUCK_SECONDS": "3000"}
     first = Core(start, postgresql_database, **lame_duck)
     second = Core(start, postgresql_database)
     async with client_of(first, second) as business:
-        await wait_until_all_are_used(business, first, second)
+        await wait_until_all_get_calls(business, first, second)
         first.process.signal(signal.SIGTERM)
-        await wait_until_all_go_to(second, business, first, second)
-        had = {await who_answers(business, first, second) for _ in range(20)}
+        await wait_until_all_calls_go_to(second, business, first, second)
+        had = {await core_of_a_call(business, first, second) for _ in range(20)}
         assert had == {second}
-        async with client_of(first) as direct:  # it still serves whoever has no other
-            assert await who_answers(direct, first) is first
+        async with client_of(first) as direct:  # it still serves clients without another core
+            assert await core_of_a_call(direct, first) is first
         first.process.signal(signal.SIGKILL)
         first.process.wait()
-        assert {await who_answers(business, second) for _ in range(20)} == {second}
+        assert {await core_of_a_call(business, second) for _ in range(20)} == {second}
         third = Core(start, postgresql_database, first.address)
-        await wait_until_all_are_used(business, second, third)
+        await wait_until_all_get_calls(business, second, third)
 
 
 async def debit(business: Business, user_id: str) -> str:
-    """Take 1 from the wallet, and return how that ended."""
+    """Debit 1, and return OK or the reason of the error."""
     amount = money_pb2.Money(currency_code="USD", units=1)
     try:
         await business.call(wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=amount))
@@ -130,7 +130,7 @@ async def debit(business: Business, user_id: str) -> str:
     return "OK"
 
 
-async def test_a_core_that_is_killed_leaves_only_its_own_calls_unknown(
+async def test_a_killed_core_leaves_only_its_own_calls_unknown(
     start: Start, postgresql_database: str
 ) -> None:
     first, second = Core(start, postgresql_database), Core(start, postgresql_database)
@@ -139,11 +139,11 @@ async def test_a_core_that_is_killed_leaves_only_its_own_calls_unknown(
         user_id = await create_user(business)
         amount = money_pb2.Money(currency_code="USD", units=1000)
         await business.call(wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=amount))
-        await wait_until_all_are_used(business, first, second)
+        await wait_until_all_get_calls(business, first, second)
         async with engine.begin() as connection:
             await connection.execute(text("LOCK TABLE wallets IN ACCESS EXCLUSIVE MODE"))
             calls = [asyncio.create_task(debit(business, user_id)) for _ in range(4)]
-            await wait_until_blocked(connection, 2)  # each core commits for many at once
+            await wait_until_blocked(connection, 2)  # each core commits in batches
             first.process.signal(signal.SIGKILL)
             first.process.wait()
         assert Counter(await asyncio.gather(*calls)) == {"OK": 2, "OUTCOME_UNKNOWN": 2}
@@ -161,16 +161,16 @@ async def wait_until_blocked(connection: Any, count: int) -> None:
             pass
 
 
-async def test_a_call_that_was_not_sent_waits_for_a_core_that_comes(
+async def test_a_call_that_was_not_sent_waits_for_a_core(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "PATIENCE_SECONDS", float(PATIENCE_SECONDS))
+    monkeypatch.setattr(client_module, "RECONNECT_SECONDS", float(PATIENCE_SECONDS))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     early = CoreClient(address)
     registering = asyncio.create_task(register(early))
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while early._connecting is None:  # it has met nobody once
+        while early._connecting is None:  # until its first attempt failed
             await asyncio.sleep(0)
     async with running_core(settings_for(tmp_path, listen=address)):
         business = await registering
@@ -178,8 +178,8 @@ async def test_a_call_that_was_not_sent_waits_for_a_core_that_comes(
         await early.close()
 
 
-async def test_who_watches_is_told_of_the_stop_and_does_not_hold_it(tmp_path: Any) -> None:
-    told: list[str] = []
+async def test_a_health_watch_reports_the_stop_and_does_not_delay_it(tmp_path: Any) -> None:
+    reported: list[str] = []
     settings = settings_for(tmp_path, drain_seconds=3000.0)
     async with asyncio.timeout(PATIENCE_SECONDS):
         async with running_core(settings) as client:
@@ -189,17 +189,19 @@ async def test_who_watches_is_told_of_the_stop_and_does_not_hold_it(tmp_path: An
             async def watch() -> None:
                 stub: Any = health_pb2_grpc.HealthStub(channel)
                 async for answer in stub.Watch(health_pb2.HealthCheckRequest()):
-                    told.append(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+                    reported.append(
+                        health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+                    )
                     serving.set()
 
             watching = asyncio.create_task(watch())
             await serving.wait()
         await watching
         await channel.close(None)
-    assert told == ["SERVING", "NOT_SERVING"]
+    assert reported == ["SERVING", "NOT_SERVING"]
 
 
-async def test_of_a_service_without_health_nothing_is_said(tmp_path: Any) -> None:
+async def test_an_unknown_service_has_no_health(tmp_path: Any) -> None:
     async with running_core(settings_for(tmp_path)) as client:
         stub: Any = health_pb2_grpc.HealthStub(client._channel)
         with pytest.raises(grpc.aio.AioRpcError) as refused:

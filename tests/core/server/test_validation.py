@@ -1,4 +1,4 @@
-"""Proves that validation.py refuses the fields that protovalidate does, and those it adds."""
+"""Validation refuses the same fields as protovalidate, and those of its own rules."""
 
 import itertools
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def oracle_paths(message: Message) -> set[str]:
 
 
 def leaves(message: Message, prefix: str = "") -> dict[str, tuple[FieldDescriptor, Any]]:
-    """Every scalar and well-known value in a message by its path, for explaining a difference."""
+    """Return every scalar and well-known value of a message by its path, to explain differences."""
     found: dict[str, tuple[FieldDescriptor, Any]] = {}
     for field in cast("Descriptor", message.DESCRIPTOR).fields:
         value, path = getattr(message, field.name), prefix + field.name
@@ -184,7 +184,7 @@ def test_a_field_has_one_problem_which_never_echoes_its_value(request_: Message)
             assert value not in problem.description
 
 
-# --- What a person reads ---------------------------------------------------------------------
+# --- Descriptions ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -278,16 +278,16 @@ def test_a_field_has_one_problem_which_never_echoes_its_value(request_: Message)
         ),
     ],
 )
-def test_a_problem_says_what_to_do(message: Message, path: str, description: str) -> None:
+def test_a_description_says_what_is_accepted(message: Message, path: str, description: str) -> None:
     described = {problem.field: problem.description for problem in problems(message)}
     assert described[path] == description
 
 
-def test_a_good_request_has_no_problem() -> None:
+def test_a_valid_request_has_no_problem() -> None:
     assert problems(charge(description="Order 17", env=1, gateway=1, idempotency_key="k")) == []
 
 
-def test_what_is_absent_breaks_no_rule() -> None:
+def test_absent_optional_fields_break_no_rule() -> None:
     assert problems(payments_pb2.GetPaymentRecordsRequest()) == []
 
 
@@ -332,7 +332,7 @@ def message_with(
     message_rules: validate_pb2.MessageRules | None = None,
     oneof_rules: validate_pb2.OneofRules | None = None,
 ) -> Descriptor:
-    """Make a message type of one field, `thing`, that carries the rules."""
+    """Return a message type with one field, `thing`, that has the rules."""
     package = f"made{next(numbers)}"
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package)
     file.syntax = "proto3"
@@ -387,9 +387,7 @@ MESSAGE = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE
         (message_with(oneof_rules=validate_pb2.OneofRules(required=True)), "oneofs"),
     ],
 )
-def test_a_rule_that_we_do_not_know_fails_and_names_its_place(
-    message: Descriptor, named: str
-) -> None:
+def test_an_unsupported_rule_is_refused_by_its_field(message: Descriptor, named: str) -> None:
     request = message_factory.GetMessageClass(message)()
     with pytest.raises(UnknownRule, match=rf"^made\d+\.Made.*({named})"):
         problems(request)
@@ -399,7 +397,7 @@ def test_every_rule_of_the_schema_compiles() -> None:
     compile_all()
 
 
-def test_a_rule_that_we_do_not_know_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsupported_rule_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = message_with(FieldRules(string=StringRules(uuid=True)))
     monkeypatch.setattr(validation, "request_types", lambda: [unknown])
     with pytest.raises(UnknownRule, match=r"Made\.thing"):
@@ -412,7 +410,7 @@ def test_every_request_type_is_found() -> None:
     assert len(names) == len(request_types()) >= 38
 
 
-def test_dollar_is_the_end_of_the_text_and_a_class_may_hold_one() -> None:
+def test_dollar_is_the_end_of_the_text_and_may_be_in_a_class() -> None:
     message = message_with(FieldRules(string=StringRules(pattern=r"^[$\]]\$$")))
     made: Callable[..., Message] = message_factory.GetMessageClass(message)
     assert problems(made(thing="$$")) == []
