@@ -1,1 +1,1 @@
-"""Secrets at rest and in memory: the keyring, API keys."""
+"""Secrets: the keyring and API keys."""

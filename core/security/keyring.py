@@ -1,7 +1,4 @@
-"""Keeps secrets: hashes API keys, seals gateway keys, and hides what passes through memory.
-
-Pure but for randomness; knows neither database nor wire.
-"""
+"""Encrypts secrets at rest, with keys that rotate. No I/O."""
 
 import base64
 import hashlib
@@ -19,22 +16,22 @@ _FORMAT = "v1"
 
 
 class SealBrokenError(Exception):
-    """A sealed secret does not open: another keyring, another row, or damage."""
+    """A sealed secret cannot be opened: wrong keyring, wrong business or purpose, or damaged."""
 
 
 def derived_key(*parts: str) -> str:
-    """Return a digest of parts that no other sequence of parts shares, 64 hexadecimal digits."""
+    """Return a SHA-256 digest of a sequence of parts, 64 hexadecimal digits."""
     return hashlib.sha256(_associated_data(*parts)).hexdigest()
 
 
 def _associated_data(*parts: str) -> bytes:
-    # Lengths before the parts: ("ab", "c") and ("a", "bc") must differ.
+    # With lengths, because ("ab", "c") and ("a", "bc") must differ.
     return b"".join(len(raw).to_bytes(4, "big") + raw for raw in (p.encode() for p in parts))
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """Keys by id. The primary one seals; all of them open, so that keys rotate online."""
+    """Keys by id. The primary key seals, all keys open, so that keys can be rotated online."""
 
     primary_id: str
     keys: Mapping[str, bytes]
@@ -47,7 +44,7 @@ class Keyring:
         """Read `id:base64key[,id:base64key…]`; the first one is the primary.
 
         Raises:
-            ValueError: an entry is malformed. The message holds no key material.
+            ValueError: an entry is malformed. The message shows no key.
         """
         keys: dict[str, bytes] = {}
         for position, entry in enumerate(text.split(","), start=1):
@@ -64,11 +61,11 @@ class Keyring:
         return cls(next(iter(keys)), keys)
 
     def seal(self, secret: str, *, business_id: str, purpose: str) -> str:
-        """Encrypt a secret for one place: AES-256-GCM under the primary key (NIST SP 800-38D)."""
+        """Encrypt a secret for a business and purpose: AES-256-GCM (NIST SP 800-38D), primary key."""
         return self.seal_bytes(secret.encode(), business_id=business_id, purpose=purpose)
 
     def seal_bytes(self, secret: bytes, *, business_id: str, purpose: str) -> str:
-        """Encrypt bytes for one place, as `seal` does."""
+        """Encrypt bytes, as `seal` does."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = AESGCM(self.keys[self.primary_id]).encrypt(
             nonce, secret, _associated_data(business_id, purpose)
@@ -76,18 +73,18 @@ class Keyring:
         return f"{_FORMAT}:{self.primary_id}:{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, sealed: str, *, business_id: str, purpose: str) -> str:
-        """Decrypt what `seal` made for the same place.
+        """Decrypt a secret that `seal` encrypted for the same business and purpose.
 
         Raises:
-            SealBrokenError: the key is not in the ring, or the text was made for another place.
+            SealBrokenError: the key is not in the keyring, or business or purpose differ.
         """
         return self.open_bytes(sealed, business_id=business_id, purpose=purpose).decode()
 
     def open_bytes(self, sealed: str, *, business_id: str, purpose: str) -> bytes:
-        """Decrypt what `seal_bytes` made for the same place.
+        """Decrypt bytes that `seal_bytes` encrypted for the same business and purpose.
 
         Raises:
-            SealBrokenError: the key is not in the ring, or the text was made for another place.
+            SealBrokenError: the key is not in the keyring, or business or purpose differ.
         """
         version, _, rest = sealed.partition(":")
         key_id, _, encoded = rest.partition(":")
@@ -103,17 +100,19 @@ class Keyring:
             raise SealBrokenError(f"key {key_id!r} does not open this secret here") from None
 
     def fingerprint(self, content: bytes, *, key_id: str, business_id: str, purpose: str) -> str:
-        """Return what tells two contents apart and nothing else of them, 64 hexadecimal digits.
+        """Return a keyed digest to compare contents by, 64 hexadecimal digits.
 
-        HMAC-SHA256 (RFC 2104): a plain hash would give short secrets, card numbers for one, away.
+        HMAC-SHA256 (RFC 2104), because a plain hash would reveal card numbers.
 
         Raises:
-            SealBrokenError: the key is not in the ring.
+            SealBrokenError: the key is not in the keyring.
         """
         key = self.keys.get(key_id)
         if key is None:
             raise SealBrokenError(f"no key {key_id!r} in the keyring made this fingerprint")
-        own_key = hmac.digest(key, b"fingerprint", "sha256")  # what seals must not also hash
+        own_key = hmac.digest(
+            key, b"fingerprint", "sha256"
+        )  # a key of its own, because one key must not serve two purposes
         return hmac.digest(
             own_key, _associated_data(business_id, purpose) + content, "sha256"
         ).hex()

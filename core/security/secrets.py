@@ -1,4 +1,4 @@
-"""Secrets in memory: API keys and their hashes, and texts that no log or trace shows."""
+"""API keys and their hashes, and secrets that `repr` hides."""
 
 import hashlib
 import hmac
@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A text that passes through memory and shows in no log, error or trace: `repr` hides it."""
+    """A secret text, which `repr` hides from logs, errors and traces."""
 
     _text: str = field(repr=False)
 
     def reveal(self) -> str:
-        """Return the text, for the one place that must send it."""
+        """Return the text."""
         return self._text
 
 
 def hash_api_key(api_key: str) -> str:
     """Return the SHA-256 of an API key in hexadecimal.
 
-    A plain hash suffices for 256 random bits: there is nothing to guess.
+    A plain hash suffices, because 256 random bits cannot be guessed.
     """
     return hashlib.sha256(api_key.encode()).hexdigest()
 
 
 def api_key_matches(api_key: str, stored_hash: str) -> bool:
-    """Compare a presented API key with a stored hash, in constant time."""
+    """Return whether an API key has the stored hash. Compares in constant time."""
     return hmac.compare_digest(hash_api_key(api_key), stored_hash)
 
 

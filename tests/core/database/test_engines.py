@@ -1,4 +1,4 @@
-"""Which database URLs work, and what is told of those that cannot."""
+"""Database URLs: options, TLS, and errors that show no password."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,11 +9,11 @@ from sqlalchemy.engine import make_url
 
 from core.database.engines import engine_for
 from core.database.transactions import Database, DatabaseUnavailableError
-from tests.core.server.tls_server import tls_door, write_certificate
+from tests.core.database.tls_proxy import tls_proxy, write_certificate
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "message"),
     [
         ("sslmode=on", "sslmode is not one of disable, allow, prefer, require, verify-ca, verify-"),
         ("ssl=yes", "sslmode is not one of"),
@@ -22,15 +22,15 @@ from tests.core.server.tls_server import tls_door, write_certificate
         ("sslmode=require&options=-csearch_path%3Dx", "the option options is not supported"),
     ],
 )
-def test_an_option_that_cannot_work_is_refused_by_name(query: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told) as refused:
+def test_an_unusable_option_is_refused_by_its_name(query: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
         engine_for(f"postgresql://u:obviously-fake@127.0.0.1/x?{query}")
     assert str(refused.value).startswith("NIVISCO_DATABASE_URL: ")
     assert "obviously-fake" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["x", "postgresql://u:obviously-fake@host:port/x"])
-def test_what_is_no_url_is_refused_without_being_shown(url: str) -> None:
+def test_a_malformed_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match="NIVISCO_DATABASE_URL is not a database URL") as refused:
         engine_for(url)
     assert "obviously-fake" not in str(refused.value)
@@ -38,16 +38,16 @@ def test_what_is_no_url_is_refused_without_being_shown(url: str) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """The door's key and certificate."""
+    """Key and certificate of the proxy."""
     path = tmp_path / "server.pem"
     write_certificate(path)
     return path
 
 
 @pytest.fixture
-async def door(postgresql: str, certificate: Path) -> AsyncIterator[str]:
+async def tls_url(postgresql: str, certificate: Path) -> AsyncIterator[str]:
     """The URL of a PostgreSQL that speaks TLS."""
-    async with tls_door(socket_of(postgresql), certificate) as port:
+    async with tls_proxy(socket_of(postgresql), certificate) as port:
         yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
 
@@ -65,8 +65,10 @@ def socket_of(url: str) -> Path:
         "",
     ],
 )
-async def test_tls_is_asked_for_as_in_libpq(door: str, certificate: Path, query: str) -> None:
-    database = Database(door + query.format(certificate=certificate))
+async def test_tls_options_mean_what_they_mean_in_libpq(
+    tls_url: str, certificate: Path, query: str
+) -> None:
+    database = Database(tls_url + query.format(certificate=certificate))
     async with database.transaction() as transaction:
         assert await transaction.connection.scalar(text("SELECT 1")) == 1
         raw = await transaction.connection.get_raw_connection()
@@ -77,17 +79,17 @@ async def test_tls_is_asked_for_as_in_libpq(door: str, certificate: Path, query:
     assert encrypted == ("disable" not in query)
 
 
-async def test_a_certificate_of_somebody_else_is_refused(door: str, tmp_path: Path) -> None:
+async def test_a_certificate_of_another_authority_is_refused(tls_url: str, tmp_path: Path) -> None:
     other = tmp_path / "other.pem"
     write_certificate(other)
-    database = Database(f"{door}?sslmode=verify-full&sslrootcert={other}")
+    database = Database(f"{tls_url}?sslmode=verify-full&sslrootcert={other}")
     with pytest.raises(DatabaseUnavailableError, match="certificate verify failed"):
         await database.ping()
     await database.close()
 
 
-async def test_a_server_without_tls_is_refused_where_tls_is_asked_for(postgresql: str) -> None:
-    async with tls_door(socket_of(postgresql), None) as port:
+async def test_a_server_without_tls_is_refused_if_tls_is_required(postgresql: str) -> None:
+    async with tls_proxy(socket_of(postgresql), None) as port:
         database = Database(f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=require")
         with pytest.raises(DatabaseUnavailableError, match="rejected SSL upgrade"):
             await database.ping()

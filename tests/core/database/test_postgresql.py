@@ -1,4 +1,4 @@
-"""What only PostgreSQL can do to a core: refuse, crash, hang, come back."""
+"""A PostgreSQL server that refuses connections, crashes, hangs and recovers."""
 
 import asyncio
 from pathlib import Path
@@ -21,23 +21,23 @@ def changed(url: str, **changes: str | int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"database": "nope"}, 'database "nope" does not exist'),
         ({"username": "nobody", "password": "obviously-fake"}, 'role "nobody" does not exist'),
     ],
 )
-async def test_what_the_server_refuses_is_told_without_the_password(
-    postgresql: str, changes: dict[str, str | int], told: str
+async def test_an_error_of_the_server_is_reported_without_the_password(
+    postgresql: str, changes: dict[str, str | int], message: str
 ) -> None:
     database = Database(changed(postgresql, **changes))
-    with pytest.raises(DatabaseUnavailableError, match=told) as refused:
+    with pytest.raises(DatabaseUnavailableError, match=message) as refused:
         await database.ping()
     assert "obviously-fake" not in str(refused.value)
     await database.close()
 
 
-async def test_a_server_that_is_not_there_is_told() -> None:
+async def test_an_unreachable_server_is_reported() -> None:
     database = Database("postgresql://u:obviously-fake@127.0.0.1:9/x")
     with pytest.raises(DatabaseUnavailableError, match="Connect call failed") as refused:
         await database.ping()
@@ -45,10 +45,10 @@ async def test_a_server_that_is_not_there_is_told() -> None:
     await database.close()
 
 
-async def test_a_wrong_password_is_told_without_it(tmp_path: Path) -> None:
+async def test_a_wrong_password_is_reported_without_it(tmp_path: Path) -> None:
     with own_postgresql() as server:
         await server.ask_for_passwords("keeper", "obviously-fake")
-        for password, told in (
+        for password, message in (
             ("obviously-wrong", 'password authentication failed for user "keeper"'),
             (None, "password"),
         ):
@@ -56,7 +56,7 @@ async def test_a_wrong_password_is_told_without_it(tmp_path: Path) -> None:
             settings = settings_for(
                 tmp_path, database_url=url.render_as_string(hide_password=False)
             )
-            with pytest.raises(DatabaseUnavailableError, match=told) as refused:
+            with pytest.raises(DatabaseUnavailableError, match=message) as refused:
                 async with running_core(settings):
                     pass
             assert "obviously" not in str(refused.value)
@@ -65,7 +65,7 @@ async def test_a_wrong_password_is_told_without_it(tmp_path: Path) -> None:
         await database.close()
 
 
-async def test_a_database_that_crashes_is_503_and_comes_back_by_itself(tmp_path: Path) -> None:
+async def test_a_crashed_database_is_503_until_it_is_restarted(tmp_path: Path) -> None:
     with own_postgresql() as server:
         settings = settings_for(tmp_path, database_url=server.url)
         async with running_core(settings) as client:
@@ -79,7 +79,7 @@ async def test_a_database_that_crashes_is_503_and_comes_back_by_itself(tmp_path:
             await business.call(validate)
 
 
-async def test_a_restart_of_the_server_between_two_calls_costs_none(tmp_path: Path) -> None:
+async def test_a_restart_of_the_server_between_calls_fails_none(tmp_path: Path) -> None:
     with own_postgresql() as server:
         settings = settings_for(tmp_path, database_url=server.url)
         async with running_core(settings) as client:
@@ -91,7 +91,7 @@ async def test_a_restart_of_the_server_between_two_calls_costs_none(tmp_path: Pa
             await asyncio.gather(*(business.call(validate) for _ in range(10)))
 
 
-async def test_a_server_that_hangs_is_503_for_all_who_wait_and_goes_on_by_itself(
+async def test_a_server_that_hangs_is_503_until_it_resumes(
     tmp_path: Path,
 ) -> None:
     with own_postgresql() as server:
@@ -108,7 +108,7 @@ async def test_a_server_that_hangs_is_503_for_all_who_wait_and_goes_on_by_itself
             await business.call(validate)
 
 
-async def test_a_server_that_hangs_in_a_transaction_is_given_up() -> None:
+async def test_a_transaction_on_a_server_that_hangs_times_out() -> None:
     with own_postgresql() as server:
         database = Database(server.url)
 
@@ -127,7 +127,7 @@ async def test_a_server_that_hangs_in_a_transaction_is_given_up() -> None:
         await database.close()
 
 
-async def test_a_core_stops_though_its_server_hangs() -> None:
+async def test_a_database_closes_while_its_server_hangs() -> None:
     with own_postgresql() as server:
         database = Database(server.url)
         await asyncio.gather(*(database.ping() for _ in range(5)))
@@ -136,7 +136,7 @@ async def test_a_core_stops_though_its_server_hangs() -> None:
                 await database.close()
 
 
-async def test_connections_that_a_stuck_lock_takes_are_503_and_free_again_after_it(
+async def test_calls_behind_a_held_lock_are_503_until_it_is_released(
     tmp_path: Path, postgresql_database: str
 ) -> None:
     settings = settings_for(tmp_path, database_url=postgresql_database, database_pool=2)
@@ -154,7 +154,7 @@ async def test_connections_that_a_stuck_lock_takes_are_503_and_free_again_after_
 
 
 async def assert_unavailable(business: Business, request: Message) -> None:
-    """Have a call answered within 5 seconds that it can be sent again."""
+    """Assert that a call fails within 5 seconds with an error that asks for a retry."""
     with pytest.raises(CoreError) as away:
         await business.call(request, timeout_seconds=5)
     assert (away.value.reason, away.value.retry_after_seconds) == ("SERVICE_UNAVAILABLE", 1)

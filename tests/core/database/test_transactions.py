@@ -1,4 +1,4 @@
-"""Transactions on a database that is full, cut off or used wrongly: what is left, what is told."""
+"""Transactions that fail: what remains, and which error they raise."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -38,7 +38,7 @@ async def notes(database: Database) -> list[str]:
 
 
 def fail_once(database: Database, moment: str, error: Exception) -> None:
-    """Have the next commit or rollback raise `error` instead of taking place."""
+    """Make the next commit or rollback raise `error` instead."""
 
     def fail(_connection: Any) -> None:
         raise error
@@ -46,7 +46,7 @@ def fail_once(database: Database, moment: str, error: Exception) -> None:
     event.listen(database._engine.sync_engine, moment, fail, once=True)
 
 
-async def test_a_statement_that_the_database_cannot_carry_out_is_rolled_back_and_unavailable(
+async def test_a_statement_that_the_database_cannot_execute_is_rolled_back_and_unavailable(
     database: Database,
 ) -> None:
     async with database.transaction() as transaction:
@@ -63,7 +63,7 @@ async def test_a_statement_that_the_database_cannot_carry_out_is_rolled_back_and
         ("SELECT ?", ProgrammingError),
     ],
 )
-async def test_a_statement_that_is_wrong_is_a_fault_of_ours(
+async def test_a_wrong_statement_raises_its_own_error(
     database: Database, statement: str, fault: type[DBAPIError]
 ) -> None:
     with pytest.raises(fault):
@@ -72,7 +72,7 @@ async def test_a_statement_that_is_wrong_is_a_fault_of_ours(
     assert await notes(database) == []
 
 
-async def test_a_commit_that_is_not_confirmed_is_unknown_and_the_next_one_works(
+async def test_an_unconfirmed_commit_is_unknown_and_the_next_one_works(
     database: Database,
 ) -> None:
     fail_once(database, "commit", CUT_OFF)
@@ -83,11 +83,11 @@ async def test_a_commit_that_is_not_confirmed_is_unknown_and_the_next_one_works(
 
 
 @pytest.mark.parametrize(
-    ("raised", "told"),
+    ("raised", "expected"),
     [(KeyError("ours"), KeyError), (CUT_OFF, DatabaseUnavailableError)],
 )
-async def test_a_rollback_that_fails_hides_nothing_and_leaves_nothing(
-    database: Database, raised: Exception, told: type[Exception]
+async def test_a_failed_rollback_keeps_the_error_and_leaves_nothing(
+    database: Database, raised: Exception, expected: type[Exception]
 ) -> None:
     fail_once(database, "rollback", OperationalError("ROLLBACK", {}, Exception("gone")))
 
@@ -96,6 +96,6 @@ async def test_a_rollback_that_fails_hides_nothing_and_leaves_nothing(
             await transaction.connection.execute(text("INSERT INTO notes VALUES ('a')"))
             raise raised
 
-    with pytest.raises(told):
+    with pytest.raises(expected):
         await write_and_raise()
     assert await notes(database) == []

@@ -1,4 +1,4 @@
-"""A sealed secret opens with its keyring, in its place, and nowhere else."""
+"""A sealed secret can be opened with its keyring, for its business and purpose only."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ ONE = "k1:" + "A" * 43 + "="
 TWO = "k2:" + "B" * 43 + "="
 
 
-def test_a_sealed_secret_opens_in_its_place() -> None:
+def test_a_sealed_secret_can_be_opened() -> None:
     keyring = Keyring.parse(ONE)
     sealed = keyring.seal("sk_test_fake", business_id="B", purpose="p")
     assert keyring.open(sealed, business_id="B", purpose="p") == "sk_test_fake"
@@ -21,7 +21,7 @@ def test_a_sealed_secret_opens_in_its_place() -> None:
 @pytest.mark.parametrize(
     ("business_id", "purpose"), [("C", "p"), ("B", "q"), ("Bp", ""), ("", "Bp")]
 )
-def test_a_sealed_secret_moved_to_another_place_does_not_open(
+def test_a_secret_cannot_be_opened_for_another_business_or_purpose(
     business_id: str, purpose: str
 ) -> None:
     keyring = Keyring.parse(ONE)
@@ -37,14 +37,14 @@ def test_keys_rotate_online() -> None:
     assert both.seal("new", business_id="B", purpose="p").startswith("v1:k2:")
 
 
-def test_another_keyring_does_not_open() -> None:
+def test_another_keyring_cannot_open_a_secret() -> None:
     sealed = Keyring.parse(ONE).seal("x", business_id="B", purpose="p")
     with pytest.raises(SealBrokenError, match="no key 'k1'"):
         Keyring.parse(TWO).open(sealed, business_id="B", purpose="p")
 
 
 @given(st.text())
-def test_the_same_secret_never_seals_alike(secret: str) -> None:
+def test_sealing_is_not_deterministic(secret: str) -> None:
     keyring = Keyring.parse(ONE)
     sealed = {keyring.seal(secret, business_id="B", purpose="p") for _ in range(2)}
     assert len(sealed) == 2
@@ -87,5 +87,5 @@ def test_an_api_key_matches_its_hash_only() -> None:
     assert not api_key_matches("b" * 64, stored)
 
 
-def test_derived_keys_tell_parts_apart() -> None:
+def test_derived_keys_differ_by_the_boundaries_of_parts() -> None:
     assert derived_key("ab", "c") != derived_key("a", "bc")

@@ -1,4 +1,4 @@
-"""Databases with nothing in them."""
+"""Empty databases."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.databases import drop_database, empty_database
 
 @pytest.fixture
 def empty_postgresql(postgresql: str) -> Iterator[str]:
-    """A PostgreSQL database with nothing in it."""
+    """An empty PostgreSQL database."""
     url = empty_database(postgresql)
     yield url
     drop_database(postgresql, url)
@@ -27,7 +27,7 @@ def second_postgresql(postgresql: str) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of each kind with nothing in it."""
+    """An empty database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'empty.db'}"
     url: str = request.getfixturevalue("empty_postgresql")
@@ -45,7 +45,7 @@ def second_url(empty_url: str, request: pytest.FixtureRequest, tmp_path: Path) -
 
 @pytest.fixture
 async def database(empty_url: str) -> AsyncIterator[Database]:
-    """A database of each kind with nothing in it, opened."""
+    """An open, empty database of each kind."""
     opened = Database(empty_url)
     yield opened
     await opened.close()

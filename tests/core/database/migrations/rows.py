@@ -1,4 +1,4 @@
-"""A row for each table of the first revision, in the order in which they refer to each other."""
+"""A row for each table of the first revision, parents first."""
 
 from datetime import UTC, datetime
 from typing import Any

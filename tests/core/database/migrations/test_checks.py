@@ -1,4 +1,4 @@
-"""The database itself refuses money and words that cannot be, whatever the code says."""
+"""CHECK constraints refuse impossible amounts and enums."""
 
 import pytest
 from sqlalchemy import CheckConstraint
@@ -67,7 +67,7 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_test_clocks_env_is_known": {"env": "LIVE"},
     "ck_test_clocks_ahead_is_not_negative": {"ahead_microseconds": -1},
 }
-"""What each constraint is there to refuse."""
+"""A value that each constraint must refuse."""
 
 
 def test_every_check_has_a_row_that_it_refuses() -> None:
@@ -80,7 +80,7 @@ def test_every_check_has_a_row_that_it_refuses() -> None:
     assert declared == IMPOSSIBLE.keys()
 
 
-async def test_a_row_that_cannot_be_is_refused(database: Database) -> None:
+async def test_an_impossible_row_is_refused(database: Database) -> None:
     await migrate(database)
     refused = dict(IMPOSSIBLE)
     for table, row in ROWS.items():

@@ -1,4 +1,4 @@
-"""What the migrations make is what core/database/schema.py declares, on both databases."""
+"""The migrations create the schema of core/database/schema.py on both databases."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,10 +24,10 @@ def differences(connection: Connection) -> list[Any]:
     return list(compare_metadata(context, metadata))
 
 
-async def test_the_migrations_and_the_declared_tables_make_the_same_database(
+async def test_the_migrations_create_the_declared_tables(
     database: Database, second_database: Database
 ) -> None:
-    """Checks and the conditions of partial indexes too, which Alembic does not compare."""
+    """Compares CHECK constraints and partial indexes too, which Alembic does not."""
     await migrate(database)
     async with second_database.transaction() as transaction:
         await transaction.connection.run_sync(metadata.create_all)

@@ -1,4 +1,4 @@
-"""Databases of any state are brought to this version's schema, or refused with what to do."""
+"""A database of any version is migrated to this version's schema, or refused."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ from tests.core.database.migrations.rows import OLD_ROWS, ROWS, write
 
 
 async def to_revision(database: Database, revision: str) -> None:
-    """Bring the database to a revision as it was released."""
+    """Migrate the database to a revision."""
 
     def run(connection: Connection) -> None:
         config = upgrade._config()
@@ -73,7 +73,7 @@ async def test_an_upgrade_from_the_first_revision_keeps_every_row(database: Data
         ("postings", {"transaction_id": "WTX-2"}),
     ],
 )
-async def test_after_an_upgrade_foreign_keys_still_refuse_what_refers_to_nothing(
+async def test_foreign_keys_are_enforced_after_an_upgrade(
     database: Database, table: str, changes: dict[str, Any]
 ) -> None:
     await with_old_rows(database)
@@ -82,7 +82,7 @@ async def test_after_an_upgrade_foreign_keys_still_refuse_what_refers_to_nothing
         await write(database, table, ROWS[table] | changes)
 
 
-async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(database: Database) -> None:
+async def test_a_failed_upgrade_changes_nothing(database: Database) -> None:
     await with_old_rows(database)
     impossible = {"account": "WAL-0", "amount_minor": 0}
     await write(database, "postings", OLD_ROWS["postings"] | impossible)
@@ -93,7 +93,7 @@ async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(database: Dat
     assert await revision_of(database) == "0001_first_light"
 
 
-async def test_a_downgrade_and_an_upgrade_lead_back_to_the_same_revision(
+async def test_a_downgrade_can_be_upgraded_again(
     database: Database,
 ) -> None:
     await migrate(database)
@@ -102,7 +102,7 @@ async def test_a_downgrade_and_an_upgrade_lead_back_to_the_same_revision(
 
 
 @pytest.mark.parametrize("count", [2, 5])
-async def test_migrations_at_once_on_a_fresh_database_all_succeed(
+async def test_concurrent_migrations_of_an_empty_database_all_succeed(
     empty_postgresql: str, count: int
 ) -> None:
     databases = [Database(empty_postgresql) for _ in range(count)]
@@ -141,7 +141,7 @@ NEWER = "9999_future, which this version does not know: a newer version migrated
         (newer_revision, NEWER),
     ],
 )
-async def test_a_schema_of_another_version_is_refused_with_what_to_do(
+async def test_a_schema_of_another_version_is_refused(
     database: Database, prepare: Callable[[Database], Awaitable[None]], told: str
 ) -> None:
     await prepare(database)
@@ -156,14 +156,14 @@ async def test_a_newer_schema_is_not_migrated(database: Database) -> None:
     assert await revision_of(database) == "9999_future"
 
 
-async def test_a_database_with_tables_of_somebody_else_is_refused(database: Database) -> None:
+async def test_a_database_with_tables_of_another_application_is_refused(database: Database) -> None:
     async with database.transaction() as transaction:
         await transaction.connection.execute(text("CREATE TABLE users (login TEXT)"))
     with pytest.raises(DatabaseUnavailableError, match=r"tables of another application \(users\)"):
         await migrate(database)
 
 
-async def test_a_role_that_may_not_make_tables_is_told(empty_postgresql: str) -> None:
+async def test_a_role_that_may_not_create_tables_is_reported(empty_postgresql: str) -> None:
     async with a_role(empty_postgresql) as url:
         database = Database(url)
         with pytest.raises(DatabaseUnavailableError, match="the role has to own the schema"):
@@ -173,7 +173,7 @@ async def test_a_role_that_may_not_make_tables_is_told(empty_postgresql: str) ->
 
 @asynccontextmanager
 async def a_role(url: str) -> AsyncIterator[str]:
-    """Make a role that may connect and nothing else."""
+    """Create a role that may only connect."""
     role = make_url(url).database
     owner = Database(url)
     async with owner.transaction() as transaction:

@@ -1,6 +1,6 @@
-"""A TLS door before a PostgreSQL that listens on a Unix socket without TLS, for tests.
+"""A TLS proxy for a PostgreSQL that listens on a unix socket without TLS.
 
-It answers PostgreSQL's SSLRequest as a server with TLS does, and passes on what follows.
+It answers PostgreSQL's SSLRequest as a server with TLS does, and forwards the rest.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 
 
 def write_certificate(path: Path) -> None:
-    """Write a key and its own certificate, for 127.0.0.1, into one PEM file."""
+    """Write a key and a self-signed certificate for 127.0.0.1 into one PEM file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test")])
     now = datetime.now(UTC)
@@ -49,27 +49,27 @@ def write_certificate(path: Path) -> None:
 
 
 @asynccontextmanager
-async def tls_door(socket: Path, certificate: Path | None) -> AsyncIterator[int]:
-    """Give the port of a door to the server at `socket`; without a certificate it refuses TLS."""
+async def tls_proxy(socket: Path, certificate: Path | None) -> AsyncIterator[int]:
+    """Yield the port of a proxy to the server at `socket`. It refuses TLS without a certificate."""
     context = None
     if certificate is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate)
 
-    visitors: set[asyncio.Task[None]] = set()
+    connections: set[asyncio.Task[None]] = set()
 
     def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visitors.add(asyncio.create_task(pass_on(reader, writer, socket, context)))
+        connections.add(asyncio.create_task(forward(reader, writer, socket, context)))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await asyncio.wait_for(asyncio.gather(*visitors), 20)  # each ends with its client
+        await asyncio.wait_for(asyncio.gather(*connections), 20)  # each ends when its client closes
 
 
-async def pass_on(
+async def forward(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     socket: Path,
@@ -99,5 +99,5 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 async def close(writer: asyncio.StreamWriter) -> None:
     writer.close()
-    with suppress(OSError):  # the other side went first
+    with suppress(OSError):  # the other side closed first
         await writer.wait_closed()
