@@ -61,7 +61,7 @@ class Keyring:
         return cls(next(iter(keys)), keys)
 
     def seal(self, secret: str, *, business_id: str, purpose: str) -> str:
-        """Encrypt a secret for a business and purpose: AES-256-GCM (NIST SP 800-38D), primary key."""
+        """Encrypt a secret for a business and purpose: AES-256-GCM (NIST SP 800-38D)."""
         return self.seal_bytes(secret.encode(), business_id=business_id, purpose=purpose)
 
     def seal_bytes(self, secret: bytes, *, business_id: str, purpose: str) -> str:
@@ -110,9 +110,8 @@ class Keyring:
         key = self.keys.get(key_id)
         if key is None:
             raise SealBrokenError(f"no key {key_id!r} in the keyring made this fingerprint")
-        own_key = hmac.digest(
-            key, b"fingerprint", "sha256"
-        )  # a key of its own, because one key must not serve two purposes
+        # Not the key that encrypts, because one key must not serve two purposes.
+        own_key = hmac.digest(key, b"fingerprint", "sha256")
         return hmac.digest(
             own_key, _associated_data(business_id, purpose) + content, "sha256"
         ).hex()
