@@ -39,12 +39,12 @@ class Answer:
 
     @classmethod
     def response(cls, message: Message) -> "Answer":
-        """Return the answer that holds a response."""
+        """Return the answer with a response."""
         return cls(message.SerializeToString(deterministic=True), is_refusal=False)
 
     @classmethod
     def refusal(cls, refusal: Refusal) -> "Answer":
-        """Return the answer that holds a refusal."""
+        """Return the answer with a refusal."""
         return cls(status_of(refusal).SerializeToString(deterministic=True), is_refusal=True)
 
     def status(self) -> status_pb2.Status:

@@ -112,7 +112,7 @@ class IdempotencyInterceptor(UnaryInterceptor):
             response = await run()
         except BaseException as error:
             in_flight.response.set_exception(error)
-            in_flight.response.exception()  # marks it as retrieved: possibly nobody joined
+            in_flight.response.exception()  # marks it as retrieved, also if no call joined
             raise
         else:
             in_flight.response.set_result(response)

@@ -179,8 +179,8 @@ class Idempotency:
         """Return whether the commit that stored this call's record took place.
 
         Inserts the record again and rolls back, because an insert waits for a concurrent one that
-        has not committed yet. Repeats for some seconds while the database is unavailable. An existing record
-        may belong to another run of the key, so its answer must be this run's.
+        has not committed yet. Repeats for some seconds while the database is unavailable. An
+        existing record may belong to another run of the key, so its answer must be this run's.
 
         Raises:
             CommitUnknownError: the database gives no answer.

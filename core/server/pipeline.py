@@ -187,7 +187,7 @@ def _refusal_of(error: BaseException, path: str) -> Refusal:
                 retry_after_seconds=RETRY_SECONDS,
             )
         case CommitUnknownError():
-            logger.error("commit not confirmed", extra={"method": path, "reason": str(error)})
+            logger.error("outcome unknown", extra={"method": path, "reason": str(error)})
             return Refusal(
                 Reason.ERROR_REASON_OUTCOME_UNKNOWN,
                 "The database did not confirm the change, so the outcome is not known yet. "

@@ -155,21 +155,21 @@ def of(name: str, identifier: str, problem: str, **more: str) -> dict[str, str]:
     return {"business_id": "B", name: identifier} | more | {"problem": problem}
 
 
-def told(name: str, moment: datetime = LONG_AGO) -> dict[str, str]:
+def shown(name: str, moment: datetime = LONG_AGO) -> dict[str, str]:
     return {name: f"{moment:%Y-%m-%d %H:%M:%S}"}
 
 
 CASES = [
     # The ledger.
     Case(
-        "an amount that no other posting meets",
+        "an unbalanced posting",
         (posting("WTX-1", FUNDING, amount_minor=-499),),
         "ledger_sums",
         {"business_id": "B", "env": "TEST", "currency": "usd", "sum_minor": "1"},
         also=frozenset({"postings"}),
     ),
     Case(
-        "a posting of nobody",
+        "a posting without a transaction",
         (
             insert(postings).from_select(
                 ["business_id", "transaction_id", "account", "amount_minor", "currency"],
@@ -277,7 +277,7 @@ CASES = [
         ),
     ),
     Case(
-        "a balance that no transaction left",
+        "a balance that is not the last transaction's",
         (wallet(balance_minor=1201), posting("WTX-2", "WAL-1", amount_minor=901)),
         "wallet_histories",
         of(
@@ -457,7 +457,7 @@ CASES = [
             "P-OPEN",
             "is pending for over an hour",
             attempt="unknown",
-            **told("created_at"),
+            **shown("created_at"),
         ),
     ),
     Case(
@@ -473,12 +473,12 @@ CASES = [
             "P-OPEN",
             "the outcome is unknown",
             gateway="stripe",
-            **told("created_at"),
+            **shown("created_at"),
         ),
         verdict=Verdict.WARNING,
     ),
     Case(
-        "a lease that nobody took over",
+        "an expired lease",
         (
             payment(
                 "P-OPEN",
@@ -489,20 +489,26 @@ CASES = [
             ),
         ),
         "stale_leases",
-        of("payment_id", "P-OPEN", "its lease expired", lease_owner="dead", **told("leased_until")),
+        of(
+            "payment_id",
+            "P-OPEN",
+            "its lease expired",
+            lease_owner="dead",
+            **shown("leased_until"),
+        ),
     ),
     Case(
-        "a payment that nobody swept",
+        "a payment that was not swept",
         (payment("P-OPEN", check_at=LONG_AGO),),
         "overdue_checks",
-        of("payment_id", "P-OPEN", "was not checked", **told("check_at")),
+        of("payment_id", "P-OPEN", "was not checked", **shown("check_at")),
     ),
     # Recurring jobs.
     Case(
-        "a job that nobody claimed",
+        "a job that was not claimed",
         (job(),),
         "overdue_jobs",
-        of("recurring_id", "REC-1", "was not claimed", **told("due_at")),
+        of("recurring_id", "REC-1", "was not claimed", **shown("due_at")),
     ),
     Case(
         "a job whose scheduler is gone",
@@ -513,8 +519,8 @@ CASES = [
             "REC-1",
             "its lease expired",
             lease_owner="gone",
-            **told("due_at"),
-            **told("leased_until"),
+            **shown("due_at"),
+            **shown("leased_until"),
         ),
     ),
     Case(
@@ -526,11 +532,11 @@ CASES = [
             "REC-1",
             "its open occurrence is not open",
             executed_cycles="0",
-            **told("open_occurrence"),
+            **shown("open_occurrence"),
         ),
     ),
     Case(
-        "a job that counts a charge which no log tells of",
+        "a job with a charge that has no log",
         (job(executed_cycles=1, due_at=NEVER),),
         "recurring_occurrences",
         of(
@@ -548,7 +554,7 @@ CASES = [
             "recurring_id",
             "REC-1",
             "is open, but not its job's open occurrence",
-            **told("occurrence"),
+            **shown("occurrence"),
         ),
     ),
     # Idempotency records.
@@ -599,10 +605,10 @@ CASES = [
         ),
     ),
     Case(
-        "a record that nobody reaped",
+        "a record that was not reaped",
         (record("P-FUND", expires_at=LONG_AGO),),
         "expired_records",
-        of("key", "key:p-fund", "expired and is still there", **told("expires_at")),
+        of("key", "key:p-fund", "expired and is still there", **shown("expires_at")),
         verdict=Verdict.WARNING,
     ),
     # What belongs to something else.

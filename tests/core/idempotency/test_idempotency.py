@@ -1,4 +1,4 @@
-"""A mutating call with a key takes effect once, and its answer is the same however often."""
+"""A call with an idempotency key takes effect once, and retries replay its response."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -74,7 +74,7 @@ def new_user(**more: Any) -> users_pb2.CreateUserRequest:
     return users_pb2.CreateUserRequest(user=user, **more)
 
 
-# Every mutating action that is there, as a request for a user.
+# Requests for mutating actions, for a user.
 MUTATIONS: dict[str, Request] = {
     "RegisterBusiness": lambda _: business_pb2.RegisterBusinessRequest(
         new_business=business_pb2.RegisterBusinessRequest.NewBusiness(
@@ -114,7 +114,7 @@ MUTATIONS: dict[str, Request] = {
     "ChargeWallet": debit,
     "AddWalletFunds": credit,
 }
-NOT_THERE_YET = {
+TESTED_ELSEWHERE = {
     "ModifyAuthorizeCredentials",  # like the one for Stripe
     "CreateAuthorizeCustomer",
     *("CreateRecurring", "UpdateRecurring", "PauseRecurring", "ResumeRecurring", "CancelRecurring"),
@@ -135,7 +135,7 @@ async def refusal_of(business: Business, request: Message) -> CoreError:
     return refused.value
 
 
-def as_told(error: CoreError) -> tuple[Any, ...]:
+def described(error: CoreError) -> tuple[Any, ...]:
     return (error.reason, error.message, error.code, sorted(error.metadata.items()))
 
 
@@ -148,19 +148,19 @@ async def rows_of(url: str, table: Any) -> int:
 
 
 async def prepared(shop: Business) -> str:
-    """Return a user with a card and 100 in the wallet."""
+    """Create a user with a card and 100 in the wallet."""
     user_id = await card_holder(shop)
     await shop.call(credit(user_id))
     return user_id
 
 
-def test_every_mutating_action_is_in_the_table() -> None:
+def test_every_mutating_action_is_tested() -> None:
     named = {method.descriptor.name for method in mutating_actions().values()}
-    assert named == MUTATIONS.keys() | NOT_THERE_YET
+    assert named == MUTATIONS.keys() | TESTED_ELSEWHERE
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-async def test_a_call_with_a_key_is_answered_alike_and_other_uses_of_the_key_are_refused(
+async def test_a_retry_replays_the_response_and_other_uses_of_the_key_are_refused(
     shop: Business, name: str
 ) -> None:
     user_id = await prepared(shop)
@@ -186,7 +186,7 @@ async def test_a_call_with_a_key_is_answered_alike_and_other_uses_of_the_key_are
         (fund_request, {"gateway": types_pb2.GATEWAY_STRIPE}),
     ],
 )
-async def test_a_key_with_another_body_is_refused_and_nothing_moves(
+async def test_a_key_with_another_request_is_refused(
     shop: Business, request_of: Request, changes: dict[str, Any]
 ) -> None:
     user_id = await prepared(shop)
@@ -198,7 +198,7 @@ async def test_a_key_with_another_body_is_refused_and_nothing_moves(
     assert await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id)) == before
 
 
-async def test_one_key_of_two_businesses_is_two_calls(core: CoreClient) -> None:
+async def test_keys_of_two_businesses_are_independent(core: CoreClient) -> None:
     for name in ("northwind", "southwind"):
         business = await register(core, name)
         user_id = await create_user(business)
@@ -206,9 +206,7 @@ async def test_one_key_of_two_businesses_is_two_calls(core: CoreClient) -> None:
         assert answer.new_balance.units == 100
 
 
-async def test_what_is_no_outcome_is_not_kept_and_the_key_stays_free(
-    shop: Business, gateway: Gateway
-) -> None:
+async def test_errors_that_are_no_outcome_are_not_stored(shop: Business, gateway: Gateway) -> None:
     user_id = await prepared(shop)
     assert (await refusal_of(shop, keyed(debit(user_id, 0)))).reason == "INVALID_FIELDS"
     euros = wallet_pb2.ChargeWalletRequest(
@@ -227,7 +225,7 @@ async def test_what_is_no_outcome_is_not_kept_and_the_key_stays_free(
         ("pm_card_authenticationRequired", "AUTHENTICATION_REQUIRED"),
     ],
 )
-async def test_a_refused_charge_is_told_again_and_not_tried_again(
+async def test_a_refused_charge_is_replayed_and_not_repeated(
     shop: Business, gateway: Gateway, token: str, reason: str
 ) -> None:
     user_id = await card_holder(shop, token)
@@ -238,22 +236,22 @@ async def test_a_refused_charge_is_told_again_and_not_tried_again(
             user_id=user_id, payment_method_token="pm_card_visa", set_as_primary=True
         )
     )
-    assert as_told(await refusal_of(shop, keyed(charge_request(user_id)))) == as_told(first)
+    assert described(await refusal_of(shop, keyed(charge_request(user_id)))) == described(first)
     assert await gateway.charges() == []
     records = await shop.call(payments_pb2.GetPaymentRecordsRequest())
     assert records.total == 1
 
 
-async def test_a_wallet_that_was_too_low_stays_too_low_for_that_key(business: Business) -> None:
+async def test_wallet_too_low_is_replayed_for_its_key(business: Business) -> None:
     user_id = await create_user(business)
     first = await refusal_of(business, keyed(debit(user_id)))
     assert first.reason == "WALLET_TOO_LOW"
     await business.call(credit(user_id))
-    assert as_told(await refusal_of(business, keyed(debit(user_id)))) == as_told(first)
+    assert described(await refusal_of(business, keyed(debit(user_id)))) == described(first)
     assert (await business.call(keyed(debit(user_id), "order-2"))).new_balance.units == 90
 
 
-async def test_of_many_callers_with_one_key_one_moves_the_money_and_all_are_told(
+async def test_concurrent_calls_with_one_key_take_effect_once(
     business: Business,
 ) -> None:
     user_id = await create_user(business)
@@ -265,7 +263,7 @@ async def test_of_many_callers_with_one_key_one_moves_the_money_and_all_are_told
     assert history.total == 2
 
 
-async def test_a_key_is_free_again_after_a_day_by_the_databases_clock(tmp_path: Path) -> None:
+async def test_a_key_expires_after_24_hours_by_the_databases_clock(tmp_path: Path) -> None:
     clock = ShiftedClock()
     async with running_core(settings_for(tmp_path), clock) as client:
         business = await register(client)
@@ -278,7 +276,7 @@ async def test_a_key_is_free_again_after_a_day_by_the_databases_clock(tmp_path: 
         assert (await business.call(keyed(credit(user_id)))).new_balance.units == 200
 
 
-async def test_a_refusal_is_kept_in_place_of_what_its_key_meant_the_day_before(
+async def test_an_expired_refusal_is_replaced_by_a_new_one(
     tmp_path: Path, database_url: str
 ) -> None:
     clock = ShiftedClock()
@@ -291,7 +289,9 @@ async def test_a_refusal_is_kept_in_place_of_what_its_key_meant_the_day_before(
             clock.ahead += timedelta(hours=25)
 
 
-async def test_an_open_outcome_outlives_the_day(tmp_path: Path, gateway: Gateway) -> None:
+async def test_the_record_of_an_unknown_outcome_does_not_expire(
+    tmp_path: Path, gateway: Gateway
+) -> None:
     clock = ShiftedClock()
     settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
     async with running_core(settings, clock) as client:
@@ -302,12 +302,12 @@ async def test_an_open_outcome_outlives_the_day(tmp_path: Path, gateway: Gateway
         assert unknown.reason == "OUTCOME_UNKNOWN"
         await gateway.clear()
         clock.ahead = timedelta(hours=30)
-        for _ in range(2):  # whoever was not there to hear the first answer asks again
+        for _ in range(2):  # the second one is a replay
             assert (await shop.call(keyed(fund_request(user_id)))).wallet.balance.units == 50
     assert len(await gateway.charges()) == 1
 
 
-async def test_a_retired_key_opens_the_rotation_that_it_made_and_nothing_else(
+async def test_a_retired_api_key_may_only_replay_its_own_rotation(
     business: Business,
 ) -> None:
     rotation = keyed(business_pb2.ChangeApiKeyRequest())
@@ -326,7 +326,7 @@ async def test_a_retired_key_opens_the_rotation_that_it_made_and_nothing_else(
     assert refused.value.reason == "INVALID_CREDENTIALS"
 
 
-async def test_records_hold_no_secret_and_no_request(
+async def test_records_contain_no_secret_and_no_request(
     tmp_path: Path, core: CoreClient, database_url: str
 ) -> None:
     business = await register(core)
@@ -348,7 +348,7 @@ async def test_records_hold_no_secret_and_no_request(
         assert "alicia@example.com" not in stored
 
 
-async def test_records_whose_time_is_over_are_reaped_and_open_ones_stay(
+async def test_expired_records_are_reaped_unless_their_outcome_is_unknown(
     tmp_path: Path, gateway: Gateway, postgresql_database: str
 ) -> None:
     settings = settings_for(
@@ -376,23 +376,23 @@ async def test_records_whose_time_is_over_are_reaped_and_open_ones_stay(
     await database.close()
 
 
-async def test_two_cores_make_many_new_wallets_at_once(
+async def test_two_cores_create_wallets_concurrently(
     tmp_path: Path, postgresql_database: str
 ) -> None:
     settings = settings_for(tmp_path, database_url=postgresql_database)
     async with running_core(settings) as one, running_core(settings) as other:
         business = await register(one)
-        doors = [business, replace(business, client=other)]
+        shops = [business, replace(business, client=other)]
         for _ in range(4):
             users = [await create_user(business) for _ in range(40)]
             answers = await asyncio.gather(
-                *(doors[0].call(credit(user_id, env=types_pb2.ENV_LIVE)) for user_id in users),
-                *(doors[1].call(credit(u, env=types_pb2.ENV_LIVE)) for u in reversed(users)),
+                *(shops[0].call(credit(user_id, env=types_pb2.ENV_LIVE)) for user_id in users),
+                *(shops[1].call(credit(u, env=types_pb2.ENV_LIVE)) for u in reversed(users)),
             )
             assert sum(answer.new_balance.units for answer in answers) == 40 * (100 + 200)
 
 
-async def test_two_cores_on_one_database_carry_a_key_out_once(
+async def test_two_cores_on_one_database_execute_a_key_once(
     tmp_path: Path, gateway: Gateway, postgresql_database: str
 ) -> None:
     settings = settings_for(
@@ -403,12 +403,12 @@ async def test_two_cores_on_one_database_carry_a_key_out_once(
     async with running_core(settings) as one, running_core(settings) as other:
         shop = await with_stripe(await register(one))
         user_id = await prepared(shop)
-        doors = [shop, replace(shop, client=other)]
+        shops = [shop, replace(shop, client=other)]
         debits = await asyncio.gather(
-            *(doors[number % 2].call(keyed(debit(user_id))) for number in range(40))
+            *(shops[number % 2].call(keyed(debit(user_id))) for number in range(40))
         )
         charges = await asyncio.gather(
-            *(doors[number % 2].call(keyed(fund_request(user_id), "fund")) for number in range(20))
+            *(shops[number % 2].call(keyed(fund_request(user_id), "fund")) for number in range(20))
         )
     assert {answer.new_balance.units for answer in debits} == {90}
     assert len({answer.SerializeToString() for answer in debits}) == 1
@@ -418,14 +418,14 @@ async def test_two_cores_on_one_database_carry_a_key_out_once(
 
 
 class UnsureDatabase(Database):
-    """A database that does not confirm the next commit, which takes place or does not."""
+    """A database that does not confirm a commit, which takes place or not."""
 
     unsure: bool | None = None
-    """Whether the commit takes place that is not confirmed; None: all are confirmed."""
+    """Whether the next commit, which is not confirmed, takes place; None: it is confirmed."""
 
     @asynccontextmanager
     async def transaction(self, name: str = "") -> AsyncIterator[Transaction]:
-        """Open a transaction; the first one that records a credit may not be confirmed."""
+        """Open a transaction; the next one that stores a record of a credit is not confirmed."""
         committed: bool | None = None
         try:
             async with super().transaction(name) as transaction:
@@ -435,7 +435,7 @@ class UnsureDatabase(Database):
                 if is_armed and await transaction.connection.scalar(moved):
                     committed, UnsureDatabase.unsure = UnsureDatabase.unsure, None
                     if not committed:
-                        raise _NotCommitted  # noqa: TRY301 - it stands for a connection that broke
+                        raise _NotCommitted  # noqa: TRY301 - stands for a lost connection
         except _NotCommitted:
             pass
         if committed is not None:
@@ -448,7 +448,7 @@ class _NotCommitted(Exception):
 
 @pytest.mark.parametrize("is_keyed", [True, False])
 @pytest.mark.parametrize("took_place", [True, False])
-async def test_a_commit_that_was_not_confirmed_is_looked_up_and_never_made_twice(
+async def test_an_unconfirmed_commit_is_looked_up_and_never_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_keyed: bool, took_place: bool
 ) -> None:
     monkeypatch.setattr(composition, "Database", UnsureDatabase)
@@ -467,7 +467,7 @@ async def test_a_commit_that_was_not_confirmed_is_looked_up_and_never_made_twice
 
 
 @pytest.mark.parametrize("sent", [b"the same", b"another"])
-async def test_a_record_of_another_run_is_no_proof_that_this_ones_commit_took_place(
+async def test_the_record_of_another_run_does_not_prove_this_runs_commit(
     tmp_path: Path, database_url: str, sent: bytes
 ) -> None:
     settings = settings_for(tmp_path, database_url=database_url)
@@ -490,16 +490,16 @@ async def test_a_record_of_another_run_is_no_proof_that_this_ones_commit_took_pl
 
 
 class LostDatabase(Database):
-    """A database that is away from the commit on that makes the sixth debit."""
+    """A database that is unavailable from the commit of the sixth debit on."""
 
     is_lost = False
-    asked = 0
+    attempts = 0
 
     @asynccontextmanager
     async def transaction(self, name: str = "") -> AsyncIterator[Transaction]:
-        """Open a transaction, while the database is there."""
+        """Open a transaction while the database is available."""
         if LostDatabase.is_lost:
-            LostDatabase.asked += 1
+            LostDatabase.attempts += 1
             raise DatabaseUnavailableError("away")
         async with super().transaction(name) as transaction:
             yield transaction
@@ -509,7 +509,7 @@ class LostDatabase(Database):
             raise CommitUnknownError
 
 
-async def test_a_group_whose_commit_was_not_confirmed_is_looked_up_once(
+async def test_a_batch_whose_commit_is_unconfirmed_is_looked_up_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.idempotency.service.TOOK_PLACE_SECONDS", 0.0)
@@ -522,7 +522,7 @@ async def test_a_group_whose_commit_was_not_confirmed_is_looked_up_once(
     database = LostDatabase(settings.database_url)
     moves = WalletBatch(database, Idempotency(database, settings.keyring))
     requests = [keyed(debit(user_id, 1), f"order-{number}") for number in range(8)]
-    orders = [
+    movements = [
         MovementRequest(
             caller,
             call_of(caller, "ChargeWallet", request),
@@ -534,9 +534,8 @@ async def test_a_group_whose_commit_was_not_confirmed_is_looked_up_once(
         )
         for request in requests
     ]
-    told = await asyncio.gather(*(moves.move(order) for order in orders), return_exceptions=True)
+    ends = await asyncio.gather(*(moves.move(each) for each in movements), return_exceptions=True)
     LostDatabase.is_lost = False
     await database.close()
-    assert [type(each) for each in told] == [type(told[0])] * len(told)
-    assert isinstance(told[0], CommitUnknownError)
-    assert LostDatabase.asked == 1
+    assert {type(end) for end in ends} == {CommitUnknownError}
+    assert LostDatabase.attempts == 1

@@ -98,12 +98,12 @@ async def test_other_clients_are_refused_before_they_send_anything(
 ) -> None:
     good = proof(authority, client)
     stranger = Authority(tmp_path, "strangers").issue("stranger", ())
-    nobody = Authority(tmp_path, "another").file.read_bytes()
+    another = Authority(tmp_path, "another").file.read_bytes()
     async with running_core(settings, tls=good) as core:
         for wrong in (
             None,
             replace(good, certificate_chain=stranger.pem, private_key=stranger.key_pem),
-            replace(good, root_certificates=nobody),
+            replace(good, root_certificates=another),
             replace(good, server_name="other.example"),
         ):
             async with calling(core.target, wrong) as caller:

@@ -134,7 +134,7 @@ NEWER = "9999_future, which this version does not know: a newer version migrated
 
 
 @pytest.mark.parametrize(
-    ("prepare", "told"),
+    ("prepare", "message"),
     [
         (nothing, "the database has no schema yet: run `nivisco migrate`"),
         (first_revision, "at revision 0001_first_light, this version needs .*: run `nivisco migr"),
@@ -142,10 +142,10 @@ NEWER = "9999_future, which this version does not know: a newer version migrated
     ],
 )
 async def test_a_schema_of_another_version_is_refused(
-    database: Database, prepare: Callable[[Database], Awaitable[None]], told: str
+    database: Database, prepare: Callable[[Database], Awaitable[None]], message: str
 ) -> None:
     await prepare(database)
-    with pytest.raises(DatabaseUnavailableError, match=told):
+    with pytest.raises(DatabaseUnavailableError, match=message):
         await check_schema(database)
 
 
