@@ -196,7 +196,7 @@ def _requests(directory: DataDir, merchant: DemoMerchant, url: str) -> str:
 
 The same with curl:
 
-curl -s {url} -d @- <<'JSON'
+curl -sw '\\n' {url} -d @- <<'JSON'
 {exact_json.write(envelope)}
 JSON
 
