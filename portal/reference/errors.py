@@ -71,14 +71,14 @@ def transport_errors() -> tuple[TransportError, ...]:
     """Return the errors with a fixed body."""
     table: tuple[tuple[str, JsonResponse], ...] = (
         ("The method is not POST.", json_responses.METHOD_NOT_ALLOWED),
-        ("The body is not JSON, or not an object.", json_responses.INVALID_JSON),
+        ("The body is not a JSON object.", json_responses.INVALID_JSON),
         ("`business_id` or `api_key` is missing.", json_responses.CREDENTIALS_MISSING),
         (
-            "The business is unknown or inactive, or the key is wrong.",
+            "The business is unknown or inactive, or the API key is wrong.",
             json_responses.CREDENTIALS_INVALID,
         ),
         (
-            "A fault of ours. `details` is the request id to quote to support.",
+            "Internal server error. `details` is the request id to quote to support.",
             json_responses.internal_error("01JZ3T8Q0V5W6X7Y8Z9ABCDEFG"),
         ),
     )

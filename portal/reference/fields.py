@@ -26,8 +26,8 @@ from transcoding.schema import (
     money_names,
 )
 
-_REQUEST_CURRENCY = "The currency of the amount, ISO 4217 in either case, for example `usd`."
-_RESPONSE_CURRENCY = "The currency of the amount, ISO 4217 in lower case, for example `usd`."
+_REQUEST_CURRENCY = "Currency of the amount, ISO 4217 in upper or lower case, for example `usd`."
+_RESPONSE_CURRENCY = "Currency of the amount, ISO 4217 in lower case, for example `usd`."
 _SCALARS = {
     FieldDescriptor.CPPTYPE_STRING: Kind.STRING,
     FieldDescriptor.CPPTYPE_BOOL: Kind.BOOLEAN,

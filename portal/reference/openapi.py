@@ -17,27 +17,27 @@ from transcoding.responses import SUCCESS_KEY
 
 OPENAPI_VERSION = "3.1.1"
 _Schema = dict[str, Any]
-_ANSWERED_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
+_RESPONSE_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
 _ABOUT = (
-    "Every request is a POST of one JSON object to one URL. `action` says which of the actions it "
-    "is, and decides the other fields and the answer: the schema of the answer is named by "
-    "`x-response` of the request's schema, the reasons to fail by `x-errors`.\n\n"
+    "Every request is a POST of one JSON object to one URL. `action` is the name of the action and "
+    "determines the other fields and the response. In the schema of a request, `x-response` is the "
+    "schema of its response, and `x-errors` lists its error codes.\n\n"
 )
 _STATUS_PHRASES = {
-    400: "The request is malformed: what is wrong with which field is listed in `fields`.",
-    401: "The credentials do not hold.",
-    402: "The payment was refused.",
-    403: "The business may not do this.",
-    404: "Something that the request names is not there.",
-    409: "The state of things forbids it.",
-    413: "The body is too large.",
-    422: "The idempotency key belongs to another request.",
-    429: "Too many requests at once.",
-    500: "A fault of ours.",
-    501: "The action is announced only.",
-    502: "The gateway refused our call.",
-    503: "Nothing happened; the same request tries again.",
-    504: "The outcome is not known yet; the same request resumes it.",
+    400: "The request is malformed. `fields` lists the invalid fields.",
+    401: "The credentials are invalid.",
+    402: "The payment was declined, needs authentication, or exceeds the wallet's balance.",
+    403: "The business is not allowed to call the action.",
+    404: "An object in the request does not exist.",
+    409: "The current state does not allow the action.",
+    413: "The request body is too large.",
+    422: "The idempotency key was used for a different request.",
+    429: "Too many concurrent requests.",
+    500: "Internal server error.",
+    501: "The action is announced but not implemented yet.",
+    502: "The gateway rejected the request.",
+    503: "Nothing was done. Repeat the same request.",
+    504: "The outcome is unknown. Repeat the same request to resume it.",
 }
 _HEADERS = {
     "X-Request-Id": {
@@ -45,11 +45,11 @@ _HEADERS = {
         "schema": {"type": "string"},
     },
     "Idempotency-Replayed": {
-        "description": "`true` where the same idempotency key was answered so before.",
+        "description": "`true` if this is the stored response of an earlier request with the key.",
         "schema": {"type": "string", "enum": ["true"]},
     },
     "Retry-After": {
-        "description": "After how many seconds to send the request again.",
+        "description": "Seconds to wait before the request is repeated.",
         "schema": {"type": "integer", "minimum": 1},
     },
 }
@@ -95,10 +95,10 @@ def _operation(reference: Reference, actions: list[Action]) -> _Schema:
         for action in actions
         if action.example is not None and action.example.response is not None
     }
-    answers = [{"$ref": _ref(_response_name(action))} for action in actions]
+    responses = [{"$ref": _ref(_response_name(action))} for action in actions]
     return {
         "operationId": "call",
-        "summary": "Carries out an action.",
+        "summary": "Calls an action.",
         "requestBody": {
             "required": True,
             "content": {
@@ -109,9 +109,9 @@ def _operation(reference: Reference, actions: list[Action]) -> _Schema:
             "200": {
                 "description": "The action succeeded.",
                 "headers": _headers("X-Request-Id", "Idempotency-Replayed"),
-                "content": {"application/json": {"schema": {"anyOf": answers}}},
+                "content": {"application/json": {"schema": {"anyOf": responses}}},
             },
-            **{str(status): _refusal(reference, status) for status in _statuses(reference)},
+            **{str(status): _error_responses(reference, status) for status in _statuses(reference)},
         },
     }
 
@@ -120,7 +120,7 @@ def _statuses(reference: Reference) -> list[int]:
     return sorted({error.http_status for error in reference.errors})
 
 
-def _refusal(reference: Reference, status: int) -> _Schema:
+def _error_responses(reference: Reference, status: int) -> _Schema:
     reasons = [e for e in reference.errors if e.http_status == status and e.has_code]
     lines = [f"- `{error.reason}`: {error.description}" for error in reasons]
     fixed = [e for e in reference.transport_errors if e.http_status == status]
@@ -142,28 +142,28 @@ def _headers(*names: str) -> _Schema:
 
 def _error(reference: Reference) -> _Schema:
     texts = {
-        "error": "A sentence for a person.",
-        "details": "Of a fault of ours: the request id to quote to support.",
-        "decline_code": "Of a declined card: why, in the gateway's words.",
-        "transaction_id": "The gateway's id of the payment, where there is one.",
-        "payment_id": "Our id of the payment, `PAY-…`, where there is one.",
-        "client_secret": "Lets the customer authenticate with the bank.",
+        "error": "Human-readable message.",
+        "details": "Request id to quote to support, for an internal server error.",
+        "decline_code": "The gateway's decline code, for a declined card.",
+        "transaction_id": "The gateway's id of the payment, if there is one.",
+        "payment_id": "Id of the payment, `PAY-…`, if there is one.",
+        "client_secret": "Secret for the customer's authentication with the bank.",
     }
     problem = {"field": {"type": "string"}, "description": {"type": "string"}}
     return {
         "type": "object",
-        "description": "A refusal. New keys may be added.",
+        "description": "An error. New keys may be added.",
         "required": [SUCCESS_KEY, "error"],
         "properties": {
             SUCCESS_KEY: {"type": "boolean", "const": False},
             "code": {
                 "type": "string",
-                "description": "The reason. New ones may be added.",
+                "description": "Reason for the error. New ones may be added.",
                 "examples": [error.reason for error in reference.errors],
             },
             "fields": {
                 "type": "array",
-                "description": "What is wrong with which field.",
+                "description": "The invalid fields, each with its problem.",
                 "items": {"type": "object", "required": [*problem], "properties": problem},
             },
             **{name: {"type": "string", "description": text} for name, text in texts.items()},
@@ -203,10 +203,10 @@ def _request(reference: Reference, action: Action) -> _Schema:
 
 
 def _unused_key(reference: Reference) -> _Schema:
-    """Return the schema of the key in a read, which has no field for it."""
+    """Return the schema of the idempotency key in a read, whose message has no such field."""
     changes = (action for action in reference.actions().values() if action.mutates)
     key = next(field for field in next(changes).request if field.name == IDEMPOTENCY_KEY)
-    description = "Accepted everywhere; a read is safe to repeat without it."
+    description = "Accepted and not used: reads are safe to repeat."
     return _value(key, is_request=True) | {"description": description}
 
 
@@ -216,7 +216,7 @@ def _response(action: Action) -> _Schema:
     return {
         "type": "object",
         "title": _response_name(action),
-        "description": f"The answer to `{action.name}`. New keys may be added.",
+        "description": f"Response of `{action.name}`. New keys may be added.",
         "properties": success | body["properties"],
         "required": [SUCCESS_KEY, *body.get("required", [])],
     }
@@ -228,7 +228,7 @@ def _object(fields: Iterable[Field], *, is_request: bool) -> _Schema:
         "type": "object",
         "properties": {field.name: _value(field, is_request=is_request) for field in listed},
     }
-    # An answer shows every key; what is unset is null.
+    # A response contains every key; unset values are null.
     required = [field.name for field in listed if field.required or not is_request]
     if required:
         schema["required"] = required
@@ -282,7 +282,7 @@ def _amount() -> _Schema:
 def _time(*, is_request: bool) -> _Schema:
     if is_request:
         return {"type": "string", "examples": ["2024-03-01", "2024-03-01T08:00:00Z"]}
-    return {"type": "string", "pattern": _ANSWERED_TIME, "examples": ["2024-03-01 08:00:00"]}
+    return {"type": "string", "pattern": _RESPONSE_TIME, "examples": ["2024-03-01 08:00:00"]}
 
 
 def _or_null(schema: _Schema) -> _Schema:
@@ -292,7 +292,7 @@ def _or_null(schema: _Schema) -> _Schema:
 
 
 def _example(action: Action) -> _Schema:
-    assert action.example is not None, "asked only where there is one"
+    assert action.example is not None, "the caller has checked it"
     fields: _Schema = json.loads(action.example.request)
     credentials = {"business_id": "BUS-12345", "api_key": "0" * 64, ACTION_KEY: action.name}
     return credentials | fields

@@ -1,8 +1,8 @@
-// Proves the reference in a browser: it loads from this host alone, can be searched, and has no barrier.
+// The reference in a browser: it loads from this host only, can be searched, and is accessible.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { BASE, NARROW, WIDE, assertFits, assertNoBarrier, inWindow, startBrowser } from "./window.js";
+import { BASE, NARROW, WIDE, assertFits, assertAccessible, inWindow, startBrowser } from "./window.js";
 
 let browser;
 before(async () => { browser = await startBrowser(); });
@@ -10,11 +10,11 @@ after(() => browser.close());
 
 for (const [name, size] of [["wide", WIDE], ["narrow", NARROW]]) {
   for (const scheme of ["light", "dark"]) {
-    test(`in a ${name} ${scheme} window the reference is whole and has no barrier`, async () => {
+    test(`in a ${name} ${scheme} window the reference is complete and accessible`, async () => {
       await inWindow(browser, { size, scheme }, async (page) => {
         await page.goto(`${BASE}/docs#charge_customer`);
         await page.getByRole("heading", { name: "charge_customer", exact: true }).waitFor();
-        await assertNoBarrier(page, "the reference");
+        await assertAccessible(page, "the reference");
         await assertFits(page);
         assert.equal(await page.locator("[data-endpoint]").first().textContent(), `${BASE}/`);
       });

@@ -1,8 +1,8 @@
-// Proves that numbers stay as they were written, through reading, writing and display.
+// Numbers keep their text through reading, writing and display.
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { JsonNumber, isNumber, laidOut, parse, write } from "../../adapter/pages/assets/exact-json.js";
+import { JsonNumber, isNumber, laidOut, parse, write } from "../../portal/pages/assets/exact-json.js";
 
 const NUMBERS = [
   "0", "-0", "25.50", "0.10", "1E400", "9007199254740993", "123456789012345678901234567890.10", "1e-7", "100.00",
@@ -51,20 +51,20 @@ test("reading agrees with JSON.parse wherever floats lose nothing", () => {
   for (const text of seen) assert.deepEqual(JSON.parse(write(parse(text), { onOneLine: true })), JSON.parse(text));
 });
 
-test("what is no JSON is refused with its place", () => {
+test("a syntax error has its position", () => {
   for (const [text, sentence] of [
     ["", "Line 1, column 1: A value is missing"],
     ['{\n  "a": 1,\n}', "Line 3, column 1: A key in double quotes is missing"],
     ['{"a" 1}', "Line 1, column 6: A colon is missing after the key"],
     ["[1 2]", "Line 1, column 4: A comma or ] is missing"],
     ["{'a': 1}", "Line 1, column 2: 'a': 1} is not JSON"],
-    ['{"a":1,"a":2}', "Line 1, column 8: “a” is named twice"],
-    ["1 2", "Line 1, column 3: Something follows after the end"],
-    ["01", "Line 1, column 2: Something follows after the end"],
+    ['{"a":1,"a":2}', "Line 1, column 8: Duplicate key “a”"],
+    ["1 2", "Line 1, column 3: Unexpected text after the end"],
+    ["01", "Line 1, column 2: Unexpected text after the end"],
     ['"a\nb"', null],
     ['"\\x"', null],
     ["nul", null],
-    ["[".repeat(100_000), "Line 1, column 202: It is nested too deeply"],
+    ["[".repeat(100_000), "Line 1, column 202: Nested too deeply"],
   ]) {
     assert.throws(() => parse(text), (error) => sentence === null || error.message === sentence || assert.fail(error.message));
   }

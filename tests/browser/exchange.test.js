@@ -1,10 +1,10 @@
-// Proves that what came of a request is told as what it is, against real sockets.
+// The outcome of a request, against real sockets.
 
 import assert from "node:assert/strict";
 import http from "node:http";
 import net from "node:net";
 import test from "node:test";
-import { isOpen, partsOf, problemsOf, send, verdict } from "../../adapter/pages/assets/exchange.js";
+import { isOpen, partsOf, problemsOf, send, verdict } from "../../portal/pages/assets/exchange.js";
 
 const NEVER = new AbortController().signal;
 const CONTEXT = { mutates: true, hasKey: true, address: "the address" };
@@ -19,16 +19,16 @@ async function withServer(server, use) {
   }
 }
 
-const answering = (status, body, headers = {}) => http.createServer((request, response) => {
+const responding = (status, body, headers = {}) => http.createServer((request, response) => {
   request.resume();
   request.on("end", () => response.writeHead(status, headers).end(body));
 });
 
-test("an answer comes with its status, headers and text as they were sent", async () => {
+test("a response comes with its status, headers and text as they were sent", async () => {
   const body = '{"success":true,"amount":12345678901234567890.10}';
   const headers = { "X-Request-Id": "R1", "Idempotency-Replayed": "true", "Content-Type": "application/json", "X-Other": "1" };
-  const outcome = await withServer(answering(200, body, headers), (address) => send(address, "{}", { cancel: NEVER }));
-  assert.equal(outcome.kind, "answered");
+  const outcome = await withServer(responding(200, body, headers), (address) => send(address, "{}", { cancel: NEVER }));
+  assert.equal(outcome.kind, "response");
   assert.equal(outcome.text, body);
   assert.deepEqual(outcome.headers, [["X-Request-Id", "R1"], ["Idempotency-Replayed", "true"], ["Content-Type", "application/json"]]);
   assert.equal(verdict(outcome, CONTEXT).title, "200 OK");
@@ -36,16 +36,16 @@ test("an answer comes with its status, headers and text as they were sent", asyn
   assert.ok(outcome.milliseconds >= 0);
 });
 
-test("a refusal shows its sentence and its fields", async () => {
+test("an error shows its message and its fields", async () => {
   const body = '{"success":false,"error":"Invalid field a.b: is required","code":"INVALID_FIELDS","fields":[{"field":"a.b","description":"is required"}]}';
-  const outcome = await withServer(answering(400, body), (address) => send(address, "{}", { cancel: NEVER }));
+  const outcome = await withServer(responding(400, body), (address) => send(address, "{}", { cancel: NEVER }));
   assert.deepEqual(verdict(outcome, CONTEXT), { title: "400 Bad Request", text: "Invalid field a.b: is required" });
   assert.deepEqual(problemsOf(outcome), [{ field: "a.b", description: "is required" }]);
 });
 
-test("what is not JSON is said to be none and kept as it is", async () => {
+test("a response that is not JSON is shown unchanged", async () => {
   const page = "<html><script>alert(1)</script>";
-  const outcome = await withServer(answering(502, page), (address) => send(address, "{}", { cancel: NEVER }));
+  const outcome = await withServer(responding(502, page), (address) => send(address, "{}", { cancel: NEVER }));
   assert.equal(partsOf(outcome), null);
   assert.equal(outcome.text, page);
   assert.match(verdict(outcome, CONTEXT).text, /not JSON/);
@@ -53,8 +53,8 @@ test("what is not JSON is said to be none and kept as it is", async () => {
   assert.ok(isOpen(outcome));
 });
 
-test("nobody there, and a connection that breaks, are no answer", async () => {
-  const gone = await withServer(answering(200, ""), (address) => address);
+test("an unreachable server and a broken connection are no response", async () => {
+  const gone = await withServer(responding(200, ""), (address) => address);
   const breaking = net.createServer((socket) => socket.on("data", () => socket.destroy()));
   const outcomes = [
     await send(gone, "{}", { cancel: NEVER }),
@@ -62,24 +62,24 @@ test("nobody there, and a connection that breaks, are no answer", async () => {
   ];
   for (const outcome of outcomes) {
     assert.equal(outcome.kind, "unreachable");
-    assert.match(verdict(outcome, CONTEXT).text, /may have been carried out.*same idempotency key/);
-    assert.match(verdict(outcome, { ...CONTEXT, hasKey: false }).text, /Without an idempotency key, look before/);
-    assert.match(verdict(outcome, { ...CONTEXT, mutates: false }).text, /It only reads/);
+    assert.match(verdict(outcome, CONTEXT).text, /may have taken effect.*same idempotency key/);
+    assert.match(verdict(outcome, { ...CONTEXT, hasKey: false }).text, /Without an idempotency key, check the records/);
+    assert.match(verdict(outcome, { ...CONTEXT, mutates: false }).text, /It is a read/);
     assert.ok(isOpen(outcome));
   }
 });
 
-test("an answer that does not come, or does not end, is a timeout", async () => {
+test("a response that does not come, or does not end, is a timeout", async () => {
   const silent = http.createServer((request) => request.resume());
   const endless = http.createServer((_request, response) => response.writeHead(200).write("{"));
   for (const server of [silent, endless]) {
     const outcome = await withServer(server, (address) => send(address, "{}", { cancel: NEVER, timeoutMs: 200 }));
     assert.equal(outcome.kind, "timeout");
-    assert.match(verdict(outcome, CONTEXT).text, /no answer within 30 seconds/);
+    assert.match(verdict(outcome, CONTEXT).text, /no response within 30 seconds/);
   }
 });
 
-test("who stops waiting is told so", async () => {
+test("a cancelled request is shown as cancelled", async () => {
   const cancel = new AbortController();
   const silent = http.createServer(() => cancel.abort());
   const outcome = await withServer(silent, (address) => send(address, "{}", { cancel: cancel.signal }));

@@ -1,8 +1,8 @@
-// Proves the live test in a browser: a merchant's first ten minutes, and everything that goes wrong.
+// The live test in a browser: a merchant's first requests, and failures.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { BASE, BUSINESS, NARROW, REFUSED, WIDE, assertFits, assertNoBarrier, inWindow, startBrowser } from "./window.js";
+import { BASE, BUSINESS, NARROW, ERROR_STATUS, WIDE, assertFits, assertAccessible, inWindow, startBrowser } from "./window.js";
 
 let browser;
 before(async () => { browser = await startBrowser(); });
@@ -10,8 +10,8 @@ after(() => browser.close());
 
 const inputOf = (page, path) => page.locator(`[id="field-${path}"]`);
 const problemOf = (page, path) => page.locator(`[id="field-${path}-problem"]`);
-const outcome = (page) => page.locator("#answer .outcome strong");
-const answer = (page) => page.locator("#answer pre");
+const outcome = (page) => page.locator("#response .outcome strong");
+const response = (page) => page.locator("#response pre");
 
 async function open(page, action, { business = BUSINESS } = {}) {
   await page.goto(`${BASE}/live-test#${action}`);
@@ -39,31 +39,31 @@ async function json(page) {
 for (const [name, size] of [["wide", WIDE], ["narrow", NARROW]]) {
   for (const scheme of ["light", "dark"]) {
     test(`in a ${name} ${scheme} window a user is created, a card saved and charged, and another declined`, async () => {
-      await inWindow(browser, { size, scheme, expectedErrors: [REFUSED] }, async (page) => {
+      await inWindow(browser, { size, scheme, expectedErrors: [ERROR_STATUS] }, async (page) => {
         await open(page, "create_user");
-        await assertNoBarrier(page, "the form");
+        await assertAccessible(page, "the form");
         await send(page, "200 OK");
-        const { user } = JSON.parse(await answer(page).textContent());
+        const { user } = JSON.parse(await response(page).textContent());
 
         await choose(page, "create_stripe_customer");
         assert.equal(await inputOf(page, "user_id").inputValue(), user.user_id);
         await send(page, "200 OK");
-        assert.match(await answer(page).textContent(), /"last4": "4242"/);
+        assert.match(await response(page).textContent(), /"last4": "4242"/);
 
         await choose(page, "charge_customer");
         await inputOf(page, "amount").fill("25.50");
         assert.match(await page.locator("#json").inputValue(), /"amount": 25\.50,/);
         await send(page, "200 OK");
-        assert.match(await answer(page).textContent(), /"status": "succeeded"/);
-        await assertNoBarrier(page, "the answer");
+        assert.match(await response(page).textContent(), /"status": "succeeded"/);
+        await assertAccessible(page, "the response");
 
         await choose(page, "create_stripe_customer");
         await inputOf(page, "payment_method_token").fill("pm_card_chargeCustomerFail");
         await send(page, "200 OK");
         await choose(page, "charge_customer");
         await send(page, "402 Payment Required");
-        assert.match(await answer(page).textContent(), /"code": "CARD_DECLINED"/);
-        await assertNoBarrier(page, "the decline");
+        assert.match(await response(page).textContent(), /"code": "CARD_DECLINED"/);
+        await assertAccessible(page, "the decline");
         await assertFits(page);
         assert.equal(await page.locator("#history li").count(), 5);
       });
@@ -72,13 +72,13 @@ for (const [name, size] of [["wide", WIDE], ["narrow", NARROW]]) {
 }
 
 test("a problem is shown at the field that the server names, and is gone once that is edited", async () => {
-  await inWindow(browser, { expectedErrors: [REFUSED] }, async (page) => {
+  await inWindow(browser, { expectedErrors: [ERROR_STATUS] }, async (page) => {
     await open(page, "create_user");
     await inputOf(page, "user.email").fill("not an address");
     await send(page, "400 Bad Request");
     assert.match(await problemOf(page, "user.email").textContent(), /e-mail address/);
     assert.equal(await inputOf(page, "user.email").getAttribute("aria-invalid"), "true");
-    await assertNoBarrier(page, "the problem");
+    await assertAccessible(page, "the problem");
     await page.getByRole("button", { name: "user.email" }).click();
     assert.ok(await inputOf(page, "user.email").evaluate((input) => input === document.activeElement));
     await page.keyboard.press("x");
@@ -86,7 +86,7 @@ test("a problem is shown at the field that the server names, and is gone once th
 
     await page.locator("#json").fill('{"user":{"name":"A","email":"a@example.com","shoe":1}}');
     await send(page, "400 Bad Request");
-    assert.match(await page.locator("#answer .problems").textContent(), /user\.shoe/);
+    assert.match(await page.locator("#response .problems").textContent(), /user\.shoe/);
     await page.getByLabel("Business id").fill("with space");
     await send(page, "401");
   });
@@ -106,7 +106,7 @@ test("form and JSON are in step both ways, with the digits that were typed", asy
     await page.locator("#json").fill('{"amount": 1,}');
     assert.match(await page.locator("#json-problem").textContent(), /Line 1, column 14: A key in double quotes is missing/);
     await page.locator("#send").click();
-    assert.equal(await page.locator("#waiting").textContent(), "Nothing was sent yet.");
+    assert.equal(await page.locator("#waiting").textContent(), "No request sent yet.");
     assert.ok(await page.locator("#json").evaluate((input) => input === document.activeElement));
   });
 });
@@ -124,27 +124,27 @@ test("a whole request that is pasted brings its action and keys along, which are
   });
 });
 
-test("the same key again is the same answer, and the next request has another", async () => {
+test("the same key again is the same response, and the next request has another", async () => {
   await inWindow(browser, {}, async (page) => {
     await open(page, "create_user");
     const key = (await json(page)).idempotency_key;
     await send(page, "200 OK");
-    const first = await answer(page).textContent();
+    const first = await response(page).textContent();
     assert.notEqual((await json(page)).idempotency_key, key);
     await page.getByRole("button", { name: "Send again with the same key" }).click();
-    await page.locator("#answer dl").filter({ hasText: "Idempotency-Replayed" }).waitFor();
-    assert.equal(await answer(page).textContent(), first);
+    await page.locator("#response dl").filter({ hasText: "Idempotency-Replayed" }).waitFor();
+    assert.equal(await response(page).textContent(), first);
     await choose(page, "validate_business");
     await page.getByRole("button", { name: "Send again with the same key" }).click();
     await page.getByRole("heading", { name: "create_user", exact: true }).waitFor();
-    await page.locator("#answer dl").filter({ hasText: "Idempotency-Replayed" }).waitFor();
+    await page.locator("#response dl").filter({ hasText: "Idempotency-Replayed" }).waitFor();
     await send(page, "200 OK");
-    await page.waitForFunction((old) => document.querySelector("#answer pre")?.textContent !== old, first);
+    await page.waitForFunction((old) => document.querySelector("#response pre")?.textContent !== old, first);
   });
 });
 
 test("LIVE asks before it moves money, and Escape sends nothing", async () => {
-  await inWindow(browser, { expectedErrors: [REFUSED] }, async (page) => {
+  await inWindow(browser, { expectedErrors: [ERROR_STATUS] }, async (page) => {
     const sent = [];
     page.on("request", (request) => { if (request.method() === "POST") sent.push(request.postData()); });
     await open(page, "charge_customer");
@@ -152,7 +152,7 @@ test("LIVE asks before it moves money, and Escape sends nothing", async () => {
     await page.getByRole("radio", { name: "LIVE" }).check();
     await page.keyboard.press("Control+Enter");
     await page.getByRole("dialog", { name: "Send this to LIVE?" }).waitFor();
-    await assertNoBarrier(page, "the question");
+    await assertAccessible(page, "the question");
     await page.keyboard.press("Enter"); // on the button that has the focus: do not send
     await page.getByRole("dialog").waitFor({ state: "hidden" });
     await page.locator("#send").click();
@@ -187,8 +187,8 @@ test("keys are in no storage, address, history or copy, unless a copy is to have
       const copied = await page.evaluate(() => navigator.clipboard.readText());
       assert.ok(copied.includes(part) && copied.includes("<api_key>") && !copied.includes(BUSINESS.api_key));
     }
-    await assertNoBarrier(page, "the code");
-    await page.getByLabel("Put my keys").check();
+    await assertAccessible(page, "the code");
+    await page.getByLabel("Show my keys").check();
     assert.ok((await page.locator("#code").textContent()).includes(BUSINESS.api_key));
     await page.reload();
     await page.locator("#send").waitFor();
@@ -196,47 +196,47 @@ test("keys are in no storage, address, history or copy, unless a copy is to have
   });
 });
 
-test("the history brings a request and its answer back", async () => {
+test("the history brings a request and its response back", async () => {
   await inWindow(browser, {}, async (page) => {
     await open(page, "get_all_users");
     await inputOf(page, "limit").fill("2");
     await send(page, "200 OK");
-    const first = await answer(page).textContent();
+    const first = await response(page).textContent();
     await choose(page, "validate_business");
     await send(page, "200 OK");
     await page.locator("#history button").last().click();
     await page.getByRole("heading", { name: "get_all_users", exact: true }).waitFor();
     assert.equal((await json(page)).limit, 2);
-    assert.equal(await answer(page).textContent(), first);
-    await page.getByRole("button", { name: "Forget it" }).click();
+    assert.equal(await response(page).textContent(), first);
+    await page.getByRole("button", { name: "Clear" }).click();
     assert.equal(await page.locator("#history li").count(), 0);
   });
 });
 
 test("too large a body, a proxy's page and a dead server are shown as what they are", async () => {
   const failed = /^console: Failed to load resource: net::ERR_/;
-  await inWindow(browser, { expectedErrors: [REFUSED, failed] }, async (page) => {
+  await inWindow(browser, { expectedErrors: [ERROR_STATUS, failed] }, async (page) => {
     await open(page, "create_user");
     await inputOf(page, "user.name").fill("x".repeat(70_000));
     await send(page, "413");
-    assert.match(await page.locator("#answer .verdict").textContent(), /larger than 64 KiB/);
+    assert.match(await page.locator("#response .verdict").textContent(), /larger than 64 KiB/);
 
     await page.route(`${BASE}/`, (route) => route.fulfill({ status: 502, contentType: "text/html", body: "<h1>Bad <b>gateway</b></h1>" }));
     await send(page, "502");
-    assert.equal(await answer(page).textContent(), "<h1>Bad <b>gateway</b></h1>");
-    assert.match(await page.locator("#answer .verdict").textContent(), /not JSON/);
+    assert.equal(await response(page).textContent(), "<h1>Bad <b>gateway</b></h1>");
+    assert.match(await page.locator("#response .verdict").textContent(), /not JSON/);
     await page.unroute(`${BASE}/`);
 
     await page.route(`${BASE}/`, (route) => route.abort("connectionrefused"));
     const key = (await json(page)).idempotency_key;
-    await send(page, "No answer");
-    assert.match(await page.locator("#answer .verdict").textContent(), /Nothing answered at .*same idempotency key/);
+    await send(page, "No response");
+    assert.match(await page.locator("#response .verdict").textContent(), /did not respond.*same idempotency key/);
     assert.equal((await json(page)).idempotency_key, key);
-    await assertNoBarrier(page, "no answer");
+    await assertAccessible(page, "no response");
   });
 });
 
-test("30 seconds without an answer are a timeout, and waiting can be stopped", async () => {
+test("30 seconds without a response are a timeout, and waiting can be stopped", async () => {
   await inWindow(browser, {}, async (page) => {
     await page.addInitScript(() => {
       const timeout = AbortSignal.timeout.bind(AbortSignal);
@@ -244,7 +244,7 @@ test("30 seconds without an answer are a timeout, and waiting can be stopped", a
     });
     await open(page, "create_user");
     await page.route(`${BASE}/`, () => {});
-    await send(page, "No answer in time");
+    await send(page, "Timeout");
   });
   await inWindow(browser, {}, async (page) => {
     await open(page, "create_user");
@@ -256,15 +256,15 @@ test("30 seconds without an answer are a timeout, and waiting can be stopped", a
   });
 });
 
-test("what an answer holds stays text", async () => {
+test("the content of a response is never parsed as markup", async () => {
   await inWindow(browser, {}, async (page) => {
     await open(page, "create_user");
     await inputOf(page, "user.name").fill('<img src=x onerror="alert(1)">');
     await send(page, "200 OK");
     await choose(page, "get_user_info");
     await send(page, "200 OK");
-    assert.match(await answer(page).textContent(), /<img src=x onerror=/);
-    assert.equal(await page.locator("#answer img").count(), 0);
+    assert.match(await response(page).textContent(), /<img src=x onerror=/);
+    assert.equal(await page.locator("#response img").count(), 0);
   });
 });
 
@@ -277,7 +277,7 @@ test("the list is searched by names and fields from the keyboard", async () => {
     assert.deepEqual(await page.locator("nav.contents li:visible").allTextContents(), ["create_stripe_customer"]);
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "create_stripe_customer", exact: true }).waitFor();
-    await page.getByRole("link", { name: "Skip to the content" }).focus();
+    await page.getByRole("link", { name: "Skip to content" }).focus();
     await page.keyboard.press("Enter");
     assert.equal(await page.locator("#action-title").textContent(), "create_stripe_customer");
     await page.getByRole("tab", { name: "JSON" }).focus();

@@ -1,15 +1,15 @@
-"""Runs Node on a script of the tests, with nothing of this environment's settings."""
+"""Runs Node on a test script, without the settings in this environment."""
 
 import os
 import subprocess
 
-_PATIENCE_SECONDS = 400.0
+_TIMEOUT_SECONDS = 400.0
 
 
 def run_node(
     *arguments: str, stdin: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Return what Node did, whatever it was."""
+    """Return the result of Node, also if it failed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NIVISCO_")}
     return subprocess.run(
         ["node", *arguments],
@@ -18,5 +18,5 @@ def run_node(
         capture_output=True,
         text=True,
         check=False,
-        timeout=_PATIENCE_SECONDS,
+        timeout=_TIMEOUT_SECONDS,
     )

@@ -1,8 +1,8 @@
 // Prints, for each language, the code that the live test offers for the request on standard input.
 
 import { readFileSync } from "node:fs";
-import { LANGUAGES, codeFor } from "../../adapter/pages/assets/code-copies.js";
-import { parse } from "../../adapter/pages/assets/exact-json.js";
+import { LANGUAGES, codeFor } from "../../portal/pages/assets/code-copies.js";
+import { parse } from "../../portal/pages/assets/exact-json.js";
 
 const [address] = process.argv.slice(2);
 const request = parse(readFileSync(0, "utf8"));

@@ -1,12 +1,12 @@
-// Proves how a request is made and changed, what is kept from it, and when LIVE has to be asked about.
+// How a request is built and edited, what is removed from it, and when LIVE needs confirmation.
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { parse, write } from "../../adapter/pages/assets/exact-json.js";
+import { parse, write } from "../../portal/pages/assets/exact-json.js";
 import {
   KEY, enveloped, envPath, firstRequest, inOrder, learnIds, mayMoveRealMoney, newKey, shown, typed, valueAt, withValue,
   withoutSecrets,
-} from "../../adapter/pages/assets/requests.js";
+} from "../../portal/pages/assets/requests.js";
 
 const line = (value) => write(value, { onOneLine: true });
 const field = (path, kind = "string", more = {}) => ({
@@ -86,7 +86,7 @@ test("a generated key is new and fits its limits", () => {
   for (const key of keys) assert.match(key, /^[ -~]{1,64}$/);
 });
 
-test("LIVE is asked about wherever the request does not say TEST itself", () => {
+test("LIVE needs confirmation unless the environment is TEST", () => {
   for (const [env, asks] of [['"TEST"', false], ['"LIVE"', true], ['"test"', true], ["null", true], ['{"a":1}', true]]) {
     assert.equal(mayMoveRealMoney(CHARGE, parse(`{"env":${env}}`)), asks, env);
   }

@@ -1,4 +1,4 @@
-"""Runs the tests of the pages in a real browser, on a `nivisco up` of its own."""
+"""Tests of the pages in a real browser, with a `nivisco up` of their own."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def _call(url: str, **envelope: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Where it runs, and a business with Stripe's test keys, as the tests in Node expect them."""
+    """The URL and a business with Stripe test keys, as variables for the tests in Node."""
     directory = DataDir(tmp_path_factory.mktemp("browser") / "data")
     started: list[Running] = []
 
@@ -66,9 +66,7 @@ def _business(url: str, directory: DataDir) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["docs", "live-test"])
-def test_the_page_does_in_a_browser_what_its_own_tests_say(
-    environment: dict[str, str], name: str
-) -> None:
+def test_a_page_passes_its_tests_in_a_browser(environment: dict[str, str], name: str) -> None:
     ended = run_node("--test", str(HERE / f"{name}.test.js"), **environment)
     secret = json.loads(environment["BROWSER_TEST_BUSINESS"])["api_key"]
     printed = (ended.stdout + ended.stderr).replace(secret, "<api_key>")

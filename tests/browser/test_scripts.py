@@ -1,4 +1,4 @@
-"""Runs the tests of the pages' scripts in Node, and the code that the live test offers to copy."""
+"""Tests of the pages' scripts in Node, and of the code that the live test offers to copy."""
 
 import json
 import subprocess
@@ -20,18 +20,18 @@ REQUEST = """{"business_id": "B'1", "api_key": "<api_key>", "action": "charge_cu
   "description": "It's \\"50%\\" $HOME `id` \\\\ \\n\\ttab é 😀 \\u2028 #{x} {$y} \\u0007",
   "list": [1, "a", {}, []], "empty": {}, "__proto__": {"a": 1}, "JSON": "\\nJSON\\n"}"""
 AS_STRINGS = {"amount": "25.50", "huge": "12345678901234567890"}
-"""What no language but the shell, which has the JSON itself, may write as a number."""
+"""Numbers that only cURL, with the JSON itself, may write as numbers."""
 
 
 @needs("node")
 @pytest.mark.parametrize("name", ["exact-json", "exchange", "requests"])
-def test_the_script_does_what_its_own_tests_say(name: str) -> None:
+def test_a_script_passes_its_tests_in_node(name: str) -> None:
     ended = run_node("--test", str(HERE / f"{name}.test.js"))
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-class _Noting(BaseHTTPRequestHandler):
-    """Keeps what it was sent, and answers with a refusal, which every copy has to show."""
+class _RecordingHandler(BaseHTTPRequestHandler):
+    """Stores the requests, and responds with an error, which every copy must print."""
 
     received: list[tuple[str, bytes]]
 
@@ -47,9 +47,9 @@ class _Noting(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Where something listens that notes what it was sent."""
-    _Noting.received = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Noting) as server:
+    """URL of a server that records requests."""
+    _RecordingHandler.received = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), _RecordingHandler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/"
@@ -67,7 +67,7 @@ def address() -> Iterator[str]:
     ],
 )
 @needs("node")
-def test_the_code_to_copy_sends_exactly_the_request(
+def test_the_code_to_copy_sends_the_exact_request(
     address: str, tmp_path: Path, language: str, ending: str, command: list[str]
 ) -> None:
     printed = run_node(str(HERE / "print-code.js"), address, stdin=REQUEST)
@@ -80,7 +80,7 @@ def test_the_code_to_copy_sends_exactly_the_request(
     assert ended.returncode == 0, ended.stderr
     assert '{"success":false}' in ended.stdout
     assert language == "curl" or "402" in ended.stdout
-    content_type, body = _Noting.received.pop()
+    content_type, body = _RecordingHandler.received.pop()
     assert content_type == "application/json"
     if language == "curl":
         assert b"25.50" in body

@@ -1,5 +1,5 @@
-// Opens windows of a real browser on a running Nivisco, and finds what no page of ours may do:
-// log an error, or ask another host for anything.
+// Opens windows of a real browser on a running Nivisco, and fails if a page logs an error or sends a
+// request to another host.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -49,11 +49,11 @@ export async function inWindow(browser, { size = WIDE, scheme = "light", expecte
   }
 }
 
-/** What the browser itself logs where the API refuses: not an error of the page. */
-export const REFUSED = /^console: Failed to load resource: the server responded with a status of (4\d\d|5\d\d)/;
+/** The browser's own log line for an error status of the API. */
+export const ERROR_STATUS = /^console: Failed to load resource: the server responded with a status of (4\d\d|5\d\d)/;
 
-/** Fails where axe-core finds a serious or critical barrier in what the page shows now. */
-export async function assertNoBarrier(page, what) {
+/** Fails if axe-core finds a serious or critical accessibility problem in the page. */
+export async function assertAccessible(page, what) {
   const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
   const serious = violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")

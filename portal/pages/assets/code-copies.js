@@ -1,5 +1,5 @@
-// Writes a request as code that a merchant pastes: cURL, PHP, Python or JavaScript.
-// A number that a language would read as a float is written as a string, which the API takes too.
+// Writes a request as code to copy: cURL, PHP, Python or JavaScript.
+// A number that a language would read as a float is written as a string, which the API accepts, too.
 
 import { JsonNumber, write } from "./exact-json.js";
 
@@ -32,11 +32,11 @@ curl_setopt_array($curl, [
     CURLOPT_RETURNTRANSFER => true,
     CURLOPT_TIMEOUT => ${SECONDS},
 ]);
-$answer = curl_exec($curl);
-if ($answer === false) {
-    throw new RuntimeException('No answer: ' . curl_error($curl));
+$response = curl_exec($curl);
+if ($response === false) {
+    throw new RuntimeException('No response: ' . curl_error($curl));
 }
-echo curl_getinfo($curl, CURLINFO_RESPONSE_CODE), "\\n", $answer, "\\n";
+echo curl_getinfo($curl, CURLINFO_RESPONSE_CODE), "\\n", $response, "\\n";
 `;
 }
 
@@ -53,29 +53,29 @@ sent = urllib.request.Request(
     headers={"Content-Type": "application/json"},
 )
 try:
-    answer = urllib.request.urlopen(sent, timeout=${SECONDS})
-except urllib.error.HTTPError as refusal:
-    answer = refusal
-print(answer.status, answer.read().decode(), sep="\\n")
+    response = urllib.request.urlopen(sent, timeout=${SECONDS})
+except urllib.error.HTTPError as error:
+    response = error
+print(response.status, response.read().decode(), sep="\\n")
 `;
 }
 
 function javascript(address, envelope) {
   return `const request = ${literal(envelope, JAVASCRIPT, "")};
 
-const answer = await fetch(${JAVASCRIPT.string(address)}, {
+const response = await fetch(${JAVASCRIPT.string(address)}, {
   method: "POST",
   headers: { "Content-Type": "application/json" },
   body: JSON.stringify(request),
   signal: AbortSignal.timeout(${SECONDS}_000),
 });
-console.log(\`\${answer.status}\\n\${await answer.text()}\`);
+console.log(\`\${response.status}\\n\${await response.text()}\`);
 `;
 }
 
 const WRITERS = { curl, php, python, javascript };
 
-/** What there is to choose from, with the name of each. */
+/** The languages, with their names. */
 export const LANGUAGES = { curl: "cURL", php: "PHP", python: "Python", javascript: "JavaScript" };
 
 const PHP = {

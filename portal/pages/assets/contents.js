@@ -1,9 +1,9 @@
-// The list at the left of a page: its search, and its button where the window is narrow.
+// The contents list of a page: its search, and its button in a narrow window.
 
 /** Returns the elements that a selector finds. */
 export const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-/** Has the bar's button show the list where the window is narrow. */
+/** Lets the menu button show the list in a narrow window. */
 export function offerContents() {
   const button = document.querySelector("[data-menu]");
   const contents = document.getElementById("contents");
@@ -22,7 +22,7 @@ export function offerContents() {
   });
 }
 
-/** Has the search narrow the list to the links whose text, by `textOf`, holds every word. */
+/** Lets the search restrict the list to the links whose `textOf` contains every word. */
 export function offerSearch(textOf) {
   const form = document.querySelector("[data-search]");
   const input = form.querySelector("input");
@@ -42,7 +42,7 @@ export function offerSearch(textOf) {
     for (const section of all("nav.contents section")) {
       section.hidden = !section.querySelector("li:not([hidden])");
     }
-    found.textContent = words.length === 0 ? "" : count === 0 ? "Nothing has that in it" : `${count} found`;
+    found.textContent = words.length === 0 ? "" : count === 0 ? "Nothing found" : `${count} found`;
   };
   const first = () => document.querySelector("nav.contents a.by-name") ?? document.querySelector("nav.contents li:not([hidden]) a");
 
@@ -71,7 +71,7 @@ export function offerSearch(textOf) {
   });
 }
 
-/** Scrolls the list, and nothing else, until the link is to be seen. */
+/** Scrolls only the list until the link is visible. */
 export function keepInView(link) {
   const contents = document.getElementById("contents");
   const [outer, inner] = [contents.getBoundingClientRect(), link.getBoundingClientRect()];

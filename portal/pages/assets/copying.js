@@ -1,11 +1,11 @@
-// Has a button copy a text, where the browser lets a page copy.
+// Buttons that copy a text, if the browser allows it.
 
 const SHOWN_MS = 1500;
 
-/** Shows the button, which copies what `text()` returns and says for a moment whether it could. */
+/** Shows the button, which copies what `text()` returns and briefly shows whether it succeeded. */
 export function offerCopy(button, text) {
   const name = button.textContent;
-  button.hidden = !navigator.clipboard; // only where the page came by HTTPS or from this machine
+  button.hidden = !navigator.clipboard; // only over HTTPS or from this machine
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text());

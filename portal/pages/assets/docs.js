@@ -1,4 +1,4 @@
-// The reference's copy buttons, search and addresses; the page reads well without it.
+// Copy buttons, search and URLs of the reference, which also works without them.
 
 import { all, keepInView, offerContents, offerSearch } from "./contents.js";
 import { offerCopy } from "./copying.js";

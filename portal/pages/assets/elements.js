@@ -1,4 +1,4 @@
-// Makes elements of the page. Text stays text: nothing here, or anywhere, parses markup.
+// Creates elements of the page. Text is never parsed as markup.
 
 /** Returns an element with the attributes, those that are not false or undefined, and the children. */
 export function element(tag, attributes = {}, ...children) {

@@ -1,5 +1,5 @@
-// Reads and writes JSON whose numbers stay as they were written; never passes one through a float.
-// Objects are Maps, so that no key of an answer is special to JavaScript.
+// Reads and writes JSON whose numbers keep their text, never as a float.
+// Objects are Maps, so that no key is special to JavaScript.
 
 const NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
 const TOKEN = /[ \t\n\r]*(?:([{}[\]:,])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)|(true|false|null))/y;
@@ -14,7 +14,7 @@ export class JsonNumber {
   }
 }
 
-/** What is wrong with a text that is not JSON, and where; lines and columns count from 1. */
+/** A syntax error with its position; lines and columns count from 1. */
 export class JsonError extends Error {
   constructor(what, text, at) {
     const before = text.slice(0, at).split("\n");
@@ -22,12 +22,12 @@ export class JsonError extends Error {
   }
 }
 
-/** Whether JSON could write this text as a number. */
+/** Returns whether the text is a JSON number. */
 export function isNumber(text) {
   return NUMBER.test(text);
 }
 
-/** Returns the parts of a JSON text, each `{kind, text, at}`; throws JsonError at what is no part. */
+/** Returns the tokens of a JSON text, each `{kind, text, at}`; throws JsonError. */
 export function tokens(text) {
   const found = [];
   let end = 0;
@@ -50,11 +50,11 @@ export function tokens(text) {
   return found;
 }
 
-/** Returns the value of a JSON text; throws JsonError where it is none or names a key twice. */
+/** Returns the value of a JSON text; throws JsonError, also for a duplicate key. */
 export function parse(text) {
   const reader = new Reader(text);
   const value = reader.value(0);
-  reader.take("end", "", "Something follows after the end");
+  reader.take("end", "", "Unexpected text after the end");
   return value;
 }
 
@@ -67,7 +67,7 @@ class Reader {
 
   value(depth) {
     const token = this.tokens[this.next];
-    if (depth > DEEPEST) this.fail("It is nested too deeply");
+    if (depth > DEEPEST) this.fail("Nested too deeply");
     if (token.text === "{") return this.object(depth);
     if (token.text === "[") return this.list(depth);
     this.next += 1;
@@ -87,7 +87,7 @@ class Reader {
       const key = JSON.parse(this.take("string", null, "A key in double quotes is missing"));
       if (found.has(key)) {
         this.next = at;
-        this.fail(`“${shortened(key)}” is named twice`);
+        this.fail(`Duplicate key “${shortened(key)}”`);
       }
       this.take("mark", ":", "A colon is missing after the key");
       found.set(key, this.value(depth + 1));
@@ -124,7 +124,7 @@ class Reader {
   }
 }
 
-/** Returns a value as JSON, on many lines with two spaces a level, or on one. */
+/** Returns a value as JSON, indented by two spaces or on one line. */
 export function write(value, { onOneLine = false } = {}) {
   return written(value, onOneLine ? null : "\n");
 }
@@ -148,8 +148,8 @@ function enclosed(open, items, close, newLine) {
 }
 
 /**
- * Returns a JSON text laid out on lines, as parts `{kind, text}` that are as they were received, with
- * the kinds `key`, `string`, `number`, `word` and `mark`; throws JsonError where it is not JSON.
+ * Returns a JSON text indented, as parts `{kind, text}` with their original text and the kinds `key`,
+ * `string`, `number`, `word` and `mark`; throws JsonError.
  */
 export function laidOut(text) {
   parse(text);

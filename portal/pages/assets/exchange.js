@@ -1,16 +1,16 @@
-// Sends one request and tells what came of it as what it is: an answer, or which lack of one.
+// Sends one request and describes its outcome: a response, or why there is none.
 
 import { JsonError, laidOut, parse } from "./exact-json.js";
 
-/** How long the API's documentation has a client wait. */
+/** The timeout that the reference recommends. */
 export const TIMEOUT_MS = 30_000;
-/** The headers of an answer that its reader may need, in the order that they are shown. */
+/** The response headers to show, in this order. */
 export const SHOWN_HEADERS = ["X-Request-Id", "Idempotency-Replayed", "Retry-After", "Content-Type"];
 
 /**
- * Sends the body and returns what came of it: `{kind, milliseconds}` and, where `kind` is `answered`,
- * also `status`, `phrase`, `headers` and `text`. The other kinds are `unreachable`, `timeout` and
- * `cancelled`, which is what `cancel`, an AbortSignal, leads to.
+ * Sends the body and returns the outcome: `{kind, milliseconds}` and, if `kind` is `response`, also
+ * `status`, `phrase`, `headers` and `text`. The other kinds are `unreachable`, `timeout` and
+ * `cancelled`, by the AbortSignal `cancel`.
  */
 export async function send(address, body, { cancel, timeoutMs = TIMEOUT_MS }) {
   const started = performance.now();
@@ -20,7 +20,7 @@ export async function send(address, body, { cancel, timeoutMs = TIMEOUT_MS }) {
   for (const signal of [cancel, late]) signal.addEventListener("abort", () => stop.abort(), { once: true });
   if (cancel.aborted) stop.abort();
   try {
-    const answer = await fetch(address, {
+    const response = await fetch(address, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body,
@@ -30,15 +30,15 @@ export async function send(address, body, { cancel, timeoutMs = TIMEOUT_MS }) {
       redirect: "error",
       signal: stop.signal,
     });
-    const text = await answer.text();
-    const headers = SHOWN_HEADERS.filter((name) => answer.headers.has(name)).map((name) => [name, answer.headers.get(name)]);
-    return ended("answered", { status: answer.status, phrase: answer.statusText, headers, text });
+    const text = await response.text();
+    const headers = SHOWN_HEADERS.filter((name) => response.headers.has(name)).map((name) => [name, response.headers.get(name)]);
+    return ended("response", { status: response.status, phrase: response.statusText, headers, text });
   } catch {
     return ended(late.aborted ? "timeout" : cancel.aborted ? "cancelled" : "unreachable");
   }
 }
 
-/** Returns the parts of the body for display, or null where it is not JSON. */
+/** Returns the parts of the body for display, or null if it is not JSON. */
 export function partsOf(outcome) {
   try {
     return laidOut(outcome.text);
@@ -48,7 +48,7 @@ export function partsOf(outcome) {
   }
 }
 
-/** Returns the answer's body as a Map, or an empty one where it is no JSON object. */
+/** Returns the response body as a Map, empty if it is not a JSON object. */
 export function bodyOf(outcome) {
   try {
     const body = parse(outcome.text ?? "");
@@ -59,7 +59,7 @@ export function bodyOf(outcome) {
   }
 }
 
-/** Returns what the server says is wrong with which field, as `{field, description}`. */
+/** Returns the invalid fields in the response, as `{field, description}`. */
 export function problemsOf(outcome) {
   const listed = bodyOf(outcome).get("fields");
   return (Array.isArray(listed) ? listed : [])
@@ -67,28 +67,28 @@ export function problemsOf(outcome) {
     .map((each) => ({ field: String(each.get("field")), description: String(each.get("description")) }));
 }
 
-/** Whether nobody can say yet that the same request, sent again, would do nothing new. */
+/** Returns whether the outcome is not final, so that the same request should be sent again. */
 export function isOpen(outcome) {
-  return outcome.kind !== "answered" || outcome.status >= 500 || outcome.status === 429;
+  return outcome.kind !== "response" || outcome.status >= 500 || outcome.status === 429;
 }
 
-/** Returns in one sentence each what an outcome is and what it means for whoever sent the request. */
+/** Returns the title of an outcome, and a text about what to do next. */
 export function verdict(outcome, { mutates, hasKey, address }) {
   const unknown = !mutates
-    ? "It only reads: send it again."
+    ? "It is a read: send it again."
     : hasKey
-      ? "It may have been carried out. Send it again with the same idempotency key: it has one effect."
-      : "It may have been carried out. Without an idempotency key, look before you send it again.";
+      ? "It may have taken effect. Send it again with the same idempotency key: it takes effect once."
+      : "It may have taken effect. Without an idempotency key, check the records before you send it again.";
   if (outcome.kind === "unreachable") {
-    return { title: "No answer", text: `Nothing answered at ${address}, or the connection broke. ${unknown}` };
+    return { title: "No response", text: `${address} did not respond, or the connection broke. ${unknown}` };
   }
   if (outcome.kind === "timeout") {
-    return { title: "No answer in time", text: `There was no answer within ${TIMEOUT_MS / 1000} seconds. ${unknown}` };
+    return { title: "Timeout", text: `There was no response within ${TIMEOUT_MS / 1000} seconds. ${unknown}` };
   }
   if (outcome.kind === "cancelled") return { title: "Cancelled", text: `You stopped waiting. ${unknown}` };
   const title = `${outcome.status} ${outcome.phrase}`.trim();
   if (partsOf(outcome) === null) {
-    return { title, text: "The answer is not JSON, so it may not come from the API itself. It is shown as it arrived." };
+    return { title, text: "The response is not JSON, so it may not come from the API. It is shown unchanged." };
   }
   const error = bodyOf(outcome).get("error");
   return { title, text: typeof error === "string" ? error : "" };

@@ -1,4 +1,4 @@
-// A form made of an action's fields, in step with the request; the problems of each stand below it.
+// A form for an action's fields, in sync with the request, with the problems below each field.
 
 import { element, prose } from "./elements.js";
 import { KEY, leaves, newKey, shown, typed, valueAt } from "./requests.js";
@@ -6,7 +6,7 @@ import { KEY, leaves, newKey, shown, typed, valueAt } from "./requests.js";
 const HINTS = { amount: "25.50", currency: "usd", time: "2024-03-01T08:00:00Z" };
 
 export class FieldForm {
-  /** Builds in `place`; calls `onEdit(path, value)` when a person has changed a field. */
+  /** Builds the form in `place`; calls `onEdit(path, value)` when a field is edited. */
   constructor(place, onEdit) {
     this.place = place;
     this.onEdit = onEdit;
@@ -14,13 +14,13 @@ export class FieldForm {
     this.groups = new Map();
   }
 
-  /** Shows the action's fields but the one at `hiddenPath`. */
+  /** Shows the action's fields except the one at `hiddenPath`. */
   build(action, hiddenPath) {
     this.inputs.clear();
     this.groups.clear();
     const fields = action.fields.filter((field) => field.path !== hiddenPath);
     const all = fields.map((field) => this.field(field, hiddenPath));
-    if (fields.length === 0) all.push(element("p", { class: "quiet" }, "This action takes no fields of its own."));
+    if (fields.length === 0) all.push(element("p", { class: "quiet" }, "No fields of its own."));
     this.place.replaceChildren(...all);
   }
 
@@ -85,7 +85,7 @@ export class FieldForm {
     }
   }
 
-  /** Shows each problem at its field; returns those of no field here. */
+  /** Shows each problem at its field; returns those without a field in the form. */
   showProblems(problems) {
     for (const path of this.inputs.keys()) this.clear(path);
     for (const { problem } of this.groups.values()) problem.textContent = "";
@@ -98,7 +98,7 @@ export class FieldForm {
     });
   }
 
-  /** Puts the cursor into a field; returns whether there is one at the path. */
+  /** Focuses the field at a path; returns whether there is one. */
   focus(path) {
     const found = this.inputs.get(path)?.input ?? this.groups.get(path)?.group.querySelector("input, select");
     found?.focus();
@@ -112,7 +112,7 @@ export class FieldForm {
   }
 }
 
-/** Shows at an input what is wrong with it, or with "" that nothing is. */
+/** Shows a problem at an input; "" removes it. */
 export function showProblem(input, place, description) {
   const already = place.textContent;
   place.textContent = already && description ? `${already} ${sentence(description)}` : description && sentence(description);
@@ -133,8 +133,8 @@ function marks(field) {
 }
 
 function about(field) {
-  const isTold = (limit) => limit.match(/\d+/g)?.every((number) => field.description.includes(number));
-  const limits = field.limits.filter((limit) => !isTold(limit));
+  const isDescribed = (limit) => limit.match(/\d+/g)?.every((number) => field.description.includes(number));
+  const limits = field.limits.filter((limit) => !isDescribed(limit));
   return prose(limits.length ? `${field.description} ${sentence(limits.join("; "))}` : field.description);
 }
 

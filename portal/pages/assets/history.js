@@ -1,6 +1,6 @@
-// Lists what this tab has sent, newest first, in its memory only and without keys.
+// Lists the requests of this tab, newest first, in memory only and without keys.
 
-import { duration, mood } from "./answer-panel.js";
+import { duration, mood } from "./response-panel.js";
 import { element } from "./elements.js";
 import { verdict } from "./exchange.js";
 import { envPath, valueAt } from "./requests.js";
@@ -9,7 +9,7 @@ const MOST = 50;
 const at = (id) => document.getElementById(id);
 
 export class History {
-  /** Calls `onChoose(entry)` when a person wants a request and its answer back. */
+  /** Calls `onChoose(entry)` when an entry is clicked. */
   constructor(onChoose) {
     this.onChoose = onChoose;
     at("forget").addEventListener("click", () => {

@@ -1,25 +1,25 @@
-// Asks before a request that may move real money is sent.
+// Asks for confirmation before a request that may move real money.
 
 import { element } from "./elements.js";
 import { envPath, shown, valueAt } from "./requests.js";
 
 const at = (id) => document.getElementById(id);
-const TOLD = ["user_id", "recurring_id", "amount", "currency", "description"];
+const SHOWN = ["user_id", "recurring_id", "amount", "currency", "description"];
 
 export class LiveQuestion {
   get isOpen() {
     return at("ask").open;
   }
 
-  /** Resolves to whether the person wants the request to be sent. */
+  /** Resolves to whether the request was confirmed. */
   ask(action, request) {
     const path = envPath(action);
     const isLive = path !== undefined && valueAt(request, path) === "LIVE";
     at("ask-title").textContent = isLive ? "Send this to LIVE?" : "Send this? It may be LIVE.";
     at("ask-text").textContent = isLive
       ? "It moves real money."
-      : "The request does not say TEST, so it may move real money.";
-    const rows = [["action", action.name], ...TOLD.filter((name) => request.has(name)).map((name) => [name, shown(request.get(name))])];
+      : "Its environment is not TEST, so it may move real money.";
+    const rows = [["action", action.name], ...SHOWN.filter((name) => request.has(name)).map((name) => [name, shown(request.get(name))])];
     at("ask-what").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
     return new Promise((resolve) => {
       const end = (isWanted) => {

@@ -1,7 +1,7 @@
-// The live test: an action's form and its JSON in step, sent to the API, and what came of it.
-// Keys and requests are held in the variables of this module and nowhere else.
+// The live test: an action's form and JSON in sync, the request, and its outcome.
+// Keys and requests are only in variables of this module.
 
-import { AnswerPanel } from "./answer-panel.js";
+import { ResponsePanel } from "./response-panel.js";
 import { all, keepInView, offerContents, offerSearch } from "./contents.js";
 import { offerCopy } from "./copying.js";
 import { element, prose } from "./elements.js";
@@ -23,10 +23,10 @@ class LiveTest {
   constructor({ actions, secrets }) {
     this.actions = new Map(actions.map((action) => [action.name, action]));
     this.secrets = new Set(secrets);
-    this.drafts = new Map(); // each action's request, as it was left
+    this.drafts = new Map(); // the edited request of each action
     this.knownIds = new Map();
     this.generatedKeys = new Set();
-    this.underWay = null;
+    this.inFlight = null;
     this.form = new FieldForm(at("fields"), (path, value) => this.edit(path, value));
     this.panel = new RequestPanel({
       onEdit: (request) => this.take(request),
@@ -34,7 +34,7 @@ class LiveTest {
       envelope: (withKeys) => this.envelopeToShow(withKeys),
       address: ADDRESS,
     });
-    this.answer = new AnswerPanel({
+    this.response = new ResponsePanel({
       onField: (path) => this.focus(path),
       onRepeat: (context) => this.repeat(context),
       onAccount: (account) => this.useAccount(account),
@@ -60,20 +60,20 @@ class LiveTest {
       at(id).addEventListener("input", () => showProblem(at(id), at(`${id}-problem`), ""));
       at(id).addEventListener("input", () => this.panel.refreshCode());
     }
-    at("cancel").addEventListener("click", () => this.underWay?.abort());
+    at("cancel").addEventListener("click", () => this.inFlight?.abort());
     addEventListener("hashchange", () => this.follow(location.hash.slice(1)));
   }
 
-  /** Shows the action that the address names; the link that skips to the content names none. */
+  /** Shows the action in the URL's hash; the link that skips to the content has none. */
   follow(name) {
     if (!this.actions.has(name) || name === this.action.name) return;
     this.choose(name);
     const title = at("action-title");
     title.scrollIntoView({ block: "nearest" });
-    if (!document.activeElement.checkVisibility()) title.focus(); // the list was closed by the choice
+    if (!document.activeElement.checkVisibility()) title.focus(); // the choice closed the list
   }
 
-  /** Shows an action, the first one where there is none of that name. */
+  /** Shows an action, or the first one if there is none of that name. */
   choose(name) {
     this.action = this.actions.get(name) ?? this.actions.values().next().value;
     const { action } = this;
@@ -84,7 +84,7 @@ class LiveTest {
     }
     this.fillKnownIds();
     at("action-title").textContent = action.name;
-    at("action-kind").textContent = action.mutates ? "changes" : "reads";
+    at("action-kind").textContent = action.mutates ? "write" : "read";
     at("action-description").replaceChildren(...prose(action.description));
     at("action-reference").href = `/docs#${action.name}`;
     at("action-reference").setAttribute("aria-label", `${action.name} in the reference`);
@@ -119,21 +119,21 @@ class LiveTest {
     }
   }
 
-  /** Takes a change that was made in the form. */
+  /** Applies an edit in the form. */
   edit(path, value) {
     const changed = inOrder(withValue(this.request, path, value), this.action.fields);
     this.drafts.set(this.action.name, changed);
     this.panel.showJson(changed);
   }
 
-  /** Takes a request that was typed as JSON. */
+  /** Applies an edit of the JSON. */
   take(request) {
     this.drafts.set(this.action.name, request);
     this.form.refresh(request);
     this.showEnv();
   }
 
-  /** Takes out of typed JSON what belongs to the envelope: a whole request was pasted. */
+  /** Applies a pasted whole request: moves the envelope's fields to their inputs. */
   takeEnvelope({ businessId, apiKey, action, request }) {
     if (businessId !== undefined) at("business-id").value = shown(businessId);
     if (apiKey !== undefined) at("api-key").value = shown(apiKey);
@@ -141,7 +141,7 @@ class LiveTest {
     this.go(this.actions.get(name), request);
   }
 
-  /** Shows a request in form and JSON alike. */
+  /** Shows a request in the form and as JSON. */
   put(request) {
     this.drafts.set(this.action.name, request);
     this.form.refresh(request);
@@ -157,7 +157,7 @@ class LiveTest {
     this.put(this.request);
   }
 
-  /** Has the choice between TEST and LIVE follow what the request says. */
+  /** Shows the environment of the request in the choice between TEST and LIVE. */
   showEnv() {
     const path = envPath(this.action);
     const env = path === undefined ? this.env : valueAt(this.request, path);
@@ -165,10 +165,10 @@ class LiveTest {
     at("request").dataset.env = env === "LIVE" ? "LIVE" : "";
     at("send").textContent = env === "LIVE" ? "Send to LIVE" : "Send";
     at("env-note").textContent = path === undefined
-      ? `${this.action.name} takes no environment.`
+      ? `${this.action.name} has no environment.`
       : env === "TEST" || env === "LIVE"
         ? ""
-        : "The request says neither TEST nor LIVE: the default of the business counts, which is LIVE once LIVE keys are stored.";
+        : "No environment given: the business's default applies, which is LIVE once LIVE keys are stored.";
   }
 
   envelopeToShow(withKeys) {
@@ -179,15 +179,15 @@ class LiveTest {
   }
 
   async submit() {
-    if (this.underWay !== null || !this.isComplete()) return;
+    if (this.inFlight !== null || !this.isComplete()) return;
     const { action, request, account } = this;
     if (mayMoveRealMoney(action, request) && !(await this.question.ask(action, request))) return;
-    this.underWay = new AbortController();
+    this.inFlight = new AbortController();
     const over = this.showWaiting();
     const outcome = await send(ADDRESS, write(enveloped(account, action, request), { onOneLine: true }), {
-      cancel: this.underWay.signal,
+      cancel: this.inFlight.signal,
     });
-    this.underWay = null;
+    this.inFlight = null;
     over();
     this.settle(action, request, outcome);
   }
@@ -197,7 +197,7 @@ class LiveTest {
       const input = at(id);
       showProblem(input, at(`${id}-problem`), "");
       if (input.value.trim()) continue;
-      showProblem(input, at(`${id}-problem`), "is needed for every request");
+      showProblem(input, at(`${id}-problem`), "is required");
       input.focus();
     }
     if (!at("business-id").value.trim() || !at("api-key").value.trim()) return false;
@@ -210,7 +210,7 @@ class LiveTest {
     const context = { action, request, mutates: action.mutates, hasKey: request.has(KEY), address: ADDRESS };
     const isShown = action === this.action;
     const elsewhere = isShown ? this.showProblems(problemsOf(outcome)) : problemsOf(outcome);
-    this.answer.show(outcome, context, elsewhere);
+    this.response.show(outcome, context, elsewhere);
     this.history.add({
       action,
       request: withoutSecrets(request, this.secrets, () => undefined),
@@ -227,7 +227,7 @@ class LiveTest {
     return { ...outcome, text: write(kept) };
   }
 
-  /** Gives the next request of the action a key of its own, unless a person chose the key. */
+  /** Sets a new idempotency key for the next request of the action, unless the user chose the key. */
   renewKey(action, used) {
     const draft = this.drafts.get(action.name);
     if (!this.generatedKeys.has(used) || draft.get(KEY) !== used) return;
@@ -246,13 +246,13 @@ class LiveTest {
     });
   }
 
-  /** Shows that an answer is awaited; returns what ends that. */
+  /** Shows that the request is in flight; returns the function that ends this. */
   showWaiting() {
     const started = performance.now();
-    const tell = () => { at("waiting").textContent = `Waiting for the answer, ${Math.floor((performance.now() - started) / 1000)} s`; };
-    const timer = setInterval(tell, 1000);
-    this.answer.clear();
-    tell();
+    const showTime = () => { at("waiting").textContent = `Waiting for the response, ${Math.floor((performance.now() - started) / 1000)} s`; };
+    const timer = setInterval(showTime, 1000);
+    this.response.clear();
+    showTime();
     at("send").disabled = true;
     at("cancel").hidden = false;
     return () => {
@@ -266,18 +266,18 @@ class LiveTest {
   }
 
   repeat({ action, request }) {
-    if (this.underWay !== null) return;
+    if (this.inFlight !== null) return;
     this.go(action, request);
     this.submit();
   }
 
   restore({ action, request, outcome, context }) {
-    if (this.underWay !== null) return;
+    if (this.inFlight !== null) return;
     this.go(action, inOrder(request, action.fields));
-    this.answer.show(outcome, context, problemsOf(outcome));
+    this.response.show(outcome, context, problemsOf(outcome));
   }
 
-  /** Goes to an action with a request in place of its draft. */
+  /** Shows an action with this request as its draft. */
   go(action, request) {
     this.drafts.set(action.name, request);
     this.choose(action.name);
@@ -288,7 +288,7 @@ class LiveTest {
     at("business-id").value = businessId;
     at("api-key").value = apiKey;
     this.knownIds.clear();
-    at("announcement").textContent = `Requests are sent as ${businessId} from now on.`;
+    at("announcement").textContent = `Requests now use ${businessId}.`;
   }
 
   focus(path) {
@@ -298,8 +298,8 @@ class LiveTest {
 
 function showNotice(action) {
   const notices = [
-    action.adminOnly && "Only the admin business may do this.",
-    action.isAnnounced && "Announced only: it is answered 501 until it is there.",
+    action.adminOnly && "Only the admin business may call this action.",
+    action.isAnnounced && "Announced, not implemented yet: it returns 501.",
   ].filter(Boolean);
   at("action-notice").hidden = notices.length === 0;
   at("action-notice").textContent = notices.join(" ");
@@ -307,7 +307,7 @@ function showNotice(action) {
 
 function maskKey() {
   const input = at("api-key");
-  // A masked text field, because a browser offers to store what is typed into a password field.
+  // A masked text field, because browsers offer to store passwords.
   const canMask = CSS.supports("-webkit-text-security", "disc");
   const show = (isShown) => {
     if (canMask) input.classList.toggle("masked", !isShown);
@@ -322,9 +322,9 @@ function maskKey() {
 
 async function begin() {
   for (const place of all("[data-endpoint]")) place.textContent = ADDRESS;
-  const answer = await fetch(at("content").dataset.actions);
-  if (!answer.ok) throw new Error(`The list of actions was answered ${answer.status}`);
-  const page = new LiveTest(await answer.json());
+  const response = await fetch(at("content").dataset.actions);
+  if (!response.ok) throw new Error(`The list of actions returned ${response.status}`);
+  const page = new LiveTest(await response.json());
   maskKey();
   offerContents();
   offerSearch((link) => {
@@ -332,13 +332,13 @@ async function begin() {
     return [action.category, ...leaves(action.fields).map((field) => field.path)].join(" ");
   });
   offerCopy(at("copy-request"), () => page.panel.text);
-  offerCopy(at("copy-answer"), () => page.answer.text);
-  page.answer.clear();
+  offerCopy(at("copy-response"), () => page.response.text);
+  page.response.clear();
   at("request").hidden = false;
   page.choose(location.hash.slice(1));
 }
 
 begin().catch((error) => {
-  at("content").append(element("p", { class: "notice", role: "alert" }, `This page could not start: ${error.message}. Reload it.`));
+  at("content").append(element("p", { class: "notice", role: "alert" }, `The page could not start: ${error.message}. Reload it.`));
   throw error;
 });

@@ -9,8 +9,8 @@ const ENVELOPE = ["business_id", "api_key", "action"];
 
 export class RequestPanel {
   /**
-   * Calls `onEdit(request)` when the JSON was changed, and `onEnvelope` when it holds what belongs to
-   * the envelope. `envelope(withKeys)` returns what the code is to send to `address`.
+   * Calls `onEdit(request)` when the JSON is edited, and `onEnvelope` when it contains fields of the
+   * envelope. `envelope(withKeys)` returns the request in the code, which sends it to `address`.
    */
   constructor({ onEdit, onEnvelope, envelope, address }) {
     Object.assign(this, { onEdit, onEnvelope, envelope, address, shown: "json" });
@@ -68,22 +68,22 @@ export class RequestPanel {
     if (this.shown !== "json") at("code").textContent = codeFor(this.shown, this.address, this.envelope(at("with-keys").checked));
   }
 
-  /** Reads what was typed; returns the request, or null where it is none yet. */
+  /** Reads the JSON; returns the request, or null if it is invalid. */
   read() {
     try {
       const request = parse(at("json").value);
-      if (!(request instanceof Map)) throw new JsonError("A request is one object, { … }", "", 0);
+      if (!(request instanceof Map)) throw new JsonError("A request is an object, { … }", "", 0);
       this.showProblem("");
       if (!ENVELOPE.some((name) => request.has(name))) this.onEdit(request);
       return request;
     } catch (error) {
       if (!(error instanceof JsonError)) throw error;
-      this.showProblem(`${error.message}. The form follows once this is right.`);
+      this.showProblem(`${error.message}. The form is updated once the JSON is valid.`);
       return null;
     }
   }
 
-  /** Takes what was typed as it is now; returns whether it can be sent. */
+  /** Applies the JSON; returns whether it can be sent. */
   settle() {
     const request = this.read();
     if (request === null) {

@@ -1,4 +1,4 @@
-// What a request holds, as a Map in the order of its action's fields; pure, it touches no page.
+// Requests as Maps in the order of their action's fields. Pure functions, without the page.
 
 import { JsonNumber, isNumber, parse, write } from "./exact-json.js";
 
@@ -6,7 +6,7 @@ export const KEY = "idempotency_key";
 const ENV = "env";
 const KEY_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789";
 
-/** Returns the value at a path such as `user.name`, undefined where there is none. */
+/** Returns the value at a path such as `user.name`, or undefined. */
 export function valueAt(request, path) {
   let value = request;
   for (const name of path.split(".")) {
@@ -16,7 +16,7 @@ export function valueAt(request, path) {
   return value;
 }
 
-/** Returns the request with the value at the path, or, with undefined, without what was there. */
+/** Returns the request with the value at the path; undefined removes it. */
 export function withValue(request, path, value) {
   const [name, ...inner] = path.split(".");
   const changed = new Map(request);
@@ -30,7 +30,7 @@ export function withValue(request, path, value) {
   return changed;
 }
 
-/** Returns the request with its keys in the order of the fields; what is no field comes last. */
+/** Returns the request with its keys in the order of the fields, unknown ones last. */
 export function inOrder(request, fields) {
   const sorted = new Map();
   for (const field of fields) {
@@ -42,24 +42,24 @@ export function inOrder(request, fields) {
   return sorted;
 }
 
-/** Returns the fields that hold a value themselves, from the top down. */
+/** Returns the fields that are not objects, in order. */
 export function leaves(fields) {
   return fields.flatMap((field) => (field.fields.length > 0 && !field.repeated ? leaves(field.fields) : [field]));
 }
 
-/** Returns the path of the field that says TEST or LIVE, undefined where the action has none. */
+/** Returns the path of the environment field, or undefined. */
 export function envPath(action) {
   return leaves(action.fields).find((field) => field.name === ENV)?.path;
 }
 
-/** Returns what was typed for a field as it is sent; undefined where the field stays away. */
+/** Returns the value to send for the text of a field; undefined if it is absent. */
 export function typed(field, text) {
   if (text === "") return undefined;
   if (field.repeated || field.kind === "object") return parsedOr(text);
   if (field.kind === "boolean" && (text === "true" || text === "false")) return text === "true";
   const bare = text.trim();
   if ((field.kind === "amount" || field.kind === "integer") && isNumber(bare)) return new JsonNumber(bare);
-  return text; // also where it cannot be right: the server says why
+  return text; // also if it is invalid: the server says why
 }
 
 function parsedOr(text) {
@@ -70,15 +70,15 @@ function parsedOr(text) {
   }
 }
 
-/** Returns a value as the text of its field. */
+/** Returns the text of a field for its value. */
 export function shown(value) {
   if (value === undefined) return "";
   return typeof value === "string" ? value : write(value, { onOneLine: true });
 }
 
 /**
- * Returns the action's example as a request to start with: for `env`, with the ids that are known of
- * this tab's users and jobs in place of the example's, and with a key of its own.
+ * Returns the first request of an action: its example for `env`, with the known ids of users and jobs
+ * and a new idempotency key.
  */
 export function firstRequest(action, env, knownIds) {
   let request = parse(action.example);
@@ -91,7 +91,7 @@ export function firstRequest(action, env, knownIds) {
   return inOrder(request, action.fields);
 }
 
-/** Remembers the ids of users and jobs that an answer, or else its request, names. */
+/** Stores the ids of users and jobs in a request and its response. */
 export function learnIds(knownIds, ...bodies) {
   for (const body of bodies) {
     for (const [name, value] of body) {
@@ -105,32 +105,32 @@ function isId(name) {
   return name === "user_id" || name === "recurring_id";
 }
 
-/** Returns a new idempotency key, which nobody will have used. */
+/** Returns a new random idempotency key. */
 export function newKey() {
-  const random = crypto.getRandomValues(new Uint8Array(20)); // where randomUUID is missing, without HTTPS
+  const random = crypto.getRandomValues(new Uint8Array(20)); // randomUUID needs HTTPS
   return `live-test-${Array.from(random, (byte) => KEY_ALPHABET[byte % KEY_ALPHABET.length]).join("")}`;
 }
 
-/** Returns the value with `replace(name)` in place of every secret in it, undefined for nothing. */
+/** Returns the value with secrets replaced by `replace(name)`, or removed if that is undefined. */
 export function withoutSecrets(value, secrets, replace) {
   if (Array.isArray(value)) return value.map((each) => withoutSecrets(each, secrets, replace));
   if (!(value instanceof Map)) return value;
   const kept = new Map();
   for (const [name, each] of value) {
     const isSecret = secrets.has(name) && each !== null;
-    const shownInstead = isSecret ? replace(name) : withoutSecrets(each, secrets, replace);
-    if (shownInstead !== undefined) kept.set(name, shownInstead);
+    const replaced = isSecret ? replace(name) : withoutSecrets(each, secrets, replace);
+    if (replaced !== undefined) kept.set(name, replaced);
   }
   return kept;
 }
 
-/** Returns whether the request may move real money: all of it that does not say TEST itself. */
+/** Returns whether the request may move real money: its environment is not TEST. */
 export function mayMoveRealMoney(action, request) {
   const path = envPath(action);
   return action.movesMoney && (path === undefined || valueAt(request, path) !== "TEST");
 }
 
-/** Returns what is sent: the envelope's keys, and then the request's that are not among them. */
+/** Returns the body to send: the envelope's fields, then the request's other ones. */
 export function enveloped(account, action, request) {
   const envelope = new Map([
     ["business_id", account.businessId],

@@ -1,4 +1,4 @@
-// Keeps the choice between light and dark; without one it is the system's.
+// Stores the choice between light and dark; the default is the system's.
 "use strict";
 (() => {
   const root = document.documentElement;
@@ -21,7 +21,7 @@
     system.addEventListener("change", name);
     button.addEventListener("click", () => {
       root.dataset.theme = current() === "dark" ? "light" : "dark";
-      try { localStorage.setItem("theme", root.dataset.theme); } catch { /* only for this page then */ }
+      try { localStorage.setItem("theme", root.dataset.theme); } catch { /* then only for this page */ }
       name();
     });
   });

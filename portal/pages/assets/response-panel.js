@@ -1,4 +1,4 @@
-// Shows what came of a request, as what it is: status, time, headers and body, or why there is none.
+// Shows the outcome of a request: status, time, headers and body, or why there is no response.
 
 import { element, showParts } from "./elements.js";
 import { bodyOf, isOpen, partsOf, problemsOf, verdict } from "./exchange.js";
@@ -11,24 +11,24 @@ export function duration(milliseconds) {
   return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
-/** Returns how an outcome is to look: `good`, `refused` or `open`. */
+/** Returns the style of an outcome: `good`, `error` or `open`. */
 export function mood(outcome) {
-  return isOpen(outcome) ? "open" : outcome.status < 300 ? "good" : "refused";
+  return isOpen(outcome) ? "open" : outcome.status < 300 ? "good" : "error";
 }
 
-export class AnswerPanel {
-  /** Calls `onField(path)`, `onRepeat(context)` and `onAccount({businessId, apiKey})` on a person's word. */
+export class ResponsePanel {
+  /** Calls `onField(path)`, `onRepeat(context)` and `onAccount({businessId, apiKey})` on a click. */
   constructor({ onField, onRepeat, onAccount }) {
     Object.assign(this, { onField, onRepeat, onAccount, text: "" });
   }
 
   clear() {
     this.text = "";
-    at("answer").replaceChildren();
-    at("copy-answer").hidden = true;
+    at("response").replaceChildren();
+    at("copy-response").hidden = true;
   }
 
-  /** Shows an outcome; `elsewhere` are the problems that no field of the form shows. */
+  /** Shows an outcome; `elsewhere` are the problems without a field in the form. */
   show(outcome, context, elsewhere) {
     const { title, text } = verdict(outcome, context);
     at("waiting").textContent = "";
@@ -46,10 +46,10 @@ export class AnswerPanel {
     if (problems.length > 0) parts.push(this.problemList(problems, elsewhere));
     const offers = this.offers(outcome, context);
     if (offers.length > 0) parts.push(element("p", { class: "offers" }, ...offers));
-    if (outcome.kind === "answered") parts.push(headers(outcome), this.body(outcome));
-    at("answer").replaceChildren(...parts);
-    at("copy-answer").hidden = outcome.kind !== "answered" || !navigator.clipboard;
-    at("answer").scrollIntoView({ block: "nearest" });
+    if (outcome.kind === "response") parts.push(headers(outcome), this.body(outcome));
+    at("response").replaceChildren(...parts);
+    at("copy-response").hidden = outcome.kind !== "response" || !navigator.clipboard;
+    at("response").scrollIntoView({ block: "nearest" });
   }
 
   problemList(problems, elsewhere) {
@@ -70,11 +70,11 @@ export class AnswerPanel {
       button.addEventListener("click", act);
       offers.push(button);
     };
-    if (request === null) return offers; // from the history, whose keys are gone
+    if (request === null) return offers; // from the history, which has no keys
     if (mutates && request.has(KEY)) offer("Send again with the same key", () => this.onRepeat(context));
     const [businessId, apiKey] = ["business_id", "api_key"].map((name) => bodyOf(outcome).get(name));
     if (typeof businessId === "string" && typeof apiKey === "string") {
-      offer("Go on with this id and key", () => this.onAccount({ businessId, apiKey }));
+      offer("Use this id and key", () => this.onAccount({ businessId, apiKey }));
     }
     return offers;
   }
@@ -85,7 +85,7 @@ export class AnswerPanel {
     if (laidOut === null) code.textContent = outcome.text || "(an empty body)";
     else showParts(code, laidOut);
     this.text = laidOut === null ? outcome.text : code.textContent;
-    return element("pre", { tabindex: "0", role: "region", "aria-label": "The answer's body" }, code);
+    return element("pre", { tabindex: "0", role: "region", "aria-label": "Response body" }, code);
   }
 }
 
