@@ -1,7 +1,7 @@
-"""Wallets, ledger and idempotency against a small model: whatever is asked in whatever order.
+"""Stateful property test: wallets, ledger and idempotency agree with a small model.
 
-One core serves each database for all runs; every run registers a business of its own, so that its
-model begins empty. Time passes by the core's clock.
+One core serves all runs on a database. Each run registers its own business, so its model starts
+empty. Time passes on the core's clock.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ TOO_LOW = "WALLET_TOO_LOW"
 
 @dataclass
 class Served:
-    """What all runs on one database share; coroutines run in its loop, between the rules."""
+    """What all runs on one database share. Coroutines run in its loop, between the rules."""
 
     runner: asyncio.Runner
     client: CoreClient
@@ -68,8 +68,8 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request, as the model sees it. Amounts are whole units."""
+class Request:
+    """A request. The amount is in whole units."""
 
     action: str
     user: int
@@ -77,39 +77,39 @@ class Asked:
 
 
 @dataclass
-class Kept:
-    """What a key stands for, and until when."""
+class Record:
+    """The idempotency record of a key."""
 
-    asked: Asked
+    request: Request
     answer: Any
     until: datetime
 
 
 @dataclass
 class Model:
-    """What must be so."""
+    """Expected balances, charges and idempotency records."""
 
     balances: list[int] = field(default_factory=lambda: [0, 0])
     charges: list[int] = field(default_factory=list)
-    keys: dict[str, Kept] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
 
-    def live(self, key: str | None, now: datetime) -> Kept | None:
-        """Return what the key stands for, unless its life is over."""
-        kept = self.keys.get(key) if key else None
-        return kept if kept and kept.until > now else None
+    def live(self, key: str | None, now: datetime) -> Record | None:
+        """Return the record of a key that has not expired."""
+        record = self.records.get(key) if key else None
+        return record if record and record.until > now else None
 
-    def carry_out(self, asked: Asked) -> str | int:
-        """Return the user's new balance, or the reason why nothing happens."""
-        if asked.action == "debit" and self.balances[asked.user] < asked.amount:
+    def apply(self, request: Request) -> str | int:
+        """Return the user's new balance, or the reason of a refusal."""
+        if request.action == "debit" and self.balances[request.user] < request.amount:
             return TOO_LOW
-        self.balances[asked.user] += asked.amount * (-1 if asked.action == "debit" else 1)
-        if asked.action == "fund":
-            self.charges.append(asked.amount * 100)
-        return self.balances[asked.user]
+        self.balances[request.user] += request.amount * (-1 if request.action == "debit" else 1)
+        if request.action == "fund":
+            self.charges.append(request.amount * 100)
+        return self.balances[request.user]
 
 
 class Bank(RuleBasedStateMachine):
-    """Asks the core and the model the same."""
+    """Sends the same requests to the core and the model."""
 
     served: ClassVar[Served]
 
@@ -126,68 +126,70 @@ class Bank(RuleBasedStateMachine):
         return business, user_ids
 
     @rule(action=st.sampled_from(list(ACTIONS)), user=USERS, amount=AMOUNTS, key=KEYS)
-    def ask(self, action: str, user: int, amount: int, key: str | None) -> None:
-        self._ask(Asked(action, user, amount), key)
+    def call(self, action: str, user: int, amount: int, key: str | None) -> None:
+        self._call(Request(action, user, amount), key)
 
-    @precondition(lambda self: self.model.keys)
+    @precondition(lambda self: self.model.records)
     @rule(data=st.data())
-    def ask_again(self, data: st.DataObject) -> None:
-        key = data.draw(st.sampled_from(sorted(self.model.keys)))
-        self._ask(self.model.keys[key].asked, key)
+    def retry(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.model.records)))
+        self._call(self.model.records[key].request, key)
 
     @rule(user=USERS, amount=AMOUNTS, key=KEYS.filter(bool))
-    def ask_twice_at_once(self, user: int, amount: int, key: str) -> None:
-        self._ask(Asked("credit", user, amount), key, at_once=2)
+    def call_concurrently(self, user: int, amount: int, key: str) -> None:
+        self._call(Request("credit", user, amount), key, times=2)
 
     @rule(user=USERS, amount=AMOUNTS, key=KEYS)
-    def fund_over_a_connection_that_breaks(self, user: int, amount: int, key: str | None) -> None:
+    def fund_with_a_connection_reset(self, user: int, amount: int, key: str | None) -> None:
         self.served.runner.run(self.served.gateway.fault("reset_after", INTENTS))
-        self._ask(Asked("fund", user, amount), key)
+        self._call(Request("fund", user, amount), key)
         self.served.runner.run(self.served.gateway.clear())
 
     @rule(hours=st.sampled_from([1, 13]))
     def wait(self, hours: int) -> None:
         self.served.clock.ahead += timedelta(hours=hours)
 
-    def _ask(self, asked: Asked, key: str | None, at_once: int = 1) -> None:
-        """Send the request, as often as said, and compare with the model."""
+    def _call(self, request: Request, key: str | None, times: int = 1) -> None:
+        """Send the request `times` times concurrently and compare the result with the model."""
         now = self.served.clock.now()
-        answers = self.served.runner.run(self._answers(asked, key, at_once))
-        assert all(answer == answers[0] for answer in answers), "one key, one answer"
+        answers = self.served.runner.run(self._answers(request, key, times))
+        assert all(answer == answers[0] for answer in answers), "one key has one answer"
         answer = answers[0]
-        kept = self.model.live(key, now)
-        if kept and kept.asked != asked:
+        record = self.model.live(key, now)
+        if record and record.request != request:
             assert answer == REUSED
-        elif kept:
-            assert answer == kept.answer
+        elif record:
+            assert answer == record.answer
         else:
-            expected = self.model.carry_out(asked)
+            expected = self.model.apply(request)
             assert expected == (answer if isinstance(answer, str) else _balance(answer))
             if key:
-                self.model.keys[key] = Kept(asked, answer, now + KEY_LIFE)
+                self.model.records[key] = Record(request, answer, now + KEY_LIFE)
 
-    async def _answers(self, asked: Asked, key: str | None, at_once: int) -> list[Any]:
-        return await asyncio.gather(*(self._answer(asked, key) for _ in range(at_once)))
+    async def _answers(self, request: Request, key: str | None, times: int) -> list[Any]:
+        return await asyncio.gather(*(self._answer(request, key) for _ in range(times)))
 
-    async def _answer(self, asked: Asked, key: str | None) -> Any:
+    async def _answer(self, request: Request, key: str | None) -> Any:
         """Return the response, or the reason of a refusal."""
-        request = ACTIONS[asked.action](
-            user_id=self.user_ids[asked.user], amount=Money(units=asked.amount), idempotency_key=key
+        message = ACTIONS[request.action](
+            user_id=self.user_ids[request.user],
+            amount=Money(units=request.amount),
+            idempotency_key=key,
         )
         try:
-            return await self.business.call(request)
+            return await self.business.call(message)
         except CoreError as error:
             return error.reason
 
     def teardown(self) -> None:
         if hasattr(self, "model"):
-            self.served.runner.run(self._books_hold())
+            self.served.runner.run(self._check_books())
 
-    async def _books_hold(self) -> None:
-        """Balances, ledger and the gateway's charges are what the model says."""
+    async def _check_books(self) -> None:
+        """Check balances, ledger and the gateway's charges against the model."""
         rows = await InspectableDatabase.serving.rows([self.business.credentials.business_id], [])
-        held = {row["user_id"]: row["balance_minor"] for row in rows["wallets"]}
-        assert [held[user_id] for user_id in self.user_ids] == [
+        stored = {row["user_id"]: row["balance_minor"] for row in rows["wallets"]}
+        assert [stored[user_id] for user_id in self.user_ids] == [
             100 * balance for balance in self.model.balances
         ]
         assert list(ledger(rows)) == []
@@ -224,7 +226,7 @@ def served(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -
             runner.run(stack.aclose())
 
 
-def test_wallets_ledger_and_idempotency_do_what_the_model_does(served: Served) -> None:
+def test_wallets_ledger_and_idempotency_agree_with_the_model(served: Served) -> None:
     class BankOfThisTest(Bank):
         pass
 
