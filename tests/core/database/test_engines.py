@@ -36,6 +36,31 @@ def test_a_malformed_url_is_refused_without_showing_it(url: str) -> None:
     assert "obviously-fake" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite://", "needs a file"),
+        ("mysql://root@localhost/x", "mysql is not supported"),
+    ],
+)
+def test_an_unusable_database_url_is_refused(url: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        engine_for(url)
+
+
+def test_a_sqlite_file_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="folder of the SQLite file does not exist"):
+        engine_for(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
+
+
+async def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "n.db").write_bytes(b"not a database" * 100)
+    database = Database(f"sqlite:///{tmp_path / 'n.db'}")
+    with pytest.raises(DatabaseUnavailableError, match="not a database"):
+        await database.ping()
+    await database.close()
+
+
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """Key and certificate of the proxy."""

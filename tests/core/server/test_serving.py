@@ -193,29 +193,3 @@ async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailableError, match="a newer version migrated it"):
         async with running_core(settings):
             pass
-
-
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("nonsense", "is not a database URL"),
-        ("sqlite://", "needs a file"),
-        ("mysql://root@localhost/x", "mysql is not supported"),
-    ],
-)
-def test_an_unusable_database_url_is_refused(url: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Database(url)
-
-
-def test_a_sqlite_file_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="folder of the SQLite file does not exist"):
-        Database(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
-
-
-async def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "n.db").write_bytes(b"not a database" * 100)
-    database = Database(f"sqlite:///{tmp_path / 'n.db'}")
-    with pytest.raises(DatabaseUnavailableError, match="not a database"):
-        await database.ping()
-    await database.close()
