@@ -1,8 +1,8 @@
-"""Proves that no charge is taken twice and none is lost: `make prove`, or `python -m tests.prove`.
+"""The fault-injection test: no charge is taken twice and none is lost (`make prove`).
 
-Cores are killed with SIGKILL at every failpoint and every ordered pair of failpoints, while the
-gateway misbehaves and clients retry, on SQLite and PostgreSQL at once; then the gateway's own books
-are held against ours. PROVE_MINUTES bounds it (10 if absent), PROVE_SEED runs one scenario again.
+Kills cores with SIGKILL at every failpoint and every ordered pair of failpoints, while the gateways
+fail and clients retry, on SQLite and PostgreSQL in parallel. Then compares the gateways' books with
+the database and the responses. PROVE_MINUTES (default 10) limits it, PROVE_SEED runs one scenario.
 """
 
 import asyncio
@@ -29,40 +29,40 @@ from tests.prove.scenario import DATABASES, Scenario
 DEFAULT_MINUTES = 10.0
 MOST_MINUTES = 600.0
 PARTS = 2
-"""Drivers of each database: while one waits, another works."""
+"""Drivers of each database: one works while the other waits."""
 PROGRESS_SECONDS = 15.0
 GRACE_SECONDS = 60.0
-"""How long after its time a driver may take for the scenario that it is in."""
+"""How long a driver may take for its last scenario."""
 SHORT_SECONDS_MAX = 300.0
 LINE_BYTES = 16 * 1024 * 1024
-SHORT_MUTANTS = ("new_gateway_key", "record_not_kept", "sweep_closes_what_runs")
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
+SHORT_MUTANTS = ("new_gateway_key", "record_not_kept", "sweep_closes_in_flight")
+_MEMORY = Path("/dev/shm")  # noqa: S108 - only holds our own directory
 
 
 @click.command()
-@click.option("--short", is_flag=True, help="Every failpoint once and three mutants.")
+@click.option("--short", is_flag=True, help="Every failpoint once, and three mutants.")
 @click.option("--number", type=int, default=None, help="Repeat the order of an earlier run.")
 def main(*, short: bool, number: int | None) -> None:
-    """Prove for PROVE_MINUTES (10 if absent) and print what was found."""
+    """Run the fault-injection test for PROVE_MINUTES (default 10) and print a report."""
     try:
         minutes = read_minutes(os.environ.get("PROVE_MINUTES", ""))
         seed = os.environ.get("PROVE_SEED", "")
-        again = Scenario.parse(seed) if seed else None
+        single = Scenario.parse(seed) if seed else None
     except ValueError as error:
         raise click.ClickException(f"PROVE_MINUTES or PROVE_SEED {error}") from None
     number = random.randrange(10**6) if number is None else number  # noqa: S311 - no secret
     mutants = list(SHORT_MUTANTS if short else MUTANTS)
-    if again:
-        databases, mutants = [again.database], []
+    if single:
+        databases, mutants = [single.database], []
     else:
         databases = list(DATABASES)
-        click.echo(f"proving on {' and '.join(databases)}; --number {number} repeats the order")
+        click.echo(f"testing on {' and '.join(databases)}; --number {number} repeats the order")
     started = time.monotonic()
-    until = 0.0 if short or again else time.time() + minutes * 60
+    until = 0.0 if short or single else time.time() + minutes * 60
     with ExitStack() as stack:
         directory = stack.enter_context(_directory_in_memory())
         server = stack.enter_context(running_postgresql()) if "postgresql" in databases else ""
-        parts = 1 if short or again else PARTS
+        parts = 1 if short or single else PARTS
         drivers = [
             _Driver(
                 database,
@@ -71,7 +71,7 @@ def main(*, short: bool, number: int | None) -> None:
                     *(["--server", server] if database == "postgresql" else []),
                     *["--number", str(number), "--until", str(until)],
                     *["--part", str(part), "--parts", str(parts)],
-                    *(["--seed", seed] if again else []),
+                    *(["--seed", seed] if single else []),
                     *(f"--mutant={name}" for name in mine[part::parts]),
                 ],
             )
@@ -96,13 +96,13 @@ def main(*, short: bool, number: int | None) -> None:
             mutants_wanted=wanted,
         )
     )
-    broken_off = [driver.database for driver in drivers if driver.code != 0]
-    for database in broken_off:
-        click.echo(f"\nThe driver of {database} broke off.")
+    failed = [driver.database for driver in drivers if driver.code != 0]
+    for database in failed:
+        click.echo(f"\nThe driver of {database} failed.")
     missing = {*mutants} - found.mutants.keys()
     if missing:
         click.echo(f"\nNo time was left for the mutants {', '.join(sorted(missing))}.")
-    if not found.holds or broken_off or missing:
+    if not found.holds or failed or missing:
         sys.exit(1)
 
 
@@ -110,7 +110,7 @@ def read_minutes(text: str) -> float:
     """Return the value of PROVE_MINUTES.
 
     Raises:
-        ValueError: it is not a number of minutes that a run can take.
+        ValueError: it is no number, or out of range.
     """
     try:
         minutes = float(text) if text else DEFAULT_MINUTES
@@ -123,7 +123,7 @@ def read_minutes(text: str) -> float:
 
 @contextmanager
 def _directory_in_memory() -> Iterator[Path]:
-    """Give a directory, in memory where that can be: SIGKILL loses nothing that was written."""
+    """Yield a directory, in memory if possible: SIGKILL loses no written data."""
     before = tempfile.tempdir
     if os.access(_MEMORY, os.W_OK):
         tempfile.tempdir = str(_MEMORY)  # PostgreSQL's too
@@ -136,7 +136,7 @@ def _directory_in_memory() -> Iterator[Path]:
 
 
 def _share(mutants: list[str], database: str, databases: list[str]) -> list[str]:
-    """Return the mutants that are tried on a database: one of two, if they show on either."""
+    """Return the mutants to run on a database; those for either are split between both."""
     either = [name for name in mutants if not MUTANTS[name].database]
     only = [name for name in mutants if MUTANTS[name].database == database]
     return only + either[databases.index(database) :: len(databases)]
@@ -152,7 +152,7 @@ class _Driver:
         self._arguments = arguments
 
     async def run(self, found: Found, limit: float) -> None:
-        """Run it to its end, or to the limit, and add what it says."""
+        """Run it to its end or to the limit, and collect its results."""
         self._directory.mkdir()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -173,7 +173,7 @@ class _Driver:
                     found.add(self.database, json.loads(line))
                 self.code = await process.wait()
         except TimeoutError:
-            click.echo(f"The driver of {self.database} is late and is stopped.")
+            click.echo(f"The driver of {self.database} exceeded its time and is stopped.")
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError):

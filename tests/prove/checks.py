@@ -1,4 +1,4 @@
-"""Holds the gateway's books, our rows and what the clients were told against each other."""
+"""Compares the gateways' books, the database rows and the responses that clients received."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,21 +7,21 @@ from decimal import Decimal
 from typing import Any
 
 from core.security.secrets import hash_api_key
-from tests.prove.operations import Operation
+from tests.prove.operations import FinalResponse, Operation
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What is written after a scenario: our rows by table, the gateways' books."""
+    """The state after a scenario: rows by table, and the gateways' books."""
 
     rows: dict[str, list[Row]]
     gateway: dict[str, Any]
     authorize: dict[str, Any]
 
     def charges_count(self) -> int:
-        """Return how many charges the gateways took."""
+        """Return the number of charges in the gateways' books."""
         return sum(len(taken) for taken in _Charges.of(self).by_payment.values())
 
     def of(self, table: str, business_id: str) -> list[Row]:
@@ -30,7 +30,7 @@ class Books:
 
 
 def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> list[str]:
-    """Return everything that does not hold."""
+    """Return every violated invariant."""
     charges = _Charges.of(books)
     return [
         *_answers(operations),
@@ -49,19 +49,19 @@ def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> l
 
 
 def _answers(operations: Sequence[Operation]) -> Iterator[str]:
-    """All last words on one key are the same word."""
+    """All final responses to one operation are equal."""
     for each in operations:
-        if len({(told.reason, str(told.content)) for told in each.told}) > 1:
-            yield f"{each} was told {[_short(told) for told in each.told]}"
+        if len({(final.reason, str(final.content)) for final in each.final}) > 1:
+            yield f"{each} got different responses: {[_short(final) for final in each.final]}"
 
 
-def _short(told: Any) -> str:
-    return told.reason or f"response {hash(told.content) & 0xFFFF:x}"
+def _short(final: FinalResponse) -> str:
+    return final.reason or f"success {hash(final.content) & 0xFFFF:x}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Charges:
-    """The charges of the gateways' books that were taken, by what they name."""
+    """The successful charges in the gateways' books."""
 
     by_payment: Mapping[str, list[Row]]
     by_description: Mapping[str, list[Row]]
@@ -90,7 +90,7 @@ def _taken_by_stripe(gateway: dict[str, Any]) -> Iterator[Row]:
 
 
 def _taken_by_authorize(gateway: dict[str, Any]) -> Iterator[Row]:
-    """Those that will settle: one that is voided takes nothing."""
+    """Without voided ones, which never settle."""
     for transaction in gateway.get("transactions", []):
         if transaction["status"] in ("capturedPendingSettlement", "settledSuccessfully"):
             yield {
@@ -102,7 +102,7 @@ def _taken_by_authorize(gateway: dict[str, Any]) -> Iterator[Row]:
 
 
 def _charges(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
-    """Every charge of the gateway is a payment of ours that succeeded."""
+    """Every charge at a gateway is one succeeded payment."""
     rows = {row["payment_id"]: row for row in books.of("payments", shop_id)}
     for payment_id, taken in charges.by_payment.items():
         row = rows.get(payment_id)
@@ -121,12 +121,12 @@ def _charges(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
 
 
 def _payments(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
-    """Every payment of ours has an outcome, and the gateway a charge where it succeeded."""
+    """Every payment is final, and a succeeded one has a charge at its gateway."""
     for row in books.of("payments", shop_id):
         is_charged = row["payment_id"] in charges.by_payment
         if row["status"] == "succeeded" and not is_charged:
-            yield f"{row['payment_id']} succeeded here, and the gateway has no charge of it"
-        # A charge that was never made, and whose key is over, is a person's: nothing is lost.
+            yield f"{row['payment_id']} succeeded without a charge at the gateway"
+        # Without a charge and with an expired key it needs manual review: nothing is lost.
         is_forgotten = row["status"] == "needs_review" and not is_charged
         if row["status"] in ("pending", "needs_review") and not is_forgotten:
             yield (
@@ -136,7 +136,7 @@ def _payments(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
 
 
 def _charged_once(operations: Sequence[Operation], charges: _Charges) -> Iterator[str]:
-    """Every payment that was asked for was charged once at most, and as its client was told."""
+    """Every payment operation was charged at most once, and as its client was answered."""
     for each in operations:
         if not each.is_payment:
             continue
@@ -144,15 +144,15 @@ def _charged_once(operations: Sequence[Operation], charges: _Charges) -> Iterato
         if len(taken) > 1:
             yield f"double charge: {each} was charged {len(taken)} times"
         if each.was_executed:
-            told = each.response().transaction_id
-            if told not in {charge["transaction_id"] for charge in taken}:
-                yield f"lost: {each} was told {told}, never charged"
+            transaction_id = each.response().transaction_id
+            if transaction_id not in {charge["transaction_id"] for charge in taken}:
+                yield f"lost: {each} got {transaction_id}, which was never charged"
         elif each.was_refused and taken:
-            yield f"{each} was told {each.told[0].reason}, and charged"
+            yield f"{each} was refused with {each.final[0].reason}, and charged"
 
 
 def _fundings(books: Books, shop_id: str) -> Iterator[str]:
-    """Every funding that succeeded is one credit, and no other payment is."""
+    """Every succeeded funding is one credit, and no other payment is."""
     credits_of = Counter(
         row["payment_id"]
         for row in books.of("wallet_transactions", shop_id)
@@ -163,39 +163,39 @@ def _fundings(books: Books, shop_id: str) -> Iterator[str]:
         if credits_of.pop(row["payment_id"], 0) != is_funded:
             yield f"{row['payment_id']} ({row['kind']}, {row['status']}) has another credit"
     for payment_id in credits_of:
-        yield f"a wallet was credited for {payment_id}, which is no payment"
+        yield f"a wallet was credited for the unknown payment {payment_id}"
 
 
 def _movements(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
-    """Every movement of a wallet is one operation's, once, as it was told."""
+    """Every wallet movement belongs to one operation, as its client was answered."""
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     for row in books.of("wallet_transactions", shop_id):
         rows[row["description"] or ""].append(row)
     for each in operations:
         if each.moves_wallet:
-            yield from _moved_as_told(each, rows.pop(each.description, []))
+            yield from _movement_of(each, rows.pop(each.description, []))
     payments = {each.description for each in operations if each.is_payment}
     for description in rows.keys() - payments:
-        yield f"a wallet moved for {description!r}, which nobody asked for"
+        yield f"a wallet moved for {description!r}, which no client requested"
 
 
-def _moved_as_told(operation: Operation, made: Sequence[Row]) -> Iterator[str]:
+def _movement_of(operation: Operation, made: Sequence[Row]) -> Iterator[str]:
     if len(made) > 1:
         yield f"{operation} moved money {len(made)} times"
     if operation.was_executed and not made:
-        yield f"lost: {operation} was told, and no money moved"
+        yield f"lost: {operation} succeeded, and no money moved"
     if operation.was_refused and made:
-        yield f"{operation} was told {operation.told[0].reason}, and money moved"
-    if made and operation.told and operation.told[0].is_response:
-        told = operation.response()
-        balance = told.new_balance.units * 100 + told.new_balance.nanos // 10**7
+        yield f"{operation} was refused with {operation.final[0].reason}, and money moved"
+    if made and operation.final and operation.final[0].is_success:
+        response = operation.response()
+        balance = response.new_balance.units * 100 + response.new_balance.nanos // 10**7
         written = (made[0]["transaction_id"], made[0]["balance_after_minor"])
-        if (told.transaction_id, balance) != written:
-            yield f"{operation} was told of another movement than was made"
+        if (response.transaction_id, balance) != written:
+            yield f"{operation} got another movement than was made"
 
 
 def ledger(rows: Mapping[str, list[Row]]) -> Iterator[str]:
-    """Postings sum to zero, and replayed they are the balances."""
+    """Postings of a transaction sum to zero, and those of an account to its balance."""
     sums: Counter[tuple[str, str]] = Counter()
     accounts: Counter[tuple[str, str]] = Counter()
     sides: Counter[tuple[str, str]] = Counter()
@@ -214,13 +214,13 @@ def ledger(rows: Mapping[str, list[Row]]) -> Iterator[str]:
         key = (wallet["business_id"], wallet["wallet_id"])
         if accounts[key] != wallet["balance_minor"]:
             yield f"the postings of {key[1]} say {accounts[key]}, not {wallet['balance_minor']}"
-        yield from _follow(wallet, by_wallet.pop(key, []))
+        yield from _history_of(wallet, by_wallet.pop(key, []))
     for _, wallet_id in by_wallet:
         yield f"the movements of {wallet_id} have no wallet"
 
 
-def _follow(wallet: Row, movements: Sequence[Row]) -> Iterator[str]:
-    """The movements of a wallet, in their order, lead to what it holds."""
+def _history_of(wallet: Row, movements: Sequence[Row]) -> Iterator[str]:
+    """The movements of a wallet, in order, lead to its balance."""
     name, balance = f"the movements of {wallet['wallet_id']}", 0
     in_order = sorted(movements, key=lambda row: int(row["version"]))
     for version, row in enumerate(in_order, start=1):
@@ -232,7 +232,7 @@ def _follow(wallet: Row, movements: Sequence[Row]) -> Iterator[str]:
 
 
 def _users(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
-    """One user for each call that made one."""
+    """One user for each create_user operation."""
     users = {row["user_id"]: row for row in books.of("users", shop_id)}
     made = Counter(row["email"] for row in users.values())
     for each in operations:
@@ -242,13 +242,13 @@ def _users(operations: Sequence[Operation], books: Books, shop_id: str) -> Itera
         if count > 1 or (each.was_executed and not count):
             yield f"{each} made {count} users"
         if each.was_executed and each.response().user.user_id not in users:
-            yield f"lost: {each} was told of a user who is not there"
+            yield f"lost: the user of {each} does not exist"
     if made:
-        yield f"users whom nobody asked for: {sorted(made)}"
+        yield f"users that no client requested: {sorted(made)}"
 
 
 def _cards(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
-    """One customer at the gateway for each user, and one card for each call that saved one."""
+    """One customer at the gateway for each user, one card for each operation that saved one."""
     wanted: Counter[str] = Counter()
     certain: Counter[str] = Counter()
     for each in operations:
@@ -265,29 +265,29 @@ def _cards(operations: Sequence[Operation], books: Books, shop_id: str) -> Itera
     for row in _of_gateway("stripe", books, "gateway_customers", shop_id):
         user_id, count = row["user_id"], attached[row["customer_id"]]
         if count > wanted[user_id]:
-            yield f"{user_id} asked for {wanted[user_id]} cards, and the gateway has {count}"
+            yield f"{user_id} requested {wanted[user_id]} cards, and the gateway has {count}"
         if cards[user_id] > min(count, wanted[user_id]):
-            yield f"{user_id} has cards here that nobody asked for, or the gateway does not have"
+            yield f"{user_id} has cards that no client requested or the gateway does not have"
     for user_id, count in certain.items():
         if cards[user_id] < count:
-            yield f"lost: {user_id} was told of {count} cards and has {cards[user_id]}"
+            yield f"lost: {user_id} saved {count} cards and has {cards[user_id]}"
 
 
 def _of_gateway(gateway: str, books: Books, table: str, shop_id: str) -> list[Row]:
-    """Return a table's rows of a gateway."""
+    """Return the rows of a gateway."""
     return [row for row in books.of(table, shop_id) if row["gateway"] == gateway]
 
 
 def _profiles(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
-    """One profile at Authorize.Net for each user, in it each of their cards once; so here."""
+    """One profile at Authorize.Net for each user, with each of their cards once."""
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for each in operations:
         if each.kind in ("save_authorize", "new_profile"):
             wanted[each.user_id].add(each.request.payment_profile.card_number)
-            told = each.response() if each.was_executed else None
+            response = each.response() if each.was_executed else None
             cards = {row["gateway_card_id"] for row in books.of("cards", shop_id)}
-            if told is not None and told.payment_profile_id not in cards:
-                yield f"lost: {each} was told of a card that is not here"
+            if response is not None and response.payment_profile_id not in cards:
+                yield f"lost: the card of {each} does not exist"
     profiles = Counter(each["merchantCustomerId"] for each in books.authorize.get("customers", []))
     yield from (f"{user} has {count} profiles" for user, count in profiles.items() if count > 1)
     saved = Counter(each["customer"] for each in books.authorize.get("cards", []))
@@ -296,11 +296,11 @@ def _profiles(operations: Sequence[Operation], books: Books, shop_id: str) -> It
         user_id = row["user_id"]
         counts = (here[user_id], saved[row["customer_id"]], len(wanted[user_id]))
         if not counts[0] <= counts[1] <= counts[2]:
-            yield f"{user_id} has {counts} cards here, at Authorize.Net, and asked for"
+            yield f"{user_id} has {counts} cards here, at Authorize.Net, and requested"
 
 
 def _businesses(operations: Sequence[Operation], books: Books) -> Iterator[str]:
-    """What was changed of a business is as its last caller was told."""
+    """A changed value is one that a client set, and a rotated key opens."""
     rows = {row["business_id"]: row for row in books.rows["businesses"]}
     names = Counter(row["name"] for row in rows.values())
     for kind, column, prefix in (
@@ -309,31 +309,31 @@ def _businesses(operations: Sequence[Operation], books: Books) -> Iterator[str]:
         ("modify_stripe", ("stripe_credentials", "public_key"), "pk_test_"),
         ("modify_authorize", ("authorize_credentials", "api_login_id"), "login"),
     ):
-        yield from _last_one_stands(operations, books, kind, column, prefix)
+        yield from _has_a_set_value(operations, books, kind, column, prefix)
     for each in operations:
         if each.kind == "register":
             count = names[each.request.new_business.name]
             if count > 1 or (each.was_executed and not count):
                 yield f"register {each.number} made {count} businesses"
         if each.kind == "change_api_key" and each.was_refused:
-            yield f"change_api_key {each.number} was told {each.told[0].reason} for its own key"
+            yield f"change_api_key {each.number} was refused with {each.final[0].reason}"
         if each.kind == "change_api_key" and each.was_executed:
             current = hash_api_key(each.caller.credentials.api_key)
             if rows[each.caller.business_id]["api_key_hash"] != current:
-                yield f"lost: change_api_key {each.number} told a key that does not open"
+                yield f"lost: change_api_key {each.number} returned a key that does not open"
 
 
-def _last_one_stands(
+def _has_a_set_value(
     operations: Sequence[Operation],
     books: Books,
     kind: str,
     column: tuple[str, str],
     prefix: str,
 ) -> Iterator[str]:
-    """Where a call was told of a change, the value is that of one that may have come last."""
-    asked = [each for each in operations if each.kind == kind]
+    """After a successful change, the value is one of those that clients set."""
+    changes = [each for each in operations if each.kind == kind]
     table, name = column
-    for each in asked:
+    for each in changes:
         if not each.was_executed:
             continue
         rows = [
@@ -344,16 +344,16 @@ def _last_one_stands(
         ]
         same = {
             f"{prefix}{other.number}"
-            for other in asked
+            for other in changes
             if other.caller.business_id == each.caller.business_id
         }
         if not rows or rows[0][name] not in same:
-            yield f"lost: {kind} {each.number} was told, and {name} is {[r[name] for r in rows]}"
+            yield f"lost: {kind} {each.number} succeeded, and {name} is {[r[name] for r in rows]}"
             return
 
 
 def _records(books: Books) -> Iterator[str]:
-    """A record stays without an answer only where its payment may be tried again, or never ends."""
+    """A record has no answer only if its payment failed or needs review."""
     payments = {(row["business_id"], row["payment_id"]): row for row in books.rows["payments"]}
     for row in books.rows["idempotency_records"]:
         if row["sealed_answer"] is None and row["payment_id"] is not None:

@@ -1,4 +1,4 @@
-"""The clients of a scenario: who they are, what they want, and how they come back for an answer."""
+"""The clients of a scenario: they send requests, retry them and record the responses."""
 
 import asyncio
 import random
@@ -27,31 +27,31 @@ from tests.prove.triggers import Trigger
 
 TRIGGERS_MAX = 3
 DAY_SECONDS = 23.8 * 3600
-"""After this, a key may be over, and an answer is not asked for again."""
+"""After this an idempotency key may have expired, so that a retry proves nothing."""
 GIVES_UP = 0.2
-"""How many clients give up at the first answer that is lost."""
+"""Share of clients that give up at the first lost response."""
 PAUSE_SECONDS = 0.01
 PAUSE_SECONDS_MAX = 0.2
 NEEDS_REVIEW = "NEEDS_REVIEW"
-"""The last word on a charge whose outcome only a person can find out."""
+"""The final response to a charge that needs manual review."""
 _MIX = ("charge", "fund", "debit", "credit", "create_user", "save_card", "overdraw", "decline")
 _UNKEYED = ("charge", "fund", "charge_authorize", "fund_authorize", "debit", "credit")
-"""What may be asked for without a key."""
+"""Kinds that may be sent without an idempotency key."""
 _ADDS = ("add_stripe", "add_authorize")
 _MODIFIES = frozenset({"modify_business", "modify_stripe", "modify_authorize"})
 
 
 class Clients:
-    """The clients, and the model: what each of them was told."""
+    """All clients, and the model: the responses that each of them received."""
 
     def __init__(self, environment: Environment, rng: random.Random, gateway: str = "") -> None:
-        """Ask the core of `environment`; `rng` decides what is left open, such as the gateway."""
+        """Call the core of `environment`; `gateway` is the only one, or any if empty."""
         self._gateway = gateway
         self._environment = environment
         self._rng = rng
         self.operations: list[Operation] = []
         self.violations: list[str] = []
-        """Answers that must not be."""
+        """Responses that no client may receive."""
         self.replays = 0
         self.stripe_key = f"sk_test_{random.randbytes(8).hex()}_a"  # noqa: S311 - no secret
         self.account = f"acct_{self.stripe_key.split('_')[2]}"
@@ -59,16 +59,14 @@ class Clients:
         self.accounts = Accounts(self.account, f"authorize:{self.login_id}")
         self._tasks: list[asyncio.Task[None]] = []
         self._rotation = asyncio.Lock()
-        self._sides: list[Caller] = []
-        self._spare: list[str] = []
+        self._new_merchants: list[Caller] = []
+        self._users_without_customer: list[str] = []
         self._modified: Caller | None = None
         self._rotator: Caller | None = None
-        self._poor = ""
-
-    # Who is there before the first kill
+        self._declined_user = ""
 
     async def set_up(self, triggers: Sequence[Trigger]) -> None:
-        """Register businesses and make the users that the triggers need."""
+        """Register the businesses and create the users that the triggers need."""
         kinds = {trigger.kind for trigger in triggers}
         self._mix = [kind for kind in _MIX if kind != "decline" or self._rng.random() < 0.3]
         self.shop = await self._register("shop")
@@ -84,20 +82,22 @@ class Clients:
             await self._add_authorize()
         adds = sum(trigger.kind in _ADDS for trigger in triggers)
         self._modified = await self._register("modified") if kinds & _MODIFIES else None
-        self._sides = [self._modified] if self._modified else []
+        self._new_merchants = [self._modified] if self._modified else []
         self._rotator = await self._register("rotator") if "change_api_key" in kinds else None
         self._payer = await self._user("pm_card_visa")
         if self._gateway != "stripe":
             await self.complete("save_authorize", user_id=self._payer)
-        self._poor = ""
+        self._declined_user = ""
         if "decline" in self._mix:
-            self._poor = await self._user("pm_card_chargeCustomerFail")
+            self._declined_user = await self._user("pm_card_chargeCustomerFail")
         if needed := sum(trigger.kind == "new_customer" for trigger in triggers):
-            self._spare = [await self._user(None) for _ in range(TRIGGERS_MAX * needed)]
+            self._users_without_customer = [
+                await self._user(None) for _ in range(TRIGGERS_MAX * needed)
+            ]
         if kinds & _MODIFIES:
             for kind in _ADDS:
                 await self.complete(kind)
-        self._sides = [await self._register("side") for _ in range(adds)]
+        self._new_merchants = [await self._register("new") for _ in range(adds)]
         await self.complete("credit")
 
     async def _add_authorize(self) -> None:
@@ -122,7 +122,7 @@ class Clients:
         return Caller(Credentials(answer.business_id, answer.api_key))
 
     async def _user(self, token: str | None) -> str:
-        """Make a user, with a card where there is a token for one."""
+        """Create a user, with a card if there is a token."""
         created = await self.complete("create_user")
         user_id = str(created.response().user.user_id)
         if token:
@@ -130,19 +130,17 @@ class Clients:
         return user_id
 
     async def complete(self, kind: str, user_id: str = "", token: str = "") -> Operation:
-        """Carry an operation out before anything goes wrong, or between two kills."""
+        """Run an operation to its final response while no kill is armed."""
         operation = self.new(kind, user_id=user_id, is_keyed=kind != "credit")
         if token:
             operation.request.payment_method_token = token
         await self._client(operation)
         return operation
 
-    # What they want, and how they get it
-
     def new(
         self, kind: str, *, user_id: str = "", is_keyed: bool | None = None, gives_up: bool = False
     ) -> Operation:
-        """Make the next operation, with chance deciding what is left open."""
+        """Return the next operation; what the arguments leave open is random."""
         number = len(self.operations) + 1
         target = self._target(kind, user_id)
         request = BUILDERS[kind](number, target)
@@ -157,7 +155,7 @@ class Clients:
             request,
             user_id=target.user_id,
             is_keyed=is_keyed,
-            # Who rotates the key and never hears the new one locks the business out for good.
+            # A client that loses the new key would lock the business out for good.
             gives_up=gives_up and kind != "change_api_key",
             is_concurrent=is_keyed and kind != "change_api_key" and self._rng.random() < 0.2,
             uses_json=self._environment.has_adapter
@@ -172,9 +170,9 @@ class Clients:
         if kind in _MODIFIES:
             assert self._modified is not None
             return Target(self._modified)
-        if kind in _ADDS:  # one for each, as long as there are some
-            self._sides.append(self._sides.pop(0))
-            return Target(self._sides[-1])
+        if kind in _ADDS:  # round robin
+            self._new_merchants.append(self._new_merchants.pop(0))
+            return Target(self._new_merchants[-1])
         if kind == "change_api_key":
             assert self._rotator is not None
             return Target(self._rotator)
@@ -183,54 +181,54 @@ class Clients:
         if kind == "create_user":
             return Target(self.shop)
         if kind in ("new_customer", "new_profile"):
-            return Target(self.shop, self._spare.pop())
+            return Target(self.shop, self._users_without_customer.pop())
         if kind == "decline":
-            return Target(self.shop, self._poor)
+            return Target(self.shop, self._declined_user)
         return Target(self.shop, user_id or self._payer)
 
     def release(self, operation: Operation) -> None:
-        """Let its client, or both of them, begin."""
+        """Start the operation's client, or both concurrent ones."""
         for _ in range(2 if operation.is_concurrent else 1):
             self._tasks.append(asyncio.ensure_future(self._client(operation)))
 
     async def _client(self, operation: Operation) -> None:
-        """Send the request until its last word, as the reference recommends."""
+        """Send the request until its final response, as the API reference recommends."""
         turn = self._rotation if operation.kind == "change_api_key" else asyncio.Lock()
         async with turn:
             pause = PAUSE_SECONDS
-            while not await self._sent(operation):
+            while not await self._send(operation):
                 await asyncio.sleep(pause)
                 if operation.is_authorize and operation.is_unknown:
                     await self._environment.pass_settle_time()
-                    operation.lost.append(LostResponse("", time.time(), "it lets time pass"))
+                    operation.lost.append(LostResponse("", time.time(), "settle time"))
                     pause = PAUSE_SECONDS
                 pause = min(1.5 * pause, PAUSE_SECONDS_MAX)
 
-    async def _sent(self, operation: Operation) -> bool:
-        """Send once; tell whether that was the end of it."""
+    async def _send(self, operation: Operation) -> bool:
+        """Send once; return whether the client is done."""
         credentials = operation.started_with = (
             operation.started_with or operation.caller.credentials
         )
         core = await self._environment.serving()
         sent_at = time.time()
         if not operation.lost:
-            self._environment.note(f"{operation} is sent to {core.name}", who="client")
+            self._environment.note(f"{operation} sent to {core.name}", who="client")
         try:
-            answer = await self._asked(operation, credentials, core)
+            answer = await self._call(operation, credentials, core)
         except CoreError as error:
-            self._environment.note(f"{operation} is answered {error.reason}", who="client")
+            self._environment.note(f"{operation} refused: {error.reason}", who="client")
             if error.reason == "INTERNAL":
                 self.violations.append(
-                    f"{operation.kind} {operation.number} was answered with a fault of ours: "
+                    f"{operation.kind} {operation.number} received an internal error: "
                     f"{error.message}"
                 )
             is_last = error.message.startswith("The gateway never told")
             if is_last or error.reason not in RETRYABLE:
                 if is_last:
-                    operation.told.append(FinalResponse(NEEDS_REVIEW, error.message))
+                    operation.final.append(FinalResponse(NEEDS_REVIEW, error.message))
                     return True
                 content = (error.message, sorted(error.metadata.items()))
-                operation.told.append(FinalResponse(error.reason, content))
+                operation.final.append(FinalResponse(error.reason, content))
                 return True
             operation.lost.append(LostResponse(core.name, sent_at, error.reason))
             if operation.gives_up:
@@ -238,23 +236,23 @@ class Clients:
             if operation.moves_wallet and not operation.is_keyed:
                 return await self._found_in_records(operation)
             return False
-        self._environment.note(f"{operation} is carried out", who="client")
-        operation.told.append(FinalResponse("", answer.SerializeToString(deterministic=True)))
+        self._environment.note(f"{operation} succeeded", who="client")
+        operation.final.append(FinalResponse("", answer.SerializeToString(deterministic=True)))
         if operation.kind == "change_api_key":
             operation.caller.credentials = Credentials(answer.business_id, answer.api_key)
         return True
 
-    async def _asked(self, operation: Operation, credentials: Credentials, core: Core) -> Any:
-        """Ask through the operation's adapter, once."""
+    async def _call(self, operation: Operation, credentials: Credentials, core: Core) -> Any:
+        """Call once, over gRPC or JSON."""
         adapter = self._environment.adapter
         if not operation.uses_json or adapter is None:
             return await self._environment.call(credentials, operation.request, core)
-        return await json_client.ask(
+        return await json_client.call(
             self._environment.http, adapter.address, credentials, operation.kind, operation.request
         )
 
     async def _found_in_records(self, operation: Operation) -> bool:
-        """Read the records before sending again what has no key, as the reference says."""
+        """Search the wallet history before a retry without a key, as the reference says."""
         while True:
             try:
                 history = await self._environment.call(
@@ -274,29 +272,29 @@ class Clients:
             return operation.was_found
 
     def any(self) -> Operation:
-        """Make an operation of any kind."""
+        """Return an operation of a random kind."""
         kind = self.at_a_gateway(self._rng.choice(self._mix))
         return self.new(kind, gives_up=self._rng.random() < GIVES_UP)
 
     def at_a_gateway(self, kind: str) -> str:
-        """Return the kind of operation, at the gateway of this scenario, or as chance picks."""
+        """Return the kind for the gateway of this scenario, or for a random one."""
         goes_to_authorize = self._gateway == "authorize" or (
             not self._gateway and self._rng.random() < 0.4
         )
         return AT_AUTHORIZE.get(kind, kind) if goes_to_authorize else kind
 
     def active(self) -> list[asyncio.Task[None]]:
-        """Return those that have no last word yet."""
+        """Return the clients without a final response."""
         return [task for task in self._tasks if not task.done()]
 
     async def replay(self) -> None:
-        """Send what has its last word once more: the same word again; another body is refused."""
+        """Send every finished keyed request again, and some with another body, which is refused."""
         now = self._environment.clock.seconds()
         for operation in self.operations:
-            is_over = now - operation.began_at > DAY_SECONDS
-            if is_over or not operation.is_keyed or not operation.told:
+            is_expired = now - operation.began_at > DAY_SECONDS
+            if is_expired or not operation.is_keyed or not operation.final:
                 continue
-            await self._sent(operation)
+            await self._send(operation)
             self.replays += 1
             other = operation.with_other_body()
             if other is None or self._rng.random() < 0.5:
@@ -311,13 +309,13 @@ class Clients:
             )
 
     def business_ids(self) -> list[str]:
-        """Return the businesses that anything may have happened to."""
-        known = (self.shop, *self._sides, self._modified, self._rotator)
+        """Return the businesses of this scenario."""
+        known = (self.shop, *self._new_merchants, self._modified, self._rotator)
         return [caller.business_id for caller in known if caller]
 
     def trigger(self, trigger: Trigger) -> None:
-        """Let a client do what leads to a failpoint, and perhaps another something else."""
-        if trigger.kind == "new_customer" and not self._spare:
+        """Run a trigger's operation, and sometimes a random one beside it."""
+        if trigger.kind == "new_customer" and not self._users_without_customer:
             return
         gives_up = self._rng.random() < GIVES_UP and not trigger.loses_request
         kind = trigger.kind if trigger.slows_gateway else self.at_a_gateway(trigger.kind)
@@ -326,18 +324,18 @@ class Clients:
         if self._rng.random() < 0.5:
             self.release(self.any())
 
-    def beside(self, task: asyncio.Task[None]) -> None:
-        """Take care of a task that runs beside the clients."""
+    def add_task(self, task: asyncio.Task[None]) -> None:
+        """Own a task that runs beside the clients."""
         self._tasks.append(task)
 
-    def raise_faults(self) -> None:
-        """Raise what a client of the proof itself did wrong."""
+    def raise_errors(self) -> None:
+        """Raise the exception of a client that failed by itself."""
         for task in self._tasks:
             if task.done() and (error := task.exception()):
                 raise error
 
     async def close(self) -> None:
-        """End those that still ask."""
+        """Cancel the clients that still run."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -181,32 +181,32 @@ async def _serve(settings: CoreSettings, place: Path, name: str, points: Failpoi
     reader, writer = await asyncio.open_unix_connection(str(place / "control"))
     stop = asyncio.Event()
 
-    def say(**answer: Any) -> None:
-        writer.write(json.dumps(answer, default=_plain).encode() + b"\n")
+    def answer(**fields: Any) -> None:
+        writer.write(json.dumps(fields, default=_plain).encode() + b"\n")
 
-    async def obey() -> None:
+    async def run_commands() -> None:
         while line := await reader.readline():
-            order = json.loads(line)
-            match order.pop("order"):
+            command = json.loads(line)
+            match command.pop("command"):
                 case "arm":
-                    points.arm(order["point"], order["hits"])
-                    say(armed=order["point"])
+                    points.arm(command["point"], command["hits"])
+                    answer(armed=command["point"])
                 case "dump":
-                    say(rows=await InspectableDatabase.serving.rows(**order))
+                    answer(rows=await InspectableDatabase.serving.rows(**command))
                 case "stop":
                     stop.set()
-        os._exit(0)  # the driver is gone
+        os._exit(0)  # the driver ended
 
-    say(name=name)
-    obeying = asyncio.ensure_future(obey())
+    answer(name=name)
+    commands = asyncio.ensure_future(run_commands())
     try:
-        await composition.serve(settings, lambda address: say(address=address), stop, clock)
+        await composition.serve(settings, lambda address: answer(address=address), stop, clock)
     except Exception as error:
-        say(failed=f"{type(error).__name__}: {error}")
+        answer(failed=f"{type(error).__name__}: {error}")
         await writer.drain()
         raise
     finally:
-        obeying.cancel()
+        commands.cancel()
 
 
 def _plain(value: object) -> str:

@@ -1,4 +1,4 @@
-"""All that a driver keeps running: the stand-in, one core after another, and the time."""
+"""What a driver keeps running: the sandbox, one core after another, an adapter, the clock."""
 
 import asyncio
 import os
@@ -13,7 +13,6 @@ import aiohttp
 from google.protobuf.message import Message
 
 from rpc.client import CoreClient
-from rpc.errors import CoreError
 from rpc.metadata import Credentials
 from tests.core.running import call, create_admin
 from tests.prove.forked_processes import DidNotStart, ForkServer, Process, running_fork_server
@@ -27,7 +26,7 @@ LANDING_POLLS = 40
 
 @dataclass
 class Core:
-    """A core that serves, and the way to it."""
+    """A serving core and its client."""
 
     process: Process
     client: CoreClient
@@ -40,7 +39,7 @@ class Core:
 
 @dataclass
 class Environment:
-    """The processes of one driver, and what it has them do."""
+    """The processes of one driver."""
 
     directory: Path
     database_url: str
@@ -56,7 +55,7 @@ class Environment:
     starts: int = 0
     retired: list[CoreClient] = field(default_factory=list)
     adapter: Process | None = None
-    """The adapter in front of the core, where there is one."""
+    """The adapter in front of the core, if any."""
     has_adapter: bool = False
     _journal: int = -1
 
@@ -66,22 +65,22 @@ class Environment:
         )
 
     def note(self, text: str, who: str = "driver") -> None:
-        """Write a line of the story."""
+        """Write a line to the journal."""
         os.write(self._journal, f"{time.time():.4f} {who} {text}\n".encode())
 
     def new_journal(self) -> None:
-        """Forget the story so far."""
+        """Empty the journal."""
         os.ftruncate(self._journal, 0)
 
     def journal(self) -> str:
-        """Return the story so far."""
+        """Return the journal."""
         return (self.directory / "journal").read_text()
 
     async def start_core(self, armed: tuple[str, int] | None = None) -> bool:
-        """Start a core and let the clients at it; False: it was killed before it served.
+        """Start a core for the clients; False: it was killed while it started.
 
         Raises:
-            DidNotStart: for another reason than a kill that was armed.
+            DidNotStart: it ended for another reason than the armed kill.
         """
         self.starts += 1
         name = f"core-{self.starts}"
@@ -110,7 +109,7 @@ class Environment:
         return True
 
     async def start_adapter(self) -> None:
-        """Put an adapter in front of the core, and of every one after it."""
+        """Start an adapter in front of this core and of every later one."""
         assert self.core is not None
         self.has_adapter = True
         self.adapter = await self.fork_server.fork(
@@ -122,7 +121,7 @@ class Environment:
         await self.adapter.serving()
 
     async def stop_adapter(self) -> None:
-        """Take the adapter away."""
+        """Stop the adapter."""
         self.has_adapter = False
         if self.adapter is not None:
             self.adapter.kill()
@@ -131,7 +130,7 @@ class Environment:
             self.adapter = None
 
     async def use(self, database_url: str, mutant: str | None = None) -> None:
-        """Go on with a new database, and with a core that has a mutant's bug."""
+        """Start a core on a new database, with a mutant's bug if named."""
         if self.core is not None:
             await self.kill_core()
         self.database_url, self.mutant = database_url, mutant
@@ -139,19 +138,19 @@ class Environment:
         self.admin = await create_admin((await self.serving()).client)
 
     async def serving(self) -> Core:
-        """Wait for a core that serves."""
+        """Wait for a serving core and return it."""
         await self.is_up.wait()
         assert self.core is not None
         return self.core
 
     async def core_ended(self) -> int:
-        """Wait until the core ended, take it from the clients, and return the signal."""
+        """Wait until the core ended and return the signal."""
         core = await self.serving()
         signal = await core.process.wait()
-        await self._put_away(core)
+        await self._retire(core)
         return signal
 
-    async def _put_away(self, core: Core) -> None:
+    async def _retire(self, core: Core) -> None:
         if self.core is core:
             self.is_up.clear()
             self.core = None
@@ -163,29 +162,29 @@ class Environment:
                 self.adapter = None
 
     async def close_retired(self) -> None:
-        """Close the ways to cores that are gone; a call under way there would be cut off."""
+        """Close the clients of ended cores. Not earlier, because calls may be in flight there."""
         while self.retired:
             await self.retired.pop().close()
 
     async def kill_core(self) -> None:
-        """Kill the core at whatever it does now."""
+        """Kill the core now."""
         core = await self.serving()
-        self.note(f"kills {core.name}")
+        self.note(f"{core.name} killed")
         core.process.kill()
         await core.process.wait()
-        await self._put_away(core)
+        await self._retire(core)
 
     async def pass_settle_time(self) -> None:
-        """Let so much time pass that Authorize.Net's lists are to be believed.
+        """Advance the clock by the settle time of Authorize.Net.
 
-        Nothing may be on its way there, as nothing is in flight for so long in earnest.
+        No request may be in flight to the gateway: in production none takes as long.
         """
         if await self.wait_until_landed():
-            self.note(f"lets {SETTLE_SECONDS:.0f} s pass")
+            self.note(f"clock advanced by {SETTLE_SECONDS:.0f} s")
             self.clock.advance(SETTLE_SECONDS + 1)
 
     async def wait_until_landed(self) -> bool:
-        """Wait until no request is held on its way to the gateway; False: one is held for long."""
+        """Wait until the sandbox delays no request; False: one takes too long."""
         for _ in range(LANDING_POLLS):
             if not (await self.call_sandbox("GET", "faults"))["holding"]:
                 return True
@@ -193,7 +192,7 @@ class Environment:
         return False
 
     async def call_sandbox(self, method: str, path: str, body: Any = None, key: str = "") -> Any:
-        """Use the stand-in's own endpoints; with `key`, of one account."""
+        """Call a control endpoint of the sandbox, with `key` for one account."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         async with self.http.request(
             method, f"{self.gateway_url}/_sandbox/{path}", json=body, headers=headers
@@ -204,7 +203,7 @@ class Environment:
     async def call(
         self, credentials: Credentials, request: Message, core: Core | None = None
     ) -> Any:
-        """Call the core that serves, or `core`, once."""
+        """Call the serving core, or `core`, once."""
         core = core or await self.serving()
         return await call(core.client, credentials, request, timeout_seconds=CALL_SECONDS)
 
@@ -213,7 +212,7 @@ class Environment:
 async def running_environment(
     directory: Path, database_url: str, keyring: str
 ) -> AsyncIterator[Environment]:
-    """Run a stand-in and a first core until the block ends."""
+    """Run a sandbox and a first core until the block ends."""
     clock = SharedClock(directory / "clock")
     async with (
         running_fork_server(directory) as fork_server,
@@ -230,6 +229,3 @@ async def running_environment(
                 await environment.kill_core()
             await environment.close_retired()
             gateway.close()
-
-
-__all__ = ["CoreError", "Environment", "running_environment"]

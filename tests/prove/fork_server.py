@@ -1,9 +1,8 @@
-"""Imports everything once and forks a process for each order, so that a start costs no imports.
+"""The fork server: imports everything once and forks cores, so that a start costs no imports.
 
-Reads orders from its standard input, a JSON object a line, and answers on its standard output:
-`{"pid": …}` for each order, `{"ended": pid, "signal": …}` for each process that ended. It has no
-thread, no event loop and no gRPC object of its own, which a fork would break. When its input ends,
-it ends its children, by their pids, and itself.
+Reads commands from standard input, one JSON object a line. Prints `{"pid": …}` for each command and
+`{"ended": pid, "signal": …}` for each process that ended. It has no thread, event loop or gRPC
+object, because a fork would break them. When its input ends, it kills its children and exits.
 """
 
 import contextlib
@@ -30,21 +29,21 @@ _ROLES: dict[str, Callable[..., None]] = {
 
 
 def main() -> None:
-    """Serve orders until the input ends."""
+    """Serve commands until the input ends."""
     validation.compile_all()
-    # Reading the certificate authorities anew in each core takes longer than all else.
+    # Reading the certificate authorities takes longer than the rest of a start.
     trusted = ssl.create_default_context
     ssl.create_default_context = functools.cache(trusted)  # type: ignore[assignment] # same calls
     core_process.warm_up()
     gc.collect()
     gc.freeze()
-    assert len(os.listdir("/proc/self/task")) == 1, "what forks has one thread"  # noqa: PTH208
+    assert len(os.listdir("/proc/self/task")) == 1, "a fork with other threads is unsafe"  # noqa: PTH208
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     children: set[int] = set()
-    _say({"ready": True})
+    _print({"ready": True})
     unread = b""
     while True:
         readable, _, _ = select.select([0, woken], [], [])
@@ -55,18 +54,18 @@ def main() -> None:
             read = os.read(0, 65536)
             if not read:
                 break
-            *orders, unread = (unread + read).split(b"\n")
-            for order in orders:
-                children.add(_fork(json.loads(order)))
+            *commands, unread = (unread + read).split(b"\n")
+            for command in commands:
+                children.add(_fork(json.loads(command)))
     for pid in children:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
-def _fork(order: dict[str, Any]) -> int:
+def _fork(command: dict[str, Any]) -> int:
     pid = os.fork()
     if pid:
-        _say({"pid": pid})
+        _print({"pid": pid})
         return pid
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -75,9 +74,9 @@ def _fork(order: dict[str, Any]) -> int:
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(nothing, 1)
-        _ROLES[order.pop("role")](**order)
+        _ROLES[command.pop("role")](**command)
         code = 0
-    except BaseException:  # noqa: BLE001 - the forked process must never go on as the fork_server
+    except BaseException:  # noqa: BLE001 - a child must not continue as fork server
         traceback.print_exc()
     finally:
         sys.stderr.flush()
@@ -93,10 +92,10 @@ def _reap(children: set[int]) -> None:
         if pid == 0:
             return
         children.discard(pid)
-        _say({"ended": pid, "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0})
+        _print({"ended": pid, "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0})
 
 
-def _say(answer: dict[str, Any]) -> None:
+def _print(answer: dict[str, Any]) -> None:
     os.write(1, json.dumps(answer).encode() + b"\n")
 
 

@@ -1,4 +1,4 @@
-"""The driver's side of the processes that it starts: orders them, watches them, speaks to them."""
+"""The driver's side of the fork server and its processes: start, commands, exit, kill."""
 
 import asyncio
 import json
@@ -14,18 +14,18 @@ PATIENCE_SECONDS = 30.0
 
 
 class DidNotStart(Exception):
-    """A process said why it cannot serve, or ended before it did."""
+    """A process failed to start; the message says why."""
 
 
 class Process:
-    """A process that the fork_server forked."""
+    """A process of the fork server."""
 
     def __init__(self, name: str, pid: int) -> None:
         self.name = name
         self.pid = pid
         self.address = ""
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        """The signal that ended it."""
+        """Resolves to the signal that ended it, or 0."""
         self.connected: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = (
             asyncio.get_running_loop().create_future()
         )
@@ -33,36 +33,36 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it was not reaped yet."""
+        """Whether it has not ended."""
         return not self.ended.done()
 
     async def wait(self) -> int:
-        """Wait until it ended and return the signal that ended it, 0 if none did."""
+        """Wait until it ended; return the signal that ended it, or 0."""
         return await asyncio.shield(self.ended)
 
     async def serving(self) -> None:
         """Wait until it serves.
 
         Raises:
-            DidNotStart: it does not, or it was killed before.
+            DidNotStart: it failed or was killed.
         """
         answer = await self._answer()
         if "address" not in answer:
             raise DidNotStart(str(answer.get("failed", "it ended")))
         self.address = answer["address"]
 
-    async def ask(self, **order: Any) -> dict[str, Any]:
-        """Give an order and return the answer; nothing of one that died.
+    async def send(self, **command: Any) -> dict[str, Any]:
+        """Send a command and return the answer.
 
         Raises:
-            ConnectionError: it died.
+            ConnectionError: the process ended.
         """
         async with self._turn:
             _, writer = await self.connected
-            writer.write(json.dumps(order).encode() + b"\n")
+            writer.write(json.dumps(command).encode() + b"\n")
             answer = await self._answer()
         if not answer:
-            raise ConnectionError(f"{self.name} is gone")
+            raise ConnectionError(f"{self.name} ended")
         return answer
 
     async def _answer(self) -> dict[str, Any]:
@@ -77,42 +77,40 @@ class Process:
         return {}
 
     def kill(self) -> None:
-        """Send it SIGKILL; it may be gone."""
+        """Send SIGKILL, if it runs."""
         if self.is_alive:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let go of its connection."""
+        """Close its connection."""
         if self.connected.done() and not self.connected.cancelled():
             self.connected.result()[1].close()
 
 
 class ForkServer:
-    """The process that forks the others."""
+    """The process that forks the others (`tests.prove.fork_server`)."""
 
     def __init__(self, process: asyncio.subprocess.Process, errors: Path) -> None:
         self._process = process
         self._errors = errors
-        self._ordered: asyncio.Queue[int | None] = asyncio.Queue()
+        self._forked: asyncio.Queue[int | None] = asyncio.Queue()
         self._by_pid: dict[int, Process] = {}
         self._by_name: dict[str, Process] = {}
         self._early: dict[int, int] = {}
         self._turn = asyncio.Lock()
 
     async def fork(self, role: str, name: str, **order: Any) -> Process:
-        """Start a process and return it before it serves."""
+        """Start a process; it may not serve yet."""
         assert self._process.stdin is not None
         async with self._turn:
             self._process.stdin.write(
                 json.dumps({"role": role, "name": name, **order}).encode() + b"\n"
             )
             async with asyncio.timeout(PATIENCE_SECONDS):
-                pid = await self._ordered.get()
+                pid = await self._forked.get()
         if pid is None:
-            raise DidNotStart(
-                f"the process that forks ended: see {self._errors.read_text()[-2000:]}"
-            )
+            raise DidNotStart(f"the fork server ended: see {self._errors.read_text()[-2000:]}")
         process = Process(name, pid)
         self._by_pid[pid] = process
         self._by_name[name] = process
@@ -121,31 +119,31 @@ class ForkServer:
         return process
 
     async def watch(self) -> None:
-        """Read what it says, until it ends."""
+        """Read its messages until it ends."""
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
             said = json.loads(line)
             if "pid" in said:
-                self._ordered.put_nowait(said["pid"])
+                self._forked.put_nowait(said["pid"])
             elif "ended" in said:
                 process = self._by_pid.pop(said["ended"], None)
                 if process is None:
                     self._early[said["ended"]] = said["signal"]
                 else:
                     process.ended.set_result(said["signal"])
-        self._ordered.put_nowait(None)
+        self._forked.put_nowait(None)
 
-    async def greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take a process's connection."""
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Assign a connection to the process that opened it."""
         greeting = json.loads(await reader.readline())
-        while greeting["name"] not in self._by_name:  # it was faster than the fork_server's answer
+        while greeting["name"] not in self._by_name:  # faster than the fork server's message
             await asyncio.sleep(0)
         self._by_name.pop(greeting["name"]).connected.set_result((reader, writer))
 
 
 @asynccontextmanager
 async def running_fork_server(directory: Path) -> AsyncIterator[ForkServer]:
-    """Run the fork_server and take the connections of its processes, until the block ends."""
+    """Run the fork server until the block ends."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -153,11 +151,11 @@ async def running_fork_server(directory: Path) -> AsyncIterator[ForkServer]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=(directory / "stderr").open("ab"),
-        start_new_session=True,  # Ctrl-C is the driver's business
+        start_new_session=True,  # the driver handles Ctrl-C
     )
     fork_server = ForkServer(process, directory / "stderr")
     server = await asyncio.start_unix_server(
-        fork_server.greet, path=directory / "control", limit=64 * 1024 * 1024
+        fork_server.accept, path=directory / "control", limit=64 * 1024 * 1024
     )
     watching = asyncio.ensure_future(fork_server.watch())
     try:

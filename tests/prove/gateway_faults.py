@@ -1,4 +1,4 @@
-"""What goes wrong at the gateway during a scenario: named faults, as orders to its stand-in."""
+"""The faults of the gateway during a scenario, as requests to the sandbox's control endpoint."""
 
 import random
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LISTS = ("getTransactionListForCustomerRequest", "getUnsettledTransactionListReq
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """A business's accounts at the gateways, as their stand-in names them."""
+    """A business's accounts at the gateways, as the sandbox names them."""
 
     stripe: str
     authorize: str
@@ -21,19 +21,19 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True)
 class FaultOrder:
-    """One order: which requests meet what. `method` or `request` None means any."""
+    """A fault and the requests that it hits; `method` or `request` None means any."""
 
     kind: str
     path: str
     method: str | None = "POST"
     seconds: float = 0.0
     request: str | None = None
-    """Authorize.Net's name of it."""
+    """Root element of an Authorize.Net request."""
     times: int = 0
-    """0: as chance picks."""
+    """0: random."""
 
     def as_json(self, accounts: Accounts, times: int = 1) -> dict[str, Any]:
-        """Return the order for the requests of a business's account."""
+        """Return the fault for the requests of a business's account."""
         is_stripe = self.path != AUTHORIZE
         match = {"path": self.path, "account": accounts.stripe if is_stripe else accounts.authorize}
         if self.method:
@@ -78,8 +78,8 @@ FAULTS: dict[str, tuple[FaultOrder, ...]] = {
     ),
     "rate_limit": (FaultOrder("rate_limit", ANY), FaultOrder("rate_limit", AUTHORIZE)),
 }
-"""A 500 before the effect is not among them: Stripe replays it for the key's life, so that nobody
-but a person can tell the outcome, which is what `needs_review` says."""
+"""Without a 500 before the effect: Stripe replays it for the key's life, so that the payment needs
+manual review."""
 LOST_AND_UNLISTED = "lost_and_unlisted"
 ALL_FAULTS: dict[str, tuple[FaultOrder, ...]] = FAULTS | {
     LOST_AND_UNLISTED: (
@@ -90,20 +90,20 @@ ALL_FAULTS: dict[str, tuple[FaultOrder, ...]] = FAULTS | {
         ),
     )
 }
-"""With one that is for a charge alone, at an Authorize.Net that knows no duplicate again, as after
-a card was renewed: its lists lag longer than the settle time, and two answers are lost."""
+"""LOST_AND_UNLISTED is for a single charge at Authorize.Net without duplicate detection, as after a
+card was renewed: two responses are lost, and lists lag longer than the settle time."""
 HOLD = FaultOrder("delay_after", INTENTS, seconds=60.0)
-"""Keeps a charge that was made from being answered, until the faults are cleared."""
+"""Delays the response to an executed charge until the faults are cleared."""
 HOLD_AUTHORIZE = FaultOrder("delay_after", AUTHORIZE, seconds=60.0, request=CHARGES)
 LOSE_AUTHORIZE = FaultOrder("reset_before", AUTHORIZE, request=CHARGES)
-"""Has a charge come to nothing, and nobody know."""
+"""Loses the request, so that nothing is charged and the outcome is unknown."""
 DELAY = FaultOrder("delay_after", INTENTS, seconds=0.7)
-"""Makes a charge outlast a renewal of its lease."""
+"""Makes a charge last longer than a lease renewal."""
 TIMES_MAX = 8
-"""A call is resent once by itself, so that few faults of a kind change nothing."""
+"""More than the core's own single resend, which hides a few faults."""
 
 
 def fault_orders(fault: str, accounts: Accounts, rng: random.Random) -> list[dict[str, Any]]:
-    """Return what to order at the stand-in for a fault."""
+    """Return the sandbox requests for a fault."""
     times = rng.randint(1, TIMES_MAX)
     return [order.as_json(accounts, times) for order in ALL_FAULTS[fault]]

@@ -1,4 +1,4 @@
-"""A client that asks by JSON, through the adapter, and is told the same messages as one by gRPC."""
+"""Calls the adapter over JSON and returns the same messages as gRPC would."""
 
 import json
 from decimal import Decimal
@@ -20,16 +20,16 @@ KINDS = {
     "debit": "charge_wallet",
     "credit": "add_wallet_funds",
 }
-"""The action of each kind of operation that can be asked for by JSON."""
+"""The action of each kind of operation that can go over JSON."""
 
 
-async def ask(
+async def call(
     http: aiohttp.ClientSession, url: str, credentials: Credentials, kind: str, request: Any
 ) -> Any:
-    """Send a request once and return what of its response the checks read.
+    """Send a request once; return the fields of the response that the checks read.
 
     Raises:
-        CoreError: as a client by gRPC would see it; what is lost on the way is OUTCOME_UNKNOWN.
+        CoreError: as over gRPC; OUTCOME_UNKNOWN if the response is lost.
     """
     amount = Decimal(request.amount.units) + Decimal(request.amount.nanos) / 10**9
     envelope = {
@@ -49,7 +49,7 @@ async def ask(
         async with http.post(url, data=json.dumps(envelope)) as answer:
             body = json.loads(await answer.text(), parse_float=Decimal, parse_int=Decimal)
     except (aiohttp.ClientError, TimeoutError, ValueError):
-        raise _error("OUTCOME_UNKNOWN", "the answer did not arrive") from None
+        raise _error("OUTCOME_UNKNOWN", "the response was lost") from None
     if answer.status != 200:
         raise _error(body.get("code", "INTERNAL"), body["error"])
     response: Any = response_class(request)()

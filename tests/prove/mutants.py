@@ -1,7 +1,6 @@
-"""Small wrong versions of the protocol, applied to a core at run time; the proof must catch each.
+"""The mutants: bugs patched into a running core, which the checks of every scenario must catch.
 
-A mutant is what a programmer might write. It names the kills and the fault that show it; what
-catches it are the same checks that judge every scenario.
+A mutant is a bug that a programmer might write, with the kills and the fault that expose it.
 """
 
 from collections.abc import Callable
@@ -19,24 +18,24 @@ _MOVED: Final = "wallet.move"
 _SWEPT: Final = "payments.sweep.after"
 _LOOKED_UP: Final = "gateway.look_up_charge.after"
 TRIES: Final = 12
-"""How many numbers the scenario of a mutant is tried with; most are caught by the first."""
+"""How often a mutant's scenario is run, with other random numbers; most need one run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A bug, and the scenario that shows it."""
+    """A bug and the scenario that exposes it."""
 
     bug: str
     apply: Callable[[], None]
     kills: tuple[str, ...]
     fault: str = "none"
     gateway: str = "stripe"
-    """The one that its clients charge at."""
+    """The gateway of its charges."""
     database: str = ""
-    """The only one that it shows on; either, where empty."""
+    """The only database that exposes it; empty: either."""
 
     def scenario(self, name: str, database: str, number: int) -> Scenario:
-        """Return its scenario with a number."""
+        """Return its scenario with these random numbers."""
         return Scenario(database, number, self.fault, self.kills, name)
 
 
@@ -56,14 +55,14 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "listing_lag",
     ),
     "unknown_is_refused": Mutant(
-        "an unknown outcome is told as a refusal",
+        "an unknown outcome is answered as a refusal",
         mutations.unknown_is_refused,
         (_BEGUN,),
         "listing_lag",
     ),
-    "unknown_is_kept": Mutant(
-        "an unknown outcome is kept as the answer",
-        mutations.unknown_is_kept,
+    "unknown_is_stored": Mutant(
+        "an unknown outcome is stored as the answer",
+        mutations.unknown_is_stored,
         (_BEGUN,),
         "listing_lag",
     ),
@@ -80,13 +79,13 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "reset_after",
     ),
     "key_in_use_is_refused": Mutant(
-        "Stripe's 409 for a request under way is a refusal",
+        "Stripe's 409 for a request in flight is a refusal",
         mutations.key_in_use_is_a_refusal,
         (_BEGUN,),
         "timeout",
     ),
     "credit_apart": Mutant(
-        "the wallet's credit commits apart from the outcome",
+        "the wallet's credit commits in another transaction than the outcome",
         mutations.credit_in_its_own_transaction,
         (f"{_WRITTEN}.before",),
     ),
@@ -94,10 +93,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "a key is replayed without comparing the body", mutations.body_is_not_compared, (_CHARGED,)
     ),
     "answer_not_kept": Mutant(
-        "a payment's answer is not kept with its outcome", mutations.answer_is_not_kept, (_CHARGED,)
+        "a payment's answer is not stored with its outcome",
+        mutations.answer_is_not_kept,
+        (_CHARGED,),
     ),
     "record_not_kept": Mutant(
-        "an action keeps no record",
+        "a wallet movement stores no idempotency record",
         mutations.record_is_not_kept,
         (f"{_MOVED}.after",),
     ),
@@ -106,44 +107,44 @@ MUTANTS: Final[dict[str, Mutant]] = {
         mutations.record_in_its_own_transaction,
         (f"{_MOVED}.after",),
     ),
-    "told_before_commit": Mutant(
-        "the caller is told before the commit",
-        mutations.told_before_the_commit,
+    "answered_before_commit": Mutant(
+        "the caller is answered before the commit",
+        mutations.answered_before_the_commit,
         ("CreateUser.before",),
     ),
-    "keys_live_for_no_time": Mutant(
-        "a key's life is over at once",
-        mutations.keys_live_for_no_time,
+    "keys_expire_at_once": Mutant(
+        "an idempotency key expires at once",
+        mutations.keys_expire_at_once,
         (f"{_MOVED}.after",),
     ),
     "resumed_as_if_new": Mutant(
-        "a refusal of today's resend counts for yesterday's charge",
+        "a refusal of a resend counts as the outcome of the first charge",
         mutations.resumed_as_if_new,
         (_SWEPT,),
         "rate_limit",
     ),
-    "resent_when_key_is_gone": Mutant(
-        "a charge is sent again when the gateway has forgotten its key",
-        mutations.resent_when_the_key_is_gone,
+    "resent_after_key_expired": Mutant(
+        "a charge is sent again after the gateway's key expired",
+        mutations.resent_after_key_expired,
         (_LOOKED_UP,),
     ),
-    "resent_without_looking": Mutant(
-        "a charge at Authorize.Net is sent again without looking first",
-        mutations.resent_without_looking,
+    "resent_without_lookup": Mutant(
+        "a charge at Authorize.Net is sent again without a look-up",
+        mutations.resent_without_lookup,
         (),
         LOST_AND_UNLISTED,
         "authorize",
     ),
-    "second_one_stays": Mutant(
-        "of two transactions on one invoice the second one is not voided",
+    "second_one_not_voided": Mutant(
+        "the second of two transactions with one invoice is not voided",
         mutations.second_transaction_stays,
         (),
         LOST_AND_UNLISTED,
         "authorize",
     ),
-    "unshown_is_refused": Mutant(
-        "what Authorize.Net's lists do not show yet is taken for a refusal",
-        mutations.unshown_is_refused,
+    "unlisted_is_refused": Mutant(
+        "a charge missing in Authorize.Net's lists is a refusal",
+        mutations.unlisted_is_refused,
         (),
         LOST_AND_UNLISTED,
         "authorize",
@@ -168,40 +169,42 @@ MUTANTS: Final[dict[str, Mutant]] = {
         mutations.unkeyed_retry_begins_anew,
         (_CHARGED,),
     ),
-    "told_with_outcome": Mutant(
-        "that somebody was told is noted before anybody is",
-        mutations.told_is_noted_with_the_outcome,
+    "answered_with_outcome": Mutant(
+        "a payment is marked as answered before the response is sent",
+        mutations.answered_is_set_with_the_outcome,
         (f"{_WRITTEN}.after",),
     ),
-    "nothing_sweeps": Mutant("nothing sweeps", mutations.nothing_sweeps, (_SWEPT,)),
-    "sweep_closes_what_runs": Mutant(
-        "the sweep closes what a dead core was charging",
-        mutations.sweep_closes_what_runs,
+    "nothing_sweeps": Mutant("the sweep does nothing", mutations.nothing_sweeps, (_SWEPT,)),
+    "sweep_closes_in_flight": Mutant(
+        "the sweep closes charges that a dead core had in flight",
+        mutations.sweep_closes_in_flight,
         (_SWEPT,),
     ),
     "leases_never_end": Mutant(
-        "a dead core's lease does not run out",
+        "a dead core's lease does not expire",
         mutations.leases_never_end,
         (_CHARGED,),
         database="postgresql",
     ),
-    "retired_key_opens_nothing": Mutant(
-        "a rotation is not replayed to the key that it retired",
-        mutations.retired_key_opens_nothing,
+    "retired_key_is_refused": Mutant(
+        "a key rotation is not replayed to the retired key",
+        mutations.retired_key_is_refused,
         ("ChangeApiKey.after",),
     ),
     "one_posting": Mutant("a movement has one posting", mutations.one_posting, (_CHARGED,)),
     "credit_without_balance": Mutant(
-        "a funding writes its movement and not the balance", mutations.version_stays, (_CHARGED,)
+        "a funding writes its movement and not the balance",
+        mutations.credit_without_balance,
+        (_CHARGED,),
     ),
     "wallet_not_locked": Mutant(
-        "a wallet is read, let go of, and written",
+        "a wallet is read, unlocked and written",
         mutations.wallet_is_not_locked,
         (f"{_MOVED}.before",),
     ),
     "success_not_written": Mutant(
-        "a success is written as unknown and left to chance",
-        mutations.commit_is_forgotten,
+        "a success is written as unknown",
+        mutations.success_is_not_written,
         (_CHARGED,),
     ),
 }

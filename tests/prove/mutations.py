@@ -1,7 +1,6 @@
-"""The mistakes themselves: each function puts one wrong version of the protocol into this process.
+"""The code of the mutants: each function patches one bug into this process before it serves.
 
-Called in a core of the proof only, before it serves. A bug changes the least that it can: one
-function or constant, in the place where a programmer would have written it.
+A mutation replaces as little as possible: one function or constant.
 """
 
 import asyncio
@@ -52,8 +51,8 @@ def _always(*_: Any) -> bool:
 
 
 def new_gateway_key() -> None:
-    def order(**said: Any) -> ChargeOrder:
-        return ChargeOrder(**said | {"gateway_key": new_request_id()})
+    def order(**fields: Any) -> ChargeOrder:
+        return ChargeOrder(**fields | {"gateway_key": new_request_id()})
 
     _patch(attempts, "ChargeOrder", order)
 
@@ -82,23 +81,23 @@ def unknown_is_declined() -> None:
 def unknown_is_refused() -> None:
     refusal_of = rules.refusal_of
 
-    def told(outcome: Any, payment_id: str) -> Any:
+    def refusal(outcome: Any, payment_id: str) -> Any:
         if isinstance(outcome, Unknown):
             outcome = Refused("The gateway did not answer")
         return refusal_of(outcome, payment_id)
 
-    _patch(rules, "refusal_of", told)
+    _patch(rules, "refusal_of", refusal)
 
 
-def unknown_is_kept() -> None:
+def unknown_is_stored() -> None:
     _patch(messages, "is_kept", _always)
 
 
 def empty_search_is_trusted() -> None:
     find = stripe_gateway.StripeGateway._find
 
-    async def found(self: Any, *asked: Any) -> Any:
-        return await find(self, *asked) or Refused("Stripe shows no such charge")
+    async def found(self: Any, *arguments: Any) -> Any:
+        return await find(self, *arguments) or Refused("Stripe shows no such charge")
 
     _patch(stripe_gateway.StripeGateway, "_find", found)
 
@@ -180,24 +179,24 @@ def record_in_its_own_transaction() -> None:
     _patch(WalletBatch, "_run_batch", apart)
 
 
-def told_before_the_commit() -> None:
+def answered_before_the_commit() -> None:
     at_once = IdempotencyInterceptor._run_in_one_transaction
 
-    async def hasty(self: Any, call: Any, behaviour: Any, request: Any, context: Any) -> Any:
+    async def answer_early(self: Any, call: Any, behaviour: Any, request: Any, context: Any) -> Any:
         early: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-        async def telling(request: Any, context: Any) -> Any:
+        async def run_early(request: Any, context: Any) -> Any:
             early.set_result(await behaviour(request, context))
             return early.result()
 
-        whole = asyncio.ensure_future(at_once(self, call, telling, request, context))
+        whole = asyncio.ensure_future(at_once(self, call, run_early, request, context))
         await asyncio.wait([whole, early], return_when=asyncio.FIRST_COMPLETED)
         return early.result() if early.done() else await whole
 
-    _patch(IdempotencyInterceptor, "_run_in_one_transaction", hasty)
+    _patch(IdempotencyInterceptor, "_run_in_one_transaction", answer_early)
 
 
-def keys_live_for_no_time() -> None:
+def keys_expire_at_once() -> None:
     _patch(idempotency, "KEY_LIFE", timedelta(0))
 
 
@@ -210,7 +209,7 @@ def resumed_as_if_new() -> None:
     _patch(Attempts, "begin", forgetful)
 
 
-def resent_when_the_key_is_gone() -> None:
+def resent_after_key_expired() -> None:
     _patch(rules, "resume_step", _sent)
 
 
@@ -218,22 +217,24 @@ def _sent(*known: Any, **more: Any) -> rules.ResumeStep:
     return rules.ResumeStep.SEND
 
 
-def resent_without_looking() -> None:
+def resent_without_lookup() -> None:
     _patch(rules, "resume_step", _sent)
 
 
 def second_transaction_stays() -> None:
-    async def nothing(self: Any, *asked: Any) -> None:
+    async def nothing(self: Any, *arguments: Any) -> None:
         pass
 
     _patch(authorize_gateway.AuthorizeGateway, "_void_second", nothing)
 
 
-def unshown_is_refused() -> None:
+def unlisted_is_refused() -> None:
     look_up = authorize_gateway.AuthorizeGateway.look_up_charge
 
-    async def looked_up(self: Any, *asked: Any) -> Any:
-        return await look_up(self, *asked) or Declined(None, "generic_decline", "Nothing shows")
+    async def looked_up(self: Any, *arguments: Any) -> Any:
+        return await look_up(self, *arguments) or Declined(
+            None, "generic_decline", "Nothing is listed"
+        )
 
     _patch(authorize_gateway.AuthorizeGateway, "look_up_charge", looked_up)
 
@@ -274,7 +275,7 @@ def unkeyed_retry_begins_anew() -> None:
     _patch(store, "unanswered_payments", nothing)
 
 
-def told_is_noted_with_the_outcome() -> None:
+def answered_is_set_with_the_outcome() -> None:
     settle = store.update_payment
 
     async def settled(transaction: Any, payment: Any, how: Any, *, answered: bool) -> None:
@@ -290,7 +291,7 @@ def nothing_sweeps() -> None:
     _patch(sweep.Sweep, "run", nothing)
 
 
-def sweep_closes_what_runs() -> None:
+def sweep_closes_in_flight() -> None:
     async def close(self: Any, transaction: Any, payment: Any) -> list[Any]:
         await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
         return []
@@ -302,8 +303,8 @@ def leases_never_end() -> None:
     _patch(attempts, "LEASE", timedelta(days=30))
 
 
-def retired_key_opens_nothing() -> None:
-    async def refused(self: Any, *asked: Any, **known: Any) -> Any:
+def retired_key_is_refused() -> None:
+    async def refused(self: Any, *arguments: Any, **known: Any) -> Any:
         raise invalid_credentials()
 
     _patch(AuthenticationService, "authenticate_retired", refused)
@@ -314,7 +315,7 @@ def one_posting() -> None:
     _patch(ledger, "postings_of", lambda wallet, movement: postings_of(wallet, movement)[:1])
 
 
-def version_stays() -> None:
+def credit_without_balance() -> None:
     apply = wallet_rules.apply
 
     def applied(wallet: Any, movement: Any) -> Any:
@@ -331,14 +332,14 @@ def wallet_is_not_locked() -> None:
 
     async def read_early(transaction: Any, keys: Any) -> Any:
         states = await lock(transaction, keys)
-        await transaction.connection.rollback()  # and so lets go of them
+        await transaction.connection.rollback()  # releases the locks
         await transaction.connection.begin()
         return states
 
     _patch(wallet_store, "lock_wallets", read_early)
 
 
-def commit_is_forgotten() -> None:
+def success_is_not_written() -> None:
     write = Attempts._write
 
     async def in_background(self: Attempts, begun: Any, outcome: Any) -> Any:

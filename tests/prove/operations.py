@@ -1,4 +1,4 @@
-"""What the clients of a scenario ask for, and what each of them knows of it: the model."""
+"""The operations of a scenario, and what each client knows of its own: the model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,18 +23,18 @@ from tests.core.running import METHODS
 TEST = types_pb2.ENV_TEST
 AUTHORIZE = types_pb2.GATEWAY_AUTHORIZE
 CARDS = ("4111111111111111", "5424000000000015", "6011000000000012")
-"""Numbers that Authorize.Net's stand-in takes."""
+"""Numbers that the sandbox accepts for Authorize.Net."""
 AT_AUTHORIZE = {
     "charge": "charge_authorize",
     "fund": "fund_authorize",
     "save_card": "save_authorize",
     "new_customer": "new_profile",
 }
-"""What is the same at Authorize.Net, where chance picks it."""
+"""The same kind of operation at Authorize.Net."""
 RETRYABLE = frozenset(
     {"OUTCOME_UNKNOWN", "SERVICE_UNAVAILABLE", "GATEWAY_UNAVAILABLE", "REQUEST_IN_PROGRESS"}
 )
-"""Reasons that ask to send the same request again. Every other answer is the last word."""
+"""Reasons after which the same request is sent again. Every other response is final."""
 
 UNKNOWN_TRIES = 2
 MORE_THAN_ANY_WALLET_UNITS = 9_000_000
@@ -42,44 +42,44 @@ MORE_THAN_ANY_WALLET_UNITS = 9_000_000
 
 @dataclass(slots=True)
 class Caller:
-    """Who asks. A rotation changes the credentials."""
+    """A business that calls the API. A key rotation changes its credentials."""
 
     credentials: Credentials
 
     @property
     def business_id(self) -> str:
-        """The business."""
+        """The id of the business."""
         return self.credentials.business_id
 
 
 @dataclass(frozen=True, slots=True)
 class FinalResponse:
-    """A last word: a response, or a refusal."""
+    """A success or a refusal that is not to be retried."""
 
     reason: str
-    """Empty for a response."""
+    """Empty for a success."""
     content: Any
-    """The response's bytes, or the refusal's sentence and metadata."""
+    """The message's bytes, or the refusal's message and metadata."""
 
     @property
-    def is_response(self) -> bool:
-        """Whether it was carried out."""
+    def is_success(self) -> bool:
+        """Whether the operation was executed."""
         return not self.reason
 
 
 @dataclass(frozen=True, slots=True)
 class LostResponse:
-    """One sending without a last word."""
+    """A request without a final response."""
 
     core: str
-    """The core that it was sent to."""
+    """The core that received it."""
     sent_at: float
     reason: str
 
 
 @dataclass(slots=True)
 class Operation:
-    """One thing that a client wants, however often it must be sent."""
+    """One operation of a client, with all its retries."""
 
     number: int
     kind: str
@@ -88,30 +88,30 @@ class Operation:
     user_id: str = ""
     is_keyed: bool = True
     gives_up: bool = False
-    """Whether its client gives up at the first answer that is lost."""
+    """Whether its client gives up at the first lost response."""
     is_concurrent: bool = False
-    """Whether two clients send it at once."""
+    """Whether two clients send it concurrently."""
     uses_json: bool = False
-    """Whether its client asks by JSON."""
+    """Whether its client calls over JSON."""
     began_at: float = 0.0
-    """By the proof's clock."""
-    told: list[FinalResponse] = field(default_factory=list)
+    """By the shared clock."""
+    final: list[FinalResponse] = field(default_factory=list)
     lost: list[LostResponse] = field(default_factory=list)
     was_found: bool = False
-    """Whether its client read in the records that it took place."""
+    """Whether its client found it in the wallet history."""
     started_with: Credentials | None = None
-    """The credentials that a rotation presents, however often it is sent."""
+    """The credentials of the first request, which a rotation's retries repeat."""
 
     def __str__(self) -> str:
         how = ["key" if self.is_keyed else "no key"]
-        how += ["by JSON"] if self.uses_json else []
-        how += ["gives_up"] if self.gives_up else []
-        how += ["sent by two"] if self.is_concurrent else []
+        how += ["over JSON"] if self.uses_json else []
+        how += ["gives up"] if self.gives_up else []
+        how += ["concurrent"] if self.is_concurrent else []
         return f"{self.kind} {self.number} ({', '.join(how)})"
 
     @property
     def description(self) -> str:
-        """What is written beside its money, so that books can be compared."""
+        """The description of its payment or movement, by which the check finds it."""
         return f"op {self.number}"
 
     @property
@@ -126,32 +126,32 @@ class Operation:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether it has been told again and again that its outcome is not known yet."""
+        """Whether the latest responses were all OUTCOME_UNKNOWN."""
         last = [each.reason for each in self.lost[-UNKNOWN_TRIES:]]
         return last == ["OUTCOME_UNKNOWN"] * UNKNOWN_TRIES
 
     @property
     def moves_wallet(self) -> bool:
-        """Whether it moves money of a wallet and nothing else."""
+        """Whether it only credits or debits a wallet."""
         return self.kind in ("debit", "credit", "overdraw")
 
     @property
     def was_executed(self) -> bool:
-        """Whether its client was told so."""
-        return self.was_found or any(told.is_response for told in self.told)
+        """Whether its client knows that it was executed."""
+        return self.was_found or any(each.is_success for each in self.final)
 
     @property
     def was_refused(self) -> bool:
-        """Whether its client was told that it will not be carried out."""
-        return any(not told.is_response for told in self.told)
+        """Whether its client received a refusal."""
+        return any(not each.is_success for each in self.final)
 
     def response(self) -> Any:
-        """Return the response that its client was told."""
-        told = next(told for told in self.told if told.is_response)
-        return response_class(self.request).FromString(told.content)
+        """Return the successful response."""
+        success = next(each for each in self.final if each.is_success)
+        return response_class(self.request).FromString(success.content)
 
     def with_other_body(self) -> Message | None:
-        """Return another request under the same key, where there can be one."""
+        """Return another request with the same key; None for a request without a description."""
         if not hasattr(self.request, "description"):
             return None
         other: Any = type(self.request)()
@@ -168,7 +168,7 @@ def response_class(request: Message) -> type[Message]:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whose wallet, card or profile an operation is about."""
+    """The business and user of an operation."""
 
     caller: Caller
     user_id: str = ""
@@ -264,7 +264,7 @@ def _update_user(number: int, target: Target) -> Any:
 
 
 def _register(number: int, target: Target) -> Any:
-    # `number` repeats in every scenario; the domain tells whose business it is.
+    # `number` repeats in every scenario; the caller's id makes the name unique.
     return business_pb2.RegisterBusinessRequest(
         new_business=business_pb2.RegisterBusinessRequest.NewBusiness(
             name=f"{target.user_id} op {number}",

@@ -1,4 +1,4 @@
-"""What a proof found, counted, and told as text."""
+"""Collects the results of the drivers and renders the report."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from tests.prove.mutants import MUTANTS
 STORIES_MAX = 3
 STORY_LINES_MAX = 150
 SAME_LINES_MAX = 3
-"""How often a core's passing of one failpoint is told."""
+"""How often a core's hit of one failpoint is shown."""
 _KINDS = (
-    # What is reported, and how the sentences of such violations begin.
+    # Row of the report, and the first words of its violations.
     ("double charges", ("double charge",)),
     ("lost acknowledged effects", ("lost",)),
-    ("stuck after the sweep", ("stuck", "the record of", "no last word")),
+    ("stuck after the sweep", ("stuck", "the record of", "no final response")),
     ("ledger differences", ("the postings", "the movements")),
 )
 
 
 @dataclass
 class Found:
-    """All that the drivers said."""
+    """The results of all drivers."""
 
     kills: Counter[str] = field(default_factory=Counter)
     """By database."""
@@ -32,7 +32,7 @@ class Found:
     points: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     pairs: defaultdict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     crossed: set[tuple[str, str]] = field(default_factory=set)
-    """Failpoint and fault."""
+    """Pairs of failpoint and fault."""
     faults: Counter[str] = field(default_factory=Counter)
     struck: Counter[str] = field(default_factory=Counter)
     scenarios: int = 0
@@ -44,16 +44,16 @@ class Found:
     """Results with violations."""
     mutants: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def add(self, database: str, said: dict[str, Any]) -> None:
-        """Count what a driver said."""
-        if "mutant" in said:
-            self.mutants[said["mutant"]] = said
-        elif "killed" in said:
-            self.mutant_kills += said["killed"]
+    def add(self, database: str, message: dict[str, Any]) -> None:
+        """Add a message of a driver."""
+        if "mutant" in message:
+            self.mutants[message["mutant"]] = message
+        elif "killed" in message:
+            self.mutant_kills += message["killed"]
         else:
-            self._count(database, said["result"])
-            if said["result"]["violations"]:
-                self.broken.append(said["result"] | {"log": said["log"]})
+            self._count(database, message["result"])
+            if message["result"]["violations"]:
+                self.broken.append(message["result"] | {"log": message["log"]})
 
     def _count(self, database: str, result: dict[str, Any]) -> None:
         self.scenarios += 1
@@ -70,29 +70,29 @@ class Found:
 
     @property
     def escaped(self) -> list[str]:
-        """The mutants that were tried and not caught."""
-        return [name for name, said in self.mutants.items() if not said["caught"]]
+        """The mutants that were not caught."""
+        return [name for name, message in self.mutants.items() if not message["caught"]]
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no violation and every mutant was caught."""
         return not self.broken and not self.escaped
 
     def violations(self) -> Counter[str]:
-        """Return how many violations there are of each kind."""
+        """Return the number of violations of each kind."""
         counted: Counter[str] = Counter()
         for result in self.broken:
-            for sentence in result["violations"]:
-                kind = next((k for k, starts in _KINDS if sentence.startswith(starts)), "others")
+            for violation in result["violations"]:
+                kind = next((k for k, starts in _KINDS if violation.startswith(starts)), "others")
                 counted[kind] += 1
         return counted
 
     def progress(self) -> str:
-        """Return a line on how far it is."""
+        """Return the progress as a line."""
         pairs = sum(len(pairs) for pairs in self.pairs.values())
         return (
             f"{sum(self.kills.values())} kills, {pairs} pairs, {self.charges} charges, "
-            f"{len(self.broken)} scenarios that break something, "
+            f"{len(self.broken)} scenarios with violations, "
             f"{len(self.mutants) - len(self.escaped)} of {len(self.mutants)} mutants caught"
         )
 
@@ -121,9 +121,9 @@ def render(found: Found, *, seconds: float, processor_seconds: float, mutants_wa
     crossed = len({each for each in found.crossed if each[0] in points})
     lines += [
         _row("failpoints by faults", f"{crossed}", f"of {len(points) * len(FAULTS)}"),
-        _row("faults that struck", f"{sum(found.struck.values())}", _by(found.struck)),
+        _row("faults applied", f"{sum(found.struck.values())}", _by(found.struck)),
         _row("requests", f"{found.operations}", f"and {found.replays} replays compared"),
-        _row("charges", f"{found.charges}", "in the gateway's own books"),
+        _row("charges", f"{found.charges}", "in the gateways' books"),
         "",
     ]
     violations = found.violations()
@@ -150,18 +150,18 @@ def _by(counted: Counter[str]) -> str:
 
 
 def _story(result: dict[str, Any]) -> list[str]:
-    """Return what went wrong, how to see it again, and what happened, in the order of time."""
+    """Return the violations, the seed and the journal of a scenario."""
     return [
         f"PROVE_SEED='{result['seed']}' make prove",
-        *(f"    {sentence}" for sentence in result["violations"]),
+        *(f"    {violation}" for violation in result["violations"]),
         "  what happened:",
-        *(f"    {line}" for line in _no_more_than(told(result["story"]), STORY_LINES_MAX)),
+        *(f"    {line}" for line in _no_more_than(as_story(result["story"]), STORY_LINES_MAX)),
         *(f"    log: {line}" for line in result["log"]),
     ]
 
 
-def told(journal: Sequence[str]) -> list[str]:
-    """Return a journal as a story: seconds from its beginning, no line too often."""
+def as_story(journal: Sequence[str]) -> list[str]:
+    """Return a journal with seconds since its start, repeated lines removed."""
     lines: list[str] = []
     often: Counter[tuple[str, str]] = Counter()
     begin = float(journal[0].split(" ", 1)[0]) if journal else 0.0
@@ -174,6 +174,6 @@ def told(journal: Sequence[str]) -> list[str]:
 
 
 def _no_more_than(lines: Sequence[str], most: int) -> list[str]:
-    """Return the last lines, and how many were left out."""
-    left_out = len(lines) - most
-    return [f"… {left_out} lines before", *lines[-most:]] if left_out > 0 else list(lines)
+    """Return the last lines, and how many were cut."""
+    cut = len(lines) - most
+    return [f"… {cut} lines before", *lines[-most:]] if cut > 0 else list(lines)

@@ -1,4 +1,4 @@
-"""Runs one scenario: clients ask, cores die, clients come back, the sweep runs, books match."""
+"""Runs one scenario: clients call, cores are killed, clients retry, the sweep runs, books match."""
 
 import asyncio
 import time
@@ -30,21 +30,23 @@ from tests.prove.triggers import (
 )
 
 BY_JSON = 0.1
-"""In how many scenarios there is an adapter, which half of those who move money ask."""
+"""Share of scenarios with an adapter, which half of the money operations go through."""
 WITH_AUTHORIZE = 0.3
-"""In how many scenarios clients charge at Authorize.Net too."""
+"""Share of scenarios that charge at Authorize.Net too."""
 FIRST_OPERATIONS = 4
 ALL_OPERATIONS = 12
-"""What clients do where nothing is killed, and only the gateway misbehaves."""
+"""Number of operations in a scenario without kills."""
 PATIENCE_SECONDS = 12.0
-"""How long all clients together may take to their last word after the last kill."""
+"""How long all clients may take to their final responses after the last kill."""
+SWEEP_TURN_SECONDS = 0.4
+"""How long the sweep may take to reach a pending charge while the gateway still fails."""
 REVIEWED_SECONDS = 3.5 * 3600
-"""How much later what was only looked up since 23 hours is a person's to find out."""
+"""After so much more time a charge that was looked up for 23 hours needs manual review."""
 
 
 @dataclass
 class Result:
-    """What became of a scenario."""
+    """The result of a scenario."""
 
     seed: str
     killed: list[str] = field(default_factory=list)
@@ -55,14 +57,13 @@ class Result:
     operations: int = 0
     charges: int = 0
     replays: int = 0
-    """Charges taken again from clients without a key, told in the moment of a kill."""
     violations: list[str] = field(default_factory=list)
     story: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
 class Run:
-    """A scenario while it runs."""
+    """A running scenario."""
 
     def __init__(self, environment: Environment, scenario: Scenario) -> None:
         self.environment = environment
@@ -71,11 +72,11 @@ class Run:
         self.result = Result(scenario.seed, fault=scenario.fault)
         self.triggers = [trigger_of(kill) for kill in scenario.kills]
         self.clients = Clients(environment, self.rng, self._gateway())
-        self.is_holding = False
+        self.has_pending_charge = False
         self.looks_up = any(kill.startswith("gateway.look_up") for kill in scenario.kills)
 
     def _gateway(self) -> str:
-        """Return the only gateway that clients charge at, or nothing where they choose."""
+        """Return the only gateway to charge at; empty if operations choose."""
         if self.scenario.mutant:
             return MUTANTS[self.scenario.mutant].gateway
         needs_authorize = self.scenario.fault == LOST_AND_UNLISTED or any(
@@ -84,10 +85,10 @@ class Run:
         return "" if needs_authorize or self.rng.random() < WITH_AUTHORIZE else "stripe"
 
     async def execute(self) -> Result:
-        """Run it and check everything; whatever goes wrong is a violation, not an exception."""
+        """Run the scenario and check it; every error is a violation, not an exception."""
         started = time.monotonic()
         self.environment.new_journal()
-        struck = (await self.environment.call_sandbox("GET", "faults"))["struck"]
+        applied_before = (await self.environment.call_sandbox("GET", "faults"))["struck"]
         try:
             if self.rng.random() < BY_JSON:
                 await self.environment.start_adapter()
@@ -103,10 +104,10 @@ class Run:
             await self._settle()
             await self.clients.replay()
             await self._check()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the seed
+        except Exception as error:  # noqa: BLE001 - reported with the seed
             where = traceback.extract_tb(error.__traceback__)[-1]
             self.result.violations.append(
-                f"it broke off: {type(error).__name__}: {error}, {where.name} {where.lineno}"
+                f"failed: {type(error).__name__}: {error}, {where.name} {where.lineno}"
             )
         finally:
             await self.clients.close()
@@ -114,7 +115,7 @@ class Run:
             await self.environment.call_sandbox("DELETE", "faults")
             await self.environment.call_sandbox("POST", "authorize/duplicates", {"known": True})
             faults = await self.environment.call_sandbox("GET", "faults")
-            self.result.struck = faults["struck"] - struck
+            self.result.struck = faults["struck"] - applied_before
             await self.environment.close_retired()
         self.result.violations += self.clients.violations
         self.result.violations += [
@@ -133,10 +134,8 @@ class Run:
         for order in fault_orders(self.scenario.fault, self.clients.accounts, self.rng):
             await self.environment.call_sandbox("POST", "faults", order)
 
-    # The kills
-
     async def _run_kills(self) -> None:
-        """Carry the chain of kills out, each in the recovery from the one before."""
+        """Run the chain of kills, each during the recovery from the one before."""
         for _ in range(FIRST_OPERATIONS if self.scenario.kills else ALL_OPERATIONS):
             self.clients.release(self.clients.any())
         last: str | None = None
@@ -166,9 +165,9 @@ class Run:
         return place + 1 < len(self.triggers) and self.triggers[place + 1].at_start
 
     def _pending_charge_after(self, place: int) -> Trigger | None:
-        """Return the next kill's trigger where it needs a charge held before this kill.
+        """Return the next kill's trigger if it needs a pending charge from before this kill.
 
-        A kill at a start cannot hold one, and one that had it held gives_up it as it was.
+        A kill at a start cannot leave one; a kill that needed one itself leaves it as it is.
         """
         if self.triggers[place].at_start or self.triggers[place].needs_pending_charge:
             return None
@@ -176,14 +175,14 @@ class Run:
         return rest[0] if rest and rest[0].needs_pending_charge else None
 
     async def _kill_before(self, trigger: Trigger) -> None:
-        """Kill a core in the middle of a charge, where the next kill needs one that recovers."""
+        """Kill a core so that the next one recovers, during a charge if the trigger needs that."""
         if trigger.needs_pending_charge:
             await self._leave_charge_pending(trigger)
         await self.environment.kill_core()
         self.result.killed.append(ANY_MOMENT)
 
     async def _leave_charge_pending(self, trigger: Trigger) -> None:
-        """Have a charge at the gateway that nobody is told of, and whose client will not ask."""
+        """Leave a charge at the gateway without a response, and its client without a retry."""
         if trigger.advance_seconds > DAY_SECONDS:
             await self._wait_for_clients()
         if self.scenario.fault != "none":
@@ -193,7 +192,7 @@ class Run:
         await self.environment.call_sandbox("POST", "faults", order.as_json(self.clients.accounts))
         operation = self.clients.new(kind, gives_up=True)
         operation.is_concurrent = False
-        self.is_holding = True
+        self.has_pending_charge = True
         self.clients.release(operation)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (await self.environment.call_sandbox("GET", "faults"))["holding"]:
@@ -202,23 +201,23 @@ class Run:
     async def _restart(
         self, armed: tuple[str, int] | None, advance_seconds: float, *, may_wait: bool = True
     ) -> bool:
-        """Start the next core after some time, or let the time pass once it is there."""
-        if self.is_holding:
+        """Start the next core after some time, or let the time pass after its start."""
+        if self.has_pending_charge:
             await self.environment.call_sandbox("DELETE", "faults")
-            self.is_holding = False
+            self.has_pending_charge = False
         if self.rng.random() < 0.7:
             await self._schedule_faults()
         if advance_seconds == LEASE_OVER_SECONDS and may_wait and self.rng.random() < 0.5:
-            self.clients.beside(asyncio.ensure_future(self._time_passes(advance_seconds)))
+            self.clients.add_task(asyncio.ensure_future(self._expire_leases(advance_seconds)))
             advance_seconds = 0.0
         if advance_seconds > LEASE_OVER_SECONDS:
             await self.environment.wait_until_landed()
         self.environment.clock.advance(advance_seconds)
-        self.environment.note(f"starts a core {advance_seconds:.0f} s later, armed {armed}")
+        self.environment.note(f"start of a core {advance_seconds:.0f} s later, armed {armed}")
         return await self.environment.start_core(armed)
 
-    async def _time_passes(self, seconds: float) -> None:
-        """Let clients come back first while the dead core's leases last, and then the sweep."""
+    async def _expire_leases(self, seconds: float) -> None:
+        """Let clients retry while the dead core's leases last, and expire them then."""
         await self.environment.serving()
         await asyncio.sleep(self.rng.random() * 0.4)
         self.environment.clock.advance(seconds)
@@ -226,18 +225,18 @@ class Run:
     async def _kill(
         self, kill: str, trigger: Trigger, following: Trigger | None, *, in_recovery: bool
     ) -> bool:
-        """Have a core die at a failpoint; tell whether it did."""
+        """Run a core into a failpoint; return whether it was killed there."""
         hits = 2 if not trigger.is_exclusive and self.rng.random() < 0.2 else 1
         armed = None if kill == ANY_MOMENT else (kill, hits)
-        jump = self._jump(trigger)
+        advance = self._advance_of(trigger)
         if trigger.needs_expired:
             return await self._kill_at_reaping(kill, following, in_recovery=in_recovery)
         if in_recovery:
             if following:
-                await self._restart(None, jump)
+                await self._restart(None, advance)
                 await self._leave_charge_pending(following)
                 await self._arm(armed)
-            elif not await self._restart(armed, jump, may_wait=not trigger.needs_pending_charge):
+            elif not await self._restart(armed, advance, may_wait=not trigger.needs_pending_charge):
                 return True
         else:
             if following:
@@ -271,10 +270,10 @@ class Run:
         self.environment.clock.advance(UNKEYED_OVER_SECONDS)
         return await self._wait_for_kill(None, triggers=0)
 
-    def _jump(self, trigger: Trigger) -> float:
-        """Return how long to be away: no longer than the oldest request without a word can wait."""
+    def _advance_of(self, trigger: Trigger) -> float:
+        """Return how far to advance: open requests without a response must not expire."""
         open_since = [
-            each.began_at for each in self.clients.operations if not (each.told or each.gives_up)
+            each.began_at for each in self.clients.operations if not (each.final or each.gives_up)
         ]
         if not open_since:
             return trigger.advance_seconds
@@ -285,12 +284,12 @@ class Run:
     async def _arm(self, armed: tuple[str, int] | None) -> None:
         if armed:
             core = await self.environment.serving()
-            self.environment.note(f"arms {armed}")
+            self.environment.note(f"armed {armed}")
             with suppress(ConnectionError):
-                await core.process.ask(order="arm", point=armed[0], hits=armed[1])
+                await core.process.send(command="arm", point=armed[0], hits=armed[1])
 
     async def _wait_for_kill(self, trigger: Trigger | None, *, triggers: int) -> bool:
-        """Lead the core to its end, and tell whether it came to it."""
+        """Run the trigger up to `triggers` times; return whether the core was killed."""
         died = asyncio.ensure_future(self.environment.core_ended())
         try:
             for _ in range(max(1, triggers)):
@@ -299,10 +298,10 @@ class Run:
                         order = LOSE_AUTHORIZE.as_json(self.clients.accounts)
                         await self.environment.call_sandbox("POST", "faults", order)
                     self.clients.trigger(trigger)
-                if await _within(died, self._quiet(needs_background=triggers == 0)):
+                if await _within(died, self._wait_until_idle(needs_background=triggers == 0)):
                     signal = died.result()
                     if signal != SIGKILL:
-                        self.result.violations.append(f"a core ended by itself: {signal}")
+                        self.result.violations.append(f"a core crashed: {signal}")
                     return True
         finally:
             if not died.done():
@@ -316,37 +315,37 @@ class Run:
     async def _disarm(self) -> None:
         if self.environment.core is not None:
             with suppress(ConnectionError):
-                await self.environment.core.process.ask(order="arm", point=None, hits=0)
+                await self.environment.core.process.send(command="arm", point=None, hits=0)
 
-    async def _quiet(self, *, needs_background: bool) -> None:
-        """Return when all clients have their last word, and what runs beside them had a turn."""
+    async def _wait_until_idle(self, *, needs_background: bool) -> None:
+        """Return when no client is active and background tasks had a turn."""
         while any(not task.done() for task in self.clients.active()):
             await asyncio.wait(self.clients.active(), timeout=PATIENCE_SECONDS)
             break
         await asyncio.sleep(1.0 if needs_background else 0.05)
 
     async def _wait_for_clients(self) -> None:
-        """Wait until every client has its last word, or time must pass, for a while."""
+        """Wait until no client is active, up to a limit."""
         patience = 2.0 if self.looks_up or self.scenario.mutant else PATIENCE_SECONDS
         is_caught = self.scenario.mutant and self.result.violations
         if self.clients.active() and not is_caught:
             await asyncio.wait(self.clients.active(), timeout=patience)
 
-    # After the kills
-
     async def _settle(self) -> None:
-        """Let the clients come to an end and the sweep to its own."""
+        """Let the clients finish, and then the sweep."""
         await self._disarm()
         await self._wait_for_clients()
+        if any(trigger.needs_pending_charge for trigger in self.triggers):
+            await asyncio.sleep(SWEEP_TURN_SECONDS)
         await self.environment.call_sandbox("DELETE", "faults")
         await self._wait_for_clients()
         if self.clients.active() and self.looks_up:
             self.environment.clock.advance(REVIEWED_SECONDS)
             await self._wait_for_clients()
-        self.clients.raise_faults()
-        stuck = [each for each in self.clients.operations if not (each.told or each.was_found)]
+        self.clients.raise_errors()
+        stuck = [each for each in self.clients.operations if not (each.final or each.was_found)]
         self.result.violations += [
-            f"{each.kind} {each.number} got no last word: {each.lost[-1:]}"
+            f"{each.kind} {each.number} got no final response: {each.lost[-1:]}"
             for each in stuck
             if not each.gives_up
         ]
@@ -359,8 +358,8 @@ class Run:
         core = await self.environment.serving()
         for _ in range(30):
             rows = (
-                await core.process.ask(
-                    order="dump", business_ids=[self.clients.shop.business_id], names=[]
+                await core.process.send(
+                    command="dump", business_ids=[self.clients.shop.business_id], names=[]
                 )
             )["rows"]
             if all(row["status"] != "pending" for row in rows["payments"]):
@@ -375,8 +374,8 @@ class Run:
             if each.kind == "register"
         ]
         core = await self.environment.serving()
-        dumped = await core.process.ask(
-            order="dump", business_ids=self.clients.business_ids(), names=names
+        dumped = await core.process.send(
+            command="dump", business_ids=self.clients.business_ids(), names=names
         )
         shown = await self.environment.call_sandbox("GET", "books", key=self.clients.stripe_key)
         gateway = shown["books"][0] if shown["books"] else {}
@@ -391,9 +390,9 @@ class Run:
 
 
 async def _within(wanted: asyncio.Future[Any], other: Awaitable[None]) -> bool:
-    """Wait for one or the other; tell whether it was the wanted one."""
-    beside = asyncio.ensure_future(other)
-    await asyncio.wait([wanted, beside], return_when=asyncio.FIRST_COMPLETED)
-    beside.cancel()
-    await asyncio.gather(beside, return_exceptions=True)
+    """Wait for either; return whether it was the wanted one."""
+    waiting = asyncio.ensure_future(other)
+    await asyncio.wait([wanted, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
     return wanted.done()

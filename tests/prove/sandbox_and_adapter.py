@@ -1,4 +1,4 @@
-"""The processes around the cores that are never killed: the gateway's stand-in and the adapter."""
+"""The processes of the sandbox and the adapter, which are not killed at failpoints."""
 
 import asyncio
 import functools
@@ -20,13 +20,13 @@ _Serve = Callable[[Callable[[str], None]], Awaitable[None]]
 
 
 def sandbox(*, directory: str, name: str) -> None:
-    """Serve the stand-in, whose time is the proof's."""
+    """Serve the sandbox on the shared clock."""
     place = Path(directory)
     clock = SharedClock(place / "clock")
-    changed: Any = sandbox_server
-    changed.Books = functools.partial(Books, clock=clock.seconds)
+    patched: Any = sandbox_server
+    patched.Books = functools.partial(Books, clock=clock.seconds)
     uvloop.run(
-        _until_driver_goes(
+        _until_driver_ends(
             place,
             name,
             lambda ready: sandbox_server.serve("127.0.0.1", 0, place / "sandbox", ready),
@@ -35,13 +35,13 @@ def sandbox(*, directory: str, name: str) -> None:
 
 
 def adapter(*, directory: str, name: str, core: str) -> None:
-    """Serve the JSON adapter in front of the core."""
+    """Serve the adapter of a core."""
     logging.disable()
     settings = AdapterSettings.from_environment(
         {"NIVISCO_HTTP": "127.0.0.1:0", "NIVISCO_CORE": core}
     )
     uvloop.run(
-        _until_driver_goes(
+        _until_driver_ends(
             Path(directory),
             name,
             lambda ready: adapter_server.serve(settings, ready, asyncio.Event()),
@@ -49,7 +49,7 @@ def adapter(*, directory: str, name: str, core: str) -> None:
     )
 
 
-async def _until_driver_goes(place: Path, name: str, serve: _Serve) -> None:
+async def _until_driver_ends(place: Path, name: str, serve: _Serve) -> None:
     reader, writer = await asyncio.open_unix_connection(str(place / "control"))
 
     def say(**answer: str) -> None:

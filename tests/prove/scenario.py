@@ -1,4 +1,4 @@
-"""One scenario: a chain of kills and a fault at the gateway, described whole by its seed."""
+"""A scenario: a chain of kills and a fault at the gateway, completely described by its seed."""
 
 import random
 from dataclasses import dataclass, replace
@@ -9,32 +9,32 @@ from tests.prove.gateway_faults import ALL_FAULTS
 
 DATABASES = ("sqlite", "postgresql")
 ANY_MOMENT = "moment"
-"""A kill at no failpoint, at a moment that chance picks."""
+"""A kill at a random moment instead of a failpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What happens, in the order in which it does. Every kill after the first is in recovery."""
+    """A chain of kills; each after the first happens during recovery."""
 
     database: str
     number: int
-    """Chooses operations, hits and pauses."""
+    """Seed of the random operations, hits and pauses."""
     fault: str
     kills: tuple[str, ...]
     mutant: str = ""
 
     @property
     def seed(self) -> str:
-        """Everything about it in one word, for PROVE_SEED."""
+        """The scenario as text, for PROVE_SEED."""
         parts = [self.database, str(self.number), self.fault, ",".join(self.kills)]
         return ":".join([*parts, self.mutant] if self.mutant else parts)
 
     @classmethod
     def parse(cls, seed: str) -> Self:
-        """Read a seed back.
+        """Return the scenario of a seed.
 
         Raises:
-            ValueError: it is none; the message says why.
+            ValueError: the seed is malformed; the message says why.
         """
         parts = seed.split(":")
         if not 4 <= len(parts) <= 5 or not parts[1].isdigit():
@@ -50,9 +50,9 @@ class Scenario:
         return cls(parts[0], int(parts[1]), parts[2], kills, parts[4] if len(parts) > 4 else "")
 
     def with_mutant(self, mutant: str) -> "Scenario":
-        """Return the same scenario for a core that has a mutant's bug."""
+        """Return the same scenario for a core with a mutant's bug."""
         return replace(self, mutant=mutant)
 
     def rng(self) -> random.Random:
-        """Return the chance that its number stands for."""
+        """Return its random numbers, the same with and without a mutant."""
         return random.Random(self.seed.rpartition(":")[0] if self.mutant else self.seed)  # noqa: S311

@@ -1,4 +1,4 @@
-"""Which scenarios a proof runs: every ordered pair of failpoints in chains, then chance."""
+"""The order of scenarios: every failpoint, every ordered pair of failpoints, then random ones."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ def every_failpoint(database: str, number: int) -> Iterator[Scenario]:
 def every_pair(database: str, number: int) -> list[Scenario]:
     """Return scenarios that kill at every ordered pair of failpoints, in chains.
 
-    The chains are parts of one sequence in which every pair stands once (de Bruijn, of order two),
+    The chains are parts of one sequence that contains every pair once (de Bruijn, of order two),
     each beginning with the last failpoint of the one before.
     """
     points = _shuffled(failpoints(), number)
@@ -39,9 +39,9 @@ def every_pair(database: str, number: int) -> list[Scenario]:
     return _shuffled(chains, number)
 
 
-def by_chance(database: str, number: int) -> Iterator[Scenario]:
-    """Return scenarios without an end, some of their kills at any moment."""
-    rng = random.Random(number)  # noqa: S311 - chance, no secret
+def random_scenarios(database: str, number: int) -> Iterator[Scenario]:
+    """Return an endless series of random scenarios, with some kills at random moments."""
+    rng = random.Random(number)  # noqa: S311 - no secret
     points = [*failpoints(), *[ANY_MOMENT] * (len(failpoints()) // 3)]
     while True:
         kills = tuple(rng.choice(points) for _ in range(rng.randint(1, CHAIN_KILLS)))
@@ -49,29 +49,29 @@ def by_chance(database: str, number: int) -> Iterator[Scenario]:
 
 
 def systematic(database: str, number: int, part: int = 0, parts: int = 1) -> Iterator[Scenario]:
-    """Return every fault alone, every failpoint, every pair with chance between, then chance.
+    """Return every fault alone, every failpoint, every pair mixed with random ones, then random.
 
-    Several drivers of one database take a part each.
+    Each driver of a database runs one part.
     """
-    chance = by_chance(database, number + part)
+    randoms = random_scenarios(database, number + part)
     alone = [Scenario(database, number, fault, ()) for fault in FAULTS]
     yield from [*alone, *every_failpoint(database, number)][part::parts]
     for place, scenario in enumerate(every_pair(database, number)[part::parts], start=1):
         yield scenario
         if place % 10 == 0:
-            yield from islice(chance, 1)
-    yield from chance
+            yield from islice(randoms, 1)
+    yield from randoms
 
 
 _Thing = TypeVar("_Thing")
 
 
 def _shuffled(things: Sequence[_Thing], number: int) -> list[_Thing]:
-    return random.Random(number).sample(things, len(things))  # noqa: S311 - chance, no secret
+    return random.Random(number).sample(things, len(things))  # noqa: S311 - no secret
 
 
 def _de_bruijn(symbols: int) -> Iterator[int]:
-    """Return a cyclic sequence of numbers below `symbols` in which every pair stands once."""
+    """Return a cyclic sequence of numbers below `symbols` that contains every pair once."""
     for one in range(symbols):
         yield one
         for other in range(one + 1, symbols):

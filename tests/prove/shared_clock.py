@@ -1,4 +1,4 @@
-"""One time for all processes of a proof: this machine's, and so much more as the driver says."""
+"""The clock of all processes of a test run: the system time plus an offset in a file."""
 
 import mmap
 import struct
@@ -6,33 +6,33 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-_AHEAD = struct.Struct("d")
+_OFFSET = struct.Struct("d")
 
 
 class SharedClock:
-    """A clock that a file sets ahead, in every process that has it open at once."""
+    """A clock whose offset is shared by every process that opens the file."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, made with no time ahead where there is none."""
+        """Open the file; create it with offset 0."""
         if not path.exists():
-            path.write_bytes(_AHEAD.pack(0.0))
+            path.write_bytes(_OFFSET.pack(0.0))
         with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), _AHEAD.size)
+            self._map = mmap.mmap(file.fileno(), _OFFSET.size)
 
     @property
-    def ahead_seconds(self) -> float:
-        """How far it is ahead."""
-        seconds: float = _AHEAD.unpack_from(self._map)[0]
+    def offset_seconds(self) -> float:
+        """The offset."""
+        seconds: float = _OFFSET.unpack_from(self._map)[0]
         return seconds
 
     def advance(self, seconds: float) -> None:
-        """Let time pass for everybody."""
-        _AHEAD.pack_into(self._map, 0, self.ahead_seconds + seconds)
+        """Advance the clock of every process."""
+        _OFFSET.pack_into(self._map, 0, self.offset_seconds + seconds)
 
     def now(self) -> datetime:
-        """Return the present, aware, in UTC."""
-        return datetime.now(UTC) + timedelta(seconds=self.ahead_seconds)
+        """Return the time, aware, in UTC."""
+        return datetime.now(UTC) + timedelta(seconds=self.offset_seconds)
 
     def seconds(self) -> float:
-        """Return the present in Unix seconds."""
-        return time.time() + self.ahead_seconds
+        """Return the time in Unix seconds."""
+        return time.time() + self.offset_seconds

@@ -1,4 +1,4 @@
-"""The proof in its short form, and its own parts: seeds, schedule, failpoints, report."""
+"""The fault-injection test in its short form, and its seeds, schedule, failpoints and report."""
 
 import os
 import signal
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.prove.__main__ import SHORT_MUTANTS, read_minutes
-from tests.prove.failpoints import failpoints
+from tests.prove.failpoints import failpoints, transactions
 from tests.prove.gateway_faults import FAULTS
 from tests.prove.mutants import MUTANTS
-from tests.prove.report import Found, render, told
+from tests.prove.report import Found, as_story, render
 from tests.prove.run import Result
 from tests.prove.scenario import ANY_MOMENT, Scenario
 from tests.prove.schedule import every_failpoint, every_pair
@@ -46,7 +46,7 @@ def number_of(printed: str, row: str) -> str:
     return line.removeprefix(row).split()[0]
 
 
-def test_a_kill_at_every_failpoint_breaks_nothing_and_mutants_are_caught() -> None:
+def test_kills_at_every_failpoint_violate_nothing_and_mutants_are_caught() -> None:
     done = prove("--short", "--number", "1")
     assert done.returncode == 0, done.stdout
     for database in ("sqlite", "postgresql"):
@@ -63,7 +63,7 @@ def test_a_seed_replays_one_scenario() -> None:
     assert number_of(done.stdout, "ordered pairs, sqlite") == "1"
 
 
-def test_a_mistake_is_told_with_its_seed_and_its_story() -> None:
+def test_a_violation_is_printed_with_its_seed_and_journal() -> None:
     seed = MUTANTS["new_gateway_key"].scenario("new_gateway_key", "sqlite", 1).seed
     done = prove(PROVE_SEED=seed)
     assert done.returncode == 1
@@ -75,23 +75,27 @@ def test_a_mistake_is_told_with_its_seed_and_its_story() -> None:
 @pytest.mark.parametrize(
     "seed", ["", "sqlite:1:none", "mysql:1:none:", "sqlite:x:none:", "sqlite:1:none:nowhere.after"]
 )
-def test_a_seed_that_is_none_is_refused(seed: str) -> None:
+def test_a_malformed_seed_is_refused(seed: str) -> None:
     with pytest.raises(ValueError, match=r"is not|names no|databases are"):
         Scenario.parse(seed)
 
 
-def test_a_seed_says_everything() -> None:
+def test_a_seed_describes_its_scenario_completely() -> None:
     for scenario in every_failpoint("postgresql", 5):
         assert Scenario.parse(scenario.seed) == scenario
         assert Scenario.parse(scenario.with_mutant("one_posting").seed).mutant == "one_posting"
 
 
-def test_something_is_known_to_lead_to_every_failpoint() -> None:
+def test_transaction_names_are_unique() -> None:
+    assert len(transactions()) == len(set(transactions())) > 10
+
+
+def test_every_failpoint_has_a_trigger() -> None:
     for point in [*failpoints(), ANY_MOMENT]:
         assert trigger_of(point).kind
 
 
-def test_every_ordered_pair_of_failpoints_stands_in_the_schedule_once() -> None:
+def test_the_schedule_has_every_ordered_pair_of_failpoints_once() -> None:
     pairs = [
         pair
         for scenario in every_pair("sqlite", 3)
@@ -101,7 +105,7 @@ def test_every_ordered_pair_of_failpoints_stands_in_the_schedule_once() -> None:
     assert {scenario.fault for scenario in every_pair("sqlite", 3)} == set(FAULTS)
 
 
-def test_there_are_mutants_enough_and_each_names_what_shows_it() -> None:
+def test_every_mutant_has_a_description_and_a_valid_scenario() -> None:
     assert len(MUTANTS) >= 20
     for name, mutant in MUTANTS.items():
         assert Scenario.parse(mutant.scenario(name, "sqlite", 1).seed).mutant == name
@@ -109,12 +113,12 @@ def test_there_are_mutants_enough_and_each_names_what_shows_it() -> None:
 
 
 @pytest.mark.parametrize("text", ["none", "0", "-1", "1e9", "nan"])
-def test_minutes_that_are_none_are_refused(text: str) -> None:
+def test_minutes_out_of_range_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number of minutes"):
         read_minutes(text)
 
 
-def test_a_violation_a_mutant_that_escapes_or_none_decide_whether_it_holds() -> None:
+def test_a_violation_or_an_uncaught_mutant_fails_the_run() -> None:
     found = Found()
     result = Result("seed", killed=[ANY_MOMENT], fault="none").__dict__
     found.add("sqlite", {"result": result, "log": []})
@@ -131,7 +135,7 @@ def test_a_violation_a_mutant_that_escapes_or_none_decide_whether_it_holds() -> 
     assert broken.violations() == {"lost acknowledged effects": 1}
 
 
-def test_a_story_says_nothing_too_often() -> None:
+def test_a_story_omits_repeated_lines() -> None:
     journal = [f"{10 + place}.0 core-1 gateway.charge.before" for place in range(9)]
-    assert told(journal)[0] == "  0.000 core-1    gateway.charge.before"
-    assert len(told(journal)) < len(journal)
+    assert as_story(journal)[0] == "  0.000 core-1    gateway.charge.before"
+    assert len(as_story(journal)) < len(journal)
