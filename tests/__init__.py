@@ -1,4 +1,4 @@
-"""The suite; this runs before anything of it, and so before gRPC is imported."""
+"""The test suite. This module runs before gRPC is imported."""
 
 import os
 

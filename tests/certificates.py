@@ -1,4 +1,4 @@
-"""Makes certificates for tests: an authority, and what it issues to servers and clients."""
+"""Certificates for tests: an authority that issues them to servers and clients."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate with its key, and the files that hold them."""
+    """A certificate and its key, with their files."""
 
     certificate: x509.Certificate
     key: PrivateKey
@@ -54,7 +54,7 @@ def locked_key_pem(key: PrivateKey) -> bytes:
 
 
 class Authority:
-    """A certificate authority that writes what it issues into a directory."""
+    """A certificate authority that writes its certificates into a directory."""
 
     def __init__(self, directory: Path, name: str = "ca") -> None:
         self._directory = directory
@@ -69,7 +69,7 @@ class Authority:
         shifted: timedelta = timedelta(0),
         key: PrivateKey | None = None,
     ) -> Issued:
-        """Issue a certificate that is valid for two days around now, or around another time."""
+        """Issue a certificate that is valid for one day before and after now plus `shifted`."""
         return self._issue(name, hosts, self._own, shifted, key=key)
 
     def _issue(

@@ -1,4 +1,4 @@
-"""Fixtures for tests of any room: processes, and a database of either kind."""
+"""Fixtures for all tests: processes and databases."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from tests.databases import drop_database, fresh_database, running_postgresql
-from tests.left_out import pytest_configure, pytest_runtest_setup, pytest_terminal_summary
+from tests.optional_programs import pytest_configure, pytest_runtest_setup, pytest_terminal_summary
 from tests.processes import Running, Start, start_process
 
 __all__ = ["pytest_configure", "pytest_runtest_setup", "pytest_terminal_summary"]
-"""Hooks that pytest looks for here; see tests/left_out.py."""
+"""Hooks of tests/optional_programs.py, which pytest looks up here."""
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start `python <arguments>`, and end it, and its children, with the test."""
+    """A function that starts `python <arguments>`; processes end with the test."""
     running: list[Running] = []
 
     def start_one(*arguments: str, **variables: str) -> Running:
@@ -30,14 +30,14 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """A PostgreSQL server for the whole run."""
+    """The PostgreSQL server of the run."""
     with running_postgresql() as url:
         yield url
 
 
 @pytest.fixture
 def postgresql_database(postgresql: str) -> Iterator[str]:
-    """A migrated PostgreSQL database for this test alone."""
+    """A new migrated PostgreSQL database."""
     url = fresh_database(postgresql)
     yield url
     drop_database(postgresql, url)
@@ -45,7 +45,7 @@ def postgresql_database(postgresql: str) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of each kind, for this test alone."""
+    """A new database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'nivisco.db'}"
     url: str = request.getfixturevalue("postgresql_database")

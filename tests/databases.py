@@ -1,6 +1,6 @@
-"""A real PostgreSQL for the tests: from pip alone, or the one that NIVISCO_TEST_DATABASE_URL names.
+"""PostgreSQL for tests: a server from pip, or the one of NIVISCO_TEST_DATABASE_URL.
 
-Every test gets a database of its own, copied from one that was migrated once.
+Every test gets its own copy of a migrated template.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _numbers = itertools.count(1)
 
 @contextmanager
 def running_postgresql() -> Iterator[str]:
-    """Give the URL of a server with the migrated template in it, and leave nothing behind."""
+    """Yield the URL of a server with the migrated template."""
     given = os.environ.get("NIVISCO_TEST_DATABASE_URL")
     if given:
         with _template(given):
@@ -39,7 +39,7 @@ def running_postgresql() -> Iterator[str]:
 
 
 class OwnPostgresql:
-    """A server from pip in a directory of its own, which can be killed and started again."""
+    """A server from pip with its own directory, which tests can stop, kill and start again."""
 
     def __init__(self, directory: Path) -> None:
         """Start it."""
@@ -54,16 +54,16 @@ class OwnPostgresql:
         return int((self._directory / "postmaster.pid").read_text().splitlines()[0])
 
     def freeze(self) -> None:
-        """Have it answer nobody while its connections stay, as a machine that hangs does."""
+        """Stop all its processes with SIGSTOP, as when the machine hangs."""
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue all its processes."""
         self._signal_all(signal.SIGCONT)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Have it answer nobody until the block ends."""
+        """Freeze it until the block ends."""
         self.freeze()
         try:
             yield
@@ -71,23 +71,23 @@ class OwnPostgresql:
             self.thaw()
 
     async def ask_for_passwords(self, role: str, password: str) -> None:
-        """Make a role that owns all and has to show its password, as SCRAM has it."""
+        """Create a superuser that must authenticate with SCRAM."""
         await _execute(self.url, f"CREATE ROLE {role} SUPERUSER LOGIN PASSWORD '{password}'")
         rules = self._directory / "pg_hba.conf"
         rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
         self.kill()
-        self.start()  # which reads the rules
+        self.start()  # reads the rules
 
     def _signal_all(self, number: signal.Signals) -> None:
         pid = self._pid()
-        os.kill(pid, number)  # first, so that it starts no more children
+        os.kill(pid, number)  # first, so that it starts no children meanwhile
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for child in map(int, children):
             with suppress(ProcessLookupError):
                 os.kill(child, number)
 
     def kill(self) -> None:
-        """Have it drop everything at once, as a crash does (PostgreSQL's immediate shutdown)."""
+        """Shut it down without clean-up, as a crash does (PostgreSQL's immediate shutdown)."""
         pid = self._pid()
         descriptor = os.pidfd_open(pid)
         os.kill(pid, signal.SIGQUIT)
@@ -95,7 +95,7 @@ class OwnPostgresql:
         os.close(descriptor)
 
     def kill_at_once(self) -> None:
-        """End it and all its backends by SIGKILL, as where the machine loses its power."""
+        """Kill it and all its backends with SIGKILL, as when the machine loses power."""
         postmaster = self._pid()
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         for pid in (postmaster, *map(int, children)):
@@ -104,7 +104,7 @@ class OwnPostgresql:
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                 select.select([descriptor], [], [], 20)
                 os.close(descriptor)
-        # Dead, and yet there until somebody reaps it, the postmaster would seem to hold its locks.
+        # Until it is reaped, the dead postmaster would seem to hold its locks.
         for lock in (self._directory / "postmaster.pid", *self._directory.glob(".s.PGSQL.*")):
             lock.unlink()
 
@@ -113,7 +113,7 @@ class OwnPostgresql:
         self._server.ensure_postgres_running()
 
     def close(self) -> None:
-        """Stop it for good."""
+        """Stop it."""
         self._server.cleanup()
 
 
@@ -130,21 +130,21 @@ def own_postgresql() -> Iterator[OwnPostgresql]:
 
 
 def fresh_database(server_url: str) -> str:
-    """Make a database from the template and return its URL."""
+    """Create a database from the template and return its URL."""
     name = f"nivisco_test_{os.getpid()}_{next(_numbers)}"
     asyncio.run(_execute(server_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
     return _named(server_url, name)
 
 
 def empty_database(server_url: str) -> str:
-    """Make a database with nothing in it and return its URL."""
+    """Create an empty database and return its URL."""
     name = f"nivisco_test_{os.getpid()}_{next(_numbers)}"
     asyncio.run(_execute(server_url, f"CREATE DATABASE {name}"))
     return _named(server_url, name)
 
 
 def drop_database(server_url: str, url: str) -> None:
-    """Drop a database that was made for a test, whoever is still connected."""
+    """Drop the database of a test, even with open connections."""
     name = make_url(url).database
     asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 

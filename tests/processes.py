@@ -1,4 +1,4 @@
-"""Processes for tests: started, watched by pid, and ended by pid; no blind waiting."""
+"""Starts, watches and ends the processes of tests, by pid."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ _PATIENCE_SECONDS = 20.0
 
 
 class Running:
-    """A process in a group of its own, what it prints, and the children that it has."""
+    """A process in its own group, with its output and its children."""
 
     def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -30,12 +30,12 @@ class Running:
         self._seen: set[int] = set()
 
     def wait_for(self, text: str) -> str:
-        """Read until the text was printed, and return all that was."""
+        """Read until the text is printed; return all output so far."""
         self.wait_for_match(re.compile(re.escape(text)))
         return self.printed
 
     def wait_for_match(self, pattern: re.Pattern[str]) -> re.Match[str]:
-        """Read until what was printed matches somewhere, and return the first match."""
+        """Read until the output matches somewhere; return the first match."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not (found := pattern.search(self.printed)):
             left = deadline - time.monotonic()
@@ -53,21 +53,21 @@ class Running:
         return True
 
     def read_now(self) -> str:
-        """Return all that it has printed until now."""
+        """Return the output so far."""
         assert self._process.stdout is not None
         while select.select([self._process.stdout], [], [], 0.0)[0] and self._read(0.0):
             pass
         return self.printed
 
     def children(self) -> list[int]:
-        """Return the pids of the children that it has now."""
+        """Return the pids of its children so far."""
         path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         with contextlib.suppress(OSError):
             self._seen |= {int(pid) for pid in path.read_text().split()}
         return sorted(self._seen)
 
     def descendants(self) -> list[int]:
-        """Return the pids of its children and of theirs that run now."""
+        """Return the pids of all running descendants."""
         found = [self.pid]
         for pid in found:
             with contextlib.suppress(OSError):
@@ -84,19 +84,19 @@ class Running:
         os.killpg(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Wait until it ended, reading what it still prints, and return its exit code."""
+        """Wait for its end, reading its output, and return the exit code."""
         assert self._process.stdout is not None
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while self._process.poll() is None:
             left = deadline - time.monotonic()
-            assert left > 0, f"goes on after {self.printed}"
+            assert left > 0, f"still runs after {self.printed}"
             if not self._read(min(left, 0.1)):
                 self._process.wait(left)
         self.read_now()
         return self._process.returncode
 
     def end(self) -> None:
-        """Leave nothing behind, whatever the test did."""
+        """Kill it and its children."""
         for pid in self.children():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -108,14 +108,14 @@ class Running:
 
 
 def wait_until_gone(pids: Sequence[int]) -> None:
-    """Wait until none of the processes runs, on the kernel's own word."""
+    """Wait until none of the processes runs."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             descriptor = os.pidfd_open(pid)
             try:
                 left = max(0.0, deadline - time.monotonic())
-                assert select.select([descriptor], [], [], left)[0], f"{pid} lives on"
+                assert select.select([descriptor], [], [], left)[0], f"{pid} still runs"
             finally:
                 os.close(descriptor)
 
@@ -124,7 +124,7 @@ Start = Callable[..., Running]
 
 
 def start_process(*arguments: str, **variables: str) -> Running:
-    """Start `python <arguments>` without the settings of this environment."""
+    """Start `python <arguments>` without the NIVISCO_ variables of this environment."""
     kept = {n: v for n, v in os.environ.items() if not n.startswith("NIVISCO_")}
     return Running([sys.executable, *arguments], kept | variables)
 
@@ -136,7 +136,7 @@ def start_up(start: Start, data_dir: Path, *more: str, **variables: str) -> Runn
 
 
 def serving_line(process: str) -> re.Pattern[str]:
-    """Return the pattern of the log line of a process that serves; its group is the address."""
+    """Return the pattern of the `serving` log line of a process; its group is the address."""
     return re.compile(rf'"process": "{process}", .*"message": "serving", "address": "([^"]+)"')
 
 

@@ -102,7 +102,7 @@ def _tracked() -> list[str]:
 
 def test_every_setting_is_in_the_operating_guide() -> None:
     guide = OPERATING.read_text()
-    whole_names = r"NIVISCO_[A-Z_]*[A-Z](?![A-Z_])"  # not the beginning of several, NIVISCO_X_*
+    whole_names = r"NIVISCO_[A-Z_]*[A-Z](?![A-Z_])"  # no prefixes such as NIVISCO_X_*
     settings = set(re.findall(whole_names, _source_text()))
     assert len(settings) > 15
     assert sorted(name for name in settings if f"`{name}`" not in guide) == []

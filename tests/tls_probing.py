@@ -14,7 +14,7 @@ from tests.certificates import Issued
 
 Address = tuple[str, int]
 REFUSED = (ssl.SSLError, ConnectionError)
-"""How a client learns of it: by an alert, or where the server's library sends none, by the end."""
+"""A refused handshake: an alert, or a closed connection if the server's library sends none."""
 OLD_VERSIONS = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
 NEW_VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 WEAK_CIPHERS = (
@@ -27,18 +27,18 @@ WEAK_CIPHERS = (
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What a server and a probe agreed on."""
+    """A completed handshake."""
 
     version: str
     cipher: str
     serial_number: int | None
-    """Of the certificate that the server showed, if it did."""
+    """Of the server's certificate, if it sent one."""
 
 
 def pinned(
     version: ssl.TLSVersion, cipher: str = "ALL", *, certificate: Issued | None = None
 ) -> ssl.SSLContext:
-    """Return a client that speaks one version only, however weak, and believes anybody."""
+    """Return a client context with one version, weak ciphers allowed, certificates unchecked."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -52,7 +52,7 @@ def pinned(
 async def shake_hands(
     address: Address, context: ssl.SSLContext, *, alpn: Sequence[str] = (), name: str | None = None
 ) -> Handshake:
-    """Connect and return what was agreed on.
+    """Connect and return the handshake.
 
     Raises:
         ssl.SSLError, ConnectionError: the server refused.
@@ -76,7 +76,7 @@ async def shake_hands(
 
 @asynccontextmanager
 async def lax_server(certificate: Issued) -> AsyncIterator[Address]:
-    """Serve every version and cipher there is: it proves that a probe can speak them."""
+    """Serve every version and cipher, which proves that a probe supports them."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.certificate_file, certificate.key_file)
     context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
@@ -95,7 +95,7 @@ async def lax_server(certificate: Issued) -> AsyncIterator[Address]:
 
 def _pin(context: ssl.SSLContext, lowest: ssl.TLSVersion, highest: ssl.TLSVersion) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what is probed
+        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are probed
         context.minimum_version = lowest
         context.maximum_version = highest
 

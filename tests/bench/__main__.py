@@ -1,16 +1,15 @@
-"""Prints how fast the API is in ratios of one run: `make bench`, or `python -m tests.bench`.
+"""The benchmark: prints the speed of the API as ratios within one run (`make bench`).
 
-Core, adapter and a bare aiohttp echo run as processes of their own on 127.0.0.1, with a new SQLite
-database in a temporary directory; then core and adapter on a PostgreSQL server from pip, in turns
-with pgbench and a plain ORM service on the same server. Nothing is compared with another run or
-another machine. The setting BENCH_SECONDS says for how long to measure, 180 if absent; starting,
-stopping and finishing what is in flight come on top, and twice that time and two minutes is the end
-in any case.
+Core, adapter and a bare aiohttp echo run as processes on 127.0.0.1 with a new SQLite database; then
+core and adapter on a PostgreSQL server from pip, in turns with pgbench and a plain ORM service on
+the same server. Numbers of other runs or machines are not comparable. BENCH_SECONDS (default 180)
+is the measuring time. The run, with starts and stops, is cancelled after twice that time plus two
+minutes.
 """
 
 import os
 
-# Processes are spawned beside open channels, and gRPC would remark on each. It reads this once.
+# gRPC logs every fork beside an open channel. It reads this once.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 import asyncio
@@ -35,11 +34,11 @@ from tests.bench.table import render
     "json_file",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    help="Write every number to FILE too.",
+    help="Also write every number to FILE.",
 )
-@click.option("--small", is_flag=True, help="Measure next to nothing: a test of the bench itself.")
+@click.option("--small", is_flag=True, help="A minimal run that tests the benchmark itself.")
 def main(json_file: Path | None, *, small: bool) -> None:
-    """Measure for BENCH_SECONDS (180 if absent) and print the ratios."""
+    """Measure for BENCH_SECONDS (default 180) and print the ratios."""
     try:
         plan = Plan.small() if small else Plan.of(read_seconds(os.environ.get("BENCH_SECONDS", "")))
     except ValueError as error:
@@ -47,9 +46,9 @@ def main(json_file: Path | None, *, small: bool) -> None:
     try:
         report = uvloop.run(_measured(plan))
     except (UnexpectedAnswer, CoreError) as error:
-        raise click.ClickException(f"A request failed, which ends the run: {error}") from None
+        raise click.ClickException(f"A request failed: {error}") from None
     except TimeoutError:
-        raise click.ClickException(f"Not done after {plan.limit_seconds:.0f} s.") from None
+        raise click.ClickException(f"Not finished after {plan.limit_seconds:.0f} s.") from None
     except asyncio.CancelledError:
         raise click.Abort from None
     click.echo(render(report))
@@ -60,7 +59,7 @@ def main(json_file: Path | None, *, small: bool) -> None:
 
 
 async def _measured(plan: Plan) -> Report:
-    """Measure within the plan's limit; SIGTERM stops it in order, as Ctrl-C does."""
+    """Measure within the plan's limit; SIGTERM cancels like Ctrl-C."""
     task = asyncio.current_task()
     assert task is not None, "a coroutine runs in a task"
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

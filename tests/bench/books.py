@@ -1,4 +1,4 @@
-"""Funds the wallets before, and proves after that the books hold every charge exactly once."""
+"""Funds the wallets before a run, and checks after it that the books have every charge once."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ _OPENED_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What was charged, and where the core's books say something else."""
+    """The charges, and their differences to the core's books."""
 
     wallets: int
     charges: int
@@ -28,12 +28,12 @@ class Books:
 
     @property
     def balance(self) -> bool:
-        """Whether every wallet holds and shows exactly what was done to it."""
+        """Whether every balance and history matches the charges."""
         return not self.differences
 
 
 async def open_wallets(business: Business, count: int) -> list[str]:
-    """Create users with a funded wallet each, a few at once, and return their ids."""
+    """Create users with a funded wallet each and return their ids."""
     at_once = asyncio.Semaphore(_OPENED_AT_ONCE)
 
     async def open_wallet() -> str:
@@ -47,7 +47,7 @@ async def open_wallets(business: Business, count: int) -> list[str]:
 
 
 async def read_books(business: Business, user_ids: Sequence[str], done: Counter[str]) -> Books:
-    """Compare each wallet's balance and number of history rows with the charges that were made."""
+    """Compare each wallet's balance and number of history rows with the charges."""
     differences: list[str] = []
     rows = cents_left = 0
     for user_id in user_ids:

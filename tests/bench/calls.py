@@ -1,7 +1,7 @@
-"""The ways to call: the echo, the JSON door, the core by gRPC. Requests are made before the clock.
+"""Clients of the echo, the adapter (JSON) and the core (gRPC). Requests are prepared beforehand.
 
-One client is one HTTP connection with one request at a time; gRPC clients share a channel, as
-those of one internal service do.
+A client is one HTTP connection with one request at a time; gRPC clients share a channel, like those
+of one internal service.
 """
 
 import json
@@ -24,7 +24,7 @@ _TIMEOUT_SECONDS = 25.0
 
 _keys = (f"bench-{number}" for number in count())
 Call = Callable[[str], Awaitable[None]]
-"""Carries out one request about a user; raises UnexpectedAnswer or CoreError."""
+"""Sends one request about a user; raises UnexpectedAnswer or CoreError."""
 
 
 def envelope(business: Business, user_id: str, action: str) -> bytes:
@@ -49,7 +49,7 @@ def message(user_id: str, action: str) -> Message:
 
 
 class Callers:
-    """Makes clients that call as one business for some users, and closes them."""
+    """Creates the clients of one business and closes them."""
 
     def __init__(self, business: Business, user_ids: Sequence[str]) -> None:
         self._business = business
@@ -57,7 +57,7 @@ class Callers:
         self._connections: list[HttpConnection] = []
 
     async def json(self, server: Address, action: str) -> Call:
-        """Return a client of the JSON door, or of what takes the same requests."""
+        """Return a client of the adapter, or of a server with the same requests."""
         return await self.http(
             server,
             {
@@ -85,7 +85,7 @@ class Callers:
         return call
 
     async def http(self, server: Address, requests: Mapping[str, bytes]) -> Call:
-        """Return a client with a connection of its own that sends each user's request."""
+        """Return a client with its own connection and one request for each user."""
         connection = await HttpConnection.open(server.host, server.port)
         self._connections.append(connection)
 

@@ -1,4 +1,4 @@
-"""Measures charge_wallet a second: few and many clients, many wallets and one, by three ways."""
+"""Measures charge_wallet per second, by clients, wallets and protocol."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ _WAYS = ("JSON", "gRPC", "gRPC, keyed")
 
 @dataclass(frozen=True, slots=True)
 class Charges:
-    """So many clients on so many wallets, by each way."""
+    """Results for one number of clients and wallets."""
 
     clients: int
     wallets: int
     ways: dict[str, Throughput]
     json_to_grpc: Spread
-    """Requests a second by JSON in those by gRPC."""
+    """JSON requests per second / gRPC requests per second."""
     to_one_client: Spread
-    """Requests a second by JSON in those of one client."""
+    """JSON requests per second / those of one client."""
     keyed_to_unkeyed: Spread
-    """The time of a request with an idempotency key in that of one without, by gRPC."""
+    """gRPC request time with an idempotency key / without."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,7 +39,7 @@ class _Cell:
 async def measure_charges(
     stack: Stack, callers: Callers, user_ids: Sequence[str], plan: Plan, done: Counter[str]
 ) -> list[Charges]:
-    """Charge the first user's wallet alone, and those of all others; count all in `done`."""
+    """Charge the first user's wallet, and those of all others; count all in `done`."""
     hot, spread = user_ids[:1], user_ids[1:]
     most = max(plan.client_counts)
     clients = {

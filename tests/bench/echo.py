@@ -1,7 +1,6 @@
-"""The least that aiohttp can do: takes a POST, looks at nothing, answers a fixed JSON text.
+"""The baseline of the adapter: an aiohttp server that answers every POST with a fixed JSON text.
 
-Runs as a process of its own, by path, as `nivisco adapter` runs: the same event loop, the same
-pipes to its parent. What the JSON door takes beyond this is the price of what it does.
+It runs by path like `nivisco adapter`, with the same event loop and pipes to its parent.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ ANSWER = (
 
 
 async def answer(request: web.Request) -> web.Response:
-    """Answer once the body has arrived."""
+    """Respond when the body is complete."""
     await request.read()
     return web.Response(body=ANSWER, content_type="application/json", charset="utf-8")
 
@@ -41,7 +40,7 @@ async def serve(ready: Callable[[str], None], stop: asyncio.Event) -> None:
 
 
 def prepare() -> Serve:
-    """Return what serves."""
+    """Return the function that serves."""
     return serve
 
 

@@ -1,9 +1,9 @@
-"""Prints what a charge at Authorize.Net costs us: `python -m tests.bench.gateway`, of `make bench`.
+"""Benchmark of charges at Authorize.Net: `python -m tests.bench.gateway`, part of `make bench`.
 
-A server of its own process on 127.0.0.1 answers every charge, at once or after a delay. The CPU
-time of this process for a charge is set against that of a bare aiohttp POST of the same bytes, in
-turns; then 100 charges of one account are in flight at once at a delay of 300 ms, and set against
-one. Nothing is compared with another run or another machine.
+A server process on 127.0.0.1 answers every charge, at once or after a delay. The CPU time of a
+charge in this process is compared with a bare aiohttp POST of the same bytes, in turns. Then 100
+concurrent charges of one account at a delay of 300 ms are compared with one. Numbers of other runs
+or machines are not comparable.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ def _order() -> ChargeOrder:
 
 
 async def _serve() -> None:
-    """Answer charges after the milliseconds that the path begins with, until stdin closes."""
+    """Answer charges after the milliseconds in the path, until stdin closes."""
 
     async def answer(request: web.Request) -> web.Response:
         reference = _REFERENCE.search(await request.read())
@@ -100,7 +100,7 @@ async def _cpu_milliseconds(call: Callable[[], Awaitable[None]], calls: int) -> 
 
 
 async def _measure_cpu(url: str, turns: int, calls: int) -> tuple[list[float], list[float]]:
-    """Return the milliseconds of CPU of a charge and of a bare POST, for each turn."""
+    """Return the CPU milliseconds of a charge and of a bare POST, by turn."""
     gateway = AuthorizeGateway({"TEST": f"{url}/0"})
     body = requests.charge(_ACCOUNT, _order()).body
     charges, posts = [], []
@@ -122,7 +122,7 @@ async def _measure_cpu(url: str, turns: int, calls: int) -> tuple[list[float], l
 
 
 async def _measure_in_flight(url: str, turns: int) -> list[float]:
-    """Return how much longer many charges at once take than one, for each turn."""
+    """Return the time of many concurrent charges / the time of one, by turn."""
     ratios = []
     for _ in range(turns):
         gateway = AuthorizeGateway({"TEST": f"{url}/{DELAY_MILLISECONDS}"})
@@ -159,7 +159,7 @@ async def _report(turns: int, calls: int) -> bool:
 @click.option("--small", is_flag=True, help="Measure next to nothing: a test of the bench itself.")
 @click.option("--serve", is_flag=True, hidden=True)
 def main(*, small: bool, serve: bool) -> None:
-    """Measure what a charge at Authorize.Net costs; status 1 where a bound does not hold."""
+    """Measure charges at Authorize.Net; exit with 1 if a limit is exceeded."""
     if serve:
         uvloop.run(_serve())
         return

@@ -1,7 +1,7 @@
-"""One keep-alive HTTP connection that costs the client next to nothing; it follows no redirect.
+"""A minimal keep-alive HTTP connection: one request at a time, responses with a Content-Length.
 
-aiohttp's client takes more CPU for a request than the echo server does, so that it would hide the
-difference that is measured. One request at a time, answers with a Content-Length only.
+aiohttp's client uses more CPU for a request than the echo server, which would hide the measured
+difference.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ _OK = b"HTTP/1.1 200 "
 
 
 class UnexpectedAnswer(Exception):
-    """An answer that is no success: a run with failures measures nothing."""
+    """A response other than 200; a run with failures is invalid."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -36,9 +36,9 @@ class HttpConnection(asyncio.Protocol):
         return connection
 
     async def post(self, request: bytes) -> bytes:
-        """Send a whole request, head and body, and return the body of its answer.
+        """Send a complete request and return the body of the response.
 
-        A connection that the server closed while it was idle is opened again first.
+        Reconnects first if the server closed the idle connection.
 
         Raises:
             UnexpectedAnswer: the status is not 200, or the connection was lost.
@@ -65,11 +65,11 @@ class HttpConnection(asyncio.Protocol):
         await loop.create_connection(lambda: self, self._host, self._port)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way to write."""
+        """Store the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Hand out the answer once it is complete."""
+        """Resolve the request when the response is complete."""
         self._received += data
         head, separator, body = self._received.partition(_HEAD_END)
         if not separator:
@@ -87,7 +87,7 @@ class HttpConnection(asyncio.Protocol):
             self._answer.set_result(bytes(body))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """Fail the request that waits."""
+        """Fail the waiting request."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(UnexpectedAnswer("the connection was lost"))
 
@@ -95,7 +95,7 @@ class HttpConnection(asyncio.Protocol):
 def post_request(
     host: str, port: int, body: bytes, path: str = "/", headers: Mapping[str, str] | None = None
 ) -> bytes:
-    """Return the bytes of a POST of a JSON body."""
+    """Return the bytes of a POST with a JSON body."""
     lines = {
         "Host": f"{host}:{port}",
         "Content-Type": "application/json",

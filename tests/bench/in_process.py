@@ -1,4 +1,4 @@
-"""Times, without any process or network, the functions that every request passes through."""
+"""Times the functions of every request, without processes or network."""
 
 import timeit
 from collections.abc import Callable, Mapping
@@ -65,15 +65,15 @@ ANSWERS: Mapping[str, Message] = {
 
 @dataclass(frozen=True, slots=True)
 class InProcess:
-    """Microseconds a call of each function, and the comparisons that stay."""
+    """Microseconds per call of each function, and their ratios."""
 
     microseconds: dict[str, Spread]
     transcode_to_json_format: dict[str, Spread]
-    """By action: our reading and writing in that of the protobuf package."""
+    """By action: our transcoding time / that of protobuf's json_format."""
     problems_to_protovalidate: dict[str, Spread]
     """By action."""
     schema_calls: list[str]
-    """Questions to the schema while a request and its answer were transcoded; none are wanted."""
+    """Descriptor calls while a request and its response are transcoded; expected to be empty."""
 
 
 def measure_in_process(plan: Plan) -> InProcess:
@@ -139,7 +139,7 @@ def _transcode(action: Action) -> Callable[[], object]:
 
 
 def _count_for(function: Callable[[], object], seconds: float) -> int:
-    """Return how many calls take about so many seconds, once the function is warm."""
+    """Return how many calls of the warm function take about this time."""
     count = 1
     while (taken := timeit.timeit(function, number=count)) < seconds / 10:
         count *= 2
@@ -151,7 +151,7 @@ def _read(name: str) -> str:
 
 
 def _write(name: str) -> str:
-    return f"{name}: write answer"
+    return f"{name}: write response"
 
 
 def _json_format(name: str) -> str:

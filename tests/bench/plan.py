@@ -1,4 +1,4 @@
-"""How long each part of a run takes, and how often its turns come round."""
+"""The time and the number of rounds of each part of a run."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ _MOST_SECONDS = 3600.0
 _WARM_UP, _ROUND_TRIPS, _CHARGES, _IN_PROCESS = 0.04, 0.15, 0.26, 0.05
 _DEBIT_WARM_UP = 8 / DEFAULT_SECONDS
 _DEBITS = 0.5 - _DEBIT_WARM_UP
-"""The shares of the whole."""
+"""The shares of the measuring time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """How long one variant of a part is warmed up, and how often and how long it is measured."""
+    """Warm-up, number of rounds and length of a round of one variant."""
 
     warm_up_seconds: float
     rounds: int
     seconds: float
-    """Of one turn."""
+    """Of one round."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run may spend. The variants of a part take turns, `rounds` times each."""
+    """The time budget of a run. The variants of a part alternate for `rounds` rounds."""
 
     seconds: float
     wallets: int
@@ -37,12 +37,12 @@ class Plan:
 
     @classmethod
     def of(cls, seconds: float) -> "Plan":
-        """Return the plan of a run that measures for about so many seconds."""
+        """Return the plan for about this measuring time."""
         return cls(seconds=seconds, wallets=64)
 
     @classmethod
     def small(cls) -> "Plan":
-        """Return the plan that proves the bench itself: every row, hardly a number in it."""
+        """Return the plan of a minimal run, which has every row but no reliable numbers."""
         return cls(
             seconds=SMALL_SECONDS,
             wallets=4,
@@ -57,23 +57,23 @@ class Plan:
 
     @property
     def limit_seconds(self) -> float:
-        """After how long the run is broken off, starting and stopping included."""
+        """Time limit of the whole run, with starts and stops."""
         return 2 * self.seconds + 120.0
 
     def round_trips(self, variants: int) -> Rounds:
-        """Return what so many ways to read a wallet may spend, each."""
+        """Return the budget of each variant of reading a wallet."""
         return self._rounds(_WARM_UP / 2, self.round_trip_rounds, _ROUND_TRIPS, variants)
 
     def charges(self, variants: int) -> Rounds:
-        """Return what so many ways to charge may spend, each."""
+        """Return the budget of each variant of charging."""
         return self._rounds(_WARM_UP / 2, self.charge_rounds, _CHARGES, variants)
 
     def debits(self, variants: int) -> Rounds:
-        """Return what so many ways to debit on PostgreSQL may spend, each."""
+        """Return the budget of each variant of a debit on PostgreSQL."""
         return self._rounds(_DEBIT_WARM_UP, self.debit_rounds, _DEBITS, variants)
 
     def in_process_seconds(self, variants: int) -> float:
-        """Return how long one turn of one function takes."""
+        """Return the seconds of one round of one function."""
         return self.seconds * _IN_PROCESS / (self.in_process_rounds * variants)
 
     def _rounds(self, warm_up: float, rounds: int, share: float, variants: int) -> Rounds:
@@ -88,7 +88,7 @@ def read_seconds(text: str) -> float:
     """Return the value of BENCH_SECONDS.
 
     Raises:
-        ValueError: it is not a number of seconds that a run can take.
+        ValueError: it is no number, or out of range.
     """
     try:
         seconds = float(text) if text else DEFAULT_SECONDS

@@ -1,9 +1,9 @@
-"""Prints what recurring jobs cost: `python -m tests.bench.recurring`, a part of `make bench`.
+"""Benchmark of recurring jobs: `python -m tests.bench.recurring`, part of `make bench`.
 
-Claims: how long a batch of 100 takes of 10,000 due jobs, while the table grows from as many to a
-million. Charges: how long one scheduler and one core, each a process of its own, take for 1,000 due
-charges at a gateway that answers after 300 ms. All on a PostgreSQL of its own; nothing is compared
-with another run or another machine.
+Claims: the time of a batch of 100 out of 10,000 due jobs, while the table grows from 10,000 to a
+million rows. Charges: the time of one scheduler and one core for 1,000 due charges at a gateway
+that answers after 300 ms. Both on a PostgreSQL server from pip. Numbers of other runs or machines
+are not comparable.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ _JOBS = """INSERT INTO recurring_jobs
 
 
 async def _fill(database: Database, first: int, last: int, due: int) -> None:
-    """Add jobs with these numbers, of which those up to `due` are due."""
+    """Insert jobs with these numbers; those up to `due` are due."""
     for start in range(first, last + 1, _ROWS_AT_ONCE):
         numbers = {"first": start, "last": min(start + _ROWS_AT_ONCE - 1, last), "due": due}
         async with database.transaction() as transaction:
@@ -112,7 +112,7 @@ def _process(*arguments: str, **variables: str) -> Running:
 
 
 async def charges_row(url: str, path: Path, *, is_small: bool) -> None:
-    """Print how long so many due charges take."""
+    """Print the time of all due charges."""
     jobs = 40 if is_small else 1_000
     merchants = 4 if is_small else MERCHANTS
     async with running_sandbox(path) as sandbox_url:
@@ -149,7 +149,7 @@ async def charges_row(url: str, path: Path, *, is_small: bool) -> None:
 
 
 async def _all_logged(url: str, jobs: int, processes: Sequence[Running]) -> Counter[str]:
-    """Wait for so many log rows, and return what they tell; read what the processes print."""
+    """Wait for the log rows and count their outcomes; read the processes' output meanwhile."""
     database = Database(url)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -160,7 +160,7 @@ async def _all_logged(url: str, jobs: int, processes: Sequence[Running]) -> Coun
                     )
                     found = Counter({row[0]: row[1] for row in rows})
                 for process in processes:
-                    process.read_now()  # or they would wait for somebody who does
+                    process.read_now()  # a full pipe would block them
                 if found.total() >= jobs:
                     return found
                 await asyncio.sleep(0.1)

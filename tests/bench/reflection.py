@@ -1,8 +1,7 @@
-"""Catches questions to the schema while a request is transcoded: all are answered at the start.
+"""Detects descriptor calls while a request is transcoded; all belong into the start.
 
-Seen are calls into the protobuf package's Python code, calls of descriptors' methods, and calls
-of our own modules that compile from descriptors. Reading a descriptor's plain attribute
-leaves no trace that could be caught.
+Detected are calls into the protobuf package's Python code, of descriptors' methods, and of our
+modules that compile descriptors. Reads of a descriptor's plain attribute cannot be detected.
 """
 
 import sys
@@ -12,12 +11,12 @@ from typing import Any
 
 _COMPILERS = ("transcoding.schema", "transcoding.actions")
 _DESCRIPTIONS = ("Descriptor", "Options", "Pool")
-"""What the names of types end in that describe others."""
+"""Name endings of descriptor types."""
 
 
 def calls_into_the_schema(work: Callable[[], object]) -> list[str]:
-    """Return the calls that `work` makes into descriptors or what compiles from them."""
-    work()  # so that what is imported or made once is not counted
+    """Return the calls of `work` into descriptors and the modules that compile them."""
+    work()  # imports and caches are not counted
     found: list[str] = []
 
     def note(frame: FrameType, event: str, argument: Any) -> None:

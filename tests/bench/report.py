@@ -1,4 +1,4 @@
-"""Runs every part of the bench and gathers what it found."""
+"""Runs every part of the benchmark and collects the results."""
 
 import os
 import statistics
@@ -23,18 +23,18 @@ _SYNCS = 100
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the numbers were measured on, and how quiet it was."""
+    """The machine and its load before the run."""
 
     processors: int
     load: float
-    """Processes that wanted to run in the minute before."""
+    """Load average of the minute before."""
     fsync_microseconds: float
-    """The median, beside the database: every charge waits for one at least."""
+    """Median in the database's directory; every charge waits for at least one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that one run found."""
+    """The results of a run."""
 
     machine: Machine
     plan: Plan
@@ -43,12 +43,12 @@ class Report:
     charges: list[Charges]
     in_process: InProcess
     books: Books
-    """Of the SQLite database; `debits` has those of its own databases."""
+    """Of the SQLite database; `debits` has its own."""
     debits: Debits
 
     @property
     def balances(self) -> bool:
-        """Whether all books hold exactly what was done."""
+        """Whether all books balance."""
         return all(books.balance for books in (self.books, *self.debits.books.values()))
 
     def as_json(self) -> dict[str, Any]:
@@ -57,11 +57,10 @@ class Report:
 
 
 async def measure(plan: Plan) -> Report:
-    """Start everything, measure, prove the books, stop everything.
+    """Start everything, measure, check the books, stop everything.
 
     Raises:
-        UnexpectedAnswer: a request failed, so that the numbers mean nothing.
-        CoreError: a request by gRPC failed.
+        UnexpectedAnswer, CoreError: a request failed, so the numbers are invalid.
     """
     started, load = time.perf_counter(), os.getloadavg()[0]
     done: Counter[str] = Counter()
@@ -83,7 +82,7 @@ async def measure(plan: Plan) -> Report:
 
 
 def _fsync_microseconds(directory: Path) -> float:
-    """Time what a commit waits for; nothing else runs yet."""
+    """Return the time of an fsync; nothing else runs yet."""
     taken = []
     with (directory / "fsync").open("wb", buffering=0) as file:
         for _ in range(_SYNCS):

@@ -1,4 +1,4 @@
-"""Measures one client's get_user_wallet: the bare echo, gRPC and JSON in turns."""
+"""Measures get_user_wallet with one client: the echo, gRPC and JSON in turns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _ACTION = "get_user_wallet"
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """One way to ask, in microseconds a request."""
+    """One variant, in microseconds per request."""
 
     median: Spread
     percentile_99: float
@@ -24,23 +24,23 @@ class RoundTrip:
 
 @dataclass(frozen=True, slots=True)
 class RoundTrips:
-    """All ways, and what follows from comparing them round by round."""
+    """All variants, and their ratios by round."""
 
     ways: dict[str, RoundTrip]
     json_to_echo: Spread
     json_to_grpc: Spread
     grpc_to_echo: Spread
     adapter_microseconds: Spread
-    """What the JSON door adds to a call: JSON less gRPC."""
+    """Time that the adapter adds: JSON minus gRPC."""
     adapter_cpu_microseconds: Spread
     adapter_cpu_to_echo: Spread
-    """The adapter's CPU time for a request in that of the echo."""
+    """CPU time of the adapter / CPU time of the echo."""
 
 
 async def measure_round_trips(
     stack: Stack, callers: Callers, user_ids: Sequence[str], plan: Plan
 ) -> RoundTrips:
-    """Measure with one client; the order turns about from round to round."""
+    """Measure with one client."""
     ways: dict[str, Call] = {
         "echo": await callers.json(stack.echo, _ACTION),
         "gRPC": await callers.grpc(_ACTION),

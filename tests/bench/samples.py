@@ -1,4 +1,4 @@
-"""Medians with their spread, and what one turn of a measurement saw. Pure."""
+"""Medians with their spread, and the samples of one turn. Pure functions."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The middle of some values, and between which bounds they lie."""
+    """Median, quartiles and bounds of some values."""
 
     median: float
     low: float
@@ -25,13 +25,13 @@ class Spread:
 
     @property
     def percent(self) -> float:
-        """Half the distance between the quartiles, in hundredths of the median."""
+        """Half the interquartile range, in percent of the median."""
         return 50 * (self.high - self.low) / self.median if self.median else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn of one way to call: how long each request took, and what the processes spent."""
+    """One turn of a variant: request times, and CPU time by process."""
 
     seconds: float
     latencies: Sequence[float]
@@ -40,43 +40,43 @@ class Turn:
 
     @property
     def per_second(self) -> float:
-        """How many requests were answered in a second."""
+        """Responses per second."""
         return len(self.latencies) / self.seconds
 
     @property
     def median_microseconds(self) -> float:
-        """The time that half of the requests took at most."""
+        """Median request time."""
         return statistics.median(self.latencies) * 1e6
 
     def cpu_microseconds(self, process: str) -> float:
-        """Return what a process spent on each request."""
+        """Return a process's CPU time per request."""
         return self.cpu_seconds[process] / len(self.latencies) * 1e6
 
 
 def ratio(one: Sequence[float], other: Sequence[float]) -> Spread:
-    """Return the ratio of two series, round by round: what disturbed a round disturbed both."""
+    """Return the ratio of two series by round, because disturbances hit both in a round."""
     return Spread.of([a / b for a, b in zip(one, other, strict=True)])
 
 
 def percentile_99(turns: Sequence[Turn]) -> float:
-    """Return the time in microseconds that 99 of 100 requests of all turns took at most."""
+    """Return the 99th percentile of the request times of all turns, in microseconds."""
     latencies = sorted(latency for turn in turns for latency in turn.latencies)
     return latencies[len(latencies) * 99 // 100] * 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """One way to do something, with many clients at once."""
+    """Throughput of a variant with concurrent clients."""
 
     per_second: Spread
     median_milliseconds: Spread
     percentile_99_milliseconds: float
     cpu: dict[str, Spread]
-    """Microseconds a request by process."""
+    """Microseconds per request, by process."""
 
     @classmethod
     def of(cls, turns: Sequence[Turn]) -> "Throughput":
-        """Return what some turns of one way saw."""
+        """Return the throughput of some turns."""
         return cls(
             per_second=Spread.of([turn.per_second for turn in turns]),
             median_milliseconds=Spread.of([turn.median_microseconds / 1e3 for turn in turns]),

@@ -1,6 +1,6 @@
-"""Runs core, adapter and echo as `nivisco up` does: a process each, SQLite in a new directory.
+"""Runs core, adapter and echo like `nivisco up`: one process each, SQLite in a temporary directory.
 
-They listen on free ports of 127.0.0.1, end with this process, and leave no file behind.
+They listen on free ports of 127.0.0.1 and end with this process.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from rpc.client import CoreClient
 from tests.core.running import OPERATOR_TOKEN
 
 CLIENT = "client"
-"""The process that measures, among those whose CPU time is read."""
+"""Name of the measuring process among the CPU times."""
 _ECHO = Path(__file__).with_name("echo.py")
 _ANY_PORT = "127.0.0.1:0"
 _START_SECONDS = 60.0
@@ -30,7 +30,7 @@ _DRAIN_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where everything serves, and which process it is."""
+    """The addresses and processes."""
 
     core: CoreClient
     adapter: Address
@@ -39,14 +39,14 @@ class Stack:
     directory: Path
 
     def cpu_seconds(self) -> dict[str, float]:
-        """Return the CPU time that each process has used until now."""
+        """Return the CPU time of each process so far."""
         return {CLIENT: time.process_time()} | {
             name: process_cpu_seconds(pid) for name, pid in self.pids.items()
         }
 
 
 def process_cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used until now.
+    """Return the CPU time of a process so far.
 
     Raises:
         OSError: there is no such process.
@@ -61,10 +61,10 @@ def _cpu_clock(pid: int) -> int:
 
 @asynccontextmanager
 async def running_stack() -> AsyncIterator[Stack]:
-    """Serve everything until the block ends.
+    """Run all processes until the block ends.
 
     Raises:
-        Failure: a process did not start; the message shows its last lines.
+        Failure: a process failed to start; the message has its last lines.
         TimeoutError: a process was not ready in time.
     """
     with tempfile.TemporaryDirectory(prefix="nivisco-bench-") as name:
@@ -88,10 +88,10 @@ async def running_stack() -> AsyncIterator[Stack]:
 
 @asynccontextmanager
 async def running(what: Spawn) -> AsyncIterator[tuple[Child, Address]]:
-    """Run a process until the block ends, and give it and where it serves.
+    """Run a process until the block ends; yield it and its address.
 
     Raises:
-        Failure: it did not start; the message shows its last lines.
+        Failure: it failed to start; the message has its last lines.
         TimeoutError: it was not ready in time.
     """
     child = await spawn(what, ())
@@ -104,7 +104,7 @@ async def running(what: Spawn) -> AsyncIterator[tuple[Child, Address]]:
 
 
 def core_process(directory: Path, database_url: str) -> Spawn:
-    """Return how to run a core with new secrets, which migrates the database."""
+    """Return the command of a core that has new secrets and migrates the database."""
     environment = _environment() | {
         "NIVISCO_DATABASE_URL": database_url,
         "NIVISCO_GRPC": _ANY_PORT,
@@ -116,7 +116,7 @@ def core_process(directory: Path, database_url: str) -> Spawn:
 
 
 def adapter_process(directory: Path, core: Address) -> Spawn:
-    """Return how to run an adapter of the core."""
+    """Return the command of an adapter of the core."""
     environment = _environment() | {"NIVISCO_HTTP": _ANY_PORT, "NIVISCO_CORE": str(core)}
     log = directory / "adapter.log"
     return Spawn("adapter", nivisco("adapter"), environment, log, _DRAIN_SECONDS)
@@ -125,8 +125,8 @@ def adapter_process(directory: Path, core: Address) -> Spawn:
 def script_process(
     directory: Path, script: Path, settings: Mapping[str, str] | None = None
 ) -> Spawn:
-    """Return how to run a server of the bench itself."""
-    # -P: the script's directory's modules must not stand in for the standard library's.
+    """Return the command of a server of the benchmark."""
+    # -P: modules beside the script must not shadow the standard library.
     command = [sys.executable, "-P", str(script)]
     environment = _environment() | dict(settings or {})
     return Spawn(
@@ -135,5 +135,5 @@ def script_process(
 
 
 def _environment() -> dict[str, str]:
-    """Return this process's, without the settings of a system that somebody runs here."""
+    """Return this process's environment without NIVISCO_ settings."""
     return {n: value for n, value in os.environ.items() if not n.startswith("NIVISCO_")}

@@ -1,4 +1,4 @@
-"""Writes a report as tables that a person reads; every number was measured elsewhere."""
+"""Renders a report as text tables."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +17,7 @@ _DEBIT_PROCESSES = (CLIENT, "adapter", "core", "service", "pgbench", "postgres")
 
 
 def render(report: Report) -> str:
-    """Return the whole report as text."""
+    """Return the report as text."""
     machine = report.machine
     lines = [
         f"{report.seconds:.0f} s on {machine.processors} processors, load before "
@@ -50,7 +50,7 @@ def _round_trips(found: RoundTrips) -> Iterator[str]:
     yield _ratio("JSON / echo", found.json_to_echo)
     yield _ratio("JSON / gRPC", found.json_to_grpc)
     yield _ratio("gRPC / echo", found.grpc_to_echo)
-    yield f"  {'adapter, JSON less gRPC':<{_WIDTH}}{_micro(found.adapter_microseconds):>12} µs"
+    yield f"  {'adapter, JSON minus gRPC':<{_WIDTH}}{_micro(found.adapter_microseconds):>12} µs"
     yield f"  {'adapter, CPU time':<{_WIDTH}}{_micro(found.adapter_cpu_microseconds):>12} µs"
     yield _ratio("adapter CPU / echo CPU", found.adapter_cpu_to_echo)
 
@@ -74,7 +74,7 @@ def _charges(rows: Sequence[Charges]) -> Iterator[str]:
 
 def _debits(found: Debits) -> Iterator[str]:
     settings = ", ".join(f"{name} {value}" for name, value in found.settings.items())
-    yield f"one debit four ways on one PostgreSQL, {found.clients} clients at once"
+    yield f"one debit in four variants on one PostgreSQL, {found.clients} concurrent clients"
     yield f"  {settings}"
     heads = "".join(f"{process:>9}" for process in _DEBIT_PROCESSES)
     yield f"  {'debits a second':<26}{'':>14}{'p50 ms':>8}{'p99 ms':>8}  CPU µs:{heads}"
@@ -102,7 +102,7 @@ def _in_process(found: InProcess) -> Iterator[str]:
     for action in ACTIONS:
         yield _ratio(f"{action}: transcode / json_format", found.transcode_to_json_format[action])
         yield _ratio(f"{action}: rules / protovalidate", found.problems_to_protovalidate[action])
-    yield f"  {'questions to the schema in a transcode':<{_WIDTH}}{len(found.schema_calls):>8}"
+    yield f"  {'descriptor calls in a transcode':<{_WIDTH}}{len(found.schema_calls):>8}"
     yield from (f"    {call}" for call in found.schema_calls)
 
 

@@ -1,4 +1,4 @@
-"""The bench prints every row, the books balance, and nothing stays behind. No number is judged."""
+"""The benchmark prints every row, its books balance, and it cleans up. No number is checked."""
 
 import json
 import os
@@ -22,16 +22,16 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60.0
 ROWS = [
     "JSON / echo", "JSON / gRPC", "gRPC / echo",
-    "adapter, JSON less gRPC", "adapter, CPU time", "adapter CPU / echo CPU",
+    "adapter, JSON minus gRPC", "adapter, CPU time", "adapter CPU / echo CPU",
     "1 client, 4 wallets", "2 clients, 4 wallets", "4 clients, 4 wallets",
     "1 client, 1 hot wallet", "2 clients, 1 hot wallet", "4 clients, 1 hot wallet",
     "get_user_wallet: parse envelope", "charge_wallet: parse envelope",
     "get_user_wallet: read request", "charge_wallet: read request",
-    "get_user_wallet: write answer", "charge_wallet: write answer",
+    "get_user_wallet: write response", "charge_wallet: write response",
     "get_user_wallet: check rules", "charge_wallet: check rules",
     "get_user_wallet: transcode / json_format", "charge_wallet: transcode / json_format",
     "get_user_wallet: rules / protovalidate", "charge_wallet: rules / protovalidate",
-    "questions to the schema in a transcode", "noise:",
+    "descriptor calls in a transcode", "noise:",
     "4 wallets, JSON", "4 wallets, gRPC", "4 wallets, pgbench", "4 wallets, ORM",
     "1 hot wallet, JSON", "1 hot wallet, gRPC", "1 hot wallet, pgbench", "1 hot wallet, ORM",
     "4 wallets, JSON / pgbench", "4 wallets, gRPC / pgbench",
@@ -53,8 +53,19 @@ def started(directory: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def output_of(module: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", module, "--small"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+
+
 def processes_of(directory: Path) -> list[str]:
-    """The processes that keep their files there."""
+    """Return the processes with this temporary directory."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -65,14 +76,14 @@ def processes_of(directory: Path) -> list[str]:
     return found
 
 
-def left_in(directory: Path) -> list[Path]:
-    """What was left there, but for the lock of the package that starts PostgreSQL."""
+def files_in(directory: Path) -> list[Path]:
+    """Return the files, without the lock of the package that starts PostgreSQL."""
     return [path for path in directory.iterdir() if path.name != ".lockfile"]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
-    """What one small run printed and wrote, checked to have cleaned up."""
+    """The output and the file of one small run, which must have cleaned up."""
     directory, file = tmp_path_factory.mktemp("bench"), tmp_path_factory.mktemp("out") / "run.json"
     process = started(directory, "--json", str(file))
     try:
@@ -80,7 +91,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     finally:
         process.kill()
     assert process.returncode == 0, printed
-    assert (left_in(directory), processes_of(directory)) == ([], [])
+    assert (files_in(directory), processes_of(directory)) == ([], [])
     return printed, json.loads(file.read_text())
 
 
@@ -120,24 +131,24 @@ def test_the_four_debits_share_a_durable_server(run: tuple[str, dict[str, Any]])
         assert row["ways"]["ORM"]["cpu"]["service"]["median"] > 0
 
 
-def test_a_transcode_asks_the_schema_nothing(run: tuple[str, dict[str, Any]]) -> None:
+def test_transcoding_calls_no_descriptor(run: tuple[str, dict[str, Any]]) -> None:
     assert run[1]["in_process"]["schema_calls"] == []
 
 
-def test_a_question_to_the_schema_is_caught() -> None:
+def test_descriptor_calls_are_detected() -> None:
     enum = wallet_pb2.TransactionType.DESCRIPTOR
     found = calls_into_the_schema(lambda: enum_words(enum))
     assert found[0] == "transcoding.schema.enum_words"
     assert any(call.endswith(".GetOptions") for call in found)
 
 
-@pytest.mark.parametrize("under_way", ["*/nivisco.db", "nivisco-pg-*/postmaster.pid"])
-def test_a_run_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path, under_way: str) -> None:
+@pytest.mark.parametrize("running_part", ["*/nivisco.db", "nivisco-pg-*/postmaster.pid"])
+def test_a_stopped_run_cleans_up(tmp_path: Path, running_part: str) -> None:
     process = started(tmp_path)
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not list(tmp_path.glob(under_way)):
-            assert time.monotonic() < deadline, f"{under_way} was never there"
+        while not list(tmp_path.glob(running_part)):
+            assert time.monotonic() < deadline, f"{running_part} never appeared"
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.02)
                 pytest.fail("it ended by itself")
@@ -146,7 +157,7 @@ def test_a_run_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path, under_
     finally:
         process.kill()
     assert process.returncode == 1
-    assert (left_in(tmp_path), processes_of(tmp_path)) == ([], [])
+    assert (files_in(tmp_path), processes_of(tmp_path)) == ([], [])
 
 
 def test_ratios_are_taken_round_by_round() -> None:
@@ -165,12 +176,12 @@ def test_a_turn_divides_time_by_requests() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-5", "soon", "nan", "inf", "1e9"])
-def test_a_time_that_no_run_can_take_is_refused(text: str) -> None:
+def test_seconds_out_of_range_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="BENCH_SECONDS"):
         read_seconds(text)
 
 
-def test_the_shares_of_a_run_are_its_whole_time() -> None:
+def test_the_shares_of_a_run_sum_to_its_time() -> None:
     plan = Plan.of(100.0)
     parts = [
         variants * (rounds.warm_up_seconds + rounds.rounds * rounds.seconds)
@@ -186,3 +197,21 @@ def test_the_shares_of_a_run_are_its_whole_time() -> None:
 
 def test_the_contest_on_postgresql_warms_up_for_8_seconds() -> None:
     assert 8 * Plan.of(DEFAULT_SECONDS).debits(8).warm_up_seconds == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize(
+    ("module", "rows"),
+    [
+        (
+            "tests.bench.gateway",
+            ["charge  ", "bare aiohttp POST of its bytes", "100 charges in flight / one", "time"],
+        ),
+        (
+            "tests.bench.recurring",
+            ["a claim of 100 among", "the largest table / the smallest", "due charges at 300 ms"],
+        ),
+    ],
+)
+def test_the_other_benchmarks_print_every_row(module: str, rows: list[str]) -> None:
+    printed = output_of(module)
+    assert [row for row in rows if row not in printed] == []

@@ -1,4 +1,4 @@
-"""Has clients call at once for a turn, and variants of one measurement take turns."""
+"""Runs concurrent clients for a turn, and alternates the variants of a measurement."""
 
 import asyncio
 import itertools
@@ -12,7 +12,7 @@ from tests.bench.plan import Rounds
 from tests.bench.samples import Turn
 
 CpuSeconds = Callable[[], dict[str, float]]
-"""Tells the CPU time that each process has used until now."""
+"""Returns the CPU time of each process so far."""
 _Variant = TypeVar("_Variant", bound=Hashable)
 
 
@@ -21,9 +21,9 @@ async def in_turns(
     turn_of: Callable[[_Variant, float], Awaitable[Turn]],
     rounds: Rounds,
 ) -> dict[_Variant, list[Turn]]:
-    """Warm every variant up, then have them take turns, in an order that turns about.
+    """Warm up every variant, then alternate them, reversing the order each round.
 
-    Many turns of each, interleaved, so that what disturbs the machine disturbs all alike.
+    Interleaving makes disturbances of the machine hit all variants alike.
     """
     for variant in variants:
         await turn_of(variant, rounds.warm_up_seconds)
@@ -41,11 +41,10 @@ async def take_turn(
     seconds: float,
     done: Counter[str] | None = None,
 ) -> Turn:
-    """Have all clients call at once for so long, each at least once; count in `done` by user.
+    """Run all clients concurrently for a while, each at least once; count in `done` by user.
 
     Raises:
-        UnexpectedAnswer: a request failed by HTTP; the other clients are stopped.
-        CoreError: one failed by gRPC.
+        UnexpectedAnswer, CoreError: a request failed; the other clients are cancelled.
     """
     latencies: list[float] = []
     users = itertools.cycle(user_ids)

@@ -12,7 +12,7 @@ import pytest
 
 from cli.data_dir import DataDir
 from tests.browser.node import run_node
-from tests.left_out import chromium, needs
+from tests.optional_programs import chromium, needs
 from tests.processes import Running, shown, start_process, start_up
 
 HERE = Path(__file__).parent

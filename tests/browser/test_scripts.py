@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.browser.node import run_node
-from tests.left_out import needs
+from tests.optional_programs import needs
 
 HERE = Path(__file__).parent
 REQUEST = """{"business_id": "B'1", "api_key": "<api_key>", "action": "charge_customer",

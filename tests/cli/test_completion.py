@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from tests.left_out import needs
+from tests.optional_programs import needs
 
 ASK = """
 eval "$(nivisco completion bash)"

@@ -1,7 +1,7 @@
-"""Runs the contestants on one PostgreSQL server, each on a database of its own.
+"""Runs the variants of a debit on one PostgreSQL server, each with its own database.
 
-All databases are copies of one that a core migrated and filled, so that all contestants write the
-same rows into the same tables, under the same indexes and constraints.
+The databases are copies of one that a core migrated and filled, so all variants write the same rows
+into the same tables, with the same indexes and constraints.
 """
 
 import resource
@@ -38,7 +38,7 @@ _SERVICE = Path(__file__).with_name("orm_service.py")
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Everything that runs, and the wallets that all databases begin with."""
+    """The running processes, and the wallets of every database."""
 
     server: Server
     business: Business
@@ -50,9 +50,9 @@ class Contest:
     pids: dict[str, int]
 
     def cpu_seconds(self) -> dict[str, float]:
-        """Return the CPU time used until now, by process.
+        """Return the CPU time so far, by process.
 
-        This process's own children but pgbench never end while it measures.
+        Of this process's children only pgbench ends during a measurement.
         """
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         return (
@@ -64,10 +64,10 @@ class Contest:
 
 @asynccontextmanager
 async def running_contest(wallets: int, clients: int) -> AsyncIterator[Contest]:
-    """Run everything, with so many wallets and a hot one, until the block ends.
+    """Run everything, with this many wallets and a hot one, until the block ends.
 
     Raises:
-        Failure: a process did not start; the message shows its last lines.
+        Failure: a process failed to start; the message has its last lines.
         TimeoutError: a process was not ready in time.
     """
     async with AsyncExitStack() as stack:
@@ -112,9 +112,9 @@ async def running_contest(wallets: int, clients: int) -> AsyncIterator[Contest]:
 
 
 async def _fill(server: Server, core_of: Spawn, count: int) -> tuple[Business, dict[str, str]]:
-    """Open wallets by way of a core, and return the business and each user's wallet.
+    """Open wallets through a core; return the business and each user's wallet.
 
-    The tables are analysed, or the first plans would be made for empty ones.
+    The tables are analysed, because the first plans would suit empty ones.
     """
     url = server.database_url(_FILLED)
     async with running(core_of) as (_, core_at):

@@ -1,8 +1,8 @@
-"""Measures the same debit four ways on one PostgreSQL: JSON, gRPC, pgbench, and an ORM service.
+"""Measures the same debit on one PostgreSQL by JSON, gRPC, pgbench and an ORM service.
 
 Each debit checks the balance under a row lock, writes the wallet, one transaction and two postings,
-and commits once. Ours and the ORM service check the business's API key too; ours alone looks up
-whose wallet it is, the others are told the wallet.
+and commits once. Ours and the ORM service also check the business's API key; only ours looks up the
+user's wallet, the others get its id.
 """
 
 import json
@@ -23,23 +23,23 @@ WAYS = ("JSON", "gRPC", "pgbench", "ORM")
 COMPARED = (("JSON", "pgbench"), ("gRPC", "pgbench"), ("JSON", "ORM"), ("gRPC", "ORM"))
 _DATABASES = {"JSON": OURS, "gRPC": OURS, "pgbench": PGBENCH, "ORM": ORM}
 _SERVING = ("adapter", "core", "service", "pgbench", "postgres")
-"""All processes but the client that measures. pgbench itself counts: it holds the SQL."""
+"""All processes but the measuring client. pgbench counts, because it holds the SQL."""
 _HOT, _SPREAD = "the hot wallet", "the others"
 _ACTION = "charge_wallet"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One way in terms of another."""
+    """One variant / another."""
 
     per_second: Spread
     cpu: Spread
-    """The CPU time that a debit takes, of all processes but the client that measures."""
+    """CPU time per debit of all processes but the measuring client."""
 
 
 @dataclass(frozen=True, slots=True)
 class DebitsOf:
-    """All ways on so many wallets."""
+    """All variants on one number of wallets."""
 
     wallets: int
     ways: dict[str, Throughput]
@@ -49,7 +49,7 @@ class DebitsOf:
 
 @dataclass(frozen=True, slots=True)
 class Debits:
-    """What the contest found."""
+    """The results of the contest."""
 
     settings: dict[str, str]
     """The server's."""
@@ -66,11 +66,10 @@ class _Cell:
 
 
 async def measure_debits(plan: Plan) -> Debits:
-    """Run the contest and prove the books of every contestant.
+    """Run the contest and check the books of every variant.
 
     Raises:
-        UnexpectedAnswer: a debit failed, so that the numbers mean nothing.
-        CoreError: one by gRPC failed.
+        UnexpectedAnswer, CoreError: a debit failed, so the numbers are invalid.
     """
     async with running_contest(plan.debit_wallets, plan.debit_clients) as contest:
         acknowledged = {database: Counter[str]() for database in (OURS, PGBENCH, ORM)}

@@ -1,4 +1,4 @@
-"""Proves from the tables themselves that a contestant's database holds every debit exactly once."""
+"""Checks that the tables of a variant's database have every debit exactly once."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -30,8 +30,8 @@ async def read_ledger(
 ) -> Books:
     """Compare balances, history rows and postings with the debits that were acknowledged.
 
-    `wallets` tells of each wallet which group it belongs to, and `acknowledged` counts by group,
-    because pgbench does not tell which wallet it debited.
+    `wallets` maps each wallet to its group. `acknowledged` counts by group, because pgbench does
+    not report the wallets that it debited.
     """
     differences: list[str] = []
     debits: Counter[str] = Counter()

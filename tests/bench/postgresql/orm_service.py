@@ -1,7 +1,7 @@
-"""The service that most would write: FastAPI, SQLAlchemy's ORM, asyncpg, under uvicorn.
+"""A conventional service for comparison: FastAPI, SQLAlchemy's ORM, asyncpg, uvicorn.
 
-One process, like the core. It debits a wallet in one transaction, on the same tables as the core,
-and checks the business's API key first. Runs by path, as echo.py does.
+One process, like the core. It checks the business's API key and debits a wallet in one transaction,
+on the core's tables. Runs by path, like echo.py.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ engine = create_async_engine(
     os.environ["DATABASE_URL"], pool_size=int(os.environ["DATABASE_POOL_SIZE"]), max_overflow=0
 )
 _KEEP_ALIVE_SECONDS = 3600
-"""The clients are silent while the other contestants have their turns."""
+"""Clients are idle while the other variants run."""
 sessions = async_sessionmaker(engine, expire_on_commit=False)
 app = FastAPI()
 
@@ -204,7 +204,7 @@ async def serve(ready: Callable[[str], None], stop: asyncio.Event) -> None:
 
 
 def prepare() -> Serve:
-    """Return what serves."""
+    """Return the function that serves."""
     return serve
 
 

@@ -1,6 +1,6 @@
-"""Runs pgbench with debit.sql: what the server does for somebody who writes the SQL by hand.
+"""Runs pgbench with debit.sql: the same debit in hand-written SQL.
 
-As many connections as there are clients, every statement prepared, one round trip each.
+One connection per client, prepared statements, one round trip each.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ _LATENCY_FIELD = 2
 
 @dataclass(frozen=True, slots=True)
 class Pgbench:
-    """The way to run it on one database."""
+    """pgbench on one database."""
 
     server: Server
     database: str
     clients: int
     directory: Path
-    """For its log."""
+    """Directory of its log."""
 
     async def number_wallets(self, wallet_ids: list[str]) -> None:
-        """Number the wallets from 0, because pgbench can draw a number but no name."""
+        """Number the wallets from 0, because pgbench draws random numbers only."""
         url = self.server.database_url(self.database)
         await execute(
             url,
@@ -50,11 +50,11 @@ class Pgbench:
         await execute(url, "VACUUM ANALYZE numbered_wallets")
 
     async def take_turn(self, cpu_seconds: CpuSeconds, wallets: range, seconds: float) -> Turn:
-        """Debit the wallets of these numbers for so long.
+        """Debit the wallets with these numbers for a while.
 
-        pgbench counts whole seconds; a turn of less than one is a few transactions a client. It
-        connects anew for every turn: its rate leaves that out, the server's CPU time (a few
-        milliseconds a connection) does not.
+        pgbench counts whole seconds; a shorter turn is a few transactions per client. It connects
+        anew for every turn, which the server's CPU time includes (a few ms per connection) and its
+        rate does not.
 
         Raises:
             UnexpectedAnswer: a transaction failed.
@@ -93,7 +93,7 @@ class Pgbench:
         return printed
 
     def _latencies(self) -> list[float]:
-        """Return the seconds that each transaction took, and take the log away."""
+        """Return the seconds of each transaction, and delete the log."""
         latencies = []
         for log in self.directory.glob("pgbench.*"):
             lines = log.read_text().splitlines()

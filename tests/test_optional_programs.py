@@ -1,4 +1,4 @@
-"""What is left out where a program is missing, seen in runs of pytest of their own."""
+"""Tests of missing programs, as pytest runs of a generated suite."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 _SUITE = """
-from tests.left_out import needs
+from tests.optional_programs import needs
 
 pytestmark = needs("npm:nowhere")
 
@@ -21,7 +21,7 @@ _INSTALL = "npm ci --prefix nowhere"
 
 
 def _run(folder: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    (folder / "conftest.py").write_text("from tests.left_out import *")
+    (folder / "conftest.py").write_text("from tests.optional_programs import *")
     (folder / "test_it.py").write_text(_SUITE)
     kept = {name: value for name, value in os.environ.items() if name != "LEAVE_NOTHING_OUT"}
     root = str(Path(__file__).parents[1])
@@ -48,17 +48,19 @@ def _run(folder: Path, *options: str, **variables: str) -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize("options", [(), ("--numprocesses", "2")])
-def test_what_is_missing_is_left_out_and_named_with_the_command_that_brings_it(
+def test_tests_without_their_programs_are_skipped_and_listed_with_the_install_command(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     ended = _run(tmp_path, *options)
     assert ended.returncode == 0, ended.stdout
-    assert f"2 tests without the Node packages of nowhere. To run them: {_INSTALL}" in ended.stdout
-    assert "1 test without the Node packages of elsewhere." in ended.stdout
+    assert (
+        f"2 tests skipped without the Node packages of nowhere. To run: {_INSTALL}" in ended.stdout
+    )
+    assert "1 test skipped without the Node packages of elsewhere." in ended.stdout
     assert "2 skipped" in ended.stdout
 
 
-def test_where_nothing_may_be_left_out_it_fails_with_the_same_words(tmp_path: Path) -> None:
+def test_a_missing_program_fails_the_test_in_ci(tmp_path: Path) -> None:
     ended = _run(tmp_path, LEAVE_NOTHING_OUT="1")
     assert ended.returncode == 1, ended.stdout
-    assert f"lacks the Node packages of nowhere: {_INSTALL}" in ended.stdout
+    assert f"needs the Node packages of nowhere: {_INSTALL}" in ended.stdout

@@ -1,7 +1,7 @@
-"""Leaves out the tests that need a program this machine lacks, and says which and how to get it.
+"""Skips tests whose programs are not installed, and reports how to install them.
 
-`pytestmark = needs("node", "npm:tests/browser")` is all that a test does. Where
-`LEAVE_NOTHING_OUT=1` is set, as `.ci/run` does, what lacks something fails instead.
+A test declares `pytestmark = needs("node", "npm:tests/browser")`. With `LEAVE_NOTHING_OUT=1`, which
+`.ci/run` sets, a missing program fails the test instead.
 """
 
 import os
@@ -24,21 +24,21 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Something that not every machine has."""
+    """A program that a machine may lack."""
 
     name: str
     is_there: Callable[[], bool]
     install: str
-    """The command that brings it."""
+    """The command that installs it."""
 
 
 def chromium() -> str | None:
-    """Return the browser's path, or None where there is none."""
+    """Return the path of the browser, or None."""
     return next((path for name in _BROWSERS if (path := shutil.which(name))), None)
 
 
 def _printed(*command: str) -> str:
-    """Return what the command prints, and nothing where it cannot run."""
+    """Return the output of the command; empty if it cannot run."""
     if shutil.which(command[0]) is None:
         return ""
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
@@ -67,16 +67,16 @@ _PROGRAMS: Mapping[str, Program] = {
 
 @cache
 def missing(need: str) -> Program | None:
-    """Return the program that a need lacks, or None where it is there.
+    """Return the program of a need if it is not installed, else None.
 
-    A need is one of the programs above, or `npm:FOLDER`, what the lock file there names.
+    A need is one of the programs above, or `npm:FOLDER` for the packages of the lock file there.
 
     Raises:
         KeyError: there is no such need.
     """
     if need.startswith("npm:"):
         folder = need.removeprefix("npm:")
-        there = ROOT / folder / "node_modules" / ".package-lock.json"  # the last that npm writes
+        there = ROOT / folder / "node_modules" / ".package-lock.json"  # npm writes it last
         program = Program(
             f"the Node packages of {folder}", there.is_file, f"npm ci --prefix {folder}"
         )
@@ -86,35 +86,35 @@ def missing(need: str) -> Program | None:
 
 
 def needs(*what: str) -> pytest.MarkDecorator:
-    """Return the mark of a test, or of a module as `pytestmark`, that runs where all is there."""
+    """Return the mark of a test or module (`pytestmark`) that needs these programs."""
     return pytest.mark.needs(*what)
 
 
 _LACKS = "lacks"
-"""The property of a test's report, which also crosses from one process of the suite to another."""
+"""Name of a property of the test report, which pytest-xdist transfers between processes."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known."""
-    config.addinivalue_line("markers", "needs(*what): runs only where these programs are")
+    """Register the mark."""
+    config.addinivalue_line("markers", "needs(*what): runs only if these programs are installed")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave the test out, before its fixtures begin, where something that it needs is missing."""
+    """Skip the test before its fixtures start if a program is missing."""
     wanted = [need for mark in item.iter_markers("needs") for need in mark.args]
     lacked = [program for need in wanted if (program := missing(need))]
     if not lacked:
         return
     item.user_properties += [(_LACKS, (program.name, program.install)) for program in lacked]
-    sentence = "; ".join(f"lacks {program.name}: {program.install}" for program in lacked)
+    reason = "; ".join(f"needs {program.name}: {program.install}" for program in lacked)
     if os.environ.get(_STRICT):
-        pytest.fail(sentence, pytrace=False)
-    pytest.skip(sentence)
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end what was left out, for want of what, and how to get it."""
+    """List the missing programs, the number of skipped tests and the install commands."""
     left_out = Counter(
         tuple(value)
         for report in terminalreporter.stats.get("skipped", [])
@@ -122,7 +122,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if name == _LACKS
     )
     if left_out:
-        terminalreporter.section("left out")
+        terminalreporter.section("missing programs")
     for (program, install), tests in left_out.items():
         count = "1 test" if tests == 1 else f"{tests} tests"
-        terminalreporter.line(f"{count} without {program}. To run them: {install}")
+        terminalreporter.line(f"{count} skipped without {program}. To run: {install}")
