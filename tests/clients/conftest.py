@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from cli.data_dir import DataDir
-from tests.left_out import ROOT, missing, needs
+from tests.optional_programs import ROOT, missing, needs
 from tests.processes import Running, shown, start_process, start_up
 
 _PACKAGES = "clients/typescript"

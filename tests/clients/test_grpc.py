@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.clients.shop import Shop, environment, open_shop, run
-from tests.left_out import needs
+from tests.optional_programs import needs
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients" / "grpc-typescript"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.clients.conftest import CLIENTS_TO_RUN
 from tests.clients.runners import CLIENTS, command_of, environment_of
-from tests.left_out import needs
+from tests.optional_programs import needs
 
 _KEY = "a-very-secret-api-key"
 _CARD = "4111111111111111"

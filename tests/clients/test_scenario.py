@@ -14,7 +14,7 @@ from portal.reference.build import reference
 from portal.reference.model import Action, Kind
 from tests.clients.conftest import CLIENTS_TO_RUN, Endpoint, call
 from tests.clients.runners import CLIENTS, HERE, Done, environment_of, running
-from tests.left_out import needs
+from tests.optional_programs import needs
 
 _SCENARIO: list[dict[str, Any]] = json.loads((HERE / "scenario.json").read_text())
 _ANYTHING = "*"
