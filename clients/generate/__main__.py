@@ -1,6 +1,6 @@
-"""`python -m clients.generate` writes what of clients/ follows from the schema.
+"""`python -m clients.generate` writes the generated files of the client libraries.
 
-With `--check` it writes nothing, and fails where a file is not what it would write.
+With `--check` it writes nothing and fails if a file is out of date.
 """
 
 import sys
@@ -12,17 +12,17 @@ from clients.generate.model import ROOT, interface
 
 CLIENTS = ROOT / "clients"
 _OWN_FOLDERS = (php.RESULTS,)
-"""Folders in which everything is generated."""
+"""Folders with generated files only."""
 
 
 def rendered() -> Mapping[str, str]:
-    """Return every generated file: its path within clients/, and its text."""
+    """Return the text of every generated file by its path in clients/."""
     api = interface()
     return dict([*python.render(api), *php.render(api), *typescript.render(api)])
 
 
 def differences(files: Mapping[str, str], folder: Path) -> list[str]:
-    """Return the paths at which the folder is not what was generated."""
+    """Return the paths of files that are out of date."""
     there = {
         str(path.relative_to(folder)) for own in _OWN_FOLDERS for path in (folder / own).glob("*")
     }
@@ -35,12 +35,12 @@ def differences(files: Mapping[str, str], folder: Path) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write, or check, and return the exit code."""
+    """Write or check the files; return the exit code."""
     files = rendered()
     wrong = differences(files, CLIENTS)
     if arguments == ["--check"]:
         for path in wrong:
-            sys.stderr.write(f"clients/{path} is not what the schema says: run make generate\n")
+            sys.stderr.write(f"clients/{path} is out of date: run make generate\n")
         return 1 if wrong else 0
     for path in wrong:
         target = CLIENTS / path

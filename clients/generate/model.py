@@ -1,6 +1,6 @@
-"""What a client library has to say, from the reference and free of any language.
+"""The interface of a client library in any language, from the reference.
 
-The reference knows fields; names for their types come from the messages and enums behind them.
+The reference has the fields; the names of types come from messages and enums.
 """
 
 import re
@@ -30,8 +30,8 @@ _SIZE = re.compile(r"\d+ characters$")
 _RANGE = re.compile(r"between (\d+) and (\d+)$")
 
 
-def _is_said(limit: str, description: str) -> bool:
-    """Tell whether a field's description gives the same number or numbers."""
+def _is_described(limit: str, description: str) -> bool:
+    """Return whether a field's description has the limit's numbers."""
     size, between = _SIZE.search(limit), _RANGE.search(limit)
     return (size is not None and size[0] in description) or (
         between is not None and f"{between[1]} to {between[2]}" in description
@@ -40,28 +40,28 @@ def _is_said(limit: str, description: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A field, and the name of its type where that is an object or one of some words."""
+    """A field, with the name of its type if it is an object or an enum."""
 
     field: Field
     type_name: str | None
 
     @property
     def name(self) -> str:
-        """The name in JSON."""
+        """Name in JSON."""
         return self.field.name
 
     @property
     def is_secret(self) -> bool:
-        """Whether it must not be shown."""
+        """Whether its value must not be printed."""
         return self.field.name in secret_names()
 
     @property
     def sentences(self) -> str:
-        """What the field is, and its limits, for a comment."""
+        """Description, format and limits of the field, for a comment."""
         limits = [
             f"{each[0].upper()}{each[1:]}."
             for each in self.field.limits.sentences()
-            if not _is_said(each, self.field.description)
+            if not _is_described(each, self.field.description)
         ]
         form = []
         if self.field.kind is Kind.TIME:
@@ -75,12 +75,12 @@ class Property:
         return " ".join([" ".join(self.field.description.split()), *form, *limits])
 
     is_given: bool = True
-    """Whether it is part of a request."""
+    """Whether it is in a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectType:
-    """An object in a request or an answer."""
+    """An object in a request or a response."""
 
     name: str
     description: str
@@ -90,7 +90,7 @@ class ObjectType:
 
 @dataclass(frozen=True, slots=True)
 class WordType:
-    """Some words of which a field is one."""
+    """An enum."""
 
     name: str
     words: tuple[Word, ...]
@@ -98,38 +98,38 @@ class WordType:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """An action as a client has it."""
+    """A method of a client: an action."""
 
     action: Action
     request: tuple[Property, ...]
-    """The required ones first, without the idempotency key."""
+    """Required fields first, without the idempotency key."""
     response: ObjectType
 
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """All of it."""
+    """The whole interface."""
 
     version: str
     methods: tuple[Method, ...]
     objects: tuple[ObjectType, ...]
-    """What is nested in requests and answers, each after what it is made of."""
+    """Nested types of requests and responses, each after those that it uses."""
     words: tuple[WordType, ...]
     errors: tuple[Error, ...]
 
     @property
-    def coded(self) -> tuple[Error, ...]:
-        """The errors whose answer has no `code` in its body; the status says it."""
+    def without_code(self) -> tuple[Error, ...]:
+        """Errors whose response has no `code`; the status determines them."""
         return tuple(error for error in self.errors if not error.has_code)
 
 
 def interface() -> Interface:
     """Return the interface of this version's schema."""
-    return _Reading().interface()
+    return _Reader().interface()
 
 
-class _Reading:
-    """Walks fields and descriptors side by side."""
+class _Reader:
+    """Reads fields and descriptors in parallel."""
 
     def __init__(self) -> None:
         self._catalogue = build_catalogue()
@@ -172,7 +172,7 @@ class _Reading:
             action,
             tuple(sorted(request, key=lambda each: not each.field.required)),
             ObjectType(
-                f"{method.name}Result", f"What `{action.name}` answers.", response, is_request=False
+                f"{method.name}Result", f"Response of `{action.name}`.", response, is_request=False
             ),
         )
 
@@ -197,13 +197,13 @@ class _Reading:
     def _object(self, field: Field, message: Descriptor, prefix: str, *, is_request: bool) -> str:
         name = message.name
         if self._shared[name] > 1:
-            is_said = is_request and prefix.endswith(name)
-            name = prefix if is_said else prefix + name
+            is_repeated = is_request and prefix.endswith(name)
+            name = prefix if is_repeated else prefix + name
         if name not in self._objects:
             properties = self._properties(field.fields, message, prefix, is_request=is_request)
             properties = tuple(
                 sorted(properties, key=lambda p: p.is_given and not p.field.required)
             )
-            said = comments().get(message.full_name, field.description)
-            self._objects[name] = ObjectType(name, said, properties, is_request)
+            description = comments().get(message.full_name, field.description)
+            self._objects[name] = ObjectType(name, description, properties, is_request)
         return name

@@ -17,11 +17,11 @@ _SCALARS = {
     Kind.WORD: "string",
 }
 _KEY_SHAPE = "idempotency_key?: string"
-_KEY = "Your own key for this call. Absent: a new one for every call."
+_KEY = "Key of this call. Defaults to a new one for every call."
 
 
 def render(interface: Interface) -> Iterator[tuple[str, str]]:
-    """Yield every file: its path within clients/, and its text."""
+    """Yield the path in clients/ and the text of every file."""
     templates = environment()
     templates.filters |= {"type": _type, "var": _var, "read": _read, "comment": _comment}
     for template, path in (
@@ -32,13 +32,13 @@ def render(interface: Interface) -> Iterator[tuple[str, str]]:
     ):
         yield path, templates.get_template(f"{template}.j2").render(api=interface)
     result = templates.get_template("Result.php.j2")
-    answered = [each for each in interface.objects if not each.is_request]
-    for each in (*answered, *(method.response for method in interface.methods)):
+    responses = [each for each in interface.objects if not each.is_request]
+    for each in (*responses, *(method.response for method in interface.methods)):
         yield f"{RESULTS}/{each.name}.php", result.render(each=each)
 
 
 def _type(what: Property) -> str:
-    """Return the declared type of a field in an answer."""
+    """Return the declared type of a field in a response."""
     name = "array" if what.field.repeated else what.type_name or ""
     if not what.field.repeated and what.field.kind is not Kind.OBJECT:
         name = _SCALARS[what.field.kind]
@@ -46,7 +46,7 @@ def _type(what: Property) -> str:
 
 
 def _var(what: Property) -> str:
-    """Return the type that PHP cannot declare, for a comment; empty where it can."""
+    """Return the type for a comment if PHP cannot declare it, or else an empty string."""
     field = what.field
     one = what.type_name if field.kind is Kind.OBJECT else _one(field)
     if field.repeated:
@@ -63,7 +63,7 @@ def _one(field: Field) -> str:
 
 
 def _read(what: Property) -> str:
-    """Return the expression that reads the field of an answer, whose numbers are strings."""
+    """Return the expression that reads a field of a response, whose numbers are strings."""
     raw = f"$body['{what.name}']"
     if what.field.kind is Kind.OBJECT:
         reader = f"[{what.type_name}::class, 'fromJson']"
@@ -106,7 +106,7 @@ def _bullets(fields: tuple[Property, ...]) -> Iterator[str]:
 
 
 def _comment(method: Method) -> str:
-    """Return what stands above a method, after its summary."""
+    """Return the comment of a method after its description."""
     fields = tuple(each.field for each in method.request)
     entries = [*_entries(fields)]
     bullets = [*_bullets(method.request)]
@@ -120,5 +120,5 @@ def _comment(method: Method) -> str:
     if codes := ", ".join(error.reason for error in method.action.errors):
         said = f"@throws ApiException with the errorCode {codes} or one of every action"
         lines.append("     * " + wrapped(said, "     * ", "", "    "))
-    lines.append("     * @throws NiviscoException where the call did not succeed")
+    lines.append("     * @throws NiviscoException if the call did not succeed")
     return "\n".join(lines)

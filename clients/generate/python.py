@@ -21,7 +21,7 @@ _SCALARS = {
 
 
 def render(interface: Interface) -> Iterator[tuple[str, str]]:
-    """Yield every file: its path within clients/, and its text."""
+    """Yield the path in clients/ and the text of every file."""
     templates = environment()
     for each in (_given, _declared, _read, _raises, _docstring):
         templates.filters[each.__name__.removeprefix("_")] = each
@@ -42,7 +42,7 @@ def render(interface: Interface) -> Iterator[tuple[str, str]]:
 
 
 def _type(what: Property) -> str:
-    """Return the type of a field in an answer, or of one in a request that is given."""
+    """Return the type of a field in a response, or of a given one in a request."""
     name = what.type_name or _SCALARS[what.field.kind]
     if what.is_given and what.field.kind is Kind.AMOUNT:
         name = "Amount"
@@ -69,7 +69,7 @@ def _declared(what: Property) -> str:
 
 
 def _read(what: Property) -> str:
-    """Return the expression that reads the field of an answer."""
+    """Return the expression that reads a field of a response."""
     raw = f'body["{what.name}"]'
     one = "each" if what.field.repeated else raw
     if what.field.kind is Kind.OBJECT:
@@ -84,9 +84,11 @@ def _read(what: Property) -> str:
 
 
 def _raises(method: Method) -> str:
-    """Return what an action fails with by its own nature."""
+    """Return the own errors of an action."""
     codes = ", ".join(f"`{error.reason}`" for error in method.action.errors)
-    return f"the API refused, with `code` {codes} or one of every action." if codes else ""
+    return (
+        f"the API returned an error, with `code` {codes} or one of every action." if codes else ""
+    )
 
 
 def _docstring(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the templates of all languages share."""
+"""Filters of the templates of all languages."""
 
 import textwrap
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from portal.reference.model import Action
 _TEMPLATES = Path(__file__).parent / "templates"
 WIDTH = 100
 _TEXT_WIDTH = 92
-"""Leaves room for what opens and closes a comment."""
+"""Leaves room for the marks of a comment."""
 
 
 def environment() -> Environment:
@@ -46,7 +46,7 @@ def camel(name: str) -> str:
 
 
 def described(action: Action) -> str:
-    """Return the action's summary, and as a second paragraph what more there is to say."""
+    """Return the action's summary, and the rest of its description as a second paragraph."""
     return f"{action.summary}\n\n{action.description.removeprefix(action.summary)}".rstrip()
 
 
@@ -68,7 +68,7 @@ def wrapped(text: str, indent: str, first: str = "", rest: str | None = None) ->
 
 
 def doc(text: str, indent: int, tags: Iterable[str] = ()) -> str:
-    """Return a comment `/** … */` whose first line follows an indent that is there already."""
+    """Return a comment `/** … */`; its first line is already indented."""
     spaces = " " * indent
     tags = list(tags)
     body = " ".join(text.split()) if "\n\n" not in text else text

@@ -18,7 +18,7 @@ _READERS = {"number": "integer"}
 
 
 def render(interface: Interface) -> Iterator[tuple[str, str]]:
-    """Yield every file: its path within clients/, and its text."""
+    """Yield the path in clients/ and the text of every file."""
     templates = environment()
     for each in (_union, _declared, _read, _tags, _reader, _signature, _call):
         templates.filters[each.__name__.removeprefix("_")] = each
@@ -35,7 +35,7 @@ def render(interface: Interface) -> Iterator[tuple[str, str]]:
 
 
 def _listed(before: str, items: list[str], after: str, indent: str) -> str:
-    """Return the items on one line where they fit, and otherwise each on its own."""
+    """Return the items on one line if they fit, or else one on each line."""
     line = f"{indent}{before}{', '.join(items)}{after}"
     if len(line) <= WIDTH:
         return line
@@ -65,7 +65,7 @@ def _signature(method: Method) -> str:
 
 
 def _call(method: Method) -> str:
-    """Return what a method does."""
+    """Return the body of a method."""
     name = method.action.name
     given = [f'"{name}"', "fields" if method.request else "{}"]
     given.append(f"readers.{_reader(method.response.name)}")
@@ -96,7 +96,7 @@ def _reader(name: str) -> str:
 
 
 def _read(what: Property) -> str:
-    """Return the expression that reads the field of an answer."""
+    """Return the expression that reads a field of a response."""
     scalar = _SCALARS.get(what.field.kind, "string")
     read = _READERS.get(scalar, scalar)
     if what.field.kind is Kind.OBJECT:
@@ -111,7 +111,7 @@ def _read(what: Property) -> str:
 
 
 def _tags(method: Method) -> list[str]:
-    """Return what a method throws."""
+    """Return the tags for the errors of a method."""
     codes = ", ".join(error.reason for error in method.action.errors)
-    refusals = [f"@throws ApiError, by its own nature with {codes}."] if codes else []
-    return [*refusals, "@throws NiviscoError where the call did not succeed."]
+    own = [f"@throws ApiError with the code {codes} or one of every action."] if codes else []
+    return [*own, "@throws NiviscoError if the call did not succeed."]

@@ -28,7 +28,7 @@ CLIENTS_TO_RUN = [
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the API is, and who may register businesses."""
+    """URL of the API, and the admin's credentials."""
 
     url: str
     admin: dict[str, str] = field(repr=False)
@@ -49,7 +49,7 @@ class Endpoint:
 
 
 def call(url: str, caller: dict[str, str], /, **more: Any) -> dict[str, Any]:
-    __tracebackhide__ = True  # it has keys
+    __tracebackhide__ = True  # its arguments contain keys
     with closing(HTTPConnection(urlsplit(url).netloc, timeout=30)) as connection:
         connection.request("POST", "/", json.dumps(caller | more))
         body: dict[str, Any] = json.load(connection.getresponse())
@@ -78,7 +78,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the compiled TypeScript client is; empty where nothing can compile it."""
+    """Folder of the compiled TypeScript client; empty if it cannot be compiled."""
     folder = tmp_path_factory.mktemp("typescript")
     if any(missing(need) for need in _FOR_NODE):
         return folder

@@ -1,4 +1,4 @@
-"""A small HTTP server that fails as it is told, then answers, and notes what it was sent."""
+"""A small HTTP server with scripted failures that records its requests."""
 
 import json
 import threading
@@ -13,8 +13,8 @@ SLOW = "slow"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What to answer with."""
+class Response:
+    """A scripted response."""
 
     status: int
     body: str
@@ -23,17 +23,17 @@ class Answer:
 
 @dataclass(slots=True)
 class Failing:
-    """The server's address, what it will do next, and what it received."""
+    """The server's URL, script and received requests."""
 
     url: str = ""
-    script: list[Answer | str] = field(default_factory=list)
+    script: list[Response | str] = field(default_factory=list)
     received: list[dict[str, Any]] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
     moments: list[float] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
 
-    def play(self, script: Sequence[Answer | str]) -> None:
-        """Do this with the next requests, one after another; the last goes on for ever."""
+    def play(self, script: Sequence[Response | str]) -> None:
+        """Set the script of the next requests; its last step repeats."""
         self.script = list(script)
         self.received.clear()
         self.request_ids.clear()

@@ -1,4 +1,4 @@
-// Makes the calls that come by lines with the compiled TypeScript client.
+// Reads calls from stdin and makes them with the compiled TypeScript client.
 
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
@@ -23,7 +23,7 @@ function renamed(value, rename) {
   return Object.fromEntries(entries.map(([name, each]) => [rename(name), renamed(each, rename)]));
 }
 
-function told(error) {
+function shown(error) {
   return {
     ...renamed(error, snake),
     message: error.message,
@@ -31,21 +31,21 @@ function told(error) {
   };
 }
 
-const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
+const print = (result) => process.stdout.write(`${JSON.stringify(result)}\n`);
 const show = (value) => inspect(value, { depth: 9, showHidden: true }) + inspect(value);
 
-say({ shown: show(client) + JSON.stringify(client) });
+print({ shown: show(client) + JSON.stringify(client) });
 for await (const line of createInterface({ input: process.stdin })) {
-  const asked = JSON.parse(line);
-  const fields = renamed(asked.fields, camel);
-  const options = asked.idempotency_key === null ? {} : { idempotencyKey: asked.idempotency_key };
-  const method = client[camel(asked.action)];
-  const takesFields = asked.action !== "change_api_key";
+  const call = JSON.parse(line);
+  const fields = renamed(call.fields, camel);
+  const options = call.idempotency_key === null ? {} : { idempotencyKey: call.idempotency_key };
+  const method = client[camel(call.action)];
+  const takesFields = call.action !== "change_api_key";
   try {
     const result = await method.call(client, ...(takesFields ? [fields] : []), options);
-    say({ result: renamed(result, snake), shown: show(result) });
+    print({ result: renamed(result, snake), shown: show(result) });
   } catch (error) {
     if (!(error instanceof library.NiviscoError)) throw error;
-    say({ error: told(error), shown: show(error) + error.stack });
+    print({ error: shown(error), shown: show(error) + error.stack });
   }
 }

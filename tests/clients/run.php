@@ -1,6 +1,6 @@
 <?php
 
-// Makes the calls that come by lines with the PHP client.
+// Reads calls from stdin and makes them with the PHP client.
 
 declare(strict_types=1);
 
@@ -42,9 +42,9 @@ function shown($value): string
     return ob_get_clean() . print_r($value, true) . ($value instanceof Throwable ? (string) $value : '');
 }
 
-function say(array $answer): void
+function printLine(array $result): void
 {
-    echo json_encode($answer, JSON_THROW_ON_ERROR), "\n";
+    echo json_encode($result, JSON_THROW_ON_ERROR), "\n";
 }
 
 $client = new Nivisco\Client(
@@ -53,18 +53,18 @@ $client = new Nivisco\Client(
     getenv('CLIENT_API_KEY'),
     (float) getenv('CLIENT_TIMEOUT_SECONDS')
 );
-say(['shown' => shown($client)]);
+printLine(['shown' => shown($client)]);
 while (($line = fgets(STDIN)) !== false) {
-    $asked = json_decode($line, true, 512, JSON_THROW_ON_ERROR);
-    $fields = $asked['fields'];
-    if ($asked['idempotency_key'] !== null) {
-        $fields['idempotency_key'] = $asked['idempotency_key'];
+    $call = json_decode($line, true, 512, JSON_THROW_ON_ERROR);
+    $fields = $call['fields'];
+    if ($call['idempotency_key'] !== null) {
+        $fields['idempotency_key'] = $call['idempotency_key'];
     }
-    $method = lcfirst(str_replace('_', '', ucwords($asked['action'], '_')));
+    $method = lcfirst(str_replace('_', '', ucwords($call['action'], '_')));
     try {
         $result = $client->$method(...($fields === [] ? [] : [$fields]));
-        say(['result' => written($result), 'shown' => shown($result)]);
+        printLine(['result' => written($result), 'shown' => shown($result)]);
     } catch (Nivisco\NiviscoException $error) {
-        say(['error' => written($error), 'shown' => shown($error)]);
+        printLine(['error' => written($error), 'shown' => shown($error)]);
     }
 }

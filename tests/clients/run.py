@@ -1,4 +1,4 @@
-"""Makes the calls that come by lines with the Python client, blocking or asynchronous."""
+"""Reads calls from stdin and makes them with the Python client, blocking or asynchronous."""
 
 import asyncio
 import dataclasses
@@ -14,7 +14,7 @@ from nivisco_client import CLEAR, ApiError, AsyncNivisco, Nivisco, NiviscoError
 
 
 def main() -> None:
-    """Read calls until there are no more."""
+    """Make calls until stdin ends."""
     arguments = (os.environ["CLIENT_URL"], os.environ["CLIENT_BUSINESS_ID"])
     key = os.environ["CLIENT_API_KEY"]
     timeout = float(os.environ["CLIENT_TIMEOUT_SECONDS"])
@@ -26,23 +26,23 @@ def main() -> None:
     _print({"shown": repr(client)})
     with asyncio.Runner() as runner:
         for line in sys.stdin:
-            _print(_called(client, json.loads(line), runner))
+            _print(_result_of(client, json.loads(line), runner))
 
 
-def _called(client: object, asked: dict[str, Any], runner: asyncio.Runner) -> dict[str, Any]:
-    method = getattr(client, asked["action"])
-    given = _typed(method, asked["fields"])
-    if asked["idempotency_key"] is not None:
-        given["idempotency_key"] = asked["idempotency_key"]
+def _result_of(client: object, call: dict[str, Any], runner: asyncio.Runner) -> dict[str, Any]:
+    method = getattr(client, call["action"])
+    given = _typed(method, call["fields"])
+    if call["idempotency_key"] is not None:
+        given["idempotency_key"] = call["idempotency_key"]
     try:
         made = method(**given)
         result = runner.run(_awaited(made)) if inspect.isawaitable(made) else made
     except NiviscoError as error:
-        told = {name: value for name, value in vars(error).items() if not name.startswith("_")}
+        shown = {name: value for name, value in vars(error).items() if not name.startswith("_")}
         if isinstance(error, ApiError):
-            told["fields"] = [dataclasses.asdict(each) for each in error.fields]
-        told |= {"kind": type(error).__name__}
-        return {"error": told, "shown": f"{error!r} {error} {vars(error)}"}
+            shown["fields"] = [dataclasses.asdict(each) for each in error.fields]
+        shown |= {"kind": type(error).__name__}
+        return {"error": shown, "shown": f"{error!r} {error} {vars(error)}"}
     return {"result": dataclasses.asdict(result), "shown": repr(result)}
 
 

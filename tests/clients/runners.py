@@ -1,4 +1,4 @@
-"""Runs a client library in a process of its own, and has it make one call after another."""
+"""Runs a client library in its own process, which makes one call after another."""
 
 import json
 import os
@@ -15,8 +15,8 @@ CLIENTS = HERE.parents[1] / "clients"
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What came of a call: a result or an error, and all that printing it shows."""
+class Outcome:
+    """Result or error of a call, and everything that printing it shows."""
 
     result: dict[str, Any] | None
     error: dict[str, Any] | None
@@ -25,16 +25,16 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """A client under way, which has shown itself once."""
+    """A running client; `shown` is its printed form."""
 
     process: subprocess.Popen[str]
     shown: str
 
-    def call(self, action: str, fields: Mapping[str, object], key: str | None = None) -> Done:
-        """Make one call, its amounts as strings."""
+    def call(self, action: str, fields: Mapping[str, object], key: str | None = None) -> Outcome:
+        """Make one call, with amounts as strings."""
         self._write({"action": action, "fields": fields, "idempotency_key": key})
-        answer = self._line()
-        return Done(answer.get("result"), answer.get("error"), answer["shown"])
+        line = self._line()
+        return Outcome(line.get("result"), line.get("error"), line["shown"])
 
     def _write(self, value: object) -> None:
         assert self.process.stdin is not None
@@ -45,12 +45,12 @@ class Runner:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, "the client ended"
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        parsed: dict[str, Any] = json.loads(line)
+        return parsed
 
 
 def command_of(client: str, built: Path) -> list[str]:
-    """Return what starts the runner of a client."""
+    """Return the command of a client's runner."""
     if client.startswith("python"):
         return [sys.executable, str(HERE / "run.py"), client]
     if client == "php":
@@ -62,7 +62,7 @@ def command_of(client: str, built: Path) -> list[str]:
 def environment_of(
     url: str, business_id: str, api_key: str, timeout_seconds: float = 30
 ) -> dict[str, str]:
-    """Return the variables that tell a runner where to call and as whom."""
+    """Return the variables with the URL and credentials for a runner."""
     kept = {n: v for n, v in os.environ.items() if not n.startswith("NIVISCO_")}
     return kept | {
         "CLIENT_URL": url,
@@ -77,7 +77,7 @@ def environment_of(
 def running(
     client: str, url: str, business_id: str, api_key: str, built: Path, timeout_seconds: float = 30
 ) -> Iterator[Runner]:
-    """Start a client against a URL, and end it."""
+    """Run a client against a URL until the block ends."""
     with subprocess.Popen(
         command_of(client, built),
         env=environment_of(url, business_id, api_key, timeout_seconds),

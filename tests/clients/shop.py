@@ -1,4 +1,4 @@
-"""A core that serves a business with its sandbox, as a client program meets it."""
+"""A core with a sandbox and a business, for client programs."""
 
 import os
 import subprocess
@@ -21,11 +21,11 @@ _FILES = (
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """Where the core is, and what its business calls it with."""
+    """Address of the core, and the variables for a client program."""
 
     address: str
     variables: Mapping[str, str]
-    """What a client's program is told by the environment."""
+    """Environment variables of a client program."""
 
 
 def _server_files(authority: Authority, server: Issued) -> MutualTlsFiles:
@@ -37,7 +37,7 @@ def _server_files(authority: Authority, server: Issued) -> MutualTlsFiles:
 
 @asynccontextmanager
 async def open_shop(path: Path, *, tls: bool = False) -> AsyncIterator[Shop]:
-    """Serve a core, over mutual TLS or in clear on loopback, with a business that takes cards."""
+    """Serve a core, with mutual TLS or in plain text on loopback, with a business."""
     client_tls, files = None, None
     proof: dict[str, str] = {}
     if tls:
@@ -68,13 +68,13 @@ async def open_shop(path: Path, *, tls: bool = False) -> AsyncIterator[Shop]:
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return this environment with `variables` in place of every setting of Nivisco."""
+    """Return this environment with `variables` instead of the NIVISCO_* ones."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NIVISCO_")}
     return kept | dict(variables)
 
 
 def run(*command: str, cwd: Path | None = None, **variables: str) -> str:
-    """Return what the command prints; it must succeed."""
+    """Return the output of a command, which must succeed."""
     ended = subprocess.run(
         command,
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""Calls a real core by gRPC from TypeScript, and runs the programs that docs/grpc.md shows."""
+"""gRPC calls to a real core from TypeScript, and the programs in docs/grpc.md."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def program(language: str) -> str:
-    """Return the program that the guide shows in a language."""
+    """Return the guide's program in a language."""
     (found,) = re.findall(
         rf"^```{language}\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE
     )
@@ -29,14 +29,14 @@ def program(language: str) -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
-    """A core in clear on loopback."""
+    """A core in plain text on loopback."""
     async with open_shop(tmp_path_factory.mktemp("clear")) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def guarded_shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
-    """A core that takes mutual TLS only."""
+async def tls_shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
+    """A core that requires mutual TLS."""
     async with open_shop(tmp_path_factory.mktemp("tls"), tls=True) as opened:
         yield opened
 
@@ -53,7 +53,7 @@ def built() -> Path:
 
 
 async def output(*command: str, **variables: str) -> str:
-    """Return what the program prints, while the core goes on in this process; it must succeed."""
+    """Return the output of a program, which must succeed, while the core runs in this process."""
     process = await asyncio.create_subprocess_exec(
         *command,
         env=environment(variables),
@@ -66,17 +66,17 @@ async def output(*command: str, **variables: str) -> str:
 
 
 @needs("node", "npm:clients/grpc-typescript")
-async def test_the_typescript_client_calls_a_core_in_clear_on_loopback(
+async def test_the_typescript_client_calls_a_core_in_plain_text_on_loopback(
     built: Path, shop: Shop
 ) -> None:
     await output("node", "--test", str(built / "test" / "core.test.js"), **shop.variables)
 
 
 @needs("node", "npm:clients/grpc-typescript")
-async def test_the_typescript_client_calls_a_core_by_mutual_tls(
-    built: Path, guarded_shop: Shop
+async def test_the_typescript_client_calls_a_core_with_mutual_tls(
+    built: Path, tls_shop: Shop
 ) -> None:
-    await output("node", "--test", str(built / "test" / "core.test.js"), **guarded_shop.variables)
+    await output("node", "--test", str(built / "test" / "core.test.js"), **tls_shop.variables)
 
 
 PRINTED = """charged 25.50

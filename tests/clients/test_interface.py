@@ -1,4 +1,4 @@
-"""What every client refuses to do before it sends anything, and what that shows."""
+"""Errors that every client raises before it sends anything, and what they print."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _CARD = "4111111111111111"
 
 
 def _ended(client: str, url: str, built: Path, line: str = "") -> str:
-    """Run a client to its end, which is an uncaught error, and return all that it printed."""
+    """Run a client until its uncaught error, and return its output."""
     ended = subprocess.run(
         command_of(client, built),
         env=environment_of(url, "BUS-1", _KEY),
@@ -41,7 +41,7 @@ def _ended(client: str, url: str, built: Path, line: str = "") -> str:
         ("payments", "must be https://host"),
     ],
 )
-def test_a_client_refuses_an_address_that_would_betray_the_key(
+def test_a_url_that_would_expose_the_key_is_rejected(
     built: Path, client: str, url: str, sentence: str
 ) -> None:
     printed = _ended(client, url, built)
@@ -50,12 +50,12 @@ def test_a_client_refuses_an_address_that_would_betray_the_key(
 
 
 @pytest.mark.parametrize("client", CLIENTS_TO_RUN)
-def test_a_client_refuses_a_float_and_its_trace_shows_neither_key_nor_card(
+def test_a_float_is_rejected_and_the_trace_contains_neither_key_nor_card(
     built: Path, client: str
 ) -> None:
     fields = {"user_id": "USR-1", "amount": 25.5, "payment_profile": {"card_number": _CARD}}
     if client.startswith("python"):
-        fields.pop("payment_profile")  # a method takes no field that it does not know
+        fields.pop("payment_profile")  # a method has no unknown fields
     call = {"action": "charge_customer", "fields": fields, "idempotency_key": None}
     printed = _ended(client, "http://127.0.0.1:9/", built, json.dumps(call) + "\n")
     assert "an amount is a decimal string" in printed

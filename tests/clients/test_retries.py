@@ -1,4 +1,4 @@
-"""What a client does when a server fails it: which calls it repeats, and with which key."""
+"""Retries of a client: which calls it repeats, and with which idempotency key."""
 
 import json
 import time
@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import CLIENTS_TO_RUN
-from tests.clients.failing_server import DROPPED, SLOW, Answer, Failing, failing_server
-from tests.clients.runners import Done, Runner, running
+from tests.clients.failing_server import DROPPED, SLOW, Failing, Response, failing_server
+from tests.clients.runners import Outcome, Runner, running
 
 _KEY = "a-very-secret-api-key"
-_CHARGED = Answer(
+_CHARGED = Response(
     200,
     '{"success":true,"transaction_id":"pi_1","amount":999999999999.99,"currency":"usd",'
     '"status":"succeeded","payment_id":"PAY-1","env":"TEST","gateway":"stripe","new":1.50}',
 )
-_READ = Answer(200, '{"success":true,"env":"TEST","stripe_public_key":"pk_test_1"}')
+_READ = Response(200, '{"success":true,"env":"TEST","stripe_public_key":"pk_test_1"}')
 
 
-def _refused(status: int, code: str | None = None, **headers: str) -> Answer:
+def _error(status: int, code: str | None = None, **headers: str) -> Response:
     body: dict[str, object] = {"success": False, "error": "Not now"}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, json.dumps(body | ({"code": code} if code else {})), named)
+    return Response(status, json.dumps(body | ({"code": code} if code else {})), named)
 
 
 @pytest.fixture(scope="module")
@@ -39,135 +39,137 @@ def client(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def patient(client: str, server: Failing, built: Path) -> Iterator[Runner]:
+def patient_client(client: str, server: Failing, built: Path) -> Iterator[Runner]:
     with running(client, server.url, "BUS-1", _KEY, built) as runner:
         yield runner
 
 
 @pytest.fixture(scope="module")
-def hasty(client: str, server: Failing, built: Path) -> Iterator[Runner]:
-    """A client with a second of patience."""
+def impatient_client(client: str, server: Failing, built: Path) -> Iterator[Runner]:
+    """A client with a timeout of one second."""
     with running(client, server.url, "BUS-1", _KEY, built, timeout_seconds=1.0) as runner:
         yield runner
 
 
-def _charge(runner: Runner, key: str | None = None) -> Done:
+def _charge(runner: Runner, key: str | None = None) -> Outcome:
     return runner.call("charge_customer", {"user_id": "USR-1", "amount": "999999999999.99"}, key)
 
 
 @pytest.mark.parametrize(
     ("failures", "seconds"),
     [
-        ([_refused(500), _refused(504, "OUTCOME_UNKNOWN")], 0.25 + 0.5),
-        ([DROPPED, Answer(429, "<html>Too Many</html>", {"Retry-After": "1"})], 1.0),
+        ([_error(500), _error(504, "OUTCOME_UNKNOWN")], 0.25 + 0.5),
+        ([DROPPED, Response(429, "<html>Too Many</html>", {"Retry-After": "1"})], 1.0),
     ],
-    ids=["5xx", "no answer, then 429 of a proxy"],
+    ids=["5xx", "no response, then 429 of a proxy"],
 )
-def test_the_same_request_is_sent_until_it_is_answered(
-    patient: Runner, server: Failing, failures: Sequence[Answer | str], seconds: float
+def test_transient_errors_are_retried_with_the_same_request(
+    patient_client: Runner, server: Failing, failures: Sequence[Response | str], seconds: float
 ) -> None:
     server.play([*failures, _CHARGED])
-    done = _charge(patient)
-    assert done.result is not None, done.shown
-    assert done.result["amount"] == "999999999999.99"
+    outcome = _charge(patient_client)
+    assert outcome.result is not None, outcome.shown
+    assert outcome.result["amount"] == "999999999999.99"
     assert len(server.received) == len(failures) + 1
     first = server.received[0]
     assert first["amount"] == "999999999999.99"
     assert len(first["idempotency_key"]) >= 32
     assert all(sent == first for sent in server.received)
     assert len(set(server.request_ids)) == 1
-    assert server.moments[-1] - server.moments[0] >= seconds * 0.99  # the waits at least
+    assert server.moments[-1] - server.moments[0] >= seconds * 0.99  # at least the backoff
 
 
-def test_every_call_has_a_key_of_its_own_unless_it_is_given_one_or_only_reads(
-    patient: Runner, server: Failing
+def test_every_mutating_call_has_its_own_key_unless_it_is_given_one(
+    patient_client: Runner, server: Failing
 ) -> None:
     server.play([_CHARGED])
     for key in (None, None, "order-1"):
-        assert _charge(patient, key).result is not None
+        assert _charge(patient_client, key).result is not None
     first, second, own = (sent["idempotency_key"] for sent in server.received)
     assert first != second
     assert own == "order-1"
-    server.play([_refused(500), _READ])
-    assert patient.call("get_stripe_public_key", {}).result is not None
+    server.play([_error(500), _READ])
+    assert patient_client.call("get_stripe_public_key", {}).result is not None
     assert ["idempotency_key" in sent for sent in server.received] == [False, False]
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"),
+    ("response", "code"),
     [
-        (_refused(402, "CARD_DECLINED"), "CARD_DECLINED"),
-        (_refused(401), "INVALID_CREDENTIALS"),
-        (_refused(501, "NOT_IMPLEMENTED"), "NOT_IMPLEMENTED"),
-        (_refused(503, "SERVICE_UNAVAILABLE", Retry_After="40"), "SERVICE_UNAVAILABLE"),
+        (_error(402, "CARD_DECLINED"), "CARD_DECLINED"),
+        (_error(401), "INVALID_CREDENTIALS"),
+        (_error(501, "NOT_IMPLEMENTED"), "NOT_IMPLEMENTED"),
+        (_error(503, "SERVICE_UNAVAILABLE", Retry_After="40"), "SERVICE_UNAVAILABLE"),
     ],
 )
-def test_what_would_be_refused_again_or_too_late_is_not_repeated(
-    patient: Runner, server: Failing, answer: Answer, code: str
+def test_non_retryable_errors_are_not_retried(
+    patient_client: Runner, server: Failing, response: Response, code: str
 ) -> None:
-    server.play([answer])
-    done = _charge(patient, "order-1")
-    assert done.error is not None
-    assert (done.error["code"], done.error["http_status"]) == (code, answer.status)
-    assert (done.error["message"], done.error["idempotency_key"]) == ("Not now", "order-1")
-    assert done.error["retry_after"] == (40 if "Retry-After" in answer.headers else None)
-    assert done.error["outcome_is_unknown"] == (answer.status >= 500)
+    server.play([response])
+    outcome = _charge(patient_client, "order-1")
+    assert outcome.error is not None
+    assert (outcome.error["code"], outcome.error["http_status"]) == (code, response.status)
+    assert (outcome.error["message"], outcome.error["idempotency_key"]) == ("Not now", "order-1")
+    assert outcome.error["retry_after"] == (40 if "Retry-After" in response.headers else None)
+    assert outcome.error["outcome_is_unknown"] == (response.status >= 500)
     assert len(server.received) == 1
-    assert _KEY not in done.shown
+    assert _KEY not in outcome.shown
 
 
 @pytest.mark.parametrize(
     ("last", "is_unknown"),
     [
-        (_refused(429, "RATE_LIMITED", Retry_After="40"), True),
-        (_refused(401), True),
-        (_refused(402, "CARD_DECLINED"), False),
+        (_error(429, "RATE_LIMITED", Retry_After="40"), True),
+        (_error(401), True),
+        (_error(402, "CARD_DECLINED"), False),
     ],
 )
-def test_after_a_try_without_an_answer_only_an_outcome_makes_it_known(
-    patient: Runner, server: Failing, last: Answer, is_unknown: bool
+def test_after_an_attempt_without_response_only_a_final_error_makes_the_outcome_known(
+    patient_client: Runner, server: Failing, last: Response, is_unknown: bool
 ) -> None:
     server.play([DROPPED, last])
-    done = _charge(patient)
-    assert done.error is not None
-    assert done.error["http_status"] == last.status
-    assert done.error["outcome_is_unknown"] == is_unknown
+    outcome = _charge(patient_client)
+    assert outcome.error is not None
+    assert outcome.error["http_status"] == last.status
+    assert outcome.error["outcome_is_unknown"] == is_unknown
 
 
-def _says_the_key_to_ask_again_with(done: Done, server: Failing, kind: str) -> int:
-    """Check the error, and return how often its request arrived."""
-    assert done.error is not None
-    assert done.error["kind"] == kind
-    assert done.error["outcome_is_unknown"]
-    assert _KEY not in done.shown
+def _assert_key_of_the_request(outcome: Outcome, server: Failing, kind: str) -> int:
+    """Check the key in the error, and return how often its request arrived."""
+    assert outcome.error is not None
+    assert outcome.error["kind"] == kind
+    assert outcome.error["outcome_is_unknown"]
+    assert _KEY not in outcome.shown
     mine = [
         sent["idempotency_key"]
         for sent, request_id in zip(server.received, server.request_ids, strict=True)
-        if request_id == done.error["request_id"]
+        if request_id == outcome.error["request_id"]
     ]
-    assert set(mine) == {done.error["idempotency_key"]}
+    assert set(mine) == {outcome.error["idempotency_key"]}
     return len(mine)
 
 
 @pytest.mark.parametrize(("does", "least"), [(SLOW, 1), (DROPPED, 2)])
-def test_where_no_answer_came_in_time_the_error_says_the_key_to_ask_again_with(
-    hasty: Runner, server: Failing, does: str, least: int
+def test_where_no_answer_came_in_time_the_error_assert_key_of_the_request(
+    impatient_client: Runner, server: Failing, does: str, least: int
 ) -> None:
     server.play([does])
-    assert _says_the_key_to_ask_again_with(_charge(hasty), server, "ConnectionFailed") >= least
+    assert (
+        _assert_key_of_the_request(_charge(impatient_client), server, "ConnectionFailed") >= least
+    )
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
-        Answer(200, "<html>Welcome</html>"),
-        Answer(200, '{"success":true}'),
-        Answer(302, "", {"Location": "/elsewhere"}),
+        Response(200, "<html>Welcome</html>"),
+        Response(200, '{"success":true}'),
+        Response(302, "", {"Location": "/elsewhere"}),
     ],
     ids=["no JSON", "fields missing", "a redirect"],
 )
-def test_what_is_no_answer_of_the_api_is_an_error_and_not_sent_again(
-    patient: Runner, server: Failing, answer: Answer
+def test_a_response_that_is_not_from_the_api_is_not_retried(
+    patient_client: Runner, server: Failing, response: Response
 ) -> None:
-    server.play([answer])
-    assert _says_the_key_to_ask_again_with(_charge(patient), server, "UnexpectedAnswer") == 1
+    server.play([response])
+    assert _assert_key_of_the_request(_charge(patient_client), server, "UnexpectedResponse") == 1

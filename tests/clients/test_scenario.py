@@ -1,4 +1,4 @@
-"""Every client library plays the same scenario against a `nivisco up` of real processes."""
+"""Every client library runs the same scenario against a real `nivisco up`."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from portal.reference.build import reference
 from portal.reference.model import Action, Kind
 from tests.clients.conftest import CLIENTS_TO_RUN, Endpoint, call
-from tests.clients.runners import CLIENTS, HERE, Done, environment_of, running
+from tests.clients.runners import CLIENTS, HERE, Outcome, environment_of, running
 from tests.optional_programs import needs
 
 _SCENARIO: list[dict[str, Any]] = json.loads((HERE / "scenario.json").read_text())
@@ -21,7 +21,7 @@ _ANYTHING = "*"
 
 
 @pytest.mark.parametrize("client", CLIENTS_TO_RUN)
-def test_a_client_plays_the_scenario_and_never_shows_a_key(
+def test_a_client_passes_the_scenario_and_never_prints_a_key(
     endpoint: Endpoint, built: Path, client: str
 ) -> None:
     business_id, api_key = endpoint.business(client)
@@ -32,13 +32,13 @@ def test_a_client_plays_the_scenario_and_never_shows_a_key(
         assert business_id in shown
         for step in _SCENARIO:
             given = _resolved(step.get("fields", {}), known)
-            done = runner.call(step["action"], given, step.get("key"))
-            _compare(step, done, known)
-            known[step.get("as", "")] = done.result
+            outcome = runner.call(step["action"], given, step.get("key"))
+            _compare(step, outcome, known)
+            known[step.get("as", "")] = outcome.result
             if step["action"] == "change_api_key":
-                assert done.result is not None
-                keys.append(done.result["api_key"])
-            shown += done.shown
+                assert outcome.result is not None
+                keys.append(outcome.result["api_key"])
+            shown += outcome.shown
     assert not [key for key in keys if key in shown]
 
 
@@ -56,25 +56,25 @@ def test_a_client_has_every_action_and_every_field_of_its_example(
     endpoint: Endpoint, built: Path, client: str
 ) -> None:
     business_id, api_key = endpoint.business(f"{client}-examples")
-    not_its_own = "must be at the business's domain"  # as the example's business has it
+    not_its_own = "must be at the business's domain"  # that of the example's business
     wrong = {}
     with running(client, endpoint.url, business_id, api_key, built) as runner:
         for name, action in reference().actions().items():
             if name == "change_api_key":
                 continue  # the scenario ends with it
-            done = runner.call(name, _fields(action))
+            outcome = runner.call(name, _fields(action))
             problems = [
                 problem
-                for problem in (done.error or {}).get("fields", ())
+                for problem in (outcome.error or {}).get("fields", ())
                 if problem["description"] != not_its_own
             ]
-            if problems or (done.error and done.error["kind"] != "ApiError"):
-                wrong[name] = done.error
+            if problems or (outcome.error and outcome.error["kind"] != "ApiError"):
+                wrong[name] = outcome.error
     assert wrong == {}, json.dumps(wrong, indent=1)
 
 
 def _runnable(client: str, built: Path) -> tuple[str, str, list[str]]:
-    """Return a README's example, what it needs before it, and the command that runs it."""
+    """Return the example of a README, the code before it, and the command that runs it."""
     folder, language, before, command = {
         "python": ("python", "python", "api_key = __import__('os').environ['CLIENT_API_KEY']", []),
         "php": ("php", "php", f"<?php require '{HERE / 'autoload.php'}'; {_PHP_KEY}", ["php"]),
@@ -125,7 +125,7 @@ def test_the_example_of_the_readme_runs(
 
 
 @needs("php")
-def test_the_quickstart_that_merchants_have_copied_goes_on_working(endpoint: Endpoint) -> None:
+def test_the_php_quickstart_of_the_reference_still_works(endpoint: Endpoint) -> None:
     business_id, api_key = endpoint.business("copied")
     given = {
         "CLIENT_URL": endpoint.url,
@@ -153,36 +153,36 @@ def test_the_quickstart_that_merchants_have_copied_goes_on_working(endpoint: End
     assert 'HTTP 401: {"success":false,"error":"Invalid business credentials"}' in refused.stderr
 
 
-def _compare(step: dict[str, Any], done: Done, known: dict[str, Any]) -> None:
-    said = f"{step['does']}: {done.shown}"
+def _compare(step: dict[str, Any], outcome: Outcome, known: dict[str, Any]) -> None:
+    context = f"{step['does']}: {outcome.shown}"
     if "error" in step:
-        assert done.error is not None, said
-        _holds(done.error, _resolved(step["error"], known), said)
+        assert outcome.error is not None, context
+        _assert_contains(outcome.error, _resolved(step["error"], known), context)
     else:
-        assert done.result is not None, said
-        _holds(done.result, _resolved(step.get("result", {}), known), said)
+        assert outcome.result is not None, context
+        _assert_contains(outcome.result, _resolved(step.get("result", {}), known), context)
 
 
-def _holds(found: Any, wanted: Any, said: str) -> None:
-    """Check what is wanted, key by key; there may be more."""
-    if isinstance(wanted, dict):
-        assert isinstance(found, dict), said
-        for name, value in wanted.items():
-            assert name in found, said
-            _holds(found[name], value, f"{name} of {said}")
-    elif isinstance(wanted, list):
-        assert len(found) == len(wanted), said
-        for one, value in zip(found, wanted, strict=True):
-            _holds(one, value, said)
-    elif wanted == _ANYTHING:
-        assert isinstance(found, str), said
-        assert found, said
+def _assert_contains(found: Any, expected: Any, context: str) -> None:
+    """Compare key by key; `found` may have more keys."""
+    if isinstance(expected, dict):
+        assert isinstance(found, dict), context
+        for name, value in expected.items():
+            assert name in found, context
+            _assert_contains(found[name], value, f"{name} of {context}")
+    elif isinstance(expected, list):
+        assert len(found) == len(expected), context
+        for one, value in zip(found, expected, strict=True):
+            _assert_contains(one, value, context)
+    elif expected == _ANYTHING:
+        assert isinstance(found, str), context
+        assert found, context
     else:
-        assert (type(found), found) == (type(wanted), wanted), said
+        assert (type(found), found) == (type(expected), expected), context
 
 
 def _resolved(value: Any, known: dict[str, Any]) -> Any:
-    """Return the value with every `$name.of.it` replaced by what an earlier step answered."""
+    """Return the value with every `$name.path` replaced by that of an earlier result."""
     if isinstance(value, dict):
         return {name: _resolved(each, known) for name, each in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-/** A connection to the core, as one business: every service, deadlines, and retries that are safe. */
+/** A connection to the core as one business, with every service, deadlines and safe retries. */
 
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
@@ -18,28 +18,28 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 const CLOSING_MS = 1_000;
 const LOOPBACK = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$/;
 
-/** What the client proves itself with, and whose cores it believes. PEM. */
+/** The client's certificate and key, and the CA of the core. PEM. */
 export interface MutualTls {
   ca: string | Buffer;
   cert: string | Buffer;
   key: string | Buffer;
 }
 
-/** Where the core is, who calls, and how long a call may take. */
+/** Address of the core, credentials, and timeout. */
 export interface Options {
-  /** `http://127.0.0.1:50051` on this machine's loopback, else `https://host:port`. */
+  /** `http://127.0.0.1:50051` on loopback, otherwise `https://host:port`. */
   url: string;
   businessId: string;
   apiKey: string;
-  /** Needed with https: the core takes no client that does not prove itself. */
+  /** Required with https: the core accepts only clients with a certificate. */
   tls?: MutualTls;
-  /** How long a call may take, its retries included. Default: 30 000, as the reference advises. */
+  /** Timeout of a call with its retries. Defaults to 30 000, as the reference recommends. */
   timeoutMs?: number;
-  /** How often a call is sent at most. Default: 4; 1 means no retries. */
+  /** Most attempts of a call. Defaults to 4; 1 means no retries. */
   attempts?: number;
 }
 
-/** One connection; close it when done. `Refusal.from` reads what a failed call throws. */
+/** One connection; close it when done. `ApiError.from` reads the error of a failed call. */
 export interface Payments {
   authentication: Client<typeof AuthenticationService>;
   business: Client<typeof BusinessService>;
@@ -51,14 +51,14 @@ export interface Payments {
   users: Client<typeof UsersService>;
   wallet: Client<typeof WalletService>;
   health: Client<typeof Health>;
-  /** Close the connection, within a second. A program may end at once. */
+  /** Closes the connection within a second. The program may exit before. */
   close(): void;
 }
 
 /**
- * Open a connection, made at the first call.
+ * Returns a connection, which is opened at the first call.
  *
- * @throws {TypeError} the URL is none, or credentials could be read on the way there.
+ * @throws {TypeError} the URL is invalid, or would send the credentials in plain text.
  */
 export function connect(options: Options): Payments {
   const { tls, timeoutMs = DEFAULT_TIMEOUT_MS, attempts = 4 } = options;
@@ -68,7 +68,7 @@ export function connect(options: Options): Payments {
     baseUrl: options.url,
     sessionManager: session,
     defaultTimeoutMs: timeoutMs,
-    interceptors: [retrying(attempts), presenting(options.businessId, options.apiKey)],
+    interceptors: [retrying(attempts), withCredentials(options.businessId, options.apiKey)],
   });
   return {
     authentication: createClient(AuthenticationService, transport),
@@ -81,24 +81,23 @@ export function connect(options: Options): Payments {
     users: createClient(UsersService, transport),
     wallet: createClient(WalletService, transport),
     health: createClient(Health, transport),
-    // Node ends a program over a broken session's own error, which comes some moments after the
-    // call's, where abort() has taken the listener away. Neither timer nor idle session keeps one up.
+    // A broken session emits its error some moments after the call's. Without a listener, which
+    // abort() removes, that error would end the program. Neither timer nor session keeps it running.
     close: () => void setTimeout(() => session.abort(), CLOSING_MS).unref(),
   };
 }
 
-/** An API key never travels where it can be read. */
+/** Checks that the API key is never sent in plain text. */
 function checkTransport(url: string, tls: MutualTls | undefined): void {
   const { protocol, hostname } = new URL(url);
   if (protocol === "http:" && LOOPBACK.test(hostname)) return;
   if (protocol === "https:" && tls !== undefined) return;
   throw new TypeError(
-    `${url}: the core is called by http:// on this machine's loopback, and by https:// with tls ` +
-      "(ca, cert and key) everywhere else",
+    `${url}: use http:// on loopback only, and https:// with tls (ca, cert and key) everywhere else`,
   );
 }
 
-function presenting(businessId: string, apiKey: string): Interceptor {
+function withCredentials(businessId: string, apiKey: string): Interceptor {
   return (next) => (request) => {
     request.header.set("x-business-id", businessId);
     request.header.set("x-api-key", apiKey);

@@ -1,6 +1,6 @@
-/** What a program imports: the connection, money, refusals. Messages are in `gen/`. */
+/** The exports: connection, money, errors. Messages are in `gen/`. */
 
 export { Code } from "@connectrpc/connect";
 export { connect, type MutualTls, type Options, type Payments } from "./client.js";
 export { decimal, money } from "./money.js";
-export { type FieldProblem, type Reason, Refusal } from "./refusal.js";
+export { type FieldProblem, type Reason, ApiError } from "./api-error.js";

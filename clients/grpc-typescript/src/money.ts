@@ -1,4 +1,4 @@
-/** Exact amounts: google.type.Money to and from decimal strings, by bigint only, never a number. */
+/** Converts google.type.Money to and from decimal strings, by bigint, never a number. */
 
 import { create } from "@bufbuild/protobuf";
 import { type Money, MoneySchema } from "../gen/google/type/money_pb.js";
@@ -9,12 +9,11 @@ const MAX_INT64 = 2n ** 63n - 1n;
 const DECIMAL = /^(-?)([0-9]+)(?:\.([0-9]{1,9}))?$/;
 
 /**
- * Turn a decimal like "25.50" into an amount. Without a currency, the wallet's is meant.
+ * Returns the amount of a decimal such as "25.50". The currency defaults to the wallet's.
  *
- * How many digits and decimals an amount may have is the server's to say, which refuses with the
- * field's name; here only what the wire cannot carry is refused.
+ * The server checks how many digits and decimals an amount may have.
  *
- * @throws {RangeError} it is no plain decimal, or the wire cannot carry it exactly.
+ * @throws {RangeError} it is not a plain decimal, or Money cannot hold it exactly.
  */
 export function money(decimal: string, currency = ""): Money {
   const parts = DECIMAL.exec(decimal);
@@ -27,7 +26,7 @@ export function money(decimal: string, currency = ""): Money {
   const sign = minus === "-" ? -1n : 1n;
   const units = sign * BigInt(whole);
   if (units > MAX_INT64 || units < -MAX_INT64) {
-    throw new RangeError(`${decimal} is more than 64 bits hold`);
+    throw new RangeError(`${decimal} does not fit in 64 bits`);
   }
   return create(MoneySchema, {
     currencyCode: currency.toUpperCase(),
@@ -37,15 +36,15 @@ export function money(decimal: string, currency = ""): Money {
 }
 
 /**
- * Turn an amount into a decimal: "25.5" for 25.50, "25" for 25, or with `decimals` digits after the
- * point at least.
+ * Returns an amount as a decimal: "25.5" for 25.50, "25" for 25, with at least `decimals` digits after
+ * the point.
  *
  * @throws {RangeError} units and nanos contradict each other.
  */
 export function decimal(amount: Money, decimals = 0): string {
   const nanos = BigInt(amount.nanos);
   if (nanos <= -NANOS_PER_UNIT || nanos >= NANOS_PER_UNIT || amount.units * nanos < 0n) {
-    throw new RangeError(`units ${amount.units} and nanos ${nanos} are no amount`);
+    throw new RangeError(`units ${amount.units} and nanos ${nanos} are not an amount`);
   }
   const total = amount.units * NANOS_PER_UNIT + nanos;
   const size = total < 0n ? -total : total;

@@ -1,14 +1,14 @@
-/** Sends a call again where that cannot do the work twice. */
+/** Retries calls that take effect once. */
 
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 
 import { clone } from "@bufbuild/protobuf";
 import { Code, type Interceptor, type UnaryRequest } from "@connectrpc/connect";
-import { Refusal } from "./refusal.js";
+import { ApiError } from "./api-error.js";
 
 const FIRST_PAUSE_MS = 250;
-const WORTH_REPEATING: ReadonlySet<string> = new Set([
+const RETRYABLE: ReadonlySet<string> = new Set([
   "INTERNAL",
   "RATE_LIMITED",
   "REQUEST_IN_PROGRESS",
@@ -17,8 +17,8 @@ const WORTH_REPEATING: ReadonlySet<string> = new Set([
   "SERVICE_UNAVAILABLE",
 ]);
 
-/** The status codes of what may pass by itself; what is final has others. */
-const PASSING: ReadonlySet<Code> = new Set([
+/** Status codes of transient errors. */
+const TRANSIENT: ReadonlySet<Code> = new Set([
   Code.Internal,
   Code.ResourceExhausted,
   Code.Unavailable,
@@ -26,10 +26,10 @@ const PASSING: ReadonlySet<Code> = new Set([
 ]);
 
 /**
- * Repeat what may yet succeed, after 250 ms, then twice as long, or when the server says.
+ * Retries transient errors with exponential backoff from 250 ms, or after the server's delay.
  *
- * A request that changes something is given an idempotency key where it has none, so that all tries
- * are one effect. The caller's deadline covers them all; once it has passed, nothing is sent.
+ * A mutating request gets an idempotency key if it has none, so that all attempts take effect once.
+ * The caller's deadline covers all attempts.
  */
 export function retrying(attempts: number): Interceptor {
   return (next) => async (call) => {
@@ -39,15 +39,15 @@ export function retrying(attempts: number): Interceptor {
       try {
         return await next(request);
       } catch (error) {
-        const refusal = Refusal.from(error);
-        const again = attempt < attempts && !request.signal.aborted && isWorthRepeating(refusal);
-        if (!again || !(await waited(refusal, attempt, request.signal))) throw error;
+        const failure = ApiError.from(error);
+        const again = attempt < attempts && !request.signal.aborted && isRetryable(failure);
+        if (!again || !(await waited(failure, attempt, request.signal))) throw error;
       }
     }
   };
 }
 
-/** The caller's own message is left alone: sent once more by them, it is another request. */
+/** Copies the caller's message: sent again by the caller, it is another request. */
 function withKey(call: UnaryRequest): UnaryRequest {
   if (!("idempotencyKey" in call.method.input.field)) return call;
   const message = clone(call.method.input, call.message) as { idempotencyKey?: string };
@@ -55,13 +55,13 @@ function withKey(call: UnaryRequest): UnaryRequest {
   return { ...call, message } as UnaryRequest;
 }
 
-function isWorthRepeating({ code, reason }: Refusal): boolean {
-  return PASSING.has(code) && WORTH_REPEATING.has(reason);
+function isRetryable({ code, reason }: ApiError): boolean {
+  return TRANSIENT.has(code) && RETRYABLE.has(reason);
 }
 
-/** Whether the time until the next try came before the caller's deadline. */
-async function waited(refusal: Refusal, attempt: number, signal: AbortSignal): Promise<boolean> {
+/** Waits before the next attempt; returns whether the caller's deadline has not passed. */
+async function waited(failure: ApiError, attempt: number, signal: AbortSignal): Promise<boolean> {
   const backoff = FIRST_PAUSE_MS * 2 ** (attempt - 1) * (0.75 + Math.random() / 2);
-  const milliseconds = Math.max(backoff, refusal.retryAfterMs ?? 0);
+  const milliseconds = Math.max(backoff, failure.retryAfterMs ?? 0);
   return pause(milliseconds, true, { signal }).catch(() => false);
 }

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 
 import { create } from "@bufbuild/protobuf";
-import { Code, connect, decimal, money, type Options, Refusal } from "@nivisco/payments-grpc";
+import { Code, connect, decimal, money, type Options, ApiError } from "@nivisco/payments-grpc";
 import { MoneySchema } from "@nivisco/payments-grpc/gen/google/type/money_pb.js";
 import { HealthCheckResponse_ServingStatus as Serving } from "@nivisco/payments-grpc/gen/grpc_health/v1/health_pb.js";
 import {
@@ -47,21 +47,21 @@ async function customer(token = "pm_card_visa"): Promise<string> {
   return user;
 }
 
-async function refusalOf(call: Promise<unknown>): Promise<Refusal> {
+async function errorOf(call: Promise<unknown>): Promise<ApiError> {
   try {
     await call;
   } catch (error) {
-    return Refusal.from(error);
+    return ApiError.from(error);
   }
-  throw assert.fail("the call was not refused");
+  throw assert.fail("the call succeeded");
 }
 
 async function fault(kind: string, times: number, seconds = 0): Promise<void> {
   const match = { path: "/v1/payment_intents", method: "POST" };
   const body = JSON.stringify({ kind, match, times, ...(seconds && { seconds }) });
   const headers = { "content-type": "application/json" };
-  const answer = await fetch(`${gateway}/_sandbox/faults`, { method: "POST", body, headers });
-  assert.ok(answer.ok, await answer.text());
+  const response = await fetch(`${gateway}/_sandbox/faults`, { method: "POST", body, headers });
+  assert.ok(response.ok, await response.text());
 }
 
 async function chargesOf(user: string): Promise<string[]> {
@@ -105,51 +105,51 @@ test("an amount of twelve digits goes through a wallet exactly", async () => {
   assert.equal(decimal(newBalance), "999999999999.99");
 });
 
-test("an amount beyond what a float holds is refused by its field, not rounded", async () => {
-  const refusal = await refusalOf(
+test("an amount beyond a float's precision is an error of its field, not rounded", async () => {
+  const error = await errorOf(
     shop.payments.chargeCustomer({ userId, amount: money("9007199254740993.01", "usd") }),
   );
-  assert.equal(refusal.reason, "INVALID_FIELDS");
-  assert.equal(refusal.code, Code.InvalidArgument);
+  assert.equal(error.reason, "INVALID_FIELDS");
+  assert.equal(error.code, Code.InvalidArgument);
   assert.deepEqual(
-    refusal.fields.map(({ field }) => field),
+    error.fields.map(({ field }) => field),
     ["amount"],
   );
-  assert.match(refusal.fields[0]?.description ?? "", /12 digits/);
+  assert.match(error.fields[0]?.description ?? "", /12 digits/);
 });
 
-test("a decline tells its reason and the card's own code", async () => {
+test("a decline has its reason and the decline code", async () => {
   const poor = await customer("pm_card_chargeCustomerFail");
-  const refusal = await refusalOf(
+  const error = await errorOf(
     shop.payments.chargeCustomer({ userId: poor, amount: money("10", "usd") }),
   );
-  assert.equal(refusal.reason, "CARD_DECLINED");
-  assert.equal(refusal.code, Code.FailedPrecondition);
-  assert.equal(refusal.metadata["decline_code"], "generic_decline");
-  assert.ok(refusal.message);
+  assert.equal(error.reason, "CARD_DECLINED");
+  assert.equal(error.code, Code.FailedPrecondition);
+  assert.equal(error.metadata["decline_code"], "generic_decline");
+  assert.ok(error.message);
 });
 
 test("all that is wrong with a request is listed by field", async () => {
-  const refusal = await refusalOf(
+  const error = await errorOf(
     shop.users.createUser({ user: { name: "", email: "nobody", currency: "usdollar" } }),
   );
-  assert.equal(refusal.reason, "INVALID_FIELDS");
-  assert.deepEqual(refusal.fields.map(({ field }) => field).sort(), [
+  assert.equal(error.reason, "INVALID_FIELDS");
+  assert.deepEqual(error.fields.map(({ field }) => field).sort(), [
     "user.currency",
     "user.email",
     "user.name",
   ]);
 });
 
-test("wrong keys are refused", async () => {
+test("wrong keys are an error", async () => {
   const stranger = connect({ ...options, apiKey: "0".repeat(64) });
-  const refusal = await refusalOf(stranger.users.getAllUsers({}));
+  const error = await errorOf(stranger.users.getAllUsers({}));
   stranger.close();
-  assert.equal(refusal.reason, "INVALID_CREDENTIALS");
-  assert.equal(refusal.code, Code.Unauthenticated);
+  assert.equal(error.reason, "INVALID_CREDENTIALS");
+  assert.equal(error.code, Code.Unauthenticated);
 });
 
-test("an idempotency key makes one charge of two calls, and another request is refused", async () => {
+test("two calls with one idempotency key are one charge, and a different request is an error", async () => {
   const payer = await customer();
   const request = { userId: payer, amount: money("3.10", "usd"), idempotencyKey: randomUUID() };
   const marks: (string | null)[] = [];
@@ -159,7 +159,7 @@ test("an idempotency key makes one charge of two calls, and another request is r
   assert.deepEqual(second, first);
   assert.deepEqual(marks, [null, "true"]);
   assert.deepEqual(await chargesOf(payer), ["3.10"]);
-  const other = await refusalOf(
+  const other = await errorOf(
     shop.payments.chargeCustomer({ ...request, amount: money("3.11", "usd") }),
   );
   assert.equal(other.reason, "IDEMPOTENCY_KEY_REUSED");
@@ -174,16 +174,16 @@ test("one message that is sent twice without a key is two charges", async () => 
   assert.deepEqual(await chargesOf(payer), ["4.00", "4.00"]);
 });
 
-test("a busy gateway costs a second try, and one charge is made", async () => {
+test("a busy gateway costs a second attempt, and one charge is made", async () => {
   const payer = await customer();
   const once = connect({ ...options, attempts: 1 });
   await fault("rate_limit", 2);
   const request = { userId: payer, amount: money("5.25", "usd"), idempotencyKey: randomUUID() };
-  const refusal = await refusalOf(once.payments.chargeCustomer(request));
+  const error = await errorOf(once.payments.chargeCustomer(request));
   once.close();
-  assert.equal(refusal.reason, "GATEWAY_UNAVAILABLE");
-  assert.equal(refusal.code, Code.Unavailable);
-  assert.equal(refusal.retryAfterMs, 1000);
+  assert.equal(error.reason, "GATEWAY_UNAVAILABLE");
+  assert.equal(error.code, Code.Unavailable);
+  assert.equal(error.retryAfterMs, 1000);
   await shop.payments.chargeCustomer(request);
   assert.deepEqual(await chargesOf(payer), ["5.25"]);
 });
@@ -192,9 +192,9 @@ test("a passed deadline is an unknown outcome, which the same request learns", a
   const payer = await customer();
   await fault("delay_after", 1, 1);
   const request = { userId: payer, amount: money("7", "usd"), idempotencyKey: randomUUID() };
-  const refusal = await refusalOf(shop.payments.chargeCustomer(request, { timeoutMs: 250 }));
-  assert.equal(refusal.code, Code.DeadlineExceeded);
-  assert.equal(refusal.reason, "OUTCOME_UNKNOWN");
+  const error = await errorOf(shop.payments.chargeCustomer(request, { timeoutMs: 250 }));
+  assert.equal(error.code, Code.DeadlineExceeded);
+  assert.equal(error.reason, "OUTCOME_UNKNOWN");
   const charged = await shop.payments.chargeCustomer(request);
   assert.equal(charged.status, PaymentStatus.SUCCEEDED);
   assert.deepEqual(await chargesOf(payer), ["7.00"]);
@@ -204,10 +204,10 @@ test("a core that is away, or is no core, is an unknown outcome too", async () =
   const { protocol } = new URL(options.url);
   for (const { host } of [new URL("http://127.0.0.1:9"), new URL(gateway)]) {
     const nowhere = connect({ ...options, url: `${protocol}//${host}`, attempts: 2 });
-    const refusal = await refusalOf(nowhere.users.getAllUsers({}));
+    const error = await errorOf(nowhere.users.getAllUsers({}));
     nowhere.close();
-    assert.equal(refusal.reason, "OUTCOME_UNKNOWN");
-    assert.ok([Code.Unavailable, Code.Internal].includes(refusal.code), String(refusal.code));
+    assert.equal(error.reason, "OUTCOME_UNKNOWN");
+    assert.ok([Code.Unavailable, Code.Internal].includes(error.code), String(error.code));
   }
 });
 

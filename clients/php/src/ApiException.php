@@ -5,29 +5,29 @@ declare(strict_types=1);
 namespace Nivisco;
 
 /**
- * The API refused the call.
+ * The API returned an error.
  */
 final class ApiException extends NiviscoException
 {
     public int $httpStatus;
 
-    /** One of ErrorCode, or newer than this library. Null where the answer has none. */
+    /** One of ErrorCode, or newer than this library. Null if the response has none. */
     public ?string $errorCode;
 
-    /** @var list<FieldProblem> With INVALID_FIELDS, what is wrong with which field. */
+    /** @var list<FieldProblem> With INVALID_FIELDS, the invalid fields. */
     public array $fields = [];
 
-    /** With CARD_DECLINED, why, in the gateway's words. */
+    /** With CARD_DECLINED, the gateway's decline code. */
     public ?string $declineCode;
 
-    /** The gateway's id of the payment that was refused, where there is one. */
+    /** The gateway's id of the payment, if there is one. */
     public ?string $transactionId;
 
-    /** After how many seconds to try again, where the API says so. */
+    /** Seconds to wait before a retry, if the API returns them. */
     public ?int $retryAfter;
 
     /**
-     * @param array<string, mixed> $body the answer
+     * @param array<string, mixed> $body the response
      */
     public function __construct(
         array $body,

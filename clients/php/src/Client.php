@@ -9,22 +9,22 @@ namespace Nivisco;
 /**
  * Calls the Nivisco payment API as one business: a method for every action.
  *
- * A call that got no answer, or 429 or 5xx, is tried again with the same idempotency key until
- * the timeout is over.
+ * A call without a response, or with 429 or 5xx, is retried with the same idempotency key until
+ * the timeout.
  */
 final class Client
 {
     private Connection $connection;
 
     /**
-     * Remembers where to call and as whom; nothing is sent yet.
+     * Stores the URL and credentials; nothing is sent.
      *
-     * @param string $url where the API is, by https; plain http to this machine itself only
-     * @param string $businessId the id of the calling business
-     * @param string $apiKey its API key, which belongs on a server; it is never shown
-     * @param float $timeoutSeconds how long one call may take with all its tries
-     * @param bool $allowPlainHttp whether the key may travel unencrypted to another machine
-     * @throws \InvalidArgumentException where the URL is not https, or no URL
+     * @param string $url URL of the API, https; plain http only to this machine
+     * @param string $businessId id of the calling business
+     * @param string $apiKey its API key, which belongs on a server; it is never printed
+     * @param float $timeoutSeconds timeout of one call with all its attempts
+     * @param bool $allowPlainHttp whether the key may be sent unencrypted to another machine
+     * @throws \InvalidArgumentException if the URL is invalid or not https
      */
     public function __construct(
         string $url,
@@ -35,7 +35,7 @@ final class Client
         bool $allowPlainHttp = false
     ) {
         $key = $apiKey;
-        $apiKey = ''; // before PHP 8.2 the trace of an exception would show it
+        $apiKey = ''; // before PHP 8.2 the trace of an exception would contain it
         $this->connection = new Connection($url, $businessId, $key, $timeoutSeconds, $allowPlainHttp);
     }
 
@@ -43,7 +43,7 @@ final class Client
      * Verifies the business's credentials.
      *
      * @throws ApiException with the errorCode INVALID_CREDENTIALS or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function validateBusiness(): Result\ValidateBusinessResult
     {
@@ -58,7 +58,7 @@ final class Client
      * Returns the business's profile.
      *
      * @throws ApiException with the errorCode INVALID_CREDENTIALS or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function getBusinessInfo(): Result\GetBusinessInfoResult
     {
@@ -82,7 +82,7 @@ final class Client
      * - new_business.domain: Internet domain of the business, for example
      *   `northwindcoffee.com`. Must have at most 253 characters. Must be a domain name, for
      *   example example.com.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     new_business: array{
@@ -94,7 +94,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode ADMIN_ONLY, INVALID_FIELDS or one of every
      *     action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function registerBusiness(
         #[\SensitiveParameter]
@@ -117,7 +117,7 @@ final class Client
      *   is not a space.
      * - updates.email: New email address, at the business's domain. Must have at most 254
      *   characters. Must be an e-mail address.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     updates: array{
@@ -127,7 +127,7 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode INVALID_FIELDS or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function modifyBusiness(
         #[\SensitiveParameter]
@@ -145,12 +145,12 @@ final class Client
      *
      * The previous key stops working immediately.
      *
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     idempotency_key?: string
      * } $fields
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function changeApiKey(
         #[\SensitiveParameter]
@@ -179,7 +179,7 @@ final class Client
      *   secret, which begins with whsec_.
      * - credentials.account_id: Id of the connected account to act for (`acct_…`), if it is
      *   not the key's own account. Must be a Stripe account id, which begins with acct_.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     credentials: array{
@@ -193,7 +193,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST or one of
      *     every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function addStripeCredentials(
         #[\SensitiveParameter]
@@ -224,7 +224,7 @@ final class Client
      * - credentials.account_id: New id of the connected account to act for (`acct_…`). Null
      *   removes it, so that the key's own account is used. Must be a Stripe account id,
      *   which begins with acct_.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     credentials: array{
@@ -238,7 +238,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one
      *     of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function modifyStripeCredentials(
         #[\SensitiveParameter]
@@ -263,7 +263,7 @@ final class Client
      *   printable characters without spaces.
      * - credentials.signature_key: Signature key of webhooks, 1 to 256 hexadecimal digits.
      *   Required for Authorize.Net webhooks only. Must be at most 256 hexadecimal digits.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     credentials: array{
@@ -276,7 +276,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST or one of
      *     every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function addAuthorizeCredentials(
         #[\SensitiveParameter]
@@ -303,7 +303,7 @@ final class Client
      *   32 printable characters without spaces.
      * - credentials.signature_key: New signature key of webhooks, 1 to 256 hexadecimal
      *   digits. Null removes it. Must be at most 256 hexadecimal digits.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     credentials: array{
@@ -316,7 +316,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one
      *     of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function modifyAuthorizeCredentials(
         #[\SensitiveParameter]
@@ -341,7 +341,7 @@ final class Client
      *     user_id: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function validateUser(
         #[\SensitiveParameter]
@@ -364,7 +364,7 @@ final class Client
      *     user_id: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function getUserInfo(
         #[\SensitiveParameter]
@@ -393,7 +393,7 @@ final class Client
      *     from_date?: string,
      *     to_date?: string
      * } $fields
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function getAllUsers(
         #[\SensitiveParameter]
@@ -419,7 +419,7 @@ final class Client
      * - updates.active: Whether the user is active. Cards, charges, credits and new
      *   recurring jobs of an inactive user are rejected, and user lists omit inactive
      *   users.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user_id: string,
@@ -432,7 +432,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, INVALID_FIELDS or one of
      *     every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function updateUser(
         #[\SensitiveParameter]
@@ -455,7 +455,7 @@ final class Client
      *   characters. Must be an e-mail address.
      * - user.currency: Currency of the user's wallets, ISO 4217 in upper or lower case.
      *   Defaults to `usd`. Must be a currency's three letters, for example usd.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user: array{
@@ -465,7 +465,7 @@ final class Client
      *     },
      *     idempotency_key?: string
      * } $fields
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function createUser(
         #[\SensitiveParameter]
@@ -487,7 +487,7 @@ final class Client
      *     env?: 'TEST'|'LIVE'
      * } $fields
      * @throws ApiException with the errorCode CREDENTIALS_MISSING or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function getStripePublicKey(
         #[\SensitiveParameter]
@@ -512,7 +512,7 @@ final class Client
      *     env?: 'TEST'|'LIVE'
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function getUserCards(
         #[\SensitiveParameter]
@@ -540,7 +540,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, CARD_NOT_FOUND or one of
      *     every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function getUserPrimaryCard(
         #[\SensitiveParameter]
@@ -567,7 +567,7 @@ final class Client
      *   Stripe the user's default gateway. Defaults to false. The user's first card becomes
      *   primary in any case.
      * - env: Environment. Defaults to the business's default environment.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user_id: string,
@@ -579,7 +579,7 @@ final class Client
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
      *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
      *     OUTCOME_UNKNOWN or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function createStripeCustomer(
         #[\SensitiveParameter]
@@ -613,7 +613,7 @@ final class Client
      *   and Authorize.Net the user's default gateway. Defaults to false. The user's first
      *   card becomes primary in any case.
      * - env: Environment. Defaults to the business's default environment.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user_id: string,
@@ -631,7 +631,7 @@ final class Client
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
      *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
      *     OUTCOME_UNKNOWN or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function createAuthorizeCustomer(
         #[\SensitiveParameter]
@@ -651,12 +651,13 @@ final class Client
      *   characters without spaces.
      * - amount: Amount to charge, greater than zero. The currency defaults to the wallet's
      *   currency. A decimal string.
-     * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
      * - description: Description of the payment, at most 500 characters. It is visible at
      *   the gateway.
      * - env: Environment. Defaults to the business's default environment.
      * - gateway: Gateway. Defaults to the user's default gateway.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user_id: string,
@@ -670,7 +671,7 @@ final class Client
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
      *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
      *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function chargeCustomer(
         #[\SensitiveParameter]
@@ -690,12 +691,13 @@ final class Client
      *   characters without spaces.
      * - amount: Amount to charge and to credit, greater than zero. The currency must be the
      *   wallet's currency, which is the default. A decimal string.
-     * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
      * - description: Description of the payment, at most 500 characters. It is visible at
      *   the gateway and in the wallet's history.
      * - env: Environment. Defaults to the business's default environment.
      * - gateway: Gateway. Defaults to the user's default gateway.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user_id: string,
@@ -710,7 +712,7 @@ final class Client
      *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
      *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT or one of
      *     every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function fundCustomer(
         #[\SensitiveParameter]
@@ -748,7 +750,7 @@ final class Client
      *     gateway?: 'stripe'|'authorize',
      *     env?: 'TEST'|'LIVE'
      * } $fields
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function getPaymentRecords(
         #[\SensitiveParameter]
@@ -773,7 +775,7 @@ final class Client
      *     env?: 'TEST'|'LIVE'
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function getUserWallet(
         #[\SensitiveParameter]
@@ -808,7 +810,7 @@ final class Client
      *     to_date?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function getWalletHistory(
         #[\SensitiveParameter]
@@ -828,10 +830,11 @@ final class Client
      *   characters without spaces.
      * - amount: Amount to debit, greater than zero. The currency must be the wallet's
      *   currency, which is the default. A decimal string.
-     * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
      * - description: Description of the transaction, at most 500 characters.
      * - env: Environment. Defaults to the business's default environment.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user_id: string,
@@ -843,7 +846,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW
      *     or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function chargeWallet(
         #[\SensitiveParameter]
@@ -863,10 +866,11 @@ final class Client
      *   characters without spaces.
      * - amount: Amount to credit, greater than zero. The currency must be the wallet's
      *   currency, which is the default. A decimal string.
-     * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
      * - description: Description of the transaction, at most 500 characters.
      * - env: Environment. Defaults to the business's default environment.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user_id: string,
@@ -878,7 +882,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_LIMIT
      *     or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function addWalletFunds(
         #[\SensitiveParameter]
@@ -901,7 +905,8 @@ final class Client
      * - amount: Amount of each charge, greater than zero. The currency defaults to `usd`,
      *   or to the wallet's currency for source `wallet`. A decimal string.
      * - interval_type: Unit of the interval.
-     * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
      * - interval_value: Number of units between two occurrences, 1 to 1000. Defaults to 1.
      * - source: Payment source. Defaults to the user's default gateway at the time of each
      *   charge.
@@ -922,7 +927,7 @@ final class Client
      * - env: Environment of the job, which never changes. Defaults to the business's
      *   default environment.
      * - preview: Number of upcoming occurrences to return, 0 to 24. Defaults to 0.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user_id: string,
@@ -943,7 +948,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
      *     or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function createRecurring(
         #[\SensitiveParameter]
@@ -965,7 +970,8 @@ final class Client
      *   characters without spaces.
      * - amount: New amount, greater than zero. The currency defaults to the job's currency,
      *   or to the wallet's currency for source `wallet`. A decimal string.
-     * - currency: The currency of the amount, ISO 4217 in either case, for example `usd`.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
      * - interval_type: New unit of the interval.
      * - interval_value: New number of units between two occurrences, 1 to 1000.
      * - source: New payment source.
@@ -984,7 +990,7 @@ final class Client
      *   maximum.
      * - catch_up: New handling of missed occurrences.
      * - status: New status: `active`, `paused` or `cancelled`.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     recurring_id: string,
@@ -1004,7 +1010,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE,
      *     INVALID_FIELDS or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function updateRecurring(
         #[\SensitiveParameter]
@@ -1024,7 +1030,7 @@ final class Client
      *
      * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     recurring_id: string,
@@ -1032,7 +1038,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE or one
      *     of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function pauseRecurring(
         #[\SensitiveParameter]
@@ -1050,7 +1056,7 @@ final class Client
      *
      * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     recurring_id: string,
@@ -1058,7 +1064,7 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE or one
      *     of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function resumeRecurring(
         #[\SensitiveParameter]
@@ -1078,14 +1084,14 @@ final class Client
      *
      * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - idempotency_key: Your own key for this call. Absent: a new one for every call.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     recurring_id: string,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function cancelRecurring(
         #[\SensitiveParameter]
@@ -1124,7 +1130,7 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     preview?: int
      * } $fields
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function listRecurring(
         #[\SensitiveParameter]
@@ -1162,7 +1168,7 @@ final class Client
      *     to_date?: string
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND or one of every action
-     * @throws NiviscoException where the call did not succeed
+     * @throws NiviscoException if the call did not succeed
      */
     public function getRecurringLogs(
         #[\SensitiveParameter]

@@ -5,7 +5,7 @@ declare(strict_types=1);
 namespace Nivisco;
 
 /**
- * Sends calls by curl, and tries again where that is of use. No redirect is followed.
+ * Sends calls by curl, with retries. No redirect is followed.
  *
  * @internal
  */
@@ -14,12 +14,12 @@ final class Connection
     private const FIRST_PAUSE_SECONDS = 0.25;
     private const LONGEST_CONNECT_SECONDS = 5.0;
     private const NOT_IMPLEMENTED = 501;
-    /** Refusals that say how the request ended, whichever try it was. */
+    /** Statuses of errors that are the final outcome, also of an earlier attempt. */
     private const OUTCOMES = [402, 404, 409];
 
     private string $url;
     private string $businessId;
-    /** @var \Closure(): string What is in a closure is neither exported nor serialized. */
+    /** @var \Closure(): string A closure is neither exported nor serialized. */
     private \Closure $apiKey;
     private float $timeoutSeconds;
     /** @var resource|\CurlHandle|null */
@@ -36,7 +36,7 @@ final class Connection
         $this->url = $url;
         $this->businessId = $businessId;
         $key = $apiKey;
-        $apiKey = ''; // before PHP 8.2 the trace of an exception would show it
+        $apiKey = ''; // before PHP 8.2 the trace of an exception would contain it
         $this->apiKey = static function () use ($key): string {
             return $key;
         };
@@ -45,7 +45,7 @@ final class Connection
     }
 
     /**
-     * @return array<string, mixed> all that may be shown
+     * @return array<string, mixed> everything that may be printed
      */
     public function __debugInfo(): array
     {
@@ -53,11 +53,11 @@ final class Connection
     }
 
     /**
-     * Calls an action that only reads.
+     * Calls a read.
      *
      * @template T
      * @param array<string, mixed> $fields
-     * @param callable(array<string, mixed>): T $read reads the answer, whose numbers are strings
+     * @param callable(array<string, mixed>): T $read reads the response, whose numbers are strings
      * @return T
      * @throws NiviscoException
      */
@@ -71,11 +71,11 @@ final class Connection
     }
 
     /**
-     * Calls an action that changes something.
+     * Calls a mutating action.
      *
      * @template T
      * @param array<string, mixed> $fields
-     * @param callable(array<string, mixed>): T $read reads the answer, whose numbers are strings
+     * @param callable(array<string, mixed>): T $read reads the response, whose numbers are strings
      * @return T
      * @throws NiviscoException
      */
@@ -110,7 +110,7 @@ final class Connection
         while (true) {
             $this->prepare($body, $requestId, $idempotencyKey !== null, $deadline - self::now());
             try {
-                return $this->answer($read, $requestId, $idempotencyKey);
+                return $this->response($read, $requestId, $idempotencyKey);
             } catch (NiviscoException $problem) {
                 $mayHaveHappened = $mayHaveHappened || $problem->outcomeIsUnknown;
                 if (!$problem instanceof ApiException || !in_array($problem->httpStatus, self::OUTCOMES, true)) {
@@ -120,7 +120,7 @@ final class Connection
                 if (!$problem instanceof ConnectionFailedException) {
                     $wait = max($wait, (float) $problem->retryAfter);
                 }
-                if (!self::isWorthAnotherTry($problem) || self::now() + $wait >= $deadline) {
+                if (!self::isRetryable($problem) || self::now() + $wait >= $deadline) {
                     throw $problem;
                 }
                 usleep((int) ($wait * 1e6));
@@ -144,7 +144,7 @@ final class Connection
         });
         $credentials = ['business_id' => $this->businessId, 'api_key' => ($this->apiKey)()];
         $body = json_encode($credentials + ['action' => $action] + $fields, JSON_UNESCAPED_SLASHES);
-        if ($body === false) { // json_encode's own exception would show the key in its trace
+        if ($body === false) { // the trace of json_encode's own exception would contain the key
             throw new \InvalidArgumentException('the fields have no JSON form: ' . json_last_error_msg());
         }
         return $body;
@@ -176,7 +176,7 @@ final class Connection
             ],
             CURLOPT_USERAGENT => 'nivisco-php/' . Version::VERSION,
             CURLOPT_RETURNTRANSFER => true,
-            // On a connection kept open curl sends again by itself, and hides that a try was lost.
+            // On a reused connection curl retries by itself, which hides a lost attempt.
             CURLOPT_FRESH_CONNECT => $isChange,
             CURLOPT_NOSIGNAL => true,
             CURLOPT_CONNECTTIMEOUT_MS => min($milliseconds, (int) (self::LONGEST_CONNECT_SECONDS * 1000)),
@@ -189,7 +189,7 @@ final class Connection
      * @param callable(array<string, mixed>): T $read
      * @return T
      */
-    private function answer(callable $read, string $requestId, ?string $idempotencyKey)
+    private function response(callable $read, string $requestId, ?string $idempotencyKey)
     {
         assert($this->curl !== null);
         $headers = [];
@@ -203,7 +203,7 @@ final class Connection
         $text = curl_exec($this->curl);
         if (!is_string($text)) {
             $reason = curl_error($this->curl);
-            throw new ConnectionFailedException("no answer ($reason)", $requestId, $idempotencyKey);
+            throw new ConnectionFailedException("no response ($reason)", $requestId, $idempotencyKey);
         }
         $status = (int) curl_getinfo($this->curl, CURLINFO_HTTP_CODE);
         $requestId = $headers['x-request-id'] ?? $requestId;
@@ -211,7 +211,7 @@ final class Connection
         $after = ctype_digit($after) ? (int) $after : null;
         $body = self::parsed($text);
         if (!is_array($body) || !is_bool($body['success'] ?? null)) {
-            throw new UnexpectedAnswerException($status, $after, $requestId, $idempotencyKey);
+            throw new UnexpectedResponseException($status, $after, $requestId, $idempotencyKey);
         }
         if ($status < 200 || $status > 299 || !$body['success']) {
             throw new ApiException($body, $status, $after, $requestId, $idempotencyKey);
@@ -222,14 +222,14 @@ final class Connection
         try {
             return $read($body);
         } catch (\TypeError $error) {
-            throw new UnexpectedAnswerException($status, $after, $requestId, $idempotencyKey);
+            throw new UnexpectedResponseException($status, $after, $requestId, $idempotencyKey);
         } finally {
             restore_error_handler();
         }
     }
 
     /**
-     * Reads JSON with every number as the string that it was written as, so that none is a float.
+     * Reads JSON with every number as a string, so that none is a float.
      *
      * @return mixed
      */
@@ -247,9 +247,9 @@ final class Connection
         return json_decode((string) $exact, true);
     }
 
-    private static function isWorthAnotherTry(NiviscoException $problem): bool
+    private static function isRetryable(NiviscoException $problem): bool
     {
-        if ($problem instanceof ApiException || $problem instanceof UnexpectedAnswerException) {
+        if ($problem instanceof ApiException || $problem instanceof UnexpectedResponseException) {
             $status = $problem->httpStatus;
             return $status === 429 || ($status >= 500 && $status !== self::NOT_IMPLEMENTED);
         }
@@ -274,7 +274,7 @@ final class Connection
         }
     }
 
-    /** Returns seconds of a clock that nobody sets. */
+    /** Returns the seconds of a monotonic clock. */
     private static function now(): float
     {
         return hrtime(true) / 1e9;

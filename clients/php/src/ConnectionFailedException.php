@@ -5,7 +5,7 @@ declare(strict_types=1);
 namespace Nivisco;
 
 /**
- * No answer arrived within the time.
+ * No response arrived in time.
  */
 final class ConnectionFailedException extends NiviscoException
 {

@@ -7,7 +7,7 @@ declare(strict_types=1);
 namespace Nivisco;
 
 /**
- * What ApiException's errorCode may be; newer versions of the API may have more.
+ * Values of ApiException's errorCode; newer versions of the API may have more.
  */
 final class ErrorCode
 {
@@ -125,7 +125,7 @@ final class ErrorCode
      */
     public const TEST_CLOCK_OFF = 'TEST_CLOCK_OFF';
 
-    /** Refusals whose answer has no code, by their status. */
+    /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,
         401 => self::INVALID_CREDENTIALS,

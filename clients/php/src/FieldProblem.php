@@ -5,7 +5,7 @@ declare(strict_types=1);
 namespace Nivisco;
 
 /**
- * What is wrong with one field of a request.
+ * A problem of one field of a request.
  */
 final class FieldProblem
 {

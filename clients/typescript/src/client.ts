@@ -7,22 +7,22 @@ import type * as types from "./types.js";
 /**
  * Calls the Nivisco payment API as one business.
  *
- * A call that got no answer, or 429 or 5xx, is tried again with the same idempotency key until
- * the timeout is over.
+ * A call without a response, or with 429 or 5xx, is retried with the same idempotency key until
+ * the timeout.
  */
 export class Nivisco {
   readonly #connection: Connection;
 
   /**
-   * Remembers where to call and as whom; nothing is sent yet.
+   * Stores the URL and credentials; nothing is sent.
    *
-   * @throws TypeError where the URL is not https, or no URL.
+   * @throws TypeError if the URL is invalid or not https.
    */
   constructor(options: Options) {
     this.#connection = new Connection(options);
   }
 
-  /** The id of the calling business. */
+  /** Id of the calling business. */
   get businessId(): string {
     return this.#connection.businessId;
   }
@@ -34,8 +34,8 @@ export class Nivisco {
   /**
    * Verifies the business's credentials.
    *
-   * @throws ApiError, by its own nature with INVALID_CREDENTIALS.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code INVALID_CREDENTIALS or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async validateBusiness(): Promise<types.ValidateBusinessResult> {
     return this.#connection.read("validate_business", {}, readers.readValidateBusinessResult);
@@ -44,8 +44,8 @@ export class Nivisco {
   /**
    * Returns the business's profile.
    *
-   * @throws ApiError, by its own nature with INVALID_CREDENTIALS.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code INVALID_CREDENTIALS or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async getBusinessInfo(): Promise<types.GetBusinessInfoResult> {
     return this.#connection.read("get_business_info", {}, readers.readGetBusinessInfoResult);
@@ -56,8 +56,8 @@ export class Nivisco {
    *
    * Available to the admin business only.
    *
-   * @throws ApiError, by its own nature with ADMIN_ONLY, INVALID_FIELDS.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code ADMIN_ONLY, INVALID_FIELDS or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async registerBusiness(
     fields: types.RegisterBusinessFields,
@@ -76,8 +76,8 @@ export class Nivisco {
    *
    * The address must be at the business's domain.
    *
-   * @throws ApiError, by its own nature with INVALID_FIELDS.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code INVALID_FIELDS or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async modifyBusiness(
     fields: types.ModifyBusinessFields,
@@ -96,7 +96,7 @@ export class Nivisco {
    *
    * The previous key stops working immediately.
    *
-   * @throws NiviscoError where the call did not succeed.
+   * @throws NiviscoError if the call did not succeed.
    */
   async changeApiKey(options: ChangeOptions = {}): Promise<types.ChangeApiKeyResult> {
     return this.#connection.change("change_api_key", {}, readers.readChangeApiKeyResult, options);
@@ -105,8 +105,9 @@ export class Nivisco {
   /**
    * Stores Stripe credentials for an environment.
    *
-   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_EXIST.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_EXIST or one of every
+   *     action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async addStripeCredentials(
     fields: types.AddStripeCredentialsFields,
@@ -125,8 +126,9 @@ export class Nivisco {
    *
    * Only the given fields change.
    *
-   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_NOT_FOUND.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one of every
+   *     action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async modifyStripeCredentials(
     fields: types.ModifyStripeCredentialsFields,
@@ -143,8 +145,9 @@ export class Nivisco {
   /**
    * Stores Authorize.Net credentials for an environment.
    *
-   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_EXIST.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_EXIST or one of every
+   *     action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async addAuthorizeCredentials(
     fields: types.AddAuthorizeCredentialsFields,
@@ -163,8 +166,9 @@ export class Nivisco {
    *
    * Only the given fields change.
    *
-   * @throws ApiError, by its own nature with INVALID_FIELDS, CREDENTIALS_NOT_FOUND.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one of every
+   *     action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async modifyAuthorizeCredentials(
     fields: types.ModifyAuthorizeCredentialsFields,
@@ -183,8 +187,8 @@ export class Nivisco {
    *
    * `active` in the response shows whether the user is active.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async validateUser(fields: types.ValidateUserFields): Promise<types.ValidateUserResult> {
     return this.#connection.read("validate_user", fields, readers.readValidateUserResult);
@@ -193,8 +197,8 @@ export class Nivisco {
   /**
    * Returns a user's profile.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async getUserInfo(fields: types.GetUserInfoFields): Promise<types.GetUserInfoResult> {
     return this.#connection.read("get_user_info", fields, readers.readGetUserInfoResult);
@@ -203,7 +207,7 @@ export class Nivisco {
   /**
    * Lists the business's active users, newest first.
    *
-   * @throws NiviscoError where the call did not succeed.
+   * @throws NiviscoError if the call did not succeed.
    */
   async getAllUsers(fields: types.GetAllUsersFields = {}): Promise<types.GetAllUsersResult> {
     return this.#connection.read("get_all_users", fields, readers.readGetAllUsersResult);
@@ -212,8 +216,8 @@ export class Nivisco {
   /**
    * Updates a user's name or email address, or activates or deactivates the user.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, INVALID_FIELDS.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND, INVALID_FIELDS or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async updateUser(
     fields: types.UpdateUserFields,
@@ -225,7 +229,7 @@ export class Nivisco {
   /**
    * Creates a user, with a wallet in the business's default environment.
    *
-   * @throws NiviscoError where the call did not succeed.
+   * @throws NiviscoError if the call did not succeed.
    */
   async createUser(
     fields: types.CreateUserFields,
@@ -237,8 +241,8 @@ export class Nivisco {
   /**
    * Returns the business's Stripe publishable key.
    *
-   * @throws ApiError, by its own nature with CREDENTIALS_MISSING.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code CREDENTIALS_MISSING or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async getStripePublicKey(
     fields: types.GetStripePublicKeyFields = {},
@@ -253,8 +257,8 @@ export class Nivisco {
   /**
    * Lists a user's saved cards, newest first.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async getUserCards(fields: types.GetUserCardsFields): Promise<types.GetUserCardsResult> {
     return this.#connection.read("get_user_cards", fields, readers.readGetUserCardsResult);
@@ -263,8 +267,8 @@ export class Nivisco {
   /**
    * Returns the user's primary card, which charges use.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, CARD_NOT_FOUND.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND, CARD_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async getUserPrimaryCard(
     fields: types.GetUserPrimaryCardFields,
@@ -281,10 +285,10 @@ export class Nivisco {
    *
    * Creates the user's Stripe customer if there is none.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-   *     OUTCOME_UNKNOWN.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING,
+   *     CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
+   *     every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async createStripeCustomer(
     fields: types.CreateStripeCustomerFields,
@@ -303,10 +307,10 @@ export class Nivisco {
    *
    * Creates the user's customer profile if there is none.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-   *     OUTCOME_UNKNOWN.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING,
+   *     CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
+   *     every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async createAuthorizeCustomer(
     fields: types.CreateAuthorizeCustomerFields,
@@ -323,10 +327,10 @@ export class Nivisco {
   /**
    * Charges the user's primary card.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
    *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
-   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN.
-   * @throws NiviscoError where the call did not succeed.
+   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async chargeCustomer(
     fields: types.ChargeCustomerFields,
@@ -343,10 +347,10 @@ export class Nivisco {
   /**
    * Charges the user's primary card and credits the amount to the user's wallet.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
    *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
-   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT.
-   * @throws NiviscoError where the call did not succeed.
+   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async fundCustomer(
     fields: types.FundCustomerFields,
@@ -363,7 +367,7 @@ export class Nivisco {
   /**
    * Lists the business's card payments, newest first.
    *
-   * @throws NiviscoError where the call did not succeed.
+   * @throws NiviscoError if the call did not succeed.
    */
   async getPaymentRecords(
     fields: types.GetPaymentRecordsFields = {},
@@ -378,8 +382,8 @@ export class Nivisco {
   /**
    * Returns a user's wallet.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async getUserWallet(fields: types.GetUserWalletFields): Promise<types.GetUserWalletResult> {
     return this.#connection.read("get_user_wallet", fields, readers.readGetUserWalletResult);
@@ -388,8 +392,8 @@ export class Nivisco {
   /**
    * Lists a wallet's transactions, newest first.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async getWalletHistory(
     fields: types.GetWalletHistoryFields,
@@ -400,8 +404,9 @@ export class Nivisco {
   /**
    * Debits a wallet.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW or one of
+   *     every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async chargeWallet(
     fields: types.ChargeWalletFields,
@@ -418,8 +423,9 @@ export class Nivisco {
   /**
    * Credits a wallet.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, WALLET_LIMIT.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, WALLET_LIMIT or one of
+   *     every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async addWalletFunds(
     fields: types.AddWalletFundsFields,
@@ -438,8 +444,9 @@ export class Nivisco {
    *
    * The first charge is at the first occurrence after the current time.
    *
-   * @throws ApiError, by its own nature with USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS or one of
+   *     every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async createRecurring(
     fields: types.CreateRecurringFields,
@@ -458,9 +465,9 @@ export class Nivisco {
    *
    * Cycles that have already begun do not change.
    *
-   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND, RECURRING_STATE,
-   *     INVALID_FIELDS.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code RECURRING_NOT_FOUND, RECURRING_STATE, INVALID_FIELDS or
+   *     one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async updateRecurring(
     fields: types.UpdateRecurringFields,
@@ -479,8 +486,9 @@ export class Nivisco {
    *
    * Its calendar stays unchanged, and no charge starts after the response.
    *
-   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND, RECURRING_STATE.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code RECURRING_NOT_FOUND, RECURRING_STATE or one of every
+   *     action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async pauseRecurring(
     fields: types.PauseRecurringFields,
@@ -497,8 +505,9 @@ export class Nivisco {
   /**
    * Resumes a paused recurring job, from its next occurrence after the current time.
    *
-   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND, RECURRING_STATE.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code RECURRING_NOT_FOUND, RECURRING_STATE or one of every
+   *     action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async resumeRecurring(
     fields: types.ResumeRecurringFields,
@@ -517,8 +526,8 @@ export class Nivisco {
    *
    * No charge starts after the response.
    *
-   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code RECURRING_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async cancelRecurring(
     fields: types.CancelRecurringFields,
@@ -535,7 +544,7 @@ export class Nivisco {
   /**
    * Lists the business's recurring jobs, newest first.
    *
-   * @throws NiviscoError where the call did not succeed.
+   * @throws NiviscoError if the call did not succeed.
    */
   async listRecurring(fields: types.ListRecurringFields = {}): Promise<types.ListRecurringResult> {
     return this.#connection.read("list_recurring", fields, readers.readListRecurringResult);
@@ -544,8 +553,8 @@ export class Nivisco {
   /**
    * Lists the log entries of the business's recurring jobs, newest first.
    *
-   * @throws ApiError, by its own nature with RECURRING_NOT_FOUND.
-   * @throws NiviscoError where the call did not succeed.
+   * @throws ApiError with the code RECURRING_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
    */
   async getRecurringLogs(
     fields: types.GetRecurringLogsFields = {},

@@ -1,4 +1,4 @@
-// Sends calls by fetch, and tries again where that is of use. No redirect is followed.
+// Sends calls by fetch, with retries. No redirect is followed.
 
 import { randomUUID } from "node:crypto";
 import { setTimeout as pauseFor } from "node:timers/promises";
@@ -7,7 +7,7 @@ import {
   ApiError,
   ConnectionFailedError,
   NiviscoError,
-  UnexpectedAnswerError,
+  UnexpectedResponseError,
   type CallIds,
 } from "./errors.js";
 import { parseExact, toJson, type Json } from "./json.js";
@@ -15,30 +15,30 @@ import { VERSION } from "./version.js";
 
 const FIRST_PAUSE_MS = 250;
 const NOT_IMPLEMENTED = 501;
-/** Refusals that say how the request ended, whichever try it was. */
+/** Statuses of errors that are the final outcome, also of an earlier attempt. */
 const OUTCOMES = [402, 404, 409];
 
-/** Where to call and as whom. */
+/** URL and credentials. */
 export interface Options {
-  /** Where the API is, by https; plain http to this machine itself only. */
+  /** URL of the API, https; plain http only to this machine. */
   readonly url: string;
-  /** The id of the calling business. */
+  /** Id of the calling business. */
   readonly businessId: string;
-  /** Its API key, which belongs on a server. It is never shown. */
+  /** Its API key, which belongs on a server. It is never printed. */
   readonly apiKey: string;
-  /** How long one call may take with all its tries. Absent: 30 seconds. */
+  /** Timeout of one call with all its attempts. Defaults to 30 seconds. */
   readonly timeoutMs?: number;
-  /** Whether the key may travel unencrypted to another machine. Absent: no. */
+  /** Whether the key may be sent unencrypted to another machine. Defaults to false. */
   readonly allowPlainHttp?: boolean;
 }
 
-/** What belongs to a call that changes something. */
+/** Options of a mutating call. */
 export interface ChangeOptions {
-  /** Your own key for this call. Absent: a new one for every call. */
+  /** Key of this call. Defaults to a new one for every call. */
   readonly idempotencyKey?: string;
 }
 
-/** Sends the calls of one business. Private fields are shown by neither inspect nor JSON. */
+/** Sends the calls of one business. Neither inspect nor JSON shows private fields. */
 export class Connection {
   readonly url: string;
   readonly businessId: string;
@@ -53,12 +53,12 @@ export class Connection {
     this.#timeoutMs = options.timeoutMs ?? 30_000;
   }
 
-  /** Calls an action that only reads. */
+  /** Calls a read. */
   async read<T>(action: string, fields: object, read: (json: Json) => T): Promise<T> {
     return this.#send(action, fields, read, null);
   }
 
-  /** Calls an action that changes something. */
+  /** Calls a mutating action. */
   async change<T>(
     action: string,
     fields: object,
@@ -86,7 +86,7 @@ export class Connection {
     let mayHaveHappened = false;
     for (let pause = FIRST_PAUSE_MS; ; pause *= 2) {
       try {
-        return await this.#try(body, read, ids, deadline);
+        return await this.#attempt(body, read, ids, deadline);
       } catch (problem) {
         if (!(problem instanceof NiviscoError)) {
           throw problem;
@@ -104,7 +104,7 @@ export class Connection {
     }
   }
 
-  async #try<T>(
+  async #attempt<T>(
     body: string,
     read: (json: Json) => T,
     ids: CallIds,
@@ -126,7 +126,7 @@ export class Connection {
       });
       text = await response.text();
     } catch (error) {
-      throw new ConnectionFailedError(`no answer (${reasonOf(error)})`, ids);
+      throw new ConnectionFailedError(`no response (${reasonOf(error)})`, ids);
     }
     return result(response, text, read, {
       ...ids,
@@ -139,8 +139,8 @@ function result<T>(response: Response, text: string, read: (json: Json) => T, id
   const body = parseExact(text);
   const header = response.headers.get("Retry-After") ?? "";
   const retryAfter = /^\d+$/.test(header) ? Number(header) : null;
-  if (!isAnswer(body)) {
-    throw new UnexpectedAnswerError(response.status, retryAfter, ids);
+  if (!isResponse(body)) {
+    throw new UnexpectedResponseError(response.status, retryAfter, ids);
   }
   if (!response.ok || !body.success) {
     throw new ApiError(body, response.status, retryAfter, ids);
@@ -148,11 +148,11 @@ function result<T>(response: Response, text: string, read: (json: Json) => T, id
   try {
     return read(body);
   } catch {
-    throw new UnexpectedAnswerError(response.status, retryAfter, ids);
+    throw new UnexpectedResponseError(response.status, retryAfter, ids);
   }
 }
 
-function isAnswer(body: unknown): body is Json & { success: boolean } {
+function isResponse(body: unknown): body is Json & { success: boolean } {
   return (
     typeof body === "object" &&
     body !== null &&
@@ -161,10 +161,10 @@ function isAnswer(body: unknown): body is Json & { success: boolean } {
   );
 }
 
-/** Returns how many milliseconds to wait before another try, or null where that is of no use. */
+/** Returns how many milliseconds to wait before a retry, or null if it is useless. */
 function waitAfter(problem: NiviscoError, pause: number): number | null {
   const wait = pause * (1 + Math.random() / 2);
-  if (problem instanceof ApiError || problem instanceof UnexpectedAnswerError) {
+  if (problem instanceof ApiError || problem instanceof UnexpectedResponseError) {
     const status = problem.httpStatus;
     if (status !== 429 && (status < 500 || status === NOT_IMPLEMENTED)) {
       return null;
@@ -174,7 +174,7 @@ function waitAfter(problem: NiviscoError, pause: number): number | null {
   return wait;
 }
 
-/** Returns what went wrong, which fetch tells in the cause only. */
+/** Returns the reason of a failed fetch, which is in its cause. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) {
     return String(error);

@@ -1,13 +1,13 @@
-// What a call can fail with.
+// Errors of a call.
 //
 // NiviscoError
-// ├── ApiError               the API answered with a refusal
-// ├── ConnectionFailedError  no answer arrived
-// └── UnexpectedAnswerError  what arrived is not an answer of the API
+// ├── ApiError               the API returned an error
+// ├── ConnectionFailedError  no response arrived
+// └── UnexpectedResponseError  the response is not from the API
 
 import { CODE_OF_STATUS } from "./codes.js";
 
-/** What is wrong with one field of a request. */
+/** A problem of one field of a request. */
 export interface FieldProblem {
   readonly field: string;
   readonly description: string;
@@ -19,13 +19,13 @@ export interface CallIds {
   readonly idempotencyKey: string | null;
 }
 
-/** A call that did not succeed. None of its properties holds a key. */
+/** A call that did not succeed. None of its properties contains the API key. */
 export class NiviscoError extends Error {
   /** The id to quote to support. */
   readonly requestId: string;
-  /** The key of a call that changes something: with it the same call is safe to repeat. */
+  /** Idempotency key of a mutating call, with which the call is safe to repeat. */
   readonly idempotencyKey: string | null;
-  /** Whether the call may have taken effect all the same, by this try or an earlier one. */
+  /** Whether the call may have taken effect, by this attempt or an earlier one. */
   outcomeIsUnknown: boolean;
 
   constructor(message: string, ids: CallIds) {
@@ -37,18 +37,18 @@ export class NiviscoError extends Error {
   }
 }
 
-/** The API refused the call. */
+/** The API returned an error. */
 export class ApiError extends NiviscoError {
   readonly httpStatus: number;
-  /** One of `ErrorCode`, or newer than this library. Null where the answer has none. */
+  /** One of `ErrorCode`, or newer than this library. Null if the response has none. */
   readonly code: string | null;
-  /** With `INVALID_FIELDS`, what is wrong with which field. */
+  /** With `INVALID_FIELDS`, the invalid fields. */
   readonly fields: readonly FieldProblem[];
-  /** With `CARD_DECLINED`, why, in the gateway's words. */
+  /** With `CARD_DECLINED`, the gateway's decline code. */
   readonly declineCode: string | null;
-  /** The gateway's id of the payment that was refused, where there is one. */
+  /** The gateway's id of the payment, if there is one. */
   readonly transactionId: string | null;
-  /** After how many seconds to try again, where the API says so. */
+  /** Seconds to wait before a retry, if the API returns them. */
   readonly retryAfter: number | null;
 
   constructor(
@@ -72,17 +72,17 @@ export class ApiError extends NiviscoError {
   }
 }
 
-/** No answer arrived within the time. */
+/** No response arrived in time. */
 export class ConnectionFailedError extends NiviscoError {}
 
-/** What arrived is not an answer of the API: the address may be wrong, or a proxy answered. */
-export class UnexpectedAnswerError extends NiviscoError {
+/** The response is not from the API: the URL may be wrong, or a proxy responded. */
+export class UnexpectedResponseError extends NiviscoError {
   readonly httpStatus: number;
-  /** After how many seconds to try again, where the answer says so. */
+  /** Seconds to wait before a retry, if the response has them. */
   readonly retryAfter: number | null;
 
   constructor(httpStatus: number, retryAfter: number | null, ids: CallIds) {
-    super(`HTTP ${httpStatus} with what is no answer of the API; check the URL`, ids);
+    super(`HTTP ${httpStatus} with a response that is not from the API; check the URL`, ids);
     this.httpStatus = httpStatus;
     this.retryAfter = retryAfter;
   }

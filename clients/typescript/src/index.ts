@@ -7,7 +7,7 @@ export {
   ApiError,
   ConnectionFailedError,
   NiviscoError,
-  UnexpectedAnswerError,
+  UnexpectedResponseError,
   type FieldProblem,
 } from "./errors.js";
 export type * from "./types.js";

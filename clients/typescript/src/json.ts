@@ -1,13 +1,13 @@
-// JSON that never takes an amount through a float, and objects that do not show their secrets.
+// JSON with exact amounts, and objects that do not print their secrets.
 
 import { inspect } from "node:util";
 
-/** A JSON object whose numbers are the strings that they were written as. */
+/** A JSON object whose numbers are strings. */
 export type Json = Readonly<Record<string, unknown>>;
 
 const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs;
 
-/** Reads JSON with every number as the string that it was written as; null where it is none. */
+/** Reads JSON with every number as a string; null if it is not JSON. */
 export function parseExact(text: string): unknown {
   const exact = text.replace(TOKENS, (token) => (token[0] === '"' ? token : `"${token}"`));
   try {
@@ -17,7 +17,7 @@ export function parseExact(text: string): unknown {
   }
 }
 
-/** Returns fields as the API names them, without what was not given. */
+/** Returns fields with the API's names. */
 export function toJson(value: unknown): unknown {
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
     throw new TypeError("an amount is a decimal string, never a number");
@@ -36,7 +36,7 @@ export function toJson(value: unknown): unknown {
   return value;
 }
 
-/** Lets console.log and inspect show the object without these of its properties. */
+/** Hides these properties from console.log and inspect. */
 export function hiding<T extends object>(value: T, ...names: (keyof T)[]): T {
   const shown = (): unknown =>
     Object.fromEntries(
@@ -89,7 +89,7 @@ export function nullable<T>(read: (value: unknown) => T): (value: unknown) => T 
   return (value) => (value === null ? null : read(value));
 }
 
-/** Reads one of some words; one that is newer than this library passes as it is. */
+/** Reads an enum value, also one that is newer than this library. */
 export function word<T extends string>(value: unknown): T {
   return string(value) as T;
 }

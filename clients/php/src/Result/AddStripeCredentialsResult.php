@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `add_stripe_credentials` answers. */
+/** Response of `add_stripe_credentials`. */
 final class AddStripeCredentialsResult
 {
     /** Human-readable message. */
@@ -20,7 +20,7 @@ final class AddStripeCredentialsResult
     public string $env;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

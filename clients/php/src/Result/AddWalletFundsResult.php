@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `add_wallet_funds` answers. */
+/** Response of `add_wallet_funds`. */
 final class AddWalletFundsResult
 {
     /** Id of the wallet. */
@@ -15,7 +15,7 @@ final class AddWalletFundsResult
     /** Balance after the credit. A decimal string. */
     public string $newBalance;
 
-    /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+    /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
@@ -62,7 +62,7 @@ final class AddWalletFundsResult
     public ?string $description;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

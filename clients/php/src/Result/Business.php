@@ -39,7 +39,7 @@ final class Business
     public string $defaultEnv;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

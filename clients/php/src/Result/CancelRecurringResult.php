@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `cancel_recurring` answers. */
+/** Response of `cancel_recurring`. */
 final class CancelRecurringResult
 {
     /**
@@ -19,7 +19,7 @@ final class CancelRecurringResult
     public ?RecurringJob $recurring;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

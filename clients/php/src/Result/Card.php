@@ -51,7 +51,7 @@ final class Card
     public string $createdAt;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `change_api_key` answers. */
+/** Response of `change_api_key`. */
 final class ChangeApiKeyResult
 {
     /** Human-readable message. */
@@ -19,7 +19,7 @@ final class ChangeApiKeyResult
     public string $apiKey;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */
@@ -35,7 +35,7 @@ final class ChangeApiKeyResult
     }
 
     /**
-     * @return array<string, mixed> all that may be shown
+     * @return array<string, mixed> everything that may be printed
      */
     public function __debugInfo(): array
     {

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `charge_customer` answers. */
+/** Response of `charge_customer`. */
 final class ChargeCustomerResult
 {
     /** The gateway's id of the payment, for example `pi_…`. */
@@ -15,7 +15,7 @@ final class ChargeCustomerResult
     /** Charged amount. A decimal string. */
     public string $amount;
 
-    /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+    /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
@@ -43,7 +43,7 @@ final class ChargeCustomerResult
     public ?string $gateway;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `charge_wallet` answers. */
+/** Response of `charge_wallet`. */
 final class ChargeWalletResult
 {
     /** Id of the wallet. */
@@ -15,7 +15,7 @@ final class ChargeWalletResult
     /** Balance after the debit. A decimal string. */
     public string $newBalance;
 
-    /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+    /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
@@ -62,7 +62,7 @@ final class ChargeWalletResult
     public ?string $description;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

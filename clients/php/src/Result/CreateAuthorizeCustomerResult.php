@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `create_authorize_customer` answers. */
+/** Response of `create_authorize_customer`. */
 final class CreateAuthorizeCustomerResult
 {
     /** Id of the customer profile. */
@@ -19,7 +19,7 @@ final class CreateAuthorizeCustomerResult
     public ?Card $card;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `create_recurring` answers. */
+/** Response of `create_recurring`. */
 final class CreateRecurringResult
 {
     /** Human-readable message. */
@@ -33,7 +33,7 @@ final class CreateRecurringResult
     public ?RecurringJob $recurring;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

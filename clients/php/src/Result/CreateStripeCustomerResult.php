@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `create_stripe_customer` answers. */
+/** Response of `create_stripe_customer`. */
 final class CreateStripeCustomerResult
 {
     /**
@@ -19,7 +19,7 @@ final class CreateStripeCustomerResult
     public Card $card;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

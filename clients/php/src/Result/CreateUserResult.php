@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `create_user` answers. */
+/** Response of `create_user`. */
 final class CreateUserResult
 {
     /** The new user. */
@@ -16,7 +16,7 @@ final class CreateUserResult
     public Wallet $wallet;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `fund_customer` answers. */
+/** Response of `fund_customer`. */
 final class FundCustomerResult
 {
     /** The gateway's id of the payment, for example `pi_…`. */
@@ -35,7 +35,7 @@ final class FundCustomerResult
     /** Charged and credited amount. A decimal string. */
     public ?string $amount;
 
-    /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+    /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public ?string $currency;
 
     /**
@@ -46,7 +46,7 @@ final class FundCustomerResult
     public ?string $status;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

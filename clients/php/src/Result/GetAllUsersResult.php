@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `get_all_users` answers. */
+/** Response of `get_all_users`. */
 final class GetAllUsersResult
 {
     /** Number of users on this page. */
@@ -23,7 +23,7 @@ final class GetAllUsersResult
     public array $users;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,14 +6,14 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `get_business_info` answers. */
+/** Response of `get_business_info`. */
 final class GetBusinessInfoResult
 {
     /** The calling business. */
     public Business $business;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `get_payment_records` answers. */
+/** Response of `get_payment_records`. */
 final class GetPaymentRecordsResult
 {
     /** Number of payments on this page. */
@@ -23,7 +23,7 @@ final class GetPaymentRecordsResult
     public array $payments;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `get_recurring_logs` answers. */
+/** Response of `get_recurring_logs`. */
 final class GetRecurringLogsResult
 {
     /** Number of log entries on this page. */
@@ -23,7 +23,7 @@ final class GetRecurringLogsResult
     public array $logs;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

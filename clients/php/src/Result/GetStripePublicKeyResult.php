@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `get_stripe_public_key` answers. */
+/** Response of `get_stripe_public_key`. */
 final class GetStripePublicKeyResult
 {
     /**
@@ -20,7 +20,7 @@ final class GetStripePublicKeyResult
     public string $stripePublicKey;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

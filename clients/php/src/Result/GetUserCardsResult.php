@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `get_user_cards` answers. */
+/** Response of `get_user_cards`. */
 final class GetUserCardsResult
 {
     /**
@@ -17,7 +17,7 @@ final class GetUserCardsResult
     public array $cards;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,14 +6,14 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `get_user_info` answers. */
+/** Response of `get_user_info`. */
 final class GetUserInfoResult
 {
     /** The user. */
     public User $user;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

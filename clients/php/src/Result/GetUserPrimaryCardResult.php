@@ -6,14 +6,14 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `get_user_primary_card` answers. */
+/** Response of `get_user_primary_card`. */
 final class GetUserPrimaryCardResult
 {
     /** The primary card. */
     public Card $card;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

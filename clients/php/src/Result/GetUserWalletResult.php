@@ -6,14 +6,14 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `get_user_wallet` answers. */
+/** Response of `get_user_wallet`. */
 final class GetUserWalletResult
 {
     /** The wallet. */
     public Wallet $wallet;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

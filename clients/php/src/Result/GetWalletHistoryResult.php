@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `get_wallet_history` answers. */
+/** Response of `get_wallet_history`. */
 final class GetWalletHistoryResult
 {
     /** Number of transactions on this page. */
@@ -23,7 +23,7 @@ final class GetWalletHistoryResult
     public array $transactions;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `list_recurring` answers. */
+/** Response of `list_recurring`. */
 final class ListRecurringResult
 {
     /** Number of jobs on this page. */
@@ -23,7 +23,7 @@ final class ListRecurringResult
     public array $recurring;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `modify_business` answers. */
+/** Response of `modify_business`. */
 final class ModifyBusinessResult
 {
     /** Human-readable message. */
@@ -26,7 +26,7 @@ final class ModifyBusinessResult
     public ?Business $business;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `pause_recurring` answers. */
+/** Response of `pause_recurring`. */
 final class PauseRecurringResult
 {
     /**
@@ -19,7 +19,7 @@ final class PauseRecurringResult
     public ?RecurringJob $recurring;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -18,7 +18,7 @@ final class Payment
     /** Amount of the payment. A decimal string. */
     public string $amount;
 
-    /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+    /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
@@ -71,7 +71,7 @@ final class Payment
     public string $kind;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -15,7 +15,7 @@ final class RecurringJob
     /** Amount of each charge. A decimal string. */
     public string $amount;
 
-    /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+    /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
@@ -110,7 +110,7 @@ final class RecurringJob
     public string $startAt;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

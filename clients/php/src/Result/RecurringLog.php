@@ -47,7 +47,7 @@ final class RecurringLog
     public int $attempt;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

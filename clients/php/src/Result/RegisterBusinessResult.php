@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `register_business` answers. */
+/** Response of `register_business`. */
 final class RegisterBusinessResult
 {
     /** Human-readable message. */
@@ -28,7 +28,7 @@ final class RegisterBusinessResult
     public ?Business $business;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */
@@ -46,7 +46,7 @@ final class RegisterBusinessResult
     }
 
     /**
-     * @return array<string, mixed> all that may be shown
+     * @return array<string, mixed> everything that may be printed
      */
     public function __debugInfo(): array
     {

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `resume_recurring` answers. */
+/** Response of `resume_recurring`. */
 final class ResumeRecurringResult
 {
     /** Human-readable message. */
@@ -16,7 +16,7 @@ final class ResumeRecurringResult
     public ?RecurringJob $recurring;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `update_recurring` answers. */
+/** Response of `update_recurring`. */
 final class UpdateRecurringResult
 {
     /** Human-readable message. */
@@ -16,7 +16,7 @@ final class UpdateRecurringResult
     public ?RecurringJob $recurring;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,7 +6,7 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `update_user` answers. */
+/** Response of `update_user`. */
 final class UpdateUserResult
 {
     /** Human-readable message. */
@@ -23,7 +23,7 @@ final class UpdateUserResult
     public ?User $user;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

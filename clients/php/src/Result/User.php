@@ -41,7 +41,7 @@ final class User
     public ?string $defaultGateway;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -6,14 +6,14 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `validate_business` answers. */
+/** Response of `validate_business`. */
 final class ValidateBusinessResult
 {
     /** The calling business. */
     public Business $business;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

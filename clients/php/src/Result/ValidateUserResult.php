@@ -6,14 +6,14 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
-/** What `validate_user` answers. */
+/** Response of `validate_user`. */
 final class ValidateUserResult
 {
     /** The user. */
     public User $user;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -18,7 +18,7 @@ final class Wallet
     /** Balance of the wallet. A decimal string. */
     public string $balance;
 
-    /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+    /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
@@ -35,7 +35,7 @@ final class Wallet
     public string $createdAt;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

@@ -22,7 +22,7 @@ final class WalletTransaction
     /** Amount of the transaction, greater than zero. A decimal string. */
     public string $amount;
 
-    /** The currency of the amount, ISO 4217 in lower case, for example `usd`. */
+    /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
@@ -65,7 +65,7 @@ final class WalletTransaction
     public string $env;
 
     /**
-     * Reads it from an answer.
+     * Reads it from a response.
      *
      * @param array<string, mixed> $body
      */

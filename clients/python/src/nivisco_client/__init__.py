@@ -3,7 +3,7 @@
 from .async_client import AsyncNivisco
 from .client import Nivisco
 from .codes import ErrorCode
-from .errors import ApiError, ConnectionFailed, FieldProblem, NiviscoError, UnexpectedAnswer
+from .errors import ApiError, ConnectionFailed, FieldProblem, NiviscoError, UnexpectedResponse
 from .types import (
     CLEAR,
     AddAuthorizeCredentials,
@@ -137,7 +137,7 @@ __all__ = [
     "TransactionReason",
     "TransactionSource",
     "TransactionType",
-    "UnexpectedAnswer",
+    "UnexpectedResponse",
     "UpdateRecurringResult",
     "UpdateUserResult",
     "UpdateUserUpdates",

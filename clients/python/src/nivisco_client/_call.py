@@ -1,4 +1,4 @@
-"""One call over all its tries: what is sent, what an answer means, and when to try again."""
+"""One call with all its attempts: the request, its response, and when to retry."""
 
 import json
 import random
@@ -13,7 +13,7 @@ import httpx
 
 from ._version import VERSION
 from .codes import CODE_OF_STATUS
-from .errors import ApiError, ConnectionFailed, FieldProblem, NiviscoError, UnexpectedAnswer
+from .errors import ApiError, ConnectionFailed, FieldProblem, NiviscoError, UnexpectedResponse
 from .types import CLEAR
 
 Result = TypeVar("Result")
@@ -23,11 +23,11 @@ _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_CONNECT_SECONDS = 5.0
 _NOT_IMPLEMENTED = 501
 _OUTCOMES = frozenset({402, 404, 409})
-"""Refusals that say how the request ended, whichever try it was."""
+"""Statuses of errors that are the final outcome, also of an earlier attempt."""
 
 
 class Call:
-    """A call under way. It has a repr that shows nothing of what is sent."""
+    """A call in flight. Its repr contains nothing of the request."""
 
     def __init__(
         self,
@@ -51,91 +51,91 @@ class Call:
         }
 
     def timeout(self) -> httpx.Timeout:
-        """Return how long the next try may take: to connect and to answer, no more than is left."""
+        """Return the timeouts of the next attempt within the time left."""
         left = max(self._deadline - time.monotonic(), 0.001)
         connect = min(left / 2, _LONGEST_CONNECT_SECONDS)
         return httpx.Timeout(left - connect, connect=connect)
 
-    def result(self, answer: httpx.Response, read: Read[Result]) -> Result:
-        """Return what the answer holds.
+    def result(self, response: httpx.Response, read: Read[Result]) -> Result:
+        """Return the result in a response.
 
         Raises:
-            ApiError: it is a refusal.
-            UnexpectedAnswer: it is no answer of the API.
+            ApiError: it is an error.
+            UnexpectedResponse: it is not a response of the API.
         """
-        request_id = answer.headers.get("X-Request-Id", self.request_id)
-        body = _body(answer.content)
+        request_id = response.headers.get("X-Request-Id", self.request_id)
+        body = _body(response.content)
         if body is None or not isinstance(body.get("success"), bool):
-            raise self._unexpected(answer, request_id)
-        if not answer.is_success or not body["success"]:
-            raise self._refusal(answer, body, request_id)
+            raise self._unexpected(response, request_id)
+        if not response.is_success or not body["success"]:
+            raise self._error(response, body, request_id)
         try:
             return read(body)
         except (KeyError, TypeError, ValueError):
-            raise self._unexpected(answer, request_id) from None
+            raise self._unexpected(response, request_id) from None
 
-    def _unexpected(self, answer: httpx.Response, request_id: str) -> UnexpectedAnswer:
-        return UnexpectedAnswer(
-            f"HTTP {answer.status_code} with what is no answer of the API; check the URL",
-            http_status=answer.status_code,
-            retry_after=_seconds(answer.headers.get("Retry-After")),
+    def _unexpected(self, response: httpx.Response, request_id: str) -> UnexpectedResponse:
+        return UnexpectedResponse(
+            f"HTTP {response.status_code} with a response that is not from the API; check the URL",
+            http_status=response.status_code,
+            retry_after=_seconds(response.headers.get("Retry-After")),
             request_id=request_id,
             idempotency_key=self.idempotency_key,
         )
 
-    def _refusal(
-        self, answer: httpx.Response, body: Mapping[str, Any], request_id: str
+    def _error(
+        self, response: httpx.Response, body: Mapping[str, Any], request_id: str
     ) -> ApiError:
         return ApiError(
             str(body.get("error", "")),
-            http_status=answer.status_code,
-            code=body.get("code") or CODE_OF_STATUS.get(answer.status_code),
+            http_status=response.status_code,
+            code=body.get("code") or CODE_OF_STATUS.get(response.status_code),
             fields=tuple(
                 FieldProblem(str(each.get("field", "")), str(each.get("description", "")))
                 for each in _dicts(body.get("fields"))
             ),
             decline_code=body.get("decline_code"),
             transaction_id=body.get("transaction_id"),
-            retry_after=_seconds(answer.headers.get("Retry-After")),
+            retry_after=_seconds(response.headers.get("Retry-After")),
             request_id=request_id,
             idempotency_key=self.idempotency_key,
         )
 
     def lost(self, error: httpx.RequestError) -> ConnectionFailed:
-        """Return the failure of a try that got no answer."""
+        """Return the error of an attempt without a response."""
         return ConnectionFailed(
-            f"no answer ({type(error).__name__}: {error})",
+            f"no response ({type(error).__name__}: {error})",
             request_id=self.request_id,
             idempotency_key=self.idempotency_key,
         )
 
     def pause_after(self, problem: NiviscoError) -> float:
-        """Return how many seconds to wait before the next try.
+        """Return how many seconds to wait before the next attempt.
 
         Raises:
-            NiviscoError: the problem itself, where another try is of no use or comes too late.
+            NiviscoError: the problem itself, if a retry is useless or too late.
         """
         self._may_have_happened |= problem.outcome_is_unknown
         if not (isinstance(problem, ApiError) and problem.http_status in _OUTCOMES):
             problem.outcome_is_unknown = self._may_have_happened
         pause = self._pause_seconds * random.uniform(1.0, 1.5)  # noqa: S311 - spreads load
         self._pause_seconds *= 2
-        if isinstance(problem, ApiError | UnexpectedAnswer):
+        if isinstance(problem, ApiError | UnexpectedResponse):
             pause = max(pause, problem.retry_after or 0.0)
-        if not _is_worth_another_try(problem) or time.monotonic() + pause >= self._deadline:
+        if not _is_retryable(problem) or time.monotonic() + pause >= self._deadline:
             raise problem
         return pause
 
 
-def _is_worth_another_try(problem: NiviscoError) -> bool:
-    if isinstance(problem, ApiError | UnexpectedAnswer):
+def _is_retryable(problem: NiviscoError) -> bool:
+    if isinstance(problem, ApiError | UnexpectedResponse):
         status = problem.http_status
         return status == 429 or (status >= 500 and status != _NOT_IMPLEMENTED)
     return True
 
 
 def _plain(value: object) -> object:
-    """Return a value as JSON has it: exact, and without what was not given."""
+    """Return a value for JSON: exact, without absent fields."""
     if isinstance(value, float):
         raise TypeError("an amount is a decimal string or a Decimal, never a float")
     if value is CLEAR:
@@ -150,7 +150,7 @@ def _plain(value: object) -> object:
 
 
 def _body(content: bytes) -> dict[str, Any] | None:
-    """Return the JSON object, its decimal numbers as the strings that they were written as."""
+    """Return the JSON object, with decimal numbers as strings."""
     try:
         parsed = json.loads(content, parse_float=str)
     except ValueError:

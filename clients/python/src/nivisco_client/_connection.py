@@ -11,14 +11,14 @@ from typing import Self
 import httpx
 
 from ._call import Call, Read, Result
-from .errors import ApiError, NiviscoError, UnexpectedAnswer
+from .errors import ApiError, NiviscoError, UnexpectedResponse
 
 TIMEOUT_SECONDS = 30.0
-"""How long one call may take with all its tries, as the API reference recommends."""
+"""Timeout of one call with all its attempts, as the API reference recommends."""
 
 
 class _Account:
-    """Whose calls they are, and where they go."""
+    """URL and credentials of the calls."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Connection(_Account):
         self.close()
 
     def close(self) -> None:
-        """Close the connections; there are no calls after it."""
+        """Close the connections. No calls are possible afterwards."""
         self._http.close()
 
     def _read(self, action: str, payload: Mapping[str, object], read: Read[Result]) -> Result:
@@ -92,12 +92,12 @@ class Connection(_Account):
         while True:
             problem: NiviscoError
             try:
-                answer = self._http.post(
+                response = self._http.post(
                     self._url, content=call.content, headers=call.headers, timeout=call.timeout()
                 )
-                return call.result(answer, read)
-            except (ApiError, UnexpectedAnswer) as refused:
-                problem = refused
+                return call.result(response, read)
+            except (ApiError, UnexpectedResponse) as failure:
+                problem = failure
             except httpx.RequestError as error:
                 problem = call.lost(error)
             time.sleep(call.pause_after(problem))
@@ -132,7 +132,7 @@ class AsyncConnection(_Account):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections; there are no calls after it."""
+        """Close the connections. No calls are possible afterwards."""
         await self._http.aclose()
 
     async def _read(self, action: str, payload: Mapping[str, object], read: Read[Result]) -> Result:
@@ -151,12 +151,12 @@ class AsyncConnection(_Account):
         while True:
             problem: NiviscoError
             try:
-                answer = await self._http.post(
+                response = await self._http.post(
                     self._url, content=call.content, headers=call.headers, timeout=call.timeout()
                 )
-                return call.result(answer, read)
-            except (ApiError, UnexpectedAnswer) as refused:
-                problem = refused
+                return call.result(response, read)
+            except (ApiError, UnexpectedResponse) as failure:
+                problem = failure
             except httpx.RequestError as error:
                 problem = call.lost(error)
             await asyncio.sleep(call.pause_after(problem))

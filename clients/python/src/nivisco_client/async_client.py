@@ -60,8 +60,8 @@ from .types import (
 class AsyncNivisco(AsyncConnection):
     """Calls the Nivisco payment API as one business.
 
-    A call that got no answer, or 429 or 5xx, is tried again with the same idempotency key until
-    `timeout_seconds` are over. The instance may be shared by tasks; `close` it, or use it in a
+    A call without a response, or with 429 or 5xx, is retried with the same idempotency key until
+    `timeout_seconds` have passed. The instance may be shared by tasks; `close` it, or use it in a
     `async with` block.
     """
 
@@ -74,17 +74,17 @@ class AsyncNivisco(AsyncConnection):
         timeout_seconds: float = TIMEOUT_SECONDS,
         allow_plain_http: bool = False,
     ) -> None:
-        """Remember where to call and as whom; nothing is sent yet.
+        """Store the URL and credentials; nothing is sent.
 
         Args:
-            url: Where the API is, by https; plain http to this machine itself only.
-            business_id: The id of the calling business.
-            api_key: Its API key, which belongs on a server. It is never shown.
-            timeout_seconds: How long one call may take with all its tries.
-            allow_plain_http: Whether the key may travel unencrypted to another machine.
+            url: URL of the API, https; plain http only to this machine.
+            business_id: Id of the calling business.
+            api_key: Its API key, which belongs on a server. It is never printed.
+            timeout_seconds: Timeout of one call with all its attempts.
+            allow_plain_http: Whether the key may be sent unencrypted to another machine.
 
         Raises:
-            ValueError: the URL is not https, or no URL.
+            ValueError: the URL is invalid or not https.
         """
         super().__init__(
             url, business_id, api_key, timeout_seconds, allow_plain_http=allow_plain_http
@@ -95,8 +95,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_CREDENTIALS` or one of every
-                action.
+            ApiError: the API returned an error, with `code` `INVALID_CREDENTIALS` or one of
+                every action.
         """
         return await self._read("validate_business", {}, ValidateBusinessResult.from_json)
 
@@ -105,8 +105,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_CREDENTIALS` or one of every
-                action.
+            ApiError: the API returned an error, with `code` `INVALID_CREDENTIALS` or one of
+                every action.
         """
         return await self._read("get_business_info", {}, GetBusinessInfoResult.from_json)
 
@@ -122,12 +122,12 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             new_business: The business to register.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `ADMIN_ONLY`, `INVALID_FIELDS` or one of
-                every action.
+            ApiError: the API returned an error, with `code` `ADMIN_ONLY`, `INVALID_FIELDS`
+                or one of every action.
         """
         return await self._change(
             "register_business",
@@ -150,11 +150,12 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             updates: The new values.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_FIELDS` or one of every action.
+            ApiError: the API returned an error, with `code` `INVALID_FIELDS` or one of
+                every action.
         """
         return await self._change(
             "modify_business",
@@ -175,7 +176,7 @@ class AsyncNivisco(AsyncConnection):
         The previous key stops working immediately.
 
         Args:
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -197,12 +198,12 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             credentials: The credentials to store.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_EXIST` or
-                one of every action.
+            ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
+                `CREDENTIALS_EXIST` or one of every action.
         """
         return await self._change(
             "add_stripe_credentials",
@@ -225,12 +226,12 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             credentials: The credentials to update.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_NOT_FOUND`
-                or one of every action.
+            ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
+                `CREDENTIALS_NOT_FOUND` or one of every action.
         """
         return await self._change(
             "modify_stripe_credentials",
@@ -251,12 +252,12 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             credentials: The credentials to store.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_EXIST` or
-                one of every action.
+            ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
+                `CREDENTIALS_EXIST` or one of every action.
         """
         return await self._change(
             "add_authorize_credentials",
@@ -279,12 +280,12 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             credentials: The credentials to update.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `INVALID_FIELDS`, `CREDENTIALS_NOT_FOUND`
-                or one of every action.
+            ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
+                `CREDENTIALS_NOT_FOUND` or one of every action.
         """
         return await self._change(
             "modify_authorize_credentials",
@@ -310,7 +311,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND` or one of
+                every action.
         """
         return await self._read(
             "validate_user",
@@ -333,7 +335,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND` or one of
+                every action.
         """
         return await self._read(
             "get_user_info",
@@ -388,12 +391,12 @@ class AsyncNivisco(AsyncConnection):
             user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
             updates: The new values.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `INVALID_FIELDS` or one
-                of every action.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `INVALID_FIELDS` or one of every action.
         """
         return await self._change(
             "update_user",
@@ -415,7 +418,7 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             user: The user to create.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -441,8 +444,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `CREDENTIALS_MISSING` or one of every
-                action.
+            ApiError: the API returned an error, with `code` `CREDENTIALS_MISSING` or one of
+                every action.
         """
         return await self._read(
             "get_stripe_public_key",
@@ -467,7 +470,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND` or one of
+                every action.
         """
         return await self._read(
             "get_user_cards",
@@ -495,8 +499,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `CARD_NOT_FOUND` or one
-                of every action.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `CARD_NOT_FOUND` or one of every action.
         """
         return await self._read(
             "get_user_primary_card",
@@ -531,12 +535,12 @@ class AsyncNivisco(AsyncConnection):
                 Stripe the user's default gateway. Defaults to false. The user's first card
                 becomes primary in any case.
             env: Environment. Defaults to the business's default environment.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
                 `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
@@ -572,12 +576,12 @@ class AsyncNivisco(AsyncConnection):
                 Authorize.Net, and Authorize.Net the user's default gateway. Defaults to
                 false. The user's first card becomes primary in any case.
             env: Environment. Defaults to the business's default environment.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
                 `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
@@ -610,18 +614,18 @@ class AsyncNivisco(AsyncConnection):
                 characters without spaces.
             amount: Amount to charge, greater than zero. The currency defaults to the
                 wallet's currency. A decimal string.
-            currency: The currency of the amount, ISO 4217 in either case, for example
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
                 `usd`.
             description: Description of the payment, at most 500 characters. It is visible
                 at the gateway.
             env: Environment. Defaults to the business's default environment.
             gateway: Gateway. Defaults to the user's default gateway.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
                 `AUTHENTICATION_REQUIRED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
                 `OUTCOME_UNKNOWN` or one of every action.
         """
@@ -657,18 +661,18 @@ class AsyncNivisco(AsyncConnection):
                 characters without spaces.
             amount: Amount to charge and to credit, greater than zero. The currency must be
                 the wallet's currency, which is the default. A decimal string.
-            currency: The currency of the amount, ISO 4217 in either case, for example
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
                 `usd`.
             description: Description of the payment, at most 500 characters. It is visible
                 at the gateway and in the wallet's history.
             env: Environment. Defaults to the business's default environment.
             gateway: Gateway. Defaults to the user's default gateway.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
                 `AUTHENTICATION_REQUIRED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
                 `OUTCOME_UNKNOWN`, `WALLET_LIMIT` or one of every action.
         """
@@ -746,7 +750,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND` or one of
+                every action.
         """
         return await self._read(
             "get_user_wallet",
@@ -782,7 +787,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND` or one of every action.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND` or one of
+                every action.
         """
         return await self._read(
             "get_wallet_history",
@@ -814,16 +820,16 @@ class AsyncNivisco(AsyncConnection):
                 characters without spaces.
             amount: Amount to debit, greater than zero. The currency must be the wallet's
                 currency, which is the default. A decimal string.
-            currency: The currency of the amount, ISO 4217 in either case, for example
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
                 `usd`.
             description: Description of the transaction, at most 500 characters.
             env: Environment. Defaults to the business's default environment.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `WALLET_TOO_LOW` or one of every action.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `WALLET_TOO_LOW` or one of every action.
         """
         return await self._change(
             "charge_wallet",
@@ -855,16 +861,16 @@ class AsyncNivisco(AsyncConnection):
                 characters without spaces.
             amount: Amount to credit, greater than zero. The currency must be the wallet's
                 currency, which is the default. A decimal string.
-            currency: The currency of the amount, ISO 4217 in either case, for example
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
                 `usd`.
             description: Description of the transaction, at most 500 characters.
             env: Environment. Defaults to the business's default environment.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `WALLET_LIMIT` or one of every action.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `WALLET_LIMIT` or one of every action.
         """
         return await self._change(
             "add_wallet_funds",
@@ -908,7 +914,7 @@ class AsyncNivisco(AsyncConnection):
             amount: Amount of each charge, greater than zero. The currency defaults to
                 `usd`, or to the wallet's currency for source `wallet`. A decimal string.
             interval_type: Unit of the interval.
-            currency: The currency of the amount, ISO 4217 in either case, for example
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
                 `usd`.
             interval_value: Number of units between two occurrences, 1 to 1000. Defaults to
                 1.
@@ -932,12 +938,12 @@ class AsyncNivisco(AsyncConnection):
             env: Environment of the job, which never changes. Defaults to the business's
                 default environment.
             preview: Number of upcoming occurrences to return, 0 to 24. Defaults to 0.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `USER_NOT_FOUND`, `USER_INACTIVE`,
-                `INVALID_FIELDS` or one of every action.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `INVALID_FIELDS` or one of every action.
         """
         return await self._change(
             "create_recurring",
@@ -988,7 +994,7 @@ class AsyncNivisco(AsyncConnection):
                 characters without spaces.
             amount: New amount, greater than zero. The currency defaults to the job's
                 currency, or to the wallet's currency for source `wallet`. A decimal string.
-            currency: The currency of the amount, ISO 4217 in either case, for example
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
                 `usd`.
             interval_type: New unit of the interval.
             interval_value: New number of units between two occurrences, 1 to 1000.
@@ -1008,12 +1014,12 @@ class AsyncNivisco(AsyncConnection):
                 removes the maximum.
             catch_up: New handling of missed occurrences.
             status: New status: `active`, `paused` or `cancelled`.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND`, `RECURRING_STATE`,
-                `INVALID_FIELDS` or one of every action.
+            ApiError: the API returned an error, with `code` `RECURRING_NOT_FOUND`,
+                `RECURRING_STATE`, `INVALID_FIELDS` or one of every action.
         """
         return await self._change(
             "update_recurring",
@@ -1049,12 +1055,12 @@ class AsyncNivisco(AsyncConnection):
         Args:
             recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
                 characters without spaces.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND`, `RECURRING_STATE`
-                or one of every action.
+            ApiError: the API returned an error, with `code` `RECURRING_NOT_FOUND`,
+                `RECURRING_STATE` or one of every action.
         """
         return await self._change(
             "pause_recurring",
@@ -1076,12 +1082,12 @@ class AsyncNivisco(AsyncConnection):
         Args:
             recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
                 characters without spaces.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND`, `RECURRING_STATE`
-                or one of every action.
+            ApiError: the API returned an error, with `code` `RECURRING_NOT_FOUND`,
+                `RECURRING_STATE` or one of every action.
         """
         return await self._change(
             "resume_recurring",
@@ -1105,12 +1111,12 @@ class AsyncNivisco(AsyncConnection):
         Args:
             recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
                 characters without spaces.
-            idempotency_key: Your own key for this call. Absent: a new one for every call.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND` or one of every
-                action.
+            ApiError: the API returned an error, with `code` `RECURRING_NOT_FOUND` or one of
+                every action.
         """
         return await self._change(
             "cancel_recurring",
@@ -1195,8 +1201,8 @@ class AsyncNivisco(AsyncConnection):
 
         Raises:
             NiviscoError: the call did not succeed.
-            ApiError: the API refused, with `code` `RECURRING_NOT_FOUND` or one of every
-                action.
+            ApiError: the API returned an error, with `code` `RECURRING_NOT_FOUND` or one of
+                every action.
         """
         return await self._read(
             "get_recurring_logs",

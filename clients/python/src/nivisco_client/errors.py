@@ -1,9 +1,9 @@
-"""What a call can fail with.
+"""Errors of a call.
 
 NiviscoError
-├── ApiError          the API answered with a refusal
-├── ConnectionFailed  no answer arrived
-└── UnexpectedAnswer  what arrived is not an answer of the API
+├── ApiError          the API returned an error
+├── ConnectionFailed  no response arrived
+└── UnexpectedResponse  the response is not from the API
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """What is wrong with one field of a request."""
+    """A problem of one field of a request."""
 
     field: str
     description: str
 
 
 class NiviscoError(Exception):
-    """A call that did not succeed. None of its attributes holds a key."""
+    """A call that did not succeed. None of its attributes contains the API key."""
 
     def __init__(self, message: str, *, request_id: str, idempotency_key: str | None) -> None:
         super().__init__(message)
@@ -26,13 +26,13 @@ class NiviscoError(Exception):
         self.request_id = request_id
         """The id to quote to support."""
         self.idempotency_key = idempotency_key
-        """The key of a call that changes something: with it the same call is safe to repeat."""
+        """Idempotency key of a mutating call, with which the call is safe to repeat."""
         self.outcome_is_unknown = idempotency_key is not None
-        """Whether the call may have taken effect all the same, by this try or an earlier one."""
+        """Whether the call may have taken effect, by this attempt or an earlier one."""
 
 
 class ApiError(NiviscoError):
-    """The API refused the call."""
+    """The API returned an error."""
 
     def __init__(
         self,
@@ -51,26 +51,26 @@ class ApiError(NiviscoError):
         self.outcome_is_unknown = idempotency_key is not None and http_status >= 500
         self.http_status = http_status
         self.code = code
-        """One of `ErrorCode`, or newer than this library. None where the answer has none."""
+        """One of `ErrorCode`, or newer than this library. None if the response has none."""
         self.fields = fields
-        """With `INVALID_FIELDS`, what is wrong with which field."""
+        """With `INVALID_FIELDS`, the invalid fields."""
         self.decline_code = decline_code
-        """With `CARD_DECLINED`, why, in the gateway's words."""
+        """With `CARD_DECLINED`, the gateway's decline code."""
         self.transaction_id = transaction_id
-        """The gateway's id of the payment that was refused, where there is one."""
+        """The gateway's id of the payment, if there is one."""
         self.retry_after = retry_after
-        """After how many seconds to try again, where the API says so."""
+        """Seconds to wait before a retry, if the API returns them."""
 
     def __str__(self) -> str:
         return f"{self.message} (HTTP {self.http_status}{f', {self.code}' if self.code else ''})"
 
 
 class ConnectionFailed(NiviscoError):
-    """No answer arrived within the time."""
+    """No response arrived in time."""
 
 
-class UnexpectedAnswer(NiviscoError):
-    """What arrived is not an answer of the API: the address may be wrong, or a proxy answered."""
+class UnexpectedResponse(NiviscoError):
+    """The response is not from the API: the URL may be wrong, or a proxy responded."""
 
     def __init__(
         self,
@@ -84,4 +84,4 @@ class UnexpectedAnswer(NiviscoError):
         super().__init__(message, request_id=request_id, idempotency_key=idempotency_key)
         self.http_status = http_status
         self.retry_after = retry_after
-        """After how many seconds to try again, where the answer says so."""
+        """Seconds to wait before a retry, if the response has them."""

@@ -1,4 +1,4 @@
-/** Why a call did not succeed, read from the details that the server sends with a status. */
+/** Errors of calls, read from the details of their gRPC status. */
 
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
@@ -13,24 +13,24 @@ const DOMAIN = "payments.nivisco";
 /** The name of a reason, as in gRPC's ErrorInfo and in the `code` of the JSON endpoint. */
 export type Reason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED"> | (string & {});
 
-/** What is wrong with one field. */
+/** A problem of one field. */
 export interface FieldProblem {
   /** The path, for example `user.email`. */
   field: string;
   description: string;
 }
 
-/** A call that was refused, or whose answer did not arrive: what {@link Refusal.from} reads. */
-export class Refusal extends Error {
-  override readonly name = "Refusal";
-  /** Names never change their meaning; new ones may come. */
+/** An error of the API, or a missing response. Create it with {@link ApiError.from}. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  /** Reasons never change their meaning; new ones may be added. */
   readonly reason: Reason;
   readonly code: Code;
   /** More about the reason, for example `decline_code`. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** All that is wrong with the request, by field. */
+  /** The invalid fields of the request. */
   readonly fields: readonly FieldProblem[];
-  /** When to send the same request again, where the server says so. */
+  /** Milliseconds to wait before a retry, if the server returns them. */
   readonly retryAfterMs: number | undefined;
 
   private constructor(error: ConnectError) {
@@ -38,8 +38,8 @@ export class Refusal extends Error {
     const info = error.findDetails(ErrorInfoSchema).find(({ domain }) => domain === DOMAIN);
     const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
     this.code = error.code;
-    // Without a reason it was not the core that answered, and nobody says what it did. This is also
-    // what a message that cannot be sent reads as: an error too cautious rather than too sure.
+    // Without a reason the response is not the core's, so the outcome is unknown. A message that
+    // cannot be sent is reported alike: too cautious rather than too sure.
     this.reason = info?.reason ?? "OUTCOME_UNKNOWN";
     this.metadata = info?.metadata ?? {};
     this.fields = error
@@ -49,8 +49,8 @@ export class Refusal extends Error {
     this.retryAfterMs = delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6;
   }
 
-  /** Read any error that a call throws. */
-  static from(error: unknown): Refusal {
-    return error instanceof Refusal ? error : new Refusal(ConnectError.from(error));
+  /** Returns the ApiError for any error that a call throws. */
+  static from(error: unknown): ApiError {
+    return error instanceof ApiError ? error : new ApiError(ConnectError.from(error));
   }
 }

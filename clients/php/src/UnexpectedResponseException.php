@@ -5,13 +5,13 @@ declare(strict_types=1);
 namespace Nivisco;
 
 /**
- * What arrived is not an answer of the API: the address may be wrong, or a proxy answered.
+ * The response is not from the API: the URL may be wrong, or a proxy responded.
  */
-final class UnexpectedAnswerException extends NiviscoException
+final class UnexpectedResponseException extends NiviscoException
 {
     public int $httpStatus;
 
-    /** After how many seconds to try again, where the answer says so. */
+    /** Seconds to wait before a retry, if the response has them. */
     public ?int $retryAfter;
 
     public function __construct(
@@ -21,7 +21,7 @@ final class UnexpectedAnswerException extends NiviscoException
         ?string $idempotencyKey
     ) {
         parent::__construct(
-            "HTTP $httpStatus with what is no answer of the API; check the URL",
+            "HTTP $httpStatus with a response that is not from the API; check the URL",
             $requestId,
             $idempotencyKey
         );
