@@ -33,7 +33,7 @@ run: $(VENV)/.runtime ## start everything on this machine (ARGS="--http 127.0.0.
 	@exec $(BIN)/nivisco up $(ARGS)
 
 #: Test and check
-# Two processes, each with a PostgreSQL of its own: more would be too many for some tests' patience.
+# Two processes, each with a PostgreSQL of its own: with more, some tests exceed their time limits.
 test: install ## run the whole suite (ARGS="-k wallet")
 	$(BIN)/pytest -q --numprocesses 2 --dist loadfile $(ARGS)
 
@@ -81,19 +81,19 @@ check: check-fast ## lint, types, import contracts, schema rules, generated code
 	@diff -r -x __pycache__ build/generated generated || { echo 'generated/ is not what proto/ says: run make generate'; exit 1; }
 	$(PY) -m clients.generate --check
 
-bench: install ## ratios of speed, all from one run
+bench: install ## measure speed, as ratios within one run
 	$(PY) -m tests.bench
 	$(PY) -m tests.bench.gateway
 	$(PY) -m tests.bench.recurring
 
-prove: install ## kill cores at every failpoint and hold the books together (PROVE_MINUTES=10)
+prove: install ## kill cores at every failpoint, then compare the books (PROVE_MINUTES=10)
 	$(PY) -m tests.prove
 
 #: Keep up to date
 fmt: install ## format Python and proto files
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/buf format -w proto
 
-generate: proto-deps ## write generated/ and clients/ anew from proto/
+generate: proto-deps ## write generated/ and clients/ from proto/
 	$(call generate_into,generated)
 	$(PY) -m clients.generate
 
@@ -103,7 +103,7 @@ release-image: proto-deps ## keep the schema of this release for `buf breaking`
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
 
-lock: install ## resolve both locks anew from pyproject.toml
+lock: install ## resolve both locks again from pyproject.toml
 	$(COMPILE) --upgrade --extra dev --extra install -o requirements-dev.lock
 	sed -nE 's/^([^ ]+==[^ ]+( ;.*[^ \\])?).*/\1/p' requirements-dev.lock > build/versions.txt
 	$(COMPILE) --extra install --constraint build/versions.txt -o requirements.lock
