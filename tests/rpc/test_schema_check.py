@@ -10,6 +10,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import business_pb2, errors_pb2, recurring_pb2, users_pb2
+from rpc import schema_check
 from rpc.catalogue import methods_by_path, secret_names
 from rpc.schema_check import check_schema, schema_problems
 
@@ -134,6 +135,13 @@ def test_the_schema_is_consistent() -> None:
 def test_a_mistake_in_the_options_is_found(file: Any, change: Change, problem: str) -> None:
     (found,) = schema_problems([changed(file.DESCRIPTOR, change)], REASONS)
     assert problem in found
+
+
+def test_an_inconsistent_schema_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    change = mark("CreateRecurringRequest.description", annotations_pb2.nullable)
+    monkeypatch.setattr(schema_check, "FILES", [changed(recurring_pb2.DESCRIPTOR, change)])
+    with pytest.raises(ValueError, match="the schema is inconsistent: .*is nullable, but not only"):
+        check_schema()
 
 
 def test_a_reason_without_status_codes_is_found() -> None:
