@@ -21,7 +21,7 @@ _SECRET_NAME = re.compile(r"(^|_)(key|secret|token|password|cvv|number)$")
 _NOT_SECRET: Final = frozenset({IDEMPOTENCY_KEY, "stripe_public_key", "fencing_token"})
 
 
-def check_schema() -> None:
+def check_schema_options() -> None:
     """Check the schema.
 
     Raises:

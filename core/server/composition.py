@@ -81,7 +81,7 @@ from nivisco.payments.v1 import (
     wallet_pb2_grpc,
 )
 from rpc.catalogue import service_methods
-from rpc.schema_check import check_schema
+from rpc.schema_check import check_schema_options
 
 logger = logging.getLogger("core")
 
@@ -150,7 +150,7 @@ async def serve(
     listener = Listener(settings.listen, settings.tls)
     if on_hangup is not None and settings.tls is not None:
         on_hangup(listener.reload)
-    check_schema()
+    check_schema_options()
     validation.compile_all()
     database = Database(settings.database_url, clock, connections=settings.database_pool)
     stripe = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)

@@ -12,7 +12,7 @@ from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import business_pb2, errors_pb2, recurring_pb2, users_pb2
 from rpc import schema_check
 from rpc.catalogue import methods_by_path, secret_names
-from rpc.schema_check import check_schema, schema_problems
+from rpc.schema_check import check_schema_options, schema_problems
 
 REASONS = errors_pb2.ErrorReason.DESCRIPTOR
 NO_SIDE_EFFECTS = pb.MethodOptions.NO_SIDE_EFFECTS
@@ -61,7 +61,7 @@ def mark(path: str, option: Any) -> Change:
 
 
 def test_the_schema_is_consistent() -> None:
-    check_schema()
+    check_schema_options()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_an_inconsistent_schema_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     change = mark("CreateRecurringRequest.description", annotations_pb2.nullable)
     monkeypatch.setattr(schema_check, "FILES", [changed(recurring_pb2.DESCRIPTOR, change)])
     with pytest.raises(ValueError, match=r"the schema is inconsistent: .*is nullable, but not"):
-        check_schema()
+        check_schema_options()
 
 
 def test_a_reason_without_status_codes_is_found() -> None:
