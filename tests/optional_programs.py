@@ -115,14 +115,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """List the missing programs, the number of skipped tests and the install commands."""
-    left_out = Counter(
+    skipped = Counter(
         tuple(value)
         for report in terminalreporter.stats.get("skipped", [])
         for name, value in report.user_properties
         if name == _LACKS
     )
-    if left_out:
+    if skipped:
         terminalreporter.section("missing programs")
-    for (program, install), tests in left_out.items():
+    for (program, install), tests in skipped.items():
         count = "1 test" if tests == 1 else f"{tests} tests"
         terminalreporter.line(f"{count} skipped without {program}. To run: {install}")
