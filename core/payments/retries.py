@@ -1,0 +1,149 @@
+"""Decides whether a request is a retry of an earlier charge, and what it does then.
+
+With a key, the record names the payment, and any request with the key is a retry. Without a key,
+equal requests have the same kind, business, user, env, amount, currency, gateway and description.
+A caller that got no response can retry without being charged twice, while two callers that both
+wait make two charges:
+
+    state        event                                        next state
+    -            request                                      awaited
+    awaited      equal request                                awaited; the request is a new charge
+    awaited      equal request on a core that has not seen    awaited; the request waits
+                 the lease renewed
+    awaited      its callers left                             joinable
+    joinable     equal request                                joinable; the request joins or waits
+    awaited or   outcome unknown, not sent, or core died      open
+    joinable     charged                                      responding
+                 any other outcome                            closed
+    open         equal request                                joinable; the request resumes it
+    open         equal request; never sent, and too old or    closed; the request is a new charge
+                 card replaced
+    responding   equal request on this core, which charged    as before: awaited or joinable
+    responding   equal request on any other core              responding; the request waits
+    responding   a caller received the response               closed
+    responding   no caller received it, or core died          unanswered
+    unanswered   equal request                                responding; the request gets it
+    unanswered   24 hours passed, or refunded                 closed
+    closed       equal request                                closed; the request is a new charge
+
+    state        columns of the payment
+    awaited      attempt running, not joinable, lease live
+    joinable     attempt running, joinable, lease live
+    open         attempt unknown or not_sent, or running with an expired lease
+    responding   succeeded, not answered, lease_owner is the responding core
+    unanswered   succeeded, not answered
+    closed       any other
+
+A request that is a new charge tries the next equal payment first. One that waited for a joinable
+charge also gets its success if another retry received it first.
+"""
+
+import enum
+from collections.abc import Set
+from datetime import timedelta
+
+from core.caller import Caller
+from core.database.transactions import Transaction
+from core.money import Amount
+from core.payments import store
+from core.payments.charge_request import ChargeRequest
+from core.payments.event_rules import CHARGED
+from core.payments.in_flight import Attempt
+from core.payments.store import Payment
+
+UNANSWERED_LIFE = timedelta(hours=24)
+"""How long an unanswered success is returned to an equal request without a key."""
+
+
+class RetryStep(enum.Enum):
+    """What a request does about an earlier payment."""
+
+    NEW_CHARGE = enum.auto()
+    JOIN = enum.auto()
+    """Wait for this core's attempt and get its result."""
+    WAIT = enum.auto()
+    """Wait for another core, then decide again."""
+    RESUME = enum.auto()
+    RETURN_SUCCESS = enum.auto()
+    REFUSE = enum.auto()
+    """Return that the outcome could not be determined."""
+
+
+def retry_step(
+    payment: Payment,
+    *,
+    is_keyed: bool,
+    attempt_here: Attempt | None,
+    is_leased_elsewhere: bool,
+    is_lease_renewed: bool,
+    is_response_in_flight: bool,
+) -> RetryStep:
+    """Return what a request does about an earlier payment.
+
+    payment                                             without key        with key
+    runs here, joinable                                 JOIN               JOIN
+    runs here, else                                     NEW_CHARGE         JOIN
+    charged, response in flight                         WAIT               RETURN_SUCCESS
+    charged, else                                       RETURN_SUCCESS     RETURN_SUCCESS
+    needs review                                        -                  REFUSE
+    runs elsewhere, joinable or lease not renewed       WAIT               WAIT
+    runs elsewhere, else                                NEW_CHARGE         WAIT
+    runs nowhere                                        RESUME             RESUME
+
+    `is_lease_renewed` counts from when this request first saw the lease: an unrenewed one may be of
+    a dead core.
+    """
+    if attempt_here:  # checked first: its response may be in flight
+        return RetryStep.JOIN if is_keyed or attempt_here.is_joinable else RetryStep.NEW_CHARGE
+    if payment.status in CHARGED:
+        must_wait = is_response_in_flight and not is_keyed
+        return RetryStep.WAIT if must_wait else RetryStep.RETURN_SUCCESS
+    if payment.status == "needs_review":
+        return RetryStep.REFUSE
+    if is_leased_elsewhere:
+        is_retry = is_keyed or payment.joinable or not is_lease_renewed
+        return RetryStep.WAIT if is_retry else RetryStep.NEW_CHARGE
+    return RetryStep.RESUME
+
+
+async def find_retried_payments(
+    transaction: Transaction,
+    caller: Caller,
+    request: ChargeRequest,
+    amount: Amount,
+    *,
+    claimed: str | None,
+    waited_for: Set[str],
+) -> list[Payment]:
+    """Return and lock the payments that the request may be a retry of.
+
+    `claimed` is the payment of the request's key, which no longer counts if it failed.
+    `waited_for` are the payments whose attempts on other cores the request waited for.
+    """
+    if not request.is_keyed:
+        unanswered = await store.unanswered_payments(
+            transaction,
+            business_id=caller.business_id,
+            user_id=request.user_id,
+            env=request.env,
+            kind=request.kind,
+            amount_minor=amount.minor,
+            currency=amount.currency,
+            gateway=request.gateway,
+            description=request.description,
+            succeeded_since=transaction.now - UNANSWERED_LIFE,
+        )
+        ended_ids = waited_for - {payment.payment_id for payment in unanswered}
+        ended = [await _payment(transaction, caller, payment_id) for payment_id in ended_ids]
+        joined = [each for each in ended if each.joinable and each.status == "succeeded"]
+        return [*joined, *unanswered]
+    if claimed is None:
+        return []
+    payment = await _payment(transaction, caller, claimed)
+    return [] if payment.status == "failed" else [payment]
+
+
+async def _payment(transaction: Transaction, caller: Caller, payment_id: str) -> Payment:
+    return await store.payment_by_id(
+        transaction, business_id=caller.business_id, payment_id=payment_id
+    )
