@@ -1,4 +1,4 @@
-"""What a gateway's webhook says, in one form for both gateways. No I/O."""
+"""Gateway events in one form for both gateways. No I/O."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ TOLERANCE = timedelta(seconds=300)
 
 
 class FactKind(StrEnum):
-    """What happened to a payment."""
+    """Kind of a fact."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -17,44 +17,44 @@ class FactKind(StrEnum):
     HELD = "held"
     VOIDED = "voided"
     REFUNDED = "refunded"
-    """So much was refunded in all, by the gateway's own sum."""
+    """The total refunded so far, by the gateway's own sum."""
     REFUND = "refund"
-    """One refund; `object_id` is its own."""
+    """One refund; `object_id` is its id."""
     DISPUTED = "disputed"
     DISPUTE_CLOSED = "dispute_closed"
-    """A dispute ended, `is_lost` or not; `object_id` is its own."""
+    """A dispute ended, `is_lost` or won; `object_id` is its id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing that happened to a payment. Amounts are in minor units of `currency`."""
+    """What an event says happened to a payment. Amounts are in minor units of `currency`."""
 
     kind: FactKind
     amount_minor: int | None = None
     currency: str | None = None
-    """None where the gateway does not say: the payment's own."""
+    """None if the gateway does not say: the payment's currency."""
     object_id: str = ""
     decline_code: str | None = None
     message: str | None = None
-    """The gateway's sentence for the cardholder."""
+    """The gateway's message to the cardholder."""
     is_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event of a gateway, and the fact in it; None where it tells us nothing."""
+    """An event of a gateway. `fact` is None if no payment is affected."""
 
     event_id: str
     type: str
     occurred_at: datetime
     transaction_id: str | None = None
-    """The gateway's id of the payment that it is about."""
+    """The gateway's id of the payment."""
     payment_id: str | None = None
-    """Ours, where the event carries it."""
+    """Our id of the payment, if the event carries it."""
     fact: Fact | None = None
     needs_lookup: bool = False
-    """Whether the gateway must be asked which payment `transaction_id` belongs to."""
+    """Whether a look-up at the gateway must find the payment of `transaction_id`."""
 
 
 class UnreadableEvent(Exception):
-    """A body that carries a good signature and is no event."""
+    """A correctly signed body is not an event."""

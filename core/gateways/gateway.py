@@ -1,14 +1,14 @@
-"""The verbs that every card gateway offers, and what may come of them. No I/O.
+"""The methods that every card gateway has, and their outcomes and errors. No I/O.
 
-A charge *returns* its outcome, because each is an answer that the payment's row must record. The
-other verbs return what they made, or raise:
+A charge *returns* its outcome, because the payment records each of them. The other methods return
+what they created, or raise:
 
     GatewayError
-    ├── CardDeclined           the card was refused; a person must use another
-    ├── GatewayRefused         our call was refused (keys, account, parameters): nothing happened
+    ├── CardDeclined           the card was declined; another card is needed
+    ├── GatewayRefused         the call was refused (keys, account, parameters): nothing happened
     │   └── CustomerMissing    the account behind these keys has no such customer
-    ├── GatewayUnavailable     not reached, or too busy: certainly nothing happened
-    └── GatewayUnknown         sent, but no clear answer came back
+    ├── GatewayUnavailable     not reached, or throttled: nothing happened
+    └── GatewayUnknown         sent, but no clear response came back
 """
 
 import re
@@ -38,7 +38,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class CardData:
-    """A card as its holder gives it, for a gateway that takes no tokens. Kept nowhere."""
+    """Card data for a gateway that takes no tokens. Never stored."""
 
     number: Secret
     exp_month: int
@@ -49,7 +49,7 @@ class CardData:
 
 @dataclass(frozen=True, slots=True)
 class SavedCard:
-    """A card that the gateway keeps for a customer."""
+    """A card that is stored at the gateway."""
 
     gateway_card_id: str
     brand: str
@@ -59,12 +59,12 @@ class SavedCard:
 
 
 @dataclass(frozen=True, slots=True)
-class ChargeOrder:
-    """All that one charge attempt says. The same order with the same key is the same charge."""
+class GatewayCharge:
+    """A charge as requested from the gateway. Equal ones with one key are the same charge."""
 
     payment_id: str
     gateway_key: str
-    """The idempotency key towards the gateway, derived from the payment, constant for its life."""
+    """The idempotency key at the gateway, constant for the payment's life."""
     amount: Amount
     customer_id: str
     gateway_card_id: str
@@ -80,7 +80,7 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The card was declined; nothing was charged, and resending the same order changes nothing."""
+    """The card was declined. Nothing was charged, and a resend has the same outcome."""
 
     transaction_id: str | None
     decline_code: str
@@ -89,7 +89,7 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class RequiresAction:
-    """The customer must authenticate; nothing was charged so far."""
+    """The customer must authenticate. Nothing was charged so far."""
 
     transaction_id: str
     client_secret: str = field(repr=False)
@@ -99,7 +99,7 @@ class RequiresAction:
 class HeldForReview:
     """The gateway's fraud filters hold the charge until the merchant approves or declines it.
 
-    It is neither a success nor a failure, and resending it would make a second charge.
+    It is neither a success nor a failure. A resend would be a second charge.
     """
 
     transaction_id: str
@@ -107,9 +107,9 @@ class HeldForReview:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The gateway refused the call; certainly nothing was charged.
+    """The gateway refused the call. Nothing was charged.
 
-    `field` names the request's field that the gateway objects to, where it is the caller's.
+    `field` is the field of the caller's request that is at fault, if one is.
     """
 
     message: str
@@ -118,25 +118,25 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Certainly nothing happened: not connected, or turned away unread. The attempt stays open."""
+    """The gateway was not reached, or throttled the call. Nothing was charged."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The order may or may not have been executed. Never to be taken for a failure."""
+    """The charge may or may not have been made. Never treated as a failure."""
 
     message: str
     shows_nothing: bool = False
-    """Whether the gateway was asked for the order, answered, and showed nothing of it."""
+    """Whether a look-up at the gateway succeeded and did not find the charge."""
 
 
 ChargeOutcome = Succeeded | Declined | RequiresAction | HeldForReview | Refused | NotSent | Unknown
 
 
 class GatewayError(Exception):
-    """A gateway verb other than a charge did not do its work."""
+    """A gateway method other than a charge failed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -152,7 +152,7 @@ class CardDeclined(GatewayError):
 
 
 class GatewayRefused(GatewayError):
-    """The gateway refused our call; nothing happened. `field` is the caller's field, if it is."""
+    """The gateway refused the call; nothing happened. `field` is the caller's field at fault."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -160,35 +160,35 @@ class GatewayRefused(GatewayError):
 
 
 class CustomerMissing(GatewayRefused):
-    """The account has no such customer: it was deleted there, or the keys are another account's."""
+    """The account has no such customer: deleted there, or the keys are of another account."""
 
 
 class GatewayUnavailable(GatewayError):
-    """The gateway was not reached, or turned us away unread; nothing happened."""
+    """The gateway was not reached, or throttled the call; nothing happened."""
 
 
 class GatewayUnknown(GatewayError):
-    """The call was sent and no clear answer came back."""
+    """The call was sent and no clear response came back."""
 
 
 @runtime_checkable
 class TakesCardData(Protocol):
-    """A gateway that is given the data of cards, and a customer's first card with the customer."""
+    """A gateway that takes card data, and creates a customer together with the first card."""
 
     async def create_customer_with_card(
         self, account: Account, *, user_id: str, name: str, email: str, card: CardData
     ) -> tuple[str, SavedCard]:
-        """Create a customer with a card, or find both, and return the gateway's id and the card."""
+        """Create or find a customer and card, and return the customer's id and the card."""
         ...
 
 
 class Gateway(Protocol):
-    """What a card gateway can do for a business's account."""
+    """The methods of a card gateway, for a business's account."""
 
     async def create_customer(
         self, account: Account, *, user_id: str, name: str, email: str, gateway_key: str
     ) -> str:
-        """Create a customer and return the gateway's id of it."""
+        """Create a customer and return its id at the gateway."""
         ...
 
     async def save_card(
@@ -197,22 +197,22 @@ class Gateway(Protocol):
         """Save a card for the customer: by its token at Stripe, by its data at Authorize.Net."""
         ...
 
-    async def charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome:
-        """Charge a saved card once, whatever comes back, within the gateway's time budget."""
+    async def charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome:
+        """Charge a saved card at most once, within the gateway's timeout."""
         ...
 
-    async def look_up_charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome | None:
-        """Find out what became of an order, or None where the gateway shows nothing of it."""
+    async def look_up_charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome | None:
+        """Return the outcome of a charge, or None if the gateway does not show it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A card network, in Stripe's words."""
+    """A card network, named as at Stripe."""
 
     brand: str
     begins: str
-    """How its numbers begin, as a regular expression (ISO/IEC 7812)."""
+    """Prefix of its numbers, as a regular expression (ISO/IEC 7812)."""
     lengths: Sequence[int] = (16,)
     cvv_digits: int = 3
 
@@ -229,5 +229,5 @@ NETWORKS: Final[Sequence[Network]] = (
 
 
 def network_of(number: str) -> Network | None:
-    """Return the network of a card number, or None where it is none that is known."""
+    """Return the network of a card number, or None if it is not known."""
     return next((each for each in NETWORKS if re.match(each.begins, number)), None)

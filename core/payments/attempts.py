@@ -1,8 +1,28 @@
-"""Carries out attempts to charge: submits them, writes what became of them, keeps their leases.
+"""Runs the attempts of charges: calls the gateway, writes the outcome, renews leases.
 
-The gateway is never called with a transaction open, and what is not known is never called failed.
-An attempt belongs to the core whose lease is in the payment's row. A core that dies renews none,
-and another one takes the attempt over, under the same gateway key.
+No transaction is open during a gateway call, and an unknown outcome is never taken for a failure.
+States of an attempt (`payments.attempt`), which belongs to the core that has its lease:
+
+    state           event                                        next state
+    -               payment committed                            running
+    running         lease renewed, every second                  running
+    running         charged, declined, to be authenticated,      none: status says which
+                    or held for review
+    running         gateway refused the call                     none: failed
+    running         certainly not sent                           not_sent, check in 15 minutes
+    running         outcome unknown                              unknown, check in 5 s to 1 hour
+    running         outcome unknown, nothing can show it now     none: needs_review
+    running         lease expired: its core died                 running, resumed: see `resume`
+    unknown         equal request, or the sweep's check          running, resumed
+    unknown         sweep's check, gateway keys missing          unknown, check later
+    not_sent        equal request                                running, sent for the first time
+    not_sent        equal request, too old or card replaced      none: failed
+    not_sent        sweep's check                                none: failed
+    not running     gateway event with an outcome                none: status says which
+    not running     gateway event without one                    unknown, check now
+
+A resumed attempt keeps the payment's gateway key. That the gateway refuses or never gets a resumed
+call is an unknown outcome, unless the attempt was not_sent.
 """
 
 import asyncio
@@ -22,9 +42,9 @@ from core.database.transactions import (
 from core.errors import Refusal
 from core.gateways.gateway import (
     Account,
-    ChargeOrder,
     ChargeOutcome,
     Gateway,
+    GatewayCharge,
     GatewayError,
     HeldForReview,
     Succeeded,
@@ -36,40 +56,34 @@ from core.money import Amount
 from core.payments import rules, store
 from core.payments.event_rules import CHARGED
 from core.payments.funding import charge_result_of
-from core.payments.gateway_events import apply_gateway_events
-from core.payments.in_flight import (
-    Attempt,
-    ChargeResult,
-    InFlightAttempts,
-    PaymentKey,
-)
-from core.payments.outcomes import write_outcome
+from core.payments.in_flight import Attempt, ChargeResult, InFlightAttempts, PaymentKey
 from core.payments.rules import ResumeStep
 from core.payments.store import Lease, Payment
+from core.payments.transitions import apply_gateway_events, write_outcome
 
 logger = logging.getLogger("core.payments")
 
 LEASE = timedelta(seconds=6)
-"""How long an attempt is its core's without a sign of life."""
+"""Life of a lease that is not renewed."""
 RENEW_SECONDS = 1.0
 WRITE_SECONDS = 60.0
-"""How long to go on trying to write an outcome down."""
+"""How long the write of an outcome is retried."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartedAttempt:
-    """A payment whose row is committed, and what its attempt needs."""
+    """An attempt whose payment is committed as running, to be run."""
 
     payment: Payment
     account: Account = field(repr=False)
     attempt: Attempt
     may_have_charged: bool
-    """Whether an earlier attempt was sent and nobody knows what became of it."""
-    way: ResumeStep = ResumeStep.SEND
+    """Whether the charge may have been sent before."""
+    step: ResumeStep = ResumeStep.SEND
 
     @property
     def key(self) -> PaymentKey:
-        """The payment's key among those under way."""
+        """The payment's key among the attempts in flight."""
         return (self.payment.business_id, self.payment.payment_id)
 
 
@@ -81,26 +95,23 @@ class Attempts:
         database: Database,
         gateways: Mapping[str, Gateway],
         idempotency: Idempotency,
-        resuming: Mapping[str, rules.Resuming],
+        policies: Mapping[str, rules.ResumePolicy],
     ) -> None:
-        """Keep payments in `database` and charge through the `gateways`, by their words.
-
-        `resuming` says how each gateway's charges are taken up again.
-        """
-        self._resuming = resuming
+        """Charge through `gateways` and resume by `policies`, both by the gateway's name."""
+        self._policies = policies
         self._database = database
         self._gateways = gateways
         self._idempotency = idempotency
         self._core_id = new_request_id()
         self._in_flight = InFlightAttempts()
-        self._telling: set[asyncio.Task[None]] = set()
+        self._deliveries: set[asyncio.Task[None]] = set()
 
     def in_flight_on(self, payment: Payment) -> Attempt | None:
-        """Return the attempt of this core on a payment, or None."""
+        """Return this core's attempt on a payment, or None."""
         return self._in_flight.get((payment.business_id, payment.payment_id))
 
-    def is_held_elsewhere(self, payment: Payment, now: datetime) -> bool:
-        """Tell whether another core works on the payment, as far as its lease says."""
+    def is_leased_elsewhere(self, payment: Payment, now: datetime) -> bool:
+        """Return whether another core has a live lease on the payment."""
         return (
             payment.lease is not None
             and payment.lease.owner != self._core_id
@@ -108,142 +119,145 @@ class Attempts:
             and not self._database.has_one_process  # then every other owner is dead
         )
 
-    def lease_from(self, now: datetime) -> Lease:
-        """Return the lease of an attempt that this core begins."""
+    def new_lease(self, now: datetime) -> Lease:
+        """Return a lease of this core."""
         return Lease(self._core_id, now + LEASE)
 
-    def begin(
+    def start(
         self,
         payment: Payment,
         account: Account,
         *,
         may_have_charged: bool,
         resumed: bool,
-        way: ResumeStep = ResumeStep.SEND,
+        step: ResumeStep = ResumeStep.SEND,
     ) -> StartedAttempt:
-        """Note that this core works on a payment from now on, for the running call's caller."""
+        """Add an attempt in flight, with the running request's caller waiting for it."""
         key = (payment.business_id, payment.payment_id)
-        attempt = self._in_flight.begin(key, current_presence(), resumed=resumed)
-        return StartedAttempt(payment, account, attempt, may_have_charged, way)
+        attempt = self._in_flight.add(key, current_presence(), resumed=resumed)
+        return StartedAttempt(payment, account, attempt, may_have_charged, step)
 
-    async def take_over(
+    async def resume(
         self, transaction: Transaction, payment: Payment, account: Account
     ) -> StartedAttempt:
-        """Take over an attempt that nobody works on; one that was surely not sent is sent."""
+        """Lease and start an open attempt that no core runs."""
         may_have_charged = payment.attempt != "not_sent"
-        way = ResumeStep.SEND
+        step = ResumeStep.SEND
         if may_have_charged:
-            way = rules.resume_step(
-                self._resuming[payment.gateway],
+            step = rules.resume_step(
+                self._policies[payment.gateway],
                 created_at=payment.created_at,
                 sent_at=payment.sent_at,
                 now=transaction.now,
             )
-        lease = self.lease_from(transaction.now)
-        await store.take_attempt(transaction, payment, lease, is_sent=way is ResumeStep.SEND)
-        return self.begin(
-            payment, account, may_have_charged=may_have_charged, resumed=True, way=way
+        lease = self.new_lease(transaction.now)
+        await store.lease_attempt(transaction, payment, lease, is_sent=step is ResumeStep.SEND)
+        return self.start(
+            payment, account, may_have_charged=may_have_charged, resumed=True, step=step
         )
 
     def is_too_old_to_send(self, payment: Payment, now: datetime) -> bool:
-        """Tell whether a payment's order must not go to its gateway any more."""
-        return rules.is_too_old_to_send(self._resuming[payment.gateway], payment.created_at, now)
+        """Return whether a payment's charge must not be sent to its gateway any more."""
+        return rules.is_too_old_to_send(self._policies[payment.gateway], payment.created_at, now)
 
-    def give_up(self, begun: StartedAttempt, error: BaseException) -> None:
-        """Note that the attempt's row did not commit, or may not have."""
-        self._in_flight.end(begun.key, error)
+    def abandon(self, started: StartedAttempt, error: BaseException) -> None:
+        """Remove an attempt whose transaction did not commit, or may not have."""
+        self._in_flight.fail(started.key, error)
 
-    async def carry_out(self, begun: StartedAttempt) -> ChargeResult:
-        """Submit the charge and write the outcome; those who joined are told too.
+    async def run(self, started: StartedAttempt) -> ChargeResult:
+        """Charge and write the outcome; callers that joined get the same result or error.
 
         Raises:
-            Refusal: the charge did not succeed, or its outcome is not known.
+            Refusal: the charge did not succeed, or its outcome is unknown.
         """
-        payment = begun.payment
-        result: ChargeResult | BaseException
+        payment = started.payment
         try:
-            outcome = await self._submit(begun)
-            charged = await self._write(begun, outcome)
-            retry_seconds = self._resuming[payment.gateway].retry_seconds
-            result = charged or rules.refusal_of(outcome, payment.payment_id, retry_seconds)
-        except BaseException as error:  # noqa: BLE001 - those who joined must not wait for ever
-            result = error
-        if isinstance(result, BaseException):
-            self._in_flight.end(begun.key, result)
-            raise result
-        self._in_flight.resolve(begun.key, result)
+            result = await self._charge_and_commit(started)
+        except BaseException as error:
+            self._in_flight.fail(started.key, error)
+            raise
+        self._in_flight.resolve(started.key, result)
+        remove = partial(self._in_flight.remove, started.key)
         if payment.idempotency_key is None:
-            self.tell(payment, begun.attempt.waiting, partial(self._in_flight.forget, begun.key))
+            self.record_delivery(payment, started.attempt.waiting, then=remove)
         else:
-            self._in_flight.forget(begun.key)
+            remove()
         return result
 
-    def tell(
+    def record_delivery(
         self,
         payment: Payment,
         waiting: Sequence[Presence],
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        """Have it remembered that a caller was told of a charge, once the answer is sent.
+        """Store, once the responses are sent, whether a caller received the success.
 
-        From then on an equal request without a key is another charge. Not earlier: who was told
-        of nothing and asks again must not be charged again.
+        From then on an equal request without a key is another charge. Not earlier: a caller that
+        received nothing and retries must not be charged twice.
         """
-        telling = asyncio.create_task(self._note_told(payment, waiting))
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
-        telling.add_done_callback(lambda _: then())
+        delivery = asyncio.create_task(self._record_delivery(payment, waiting))
+        self._deliveries.add(delivery)
+        delivery.add_done_callback(self._deliveries.discard)
+        delivery.add_done_callback(lambda _: then())
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Wait until what callers were told is noted."""
-        if self._telling:
-            await asyncio.wait(set(self._telling), timeout=timeout_seconds)
+        """Wait until all deliveries are recorded."""
+        if self._deliveries:
+            await asyncio.wait(set(self._deliveries), timeout=timeout_seconds)
 
-    def is_being_answered(self, payment: Payment, now: datetime) -> bool:
-        """Tell whether some core is telling a caller of the payment just now, if it lives."""
-        mine_or_alive = (
-            payment.answering_core == self._core_id or not self._database.has_one_process
+    def is_response_in_flight(self, payment: Payment, now: datetime) -> bool:
+        """Return whether a live core is sending the response of an unanswered success."""
+        is_core_alive = (
+            payment.responding_core == self._core_id or not self._database.has_one_process
         )
         return (
-            payment.answering_core is not None
-            and mine_or_alive
+            payment.responding_core is not None
+            and is_core_alive
             and payment.updated_at > now - LEASE
         )
 
-    async def take_answering(self, transaction: Transaction, payment: Payment) -> None:
-        """Note that this core is telling a caller of the payment."""
-        await store.take_answering(transaction, payment, self._core_id)
+    async def take_response(self, transaction: Transaction, payment: Payment) -> None:
+        """Store that this core sends the response of an unanswered success."""
+        await store.set_responding_core(transaction, payment, self._core_id)
 
-    async def _note_told(self, payment: Payment, waiting: Sequence[Presence]) -> None:
-        is_told = False
-        for presence in waiting:  # others may join meanwhile
+    async def _record_delivery(self, payment: Payment, waiting: Sequence[Presence]) -> None:
+        answered = False
+        for presence in waiting:  # grows when callers join
             await presence.ended()
-            is_told = is_told or presence.is_answered
-            if is_told:
+            if presence.is_answered:
+                answered = True
                 break
         try:
-            await self._set_answered(payment, answered=is_told)
+            async with self._database.transaction("payments.record_delivery") as transaction:
+                await store.set_answered(transaction, payment, answered=answered)
         except (DatabaseUnavailableError, CommitUnknownError):
-            logger.warning("not noted as told", extra={"payment_id": payment.payment_id})
+            logger.warning(
+                "response delivery not recorded", extra={"payment_id": payment.payment_id}
+            )
 
     async def renew_leases(self) -> None:
-        """Say of every attempt of this core that it lives, and whether its callers still wait."""
+        """Renew the leases of this core's attempts, and store which of them are joinable."""
         attempts = self._in_flight.all()
         if not attempts:
             return
         async with self._database.transaction("payments.renew_leases") as transaction:
-            lease = self.lease_from(transaction.now)
+            lease = self.new_lease(transaction.now)
             for joinable in (False, True):
                 keys = [key for key, attempt in attempts.items() if attempt.is_joinable == joinable]
                 await store.renew_leases(transaction, keys, lease, joinable=joinable)
 
-    async def _set_answered(self, payment: Payment, *, answered: bool) -> None:
-        async with self._database.transaction("payments.set_answered") as transaction:
-            await store.set_answered(transaction, payment, answered=answered)
+    async def _charge_and_commit(self, started: StartedAttempt) -> ChargeResult:
+        payment = started.payment
+        outcome = await self._charge(started)
+        result = await self._commit_outcome(started, outcome)
+        if result is None:
+            retry_seconds = self._policies[payment.gateway].retry_seconds
+            raise rules.refusal_of(outcome, payment.payment_id, retry_seconds)
+        return result
 
-    async def _submit(self, begun: StartedAttempt) -> ChargeOutcome:
-        payment = begun.payment
-        order = ChargeOrder(
+    async def _charge(self, started: StartedAttempt) -> ChargeOutcome:
+        payment = started.payment
+        charge = GatewayCharge(
             payment_id=payment.payment_id,
             gateway_key=payment.gateway_key,
             amount=Amount(payment.amount_minor, payment.currency),
@@ -253,18 +267,18 @@ class Attempts:
         )
         gateway = self._gateways[payment.gateway]
         try:
-            if begun.way is ResumeStep.SEND:
-                outcome = await gateway.charge(begun.account, order)
+            if started.step is ResumeStep.SEND:
+                outcome = await gateway.charge(started.account, charge)
             else:
-                outcome = await self._look_up(gateway, begun, order)
+                outcome = await self._look_up(gateway, started, charge)
         except GatewayError as error:
             outcome = Unknown(error.message)
         except Exception:
-            # A fault of ours in the middle of a charge says nothing about the charge.
+            # A fault of ours during a charge says nothing about the charge.
             logger.exception("charge interrupted", extra={"payment_id": payment.payment_id})
             outcome = Unknown("the charge was interrupted")
-        if begun.may_have_charged:
-            outcome = rules.of_resumed(outcome)
+        if started.may_have_charged:
+            outcome = rules.resumed_outcome(outcome)
         logger.info(
             "charge",
             extra={"payment_id": payment.payment_id, "outcome": type(outcome).__name__.lower()},
@@ -272,48 +286,51 @@ class Attempts:
         return outcome
 
     async def _look_up(
-        self, gateway: Gateway, begun: StartedAttempt, order: ChargeOrder
+        self, gateway: Gateway, started: StartedAttempt, charge: GatewayCharge
     ) -> ChargeOutcome:
-        """Find out what became of an order, and send it again where nothing did and it is time."""
-        if found := await gateway.look_up_charge(begun.account, order):
+        """Look the charge up; resend it if it was not found and the step allows it."""
+        if found := await gateway.look_up_charge(started.account, charge):
             return found
-        if begun.way is not ResumeStep.LOOK_UP_AND_SEND or not await self._note_sent(begun):
+        may_resend = started.step is ResumeStep.LOOK_UP_AND_SEND
+        if not may_resend or not await self._record_resend(started):
             return Unknown("the gateway shows nothing of the charge", shows_nothing=True)
-        logger.warning("charge sent again", extra={"payment_id": order.payment_id})
-        outcome = await gateway.charge(begun.account, order)
+        logger.warning("charge resent", extra={"payment_id": charge.payment_id})
+        outcome = await gateway.charge(started.account, charge)
         if isinstance(outcome, Succeeded | HeldForReview):
-            # Should the first one arrive now after all, the look-up adopts it and voids this one.
-            outcome = await gateway.look_up_charge(begun.account, order) or outcome
+            # If the first one arrives only now, the look-up adopts it and voids this one.
+            outcome = await gateway.look_up_charge(started.account, charge) or outcome
         return outcome
 
-    async def _note_sent(self, begun: StartedAttempt) -> bool:
-        """Commit that the order goes out again; False: it must not, or that is not certain."""
+    async def _record_resend(self, started: StartedAttempt) -> bool:
+        """Commit that the charge is sent again, and return whether it may be, for certain."""
         try:
-            async with self._database.transaction("payments.note_sent") as transaction:
-                if self.is_too_old_to_send(begun.payment, transaction.now):
+            async with self._database.transaction("payments.record_resend") as transaction:
+                if self.is_too_old_to_send(started.payment, transaction.now):
                     return False
-                return await store.note_sent(transaction, begun.payment, self._core_id)
+                return await store.record_resend(transaction, started.payment, self._core_id)
         except (DatabaseUnavailableError, CommitUnknownError):
             return False
 
-    async def _write(self, begun: StartedAttempt, outcome: ChargeOutcome) -> ChargeResult | None:
-        """Commit the outcome, trying again for as long as the database is away.
+    async def _commit_outcome(
+        self, started: StartedAttempt, outcome: ChargeOutcome
+    ) -> ChargeResult | None:
+        """Commit the outcome, retrying while the database is unavailable.
 
         Raises:
-            Refusal: OUTCOME_UNKNOWN where it stays away. The row stays pending, and the same
+            Refusal: OUTCOME_UNKNOWN if it stays unavailable. The row stays pending, and the same
                 request finds the charge under its gateway key.
         """
         clock = asyncio.get_running_loop().time
-        give_up = clock() + WRITE_SECONDS
+        deadline = clock() + WRITE_SECONDS
         pause = 0.05
-        payment_id = begun.payment.payment_id
+        payment_id = started.payment.payment_id
         while True:
             try:
                 async with self._database.transaction("payments.write_outcome") as transaction:
-                    return await self._finish(transaction, begun, outcome)
+                    return await self._write_outcome(transaction, started, outcome)
             except (DatabaseUnavailableError, CommitUnknownError):
-                logger.warning("outcome not stored yet", extra={"payment_id": payment_id})
-                if clock() >= give_up:
+                logger.warning("outcome not stored, retrying", extra={"payment_id": payment_id})
+                if clock() >= deadline:
                     raise rules.outcome_unknown(payment_id) from None
             except Refusal:
                 raise
@@ -323,41 +340,42 @@ class Attempts:
             await asyncio.sleep(pause)
             pause = min(2 * pause, 2.0)
 
-    async def _finish(
-        self, transaction: Transaction, begun: StartedAttempt, outcome: ChargeOutcome
+    async def _write_outcome(
+        self, transaction: Transaction, started: StartedAttempt, outcome: ChargeOutcome
     ) -> ChargeResult | None:
-        """Write the outcome, the wallet's credit and the kept answer; once, however often tried.
+        """Write the outcome, the wallet's credit and the stored answer; once, if repeated.
 
-        A core whose lease ran out meanwhile has no say any more, but for what the gateway said.
-        The record is held before the payment, as the call does that begins or joins it.
+        A core whose lease was taken over writes only what the gateway decided. Locks the
+        idempotency record before the payment, as the requests that start or join an attempt do.
         """
-        idempotency_key = begun.payment.idempotency_key
+        idempotency_key = started.payment.idempotency_key
         if idempotency_key is not None:
-            await self._idempotency.lock(transaction, begun.payment.business_id, idempotency_key)
+            await self._idempotency.lock(transaction, started.payment.business_id, idempotency_key)
         payment = await store.payment_by_id(
             transaction,
-            business_id=begun.payment.business_id,
-            payment_id=begun.payment.payment_id,
+            business_id=started.payment.business_id,
+            payment_id=started.payment.payment_id,
         )
-        review_after = self._resuming[payment.gateway].review_after
-        is_last_look = transaction.now - payment.created_at > review_after
-        settled = rules.settle(outcome, checks=payment.checks, is_last_look=is_last_look)
+        review_after = self._policies[payment.gateway].review_after
+        is_last_check = transaction.now - payment.created_at > review_after
+        update = rules.payment_update(outcome, checks=payment.checks, is_last_check=is_last_check)
+        is_conclusive = rules.is_conclusive(outcome)
         is_ours = payment.lease is not None and payment.lease.owner == self._core_id
-        if not (is_ours or (payment.status == "pending" and rules.is_proof(outcome))):
-            if payment.status in CHARGED or settled.is_success:
+        if not (is_ours or (payment.status == "pending" and is_conclusive)):
+            if payment.status in CHARGED or update.is_success:
                 return await charge_result_of(transaction, payment)
-            if not rules.is_proof(outcome):  # who took the attempt over may charge yet
+            if not is_conclusive:  # the core that took the attempt over may still charge
                 raise rules.outcome_unknown(payment.payment_id)
             return None
-        is_to_be_told = settled.is_success and idempotency_key is None
-        written, charged = await write_outcome(
+        sends_response = update.is_success and idempotency_key is None
+        written, result = await write_outcome(
             transaction,
             self._idempotency,
             payment,
             outcome,
-            settled,
-            answering_core=self._core_id if is_to_be_told else None,
+            update,
+            responding_core=self._core_id if sends_response else None,
         )
         followed = await apply_gateway_events(transaction, self._idempotency, written)
-        # What is proved was kept for the key's next call, so this one is told the same.
-        return charged if rules.is_proof(outcome) else followed
+        # A conclusive outcome was stored as the key's answer, so this response is the same.
+        return result if is_conclusive else followed

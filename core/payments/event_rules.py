@@ -1,8 +1,8 @@
-"""What a payment becomes by all that its gateway told of it. Pure.
+"""Rules of gateway events: the state of a payment by the events about it. Pure.
 
-A payment's state is a function of the *set* of facts, so that neither their order nor a second
-delivery matters: outcomes have a rank and the highest holds, refunds are summed by their ids or are
-the gateway's own sum, a dispute is open until it is closed.
+The state is a function of the *set* of facts, so neither their order nor a repeated delivery
+matters: of outcomes the highest rank counts, refunds are summed by their ids or are the gateway's
+own sum, and a dispute is open until it is closed.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,11 @@ from typing import Final
 from core.gateways.events import Fact, FactKind
 
 CHARGED: Final = frozenset(("succeeded", "partially_refunded", "refunded", "disputed"))
-"""Statuses of a payment whose card was charged; what came after is another matter."""
-GIVE_UP_AFTER: Final = timedelta(days=3)
-"""How long an event waits for its payment; the gateways deliver for as long."""
-_PAUSES: Final = tuple(timedelta(seconds=seconds) for seconds in (5, 15, 60, 300, 900, 3600))
+"""Statuses of a payment whose card was charged, whatever came after."""
+EVENT_LIFE: Final = timedelta(days=3)
+"""How long an event waits for its payment; the gateways repeat deliveries for as long."""
 _RANKS: Final = {
-    # Of a payment's row, and of a fact: which one holds where both speak of the outcome.
+    # Of two outcomes of a payment, by its row or a fact, the higher rank counts.
     "failed": 0,
     "needs_review": 0,
     "pending": 0,
@@ -37,7 +36,7 @@ _STATUSES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """A fact as it is kept, with what puts facts in one order."""
+    """A stored fact, with the columns that order facts."""
 
     event_id: str
     occurred_at: datetime
@@ -48,51 +47,50 @@ class RecordedEvent:
 
 @dataclass(frozen=True, slots=True)
 class PaymentState:
-    """What of a payment its gateway's events may change. Amounts are in minor units."""
+    """The part of a payment that gateway events change. Amounts are in minor units."""
 
     status: str
     transaction_id: str | None
     decline_code: str | None
     amount_refunded_minor: int
     taken_back_minor: int = 0
-    """What a funding's wallet has to give back in all, once it was credited."""
+    """Total to debit from the wallet of a funding."""
     is_charged: bool = False
-    """Whether the card was charged, so that a funding's wallet has its credit."""
+    """Whether the card was charged, so that a funding credits its wallet."""
 
 
-def pause_after(checks: int) -> timedelta:
-    """Return how long to leave an event alone that was looked at so many times."""
-    return _PAUSES[min(checks, len(_PAUSES) - 1)]
-
-
-def of_payment(
-    told: Sequence[RecordedEvent], *, transaction_id: str | None, amount_minor: int, currency: str
+def events_of_payment(
+    events: Sequence[RecordedEvent],
+    *,
+    transaction_id: str | None,
+    amount_minor: int,
+    currency: str,
 ) -> tuple[str | None, list[RecordedEvent], list[RecordedEvent]]:
-    """Return a payment's transaction, the facts about it, and those that contradict it.
+    """Return a payment's transaction id, the events about it, and those that contradict it.
 
-    A payment has one transaction: its own, or else the one with the most certain outcome.
+    A payment has one transaction: its own, or else the one with the outcome of the highest rank.
     """
-    if transaction_id is None and told:
+    if transaction_id is None:
         best = min(
-            (each for each in told if each.payment_id is not None),
+            (each for each in events if each.payment_id is not None),
             key=lambda each: (-_rank(each.fact), each.occurred_at, each.event_id),
             default=None,
         )
         transaction_id = best.transaction_id if best else None
-    facts: list[RecordedEvent] = []
-    others: list[RecordedEvent] = []
-    for each in told:
+    agreeing: list[RecordedEvent] = []
+    contradicting: list[RecordedEvent] = []
+    for each in events:
         is_same = each.transaction_id == transaction_id and each.fact.currency in (None, currency)
         is_whole = each.fact.kind is not FactKind.SUCCEEDED or (
             each.fact.amount_minor == amount_minor
         )
-        (facts if is_same and is_whole else others).append(each)
-    return transaction_id, facts, others
+        (agreeing if is_same and is_whole else contradicting).append(each)
+    return transaction_id, agreeing, contradicting
 
 
-def outcome_of(told: Sequence[RecordedEvent]) -> RecordedEvent | None:
-    """Return the fact that tells a payment's outcome; of several equal ones the latest."""
-    outcomes = [each for each in told if each.fact.kind in _STATUSES]
+def outcome_event(events: Sequence[RecordedEvent]) -> RecordedEvent | None:
+    """Return the event with a payment's outcome; of several of one rank the latest."""
+    outcomes = [each for each in events if each.fact.kind in _STATUSES]
     return max(
         outcomes,
         key=lambda each: (_rank(each.fact), each.occurred_at, each.event_id),
@@ -101,23 +99,30 @@ def outcome_of(told: Sequence[RecordedEvent]) -> RecordedEvent | None:
 
 
 def next_state(
-    standing: PaymentState, told: Sequence[RecordedEvent], *, amount_minor: int
+    state: PaymentState, events: Sequence[RecordedEvent], *, amount_minor: int
 ) -> PaymentState:
-    """Return how a payment that is not pending stands by all facts about it."""
-    base = "succeeded" if standing.status in CHARGED else standing.status
-    best = outcome_of(told)
-    decline_code = standing.decline_code
-    is_voided = base == "voided" or any(each.fact.kind is FactKind.VOIDED for each in told)
+    """Return the state of a payment that is not pending after all events about it.
+
+    voided                              voided
+    charged, a dispute open or lost     disputed
+    charged, refunded                   refunded or partially_refunded
+    charged                             succeeded
+    otherwise                           the outcome of the highest rank
+    """
+    base = "succeeded" if state.status in CHARGED else state.status
+    best = outcome_event(events)
+    decline_code = state.decline_code
+    is_voided = base == "voided" or any(each.fact.kind is FactKind.VOIDED for each in events)
     if base == "voided":
-        base = "succeeded" if standing.is_charged else "failed"
+        base = "succeeded" if state.is_charged else "failed"
     if best is not None and _rank(best.fact) >= _RANKS[base]:
         base = _STATUSES[best.fact.kind]
         decline_code = best.fact.decline_code
     is_charged = base == "succeeded"
     refunded = 0
     if is_charged or is_voided:
-        refunded = min(amount_minor, max(standing.amount_refunded_minor, _refunded(told)))
-    lost, is_disputed = _disputes(told)
+        refunded = min(amount_minor, max(state.amount_refunded_minor, _refunded(events)))
+    lost, is_disputed = _disputes(events)
     if is_voided:
         status, taken = "voided", amount_minor
     elif is_charged:
@@ -127,7 +132,7 @@ def next_state(
         status, taken = base, 0
     return PaymentState(
         status,
-        standing.transaction_id,
+        state.transaction_id,
         None if is_charged else decline_code,
         refunded,
         taken if is_charged else 0,
@@ -139,10 +144,10 @@ def _rank(fact: Fact) -> int:
     return _RANKS[_STATUSES[fact.kind]] if fact.kind in _STATUSES else 0
 
 
-def _refunded(recorded: Sequence[RecordedEvent]) -> int:
-    sums = [each.fact.amount_minor or 0 for each in recorded if each.fact.kind is FactKind.REFUNDED]
+def _refunded(events: Sequence[RecordedEvent]) -> int:
+    sums = [each.fact.amount_minor or 0 for each in events if each.fact.kind is FactKind.REFUNDED]
     by_refund: dict[str | None, int] = {}
-    for each in recorded:
+    for each in events:
         if each.fact.kind is FactKind.REFUND:
             # A refund's amount never changes; the maximum keeps the sum independent of order.
             refund_id = each.fact.object_id
@@ -150,9 +155,9 @@ def _refunded(recorded: Sequence[RecordedEvent]) -> int:
     return max([sum(by_refund.values()), *sums])
 
 
-def _disputes(recorded: Sequence[RecordedEvent]) -> tuple[int, bool]:
-    """Return how much was lost in disputes, and whether one is open or lost."""
-    facts = [each.fact for each in recorded]
+def _disputes(events: Sequence[RecordedEvent]) -> tuple[int, bool]:
+    """Return the amount lost in disputes, and whether one is open or lost."""
+    facts = [each.fact for each in events]
     opened = {fact.object_id for fact in facts if fact.kind is FactKind.DISPUTED}
     closed = {fact.object_id for fact in facts if fact.kind is FactKind.DISPUTE_CLOSED}
     lost: dict[str | None, int] = {}

@@ -1,4 +1,4 @@
-"""What the database is asked and told about the gateways' events."""
+"""SQL of gateway events."""
 
 import json
 from collections.abc import Sequence
@@ -11,12 +11,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.database.schema import webhook_events as events
 from core.database.transactions import Transaction
 from core.gateways.events import Event, Fact, FactKind
-from core.payments.event_rules import GIVE_UP_AFTER, RecordedEvent, pause_after
+from core.payments.event_rules import EVENT_LIFE, RecordedEvent
+from core.payments.rules import pause_after
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Whose event it is, and of which gateway and environment."""
+    """The business, gateway and environment that an event comes from."""
 
     business_id: str
     gateway: str
@@ -24,8 +25,8 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """An event that waits for its payment, or for the gateway to tell which one that is."""
+class WaitingEvent:
+    """An event that waits for its payment to exist, or for a look-up of its transaction."""
 
     source: Source
     event: Event
@@ -39,7 +40,7 @@ _INSERT = {
 
 
 async def insert_event(transaction: Transaction, source: Source, event: Event) -> bool:
-    """Store an event, and tell whether it is new."""
+    """Store an event, and return whether it is new."""
     waits = event.fact is not None
     result = await transaction.connection.execute(
         _INSERT[transaction.connection.dialect.name].values(
@@ -48,7 +49,7 @@ async def insert_event(transaction: Transaction, source: Source, event: Event) -
             type=event.type,
             transaction_id=event.transaction_id,
             payment_id=event.payment_id,
-            fact=_written(event.fact),
+            fact=_fact_json(event.fact),
             needs_lookup=event.needs_lookup,
             state="waiting" if waits else "ignored",
             occurred_at=event.occurred_at,
@@ -61,12 +62,12 @@ async def insert_event(transaction: Transaction, source: Source, event: Event) -
 
 
 async def complete_event(transaction: Transaction, source: Source, event: Event) -> None:
-    """Add what the gateway told of an event's payment; one that is nobody's waits no more."""
+    """Store the details of a looked-up event; one of no payment of ours is ignored from now on."""
     columns: dict[str, object] = {
         "transaction_id": event.transaction_id,
         "payment_id": event.payment_id,
         "needs_lookup": event.needs_lookup,
-        "fact": _written(event.fact),
+        "fact": _fact_json(event.fact),
     }
     if event.fact is None:
         columns |= {"state": "ignored", "check_at": None}
@@ -78,9 +79,9 @@ async def complete_event(transaction: Transaction, source: Source, event: Event)
 async def events_of(
     transaction: Transaction, source: Source, *, payment_id: str, transaction_id: str | None
 ) -> list[RecordedEvent]:
-    """Return all that was told of a payment, by our id of it and the gateway's.
+    """Return all events of a payment.
 
-    What names our id leads to the gateway's, and that to what names only the gateway's.
+    Events with our id give the gateway's id, which gives the events that carry only that one.
     """
     query = (
         select(
@@ -100,8 +101,8 @@ async def events_of(
         .order_by(events.c.occurred_at, events.c.event_id)
     )
     ours = await transaction.connection.execute(query.where(events.c.payment_id == payment_id))
-    told = {row.event_id: _told(row) for row in ours}
-    transactions = {each.transaction_id for each in told.values()} | {transaction_id} - {None}
+    found = {row.event_id: _recorded(row) for row in ours}
+    transactions = {each.transaction_id for each in found.values()} | {transaction_id} - {None}
     if transactions:
         theirs = await transaction.connection.execute(
             query.where(
@@ -109,31 +110,31 @@ async def events_of(
                 or_(events.c.payment_id.is_(None), events.c.payment_id == payment_id),
             )
         )
-        told |= {row.event_id: _told(row) for row in theirs}
-    return list(told.values())
+        found |= {row.event_id: _recorded(row) for row in theirs}
+    return list(found.values())
 
 
 async def set_applied(
-    transaction: Transaction, source: Source, told: Sequence[RecordedEvent]
+    transaction: Transaction, source: Source, recorded: Sequence[RecordedEvent]
 ) -> None:
-    """Note that a payment has followed these events."""
+    """Mark events as applied to their payment."""
     await transaction.connection.execute(
         update(events)
         .where(
             events.c.business_id == source.business_id,
             events.c.gateway == source.gateway,
             events.c.env == source.env,
-            events.c.event_id.in_([each.event_id for each in told]),
+            events.c.event_id.in_([each.event_id for each in recorded]),
             events.c.state == "waiting",
         )
         .values(state="applied", check_at=None)
     )
 
 
-async def take_due(transaction: Transaction, *, limit: int) -> list[Waiting]:
-    """Return events that it is time to look at, and put each off, so that no other core does too.
+async def take_due(transaction: Transaction, *, limit: int) -> list[WaitingEvent]:
+    """Return waiting events that are due, and put them off, so that no other core takes them.
 
-    One that has waited for days is nobody's: the account is used for other things as well.
+    One older than EVENT_LIFE is ignored: the account also has payments that are not ours.
     """
     rows = await transaction.connection.execute(
         select(*events.c)
@@ -143,10 +144,10 @@ async def take_due(transaction: Transaction, *, limit: int) -> list[Waiting]:
         .with_for_update(skip_locked=True)
     )
     due = list(rows)
-    given_up = [row for row in due if row.received_at < transaction.now - GIVE_UP_AFTER]
-    kept = [row for row in due if row.received_at >= transaction.now - GIVE_UP_AFTER]
-    if given_up:
-        await _update_rows(transaction, given_up, {"state": "ignored", "check_at": None})
+    expired = [row for row in due if row.received_at < transaction.now - EVENT_LIFE]
+    kept = [row for row in due if row.received_at >= transaction.now - EVENT_LIFE]
+    if expired:
+        await _update_rows(transaction, expired, {"state": "ignored", "check_at": None})
     for checks in {row.checks for row in kept}:
         later = {"check_at": transaction.now + pause_after(checks + 1), "checks": checks + 1}
         await _update_rows(transaction, [row for row in kept if row.checks == checks], later)
@@ -169,7 +170,7 @@ def _is(source: Source, event_id: str) -> tuple[Any, ...]:
     )
 
 
-def _written(fact: Fact | None) -> str | None:
+def _fact_json(fact: Fact | None) -> str | None:
     return None if fact is None else json.dumps(asdict(fact), sort_keys=True)
 
 
@@ -178,13 +179,13 @@ def _fact(text: str) -> Fact:
     return Fact(**columns | {"kind": FactKind(columns["kind"])})
 
 
-def _told(row: Any) -> RecordedEvent:
+def _recorded(row: Any) -> RecordedEvent:
     return RecordedEvent(
         row.event_id, row.occurred_at, row.transaction_id, row.payment_id, _fact(row.fact)
     )
 
 
-def _waiting(row: Any) -> Waiting:
+def _waiting(row: Any) -> WaitingEvent:
     event = Event(
         row.event_id,
         row.type,
@@ -194,4 +195,4 @@ def _waiting(row: Any) -> Waiting:
         _fact(row.fact),
         row.needs_lookup,
     )
-    return Waiting(Source(row.business_id, row.gateway, row.env), event, row.checks)
+    return WaitingEvent(Source(row.business_id, row.gateway, row.env), event, row.checks)

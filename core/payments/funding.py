@@ -1,7 +1,4 @@
-"""What a charge that succeeded brings, and what is taken back; and what its caller is told.
-
-Opens no transaction: what moves commits with what the payment's row says.
-"""
+"""Moves a wallet's money for the payments that fund it, in the caller's transaction."""
 
 import logging
 from dataclasses import replace
@@ -23,7 +20,7 @@ _FUNDING_DESCRIPTIONS = {
 
 
 async def credit_wallet(transaction: Transaction, payment: Payment) -> None:
-    """Credit the user's wallet with what their card was charged."""
+    """Credit the user's wallet with the charged amount."""
     wallet = await wallet_store.wallet_of_user(
         transaction,
         business_id=payment.business_id,
@@ -48,7 +45,7 @@ async def credit_wallet(transaction: Transaction, payment: Payment) -> None:
             )
         ],
     )
-    assert isinstance(credited, WalletState), "money that was charged for always arrives"
+    assert isinstance(credited, WalletState), "a credit with a payment has no limit"
 
 
 async def debit_refunded(
@@ -57,14 +54,14 @@ async def debit_refunded(
     *,
     wallet_id: str,
     taken_minor: int,
-    until_minor: int,
+    total_minor: int,
 ) -> None:
-    """Take back from a wallet what its funding lost, up to `until_minor` of it in all.
+    """Debit a wallet for refunds and lost disputes: from `taken_minor` up to `total_minor`.
 
-    What the balance does not cover the business bears: it is credited from its receivables, which
-    is what the user owes it, so that a wallet is never below zero.
+    What the balance does not cover is credited first from the business's receivables, so that no
+    wallet is below zero.
     """
-    amount_minor = until_minor - taken_minor
+    amount_minor = total_minor - taken_minor
     if amount_minor <= 0:
         return
     (wallet,) = (
@@ -86,7 +83,7 @@ async def debit_refunded(
     )
     movements = [movement]
     if lacking_minor:
-        borne = replace(
+        receivable = replace(
             movement,
             transaction_id=new_wallet_transaction_id(),
             direction=Direction.CREDIT,
@@ -94,9 +91,9 @@ async def debit_refunded(
             reason="receivable",
             account="receivables",
         )
-        movements = [borne, movement]
+        movements = [receivable, movement]
         logger.warning(
-            "a wallet does not cover what was taken back",
+            "wallet does not cover a refund, receivable posted",
             extra={
                 "payment_id": payment.payment_id,
                 "wallet_id": wallet_id,
@@ -104,7 +101,7 @@ async def debit_refunded(
             },
         )
     results = await ledger.move(transaction, movements)
-    assert all(isinstance(each, WalletState) for each in results), "the balance was made to cover"
+    assert all(isinstance(each, WalletState) for each in results), "the receivable covers the debit"
 
 
 async def charge_result_of(transaction: Transaction, payment: Payment) -> ChargeResult:

@@ -1,7 +1,7 @@
-"""Which attempts this process works on, who waits for them, and how others join. No I/O."""
+"""The attempts that this process runs: their waiting callers, and their results. No I/O."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.caller import Presence
@@ -26,68 +26,60 @@ class ChargeResult:
         return self.payment.transaction_id
 
 
-def is_awaited(waiting: Sequence[Presence]) -> bool:
-    """Tell whether one of the callers is still there to be told."""
-    return any(not presence.left for presence in waiting)
-
-
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that a task of this process carries out."""
+    """An attempt that a task of this process runs."""
 
     resumed: bool
-    """Whether it was open before, so that its callers were promised not to be charged again."""
+    """Whether it was open before, so that its callers were promised not to be charged twice."""
     result: "asyncio.Future[ChargeResult]"
     waiting: list[Presence] = field(default_factory=list)
+    """The callers that wait for the result, or waited until they left."""
 
     @property
     def is_joinable(self) -> bool:
-        """Whether an equal request without a key is the same charge, and not one like it.
+        """Whether an equal request without a key means this charge, as no caller waits for it.
 
-        Two callers who both still wait make two charges. But who comes after the first one left,
-        or after an answer that promised not to charge twice, means this one.
+        A resumed one is joinable until a caller received the response.
         """
-        is_told = any(presence.is_answered for presence in self.waiting)
-        return not is_told and (self.resumed or not is_awaited(self.waiting))
+        is_answered = any(presence.is_answered for presence in self.waiting)
+        is_awaited = any(not presence.left for presence in self.waiting)
+        return not is_answered and (self.resumed or not is_awaited)
 
 
 class InFlightAttempts:
-    """The attempts of this process."""
+    """The attempts of this process, from their start until the response is delivered."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start with none."""
         self._attempts: dict[PaymentKey, Attempt] = {}
 
     def get(self, key: PaymentKey) -> Attempt | None:
-        """Return the attempt on a payment, or None where this process works on none."""
+        """Return the attempt on a payment, or None."""
         return self._attempts.get(key)
 
     def all(self) -> Mapping[PaymentKey, Attempt]:
-        """Return every attempt of this process, as they are now."""
+        """Return a copy of all attempts."""
         return dict(self._attempts)
 
-    def begin(self, key: PaymentKey, presence: Presence, *, resumed: bool) -> Attempt:
-        """Note that this process begins to work on a payment."""
+    def add(self, key: PaymentKey, presence: Presence, *, resumed: bool) -> Attempt:
+        """Add an attempt with its first caller."""
         assert key not in self._attempts, "a payment has one attempt at a time"
         result: asyncio.Future[ChargeResult] = asyncio.get_running_loop().create_future()
         attempt = Attempt(resumed, result, [presence])
         self._attempts[key] = attempt
         return attempt
 
-    def end(self, key: PaymentKey, outcome: ChargeResult | BaseException) -> None:
-        """Note that all is over, and tell those who joined."""
-        self.resolve(key, outcome)
-        self.forget(key)
+    def resolve(self, key: PaymentKey, result: ChargeResult) -> None:
+        """Pass the result to the callers that joined."""
+        self._attempts[key].result.set_result(result)
 
-    def forget(self, key: PaymentKey) -> None:
-        """Note that its callers have been told, or are gone."""
+    def fail(self, key: PaymentKey, error: BaseException) -> None:
+        """Pass the error to the callers that joined, and remove the attempt."""
+        attempt = self._attempts.pop(key)
+        attempt.result.set_exception(error)
+        attempt.result.exception()  # retrieved, as there may be no caller that joined
+
+    def remove(self, key: PaymentKey) -> None:
+        """Remove a resolved attempt."""
         del self._attempts[key]
-
-    def resolve(self, key: PaymentKey, outcome: ChargeResult | BaseException) -> None:
-        """Note that the work is done, and tell those who joined."""
-        attempt = self._attempts[key]
-        if isinstance(outcome, BaseException):
-            attempt.result.set_exception(outcome)
-            attempt.result.exception()  # seen: there may be nobody who joined
-        else:
-            attempt.result.set_result(outcome)

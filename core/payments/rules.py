@@ -1,4 +1,4 @@
-"""What a charge's outcome makes of its payment, and what its caller is told. Pure."""
+"""Rules of charges: what an outcome does to the payment, and the response to it. Pure."""
 
 import enum
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ from core.gateways.gateway import (
 
 @dataclass(frozen=True, slots=True)
 class PaymentUpdate:
-    """How a payment's row reads after an attempt.
+    """State of a payment after an attempt.
 
-    `attempt` says why a pending payment is still open: `unknown`, or `not_sent`.
+    `attempt` says why a pending payment is still open: `unknown` or `not_sent`.
     """
 
     status: str
@@ -32,7 +32,7 @@ class PaymentUpdate:
     transaction_id: str | None = None
     decline_code: str | None = None
     check_after: timedelta | None = None
-    """How long to leave an open attempt alone before the sweep looks at it."""
+    """Delay before the sweep checks an open attempt."""
 
     @property
     def is_success(self) -> bool:
@@ -41,66 +41,72 @@ class PaymentUpdate:
 
 
 CLOSED_UNSENT = PaymentUpdate("failed")
-"""How a payment reads that was never sent and never will be."""
+"""State of a payment that was never sent and will not be."""
 
 
 @dataclass(frozen=True, slots=True)
-class Resuming:
-    """How a gateway lets a charge be taken up again that got no clear answer."""
+class ResumePolicy:
+    """How a gateway's charges with an unknown outcome are resumed."""
 
     resend_life: timedelta
-    """How old a payment may be for its order to be sent again, and be known again there."""
+    """Age of a payment up to which its charge may be sent again without being made twice."""
     review_after: timedelta
-    """How old it is when nothing that the gateway shows will tell any more."""
+    """Age from which the gateway's lists cannot show the charge any more."""
     settle_time: timedelta | None = None
-    """How long after the last sending an order that no list shows was never carried out: longer
-    than a call can be in flight, and the lists' lag. None: sending it again does no harm at all."""
+    """Time after sending from which a charge that no list shows was not made: longer than a call
+    can be in flight plus the lists' lag. None: a resend is safe at any time."""
     retry_seconds: int = RETRY_SECONDS
-    """When asking again may find out more."""
+    """Delay after which a retry may find the outcome."""
 
 
 SETTLE_TIME = timedelta(seconds=180)
 _DUPLICATE_WINDOW = timedelta(seconds=DUPLICATE_WINDOW_SECONDS)
 
 
-def resuming_by_gateway(settle_time: timedelta = SETTLE_TIME) -> Mapping[str, Resuming]:
-    """Return how each gateway's charges are resumed.
+def resume_policies(settle_time: timedelta = SETTLE_TIME) -> Mapping[str, ResumePolicy]:
+    """Return the policy of each gateway.
 
     Stripe keeps idempotency keys for 24 hours (docs.stripe.com/api/idempotent_requests).
-    Authorize.Net refuses a duplicate for 8 hours from the first transaction on, so that what is
-    sent again has to arrive within them.
+    Authorize.Net refuses duplicates for 8 hours from the first transaction, so a resend must
+    arrive within them.
     """
     return {
-        "stripe": Resuming(timedelta(hours=23), timedelta(hours=26)),
-        "authorize": Resuming(
+        "stripe": ResumePolicy(timedelta(hours=23), timedelta(hours=26)),
+        "authorize": ResumePolicy(
             _DUPLICATE_WINDOW - settle_time, _DUPLICATE_WINDOW, settle_time, retry_seconds=10
         ),
     }
 
 
 class ResumeStep(enum.Enum):
-    """How an attempt goes about its charge."""
+    """What an attempt does at the gateway."""
 
     SEND = "send"
     LOOK_UP = "look up"
-    LOOK_UP_AND_SEND = "look up, and send where nothing shows"
+    LOOK_UP_AND_SEND = "look up, then send if nothing is found"
 
 
 def resume_step(
-    resuming: Resuming, *, created_at: datetime, sent_at: datetime | None, now: datetime
+    policy: ResumePolicy, *, created_at: datetime, sent_at: datetime | None, now: datetime
 ) -> ResumeStep:
-    """Return how to resume a charge that may have been made."""
-    if is_too_old_to_send(resuming, created_at, now):
+    """Return how to resume a charge that may have been made.
+
+    age             since last sending      Stripe      Authorize.Net
+    > resend_life   any                     LOOK_UP     LOOK_UP
+    younger         < settle_time           SEND        LOOK_UP
+    younger         longer                  SEND        LOOK_UP_AND_SEND
+    """
+    if is_too_old_to_send(policy, created_at, now):
         return ResumeStep.LOOK_UP
-    if resuming.settle_time is None:
+    if policy.settle_time is None:
         return ResumeStep.SEND
-    has_settled = now - (sent_at or created_at) >= resuming.settle_time
+    has_settled = now - (sent_at or created_at) >= policy.settle_time
     return ResumeStep.LOOK_UP_AND_SEND if has_settled else ResumeStep.LOOK_UP
 
 
-def is_too_old_to_send(resuming: Resuming, created_at: datetime, now: datetime) -> bool:
-    """Tell whether the gateway may have forgotten the order, so that it is only looked up."""
-    return now - created_at > resuming.resend_life
+def is_too_old_to_send(policy: ResumePolicy, created_at: datetime, now: datetime) -> bool:
+    """Return whether the gateway may no longer recognize a resend as the same charge."""
+    return now - created_at > policy.resend_life
 
 
 CLOSE_UNSENT_AFTER = timedelta(minutes=15)
@@ -111,16 +117,17 @@ _PAUSES = (
 
 
 def pause_after(checks: int) -> timedelta:
-    """Return how long to leave an unknown attempt alone that was looked at so many times."""
+    """Return the delay before the next check of an attempt that was checked so often."""
     return _PAUSES[min(checks, len(_PAUSES) - 1)]
 
 
-def settle(outcome: ChargeOutcome, *, checks: int = 0, is_last_look: bool = False) -> PaymentUpdate:
-    """Return how the payment's row reads after an attempt with this outcome.
+def payment_update(
+    outcome: ChargeOutcome, *, checks: int = 0, is_last_check: bool = False
+) -> PaymentUpdate:
+    """Return the state of a payment after an attempt with this outcome.
 
-    What is not known stays pending, absence of evidence is never failure; until the evidence has
-    run out (`is_last_look`), and a person must look. A gateway that is away has not shown its
-    evidence.
+    An unknown outcome leaves the payment pending: absence of evidence is never failure. Once the
+    gateway answers and can no longer show the charge (`is_last_check`), a person must look.
     """
     match outcome:
         case Succeeded():
@@ -139,7 +146,7 @@ def settle(outcome: ChargeOutcome, *, checks: int = 0, is_last_look: bool = Fals
             return PaymentUpdate("failed")
         case NotSent():
             return PaymentUpdate("pending", attempt="not_sent", check_after=CLOSE_UNSENT_AFTER)
-        case Unknown(shows_nothing=True) if is_last_look:
+        case Unknown(shows_nothing=True) if is_last_check:
             return PaymentUpdate("needs_review")
         case Unknown():
             return PaymentUpdate("pending", attempt="unknown", check_after=pause_after(checks))
@@ -147,10 +154,10 @@ def settle(outcome: ChargeOutcome, *, checks: int = 0, is_last_look: bool = Fals
             assert_never(outcome)
 
 
-def of_resumed(outcome: ChargeOutcome) -> ChargeOutcome:
-    """Return what an outcome says of an attempt that may have charged before.
+def resumed_outcome(outcome: ChargeOutcome) -> ChargeOutcome:
+    """Return the outcome of an attempt whose charge may have been sent before.
 
-    That today's call was refused or not sent says nothing of what yesterday's did.
+    That the gateway refused or never got this call says nothing about the earlier one.
     """
     if isinstance(outcome, Refused | NotSent):
         return Unknown(outcome.message)
@@ -160,9 +167,9 @@ def of_resumed(outcome: ChargeOutcome) -> ChargeOutcome:
 def refusal_of(
     outcome: ChargeOutcome, payment_id: str, retry_seconds: int = RETRY_SECONDS
 ) -> Refusal:
-    """Return what the caller is told of a charge that did not succeed.
+    """Return the error response of a charge that did not succeed.
 
-    `retry_seconds` is when to ask again what is not known.
+    `retry_seconds` is the retry delay of an unknown outcome.
     """
     match outcome:
         case Succeeded():
@@ -182,7 +189,7 @@ def refusal_of(
                 },
             )
         case HeldForReview():
-            # No money moved, so it is 402 like a decline; its code says that it still may.
+            # No money moved, so 402 like a decline; the code says that it still may.
             return Refusal(
                 Reason.ERROR_REASON_CARD_DECLINED,
                 "The gateway holds this charge for review. Approve or decline it in the gateway's "
@@ -210,13 +217,13 @@ def refusal_of(
             assert_never(outcome)
 
 
-def is_proof(outcome: ChargeOutcome) -> bool:
-    """Tell whether an outcome holds whoever got it: the gateway's last word on its key."""
+def is_conclusive(outcome: ChargeOutcome) -> bool:
+    """Return whether the gateway decided the charge, so that the outcome holds for any attempt."""
     return isinstance(outcome, Succeeded | Declined | RequiresAction | HeldForReview)
 
 
 def needs_review(payment_id: str) -> Refusal:
-    """Make the answer to a charge whose outcome the gateway never told."""
+    """Return the error response of a charge whose outcome the gateway never showed."""
     return Refusal(
         Reason.ERROR_REASON_OUTCOME_UNKNOWN,
         "The gateway never told the outcome of this charge. Look for the payment_id in its "
@@ -226,7 +233,7 @@ def needs_review(payment_id: str) -> Refusal:
 
 
 def outcome_unknown(payment_id: str, retry_seconds: int = RETRY_SECONDS) -> Refusal:
-    """Make the answer to a charge whose outcome is not known yet."""
+    """Return the error response of a charge whose outcome is not known yet."""
     return Refusal(
         Reason.ERROR_REASON_OUTCOME_UNKNOWN,
         "The outcome of the charge is not known yet. Send the same request again to learn it; "

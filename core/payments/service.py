@@ -1,4 +1,7 @@
-"""Charges saved cards, in three phases: commit the intent, call the gateway, commit the outcome."""
+"""Use cases of PaymentsService.
+
+A charge has three phases: commit the payment as pending, call the gateway, commit the outcome.
+"""
 
 import asyncio
 import logging
@@ -15,13 +18,14 @@ from core.database.paging import PageRequest
 from core.database.transactions import Database, Transaction
 from core.gateways.gateway import Gateway
 from core.idempotency.service import Idempotency
-from core.money import MAX_BALANCE_MINOR, amount_from_message
+from core.money import MAX_BALANCE_MINOR, Amount, amount_from_message
 from core.payments import rules, store
 from core.payments.attempts import Attempts, StartedAttempt
-from core.payments.charge_request import ChargeRequest, find_retried_payments, new_payment
-from core.payments.event_rules import CHARGED
+from core.payments.charge_request import ChargeRequest, new_payment
 from core.payments.funding import charge_result_of
 from core.payments.in_flight import Attempt, ChargeResult
+from core.payments.retries import RetryStep, find_retried_payments, retry_step
+from core.payments.store import Payment, PaymentFilter
 from core.payments.sweep import Sweep
 from core.users.service import check_active, existing_user
 from core.users.store import User
@@ -33,19 +37,21 @@ from core.wallet.rules import MovementRefusal
 logger = logging.getLogger("core.payments")
 
 JOIN_SECONDS = 24.0
-"""How long a call waits for another core's attempt, below the adapter's deadline of 25 s."""
+"""How long a request waits for another core's attempt, below the adapter's deadline of 25 s."""
 JOIN_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class _Elsewhere:
-    """An attempt of another core that this call must wait for."""
+class _OtherCore:
+    """Another core works on a payment that this request must wait for."""
 
-    payment: store.Payment
+    payment: Payment
 
 
-_Found = StartedAttempt | Attempt | store.Payment | _Elsewhere
-"""An attempt to carry out, one to join, a payment that succeeded, or an attempt to wait for."""
+_Found = StartedAttempt | Attempt | Payment | _OtherCore
+"""An attempt to run, one to join, a payment that succeeded, or one to wait for."""
+_LeaseEnds = dict[str, datetime]
+"""By payment id, the end of another core's lease when the request first saw it."""
 
 
 class PaymentsService:
@@ -59,139 +65,129 @@ class PaymentsService:
         idempotency: Idempotency,
         settle_time: timedelta = rules.SETTLE_TIME,
     ) -> None:
-        """Keep payments in `database` and charge through the `gateways`, by their words.
+        """Charge through `gateways`, by their names.
 
-        `settle_time` is how long what Authorize.Net's lists do not show may still happen.
+        `settle_time` is how long after sending Authorize.Net may still make a charge that its
+        lists do not show.
         """
         self._database = database
         self._credentials = credentials
         self._idempotency = idempotency
-        resuming = rules.resuming_by_gateway(settle_time)
-        self._attempts = Attempts(database, gateways, idempotency, resuming)
+        self._attempts = Attempts(
+            database, gateways, idempotency, rules.resume_policies(settle_time)
+        )
         self._sweep = Sweep(database, credentials, self._attempts)
 
     async def charge(self, caller: Caller, request: ChargeRequest) -> ChargeResult:
-        """Charge the user's primary card, and credit their wallet where the request funds it.
+        """Charge the user's primary card, and credit their wallet if the request funds it.
 
-        The same request resumes an attempt that it left open, joins one whose caller left, and
-        is told of one that succeeded when nobody was there to be told.
+        A retry joins, resumes or returns the earlier charge: see core.payments.retries.
 
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_NOT_FOUND,
                 WALLET_LIMIT, CARD_DECLINED, AUTHENTICATION_REQUIRED, IDEMPOTENCY_KEY_REUSED,
                 GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN; or what its origin raises.
             InvalidFields: the amount or currency cannot be charged.
-            Replay: the call was answered before.
+            Replay: the key has an answer.
         """
-        found = await self._found(caller, request)
+        found = await self._start_or_find(caller, request)
         match found:
-            case store.Payment():
+            case Payment():
                 async with self._database.read() as transaction:
-                    charged = await charge_result_of(transaction, found)
+                    result = await charge_result_of(transaction, found)
                 if found.idempotency_key is None:
-                    self._attempts.tell(found, [current_presence()])
-                return charged
+                    self._attempts.record_delivery(found, [current_presence()])
+                return result
             case Attempt():
                 return await asyncio.shield(found.result)
             case StartedAttempt():
                 if request.call is not None:
                     request.call.is_kept = True  # with the outcome, in the same transaction
-                return await self._attempts.carry_out(found)
+                return await self._attempts.run(found)
             case _:
                 assert_never(found)
 
     async def renew_leases(self) -> None:
-        """Keep what this core charges its own; asked once a second."""
+        """Renew the leases of this core's attempts; called every RENEW_SECONDS."""
         await self._attempts.renew_leases()
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Wait until what callers were told is noted."""
+        """Wait until it is recorded which responses were delivered."""
         await self._attempts.drain(timeout_seconds)
 
     async def sweep(self) -> None:
-        """Resolve payments whose outcome is not known and that nobody asks about."""
+        """Resolve open payments whose callers do not retry; called every SWEEP_SECONDS."""
         await self._sweep.run()
 
     async def list_payments(
-        self, caller: Caller, which: store.PaymentFilter, page: PageRequest
-    ) -> tuple[list[store.Payment], int]:
-        """Return a page of the caller's payments and how many there are."""
+        self, caller: Caller, which: PaymentFilter, page: PageRequest
+    ) -> tuple[list[Payment], int]:
+        """Return a page of the caller's payments and their total."""
         async with self._database.read() as transaction:
             return await store.payment_page(
                 transaction, business_id=caller.business_id, which=which, page=page
             )
 
-    async def _found(
+    async def _start_or_find(
         self, caller: Caller, request: ChargeRequest
-    ) -> StartedAttempt | Attempt | store.Payment:
-        """Begin the charge, or find what an equal request left, waiting for other cores.
+    ) -> StartedAttempt | Attempt | Payment:
+        """Start a charge or find the one to retry, after waiting for other cores.
 
         Raises:
-            Refusal: OUTCOME_UNKNOWN where another core takes longer than this caller can wait.
+            Refusal: OUTCOME_UNKNOWN if another core takes longer than the caller can wait.
         """
         clock = asyncio.get_running_loop().time
-        give_up = clock() + JOIN_SECONDS
-        seen: dict[str, datetime] = {}
-        waits_for: str | None = None
+        deadline = clock() + JOIN_SECONDS
+        lease_ends: _LeaseEnds = {}
+        logged_id: str | None = None
         while True:
-            found = await self._committed(caller, request, seen)
-            if not isinstance(found, _Elsewhere):
+            found = await self._try_start_or_find(caller, request, lease_ends)
+            if not isinstance(found, _OtherCore):
                 return found
             payment_id = found.payment.payment_id
-            if clock() >= give_up:
+            if clock() >= deadline:
                 raise rules.outcome_unknown(payment_id)
-            if payment_id != waits_for:
+            if payment_id != logged_id:
                 logger.info("charge waits for another core", extra={"payment_id": payment_id})
-                waits_for = payment_id
+                logged_id = payment_id
             await asyncio.sleep(JOIN_PAUSE_SECONDS)
 
-    async def _committed(
-        self, caller: Caller, request: ChargeRequest, seen: dict[str, datetime]
+    async def _try_start_or_find(
+        self, caller: Caller, request: ChargeRequest, lease_ends: _LeaseEnds
     ) -> _Found:
         found: _Found | None = None
         try:
             async with self._database.transaction("payments.begin") as transaction:
-                found = await self._begin(transaction, caller, request, seen)
+                found = await self._start_or_find_in(transaction, caller, request, lease_ends)
         except BaseException as error:
             if isinstance(found, StartedAttempt):
-                self._attempts.give_up(found, error)
-            elif isinstance(found, Attempt):  # who is told of this error does not wait any more
+                self._attempts.abandon(found, error)
+            elif isinstance(found, Attempt):  # the caller gets this error instead of the result
                 found.waiting.remove(current_presence())
             raise
         return found
 
-    async def _begin(
+    async def _start_or_find_in(
         self,
         transaction: Transaction,
         caller: Caller,
         request: ChargeRequest,
-        seen: dict[str, datetime],
+        lease_ends: _LeaseEnds,
     ) -> _Found:
-        """Store the payment as pending, or find what an equal request left behind."""
+        """Find the charge to retry, or store a new pending payment."""
         if request.origin is not None:
             await request.origin.permit(transaction)
         claimed = None
         if request.call is not None:
             claimed = await self._idempotency.claim(transaction, request.call)
         user = await existing_user(transaction, caller.business_id, request.user_id, lock=True)
-        if request.kind == "fund":
-            wallet = await wallet_store.wallet_of_user(
-                transaction,
-                business_id=caller.business_id,
-                user_id=user.user_id,
-                env=request.env,
-                currency=user.currency,
-            )
-            amount = amount_in_currency(request.money, wallet.currency)
-        else:
-            wallet = None
-            amount = amount_from_message(request.money, user.currency)
+        amount, balance_minor = await _amount_and_balance(transaction, caller, request, user)
         for payment in await find_retried_payments(
-            transaction, caller, request, amount, claimed=claimed, waited_for=seen.keys()
+            transaction, caller, request, amount, claimed=claimed, waited_for=lease_ends.keys()
         ):
-            if earlier := await self._go_on(transaction, request, payment, user, seen):
-                return earlier
-        if wallet and wallet.balance_minor + amount.minor > MAX_BALANCE_MINOR:
+            if found := await self._retry(transaction, request, payment, user, lease_ends):
+                return found
+        if request.kind == "fund" and balance_minor + amount.minor > MAX_BALANCE_MINOR:
             raise movement_refusal(MovementRefusal.WALLET_LIMIT)
         check_active(user)
         gateway = request.gateway or user.default_gateway
@@ -199,72 +195,92 @@ class PaymentsService:
             transaction, caller.business_id, gateway or "stripe", request.env
         )
         card = await card_to_charge(transaction, caller.business_id, user, request.env, gateway)
-        lease = self._attempts.lease_from(transaction.now)
+        lease = self._attempts.new_lease(transaction.now)
         payment = await new_payment(transaction, caller, request, amount, card, lease)
         await store.insert_payment(transaction, payment)
         if request.call is not None:
             await self._idempotency.point_to(transaction, request.call, payment.payment_id)
         if request.origin is not None:
             await request.origin.note(transaction, payment.payment_id)
-        return self._attempts.begin(payment, account, may_have_charged=False, resumed=False)
+        return self._attempts.start(payment, account, may_have_charged=False, resumed=False)
 
-    async def _go_on(
+    async def _retry(
         self,
         transaction: Transaction,
         request: ChargeRequest,
-        payment: store.Payment,
+        payment: Payment,
         user: User,
-        seen: dict[str, datetime],
+        lease_ends: _LeaseEnds,
     ) -> _Found | None:
-        """Return how to go on with what an equal request left behind; None: it is another charge.
-
-        Of another core's attempt the row tells what its callers did when the lease was renewed
-        last. `seen` holds the lease that this call met first: a renewed one is news, and an
-        attempt whose caller still waited then is another caller's charge.
-        """
-        # Asked first: a payment may have succeeded while its caller is about to be told.
-        if attempt := self._attempts.in_flight_on(payment):
-            if not (request.is_keyed or attempt.is_joinable):
+        """Retry an earlier payment, or return None if the request is another charge."""
+        attempt_here = self._attempts.in_flight_on(payment)
+        is_leased_elsewhere = self._attempts.is_leased_elsewhere(payment, transaction.now)
+        is_lease_renewed = False
+        if payment.lease and is_leased_elsewhere and not attempt_here:
+            first_end = lease_ends.setdefault(payment.payment_id, payment.lease.until)
+            is_lease_renewed = payment.lease.until != first_end
+        step = retry_step(
+            payment,
+            is_keyed=request.is_keyed,
+            attempt_here=attempt_here,
+            is_leased_elsewhere=is_leased_elsewhere,
+            is_lease_renewed=is_lease_renewed,
+            is_response_in_flight=self._attempts.is_response_in_flight(payment, transaction.now),
+        )
+        match step:
+            case RetryStep.NEW_CHARGE:
                 return None
-            attempt.waiting.append(current_presence())
-            logger.info("charge joined", extra={"payment_id": payment.payment_id})
-            return attempt
-        if payment.status in CHARGED:
-            if payment.idempotency_key is None:
-                if self._attempts.is_being_answered(payment, transaction.now):
-                    return _Elsewhere(payment)  # until it is known whether they heard it
-                await self._attempts.take_answering(transaction, payment)
-            return payment
-        if payment.status == "needs_review":
-            raise rules.needs_review(payment.payment_id)
-        if payment.lease and self._attempts.is_held_elsewhere(payment, transaction.now):
-            first_seen = seen.setdefault(payment.payment_id, payment.lease.until)
-            if request.is_keyed or payment.joinable or payment.lease.until == first_seen:
-                return _Elsewhere(payment)
-            return None
-        return await self._resume(transaction, payment, user)
+            case RetryStep.JOIN:
+                assert attempt_here is not None, "joined attempts run here"
+                attempt_here.waiting.append(current_presence())
+                logger.info("charge joined", extra={"payment_id": payment.payment_id})
+                return attempt_here
+            case RetryStep.WAIT:
+                return _OtherCore(payment)
+            case RetryStep.RETURN_SUCCESS:
+                if payment.idempotency_key is None:
+                    await self._attempts.take_response(transaction, payment)
+                return payment
+            case RetryStep.REFUSE:
+                raise rules.needs_review(payment.payment_id)
+            case RetryStep.RESUME:
+                return await self._resume(transaction, payment, user)
+            case _:
+                assert_never(step)
 
     async def _resume(
-        self, transaction: Transaction, payment: store.Payment, user: User
+        self, transaction: Transaction, payment: Payment, user: User
     ) -> StartedAttempt | None:
-        """Take over an attempt that nobody works on, or close it where nothing can have happened.
-
-        A running one whose lease ran out may have been sent. What was surely not sent is a charge
-        that begins now.
-        """
+        """Resume an attempt that no core runs, or close one that was never sent."""
         if payment.attempt == "not_sent":
             check_active(user)
-            is_over = self._attempts.is_too_old_to_send(payment, transaction.now)
-            if is_over or not await _card_is_still_primary(transaction, payment):
+            is_too_old = self._attempts.is_too_old_to_send(payment, transaction.now)
+            if is_too_old or not await _card_is_still_primary(transaction, payment):
                 await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
                 return None
         account = await self._credentials.account(
             transaction, payment.business_id, payment.gateway, payment.env
         )
-        return await self._attempts.take_over(transaction, payment, account)
+        return await self._attempts.resume(transaction, payment, account)
 
 
-async def _card_is_still_primary(transaction: Transaction, payment: store.Payment) -> bool:
+async def _amount_and_balance(
+    transaction: Transaction, caller: Caller, request: ChargeRequest, user: User
+) -> tuple[Amount, int]:
+    """Return the amount to charge, and the balance of the wallet to credit, in minor units."""
+    if request.kind != "fund":
+        return amount_from_message(request.money, user.currency), 0
+    wallet = await wallet_store.wallet_of_user(
+        transaction,
+        business_id=caller.business_id,
+        user_id=user.user_id,
+        env=request.env,
+        currency=user.currency,
+    )
+    return amount_in_currency(request.money, wallet.currency), wallet.balance_minor
+
+
+async def _card_is_still_primary(transaction: Transaction, payment: Payment) -> bool:
     card = await primary_card(
         transaction,
         business_id=payment.business_id,

@@ -1,4 +1,4 @@
-"""Wire in, wire out for PaymentsService."""
+"""Maps the messages of PaymentsService to use cases and back."""
 
 from core.caller import current_caller
 from core.idempotency.call import current_call

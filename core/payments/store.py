@@ -1,4 +1,4 @@
-"""What the database is asked and told about payments."""
+"""SQL of payments."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from core.payments.rules import PaymentUpdate, pause_after
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Which core works on a running attempt, and until when it does."""
+    """The core that owns a running attempt, and the end of its lease unless renewed."""
 
     owner: str
     until: datetime
@@ -23,7 +23,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment as stored."""
+    """A payment as stored. `attempt`, `lease`, `joinable`: see core.payments.attempts."""
 
     business_id: str
     payment_id: str
@@ -43,22 +43,22 @@ class Payment:
     lease: Lease | None
     joinable: bool
     checks: int
-    """How often an outcome was asked for that the gateway did not tell."""
+    """Number of attempts that ended with an unknown outcome."""
     transaction_id: str | None
     decline_code: str | None
     answered: bool
     created_at: datetime
     updated_at: datetime
     sent_at: datetime | None = None
-    """When the order went to the gateway last, where it went again after the payment was made."""
+    """Time of the last resend to the gateway; None if it was never resent."""
     amount_refunded_minor: int = 0
-    answering_core: str | None = None
-    """Of a success that nobody is known to be told of: the core that tells it now, if it lives."""
+    responding_core: str | None = None
+    """Of an unanswered success: the core that is sending the response. Stored in `lease_owner`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentFilter:
-    """Which payments to list; what is None does not matter."""
+    """Payments to list; None matches all."""
 
     env: str
     user_id: str | None = None
@@ -100,16 +100,16 @@ _COLUMN_NAMES = tuple(column.key for column in _COLUMNS)
 
 
 async def insert_payment(transaction: Transaction, payment: Payment) -> None:
-    """Store a payment that is about to be submitted."""
+    """Insert a payment."""
     columns = asdict(payment)
-    for name in ("lease", "answering_core"):
+    for name in ("lease", "responding_core"):
         del columns[name]
     await transaction.connection.execute(
-        insert(payments).values(**columns, **_columns_of(payment.lease))
+        insert(payments).values(**columns, **_lease_columns(payment.lease))
     )
 
 
-def _columns_of(lease: Lease | None) -> dict[str, object]:
+def _lease_columns(lease: Lease | None) -> dict[str, object]:
     return {"lease_owner": lease and lease.owner, "leased_until": lease and lease.until}
 
 
@@ -117,11 +117,11 @@ def _payment(row: Iterable[Any]) -> Payment:
     columns = dict(zip(_COLUMN_NAMES, row, strict=True))
     owner, until = columns.pop("lease_owner"), columns.pop("leased_until")
     lease = Lease(owner, until) if until else None
-    return Payment(**columns, lease=lease, answering_core=None if until else owner)
+    return Payment(**columns, lease=lease, responding_core=None if until else owner)
 
 
 async def payment_exists(transaction: Transaction, *, business_id: str, payment_id: str) -> bool:
-    """Tell whether the business has a payment of that id."""
+    """Return whether the business has a payment with this id."""
     result = await transaction.connection.execute(
         select(payments.c.payment_id).where(
             payments.c.business_id == business_id, payments.c.payment_id == payment_id
@@ -143,9 +143,9 @@ async def unanswered_payments(
     description: str | None,
     succeeded_since: datetime,
 ) -> list[Payment]:
-    """Return what equal requests without a key left behind unanswered, oldest first.
+    """Return and lock the unanswered payments of equal requests without a key, oldest first.
 
-    That is every pending payment, and those that succeeded since then. What failed moved no money.
+    These are the pending ones, and those that succeeded since `succeeded_since`.
     """
     conditions: list[ColumnElement[bool]] = [
         payments.c.business_id == business_id,
@@ -176,7 +176,7 @@ async def unanswered_payments(
 async def payment_by_id(
     transaction: Transaction, *, business_id: str, payment_id: str, lock: bool = True
 ) -> Payment:
-    """Return a payment that exists; `lock` holds its row to the end of the transaction."""
+    """Return a payment that exists; with `lock`, lock its row until the transaction ends."""
     query = select(*_COLUMNS).where(
         payments.c.business_id == business_id, payments.c.payment_id == payment_id
     )
@@ -193,11 +193,12 @@ async def find_payment(
     payment_id: str | None,
     transaction_id: str | None,
 ) -> Payment | None:
-    """Return the payment of our id or of the gateway's, if there is one; it is not held."""
-    is_it = [payments.c.payment_id == payment_id] if payment_id else []
-    if transaction_id and not payment_id:
-        is_it = [payments.c.transaction_id == transaction_id]
-    if not is_it:
+    """Return the payment with our id, or else with the gateway's id, without a lock; or None."""
+    if payment_id:
+        has_id = payments.c.payment_id == payment_id
+    elif transaction_id:
+        has_id = payments.c.transaction_id == transaction_id
+    else:
         return None
     rows = await transaction.connection.execute(
         select(*_COLUMNS)
@@ -205,7 +206,7 @@ async def find_payment(
             payments.c.business_id == business_id,
             payments.c.gateway == gateway,
             payments.c.env == env,
-            *is_it,
+            has_id,
         )
         .order_by(payments.c.created_at)
         .limit(1)
@@ -223,9 +224,9 @@ async def write_state(
     decline_code: str | None,
     amount_refunded_minor: int,
 ) -> None:
-    """Write what became of a payment after its outcome."""
+    """Update a payment that has its outcome."""
     assert payment.attempt is None, "a pending payment gets its outcome first"
-    await _change(
+    await _update(
         transaction,
         payment,
         {
@@ -237,27 +238,37 @@ async def write_state(
     )
 
 
-async def look_now(transaction: Transaction, payment: Payment) -> None:
-    """Have the sweep look at an open payment now."""
+async def check_now(transaction: Transaction, payment: Payment) -> None:
+    """Make an open payment due for the sweep now."""
     if payment.attempt in ("unknown", "not_sent"):
-        await _change(transaction, payment, {"check_at": transaction.now, "attempt": "unknown"})
+        await _update(transaction, payment, {"check_at": transaction.now, "attempt": "unknown"})
 
 
-async def take_attempt(
+async def check_later(transaction: Transaction, payment: Payment) -> None:
+    """Put off an open payment that cannot be resumed now."""
+    columns: dict[str, object] = {
+        "attempt": "unknown",
+        "check_at": transaction.now + pause_after(payment.checks),
+        "checks": payment.checks + 1,
+    }
+    await _update(transaction, payment, columns | _lease_columns(None))
+
+
+async def lease_attempt(
     transaction: Transaction, payment: Payment, lease: Lease, *, is_sent: bool
 ) -> None:
-    """Take over an attempt that nobody works on. Equal requests mean this one from now on.
+    """Set an open attempt running again, joinable by equal requests.
 
-    `is_sent` where the order goes to the gateway at once.
+    With `is_sent` the charge goes to the gateway at once.
     """
-    columns = {"attempt": "running", "joinable": True, "check_at": None, **_columns_of(lease)}
+    columns = {"attempt": "running", "joinable": True, "check_at": None, **_lease_columns(lease)}
     if is_sent:
         columns["sent_at"] = transaction.now
-    await _change(transaction, payment, columns)
+    await _update(transaction, payment, columns)
 
 
-async def note_sent(transaction: Transaction, payment: Payment, owner: str) -> bool:
-    """Note that the order goes to the gateway again, and tell whether it is `owner`'s to send."""
+async def record_resend(transaction: Transaction, payment: Payment, owner: str) -> bool:
+    """Store that the charge is sent again, and return whether `owner` still has the lease."""
     result = await transaction.connection.execute(
         update(payments)
         .where(
@@ -280,8 +291,7 @@ async def renew_leases(
 ) -> None:
     """Renew the owner's leases on running attempts, by business id and payment id.
 
-    Rows that somebody holds just now are passed over, to be renewed next time: nobody waits here,
-    so nobody waits in a circle.
+    Skips rows that are locked, to be renewed next time, so that renewals cannot deadlock.
     """
     key = tuple_(payments.c.business_id, payments.c.payment_id)
     free = (
@@ -289,7 +299,7 @@ async def renew_leases(
         .where(
             key.in_(keys),
             payments.c.lease_owner == lease.owner,
-            payments.c.attempt == "running",  # and not one whose outcome is just being told
+            payments.c.attempt == "running",  # a responding core is no lease owner
         )
         .with_for_update(skip_locked=True)
     )
@@ -304,23 +314,23 @@ async def renew_leases(
 async def update_payment(
     transaction: Transaction,
     payment: Payment,
-    settled: PaymentUpdate,
+    changes: PaymentUpdate,
     *,
     answered: bool,
-    answering_core: str | None = None,
+    responding_core: str | None = None,
 ) -> None:
-    """Write what became of an attempt, and whether a caller has been or is being told."""
-    columns = asdict(settled)
+    """End an attempt: write its outcome, and whether a caller has the response or gets it now."""
+    columns = asdict(changes)
     pause = columns.pop("check_after")
-    columns |= {"answered": answered, "lease_owner": answering_core, "leased_until": None}
+    columns |= {"answered": answered, "lease_owner": responding_core, "leased_until": None}
     columns |= {"check_at": pause and transaction.now + pause, "checks": payment.checks + 1}
-    await _change(transaction, payment, columns)
+    await _update(transaction, payment, columns)
 
 
 async def due_payments(transaction: Transaction, *, limit: int) -> list[Payment]:
-    """Return open payments that it is time to look at, and hold them; none that are held already.
+    """Return and lock open payments whose check is due or whose lease has expired.
 
-    Those whose pause is over, and those whose core renewed no lease.
+    Skips rows that are locked.
     """
     rows = await transaction.connection.execute(
         select(*_COLUMNS)
@@ -335,27 +345,17 @@ async def due_payments(transaction: Transaction, *, limit: int) -> list[Payment]
     return [_payment(row) for row in rows]
 
 
-async def look_later(transaction: Transaction, payment: Payment) -> None:
-    """Leave an open payment that cannot be looked at now until later."""
-    columns: dict[str, object] = {
-        "attempt": "unknown",
-        "check_at": transaction.now + pause_after(payment.checks),
-        "checks": payment.checks + 1,
-    }
-    await _change(transaction, payment, columns | _columns_of(None))
+async def set_responding_core(transaction: Transaction, payment: Payment, core_id: str) -> None:
+    """Store which core sends the response of an unanswered success."""
+    await _update(transaction, payment, {"lease_owner": core_id})
 
 
 async def set_answered(transaction: Transaction, payment: Payment, *, answered: bool) -> None:
-    """Remember whether a caller was told the outcome; nobody tells it any more."""
-    await _change(transaction, payment, {"answered": answered, "lease_owner": None})
+    """Store whether a caller received the response; no core sends it any more."""
+    await _update(transaction, payment, {"answered": answered, "lease_owner": None})
 
 
-async def take_answering(transaction: Transaction, payment: Payment, answering_core: str) -> None:
-    """Remember which core tells the outcome from now on."""
-    await _change(transaction, payment, {"lease_owner": answering_core})
-
-
-async def _change(
+async def _update(
     transaction: Transaction, payment: Payment, columns: Mapping[str, object]
 ) -> None:
     result = await transaction.connection.execute(
@@ -372,7 +372,7 @@ async def _change(
 async def payment_page(
     transaction: Transaction, *, business_id: str, which: PaymentFilter, page: PageRequest
 ) -> tuple[list[Payment], int]:
-    """Return a page of the business's payments, newest first, and how many there are."""
+    """Return a page of the business's payments, newest first, and the total."""
     conditions: list[ColumnElement[bool]] = [
         payments.c.business_id == business_id,
         payments.c.env == which.env,

@@ -1,6 +1,6 @@
-"""Finds out what became of payments that nobody asks about any more; takes no new charge on.
+"""Resolves open payments whose callers do not retry. It starts no new charge.
 
-Any number of cores may sweep at once: each takes some attempts, leased, and leaves the others.
+Any number of cores may sweep at once: each leases some attempts and skips the others.
 """
 
 import asyncio
@@ -17,52 +17,57 @@ from core.payments.store import Payment
 logger = logging.getLogger("core.payments")
 
 SWEEP_SECONDS = 2.0
-SWEPT_AT_ONCE = 20
+SWEEP_BATCH = 20
 
 
 class Sweep:
-    """The core's own way to outcomes, beside the caller's and the gateway's."""
+    """The core's periodic check of open attempts."""
 
     def __init__(
         self, database: Database, credentials: CredentialsService, attempts: Attempts
     ) -> None:
-        """Resolve payments of `database` by resuming their `attempts`."""
+        """Resume the `attempts` that are open in `database`."""
         self._database = database
         self._credentials = credentials
         self._attempts = attempts
 
     async def run(self) -> None:
-        """Take the attempts whose time has come and carry them out; nobody waits for them."""
+        """Resume the attempts that are due; no caller waits for them."""
         set_presence(Presence(left=True))
-        begun: list[StartedAttempt] = []
+        started: list[StartedAttempt] = []
         try:
             async with self._database.transaction("payments.sweep") as transaction:
-                due = await store.due_payments(transaction, limit=SWEPT_AT_ONCE)
+                due = await store.due_payments(transaction, limit=SWEEP_BATCH)
                 for payment in due:
-                    begun += await self._take(transaction, payment)
+                    attempt = await self._resume_or_close(transaction, payment)
+                    started += [attempt] if attempt else []
         except BaseException as error:
-            for each in begun:
-                self._attempts.give_up(each, error)
+            for each in started:
+                self._attempts.abandon(each, error)
             raise
         results = await asyncio.gather(
-            *(self._attempts.carry_out(each) for each in begun), return_exceptions=True
+            *(self._attempts.run(each) for each in started), return_exceptions=True
         )
-        for each, result in zip(begun, results, strict=True):
-            resolved = "still open" if isinstance(result, Refusal) else type(result).__name__
-            logger.info("swept", extra={"payment_id": each.payment.payment_id, "result": resolved})
+        for each, result in zip(started, results, strict=True):
+            name = "still open" if isinstance(result, Refusal) else type(result).__name__
+            logger.info(
+                "payment swept", extra={"payment_id": each.payment.payment_id, "result": name}
+            )
 
-    async def _take(self, transaction: Transaction, payment: Payment) -> list[StartedAttempt]:
-        """Take an attempt over, or close one that was never sent."""
+    async def _resume_or_close(
+        self, transaction: Transaction, payment: Payment
+    ) -> StartedAttempt | None:
+        """Resume an attempt, or close one that was never sent."""
         if self._attempts.in_flight_on(payment):
-            return []  # its lease could not be renewed, and yet it runs here
+            return None  # its lease could not be renewed, but it runs here
         if payment.attempt == "not_sent":
             await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
-            return []
+            return None
         try:
             account = await self._credentials.account(
                 transaction, payment.business_id, payment.gateway, payment.env
             )
-        except Refusal:  # its keys are gone: perhaps they come back
-            await store.look_later(transaction, payment)
-            return []
-        return [await self._attempts.take_over(transaction, payment, account)]
+        except Refusal:  # its keys were deleted and may come back
+            await store.check_later(transaction, payment)
+            return None
+        return await self._attempts.resume(transaction, payment, account)

@@ -60,7 +60,7 @@ from core.users.servicer import UsersServicer
 from core.wallet.batch import WalletBatch
 from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
-from core.webhooks.service import CHORE_SECONDS, WebhooksService
+from core.webhooks.service import POLL_SECONDS, WebhooksService
 from core.webhooks.servicer import WebhooksServicer
 from nivisco.internal.v1 import (
     occurrences_pb2_grpc,
@@ -274,7 +274,7 @@ async def _serve(
     )
     tasks = asyncio.gather(
         every(SWEEP_SECONDS, services.payments.sweep, "sweep_payments", stop),
-        every(CHORE_SECONDS, services.webhooks.go_on, "apply_webhooks", stop),
+        every(POLL_SECONDS, services.webhooks.apply_waiting, "apply_webhooks", stop),
         every(REAP_SECONDS, services.idempotency.reap, "reap_idempotency_records", stop),
     )
     health_servicer.serve()

@@ -1,1 +1,1 @@
-"""The gateways' events: received, kept, and followed by the payments that they are about."""
+"""Webhooks: gateway events are received, stored and applied to their payments."""

@@ -1,4 +1,15 @@
-"""Receives the gateways' events: verified, stored once, and followed by their payments."""
+"""Receives gateway events: verifies, stores once, and applies each to its payment.
+
+States of an event (`webhook_events.state`):
+
+    state       event                                            next state
+    -           received, affects no payment                     ignored
+    -           received                                         waiting
+    waiting     its payment exists and no attempt runs           applied
+    waiting     looked up: not a payment of ours                 ignored
+    waiting     no payment yet, or gateway cannot be reached     waiting, checked later
+    waiting     3 days old                                       ignored
+"""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -23,17 +34,17 @@ from core.idempotency.service import Idempotency
 from core.payments import event_store
 from core.payments import store as payments_store
 from core.payments.event_store import Source
-from core.payments.gateway_events import apply_gateway_events
+from core.payments.transitions import apply_gateway_events
 
 logger = logging.getLogger("core.webhooks")
 
-CHORE_SECONDS = 2.0
-AT_ONCE = 100
+POLL_SECONDS = 2.0
+BATCH = 100
 _FORMATS: Mapping[str, ModuleType] = {"stripe": stripe_events, "authorize": authorize_events}
 
 
-class Lookup(Protocol):
-    """What is asked of Authorize.Net, whose events do not always name what they are about."""
+class TransactionLookup(Protocol):
+    """The look-up at Authorize.Net, whose events do not always name their payment."""
 
     async def transaction(self, account: Account, transaction_id: str) -> GatewayTransaction:
         """Return a transaction's details, or raise a GatewayError."""
@@ -48,20 +59,20 @@ class WebhooksService:
         database: Database,
         credentials: CredentialsService,
         idempotency: Idempotency,
-        authorize: Lookup,
+        authorize: TransactionLookup,
     ) -> None:
-        """Keep events in `database`, verified by the businesses' `credentials`."""
+        """Store events in `database`; verify them with the businesses' `credentials`."""
         self._database = database
         self._credentials = credentials
         self._idempotency = idempotency
         self._authorize = authorize
 
     async def receive(self, *, business_id: str, gateway: str, body: bytes, signature: str) -> bool:
-        """Store an event and have its payment follow it; tell whether it was there before.
+        """Store an event and apply it; return whether it was received before.
 
         Raises:
-            InvalidFields: the signature fits none of the business's secrets, there is no such
-                business, or what is signed is no event: nobody learns which.
+            InvalidFields: the signature matches no secret, the business does not exist, or the
+                body is not an event. The error is the same for all three.
         """
         env = await self._env_of(business_id, gateway, body, signature)
         if env is None:
@@ -69,7 +80,7 @@ class WebhooksService:
         try:
             event: Event = _FORMATS[gateway].read(body)
         except UnreadableEvent:
-            logger.warning("a signed webhook is no event", extra={"business_id": business_id})
+            logger.warning("signed webhook is not an event", extra={"business_id": business_id})
             raise _not_signed() from None
         source = Source(business_id, gateway, env)
         async with self._database.transaction() as transaction:
@@ -79,7 +90,7 @@ class WebhooksService:
         if event.needs_lookup and is_new:
             await self._look_up_and_apply(source, event)
         logger.info(
-            "webhook",
+            "webhook received",
             extra={
                 "business_id": business_id,
                 "event": event.event_id,
@@ -89,10 +100,10 @@ class WebhooksService:
         )
         return not is_new
 
-    async def go_on(self) -> None:
-        """Look again at events that wait: for their payment, or for the gateway to answer."""
+    async def apply_waiting(self) -> None:
+        """Apply or look up the waiting events that are due; called every POLL_SECONDS."""
         async with self._database.transaction() as transaction:
-            due = await event_store.take_due(transaction, limit=AT_ONCE)
+            due = await event_store.take_due(transaction, limit=BATCH)
         for waiting in due:
             try:
                 if waiting.event.needs_lookup:
@@ -103,22 +114,22 @@ class WebhooksService:
             except (DatabaseUnavailableError, CommitUnknownError):
                 raise
             except Exception:
-                # One that cannot be followed must not keep the others waiting.
-                logger.exception("event not followed", extra={"event": waiting.event.event_id})
+                # One event that fails must not delay the others.
+                logger.exception("event not applied", extra={"event": waiting.event.event_id})
 
     async def _env_of(
         self, business_id: str, gateway: str, body: bytes, signature: str
     ) -> str | None:
-        """Return the environment whose secret signed the body, or None where none did."""
+        """Return the environment whose secret signed the body, or None."""
         async with self._database.read() as transaction:
             secrets = await self._credentials.webhook_secrets(transaction, business_id, gateway)
             now = transaction.now
         is_signed: Callable[[bytes, str, str, datetime], bool] = _FORMATS[gateway].is_signed
-        fitting = [env for env, secret in secrets if is_signed(body, signature, secret, now)]
-        return fitting[0] if fitting else None
+        envs = [env for env, secret in secrets if is_signed(body, signature, secret, now)]
+        return envs[0] if envs else None
 
     async def _apply(self, transaction: Transaction, source: Source, event: Event) -> None:
-        """Have the event's payment follow it, if there is one; it waits where there is none yet.
+        """Apply an event to its payment if that exists; else it waits.
 
         Locks in the order of a charge: the idempotency record, the payment, the wallet.
         """
@@ -135,15 +146,15 @@ class WebhooksService:
         if payment is None:
             return
         if payment.idempotency_key is not None:
-            await self._idempotency.hold(transaction, source.business_id, payment.idempotency_key)
+            await self._idempotency.lock(transaction, source.business_id, payment.idempotency_key)
         payment = await payments_store.payment_by_id(
             transaction, business_id=source.business_id, payment_id=payment.payment_id
         )
         await apply_gateway_events(transaction, self._idempotency, payment)
 
     async def _look_up_and_apply(self, source: Source, event: Event) -> None:
-        """Ask the gateway what the event is about, with no transaction open; else it waits."""
-        assert event.transaction_id is not None, "what is looked up has an id"
+        """Look an event's transaction up with no database transaction open, and apply it."""
+        assert event.transaction_id is not None, "a look-up needs an id"
         try:
             async with self._database.read() as transaction:
                 account = await self._credentials.account(
@@ -151,15 +162,15 @@ class WebhooksService:
                 )
             details = await self._authorize.transaction(account, event.transaction_id)
         except GatewayRefused:
-            logger.warning("the gateway does not know it", extra={"event": event.event_id})
+            logger.warning("event look-up refused, retrying", extra={"event": event.event_id})
             return
         except (GatewayError, Refusal):
-            logger.info("event waits for the gateway", extra={"event": event.event_id})
+            logger.info("event look-up failed, retrying", extra={"event": event.event_id})
             return
-        known = authorize_events.looked_up(event, details)
+        completed = authorize_events.with_details(event, details)
         async with self._database.transaction() as transaction:
-            await event_store.complete_event(transaction, source, known)
-            await self._apply(transaction, source, known)
+            await event_store.complete_event(transaction, source, completed)
+            await self._apply(transaction, source, completed)
 
 
 def _not_signed() -> InvalidFields:

@@ -1,4 +1,4 @@
-"""Wire in, wire out for WebhooksService."""
+"""Maps the messages of WebhooksService to use cases and back."""
 
 from core.messages import gateway_word
 from core.webhooks.service import WebhooksService
@@ -16,7 +16,7 @@ class WebhooksServicer(webhooks_pb2_grpc.WebhooksServiceServicer):
     async def ReceiveWebhook(
         self, request: pb.ReceiveWebhookRequest, context: object
     ) -> pb.ReceiveWebhookResponse:
-        """Store an event, and have its payment follow it."""
+        """Store an event and apply it to its payment."""
         gateway = gateway_word(request.gateway)
         assert gateway is not None, "the schema requires it"
         duplicate = await self._service.receive(

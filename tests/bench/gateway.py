@@ -23,7 +23,7 @@ from aiohttp import web
 from core.gateways.authorize import requests
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.authorize.transport import PATH
-from core.gateways.gateway import Account, ChargeOrder, Succeeded
+from core.gateways.gateway import Account, GatewayCharge, Succeeded
 from core.money import Amount
 
 CPU_MILLISECONDS_MAX = 3.0
@@ -47,8 +47,8 @@ _ANSWER = (
 _numbers = itertools.count(1)
 
 
-def _order() -> ChargeOrder:
-    return ChargeOrder(
+def _order() -> GatewayCharge:
+    return GatewayCharge(
         payment_id=f"PAY-{next(_numbers):016d}",
         gateway_key="unused",
         amount=Amount(2550, "usd"),

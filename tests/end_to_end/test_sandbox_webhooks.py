@@ -6,7 +6,7 @@ from typing import Any
 
 from core.database.transactions import Database
 from core.gateways.authorize.gateway import AuthorizeGateway
-from core.gateways.gateway import Account, CardData, ChargeOrder, Succeeded
+from core.gateways.gateway import Account, CardData, GatewayCharge, Succeeded
 from core.money import Amount
 from core.security.secrets import Secret
 from tests.end_to_end.running import JsonClient, Stack
@@ -109,7 +109,7 @@ async def test_what_happens_at_authorize_net_reaches_payment_and_wallet(
         email="a@example.com",
         card=CardData(Secret("4111111111111111"), 12, 2060),
     )
-    order = ChargeOrder(
+    order = GatewayCharge(
         payment_id, "k", Amount(1000, "usd"), customer_id, card.gateway_card_id, None
     )
     charged = await gateway.charge(account, order)

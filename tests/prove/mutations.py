@@ -12,7 +12,7 @@ from core.authentication.service import AuthenticationService
 from core.business.rules import invalid_credentials
 from core.cards import service as cards_service
 from core.gateways.authorize import gateway as authorize_gateway
-from core.gateways.gateway import ChargeOrder, Declined, Refused, Succeeded, Unknown
+from core.gateways.gateway import Declined, GatewayCharge, Refused, Succeeded, Unknown
 from core.gateways.stripe import gateway as stripe_gateway
 from core.gateways.stripe import responses as stripe_responses
 from core.idempotency import service as idempotency
@@ -22,14 +22,14 @@ from core.idempotency.service import Idempotency
 from core.ids import new_request_id
 from core.payments import (
     attempts,
-    charge_request,
     funding,
     messages,
-    outcomes,
+    retries,
     rules,
     service,
     store,
     sweep,
+    transitions,
 )
 from core.payments.attempts import Attempts
 from core.payments.service import PaymentsService
@@ -51,10 +51,10 @@ def _always(*_: Any) -> bool:
 
 
 def new_gateway_key() -> None:
-    def order(**fields: Any) -> ChargeOrder:
-        return ChargeOrder(**fields | {"gateway_key": new_request_id()})
+    def charge(**fields: Any) -> GatewayCharge:
+        return GatewayCharge(**fields | {"gateway_key": new_request_id()})
 
-    _patch(attempts, "ChargeOrder", order)
+    _patch(attempts, "GatewayCharge", charge)
 
 
 def one_transaction_around_all() -> None:
@@ -68,14 +68,14 @@ def one_transaction_around_all() -> None:
 
 
 def unknown_is_declined() -> None:
-    settle = rules.settle
+    payment_update = rules.payment_update
 
-    def settled(outcome: Any, **known: Any) -> Any:
+    def updated(outcome: Any, **known: Any) -> Any:
         if isinstance(outcome, Unknown):
             return rules.PaymentUpdate("declined", decline_code="timeout")
-        return settle(outcome, **known)
+        return payment_update(outcome, **known)
 
-    _patch(rules, "settle", settled)
+    _patch(rules, "payment_update", updated)
 
 
 def unknown_is_refused() -> None:
@@ -103,43 +103,43 @@ def empty_search_is_trusted() -> None:
 
 
 def lost_connection_is_certain() -> None:
-    classified = stripe_responses.classified
+    classify = stripe_responses.classify
 
     def certain(error: Exception) -> Any:
-        failure = classified(error)
+        failure = classify(error)
         if failure.kind is stripe_responses.Kind.LOST:
             return replace(failure, kind=stripe_responses.Kind.NOT_CONNECTED)
         return failure
 
-    _patch(stripe_gateway, "classified", certain)
+    _patch(stripe_gateway, "classify", certain)
 
 
 def key_in_use_is_a_refusal() -> None:
-    classified = stripe_responses.classified
+    classify = stripe_responses.classify
 
     def refused(error: Exception) -> Any:
-        failure = classified(error)
+        failure = classify(error)
         if failure.kind is stripe_responses.Kind.KEY_IN_USE:
             return replace(failure, kind=stripe_responses.Kind.REFUSED)
         return failure
 
-    _patch(stripe_gateway, "classified", refused)
+    _patch(stripe_gateway, "classify", refused)
 
 
 def credit_in_its_own_transaction() -> None:
-    write, credit = Attempts._write, funding.credit_wallet
+    write, credit = Attempts._commit_outcome, funding.credit_wallet
 
     async def nothing(transaction: Any, payment: Any) -> None:
         pass
 
-    async def credited_first(self: Attempts, begun: Any, outcome: Any) -> Any:
-        if isinstance(outcome, Succeeded) and begun.payment.kind == "fund":
+    async def credited_first(self: Attempts, started: Any, outcome: Any) -> Any:
+        if isinstance(outcome, Succeeded) and started.payment.kind == "fund":
             async with self._database.transaction("mutant") as transaction:
-                await credit(transaction, begun.payment)
-        return await write(self, begun, outcome)
+                await credit(transaction, started.payment)
+        return await write(self, started, outcome)
 
-    _patch(outcomes, "credit_wallet", nothing)
-    _patch(Attempts, "_write", credited_first)
+    _patch(transitions, "credit_wallet", nothing)
+    _patch(Attempts, "_commit_outcome", credited_first)
 
 
 def body_is_not_compared() -> None:
@@ -201,12 +201,12 @@ def keys_expire_at_once() -> None:
 
 
 def resumed_as_if_new() -> None:
-    begin = Attempts.begin
+    start = Attempts.start
 
     def forgetful(self: Attempts, payment: Any, account: Any, **known: Any) -> Any:
-        return begin(self, payment, account, **known | {"may_have_charged": False})
+        return start(self, payment, account, **known | {"may_have_charged": False})
 
-    _patch(Attempts, "begin", forgetful)
+    _patch(Attempts, "start", forgetful)
 
 
 def resent_after_key_expired() -> None:
@@ -225,7 +225,7 @@ def second_transaction_stays() -> None:
     async def nothing(self: Any, *arguments: Any) -> None:
         pass
 
-    _patch(authorize_gateway.AuthorizeGateway, "_void_second", nothing)
+    _patch(authorize_gateway.AuthorizeGateway, "_void_duplicate", nothing)
 
 
 def unlisted_is_refused() -> None:
@@ -258,7 +258,7 @@ def card_under_a_new_key() -> None:
 
 
 def keyed_retry_begins_anew() -> None:
-    find_retried_payments = charge_request.find_retried_payments
+    find_retried_payments = retries.find_retried_payments
 
     async def nothing(transaction: Any, caller: Any, request: Any, *more: Any, **known: Any) -> Any:
         if request.is_keyed:
@@ -296,7 +296,7 @@ def sweep_closes_in_flight() -> None:
         await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
         return []
 
-    _patch(sweep.Sweep, "_take", close)
+    _patch(sweep.Sweep, "_resume_or_close", close)
 
 
 def leases_never_end() -> None:
@@ -340,12 +340,12 @@ def wallet_is_not_locked() -> None:
 
 
 def success_is_not_written() -> None:
-    write = Attempts._write
+    write = Attempts._commit_outcome
 
-    async def in_background(self: Attempts, begun: Any, outcome: Any) -> Any:
-        if isinstance(outcome, Succeeded) and begun.payment.kind == "charge":
+    async def in_background(self: Attempts, started: Any, outcome: Any) -> Any:
+        if isinstance(outcome, Succeeded) and started.payment.kind == "charge":
             await asyncio.sleep(0)
-            return await write(self, begun, Unknown("the outcome was not written"))
-        return await write(self, begun, outcome)
+            return await write(self, started, Unknown("the outcome was not written"))
+        return await write(self, started, outcome)
 
-    _patch(Attempts, "_write", in_background)
+    _patch(Attempts, "_commit_outcome", in_background)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.payments.attempts import LEASE
-from core.payments.rules import resuming_by_gateway
+from core.payments.rules import resume_policies
 from tests.prove.scenario import ANY_MOMENT
 
 LEASE_OVER_SECONDS: Final = LEASE.total_seconds() + 1
-KEY_FORGOTTEN_SECONDS: Final = resuming_by_gateway()["stripe"].resend_life.total_seconds() + 60
+KEY_FORGOTTEN_SECONDS: Final = resume_policies()["stripe"].resend_life.total_seconds() + 60
 """After this the core no longer relies on the gateway's idempotency key."""
 KEY_GONE_SECONDS: Final = 24 * 3600.0 + 60
 """After this the sandbox has forgotten the idempotency key."""
@@ -51,11 +51,11 @@ _TRIGGERS: Final = {
     "idempotency.keep": Trigger("save_card"),
     "idempotency.reap": Trigger("credit", is_keyed=False, needs_expired=True),
     "payments.begin": _CHARGE,
-    "payments.note_sent": Trigger(
+    "payments.record_resend": Trigger(
         "fund_authorize", is_keyed=None, is_exclusive=True, loses_request=True
     ),
     "payments.renew_leases": Trigger("fund", is_keyed=None, is_exclusive=True, slows_gateway=True),
-    "payments.set_answered": Trigger("fund", is_keyed=False),
+    "payments.record_delivery": Trigger("fund", is_keyed=False),
     "payments.sweep": Trigger("fund", is_keyed=None, is_exclusive=True, needs_pending_charge=True),
     "payments.write_outcome": _CHARGE,
     "wallet.move": Trigger("credit", is_keyed=None),

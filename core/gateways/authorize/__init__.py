@@ -1,1 +1,1 @@
-"""Charges and saves cards at Authorize.Net."""
+"""Authorize.Net as a Gateway."""

@@ -1,9 +1,9 @@
-"""What Authorize.Net's codes mean: the one table from its codes to our outcomes. No I/O.
+"""The meaning of Authorize.Net's codes: one table to our outcomes. No I/O.
 
-A transaction's answer carries a response code (1 approved, 2 declined, 3 error, 4 held) and a
-reason code; a call that made no transaction carries an API code (E…). Their meanings are those of
-https://developer.authorize.net/api/reference/responseCodes.html. Decline codes are Stripe's words
-(https://docs.stripe.com/declines/codes), so that a merchant reads one vocabulary.
+A transaction has a response code (1 approved, 2 declined, 3 error, 4 held) and a
+reason code; a call without a transaction has an API code (E…):
+https://developer.authorize.net/api/reference/responseCodes.html. Decline codes are Stripe's
+(https://docs.stripe.com/declines/codes), so that merchants see one vocabulary.
 """
 
 import enum
@@ -13,7 +13,7 @@ from typing import Final
 
 
 class Meaning(enum.Enum):
-    """What a code says of what was asked."""
+    """Meaning of a code."""
 
     APPROVED = "approved"
     HELD = "held for review"
@@ -27,7 +27,7 @@ class Meaning(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A code's meaning; for a decline its code, for a refusal the caller's field at fault."""
+    """A code's meaning, with the decline code of a decline and the field at fault of a refusal."""
 
     meaning: Meaning
     message: str = ""
@@ -94,7 +94,7 @@ _ERRORS: Final[Mapping[str, Reading]] = {
     **_each((103, 123), _NOT_PERMITTED),
     **_each((24, 29, 30, 31, 34, 35, 38, 43, 56, 114, 115, 130), _NOT_SET_UP),
     **_each((15, 16, 319), Reading(Meaning.MISSING)),
-    # The processor failed or was not told: not captured. 36, 52 and 152: authorized only.
+    # The processor failed or was not reached: not captured. 36, 52 and 152: authorized only.
     **_each((*range(19, 24), 25, 26, *range(57, 64)), _PROCESSING),
     **_each((36, 52, 152, 153, 170, 171, 172, 173, 180, 181, 192, 261, 328), _PROCESSING),
     # A system-generated void of a transaction that timed out or failed did not work.
@@ -117,7 +117,7 @@ _API_CODES: Final[Mapping[str, Reading]] = {
 }
 
 _REASONS: Final[Mapping[str, tuple[Reading, Mapping[str, Reading]]]] = {
-    # By response code: what it means, and the reason codes that mean something else.
+    # By response code: its meaning, and the reason codes with another one.
     "1": (Reading(Meaning.APPROVED), {}),
     "2": (_declined("generic_decline"), _DECLINES),
     "3": (_refused("Authorize.Net could not process the transaction (reason {code})."), _ERRORS),
@@ -126,18 +126,18 @@ _REASONS: Final[Mapping[str, tuple[Reading, Mapping[str, Reading]]]] = {
 
 
 def reading_of_transaction(response_code: str, reason_code: str) -> Reading:
-    """Read the codes of a transaction; unclear where the response code is none that is known."""
+    """Return the meaning of a transaction's codes, UNCLEAR if the response code is unknown."""
     usual, others = _REASONS.get(response_code, (UNCLEAR, {}))
     return others.get(reason_code, usual)
 
 
 def reading_of_call(api_code: str) -> Reading:
-    """Read the code of a call that made no transaction; unclear where it is not known."""
+    """Return the meaning of the code of a call without a transaction, UNCLEAR if unknown."""
     return _API_CODES.get(api_code, UNCLEAR)
 
 
 STATUSES: Final[Mapping[str, Reading]] = {
-    # What became of a transaction: transactionStatusEnum of the schema, read for a charge.
+    # transactionStatusEnum of the schema, for a charge.
     **dict.fromkeys(
         (
             "capturedPendingSettlement",
@@ -145,7 +145,7 @@ STATUSES: Final[Mapping[str, Reading]] = {
             "pendingFinalSettlement",
             "updatingSettlement",
             "settledSuccessfully",
-            "chargeback",  # what came after it is another matter
+            "chargeback",  # disputes are tracked by events
             "chargebackReversal",
             "returnedItem",
         ),
@@ -161,5 +161,5 @@ STATUSES: Final[Mapping[str, Reading]] = {
     "generalError": _PROCESSING,
     "communicationError": _PROCESSING,
     # authorizedPendingCapture, authorizedPendingRelease, approvedReview, couldNotVoid,
-    # settlementError and what is new: not to be told from here.
+    # settlementError and unknown ones: unclear.
 }

@@ -1,8 +1,7 @@
-"""Checks and reads Authorize.Net's webhooks. No I/O.
+"""Verifies and parses Authorize.Net's webhooks. No I/O.
 
-https://developer.authorize.net/api/reference/features/webhooks.html. An event names its
-transaction and, where the merchant gave one, the invoice, which is our payment's id. A refund names
-only itself.
+https://developer.authorize.net/api/reference/features/webhooks.html. An event names its transaction
+and the invoice if there is one, which is our payment's id. A refund names only itself.
 """
 
 import hashlib
@@ -19,14 +18,13 @@ from core.gateways.events import Event, Fact, FactKind, UnreadableEvent
 
 _PREFIX: Final = "net.authorize.payment."
 _OUTCOMES: Final = ("authcapture.created", "fraud.approved", "fraud.declined", "fraud.held")
-_OURS: Final = "PAY-"
+_PAYMENT_PREFIX: Final = "PAY-"
 
 
 def is_signed(body: bytes, header: str, signature_key: str, now: datetime) -> bool:
-    """Tell whether the header is the HMAC-SHA512 of the body under the key's text.
+    """Return whether the header is the HMAC-SHA512 of the body under the key's text.
 
-    The gateway signs no time, so `now` does not matter: what keeps a repeated event from being
-    applied twice is its id.
+    The signature has no time, so `now` is unused: replayed events are recognized by their ids.
     """
     del now
     name, _, given = header.strip().partition("=")
@@ -36,10 +34,10 @@ def is_signed(body: bytes, header: str, signature_key: str, now: datetime) -> bo
 
 
 def read(body: bytes) -> Event:
-    """Read an event.
+    """Parse an event.
 
     Raises:
-        UnreadableEvent: it is none.
+        UnreadableEvent: the body is not an event.
     """
     match _object(body):
         case {
@@ -58,24 +56,26 @@ def read(body: bytes) -> Event:
         return replace(event, fact=None)
     if fact.kind is FactKind.REFUND:
         return replace(event, needs_lookup=True)
-    payment_id = _ours(payload.get("invoiceNumber")) or _ours(payload.get("merchantReferenceId"))
+    payment_id = _payment_id(payload.get("invoiceNumber")) or _payment_id(
+        payload.get("merchantReferenceId")
+    )
     return replace(event, payment_id=payment_id, needs_lookup=payment_id is None)
 
 
-def looked_up(event: Event, transaction: Transaction) -> Event:
-    """Return an event with what its transaction's details add; without a fact if it is not ours."""
-    payment_id = _ours(transaction.invoice_number)
-    known = replace(event, payment_id=payment_id, needs_lookup=False)
+def with_details(event: Event, transaction: Transaction) -> Event:
+    """Return an event completed by its transaction; without a fact if the payment is not ours."""
+    payment_id = _payment_id(transaction.invoice_number)
+    completed = replace(event, payment_id=payment_id, needs_lookup=False)
     if event.fact is not None and event.fact.kind is FactKind.REFUND:
         refunded = transaction.reference_id or None
-        known = replace(known, transaction_id=refunded, payment_id=None)
-        return known if refunded else replace(known, fact=None)
-    return known if payment_id else replace(known, fact=None)
+        completed = replace(completed, transaction_id=refunded, payment_id=None)
+        return completed if refunded else replace(completed, fact=None)
+    return completed if payment_id else replace(completed, fact=None)
 
 
 def _object(body: bytes) -> Any:
     try:
-        # Some of its events begin with a byte order mark, as its answers do.
+        # Some events begin with a byte order mark, as responses do.
         return json.loads(body.removeprefix(b"\xef\xbb\xbf"), parse_float=Decimal)
     except (ValueError, RecursionError):
         raise UnreadableEvent from None
@@ -94,9 +94,11 @@ def _id(value: object) -> str | None:
     return text if text.isascii() and text.isdigit() and 0 < len(text) <= 32 else None
 
 
-def _ours(value: object) -> str | None:
+def _payment_id(value: object) -> str | None:
     return (
-        value if isinstance(value, str) and value.startswith(_OURS) and len(value) <= 20 else None
+        value
+        if isinstance(value, str) and value.startswith(_PAYMENT_PREFIX) and len(value) <= 20
+        else None
     )
 
 
@@ -126,7 +128,7 @@ def _fact(kind: str, payload: dict[str, Any]) -> Fact | None:
 
 
 def _minor(value: object) -> int | None:
-    """Return an amount of cents: its accounts are in currencies of two decimals only."""
+    """Return an amount in cents: all supported currencies have two decimals."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     amount = Decimal(value)

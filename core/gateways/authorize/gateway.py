@@ -1,9 +1,8 @@
-"""Speaks to Authorize.Net for a business: customers, cards and charges; never charges again.
+"""Authorize.Net as a Gateway: customers, cards and charges; never resends.
 
-Authorize.Net has no idempotency key. What stands in its place is the invoice number, which is our
-payment's id, and its own check for duplicates: the same transaction sent again within 8 hours is
-refused and tells the first one's id. So a charge is sent once, and whoever must know what became
-of it looks it up by its invoice. When to send the same bytes again is for the caller to decide.
+Authorize.Net has no idempotency keys. Instead the invoice number is our payment's id, and the same
+transaction within 8 hours is refused as a duplicate, with the first one's id. So a charge is sent
+once and looked up by its invoice. The caller decides when to send the same bytes again.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, ParamSpec
 
-from core.gateways.authorize import requests as requests
+from core.gateways.authorize import requests
 from core.gateways.authorize.profiles import (
     card_id_of,
     check_saved,
@@ -25,20 +24,20 @@ from core.gateways.authorize.responses import (
     Duplicate,
     Transaction,
     check_voided,
-    listed,
+    listed_invoices,
     outcome_of_charge,
     outcome_of_transaction,
     transaction_of,
 )
 from core.gateways.authorize.transport import AuthorizeTransport
-from core.gateways.authorize.xml import Answer, Failure, answer_of
+from core.gateways.authorize.xml import Answer, Failure, parse_answer
 from core.gateways.gateway import (
     Account,
     CardData,
-    ChargeOrder,
     ChargeOutcome,
     CustomerMissing,
     Declined,
+    GatewayCharge,
     GatewayError,
     GatewayRefused,
     GatewayUnknown,
@@ -52,29 +51,28 @@ from core.gateways.gateway import (
 _log = logging.getLogger(__name__)
 
 PAGES_MAX: Final = 50
-"""How far a list is read, 10 000 transactions; one that is longer proves nothing."""
+"""Pages read of a list, 10 000 transactions; a longer list proves nothing."""
 _CHARGE: Final = "authCaptureTransaction"
-_WEIGHTS: Final = (Succeeded, Unknown, HeldForReview, Declined)
-"""Which of several charges on one invoice counts; of equals, the first one."""
+_PRECEDENCE: Final = (Succeeded, Unknown, HeldForReview, Declined)
+"""Which of several charges on one invoice counts; of equal ones the first."""
 _Parameters = ParamSpec("_Parameters")
 
 
 @dataclass(frozen=True, slots=True)
 class FoundCharge:
-    """A transaction on an order's invoice, and what it says of the order."""
+    """A transaction on a charge's invoice, and the outcome that it shows."""
 
     transaction: Transaction
     outcome: ChargeOutcome
 
 
 class AuthorizeGateway:
-    """The Gateway that is Authorize.Net, over one pool of connections for all businesses."""
+    """The Gateway of Authorize.Net, with one pool of connections for all businesses."""
 
     def __init__(self, urls: Mapping[str, str], timeout_seconds: float = 20.0) -> None:
-        """Prepare to speak to `urls`, a base URL for each environment (TEST, LIVE).
+        """Use `urls`, a base URL for each environment (TEST, LIVE).
 
-        `timeout_seconds` bounds one verb. Connections are made when needed, in the event loop
-        that first calls.
+        `timeout_seconds` is for one method. The first call creates the pool in its event loop.
         """
         self._timeout_seconds = timeout_seconds
         self._transport = AuthorizeTransport(urls, timeout_seconds)
@@ -86,17 +84,17 @@ class AuthorizeGateway:
     async def create_customer(
         self, account: Account, *, user_id: str, name: str, email: str, gateway_key: str
     ) -> str:
-        """Create a customer profile without a card, or find the one that was made before.
+        """Create a customer profile without a card, or find the existing one.
 
-        The gateway knows it again by id, name and email; it has no use for `gateway_key`.
+        The gateway recognizes it by id, name and email; `gateway_key` is unused.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
         """
-        request = _sendable(
+        request = _built(
             requests.create_customer, account, user_id=user_id, name=name, email=email, card=None
         )
-        answer = await self._ask(account, request, self._deadline())
+        answer = await self._call(account, request, self._deadline())
         return customer_id_of(answer, account)[0]
 
     async def create_customer_with_card(
@@ -104,18 +102,18 @@ class AuthorizeGateway:
     ) -> tuple[str, SavedCard]:
         """Create a customer profile with a first card in one call, and return its id and the card.
 
-        A new profile can be unknown to other calls for some seconds, so this is not two calls. A
-        profile that was made before is adopted, and the card saved in it.
+        One call, because a new profile can be unknown to other calls for some seconds. The card is
+        saved in an existing profile if there is one.
 
         Raises:
-            GatewayError: any of its kinds; CardDeclined where the issuer does not confirm the
-                card, and then no profile is made.
+            GatewayError: any subclass; CardDeclined if the issuer does not confirm the card, and
+                then no profile is created.
         """
-        request = _sendable(
+        request = _built(
             requests.create_customer, account, user_id=user_id, name=name, email=email, card=card
         )
         deadline = self._deadline()
-        answer = await self._ask(account, request, deadline)
+        answer = await self._call(account, request, deadline)
         customer_id, existed = customer_id_of(answer, account)
         if existed:
             return customer_id, await self._save_card(account, customer_id, card, deadline)
@@ -124,154 +122,155 @@ class AuthorizeGateway:
     async def save_card(
         self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
     ) -> SavedCard:
-        """Save a card in a customer profile, once the issuer confirmed it.
+        """Save a card in a customer profile, after the issuer confirmed it.
 
-        The gateway knows a customer's card again, so that repeating the call saves no second one;
-        it has no use for `gateway_key`. A known card is changed to what is given now.
+        The gateway recognizes a customer's card, so a repeated call saves no second one but
+        updates the first; `gateway_key` is unused.
 
         Raises:
-            GatewayError: any of its kinds; CustomerMissing where there is no such profile.
+            GatewayError: any subclass; CustomerMissing if there is no such profile.
         """
         if isinstance(card, str):
             raise GatewayRefused("Authorize.Net takes a card's data, not a token.")
         return await self._save_card(account, customer_id, card, self._deadline())
 
-    async def charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome:
-        """Charge a saved card; sends once, and never again.
+    async def charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome:
+        """Charge a saved card; sends once.
 
-        Unknown where the answer is not clear: then only `look_up_charge` tells, and only after a
-        settle time does its silence allow to send the same order again, within 8 hours of the
-        first time. An order that the gateway refuses as a duplicate is looked up and adopted.
+        Unknown after an unclear response: then `look_up_charge` finds the outcome, and only if it
+        finds nothing after the settle time may the same charge be sent again, within 8 hours of
+        the first time. A charge refused as a duplicate is looked up and adopted.
         """
         deadline = self._deadline()
         try:
-            request = requests.charge(account, order)
+            request = requests.charge(account, charge)
         except UnsendableError as unsendable:
             return Refused(unsendable.message, unsendable.field)
-        outcome = outcome_of_charge(await self._ask(account, request, deadline), account, order)
+        outcome = outcome_of_charge(await self._call(account, request, deadline), account, charge)
         if not isinstance(outcome, Duplicate):
             return outcome
         try:
-            return await self._adopted(account, order, outcome, deadline)
+            return await self._adopt_duplicate(account, charge, outcome, deadline)
         except GatewayError:
             return Unknown(UNCLEAR_CHARGE)
 
-    async def look_up_charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome | None:
-        """Find out what became of an order, by its invoice number; the first charge is adopted.
+    async def look_up_charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome | None:
+        """Find a charge by its invoice number, adopt the first transaction and void any others.
 
-        Where there are more of it, which must not be, the others are voided before they settle.
-        None says that neither the customer's transactions nor the unsettled ones show the invoice,
-        all of them read. The lists lag: right after a charge that proves nothing, and once a call
-        can no longer be in flight and the lag is over, that nothing was charged.
+        None if neither the customer's transactions nor the unsettled ones, all of them read, show
+        the invoice. The lists lag: right after a charge that proves nothing; after the settle time
+        it proves that nothing was charged.
 
         Raises:
-            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown, also where a list
-                was too long to read.
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown, also if a list is
+                too long to read.
         """
         deadline = self._deadline()
-        found = await self._charges_of(account, order, deadline)
-        return await self._adopted_of(account, order, found, deadline) if found else None
+        found = await self._charges_of(account, charge, deadline)
+        return await self._adopt_first(account, charge, found, deadline) if found else None
 
-    async def charges_of(self, account: Account, order: ChargeOrder) -> list[FoundCharge]:
-        """Return the charges on an order's invoice, first one first; refunds are none.
+    async def charges_of(self, account: Account, charge: GatewayCharge) -> list[FoundCharge]:
+        """Return the transactions that charge on this invoice, oldest first.
 
         Raises:
             GatewayError: as `look_up_charge`.
         """
-        return await self._charges_of(account, order, self._deadline())
+        return await self._charges_of(account, charge, self._deadline())
 
     async def transaction(self, account: Account, transaction_id: str) -> Transaction:
         """Return a transaction's details.
 
         Raises:
-            GatewayError: CustomerMissing where there is no such transaction, or any other.
+            GatewayError: CustomerMissing if there is no such transaction, or any other.
         """
         return await self._transaction(account, transaction_id, self._deadline())
 
     async def void(self, account: Account, transaction_id: str) -> None:
-        """Undo a charge that is not settled; one that is voided already stays so.
+        """Void a charge before settlement; does nothing if it is voided already.
 
         Raises:
-            GatewayError: GatewayRefused where it is settled or not known; after GatewayUnknown
-                repeat it, or look at the `transaction`.
+            GatewayError: GatewayRefused if it is settled or missing; after GatewayUnknown repeat
+                it, or read the `transaction`.
         """
         await self._void(account, transaction_id, self._deadline())
 
     async def _void(self, account: Account, transaction_id: str, deadline: float) -> None:
-        request = _sendable(requests.void, account, transaction_id)
-        check_voided(await self._ask(account, request, deadline), account)
+        request = _built(requests.void, account, transaction_id)
+        check_voided(await self._call(account, request, deadline), account)
 
     async def _save_card(
         self, account: Account, customer_id: str, card: CardData, deadline: float
     ) -> SavedCard:
-        request = _sendable(requests.create_card, account, customer_id=customer_id, card=card)
-        answer = await self._ask(account, request, deadline)
+        request = _built(requests.create_card, account, customer_id=customer_id, card=card)
+        answer = await self._call(account, request, deadline)
         card_id, existed = card_id_of(answer, account)
         if existed:
-            change = _sendable(
+            change = _built(
                 requests.update_card,
                 account,
                 customer_id=customer_id,
                 gateway_card_id=card_id,
                 card=card,
             )
-            check_saved(await self._ask(account, change, deadline), account)
+            check_saved(await self._call(account, change, deadline), account)
         return saved_card(card_id, card)
 
-    async def _adopted(
-        self, account: Account, order: ChargeOrder, duplicate: Duplicate, deadline: float
+    async def _adopt_duplicate(
+        self, account: Account, charge: GatewayCharge, duplicate: Duplicate, deadline: float
     ) -> ChargeOutcome:
-        """Read the transaction that an order's duplicate is one of, if it is the order's own."""
+        """Return the outcome of the transaction that a charge is a duplicate of."""
         if duplicate.transaction_id is not None:
             first = await self._transaction(account, duplicate.transaction_id, deadline)
-            return outcome_of_transaction(first, account, order)
-        found = await self._charges_of(account, order, deadline)
+            return outcome_of_transaction(first, account, charge)
+        found = await self._charges_of(account, charge, deadline)
         if not found:
             return Unknown(UNCLEAR_CHARGE)
-        return await self._adopted_of(account, order, found, deadline)
+        return await self._adopt_first(account, charge, found, deadline)
 
-    async def _adopted_of(
-        self, account: Account, order: ChargeOrder, found: list[FoundCharge], deadline: float
+    async def _adopt_first(
+        self, account: Account, charge: GatewayCharge, found: list[FoundCharge], deadline: float
     ) -> ChargeOutcome:
-        """Adopt the charge that counts of all that are on an order's invoice; void the others.
+        """Return the outcome that counts of all on a charge's invoice, and void the others.
 
         Raises:
-            GatewayError: it is not certain that the others are voided, so that it must be repeated.
+            GatewayError: it is not certain that the others are voided; repeat the call.
         """
-        counts, *others = sorted(found, key=lambda each: _WEIGHTS.index(type(each.outcome)))
+        counts, *others = sorted(found, key=lambda each: _PRECEDENCE.index(type(each.outcome)))
         for other in others:
             if isinstance(other.outcome, Succeeded | HeldForReview):
-                await self._void_second(account, order, other.transaction.transaction_id, deadline)
+                await self._void_duplicate(
+                    account, charge, other.transaction.transaction_id, deadline
+                )
         return counts.outcome
 
-    async def _void_second(
-        self, account: Account, order: ChargeOrder, transaction_id: str, deadline: float
+    async def _void_duplicate(
+        self, account: Account, charge: GatewayCharge, transaction_id: str, deadline: float
     ) -> None:
-        where = f"Authorize.Net's transaction {transaction_id} is a second one of payment"
+        ids = {"payment_id": charge.payment_id, "transaction_id": transaction_id}
         try:
             await self._void(account, transaction_id, deadline)
         except GatewayRefused:
-            _log.error("%s %s and cannot be voided: refund it.", where, order.payment_id)
+            _log.error("second transaction of a payment cannot be voided: refund it", extra=ids)
         else:
-            _log.error("%s %s and was voided.", where, order.payment_id)
+            _log.error("second transaction of a payment voided", extra=ids)
 
     async def _charges_of(
-        self, account: Account, order: ChargeOrder, deadline: float
+        self, account: Account, charge: GatewayCharge, deadline: float
     ) -> list[FoundCharge]:
         def of_customer(page: int) -> Request:
-            return requests.transactions_of_customer(account, order.customer_id, page)
+            return requests.transactions_of_customer(account, charge.customer_id, page)
 
         def unsettled(page: int) -> Request:
             return requests.unsettled_transactions(account, page)
 
         for listing in (of_customer, unsettled):
-            ids = await self._on_invoice(account, order.payment_id, listing, deadline)
+            ids = await self._on_invoice(account, charge.payment_id, listing, deadline)
             transactions = [await self._transaction(account, each, deadline) for each in ids]
             charges = [each for each in transactions if each.type == _CHARGE]
             if charges:
                 charges.sort(key=lambda each: (each.submitted_at, int(each.transaction_id)))
                 return [
-                    FoundCharge(each, outcome_of_transaction(each, account, order))
+                    FoundCharge(each, outcome_of_transaction(each, account, charge))
                     for each in charges
                 ]
         return []
@@ -283,14 +282,14 @@ class AuthorizeGateway:
         listing: Callable[[int], Request],
         deadline: float,
     ) -> list[str]:
-        """Return the ids of all transactions in a list that are on an invoice."""
-        found: dict[str, None] = {}  # a list that grows meanwhile shows one on two pages
+        """Return the ids of the transactions in a list that are on an invoice."""
+        found: dict[str, None] = {}  # a list that grows during the read shows one on two pages
         for page in range(1, PAGES_MAX + 1):
             try:
-                answer = await self._ask(account, _sendable(listing, page), deadline)
-                shown = listed(answer, account)
+                answer = await self._call(account, _built(listing, page), deadline)
+                shown = listed_invoices(answer, account)
             except CustomerMissing:
-                return []  # a profile that was deleted since
+                return []  # the profile was deleted
             found.update((each, None) for each, invoice in shown if invoice == invoice_number)
             if len(shown) < PAGE_SIZE:
                 return list(found)
@@ -302,24 +301,24 @@ class AuthorizeGateway:
     async def _transaction(
         self, account: Account, transaction_id: str, deadline: float
     ) -> Transaction:
-        request = _sendable(requests.transaction_details, account, transaction_id)
-        return transaction_of(await self._ask(account, request, deadline), account)
+        request = _built(requests.transaction_details, account, transaction_id)
+        return transaction_of(await self._call(account, request, deadline), account)
 
-    async def _ask(self, account: Account, request: Request, deadline: float) -> Answer | Failure:
+    async def _call(self, account: Account, request: Request, deadline: float) -> Answer | Failure:
         body = await self._transport.send(account, request.body, deadline)
-        return body if isinstance(body, Failure) else answer_of(body, request)
+        return body if isinstance(body, Failure) else parse_answer(body, request)
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout_seconds
 
 
-def _sendable(
+def _built(
     build: Callable[_Parameters, Request], *args: _Parameters.args, **kwargs: _Parameters.kwargs
 ) -> Request:
-    """Build a request of a verb that is no charge.
+    """Build a request other than a charge.
 
     Raises:
-        GatewayRefused: a value does not fit; nothing was sent.
+        GatewayRefused: a value is invalid; nothing was sent.
     """
     try:
         return build(*args, **kwargs)

@@ -1,9 +1,9 @@
-"""Builds Authorize.Net's requests with the contract classes of its package; sends nothing.
+"""Builds Authorize.Net's requests with the contract classes of its package. No I/O.
 
-The classes check every value against the schema and know the order of its elements. The package's
-own writer walks an automaton for each type again, which costs 1.6 ms of CPU a charge; here elements
-are written in the order in which their class declares them, 0.06 ms, and the tests have the
-package accept every request. Schema: https://api.authorize.net/xml/v1/schema/AnetApiSchema.xsd
+The classes check every value against the schema and know the order of elements. The package's own
+serializer runs an automaton for each type again, 1.6 ms of CPU a charge; here elements are written
+in the order that their class declares, 0.06 ms, and the tests let the package parse every request.
+Schema: https://api.authorize.net/xml/v1/schema/AnetApiSchema.xsd
 """
 
 import functools
@@ -18,7 +18,7 @@ from authorizenet import apicontractsv1 as contract
 from lxml import etree
 from pyxb.binding.basis import complexTypeDefinition
 
-from core.gateways.gateway import DUPLICATE_WINDOW_SECONDS, Account, CardData, ChargeOrder
+from core.gateways.gateway import DUPLICATE_WINDOW_SECONDS, Account, CardData, GatewayCharge
 from core.money import Amount, exponent
 
 logging.getLogger("pyxb").setLevel(logging.CRITICAL)  # its messages quote values
@@ -32,7 +32,7 @@ _Parameters = ParamSpec("_Parameters")
 
 
 class UnsendableError(Exception):
-    """A value that the schema has no room for; `field` is the caller's, if it is theirs to mend."""
+    """A value does not fit the schema; `field` is the caller's field at fault."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -42,21 +42,21 @@ class UnsendableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request's bytes, and the name of the element that answers it. `repr` shows no secret."""
+    """A request's bytes, and the root element of its response. `repr` shows no secret."""
 
     body: bytes = field(repr=False)
     answered_by: str
 
 
 def _checked(build: Callable[_Parameters, Request]) -> Callable[_Parameters, Request]:
-    """Have a value that the classes refuse raise UnsendableError, which does not quote it."""
+    """Raise UnsendableError for a value that the classes refuse, without quoting it."""
 
     @functools.wraps(build)
     def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> Request:
         try:
             return build(*args, **kwargs)
         except (pyxb.PyXBException, ValueError):
-            pass  # it quotes the value, also where another exception has it for its context
+            pass  # it quotes the value, so it must not be the context of another exception
         raise UnsendableError(
             "A value cannot be put to Authorize.Net: check the stored api_login_id (at most 25 "
             "characters) and transaction_key (at most 16), and the card."
@@ -69,59 +69,59 @@ def _checked(build: Callable[_Parameters, Request]) -> Callable[_Parameters, Req
 def create_customer(
     account: Account, *, user_id: str, name: str, email: str, card: CardData | None
 ) -> Request:
-    """Build a customer profile, with its first card if one is given.
+    """Build the creation of a customer profile, with a first card if one is given.
 
-    The gateway knows a customer again by its id, description and email, and then makes no second.
+    The gateway recognizes a customer by id, description and email, and then creates no second one.
     """
     profile = contract.customerProfileType(
         merchantCustomerId=user_id[-_CUSTOMER_ID_CHARACTERS_MAX:],
-        description=_line(name),
+        description=_printable(name),
         email=email,
     )
     request = contract.createCustomerProfileRequest(profile=profile)
     if card is not None:
         profile.paymentProfiles.append(_card_profile(contract.customerPaymentProfileType, card))
         request.validationMode = "liveMode"
-    return _finished(account, request, "createCustomerProfile")
+    return _authenticated(account, request, "createCustomerProfile")
 
 
 @_checked
 def create_card(account: Account, *, customer_id: str, card: CardData) -> Request:
-    """Build a card of a customer profile, to be checked with its issuer."""
+    """Build the creation of a card, to be confirmed by its issuer."""
     request = contract.createCustomerPaymentProfileRequest(
         customerProfileId=customer_id,
         paymentProfile=_card_profile(contract.customerPaymentProfileType, card),
         validationMode="liveMode",
     )
-    return _finished(account, request, "createCustomerPaymentProfile")
+    return _authenticated(account, request, "createCustomerPaymentProfile")
 
 
 @_checked
 def update_card(
     account: Account, *, customer_id: str, gateway_card_id: str, card: CardData
 ) -> Request:
-    """Build the change of a stored card to what its holder gives now: a new date, above all."""
+    """Build the update of a stored card, such as its expiration date."""
     profile = _card_profile(contract.customerPaymentProfileExType, card)
     profile.customerPaymentProfileId = gateway_card_id
     request = contract.updateCustomerPaymentProfileRequest(
         customerProfileId=customer_id, paymentProfile=profile, validationMode="liveMode"
     )
-    return _finished(account, request, "updateCustomerPaymentProfile")
+    return _authenticated(account, request, "updateCustomerPaymentProfile")
 
 
 @_checked
-def charge(account: Account, order: ChargeOrder) -> Request:
-    """Build an order's charge: the same bytes whenever it is built, so that it may be resent."""
+def charge(account: Account, charge: GatewayCharge) -> Request:
+    """Build a charge: always the same bytes, so that it can be resent."""
     settings = {"allowPartialAuth": "false", "duplicateWindow": str(DUPLICATE_WINDOW_SECONDS)}
     transaction = contract.transactionRequestType(
         transactionType="authCaptureTransaction",
-        amount=decimal_of(order.amount),
-        currencyCode=order.amount.currency.upper(),
+        amount=decimal_of(charge.amount),
+        currencyCode=charge.amount.currency.upper(),
         profile=contract.customerProfilePaymentType(
-            customerProfileId=order.customer_id,
-            paymentProfile=contract.paymentProfile(paymentProfileId=order.gateway_card_id),
+            customerProfileId=charge.customer_id,
+            paymentProfile=contract.paymentProfile(paymentProfileId=charge.gateway_card_id),
         ),
-        order=contract.orderType(invoiceNumber=order.payment_id),
+        order=contract.orderType(invoiceNumber=charge.payment_id),
         transactionSettings=contract.ArrayOfSetting(
             setting=[
                 contract.settingType(settingName=name, settingValue=value)
@@ -129,50 +129,50 @@ def charge(account: Account, order: ChargeOrder) -> Request:
             ]
         ),
     )
-    if order.description:
-        transaction.order.description = _line(order.description)
+    if charge.description:
+        transaction.order.description = _printable(charge.description)
     request = contract.createTransactionRequest(
-        refId=order.payment_id, transactionRequest=transaction
+        refId=charge.payment_id, transactionRequest=transaction
     )
-    return _finished(account, request, "createTransaction")
+    return _authenticated(account, request, "createTransaction")
 
 
 @_checked
 def void(account: Account, transaction_id: str) -> Request:
-    """Build the undoing of a charge that is not settled yet."""
+    """Build the void of a charge that is not settled yet."""
     transaction = contract.transactionRequestType(
         transactionType="voidTransaction", refTransId=transaction_id
     )
     request = contract.createTransactionRequest(transactionRequest=transaction)
-    return _finished(account, request, "createTransaction")
+    return _authenticated(account, request, "createTransaction")
 
 
 @_checked
 def transactions_of_customer(account: Account, customer_id: str, page: int) -> Request:
-    """Build the question for a customer's transactions, newest first; pages count from 1."""
+    """Build the list of a customer's transactions, newest first; pages count from 1."""
     request = contract.getTransactionListForCustomerRequest(customerProfileId=customer_id)
-    return _finished(account, _paged(request, page), "getTransactionList")
+    return _authenticated(account, _paged(request, page), "getTransactionList")
 
 
 @_checked
 def unsettled_transactions(account: Account, page: int) -> Request:
-    """Build the question for all that is not settled yet, newest first; pages count from 1."""
+    """Build the list of unsettled transactions, newest first; pages count from 1."""
     request = contract.getUnsettledTransactionListRequest()
-    return _finished(account, _paged(request, page), "getUnsettledTransactionList")
+    return _authenticated(account, _paged(request, page), "getUnsettledTransactionList")
 
 
 @_checked
 def transaction_details(account: Account, transaction_id: str) -> Request:
-    """Build the question for one transaction."""
+    """Build the read of one transaction."""
     request = contract.getTransactionDetailsRequest(transId=transaction_id)
-    return _finished(account, request, "getTransactionDetails")
+    return _authenticated(account, request, "getTransactionDetails")
 
 
 def decimal_of(amount: Amount) -> Decimal:
-    """Return the amount as the gateway wants it.
+    """Return the amount as a decimal.
 
     Raises:
-        UnsendableError: the currency has not two decimals, as all have that the gateway takes.
+        UnsendableError: the currency does not have two decimals, as all supported ones do.
     """
     if exponent(amount.currency) != _DECIMALS:
         raise UnsendableError(f"Authorize.Net does not charge {amount.currency}.", "currency")
@@ -180,7 +180,7 @@ def decimal_of(amount: Amount) -> Decimal:
 
 
 def _card_profile(kind: Callable[..., Any], card: CardData) -> Any:
-    """Build a card with its security code, which the gateway checks and does not keep."""
+    """Build a card with its security code, which the gateway checks and does not store."""
     credit_card = contract.creditCardType(
         cardNumber=card.number.reveal(),
         expirationDate=f"{card.exp_year:04d}-{card.exp_month:02d}",
@@ -199,13 +199,13 @@ def _paged(request: Any, page: int) -> Any:
     return request
 
 
-def _line(text: str) -> str:
-    """Return what XML can carry of a text that is for people to read, as far as there is room."""
+def _printable(text: str) -> str:
+    """Return the printable characters of a text, cut to the maximum length."""
     return "".join(sign for sign in text if sign.isprintable())[:_DESCRIPTION_CHARACTERS_MAX]
 
 
-def _finished(account: Account, request: Any, answer: str) -> Request:
-    """Sign the request with the account's keys, and write it."""
+def _authenticated(account: Account, request: Any, answer: str) -> Request:
+    """Return the request with the account's keys, serialized."""
     request.merchantAuthentication = contract.merchantAuthenticationType(
         name=account.login_id, transactionKey=account.secret_key
     )

@@ -1,6 +1,6 @@
-"""Reads Authorize.Net's answers about transactions into our outcomes. No I/O.
+"""Maps Authorize.Net's responses about transactions to outcomes and errors. No I/O.
 
-The gateway's own sentences quote keys, ids and settings: none of them leaves this file.
+The gateway's messages quote keys, ids and settings: none of them leaves this file.
 """
 
 import logging
@@ -27,10 +27,10 @@ from core.gateways.authorize.xml import (
 from core.gateways.gateway import (
     Account,
     CardDeclined,
-    ChargeOrder,
     ChargeOutcome,
     CustomerMissing,
     Declined,
+    GatewayCharge,
     GatewayError,
     GatewayRefused,
     GatewayUnavailable,
@@ -52,37 +52,36 @@ NO_CLEAR_ANSWER: Final = "Authorize.Net gave no clear answer."
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The transaction was made before; `transaction_id` is its own, where the answer says it."""
+    """The transaction exists already; `transaction_id` is its id, if the answer has it."""
 
     transaction_id: str | None
 
 
 def outcome_of_charge(
-    answer: Answer | Failure, account: Account, order: ChargeOrder
+    answer: Answer | Failure, account: Account, charge: GatewayCharge
 ) -> ChargeOutcome | Duplicate:
-    """Read the answer to a charge. Only what says clearly that it is of this order counts."""
+    """Return the outcome of a charge; an answer counts only if it is clearly of this charge."""
     if isinstance(answer, Failure):
         return _outcome_of_failure(answer)
     for response in answer.all("transactionResponse"):
         if not response.text("responseCode"):
             break
-        return _outcome_of_response(answer, response, account, order)
+        return _outcome_of_response(answer, response, account, charge)
     if answer.is_ok:
         return Unknown(UNCLEAR_CHARGE)
     return _outcome_of_reading(reading_of_call(answer.code), answer.code, account, None)
 
 
 def _outcome_of_response(
-    answer: Answer, response: Answer, account: Account, order: ChargeOrder
+    answer: Answer, response: Answer, account: Account, charge: GatewayCharge
 ) -> ChargeOutcome | Duplicate:
-    if differing := _disagreements(answer, response, order):
+    if differing := _disagreements(answer, response, charge):
         _log.error(
-            "Authorize.Net's answer is not of payment %s: it differs in %s. "
-            "The outcome stays unknown; look for the invoice in the merchant interface.",
-            order.payment_id,
-            ", ".join(differing),
+            "answer differs from the charge, outcome stays unknown: look for the invoice in the "
+            "merchant interface",
+            extra={"payment_id": charge.payment_id, "differences": differing},
         )
-        return Unknown("Authorize.Net's answer does not agree with the order.")
+        return Unknown("Authorize.Net's answer differs from the charge.")
     reason = code_of(response.text("errors/error/errorCode"))
     reason = reason or code_of(response.text("messages/message/code"))
     reading = reading_of_transaction(response.text("responseCode"), reason)
@@ -97,21 +96,21 @@ def _outcome_of_response(
     return _outcome_of_reading(reading, reason, account, transaction_id)
 
 
-def _disagreements(answer: Answer, response: Answer, order: ChargeOrder) -> list[str]:
-    """Name what differs between a transaction's answer and the order, as far as it says."""
-    told = {
+def _disagreements(answer: Answer, response: Answer, charge: GatewayCharge) -> list[str]:
+    """Return the names of the fields in which an answer differs from the charge."""
+    shown = {
         "refId": answer.text("refId"),
-        "customer": response.text("profile/customerProfileId") or order.customer_id,
-        "card": response.text("profile/customerPaymentProfileId") or order.gateway_card_id,
+        "customer": response.text("profile/customerProfileId") or charge.customer_id,
+        "card": response.text("profile/customerPaymentProfileId") or charge.gateway_card_id,
     }
-    ordered = {
-        "refId": order.payment_id,
-        "customer": order.customer_id,
-        "card": order.gateway_card_id,
+    expected = {
+        "refId": charge.payment_id,
+        "customer": charge.customer_id,
+        "card": charge.gateway_card_id,
     }
-    differing = [name for name, value in ordered.items() if told[name] != value]
+    differing = [name for name, value in expected.items() if shown[name] != value]
     approved = response.text("prePaidCard/approvedAmount")
-    if approved and _decimal(approved) != decimal_of(order.amount):
+    if approved and _decimal(approved) != decimal_of(charge.amount):
         differing.append("amount")
     return differing
 
@@ -150,7 +149,7 @@ def _outcome_of_failure(failure: Failure) -> ChargeOutcome:
     match failure:
         case Failure.NOT_CONNECTED:
             return NotSent("Authorize.Net cannot be reached. Nothing was charged.")
-        case Failure.TURNED_AWAY:
+        case Failure.THROTTLED:
             return NotSent("Authorize.Net is too busy for this account. Nothing was charged.")
         case Failure.LOST:
             return Unknown(UNCLEAR_CHARGE)
@@ -160,7 +159,7 @@ def _outcome_of_failure(failure: Failure) -> ChargeOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A transaction as its details show it. `status` is of the schema's transactionStatusEnum."""
+    """Details of a transaction. `status` is of the schema's transactionStatusEnum."""
 
     transaction_id: str
     type: str
@@ -168,7 +167,7 @@ class Transaction:
     submitted_at: datetime
     invoice_number: str
     customer_id: str
-    """Nothing where the gateway shows no profile."""
+    """Empty if the gateway shows no profile."""
     authorized: Decimal | None
     settling: Decimal | None
     response_code: str
@@ -178,28 +177,28 @@ class Transaction:
 
 
 def transaction_of(answer: Answer | Failure, account: Account) -> Transaction:
-    """Read the details of a transaction.
+    """Return the details of a transaction.
 
     Raises:
         GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
     """
-    for shown in answered(answer, account).all("transaction"):
-        transaction_id = id_of(shown.text("transId"))
-        submitted_at = _moment(shown.text("submitTimeUTC"))
+    for details in ok_answer(answer, account).all("transaction"):
+        transaction_id = id_of(details.text("transId"))
+        submitted_at = _moment(details.text("submitTimeUTC"))
         if transaction_id is None or submitted_at is None:
             break
         return Transaction(
             transaction_id=transaction_id,
-            type=shown.text("transactionType"),
-            status=shown.text("transactionStatus"),
+            type=details.text("transactionType"),
+            status=details.text("transactionStatus"),
             submitted_at=submitted_at,
-            invoice_number=shown.text("order/invoiceNumber"),
-            customer_id=shown.text("profile/customerProfileId"),
-            authorized=_decimal(shown.text("authAmount")),
-            settling=_decimal(shown.text("settleAmount")),
-            response_code=shown.text("responseCode"),
-            reason_code=shown.text("responseReasonCode"),
-            reference_id=shown.text("refTransId"),
+            invoice_number=details.text("order/invoiceNumber"),
+            customer_id=details.text("profile/customerProfileId"),
+            authorized=_decimal(details.text("authAmount")),
+            settling=_decimal(details.text("settleAmount")),
+            response_code=details.text("responseCode"),
+            reason_code=details.text("responseReasonCode"),
+            reference_id=details.text("refTransId"),
         )
     raise GatewayUnknown(NO_CLEAR_ANSWER)
 
@@ -213,64 +212,66 @@ def _moment(text: str) -> datetime | None:
 
 
 def outcome_of_transaction(
-    transaction: Transaction, account: Account, order: ChargeOrder
+    transaction: Transaction, account: Account, charge: GatewayCharge
 ) -> ChargeOutcome:
-    """Read what became of a transaction that must be the order's: invoice, amount and customer."""
+    """Return the outcome that a transaction shows, if it is of this charge."""
     reading = STATUSES.get(transaction.status, UNCLEAR)
-    amount = decimal_of(order.amount)
-    told = {
+    amount = decimal_of(charge.amount)
+    shown = {
         "type": transaction.type,
         "invoice number": transaction.invoice_number,
-        "customer": transaction.customer_id or order.customer_id,
+        "customer": transaction.customer_id or charge.customer_id,
         "amount": transaction.authorized,
     }
-    ordered = {
+    expected = {
         "type": "authCaptureTransaction",
-        "invoice number": order.payment_id,
-        "customer": order.customer_id,
+        "invoice number": charge.payment_id,
+        "customer": charge.customer_id,
         "amount": amount,
     }
-    differing = [name for name, value in ordered.items() if told[name] != value]
+    differing = [name for name, value in expected.items() if shown[name] != value]
     if reading.meaning is Meaning.APPROVED and transaction.settling != amount:
         differing.append("settled amount")
     if differing:
         _log.error(
-            "Authorize.Net's transaction %s is not the order of payment %s: it differs in %s. "
-            "The outcome stays unknown; compare them in the merchant interface.",
-            transaction.transaction_id,
-            order.payment_id,
-            ", ".join(differing),
+            "transaction differs from the charge, outcome stays unknown: compare them in the "
+            "merchant interface",
+            extra={
+                "payment_id": charge.payment_id,
+                "transaction_id": transaction.transaction_id,
+                "differences": differing,
+            },
         )
-        return Unknown("Authorize.Net's transaction does not agree with the order.")
+        return Unknown("Authorize.Net's transaction differs from the charge.")
     if transaction.status == "declined":
-        said = reading_of_transaction(transaction.response_code, transaction.reason_code)
-        reading = said if said.meaning is Meaning.DECLINED else reading
+        decline = reading_of_transaction(transaction.response_code, transaction.reason_code)
+        reading = decline if decline.meaning is Meaning.DECLINED else reading
     return _outcome_of_reading(reading, "", account, transaction.transaction_id)
 
 
-def listed(answer: Answer | Failure, account: Account) -> list[tuple[str, str]]:
-    """Read a page of a list of transactions: the id and invoice number of each.
+def listed_invoices(answer: Answer | Failure, account: Account) -> list[tuple[str, str]]:
+    """Return the id and invoice number of each transaction of a page.
 
     Raises:
         GatewayError: GatewayRefused, CustomerMissing, GatewayUnavailable or GatewayUnknown.
     """
-    page = answered(answer, account)
+    page = ok_answer(answer, account)
     return [
         (shown.text("transId"), shown.text("invoiceNumber"))
         for shown in page.all("transactions/transaction")
     ]
 
 
-def answered(answer: Answer | Failure, account: Account) -> Answer:
-    """Return the answer to a call that was carried out.
+def ok_answer(answer: Answer | Failure, account: Account) -> Answer:
+    """Return the answer of a call that succeeded.
 
     Raises:
-        GatewayError: it was not, or nobody knows.
+        GatewayError: it failed, or may have failed.
     """
     match answer:
         case Failure.NOT_CONNECTED:
             raise GatewayUnavailable("Authorize.Net cannot be reached. Nothing was done.")
-        case Failure.TURNED_AWAY:
+        case Failure.THROTTLED:
             raise GatewayUnavailable(
                 "Authorize.Net is too busy for this account. Nothing was done."
             )
@@ -283,7 +284,7 @@ def answered(answer: Answer | Failure, account: Account) -> Answer:
 
 
 def error_of(reading: Reading, code: str, account: Account) -> GatewayError:
-    """Return what to raise for a verb that is no charge."""
+    """Return the error of a call other than a charge."""
     message = reading.message.format(env=account.env, code=code)
     match reading.meaning:
         case Meaning.DECLINED:
@@ -301,13 +302,13 @@ def error_of(reading: Reading, code: str, account: Account) -> GatewayError:
 
 
 def check_voided(answer: Answer | Failure, account: Account) -> None:
-    """Read the answer to a void: it is undone now, or was before.
+    """Check the answer to a void; the transaction may have been voided before.
 
     Raises:
-        GatewayError: GatewayRefused where it cannot be voided any more, or any other.
+        GatewayError: GatewayRefused if it cannot be voided any more, or any other.
     """
     if isinstance(answer, Failure):
-        answered(answer, account)
+        ok_answer(answer, account)
         return
     for response in answer.all("transactionResponse"):
         reason = code_of(response.text("errors/error/errorCode"))
@@ -320,5 +321,5 @@ def check_voided(answer: Answer | Failure, account: Account) -> None:
             f"Authorize.Net does not void the transaction (reason {reason}): it is settled, or "
             "not known under these keys. A settled one can be refunded."
         )
-    answered(answer, account)
+    ok_answer(answer, account)
     raise GatewayUnknown(NO_CLEAR_ANSWER)

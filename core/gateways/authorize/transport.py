@@ -1,12 +1,11 @@
-"""Carries requests to Authorize.Net over one pool of connections; knows nothing of what they say.
+"""Sends requests to Authorize.Net over one pool of connections.
 
-Every request is sent once. TLS is verified, redirects are not followed, cookies are not kept, and
-an answer is read up to a bound. What was not certainly left unsent counts as lost.
+Every request is sent once. TLS is verified, redirects are not followed, cookies are not stored, and
+answers have a maximum size. A failed request counts as lost unless it was certainly not sent.
 """
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,10 +13,10 @@ import aiohttp
 
 from core.gateways.authorize.xml import Failure
 from core.gateways.connections import (
-    ACCOUNTS_MAX,
-    CERTAINLY_NOT_SENT,
     CONNECT_SECONDS_MAX,
     CONNECTIONS_MAX,
+    ERRORS_BEFORE_SENDING,
+    AccountSlots,
 )
 from core.gateways.gateway import Account
 
@@ -25,50 +24,47 @@ _log = logging.getLogger(__name__)
 
 PATH: Final = "/xml/v1/request.api"
 CALLS_PER_ACCOUNT_MAX: Final = 128
-"""How many calls one business may have under way at once. More than at Stripe, which bounds them
-itself: a schedule that comes due charges many customers of one business."""
+"""More than at Stripe, which has a limit itself: a due schedule charges many customers of one
+business at once."""
 ANSWER_BYTES_MAX: Final = 2 * 1024 * 1024
-"""Some ten times a page of the longest list."""
+"""About ten times the longest page of a list."""
 IDLE_SECONDS_MAX: Final = 5.0
-"""How long a connection is kept idle. A charge on one that the gateway just closed is lost, and
-there is no idempotency key to send it again with; so keep none as long as a gateway may."""
+"""Below the gateway's own limit: a charge sent on a connection that the gateway just closed is
+lost, and cannot be resent without an idempotency key."""
 _HEADERS: Final = {"Content-Type": "text/xml; charset=utf-8", "Accept": "text/xml"}
 _TOO_MANY_REQUESTS: Final = 429
 
 
 class AuthorizeTransport:
-    """One pool for all businesses, with places in it for each account's calls."""
+    """One pool for all businesses, with slots for each account's calls."""
 
     def __init__(self, urls: Mapping[str, str], timeout_seconds: float) -> None:
-        """Prepare to send to `urls`, a base URL for each environment, within `timeout_seconds`."""
+        """Send to `urls`, a base URL for each environment, within `timeout_seconds`."""
         self._endpoints = {env: url.rstrip("/") + PATH for env, url in urls.items()}
         self._connect_seconds = min(CONNECT_SECONDS_MAX, timeout_seconds / 4)
         self._session: aiohttp.ClientSession | None = None
-        self._places: OrderedDict[tuple[str, str], asyncio.Semaphore] = OrderedDict()
+        self._slots = AccountSlots(CALLS_PER_ACCOUNT_MAX, self._connect_seconds)
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
         self._session = None
-        self._places.clear()
+        self._slots.clear()
 
     async def send(self, account: Account, body: bytes, deadline: float) -> bytes | Failure:
-        """Send a request once and return the body of its answer; `deadline` is the loop's time."""
-        places = self._places_of(account)
-        try:
-            async with asyncio.timeout(self._connect_seconds):
-                await places.acquire()
-        except TimeoutError:
-            return Failure.TURNED_AWAY
+        """Send a request once and return the answer's body; `deadline` is in the loop's time."""
+        slot = await self._slots.acquire((account.env, account.login_id))
+        if slot is None:
+            return Failure.THROTTLED
         try:
             return await self._post(self._endpoints[account.env], body, deadline)
         finally:
-            places.release()
+            slot.release()
 
     async def _post(self, endpoint: str, body: bytes, deadline: float) -> bytes | Failure:
         if asyncio.get_running_loop().time() >= deadline:
-            return Failure.TURNED_AWAY
+            return Failure.THROTTLED
         status, cause = None, "none"
         try:
             async with (
@@ -77,29 +73,22 @@ class AuthorizeTransport:
             ):
                 status = response.status
                 if status == 200:
-                    answer = await _bounded(response)
+                    answer = await _read_limited(response)
                     if answer is not None:
                         return answer
-                failure = Failure.TURNED_AWAY if status == _TOO_MANY_REQUESTS else Failure.LOST
-        except CERTAINLY_NOT_SENT as error:
+                failure = Failure.THROTTLED if status == _TOO_MANY_REQUESTS else Failure.LOST
+        except ERRORS_BEFORE_SENDING as error:
             failure, cause = Failure.NOT_CONNECTED, type(error).__name__
-        except Exception as error:  # noqa: BLE001 - once sent, any fault leaves the outcome open
+        except Exception as error:  # noqa: BLE001 - once sent, any error leaves the outcome open
             failure, cause = Failure.LOST, type(error).__name__
-        _log.info("Authorize.Net call failed: %s (%s, status %s)", failure.value, cause, status)
+        _log.info(
+            "Authorize.Net call failed",
+            extra={"kind": failure.value, "cause": cause, "http_status": status},
+        )
         return failure
 
-    def _places_of(self, account: Account) -> asyncio.Semaphore:
-        key = (account.env, account.login_id)
-        places = self._places.get(key)
-        if places is None:
-            places = self._places[key] = asyncio.Semaphore(CALLS_PER_ACCOUNT_MAX)
-            if len(self._places) > ACCOUNTS_MAX:
-                self._places.popitem(last=False)
-        self._places.move_to_end(key)
-        return places
-
     def _pool(self) -> aiohttp.ClientSession:
-        """Return the pool, made in the loop that first calls."""
+        """Return the pool, created in the loop of the first call."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -112,8 +101,8 @@ class AuthorizeTransport:
         return self._session
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    """Read a body whole, or None where it is longer than any answer."""
+async def _read_limited(response: aiohttp.ClientResponse) -> bytes | None:
+    """Return the body, or None if it exceeds ANSWER_BYTES_MAX."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk

@@ -1,7 +1,7 @@
-"""Parses Authorize.Net's answers: text in, text out, nothing judged.
+"""Parses Authorize.Net's answers.
 
-Answers are UTF-8 with a byte order mark; every value is read as the text that it is, never as a
-number ("012345" is not 12345).
+They are UTF-8 with a byte order mark. Every value stays text, never a number ("012345" is not
+12345).
 """
 
 import enum
@@ -18,10 +18,10 @@ _NO_ID: Final = frozenset(("", "0"))
 
 
 class Failure(enum.Enum):
-    """A call without its answer, by what that proves."""
+    """A call without an answer."""
 
     NOT_CONNECTED = "not connected"
-    TURNED_AWAY = "turned away"
+    THROTTLED = "throttled"
     LOST = "lost"
 
 
@@ -33,7 +33,7 @@ class Answer:
         self._element = element
 
     def text(self, path: str) -> str:
-        """Return the text at a path such as `messages/message/code`, or nothing."""
+        """Return the text at a path such as `messages/message/code`, or an empty string."""
         return (self._element.findtext(_qualified(path)) or "").strip()
 
     def all(self, path: str) -> "list[Answer]":
@@ -42,12 +42,12 @@ class Answer:
 
     @property
     def is_ok(self) -> bool:
-        """Whether the call as such was carried out."""
+        """Whether the call succeeded as such."""
         return self.text("messages/resultCode") == "Ok"
 
     @property
     def code(self) -> str:
-        """The API code of a call that was not, or nothing where it is no code."""
+        """The API code of a call that did not, or an empty string if it is not a code."""
         return code_of(self.text("messages/message/code"))
 
 
@@ -57,13 +57,13 @@ def _qualified(path: str) -> str:
 
 
 def code_of(text: str) -> str:
-    """Return a code of the gateway's, or nothing where the text is none and may quote anything."""
+    """Return a code, or an empty string if the text is not one and may quote anything."""
     return text if _CODE.fullmatch(text) else ""
 
 
-def answer_of(body: bytes, request: Request) -> Answer | Failure:
-    """Parse the answer to a request; what is not one leaves everything open."""
-    # A parser of its own for each answer: it holds on to the last one's tree.
+def parse_answer(body: bytes, request: Request) -> Answer | Failure:
+    """Parse the answer to a request; any other body counts as a lost answer."""
+    # A new parser for each answer: it keeps the last tree.
     parser = etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,
@@ -80,5 +80,5 @@ def answer_of(body: bytes, request: Request) -> Answer | Failure:
 
 
 def id_of(text: str) -> str | None:
-    """Return an id of the gateway's, or None where the text is none; 0 stands for none."""
+    """Return an id, or None if the text is not one; 0 means none."""
     return text if text not in _NO_ID and text.isascii() and text.isdigit() else None

@@ -1,7 +1,7 @@
-"""Checks and reads Stripe's webhooks. No I/O.
+"""Verifies and parses Stripe's webhooks. No I/O.
 
-The library's own check takes the system's clock and lets a time of the future pass, so the few
-lines of https://docs.stripe.com/webhooks#verify-manually are here.
+The library's verification uses the system clock and accepts times in the future, so this follows
+https://docs.stripe.com/webhooks#verify-manually.
 """
 
 import hashlib
@@ -14,13 +14,13 @@ from core.gateways.events import TOLERANCE, Event, Fact, FactKind, UnreadableEve
 from core.gateways.stripe.responses import minor_of, payment_id_of
 
 _SIGNATURES_MAX: Final = 16
-"""Stripe sends one for each secret of the last day."""
-_LIVING: Final = ("pending", "succeeded", "requires_action")
-"""Statuses of a refund that takes money (docs.stripe.com/api/refunds/object)."""
+"""Stripe sends one for each secret that was valid in the last day."""
+_EFFECTIVE_REFUNDS: Final = ("pending", "succeeded", "requires_action")
+"""Statuses of a refund that moves money (docs.stripe.com/api/refunds/object)."""
 
 
 def is_signed(body: bytes, header: str, secret: str, now: datetime) -> bool:
-    """Tell whether one of the header's v1 signatures is the secret's, and its time is near now."""
+    """Return whether a v1 signature in the header is valid, and its time is within TOLERANCE."""
     times: list[str] = []
     signatures: list[str] = []
     for part in header.split(","):
@@ -43,24 +43,26 @@ def is_signed(body: bytes, header: str, secret: str, now: datetime) -> bool:
 
 
 def read(body: bytes) -> Event:
-    """Read an event.
+    """Parse an event.
 
     Raises:
-        UnreadableEvent: it is none.
+        UnreadableEvent: the body is not an event.
     """
     match _object(body):
         case {
             "id": str(event_id),
             "type": str(kind),
             "created": int(created),
-            "data": {"object": dict(thing)},
+            "data": {"object": dict(subject)},
         } if 0 < len(event_id) <= 255 and 0 < created < 1 << 40:
             pass
         case _:
             raise UnreadableEvent
-    fact = _fact(kind, thing)
-    payment_id = payment_id_of(thing)
-    intent = thing.get("id") if kind.startswith("payment_intent.") else thing.get("payment_intent")
+    fact = _fact(kind, subject)
+    payment_id = payment_id_of(subject)
+    intent = (
+        subject.get("id") if kind.startswith("payment_intent.") else subject.get("payment_intent")
+    )
     transaction_id = _text(intent)
     if transaction_id is None:
         fact = None
@@ -87,10 +89,10 @@ def _text(value: object, most: int = 255) -> str | None:
     return value if 0 < len(value) <= most else None
 
 
-def _fact(kind: str, thing: dict[str, Any]) -> Fact | None:
+def _fact(kind: str, subject: dict[str, Any]) -> Fact | None:
     match kind:
         case "payment_intent.succeeded":
-            return _amount(FactKind.SUCCEEDED, thing, "amount_received")
+            return _amount(FactKind.SUCCEEDED, subject, "amount_received")
         case "payment_intent.canceled":
             return Fact(
                 FactKind.FAILED,
@@ -100,25 +102,29 @@ def _fact(kind: str, thing: dict[str, Any]) -> Fact | None:
         case "payment_intent.requires_action":
             return Fact(FactKind.REQUIRES_ACTION)
         case "payment_intent.payment_failed":
-            return _failure(thing.get("last_payment_error"))
+            return _failure(subject.get("last_payment_error"))
         case "charge.refunded":
-            return _amount(FactKind.REFUNDED, thing, "amount_refunded")
-        case "refund.created" | "refund.updated" if thing.get("status") in _LIVING:
-            return _amount(FactKind.REFUND, thing, "amount")
+            return _amount(FactKind.REFUNDED, subject, "amount_refunded")
+        case "refund.created" | "refund.updated" if subject.get("status") in _EFFECTIVE_REFUNDS:
+            return _amount(FactKind.REFUND, subject, "amount")
         # An inquiry (warning_…) takes no money.
-        case "charge.dispute.created" if not str(thing.get("status")).startswith("warning_"):
-            return _amount(FactKind.DISPUTED, thing, "amount")
+        case "charge.dispute.created" if not str(subject.get("status")).startswith("warning_"):
+            return _amount(FactKind.DISPUTED, subject, "amount")
         case "charge.dispute.closed":
-            is_lost = thing.get("status") == "lost"
-            return _amount(FactKind.DISPUTE_CLOSED, thing, "amount", is_lost=is_lost)
+            is_lost = subject.get("status") == "lost"
+            return _amount(FactKind.DISPUTE_CLOSED, subject, "amount", is_lost=is_lost)
         case _:
             return None
 
 
 def _amount(
-    kind: FactKind, thing: dict[str, Any], name: str, *, is_lost: bool = False
+    kind: FactKind, subject: dict[str, Any], name: str, *, is_lost: bool = False
 ) -> Fact | None:
-    amount, currency, identity = thing.get(name), _text(thing.get("currency"), 3), thing.get("id")
+    amount, currency, identity = (
+        subject.get(name),
+        _text(subject.get("currency"), 3),
+        subject.get("id"),
+    )
     if type(amount) is not int or not 0 <= amount < 1 << 53 or currency is None:
         return None
     minor = minor_of(amount, currency)
@@ -128,10 +134,10 @@ def _amount(
 
 
 def _failure(error: object) -> Fact:
-    told = error if isinstance(error, dict) else {}
-    codes = [_text(told.get(name), 64) for name in ("decline_code", "code")]
+    details = error if isinstance(error, dict) else {}
+    codes = [_text(details.get(name), 64) for name in ("decline_code", "code")]
     if "authentication_required" in codes:
         return Fact(FactKind.REQUIRES_ACTION)
     code = next((each for each in codes if each), "card_declined")
-    message = _text(told.get("message"), 500) or "The card was declined."
+    message = _text(details.get("message"), 500) or "The card was declined."
     return Fact(FactKind.FAILED, decline_code=code, message=message)

@@ -1,9 +1,8 @@
-"""Speaks to Stripe for a business: customers, cards and charges; never decides to charge again.
+"""Stripe as a Gateway: customers, cards and charges.
 
-Every POST carries an idempotency key, so that the one resend that an unclear answer earns is
-replayed by Stripe and not executed twice. What may have happened and cannot be shown not to have
-is Unknown. Neither keys nor client secrets nor Stripe's own sentences, declines apart, are passed
-on, logged or raised: Stripe's sentences quote keys and ids.
+Every POST has an idempotency key, so the one resend after an unclear response is replayed by Stripe
+and not executed twice. What may have happened is Unknown. Keys, client secrets and Stripe's own
+messages, which quote keys and ids, are not passed on, logged or raised, except for declines.
 """
 
 import asyncio
@@ -11,38 +10,37 @@ import logging
 import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import stripe
 
 from core.gateways.connections import (
-    ACCOUNTS_MAX,
-    CALLS_PER_ACCOUNT_MAX,
     CONNECT_SECONDS_MAX,
     CONNECTIONS_MAX,
+    AccountSlots,
+    recently_used,
 )
 from core.gateways.gateway import (
     Account,
     CardData,
-    ChargeOrder,
     ChargeOutcome,
+    GatewayCharge,
     GatewayRefused,
     Refused,
     SavedCard,
     Unknown,
 )
 from core.gateways.stripe.responses import (
-    PROVES_NOTHING,
-    SAYS_NOTHING_OF_THE_FIRST,
+    INCONCLUSIVE,
+    INCONCLUSIVE_ABOUT_FIRST,
     Body,
     Failure,
     Kind,
     UnchargeableAmount,
-    answered,
-    classified,
+    classify,
     error_of,
+    object_of,
     outcome_of,
     outcome_of_all,
     outcome_of_failure,
@@ -58,57 +56,52 @@ stripe.enable_telemetry = False  # it would send one merchant's timings with ano
 
 _log = logging.getLogger(__name__)
 
+CALLS_PER_ACCOUNT_MAX: Final = 32
 FIRST_TRY_SHARE: Final = 0.75
-"""How much of the time budget the first try may use; the rest is for the resend."""
+"""Share of the timeout for the first try; the rest is for the resend."""
 IN_USE_PAUSE_SHARE: Final = 0.05
-"""How much of the budget to wait before the resend where the first request still runs."""
+"""Share of the timeout to wait before the resend while the first request is in flight."""
 PAGE_SIZE: Final = 100  # Stripe's largest: https://docs.stripe.com/api/pagination
 LOOK_UP_PAGES_MAX: Final = 3
 
 _Call = Callable[[], Awaitable[stripe.StripeObject]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Client:
-    """An account's way to Stripe, and the places for its calls."""
-
-    sdk: stripe.StripeClient
-    places: asyncio.Semaphore
-
-
 class StripeGateway:
-    """The Gateway that is Stripe, over one pool of connections for all businesses."""
+    """The Gateway of Stripe, with one pool of connections for all businesses."""
 
     def __init__(self, urls: Mapping[str, str], timeout_seconds: float = 20.0) -> None:
-        """Prepare to speak to `urls`, a base URL for each environment (TEST, LIVE).
+        """Use `urls`, a base URL for each environment (TEST, LIVE).
 
-        `timeout_seconds` bounds one verb, its resend and look-up included. Connections are made
-        when needed, in the event loop that first calls.
+        `timeout_seconds` is for one method, resend and look-up included. The first call creates
+        the pool in its event loop.
         """
         self._urls = dict(urls)
         self._timeout_seconds = timeout_seconds
         self._connect_seconds = min(CONNECT_SECONDS_MAX, timeout_seconds / 4)
         self._session: aiohttp.ClientSession | None = None
         self._http: stripe.AIOHTTPClient | None = None
-        self._clients: OrderedDict[Account, _Client] = OrderedDict()
+        self._slots = AccountSlots(CALLS_PER_ACCOUNT_MAX, self._connect_seconds)
+        self._clients: OrderedDict[Account, stripe.StripeClient] = OrderedDict()
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
         self._session = self._http = None
+        self._slots.clear()
         self._clients.clear()
 
     async def create_customer(
         self, account: Account, *, user_id: str, name: str, email: str, gateway_key: str
     ) -> str:
-        """Create a customer that carries our user's id.
+        """Create a customer with our user's id in its metadata.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
         """
-        service = self._client(account).sdk.v1.customers
-        made = await self._send(
+        service = self._client(account).v1.customers
+        response = await self._send(
             account,
             lambda: service.create_async(
                 {"name": name, "email": email, "metadata": {"user_id": user_id}},
@@ -116,23 +109,23 @@ class StripeGateway:
             ),
             self._deadline(),
         )
-        return str(answered(made, account, "customer")["id"])
+        return str(object_of(response, account, "customer")["id"])
 
     async def save_card(
         self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
     ) -> SavedCard:
-        """Attach a payment method (pm_…), or the one made of a card token (tok_…).
+        """Attach a payment method (pm_…), or one created from a card token (tok_…).
 
         Raises:
-            GatewayError: any of its kinds; GatewayRefused names `payment_method_token` where the
-                token is at fault.
+            GatewayError: any subclass; GatewayRefused names `payment_method_token` if the token is
+                at fault.
         """
         if isinstance(card, CardData):
             raise GatewayRefused("Stripe takes tokens only, never a card's number.")
-        service, deadline = self._client(account).sdk.v1.payment_methods, self._deadline()
+        service, deadline = self._client(account).v1.payment_methods, self._deadline()
         method_id = card
         if card.startswith("tok_"):
-            made = await self._send(
+            created = await self._send(
                 account,
                 lambda: service.create_async(
                     {"type": "card", "card": {"token": card}},
@@ -140,7 +133,7 @@ class StripeGateway:
                 ),
                 deadline,
             )
-            method_id = str(answered(made, account, "payment_method", token=True)["id"])
+            method_id = str(object_of(created, account, "payment_method", token=True)["id"])
         attached = await self._send(
             account,
             lambda: service.attach_async(
@@ -150,62 +143,62 @@ class StripeGateway:
             ),
             deadline,
         )
-        method = answered(attached, account, "payment_method", token=True)
+        method = object_of(attached, account, "payment_method", token=True)
         return saved_card(method, customer_id)
 
-    async def charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome:
-        """Charge a saved card once; resends once and looks the charge up where that helps."""
+    async def charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome:
+        """Charge a saved card at most once; an unclear response is resent once, then looked up."""
         try:
-            amount = stripe_amount(order.amount)
+            amount = stripe_amount(charge.amount)
         except UnchargeableAmount as unchargeable:
             return Refused(unchargeable.message, unchargeable.field)
         params: PaymentIntentCreateParams = {
             "amount": amount,
-            "currency": order.amount.currency,
-            "customer": order.customer_id,
-            "payment_method": order.gateway_card_id,
+            "currency": charge.amount.currency,
+            "customer": charge.customer_id,
+            "payment_method": charge.gateway_card_id,
             "allowed_payment_method_types": ["card"],
             "confirm": True,
             "off_session": True,
-            "metadata": {"payment_id": order.payment_id},
+            "metadata": {"payment_id": charge.payment_id},
         }
-        if order.description:
-            params["description"] = order.description
-        service, deadline = self._client(account).sdk.v1.payment_intents, self._deadline()
-        answer = await self._send(
+        if charge.description:
+            params["description"] = charge.description
+        service, deadline = self._client(account).v1.payment_intents, self._deadline()
+        response = await self._send(
             account,
-            lambda: service.create_async(params, {"idempotency_key": order.gateway_key}),
+            lambda: service.create_async(params, {"idempotency_key": charge.gateway_key}),
             deadline,
         )
         outcome = (
-            outcome_of_failure(answer, account, order)
-            if isinstance(answer, Failure)
-            else outcome_of(answer, order)
+            outcome_of_failure(response, account, charge)
+            if isinstance(response, Failure)
+            else outcome_of(response, charge)
         )
         if not isinstance(outcome, Unknown):
             return outcome
-        found = await self._find(account, order, deadline)
+        found = await self._find(account, charge, deadline)
         return outcome if found is None or isinstance(found, Failure) else found
 
-    async def look_up_charge(self, account: Account, order: ChargeOrder) -> ChargeOutcome | None:
-        """Find the order among the customer's newest 300 payments, by the payment's id.
+    async def look_up_charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome | None:
+        """Find the charge among the customer's newest 300 payments, by the payment's id.
 
-        None proves nothing: Stripe's listing may lag.
+        None proves nothing: Stripe's lists may lag.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
         """
-        found = await self._find(account, order, self._deadline())
+        found = await self._find(account, charge, self._deadline())
         if isinstance(found, Failure):
             raise error_of(found, account)
         return found
 
     async def _find(
-        self, account: Account, order: ChargeOrder, deadline: float
+        self, account: Account, charge: GatewayCharge, deadline: float
     ) -> ChargeOutcome | Failure | None:
-        """List, never search: Stripe's search index is minutes late."""
-        service = self._client(account).sdk.v1.payment_intents
-        params: PaymentIntentListParams = {"customer": order.customer_id, "limit": PAGE_SIZE}
+        """Use the list, never the search, whose index lags by minutes."""
+        service = self._client(account).v1.payment_intents
+        params: PaymentIntentListParams = {"customer": charge.customer_id, "limit": PAGE_SIZE}
         for _ in range(LOOK_UP_PAGES_MAX):
             page = await self._send(account, lambda: service.list_async(params), deadline)
             if isinstance(page, Failure):
@@ -213,69 +206,59 @@ class StripeGateway:
             intents = page.get("data")
             if page.get("object") != "list" or not isinstance(intents, list):
                 return Failure(Kind.LOST)
-            if ours := [intent for intent in intents if payment_id_of(intent) == order.payment_id]:
-                return outcome_of_all(ours, order)
+            if ours := [intent for intent in intents if payment_id_of(intent) == charge.payment_id]:
+                return outcome_of_all(ours, charge)
             if not intents or not page.get("has_more"):
                 return None
             params["starting_after"] = intents[-1]["id"]
         return None
 
     async def _send(self, account: Account, call: _Call, deadline: float) -> Body | Failure:
-        """Send a call in one of the account's places, or turn it away unsent where all are taken.
-
-        One business whose calls hang must not use up the connections of all others.
-        """
-        places = self._client(account).places
-        try:
-            async with asyncio.timeout(self._connect_seconds):
-                await places.acquire()
-        except TimeoutError:
-            return Failure(Kind.TURNED_AWAY)
+        """Send a call in one of the account's slots; it counts as throttled if none is free."""
+        slot = await self._slots.acquire(account)
+        if slot is None:
+            return Failure(Kind.THROTTLED)
         try:
             return await self._send_twice(call, deadline)
         finally:
-            places.release()
+            slot.release()
 
     async def _send_twice(self, call: _Call, deadline: float) -> Body | Failure:
-        """Call, and where the answer is unclear call once more with the same idempotency key.
+        """Send a call, and resend it once with the same idempotency key if that is inconclusive.
 
-        The second answer counts, unless it says nothing of what the first call did.
+        The second response counts, unless it says nothing about the first call.
         """
         now = asyncio.get_running_loop().time()
-        first = await _try(call, now + (deadline - now) * FIRST_TRY_SHARE)
-        if not isinstance(first, Failure) or first.kind not in PROVES_NOTHING:
+        first = await _send_once(call, now + (deadline - now) * FIRST_TRY_SHARE)
+        if not isinstance(first, Failure) or first.kind not in INCONCLUSIVE:
             return first
         if first.kind is Kind.KEY_REUSED:
             return first
         if first.kind is Kind.KEY_IN_USE:
             await asyncio.sleep(self._timeout_seconds * IN_USE_PAUSE_SHARE)
-        second = await _try(call, deadline)
-        if isinstance(second, Failure) and second.kind in SAYS_NOTHING_OF_THE_FIRST:
+        second = await _send_once(call, deadline)
+        if isinstance(second, Failure) and second.kind in INCONCLUSIVE_ABOUT_FIRST:
             return first
         return second
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout_seconds
 
-    def _client(self, account: Account) -> "_Client":
-        """Return the account's client, of those last used or made anew."""
-        client = self._clients.get(account)
-        if client is None:
-            sdk = stripe.StripeClient(
+    def _client(self, account: Account) -> stripe.StripeClient:
+        return recently_used(
+            self._clients,
+            account,
+            lambda: stripe.StripeClient(
                 account.secret_key,
                 stripe_account=account.account_id,
                 base_addresses={"api": self._urls[account.env].rstrip("/")},
                 http_client=self._http_client(),
                 max_network_retries=0,
-            )
-            client = self._clients[account] = _Client(sdk, asyncio.Semaphore(CALLS_PER_ACCOUNT_MAX))
-            if len(self._clients) > ACCOUNTS_MAX:
-                self._clients.popitem(last=False)
-        self._clients.move_to_end(account)
-        return client
+            ),
+        )
 
     def _http_client(self) -> stripe.AIOHTTPClient:
-        """Return the one pool. It keeps no cookies: they would mix merchants."""
+        """Return the pool. It stores no cookies: they would mix merchants."""
         if self._http is None:
             trusted = ssl.create_default_context(cafile=stripe.ca_bundle_path)
             self._session = aiohttp.ClientSession(
@@ -289,21 +272,23 @@ class StripeGateway:
         return self._http
 
 
-async def _try(call: _Call, until: float) -> Body | Failure:
-    """Call once; whatever comes back in any shape is an answer or a failure with its kind."""
+async def _send_once(call: _Call, until: float) -> Body | Failure:
+    """Send a call once, and return its object or the failure."""
     if asyncio.get_running_loop().time() >= until:
         return Failure(Kind.LOST)
     try:
         async with asyncio.timeout_at(until):
             return (await call()).to_dict()
     except Exception as error:  # noqa: BLE001 - once sent, any fault leaves the outcome unknown
-        failure = classified(error)
+        failure = classify(error)
         cause = type(error.__cause__ or error).__name__
     _log.info(
-        "Stripe call failed: %s (%s, status %s, code %s)",
-        failure.kind.value,
-        cause,
-        failure.status,
-        failure.word("code"),
+        "Stripe call failed",
+        extra={
+            "kind": failure.kind.value,
+            "cause": cause,
+            "http_status": failure.status,
+            "error_code": failure.word("code"),
+        },
     )
     return failure

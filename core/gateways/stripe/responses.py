@@ -1,7 +1,7 @@
-"""Reads Stripe's answers into our outcomes, and writes amounts as Stripe wants them. No I/O.
+"""Maps Stripe's responses to outcomes and errors, and amounts to Stripe's units. No I/O.
 
-Stripe's own sentences quote keys and ids: declines apart, which it words for cardholders, none of
-them leaves this file, and neither does a client secret but in RequiresAction.
+Stripe's messages quote keys and ids: none leaves this file except those of declines, which are
+written for cardholders. A client secret leaves it in RequiresAction only.
 """
 
 import enum
@@ -13,14 +13,14 @@ from typing import Any, Final, assert_never
 
 import stripe
 
-from core.gateways.connections import CERTAINLY_NOT_SENT
+from core.gateways.connections import ERRORS_BEFORE_SENDING
 from core.gateways.gateway import (
     Account,
     CardDeclined,
-    ChargeOrder,
     ChargeOutcome,
     CustomerMissing,
     Declined,
+    GatewayCharge,
     GatewayError,
     GatewayRefused,
     GatewayUnavailable,
@@ -37,7 +37,7 @@ from core.money import Amount, exponent
 _log = logging.getLogger(__name__)
 
 Body = dict[str, Any]
-"""A JSON object of Stripe's."""
+"""A JSON object of Stripe."""
 
 # https://docs.stripe.com/currencies (zero-decimal, three-decimal, special cases)
 ZERO_DECIMAL: Final = frozenset(
@@ -45,14 +45,14 @@ ZERO_DECIMAL: Final = frozenset(
 ) | {"xaf", "xof", "xpf"}
 THREE_DECIMAL: Final = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
 TIMES_HUNDRED: Final = frozenset(("isk", "ugx"))
-"""Without decimals in ISO 4217, but Stripe wants two, always 00: 5 UGX are sent as 500."""
+"""Without decimals in ISO 4217, but Stripe takes two, always 00: 5 UGX are sent as 500."""
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_\[\]]{1,64}")
 UNCLEAR: Final = "Stripe gave no clear answer. The charge may or may not have been made."
 
 
 class UnchargeableAmount(Exception):
-    """Stripe cannot charge this amount; `field` is the caller's field that is to change."""
+    """Stripe cannot charge this amount; `field` is the caller's field at fault."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -61,10 +61,10 @@ class UnchargeableAmount(Exception):
 
 
 def stripe_amount(amount: Amount) -> int:
-    """Return the amount in the integer that Stripe wants, which is not always ISO's minor unit.
+    """Return the amount in Stripe's units, which are not always ISO's minor units.
 
     Raises:
-        UnchargeableAmount: Stripe has coarser units in this currency, or does not take it.
+        UnchargeableAmount: Stripe has coarser units in this currency, or does not support it.
     """
     digits, minor, currency = exponent(amount.currency), amount.minor, amount.currency
     if currency in TIMES_HUNDRED and digits == 0:
@@ -84,7 +84,7 @@ def stripe_amount(amount: Amount) -> int:
 
 
 def minor_of(amount: int, currency: str) -> int | None:
-    """Return ISO's minor units of an amount in Stripe's integers; None: there are none."""
+    """Return an amount of Stripe in ISO's minor units, or None if it has none."""
     digits = exponent(currency)
     if digits is None:
         return None
@@ -94,42 +94,40 @@ def minor_of(amount: int, currency: str) -> int | None:
 
 
 class Kind(enum.Enum):
-    """What a failed call proves. `LOST` and those after it prove nothing."""
+    """Kind of a failed call. From `LOST` on, the call may have been executed."""
 
     DECLINED = "declined"
     REFUSED = "refused"
     UNAUTHORIZED = "unauthorized"
     NOT_CONNECTED = "not connected"
-    TURNED_AWAY = "turned away"
+    THROTTLED = "throttled"
     LOST = "lost"
     SERVER_ERROR = "server error"
     KEY_IN_USE = "idempotency key in use"
     KEY_REUSED = "idempotency key reused"
 
 
-PROVES_NOTHING: Final = frozenset({Kind.LOST, Kind.SERVER_ERROR, Kind.KEY_IN_USE, Kind.KEY_REUSED})
-SAYS_NOTHING_OF_THE_FIRST: Final = frozenset(
-    {Kind.NOT_CONNECTED, Kind.TURNED_AWAY, Kind.UNAUTHORIZED}
-)
-"""What a resend may meet before Stripe looks at its idempotency key."""
+INCONCLUSIVE: Final = frozenset({Kind.LOST, Kind.SERVER_ERROR, Kind.KEY_IN_USE, Kind.KEY_REUSED})
+INCONCLUSIVE_ABOUT_FIRST: Final = frozenset({Kind.NOT_CONNECTED, Kind.THROTTLED, Kind.UNAUTHORIZED})
+"""Failures of a resend before Stripe looks at its idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A call without its answer. Holds Stripe's error body, so it is never shown whole."""
+    """A failed call. It has Stripe's error body, so it is never shown whole."""
 
     kind: Kind
     status: int | None = None
     error: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def word(self, name: str) -> str:
-        """Return a code, type or parameter name of Stripe's, or nothing where it is free text."""
+        """Return a code, type or parameter name of the error, or nothing if it is free text."""
         value = self.error.get(name)
         return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
 
 
-def classified(error: Exception) -> Failure:
-    """Say what a failed call proves; the one table from the SDK's errors to our kinds."""
+def classify(error: Exception) -> Failure:
+    """Return the failure of an error of the SDK."""
     if not isinstance(error, stripe.StripeError):
         return Failure(Kind.LOST)
     body = error.json_body.get("error") if isinstance(error.json_body, dict) else None
@@ -137,10 +135,10 @@ def classified(error: Exception) -> Failure:
     status = error.http_status
     match error:
         case stripe.APIConnectionError():
-            certain = isinstance(error.__cause__, CERTAINLY_NOT_SENT)
+            certain = isinstance(error.__cause__, ERRORS_BEFORE_SENDING)
             kind = Kind.NOT_CONNECTED if certain else Kind.LOST
         case stripe.RateLimitError():
-            kind = Kind.TURNED_AWAY
+            kind = Kind.THROTTLED
         case stripe.IdempotencyError():
             kind = Kind.KEY_REUSED
         case stripe.CardError():
@@ -158,16 +156,15 @@ def classified(error: Exception) -> Failure:
     return Failure(kind, status, known)
 
 
-def outcome_of(intent: Body, order: ChargeOrder) -> ChargeOutcome:
-    """Read what became of a payment intent that must be the order's."""
-    if differing := _disagreements(intent, order):
+def outcome_of(intent: Body, charge: GatewayCharge) -> ChargeOutcome:
+    """Return the outcome that a payment intent shows, if it is of this charge."""
+    if differing := _disagreements(intent, charge):
         _log.error(
-            "Stripe's payment intent is not the order of payment %s: it differs in %s. "
-            "The outcome stays unknown; compare them in Stripe's dashboard.",
-            order.payment_id,
-            ", ".join(differing),
+            "payment intent differs from the charge, outcome stays unknown: compare them in "
+            "Stripe's dashboard",
+            extra={"payment_id": charge.payment_id, "differences": differing},
         )
-        return Unknown("Stripe's answer does not agree with the order.")
+        return Unknown("Stripe's payment intent differs from the charge.")
     transaction_id, failed = str(intent["id"]), intent.get("last_payment_error")
     match intent.get("status"):
         case "succeeded":
@@ -184,43 +181,41 @@ def outcome_of(intent: Body, order: ChargeOrder) -> ChargeOutcome:
             return Unknown("Stripe has the payment and has not finished it.")
 
 
-def outcome_of_all(intents: list[Body], order: ChargeOrder) -> ChargeOutcome:
-    """Read the outcome of an order; of several intents, which must not be, the worst news."""
+def outcome_of_all(intents: list[Body], charge: GatewayCharge) -> ChargeOutcome:
+    """Return the outcome of a charge; of several intents, a bug, the one that took money."""
     if len(intents) > 1:
         _log.error(
-            "Stripe has %d payment intents of payment %s, which must not be. "
-            "Refund those that are too many.",
-            len(intents),
-            order.payment_id,
+            "several payment intents of one payment: refund the extra ones",
+            extra={"payment_id": charge.payment_id, "payment_intents": len(intents)},
         )
-    outcomes = [outcome_of(intent, order) for intent in intents]
-    by_weight = (Succeeded, Unknown, RequiresAction, Declined)
-    return min(outcomes, key=lambda outcome: by_weight.index(type(outcome)))
+    outcomes = [outcome_of(intent, charge) for intent in intents]
+    precedence = (Succeeded, Unknown, RequiresAction, Declined)
+    return min(outcomes, key=lambda outcome: precedence.index(type(outcome)))
 
 
-def _disagreements(intent: Body, order: ChargeOrder) -> list[str]:
-    """Name what differs between a payment intent and the order."""
+def _disagreements(intent: Body, charge: GatewayCharge) -> list[str]:
+    """Return the names of the fields in which a payment intent differs from the charge."""
     customer = intent.get("customer")
-    told = {
+    shown = {
         "object": intent.get("object"),
         "amount": intent.get("amount"),
         "currency": intent.get("currency"),
         "customer": customer.get("id") if isinstance(customer, dict) else customer,
         "payment_id": payment_id_of(intent),
     }
-    ordered = {
+    expected = {
         "object": "payment_intent",
-        "amount": stripe_amount(order.amount),
-        "currency": order.amount.currency,
-        "customer": order.customer_id,
-        "payment_id": order.payment_id,
+        "amount": stripe_amount(charge.amount),
+        "currency": charge.amount.currency,
+        "customer": charge.customer_id,
+        "payment_id": charge.payment_id,
     }
-    differing = [name for name, value in ordered.items() if told[name] != value]
+    differing = [name for name, value in expected.items() if shown[name] != value]
     return differing if isinstance(intent.get("id"), str) else ["id", *differing]
 
 
 def payment_id_of(intent: object) -> object:
-    """Return our payment's id that an intent carries, if it does."""
+    """Return our payment's id in an intent's metadata, if it is there."""
     metadata = intent.get("metadata") if isinstance(intent, dict) else None
     return metadata.get("payment_id") if isinstance(metadata, dict) else None
 
@@ -242,19 +237,19 @@ def _declined(failure: Failure, transaction_id: str | None) -> Declined:
 
 
 def _decline_message(failure: Failure) -> str:
-    """Return Stripe's sentence, which it writes for the cardholder."""
+    """Return Stripe's message, which is written for the cardholder."""
     message = failure.error.get("message")
     return message if isinstance(message, str) and message else "The card was declined."
 
 
-def outcome_of_failure(failure: Failure, account: Account, order: ChargeOrder) -> ChargeOutcome:
-    """Read the outcome of a charge that Stripe answered with an error."""
+def outcome_of_failure(failure: Failure, account: Account, charge: GatewayCharge) -> ChargeOutcome:
+    """Return the outcome of a charge whose call failed."""
     match failure.kind:
         case Kind.DECLINED:
             intent = failure.error.get("payment_intent")
             if not isinstance(intent, dict):
                 return _declined(failure, None)
-            return outcome_of({**intent, "last_payment_error": failure.error}, order)
+            return outcome_of({**intent, "last_payment_error": failure.error}, charge)
         case Kind.REFUSED:
             named = failure.word("param")
             return Refused(_refusal(failure), named if named in ("amount", "currency") else None)
@@ -262,7 +257,7 @@ def outcome_of_failure(failure: Failure, account: Account, order: ChargeOrder) -
             return Refused(_unauthorized(failure, account))
         case Kind.NOT_CONNECTED:
             return NotSent("Stripe cannot be reached. Nothing was charged.")
-        case Kind.TURNED_AWAY:
+        case Kind.THROTTLED:
             return NotSent("Stripe is too busy for this account. Nothing was charged.")
         case Kind.LOST | Kind.SERVER_ERROR | Kind.KEY_IN_USE | Kind.KEY_REUSED:
             return Unknown(UNCLEAR)
@@ -271,7 +266,7 @@ def outcome_of_failure(failure: Failure, account: Account, order: ChargeOrder) -
 
 
 def error_of(failure: Failure, account: Account, field: str | None = None) -> GatewayError:
-    """Return what to raise for a verb that is no charge; `field` is what the caller may mend."""
+    """Return the error of a call other than a charge; `field` is the caller's field at fault."""
     match failure.kind:
         case Kind.DECLINED:
             declined = _declined(failure, None)
@@ -284,7 +279,7 @@ def error_of(failure: Failure, account: Account, field: str | None = None) -> Ga
             return GatewayRefused(_unauthorized(failure, account))
         case Kind.NOT_CONNECTED:
             return GatewayUnavailable("Stripe cannot be reached. Nothing was done.")
-        case Kind.TURNED_AWAY:
+        case Kind.THROTTLED:
             return GatewayUnavailable("Stripe is too busy for this account. Nothing was done.")
         case Kind.LOST | Kind.SERVER_ERROR | Kind.KEY_IN_USE | Kind.KEY_REUSED:
             return GatewayUnknown("Stripe gave no clear answer.")
@@ -303,14 +298,14 @@ _REFUSALS: Final = {
 
 
 def _refusal(failure: Failure) -> str:
-    """Say why Stripe refused, in our words: its own may quote keys and ids."""
+    """Return the reason of a refusal without Stripe's message, which may quote keys and ids."""
     code, param = failure.word("code"), failure.word("param")
     named = ", ".join(part for part in (code, f"parameter {param}" if param else "") if part)
     return _REFUSALS.get((code, param), f"Stripe refused the request ({named or 'no reason'}).")
 
 
 def _unauthorized(failure: Failure, account: Account) -> str:
-    """Say which keys to mend without a part of them."""
+    """Return which key to correct, without any part of it."""
     if failure.status == 403:
         return (
             f"Stripe's {account.env} key may not do this: check account_id, and that a restricted "
@@ -319,26 +314,28 @@ def _unauthorized(failure: Failure, account: Account) -> str:
     return f"Stripe does not know the {account.env} secret key: store a valid stripe_secret_key."
 
 
-def answered(answer: Body | Failure, account: Account, kind: str, *, token: bool = False) -> Body:
-    """Return the object that a call made.
+def object_of(
+    response: Body | Failure, account: Account, kind: str, *, token: bool = False
+) -> Body:
+    """Return the object of a response.
 
     Raises:
-        GatewayError: the call failed; with `token`, its refusal is laid to the caller's token,
-            unless Stripe misses the customer.
+        GatewayError: the call failed. With `token`, a refusal names the caller's token, unless the
+            customer is missing at Stripe.
     """
-    if isinstance(answer, Failure):
-        raise error_of(answer, account, "payment_method_token" if token else None)
-    if answer.get("object") != kind or not isinstance(answer.get("id"), str):
+    if isinstance(response, Failure):
+        raise error_of(response, account, "payment_method_token" if token else None)
+    if response.get("object") != kind or not isinstance(response.get("id"), str):
         raise GatewayUnknown("Stripe gave no clear answer.")
-    return answer
+    return response
 
 
 def saved_card(method: Body, customer_id: str) -> SavedCard:
-    """Read the card of an attached payment method.
+    """Return the card of an attached payment method.
 
     Raises:
-        GatewayRefused: the payment method is no card.
-        GatewayUnknown: the answer is about another customer, or has no card to show.
+        GatewayRefused: the payment method is not a card.
+        GatewayUnknown: the response is about another customer, or shows no card.
     """
     if method.get("customer") != customer_id:
         raise GatewayUnknown("Stripe's answer is about another customer.")

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from core.gateways.gateway import (
     Account,
-    ChargeOrder,
+    GatewayCharge,
 )
 from core.gateways.stripe.gateway import StripeGateway
 from core.money import Amount
@@ -37,9 +38,9 @@ async def gateway_at(url: str, timeout_seconds: float = 10.0) -> AsyncIterator[S
         await made.close()
 
 
-def an_order(customer_id: str = "cus_1", card_id: str = "pm_1", **changes: Any) -> ChargeOrder:
+def an_order(customer_id: str = "cus_1", card_id: str = "pm_1", **changes: Any) -> GatewayCharge:
     number = next(numbers)
-    order = ChargeOrder(
+    order = GatewayCharge(
         payment_id=f"PAY-{number}",
         gateway_key=f"key-{number}",
         amount=Amount(2550, "usd"),
@@ -50,7 +51,7 @@ def an_order(customer_id: str = "cus_1", card_id: str = "pm_1", **changes: Any) 
     return replace(order, **changes)
 
 
-async def order_with(sandbox: Sandbox, card: str = "pm_card_visa", **changes: Any) -> ChargeOrder:
+async def order_with(sandbox: Sandbox, card: str = "pm_card_visa", **changes: Any) -> GatewayCharge:
     return replace(an_order(*await sandbox.customer_with_card(card)), **changes)
 
 
@@ -58,6 +59,12 @@ async def charged(sandbox: Sandbox) -> list[int]:
     """The amounts that the sandbox's books say were taken."""
     charges = (await sandbox.books())["charges"]
     return [charge["amount"] for charge in charges if charge["status"] == "succeeded"]
+
+
+def logged(caplog: pytest.LogCaptureFixture, field: str) -> list[Any]:
+    """The values of a field in the log, lists joined."""
+    values = [record.__dict__.get(field, []) for record in caplog.records]
+    return [each for value in values for each in (value if isinstance(value, list) else [value])]
 
 
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from core.gateways.authorize.gateway import AuthorizeGateway
-from core.gateways.gateway import Account, CardData, ChargeOrder
+from core.gateways.gateway import Account, CardData, GatewayCharge
 from core.money import Amount
 from core.security.secrets import Secret
 from sandbox.authorize.xml import Field, messages, write
@@ -42,9 +42,9 @@ def a_card(number: str = VISA, **changes: Any) -> CardData:
     return replace(CardData(Secret(number), 12, 2060, Secret("123"), "12345"), **changes)
 
 
-def an_order(customer_id: str = "51", card_id: str = "52", **changes: Any) -> ChargeOrder:
+def an_order(customer_id: str = "51", card_id: str = "52", **changes: Any) -> GatewayCharge:
     number = next(_numbers)
-    order = ChargeOrder(
+    order = GatewayCharge(
         payment_id=f"PAY-{number:016d}",
         gateway_key=f"key-{number}",
         amount=Amount(2550, "usd"),
@@ -57,7 +57,7 @@ def an_order(customer_id: str = "51", card_id: str = "52", **changes: Any) -> Ch
 
 async def order_with(
     gateway: AuthorizeGateway, number: str = VISA, account: Account = MERCHANT, **changes: Any
-) -> ChargeOrder:
+) -> GatewayCharge:
     """An order of a new customer with this card."""
     customer_id, card = await gateway.create_customer_with_card(
         account,
@@ -91,7 +91,7 @@ def xml(name: str, fields: Sequence[Field]) -> web.Response:
 
 
 def transaction_answer(
-    order: ChargeOrder, overall: Field = OK, reference: str | None = None, **changes: Any
+    order: GatewayCharge, overall: Field = OK, reference: str | None = None, **changes: Any
 ) -> web.Response:
     """The answer to an order's charge, approved but for the changes."""
     response: dict[str, Any] = {
@@ -115,7 +115,7 @@ def transaction_answer(
     return xml("createTransactionResponse", fields)
 
 
-def details_answer(order: ChargeOrder, /, **changes: Any) -> web.Response:
+def details_answer(order: GatewayCharge, /, **changes: Any) -> web.Response:
     """The details of an order's charge, as it was made but for the changes."""
     shown: dict[str, Any] = {
         "transId": "60000000001",

@@ -23,6 +23,7 @@ from core.gateways.stripe.gateway import StripeGateway
 from core.idempotency.service import Idempotency
 from core.payments.charge_request import ChargeRequest
 from core.payments.in_flight import ChargeResult
+from core.payments.messages import fund_response
 from core.payments.service import PaymentsService
 from core.security.secrets import hash_api_key
 from core.users.service import UsersService
@@ -427,9 +428,13 @@ async def test_a_first_commit_whose_answer_is_lost_leaves_an_attempt_that_is_res
 def asked(
     service: PaymentsService, caller: Caller, user_id: str, presence: Presence
 ) -> "asyncio.Task[Any]":
-    """Ask for the funding as a caller who may leave."""
+    """Request the funding as a caller that may leave; the task returns the response."""
+
+    async def respond() -> Any:
+        return fund_response(await service.charge(caller, funding(user_id)))
+
     set_presence(presence)
-    return asyncio.ensure_future(service.charge(caller, funding(user_id)))
+    return asyncio.ensure_future(respond())
 
 
 async def test_a_caller_who_left_while_the_commit_was_unconfirmed_is_told_when_back(

@@ -13,11 +13,11 @@ from core.payments.rules import ResumeStep
 
 def test_a_held_charge_is_settled_as_held_and_its_caller_told_not_to_charge_again() -> None:
     outcome = HeldForReview("60000000001")
-    settled = rules.settle(outcome)
+    settled = rules.payment_update(outcome)
     assert (settled.status, settled.transaction_id) == ("held_for_review", "60000000001")
     assert not settled.is_success
-    assert rules.is_proof(outcome)
-    assert rules.of_resumed(outcome) == outcome
+    assert rules.is_conclusive(outcome)
+    assert rules.resumed_outcome(outcome) == outcome
     refusal = rules.refusal_of(outcome, "PAY-1")
     assert refusal.reason == Reason.ERROR_REASON_CARD_DECLINED
     assert refusal.metadata == {
@@ -35,7 +35,7 @@ SECONDS = st.integers(0, 40 * 3600).map(lambda seconds: timedelta(seconds=second
 def test_a_charge_is_sent_again_only_into_silence_and_while_it_is_known_again(
     age: timedelta, sent_after: timedelta, settle: int
 ) -> None:
-    by_gateway = rules.resuming_by_gateway(timedelta(seconds=settle))
+    by_gateway = rules.resume_policies(timedelta(seconds=settle))
     sent_at = MADE + min(sent_after, age)
     ways = {
         gateway: rules.resume_step(resuming, created_at=MADE, sent_at=sent_at, now=MADE + age)
@@ -50,10 +50,10 @@ def test_a_charge_is_sent_again_only_into_silence_and_while_it_is_known_again(
 
 
 def test_nothing_is_sent_any_more_when_a_person_must_look() -> None:
-    for resuming in rules.resuming_by_gateway().values():
+    for resuming in rules.resume_policies().values():
         assert resuming.resend_life < resuming.review_after
     nothing = Unknown("", shows_nothing=True)
-    assert rules.settle(nothing, is_last_look=True).status == "needs_review"
-    for outcome, is_last_look in ((nothing, False), (Unknown(""), True)):
-        settled = rules.settle(outcome, is_last_look=is_last_look)
+    assert rules.payment_update(nothing, is_last_check=True).status == "needs_review"
+    for outcome, is_last_check in ((nothing, False), (Unknown(""), True)):
+        settled = rules.payment_update(outcome, is_last_check=is_last_check)
         assert (settled.status, settled.attempt) == ("pending", "unknown")

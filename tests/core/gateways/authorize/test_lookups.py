@@ -22,7 +22,7 @@ from core.gateways.gateway import (
 )
 from core.money import Amount
 from sandbox.authorize.xml import messages
-from tests.core.gateways.running import closed_port, serving
+from tests.core.gateways.running import closed_port, logged, serving
 from tests.core.gateways.running_authorize import (
     FAILED,
     MERCHANT,
@@ -190,7 +190,7 @@ async def test_a_duplicate_is_adopted_only_where_invoice_amount_and_customer_fit
 
     async with serving(answer) as url, authorize_at(url) as gateway:
         assert isinstance(await gateway.charge(MERCHANT, order), Unknown)
-    assert named in caplog.text
+    assert named in logged(caplog, "differences")
 
 
 STATUSES = [
@@ -268,7 +268,8 @@ async def test_of_two_charges_on_one_invoice_the_first_is_told_and_the_other_voi
         ]
         assert await gateway.look_up_charge(MERCHANT, order) == Succeeded("60000000001")
     assert voided == ["60000000009"]
-    assert "transaction 60000000009 is a second one of payment" in caplog.text
+    assert "second transaction of a payment voided" in caplog.text
+    assert logged(caplog, "transaction_id") == ["60000000009"]
 
 
 async def test_a_transaction_is_read_as_text_and_never_as_numbers() -> None:

@@ -125,7 +125,7 @@ def test_every_kind_of_request_is_in_the_table() -> None:
         for name, value in vars(requests).items()
         if callable(value) and getattr(value, "__annotations__", {}).get("return") is Request
     }
-    assert builders - {"_finished"} == {
+    assert builders - {"_authenticated"} == {
         "create_customer",
         "create_card",
         "update_card",

@@ -18,7 +18,7 @@ from core.gateways.authorize import transport as transport
 from core.gateways.authorize.requests import NAMESPACE
 from core.gateways.authorize.responses import outcome_of_charge
 from core.gateways.authorize.transport import CALLS_PER_ACCOUNT_MAX, PATH
-from core.gateways.authorize.xml import answer_of
+from core.gateways.authorize.xml import parse_answer
 from core.gateways.gateway import (
     CardDeclined,
     ChargeOutcome,
@@ -309,7 +309,7 @@ def test_an_answer_that_is_cut_anywhere_or_damaged_never_reads_as_another_outcom
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # most are loud
 
     def outcome_of(answer: bytes) -> Any:
-        return outcome_of_charge(answer_of(answer, request), MERCHANT, ORDER)
+        return outcome_of_charge(parse_answer(answer, request), MERCHANT, ORDER)
 
     assert outcome_of(body) == Succeeded("60000000001")
     for length in range(len(body)):

@@ -15,7 +15,7 @@ from core.gateways.stripe.responses import (
     Failure,
     Kind,
     UnchargeableAmount,
-    classified,
+    classify,
     stripe_amount,
 )
 from core.money import Amount, exponent
@@ -122,7 +122,7 @@ REFUSED = ConnectionRefusedError(111, "refused")
         (asyncio.IncompleteReadError(b"", 1), Kind.LOST),
         (aiohttp.ClientPayloadError(), Kind.LOST),
         (AttributeError("to_dict"), Kind.LOST),
-        (answered(stripe.RateLimitError, 429), Kind.TURNED_AWAY),
+        (answered(stripe.RateLimitError, 429), Kind.THROTTLED),
         (answered(stripe.AuthenticationError, 401), Kind.UNAUTHORIZED),
         (answered(stripe.PermissionError, 403), Kind.UNAUTHORIZED),
         (answered(stripe.IdempotencyError, 400), Kind.KEY_REUSED),
@@ -139,11 +139,11 @@ REFUSED = ConnectionRefusedError(111, "refused")
     ids=lambda value: value.value if isinstance(value, Kind) else type(value).__name__,
 )
 def test_an_error_proves_no_more_than_it_does(error: Exception, kind: Kind) -> None:
-    assert classified(error).kind is kind
+    assert classify(error).kind is kind
 
 
 def test_a_failure_shows_codes_but_no_sentence() -> None:
-    failure = classified(card_error(type="card_error", code="card_declined", message="sk_live_1"))
+    failure = classify(card_error(type="card_error", code="card_declined", message="sk_live_1"))
     assert failure.word("code") == "card_declined"
     assert Failure(Kind.LOST, error={"code": "a free sentence"}).word("code") == ""
     assert "sk_live_1" not in repr(failure)

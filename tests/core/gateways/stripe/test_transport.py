@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from core.gateways import connections
 from core.gateways.gateway import (
     Account,
     ChargeOutcome,
@@ -36,6 +37,7 @@ from tests.core.gateways.running import (
     an_order,
     closed_port,
     gateway_at,
+    logged,
     new_customer,
     order_with,
     serving,
@@ -203,7 +205,8 @@ async def test_of_two_intents_of_one_payment_the_one_that_took_money_counts(
     async with serving(answer) as url, gateway_at(url) as gateway:
         found = await gateway.look_up_charge(SHOP, an_order(payment_id="PAY-0"))
     assert found == Succeeded("pi_1")
-    assert "2 payment intents of payment PAY-0" in caplog.text
+    assert logged(caplog, "payment_intents") == [2]
+    assert logged(caplog, "payment_id") == ["PAY-0"]
 
 
 async def test_the_requests_say_key_account_version_and_nothing_of_another_merchant() -> None:
@@ -251,7 +254,7 @@ async def test_no_secret_is_logged_or_raised(
 async def test_clients_are_kept_for_the_accounts_last_used(
     sandbox: Sandbox, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stripe_module, "ACCOUNTS_MAX", 2)
+    monkeypatch.setattr(connections, "ACCOUNTS_MAX", 2)
     shops = [Account("TEST", f"sk_test_shop{number}_a") for number in range(3)]
     kept = gateway._client(shops[0])
     for shop in (shops[1], shops[0], shops[2]):
