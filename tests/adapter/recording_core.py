@@ -1,6 +1,6 @@
-"""A core on a real gRPC socket that records calls and gives the answers that a test chose.
+"""A core on a real gRPC socket that records calls and returns chosen responses.
 
-It never imitates a rule of the real core beyond credentials and the refusal of sent problems.
+Its only rules are those for credentials and for sent field problems.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,8 +27,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Message, Message]"
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A refusal with details, as the real core sends it."""
+class CoreErrorReply:
+    """An error with details, as the real core sends it."""
 
     code: grpc.StatusCode
     reason: str
@@ -65,7 +65,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class BareStatus:
-    """A status without details, as gRPC itself gives it."""
+    """A status without details, as from gRPC itself."""
 
     code: grpc.StatusCode
 
@@ -84,7 +84,7 @@ class Call:
         return [FieldProblem(p.field, p.description) for p in found]
 
 
-Reply = Message | Refusal | BareStatus | Callable[[Message], Awaitable[Message]]
+Reply = Message | CoreErrorReply | BareStatus | Callable[[Message], Awaitable[Message]]
 
 
 class RecordingCore:
@@ -119,7 +119,7 @@ class RecordingCore:
         call = Call(method.name, request, metadata)
         self.calls.append(call)
         reply = self._refusal(call) or self.replies.get(method.name)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, CoreErrorReply):
             trailing = ((STATUS_DETAILS_METADATA, reply.details()),)
             await context.abort(reply.code, reply.message, trailing_metadata=trailing)
         if isinstance(reply, BareStatus):
@@ -128,12 +128,12 @@ class RecordingCore:
             return message_factory.GetMessageClass(method.output_type)()
         return reply if isinstance(reply, Message) else await reply(request)
 
-    def _refusal(self, call: Call) -> Refusal | None:
+    def _refusal(self, call: Call) -> CoreErrorReply | None:
         if call.metadata.get(API_KEY_METADATA) == WRONG_KEY:
-            return Refusal(grpc.StatusCode.UNAUTHENTICATED, "INVALID_CREDENTIALS")
+            return CoreErrorReply(grpc.StatusCode.UNAUTHENTICATED, "INVALID_CREDENTIALS")
         found = [*call.problems, *self.own_problems][:20]
         if found and not self.ignores_problems:
-            return Refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS", fields=found)
+            return CoreErrorReply(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS", fields=found)
         return None
 
     def health(self, request: health_pb2.HealthCheckRequest) -> health_pb2.HealthCheckResponse:
@@ -143,11 +143,11 @@ class RecordingCore:
 
 
 def _handler(core: RecordingCore, method: MethodDescriptor) -> Handler:
-    async def answer(request: Message, context: Context) -> Message:
+    async def response(request: Message, context: Context) -> Message:
         return await core.reply(method, request, context)
 
     return grpc.unary_unary_rpc_method_handler(
-        answer,
+        response,
         request_deserializer=message_factory.GetMessageClass(method.input_type).FromString,
         response_serializer=lambda message: message.SerializeToString(),
     )

@@ -33,7 +33,7 @@ class AdapterClient:
         return parts.hostname, parts.port
 
     async def post(self, action: str | None = None, /, **fields: object) -> tuple[int, Any]:
-        """POST an envelope with good credentials; return status and body."""
+        """POST an envelope with valid credentials; return status and body."""
         envelope: dict[str, object] = {**CREDENTIALS, "action": action, **fields}
         return await self.post_bytes(json.dumps(envelope).encode())
 
@@ -42,7 +42,7 @@ class AdapterClient:
             return response.status, json.loads(await response.read())
 
     async def exchange(self, raw: bytes) -> bytes:
-        """Send raw bytes on a new connection and return all that comes back until it ends."""
+        """Send raw bytes on a new connection and return everything until it closes."""
         reader, writer = await asyncio.open_connection(*self.address)
         try:
             writer.write(raw)

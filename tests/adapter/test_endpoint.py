@@ -1,4 +1,4 @@
-"""Proves what one POST to the public URL is answered, over real HTTP and real gRPC."""
+"""The JSON endpoint over real HTTP and gRPC, with a recording core."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from google.type.money_pb2 import Money
 from adapter.settings import AdapterSettings
 from nivisco.payments.v1 import authentication_pb2, payments_pb2, types_pb2
 from rpc.error_details import FieldProblem
-from tests.adapter.recording_core import WRONG_KEY, BareStatus, RecordingCore, Refusal
+from tests.adapter.recording_core import WRONG_KEY, BareStatus, CoreErrorReply, RecordingCore
 from tests.adapter.running import CREDENTIALS, AdapterClient, running_adapter
 
 INVALID_JSON = {"success": False, "error": "Invalid JSON"}
@@ -36,16 +36,16 @@ def unexpected_exceptions(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.__dict__["exception"] for record in messages]
 
 
-def refused(code: grpc.StatusCode, reason: str, **more: Any) -> Refusal:
-    return Refusal(code, reason, **more)
+def refused(code: grpc.StatusCode, reason: str, **more: Any) -> CoreErrorReply:
+    return CoreErrorReply(code, reason, **more)
 
 
-async def test_a_charge_reaches_the_core_and_its_answer_comes_back(
+async def test_a_charge_reaches_the_core_and_its_response_the_client(
     client: AdapterClient, core: RecordingCore
 ) -> None:
     core.replies["ChargeCustomer"] = CHARGED
-    answer = await client.post("charge_customer", **CHARGE)
-    assert answer == (
+    response = await client.post("charge_customer", **CHARGE)
+    assert response == (
         200,
         {
             "success": True,
@@ -65,7 +65,7 @@ async def test_a_charge_reaches_the_core_and_its_answer_comes_back(
     assert call.problems == []
 
 
-async def test_credentials_travel_as_metadata(client: AdapterClient, core: RecordingCore) -> None:
+async def test_credentials_are_sent_as_metadata(client: AdapterClient, core: RecordingCore) -> None:
     await client.post("validate_business")
     metadata = core.calls[0].metadata
     assert metadata["x-business-id"] == CREDENTIALS["business_id"]
@@ -79,7 +79,7 @@ async def test_credentials_travel_as_metadata(client: AdapterClient, core: Recor
         b"\xff\xfe{}", b'{"a":"\xc3("}', b"[" * 60_000, b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
     ],
 )  # fmt: skip
-async def test_a_body_that_is_no_json_object_is_answered_as_documented(
+async def test_a_body_that_is_not_a_json_object_gets_the_documented_400(
     client: AdapterClient, body: bytes
 ) -> None:
     assert await client.post_bytes(body) == (400, INVALID_JSON)
@@ -92,34 +92,34 @@ async def test_a_body_that_is_no_json_object_is_answered_as_documented(
         {"business_id": "x", "api_key": None}, {"business_id": "", "api_key": "x"},
     ],
 )  # fmt: skip
-async def test_a_missing_credential_is_answered_as_documented(
+async def test_a_missing_credential_gets_the_documented_400(
     client: AdapterClient, envelope: dict[str, object]
 ) -> None:
     assert await client.post_bytes(json.dumps(envelope).encode()) == (400, MISSING)
 
 
 @pytest.mark.parametrize("credential", [5, True, [], {}, "a" * 129, "ä", "a b", "a\n", "\ud800"])
-async def test_a_malformed_credential_is_answered_401_without_the_core(
+async def test_a_malformed_credential_gets_a_401_without_a_call_to_the_core(
     client: AdapterClient, core: RecordingCore, credential: object
 ) -> None:
     assert await client.post("validate_business", api_key=credential) == (401, INVALID_CREDENTIALS)
     assert core.calls == []
 
 
-async def test_wrong_credentials_win_over_every_field_problem(client: AdapterClient) -> None:
-    answer = await client.post("charge_customer", api_key=WRONG_KEY, nope=1, amount="x")
-    assert answer == (401, INVALID_CREDENTIALS)
+async def test_wrong_credentials_take_precedence_over_field_problems(client: AdapterClient) -> None:
+    response = await client.post("charge_customer", api_key=WRONG_KEY, nope=1, amount="x")
+    assert response == (401, INVALID_CREDENTIALS)
 
 
 @pytest.mark.parametrize("action", ["nope", None, "", 5, [], {}])
-async def test_wrong_credentials_win_over_an_action_that_does_not_exist(
+async def test_wrong_credentials_take_precedence_over_an_unknown_action(
     client: AdapterClient, action: object
 ) -> None:
-    answer = await client.post(None, api_key=WRONG_KEY, action=action)
-    assert answer == (401, INVALID_CREDENTIALS)
+    response = await client.post(None, api_key=WRONG_KEY, action=action)
+    assert response == (401, INVALID_CREDENTIALS)
 
 
-async def test_an_unknown_action_is_refused_with_the_name_that_it_resembles(
+async def test_the_error_for_an_unknown_action_suggests_a_similar_name(
     client: AdapterClient,
 ) -> None:
     assert await client.post("charge_costumer") == (
@@ -132,7 +132,7 @@ async def test_an_unknown_action_is_refused_with_the_name_that_it_resembles(
     )
 
 
-async def test_an_unknown_action_is_not_repeated(client: AdapterClient) -> None:
+async def test_the_error_for_an_unknown_action_does_not_contain_it(client: AdapterClient) -> None:
     _, body = await client.post("4111111111111111")
     assert body["error"] == "Unknown action"
 
@@ -149,10 +149,10 @@ async def test_an_absent_or_mistyped_action_is_a_field_problem(
     assert body["fields"] == [{"field": "action", "description": description}]
 
 
-async def test_an_action_given_twice_is_named(client: AdapterClient) -> None:
+async def test_a_duplicate_action_is_a_field_problem(client: AdapterClient) -> None:
     body = json.dumps(CREDENTIALS)[:-1] + ',"action":"validate_business","action":"nope"}'
-    _, answer = await client.post_bytes(body.encode())
-    assert answer["fields"] == [{"field": "action", "description": "is given more than once"}]
+    _, response = await client.post_bytes(body.encode())
+    assert response["fields"] == [{"field": "action", "description": "is given more than once"}]
 
 
 @pytest.mark.parametrize("method", ["create_admin", "receive_webhook", "execute_occurrence"])
@@ -163,7 +163,7 @@ async def test_a_method_of_an_internal_service_is_not_an_action(
     assert body["code"] == "UNKNOWN_ACTION"
 
 
-async def test_the_problems_of_the_adapter_and_the_core_come_in_one_list(
+async def test_problems_of_adapter_and_core_are_in_one_list(
     client: AdapterClient, core: RecordingCore
 ) -> None:
     core.own_problems = [
@@ -171,8 +171,8 @@ async def test_the_problems_of_the_adapter_and_the_core_come_in_one_list(
         FieldProblem("amount.currency_code", "is not a currency"),
         FieldProblem("user_id", "is required"),
     ]
-    answer = await client.post("charge_customer", amount="lots", currency="xyz", amuont=1)
-    assert answer == (
+    response = await client.post("charge_customer", amount="lots", currency="xyz", amuont=1)
+    assert response == (
         400,
         {
             "success": False,
@@ -191,7 +191,7 @@ async def test_the_problems_of_the_adapter_and_the_core_come_in_one_list(
     )
 
 
-async def test_a_single_problem_is_told_in_the_error_sentence(
+async def test_a_single_problem_is_in_the_error_message(
     client: AdapterClient, core: RecordingCore
 ) -> None:
     core.own_problems = [FieldProblem("amount.nanos", "has more decimals than the currency")]
@@ -199,7 +199,7 @@ async def test_a_single_problem_is_told_in_the_error_sentence(
     assert body["error"] == "Invalid field amount: has more decimals than the currency"
 
 
-async def test_the_core_hears_of_the_problems_that_the_adapter_found(
+async def test_problems_of_the_adapter_are_sent_to_the_core(
     client: AdapterClient, core: RecordingCore
 ) -> None:
     await client.post("create_user", user={"nmae": "A"})
@@ -214,7 +214,7 @@ async def test_twenty_problems_with_long_names_fit_into_the_metadata(
     assert (status, len(body["fields"])) == (400, 20)
 
 
-async def test_a_core_that_carries_out_a_call_with_problems_is_a_fault(
+async def test_a_core_that_executes_a_request_with_problems_is_an_internal_error(
     client: AdapterClient, core: RecordingCore, caplog: pytest.LogCaptureFixture
 ) -> None:
     core.ignores_problems = True
@@ -223,7 +223,7 @@ async def test_a_core_that_carries_out_a_call_with_problems_is_a_fault(
     assert unexpected_exceptions(caplog) == ["UnexpectedSuccess"]
 
 
-async def test_a_read_accepts_an_idempotency_key_and_drops_it(
+async def test_a_read_accepts_an_idempotency_key_without_using_it(
     client: AdapterClient, core: RecordingCore
 ) -> None:
     status, _ = await client.post("validate_business", idempotency_key="once")
@@ -232,14 +232,14 @@ async def test_a_read_accepts_an_idempotency_key_and_drops_it(
 
 
 @pytest.mark.parametrize("key", ["", "k" * 65, "ä", "a\tb", 5, {}])
-async def test_a_read_refuses_a_malformed_idempotency_key(
+async def test_a_read_rejects_a_malformed_idempotency_key(
     client: AdapterClient, key: object
 ) -> None:
     _, body = await client.post("validate_business", idempotency_key=key)
     assert [field["field"] for field in body["fields"]] == ["idempotency_key"]
 
 
-async def test_a_change_passes_its_idempotency_key_on(
+async def test_the_idempotency_key_of_a_mutating_action_is_sent_to_the_core(
     client: AdapterClient, core: RecordingCore
 ) -> None:
     await client.post("charge_customer", **CHARGE, idempotency_key="once")
@@ -248,7 +248,7 @@ async def test_a_change_passes_its_idempotency_key_on(
     assert request.idempotency_key == "once"
 
 
-async def test_a_decline_carries_its_metadata_as_keys(
+async def test_metadata_of_an_error_become_keys_of_the_body(
     client: AdapterClient, core: RecordingCore
 ) -> None:
     core.replies["ChargeCustomer"] = refused(
@@ -269,7 +269,7 @@ async def test_a_decline_carries_its_metadata_as_keys(
     )
 
 
-async def test_a_wait_that_helps_becomes_a_retry_after_header(
+async def test_a_retry_delay_becomes_a_retry_after_header(
     client: AdapterClient, core: RecordingCore
 ) -> None:
     core.replies["ChargeCustomer"] = refused(
@@ -280,7 +280,7 @@ async def test_a_wait_that_helps_becomes_a_retry_after_header(
         assert (response.status, response.headers["Retry-After"]) == (503, "7")
 
 
-async def test_a_fault_of_the_core_shows_only_the_request_id(
+async def test_an_internal_error_of_the_core_contains_only_the_request_id(
     client: AdapterClient, core: RecordingCore
 ) -> None:
     core.replies["ChargeCustomer"] = refused(
@@ -296,7 +296,7 @@ async def test_a_fault_of_the_core_shows_only_the_request_id(
     )
 
 
-async def test_a_fault_of_the_adapter_shows_and_logs_no_value(
+async def test_an_exception_in_the_adapter_exposes_no_value(
     client: AdapterClient, core: RecordingCore, caplog: pytest.LogCaptureFixture
 ) -> None:
     mixed = payments_pb2.Payment(
@@ -317,9 +317,7 @@ async def test_a_fault_of_the_adapter_shows_and_logs_no_value(
     assert "Payment mixes currencies" not in repr(line.__dict__)
 
 
-async def test_a_reason_that_only_a_newer_core_knows_keeps_its_name(
-    client: AdapterClient, core: RecordingCore
-) -> None:
+async def test_an_unknown_reason_is_passed_on(client: AdapterClient, core: RecordingCore) -> None:
     core.replies["ChargeCustomer"] = refused(grpc.StatusCode.NOT_FOUND, "COUPON_NOT_FOUND")
     status, body = await client.post("charge_customer", **CHARGE)
     assert (status, body["code"]) == (404, "COUPON_NOT_FOUND")
@@ -334,7 +332,7 @@ async def test_a_reason_that_only_a_newer_core_knows_keeps_its_name(
         ("charge_customer", grpc.StatusCode.UNIMPLEMENTED, 501, "NOT_IMPLEMENTED"),
     ],
 )
-async def test_a_status_of_grpc_itself_becomes_the_reason_that_fits_the_action(
+async def test_a_bare_grpc_status_becomes_a_reason_that_fits_the_action(
     client: AdapterClient,
     core: RecordingCore,
     action: str,
@@ -349,14 +347,14 @@ async def test_a_status_of_grpc_itself_becomes_the_reason_that_fits_the_action(
     assert (answered, body["code"]) == (status, reason)
 
 
-async def test_a_core_that_is_away_is_answered_503(settings: AdapterSettings) -> None:
+async def test_an_unreachable_core_is_a_503(settings: AdapterSettings) -> None:
     nobody = replace(settings, core_target="127.0.0.1:1")
     async with running_adapter(nobody) as client:
         status, body = await client.post("validate_business")
     assert (status, body["code"]) == (503, "SERVICE_UNAVAILABLE")
 
 
-async def test_a_core_that_misses_the_deadline_leaves_the_outcome_unknown(
+async def test_a_missed_deadline_is_an_unknown_outcome(
     settings: AdapterSettings, core: RecordingCore
 ) -> None:
     never = asyncio.Event()
@@ -372,7 +370,7 @@ async def test_a_core_that_misses_the_deadline_leaves_the_outcome_unknown(
     assert (status, body["code"]) == (504, "OUTCOME_UNKNOWN")
 
 
-async def test_one_request_too_many_is_answered_429(
+async def test_a_request_above_the_concurrency_limit_gets_a_429(
     settings: AdapterSettings, core: RecordingCore
 ) -> None:
     begun, finish = asyncio.Event(), asyncio.Event()
@@ -395,7 +393,7 @@ async def test_one_request_too_many_is_answered_429(
     assert refused_one.headers["Retry-After"] == "1"
 
 
-async def test_the_log_line_tells_who_asked_what_and_no_content(
+async def test_the_log_line_has_action_and_business_but_no_content(
     client: AdapterClient, core: RecordingCore, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -410,33 +408,37 @@ async def test_the_log_line_tells_who_asked_what_and_no_content(
     assert CREDENTIALS["api_key"] not in repr([record.__dict__ for record in caplog.records])
 
 
-UNPROVEN: list[Refusal | BareStatus] = [
-    Refusal(grpc.StatusCode.UNAUTHENTICATED, "INVALID_CREDENTIALS"),
-    Refusal(grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
-    Refusal(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN"),
-    Refusal(grpc.StatusCode.INTERNAL, "INTERNAL"),
+UNAUTHENTICATED_REPLIES: list[CoreErrorReply | BareStatus] = [
+    CoreErrorReply(grpc.StatusCode.UNAUTHENTICATED, "INVALID_CREDENTIALS"),
+    CoreErrorReply(grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    CoreErrorReply(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN"),
+    CoreErrorReply(grpc.StatusCode.INTERNAL, "INTERNAL"),
     BareStatus(grpc.StatusCode.UNAVAILABLE),
     BareStatus(grpc.StatusCode.DEADLINE_EXCEEDED),
     BareStatus(grpc.StatusCode.UNIMPLEMENTED),
 ]
-PROVEN: list[Message | Refusal] = [
+AUTHENTICATED_REPLIES: list[Message | CoreErrorReply] = [
     authentication_pb2.ValidateBusinessResponse(),
-    Refusal(grpc.StatusCode.PERMISSION_DENIED, "ADMIN_ONLY"),
-    Refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS"),
-    Refusal(grpc.StatusCode.FAILED_PRECONDITION, "CARD_DECLINED"),
+    CoreErrorReply(grpc.StatusCode.PERMISSION_DENIED, "ADMIN_ONLY"),
+    CoreErrorReply(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS"),
+    CoreErrorReply(grpc.StatusCode.FAILED_PRECONDITION, "CARD_DECLINED"),
 ]
 
 
 @pytest.mark.parametrize("action", ["validate_business", "nope"])
 @pytest.mark.parametrize(
-    ("reply", "named"), [*((reply, False) for reply in UNPROVEN), *((r, True) for r in PROVEN)]
+    ("reply", "named"),
+    [
+        *((reply, False) for reply in UNAUTHENTICATED_REPLIES),
+        *((r, True) for r in AUTHENTICATED_REPLIES),
+    ],
 )
-async def test_the_log_line_names_a_business_once_the_core_has_found_its_key_to_hold(
+async def test_the_log_line_has_a_business_only_with_valid_credentials(
     client: AdapterClient,
     core: RecordingCore,
     caplog: pytest.LogCaptureFixture,
     action: str,
-    reply: Message | Refusal | BareStatus,
+    reply: Message | CoreErrorReply | BareStatus,
     named: bool,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -446,7 +448,7 @@ async def test_the_log_line_names_a_business_once_the_core_has_found_its_key_to_
     assert line.__dict__["business_id"] == (CREDENTIALS["business_id"] if named else None)
 
 
-async def test_credentials_in_each_others_place_are_not_logged(
+async def test_swapped_credentials_are_not_logged(
     client: AdapterClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""Proves where plain HTTP may be spoken, and with whom."""
+"""Where plain HTTP is allowed, and for which peers."""
 
 import asyncio
 import socket
@@ -40,9 +40,7 @@ THREE_WAYS = "NIVISCO_TLS_KEY_FILE, or name the proxy .+ NIVISCO_TRUSTED_PROXIES
         (None, False),
     ],
 )
-def test_proxies_and_this_machine_are_trusted_and_nobody_else(
-    peer: str | None, trusted: bool
-) -> None:
+def test_only_proxies_and_this_machine_are_trusted(peer: str | None, trusted: bool) -> None:
     assert is_trusted(peer, PROXIES) is trusted
 
 
@@ -51,7 +49,7 @@ def test_without_proxies_only_this_machine_is_trusted() -> None:
     assert not is_trusted("10.0.0.5", ())
 
 
-def test_no_proxies_are_none() -> None:
+def test_an_empty_list_of_proxies_is_valid() -> None:
     assert read_networks("X", "") == ()
     assert read_networks("X", " , ") == ()
 
@@ -66,25 +64,25 @@ def test_no_proxies_are_none() -> None:
         ("10.0.0.1,::/0", "::/0 is everybody"),
     ],
 )
-def test_what_names_no_proxy_is_refused(text: str, message: str) -> None:
+def test_an_invalid_proxy_address_is_rejected(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"NIVISCO_TRUSTED_PROXIES: .*{message}"):
         AdapterSettings.from_environment({"NIVISCO_TRUSTED_PROXIES": text})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_loopback_may_be_listened_on(host: str) -> None:
+def test_plain_http_on_loopback_is_allowed(host: str) -> None:
     check_may_listen(host, 80, None, ())
 
 
 @pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.0.2.1", "fd00::1", "0"])
-async def test_plain_http_beyond_loopback_refuses_to_start(
+async def test_plain_http_beyond_loopback_is_rejected_at_startup(
     settings: AdapterSettings, host: str
 ) -> None:
     with pytest.raises(ValueError, match=THREE_WAYS):
         await serve(replace(settings, host=host), print, asyncio.Event())
 
 
-async def test_a_name_of_which_one_address_is_beyond_loopback_is_beyond(
+async def test_a_host_with_one_address_beyond_loopback_is_rejected(
     settings: AdapterSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resolve(host: str, _port: object, **_how: object) -> list[tuple[object, ...]]:
@@ -96,12 +94,12 @@ async def test_a_name_of_which_one_address_is_beyond_loopback_is_beyond(
         check_may_listen("both.example", 80, None, ())
 
 
-def test_a_host_that_nobody_knows_is_said_to_be() -> None:
+def test_an_unknown_host_is_named_in_the_error() -> None:
     with pytest.raises(OSError, match=r"the host no-such-host\.invalid is not known"):
         check_may_listen("no-such-host.invalid", 80, None, ())
 
 
-async def test_a_socket_that_is_given_counts_and_not_the_setting(
+async def test_a_given_socket_overrides_the_setting(
     settings: AdapterSettings, tmp_path: Path
 ) -> None:
     with (
@@ -125,7 +123,7 @@ async def health(client: AdapterClient, local_address: str) -> bytes:
         writer.close()
 
 
-async def test_a_named_proxy_is_answered_everywhere_and_others_get_a_403(
+async def test_only_trusted_peers_can_use_plain_http_and_others_get_a_403(
     settings: AdapterSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxies: tuple[Network, ...] = (ip_network("127.0.0.2"),)
@@ -140,10 +138,10 @@ async def test_a_named_proxy_is_answered_everywhere_and_others_get_a_403(
     head, _, body = refused.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 403 ")
     assert b"Connection: close" in head
-    assert body.startswith(b'{"success":false,"error":"This port answers its proxy only')
+    assert body.startswith(b'{"success":false,"error":"This port responses its proxy only')
 
 
-async def test_a_body_of_a_stranger_is_not_read_as_a_request(
+async def test_a_request_of_an_untrusted_peer_is_not_executed(
     settings: AdapterSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plain_http, "is_loopback", lambda _address: False)
@@ -153,6 +151,6 @@ async def test_a_body_of_a_stranger_is_not_read_as_a_request(
             403,
             {
                 "success": False,
-                "error": "This port answers its proxy only: send the request there, by https",
+                "error": "This port responses its proxy only: send the request there, by https",
             },
         )

@@ -1,4 +1,4 @@
-"""Proves how the adapter behaves on the wire: limits, headers, paths, broken HTTP, stopping."""
+"""HTTP of the adapter: limits, headers, paths, malformed requests, stopping."""
 
 import asyncio
 import json
@@ -28,12 +28,12 @@ def padded(size: int) -> bytes:
     return VALIDATE + b" " * (size - len(VALIDATE))
 
 
-def body_of(answer: bytes) -> object:
-    return json.loads(answer.partition(b"\r\n\r\n")[2])
+def body_of(response: bytes) -> object:
+    return json.loads(response.partition(b"\r\n\r\n")[2])
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
-async def test_another_method_than_post_is_answered_as_documented(
+async def test_a_method_other_than_post_gets_the_documented_405(
     client: AdapterClient, method: str
 ) -> None:
     async with client.session.request(method, client.url) as response:
@@ -43,7 +43,7 @@ async def test_another_method_than_post_is_answered_as_documented(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", ["/v1", "/index.html", "//x", "/%00"])
-async def test_an_unknown_path_is_answered_in_json(
+async def test_an_unknown_path_is_a_404_in_json(
     client: AdapterClient, method: str, path: str
 ) -> None:
     async with client.session.request(method, client.url + path) as response:
@@ -56,7 +56,7 @@ async def test_a_query_does_not_change_the_path(client: AdapterClient) -> None:
         assert response.status == 200
 
 
-async def test_a_body_of_64_kib_is_read(client: AdapterClient) -> None:
+async def test_a_body_of_64_kib_is_accepted(client: AdapterClient) -> None:
     assert (await client.post_bytes(padded(MAX_BODY_BYTES)))[0] == 200
 
 
@@ -65,17 +65,17 @@ async def test_a_body_of_one_byte_more_is_too_large(client: AdapterClient) -> No
     assert (status, body["code"]) == (413, "BODY_TOO_LARGE")
 
 
-async def test_a_chunked_body_of_64_kib_is_read(client: AdapterClient) -> None:
-    answer = await client.exchange(chunked(padded(MAX_BODY_BYTES)))
-    assert answer.startswith(b"HTTP/1.1 200 ")
+async def test_a_chunked_body_of_64_kib_is_accepted(client: AdapterClient) -> None:
+    response = await client.exchange(chunked(padded(MAX_BODY_BYTES)))
+    assert response.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_chunked_body_of_one_byte_more_is_too_large(client: AdapterClient) -> None:
-    answer = await client.exchange(chunked(padded(MAX_BODY_BYTES + 1)))
-    assert answer.startswith(b"HTTP/1.1 413 ")
+    response = await client.exchange(chunked(padded(MAX_BODY_BYTES + 1)))
+    assert response.startswith(b"HTTP/1.1 413 ")
 
 
-async def test_a_length_that_says_too_much_is_refused_before_the_body_arrives(
+async def test_a_too_large_content_length_is_rejected_before_the_body_arrives(
     client: AdapterClient,
 ) -> None:
     reader, writer = await asyncio.open_connection(*client.address)
@@ -84,7 +84,7 @@ async def test_a_length_that_says_too_much_is_refused_before_the_body_arrives(
     writer.close()
 
 
-async def test_a_body_that_does_not_arrive_in_time_is_no_json(settings: AdapterSettings) -> None:
+async def test_a_body_that_does_not_arrive_in_time_is_a_400(settings: AdapterSettings) -> None:
     async with running_adapter(replace(settings, body_timeout_seconds=0.05)) as client:
         reader, writer = await asyncio.open_connection(*client.address)
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
@@ -92,7 +92,9 @@ async def test_a_body_that_does_not_arrive_in_time_is_no_json(settings: AdapterS
         writer.close()
 
 
-async def test_a_client_that_leaves_within_its_body_disturbs_nobody(client: AdapterClient) -> None:
+async def test_a_client_that_disconnects_within_its_body_does_not_affect_others(
+    client: AdapterClient,
+) -> None:
     _, writer = await asyncio.open_connection(*client.address)
     writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
     await writer.drain()
@@ -100,7 +102,7 @@ async def test_a_client_that_leaves_within_its_body_disturbs_nobody(client: Adap
     assert (await client.post_bytes(VALIDATE))[0] == 200
 
 
-async def test_the_core_learns_that_a_client_left(
+async def test_a_disconnect_cancels_the_call_to_the_core(
     client: AdapterClient, core: RecordingCore
 ) -> None:
     begun, told = asyncio.Event(), asyncio.Event()
@@ -123,7 +125,7 @@ async def test_the_core_learns_that_a_client_left(
     await asyncio.wait_for(told.wait(), 5)
 
 
-async def test_a_compressed_body_is_not_unpacked(client: AdapterClient) -> None:
+async def test_a_compressed_body_is_not_decompressed(client: AdapterClient) -> None:
     headers = {"Content-Encoding": "gzip"}
     async with client.session.post(
         client.url, data=b"\x1f\x8b\x08\x00", headers=headers
@@ -132,9 +134,7 @@ async def test_a_compressed_body_is_not_unpacked(client: AdapterClient) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", ""])
-async def test_the_body_is_read_whatever_the_content_type_says(
-    client: AdapterClient, content_type: str
-) -> None:
+async def test_the_content_type_is_ignored(client: AdapterClient, content_type: str) -> None:
     headers = {"Content-Type": content_type}
     async with client.session.post(client.url, data=VALIDATE, headers=headers) as response:
         assert response.status == 200
@@ -151,33 +151,37 @@ async def test_the_body_is_read_whatever_the_content_type_says(
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-async def test_what_is_not_http_is_answered_in_json(client: AdapterClient, raw: bytes) -> None:
-    answer = await client.exchange(raw)
-    assert answer.split()[1] in (b"400", b"405")
-    body = body_of(answer)
+async def test_malformed_http_gets_a_response_in_json(client: AdapterClient, raw: bytes) -> None:
+    response = await client.exchange(raw)
+    assert response.split()[1] in (b"400", b"405")
+    body = body_of(response)
     assert isinstance(body, dict)
     assert body["success"] is False
-    assert b"X-Request-Id: " in answer
+    assert b"X-Request-Id: " in response
 
 
-async def test_a_client_that_waits_for_100_continue_is_asked_for_its_body(
+async def test_a_client_that_waits_for_100_continue_gets_it(
     client: AdapterClient,
 ) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
-    answer = await client.exchange(head + b"Content-Length: %d\r\n\r\n" % len(VALIDATE) + VALIDATE)
-    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    response = await client.exchange(
+        head + b"Content-Length: %d\r\n\r\n" % len(VALIDATE) + VALIDATE
+    )
+    assert response.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
 
 
 async def test_an_unknown_expectation_is_ignored(client: AdapterClient) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: coffee\r\n"
-    answer = await client.exchange(head + b"Content-Length: %d\r\n\r\n" % len(VALIDATE) + VALIDATE)
-    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    response = await client.exchange(
+        head + b"Content-Length: %d\r\n\r\n" % len(VALIDATE) + VALIDATE
+    )
+    assert response.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/"), ("GET", "/"), ("GET", "/nope"), ("GET", "/healthz")]
 )
-async def test_every_answer_carries_the_same_headers(
+async def test_every_response_has_the_common_headers(
     client: AdapterClient, method: str, path: str
 ) -> None:
     async with client.session.request(method, client.url + path, data=VALIDATE) as response:
@@ -203,7 +207,7 @@ async def test_a_malformed_request_id_is_replaced(client: AdapterClient, given: 
         assert len(response.headers["X-Request-Id"]) == 26
 
 
-async def test_it_is_alive_whatever_the_core_does(
+async def test_liveness_does_not_depend_on_the_core(
     client: AdapterClient, core: RecordingCore
 ) -> None:
     core.serving = False
@@ -214,7 +218,7 @@ async def test_it_is_alive_whatever_the_core_does(
 @pytest.mark.parametrize(
     ("serving", "status", "word"), [(True, 200, "ready"), (False, 503, "not ready")]
 )
-async def test_it_is_ready_when_the_core_is(
+async def test_readiness_depends_on_the_core(
     client: AdapterClient, core: RecordingCore, serving: bool, status: int, word: str
 ) -> None:
     core.serving = serving
@@ -222,7 +226,7 @@ async def test_it_is_ready_when_the_core_is(
         assert (response.status, await response.json()) == (status, {"status": word})
 
 
-async def test_stopping_finishes_the_requests_that_have_begun(
+async def test_stopping_finishes_requests_in_flight(
     settings: AdapterSettings, core: RecordingCore
 ) -> None:
     begun, finish = asyncio.Event(), asyncio.Event()
@@ -251,7 +255,7 @@ async def test_stopping_closes_idle_connections_at_once(settings: AdapterSetting
         writer.close()
 
 
-async def test_a_stopping_adapter_answers_once_more_on_each_connection_and_is_not_ready(
+async def test_a_stopping_adapter_sends_one_more_response_on_each_connection_and_is_not_ready(
     settings: AdapterSettings,
 ) -> None:
     async with running_adapter(replace(settings, lame_duck_seconds=300.0)) as client:
@@ -261,17 +265,17 @@ async def test_a_stopping_adapter_answers_once_more_on_each_connection_and_is_no
         client.stop.set()
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(VALIDATE))
         writer.write(VALIDATE)
-        answer = await kept.read()
-        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert b"\r\nConnection: close\r\n" in answer
+        response = await kept.read()
+        assert response.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\nConnection: close\r\n" in response
         writer.close()
-        async with client.session.get(client.url + "/readyz") as response:
-            assert (response.status, await response.json()) == (503, {"status": "not ready"})
+        async with client.session.get(client.url + "/readyz") as ready:
+            assert (ready.status, await ready.json()) == (503, {"status": "not ready"})
         assert (await client.post_bytes(VALIDATE))[0] == 200
         client.serving.cancel()
 
 
-async def test_who_connected_before_the_adapter_stopped_accepting_is_still_answered(
+async def test_a_connection_accepted_before_the_stop_gets_its_response(
     settings: AdapterSettings,
 ) -> None:
     async with running_adapter(replace(settings, lame_duck_seconds=2.0)) as client:

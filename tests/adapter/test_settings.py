@@ -1,4 +1,4 @@
-"""Proves how the environment becomes settings, and that a wrong value is named."""
+"""Settings from the environment."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     )
 
 
-def test_every_setting_can_be_given() -> None:
+def test_every_setting_has_a_variable() -> None:
     environ = {
         "NIVISCO_HTTP": "0.0.0.0:0",
         "NIVISCO_CORE": "unix:/run/core.sock",
@@ -31,11 +31,11 @@ def test_every_setting_can_be_given() -> None:
     )
 
 
-def test_an_empty_variable_is_an_absent_one() -> None:
+def test_an_empty_variable_counts_as_absent() -> None:
     assert AdapterSettings.from_environment({"NIVISCO_HTTP": ""}) == AdapterSettings()
 
 
-def test_an_ipv6_address_stands_in_brackets() -> None:
+def test_an_ipv6_address_is_in_brackets() -> None:
     settings = AdapterSettings.from_environment({"NIVISCO_HTTP": "[::1]:8080"})
     assert (settings.host, settings.port) == ("::1", 8080)
 

@@ -1,4 +1,4 @@
-"""Proves the public endpoint over TLS: versions, ciphers, a certificate renewed while it serves."""
+"""The public endpoint over TLS: versions, ciphers, reloading the certificate."""
 
 import asyncio
 import json
@@ -69,13 +69,13 @@ def trusting(authority: Authority) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("version", NEW_VERSIONS, ids=lambda version: version.name)
-async def test_tls_1_2_and_1_3_are_spoken(secure: AdapterClient, version: ssl.TLSVersion) -> None:
+async def test_tls_1_2_and_1_3_are_accepted(secure: AdapterClient, version: ssl.TLSVersion) -> None:
     agreed = await shake_hands(secure.address, pinned(version))
     assert agreed.version == version.name.replace("_", ".")
 
 
 @pytest.mark.parametrize("version", OLD_VERSIONS, ids=lambda version: version.name)
-async def test_an_older_version_is_refused(
+async def test_an_older_tls_version_is_rejected(
     secure: AdapterClient, certificate: Issued, version: ssl.TLSVersion
 ) -> None:
     async with lax_server(certificate) as lax:
@@ -85,7 +85,7 @@ async def test_an_older_version_is_refused(
 
 
 @pytest.mark.parametrize("cipher", WEAK_CIPHERS)
-async def test_a_weak_cipher_is_refused(
+async def test_a_weak_cipher_is_rejected(
     secure: AdapterClient, certificate: Issued, cipher: str
 ) -> None:
     def client() -> ssl.SSLContext:
@@ -97,7 +97,7 @@ async def test_a_weak_cipher_is_refused(
         await shake_hands(secure.address, client())
 
 
-async def test_a_request_over_tls_is_answered_and_stays_there(
+async def test_a_response_over_tls_has_an_hsts_header(
     secure: AdapterClient, authority: Authority
 ) -> None:
     assert secure.url.startswith("https://")
@@ -109,12 +109,12 @@ async def test_a_request_over_tls_is_answered_and_stays_there(
         assert (response.status, HSTS in response.headers) == (404, True)
 
 
-async def test_plain_http_says_nothing_of_hsts(client: AdapterClient) -> None:
+async def test_a_response_over_plain_http_has_no_hsts_header(client: AdapterClient) -> None:
     async with client.session.post(client.url, data=VALIDATE) as response:
         assert HSTS not in response.headers
 
 
-async def test_http_1_1_is_agreed_on_with_a_client_that_prefers_http_2(
+async def test_http_1_1_is_negotiated_with_a_client_that_prefers_http_2(
     secure: AdapterClient, authority: Authority
 ) -> None:
     context = trusting(authority)
@@ -125,11 +125,11 @@ async def test_http_1_1_is_agreed_on_with_a_client_that_prefers_http_2(
     await writer.wait_closed()
 
 
-async def test_plain_http_at_the_tls_port_gets_no_answer(secure: AdapterClient) -> None:
+async def test_plain_http_at_the_tls_port_gets_no_response(secure: AdapterClient) -> None:
     assert await secure.exchange(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") == b""
 
 
-async def test_a_client_that_never_begins_tls_keeps_nobody_waiting(
+async def test_a_client_without_tls_handshake_does_not_delay_others(
     secure: AdapterClient, authority: Authority
 ) -> None:
     silent = [await asyncio.open_connection(*secure.address) for _ in range(20)]
@@ -152,7 +152,7 @@ async def test_stopping_closes_idle_connections_at_once(
 
 
 @pytest.mark.parametrize("name", [None, "localhost"])
-async def test_a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go_on(
+async def test_a_renewed_certificate_is_used_for_new_connections_only(
     tls: AdapterSettings, authority: Authority, certificate: Issued, name: str | None
 ) -> None:
     async with reloadable(tls) as (client, reload):
@@ -174,7 +174,7 @@ async def test_a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go
 
 
 @pytest.mark.parametrize("broken", ["certificate", "key", "both gone"])
-async def test_files_that_cannot_be_used_leave_the_old_certificate_in_use(
+async def test_unusable_files_keep_the_old_certificate(
     tls: AdapterSettings,
     authority: Authority,
     certificate: Issued,
@@ -204,7 +204,7 @@ async def test_files_that_cannot_be_used_leave_the_old_certificate_in_use(
         assert await shake_hands(client.address, pinned(ssl.TLSVersion.TLSv1_3)) == agreed
 
 
-async def test_a_certificate_that_cannot_be_used_stops_the_start(
+async def test_an_unusable_certificate_is_an_error_at_startup(
     tls: AdapterSettings, certificate: Issued
 ) -> None:
     certificate.key_file.unlink()
@@ -212,6 +212,6 @@ async def test_a_certificate_that_cannot_be_used_stops_the_start(
         await serve(tls, print, asyncio.Event())
 
 
-async def test_tls_may_be_listened_for_anywhere(tls: AdapterSettings) -> None:
+async def test_tls_is_allowed_on_every_host(tls: AdapterSettings) -> None:
     async with running_adapter(replace(tls, host="0.0.0.0")) as client:  # noqa: S104 - what is tested
         assert await shake_hands(("127.0.0.1", client.address[1]), pinned(ssl.TLSVersion.TLSv1_3))

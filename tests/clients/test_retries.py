@@ -150,7 +150,7 @@ def _assert_key_of_the_request(outcome: Outcome, server: Failing, kind: str) -> 
 
 
 @pytest.mark.parametrize(("does", "least"), [(SLOW, 1), (DROPPED, 2)])
-def test_where_no_answer_came_in_time_the_error_assert_key_of_the_request(
+def test_a_timeout_has_the_key_of_the_request(
     impatient_client: Runner, server: Failing, does: str, least: int
 ) -> None:
     server.play([does])

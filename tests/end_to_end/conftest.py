@@ -17,5 +17,5 @@ async def stack(tmp_path: Path, database_url: str) -> AsyncIterator[Stack]:
 
 @pytest.fixture
 def merchant(stack: Stack) -> JsonClient:
-    """The JSON client of a business without gateway keys."""
+    """The client of a business without gateway keys."""
     return stack.merchant

@@ -1,4 +1,4 @@
-"""Webhooks as the gateways send them, signed."""
+"""Signed webhooks as the gateways send them."""
 
 import hashlib
 import hmac
@@ -13,13 +13,13 @@ SIGNATURE_KEY = "0123456789ABCDEF" * 8
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook to be delivered."""
+    """A webhook to deliver."""
 
     gateway: str
     body: bytes
 
     def headers(self, now: float | None = None) -> dict[str, str]:
-        """Return the signature's header for a delivery now."""
+        """Return the signature header for a delivery now."""
         if self.gateway == "authorize":
             return {"X-ANET-Signature": "sha512=" + authorize_signature(self.body)}
         moment = time.time() if now is None else now
@@ -38,7 +38,7 @@ def authorize_signature(body: bytes, key: str = SIGNATURE_KEY) -> str:
 
 
 def stripe_event(event_id: str, kind: str, created: int, **thing: Any) -> Delivery:
-    """Make an event of Stripe's about a thing."""
+    """Return an event of Stripe about an object."""
     event = {
         "id": event_id,
         "object": "event",
@@ -53,7 +53,7 @@ def stripe_event(event_id: str, kind: str, created: int, **thing: Any) -> Delive
 def authorize_event(
     event_id: str, kind: str, second: int, transaction_id: str, **payload: Any
 ) -> Delivery:
-    """Make an event of Authorize.Net's about a transaction."""
+    """Return an event of Authorize.Net about a transaction."""
     event = {
         "notificationId": event_id,
         "eventType": f"net.authorize.payment.{kind}",

@@ -1,4 +1,4 @@
-"""Authorize.Net by JSON through the whole stack, and no card number or code left anywhere of it."""
+"""Authorize.Net through the whole stack, which stores no card number or CVV anywhere."""
 
 import asyncio
 import re
@@ -25,12 +25,12 @@ REFERENCE_CARD = {
 
 
 async def at_authorize(merchant: JsonClient) -> str:
-    """Store the keys, and make a user."""
+    """Store Authorize.Net keys and create a user."""
     assert (await merchant.call("add_authorize_credentials", credentials=KEYS)).status == 200
     return await new_user(merchant)
 
 
-async def test_a_card_is_saved_shown_charged_and_funds_a_wallet_as_the_reference_says(
+async def test_a_card_is_saved_listed_and_charged_and_funds_a_wallet(
     merchant: JsonClient,
 ) -> None:
     user_id = await at_authorize(merchant)
@@ -55,7 +55,7 @@ async def test_a_card_is_saved_shown_charged_and_funds_a_wallet_as_the_reference
     assert (stripe.status, stripe.body["code"]) == (404, "CARD_NOT_FOUND")
 
 
-async def test_every_way_to_fail_is_answered_as_it_is_at_stripe(
+async def test_every_failure_has_the_same_error_as_at_stripe(
     stack: Stack, merchant: JsonClient
 ) -> None:
     user_id = await at_authorize(merchant)
@@ -71,17 +71,17 @@ async def test_every_way_to_fail_is_answered_as_it_is_at_stripe(
         (252, 402, "CARD_DECLINED", "held_for_review"),
         (103, 502, "GATEWAY_REFUSED", None),
     ):
-        answer = await merchant.call("charge_customer", user_id=user_id, amount=amount)
-        told = (answer.status, answer.body["code"], answer.body.get("decline_code"))
+        response = await merchant.call("charge_customer", user_id=user_id, amount=amount)
+        told = (response.status, response.body["code"], response.body.get("decline_code"))
         assert told == (status, code, decline_code)
     for fault, status, code, retry_after in (
         ("rate_limit", 503, "GATEWAY_UNAVAILABLE", "1"),
         ("reset_after", 504, "OUTCOME_UNKNOWN", "10"),
     ):
         await stack.gateway.authorize_fault(fault)
-        answer = await merchant.call("charge_customer", user_id=user_id, amount=500)
-        assert (answer.status, answer.body["code"]) == (status, code)
-        assert answer.headers["Retry-After"] == retry_after
+        response = await merchant.call("charge_customer", user_id=user_id, amount=500)
+        assert (response.status, response.body["code"]) == (status, code)
+        assert response.headers["Retry-After"] == retry_after
     again = await merchant.call("charge_customer", user_id=user_id, amount=500)
     assert again.status == 200
     (charge,) = await stack.gateway.authorize_charges(KEYS["api_login_id"])
@@ -100,7 +100,7 @@ async def test_every_way_to_fail_is_answered_as_it_is_at_stripe(
 
 
 async def cards_of_all_kinds(merchant: JsonClient, user_id: str, sandbox: str) -> None:
-    """Save cards that are taken, declined, wrong, lost on the way, and in a crash."""
+    """Save cards: accepted, declined, invalid, with a lost response, and in a crash."""
     session = merchant.session
     profile = {"card_number": VISA, "exp_month": 12, "exp_year": 2060, "cvv": CVV}
     cases: list[tuple[dict[str, Any], str | None, int]] = [
@@ -120,19 +120,19 @@ async def cards_of_all_kinds(merchant: JsonClient, user_id: str, sandbox: str) -
             order = {"kind": fault, "match": {"path": "/xml/"}}
             async with session.post(f"{sandbox}/_sandbox/faults", json=order) as ordered:
                 assert ordered.status == 201
-        answer = await merchant.call(
+        response = await merchant.call(
             "create_authorize_customer",
             user_id=user_id,
             payment_profile=profile | changes,
             idempotency_key=f"save-{number}",
         )
-        assert answer.status == status, (changes, answer.text)
+        assert response.status == status, (changes, response.text)
 
 
 async def saving_when_the_core_dies(
     merchant: JsonClient, user_id: str, sandbox: str, up: Running
 ) -> None:
-    """Kill the core, with its memory full of a card, in the middle of saving it."""
+    """Kill the core while it saves a card."""
     session = merchant.session
     order = {"kind": "delay", "match": {"path": "/xml/"}, "seconds": 30}
     async with session.post(f"{sandbox}/_sandbox/faults", json=order) as ordered:
@@ -152,7 +152,7 @@ async def saving_when_the_core_dies(
     wait_until_gone(up.children())
 
 
-async def test_no_file_holds_a_card_number_or_its_code_after_errors_and_a_crash(
+async def test_no_file_contains_a_card_number_or_cvv_after_errors_and_a_crash(
     start: Start, tmp_path: Path
 ) -> None:
     data_dir = tmp_path / "data"
@@ -186,7 +186,7 @@ async def test_no_file_holds_a_card_number_or_its_code_after_errors_and_a_crash(
 
 
 def values_of(path: Path) -> set[str]:
-    """Every value of a SQLite database, and every word of each, as text."""
+    """Return every value of a SQLite database, and every word of each, as text."""
     found: set[str] = set()
     with sqlite3.connect(path) as database:
         tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()

@@ -1,4 +1,4 @@
-"""Many callers at once over the JSON client, also such that hang up in the middle."""
+"""Many concurrent clients, some of which disconnect."""
 
 import asyncio
 
@@ -13,20 +13,20 @@ async def funded_user(merchant: JsonClient, amount: int) -> str:
     return user_id
 
 
-async def test_of_200_debits_at_once_exactly_those_that_the_funds_cover_succeed(
+async def test_of_200_concurrent_debits_exactly_the_funded_ones_succeed(
     merchant: JsonClient,
 ) -> None:
     user_id = await funded_user(merchant, 120)
-    answers: list[Response] = await asyncio.gather(
+    responses: list[Response] = await asyncio.gather(
         *(merchant.call("charge_wallet", user_id=user_id, amount=1) for _ in range(200))
     )
-    assert sorted(answer.status for answer in answers) == [200] * 120 + [402] * 80
+    assert sorted(response.status for response in responses) == [200] * 120 + [402] * 80
     wallet = (await merchant.call("get_user_wallet", user_id=user_id)).body["wallet"]
     history = (await merchant.call("get_wallet_history", user_id=user_id)).body
     assert (wallet["balance"], history["total"]) == (0, 121)
 
 
-async def test_100_clients_that_hang_up_in_the_middle_disturb_nobody(merchant: JsonClient) -> None:
+async def test_100_disconnecting_clients_do_not_affect_others(merchant: JsonClient) -> None:
     user_id = await funded_user(merchant, 0)
 
     async def hang_up(number: int) -> None:
@@ -41,7 +41,7 @@ async def test_100_clients_that_hang_up_in_the_middle_disturb_nobody(merchant: J
         leaving = [hang_up(number) for number in range(100)]
         staying = [merchant.call("get_user_wallet", user_id=user_id) for _ in range(30)]
         results = await asyncio.gather(*leaving, *staying)
-    assert {answer.status for answer in results if answer is not None} == {200}
+    assert {response.status for response in results if response is not None} == {200}
     wallet = (await merchant.call("get_user_wallet", user_id=user_id)).body["wallet"]
     history = (await merchant.call("get_wallet_history", user_id=user_id)).body
     assert wallet["balance"] == history["total"]

@@ -1,4 +1,4 @@
-"""Has schemathesis make requests from /openapi.json, and holds every answer against it."""
+"""schemathesis generates requests from /openapi.json; every response must match it."""
 
 import asyncio
 import json
@@ -15,15 +15,15 @@ from tests.end_to_end.examples import Samples, run_examples
 from tests.end_to_end.running import JsonClient, Stack, running_stack
 
 EXAMPLES = 250
-"""Requests of each sort."""
+"""Requests in each mode."""
 LEAST_SUCCEEDED = 8
-"""How many actions have to succeed at least once, or the fuzz is all refusals and proves little."""
+"""Actions that must succeed at least once: a run with errors only would prove little."""
 FAULT = 500
-"""What no request may bring about."""
+"""A status that no request may get."""
 
 
 class Conversation:
-    """Sends what was generated as a business that has a user with a card."""
+    """Sends generated requests as a business that has a user with a card."""
 
     def __init__(
         self, document: dict[str, Any], stack: Stack, business: JsonClient, user: str
@@ -38,7 +38,7 @@ class Conversation:
     def send(
         self, case: schemathesis.Case[Any], *, with_credentials: bool, with_user: bool
     ) -> None:
-        """Send one request and check its answer."""
+        """Send one request and check its response."""
         body: Any = case.body
         if isinstance(body, dict):
             action = body.get("action")
@@ -47,12 +47,12 @@ class Conversation:
                 body |= {"business_id": client.business_id, "api_key": client.api_key}
             if with_user and "user_id" in body:
                 body["user_id"] = self._user
-        answer = case.call(base_url=client.url if isinstance(body, dict) else self._business.url)
-        content = answer.json()
-        self.statuses.add(answer.status_code)
-        assert answer.status_code != FAULT, (body, content)
-        self._check(self._schema_of(answer.status_code, body), content, body)
-        if answer.status_code == 200:
+        response = case.call(base_url=client.url if isinstance(body, dict) else self._business.url)
+        content = response.json()
+        self.statuses.add(response.status_code)
+        assert response.status_code != FAULT, (body, content)
+        self._check(self._schema_of(response.status_code, body), content, body)
+        if response.status_code == 200:
             self.succeeded.add(body["action"])
             if body["action"] == "change_api_key":
                 self._business = client.as_business(client.business_id, content["api_key"])
@@ -91,7 +91,7 @@ def _talk(conversation: Conversation, document: dict[str, Any], mode: Generation
     talk()
 
 
-async def test_no_request_made_from_the_document_or_against_it_ends_in_a_fault(
+async def test_no_generated_request_is_an_internal_error(
     tmp_path: Path,
 ) -> None:
     database = f"sqlite:///{tmp_path / 'nivisco.db'}"

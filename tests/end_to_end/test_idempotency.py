@@ -1,4 +1,4 @@
-"""One idempotency key is one effect and one answer, over either client and through any adapter."""
+"""A request with one idempotency key takes effect once, over JSON and gRPC, through any adapter."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -52,7 +52,7 @@ async def user_with_card(client: JsonClient, token: str = "pm_card_visa") -> str
     ("action", "amount", "status"),
     [("charge_wallet", 34.5, 200), ("charge_wallet", 150, 402), ("add_wallet_funds", 1, 200)],
 )
-async def test_an_answer_is_given_again_to_the_byte_and_marked(
+async def test_a_replayed_response_is_identical_and_has_the_header(
     merchant: JsonClient, action: str, amount: float, status: int
 ) -> None:
     user_id = await user_with_money(merchant)
@@ -71,9 +71,7 @@ async def test_an_answer_is_given_again_to_the_byte_and_marked(
     [("pm_card_visa", 200), ("pm_card_chargeCustomerFail", 402),
      ("pm_card_authenticationRequired", 402)],
 )  # fmt: skip
-async def test_a_charge_is_answered_again_to_the_byte(
-    stack: Stack, token: str, status: int
-) -> None:
+async def test_a_replayed_charge_is_identical(stack: Stack, token: str, status: int) -> None:
     user_id = await user_with_card(stack.merchant, token)
     request = {"user_id": user_id, "amount": 25.5, "idempotency_key": KEY}
     first = await stack.merchant.call("charge_customer", **request)
@@ -83,7 +81,7 @@ async def test_a_charge_is_answered_again_to_the_byte(
     assert len(await stack.gateway.charges()) == (1 if status == 200 else 0)
 
 
-async def test_a_key_that_came_by_json_is_known_by_grpc_and_the_other_way(stack: Stack) -> None:
+async def test_json_and_grpc_share_idempotency_keys(stack: Stack) -> None:
     client = stack.merchant
     grpc = Business(stack.core, Credentials(client.business_id, client.api_key))
     user_id = await user_with_card(client)
@@ -103,7 +101,7 @@ async def test_a_key_that_came_by_json_is_known_by_grpc_and_the_other_way(stack:
 
 @asynccontextmanager
 async def adapters(targets: str, count: int, business: Business) -> AsyncIterator[list[JsonClient]]:
-    """Serve so many adapters on the cores, with a client through each."""
+    """Serve this many adapters on the cores, with a client for each."""
     async with AsyncExitStack() as running:
         session = await running.enter_async_context(aiohttp.ClientSession())
         stop, serving, clients = asyncio.Event(), [], []
@@ -123,7 +121,7 @@ async def adapters(targets: str, count: int, business: Business) -> AsyncIterato
 async def two_of_each(
     tmp_path: Path, database_url: str, gateway: Gateway
 ) -> AsyncIterator[list[JsonClient]]:
-    """Two cores and two adapters on one database."""
+    """Serve two cores and two adapters on one database."""
     settings = settings_for(
         tmp_path,
         database_url=database_url,
@@ -135,7 +133,7 @@ async def two_of_each(
             yield clients
 
 
-async def test_200_callers_of_two_adapters_with_one_key_are_one_execution_and_200_equal_answers(
+async def test_200_requests_with_one_key_through_two_adapters_are_executed_once(
     tmp_path: Path, postgresql_database: str
 ) -> None:
     async with running_sandbox(tmp_path) as url:
@@ -144,12 +142,12 @@ async def test_200_callers_of_two_adapters_with_one_key_are_one_execution_and_20
             user_id = await user_with_card(clients[0])
             for action, amount in (("fund_customer", 50), ("charge_wallet", 10)):
                 request = {"user_id": user_id, "amount": amount, "idempotency_key": action}
-                answers: list[Response] = await asyncio.gather(
+                responses: list[Response] = await asyncio.gather(
                     *(clients[number % 2].call(action, **request) for number in range(200))
                 )
                 later = await clients[1].call(action, **request)
-                assert {answer.status for answer in answers} == {200}
-                assert {answer.text for answer in answers} == {later.text}
+                assert {response.status for response in responses} == {200}
+                assert {response.text for response in responses} == {later.text}
             assert len(await gateway.charges()) == 1
             wallet = await clients[0].call("get_user_wallet", user_id=user_id)
             assert wallet.body["wallet"]["balance"] == 100 + 50 - 10
@@ -163,12 +161,12 @@ async def test_200_debits_through_two_adapters_and_two_cores_are_exact(
         two_of_each(tmp_path, postgresql_database, Gateway(url)) as clients,
     ):
         user_id = await user_with_money(clients[0], 120)
-        answers: list[Response] = await asyncio.gather(
+        responses: list[Response] = await asyncio.gather(
             *(
                 clients[number % 2].call("charge_wallet", user_id=user_id, amount=1)
                 for number in range(200)
             )
         )
-        assert sorted(answer.status for answer in answers) == [200] * 120 + [402] * 80
+        assert sorted(response.status for response in responses) == [200] * 120 + [402] * 80
         history = (await clients[1].call("get_wallet_history", user_id=user_id)).body
         assert history["total"] == 121

@@ -1,4 +1,4 @@
-"""PostgreSQL, cores and adapters killed under load: nothing told is lost, nothing is done twice."""
+"""PostgreSQL, cores and adapters are killed under load: nothing is lost or done twice."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ STRIPE = {
     "stripe_public_key": "pk_test_obviously_fake",
 }
 AMOUNTS = {"add_wallet_funds": 7, "charge_wallet": -3, "fund_customer": 5, "charge_customer": 0}
-"""What each action does to the wallet."""
+"""Change of the wallet's balance by each action."""
 ACTIONS = list(AMOUNTS)
 
 
@@ -40,7 +40,7 @@ def server() -> Iterator[OwnPostgresql]:
 
 @dataclass
 class Client:
-    """A caller who sends each operation under a key of its own until it is answered."""
+    """A client that repeats each operation under its own key until it succeeds."""
 
     merchant: JsonClient
     number: int
@@ -63,14 +63,14 @@ class Client:
             while True:
                 self.tries += 1
                 try:
-                    answer = await self.merchant.call(
+                    response = await self.merchant.call(
                         action, user_id=self.user_id, amount=amount, idempotency_key=key
                     )
                 except aiohttp.ClientError:
                     continue  # an adapter died: nobody knows what it had begun
-                if answer.status < 500:
-                    assert answer.status == 200, answer.text
-                    return answer.body
+                if response.status < 500:
+                    assert response.status == 200, response.text
+                    return response.body
                 await asyncio.sleep(0.05)
 
     async def prepare(self) -> "Client":
@@ -83,7 +83,7 @@ class Client:
         return self
 
     async def check(self) -> None:
-        """Hold what this caller was told against the books."""
+        """Compare this client's responses with the records."""
         wallet = await self.merchant.call("get_user_wallet", user_id=self.user_id)
         moved = sum(AMOUNTS[action] * count for action, count in self.told.items())
         assert wallet.body["wallet"]["balance"] == Decimal(100 + moved)
@@ -99,9 +99,9 @@ class Client:
 async def gateway_charges(url: str) -> int:
     async with (
         aiohttp.ClientSession() as session,
-        session.get(f"{url}/_sandbox/books") as answer,
+        session.get(f"{url}/_sandbox/books") as response,
     ):
-        books = (await answer.json())["books"]
+        books = (await response.json())["books"]
     return sum(
         charge["status"] == "succeeded" for account in books for charge in account["charges"]
     )
@@ -110,7 +110,7 @@ async def gateway_charges(url: str) -> int:
 async def kill_one_after_the_other(
     up: Running, server: OwnPostgresql, clients: list[Client], running: "asyncio.Future[Any]"
 ) -> Counter[str]:
-    """Kill a core's or an adapter's worker, or PostgreSQL, whenever some operations were told."""
+    """Kill a worker of core or adapter, or PostgreSQL, after every few operations."""
     killed: Counter[str] = Counter()
     victims = ["worker", "server", "worker", "worker", "server", "worker"]
     for round_, victim in enumerate(victims, start=1):
@@ -129,7 +129,7 @@ async def kill_one_after_the_other(
     return killed
 
 
-async def test_kills_under_32_keyed_clients_lose_nothing_that_was_told_and_double_nothing(
+async def test_kills_under_load_of_32_clients_lose_and_repeat_nothing(
     start: Start, tmp_path: Path, server: OwnPostgresql
 ) -> None:
     data_dir = tmp_path / "data"

@@ -1,4 +1,4 @@
-"""What only real processes can prove: no secret on disk or in a log, nothing lost by a SIGKILL."""
+"""Tests that need real processes: no secret on disk or in logs, nothing lost by a SIGKILL."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ async def new_user(merchant: JsonClient) -> str:
 
 
 async def a_day_of_business(merchant: JsonClient) -> list[str]:
-    """Do a little of everything, errors too; return the secrets that took part."""
+    """Call many actions, also with errors; return the secrets in them."""
     stripe = {"env": "TEST", "stripe_secret_key": STRIPE_KEY, "stripe_public_key": "pk_test_fake"}
     stripe["stripe_webhook_secret"] = WEBHOOK_SECRET
     authorize = {"env": "TEST", "api_login_id": "login", "transaction_key": TRANSACTION_KEY}
@@ -62,10 +62,10 @@ async def a_day_of_business(merchant: JsonClient) -> list[str]:
     used = [merchant.api_key, STRIPE_KEY, WEBHOOK_SECRET, TRANSACTION_KEY, CARD_NUMBER]
     for action, payload, status in calls:
         with_user = payload if "credentials" in payload else {"user_id": user_id} | payload
-        answer = await merchant.call(action, **with_user)
-        assert answer.status == status, (action, answer.text)
-        if "client_secret" in answer.body:
-            used.append(answer.body["client_secret"])
+        response = await merchant.call(action, **with_user)
+        assert response.status == status, (action, response.text)
+        if "client_secret" in response.body:
+            used.append(response.body["client_secret"])
     rotated = (await merchant.call("change_api_key")).body
     again = merchant.as_business(merchant.business_id, rotated["api_key"])
     assert (await again.call("validate_business")).status == 200
@@ -73,7 +73,7 @@ async def a_day_of_business(merchant: JsonClient) -> list[str]:
     return [*used, rotated["api_key"]]
 
 
-async def test_neither_database_nor_logs_hold_a_secret(start: Start, tmp_path: Path) -> None:
+async def test_neither_database_nor_logs_contain_a_secret(start: Start, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     up = start_up(start, data_dir, NIVISCO_LOG_LEVEL="DEBUG")
     printed = up.wait_for(RUNNING)
@@ -128,21 +128,21 @@ async def test_a_sigkill_under_load_loses_nothing_that_was_acknowledged(
 
 
 def at(admin: JsonClient, merchant: JsonClient) -> JsonClient:
-    """Return the merchant's client at the address that this start serves."""
+    """Return the merchant's client for the URL of this start."""
     return admin.as_business(merchant.business_id, merchant.api_key)
 
 
 async def credits_until_killed(
     merchant: JsonClient, user_id: str, up: Running, kill_after: int, *, whole_group: bool
 ) -> int:
-    """Credit 1 from eight clients at once; kill after so many answers; count all answers."""
+    """Credit 1 from eight concurrent clients; kill after some responses; count all responses."""
     acknowledged = 0
 
     async def client() -> None:
         nonlocal acknowledged
         while True:
-            answer = await merchant.call("add_wallet_funds", user_id=user_id, amount=1)
-            if answer.status != 200:
+            response = await merchant.call("add_wallet_funds", user_id=user_id, amount=1)
+            if response.status != 200:
                 return
             acknowledged += 1
             if acknowledged == kill_after:
@@ -157,7 +157,7 @@ async def credits_until_killed(
     return acknowledged
 
 
-async def test_a_merchant_charges_a_card_as_the_readme_shows(start: Start, tmp_path: Path) -> None:
+async def test_a_merchant_charges_a_card_as_in_the_readme(start: Start, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     up = start_up(start, data_dir)
     printed = up.wait_for(RUNNING)

@@ -1,4 +1,4 @@
-"""Cores and adapters restarted one by one under load: no request fails and no cent is lost."""
+"""Cores and adapters restart one by one under load: no request fails, no cent is lost."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ async def test_a_rolling_restart_of_cores_and_adapters_under_load_fails_no_reque
 
 
 async def client(merchant: JsonClient, renewed: asyncio.Event) -> dict[str, Any]:
-    """Charge a wallet and read it, over and over on kept connections, until all is renewed."""
+    """Debit a wallet and read it repeatedly on kept connections until the restart is complete."""
     failures: list[str] = []
     charges = 0
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
@@ -65,12 +65,12 @@ async def client(merchant: JsonClient, renewed: asyncio.Event) -> dict[str, Any]
         while not renewed.is_set():
             for action, payload in (("charge_wallet", {"amount": 0.25}), ("get_user_wallet", {})):
                 try:
-                    answer = await client.call(action, user_id=user_id, **payload)
+                    response = await client.call(action, user_id=user_id, **payload)
                 except aiohttp.ClientError as error:
                     failures.append(f"{action}: {error!r}")
                     continue
-                if answer.status != 200:
-                    failures.append(f"{action}: {answer.status} {answer.text}")
+                if response.status != 200:
+                    failures.append(f"{action}: {response.status} {response.text}")
                 elif action == "charge_wallet":
                     charges += 1
     return {"user_id": user_id, "failures": failures, "charges": charges}

@@ -1,4 +1,4 @@
-"""The sandbox's own webhooks, delivered to the adapter, bring payments where the gateway is."""
+"""The sandbox's webhooks, delivered to the adapter, update payments."""
 
 import asyncio
 from pathlib import Path
@@ -20,14 +20,14 @@ PATIENCE_SECONDS = 30
 async def control(stack: Stack, path: str, **body: Any) -> dict[str, Any]:
     async with stack.merchant.session.post(
         f"{stack.gateway.url}/_sandbox/{path}", json=body
-    ) as answer:
-        assert answer.status < 300, await answer.text()
-        told: dict[str, Any] = await answer.json()
+    ) as response:
+        assert response.status < 300, await response.text()
+        told: dict[str, Any] = await response.json()
         return told
 
 
 async def until(client: JsonClient, user_id: str, status: str, balance: float) -> dict[str, Any]:
-    """Wait until the user's one payment and wallet are there, and return the payment."""
+    """Wait until the user's only payment and wallet have this state; return the payment."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             records = await client.call("get_payment_records", user_id=user_id)
@@ -38,7 +38,7 @@ async def until(client: JsonClient, user_id: str, status: str, balance: float) -
             await asyncio.sleep(0.1)
 
 
-async def test_what_happens_at_stripe_reaches_payment_and_wallet(stack: Stack) -> None:
+async def test_events_of_stripe_update_payment_and_wallet(stack: Stack) -> None:
     client = await new_shop(stack, "s1")
     key = "sk_test_s1_a"
     await control(
@@ -69,7 +69,7 @@ async def test_what_happens_at_stripe_reaches_payment_and_wallet(stack: Stack) -
     await until(client, user_id, "refunded", 0)
 
 
-async def test_a_customer_who_comes_back_to_authenticate_is_credited(stack: Stack) -> None:
+async def test_a_customer_who_authenticates_later_is_credited(stack: Stack) -> None:
     client = await new_shop(stack, "s2")
     await control(
         stack,
@@ -87,7 +87,7 @@ async def test_a_customer_who_comes_back_to_authenticate_is_credited(stack: Stac
     await until(client, user_id, "succeeded", 20)
 
 
-async def test_what_happens_at_authorize_net_reaches_payment_and_wallet(
+async def test_events_of_authorize_net_update_payment_and_wallet(
     stack: Stack, database: Database, tmp_path: Path
 ) -> None:
     client = await new_shop(stack, "a1")

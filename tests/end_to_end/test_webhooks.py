@@ -1,4 +1,4 @@
-"""The gateways' webhooks through the adapter: any order, any repetition, the same end."""
+"""The gateways' webhooks through the adapter have the same result in any order and repetition."""
 
 import asyncio
 import random
@@ -80,22 +80,22 @@ async def new_shop(stack: Stack, name: str) -> JsonClient:
             },
         ),
     ):
-        answer = await client.call(action, credentials={"env": "TEST"} | keys)
-        assert answer.status == 200, answer.text
+        response = await client.call(action, credentials={"env": "TEST"} | keys)
+        assert response.status == 200, response.text
     return client
 
 
 async def new_user(client: JsonClient) -> str:
-    answer = await client.call("create_user", user={"name": "A", "email": "a@example.com"})
-    return str(answer.body["user"]["user_id"])
+    response = await client.call("create_user", user={"name": "A", "email": "a@example.com"})
+    return str(response.body["user"]["user_id"])
 
 
 async def deliver(client: JsonClient, delivery: Delivery, **headers: str) -> tuple[int, str]:
     path = f"/webhooks/{delivery.gateway}/{client.business_id}"
     async with client.session.post(
         client.url + path, data=delivery.body, headers=headers or delivery.headers()
-    ) as answer:
-        return answer.status, await answer.text()
+    ) as response:
+        return response.status, await response.text()
 
 
 async def deliver_all(client: JsonClient, deliveries: list[Delivery], at_once: int) -> None:
@@ -118,7 +118,7 @@ async def add_payment(
     status: str,
     kind: str,
 ) -> str:
-    """Write the row of a payment as its charge left it."""
+    """Insert the row of a payment after its charge."""
     payment_id = f"PAY-{client.business_id[:6].upper()}{number:010}"
     async with database.transaction() as transaction:
         payment = Payment(
@@ -168,7 +168,7 @@ def transaction_of(gateway: str, client: JsonClient, number: int) -> str:
 
 
 def story(client: JsonClient, payment_id: str, number: int, gateway: str) -> list[Delivery]:
-    """What a gateway tells of one payment, in the order in which it happened."""
+    """Return a gateway's events of one payment in order."""
     rng = random.Random(number)  # noqa: S311 - a repeatable mix
     transaction_id = transaction_of(gateway, client, number)
     if gateway == "authorize":
@@ -231,7 +231,7 @@ def story(client: JsonClient, payment_id: str, number: int, gateway: str) -> lis
 
 
 async def ends(database: Database, client: JsonClient, users: list[str]) -> dict[str, Any]:
-    """Return how a business's payments, wallets and ledger stand."""
+    """Return the final state of a business's payments, wallets and ledger."""
     of_business = client.business_id
 
     async def rows(transaction: Transaction, query: Any) -> list[tuple[Any, ...]]:
@@ -276,7 +276,7 @@ async def ends(database: Database, client: JsonClient, users: list[str]) -> dict
     }
 
 
-async def test_a_thousand_deliveries_in_any_order_end_as_in_order(
+async def test_a_thousand_deliveries_in_any_order_have_the_result_of_their_order(
     stack: Stack, database: Database
 ) -> None:
     count, rng = 100, random.Random(1)  # noqa: S311 - a repeatable mix
@@ -318,7 +318,7 @@ async def test_a_thousand_deliveries_in_any_order_end_as_in_order(
     assert len(report.checks) > 10
 
 
-async def test_only_what_is_signed_is_taken_and_nothing_is_told_apart(
+async def test_only_signed_webhooks_are_accepted_and_all_errors_are_alike(
     stack: Stack, database: Database
 ) -> None:
     client = await new_shop(stack, "careful")
@@ -360,8 +360,8 @@ async def test_only_what_is_signed_is_taken_and_nothing_is_told_apart(
     lower = authorize_event("n", "void.created", 1, "6001", invoiceNumber="PAY-1")
     header = lower.headers()["X-ANET-Signature"]
     assert (await deliver(client, lower, **{"X-ANET-Signature": header.lower()}))[0] == 200
-    async with client.session.get(f"{client.url}/webhooks/stripe/{client.business_id}") as answer:
-        assert answer.status == 405
+    async with client.session.get(f"{client.url}/webhooks/stripe/{client.business_id}") as response:
+        assert response.status == 405
     async with database.transaction() as transaction:
         assert await transaction.connection.scalar(query) == 2
 
@@ -369,7 +369,7 @@ async def test_only_what_is_signed_is_taken_and_nothing_is_told_apart(
 async def test_a_customer_who_authenticates_has_their_wallet_credited_once(
     stack: Stack, database: Database
 ) -> None:
-    """And the answer to the key stays what it was; the record tells what became of it."""
+    """The response of the idempotency key stays; the record has the new status."""
     client = await new_shop(stack, "threed")
     user_id = await new_user(client)
     await client.call(

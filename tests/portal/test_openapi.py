@@ -1,4 +1,4 @@
-"""Proves that the OpenAPI document is valid and says what the reference says."""
+"""The OpenAPI document is valid and agrees with the reference."""
 
 import json
 from typing import Any
@@ -46,7 +46,7 @@ def test_every_action_is_a_variant_of_the_one_request() -> None:
 
 
 @EACH_ACTION
-def test_an_example_fits_its_own_schema_and_no_other(action: Action) -> None:
+def test_an_example_matches_only_its_own_schema(action: Action) -> None:
     assert action.example is not None
     value = request(action.name, **json.loads(action.example.request))
     assert problems(schema_of(action.name), value) == []
@@ -72,7 +72,7 @@ def test_an_example_fits_its_own_schema_and_no_other(action: Action) -> None:
         ({"user_id": "USR-1", "amount": 25.5, "description": "x" * 501}, False),
     ],
 )
-def test_a_request_is_valid_as_the_service_reads_it(
+def test_a_request_is_valid_if_the_service_accepts_it(
     fields: dict[str, object], is_valid: bool
 ) -> None:
     assert (problems(schema_of("charge_customer"), request("charge_customer", **fields)) == []) is (
@@ -84,9 +84,9 @@ def test_a_read_may_carry_an_idempotency_key() -> None:
     assert problems(schema_of("get_all_users"), request("get_all_users", idempotency_key="k")) == []
 
 
-def test_refusals_fit_the_schema_of_errors() -> None:
-    for answer in (METHOD_NOT_ALLOWED, invalid_fields([FieldProblem("user_id", "is required")])):
-        assert problems({"$ref": "#/components/schemas/Error"}, json.loads(answer.body)) == []
+def test_errors_match_the_error_schema() -> None:
+    for response in (METHOD_NOT_ALLOWED, invalid_fields([FieldProblem("user_id", "is required")])):
+        assert problems({"$ref": "#/components/schemas/Error"}, json.loads(response.body)) == []
 
 
 def test_every_status_of_an_error_is_documented() -> None:

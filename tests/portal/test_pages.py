@@ -1,4 +1,4 @@
-"""Proves what the pages show, and how they are sent."""
+"""Content and caching of the pages."""
 
 import json
 import re
@@ -25,7 +25,7 @@ DOCS = page("docs.html", reference=reference()).body.decode()
 
 
 class Parsed(HTMLParser):
-    """The parts of a page that the tests look at."""
+    """The tags and text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ LIVE_TEST = Parsed(live_test_page(reference()).body.decode())
 TEXT = "".join(PARSED.text)
 
 
-def test_every_action_has_a_place_with_all_its_fields_and_errors() -> None:
+def test_every_action_is_shown_with_all_its_fields_and_errors() -> None:
     ids = set(PARSED.all("id"))
     for action in ACTIONS.values():
         assert action.name in ids
@@ -59,14 +59,14 @@ def test_every_action_has_a_place_with_all_its_fields_and_errors() -> None:
             assert not error.has_code or f"#{error.reason}" in section
 
 
-def test_every_example_is_shown_whole() -> None:
+def test_every_example_is_shown() -> None:
     for action in ACTIONS.values():
         assert action.example is not None
         for text in (action.example.request[2:-2], action.example.response or ""):
             assert text.strip() in TEXT, action.name
 
 
-def test_every_link_within_the_page_leads_somewhere() -> None:
+def test_every_link_within_the_page_has_a_target() -> None:
     ids = Counter(PARSED.all("id"))
     assert [each for each, count in ids.items() if count > 1] == []
     assert {h[1:] for h in PARSED.all("href") if h.startswith("#")} - set(ids) == set()
@@ -74,7 +74,7 @@ def test_every_link_within_the_page_leads_somewhere() -> None:
         assert set(PARSED.all(reference_to_id)) - set(ids) == set()
 
 
-def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
+def test_nothing_is_inline_or_from_another_host() -> None:
     for parsed in (PARSED, LIVE_TEST):
         tags = [tag for tag, _ in parsed.tags]
         assert "style" not in tags
@@ -87,7 +87,7 @@ def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
         assert not re.search(rb"\burl\(|@import|https?://(?!www\.w3\.org/2000/svg)", document.body)
 
 
-def test_the_live_test_knows_every_action_and_every_field_of_it() -> None:
+def test_the_live_test_has_every_action_with_every_field() -> None:
     content = json.loads(actions_document(reference()).body)
     assert [action["name"] for action in content["actions"]] == list(ACTIONS)
     listed = set(LIVE_TEST.all("href"))
@@ -102,11 +102,11 @@ def _paths(field: dict[str, Any]) -> list[str]:
     return [field["path"], *(path for inner in field["fields"] for path in _paths(inner))]
 
 
-def test_the_live_test_knows_what_is_secret() -> None:
+def test_the_live_test_knows_the_names_of_secrets() -> None:
     assert set(json.loads(actions_document(reference()).body)["secrets"]) == secret_names()
 
 
-async def test_what_a_page_links_to_is_served_with_its_type(client: AdapterClient) -> None:
+async def test_linked_files_are_served_with_their_type(client: AdapterClient) -> None:
     expected = {
         "css": "text/css",
         "js": "text/javascript",
@@ -117,12 +117,12 @@ async def test_what_a_page_links_to_is_served_with_its_type(client: AdapterClien
     linked = {link for link in [*links, *LIVE_TEST.all("data-actions")] if "/assets/" in link}
     assert len(linked) >= 9
     for link in linked:
-        async with client.session.get(client.url + link) as answer:
-            assert answer.status == 200
+        async with client.session.get(client.url + link) as response:
+            assert response.status == 200
             ending = link.partition("?")[0].rpartition(".")[2]
-            assert answer.content_type == expected[ending]
-            assert answer.headers["X-Content-Type-Options"] == "nosniff"
-            assert "immutable" in answer.headers["Cache-Control"]
+            assert response.content_type == expected[ending]
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert "immutable" in response.headers["Cache-Control"]
 
 
 @pytest.mark.parametrize(
@@ -133,30 +133,30 @@ async def test_what_a_page_links_to_is_served_with_its_type(client: AdapterClien
         ("openapi.json", "application/json"),
     ],
 )
-async def test_a_page_is_sent_once_and_then_only_asked_for(
+async def test_a_page_is_sent_once_and_then_revalidated(
     client: AdapterClient, path: str, content_type: str
 ) -> None:
-    async with client.session.get(f"{client.url}/{path}") as answer:
-        assert (answer.status, answer.content_type) == (200, content_type)
-        assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
-        assert answer.headers["Cache-Control"] == "no-cache"
-        assert answer.headers["Content-Encoding"] == "gzip"
-        whole = await answer.read()
-        tag = answer.headers["ETag"]
+    async with client.session.get(f"{client.url}/{path}") as response:
+        assert (response.status, response.content_type) == (200, content_type)
+        assert response.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        assert response.headers["Cache-Control"] == "no-cache"
+        assert response.headers["Content-Encoding"] == "gzip"
+        whole = await response.read()
+        tag = response.headers["ETag"]
     known = {"If-None-Match": tag}
-    async with client.session.get(f"{client.url}/{path}", headers=known) as answer:
-        assert (answer.status, await answer.read()) == (304, b"")
+    async with client.session.get(f"{client.url}/{path}", headers=known) as response:
+        assert (response.status, await response.read()) == (304, b"")
     plain = {"Accept-Encoding": "identity"}
-    async with client.session.get(f"{client.url}/{path}", headers=plain) as answer:
-        assert "Content-Encoding" not in answer.headers
-        assert await answer.read() == whole
-    async with client.session.head(f"{client.url}/{path}") as answer:
-        assert (answer.status, await answer.read()) == (200, b"")
+    async with client.session.get(f"{client.url}/{path}", headers=plain) as response:
+        assert "Content-Encoding" not in response.headers
+        assert await response.read() == whole
+    async with client.session.head(f"{client.url}/{path}") as response:
+        assert (response.status, await response.read()) == (200, b"")
 
 
 async def test_the_openapi_document_has_every_action(client: AdapterClient) -> None:
-    async with client.session.get(f"{client.url}/openapi.json") as answer:
-        document = json.loads(await answer.read())
+    async with client.session.get(f"{client.url}/openapi.json") as response:
+        document = json.loads(await response.read())
     names = document["components"]["schemas"]["Request"]["discriminator"]["mapping"]
     assert set(names) == set(ACTIONS)
 
@@ -165,21 +165,21 @@ async def test_the_openapi_document_has_every_action(client: AdapterClient) -> N
     "path",
     ["doc", "docs/", "docs/charge_customer", "assets/", "assets/none.css", "assets/../app.py"],
 )
-async def test_a_page_that_there_is_not_is_404_in_json(client: AdapterClient, path: str) -> None:
+async def test_an_unknown_page_is_a_404_in_json(client: AdapterClient, path: str) -> None:
     raw = f"GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
-    answer = await client.exchange(raw)
-    assert answer.startswith(b"HTTP/1.1 404 ")
-    assert b'"code":"UNKNOWN_PATH"' in answer
+    response = await client.exchange(raw)
+    assert response.startswith(b"HTTP/1.1 404 ")
+    assert b'"code":"UNKNOWN_PATH"' in response
 
 
-async def test_a_page_takes_no_post(client: AdapterClient) -> None:
-    async with client.session.post(f"{client.url}/docs", data=b"{}") as answer:
-        assert answer.status == 405
-        assert answer.headers["Allow"] == "GET, HEAD"
-        assert answer.content_type == "application/json"
+async def test_a_page_does_not_accept_post(client: AdapterClient) -> None:
+    async with client.session.post(f"{client.url}/docs", data=b"{}") as response:
+        assert response.status == 405
+        assert response.headers["Allow"] == "GET, HEAD"
+        assert response.content_type == "application/json"
 
 
-def test_text_of_others_cannot_become_markup() -> None:
+def test_text_is_escaped() -> None:
     assert coloured('{"a": "</code><script>"}') == (
         '{<span class="j-key">&#34;a&#34;</span>: '
         '<span class="j-string">&#34;&lt;/code&gt;&lt;script&gt;&#34;</span>}'

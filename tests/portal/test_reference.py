@@ -1,4 +1,4 @@
-"""Proves that the reference says of every action what the JSON client does."""
+"""The reference describes every action as readers and writers treat it."""
 
 import json
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def test_the_reference_has_every_action_of_the_catalogue() -> None:
     assert set(ACTIONS) == set(COMPILED)
 
 
-def test_the_categories_stand_in_the_order_of_the_public_reference() -> None:
+def test_the_categories_have_the_order_of_the_public_reference() -> None:
     assert [category.name for category in reference().categories] == [
         "Authentication", "Business", "Credentials", "Users", "Keys", "Cards", "Payments", "Wallet",
         "Recurring",
@@ -34,7 +34,7 @@ def test_the_categories_stand_in_the_order_of_the_public_reference() -> None:
 
 
 @EACH_ACTION
-def test_everything_is_described(action: Action) -> None:
+def test_every_action_field_and_error_is_described(action: Action) -> None:
     fields = [f for top in (*action.request, *action.response) for f in top.flattened()]
     assert action.summary.endswith(".")
     assert [f.path for f in fields if not f.description] == []
@@ -43,7 +43,7 @@ def test_everything_is_described(action: Action) -> None:
 
 
 @EACH_ACTION
-def test_the_reader_knows_exactly_the_fields_of_the_request(action: Action) -> None:
+def test_the_reader_has_exactly_the_fields_of_the_request(action: Action) -> None:
     assert _read(action, {"no_such_field": 1}) == {"no_such_field"}
     for field in (f for top in action.request for f in top.flattened()):
         problem = _read_problem(action, field)
@@ -52,7 +52,7 @@ def test_the_reader_knows_exactly_the_fields_of_the_request(action: Action) -> N
 
 
 @EACH_ACTION
-def test_the_writer_shows_exactly_the_fields_of_the_answer_in_order(action: Action) -> None:
+def test_the_writer_has_exactly_the_fields_of_the_response_in_order(action: Action) -> None:
     compiled = COMPILED[action.name]
     message = message_factory.GetMessageClass(compiled.method.output_type)()
     _fill(message)
@@ -61,7 +61,7 @@ def test_the_writer_shows_exactly_the_fields_of_the_answer_in_order(action: Acti
     assert _paths_of(shown, "") == [f.path for top in action.response for f in top.flattened()]
 
 
-def test_a_currency_stands_behind_the_first_amount_and_is_optional() -> None:
+def test_a_currency_follows_the_first_amount_and_is_optional() -> None:
     names = [field.name for field in ACTIONS["charge_customer"].request]
     currency = ACTIONS["charge_customer"].request[names.index("amount") + 1]
     assert (currency.kind, currency.required, currency.amounts) == (
@@ -71,7 +71,7 @@ def test_a_currency_stands_behind_the_first_amount_and_is_optional() -> None:
     )
 
 
-def test_limits_are_told_in_words() -> None:
+def test_limits_are_sentences() -> None:
     by_path = {
         f.path: f for top in ACTIONS["create_authorize_customer"].request for f in top.flattened()
     }
@@ -106,13 +106,13 @@ def test_only_clearable_fields_of_requests_are_nullable() -> None:
     }
 
 
-def test_a_read_has_no_errors_of_changes() -> None:
+def test_a_read_has_no_errors_of_mutating_actions() -> None:
     reasons = {error.reason for error in ACTIONS["get_all_users"].general_errors}
     assert "INVALID_CREDENTIALS" in reasons
     assert reasons.isdisjoint({"IDEMPOTENCY_KEY_REUSED", "OUTCOME_UNKNOWN"})
 
 
-def test_comments_are_those_of_the_package_on_one_line() -> None:
+def test_comments_of_the_package_are_on_one_line() -> None:
     found = FileDescriptorSet()
     for package in ("nivisco.payments.v1", "other.v1"):
         file = found.file.add(name=f"{package}.proto", package=package)
@@ -130,7 +130,7 @@ def _read(action: Action, fields: dict[str, object]) -> set[str]:
 
 
 def _read_problem(action: Action, field: Field) -> str | None:
-    """Return what the reader says of a value that fits no field."""
+    """Return the reader's problem with a value that is invalid for every field."""
     value: object = object()
     for name in reversed(field.path.split(".")):
         value = {name.removesuffix("[]"): [value] if name.endswith("[]") else value}
@@ -141,7 +141,7 @@ def _read_problem(action: Action, field: Field) -> str | None:
 
 
 def _fill(message: Message) -> None:
-    """Set every message and put one item into every list, so that all keys are shown."""
+    """Set every message, and add an item to every list, so that all keys appear."""
     descriptor = message.DESCRIPTOR
     assert isinstance(descriptor, Descriptor)
     for field in descriptor.fields:

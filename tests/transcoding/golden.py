@@ -1,4 +1,4 @@
-"""Renders the catalogue as reviewed text; run as a module it writes actions.golden anew."""
+"""Renders the actions as text for review; run as a module, it writes actions.golden."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ _SCALARS = {
 def render() -> str:
     """Return every action with its category and fields, and every reason with its codes."""
     lines = [
-        f"# The public catalogue. Review every change of it; write it anew with: {COMMAND}",
+        f"# The public actions. Review every change. To renew the file: {COMMAND}",
         "",
     ]
     for action in build_catalogue().values():

@@ -1,4 +1,4 @@
-"""Messages that the public schema does not hold yet, to prove what the compilers make of them."""
+"""Sample messages for cases that the public schema does not have."""
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.descriptor import Descriptor

@@ -1,4 +1,4 @@
-"""Proves that the catalogue comes whole from the schema and only changes under review."""
+"""The actions are those of the schema and of the reviewed golden file."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from transcoding.json_responses import HTTP_STATUS
 CATALOGUE = build_catalogue()
 
 
-def test_the_catalogue_is_the_reviewed_one() -> None:
+def test_the_actions_are_those_of_the_golden_file() -> None:
     assert render() == GOLDEN.read_text(), f"Review the change, then: {COMMAND}"
 
 
@@ -19,16 +19,16 @@ def test_there_are_33_actions_in_nine_categories() -> None:
     assert len({action.category for action in CATALOGUE.values()}) == 9
 
 
-def test_only_register_business_is_for_the_admin() -> None:
+def test_only_register_business_is_admin_only() -> None:
     assert [a.name for a in CATALOGUE.values() if a.admin_only] == ["register_business"]
 
 
-def test_every_action_that_does_not_read_takes_an_idempotency_key() -> None:
+def test_only_reads_have_no_idempotency_key() -> None:
     reads = {a.name for a in CATALOGUE.values() if not a.mutates}
     assert all(name.startswith(("get_", "list_", "validate_")) for name in reads)
 
 
-def test_an_action_is_called_by_its_method() -> None:
+def test_an_action_has_its_grpc_method() -> None:
     service = authentication_pb2.DESCRIPTOR.services_by_name["AuthenticationService"]
     assert CATALOGUE["validate_business"].method is service.methods_by_name["ValidateBusiness"]
 
@@ -37,7 +37,7 @@ def test_an_action_is_called_by_its_method() -> None:
     ("method", "action"),
     [("ChangeApiKey", "change_api_key"), ("GetStripePublicKey", "get_stripe_public_key")],
 )
-def test_an_action_is_named_as_its_method_in_snake_case(method: str, action: str) -> None:
+def test_the_name_of_an_action_is_its_method_in_snake_case(method: str, action: str) -> None:
     assert action_name(method) == action
 
 
@@ -59,7 +59,7 @@ def test_every_reason_has_an_http_status() -> None:
         ("get_all_users", "to_date.seconds", "to_date"),
     ],
 )
-def test_a_path_in_the_message_has_a_path_in_the_json(
+def test_a_path_in_the_message_becomes_a_path_in_json(
     action: str, path: str, json_path: str
 ) -> None:
     assert CATALOGUE[action].json_path(path) == json_path

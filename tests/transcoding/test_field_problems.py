@@ -1,4 +1,4 @@
-"""Proves how problems are collected, sent and joined with the core's."""
+"""Collecting, sending and merging field problems."""
 
 import pytest
 
@@ -32,21 +32,21 @@ def problems_with_mistyped(*fields: str) -> FieldProblems:
         ("amount", "currency", True),
     ],
 )
-def test_what_follows_from_a_mistyped_field_is_not_told_again(
+def test_consequences_of_an_invalid_field_are_not_repeated(
     mistyped: str, from_core: str, kept: bool
 ) -> None:
     joined = problems_with_mistyped(mistyped).merged_with([FieldProblem(from_core, "is required")])
     assert (FieldProblem(from_core, "is required") in joined) is kept
 
 
-def test_an_unknown_field_hides_nothing_that_the_core_says() -> None:
+def test_an_unknown_field_hides_no_problem_of_the_core() -> None:
     problems = FieldProblems()
     problems.add_unknown("", "user.name", ["user"])
     required = FieldProblem("user.name", "is required")
     assert problems.merged_with([*problems.found, required]) == [*problems.found, required]
 
 
-def test_own_problems_come_first_and_twenty_in_all() -> None:
+def test_own_problems_come_first_of_at_most_twenty() -> None:
     problems = problems_with_mistyped("a", "b")
     joined = problems.merged_with([FieldProblem(f"c{n}", "is required") for n in range(30)])
     assert [problem.field for problem in joined[:3]] == ["a", "b", "c0"]
@@ -57,13 +57,13 @@ def test_the_twenty_first_problem_is_not_kept() -> None:
     assert len(problems_with_mistyped(*[f"f{n}" for n in range(21)]).found) == 20
 
 
-def test_an_ill_value_describes_itself() -> None:
+def test_a_malformed_value_has_its_own_description() -> None:
     problems = FieldProblems()
     problems.add_invalid("a", MalformedValue("is given more than once"), "must be a string")
     assert problems.found == [FieldProblem("a", "is given more than once")]
 
 
-def test_what_is_sent_is_bounded_in_bytes() -> None:
+def test_sent_problems_have_a_size_limit() -> None:
     problems = FieldProblems()
     for n in range(20):
         problems.add_unknown("", f"{n:02d}" + "\U0001f600" * 62, [])
@@ -88,7 +88,7 @@ def test_one_problem_is_sent_however_large() -> None:
         ("x" * 100, "x" * 64),
     ],
 )
-def test_a_name_is_shown_without_what_could_harm(name: str, shown: str) -> None:
+def test_unprintable_characters_of_a_name_are_replaced(name: str, shown: str) -> None:
     assert printable(name) == shown
 
 
@@ -101,5 +101,5 @@ def test_a_name_is_shown_without_what_could_harm(name: str, shown: str) -> None:
         ("", ""),
     ],
 )
-def test_a_close_name_is_suggested(name: str, hint: str) -> None:
+def test_a_similar_name_is_suggested(name: str, hint: str) -> None:
     assert did_you_mean(name, ["user_id", "env"]) == hint

@@ -1,4 +1,4 @@
-"""Proves that amounts are read and written exactly, and which ones are refused."""
+"""Reading and writing amounts exactly."""
 
 from decimal import Decimal
 
@@ -77,7 +77,7 @@ def test_an_amount_is_read_exactly(value: object, expected: tuple[int, int]) -> 
         ({}, NOT_AN_AMOUNT),
     ],
 )
-def test_what_is_no_amount_is_refused(value: object, description: str) -> None:
+def test_an_invalid_amount_is_rejected(value: object, description: str) -> None:
     with pytest.raises(InvalidValue) as refused:
         read_amount(value)
     assert str(refused.value) == description
@@ -87,7 +87,7 @@ amounts = st.decimals("0.000000001", "999999999999.999999999", places=9)
 
 
 @given(amounts)
-def test_an_amount_comes_back_as_the_shortest_equal_number(amount: Decimal) -> None:
+def test_an_amount_round_trips_to_the_shortest_number(amount: Decimal) -> None:
     text = write_amount(*read_amount(amount))
     assert Decimal(text) == amount
     assert "e" not in text.lower()
@@ -128,6 +128,6 @@ def test_a_currency_is_read_in_any_case(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "us", "usdd", "us1", "u\u017fd", "usd\n", 5, None, []])
-def test_what_is_not_three_letters_is_no_currency(value: object) -> None:
+def test_a_currency_has_three_letters(value: object) -> None:
     with pytest.raises(InvalidValue, match="must be three letters"):
         read_currency(value)

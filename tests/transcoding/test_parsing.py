@@ -1,4 +1,4 @@
-"""Proves that bodies are parsed strictly and that what no field can hold is marked in place."""
+"""Strict parsing of request bodies."""
 
 from decimal import Decimal
 
@@ -39,11 +39,11 @@ def test_numbers_are_exact() -> None:
 
 
 @pytest.mark.parametrize("literal", [b"NaN", b"Infinity", b"-Infinity"])
-def test_a_number_that_is_none_is_marked(literal: bytes) -> None:
+def test_nan_and_infinity_are_malformed_values(literal: bytes) -> None:
     assert ill(b'{"a":' + literal + b"}") == "must not be NaN or infinite"
 
 
-def test_an_exponent_beyond_all_bounds_is_marked() -> None:
+def test_an_extreme_exponent_is_a_malformed_value() -> None:
     assert ill(b'{"a":1e99999999999999999999999}') == "is a number that is out of range"
 
 
@@ -51,11 +51,11 @@ def test_an_exponent_beyond_all_bounds_is_marked() -> None:
     "body",
     [b'{"a":1,"a":2}', b'{"a":1,"b":1,"a":1}', b'{"a":null,"a":null}', b'{"a":1,"\\u0061":1}'],
 )
-def test_a_field_given_twice_is_marked(body: bytes) -> None:
+def test_a_duplicate_field_is_a_malformed_value(body: bytes) -> None:
     assert ill(body) == "is given more than once"
 
 
-def test_an_inner_field_given_twice_is_marked_where_it_stands() -> None:
+def test_a_duplicate_nested_field_is_a_malformed_value_in_its_place() -> None:
     inner = parse_object(b'{"a":{"b":1,"b":2,"c":3}}')["a"]
     assert isinstance(inner, dict)
     assert isinstance(inner["b"], MalformedValue)
@@ -93,7 +93,7 @@ def test_a_byte_order_mark_is_skipped() -> None:
         b"\x00",
     ],
 )
-def test_what_is_no_json_object_in_utf_8_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_in_utf_8_is_rejected(body: bytes) -> None:
     with pytest.raises(InvalidJson):
         parse_object(body)
 
@@ -102,7 +102,7 @@ def test_the_deepest_nesting_that_is_allowed_is_read() -> None:
     assert "a" in parse_object(nested(MAX_DEPTH))
 
 
-def test_nesting_one_deeper_is_refused() -> None:
+def test_deeper_nesting_is_rejected() -> None:
     with pytest.raises(InvalidJson):
         parse_object(nested(MAX_DEPTH + 1))
 
@@ -125,7 +125,7 @@ def test_many_objects_beside_each_other_do_not_nest() -> None:
     ],
     ids=["brackets", "escaped quotes", "quotes"],
 )
-def test_the_worst_bodies_are_refused(body: bytes) -> None:
+def test_pathological_bodies_are_rejected_quickly(body: bytes) -> None:
     with pytest.raises(InvalidJson):
         parse_object(body)
 
@@ -134,7 +134,7 @@ def test_the_worst_bodies_are_refused(body: bytes) -> None:
     st.binary(max_size=200)
     | st.text(alphabet='{}[]",:\\u0de+-.naNIfity \n', max_size=60).map(str.encode)
 )
-def test_any_bytes_end_in_an_envelope_or_a_declared_refusal(body: bytes) -> None:
+def test_any_bytes_are_an_envelope_or_a_declared_error(body: bytes) -> None:
     try:
         envelope = read_envelope(body)
     except (InvalidJson, CredentialsMissing, CredentialsMalformed):
@@ -146,12 +146,12 @@ def test_any_bytes_end_in_an_envelope_or_a_declared_refusal(body: bytes) -> None
     "fields",
     ['"business_id":"a","business_id":"a","api_key":"b"', '"business_id":"a","api_key":NaN'],
 )
-def test_an_ambiguous_credential_is_no_json(fields: str) -> None:
+def test_a_duplicate_credential_is_invalid_json(fields: str) -> None:
     with pytest.raises(InvalidJson):
         read_envelope(f"{{{fields}}}".encode())
 
 
-def test_the_envelope_does_not_show_what_it_holds() -> None:
+def test_the_repr_of_an_envelope_contains_no_values() -> None:
     envelope = read_envelope(b'{"business_id":"a","api_key":"KEY","action":"x","card":"4111"}')
     assert "KEY" not in repr(envelope)
     assert "4111" not in repr(envelope)

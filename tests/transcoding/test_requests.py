@@ -1,4 +1,4 @@
-"""Proves how JSON fields become a request message, and what is said of those that cannot."""
+"""JSON fields as request messages, and the problems of invalid ones."""
 
 import json
 from decimal import Decimal
@@ -75,7 +75,7 @@ def test_an_amount_is_read_with_its_currency() -> None:
     assert charge(amount="10.05", currency="eur").amount == amount
 
 
-def test_an_absent_currency_is_left_to_the_core() -> None:
+def test_an_absent_currency_stays_absent() -> None:
     assert charge(amount=10).amount == Money(units=10)
 
 
@@ -85,11 +85,11 @@ def test_a_currency_without_its_amount_is_a_problem_of_the_amount() -> None:
     }
 
 
-def test_a_currency_reaches_the_core_even_where_its_amount_is_ill() -> None:
+def test_a_currency_reaches_the_core_also_with_an_invalid_amount() -> None:
     assert charge(amount="x", currency="xyz").amount == Money(currency_code="XYZ")
 
 
-def test_a_currency_that_is_no_money_stays_as_it_is() -> None:
+def test_a_currency_without_money_is_a_string() -> None:
     message = read_whole("create_user", user={"name": "A", "currency": "eur"})
     assert isinstance(message, users_pb2.CreateUserRequest)
     assert message.user.currency == "eur"
@@ -137,28 +137,28 @@ def test_null_for_a_clearable_field_fills_the_update_mask(
     assert list(read_whole(action, **fields).update_mask.paths) == mask  # type: ignore[attr-defined]
 
 
-def test_the_update_mask_is_no_field_of_json() -> None:
+def test_the_update_mask_is_not_a_field_in_json() -> None:
     unknown = "is not a field of this request"
     mask = {"update_mask": {"paths": ["end_at"]}}
     assert problems_of("update_recurring", recurring_id="REC-1", **mask) == {"update_mask": unknown}
 
 
-def test_a_mask_beside_a_mistyped_field_names_only_what_is_set() -> None:
+def test_the_mask_has_no_path_of_an_invalid_field() -> None:
     message, problems = read("update_recurring", {"max_cycles": "many", "end_at": None})
     assert list(message.update_mask.paths) == ["end_at"]  # type: ignore[attr-defined]
     assert problems == {"max_cycles": "must be a whole number"}
 
 
-def test_an_empty_object_is_given() -> None:
+def test_an_empty_object_is_set() -> None:
     message = read_whole("create_user", user={})
     assert message.HasField("user")
 
 
-def test_an_optional_empty_string_is_given() -> None:
+def test_an_optional_empty_string_is_set() -> None:
     assert charge(description="").HasField("description")
 
 
-def test_a_date_alone_ends_the_day_only_where_the_schema_says_so() -> None:
+def test_a_date_means_the_end_of_the_day_only_if_the_schema_says_so() -> None:
     message = read_whole("get_all_users", from_date="2024-03-01", to_date="2024-03-01")
     assert message == users_pb2.GetAllUsersRequest(
         from_date=Timestamp(seconds=1_709_251_200),
@@ -166,7 +166,7 @@ def test_a_date_alone_ends_the_day_only_where_the_schema_says_so() -> None:
     )
 
 
-def test_a_start_without_an_offset_stays_text() -> None:
+def test_a_start_without_an_offset_stays_a_string() -> None:
     message = read_whole("create_recurring", start_at="2024-03-01T08:00:00")
     assert isinstance(message, recurring_pb2.CreateRecurringRequest)
     assert message.start_at == "2024-03-01T08:00:00"
@@ -258,14 +258,14 @@ def test_a_start_without_an_offset_stays_text() -> None:
         ("get_user_info", {"x" * 65: 1}, "x" * 64, "is not a field of this request"),
     ],
 )
-def test_what_does_not_fit_is_named_with_its_reason(
+def test_an_invalid_field_has_its_description(
     action: str, fields: dict[str, object], field: str, description: str
 ) -> None:
     assert read(action, fields)[1] == {field: description}
 
 
 @pytest.mark.parametrize("number", ["25", "25.0", "2.5e1", "2500e-2"])
-def test_a_whole_number_is_whole_however_it_is_written(number: str) -> None:
+def test_an_integer_is_accepted_in_every_notation(number: str) -> None:
     problems = FieldProblems()
     fields: dict[str, object] = {"limit": Decimal(number)}
     message = CATALOGUE["get_all_users"].read(fields, "", problems)
@@ -274,30 +274,30 @@ def test_a_whole_number_is_whole_however_it_is_written(number: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["0e999999", "-0", "1e-999999", "1e999999"])
-def test_a_number_of_extreme_size_costs_nothing(number: str) -> None:
+def test_a_number_of_extreme_size_is_rejected_quickly(number: str) -> None:
     problems = FieldProblems()
     CATALOGUE["get_all_users"].read({"limit": Decimal(number)}, "", problems)
     assert len(problems.found) == (0 if Decimal(number) == 0 else 1)
 
 
 @pytest.mark.parametrize("field", ["user_id", "amount", "currency", "env", "description"])
-def test_an_ill_value_is_told_in_its_own_words(field: str) -> None:
+def test_a_malformed_value_keeps_its_description(field: str) -> None:
     problems = FieldProblems()
     CATALOGUE["charge_customer"].read({field: MalformedValue("is ill")}, "", problems)
     assert [(p.field, p.description) for p in problems.found] == [(field, "is ill")]
 
 
-def test_a_mistyped_field_is_left_out_and_the_others_are_read() -> None:
+def test_an_invalid_field_is_left_out_and_the_others_are_read() -> None:
     assert charge(user_id="USR-1", description=5) == payments_pb2.ChargeCustomerRequest(
         user_id="USR-1"
     )
 
 
-def test_at_most_twenty_problems_are_told() -> None:
+def test_at_most_twenty_problems_are_collected() -> None:
     assert len(problems_of("create_user", **{f"field{n}": 1 for n in range(1000)})) == 20
 
 
-def test_no_value_is_repeated() -> None:
+def test_no_value_is_in_a_problem() -> None:
     fields: dict[str, Any] = {
         "credentials": {
             "env": SECRET,
@@ -341,7 +341,7 @@ def test_any_json_becomes_a_message_and_printable_problems(
     assert all(field.isprintable() for field in problems)
 
 
-def test_lists_are_read_with_a_problem_for_each_ill_item() -> None:
+def test_a_list_has_a_problem_for_each_invalid_item() -> None:
     read_order = compile_reader(sample("Order"))
     problems = FieldProblems()
     fields: dict[str, object] = {
@@ -371,7 +371,7 @@ def test_lists_are_read_with_a_problem_for_each_ill_item() -> None:
     ]
 
 
-def test_what_is_no_list_is_refused() -> None:
+def test_a_value_that_is_not_a_list_is_rejected() -> None:
     problems = FieldProblems()
     compile_reader(sample("Order"))({"tags": "a"}, "", problems)
     assert [problem.description for problem in problems.found] == ["must be a list"]
@@ -398,6 +398,6 @@ def test_amounts_of_one_message_share_the_currency() -> None:
         "HasUnknownWords",
     ],
 )
-def test_a_request_without_a_json_form_is_found_at_the_start(name: str) -> None:
+def test_a_request_without_a_json_form_is_a_schema_error(name: str) -> None:
     with pytest.raises(SchemaError):
         compile_reader(sample(name))

@@ -1,4 +1,4 @@
-"""Proves which texts are points in time, and how times are written."""
+"""Reading and writing times."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,11 +28,11 @@ MIDNIGHT = EIGHT - 8 * 3600
         ("2024-03-01", (MIDNIGHT, 0)),
     ],
 )
-def test_an_iso_8601_text_is_a_moment(text: str, expected: tuple[int, int]) -> None:
+def test_an_iso_8601_text_is_a_time(text: str, expected: tuple[int, int]) -> None:
     assert read_time(text, end_of_day=False) == expected
 
 
-def test_a_date_alone_can_mean_the_last_microsecond_of_its_day() -> None:
+def test_a_date_can_mean_the_last_microsecond_of_its_day() -> None:
     assert read_time("2024-03-01", end_of_day=True) == (MIDNIGHT + 86_399, 999_999_000)
 
 
@@ -66,7 +66,7 @@ def test_a_date_with_a_time_keeps_its_time_at_the_end_of_a_day() -> None:
         [],
     ],
 )
-def test_what_is_no_moment_is_refused(value: object) -> None:
+def test_an_invalid_time_is_rejected(value: object) -> None:
     with pytest.raises(InvalidValue, match="ISO 8601"):
         read_time(value, end_of_day=False)
 
@@ -75,13 +75,13 @@ def test_what_is_no_moment_is_refused(value: object) -> None:
     "text",
     ["0001-01-01", "1899-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00", "0001-01-01T00:00+14:00"],
 )
-def test_a_year_out_of_range_is_refused(text: str) -> None:
+def test_a_year_out_of_range_is_rejected(text: str) -> None:
     with pytest.raises(InvalidValue, match="1900 to 9999"):
         read_time(text, end_of_day=False)
 
 
 @given(st.datetimes(datetime(1900, 1, 2), datetime(9999, 12, 30)), st.integers(-1439, 1439))  # noqa: DTZ001 - hypothesis wants naive bounds
-def test_an_offset_names_the_same_moment(moment: datetime, minutes: int) -> None:
+def test_an_offset_changes_the_notation_only(moment: datetime, minutes: int) -> None:
     utc = moment.replace(tzinfo=UTC, microsecond=0)
     local = (utc + timedelta(minutes=minutes)).replace(tzinfo=None)
     sign = "-" if minutes < 0 else "+"
