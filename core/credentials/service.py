@@ -51,20 +51,17 @@ class CredentialsService:
         """
         rules.check_stripe_keys_fit_env(env, keys)
         async with self._database.transaction() as transaction:
-            if await store.credentials_exist(
-                transaction, business_id=caller.business_id, gateway=gateway, env=env
-            ):
-                raise Refusal(
-                    Reason.ERROR_REASON_CREDENTIALS_EXIST,
-                    f"{GATEWAY_NAMES[gateway]} {env} credentials exist; modify them instead",
-                )
-            await store.insert_credentials(
+            if not await store.insert_credentials(
                 transaction,
                 business_id=caller.business_id,
                 gateway=gateway,
                 env=env,
                 columns=self._columns(caller.business_id, gateway, env, keys),
-            )
+            ):
+                raise Refusal(
+                    Reason.ERROR_REASON_CREDENTIALS_EXIST,
+                    f"{GATEWAY_NAMES[gateway]} {env} credentials exist; modify them instead",
+                )
             if env == "LIVE":
                 await business_store.set_default_env(transaction, caller.business_id, "LIVE")
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Table, exists, insert, select, update
+from sqlalchemy import Table, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.schema import authorize_credentials, keyring_canaries, stripe_credentials
 from core.database.transactions import Transaction
@@ -13,6 +15,7 @@ _TABLES: Mapping[str, Table] = {
     "stripe": stripe_credentials,
     "authorize": authorize_credentials,
 }
+_INSERT: Mapping[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +27,6 @@ class StripeCredentials:
     account_id: str | None
 
 
-async def credentials_exist(
-    transaction: Transaction, *, business_id: str, gateway: str, env: str
-) -> bool:
-    """Return whether the business has credentials of the gateway for the environment."""
-    table = _TABLES[gateway]
-    query = select(exists().where(table.c.business_id == business_id, table.c.env == env))
-    return bool((await transaction.connection.execute(query)).scalar_one())
-
-
 async def insert_credentials(
     transaction: Transaction,
     *,
@@ -40,17 +34,20 @@ async def insert_credentials(
     gateway: str,
     env: str,
     columns: Mapping[str, str | None],
-) -> None:
-    """Store the credentials of a gateway for an environment that has none."""
-    await transaction.connection.execute(
-        insert(_TABLES[gateway]).values(
+) -> bool:
+    """Store credentials and return whether the environment had none."""
+    result = await transaction.connection.execute(
+        _INSERT[transaction.connection.dialect.name](_TABLES[gateway])
+        .values(
             business_id=business_id,
             env=env,
             created_at=transaction.now,
             updated_at=transaction.now,
             **columns,
         )
+        .on_conflict_do_nothing()
     )
+    return result.rowcount == 1
 
 
 async def update_credentials(

@@ -1,5 +1,6 @@
 """Gateway credentials: added once, modified in part, sealed, of the right environment."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ def add(env: types_pb2.Env.ValueType = types_pb2.ENV_TEST, **changes: Any) -> An
     )
 
 
+def add_authorize(**changes: Any) -> Any:
+    keys: dict[str, Any] = {"api_login_id": "login", "transaction_key": "fakekey"} | changes
+    return pb.AddAuthorizeCredentialsRequest(
+        credentials=pb.AddAuthorizeCredentialsRequest.Credentials(
+            **{"env": types_pb2.ENV_TEST} | keys
+        )
+    )
+
+
 def modify(*mask: str, **keys: Any) -> Any:
     return pb.ModifyStripeCredentialsRequest(
         credentials=pb.ModifyStripeCredentialsRequest.Credentials(**keys),
@@ -53,6 +63,17 @@ async def test_adding_credentials_twice_is_refused(business: Business) -> None:
     with pytest.raises(CoreError) as refused:
         await business.call(add())
     assert refused.value.reason == "CREDENTIALS_EXIST"
+
+
+@pytest.mark.parametrize("request_", [add(), add_authorize()])
+async def test_of_concurrent_additions_one_succeeds_and_the_others_are_refused(
+    business: Business, request_: Any
+) -> None:
+    ends = await asyncio.gather(
+        *(business.call(request_) for _ in range(8)), return_exceptions=True
+    )
+    reasons = sorted(end.reason if isinstance(end, CoreError) else "" for end in ends)
+    assert reasons == ["", *["CREDENTIALS_EXIST"] * 7]
 
 
 async def test_modifying_missing_credentials_is_refused(business: Business) -> None:
@@ -107,9 +128,7 @@ async def test_authorize_net_s_signature_key_can_be_cleared(
 ) -> None:
     async with running_core(settings_for(tmp_path, database_url=database_url)) as client:
         business = await register(client)
-        keys = {"api_login_id": "login", "transaction_key": "fakekey", "signature_key": "AB"}
-        credentials = pb.AddAuthorizeCredentialsRequest.Credentials(env=types_pb2.ENV_TEST, **keys)
-        await business.call(pb.AddAuthorizeCredentialsRequest(credentials=credentials))
+        await business.call(add_authorize(signature_key="AB"))
         await business.call(
             pb.ModifyAuthorizeCredentialsRequest(
                 credentials=pb.ModifyAuthorizeCredentialsRequest.Credentials(
@@ -151,10 +170,7 @@ async def test_live_credentials_make_live_the_default_environment(business: Busi
 
 
 async def test_authorize_net_credentials_are_added_and_modified(business: Business) -> None:
-    keys = pb.AddAuthorizeCredentialsRequest.Credentials(
-        env=types_pb2.ENV_LIVE, api_login_id="login", transaction_key="fakekey", signature_key="AB"
-    )
-    answer = await business.call(pb.AddAuthorizeCredentialsRequest(credentials=keys))
+    answer = await business.call(add_authorize(env=types_pb2.ENV_LIVE, signature_key="AB"))
     assert answer.message == "Authorize.Net credentials saved"
     changed = await business.call(
         pb.ModifyAuthorizeCredentialsRequest(
