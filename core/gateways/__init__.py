@@ -1,1 +1,1 @@
-"""The card gateways: one module each, the same verbs, one mapping onto our outcomes."""
+"""Card gateways: one folder each, the same methods and outcomes."""

@@ -211,7 +211,7 @@ class Network:
     """A card network, named as at Stripe."""
 
     brand: str
-    begins: str
+    prefix: str
     """Prefix of its numbers, as a regular expression (ISO/IEC 7812)."""
     lengths: Sequence[int] = (16,)
     cvv_digits: int = 3
@@ -230,4 +230,4 @@ NETWORKS: Final[Sequence[Network]] = (
 
 def network_of(number: str) -> Network | None:
     """Return the network of a card number, or None if it is not known."""
-    return next((each for each in NETWORKS if re.match(each.begins, number)), None)
+    return next((each for each in NETWORKS if re.match(each.prefix, number)), None)

@@ -1,1 +1,1 @@
-"""Card payments: charged once, recorded for good."""
+"""Card payments: charges, their recovery, and gateway events."""

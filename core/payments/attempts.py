@@ -1,28 +1,29 @@
 """Runs the attempts of charges: calls the gateway, writes the outcome, renews leases.
 
 No transaction is open during a gateway call, and an unknown outcome is never taken for a failure.
-States of an attempt (`payments.attempt`), which belongs to the core that has its lease:
+The core with the lease owns an attempt. States of an attempt (`payments.attempt`):
 
     state           event                                        next state
-    -               payment committed                            running
+    -               new payment committed                        running
     running         lease renewed, every second                  running
-    running         charged, declined, to be authenticated,      none: status says which
-                    or held for review
-    running         gateway refused the call                     none: failed
+    running         charged, declined, authentication            NULL, status is the outcome
+                    required, or held for review
+    running         gateway refused the call                     NULL, failed
     running         certainly not sent                           not_sent, check in 15 minutes
     running         outcome unknown                              unknown, check in 5 s to 1 hour
-    running         outcome unknown, nothing can show it now     none: needs_review
-    running         lease expired: its core died                 running, resumed: see `resume`
+    running         outcome unknown, nothing can show it now     NULL, needs_review
+    running         lease expired as its core died; equal        running, resumed
+                    request or sweep
     unknown         equal request, or the sweep's check          running, resumed
     unknown         sweep's check, gateway keys missing          unknown, check later
     not_sent        equal request                                running, sent for the first time
-    not_sent        equal request, too old or card replaced      none: failed
-    not_sent        sweep's check                                none: failed
-    not running     gateway event with an outcome                none: status says which
+    not_sent        equal request, too old or card replaced      NULL, failed
+    not_sent        sweep's check                                NULL, failed
+    not running     gateway event with an outcome                NULL, status is the outcome
     not running     gateway event without one                    unknown, check now
 
-A resumed attempt keeps the payment's gateway key. That the gateway refuses or never gets a resumed
-call is an unknown outcome, unless the attempt was not_sent.
+A resumed attempt uses the same gateway key. Unless it was not_sent before, a refusal or a failed
+connection leaves its outcome unknown, as the earlier call may have charged.
 """
 
 import asyncio
@@ -274,7 +275,7 @@ class Attempts:
         except GatewayError as error:
             outcome = Unknown(error.message)
         except Exception:
-            # A fault of ours during a charge says nothing about the charge.
+            # A bug of ours leaves the outcome of the charge unknown.
             logger.exception("charge interrupted", extra={"payment_id": payment.payment_id})
             outcome = Unknown("the charge was interrupted")
         if started.may_have_charged:

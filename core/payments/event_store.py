@@ -145,13 +145,13 @@ async def take_due(transaction: Transaction, *, limit: int) -> list[WaitingEvent
     )
     due = list(rows)
     expired = [row for row in due if row.received_at < transaction.now - EVENT_LIFE]
-    kept = [row for row in due if row.received_at >= transaction.now - EVENT_LIFE]
+    live = [row for row in due if row.received_at >= transaction.now - EVENT_LIFE]
     if expired:
         await _update_rows(transaction, expired, {"state": "ignored", "check_at": None})
-    for checks in {row.checks for row in kept}:
+    for checks in {row.checks for row in live}:
         later = {"check_at": transaction.now + pause_after(checks + 1), "checks": checks + 1}
-        await _update_rows(transaction, [row for row in kept if row.checks == checks], later)
-    return [_waiting(row) for row in kept]
+        await _update_rows(transaction, [row for row in live if row.checks == checks], later)
+    return [_waiting(row) for row in live]
 
 
 async def _update_rows(

@@ -157,7 +157,7 @@ def payment_update(
 def resumed_outcome(outcome: ChargeOutcome) -> ChargeOutcome:
     """Return the outcome of an attempt whose charge may have been sent before.
 
-    That the gateway refused or never got this call says nothing about the earlier one.
+    A refusal or a failed connection of this call does not decide the earlier one.
     """
     if isinstance(outcome, Refused | NotSent):
         return Unknown(outcome.message)

@@ -1,1 +1,1 @@
-"""Charges and saves cards at Stripe."""
+"""Stripe as a Gateway."""
