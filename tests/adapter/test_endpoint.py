@@ -348,8 +348,8 @@ async def test_a_bare_grpc_status_becomes_a_reason_that_fits_the_action(
 
 
 async def test_an_unreachable_core_is_a_503(settings: AdapterSettings) -> None:
-    nobody = replace(settings, core_target="127.0.0.1:1")
-    async with running_adapter(nobody) as client:
+    unreachable = replace(settings, core_target="127.0.0.1:1")
+    async with running_adapter(unreachable) as client:
         status, body = await client.post("validate_business")
     assert (status, body["code"]) == (503, "SERVICE_UNAVAILABLE")
 

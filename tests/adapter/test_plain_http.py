@@ -138,7 +138,7 @@ async def test_only_trusted_peers_can_use_plain_http_and_others_get_a_403(
     head, _, body = refused.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 403 ")
     assert b"Connection: close" in head
-    assert body.startswith(b'{"success":false,"error":"This port responses its proxy only')
+    assert body.startswith(b'{"success":false,"error":"This port answers its proxy only')
 
 
 async def test_a_request_of_an_untrusted_peer_is_not_executed(
@@ -151,6 +151,6 @@ async def test_a_request_of_an_untrusted_peer_is_not_executed(
             403,
             {
                 "success": False,
-                "error": "This port responses its proxy only: send the request there, by https",
+                "error": "This port answers its proxy only: send the request there, by https",
             },
         )

@@ -105,14 +105,14 @@ async def test_a_client_that_disconnects_within_its_body_does_not_affect_others(
 async def test_a_disconnect_cancels_the_call_to_the_core(
     client: AdapterClient, core: RecordingCore
 ) -> None:
-    begun, told = asyncio.Event(), asyncio.Event()
+    begun, cancelled = asyncio.Event(), asyncio.Event()
 
     async def work(_request: Message) -> Message:
         begun.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            told.set()
+            cancelled.set()
             raise
         return authentication_pb2.ValidateBusinessResponse()
 
@@ -122,7 +122,7 @@ async def test_a_disconnect_cancels_the_call_to_the_core(
     writer.write(head + VALIDATE)
     await begun.wait()
     writer.transport.abort()
-    await asyncio.wait_for(told.wait(), 5)
+    await asyncio.wait_for(cancelled.wait(), 5)
 
 
 async def test_a_compressed_body_is_not_decompressed(client: AdapterClient) -> None:

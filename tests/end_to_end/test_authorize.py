@@ -38,7 +38,9 @@ async def test_a_card_is_saved_listed_and_charged_and_funds_a_wallet(
         "create_authorize_customer", user_id=user_id, payment_profile=REFERENCE_CARD
     )
     assert saved.status == 200, saved.text
-    assert saved.body.keys() == {"success", "customer_profile_id", "payment_profile_id"}
+    assert saved.body.keys() == {
+        "success", "customer_profile_id", "payment_profile_id", "card",
+    }  # fmt: skip
     assert all(saved.body[name].isdigit() for name in saved.body if name != "success")
     (card,) = (await merchant.call("get_user_cards", user_id=user_id)).body["cards"]
     assert card | {"gateway": "authorize", "brand": "visa", "last4": "1111"} == card
@@ -72,8 +74,8 @@ async def test_every_failure_has_the_same_error_as_at_stripe(
         (103, 502, "GATEWAY_REFUSED", None),
     ):
         response = await merchant.call("charge_customer", user_id=user_id, amount=amount)
-        told = (response.status, response.body["code"], response.body.get("decline_code"))
-        assert told == (status, code, decline_code)
+        actual = (response.status, response.body["code"], response.body.get("decline_code"))
+        assert actual == (status, code, decline_code)
     for fault, status, code, retry_after in (
         ("rate_limit", 503, "GATEWAY_UNAVAILABLE", "1"),
         ("reset_after", 504, "OUTCOME_UNKNOWN", "10"),

@@ -45,7 +45,7 @@ class Client:
     merchant: JsonClient
     number: int
     user_id: str = ""
-    told: Counter[str] = field(default_factory=Counter)
+    succeeded: Counter[str] = field(default_factory=Counter)
     transactions: set[str] = field(default_factory=set)
     tries: int = 0
 
@@ -54,7 +54,7 @@ class Client:
             action = ACTIONS[(self.number + operation) % len(ACTIONS)]
             key = f"{self.number}-{operation}"
             body = await self.until_answered(action, key)
-            self.told[action] += 1
+            self.succeeded[action] += 1
             self.transactions.add(str(body["transaction_id"]))
 
     async def until_answered(self, action: str, key: str) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Client:
                         action, user_id=self.user_id, amount=amount, idempotency_key=key
                     )
                 except aiohttp.ClientError:
-                    continue  # an adapter died: nobody knows what it had begun
+                    continue  # an adapter died: the outcome is unknown
                 if response.status < 500:
                     assert response.status == 200, response.text
                     return response.body
@@ -85,15 +85,17 @@ class Client:
     async def check(self) -> None:
         """Compare this client's responses with the records."""
         wallet = await self.merchant.call("get_user_wallet", user_id=self.user_id)
-        moved = sum(AMOUNTS[action] * count for action, count in self.told.items())
+        moved = sum(AMOUNTS[action] * count for action, count in self.succeeded.items())
         assert wallet.body["wallet"]["balance"] == Decimal(100 + moved)
         history = await self.merchant.call("get_wallet_history", user_id=self.user_id, limit=1)
-        in_wallet = sum(self.told.values()) - self.told["charge_customer"]
+        in_wallet = sum(self.succeeded.values()) - self.succeeded["charge_customer"]
         assert history.body["total"] == in_wallet + 1
         assert len(self.transactions) == OPERATIONS
         payments = await self.merchant.call("get_payment_records", user_id=self.user_id, limit=100)
         statuses = Counter(payment["status"] for payment in payments.body["payments"])
-        assert statuses == {"succeeded": self.told["charge_customer"] + self.told["fund_customer"]}
+        assert statuses == {
+            "succeeded": self.succeeded["charge_customer"] + self.succeeded["fund_customer"]
+        }
 
 
 async def gateway_charges(url: str) -> int:
@@ -115,7 +117,7 @@ async def kill_one_after_the_other(
     victims = ["worker", "server", "worker", "worker", "server", "worker"]
     for round_, victim in enumerate(victims, start=1):
         enough = round_ * CLIENTS * OPERATIONS // (len(victims) + 2)
-        while sum(client.told.total() for client in clients) < enough and not running.done():
+        while sum(client.succeeded.total() for client in clients) < enough and not running.done():
             await asyncio.sleep(0.01)
         if running.done():
             break
@@ -150,7 +152,8 @@ async def test_kills_under_load_of_32_clients_lose_and_repeat_nothing(
         for client in clients:
             await client.check()
         by_card = sum(
-            client.told["charge_customer"] + client.told["fund_customer"] for client in clients
+            client.succeeded["charge_customer"] + client.succeeded["fund_customer"]
+            for client in clients
         )
         assert await gateway_charges(shown(printed, "TEST payments")) == by_card
     cores = shown(printed, "gRPC")

@@ -34,7 +34,9 @@ async def test_a_rolling_restart_of_cores_and_adapters_under_load_fails_no_reque
         clients = [asyncio.create_task(client(merchant, renewed)) for _ in range(CLIENTS)]
         up.signal(signal.SIGUSR2)
         async with asyncio.timeout(90):
-            while not all(told(data_dir, process, RENEWED) for process in ("core", "adapter")):
+            while not all(
+                has_logged(data_dir, process, RENEWED) for process in ("core", "adapter")
+            ):
                 await asyncio.sleep(0.05)
         renewed.set()
         ended = await asyncio.gather(*clients)
@@ -81,6 +83,6 @@ def workers_of(up: Running) -> list[int]:
     return sorted(set(up.descendants()) - set(up.children()))
 
 
-def told(data_dir: Path, process: str, message: str) -> bool:
+def has_logged(data_dir: Path, process: str, message: str) -> bool:
     lines = (data_dir / "logs" / f"{process}.log").read_text().splitlines()
     return any(json.loads(line)["message"] == message for line in lines if message in line)

@@ -11,7 +11,7 @@ from core.money import Amount
 from core.security.secrets import Secret
 from tests.end_to_end.running import JsonClient, Stack
 from tests.end_to_end.signing import SIGNATURE_KEY, STRIPE_SECRET
-from tests.end_to_end.test_webhooks import add_payment, database, new_shop, new_user, stack
+from tests.end_to_end.test_webhooks import add_payment, database, new_business, new_user, stack
 
 __all__ = ["database", "stack"]  # fixtures
 PATIENCE_SECONDS = 30
@@ -22,8 +22,8 @@ async def control(stack: Stack, path: str, **body: Any) -> dict[str, Any]:
         f"{stack.gateway.url}/_sandbox/{path}", json=body
     ) as response:
         assert response.status < 300, await response.text()
-        told: dict[str, Any] = await response.json()
-        return told
+        found: dict[str, Any] = await response.json()
+        return found
 
 
 async def until(client: JsonClient, user_id: str, status: str, balance: float) -> dict[str, Any]:
@@ -39,7 +39,7 @@ async def until(client: JsonClient, user_id: str, status: str, balance: float) -
 
 
 async def test_events_of_stripe_update_payment_and_wallet(stack: Stack) -> None:
-    client = await new_shop(stack, "s1")
+    client = await new_business(stack, "s1")
     key = "sk_test_s1_a"
     await control(
         stack,
@@ -70,7 +70,7 @@ async def test_events_of_stripe_update_payment_and_wallet(stack: Stack) -> None:
 
 
 async def test_a_customer_who_authenticates_later_is_credited(stack: Stack) -> None:
-    client = await new_shop(stack, "s2")
+    client = await new_business(stack, "s2")
     await control(
         stack,
         "webhooks",
@@ -90,7 +90,7 @@ async def test_a_customer_who_authenticates_later_is_credited(stack: Stack) -> N
 async def test_events_of_authorize_net_update_payment_and_wallet(
     stack: Stack, database: Database, tmp_path: Path
 ) -> None:
-    client = await new_shop(stack, "a1")
+    client = await new_business(stack, "a1")
     await control(
         stack,
         "webhooks",

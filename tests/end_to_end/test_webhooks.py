@@ -51,7 +51,7 @@ async def database(postgresql_database: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-async def new_shop(stack: Stack, name: str) -> JsonClient:
+async def new_business(stack: Stack, name: str) -> JsonClient:
     """Register a business with keys and webhook secrets of both gateways."""
     made = await stack.admin.call(
         "register_business",
@@ -167,7 +167,7 @@ def transaction_of(gateway: str, client: JsonClient, number: int) -> str:
     return f"pi_{digits}" if gateway == "stripe" else str(60_000_000_000 + digits)
 
 
-def story(client: JsonClient, payment_id: str, number: int, gateway: str) -> list[Delivery]:
+def events_of(client: JsonClient, payment_id: str, number: int, gateway: str) -> list[Delivery]:
     """Return a gateway's events of one payment in order."""
     rng = random.Random(number)  # noqa: S311 - a repeatable mix
     transaction_id = transaction_of(gateway, client, number)
@@ -238,7 +238,7 @@ async def ends(database: Database, client: JsonClient, users: list[str]) -> dict
         return [tuple(row) for row in await transaction.connection.execute(query)]
 
     async with database.transaction() as transaction:
-        told = await rows(
+        payment_rows = await rows(
             transaction,
             select(
                 func.substr(payments.c.payment_id, 11),
@@ -269,7 +269,7 @@ async def ends(database: Database, client: JsonClient, users: list[str]) -> dict
         )
     owners = {wallet_id: users.index(user_id) for user_id, wallet_id, _ in held}
     return {
-        "payments": told,
+        "payments": payment_rows,
         "wallets": {users.index(user_id): balance for user_id, _, balance in held},
         "ledger": {str(owners.get(account, account)): int(total) for account, total in moved},
         "events": dict(states),
@@ -280,10 +280,10 @@ async def test_a_thousand_deliveries_in_any_order_have_the_result_of_their_order
     stack: Stack, database: Database
 ) -> None:
     count, rng = 100, random.Random(1)  # noqa: S311 - a repeatable mix
-    shops = [await new_shop(stack, "inorder"), await new_shop(stack, "shuffled")]
-    users = [[await new_user(client) for _ in range(8)] for client in shops]
-    stories: list[list[list[Delivery]]] = [[], []]
-    for which, client in enumerate(shops):
+    businesses = [await new_business(stack, "inorder"), await new_business(stack, "shuffled")]
+    users = [[await new_user(client) for _ in range(8)] for client in businesses]
+    events: list[list[list[Delivery]]] = [[], []]
+    for which, client in enumerate(businesses):
         for number in range(count):
             gateway = ("stripe", "authorize")[number % 2]
             status = ("pending", "requires_action", "pending", "held_for_review")[number % 4]
@@ -291,21 +291,22 @@ async def test_a_thousand_deliveries_in_any_order_have_the_result_of_their_order
             payment_id = await add_payment(
                 database, client, users[which][number % 8], number, gateway, status, kind
             )
-            stories[which].append(story(client, payment_id, number, gateway))
+            events[which].append(events_of(client, payment_id, number, gateway))
 
-    async def tell(steps: list[Delivery]) -> None:
-        await deliver_all(shops[0], steps, at_once=1)
+    async def deliver_in_order(steps: list[Delivery]) -> None:
+        await deliver_all(businesses[0], steps, at_once=1)
 
     for first in range(0, count, 10):
-        await asyncio.gather(*(tell(steps) for steps in stories[0][first : first + 10]))
+        await asyncio.gather(*(deliver_in_order(steps) for steps in events[0][first : first + 10]))
 
-    shuffled = [delivery for steps in stories[1] for delivery in steps]
+    shuffled = [delivery for steps in events[1] for delivery in steps]
     shuffled += rng.choices(shuffled, k=1000 - len(shuffled))
     rng.shuffle(shuffled)
-    await deliver_all(shops[1], shuffled, at_once=12)
+    await deliver_all(businesses[1], shuffled, at_once=12)
 
     in_order, in_any = [
-        await ends(database, client, of_shop) for client, of_shop in zip(shops, users, strict=True)
+        await ends(database, client, of_business)
+        for client, of_business in zip(businesses, users, strict=True)
     ]
     assert in_any == in_order
     statuses = Counter(status for _, status, _, _ in in_order["payments"])
@@ -321,13 +322,13 @@ async def test_a_thousand_deliveries_in_any_order_have_the_result_of_their_order
 async def test_only_signed_webhooks_are_accepted_and_all_errors_are_alike(
     stack: Stack, database: Database
 ) -> None:
-    client = await new_shop(stack, "careful")
+    client = await new_business(stack, "careful")
     event = stripe_event("evt_1", "invoice.paid", NOW, id="in_1")
     now = float(event.headers()["Stripe-Signature"].partition(",")[0].removeprefix("t="))
     good = stripe_signature(event.body, now)
     several = f"{good.partition(',')[0]},v1={'0' * 64},{good.partition(',')[2]}"
-    nobody = client.as_business("00000000-0000-0000-0000-000000000000", "")
-    refusals = {
+    unknown = client.as_business("00000000-0000-0000-0000-000000000000", "")
+    errors = {
         await deliver(client, event, **{"Stripe-Signature": signature})
         for signature in (
             stripe_signature(event.body, now, "whsec_other"),
@@ -340,14 +341,14 @@ async def test_only_signed_webhooks_are_accepted_and_all_errors_are_alike(
             "é",
         )
     }
-    refusals.add(await deliver(client, event, Other="none"))
-    refusals.add(await deliver(nobody, event))
-    refusals.add(await deliver(client, Delivery("stripe", b"[" * 5000)))
-    refusals.add(await deliver(client, Delivery("stripe", b'{"id":1}')))
-    refusals.add(await deliver(client, Delivery("authorize", b"\xff\x00")))
-    refusals.add(await deliver(client, Delivery("authorize", b"{}"), **{"X-ANET-Signature": "x"}))
-    assert len(refusals) == 1
-    assert refusals.pop()[0] == 400
+    errors.add(await deliver(client, event, Other="none"))
+    errors.add(await deliver(unknown, event))
+    errors.add(await deliver(client, Delivery("stripe", b"[" * 5000)))
+    errors.add(await deliver(client, Delivery("stripe", b'{"id":1}')))
+    errors.add(await deliver(client, Delivery("authorize", b"\xff\x00")))
+    errors.add(await deliver(client, Delivery("authorize", b"{}"), **{"X-ANET-Signature": "x"}))
+    assert len(errors) == 1
+    assert errors.pop()[0] == 400
     assert (await deliver(client, Delivery("stripe", b" " * 65_537)))[0] == 413
     async with database.transaction() as transaction:
         query = select(func.count()).select_from(webhook_events)
@@ -370,7 +371,7 @@ async def test_a_customer_who_authenticates_has_their_wallet_credited_once(
     stack: Stack, database: Database
 ) -> None:
     """The response of the idempotency key stays; the record has the new status."""
-    client = await new_shop(stack, "threed")
+    client = await new_business(stack, "threed")
     user_id = await new_user(client)
     await client.call(
         "create_stripe_customer",
