@@ -106,6 +106,10 @@ def _postgresql(
             "server_settings": {
                 "application_name": "nivisco-core",
                 "timezone": "UTC",
+                # Over what the role or database sets: a pending payment must be on disk before its
+                # card is charged, and waiting for a row lock must read the row as it is then.
+                "synchronous_commit": "on",
+                "default_transaction_isolation": "read committed",
                 "idle_in_transaction_session_timeout": "30s",
                 # A generic plan that was made for an empty table is bad for a full one.
                 "plan_cache_mode": "force_custom_plan",

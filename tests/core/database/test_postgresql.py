@@ -136,6 +136,27 @@ async def test_a_database_closes_while_its_server_hangs() -> None:
                 await database.close()
 
 
+async def test_durability_and_isolation_do_not_depend_on_the_database_s_defaults(
+    postgresql_database: str,
+) -> None:
+    database = Database(postgresql_database)
+    async with database.transaction() as transaction:
+        for setting in (
+            "synchronous_commit = off",
+            "default_transaction_isolation = 'repeatable read'",
+        ):
+            name = make_url(postgresql_database).database
+            await transaction.connection.execute(text(f"ALTER DATABASE {name} SET {setting}"))
+    await database.close()
+    async with database.transaction() as transaction:
+        found = [
+            await transaction.connection.scalar(text(f"SHOW {setting}"))
+            for setting in ("synchronous_commit", "transaction_isolation")
+        ]
+    await database.close()
+    assert found == ["on", "read committed"]
+
+
 async def test_calls_behind_a_held_lock_are_503_until_it_is_released(
     tmp_path: Path, postgresql_database: str
 ) -> None:
