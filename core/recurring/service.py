@@ -24,7 +24,7 @@ from core.database.paging import PageRequest
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_recurring_id
-from core.money import DEFAULT_CURRENCY, Amount, amount_from_message
+from core.money import Amount, amount_from_message
 from core.recurring import calendar, log_store, rules, store
 from core.recurring.clock_store import JobClock
 from core.recurring.occurrence_states import read_attempt, skip
@@ -101,6 +101,7 @@ class RecurringService:
                 env=request.env,
                 money=request.money,
                 source=request.source,
+                default_currency=user.currency,
             )
             now = await self._clock.now_for(transaction, caller.business_id, request.env)
             zone = request.timezone or DEFAULT_ZONE
@@ -274,7 +275,7 @@ async def _amount(
     env: str,
     money: money_pb2.Money,
     source: str | None,
-    default_currency: str = DEFAULT_CURRENCY,
+    default_currency: str,
 ) -> Amount:
     """Return the amount of each charge; a wallet is charged in its own currency only.
 

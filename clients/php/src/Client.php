@@ -902,8 +902,8 @@ final class Client
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - amount: Amount of each charge, greater than zero. The currency defaults to `usd`,
-     *   or to the wallet's currency for source `wallet`. A decimal string.
+     * - amount: Amount of each charge, greater than zero. The currency defaults to the
+     *   currency of the wallet. A decimal string.
      * - interval_type: Unit of the interval.
      * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
      *   `usd`.

@@ -1047,8 +1047,8 @@ export interface CreateRecurringFields {
    */
   readonly userId: string;
   /**
-   * Amount of each charge, greater than zero. The currency defaults to `usd`, or to the
-   * wallet's currency for source `wallet`. A decimal string.
+   * Amount of each charge, greater than zero. The currency defaults to the currency of the
+   * wallet. A decimal string.
    */
   readonly amount: string;
   /** Unit of the interval. */

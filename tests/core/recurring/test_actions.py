@@ -134,6 +134,21 @@ async def test_every_response_carries_the_complete_job(shop: Business, clock: Sh
         assert (await refused(shop, request)).reason == "RECURRING_STATE"
 
 
+@pytest.mark.parametrize("source", ["UNSPECIFIED", "STRIPE", "AUTHORIZE", "WALLET"])
+async def test_the_currency_of_a_new_job_defaults_to_the_wallets(
+    shop: Business, source: str
+) -> None:
+    user_id = await create_user(shop, "jpy")
+    made = await shop.call(
+        job_request(
+            user_id,
+            amount=Money(units=300),
+            source=pb.RecurringSource.Value(f"RECURRING_SOURCE_{source}"),
+        )
+    )
+    assert made.recurring.amount == Money(currency_code="JPY", units=300)
+
+
 INVALID: list[tuple[dict[str, Any], str]] = [
     ({"timezone": "America/Nowhere"}, "timezone"),
     ({"start_at": "tomorrow"}, "start_at"),

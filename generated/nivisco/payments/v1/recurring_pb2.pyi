@@ -435,9 +435,7 @@ class CreateRecurringRequest(_message.Message):
     """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """Amount of each charge, greater than zero. The currency defaults to `usd`, or to the wallet's
-        currency for source `wallet`.
-        """
+        """Amount of each charge, greater than zero. The currency defaults to the currency of the wallet."""
 
     def __init__(
         self,
