@@ -61,10 +61,14 @@ async def insert_user(
 async def user_by_id(
     transaction: Transaction, *, business_id: str, user_id: str, lock: bool = False
 ) -> User | None:
-    """Return the business's user, or None. `lock` locks the row until the transaction ends."""
+    """Return the business's user, or None. `lock` locks the row until the transaction ends.
+
+    FOR NO KEY UPDATE, so that inserts of rows that refer to the user do not wait: a wallet is
+    created both with and without this lock, and waiting for it would deadlock.
+    """
     query = select(*_COLUMNS).where(users.c.business_id == business_id, users.c.user_id == user_id)
     if lock:
-        query = query.with_for_update()
+        query = query.with_for_update(key_share=True)
     row = (await transaction.connection.execute(query)).one_or_none()
     return User(*row) if row else None
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from core.database.migrations.upgrade import migrate
-from core.database.transactions import Database
-from core.wallet import ledger
+from core.database.transactions import Database, Transaction
+from core.users.service import existing_user
+from core.wallet import ledger, store
 from core.wallet.rules import Movement, MovementRefusal, WalletState
 from tests.core.wallet.ledgers import WalletKey, credit, debit, open_wallets, read_books
 
@@ -167,3 +169,31 @@ async def test_foreign_keys_to_a_wallet_do_not_wait_for_its_movement(
         await ledger.move(moving, [credit(key, 5)])
         async with postgresql_only.transaction() as referring:
             await referring.connection.exec_driver_sql(shared)
+
+
+async def test_two_first_uses_of_a_wallet_do_not_deadlock(postgresql_only: Database) -> None:
+    """A funding locks the user, and a read does not; both create the wallet."""
+    ((business_id, user_id),) = await wallets_of(postgresql_only, 1)
+
+    async def wallet_id(transaction: Transaction) -> str:
+        wallet = await store.wallet_of_user(
+            transaction, business_id=business_id, user_id=user_id, env="LIVE", currency="usd"
+        )
+        return wallet.wallet_id
+
+    async def read() -> str:
+        async with postgresql_only.transaction() as reading:
+            found = await wallet_id(reading)
+            has_created.set()
+            await asyncio.sleep(0.2)  # the funding waits for the wallet meanwhile
+            return found
+
+    has_created = asyncio.Event()
+    async with postgresql_only.transaction() as funding:
+        await existing_user(funding, business_id, user_id, lock=True)
+        read_task = asyncio.create_task(read())
+        with suppress(TimeoutError):  # the read may wait for the user
+            async with asyncio.timeout(0.5):
+                await has_created.wait()
+        funded = await wallet_id(funding)
+    assert await read_task == funded
