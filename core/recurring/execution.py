@@ -28,6 +28,7 @@ from core.recurring.occurrence_states import (
     after_charge,
     apply,
     before_charge,
+    failed,
     read_attempt,
 )
 from core.recurring.rules import Outcome, Status
@@ -133,7 +134,7 @@ async def _debit_wallet(transaction: Transaction, job: Job, occurrence: Occurren
     try:
         user = await active_user(transaction, job.business_id, job.user_id)
     except Refusal as refusal:
-        return Outcome(Status.FAILED, refusal.message)
+        return failed(refusal)
     wallet = await wallet_store.wallet_of_user(
         transaction,
         business_id=job.business_id,

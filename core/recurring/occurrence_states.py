@@ -14,7 +14,8 @@
 | open, submitted   | job paused or cancelled                       | open: its outcome decides   |
 | open, unsubmitted | job paused or cancelled                       | skipped                     |
 | open, unsubmitted | a retry is due, but the next cycle is too     | skipped                     |
-| open, unsubmitted | charge refused                                | failed                      |
+| open, unsubmitted | refused as in `CORRECTABLE`, retry as above   | open, attempt + 1, at retry |
+| open, unsubmitted | charge refused otherwise                      | failed                      |
 | open, unsubmitted | gateway unavailable until next cycle is due   | failed                      |
 | open, unsubmitted | gateway unavailable before that               | open, due at the next check |
 
@@ -49,8 +50,25 @@ _SUCCEEDED = frozenset(  # what follows a success does not change the cycle's ou
     {"succeeded", "voided", "partially_refunded", "refunded", "disputed"}
 )
 _UNRESOLVED = frozenset(
-    {Reason.ERROR_REASON_GATEWAY_UNAVAILABLE, Reason.ERROR_REASON_OUTCOME_UNKNOWN}
+    {
+        Reason.ERROR_REASON_GATEWAY_UNAVAILABLE,
+        Reason.ERROR_REASON_OUTCOME_UNKNOWN,
+        Reason.ERROR_REASON_SERVICE_UNAVAILABLE,
+    }
 )
+CORRECTABLE = frozenset(
+    {
+        Reason.ERROR_REASON_CARD_NOT_FOUND,
+        Reason.ERROR_REASON_CREDENTIALS_MISSING,
+        Reason.ERROR_REASON_USER_INACTIVE,
+        # A revoked or restricted key, an account that is not activated, a card deleted at the
+        # gateway. A refusal that is permanent, such as an amount below the gateway's minimum, has
+        # the same reason; to retry it charges nothing either.
+        Reason.ERROR_REASON_GATEWAY_REFUSED,
+    }
+)
+"""Refusals after which nothing was charged, and whose cause the business or its user may correct:
+the cycle is retried like a decline that may be temporary."""
 _NEVER_REACHED = Outcome(
     Status.FAILED, "The gateway could not be reached until the next cycle was due; not charged"
 )
@@ -152,9 +170,18 @@ def after_charge(attempt: Attempt, refusal: Refusal | None) -> Transition:
     if attempt.job.status != "active":
         return _skip_of(attempt)
     if refusal is not None and refusal.reason not in _UNRESOLVED:
-        payment_id = attempt.occurrence.payment_id
-        return End(Outcome(Status.FAILED, refusal.message, payment_id=payment_id))
+        return End(failed(refusal, attempt.occurrence.payment_id))
     return End(_NEVER_REACHED) if attempt.is_next_cycle_due else CheckLater()
+
+
+def failed(refusal: Refusal, payment_id: str | None = None) -> Outcome:
+    """Return the outcome of an attempt that was refused before anything was charged."""
+    return Outcome(
+        Status.FAILED,
+        refusal.message,
+        payment_id=payment_id,
+        is_correctable=refusal.reason in CORRECTABLE,
+    )
 
 
 def _payment_outcome(payment: Payment | None, refusal: Refusal | None = None) -> Outcome | None:

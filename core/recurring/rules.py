@@ -1,4 +1,4 @@
-"""Rules of recurring jobs: catch-up, retries of declined cycles (dunning), completion. Pure."""
+"""Rules of recurring jobs: catch-up, retries of unpaid cycles (dunning), completion. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from enum import Enum
 from core.recurring.calendar import Calendar, first_after
 
 RETRY_DAYS = (1, 3, 7)
-"""Days after the first attempt of a declined cycle on which it is retried."""
+"""Days after the first attempt of an unpaid cycle on which it is retried."""
 FAILED_CYCLES_MAX = 3
 """Number of failed cycles in a row that pauses the job."""
 MISSED_AFTER = timedelta(hours=1)
@@ -69,11 +69,17 @@ class Outcome:
     payment_id: str | None = None
     decline_code: str | None = None
     """Of a declined card; None for a wallet whose balance is too low."""
+    is_correctable: bool = False
+    """Whether the attempt failed for what the business or its user may correct: nothing was sent
+    to a bank, because a card, gateway keys or an active user was missing, or the gateway refused
+    the request."""
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the cycle may be retried: after a decline that may be temporary."""
-        return self.status is Status.DECLINED and self.decline_code not in FINAL_DECLINES
+        """Whether the cycle may be retried: its decline or failure may be temporary."""
+        if self.status is Status.DECLINED:
+            return self.decline_code not in FINAL_DECLINES
+        return self.status is Status.FAILED and self.is_correctable
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from tests.core.running import (
 )
 
 STRIPE = pb.RECURRING_SOURCE_STRIPE
+WALLET = pb.RECURRING_SOURCE_WALLET
 MONTH = pb.INTERVAL_TYPE_MONTH
 
 
@@ -148,17 +149,77 @@ async def test_a_refused_charge_fails_the_cycle_with_its_reason(
     await gateway.revoke(shop.stripe_key)
     await advance(shop, in_days(2.5))
     await gateway.revoke(shop.stripe_key, revoked=False)
-    await shop.call(
-        users_pb2.UpdateUserRequest(
-            user_id=user_id, updates=users_pb2.UpdateUserRequest.Updates(active=False)
-        )
-    )
+    await set_active(shop, user_id, active=False)
     await advance(shop, in_days(3.5))
     logs = await logs_of(shop, job)
     assert [log.status for log in logs] == [FAILED] * 3
     for log, word in zip(logs, ("card", "Stripe", "not active"), strict=True):
         assert word in log.message
     assert await gateway.charges() == []
+
+
+async def set_active(shop: Business, user_id: str, *, active: bool) -> None:
+    await shop.call(
+        users_pb2.UpdateUserRequest(
+            user_id=user_id, updates=users_pb2.UpdateUserRequest.Updates(active=active)
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "source"),
+    [("card", STRIPE), ("keys", STRIPE), ("user", STRIPE), ("user", WALLET)],
+)
+async def test_a_cycle_that_something_was_missing_for_is_retried(
+    shop: Business, gateway: Gateway, missing: str, source: int
+) -> None:
+    if missing == "keys":
+        shop = await register(shop.client, "without-keys")
+    user_id = await create_user(shop)
+    await fill_wallet(shop, user_id)
+    if missing == "user":
+        await save_card(shop, user_id)
+    job = await create_job(shop, user_id, source=source, interval_type=MONTH)
+    if missing == "user":
+        await set_active(shop, user_id, active=False)
+    first = moment_of((await job_of(shop, job)).next_run)
+    await advance(shop, first + timedelta(hours=1))
+    (log,) = await logs_of(shop, job)
+    assert (log.status, "tried again" in log.message) == (FAILED, True)
+    next_run = moment_of((await job_of(shop, job)).next_run)
+    assert timedelta(days=1) <= next_run - first < timedelta(days=1, seconds=1)
+    if missing == "user":
+        await set_active(shop, user_id, active=True)
+    else:
+        if missing == "keys":
+            shop = await with_stripe(shop)
+        await save_card(shop, user_id)
+    await advance(shop, first + timedelta(days=20))
+    logs = await logs_of(shop, job)
+    assert [(log.status, moment_of(log.occurrence)) for log in logs] == [
+        (FAILED, first),
+        (SUCCEEDED, first),
+    ]
+    assert len(await gateway.charges()) == (source == STRIPE)
+    assert (await job_of(shop, job)).executed_cycles == 1
+
+
+async def test_what_is_missing_for_longer_fails_the_cycle_after_the_last_retry(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await create_user(shop)
+    await save_card(shop, user_id)
+    await gateway.revoke(shop.stripe_key)
+    job = await create_job(shop, user_id, source=STRIPE, interval_type=MONTH)
+    first = moment_of((await job_of(shop, job)).next_run)
+    await advance(shop, first + timedelta(days=20))
+    logs = await logs_of(shop, job)
+    assert [log.status for log in logs] == [FAILED] * 4
+    assert [(moment_of(log.attempted_at) - first).days for log in logs] == [0, 1, 3, 7]
+    assert [("tried again" in log.message) for log in logs] == [True, True, True, False]
+    await gateway.revoke(shop.stripe_key, revoked=False)
+    await advance(shop, first + timedelta(days=32))
+    assert (await logs_of(shop, job))[-1].status == SUCCEEDED
 
 
 async def test_an_unknown_outcome_is_resolved_before_the_next_cycle(

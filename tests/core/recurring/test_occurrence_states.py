@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import Reason, Refusal
+from core.errors import InvalidFields, Reason, Refusal
 from core.recurring.occurrence_states import (
     Attempt,
     CheckLater,
@@ -61,6 +61,8 @@ JOB = Job(
 )
 UNKNOWN = Refusal(Reason.ERROR_REASON_OUTCOME_UNKNOWN, "unknown")
 UNAVAILABLE = Refusal(Reason.ERROR_REASON_GATEWAY_UNAVAILABLE, "unavailable")
+BUSY = Refusal(Reason.ERROR_REASON_SERVICE_UNAVAILABLE, "busy")
+WRONG_AMOUNT = InvalidFields.of("amount", "too many decimals")
 NO_CARD = Refusal(Reason.ERROR_REASON_CARD_NOT_FOUND, "no card")
 EARLY, LATE = timedelta(hours=23), timedelta(days=1)
 
@@ -133,6 +135,7 @@ def test_before_a_charge_the_state_decides(state: Attempt, expected: str) -> Non
         (attempt(None, job="cancelled"), NO_CARD, "skip"),
         (attempt(NOT_SENT, job="paused"), UNAVAILABLE, "skip"),
         (attempt(None), NO_CARD, "failed"),
+        (attempt(None), BUSY, "check later"),
         (attempt(NOT_SENT), UNAVAILABLE, "check later"),
         (attempt(NOT_SENT, after=LATE), UNAVAILABLE, "failed"),
         (attempt(None), None, "check later"),
@@ -142,3 +145,20 @@ def test_after_a_charge_the_state_and_the_response_decide(
     state: Attempt, refusal: Refusal | None, expected: str
 ) -> None:
     assert word(after_charge(state, refusal)) == expected
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (NO_CARD, True),
+        (Refusal(Reason.ERROR_REASON_CREDENTIALS_MISSING, "no keys"), True),
+        (Refusal(Reason.ERROR_REASON_USER_INACTIVE, "inactive"), True),
+        (Refusal(Reason.ERROR_REASON_GATEWAY_REFUSED, "key revoked"), True),
+        (Refusal(Reason.ERROR_REASON_USER_NOT_FOUND, "no user"), False),
+        (WRONG_AMOUNT, False),
+    ],
+)
+def test_a_failure_is_retryable_if_it_can_be_corrected(refusal: Refusal, expected: bool) -> None:
+    transition = after_charge(attempt(None), refusal)
+    assert isinstance(transition, End)
+    assert transition.outcome.is_retryable is expected
