@@ -63,10 +63,10 @@ class ReplayedRefusal(Exception):
         self.status = status
 
 
-def http_status_of(refusal: Refusal) -> int:
-    """Return the HTTP status of a refusal, from the schema."""
+def is_outcome(refusal: Refusal) -> bool:
+    """Return whether a refusal is the outcome of its request, from the schema."""
     value = errors_pb2.ErrorReason.DESCRIPTOR.values_by_number[refusal.reason]
-    return int(value.GetOptions().Extensions[annotations_pb2.error].http_status)
+    return bool(value.GetOptions().Extensions[annotations_pb2.error].is_outcome)
 
 
 def status_of(refusal: Refusal) -> status_pb2.Status:

@@ -17,6 +17,9 @@ from nivisco.payments.v1 import errors_pb2
 from rpc.catalogue import FILES, IDEMPOTENCY_KEY, fields_of, methods_of, read_method
 
 _UPDATE_MASK = "update_mask"
+_PAYMENT_REQUIRED: Final = 402
+_OUTCOME_STATUSES: Final = frozenset({_PAYMENT_REQUIRED, 409})
+"""The others ask for another request or a retry."""
 _SECRET_NAME = re.compile(r"(^|_)(key|secret|token|password|cvv|number)$")
 _NOT_SECRET: Final = frozenset({IDEMPOTENCY_KEY, "stripe_public_key", "fencing_token"})
 
@@ -61,6 +64,10 @@ def _reason_problems(reasons: EnumDescriptor) -> Iterator[str]:
         error = reason.GetOptions().Extensions[annotations_pb2.error]
         if reason.number and not (error.grpc_code and 400 <= error.http_status < 600):
             yield f"{reason.name} must have a grpc_code and an http_status from 400 to 599"
+        if error.http_status == _PAYMENT_REQUIRED and not error.is_outcome:
+            yield f"{reason.name} has http_status 402, so it must have is_outcome"
+        if error.is_outcome and error.http_status not in _OUTCOME_STATUSES:
+            yield f"{reason.name} has is_outcome, so its http_status must be 402 or 409"
 
 
 def _secret_problems(files: Sequence[FileDescriptor]) -> Iterator[str]:

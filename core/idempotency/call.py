@@ -8,14 +8,7 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from core.caller import Caller
-from core.errors import (
-    RETRY_SECONDS,
-    InvalidFields,
-    Reason,
-    Refusal,
-    http_status_of,
-    status_of,
-)
+from core.errors import RETRY_SECONDS, Reason, Refusal, status_of
 from core.ids import new_request_id
 
 Response = TypeVar("Response", bound=Message)
@@ -153,15 +146,6 @@ def current_call() -> IdempotentCall:
 def set_call(call: IdempotentCall) -> None:
     """Set the mutating call of the running task."""
     _call.set(call)
-
-
-_KEPT_STATUSES = frozenset({402, 404, 409})
-"""HTTP statuses of refusals that are outcomes. The others ask for another request or a retry."""
-
-
-def is_kept(refusal: Refusal) -> bool:
-    """Return whether a refusal is stored and replayed, because it is the outcome of the call."""
-    return not isinstance(refusal, InvalidFields) and http_status_of(refusal) in _KEPT_STATUSES
 
 
 def key_reused() -> Refusal:

@@ -19,13 +19,12 @@ from core.database.transactions import (
     DatabaseUnavailableError,
     Transaction,
 )
-from core.errors import RETRY_SECONDS, Reason, Refusal, ReplayedRefusal
+from core.errors import RETRY_SECONDS, Reason, Refusal, ReplayedRefusal, is_outcome
 from core.idempotency.call import (
     Answer,
     IdempotentCall,
     Replay,
     call_of,
-    is_kept,
     key_reused,
     set_call,
 )
@@ -142,7 +141,7 @@ class IdempotencyInterceptor(UnaryInterceptor):
         return response
 
     async def _keep_or_replay(self, call: IdempotentCall, error: Exception) -> None:
-        """Store a refusal, whose transaction was rolled back.
+        """Store a refusal that is an outcome; its transaction was rolled back.
 
         A concurrent run of the call may have caused the error, so its answer wins.
 
@@ -152,9 +151,9 @@ class IdempotencyInterceptor(UnaryInterceptor):
         if not call.is_keyed or call.is_kept:
             return
         try:
-            if isinstance(error, Refusal) and is_kept(error):
+            if isinstance(error, Refusal) and is_outcome(error):
                 await self._idempotency.keep_alone(call, Answer.refusal(error))
-            elif not isinstance(error, Refusal):
+            else:
                 async with self._database.read() as transaction:
                     await self._idempotency.replay_if_answered(transaction, call)
         except (DatabaseUnavailableError, CommitUnknownError) as failure:

@@ -3,7 +3,7 @@
 An action that commits once stores its record in the same transaction. An action that calls a
 gateway creates its record before the call and stores the answer with the outcome. Records last 24
 hours by the database's clock. Answers are sealed; requests are stored as fingerprints only.
-Validation errors, wrong credentials and errors that ask for a retry are not stored.
+Of the errors only those that are outcomes are stored (core.errors.is_outcome).
 
     claim      create or continue the record of a call that commits in several steps
     keep       store the answer, in the transaction of its effect

@@ -1,7 +1,8 @@
 """Messages of payments and responses to charges, for the servicer and for stored answers."""
 
+from core.errors import is_outcome
 from core.gateways.gateway import ChargeOutcome
-from core.idempotency.call import Answer, is_kept
+from core.idempotency.call import Answer
 from core.messages import enum_value, env_value, gateway_value, timestamp
 from core.money import Amount, money_message
 from core.payments import rules
@@ -69,4 +70,4 @@ def success_answer(charged: ChargeResult) -> Answer:
 def refusal_answer(outcome: ChargeOutcome) -> Answer | None:
     """Return the answer to store for a charge without success; None if it may be tried again."""
     refusal = rules.refusal_of(outcome, "")
-    return Answer.refusal(refusal) if is_kept(refusal) else None
+    return Answer.refusal(refusal) if is_outcome(refusal) else None

@@ -18,8 +18,8 @@ from core.database.transactions import (
     DatabaseUnavailableError,
     Transaction,
 )
-from core.errors import InvalidFields, Reason, Refusal
-from core.idempotency.call import Answer, IdempotentCall, Replay, is_kept
+from core.errors import InvalidFields, Reason, Refusal, is_outcome
+from core.idempotency.call import Answer, IdempotentCall, Replay
 from core.idempotency.service import Idempotency
 from core.ids import new_wallet_transaction_id
 from core.money import Amount, amount_from_message
@@ -213,10 +213,11 @@ def _movement(request: MovementRequest, wallet: store.Wallet, amount: Amount) ->
 
 
 def _answer(request: MovementRequest, outcome: _Outcome) -> Answer | None:
-    """Return the answer to store for a request, or None if it may be retried."""
+    """Return the answer to store for a request, or None if its key stays free."""
     match outcome:
         case Refusal():
-            return Answer.refusal(outcome) if request.call.is_keyed and is_kept(outcome) else None
+            is_stored = request.call.is_keyed and is_outcome(outcome)
+            return Answer.refusal(outcome) if is_stored else None
         case Replay():
             return None
         case _:

@@ -77,8 +77,9 @@ CONVENTIONS = (
             "header `Idempotency-Replayed: true`. A different request or action with the same key "
             "gets 422 `IDEMPOTENCY_KEY_REUSED`. While the first request is in progress, the "
             "repeated one waits for its response.",
-            "Errors that are an outcome (402, 404, 409) are repeated, too. To charge a declined "
-            "card again, use a new key.",
+            "A 402 is an outcome and is repeated, too: to charge a declined card again, use a new "
+            "key. Any other error leaves the key free: when its cause is gone, the same request "
+            "succeeds.",
             f"Reads accept an `{IDEMPOTENCY_KEY}` and do not use it.",
         ),
     ),

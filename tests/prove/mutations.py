@@ -90,7 +90,7 @@ def unknown_is_refused() -> None:
 
 
 def unknown_is_stored() -> None:
-    _patch(messages, "is_kept", _always)
+    _patch(messages, "is_outcome", _always)
 
 
 def empty_search_is_trusted() -> None:

@@ -153,6 +153,25 @@ def test_a_reason_without_status_codes_is_found() -> None:
     assert found.startswith("ERROR_REASON_INVALID_CREDENTIALS must have a grpc_code")
 
 
+@pytest.mark.parametrize(
+    ("reason", "is_outcome", "problem"),
+    [
+        ("CARD_DECLINED", False, "has http_status 402, so it must have is_outcome"),
+        ("USER_NOT_FOUND", True, "has is_outcome, so its http_status must be 402 or 409"),
+    ],
+)
+def test_an_outcome_with_a_contradictory_status_is_found(
+    reason: str, is_outcome: bool, problem: str
+) -> None:
+    def change(file: pb.FileDescriptorProto) -> None:
+        (value,) = (each for each in file.enum_type[0].value if each.name.endswith(f"_{reason}"))
+        value.options.Extensions[annotations_pb2.error].is_outcome = is_outcome
+
+    reasons = changed(errors_pb2.DESCRIPTOR, change).enum_types_by_name["ErrorReason"]
+    (found,) = schema_problems([], reasons)
+    assert found == f"ERROR_REASON_{reason} {problem}"
+
+
 def test_secret_names_are_the_marked_fields_and_the_secret_metadata_of_errors() -> None:
     assert secret_names() == {
         "api_key",

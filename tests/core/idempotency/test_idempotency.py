@@ -56,6 +56,7 @@ from tests.core.running import (
 )
 
 KEY = "order-1"
+VISA = "pm_card_visa"
 STRIPE = {"stripe_secret_key": "sk_test_obviously_fake_a", "stripe_public_key": "pk_test_fake"}
 AUTHORIZE = {"api_login_id": "obviously", "transaction_key": "obviouslyfake123"}
 Request = Callable[[str], Message]
@@ -240,6 +241,32 @@ async def test_a_refused_charge_is_replayed_and_not_repeated(
     assert await gateway.charges() == []
     records = await shop.call(payments_pb2.GetPaymentRecordsRequest())
     assert records.total == 1
+
+
+async def test_a_refusal_that_is_no_outcome_leaves_its_key_free(shop: Business) -> None:
+    user_id = await create_user(shop)
+    activation, deactivation = (
+        users_pb2.UpdateUserRequest(
+            user_id=user_id, updates=users_pb2.UpdateUserRequest.Updates(active=active)
+        )
+        for active in (True, False)
+    )
+    card = cards_pb2.CreateStripeCustomerRequest(user_id=user_id, payment_method_token=VISA)
+    add, modify = (
+        MUTATIONS[name](user_id) for name in ("AddStripeCredentials", "ModifyStripeCredentials")
+    )
+    modify.credentials.env = types_pb2.ENV_LIVE  # type: ignore[attr-defined]
+    modify.credentials.stripe_public_key = "pk_live_new"  # type: ignore[attr-defined]
+    await shop.call(deactivation)
+    for request, reason, remedy in (
+        (credit(user_id), "USER_INACTIVE", activation),
+        (fund_request(user_id), "CARD_NOT_FOUND", card),
+        (modify, "CREDENTIALS_NOT_FOUND", add),
+    ):
+        key = f"until {reason}"
+        assert (await refusal_of(shop, keyed(request, key))).reason == reason
+        await shop.call(remedy)
+        assert await shop.call(keyed(request, key)) == await shop.call(keyed(request, key))
 
 
 async def test_wallet_too_low_is_replayed_for_its_key(business: Business) -> None:

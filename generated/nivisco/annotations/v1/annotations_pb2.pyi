@@ -90,10 +90,16 @@ class Error(_message.Message):
     GRPC_CODE_FIELD_NUMBER: _builtins.int
     HTTP_STATUS_FIELD_NUMBER: _builtins.int
     SECRET_METADATA_FIELD_NUMBER: _builtins.int
+    IS_OUTCOME_FIELD_NUMBER: _builtins.int
     grpc_code: _code_pb2.Code.ValueType
     """gRPC status code."""
     http_status: _builtins.int
     """HTTP status code."""
+    is_outcome: _builtins.bool
+    """Whether the error is the outcome of a request, so that it is stored under the idempotency key
+    and replayed: a decision about money, which a later retry must not reverse. After any other
+    error the key is free, and the same request runs again.
+    """
     @_builtins.property
     def secret_metadata(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Keys of the error's metadata whose values are secrets, for example `client_secret`. Logs and
@@ -106,10 +112,11 @@ class Error(_message.Message):
         grpc_code: _code_pb2.Code.ValueType = ...,
         http_status: _builtins.int = ...,
         secret_metadata: _abc.Iterable[_builtins.str] | None = ...,
+        is_outcome: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grpc_code", b"grpc_code", "http_status", b"http_status", "secret_metadata", b"secret_metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grpc_code", b"grpc_code", "http_status", b"http_status", "is_outcome", b"is_outcome", "secret_metadata", b"secret_metadata"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
