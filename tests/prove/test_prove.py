@@ -1,5 +1,7 @@
 """The fault-injection test in its short form, and its seeds, schedule, failpoints and report."""
 
+import ast
+import inspect
 import os
 import signal
 import subprocess
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.prove import mutations
 from tests.prove.__main__ import SHORT_MUTANTS, read_minutes
 from tests.prove.failpoints import failpoints, transactions
 from tests.prove.gateway_faults import FAULTS
@@ -110,6 +113,13 @@ def test_every_mutant_has_a_description_and_a_valid_scenario() -> None:
     for name, mutant in MUTANTS.items():
         assert Scenario.parse(mutant.scenario(name, "sqlite", 1).seed).mutant == name
         assert mutant.bug
+
+
+def test_every_mutation_patches_an_existing_attribute() -> None:
+    for node in ast.walk(ast.parse(inspect.getsource(mutations))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "_patch":
+            owner, name = map(ast.unparse, node.args[:2])
+            assert hasattr(eval(owner, vars(mutations)), ast.literal_eval(name)), name  # noqa: S307
 
 
 @pytest.mark.parametrize("text", ["none", "0", "-1", "1e9", "nan"])
