@@ -36,7 +36,7 @@ SECRETS = (
 
 @pytest.fixture(autouse=True)
 def _nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No line of any test here, from whatever library, has a key or a card's number."""
+    """Assert that no test logs a key or a card number, from any library."""
     caplog.set_level(logging.DEBUG)
     yield
     for phase in ("setup", "call"):

@@ -1,4 +1,4 @@
-"""A Stripe gateway against a running sandbox, or against a server that answers what it is told."""
+"""A Stripe gateway against the sandbox or against a server with a given response."""
 
 import itertools
 import socket
@@ -24,7 +24,7 @@ REVOKED_KEY = "sk_test_shop1_revoked"
 INTENTS = {"path": "/v1/payment_intents", "method": "POST"}
 LISTS = {"path": "/v1/payment_intents", "method": "GET"}
 SHORT_SECONDS = 0.4
-"""A time budget for cases that use it up."""
+"""A timeout for cases that reach it."""
 
 numbers = itertools.count(1)
 
@@ -38,9 +38,9 @@ async def gateway_at(url: str, timeout_seconds: float = 10.0) -> AsyncIterator[S
         await made.close()
 
 
-def an_order(customer_id: str = "cus_1", card_id: str = "pm_1", **changes: Any) -> GatewayCharge:
+def a_charge(customer_id: str = "cus_1", card_id: str = "pm_1", **changes: Any) -> GatewayCharge:
     number = next(numbers)
-    order = GatewayCharge(
+    charge = GatewayCharge(
         payment_id=f"PAY-{number}",
         gateway_key=f"key-{number}",
         amount=Amount(2550, "usd"),
@@ -48,21 +48,23 @@ def an_order(customer_id: str = "cus_1", card_id: str = "pm_1", **changes: Any) 
         gateway_card_id=card_id,
         description="Order 17",
     )
-    return replace(order, **changes)
+    return replace(charge, **changes)
 
 
-async def order_with(sandbox: Sandbox, card: str = "pm_card_visa", **changes: Any) -> GatewayCharge:
-    return replace(an_order(*await sandbox.customer_with_card(card)), **changes)
+async def charge_with(
+    sandbox: Sandbox, card: str = "pm_card_visa", **changes: Any
+) -> GatewayCharge:
+    return replace(a_charge(*await sandbox.customer_with_card(card)), **changes)
 
 
 async def charged(sandbox: Sandbox) -> list[int]:
-    """The amounts that the sandbox's books say were taken."""
+    """Return the charged amounts by the sandbox's books."""
     charges = (await sandbox.books())["charges"]
     return [charge["amount"] for charge in charges if charge["status"] == "succeeded"]
 
 
 def logged(caplog: pytest.LogCaptureFixture, field: str) -> list[Any]:
-    """The values of a field in the log, lists joined."""
+    """Return the values of a log field, with lists joined."""
     values = [record.__dict__.get(field, []) for record in caplog.records]
     return [each for value in values for each in (value if isinstance(value, list) else [value])]
 

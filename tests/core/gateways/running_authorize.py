@@ -1,4 +1,4 @@
-"""An Authorize.Net gateway against a running sandbox, or a server that answers what it is told."""
+"""An Authorize.Net gateway against the sandbox or against a server with a given response."""
 
 import itertools
 from collections.abc import AsyncIterator, Sequence
@@ -42,9 +42,9 @@ def a_card(number: str = VISA, **changes: Any) -> CardData:
     return replace(CardData(Secret(number), 12, 2060, Secret("123"), "12345"), **changes)
 
 
-def an_order(customer_id: str = "51", card_id: str = "52", **changes: Any) -> GatewayCharge:
+def a_charge(customer_id: str = "51", card_id: str = "52", **changes: Any) -> GatewayCharge:
     number = next(_numbers)
-    order = GatewayCharge(
+    charge = GatewayCharge(
         payment_id=f"PAY-{number:016d}",
         gateway_key=f"key-{number}",
         amount=Amount(2550, "usd"),
@@ -52,10 +52,10 @@ def an_order(customer_id: str = "51", card_id: str = "52", **changes: Any) -> Ga
         gateway_card_id=card_id,
         description="Order 17",
     )
-    return replace(order, **changes)
+    return replace(charge, **changes)
 
 
-async def order_with(
+async def charge_with(
     gateway: AuthorizeGateway, number: str = VISA, account: Account = MERCHANT, **changes: Any
 ) -> GatewayCharge:
     """An order of a new customer with this card."""
@@ -66,18 +66,18 @@ async def order_with(
         email="jane@example.com",
         card=a_card(number),
     )
-    return an_order(customer_id, card.gateway_card_id, **changes)
+    return a_charge(customer_id, card.gateway_card_id, **changes)
 
 
 async def books(sandbox: Sandbox, account: str = BOOKS) -> Any:
-    """The account's books."""
+    """Return the sandbox's books of an account."""
     _, shown = await sandbox.control("GET", f"books?account={account}")
     empty: dict[str, list[Any]] = {"customers": [], "cards": [], "transactions": []}
     return shown["books"][0] if shown["books"] else empty
 
 
 async def charged(sandbox: Sandbox) -> list[int]:
-    """The amounts in cents that the sandbox's books say will be taken."""
+    """Return the amounts in cents that will settle by the sandbox's books."""
     return [
         round(float(transaction["amount"]) * 100)
         for transaction in (await books(sandbox))["transactions"]
@@ -86,37 +86,37 @@ async def charged(sandbox: Sandbox) -> list[int]:
 
 
 def xml(name: str, fields: Sequence[Field]) -> web.Response:
-    """An answer as Authorize.Net sends it."""
+    """Return an answer as Authorize.Net sends it."""
     return web.Response(body=write(name, fields), content_type="application/xml", charset="utf-8")
 
 
 def transaction_answer(
-    order: GatewayCharge, overall: Field = OK, reference: str | None = None, **changes: Any
+    charge: GatewayCharge, overall: Field = OK, reference: str | None = None, **changes: Any
 ) -> web.Response:
-    """The answer to an order's charge, approved but for the changes."""
+    """Return the approving answer to a charge, with changes."""
     response: dict[str, Any] = {
         "responseCode": "1",
         "transId": "60000000001",
         "testRequest": "0",
         "messages": [("message", [("code", "1"), ("description", "Approved.")])],
         "profile": [
-            ("customerProfileId", order.customer_id),
-            ("customerPaymentProfileId", order.gateway_card_id),
+            ("customerProfileId", charge.customer_id),
+            ("customerPaymentProfileId", charge.gateway_card_id),
         ],
         **changes,
     }
     error = response.pop("error", None)
-    said: Sequence[Field] = [("errors", [("error", [("errorCode", error)])])] if error else []
+    errors: Sequence[Field] = [("errors", [("error", [("errorCode", error)])])] if error else []
     fields: Sequence[Field] = [
-        ("refId", order.payment_id if reference is None else reference),
+        ("refId", charge.payment_id if reference is None else reference),
         overall,
-        ("transactionResponse", [*response.items(), *said]),
+        ("transactionResponse", [*response.items(), *errors]),
     ]
     return xml("createTransactionResponse", fields)
 
 
-def details_answer(order: GatewayCharge, /, **changes: Any) -> web.Response:
-    """The details of an order's charge, as it was made but for the changes."""
+def details_answer(charge: GatewayCharge, /, **changes: Any) -> web.Response:
+    """Return the details of an approved charge, with changes."""
     shown: dict[str, Any] = {
         "transId": "60000000001",
         "submitTimeUTC": "2030-01-02T03:04:05.6Z",
@@ -124,10 +124,10 @@ def details_answer(order: GatewayCharge, /, **changes: Any) -> web.Response:
         "transactionStatus": "capturedPendingSettlement",
         "responseCode": "1",
         "responseReasonCode": "1",
-        "order": [("invoiceNumber", order.payment_id)],
+        "order": [("invoiceNumber", charge.payment_id)],
         "authAmount": "25.50",
         "settleAmount": "25.50",
-        "profile": [("customerProfileId", order.customer_id)],
+        "profile": [("customerProfileId", charge.customer_id)],
         **changes,
     }
     return xml("getTransactionDetailsResponse", [OK, ("transaction", list(shown.items()))])

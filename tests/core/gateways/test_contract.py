@@ -1,4 +1,4 @@
-"""Proves that every gateway keeps one contract: the same cases, each gateway's own way to them."""
+"""The same cases for every gateway."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,21 +33,21 @@ PATIENCE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Contract:
-    """A gateway, and how the suite brings about what every gateway must answer for."""
+    """A gateway, and how to set up the cases for it."""
 
     name: str
     at: Callable[..., AbstractAsyncContextManager[Any]]
     account: Account
     wrong_account: Account
     charges: dict[str, str]
-    """What a fault on charges matches."""
-    order: Callable[[Sandbox, Any, str], Awaitable[GatewayCharge]]
-    """Makes an order that comes to `approve`, to a decline code, or to another class by name."""
+    """What a fault of charges matches."""
+    charge: Callable[[Sandbox, Any, str], Awaitable[GatewayCharge]]
+    """Returns a charge whose result is `approve`, a decline code, or another outcome by name."""
     charged: Callable[[Sandbox], Awaitable[list[int]]]
     answers_another_amount: Callable[[GatewayCharge], Callable[[web.Request], web.Response]]
 
 
-# --- Stripe's way ----------------------------------------------------------------------------
+# --- Stripe ----------------------------------------------------------------------------------
 
 STRIPE_CARDS = {
     "approve": "pm_card_visa",
@@ -60,24 +60,24 @@ STRIPE_CARDS = {
 }
 
 
-async def stripe_order(sandbox: Sandbox, _gateway: Any, comes_to: str) -> GatewayCharge:
-    if comes_to in ("approve", "requires_action"):
-        return await stripe.order_with(sandbox, STRIPE_CARDS[comes_to])
+async def stripe_charge(sandbox: Sandbox, _gateway: Any, result: str) -> GatewayCharge:
+    if result in ("approve", "requires_action"):
+        return await stripe.charge_with(sandbox, STRIPE_CARDS[result])
     customer_id, _ = await sandbox.customer_with_card()  # such cards cannot be attached
-    return stripe.an_order(customer_id, STRIPE_CARDS[comes_to])
+    return stripe.a_charge(customer_id, STRIPE_CARDS[result])
 
 
-def stripe_answers_another_amount(order: GatewayCharge) -> Callable[[web.Request], web.Response]:
+def stripe_answers_another_amount(charge: GatewayCharge) -> Callable[[web.Request], web.Response]:
     def answer(_request: web.Request) -> web.Response:
         return web.json_response(
             {
                 "id": "pi_1",
                 "object": "payment_intent",
-                "amount": order.amount.minor + 1,
-                "currency": order.amount.currency,
-                "customer": order.customer_id,
+                "amount": charge.amount.minor + 1,
+                "currency": charge.amount.currency,
+                "customer": charge.customer_id,
                 "status": "succeeded",
-                "metadata": {"payment_id": order.payment_id},
+                "metadata": {"payment_id": charge.payment_id},
             }
         )
 
@@ -90,12 +90,12 @@ STRIPE = Contract(
     stripe.SHOP,
     Account("TEST", stripe.REVOKED_KEY),
     stripe.INTENTS,
-    stripe_order,
+    stripe_charge,
     stripe.charged,
     stripe_answers_another_amount,
 )
 
-# --- Authorize.Net's way ---------------------------------------------------------------------
+# --- Authorize.Net ---------------------------------------------------------------------------
 
 REASONS = {
     "generic_decline": 2,
@@ -107,22 +107,24 @@ REASONS = {
 }
 
 
-async def authorize_order(_sandbox: Sandbox, gateway: Any, comes_to: str) -> GatewayCharge:
-    if comes_to == "approve":
-        return await authorize.order_with(gateway)
-    amount = Amount(REASONS[comes_to] * 100, "usd")
-    return await authorize.order_with(gateway, authorize.REASON_BY_AMOUNT, amount=amount)
+async def authorize_charge(_sandbox: Sandbox, gateway: Any, result: str) -> GatewayCharge:
+    if result == "approve":
+        return await authorize.charge_with(gateway)
+    amount = Amount(REASONS[result] * 100, "usd")
+    return await authorize.charge_with(gateway, authorize.REASON_BY_AMOUNT, amount=amount)
 
 
-def authorize_answers_another_amount(order: GatewayCharge) -> Callable[[web.Request], web.Response]:
-    """A charge's answer names no amount; the first transaction of a duplicate does."""
+def authorize_answers_another_amount(
+    charge: GatewayCharge,
+) -> Callable[[web.Request], web.Response]:
+    """The response to a charge has no amount, but the transaction of a duplicate has."""
 
     def answer(request: web.Request) -> web.Response:
         if b"<createTransactionRequest" in request["body"]:
             return authorize.transaction_answer(
-                order, authorize.FAILED, responseCode="3", messages=None, error="11"
+                charge, authorize.FAILED, responseCode="3", messages=None, error="11"
             )
-        return authorize.details_answer(order, authAmount="25.51", settleAmount="25.51")
+        return authorize.details_answer(charge, authAmount="25.51", settleAmount="25.51")
 
     return answer
 
@@ -133,7 +135,7 @@ AUTHORIZE = Contract(
     authorize.MERCHANT,
     replace(authorize.MERCHANT, secret_key=authorize.REVOKED_KEY),
     authorize.CHARGES,
-    authorize_order,
+    authorize_charge,
     authorize.charged,
     authorize_answers_another_amount,
 )
@@ -148,7 +150,7 @@ def contract(request: pytest.FixtureRequest) -> Contract:
 
 
 @pytest.fixture
-async def met(contract: Contract, sandbox: Sandbox) -> AsyncIterator[Gateway]:
+async def running(contract: Contract, sandbox: Sandbox) -> AsyncIterator[Gateway]:
     async with contract.at(sandbox.url) as gateway:
         yield gateway
 
@@ -156,31 +158,31 @@ async def met(contract: Contract, sandbox: Sandbox) -> AsyncIterator[Gateway]:
 # --- The cases -------------------------------------------------------------------------------
 
 
-async def test_an_approved_charge_succeeds_once_and_is_found_again(
-    sandbox: Sandbox, contract: Contract, met: Gateway
+async def test_an_approved_charge_succeeds_and_is_found(
+    sandbox: Sandbox, contract: Contract, running: Gateway
 ) -> None:
-    order = await contract.order(sandbox, met, "approve")
-    outcome = await met.charge(contract.account, order)
+    charge = await contract.charge(sandbox, running, "approve")
+    outcome = await running.charge(contract.account, charge)
     assert isinstance(outcome, Succeeded)
-    assert await met.look_up_charge(contract.account, order) == outcome
+    assert await running.look_up_charge(contract.account, charge) == outcome
     assert await contract.charged(sandbox) == [2550]
 
 
-async def test_a_charge_that_was_never_made_is_not_found(
-    sandbox: Sandbox, contract: Contract, met: Gateway
+async def test_a_charge_that_was_not_made_is_not_found(
+    sandbox: Sandbox, contract: Contract, running: Gateway
 ) -> None:
-    order = await contract.order(sandbox, met, "approve")
-    assert await met.look_up_charge(contract.account, order) is None
+    charge = await contract.charge(sandbox, running, "approve")
+    assert await running.look_up_charge(contract.account, charge) is None
 
 
 @pytest.mark.parametrize(
     "code",
     ["generic_decline", "expired_card", "incorrect_cvc", "processing_error", "fraudulent"],
 )
-async def test_each_class_of_decline_has_one_code_at_all_gateways(
-    sandbox: Sandbox, contract: Contract, met: Gateway, code: str
+async def test_declines_have_the_same_codes_at_all_gateways(
+    sandbox: Sandbox, contract: Contract, running: Gateway, code: str
 ) -> None:
-    outcome = await met.charge(contract.account, await contract.order(sandbox, met, code))
+    outcome = await running.charge(contract.account, await contract.charge(sandbox, running, code))
     assert isinstance(outcome, Declined)
     assert outcome.decline_code == code
     assert outcome.message.endswith(".")
@@ -188,47 +190,47 @@ async def test_each_class_of_decline_has_one_code_at_all_gateways(
 
 
 @pytest.mark.parametrize(
-    ("which", "comes_to", "outcome"),
+    ("which", "result", "outcome"),
     [
         (STRIPE, "requires_action", RequiresAction),
         (AUTHORIZE, "held_for_review", HeldForReview),
     ],
     ids=["stripe", "authorize"],
 )
-async def test_what_is_neither_success_nor_failure_is_told_so_and_stays_so(
-    sandbox: Sandbox, which: Contract, comes_to: str, outcome: type[ChargeOutcome]
+async def test_an_undecided_charge_stays_undecided(
+    sandbox: Sandbox, which: Contract, result: str, outcome: type[ChargeOutcome]
 ) -> None:
     async with which.at(sandbox.url) as gateway:
-        order = await which.order(sandbox, gateway, comes_to)
-        first = await gateway.charge(which.account, order)
+        charge = await which.charge(sandbox, gateway, result)
+        first = await gateway.charge(which.account, charge)
         assert isinstance(first, outcome)
-        assert await gateway.charge(which.account, order) == first
-        assert await gateway.look_up_charge(which.account, order) == first
+        assert await gateway.charge(which.account, charge) == first
+        assert await gateway.look_up_charge(which.account, charge) == first
     assert await which.charged(sandbox) == []
 
 
-async def test_the_same_order_again_is_the_same_charge(
-    sandbox: Sandbox, contract: Contract, met: Gateway
+async def test_a_resend_is_the_same_charge(
+    sandbox: Sandbox, contract: Contract, running: Gateway
 ) -> None:
-    order = await contract.order(sandbox, met, "approve")
-    first = await met.charge(contract.account, order)
-    assert await met.charge(contract.account, order) == first
+    charge = await contract.charge(sandbox, running, "approve")
+    first = await running.charge(contract.account, charge)
+    assert await running.charge(contract.account, charge) == first
     assert await contract.charged(sandbox) == [2550]
 
 
-async def test_ten_at_once_are_one_charge(
-    sandbox: Sandbox, contract: Contract, met: Gateway
+async def test_ten_sends_at_once_are_one_charge(
+    sandbox: Sandbox, contract: Contract, running: Gateway
 ) -> None:
-    order = await contract.order(sandbox, met, "approve")
-    outcomes = await asyncio.gather(*(met.charge(contract.account, order) for _ in range(10)))
+    charge = await contract.charge(sandbox, running, "approve")
+    outcomes = await asyncio.gather(*(running.charge(contract.account, charge) for _ in range(10)))
     assert len(set(outcomes)) == 1
     assert isinstance(outcomes[0], Succeeded)
     assert await contract.charged(sandbox) == [2550]
 
 
 @dataclass(frozen=True)
-class Struck:
-    """A fault on the charge; what it comes to where it is resent at once, and where never."""
+class FaultCase:
+    """A fault of a charge, and its outcome for a gateway that resends and for one that does not."""
 
     name: str
     fault: str
@@ -237,57 +239,57 @@ class Struck:
     charges_if_sent_once: int
 
 
-STRUCK = [
-    Struck("reset before the effect", "reset_before", Succeeded, Unknown, 0),
-    Struck("reset after the effect", "reset_after", Succeeded, Unknown, 1),
-    Struck("answer cut", "cut_body", Succeeded, Unknown, 1),
-    Struck("500 before the effect", "error_500", Unknown, Unknown, 0),
-    Struck("500 after the effect", "error_500_after", Succeeded, Unknown, 1),
-    Struck("429", "rate_limit", NotSent, NotSent, 0),
+FAULT_CASES = [
+    FaultCase("reset before the effect", "reset_before", Succeeded, Unknown, 0),
+    FaultCase("reset after the effect", "reset_after", Succeeded, Unknown, 1),
+    FaultCase("answer cut", "cut_body", Succeeded, Unknown, 1),
+    FaultCase("500 before the effect", "error_500", Unknown, Unknown, 0),
+    FaultCase("500 after the effect", "error_500_after", Succeeded, Unknown, 1),
+    FaultCase("429", "rate_limit", NotSent, NotSent, 0),
 ]
 
 
-@pytest.mark.parametrize("case", STRUCK, ids=lambda case: case.name)
-async def test_a_fault_is_told_by_what_it_proves_and_found_out_later(
-    sandbox: Sandbox, contract: Contract, met: Gateway, case: Struck
+@pytest.mark.parametrize("case", FAULT_CASES, ids=lambda case: case.name)
+async def test_a_charge_with_a_fault_is_found_if_it_was_made(
+    sandbox: Sandbox, contract: Contract, running: Gateway, case: FaultCase
 ) -> None:
-    order = await contract.order(sandbox, met, "approve")
+    charge = await contract.charge(sandbox, running, "approve")
     await sandbox.schedule_fault(case.fault, match=contract.charges)
-    outcome = await met.charge(contract.account, order)
+    outcome = await running.charge(contract.account, charge)
     charges = await contract.charged(sandbox)
     if contract is STRIPE:
         assert type(outcome) is case.resent
     else:
         assert type(outcome) is case.sent_once
         assert len(charges) == case.charges_if_sent_once
-    found = await met.look_up_charge(contract.account, order)
+    found = await running.look_up_charge(contract.account, charge)
     assert isinstance(found, Succeeded) == bool(charges)
 
 
-async def test_a_timeout_before_the_effect_is_unknown_and_never_charged_twice(
-    sandbox: Sandbox, contract: Contract, met: Gateway
+async def test_a_timeout_before_the_charge_is_unknown_and_charges_once(
+    sandbox: Sandbox, contract: Contract, running: Gateway
 ) -> None:
-    order = await contract.order(sandbox, met, "approve")
+    charge = await contract.charge(sandbox, running, "approve")
     await sandbox.schedule_fault("delay", match=contract.charges, seconds=60)
     async with contract.at(sandbox.url, SHORT_SECONDS) as hurried:
-        assert isinstance(await hurried.charge(contract.account, order), Unknown)
+        assert isinstance(await hurried.charge(contract.account, charge), Unknown)
     assert await contract.charged(sandbox) == []
     await sandbox.control("DELETE", "faults")
     await until_charged(sandbox, contract)
-    assert isinstance(await met.look_up_charge(contract.account, order), Succeeded)
-    assert isinstance(await met.charge(contract.account, order), Succeeded)
+    assert isinstance(await running.look_up_charge(contract.account, charge), Succeeded)
+    assert isinstance(await running.charge(contract.account, charge), Succeeded)
     assert await contract.charged(sandbox) == [2550]
 
 
-async def test_a_timeout_after_the_effect_never_reads_as_a_failure(
-    sandbox: Sandbox, contract: Contract, met: Gateway
+async def test_a_timeout_after_the_charge_is_never_a_failure(
+    sandbox: Sandbox, contract: Contract, running: Gateway
 ) -> None:
-    order = await contract.order(sandbox, met, "approve")
+    charge = await contract.charge(sandbox, running, "approve")
     await sandbox.schedule_fault("delay_after", match=contract.charges, seconds=60)
     async with contract.at(sandbox.url, SHORT_SECONDS) as hurried:
-        outcome = await hurried.charge(contract.account, order)
+        outcome = await hurried.charge(contract.account, charge)
     assert isinstance(outcome, Succeeded if contract is STRIPE else Unknown)
-    assert isinstance(await met.look_up_charge(contract.account, order), Succeeded)
+    assert isinstance(await running.look_up_charge(contract.account, charge), Succeeded)
     assert await contract.charged(sandbox) == [2550]
 
 
@@ -297,47 +299,47 @@ async def until_charged(sandbox: Sandbox, contract: Contract) -> None:
             pass
 
 
-async def test_html_instead_of_an_answer_is_unknown(contract: Contract) -> None:
+async def test_an_html_response_is_unknown(contract: Contract) -> None:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text="<html>Request unsuccessful.</html>", content_type="text/html")
 
-    assert isinstance(await charged_at(contract, answer, an_order(contract)), Unknown)
+    assert isinstance(await charged_at(contract, answer, a_charge(contract)), Unknown)
 
 
-async def test_an_answer_about_another_amount_is_unknown_and_loud(
+async def test_a_response_with_another_amount_is_unknown_and_logged(
     contract: Contract, caplog: pytest.LogCaptureFixture
 ) -> None:
-    order = an_order(contract)
-    reply = contract.answers_another_amount(order)
+    charge = a_charge(contract)
+    reply = contract.answers_another_amount(charge)
 
     async def answer(request: web.Request) -> web.Response:
         request["body"] = await request.read()
         return reply(request)
 
-    assert isinstance(await charged_at(contract, answer, order), Unknown)
+    assert isinstance(await charged_at(contract, answer, charge), Unknown)
     assert "amount" in stripe.logged(caplog, "differences")
 
 
-def an_order(contract: Contract) -> GatewayCharge:
-    return stripe.an_order() if contract is STRIPE else authorize.an_order()
+def a_charge(contract: Contract) -> GatewayCharge:
+    return stripe.a_charge() if contract is STRIPE else authorize.a_charge()
 
 
 async def charged_at(
-    contract: Contract, answer: stripe.Answering, order: GatewayCharge
+    contract: Contract, answer: stripe.Answering, charge: GatewayCharge
 ) -> ChargeOutcome:
     async with stripe.serving(answer) as url, contract.at(url) as gateway:
-        outcome: ChargeOutcome = await gateway.charge(contract.account, order)
+        outcome: ChargeOutcome = await gateway.charge(contract.account, charge)
         return outcome
 
 
-async def test_wrong_credentials_are_refused_with_what_to_mend(
-    sandbox: Sandbox, contract: Contract, met: Gateway
+async def test_wrong_credentials_are_refused(
+    sandbox: Sandbox, contract: Contract, running: Gateway
 ) -> None:
     account = contract.wrong_account
     await sandbox.control("POST", "keys", {"key": STRIPE.wrong_account.secret_key, "revoked": True})
     keys = {"api_login_id": account.login_id, "transaction_key": account.secret_key}
     await sandbox.control("POST", "authorize/keys", keys)
-    outcome = await met.charge(account, await contract.order(sandbox, met, "approve"))
+    outcome = await running.charge(account, await contract.charge(sandbox, running, "approve"))
     assert isinstance(outcome, Refused)
     assert "key" in outcome.message
     assert account.secret_key not in outcome.message
@@ -345,28 +347,28 @@ async def test_wrong_credentials_are_refused_with_what_to_mend(
 
 
 async def test_another_business_cannot_charge_the_customer(
-    sandbox: Sandbox, contract: Contract, met: Gateway
+    sandbox: Sandbox, contract: Contract, running: Gateway
 ) -> None:
     other = replace(contract.account, secret_key="sk_test_shop2_a", login_id="another")
     if contract is AUTHORIZE:
         other = replace(other, secret_key=authorize.KEY)
-    outcome = await met.charge(other, await contract.order(sandbox, met, "approve"))
+    outcome = await running.charge(other, await contract.charge(sandbox, running, "approve"))
     assert isinstance(outcome, Refused)
     assert await contract.charged(sandbox) == []
 
 
-async def test_a_gateway_that_is_down_was_certainly_not_reached(contract: Contract) -> None:
+async def test_a_charge_at_a_gateway_that_is_down_is_not_sent(contract: Contract) -> None:
     async with contract.at(f"http://127.0.0.1:{stripe.closed_port()}") as down:
-        assert isinstance(await down.charge(contract.account, an_order(contract)), NotSent)
+        assert isinstance(await down.charge(contract.account, a_charge(contract)), NotSent)
     async with contract.at(f"https://127.0.0.1:{stripe.closed_port()}") as down:
-        assert isinstance(await down.charge(contract.account, an_order(contract)), NotSent)
+        assert isinstance(await down.charge(contract.account, a_charge(contract)), NotSent)
 
 
-async def test_a_currency_that_the_gateway_does_not_take_is_refused_unsent(
+async def test_an_unsupported_currency_is_refused_unsent(
     contract: Contract,
 ) -> None:
-    order = replace(an_order(contract), amount=Amount(1, "lyd"))  # three decimals
+    charge = replace(a_charge(contract), amount=Amount(1, "lyd"))  # three decimals
     async with contract.at(f"http://127.0.0.1:{stripe.closed_port()}") as gateway:
-        outcome = await gateway.charge(contract.account, order)
+        outcome = await gateway.charge(contract.account, charge)
     assert isinstance(outcome, Refused)
     assert outcome.field == "currency"

@@ -1,4 +1,4 @@
-"""Proves that customers and their cards are made once, and what is told of a card."""
+"""Authorize.Net: customers and cards are created once."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from tests.core.gateways.running_authorize import (
     MERCHANT,
     OK,
     a_card,
-    an_order,
+    a_charge,
     authorize_at,
     books,
     xml,
@@ -41,7 +41,7 @@ async def gateway(sandbox: Sandbox) -> Any:
         yield made
 
 
-async def test_a_customer_with_a_card_is_made_in_one_call_and_can_be_charged(
+async def test_a_customer_with_a_card_is_created_in_one_call(
     sandbox: Sandbox, gateway: AuthorizeGateway
 ) -> None:
     customer_id, card = await gateway.create_customer_with_card(MERCHANT, **JANE, card=a_card())
@@ -50,11 +50,11 @@ async def test_a_customer_with_a_card_is_made_in_one_call_and_can_be_charged(
     assert shown["customers"][0]["merchantCustomerId"] == JANE["user_id"][-20:]
     assert [each["id"] for each in shown["cards"]] == [card.gateway_card_id]
     assert card == SavedCard(card.gateway_card_id, "visa", "1111", 12, 2060)
-    outcome = await gateway.charge(MERCHANT, an_order(customer_id, card.gateway_card_id))
+    outcome = await gateway.charge(MERCHANT, a_charge(customer_id, card.gateway_card_id))
     assert isinstance(outcome, Succeeded)
 
 
-async def test_the_same_customer_again_is_adopted_with_its_card(
+async def test_an_existing_customer_and_card_are_adopted(
     sandbox: Sandbox, gateway: AuthorizeGateway
 ) -> None:
     first = await gateway.create_customer_with_card(MERCHANT, **JANE, card=a_card())
@@ -69,7 +69,7 @@ async def test_the_same_customer_again_is_adopted_with_its_card(
     assert (len(shown["customers"]), len(shown["cards"])) == (1, 2)
 
 
-async def test_a_known_card_is_changed_to_its_new_date(
+async def test_an_existing_card_gets_its_new_date(
     sandbox: Sandbox, gateway: AuthorizeGateway
 ) -> None:
     customer_id, old = await gateway.create_customer_with_card(MERCHANT, **JANE, card=a_card())
@@ -92,7 +92,7 @@ async def test_a_known_card_is_changed_to_its_new_date(
         ("6221499053360818", "unionpay"),
     ],
 )
-async def test_each_brand_is_known_by_its_number(
+async def test_each_brand_is_recognized_by_its_number(
     gateway: AuthorizeGateway, number: str, brand: str
 ) -> None:
     _, card = await gateway.create_customer_with_card(MERCHANT, **JANE, card=a_card(number))
@@ -107,7 +107,7 @@ DECLINED: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("card", "code"), DECLINED)
-async def test_a_card_that_its_issuer_does_not_confirm_is_declined_and_not_kept(
+async def test_an_unconfirmed_card_is_declined_and_not_saved(
     sandbox: Sandbox, gateway: AuthorizeGateway, card: Any, code: str
 ) -> None:
     with pytest.raises(CardDeclined) as declined:
@@ -121,7 +121,7 @@ async def test_a_card_that_its_issuer_does_not_confirm_is_declined_and_not_kept(
     assert (await books(sandbox))["cards"] == []
 
 
-async def test_a_card_for_no_customer_misses_them(gateway: AuthorizeGateway) -> None:
+async def test_a_card_of_a_missing_customer_is_refused(gateway: AuthorizeGateway) -> None:
     with pytest.raises(CustomerMissing):
         await gateway.save_card(MERCHANT, customer_id="51", card=a_card(), gateway_key="k")
 
@@ -132,7 +132,7 @@ async def test_a_token_is_refused(gateway: AuthorizeGateway) -> None:
 
 
 @pytest.mark.parametrize("fault", ["reset_after", "cut_body", "error_500_after"])
-async def test_a_lost_answer_makes_no_second_customer_and_no_second_card(
+async def test_a_retry_after_a_lost_answer_creates_nothing_twice(
     sandbox: Sandbox, gateway: AuthorizeGateway, fault: str
 ) -> None:
     await sandbox.schedule_fault(fault)
@@ -144,9 +144,7 @@ async def test_a_lost_answer_makes_no_second_customer_and_no_second_card(
     assert [each["id"] for each in shown["cards"]] == [card.gateway_card_id]
 
 
-async def test_a_gateway_that_is_too_busy_did_nothing(
-    sandbox: Sandbox, gateway: AuthorizeGateway
-) -> None:
+async def test_a_throttled_call_did_nothing(sandbox: Sandbox, gateway: AuthorizeGateway) -> None:
     await sandbox.schedule_fault("rate_limit")
     with pytest.raises(GatewayUnavailable):
         await gateway.create_customer(MERCHANT, **JANE, gateway_key="k")
@@ -162,7 +160,7 @@ ODD: list[tuple[str, list[Field]]] = [
 
 
 @pytest.mark.parametrize("fields", [case[1] for case in ODD], ids=[case[0] for case in ODD])
-async def test_an_answer_that_names_nothing_is_unknown(fields: list[Field]) -> None:
+async def test_an_answer_without_ids_is_unknown(fields: list[Field]) -> None:
     async def answer(_request: web.Request) -> web.Response:
         return xml("createCustomerProfileResponse", fields)
 
@@ -172,7 +170,7 @@ async def test_an_answer_that_names_nothing_is_unknown(fields: list[Field]) -> N
 
 
 @pytest.mark.parametrize("delimiter", [",", "|", '","'])
-async def test_a_check_tells_its_reason_whatever_stands_between_its_fields(
+async def test_a_validation_is_read_with_any_separator(
     delimiter: str,
 ) -> None:
     said = delimiter.join(["2", "1", "44", "This transaction has been declined."])

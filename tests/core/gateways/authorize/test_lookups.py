@@ -1,4 +1,4 @@
-"""Proves how charges are found again, what proves that there is none, and how they are undone."""
+"""Authorize.Net: charges are looked up, adopted and voided."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,12 +29,12 @@ from tests.core.gateways.running_authorize import (
     OK,
     REASON_BY_AMOUNT,
     VISA,
-    an_order,
+    a_charge,
     authorize_at,
     books,
+    charge_with,
     charged,
     details_answer,
-    order_with,
     transaction_answer,
     xml,
 )
@@ -60,16 +60,16 @@ async def set_status(sandbox: Sandbox, transaction_id: str, status: str) -> None
 # --- Looking up ------------------------------------------------------------------------------
 
 
-async def test_a_list_that_lags_shows_nothing_yet_and_a_duplicate_is_adopted_all_the_same(
+async def test_a_duplicate_is_adopted_before_the_lists_show_it(
     sandbox: Sandbox, gateway: AuthorizeGateway
 ) -> None:
     await set_lag(sandbox, 60)
-    order = await order_with(gateway)
-    first = await gateway.charge(MERCHANT, order)
-    assert await gateway.look_up_charge(MERCHANT, order) is None
-    assert await gateway.charge(MERCHANT, order) == first
+    charge = await charge_with(gateway)
+    first = await gateway.charge(MERCHANT, charge)
+    assert await gateway.look_up_charge(MERCHANT, charge) is None
+    assert await gateway.charge(MERCHANT, charge) == first
     await set_lag(sandbox, 0)
-    assert await gateway.look_up_charge(MERCHANT, order) == first
+    assert await gateway.look_up_charge(MERCHANT, charge) == first
     assert await charged(sandbox) == [2550]
 
 
@@ -85,48 +85,48 @@ async def test_a_list_that_lags_shows_nothing_yet_and_a_duplicate_is_adopted_all
         ("generalError", Declined),
     ],
 )
-async def test_what_became_of_a_charge_is_told_by_its_status(
+async def test_the_status_decides_the_outcome(
     sandbox: Sandbox, gateway: AuthorizeGateway, status: str, outcome: type[ChargeOutcome]
 ) -> None:
-    order = await order_with(gateway)
-    made = await gateway.charge(MERCHANT, order)
+    charge = await charge_with(gateway)
+    made = await gateway.charge(MERCHANT, charge)
     assert isinstance(made, Succeeded)
     await set_status(sandbox, made.transaction_id, status)
-    found = await gateway.look_up_charge(MERCHANT, order)
+    found = await gateway.look_up_charge(MERCHANT, charge)
     assert type(found) is outcome
 
 
-async def test_a_held_charge_that_the_merchant_approves_succeeds_and_one_declined_is_declined(
+async def test_a_held_charge_has_the_outcome_of_its_review(
     sandbox: Sandbox, gateway: AuthorizeGateway
 ) -> None:
     for status, outcome in (
         ("capturedPendingSettlement", Succeeded),
         ("declined", Declined),
     ):
-        order = await order_with(gateway, REASON_BY_AMOUNT, amount=Amount(25300, "usd"))
-        held = await gateway.charge(MERCHANT, order)
+        charge = await charge_with(gateway, REASON_BY_AMOUNT, amount=Amount(25300, "usd"))
+        held = await gateway.charge(MERCHANT, charge)
         assert isinstance(held, HeldForReview)
         await set_status(sandbox, held.transaction_id, status)
-        found = await gateway.look_up_charge(MERCHANT, order)
+        found = await gateway.look_up_charge(MERCHANT, charge)
         assert type(found) is outcome
-        assert await gateway.charge(MERCHANT, order) == found
+        assert await gateway.charge(MERCHANT, charge) == found
 
 
-async def test_a_charge_is_found_on_a_later_page_and_by_the_unsettled_list_alone(
+async def test_a_charge_is_found_on_a_later_page_and_in_the_unsettled_list(
     sandbox: Sandbox, gateway: AuthorizeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests, "PAGE_SIZE", 2)
     monkeypatch.setattr(authorize_gateway, "PAGE_SIZE", 2)
-    order = await order_with(gateway)
-    first = await gateway.charge(MERCHANT, order)
+    charge = await charge_with(gateway)
+    first = await gateway.charge(MERCHANT, charge)
     for _ in range(5):
-        later = an_order(order.customer_id, order.gateway_card_id)
+        later = a_charge(charge.customer_id, charge.gateway_card_id)
         assert isinstance(await gateway.charge(MERCHANT, later), Succeeded)
-    assert await gateway.look_up_charge(MERCHANT, order) == first
+    assert await gateway.look_up_charge(MERCHANT, charge) == first
     gone = {"request": "getTransactionListForCustomerRequest"}
     await sandbox.schedule_fault("error_500", match=gone)
     with pytest.raises(GatewayUnknown):
-        await gateway.look_up_charge(MERCHANT, order)
+        await gateway.look_up_charge(MERCHANT, charge)
 
 
 async def test_a_list_too_long_to_read_proves_nothing(
@@ -135,15 +135,15 @@ async def test_a_list_too_long_to_read_proves_nothing(
     monkeypatch.setattr(requests, "PAGE_SIZE", 1)
     monkeypatch.setattr(authorize_gateway, "PAGE_SIZE", 1)
     monkeypatch.setattr(authorize_gateway, "PAGES_MAX", 2)
-    order = await order_with(gateway)
+    charge = await charge_with(gateway)
     for _ in range(3):
-        await gateway.charge(MERCHANT, an_order(order.customer_id, order.gateway_card_id))
-    with pytest.raises(GatewayUnknown, match=order.payment_id):
-        await gateway.look_up_charge(MERCHANT, order)
+        await gateway.charge(MERCHANT, a_charge(charge.customer_id, charge.gateway_card_id))
+    with pytest.raises(GatewayUnknown, match=charge.payment_id):
+        await gateway.look_up_charge(MERCHANT, charge)
 
 
-async def test_a_customer_that_is_gone_leaves_the_unsettled_list() -> None:
-    order, asked = an_order(), []
+async def test_a_charge_of_a_deleted_customer_is_found_in_the_unsettled_list() -> None:
+    charge, asked = a_charge(), []
 
     async def answer(request: web.Request) -> web.Response:
         body = await request.text()
@@ -151,13 +151,13 @@ async def test_a_customer_that_is_gone_leaves_the_unsettled_list() -> None:
         if "ForCustomer" in body:
             return xml("getTransactionListResponse", [messages("Error", "E00040", "Not found.")])
         if "getUnsettled" in body:
-            shown = [("transId", "60000000001"), ("invoiceNumber", order.payment_id)]
+            shown = [("transId", "60000000001"), ("invoiceNumber", charge.payment_id)]
             transactions = ("transactions", [("transaction", shown)])
             return xml("getUnsettledTransactionListResponse", [OK, transactions])
-        return details_answer(order)
+        return details_answer(charge)
 
     async with serving(answer) as url, authorize_at(url) as gateway:
-        assert await gateway.look_up_charge(MERCHANT, order) == Succeeded("60000000001")
+        assert await gateway.look_up_charge(MERCHANT, charge) == Succeeded("60000000001")
     assert asked == [
         "getTransactionListForCustomerRequest",
         "getUnsettledTransactionListRequest",
@@ -177,19 +177,19 @@ DISAGREEING: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("named", "changes"), DISAGREEING)
-async def test_a_duplicate_is_adopted_only_where_invoice_amount_and_customer_fit(
+async def test_a_duplicate_that_differs_from_the_charge_is_unknown(
     named: str, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    order = an_order()
+    charge = a_charge()
 
     async def answer(request: web.Request) -> web.Response:
         if "<createTransaction" in await request.text():
             duplicate = {"responseCode": "3", "messages": None, "error": "11"}
-            return transaction_answer(order, FAILED, **duplicate)
-        return details_answer(order, **changes)
+            return transaction_answer(charge, FAILED, **duplicate)
+        return details_answer(charge, **changes)
 
     async with serving(answer) as url, authorize_at(url) as gateway:
-        assert isinstance(await gateway.charge(MERCHANT, order), Unknown)
+        assert isinstance(await gateway.charge(MERCHANT, charge), Unknown)
     assert named in logged(caplog, "differences")
 
 
@@ -203,44 +203,44 @@ STATUSES = [
 
 
 @pytest.mark.parametrize("status", STATUSES)
-async def test_a_status_that_does_not_tell_is_unknown(status: str) -> None:
-    order = an_order()
+async def test_an_undecided_status_is_unknown(status: str) -> None:
+    charge = a_charge()
 
     async def answer(request: web.Request) -> web.Response:
         if "<createTransaction" in await request.text():
             return transaction_answer(
-                order, FAILED, responseCode="3", messages=None, error="11", transId="0",
+                charge, FAILED, responseCode="3", messages=None, error="11", transId="0",
                 refTransID="60000000001",
             )  # fmt: skip
-        return details_answer(order, transactionStatus=status)
+        return details_answer(charge, transactionStatus=status)
 
     async with serving(answer) as url, authorize_at(url) as gateway:
-        assert isinstance(await gateway.charge(MERCHANT, order), Unknown)
+        assert isinstance(await gateway.charge(MERCHANT, charge), Unknown)
 
 
-async def test_a_duplicate_that_names_no_transaction_is_found_by_its_invoice() -> None:
-    order = an_order()
+async def test_a_duplicate_without_an_id_is_found_by_its_invoice() -> None:
+    charge = a_charge()
 
     async def answer(request: web.Request) -> web.Response:
         body = await request.text()
         if "<createTransaction" in body:
             return transaction_answer(
-                order, FAILED, responseCode="3", messages=None, error="11", transId="0"
+                charge, FAILED, responseCode="3", messages=None, error="11", transId="0"
             )
         if "<getTransactionDetails" in body:
-            return details_answer(order, profile=None)
-        shown = [("transId", "60000000001"), ("invoiceNumber", order.payment_id)]
+            return details_answer(charge, profile=None)
+        shown = [("transId", "60000000001"), ("invoiceNumber", charge.payment_id)]
         transactions = ("transactions", [("transaction", shown)])
         return xml("getTransactionListResponse", [OK, transactions])
 
     async with serving(answer) as url, authorize_at(url) as gateway:
-        assert await gateway.charge(MERCHANT, order) == Succeeded("60000000001")
+        assert await gateway.charge(MERCHANT, charge) == Succeeded("60000000001")
 
 
-async def test_of_two_charges_on_one_invoice_the_first_is_told_and_the_other_voided(
+async def test_of_two_charges_on_one_invoice_the_second_is_voided(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    order = an_order()
+    charge = a_charge()
     moments = {"60000000009": "2030-01-02T03:04:05.4Z", "60000000001": "2030-01-02T03:04:05Z"}
     voided: list[str] = []
 
@@ -248,35 +248,37 @@ async def test_of_two_charges_on_one_invoice_the_first_is_told_and_the_other_voi
         body = await request.text()
         if "voidTransaction" in body:
             voided.append(body.partition("<refTransId>")[2].partition("<")[0])
-            return transaction_answer(order, transId=voided[-1], profile=None)
+            return transaction_answer(charge, transId=voided[-1], profile=None)
         for identifier, moment in moments.items():
             if f"<transId>{identifier}" in body:
-                return details_answer(order, transId=identifier, submitTimeUTC=moment)
+                return details_answer(charge, transId=identifier, submitTimeUTC=moment)
         if "<transId>60000000005" in body:
-            return details_answer(order, transId="60000000005", transactionType="refundTransaction")
+            return details_answer(
+                charge, transId="60000000005", transactionType="refundTransaction"
+            )
         shown: Any = [
-            ("transaction", [("transId", identifier), ("invoiceNumber", order.payment_id)])
+            ("transaction", [("transId", identifier), ("invoiceNumber", charge.payment_id)])
             for identifier in (*moments, "60000000005")
         ]
         return xml("getTransactionListResponse", [OK, ("transactions", shown)])
 
     async with serving(answer) as url, authorize_at(url) as gateway:
-        found = await gateway.charges_of(MERCHANT, order)
+        found = await gateway.charges_of(MERCHANT, charge)
         assert [each.transaction.transaction_id for each in found] == [
             "60000000001",
             "60000000009",
         ]
-        assert await gateway.look_up_charge(MERCHANT, order) == Succeeded("60000000001")
+        assert await gateway.look_up_charge(MERCHANT, charge) == Succeeded("60000000001")
     assert voided == ["60000000009"]
     assert "second transaction of a payment voided" in caplog.text
     assert logged(caplog, "transaction_id") == ["60000000009"]
 
 
-async def test_a_transaction_is_read_as_text_and_never_as_numbers() -> None:
-    order = an_order(payment_id="00000000000000000017")
+async def test_values_stay_text() -> None:
+    charge = a_charge(payment_id="00000000000000000017")
 
     async def answer(_request: web.Request) -> web.Response:
-        return details_answer(order, transId="0012345")
+        return details_answer(charge, transId="0012345")
 
     async with serving(answer) as url, authorize_at(url) as gateway:
         shown = await gateway.transaction(MERCHANT, "0012345")
@@ -284,34 +286,32 @@ async def test_a_transaction_is_read_as_text_and_never_as_numbers() -> None:
     assert shown.invoice_number == "00000000000000000017"
 
 
-async def test_a_transaction_that_is_not_there_is_missing(gateway: AuthorizeGateway) -> None:
+async def test_a_missing_transaction_raises(gateway: AuthorizeGateway) -> None:
     with pytest.raises(CustomerMissing):
         await gateway.transaction(MERCHANT, "60000000000")
     with pytest.raises(GatewayRefused):
         await gateway.transaction(MERCHANT, "pi_1")
 
 
-# --- Voiding ---------------------------------------------------------------------------------
+# --- Voids -----------------------------------------------------------------------------------
 
 
-async def test_a_charge_is_voided_once_and_stays_so(
-    sandbox: Sandbox, gateway: AuthorizeGateway
-) -> None:
-    order = await order_with(gateway)
-    made = await gateway.charge(MERCHANT, order)
+async def test_a_repeated_void_does_nothing(sandbox: Sandbox, gateway: AuthorizeGateway) -> None:
+    charge = await charge_with(gateway)
+    made = await gateway.charge(MERCHANT, charge)
     assert isinstance(made, Succeeded)
     await gateway.void(MERCHANT, made.transaction_id)
     await gateway.void(MERCHANT, made.transaction_id)
     assert await charged(sandbox) == []
-    found = await gateway.look_up_charge(MERCHANT, order)
+    found = await gateway.look_up_charge(MERCHANT, charge)
     assert isinstance(found, Declined)
     assert found.decline_code == "canceled"
 
 
-async def test_a_settled_charge_or_one_of_others_is_not_voided(
+async def test_a_settled_or_foreign_charge_cannot_be_voided(
     sandbox: Sandbox, gateway: AuthorizeGateway
 ) -> None:
-    made = await gateway.charge(MERCHANT, await order_with(gateway))
+    made = await gateway.charge(MERCHANT, await charge_with(gateway))
     assert isinstance(made, Succeeded)
     await set_status(sandbox, made.transaction_id, "settledSuccessfully")
     for identifier in (made.transaction_id, "60000000000"):
@@ -330,10 +330,10 @@ async def test_a_settled_charge_or_one_of_others_is_not_voided(
         ("rate_limit", GatewayUnavailable),
     ],
 )
-async def test_a_void_without_an_answer_can_be_repeated(
+async def test_a_void_with_a_lost_answer_can_be_repeated(
     sandbox: Sandbox, gateway: AuthorizeGateway, fault: str, error: type[Exception]
 ) -> None:
-    made = await gateway.charge(MERCHANT, await order_with(gateway))
+    made = await gateway.charge(MERCHANT, await charge_with(gateway))
     assert isinstance(made, Succeeded)
     await sandbox.schedule_fault(fault, match={"request": "createTransactionRequest"})
     with pytest.raises(error):
@@ -342,7 +342,7 @@ async def test_a_void_without_an_answer_can_be_repeated(
     assert await charged(sandbox) == []
 
 
-async def test_an_odd_answer_to_a_void_proves_nothing() -> None:
+async def test_an_unexpected_answer_to_a_void_is_unknown() -> None:
     replies: Iterator[dict[str, Any]] = iter(
         [
             {"responseCode": "7"},
@@ -353,7 +353,7 @@ async def test_an_odd_answer_to_a_void_proves_nothing() -> None:
     )
 
     async def answer(_request: web.Request) -> web.Response:
-        return transaction_answer(an_order(), **next(replies))
+        return transaction_answer(a_charge(), **next(replies))
 
     async with serving(answer) as url, authorize_at(url) as gateway:
         for _ in range(4):
@@ -361,12 +361,12 @@ async def test_an_odd_answer_to_a_void_proves_nothing() -> None:
                 await gateway.void(MERCHANT, "60000000001")
 
 
-async def test_every_verb_of_a_gateway_that_is_down_says_so() -> None:
+async def test_every_call_to_a_gateway_that_is_down_is_unavailable() -> None:
     async with authorize_at(f"http://127.0.0.1:{closed_port()}") as down:
-        order = an_order()
+        charge = a_charge()
         with pytest.raises(GatewayUnavailable):
-            await down.look_up_charge(MERCHANT, order)
+            await down.look_up_charge(MERCHANT, charge)
         with pytest.raises(GatewayUnavailable):
             await down.void(MERCHANT, "60")
         with pytest.raises(GatewayUnavailable):
-            await order_with(down, VISA)
+            await charge_with(down, VISA)

@@ -1,4 +1,4 @@
-"""Proves that what is sent to Authorize.Net is the schema's, the order's, and shows no secret."""
+"""Authorize.Net: requests fit the schema and the charge, and show no secret."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -27,7 +27,7 @@ from tests.core.gateways.running_authorize import (
     MERCHANT,
     VISA,
     a_card,
-    an_order,
+    a_charge,
     authorize_at,
     transaction_answer,
 )
@@ -38,7 +38,7 @@ pyxb.binding.content.AutomatonConfiguration.PermittedNondeterminism = 1000
 # --- Requests --------------------------------------------------------------------------------
 
 ODD = "Ünïcode <&> \N{PILE OF POO} \x00\x07\ud800 and the rest" + "x" * 300
-ORDER = an_order("12345678901", "23456789012", payment_id="PAY-0123456789ABCDEF")
+ORDER = a_charge("12345678901", "23456789012", payment_id="PAY-0123456789ABCDEF")
 REQUESTS: list[tuple[str, Request]] = [
     (
         "customer with a card",
@@ -77,7 +77,7 @@ REQUESTS: list[tuple[str, Request]] = [
 @pytest.mark.parametrize(
     "request_", [case[1] for case in REQUESTS], ids=[case[0] for case in REQUESTS]
 )
-def test_the_packages_own_classes_accept_every_request(request_: Request) -> None:
+def test_the_package_parses_every_request(request_: Request) -> None:
     parsed = contract.CreateFromDocument(request_.body)
     name = etree.fromstring(request_.body).tag
     theirs = etree.fromstring(parsed.toxml("utf-8"))
@@ -88,8 +88,8 @@ def test_the_packages_own_classes_accept_every_request(request_: Request) -> Non
 @pytest.mark.parametrize(
     "request_", [case[1] for case in REQUESTS], ids=[case[0] for case in REQUESTS]
 )
-def test_every_element_stands_where_the_schema_has_it(request_: Request) -> None:
-    """The classes' parser lets any element stand anywhere; but they know the schema's lines."""
+def test_elements_are_in_the_order_of_the_schema(request_: Request) -> None:
+    """The package's parser accepts any order, but its classes know the schema's lines."""
     parsed = contract.CreateFromDocument(request_.body)
     check_order(etree.fromstring(request_.body), type(parsed))
 
@@ -137,7 +137,7 @@ def test_every_kind_of_request_is_in_the_table() -> None:
     }
 
 
-def test_a_charge_says_all_of_the_order_and_the_same_bytes_each_time() -> None:
+def test_a_charge_has_all_fields_and_always_the_same_bytes() -> None:
     body = requests.charge(MERCHANT, ORDER).body
     assert requests.charge(MERCHANT, replace(ORDER, gateway_key="other")).body == body
     root = etree.fromstring(body)
@@ -150,9 +150,9 @@ def test_a_charge_says_all_of_the_order_and_the_same_bytes_each_time() -> None:
 
 
 @pytest.mark.parametrize("minor", [1, 10, 99, 100, 123456789, 10**14 - 1])
-def test_an_amount_is_the_same_on_the_wire(minor: int) -> None:
-    order = replace(ORDER, amount=Amount(minor, "usd"))
-    root = etree.fromstring(requests.charge(MERCHANT, order).body)
+def test_amounts_are_exact(minor: int) -> None:
+    charge = replace(ORDER, amount=Amount(minor, "usd"))
+    root = etree.fromstring(requests.charge(MERCHANT, charge).body)
     amount = root.findtext(f".//{{{NAMESPACE}}}amount")
     assert amount is not None
     assert Decimal(amount) * 100 == minor
@@ -169,18 +169,18 @@ UNSENDABLE: list[tuple[str, Account, Any]] = [
 
 
 @pytest.mark.parametrize(
-    ("account", "order"), [case[1:] for case in UNSENDABLE], ids=[case[0] for case in UNSENDABLE]
+    ("account", "charge"), [case[1:] for case in UNSENDABLE], ids=[case[0] for case in UNSENDABLE]
 )
-async def test_what_the_schema_has_no_room_for_is_refused_unsent_and_not_quoted(
-    account: Account, order: Any
+async def test_a_value_outside_the_schema_is_refused_and_not_quoted(
+    account: Account, charge: Any
 ) -> None:
     async with authorize_at(f"http://127.0.0.1:{closed_port()}") as gateway:
-        outcome = await gateway.charge(account, order)
+        outcome = await gateway.charge(account, charge)
         assert isinstance(outcome, Refused)
         assert KEY not in outcome.message
 
 
-async def test_a_cards_number_that_cannot_be_one_is_refused_and_not_quoted() -> None:
+async def test_an_invalid_card_number_is_refused_and_not_quoted() -> None:
     card = a_card("1" * 19)
     async with authorize_at(f"http://127.0.0.1:{closed_port()}") as gateway:
         with pytest.raises(GatewayRefused) as refused:
@@ -200,7 +200,7 @@ def test_no_secret_shows_in_a_repr() -> None:
     assert "cvv=Secret()" in shown
 
 
-async def test_requests_go_to_the_one_path_and_carry_nothing_of_another_merchant() -> None:
+async def test_requests_of_two_merchants_share_nothing() -> None:
     seen: list[tuple[str, str, dict[str, str]]] = []
 
     async def answer(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Proves what a broken wire and an odd answer of Authorize.Net mean: never more than they show."""
+"""Authorize.Net: connection errors and unexpected answers."""
 
 import asyncio
 import gzip
@@ -13,7 +13,7 @@ import pytest
 import pyxb.binding.content
 from aiohttp import web
 
-from core.gateways.authorize import gateway, requests
+from core.gateways.authorize import requests
 from core.gateways.authorize import transport as transport
 from core.gateways.authorize.requests import NAMESPACE
 from core.gateways.authorize.responses import outcome_of_charge
@@ -23,7 +23,6 @@ from core.gateways.gateway import (
     CardDeclined,
     ChargeOutcome,
     Declined,
-    Gateway,
     GatewayRefused,
     GatewayUnavailable,
     GatewayUnknown,
@@ -41,10 +40,10 @@ from tests.core.gateways.running_authorize import (
     KEY,
     LOGIN,
     MERCHANT,
-    an_order,
+    a_charge,
     authorize_at,
+    charge_with,
     charged,
-    order_with,
     transaction_answer,
     xml,
 )
@@ -53,12 +52,12 @@ from tests.sandbox.running import Sandbox
 pyxb.binding.content.AutomatonConfiguration.PermittedNondeterminism = 1000
 
 
-ORDER = an_order("12345678901", "23456789012", payment_id="PAY-0123456789ABCDEF")
+ORDER = a_charge("12345678901", "23456789012", payment_id="PAY-0123456789ABCDEF")
 
-# --- What a wire can do ----------------------------------------------------------------------
+# --- Connections -----------------------------------------------------------------------------
 
 
-async def test_a_server_that_nobody_vouches_for_is_certainly_not_spoken_to(tmp_path: Path) -> None:
+async def test_nothing_is_sent_to_a_server_with_an_untrusted_certificate(tmp_path: Path) -> None:
     issued = Authority(tmp_path).issue("server")
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(issued.certificate_file, issued.key_file)
@@ -73,7 +72,7 @@ async def test_a_server_that_nobody_vouches_for_is_certainly_not_spoken_to(tmp_p
     assert reached == []
 
 
-async def test_a_redirect_is_not_followed_and_proves_nothing() -> None:
+async def test_a_redirect_is_not_followed_and_is_unknown() -> None:
     reached: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -86,7 +85,7 @@ async def test_a_redirect_is_not_followed_and_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-async def test_an_endless_answer_is_read_up_to_a_bound(
+async def test_an_endless_answer_is_read_up_to_the_limit(
     monkeypatch: pytest.MonkeyPatch, *, compressed: bool
 ) -> None:
     monkeypatch.setattr(transport, "ANSWER_BYTES_MAX", 50_000)
@@ -104,19 +103,19 @@ async def test_an_endless_answer_is_read_up_to_a_bound(
         assert isinstance(await gateway.charge(MERCHANT, ORDER), Unknown)
 
 
-async def test_each_charge_is_sent_once_whatever_comes_back(sandbox: Sandbox) -> None:
+async def test_each_charge_is_sent_once_despite_faults(sandbox: Sandbox) -> None:
     async with authorize_at(sandbox.url) as gateway:
         for kind in ("reset_before", "reset_after", "cut_body", "error_500", "error_500_after"):
-            order = await order_with(gateway)
+            charge = await charge_with(gateway)
             await sandbox.schedule_fault(kind, match=CHARGES)
             struck = (await sandbox.control("GET", "faults"))[1]["struck"]
-            assert isinstance(await gateway.charge(MERCHANT, order), Unknown)
+            assert isinstance(await gateway.charge(MERCHANT, charge), Unknown)
             assert (await sandbox.control("GET", "faults"))[1]["struck"] == struck + 1
     assert await charged(sandbox) == [2550] * 3
 
 
 @pytest.mark.parametrize("listing", [None, "reset_before", "cut_body", "error_500", "rate_limit"])
-async def test_whatever_goes_wrong_the_outcome_is_never_at_odds_with_the_books(
+async def test_random_faults_never_contradict_the_sandboxs_books(
     sandbox: Sandbox, listing: str | None
 ) -> None:
     kinds = (None, "reset_before", "reset_after", "cut_body", "error_500_after", "rate_limit")
@@ -124,13 +123,13 @@ async def test_whatever_goes_wrong_the_outcome_is_never_at_odds_with_the_books(
     async with authorize_at(sandbox.url) as gateway:
         for first, second in itertools.product(kinds, kinds):
             await sandbox.control("POST", "reset")
-            order = await order_with(gateway)
+            charge = await charge_with(gateway)
             for kind in filter(None, (first, second)):
                 await sandbox.schedule_fault(kind, match=CHARGES)
             if listing is not None:
                 for each in lookups:
                     await sandbox.schedule_fault(listing, match={"request": each})
-            outcomes = [await gateway.charge(MERCHANT, order) for _ in range(2)]
+            outcomes = [await gateway.charge(MERCHANT, charge) for _ in range(2)]
             taken = await charged(sandbox)
             told = f"{first}, {second}, {listing}: {outcomes}, {taken}"
             assert len(taken) <= 1, told
@@ -138,21 +137,21 @@ async def test_whatever_goes_wrong_the_outcome_is_never_at_odds_with_the_books(
             assert all(isinstance(each, Succeeded | Unknown | NotSent) for each in outcomes), told
 
 
-async def test_an_account_whose_calls_hang_is_turned_away_and_others_are_charged(
+async def test_an_account_with_hanging_calls_is_throttled_and_others_are_not(
     sandbox: Sandbox,
 ) -> None:
     other = replace(MERCHANT, login_id="another")
     async with authorize_at(sandbox.url, timeout_seconds=8.0) as gateway:
-        customer = await order_with(gateway)
+        customer = await charge_with(gateway)
         ids = customer.customer_id, customer.gateway_card_id
-        orders = [an_order(*ids) for _ in range(CALLS_PER_ACCOUNT_MAX)]
-        others_order = await order_with(gateway, account=other)
+        charges = [a_charge(*ids) for _ in range(CALLS_PER_ACCOUNT_MAX)]
+        others_order = await charge_with(gateway, account=other)
         match = {**CHARGES, "account": f"authorize:{LOGIN}"}
         await sandbox.schedule_fault("delay", match=match, seconds=60, times=200)
-        held = [asyncio.ensure_future(gateway.charge(MERCHANT, order)) for order in orders]
+        held = [asyncio.ensure_future(gateway.charge(MERCHANT, charge)) for charge in charges]
         await sandbox.wait_until_delayed(CALLS_PER_ACCOUNT_MAX)
         one_more, others = await asyncio.gather(
-            gateway.charge(MERCHANT, an_order()), gateway.charge(other, others_order)
+            gateway.charge(MERCHANT, a_charge()), gateway.charge(other, others_order)
         )
         assert isinstance(one_more, NotSent)
         assert isinstance(others, Succeeded)
@@ -160,11 +159,11 @@ async def test_an_account_whose_calls_hang_is_turned_away_and_others_are_charged
         await asyncio.gather(*held)
 
 
-async def test_a_closed_gateway_closes_twice_and_connects_anew(sandbox: Sandbox) -> None:
+async def test_a_closed_gateway_can_connect_again(sandbox: Sandbox) -> None:
     async with authorize_at(sandbox.url) as gateway:
-        await order_with(gateway)
+        await charge_with(gateway)
         await gateway.close()
-        assert isinstance(await gateway.charge(MERCHANT, await order_with(gateway)), Succeeded)
+        assert isinstance(await gateway.charge(MERCHANT, await charge_with(gateway)), Succeeded)
         await gateway.close()
 
 
@@ -205,7 +204,7 @@ REPLIES: list[tuple[str, Any, ChargeOutcome | type[ChargeOutcome]]] = [
 @pytest.mark.parametrize(
     ("changes", "outcome"), [case[1:] for case in REPLIES], ids=[case[0] for case in REPLIES]
 )
-async def test_an_answer_counts_as_far_as_it_is_clearly_the_orders(
+async def test_only_an_answer_that_matches_the_charge_counts(
     changes: Any, outcome: ChargeOutcome | type[ChargeOutcome]
 ) -> None:
     async def answer(_request: web.Request) -> web.Response:
@@ -236,7 +235,7 @@ API_ERRORS: list[tuple[str, type[ChargeOutcome], str]] = [
 
 @pytest.mark.parametrize("element", ["createTransactionResponse", "ErrorResponse"])
 @pytest.mark.parametrize(("code", "outcome", "message"), API_ERRORS)
-async def test_a_call_that_was_refused_is_told_by_its_code(
+async def test_the_code_of_a_refused_call_decides_the_outcome(
     element: str, code: str, outcome: type[ChargeOutcome], message: str
 ) -> None:
     async def answer(_request: web.Request) -> web.Response:
@@ -260,7 +259,7 @@ async def test_a_call_that_was_refused_is_told_by_its_code(
 GOOD = b'<createTransactionResponse xmlns="%s">%%s</createTransactionResponse>' % NAMESPACE.encode()
 ODD_BODIES: list[tuple[str, bytes]] = [
     ("nothing", b""),
-    ("a byte order mark", b"\xef\xbb\xbf"),
+    ("a byte charge mark", b"\xef\xbb\xbf"),
     ("JSON", b'{"messages": {"resultCode": "Ok"}}'),
     ("HTML", b"<!DOCTYPE html><html><body>Error</body></html>"),
     ("another namespace", b"<createTransactionResponse/>"),
@@ -279,7 +278,7 @@ ODD_BODIES: list[tuple[str, bytes]] = [
 @pytest.mark.parametrize(
     "body", [case[1] for case in ODD_BODIES], ids=[case[0] for case in ODD_BODIES]
 )
-async def test_what_is_no_answer_is_unknown(body: bytes) -> None:
+async def test_a_body_that_is_not_an_answer_is_unknown(body: bytes) -> None:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(body=body, content_type="application/xml")
 
@@ -288,7 +287,7 @@ async def test_what_is_no_answer_is_unknown(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["without", "with"])
-async def test_answers_are_read_with_and_without_a_byte_order_mark(mark: bytes) -> None:
+async def test_answers_are_parsed_with_and_without_a_byte_order_mark(mark: bytes) -> None:
     body = transaction_answer(ORDER).body
     assert isinstance(body, bytes)
 
@@ -299,14 +298,14 @@ async def test_answers_are_read_with_and_without_a_byte_order_mark(mark: bytes) 
         assert await gateway.charge(MERCHANT, ORDER) == Succeeded("60000000001")
 
 
-def test_an_answer_that_is_cut_anywhere_or_damaged_never_reads_as_another_outcome(
+def test_a_truncated_or_damaged_answer_never_gives_another_outcome(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where the wire does not tell that an answer was cut, its XML does."""
+    """The XML shows a truncation that the connection does not."""
     body = transaction_answer(ORDER).body
     assert isinstance(body, bytes)
     request = requests.charge(MERCHANT, ORDER)
-    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # most are loud
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # most log an error
 
     def outcome_of(answer: bytes) -> Any:
         return outcome_of_charge(parse_answer(answer, request), MERCHANT, ORDER)
@@ -319,8 +318,3 @@ def test_an_answer_that_is_cut_anywhere_or_damaged_never_reads_as_another_outcom
         assert isinstance(outcome, Succeeded | Unknown), damaged
         if isinstance(outcome, Succeeded):
             assert outcome.transaction_id == "60000000001"
-
-
-def test_it_is_a_gateway() -> None:
-    made: Gateway = gateway.AuthorizeGateway({"TEST": "http://localhost"})
-    assert made

@@ -1,4 +1,4 @@
-"""Proves that customers and cards are saved once, and that charges are found again."""
+"""Stripe: customers and cards are created once, and charges are looked up."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,60 +22,60 @@ from core.security.secrets import Secret
 from tests.core.gateways.running import (
     LISTS,
     SHOP,
-    an_order,
+    a_charge,
+    charge_with,
     gateway_at,
     new_customer,
-    order_with,
     serving,
 )
 from tests.sandbox.running import Sandbox
 
-# --- Looking a charge up ---------------------------------------------------------------------
+# --- Looking up charges ----------------------------------------------------------------------
 
 
-async def test_a_charge_is_found_by_its_payment_and_is_nothing_to_another(
+async def test_a_charge_is_found_by_its_payment_id_only(
     sandbox: Sandbox, gateway: StripeGateway
 ) -> None:
-    order = await order_with(sandbox)
-    assert await gateway.look_up_charge(SHOP, order) is None
-    outcome = await gateway.charge(SHOP, order)
-    assert await gateway.look_up_charge(SHOP, order) == outcome
-    assert await gateway.look_up_charge(SHOP, replace(order, payment_id="PAY-X")) is None
+    charge = await charge_with(sandbox)
+    assert await gateway.look_up_charge(SHOP, charge) is None
+    outcome = await gateway.charge(SHOP, charge)
+    assert await gateway.look_up_charge(SHOP, charge) == outcome
+    assert await gateway.look_up_charge(SHOP, replace(charge, payment_id="PAY-X")) is None
 
 
 async def test_a_charge_is_found_on_a_later_page_up_to_a_limit(
     sandbox: Sandbox, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stripe_module, "PAGE_SIZE", 2)
-    order = await order_with(sandbox)
-    outcome = await gateway.charge(SHOP, order)
+    charge = await charge_with(sandbox)
+    outcome = await gateway.charge(SHOP, charge)
     for newer in range(1, 7):
-        await gateway.charge(SHOP, replace(order, payment_id=f"N{newer}", gateway_key=f"n{newer}"))
-        found = await gateway.look_up_charge(SHOP, order)
+        await gateway.charge(SHOP, replace(charge, payment_id=f"N{newer}", gateway_key=f"n{newer}"))
+        found = await gateway.look_up_charge(SHOP, charge)
         assert found == (outcome if newer < 6 else None)
 
 
-async def test_a_look_up_of_a_customer_that_is_not_there_is_refused(
+async def test_a_look_up_for_a_missing_customer_is_refused(
     sandbox: Sandbox, gateway: StripeGateway
 ) -> None:
     with pytest.raises(GatewayRefused, match="no such customer"):
-        await gateway.look_up_charge(SHOP, an_order("cus_nothing"))
+        await gateway.look_up_charge(SHOP, a_charge("cus_nothing"))
 
 
-async def test_a_look_up_without_a_clear_answer_says_so(
+async def test_a_look_up_without_a_clear_response_raises(
     sandbox: Sandbox, gateway: StripeGateway
 ) -> None:
-    order = await order_with(sandbox)
+    charge = await charge_with(sandbox)
     await sandbox.schedule_fault("cut_body", match=LISTS, times=2)
     with pytest.raises(GatewayUnknown):
-        await gateway.look_up_charge(SHOP, order)
+        await gateway.look_up_charge(SHOP, charge)
 
 
 # --- Customers and cards ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", [None, "reset_before", "reset_after", "cut_body"])
-async def test_a_customer_is_made_once_whatever_happens_on_the_way(
+async def test_a_customer_is_created_once_despite_faults(
     sandbox: Sandbox, gateway: StripeGateway, fault: str | None
 ) -> None:
     if fault:
@@ -100,12 +100,12 @@ async def test_a_card_is_saved_from_a_payment_method_or_a_token_and_can_be_charg
     again = await gateway.save_card(SHOP, customer_id=customer_id, card=token, gateway_key="k")
     assert card == again == replace(card, brand="visa", last4="4242")
     assert isinstance(card, SavedCard)
-    outcome = await gateway.charge(SHOP, an_order(customer_id, card.gateway_card_id))
+    outcome = await gateway.charge(SHOP, a_charge(customer_id, card.gateway_card_id))
     assert isinstance(outcome, Succeeded)
 
 
 @pytest.mark.parametrize("token", ["pm_nothing", "tok_nothing"])
-async def test_an_unknown_token_is_the_callers_mistake(
+async def test_an_unknown_token_is_refused_by_field(
     sandbox: Sandbox, gateway: StripeGateway, token: str
 ) -> None:
     customer_id = await new_customer(gateway)
@@ -115,7 +115,7 @@ async def test_an_unknown_token_is_the_callers_mistake(
     assert token not in refused.value.message
 
 
-async def test_a_customer_that_is_not_there_is_not_the_tokens_fault(
+async def test_a_missing_customer_is_not_blamed_on_the_token(
     sandbox: Sandbox, gateway: StripeGateway
 ) -> None:
     with pytest.raises(GatewayRefused) as refused:
@@ -144,7 +144,7 @@ async def test_a_card_that_its_issuer_declines_is_not_saved(
         ("error_500", GatewayUnknown),
     ],
 )
-async def test_a_customer_that_cannot_be_made_says_what_is_known(
+async def test_a_customer_that_cannot_be_created_raises_the_right_error(
     sandbox: Sandbox, gateway: StripeGateway, fault: str, raised: type[GatewayError]
 ) -> None:
     await sandbox.schedule_fault(fault, match={"path": "/v1/customers"}, times=2)
@@ -166,7 +166,7 @@ CARD = {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2030}
         ({"id": None, "card": CARD}, GatewayUnknown),
     ],
 )
-async def test_what_was_attached_must_be_a_card_of_the_customer(
+async def test_an_attached_method_must_be_a_card_of_the_customer(
     changes: Any, raised: type[GatewayError]
 ) -> None:
     method = {"id": "pm_1", "object": "payment_method", "type": "card", "customer": "cus_1"}

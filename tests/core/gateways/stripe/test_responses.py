@@ -1,4 +1,4 @@
-"""Proves the tables: amounts in Stripe's integers, and what each error of the SDK shows."""
+"""Stripe: amounts in its units, and the kind of each SDK error."""
 
 import asyncio
 from typing import Any
@@ -40,9 +40,7 @@ from core.money import Amount, exponent
         (10, "bhd", 10),
     ],
 )
-def test_an_amount_is_sent_in_the_integer_that_stripe_wants(
-    minor: int, currency: str, sent: int
-) -> None:
+def test_amounts_in_stripes_units(minor: int, currency: str, sent: int) -> None:
     assert stripe_amount(Amount(minor, currency)) == sent
 
 
@@ -59,7 +57,7 @@ def test_an_amount_is_sent_in_the_integer_that_stripe_wants(
         (5, "uyi", "currency"),
     ],
 )
-def test_an_amount_that_stripe_cannot_say_is_refused_and_never_rounded(
+def test_an_amount_without_a_stripe_unit_is_refused_and_not_rounded(
     minor: int, currency: str, field: str
 ) -> None:
     with pytest.raises(UnchargeableAmount) as refused:
@@ -67,7 +65,7 @@ def test_an_amount_that_stripe_cannot_say_is_refused_and_never_rounded(
     assert refused.value.field == field
 
 
-def test_the_special_currencies_have_the_decimals_that_the_tables_take_for_granted() -> None:
+def test_the_listed_currencies_have_the_expected_decimals() -> None:
     assert {exponent(currency) for currency in ZERO_DECIMAL - {"mga"}} == {0}
     assert exponent("mga") == 2
     assert {exponent(currency) for currency in TIMES_HUNDRED} == {0}
@@ -84,7 +82,7 @@ def not_connected(cause: BaseException) -> stripe.APIConnectionError:
     return error
 
 
-def answered(kind: type[stripe.StripeError], status: int, **error: Any) -> stripe.StripeError:
+def response_error(kind: type[stripe.StripeError], status: int, **error: Any) -> stripe.StripeError:
     made = kind("sk_test_secret")
     made.http_status, made.json_body = status, {"error": error}
     return made
@@ -122,15 +120,15 @@ REFUSED = ConnectionRefusedError(111, "refused")
         (asyncio.IncompleteReadError(b"", 1), Kind.LOST),
         (aiohttp.ClientPayloadError(), Kind.LOST),
         (AttributeError("to_dict"), Kind.LOST),
-        (answered(stripe.RateLimitError, 429), Kind.THROTTLED),
-        (answered(stripe.AuthenticationError, 401), Kind.UNAUTHORIZED),
-        (answered(stripe.PermissionError, 403), Kind.UNAUTHORIZED),
-        (answered(stripe.IdempotencyError, 400), Kind.KEY_REUSED),
-        (answered(stripe.APIError, 409), Kind.KEY_IN_USE),
-        (answered(stripe.APIError, 500), Kind.SERVER_ERROR),
-        (answered(stripe.APIError, 503), Kind.SERVER_ERROR),
-        (answered(stripe.APIError, 200), Kind.LOST),
-        (answered(stripe.APIError, 424), Kind.LOST),
+        (response_error(stripe.RateLimitError, 429), Kind.THROTTLED),
+        (response_error(stripe.AuthenticationError, 401), Kind.UNAUTHORIZED),
+        (response_error(stripe.PermissionError, 403), Kind.UNAUTHORIZED),
+        (response_error(stripe.IdempotencyError, 400), Kind.KEY_REUSED),
+        (response_error(stripe.APIError, 409), Kind.KEY_IN_USE),
+        (response_error(stripe.APIError, 500), Kind.SERVER_ERROR),
+        (response_error(stripe.APIError, 503), Kind.SERVER_ERROR),
+        (response_error(stripe.APIError, 200), Kind.LOST),
+        (response_error(stripe.APIError, 424), Kind.LOST),
         (SDK.InvalidRequestError("no", "amount", "parameter_invalid"), Kind.REFUSED),
         (card_error(type="card_error", code="card_declined"), Kind.DECLINED),
         (card_error(type="invalid_request_error"), Kind.REFUSED),
@@ -138,11 +136,11 @@ REFUSED = ConnectionRefusedError(111, "refused")
     ],
     ids=lambda value: value.value if isinstance(value, Kind) else type(value).__name__,
 )
-def test_an_error_proves_no_more_than_it_does(error: Exception, kind: Kind) -> None:
+def test_each_error_has_its_kind(error: Exception, kind: Kind) -> None:
     assert classify(error).kind is kind
 
 
-def test_a_failure_shows_codes_but_no_sentence() -> None:
+def test_a_failure_shows_codes_but_no_messages() -> None:
     failure = classify(card_error(type="card_error", code="card_declined", message="sk_live_1"))
     assert failure.word("code") == "card_declined"
     assert Failure(Kind.LOST, error={"code": "a free sentence"}).word("code") == ""

@@ -1,4 +1,4 @@
-"""Proves what a broken connection and an impossible answer mean: never more than they show."""
+"""Stripe: connection errors and unexpected responses."""
 
 import asyncio
 import datetime
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stripe
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,7 +20,6 @@ from core.gateways.gateway import (
     Account,
     ChargeOutcome,
     Declined,
-    Gateway,
     GatewayRefused,
     GatewayUnavailable,
     NotSent,
@@ -34,12 +32,12 @@ from core.gateways.stripe.gateway import StripeGateway
 from tests.core.gateways.running import (
     INTENTS,
     SHOP,
-    an_order,
+    a_charge,
+    charge_with,
     closed_port,
     gateway_at,
     logged,
     new_customer,
-    order_with,
     serving,
 )
 from tests.sandbox.running import Sandbox
@@ -47,21 +45,21 @@ from tests.sandbox.running import Sandbox
 # --- Nothing was sent ------------------------------------------------------------------------
 
 
-async def test_a_gateway_that_is_down_was_certainly_not_reached() -> None:
+async def test_every_call_to_a_gateway_that_is_down_is_unavailable() -> None:
     async with gateway_at(f"http://127.0.0.1:{closed_port()}") as down:
-        assert isinstance(await down.charge(SHOP, an_order()), NotSent)
+        assert isinstance(await down.charge(SHOP, a_charge()), NotSent)
         with pytest.raises(GatewayUnavailable):
-            await down.look_up_charge(SHOP, an_order())
+            await down.look_up_charge(SHOP, a_charge())
         with pytest.raises(GatewayUnavailable):
             await down.create_customer(SHOP, user_id="U", name="A", email="a@b.de", gateway_key="k")
 
 
-async def test_a_server_without_tls_is_certainly_not_spoken_to(sandbox: Sandbox) -> None:
+async def test_nothing_is_sent_to_a_server_without_tls(sandbox: Sandbox) -> None:
     async with gateway_at(sandbox.url.replace("http:", "https:")) as insecure:
-        assert isinstance(await insecure.charge(SHOP, an_order()), NotSent)
+        assert isinstance(await insecure.charge(SHOP, a_charge()), NotSent)
 
 
-async def test_a_certificate_that_nobody_signed_is_certainly_not_trusted(tmp_path: Path) -> None:
+async def test_nothing_is_sent_to_a_server_with_an_untrusted_certificate(tmp_path: Path) -> None:
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(self_signed(tmp_path))
     reached: list[str] = []
@@ -71,12 +69,12 @@ async def test_a_certificate_that_nobody_signed_is_certainly_not_trusted(tmp_pat
         return web.json_response({})
 
     async with serving(answer, server_side) as url, gateway_at(url) as untrusting:
-        assert isinstance(await untrusting.charge(SHOP, an_order()), NotSent)
+        assert isinstance(await untrusting.charge(SHOP, a_charge()), NotSent)
     assert reached == []
 
 
 def self_signed(directory: Path) -> Path:
-    """Write a key and a certificate of its own for localhost into one file."""
+    """Write a key and a self-signed certificate for localhost into one file."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     certificate = (
@@ -98,7 +96,7 @@ def self_signed(directory: Path) -> Path:
     return path
 
 
-# --- Answers that Stripe should never give ---------------------------------------------------
+# --- Unexpected responses --------------------------------------------------------------------
 
 GOOD_INTENT = {
     "id": "pi_1",
@@ -139,14 +137,14 @@ ODD_ANSWERS: list[tuple[str, int, Any]] = [
 
 
 @pytest.mark.parametrize(("status", "body"), [case[1:] for case in ODD_ANSWERS], ids=str)
-async def test_an_answer_that_is_not_clearly_the_orders_is_unknown(status: int, body: Any) -> None:
+async def test_a_response_that_does_not_match_the_charge_is_unknown(status: int, body: Any) -> None:
     async def answer(_request: web.Request) -> web.Response:
         if isinstance(body, str):
             return web.Response(status=status, text=body, content_type="text/html")
         return web.json_response(body, status=status)
 
     async with serving(answer) as url, gateway_at(url) as gateway:
-        outcome = await gateway.charge(SHOP, an_order(payment_id="PAY-0"))
+        outcome = await gateway.charge(SHOP, a_charge(payment_id="PAY-0"))
     assert isinstance(outcome, Unknown)
 
 
@@ -162,15 +160,15 @@ async def test_an_answer_that_is_not_clearly_the_orders_is_unknown(status: int, 
         ),
     ],
 )
-async def test_the_orders_own_intent_is_read(changes: Any, outcome: ChargeOutcome) -> None:
+async def test_a_matching_intent_decides_the_outcome(changes: Any, outcome: ChargeOutcome) -> None:
     async def answer(_request: web.Request) -> web.Response:
         return web.json_response(GOOD_INTENT | changes)
 
     async with serving(answer) as url, gateway_at(url) as gateway:
-        assert await gateway.charge(SHOP, an_order(payment_id="PAY-0")) == outcome
+        assert await gateway.charge(SHOP, a_charge(payment_id="PAY-0")) == outcome
 
 
-async def test_a_key_in_use_elsewhere_is_asked_again_after_a_pause() -> None:
+async def test_a_key_in_use_is_resent_after_a_pause() -> None:
     asked: list[float] = []
 
     async def answer(_request: web.Request) -> web.Response:
@@ -181,21 +179,21 @@ async def test_a_key_in_use_elsewhere_is_asked_again_after_a_pause() -> None:
         return web.json_response(GOOD_INTENT)
 
     async with serving(answer) as url, gateway_at(url, timeout_seconds=2) as gateway:
-        assert await gateway.charge(SHOP, an_order(payment_id="PAY-0")) == Succeeded("pi_1")
+        assert await gateway.charge(SHOP, a_charge(payment_id="PAY-0")) == Succeeded("pi_1")
     assert asked[1] - asked[0] >= 2 * stripe_module.IN_USE_PAUSE_SHARE
 
 
-async def test_a_decline_that_tells_of_no_intent_is_a_decline() -> None:
+async def test_a_decline_without_an_intent_is_a_decline() -> None:
     async def answer(_request: web.Request) -> web.Response:
         error = {"type": "card_error", "code": "expired_card", "message": "Your card has expired."}
         return web.json_response({"error": error}, status=402)
 
     async with serving(answer) as url, gateway_at(url) as gateway:
-        outcome = await gateway.charge(SHOP, an_order())
+        outcome = await gateway.charge(SHOP, a_charge())
     assert outcome == Declined(None, "expired_card", "Your card has expired.")
 
 
-async def test_of_two_intents_of_one_payment_the_one_that_took_money_counts(
+async def test_of_two_intents_of_one_payment_the_charged_one_counts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def answer(_request: web.Request) -> web.Response:
@@ -203,13 +201,13 @@ async def test_of_two_intents_of_one_payment_the_one_that_took_money_counts(
         return web.json_response({"object": "list", "data": [failed, GOOD_INTENT]})
 
     async with serving(answer) as url, gateway_at(url) as gateway:
-        found = await gateway.look_up_charge(SHOP, an_order(payment_id="PAY-0"))
+        found = await gateway.look_up_charge(SHOP, a_charge(payment_id="PAY-0"))
     assert found == Succeeded("pi_1")
     assert logged(caplog, "payment_intents") == [2]
     assert logged(caplog, "payment_id") == ["PAY-0"]
 
 
-async def test_the_requests_say_key_account_version_and_nothing_of_another_merchant() -> None:
+async def test_requests_of_two_merchants_share_no_headers() -> None:
     seen: list[dict[str, str]] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -219,31 +217,31 @@ async def test_the_requests_say_key_account_version_and_nothing_of_another_merch
         return response
 
     async with serving(answer) as url, gateway_at(url) as gateway:
-        order = an_order(payment_id="PAY-0")
-        await gateway.charge(replace(SHOP, account_id="acct_1"), order)
-        await gateway.charge(Account("TEST", "sk_test_shop2_a"), order)
+        charge = a_charge(payment_id="PAY-0")
+        await gateway.charge(replace(SHOP, account_id="acct_1"), charge)
+        await gateway.charge(Account("TEST", "sk_test_shop2_a"), charge)
     first, second = seen
     assert first["Authorization"] == "Bearer sk_test_shop1_a"
     assert first["Stripe-Account"] == "acct_1"
-    assert first["Idempotency-Key"] == order.gateway_key
+    assert first["Idempotency-Key"] == charge.gateway_key
     assert "Stripe-Account" not in second
     assert "Cookie" not in second
     assert "X-Stripe-Client-Telemetry" not in second
 
 
-# --- Secrets, resources ----------------------------------------------------------------------
+# --- Secrets, connections --------------------------------------------------------------------
 
 
 async def test_no_secret_is_logged_or_raised(
     sandbox: Sandbox, gateway: StripeGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    await gateway.charge(SHOP, await order_with(sandbox, "pm_card_authenticationRequired"))
-    await gateway.charge(SHOP, await order_with(sandbox, "pm_card_chargeCustomerFail"))
+    await gateway.charge(SHOP, await charge_with(sandbox, "pm_card_authenticationRequired"))
+    await gateway.charge(SHOP, await charge_with(sandbox, "pm_card_chargeCustomerFail"))
     await sandbox.schedule_fault("cut_body", match=INTENTS)
-    await gateway.charge(SHOP, await order_with(sandbox))
+    await gateway.charge(SHOP, await charge_with(sandbox))
     with pytest.raises(GatewayRefused) as refused:
-        await gateway.look_up_charge(replace(SHOP, account_id="acct_other"), an_order())
+        await gateway.look_up_charge(replace(SHOP, account_id="acct_other"), a_charge())
     assert refused.value.__cause__ is refused.value.__context__ is None
     secrets = {intent["client_secret"] for intent in (await sandbox.books())["payment_intents"]}
     assert len(secrets) == 3
@@ -251,7 +249,7 @@ async def test_no_secret_is_logged_or_raised(
         assert secret not in caplog.text
 
 
-async def test_clients_are_kept_for_the_accounts_last_used(
+async def test_only_the_last_used_clients_are_kept(
     sandbox: Sandbox, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "ACCOUNTS_MAX", 2)
@@ -263,15 +261,9 @@ async def test_clients_are_kept_for_the_accounts_last_used(
     assert gateway._client(shops[0]) is kept
 
 
-async def test_a_closed_gateway_closes_twice_and_connects_anew(sandbox: Sandbox) -> None:
+async def test_a_closed_gateway_can_connect_again(sandbox: Sandbox) -> None:
     async with gateway_at(sandbox.url) as gateway:
         await new_customer(gateway)
         await gateway.close()
         assert await new_customer(gateway)
         await gateway.close()
-
-
-def test_it_is_a_gateway() -> None:
-    gateway: Gateway = StripeGateway({"TEST": "http://localhost"})
-    assert gateway
-    assert stripe.enable_telemetry is False

@@ -1,0 +1,116 @@
+"""PaymentsService without gRPC, for a user with a card, over the gateways' stand-in."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from google.type.money_pb2 import Money
+from sqlalchemy import func, select
+
+from core.business.service import BusinessService
+from core.caller import Caller, Presence, set_presence
+from core.cards.service import CardsService
+from core.credentials.service import CredentialsService
+from core.database.migrations.upgrade import migrate
+from core.database.paging import PageRequest
+from core.database.schema import wallets
+from core.database.transactions import Database
+from core.gateways.authorize.gateway import AuthorizeGateway
+from core.gateways.gateway import CardData
+from core.gateways.gateway import Gateway as GatewayProtocol
+from core.gateways.stripe.gateway import StripeGateway
+from core.idempotency.call import IdempotentCall, call_of
+from core.idempotency.service import Idempotency
+from core.payments.charge_request import ChargeRequest
+from core.payments.service import PaymentsService
+from core.payments.store import Payment, PaymentFilter
+from core.security.secrets import Secret, hash_api_key
+from core.users.service import UsersService
+from nivisco.payments.v1 import payments_pb2
+from tests.core.running import Gateway, ShiftedClock, keyring
+
+STRIPE_KEY: Final = "sk_test_running_a"
+LOGIN: Final = "5KP3u95bQpv"
+_KEYS: Final = {
+    "stripe": {"stripe_secret_key": STRIPE_KEY, "stripe_public_key": "pk_test_fake"},
+    "authorize": {"api_login_id": LOGIN, "transaction_key": "346HZ32z3fP4hTG2"},
+}
+
+
+@dataclass
+class RunningService:
+    """The service with its database, clock and gateway stand-in, and a user with a card."""
+
+    database: Database
+    clock: ShiftedClock
+    gateway: Gateway
+    service: PaymentsService
+    caller: Caller
+    user_id: str
+
+    def call(self, key: str) -> IdempotentCall:
+        request = payments_pb2.FundCustomerRequest(user_id=self.user_id, idempotency_key=key)
+        return call_of(self.caller, "FundCustomer", request)
+
+    def funding(self, call: IdempotentCall | None = None) -> ChargeRequest:
+        return ChargeRequest("fund", self.user_id, "TEST", Money(units=50), call=call)
+
+    async def fund(self, call: IdempotentCall | None = None) -> None:
+        """Fund the wallet for a caller that receives the response."""
+        presence = Presence()
+        set_presence(presence)
+        try:
+            await self.service.charge(self.caller, self.funding(call))
+        finally:
+            presence.end()
+
+    async def later(self, **passed: float) -> None:
+        """Advance the clock and sweep once."""
+        self.clock.ahead += timedelta(**passed)
+        await self.service.sweep()
+
+    async def payment(self) -> Payment:
+        page = PageRequest(page=1, limit=25, from_date=None, to_date=None)
+        (only,), _ = await self.service.list_payments(self.caller, PaymentFilter("TEST"), page)
+        return only
+
+    async def balance(self) -> int:
+        async with self.database.transaction() as transaction:
+            total = select(func.coalesce(func.sum(wallets.c.balance_minor), 0))
+            return int(await transaction.connection.scalar(total) or 0)
+
+
+@asynccontextmanager
+async def running_service(
+    database: Database, clock: ShiftedClock, gateway: Gateway, name: str = "stripe"
+) -> AsyncIterator[RunningService]:
+    """Run the service with a card at the gateway of this name."""
+    await migrate(database)
+    urls = {"TEST": gateway.url}
+    stripe, authorize = StripeGateway(urls), AuthorizeGateway(urls)
+    gateways: dict[str, GatewayProtocol] = {"stripe": stripe, "authorize": authorize}
+    ring = keyring()
+    credentials = CredentialsService(database, ring)
+    idempotency = Idempotency(database, ring)
+    issued = await BusinessService(database).create_admin(rotate=False)
+    caller = Caller(issued.business_id, "TEST", hash_api_key(issued.api_key))
+    await credentials.add(caller, name, "TEST", _KEYS[name])
+    user, _ = await UsersService(database).create(caller, name="A", email="a@b.co", currency=None)
+    cards = CardsService(database, credentials, gateways, idempotency)
+    if name == "stripe":
+        await cards.save_stripe_card(
+            caller, user.user_id, "TEST", "pm_card_visa", set_as_primary=True, call=None
+        )
+    else:
+        card = CardData(Secret("4111111111111111"), 12, 2060)
+        await cards.save_authorize_card(
+            caller, user.user_id, "TEST", card, set_as_primary=True, call=None
+        )
+    service = PaymentsService(database, credentials, gateways, idempotency)
+    yield RunningService(database, clock, gateway, service, caller, user.user_id)
+    await service.drain(0.5)
+    await stripe.close()
+    await authorize.close()
+    await database.close()

@@ -1,0 +1,160 @@
+"""Charges over a database that is unavailable or does not confirm a commit."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.caller import Presence, set_presence
+from core.database.schema import payments, wallet_transactions
+from core.database.transactions import CommitUnknownError, Database, Transaction
+from core.payments.in_flight import ChargeResult
+from core.payments.messages import fund_response
+from tests.core.payments.charging import INTENTS
+from tests.core.payments.running_service import RunningService, running_service
+from tests.core.running import Gateway, ShiftedClock
+
+
+def funded_minor(charged: ChargeResult) -> int:
+    """Return the balance of the wallet just after the credit."""
+    assert charged.wallet is not None
+    return charged.wallet.balance_minor
+
+
+class LosingDatabase(Database):
+    """A database that commits, but raises CommitUnknownError for the next `losses` commits."""
+
+    losses = 0
+    on_loss: Callable[[], None] | None = None
+
+    @asynccontextmanager
+    async def transaction(self, name: str = "") -> AsyncIterator[Transaction]:
+        """Open a transaction that commits even if it raises."""
+        async with super().transaction(name) as transaction:
+            yield transaction
+        if self.losses:
+            self.losses -= 1
+            if self.on_loss:
+                self.on_loss()
+            raise CommitUnknownError
+
+
+@asynccontextmanager
+async def running_over_losing_database(
+    path: Path, gateway: Gateway
+) -> AsyncIterator[tuple[LosingDatabase, RunningService]]:
+    database = LosingDatabase(f"sqlite:///{path / 'n.db'}", pool_wait_seconds=0.05)
+    async with running_service(database, ShiftedClock(), gateway) as running:
+        yield database, running
+
+
+async def test_an_outcome_is_written_once_the_database_is_back(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with running_over_losing_database(tmp_path, gateway) as (database, shop):
+        await gateway.fault("delay_after", INTENTS, seconds=60)
+        charge = asyncio.ensure_future(shop.service.charge(shop.caller, shop.funding()))
+        await gateway.wait_until_holding(1)
+        async with database.transaction():
+            await gateway.clear()
+            await asyncio.wait([charge], timeout=0.3)  # its commit is refused
+            assert not charge.done()
+        assert funded_minor(await charge) == 5000
+    assert len(await gateway.charges()) == 1
+
+
+async def test_an_outcome_whose_commit_is_unconfirmed_is_written_once(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with running_over_losing_database(tmp_path, gateway) as (database, shop):
+        await gateway.fault("delay_after", INTENTS, seconds=60)
+        charge = asyncio.ensure_future(shop.service.charge(shop.caller, shop.funding()))
+        await gateway.wait_until_holding(1)
+        database.losses = 1
+        await gateway.clear()
+        assert funded_minor(await charge) == 5000
+        async with database.transaction() as transaction:
+            rows = await transaction.connection.execute(wallet_transactions.select())
+            assert len(rows.all()) == 1
+    assert len(await gateway.charges()) == 1
+
+
+async def test_a_payment_whose_commit_is_unconfirmed_is_resumed(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with running_over_losing_database(tmp_path, gateway) as (database, shop):
+        database.losses = 1
+        with pytest.raises(CommitUnknownError):
+            await shop.service.charge(shop.caller, shop.funding())
+        assert await gateway.charges() == []
+        charged = await shop.service.charge(shop.caller, shop.funding())
+        assert funded_minor(charged) == 5000
+        async with database.transaction() as transaction:
+            rows = await transaction.connection.execute(payments.select())
+            assert len(rows.all()) == 1
+    assert len(await gateway.charges()) == 1
+
+
+def request(shop: RunningService, presence: Presence) -> "asyncio.Task[Any]":
+    """Request the funding as a caller that may leave; the task returns the response."""
+
+    async def respond() -> Any:
+        return fund_response(await shop.service.charge(shop.caller, shop.funding()))
+
+    set_presence(presence)
+    return asyncio.ensure_future(respond())
+
+
+async def test_a_caller_that_left_during_an_unconfirmed_commit_gets_the_response_by_a_retry(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with running_over_losing_database(tmp_path, gateway) as (database, shop):
+        await gateway.fault("delay_after", INTENTS, seconds=60)
+        leaving = Presence()
+        database.on_loss = lambda: setattr(leaving, "left", True)
+        first = request(shop, leaving)
+        await gateway.wait_until_holding(1)
+        database.losses = 1
+        await gateway.clear()
+        first_response = await first
+        assert leaving.left
+        assert await request(shop, Presence()) == first_response
+    assert len(await gateway.charges()) == 1
+
+
+async def test_a_joined_caller_that_got_an_error_does_not_count_as_waiting(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with running_over_losing_database(tmp_path, gateway) as (database, shop):
+        await gateway.fault("delay_after", INTENTS, seconds=60)
+        leaving = Presence()
+        first = request(shop, leaving)
+        await gateway.wait_until_holding(1)
+        leaving.left = True
+        database.losses = 1
+        with pytest.raises(CommitUnknownError):
+            await request(shop, Presence())
+        third = request(shop, Presence())
+        async with database.transaction():
+            pass  # waits for the third one's
+        await gateway.clear()
+        assert await third == await first
+    assert len(await gateway.charges()) == 1
+
+
+async def test_a_retry_whose_caller_left_again_does_not_count_as_answered(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    async with running_over_losing_database(tmp_path, gateway) as (_, shop):
+        gone = Presence(left=True)
+        first = await request(shop, gone)
+        assert await request(shop, gone) == first
+        there = Presence()
+        assert await request(shop, there) == first
+        assert len(await gateway.charges()) == 1
+        there.end()
+        assert await request(shop, Presence()) != first
+    assert len(await gateway.charges()) == 2
