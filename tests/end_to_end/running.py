@@ -65,6 +65,34 @@ class JsonClient:
         return JsonClient(self.url, self.session, business_id, api_key)
 
 
+STRIPE_KEYS = {
+    "env": "TEST",
+    "stripe_secret_key": "sk_test_obviously_fake",
+    "stripe_public_key": "pk_test_obviously_fake",
+}
+
+
+async def new_user(client: JsonClient) -> str:
+    """Create a user and return its id."""
+    user = {"name": "Alicia", "email": "alicia@example.com"}
+    return str((await client.call("create_user", user=user)).body["user"]["user_id"])
+
+
+async def user_with_money(client: JsonClient, amount: int = 100) -> str:
+    """Create a user with this balance and return its id."""
+    user_id = await new_user(client)
+    await client.call("add_wallet_funds", user_id=user_id, amount=amount)
+    return user_id
+
+
+async def user_with_card(client: JsonClient, token: str = "pm_card_visa") -> str:
+    """Store Stripe keys, create a user with a card, and return its id."""
+    await client.call("add_stripe_credentials", credentials=STRIPE_KEYS)
+    user_id = await new_user(client)
+    await client.call("create_stripe_customer", user_id=user_id, payment_method_token=token)
+    return user_id
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """What runs, with clients for the admin and for a merchant."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.end_to_end.running import JsonClient, Stack
-from tests.end_to_end.test_processes import RUNNING, admin_client, at, new_merchant, new_user
+from tests.end_to_end.running import JsonClient, Stack, new_user
+from tests.end_to_end.test_processes import RUNNING, admin_client, at, new_merchant
 from tests.processes import Running, Start, shown, start_up, wait_until_gone
 
 KEYS = {"env": "TEST", "api_login_id": "5KP3u95bQpv", "transaction_key": "346HZ32z3fP4hTG2"}

@@ -2,21 +2,13 @@
 
 import asyncio
 
-from tests.end_to_end.running import JsonClient, Response
-
-
-async def funded_user(merchant: JsonClient, amount: int) -> str:
-    user = {"name": "Alicia", "email": "alicia@example.com"}
-    user_id = str((await merchant.call("create_user", user=user)).body["user"]["user_id"])
-    if amount:
-        await merchant.call("add_wallet_funds", user_id=user_id, amount=amount)
-    return user_id
+from tests.end_to_end.running import JsonClient, Response, new_user, user_with_money
 
 
 async def test_of_200_concurrent_debits_exactly_the_funded_ones_succeed(
     merchant: JsonClient,
 ) -> None:
-    user_id = await funded_user(merchant, 120)
+    user_id = await user_with_money(merchant, 120)
     responses: list[Response] = await asyncio.gather(
         *(merchant.call("charge_wallet", user_id=user_id, amount=1) for _ in range(200))
     )
@@ -27,7 +19,7 @@ async def test_of_200_concurrent_debits_exactly_the_funded_ones_succeed(
 
 
 async def test_100_disconnecting_clients_do_not_affect_others(merchant: JsonClient) -> None:
-    user_id = await funded_user(merchant, 0)
+    user_id = await new_user(merchant)
 
     async def hang_up(number: int) -> None:
         action = "add_wallet_funds" if number % 2 else "get_user_wallet"

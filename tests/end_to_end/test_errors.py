@@ -13,7 +13,14 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
 from core.idempotency import service
-from tests.end_to_end.running import JsonClient, Response, Stack, running_stack
+from tests.end_to_end.running import (
+    JsonClient,
+    Response,
+    Stack,
+    new_user,
+    running_stack,
+    user_with_card,
+)
 
 WRONG_CREDENTIALS = {"success": False, "error": "Invalid business credentials"}
 
@@ -39,12 +46,11 @@ BAD_AMOUNTS = [
 
 async def credit(merchant: JsonClient, amount: str) -> Response:
     """Credit a new user's wallet with an amount as JSON text."""
-    user = (await merchant.call("create_user", user={"name": "A", "email": "a@example.com"})).body
     envelope = {
         "business_id": merchant.business_id,
         "api_key": merchant.api_key,
         "action": "add_wallet_funds",
-        "user_id": user["user"]["user_id"],
+        "user_id": await new_user(merchant),
     }
     return await merchant.send(json.dumps(envelope)[:-1] + f', "amount": {amount}}}')
 
@@ -118,29 +124,12 @@ TABLE: list[tuple[str, dict[str, Any], int, str]] = [
 async def test_every_reason_has_its_status(
     merchant: JsonClient, action: str, payload: dict[str, Any], status: int, code: str
 ) -> None:
-    user = (await merchant.call("create_user", user={"name": "A", "email": "a@example.com"})).body
-    filled = {
-        key: user["user"]["user_id"] if value == "<user>" else value
-        for key, value in payload.items()
-    }
+    user_id = await new_user(merchant)
+    filled = {key: user_id if value == "<user>" else value for key, value in payload.items()}
     response = await merchant.call(action, **filled)
     assert (response.status, response.body["code"]) == (status, code)
     assert response.body["success"] is False
     assert response.headers["X-Request-Id"]
-
-
-async def with_card(stack: Stack, token: str) -> str:
-    merchant = stack.merchant
-    keys = {
-        "env": "TEST",
-        "stripe_secret_key": "sk_test_obviously_fake",
-        "stripe_public_key": "pk_test_obviously_fake",
-    }
-    await merchant.call("add_stripe_credentials", credentials=keys)
-    user = (await merchant.call("create_user", user={"name": "A", "email": "a@example.com"})).body
-    user_id = str(user["user"]["user_id"])
-    await merchant.call("create_stripe_customer", user_id=user_id, payment_method_token=token)
-    return user_id
 
 
 CHARGES: list[tuple[str, str | None, int, str, list[str]]] = [
@@ -157,7 +146,7 @@ CHARGES: list[tuple[str, str | None, int, str, list[str]]] = [
 async def test_every_failure_of_a_charge_has_its_status(
     stack: Stack, token: str, fault: str | None, status: int, code: str, extra: list[str]
 ) -> None:
-    user_id = await with_card(stack, token)
+    user_id = await user_with_card(stack.merchant, token)
     if fault:
         await stack.gateway.fault(fault, "/v1/payment_intents", times=20, method=None)
     response = await stack.merchant.call("charge_customer", user_id=user_id, amount=25.5)
@@ -169,7 +158,7 @@ async def test_every_failure_of_a_charge_has_its_status(
 async def test_a_retry_after_a_disconnect_gets_the_outcome_of_the_first_charge(
     stack: Stack,
 ) -> None:
-    user_id = await with_card(stack, "pm_card_visa")
+    user_id = await user_with_card(stack.merchant)
     await stack.gateway.fault("delay_after", "/v1/payment_intents", seconds=60)
     fund = {"user_id": user_id, "amount": 50}
     first = asyncio.ensure_future(stack.merchant.call("fund_customer", **fund))

@@ -23,29 +23,10 @@ from tests.core.running import (
     settings_for,
     with_stripe,
 )
-from tests.end_to_end.running import JsonClient, Response, Stack
+from tests.end_to_end.running import JsonClient, Response, Stack, user_with_card, user_with_money
 
 KEY = "order-1"
 REPLAYED = "Idempotency-Replayed"
-
-
-async def user_with_money(client: JsonClient, amount: int = 100) -> str:
-    user = {"name": "Alicia", "email": "alicia@example.com"}
-    user_id = str((await client.call("create_user", user=user)).body["user"]["user_id"])
-    await client.call("add_wallet_funds", user_id=user_id, amount=amount)
-    return user_id
-
-
-async def user_with_card(client: JsonClient, token: str = "pm_card_visa") -> str:
-    keys = {
-        "env": "TEST",
-        "stripe_secret_key": "sk_test_obviously_fake_a",
-        "stripe_public_key": "pk_test_fake",
-    }
-    await client.call("add_stripe_credentials", credentials=keys)
-    user_id = await user_with_money(client)
-    await client.call("create_stripe_customer", user_id=user_id, payment_method_token=token)
-    return user_id
 
 
 @pytest.mark.parametrize(
@@ -85,6 +66,7 @@ async def test_json_and_grpc_share_idempotency_keys(stack: Stack) -> None:
     client = stack.merchant
     grpc = Business(stack.core, Credentials(client.business_id, client.api_key))
     user_id = await user_with_card(client)
+    await client.call("add_wallet_funds", user_id=user_id, amount=100)
     request = {"user_id": user_id, "amount": 25.5, "idempotency_key": KEY}
     by_json = await client.call("charge_customer", **request)
     amount = Money(units=25, nanos=500_000_000)
@@ -140,6 +122,7 @@ async def test_200_requests_with_one_key_through_two_adapters_are_executed_once(
         gateway = Gateway(url)
         async with two_of_each(tmp_path, postgresql_database, gateway) as clients:
             user_id = await user_with_card(clients[0])
+            await clients[0].call("add_wallet_funds", user_id=user_id, amount=100)
             for action, amount in (("fund_customer", 50), ("charge_wallet", 10)):
                 request = {"user_id": user_id, "amount": amount, "idempotency_key": action}
                 responses: list[Response] = await asyncio.gather(

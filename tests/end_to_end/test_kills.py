@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from tests.databases import OwnPostgresql, own_postgresql
-from tests.end_to_end.running import JsonClient
-from tests.end_to_end.test_processes import RUNNING, admin_client, new_merchant, new_user
+from tests.end_to_end.running import JsonClient, new_user
+from tests.end_to_end.test_processes import RUNNING, admin_client, new_merchant
 from tests.end_to_end.test_rolling_restart import workers_of
 from tests.processes import Running, Start, shown, start_up
 

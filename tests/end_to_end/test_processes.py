@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.end_to_end.running import JsonClient
+from tests.end_to_end.running import JsonClient, new_user
 from tests.processes import Running, Start, shown, start_up, wait_until_gone
 
 RUNNING = "Ctrl-C stops everything.\n"
@@ -31,11 +31,6 @@ async def new_merchant(admin: JsonClient) -> JsonClient:
     new = {"name": "N", "email": "o@northwind.example", "domain": "northwind.example"}
     registered = (await admin.call("register_business", new_business=new)).body
     return admin.as_business(registered["business_id"], registered["api_key"])
-
-
-async def new_user(merchant: JsonClient) -> str:
-    user = {"name": "Alicia", "email": "alicia@example.com"}
-    return str((await merchant.call("create_user", user=user)).body["user"]["user_id"])
 
 
 async def a_day_of_business(merchant: JsonClient) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.end_to_end.running import JsonClient
-from tests.end_to_end.test_processes import RUNNING, admin_client, new_merchant, new_user
+from tests.end_to_end.running import JsonClient, new_user
+from tests.end_to_end.test_processes import RUNNING, admin_client, new_merchant
 from tests.processes import Running, Start, start_up, wait_until_gone
 
 CLIENTS = 16

@@ -9,9 +9,9 @@ from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Account, CardData, GatewayCharge, Succeeded
 from core.money import Amount
 from core.security.secrets import Secret
-from tests.end_to_end.running import JsonClient, Stack
+from tests.end_to_end.running import JsonClient, Stack, new_user
 from tests.end_to_end.signing import SIGNATURE_KEY, STRIPE_SECRET
-from tests.end_to_end.test_webhooks import add_payment, database, new_business, new_user, stack
+from tests.end_to_end.test_webhooks import add_payment, database, new_business, stack
 
 __all__ = ["database", "stack"]  # fixtures
 PATIENCE_SECONDS = 30

@@ -2,14 +2,13 @@
 
 import pytest
 
-from tests.end_to_end.running import JsonClient
+from tests.end_to_end.running import STRIPE_KEYS, JsonClient, new_user
 
 
 async def new_job(merchant: JsonClient) -> str:
-    user = (await merchant.call("create_user", user={"name": "A", "email": "a@example.com"})).body
     created = await merchant.call(
         "create_recurring",
-        user_id=user["user"]["user_id"],
+        user_id=await new_user(merchant),
         amount=5,
         interval_type="month",
         source="wallet",
@@ -60,12 +59,7 @@ async def test_null_for_a_field_that_cannot_be_cleared_is_absent(merchant: JsonC
 
 
 async def test_null_clears_a_gateway_credential(merchant: JsonClient) -> None:
-    keys = {
-        "env": "TEST",
-        "stripe_secret_key": "sk_test_obviously_fake",
-        "stripe_public_key": "pk_test_obviously_fake",
-        "stripe_webhook_secret": "whsec_obviously_fake",
-    }
+    keys = STRIPE_KEYS | {"stripe_webhook_secret": "whsec_obviously_fake"}
     await merchant.call("add_stripe_credentials", credentials=keys)
     webhook = f"/webhooks/stripe/{merchant.business_id}"
     cleared = await merchant.call(

@@ -24,7 +24,7 @@ from core.payments.store import Payment, insert_payment, update_payment
 from nivisco.internal.v1 import operator_pb2
 from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, call
-from tests.end_to_end.running import JsonClient, Stack, running_stack
+from tests.end_to_end.running import JsonClient, Stack, new_user, running_stack
 from tests.end_to_end.signing import (
     SIGNATURE_KEY,
     STRIPE_SECRET,
@@ -83,11 +83,6 @@ async def new_business(stack: Stack, name: str) -> JsonClient:
         response = await client.call(action, credentials={"env": "TEST"} | keys)
         assert response.status == 200, response.text
     return client
-
-
-async def new_user(client: JsonClient) -> str:
-    response = await client.call("create_user", user={"name": "A", "email": "a@example.com"})
-    return str(response.body["user"]["user_id"])
 
 
 async def deliver(client: JsonClient, delivery: Delivery, **headers: str) -> tuple[int, str]:
