@@ -31,6 +31,7 @@ from core.database.schema import (
     stripe_credentials,
 )
 from core.doctor.store import Query, Scope, problem
+from core.security.keyring import sealed_prefixes
 
 UNREAPED_AFTER = timedelta(hours=1)
 _OPEN = ("pending", "failed", "needs_review", "held_for_review")
@@ -243,7 +244,7 @@ def _unknown_key_problem(scope: Scope, *columns: Column[Any]) -> ColumnElement[A
 
 
 def _has_unknown_key(scope: Scope, sealed: Column[Any]) -> ColumnElement[bool]:
-    """Return the condition that the prefix `v1:<id>:` names no key of the keyring."""
-    ours = (f"v1:{key_id}:" for key_id in _ids(scope))
+    """Return the condition that the prefix names no key of the keyring."""
+    ours = (prefix for key_id in _ids(scope) for prefix in sealed_prefixes(key_id))
     by_ours = or_(*(func.substr(sealed, 1, len(start)) == start for start in ours))
     return and_(sealed.is_not(None), case((by_ours, 0), else_=1) == 1)

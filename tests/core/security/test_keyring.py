@@ -1,10 +1,11 @@
 """A sealed secret can be opened with its keyring, for its business and purpose only."""
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.security.keyring import Keyring, SealBrokenError, derived_key
+from core.security.keyring import Keyring, SealBrokenError, UnknownKeyError, derived_key
 from core.security.secrets import api_key_matches, hash_api_key
 from core.server.settings import CoreSettings
 
@@ -34,7 +35,48 @@ def test_keys_rotate_online() -> None:
     sealed = Keyring.parse(ONE).seal("old", business_id="B", purpose="p")
     both = Keyring.parse(f"{TWO},{ONE}")
     assert both.open(sealed, business_id="B", purpose="p") == "old"
-    assert both.seal("new", business_id="B", purpose="p").startswith("v1:k2:")
+    assert both.seal("new", business_id="B", purpose="p").startswith("v2:k2:")
+
+
+def test_each_business_and_purpose_has_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[bytes] = []
+
+    def recorded(key: bytes) -> AESGCM:
+        used.append(key)
+        return AESGCM(key)
+
+    monkeypatch.setattr("core.security.keyring.AESGCM", recorded)
+    keyring = Keyring.parse(ONE)
+    for business_id, purpose in (("B", "p"), ("B", "q"), ("C", "p"), ("Bp", ""), ("B", "p")):
+        keyring.seal("x", business_id=business_id, purpose=purpose)
+    assert used[0] == used[-1]
+    assert len({*used, keyring.keys["k1"]}) == 5
+
+
+def test_a_secret_that_an_older_version_sealed_can_be_opened() -> None:
+    sealed = "v1:k1:9zhS6Oil57szM7YV4SqIQEH3Lzs3NIg7jHAveTl4Xw=="
+    keyring = Keyring.parse(ONE)
+    assert keyring.open(sealed, business_id="B", purpose="p") == "old"
+    with pytest.raises(SealBrokenError):
+        keyring.open(sealed.replace("v1", "v2"), business_id="B", purpose="p")
+
+
+@pytest.mark.parametrize(
+    ("sealed", "error"),
+    [
+        ("v2:k2:AAAA", UnknownKeyError),
+        ("v9:k1:AAAA", UnknownKeyError),
+        ("v2:k1:AAAA", SealBrokenError),
+        ("v2:k1:A", SealBrokenError),
+        ("", UnknownKeyError),
+    ],
+)
+def test_an_unknown_key_is_distinguished_from_a_broken_seal(
+    sealed: str, error: type[SealBrokenError]
+) -> None:
+    with pytest.raises(SealBrokenError) as broken:
+        Keyring.parse(ONE).open(sealed, business_id="B", purpose="p")
+    assert type(broken.value) is error
 
 
 def test_another_keyring_cannot_open_a_secret() -> None:
