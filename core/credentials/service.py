@@ -1,5 +1,6 @@
 """Stores gateway credentials with their secrets sealed, and opens them for the gateways only."""
 
+import logging
 from collections.abc import Mapping
 
 from core.business import store as business_store
@@ -8,8 +9,11 @@ from core.credentials import rules, store
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.gateways.gateway import Account
+from core.idempotency import store as idempotency_store
 from core.ids import ADMIN_BUSINESS_ID
-from core.security.keyring import Keyring, SealBrokenError
+from core.security.keyring import Keyring, SealBrokenError, sealed_prefixes
+
+logger = logging.getLogger("core")
 
 GATEWAY_NAMES = {"stripe": "Stripe", "authorize": "Authorize.Net"}
 
@@ -184,19 +188,48 @@ def credentials_missing(gateway: str, env: str) -> Refusal:
 async def check_keyring(database: Database, keyring: Keyring) -> None:
     """Open the canary of each key that sealed data here; seal one with a new primary key.
 
+    A key that the keyring no longer holds is forgotten if nothing is sealed with it. A keyring that
+    holds none of the known keys belongs to another database.
+
     Raises:
-        ValueError: a key is missing from the keyring, or differs from the one that sealed.
+        ValueError: a key differs from the one that sealed, or is missing and still needed.
     """
     async with database.transaction("credentials.check_keyring") as transaction:
         known = await store.canaries(transaction)
-        for key_id, sealed in known.items():
+        missing = known.keys() - keyring.keys.keys()
+        for key_id in known.keys() - missing:
             try:
-                keyring.open(sealed, business_id=ADMIN_BUSINESS_ID, purpose=_CANARY)
+                keyring.open(known[key_id], business_id=ADMIN_BUSINESS_ID, purpose=_CANARY)
             except SealBrokenError:
-                raise ValueError(
-                    f"NIVISCO_SECRET_KEYS: the database is sealed with key {key_id!r}, which this "
-                    "keyring does not hold; start with the keyring that the database was made with"
-                ) from None
+                raise _wrong_keyring(key_id) from None
+        if known and missing == known.keys():
+            raise _wrong_keyring(min(missing))
         if keyring.primary_id not in known:
             sealed = keyring.seal("canary", business_id=ADMIN_BUSINESS_ID, purpose=_CANARY)
             await store.insert_canary(transaction, keyring.primary_id, sealed)
+    for key_id in sorted(missing):
+        await _forget_key(database, key_id)
+
+
+async def _forget_key(database: Database, key_id: str) -> None:
+    """Delete the canary of a key that sealed nothing else.
+
+    Raises:
+        ValueError: something is sealed with the key.
+    """
+    prefixes = sealed_prefixes(key_id)
+    async with database.snapshot() as transaction:  # it may read for longer than a transaction
+        if await store.are_sealed(transaction, prefixes) or await idempotency_store.uses_key(
+            transaction, key_id, prefixes
+        ):
+            raise _wrong_keyring(key_id)
+    async with database.transaction() as transaction:
+        await store.delete_canary(transaction, key_id)
+    logger.info("unused key forgotten", extra={"key_id": key_id})
+
+
+def _wrong_keyring(key_id: str) -> ValueError:
+    return ValueError(
+        f"NIVISCO_SECRET_KEYS: the database is sealed with key {key_id!r}, which this keyring does "
+        "not hold; start with the keyring that the database was made with"
+    )

@@ -1,10 +1,10 @@
 """SQL of gateway credentials. Secrets are sealed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table, delete, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.schema import authorize_credentials, keyring_canaries, stripe_credentials
@@ -123,7 +123,35 @@ async def canaries(transaction: Transaction) -> dict[str, str]:
 
 
 async def insert_canary(transaction: Transaction, key_id: str, sealed: str) -> None:
-    """Store the canary that a new key sealed."""
+    """Store the canary that a new key sealed, unless another core just did."""
     await transaction.connection.execute(
-        insert(keyring_canaries).values(business_id=ADMIN_BUSINESS_ID, key_id=key_id, sealed=sealed)
+        _INSERT[transaction.connection.dialect.name](keyring_canaries)
+        .values(business_id=ADMIN_BUSINESS_ID, key_id=key_id, sealed=sealed)
+        .on_conflict_do_nothing()
     )
+
+
+async def delete_canary(transaction: Transaction, key_id: str) -> None:
+    """Delete the canary of a key that sealed nothing else."""
+    table = keyring_canaries
+    await transaction.connection.execute(
+        delete(table).where(table.c.business_id == ADMIN_BUSINESS_ID, table.c.key_id == key_id)
+    )
+
+
+async def are_sealed(transaction: Transaction, prefixes: Sequence[str]) -> bool:
+    """Return whether credentials are sealed with one of these prefixes."""
+    columns = (
+        stripe_credentials.c.sealed_secret_key,
+        stripe_credentials.c.sealed_webhook_secret,
+        authorize_credentials.c.sealed_transaction_key,
+        authorize_credentials.c.sealed_signature_key,
+    )
+    found = or_(
+        *(
+            exists().where(column.startswith(prefix, autoescape=True))
+            for column in columns
+            for prefix in prefixes
+        )
+    )
+    return bool(await transaction.connection.scalar(select(found)))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, or_, select, tuple_, update
+from sqlalchemy import Row, and_, delete, exists, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.bulk_sql import BulkSelect
@@ -154,6 +154,20 @@ async def has_answer_for(
         )
     )
     return found.one_or_none() is not None
+
+
+async def uses_key(transaction: Transaction, key_id: str, prefixes: Sequence[str]) -> bool:
+    """Return whether a record has this key's fingerprint, or an answer with one of the prefixes.
+
+    Reads the whole table.
+    """
+    found = exists().where(
+        or_(
+            and_(records.c.fingerprint_key_id == key_id, records.c.fingerprint != ""),
+            *(records.c.sealed_answer.startswith(prefix, autoescape=True) for prefix in prefixes),
+        )
+    )
+    return bool(await transaction.connection.scalar(select(found)))
 
 
 def _is(key: RecordKey) -> tuple[Any, Any]:

@@ -24,6 +24,7 @@ from core.caller import Presence, set_presence
 from core.database.transactions import CommitUnknownError, DatabaseUnavailableError
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal, ReplayedRefusal, status_of
 from core.ids import new_request_id
+from core.security.keyring import UnknownKeyError
 from core.server.validation import problems
 from rpc.catalogue import methods_by_path
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
@@ -181,11 +182,11 @@ def _refusal_of(error: BaseException, path: str) -> Refusal:
             return error
         case DatabaseUnavailableError():
             logger.warning("database unavailable", extra={"method": path, "reason": str(error)})
-            return Refusal(
-                Reason.ERROR_REASON_SERVICE_UNAVAILABLE,
-                "The service is not available right now. Send the same request again.",
-                retry_after_seconds=RETRY_SECONDS,
-            )
+            return _service_unavailable()
+        case UnknownKeyError():
+            # Another core may have the key: a new one arrives with a rolling restart.
+            logger.error("key missing in the keyring", extra={"method": path, "reason": str(error)})
+            return _service_unavailable()
         case CommitUnknownError():
             logger.error("outcome unknown", extra={"method": path, "reason": str(error)})
             return Refusal(
@@ -200,6 +201,14 @@ def _refusal_of(error: BaseException, path: str) -> Refusal:
             return Refusal(
                 Reason.ERROR_REASON_INTERNAL, f"Internal server error {request_id.get()}"
             )
+
+
+def _service_unavailable() -> Refusal:
+    return Refusal(
+        Reason.ERROR_REASON_SERVICE_UNAVAILABLE,
+        "The service is not available right now. Send the same request again.",
+        retry_after_seconds=RETRY_SECONDS,
+    )
 
 
 def _end(presence: Presence, context: Context) -> None:

@@ -1,19 +1,35 @@
 """Gateway credentials: added once, modified in part, sealed, of the right environment."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.type.money_pb2 import Money
 from sqlalchemy import Table, select
 
 from core.database.schema import authorize_credentials, stripe_credentials
 from core.database.transactions import Database
+from core.idempotency.service import Idempotency
+from core.security.keyring import Keyring
 from nivisco.payments.v1 import credentials_pb2 as pb
 from nivisco.payments.v1 import keys_pb2, types_pb2
+from nivisco.payments.v1.wallet_pb2 import AddWalletFundsRequest
+from rpc.client import CoreClient
 from rpc.errors import CoreError
-from tests.core.running import Business, register, running_core, settings_for, with_stripe
+from tests.core.running import (
+    Business,
+    ShiftedClock,
+    create_user,
+    register,
+    running_core,
+    settings_for,
+    with_stripe,
+)
 
 SECRET = "sk_test_obviouslyfake0123456789"
 WEBHOOK = "whsec_obviouslyfakewebhook"
@@ -205,3 +221,65 @@ async def test_a_core_with_another_keyring_refuses_to_start(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="sealed with key 'k1'"):
         async with running_core(settings_for(tmp_path)):
             pass
+
+
+def rings(*ids: str) -> Keyring:
+    """Return a keyring of these keys, the first of which seals."""
+    keys = {key_id: key_id[0].encode() * 32 for key_id in ids}
+    return Keyring(ids[0], keys)
+
+
+async def test_a_core_that_lacks_a_new_key_is_503_for_what_the_key_sealed(
+    tmp_path: Path, postgresql_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def core(*ids: str) -> AbstractAsyncContextManager[CoreClient]:
+        return running_core(
+            settings_for(tmp_path, database_url=postgresql_database, keyring=rings(*ids))
+        )
+
+    async with core("a1") as old, core("b2", "a1") as new:
+        business = await register(new)
+        here, there = (replace(business, client=client) for client in (old, new))
+        user_id = await create_user(here)
+        credit = AddWalletFundsRequest(
+            user_id=user_id, amount=Money(units=1), idempotency_key="order-1"
+        )
+        credited = await there.call(credit)
+        with pytest.raises(CoreError) as away:
+            await here.call(credit)
+        assert (away.value.reason, away.value.retry_after_seconds) == ("SERVICE_UNAVAILABLE", 1)
+        assert any("no key 'b2'" in str(vars(line).get("reason")) for line in caplog.records)
+        assert await there.call(credit) == credited
+
+
+async def test_a_key_is_needed_until_nothing_is_sealed_with_it(
+    tmp_path: Path, database_url: str
+) -> None:
+    clock = ShiftedClock()
+
+    def core(*ids: str) -> AbstractAsyncContextManager[CoreClient]:
+        settings = settings_for(tmp_path, database_url=database_url, keyring=rings(*ids))
+        return running_core(settings, clock)
+
+    async def assert_needed(key_id: str, *ids: str) -> None:
+        with pytest.raises(ValueError, match=f"sealed with key '{key_id}'"):
+            async with core(*ids):
+                pass
+
+    async with core("a1") as client:
+        business = await register(client)
+        request = add()
+        request.idempotency_key = "order-1"
+        await business.call(request)
+    await assert_needed("a1", "b2")
+    async with core("b2", "a1") as client:
+        rotated = modify(env=types_pb2.ENV_TEST, stripe_secret_key=SECRET)
+        await replace(business, client=client).call(rotated)
+    await assert_needed("a1", "b2")  # for the stored answer
+    clock.ahead = timedelta(hours=25)
+    database = Database(database_url, clock)
+    await Idempotency(database, rings("b2", "a1")).reap()
+    await database.close()
+    async with core("b2") as client:
+        assert await public_key(replace(business, client=client))
+    await assert_needed("b2", "c3")
