@@ -1,4 +1,4 @@
-"""What the tests of charges ask for and look at."""
+"""Requests and checks of the charge tests."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ INTENTS = "/v1/payment_intents"
 
 
 async def until_logged(caplog: pytest.LogCaptureFixture, message: str, **extra: str) -> None:
-    """Wait until the core has logged a line with these words and extras."""
+    """Wait until the core has logged this message with these fields."""
     async with asyncio.timeout(20):
         while not any(
             record.getMessage() == message and extra.items() <= record.__dict__.items()

@@ -1,4 +1,4 @@
-"""Charges through Authorize.Net over gRPC: each outcome its answer and its record, none twice."""
+"""Charges at Authorize.Net over gRPC: responses, records and errors of each outcome."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,7 @@ from tests.core.running import (
 )
 
 REASON_BY_AMOUNT = "4222222222222"
-"""ChargeResult N.00, it is answered with the gateway's reason code N."""
+"""A card whose charge of N.00 gets the gateway's reason code N."""
 AUTHORIZE = types_pb2.GATEWAY_AUTHORIZE
 
 
@@ -31,7 +31,7 @@ async def merchant(shop: Business) -> Business:
 
 
 def account_of(merchant: Business) -> str:
-    """The merchant's account at Stripe."""
+    """Return the merchant's account at Stripe."""
     return f"acct_{merchant.stripe_key.split('_')[2]}"
 
 
@@ -41,9 +41,7 @@ async def holder(merchant: Business, number: str = "4111111111111111") -> str:
     return user_id
 
 
-async def test_a_charge_and_a_funding_go_through_the_users_default_gateway(
-    merchant: Business, gateway: Gateway
-) -> None:
+async def test_charges_use_the_users_default_gateway(merchant: Business, gateway: Gateway) -> None:
     user_id = await holder(merchant)
     amount = Money(units=25, nanos=500_000_000)
     charged = await merchant.call(
@@ -64,9 +62,7 @@ async def test_a_charge_and_a_funding_go_through_the_users_default_gateway(
     assert row.description == "Authorize.Net wallet funding"
 
 
-async def test_the_gateway_that_is_named_is_charged_whatever_the_default(
-    merchant: Business, gateway: Gateway
-) -> None:
+async def test_a_named_gateway_overrides_the_default(merchant: Business, gateway: Gateway) -> None:
     user_id = await create_user(merchant)
     await save_card(merchant, user_id)
     await merchant.call(authorize_card(user_id))
@@ -83,7 +79,7 @@ async def test_the_gateway_that_is_named_is_charged_whatever_the_default(
 
 
 DECLINES: list[tuple[int, str, str | None, str]] = [
-    # Reason code, what the caller is told, its decline code, the payment's status.
+    # Reason code, reason and decline code of the error, the payment's status.
     (2, "CARD_DECLINED", "generic_decline", "DECLINED"),
     (3, "CARD_DECLINED", "call_issuer", "DECLINED"),
     (4, "CARD_DECLINED", "pickup_card", "DECLINED"),
@@ -101,15 +97,15 @@ DECLINES: list[tuple[int, str, str | None, str]] = [
 ]
 
 
-async def test_every_class_of_refusal_is_told_recorded_and_charges_nothing(
+async def test_each_reason_code_has_its_error_and_status(
     merchant: Business, gateway: Gateway
 ) -> None:
     user_id = await holder(merchant, REASON_BY_AMOUNT)
     for reason_code, reason, decline_code, status in DECLINES:
         with pytest.raises(CoreError) as refused:
             await merchant.call(fund_request(user_id, reason_code))
-        told = (refused.value.reason, refused.value.metadata.get("decline_code"))
-        assert told == (reason, decline_code), reason_code
+        error = (refused.value.reason, refused.value.metadata.get("decline_code"))
+        assert error == (reason, decline_code), reason_code
         record = (await records(merchant))[0]
         assert record.status == payments_pb2.PaymentStatus.Value(f"PAYMENT_STATUS_{status}")
         if status == "HELD_FOR_REVIEW":
@@ -119,7 +115,7 @@ async def test_every_class_of_refusal_is_told_recorded_and_charges_nothing(
     assert wallet.wallet.balance.units == 0
 
 
-async def test_a_currency_that_the_gateway_does_not_charge_is_named(merchant: Business) -> None:
+async def test_an_unsupported_currency_is_refused_by_field(merchant: Business) -> None:
     user_id = await create_user(merchant, currency="jpy")
     await merchant.call(authorize_card(user_id))
     with pytest.raises(CoreError) as refused:
@@ -127,7 +123,7 @@ async def test_a_currency_that_the_gateway_does_not_charge_is_named(merchant: Bu
     assert [problem.field for problem in refused.value.fields] == ["currency"]
 
 
-async def test_refused_keys_and_a_busy_gateway_have_charged_nothing_and_can_be_asked_again(
+async def test_refused_keys_and_throttled_charges_can_be_retried(
     merchant: Business, gateway: Gateway
 ) -> None:
     user_id = await holder(merchant)
@@ -144,7 +140,7 @@ async def test_refused_keys_and_a_busy_gateway_have_charged_nothing_and_can_be_a
     await merchant.call(charge_request(user_id))
     statuses = [record.status for record in await records(merchant)]
     assert statuses == [
-        payments_pb2.PAYMENT_STATUS_SUCCEEDED,  # the one that was surely not sent
+        payments_pb2.PAYMENT_STATUS_SUCCEEDED,  # the throttled one
         payments_pb2.PAYMENT_STATUS_FAILED,
     ]
     assert len(await gateway.authorize_charges(merchant.login_id)) == 1
@@ -154,7 +150,7 @@ async def test_refused_keys_and_a_busy_gateway_have_charged_nothing_and_can_be_a
     ("kind", "key"),
     [("reset_after", None), ("cut_body", "order-1"), ("error_500_after", None)],
 )
-async def test_a_lost_answer_is_unknown_and_the_same_request_adopts_the_charge(
+async def test_a_retry_after_a_lost_answer_adopts_the_charge(
     merchant: Business, gateway: Gateway, kind: str, key: str | None
 ) -> None:
     user_id = await holder(merchant)
@@ -171,7 +167,7 @@ async def test_a_lost_answer_is_unknown_and_the_same_request_adopts_the_charge(
     assert len(await records(merchant)) == 1
 
 
-async def test_a_charge_of_which_nothing_shows_is_not_sent_again_before_it_has_settled(
+async def test_a_charge_that_nothing_shows_is_not_resent_before_the_settle_time(
     merchant: Business, gateway: Gateway
 ) -> None:
     user_id = await holder(merchant)
@@ -185,7 +181,7 @@ async def test_a_charge_of_which_nothing_shows_is_not_sent_again_before_it_has_s
     assert record.status == payments_pb2.PAYMENT_STATUS_PENDING
 
 
-async def test_two_businesses_that_charge_at_once_over_both_gateways_never_mix(
+async def test_concurrent_charges_of_two_businesses_never_mix(
     merchant: Business, gateway: Gateway
 ) -> None:
     other = await with_authorize(await register(merchant.client, "southwind"))

@@ -1,4 +1,4 @@
-"""Charges over gRPC and the gateway's stand-in: each outcome its status, and none twice."""
+"""Charges at Stripe over gRPC: responses, records and errors of each outcome."""
 
 import asyncio
 from pathlib import Path
@@ -88,7 +88,7 @@ async def test_funding_credits_the_wallet_and_returns_it_complete(
     second = await shop.call(fund_request(user_id, 50))
     assert second.wallet.wallet_id == wallet.wallet_id
     assert second.wallet.balance == Money(currency_code="USD", units=150)
-    if key:  # the stored answer has the balance of then
+    if key:  # the stored answer has the balance of the first response
         assert await shop.call(fund_request(user_id, 100, idempotency_key=key)) == first
     history = await shop.call(wallet_pb2.GetWalletHistoryRequest(user_id=user_id))
     assert [(row.source, row.reason, row.description) for row in history.transactions] == [
@@ -107,7 +107,7 @@ async def test_funding_credits_the_wallet_and_returns_it_complete(
         ("pm_card_authenticationRequired", "AUTHENTICATION_REQUIRED", None, "REQUIRES_ACTION"),
     ],
 )
-async def test_a_refused_card_is_told_and_recorded(
+async def test_a_declined_charge_is_recorded(
     shop: Business,
     gateway: Gateway,
     token: str,
@@ -129,7 +129,7 @@ async def test_a_refused_card_is_told_and_recorded(
     assert wallet.wallet.balance.units == 0
 
 
-async def test_without_a_saved_card_nothing_can_be_charged(shop: Business) -> None:
+async def test_a_user_without_a_card_cannot_be_charged(shop: Business) -> None:
     user_id = await create_user(shop)
     with pytest.raises(CoreError) as refused:
         await shop.call(charge_request(user_id))
@@ -137,22 +137,20 @@ async def test_without_a_saved_card_nothing_can_be_charged(shop: Business) -> No
     assert await records(shop) == []
 
 
-async def test_without_gateway_keys_nothing_can_be_charged(
-    business: Business, user_id: str
-) -> None:
+async def test_a_business_without_keys_cannot_charge(business: Business, user_id: str) -> None:
     with pytest.raises(CoreError) as refused:
         await business.call(charge_request(user_id))
     assert refused.value.reason == "CREDENTIALS_MISSING"
 
 
-async def test_a_gateway_without_a_card_is_told_by_name(shop: Business) -> None:
+async def test_a_gateway_without_keys_cannot_be_named(shop: Business) -> None:
     user_id = await card_holder(shop)
     with pytest.raises(CoreError) as refused:
         await shop.call(charge_request(user_id, gateway=types_pb2.GATEWAY_AUTHORIZE))
     assert refused.value.reason == "CREDENTIALS_MISSING"
 
 
-async def test_no_card_of_an_inactive_user_is_charged(shop: Business, gateway: Gateway) -> None:
+async def test_an_inactive_user_cannot_be_charged(shop: Business, gateway: Gateway) -> None:
     user_id = await card_holder(shop)
     await shop.call(
         users_pb2.UpdateUserRequest(
@@ -175,7 +173,7 @@ async def test_no_card_of_an_inactive_user_is_charged(shop: Business, gateway: G
         (1, "EUR", ["amount.currency_code"]),
     ],
 )
-async def test_an_amount_that_cannot_fund_is_refused_before_the_card_is_charged(
+async def test_an_invalid_amount_is_refused_before_the_charge(
     shop: Business, gateway: Gateway, units: int, currency: str, fields: list[str]
 ) -> None:
     user_id = await card_holder(shop)
@@ -190,7 +188,7 @@ async def test_an_amount_that_cannot_fund_is_refused_before_the_card_is_charged(
     assert await records(shop) == []
 
 
-async def test_an_amount_that_the_gateway_finds_too_small_names_the_field(shop: Business) -> None:
+async def test_an_amount_below_the_gateways_minimum_is_refused_by_field(shop: Business) -> None:
     user_id = await card_holder(shop)
     with pytest.raises(CoreError) as refused:
         await shop.call(
@@ -203,7 +201,7 @@ async def test_an_amount_that_the_gateway_finds_too_small_names_the_field(shop: 
 
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after", "cut_body", "error_500_after"])
-async def test_one_fault_at_the_gateway_is_overcome_and_charges_once(
+async def test_one_fault_at_the_gateway_still_charges_once(
     shop: Business, gateway: Gateway, kind: str
 ) -> None:
     user_id = await card_holder(shop)
@@ -213,7 +211,7 @@ async def test_one_fault_at_the_gateway_is_overcome_and_charges_once(
     assert len(await gateway.charges()) == 1
 
 
-async def test_an_error_that_the_gateway_repeats_for_the_key_stays_unknown(
+async def test_a_stored_server_error_of_the_gateway_stays_unknown(
     shop: Business, gateway: Gateway
 ) -> None:
     user_id = await card_holder(shop)
@@ -227,9 +225,7 @@ async def test_an_error_that_the_gateway_repeats_for_the_key_stays_unknown(
     assert await gateway.charges() == []
 
 
-async def test_a_gateway_that_turns_us_away_has_charged_nothing_and_can_be_asked_again(
-    shop: Business, gateway: Gateway
-) -> None:
+async def test_a_throttled_charge_can_be_retried(shop: Business, gateway: Gateway) -> None:
     user_id = await card_holder(shop)
     await gateway.fault("rate_limit", INTENTS)
     with pytest.raises(CoreError) as refused:
@@ -240,9 +236,7 @@ async def test_a_gateway_that_turns_us_away_has_charged_nothing_and_can_be_asked
     assert len(await gateway.charges()) == 1
 
 
-async def test_a_slow_gateway_leaves_the_outcome_unknown_until_asked_again(
-    shop: Business, gateway: Gateway
-) -> None:
+async def test_a_timeout_is_unknown_until_a_retry(shop: Business, gateway: Gateway) -> None:
     user_id = await card_holder(shop)
     await gateway.fault("delay_after", INTENTS, seconds=60, times=2)
     with pytest.raises(CoreError) as unknown:
@@ -252,7 +246,9 @@ async def test_a_slow_gateway_leaves_the_outcome_unknown_until_asked_again(
     assert len(await gateway.charges()) == 1
 
 
-async def test_a_gateway_that_is_down_has_charged_nothing(tmp_path: Path, gateway: Gateway) -> None:
+async def test_a_charge_at_a_gateway_that_is_down_can_be_retried(
+    tmp_path: Path, gateway: Gateway
+) -> None:
     settings = settings_for(tmp_path, stripe_urls={"TEST": gateway.url, "LIVE": gateway.url})
     async with running_core(settings) as client:
         shop = await with_stripe(await register(client))
@@ -271,7 +267,7 @@ async def test_a_gateway_that_is_down_has_charged_nothing(tmp_path: Path, gatewa
     assert len(await gateway.charges()) == 1
 
 
-async def test_wrong_gateway_keys_are_told_without_the_keys(
+async def test_the_error_of_wrong_gateway_keys_does_not_show_them(
     shop: Business, gateway: Gateway
 ) -> None:
     user_id = await card_holder(shop)
@@ -282,13 +278,15 @@ async def test_wrong_gateway_keys_are_told_without_the_keys(
     assert shop.stripe_key[-8:] not in refused.value.message
 
 
-async def test_two_equal_requests_at_once_are_two_charges(shop: Business, gateway: Gateway) -> None:
+async def test_two_equal_requests_in_flight_are_two_charges(
+    shop: Business, gateway: Gateway
+) -> None:
     user_id = await card_holder(shop)
     await asyncio.gather(*(shop.call(charge_request(user_id)) for _ in range(2)))
     assert len(await gateway.charges()) == 2
 
 
-async def test_records_are_newest_first_and_filtered(shop: Business) -> None:
+async def test_records_are_listed_newest_first_by_filter(shop: Business) -> None:
     user_id = await card_holder(shop)
     other = await card_holder(shop, "pm_card_chargeCustomerFail")
     for units in (1, 2, 3):
@@ -309,9 +307,7 @@ async def test_records_are_newest_first_and_filtered(shop: Business) -> None:
         assert (shown, answer.total, answer.count) == (units_shown, total, len(shown)), query
 
 
-async def test_the_primary_card_is_the_one_that_is_charged(
-    shop: Business, gateway: Gateway
-) -> None:
+async def test_the_primary_card_is_charged(shop: Business, gateway: Gateway) -> None:
     user_id = await card_holder(shop)
     second = await shop.call(
         cards_pb2.CreateStripeCustomerRequest(
@@ -324,7 +320,7 @@ async def test_the_primary_card_is_the_one_that_is_charged(
     assert charge["payment_method_details"]["card"]["brand"] == "mastercard"
 
 
-async def test_without_a_currency_the_wallets_is_charged(shop: Business, gateway: Gateway) -> None:
+async def test_the_currency_defaults_to_the_wallets(shop: Business, gateway: Gateway) -> None:
     user_id = await create_user(shop, "eur")
     await save_card(shop, user_id)
     answer = await shop.call(charge_request(user_id))

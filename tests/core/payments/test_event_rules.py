@@ -1,4 +1,4 @@
-"""A payment's end depends on what was told of it, and not on the order or on repetitions."""
+"""The state of a payment depends on the set of its events only."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,40 +33,40 @@ FACTS = st.one_of(
 )
 
 
-def told(facts: list[Fact]) -> list[RecordedEvent]:
+def recorded(facts: list[Fact]) -> list[RecordedEvent]:
     return [
         RecordedEvent(f"evt_{number}", START + timedelta(seconds=number), "pi_1", None, fact)
         for number, fact in enumerate(facts)
     ]
 
 
-def delivered(standing: PaymentState, order: list[RecordedEvent]) -> PaymentState:
-    """Follow each event as it comes, by all that are known by then."""
+def delivered(state: PaymentState, events: list[RecordedEvent]) -> PaymentState:
+    """Apply the events one by one."""
     known: dict[str, RecordedEvent] = {}
-    for each in order:
+    for each in events:
         known[each.event_id] = each
-        after = next_state(standing, list(known.values()), amount_minor=AMOUNT)
-        assert after.taken_back_minor >= standing.taken_back_minor
+        after = next_state(state, list(known.values()), amount_minor=AMOUNT)
+        assert after.taken_back_minor >= state.taken_back_minor
         assert 0 <= after.amount_refunded_minor <= AMOUNT
-        standing = after
-    return standing
+        state = after
+    return state
 
 
 @given(st.lists(FACTS, max_size=8), st.sampled_from(["requires_action", "succeeded"]), st.data())
-def test_any_order_and_any_repetition_end_the_same(
+def test_order_and_repetition_do_not_matter(
     facts: list[Fact], status: str, data: st.DataObject
 ) -> None:
     start = PaymentState(status, "pi_1", None, 0, is_charged=status == "succeeded")
-    events = told(facts)
+    events = recorded(facts)
     again = data.draw(st.lists(st.sampled_from(events), max_size=4)) if events else []
     shuffled = data.draw(st.permutations(events + again))
     assert delivered(start, shuffled) == delivered(start, events)
 
 
-def stands(*facts: Fact, status: str = "succeeded") -> tuple[str, int, int]:
+def state_after(*facts: Fact, status: str = "succeeded") -> tuple[str, int, int]:
     after = next_state(
         PaymentState(status, "pi_1", None, 0, is_charged=status == "succeeded"),
-        told(list(facts)),
+        recorded(list(facts)),
         amount_minor=AMOUNT,
     )
     return after.status, after.amount_refunded_minor, after.taken_back_minor
@@ -77,20 +77,28 @@ WON = Fact(FactKind.DISPUTE_CLOSED, AMOUNT, object_id="d")
 LOST = Fact(FactKind.DISPUTE_CLOSED, AMOUNT, object_id="d", is_lost=True)
 
 
-def test_each_fact_leads_where_it_should() -> None:
-    assert stands(Fact(FactKind.REFUNDED, 300)) == ("partially_refunded", 300, 300)
-    assert stands(Fact(FactKind.REFUNDED, 1000)) == ("refunded", 1000, 1000)
-    assert stands(
+def test_each_fact_has_its_effect() -> None:
+    assert state_after(Fact(FactKind.REFUNDED, 300)) == ("partially_refunded", 300, 300)
+    assert state_after(Fact(FactKind.REFUNDED, 1000)) == ("refunded", 1000, 1000)
+    assert state_after(
         Fact(FactKind.REFUND, 300, object_id="x"), Fact(FactKind.REFUND, 300, object_id="y")
     ) == ("partially_refunded", 600, 600)
-    assert stands(DISPUTED) == ("disputed", 0, 0)
-    assert stands(Fact(FactKind.REFUNDED, 300), DISPUTED, WON) == ("partially_refunded", 300, 300)
-    assert stands(DISPUTED, LOST) == ("disputed", 0, 1000)
-    assert stands(Fact(FactKind.VOIDED)) == ("voided", 0, 1000)
-    assert stands(Fact(FactKind.VOIDED), status="held_for_review") == ("voided", 0, 0)
-    assert stands(Fact(FactKind.REFUNDED, 300), status="requires_action") == (
+    assert state_after(DISPUTED) == ("disputed", 0, 0)
+    assert state_after(Fact(FactKind.REFUNDED, 300), DISPUTED, WON) == (
+        "partially_refunded",
+        300,
+        300,
+    )
+    assert state_after(DISPUTED, LOST) == ("disputed", 0, 1000)
+    assert state_after(Fact(FactKind.VOIDED)) == ("voided", 0, 1000)
+    assert state_after(Fact(FactKind.VOIDED), status="held_for_review") == ("voided", 0, 0)
+    assert state_after(Fact(FactKind.REFUNDED, 300), status="requires_action") == (
         "requires_action",
         0,
         0,
     )
-    assert stands(Fact(FactKind.SUCCEEDED, 1000), status="held_for_review") == ("succeeded", 0, 0)
+    assert state_after(Fact(FactKind.SUCCEEDED, 1000), status="held_for_review") == (
+        "succeeded",
+        0,
+        0,
+    )

@@ -1,4 +1,4 @@
-"""Several cores charge for one database: an attempt is one core's, and nobody's once it is dead."""
+"""Several cores on one database: each attempt has one owner until its lease expires."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ async def shops(
     gateway: Gateway,
     caplog: pytest.LogCaptureFixture,
 ) -> AsyncIterator[list[Business]]:
-    """One business by way of two cores on one database."""
+    """Return one business, as a client of each of two cores on one database."""
     caplog.set_level(logging.INFO, logger="core")
     settings = settings_for(
         tmp_path,
@@ -54,8 +54,8 @@ async def assert_charged(gateway: Gateway, shop: Business, user_id: str, times: 
     assert len(await records(shop)) == times
 
 
-async def until_polled(url: str, times: int) -> None:
-    """Wait until the payment's lease was renewed so many times."""
+async def until_renewed(url: str, times: int) -> None:
+    """Wait until the payment's lease was renewed so often."""
     database = Database(url)
     seen: set[object] = set()
     async with asyncio.timeout(20):
@@ -65,7 +65,7 @@ async def until_polled(url: str, times: int) -> None:
     await database.close()
 
 
-async def test_a_caller_that_left_one_core_is_told_of_the_same_charge_by_another(
+async def test_a_retry_at_another_core_gets_the_same_charge(
     shops: list[Business], gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     user_id = await card_holder(shops[0])
@@ -82,7 +82,7 @@ async def test_a_caller_that_left_one_core_is_told_of_the_same_charge_by_another
     await assert_charged(gateway, shops[0], user_id, 1)
 
 
-async def test_two_callers_who_both_wait_at_two_cores_make_two_charges(
+async def test_two_waiting_callers_at_two_cores_make_two_charges(
     shops: list[Business], gateway: Gateway
 ) -> None:
     user_id = await card_holder(shops[0])
@@ -94,7 +94,7 @@ async def test_two_callers_who_both_wait_at_two_cores_make_two_charges(
     await assert_charged(gateway, shops[0], user_id, 2)
 
 
-async def test_a_lease_lasts_for_as_long_as_its_core_works_on_the_charge(
+async def test_a_lease_is_renewed_while_the_charge_runs(
     shops: list[Business],
     gateway: Gateway,
     postgresql_database: str,
@@ -106,7 +106,7 @@ async def test_a_lease_lasts_for_as_long_as_its_core_works_on_the_charge(
     first = asyncio.ensure_future(shops[0].call(fund_request(user_id, idempotency_key="one")))
     await gateway.wait_until_holding(1)
     again = asyncio.ensure_future(shops[1].call(fund_request(user_id, idempotency_key="one")))
-    await until_polled(postgresql_database, 4)  # longer than the lease that it began with
+    await until_renewed(postgresql_database, 4)  # longer than the first lease
     assert not again.done()
     await gateway.clear()
     assert await again == await first
@@ -114,7 +114,7 @@ async def test_a_lease_lasts_for_as_long_as_its_core_works_on_the_charge(
 
 
 @pytest.mark.parametrize("idempotency_key", [None, "one"])
-async def test_an_attempt_of_a_dead_core_is_taken_over_once_its_lease_ran_out(
+async def test_the_attempt_of_a_dead_core_is_resumed_after_its_lease(
     shops: list[Business],
     gateway: Gateway,
     postgresql_database: str,
@@ -127,7 +127,7 @@ async def test_an_attempt_of_a_dead_core_is_taken_over_once_its_lease_ran_out(
         await shops[0].call(request)
     await gateway.clear()
     database = Database(postgresql_database)
-    async with database.transaction() as transaction:  # as a core leaves it that died just now
+    async with database.transaction() as transaction:  # as after its core died
         soon = transaction.now + timedelta(seconds=1)
         await transaction.connection.execute(
             update(payments).values(
@@ -140,7 +140,7 @@ async def test_an_attempt_of_a_dead_core_is_taken_over_once_its_lease_ran_out(
     await assert_charged(gateway, shops[0], user_id, 1)
 
 
-async def test_a_core_that_comes_late_writes_what_the_gateway_said_and_nothing_else(
+async def test_a_core_without_its_lease_still_writes_a_conclusive_outcome(
     shops: list[Business], gateway: Gateway, postgresql_database: str
 ) -> None:
     user_id = await card_holder(shops[0])
@@ -148,7 +148,7 @@ async def test_a_core_that_comes_late_writes_what_the_gateway_said_and_nothing_e
     late = asyncio.ensure_future(shops[0].call(fund_request(user_id)))
     await gateway.wait_until_holding(1)
     database = Database(postgresql_database)
-    async with database.transaction() as transaction:  # as if it had slept past its lease
+    async with database.transaction() as transaction:  # as if it had paused past its lease
         await transaction.connection.execute(
             update(payments).values(lease_owner="other", leased_until=transaction.now)
         )
@@ -161,7 +161,7 @@ async def test_a_core_that_comes_late_writes_what_the_gateway_said_and_nothing_e
     assert record.status == payments_pb2.PAYMENT_STATUS_SUCCEEDED
 
 
-async def test_a_core_that_comes_late_with_a_refusal_does_not_say_that_nothing_was_charged(
+async def test_a_core_without_its_lease_does_not_report_a_refusal(
     tmp_path: Path, postgresql_database: str, gateway: Gateway
 ) -> None:
     arrived, go = asyncio.Event(), asyncio.Event()
@@ -195,7 +195,7 @@ async def test_a_core_that_comes_late_with_a_refusal_does_not_say_that_nothing_w
             late = asyncio.ensure_future(replace(shop, client=sleeper).call(request))
             await arrived.wait()
             database = Database(postgresql_database)
-            async with database.transaction() as transaction:  # as if it had slept past its lease
+            async with database.transaction() as transaction:  # as if it had paused past its lease
                 await transaction.connection.execute(
                     update(payments).values(lease_owner="other", leased_until=transaction.now)
                 )
@@ -206,7 +206,7 @@ async def test_a_core_that_comes_late_with_a_refusal_does_not_say_that_nothing_w
             await assert_charged(gateway, shop, request.user_id, 1)
 
 
-async def test_many_callers_who_all_wait_at_two_cores_make_as_many_charges(
+async def test_many_waiting_callers_at_two_cores_make_as_many_charges(
     shops: list[Business], gateway: Gateway
 ) -> None:
     for number in range(1, 6):
