@@ -163,9 +163,8 @@ async def test_a_renewed_certificate_is_used_for_new_connections_only(
             agreed = await shake_hands(client.address, pinned(version), name=name)
             assert agreed.serial_number == renewed.certificate.serial_number
         reader, writer = before
-        assert writer.get_extra_info("peercert")["serialNumber"] == (
-            f"{certificate.certificate.serial_number:040X}".removeprefix("0" * 0).upper()
-        )
+        shown = writer.get_extra_info("peercert")["serialNumber"]
+        assert int(shown, 16) == certificate.certificate.serial_number
         for _ in range(2):
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             await reader.readuntil(b'{"status":"alive"}')
