@@ -61,7 +61,7 @@ CONVENTIONS = (
             "Every response has an `X-Request-Id` header to quote to support. To choose the id, "
             "send the header with up to 64 letters, digits, dots, dashes and underscores.",
             "Unknown fields are rejected by name. A field that is `null` counts as absent, except "
-            "in an update: there `null` clears a field that is marked nullable.",
+            "in an update: there `null` clears a field that is marked so.",
             "Responses may get new fields, and `code` new reasons. Ignore those that you do not "
             "know.",
         ),
