@@ -13,13 +13,14 @@ from google.protobuf.message import Message
 
 from adapter.body import BodyTooLarge, read_body
 from adapter.settings import AdapterSettings
+from rpc.catalogue import IDEMPOTENCY_KEY
 from rpc.client import CoreClient, CoreResponse
 from rpc.error_details import FieldProblem
 from rpc.errors import CoreError
 from rpc.metadata import request_id
 from rpc.update_mask import UPDATE_MASK
 from transcoding import json_responses
-from transcoding.actions import ACTION_KEY, IDEMPOTENCY_KEY, Action
+from transcoding.actions import ACTION_KEY, Action
 from transcoding.envelope import CredentialsMalformed, CredentialsMissing, Envelope, read_envelope
 from transcoding.field_problems import FieldProblems, did_you_mean
 from transcoding.json_responses import JsonResponse

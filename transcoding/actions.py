@@ -23,7 +23,6 @@ from transcoding.schema import (
 BUSINESS_ID_KEY = "business_id"
 API_KEY_KEY = "api_key"
 ACTION_KEY = "action"
-IDEMPOTENCY_KEY = "idempotency_key"
 _ENVELOPE_KEYS = (BUSINESS_ID_KEY, API_KEY_KEY, ACTION_KEY)
 _INDEX = re.compile(r"\[[0-9]+\]")
 

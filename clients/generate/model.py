@@ -21,8 +21,8 @@ from portal.reference.model import (
     Kind,
     Word,
 )
-from rpc.catalogue import secret_names
-from transcoding.actions import IDEMPOTENCY_KEY, build_catalogue
+from rpc.catalogue import IDEMPOTENCY_KEY, secret_names
+from transcoding.actions import build_catalogue
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,11 +6,11 @@ from portal.reference.model import (
     Kind,
     Limits,
 )
+from rpc.catalogue import IDEMPOTENCY_KEY
 from transcoding.actions import (
     ACTION_KEY,
     API_KEY_KEY,
     BUSINESS_ID_KEY,
-    IDEMPOTENCY_KEY,
 )
 from transcoding.envelope import CREDENTIAL_PATTERN, MAX_BODY_BYTES
 from transcoding.money import MAX_INTEGER_DIGITS

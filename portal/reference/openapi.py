@@ -11,7 +11,8 @@ from portal.reference.model import (
     Kind,
     Reference,
 )
-from transcoding.actions import ACTION_KEY, IDEMPOTENCY_KEY
+from rpc.catalogue import IDEMPOTENCY_KEY
+from transcoding.actions import ACTION_KEY
 from transcoding.money import AMOUNT_PATTERN, CURRENCY_PATTERN, MAX_INTEGER_DIGITS
 from transcoding.responses import SUCCESS_KEY
 

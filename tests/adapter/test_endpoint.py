@@ -223,6 +223,15 @@ async def test_a_core_that_executes_a_request_with_problems_is_an_internal_error
     assert unexpected_exceptions(caplog) == ["UnexpectedSuccess"]
 
 
+async def test_a_problem_of_the_update_mask_is_an_internal_error(
+    client: AdapterClient, core: RecordingCore, caplog: pytest.LogCaptureFixture
+) -> None:
+    core.own_problems = [FieldProblem("update_mask", "names x, which cannot be cleared")]
+    status, body = await client.post("update_recurring", recurring_id="REC-1", end_at=None)
+    assert (status, body["error"]) == (500, "Internal server error")
+    assert unexpected_exceptions(caplog) == ["InvalidUpdateMask"]
+
+
 async def test_a_read_accepts_an_idempotency_key_without_using_it(
     client: AdapterClient, core: RecordingCore
 ) -> None:
