@@ -37,6 +37,7 @@ MIGRATION_LOCK = 0x4E49_564A
 MIGRATION_LOCK_SECONDS = 10
 """How long a migration waits for a table lock; queries behind it wait as long."""
 _NOT_PERMITTED = "42501"
+_LOCK_NOT_AVAILABLE = "55P03"
 _DATABASE_ERRORS = (PoolTimeoutError, DBAPIError, OSError)  # TimeoutError is an OSError
 _STATEMENT_ERRORS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """Errors of our statements. Every other error means that the database is unavailable."""
@@ -44,6 +45,10 @@ _STATEMENT_ERRORS = (DataError, IntegrityError, NotSupportedError, ProgrammingEr
 
 class DatabaseUnavailableError(Exception):
     """The database is unavailable and nothing changed; the message says why and what to do."""
+
+
+class LockTimeoutError(DatabaseUnavailableError):
+    """Another transaction held a lock for longer than LOCK_SECONDS."""
 
 
 class CommitUnknownError(Exception):
@@ -126,7 +131,7 @@ class Database:
 
         Raises:
             DatabaseUnavailableError: no connection could be had, or the database could not carry
-                out a statement; it is rolled back.
+                out a statement; it is rolled back. LockTimeoutError is one.
             CommitUnknownError: the commit was not confirmed.
         """
         if (shared := _shared.get()) is not None:
@@ -172,7 +177,7 @@ class Database:
             try:
                 yield transaction
             except Exception as error:
-                if _is_not_permitted(error):
+                if _has_state(error, _NOT_PERMITTED):
                     raise DatabaseUnavailableError(_reason(error)) from error
                 raise
 
@@ -197,6 +202,8 @@ class Database:
                 yield Transaction(connection, now)
             except BaseException as error:
                 await _roll_back(connection, error)
+                if _has_state(error, _LOCK_NOT_AVAILABLE):
+                    raise LockTimeoutError(_reason(error)) from error
                 if _is_unavailable(error):
                     raise DatabaseUnavailableError(_reason(error)) from error
                 raise
@@ -310,9 +317,9 @@ def _is_unavailable(error: BaseException) -> bool:
     return isinstance(error, _DATABASE_ERRORS) and not isinstance(error, _STATEMENT_ERRORS)
 
 
-def _is_not_permitted(error: Exception) -> bool:
-    """Return whether the database's role lacks a permission."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") == _NOT_PERMITTED
+def _has_state(error: BaseException, sqlstate: str) -> bool:
+    """Return whether PostgreSQL failed with this SQLSTATE."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") == sqlstate
 
 
 def _reason(error: BaseException) -> str:

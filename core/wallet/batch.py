@@ -1,8 +1,14 @@
 """Debits and credits wallets in batches: one transaction for the concurrent requests of many.
 
-Each request succeeds or fails on its own, with its own idempotency record.
+Each request succeeds or fails on its own, with its own idempotency record. A wallet that another
+transaction holds locked, as that of a core that hangs, delays one batch by LOCK_SECONDS:
+
+    batch waits for a lock too long    its wallets are suspected, and it runs again
+    suspected wallet is locked         its requests are repeated for LOCK_SECONDS, then 503
+    suspected wallet is free           as any other from then on
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +18,12 @@ from google.type import money_pb2
 
 from core.caller import Caller
 from core.database.batching import Batcher
+from core.database.engines import LOCK_SECONDS
 from core.database.transactions import (
     CommitUnknownError,
     Database,
     DatabaseUnavailableError,
+    LockTimeoutError,
     Transaction,
 )
 from core.errors import InvalidFields, Reason, Refusal, is_outcome
@@ -27,17 +35,27 @@ from core.users import store as users_store
 from core.users.service import check_active, user_not_found
 from core.wallet import ledger, store
 from core.wallet.messages import MovementResponse, movement_response
-from core.wallet.rules import Direction, Movement, MovementRefusal
+from core.wallet.rules import Direction, Movement, MovementRefusal, WalletState
 
 logger = logging.getLogger("core.wallet")
 
 BATCH_SIZE_MAX = 256
+LOCKED_PAUSE_SECONDS = 0.05
+"""Delay before a request for a locked wallet is repeated."""
 _SOURCE_AND_REASON = {
     Direction.DEBIT: ("system", "business_charge"),
     Direction.CREDIT: ("manual", "manual_credit"),
 }
 
-_Outcome = MovementResponse | Refusal | Replay
+_Owner = tuple[str, str, str]
+"""Business id, user id and environment of a wallet."""
+
+
+class WalletLockedError(DatabaseUnavailableError):
+    """Another transaction holds the wallet's lock."""
+
+
+_Outcome = MovementResponse | Refusal | Replay | WalletLockedError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +69,11 @@ class MovementRequest:
     env: str
     money: money_pb2.Money
     description: str | None
+
+    @property
+    def owner(self) -> _Owner:
+        """The owner of the wallet."""
+        return self.caller.business_id, self.user_id, self.env
 
 
 class _AnsweredConcurrently(Exception):
@@ -67,6 +90,8 @@ class WalletBatch:
         self._batcher = Batcher[MovementRequest, MovementResponse](
             self._run_batch, max_size=BATCH_SIZE_MAX
         )
+        self._suspected: set[_Owner] = set()
+        """Owners of wallets that may be locked by others: a batch does not wait for those."""
 
     async def move(self, request: MovementRequest) -> MovementResponse:
         """Run the request in a batch and return its response.
@@ -76,8 +101,17 @@ class WalletBatch:
                 IDEMPOTENCY_KEY_REUSED.
             InvalidFields: the amount is not in the wallet's currency.
             Replay: the call has an answer.
+            DatabaseUnavailableError: also when others hold the wallet's lock for LOCK_SECONDS.
         """
-        return await self._batcher.submit(request)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + LOCK_SECONDS
+        while True:
+            try:
+                return await self._batcher.submit(request)
+            except WalletLockedError:
+                if clock() >= deadline:
+                    raise
+            await asyncio.sleep(LOCKED_PAUSE_SECONDS)
 
     async def _run_batch(
         self, requests: Sequence[MovementRequest]
@@ -93,15 +127,44 @@ class WalletBatch:
                 return await self._resolve_unconfirmed(
                     requests, [outcomes[request] for request in requests]
                 )
+            except LockTimeoutError as error:
+                if self._suspect(requests, error):
+                    continue
+                # It waited for another row than a wallet's, such as a new wallet's user.
+                return await self._run_each(requests, error)
             except DatabaseUnavailableError:
                 raise
-            except Exception:
-                if len(requests) == 1:
-                    raise
-                # A fault with one request must not fail the others.
-                logger.exception("wallet batch failed, running its requests one by one")
-                return [await self._run_alone(request) for request in requests]
+            except Exception as error:  # noqa: BLE001 - must not fail the other requests
+                return await self._run_each(requests, error)
+            self._trust_unlocked(outcomes)
             return [outcomes[request] for request in requests]
+
+    def _suspect(self, requests: Sequence[MovementRequest], error: LockTimeoutError) -> bool:
+        """Suspect the wallets of all requests, and return whether any was not before."""
+        owners = {request.owner for request in requests}
+        if owners <= self._suspected:
+            return False
+        logger.warning("wallet batch waited for a lock", extra={"reason": str(error)})
+        self._suspected |= owners
+        return True
+
+    def _trust_unlocked(self, outcomes: Mapping[MovementRequest, _Outcome]) -> None:
+        """No longer suspect the wallets that were not locked."""
+        if self._suspected:
+            self._suspected -= {
+                request.owner
+                for request, outcome in outcomes.items()
+                if not isinstance(outcome, WalletLockedError)
+            }
+
+    async def _run_each(
+        self, requests: Sequence[MovementRequest], error: Exception
+    ) -> Sequence[MovementResponse | Exception]:
+        """Run the requests of a batch that failed one by one; a single one has failed."""
+        if len(requests) == 1:
+            return [error]
+        logger.error("wallet batch failed, running its requests one by one", exc_info=error)
+        return [await self._run_alone(request) for request in requests]
 
     async def _run_alone(self, request: MovementRequest) -> MovementResponse | Exception:
         try:
@@ -145,13 +208,16 @@ class WalletBatch:
         movements = await self._movements(
             transaction, [request for request in requests if request not in outcomes], outcomes
         )
-        results = await ledger.move(transaction, list(movements.values())) if movements else []
-        for (request, movement), result in zip(movements.items(), results, strict=True):
-            outcomes[request] = (
-                refusal_of(result)
-                if isinstance(result, MovementRefusal)
-                else movement_response(movement, request.user_id, result)
-            )
+        for request, result in (await self._move(transaction, movements)).items():
+            match result:
+                case MovementRefusal():
+                    outcomes[request] = refusal_of(result)
+                case WalletState():
+                    outcomes[request] = movement_response(
+                        movements[request], request.user_id, result
+                    )
+                case None:
+                    outcomes[request] = WalletLockedError("another transaction locks the wallet")
         answers = {
             request.call: answer
             for request, outcome in outcomes.items()
@@ -160,6 +226,27 @@ class WalletBatch:
         if answers and await self._idempotency.keep_all(transaction, answers):
             raise _AnsweredConcurrently
         return outcomes
+
+    async def _move(
+        self, transaction: Transaction, movements: Mapping[MovementRequest, Movement]
+    ) -> dict[MovementRequest, WalletState | MovementRefusal | None]:
+        """Make the movements and return their results; None if others lock a suspected wallet.
+
+        Wallets that are waited for are locked first: a transaction that has locked a suspected one
+        waits for nothing more, so that it cannot deadlock.
+        """
+        made = {r: m for r, m in movements.items() if r.owner not in self._suspected}
+        results: dict[MovementRequest, WalletState | MovementRefusal | None] = {}
+        results.update(await _results(transaction, made))
+        if len(made) < len(movements):
+            suspected = {r: m for r, m in movements.items() if r not in made}
+            free = await store.lock_free_wallets(
+                transaction, {(m.business_id, m.wallet_id) for m in suspected.values()}
+            )
+            made = {r: m for r, m in suspected.items() if (m.business_id, m.wallet_id) in free}
+            results.update(dict.fromkeys(suspected))
+            results.update(await _results(transaction, made))
+        return results
 
     async def _movements(
         self,
@@ -171,19 +258,17 @@ class WalletBatch:
         users = await users_store.users_by_id(
             transaction, {(each.caller.business_id, each.user_id) for each in requests}
         )
-        wallets = await store.wallets_of_users(
-            transaction, {(each.caller.business_id, each.user_id, each.env) for each in requests}
-        )
+        wallets = await store.wallets_of_users(transaction, {each.owner for each in requests})
         movements: dict[MovementRequest, Movement] = {}
         # Sorted by wallet owner, so that two cores that create wallets cannot deadlock.
-        for request in sorted(requests, key=lambda r: (r.caller.business_id, r.user_id, r.env)):
+        for request in sorted(requests, key=lambda request: request.owner):
             owner = (request.caller.business_id, request.user_id)
             try:
                 user = users.get(owner)
                 if user is None:
                     raise user_not_found()
                 check_active(user)
-                wallet = wallets.get((*owner, request.env)) or await store.wallet_of_user(
+                wallet = wallets.get(request.owner) or await store.wallet_of_user(
                     transaction,
                     business_id=request.caller.business_id,
                     user_id=request.user_id,
@@ -196,6 +281,15 @@ class WalletBatch:
                 continue
             movements[request] = _movement(request, wallet, amount)
         return {request: movements[request] for request in requests if request in movements}
+
+
+async def _results(
+    transaction: Transaction, movements: Mapping[MovementRequest, Movement]
+) -> dict[MovementRequest, WalletState | MovementRefusal]:
+    if not movements:
+        return {}
+    results = await ledger.move(transaction, list(movements.values()))
+    return dict(zip(movements, results, strict=True))
 
 
 def _movement(request: MovementRequest, wallet: store.Wallet, amount: Amount) -> Movement:
@@ -218,7 +312,7 @@ def _answer(request: MovementRequest, outcome: _Outcome) -> Answer | None:
         case Refusal():
             is_stored = request.call.is_keyed and is_outcome(outcome)
             return Answer.refusal(outcome) if is_stored else None
-        case Replay():
+        case Replay() | WalletLockedError():
             return None
         case _:
             return Answer.response(outcome)

@@ -84,6 +84,13 @@ _LOCK_WALLETS = BulkSelect(
     wallets,
     key=_WALLET_KEY,
 )
+_LOCK_FREE_WALLETS = BulkSelect(
+    select(wallets.c.business_id, wallets.c.wallet_id).with_for_update(
+        of=wallets, key_share=True, skip_locked=True
+    ),
+    wallets,
+    key=_WALLET_KEY,
+)
 _INSERT_TRANSACTIONS = BulkInsert(wallet_transactions)
 _INSERT_POSTINGS = BulkInsert(postings)
 _UPDATE_WALLETS = BulkUpdate(
@@ -142,6 +149,14 @@ async def lock_wallets(
     """Lock wallets in the order of their keys and return their states."""
     rows = await _LOCK_WALLETS.execute(transaction.connection, list(keys))
     return {(row[0], row[1]): WalletState(*row[2:]) for row in rows}
+
+
+async def lock_free_wallets(
+    transaction: Transaction, keys: Collection[WalletKey]
+) -> set[WalletKey]:
+    """Lock the wallets that no other transaction has locked, and return their keys."""
+    rows = await _LOCK_FREE_WALLETS.execute(transaction.connection, list(keys))
+    return {(row[0], row[1]) for row in rows}
 
 
 async def write_movements(transaction: Transaction, applied: Sequence[Applied]) -> None:

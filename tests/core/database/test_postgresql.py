@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from core.database.transactions import Database, DatabaseUnavailableError
-from nivisco.payments.v1 import authentication_pb2, wallet_pb2
+from nivisco.payments.v1 import authentication_pb2, types_pb2, wallet_pb2
 from rpc.errors import CoreError
 from tests.core.running import Business, create_user, register, running_core, settings_for
 from tests.databases import own_postgresql
@@ -172,6 +172,59 @@ async def test_calls_behind_a_held_lock_are_503_until_it_is_released(
             await asyncio.gather(*(assert_unavailable(business, add) for _ in range(6)))
         await other.close()
         await business.call(add)
+
+
+async def test_a_locked_wallet_fails_only_the_calls_that_need_it(
+    tmp_path: Path, postgresql_database: str
+) -> None:
+    settings = settings_for(tmp_path, database_url=postgresql_database)
+    async with running_core(settings) as client:
+        business = await register(client)
+        users = [await create_user(business) for _ in range(10)]
+        locked, *free = (
+            wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=Money(units=5))
+            for user_id in users
+        )
+        await asyncio.gather(*(business.call(add) for add in (locked, *free)))
+        other = Database(postgresql_database)
+        async with other.transaction() as stuck:
+            await stuck.connection.execute(
+                text("SELECT 1 FROM wallets WHERE user_id = :user FOR UPDATE"), {"user": users[0]}
+            )
+            for _ in range(2):
+                failing = asyncio.create_task(assert_unavailable(business, locked))
+                await asyncio.gather(*(business.call(add) for add in free))
+                await asyncio.gather(*(business.call(add) for add in free))
+                await failing
+            waiting = asyncio.create_task(business.call(locked))
+            await asyncio.sleep(0.2)
+        await other.close()
+        assert (await waiting).new_balance.units == 10
+        assert (await business.call(free[0])).new_balance.units == 30
+
+
+async def test_a_lock_that_delays_a_new_wallet_fails_only_its_own_call(
+    tmp_path: Path, postgresql_database: str
+) -> None:
+    settings = settings_for(tmp_path, database_url=postgresql_database)
+    async with running_core(settings) as client:
+        business = await register(client)
+        users = [await create_user(business) for _ in range(5)]
+        adds = [
+            wallet_pb2.AddWalletFundsRequest(
+                user_id=user_id, amount=Money(units=5), env=types_pb2.ENV_LIVE
+            )
+            for user_id in users
+        ]
+        other = Database(postgresql_database)
+        async with other.transaction() as stuck:
+            await stuck.connection.execute(
+                text("SELECT 1 FROM users WHERE user_id = :user FOR UPDATE"), {"user": users[0]}
+            )
+            ends = await asyncio.gather(*map(business.call, adds), return_exceptions=True)
+        await other.close()
+    reasons = [end.reason if isinstance(end, CoreError) else "" for end in ends]
+    assert reasons == ["SERVICE_UNAVAILABLE", *[""] * 4]
 
 
 async def assert_unavailable(business: Business, request: Message) -> None:
