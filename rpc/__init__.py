@@ -1,1 +1,1 @@
-"""The client side of a core: channels, TLS, metadata, errors and the method catalogue."""
+"""What the core and its clients share: method catalogue, metadata, errors, TLS; and the client."""

@@ -12,7 +12,7 @@ from transcoding.actions import (
     API_KEY_KEY,
     BUSINESS_ID_KEY,
 )
-from transcoding.envelope import CREDENTIAL_PATTERN, MAX_BODY_BYTES
+from transcoding.envelope import CREDENTIAL_PATTERN, IDEMPOTENCY_HEADER, MAX_BODY_BYTES
 from transcoding.money import MAX_INTEGER_DIGITS
 
 _CREDENTIAL = Limits(
@@ -73,13 +73,16 @@ CONVENTIONS = (
             f"Every action that changes anything accepts an `{IDEMPOTENCY_KEY}` of 1 to 64 "
             "printable ASCII characters. For 24 hours, requests with the same key take effect "
             "once.",
+            f"The header `{IDEMPOTENCY_HEADER}` means the same as the field. If both are sent and "
+            "differ, the request is rejected.",
             "Repeating the same request returns the first response, byte for byte, with the "
             "header `Idempotency-Replayed: true`. A different request or action with the same key "
             "gets 422 `IDEMPOTENCY_KEY_REUSED`. While the first request is in progress, the "
             "repeated one waits for its response.",
             "A 402 is an outcome and is repeated, too: to charge a declined card again, use a new "
-            "key. Any other error leaves the key free: when its cause is gone, the same request "
-            "succeeds.",
+            "key. `OUTCOME_UNKNOWN` and `GATEWAY_UNAVAILABLE` leave the key with its charge, and "
+            "the same request continues it. Any other error leaves the key free: when its cause "
+            "is gone, the same request succeeds.",
             f"Reads accept an `{IDEMPOTENCY_KEY}` and do not use it.",
         ),
     ),
