@@ -5,7 +5,7 @@ Rules about users, cards and money, and limits of fields beyond their type, are 
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import grpc
 from aiohttp import web
@@ -21,7 +21,13 @@ from rpc.metadata import request_id
 from rpc.update_mask import UPDATE_MASK
 from transcoding import json_responses
 from transcoding.actions import ACTION_KEY, Action
-from transcoding.envelope import CredentialsMalformed, CredentialsMissing, Envelope, read_envelope
+from transcoding.envelope import (
+    IDEMPOTENCY_HEADER,
+    CredentialsMalformed,
+    CredentialsMissing,
+    Envelope,
+    read_envelope,
+)
 from transcoding.field_problems import FieldProblems, did_you_mean
 from transcoding.json_responses import JsonResponse
 from transcoding.parsing import InvalidJson
@@ -32,6 +38,7 @@ logger = logging.getLogger("adapter")
 VALIDATE_BUSINESS = "validate_business"
 """The action that only checks the credentials."""
 _KEY = re.compile(r"[ -~]{1,64}")
+_KEYS_DIFFER = f"has another value in the `{IDEMPOTENCY_HEADER}` header: send one of them"
 _MAYBE_UNAUTHENTICATED = frozenset(
     {"INVALID_CREDENTIALS", "INTERNAL", "SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN"}
 )
@@ -89,16 +96,20 @@ class Endpoint:
             return json_responses.CREDENTIALS_INVALID
         self._in_flight += 1
         try:
-            return await self._execute(envelope, log_fields)
+            keys = request.headers.getall(IDEMPOTENCY_HEADER, [])
+            return await self._execute(envelope, keys, log_fields)
         finally:
             self._in_flight -= 1
 
-    async def _execute(self, envelope: Envelope, log_fields: dict[str, str]) -> JsonResponse:
+    async def _execute(
+        self, envelope: Envelope, header_keys: Sequence[str], log_fields: dict[str, str]
+    ) -> JsonResponse:
         action = self._catalogue.get(envelope.action) if isinstance(envelope.action, str) else None
         if action is None:
             return await self._reject_action(envelope, log_fields)
         log_fields["action"] = action.name
         problems = FieldProblems()
+        _merge_header_keys(envelope.fields, header_keys, problems)
         if not action.mutates:
             _take_unused_key(envelope.fields, problems)
         message = action.read(envelope.fields, "", problems)
@@ -155,6 +166,19 @@ class Endpoint:
             ACTION_KEY, name, "is required" if name in (None, "") else NOT_A_STRING
         )
         return json_responses.invalid_fields(problems.found)
+
+
+def _merge_header_keys(
+    fields: dict[str, object], keys: Sequence[str], problems: FieldProblems
+) -> None:
+    """Move the key of the header into the field; a key that differs from it is a problem."""
+    for key in keys:
+        given = fields.get(IDEMPOTENCY_KEY)
+        if given is None:
+            fields[IDEMPOTENCY_KEY] = key
+        elif isinstance(given, str) and given != key:
+            problems.add_invalid(IDEMPOTENCY_KEY, None, _KEYS_DIFFER)
+            return
 
 
 def _take_unused_key(fields: dict[str, object], problems: FieldProblems) -> None:

@@ -10,6 +10,8 @@ from transcoding.parsing import InvalidJson, MalformedValue, parse_object
 MAX_BODY_BYTES = 65_536
 """The largest request body."""
 
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+"""The HTTP header that means the same as the field `idempotency_key`."""
 CREDENTIAL_PATTERN = r"[!-~]{1,128}"
 _CREDENTIAL = re.compile(CREDENTIAL_PATTERN)
 

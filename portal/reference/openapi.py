@@ -13,6 +13,7 @@ from portal.reference.model import (
 )
 from rpc.catalogue import IDEMPOTENCY_KEY
 from transcoding.actions import ACTION_KEY
+from transcoding.envelope import IDEMPOTENCY_HEADER
 from transcoding.money import AMOUNT_PATTERN, CURRENCY_PATTERN, MAX_INTEGER_DIGITS
 from transcoding.responses import SUCCESS_KEY
 
@@ -100,6 +101,7 @@ def _operation(reference: Reference, actions: list[Action]) -> _Schema:
     return {
         "operationId": "call",
         "summary": "Calls an action.",
+        "parameters": [_key_header(reference)],
         "requestBody": {
             "required": True,
             "content": {
@@ -203,12 +205,24 @@ def _request(reference: Reference, action: Action) -> _Schema:
     return schema
 
 
+def _key_header(reference: Reference) -> _Schema:
+    return {
+        "name": IDEMPOTENCY_HEADER,
+        "in": "header",
+        "description": f"The same as `{IDEMPOTENCY_KEY}` in the body, which must not differ.",
+        "schema": _item(_key_field(reference), is_request=True),
+    }
+
+
 def _unused_key(reference: Reference) -> _Schema:
     """Return the schema of the idempotency key in a read, whose message has no such field."""
-    changes = (action for action in reference.actions().values() if action.mutates)
-    key = next(field for field in next(changes).request if field.name == IDEMPOTENCY_KEY)
     description = "Accepted and not used: reads are safe to repeat."
-    return _value(key, is_request=True) | {"description": description}
+    return _value(_key_field(reference), is_request=True) | {"description": description}
+
+
+def _key_field(reference: Reference) -> Field:
+    mutating = next(action for action in reference.actions().values() if action.mutates)
+    return next(field for field in mutating.request if field.name == IDEMPOTENCY_KEY)
 
 
 def _response(action: Action) -> _Schema:

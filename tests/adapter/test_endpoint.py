@@ -257,6 +257,52 @@ async def test_the_idempotency_key_of_a_mutating_action_is_sent_to_the_core(
     assert request.idempotency_key == "once"
 
 
+@pytest.mark.parametrize("fields", [{}, {"idempotency_key": None}, {"idempotency_key": "once"}])
+async def test_the_idempotency_key_header_means_the_same_as_the_field(
+    client: AdapterClient, core: RecordingCore, fields: dict[str, object]
+) -> None:
+    envelope = {**CREDENTIALS, "action": "charge_customer", **CHARGE, **fields}
+    headers = {"Idempotency-Key": "once"}
+    async with client.session.post(client.url, json=envelope, headers=headers) as response:
+        assert response.status == 200
+    request = core.calls[0].request
+    assert isinstance(request, payments_pb2.ChargeCustomerRequest)
+    assert request.idempotency_key == "once"
+
+
+@pytest.mark.parametrize("action", ["charge_customer", "get_payment_records"])
+@pytest.mark.parametrize(
+    ("header_keys", "field_key"), [(["once"], "twice"), (["once", "twice"], None), (["once"], "")]
+)
+async def test_an_idempotency_key_header_that_differs_from_the_field_is_a_field_problem(
+    client: AdapterClient,
+    core: RecordingCore,
+    action: str,
+    header_keys: list[str],
+    field_key: str | None,
+) -> None:
+    fields = CHARGE if action == "charge_customer" else {}
+    envelope = {**CREDENTIALS, "action": action, **fields, "idempotency_key": field_key}
+    headers = [("Idempotency-Key", key) for key in header_keys]
+    async with client.session.post(client.url, json=envelope, headers=headers) as response:
+        body = await response.json()
+    assert (response.status, body["code"]) == (400, "INVALID_FIELDS")
+    description = "has another value in the `Idempotency-Key` header: send one of them"
+    assert body["fields"][0] == {"field": "idempotency_key", "description": description}
+    assert [problem.field for problem in core.calls[0].problems][:1] == ["idempotency_key"]
+
+
+@pytest.mark.parametrize("key", ["", "k" * 65, "\u00e4"])
+async def test_a_malformed_idempotency_key_header_is_a_problem_of_the_field(
+    client: AdapterClient, key: str
+) -> None:
+    envelope = {**CREDENTIALS, "action": "validate_business"}
+    headers = {"Idempotency-Key": key}
+    async with client.session.post(client.url, json=envelope, headers=headers) as response:
+        body = await response.json()
+    assert [field["field"] for field in body["fields"]] == ["idempotency_key"]
+
+
 async def test_metadata_of_an_error_become_keys_of_the_body(
     client: AdapterClient, core: RecordingCore
 ) -> None:

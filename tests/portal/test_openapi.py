@@ -84,6 +84,13 @@ def test_a_read_may_carry_an_idempotency_key() -> None:
     assert problems(schema_of("get_all_users"), request("get_all_users", idempotency_key="k")) == []
 
 
+def test_the_idempotency_key_header_has_the_schema_of_the_field() -> None:
+    [header] = OPERATION["parameters"]
+    assert (header["name"], header["in"]) == ("Idempotency-Key", "header")
+    field = SCHEMAS["ChargeCustomerRequest"]["properties"]["idempotency_key"]
+    assert field == header["schema"] | {"description": field["description"]}
+
+
 def test_errors_match_the_error_schema() -> None:
     for response in (METHOD_NOT_ALLOWED, invalid_fields([FieldProblem("user_id", "is required")])):
         assert problems({"$ref": "#/components/schemas/Error"}, json.loads(response.body)) == []
