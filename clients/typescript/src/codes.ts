@@ -73,8 +73,11 @@ export const ErrorCode = {
    */
   GATEWAY_UNAVAILABLE: "GATEWAY_UNAVAILABLE",
   /**
-   * HTTP 504. The gateway's response did not arrive, so the outcome is unknown. Repeating
-   * the same request resumes the attempt.
+   * HTTP 504. The outcome is not known: the gateway, the core or the database did not
+   * answer. With an idempotency key, repeat the same request. Without one, a card charge
+   * may be repeated; for any other action read the records first, because a repeat may take
+   * effect twice. A payment with status `needs_review` stays unknown: look for it in the
+   * gateway's dashboard.
    */
   OUTCOME_UNKNOWN: "OUTCOME_UNKNOWN",
   /**

@@ -32,7 +32,7 @@ class _PaymentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Payment
     PAYMENT_STATUS_UNSPECIFIED: _PaymentStatus.ValueType  # 0
     """Unspecified."""
     PAYMENT_STATUS_PENDING: _PaymentStatus.ValueType  # 1
-    """The payment is in flight; its outcome is not known yet."""
+    """The outcome is not known yet. The core determines it."""
     PAYMENT_STATUS_SUCCEEDED: _PaymentStatus.ValueType  # 2
     """The card was charged."""
     PAYMENT_STATUS_DECLINED: _PaymentStatus.ValueType  # 3
@@ -60,7 +60,7 @@ class PaymentStatus(_PaymentStatus, metaclass=_PaymentStatusEnumTypeWrapper):
 PAYMENT_STATUS_UNSPECIFIED: PaymentStatus.ValueType  # 0
 """Unspecified."""
 PAYMENT_STATUS_PENDING: PaymentStatus.ValueType  # 1
-"""The payment is in flight; its outcome is not known yet."""
+"""The outcome is not known yet. The core determines it."""
 PAYMENT_STATUS_SUCCEEDED: PaymentStatus.ValueType  # 2
 """The card was charged."""
 PAYMENT_STATUS_DECLINED: PaymentStatus.ValueType  # 3
