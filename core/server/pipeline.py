@@ -188,7 +188,7 @@ def _refusal_of(error: BaseException, path: str) -> Refusal:
             logger.error("key missing in the keyring", extra={"method": path, "reason": str(error)})
             return _service_unavailable()
         case CommitUnknownError():
-            logger.error("outcome unknown", extra={"method": path, "reason": str(error)})
+            logger.error("commit outcome unknown", extra={"method": path, "reason": str(error)})
             return Refusal(
                 Reason.ERROR_REASON_OUTCOME_UNKNOWN,
                 "The database did not confirm the change, so the outcome is not known yet. "

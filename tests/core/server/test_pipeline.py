@@ -220,7 +220,7 @@ async def test_callers_that_leave_do_not_affect_others(business: Business, user_
     [
         (KeyError("ours"), "internal error", True),
         (DatabaseUnavailableError("the database is full"), "database unavailable", False),
-        (CommitUnknownError("cut off"), "outcome unknown", False),
+        (CommitUnknownError("cut off"), "commit outcome unknown", False),
     ],
 )
 async def test_the_error_of_a_call_whose_client_left_is_logged(
@@ -261,7 +261,7 @@ def test_outside_of_a_call_no_caller_has_left() -> None:
     ("error", "reason", "retry", "message", "traced"),
     [
         (DatabaseUnavailableError("full"), "SERVICE_UNAVAILABLE", 1, "database unavailable", False),
-        (CommitUnknownError("cut"), "OUTCOME_UNKNOWN", 1, "outcome unknown", False),
+        (CommitUnknownError("cut"), "OUTCOME_UNKNOWN", 1, "commit outcome unknown", False),
         (KeyError("ours"), "INTERNAL", None, "internal error", True),
     ],
 )
