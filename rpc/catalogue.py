@@ -1,5 +1,6 @@
 """Every method of the schema with its typed options, read from the descriptors once."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -121,6 +122,15 @@ def read_method(method: MethodDescriptor) -> Method:
             for reason in options.Extensions[errors_pb2.method_errors]
         ),
     )
+
+
+def action_name(method_name: str) -> str:
+    """Return a method's name in snake_case, which is the action's.
+
+    >>> action_name("ChangeApiKey")
+    'change_api_key'
+    """
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", method_name).lower()
 
 
 def method_path(method: MethodDescriptor) -> str:

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDesc
 
 import nivisco.payments.v1
 from nivisco.annotations.v1 import annotations_pb2
-from rpc.catalogue import read_method
+from rpc.catalogue import action_name, read_method
 from transcoding.requests import ReadMessage, compile_reader
 from transcoding.responses import WriteMessage, compile_response_writer
 from transcoding.schema import (
@@ -74,15 +74,6 @@ def build_catalogue() -> dict[str, Action]:
                 raise SchemaError(f"two methods are the action {action.name}")
             actions[action.name] = action
     return actions
-
-
-def action_name(method_name: str) -> str:
-    """Return a method's name in snake_case, which is the action's.
-
-    >>> action_name("ChangeApiKey")
-    'change_api_key'
-    """
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", method_name).lower()
 
 
 def _services() -> Iterator[ServiceDescriptor]:

@@ -30,7 +30,7 @@ from core.idempotency.call import (
 )
 from core.idempotency.service import Idempotency
 from core.server.pipeline import Context, Handler, UnaryInterceptor
-from rpc.catalogue import mutating_actions
+from rpc.catalogue import action_name, mutating_actions
 from rpc.metadata import REPLAYED_METADATA
 
 logger = logging.getLogger("core")
@@ -196,9 +196,8 @@ class IdempotencyInterceptor(UnaryInterceptor):
 
 
 def _log_not_stored(call: IdempotentCall, error: Exception) -> None:
-    logger.warning(
-        "idempotent answer not stored", extra={"action": call.action, "reason": str(error)}
-    )
+    extra = {"action": action_name(call.action), "reason": str(error)}
+    logger.warning("idempotent answer not stored", extra=extra)
 
 
 async def _joined(in_flight: _InFlight) -> Message:
