@@ -9,6 +9,7 @@ from google.rpc import status_pb2
 
 from core.caller import Caller
 from core.errors import RETRY_SECONDS, Reason, Refusal, status_of
+from core.idempotency.same_request import contents, may_be_same
 from core.ids import new_request_id
 
 Response = TypeVar("Response", bound=Message)
@@ -96,8 +97,9 @@ class IdempotentCall:
     action: str
     """The method's name in the schema."""
     content: bytes = field(repr=False)
-    """The request without its key, in deterministic serialization."""
+    """The request without its key and empty fields, in deterministic serialization."""
     api_key_hash: str = field(repr=False)
+    request: Message | None = field(default=None, repr=False)
     is_kept: bool = False
     """Whether the answer is stored."""
     sealed_answer: str | None = field(default=None, repr=False)
@@ -117,21 +119,24 @@ class IdempotentCall:
         """Return whether action and content are equal."""
         return (self.action, self.content) == (other.action, other.content)
 
+    def may_be_same_request_as(self, other: "IdempotentCall") -> bool:
+        """Return whether the requests differ at most in fields that one of them leaves out."""
+        if self.action != other.action or self.request is None or other.request is None:
+            return False
+        return may_be_same(self.request, other.request)
+
 
 def call_of(caller: Caller, action: str, request: Message) -> IdempotentCall:
     """Return the call of an action. Its request has a field `idempotency_key`."""
-    bare = type(request)()
-    bare.CopyFrom(request)
-    bare.ClearField("idempotency_key")
-    bare.DiscardUnknownFields()
     sent: str = request.idempotency_key  # type: ignore[attr-defined] # every mutating request has it
     return IdempotentCall(
         business_id=caller.business_id,
         sent_key=sent or None,
         key=f"key:{sent}" if sent else f"call:{new_request_id()}",
         action=action,
-        content=bare.SerializeToString(deterministic=True),
+        content=next(contents(request)),
         api_key_hash=caller.api_key_hash,
+        request=request,
     )
 
 

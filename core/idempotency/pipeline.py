@@ -55,6 +55,8 @@ class IdempotencyInterceptor(UnaryInterceptor):
         the key is                                 a call with the key
         new                                        runs
         in flight in this process                  joins: waits for the same response
+        - with fields that one of the two leaves   waits, and starts over
+          out
         answered, in the database                  replays the response or refusal
         used by another action or request          is refused: IDEMPOTENCY_KEY_REUSED
 
@@ -101,10 +103,14 @@ class IdempotencyInterceptor(UnaryInterceptor):
         self, call: IdempotentCall, run: Callable[[], Awaitable[Message]]
     ) -> Message:
         """Join the call in flight with the same key, or run this one."""
-        if (in_flight := self._in_flight.get(call.record_key)) is not None:
-            if not in_flight.call.is_same_request_as(call):
+        while (in_flight := self._in_flight.get(call.record_key)) is not None:
+            is_same = in_flight.call.is_same_request_as(call)
+            if not is_same and not in_flight.call.may_be_same_request_as(call):
                 raise key_reused()
-            return await _joined(in_flight)
+            ended = await _ended(in_flight)
+            if is_same:
+                return ended.result()
+            # Its record shows now what it resolved absent fields to.
         in_flight = _InFlight(call, asyncio.get_running_loop().create_future())
         self._in_flight[call.record_key] = in_flight
         try:
@@ -200,20 +206,19 @@ def _log_not_stored(call: IdempotentCall, error: Exception) -> None:
     logger.warning("idempotent answer not stored", extra=extra)
 
 
-async def _joined(in_flight: _InFlight) -> Message:
-    """Return the response of the call in flight.
+async def _ended(in_flight: _InFlight) -> asyncio.Future[Message]:
+    """Return the response of the call in flight once it is there.
 
     Raises:
         Refusal: REQUEST_IN_PROGRESS after JOIN_SECONDS.
     """
     logger.info("call joined")
-    try:
-        async with asyncio.timeout(JOIN_SECONDS):
-            return await asyncio.shield(in_flight.response)
-    except TimeoutError:
+    done, _ = await asyncio.wait([in_flight.response], timeout=JOIN_SECONDS)
+    if not done:
         raise Refusal(
             Reason.ERROR_REASON_REQUEST_IN_PROGRESS,
             "The request with this idempotency key is still running. Send it again to learn "
             "its answer.",
             retry_after_seconds=RETRY_SECONDS,
-        ) from None
+        )
+    return in_flight.response

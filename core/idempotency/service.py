@@ -13,7 +13,10 @@ Of the errors only those that are outcomes are stored (core.errors.is_outcome).
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
+
+from google.protobuf.message import Message
 
 from core.database.transactions import (
     CommitUnknownError,
@@ -24,6 +27,13 @@ from core.database.transactions import (
 from core.errors import Refusal
 from core.idempotency import store
 from core.idempotency.call import ANSWER_SCHEMA, Answer, IdempotentCall, Replay, key_reused
+from core.idempotency.same_request import (
+    Resolved,
+    resolved_by_payment,
+    resolved_in,
+    response_class_of,
+    variants,
+)
 from core.security.keyring import Keyring
 
 KEY_LIFE = timedelta(hours=24)
@@ -57,7 +67,7 @@ class Idempotency:
             call = keyed[row.business_id, row.key]
             if await self._delete_if_expired(transaction, call, row):
                 continue
-            if not self._is_same(call, row):
+            if not await self._is_same(transaction, call, row):
                 ends[call] = key_reused()
             elif row.sealed_answer is not None:
                 ends[call] = Replay(self._opened(call, row))
@@ -227,7 +237,7 @@ class Idempotency:
         row = await store.find_for_update(transaction, call.record_key)
         if row is None or await self._delete_if_expired(transaction, call, row):
             return None
-        if not self._is_same(call, row):
+        if not await self._is_same(transaction, call, row):
             raise key_reused()
         return row
 
@@ -238,9 +248,32 @@ class Idempotency:
             return False
         return await store.delete_closed(transaction, call.record_key)
 
-    def _is_same(self, call: IdempotentCall, row: Any) -> bool:
-        fingerprint = self._fingerprint(call, row.fingerprint_key_id)
-        return bool(row.action == call.action and row.fingerprint == fingerprint)
+    async def _is_same(self, transaction: Transaction, call: IdempotentCall, row: Any) -> bool:
+        """Return whether the record's request is the same as the call's."""
+        if row.action != call.action:
+            return False
+        fingerprint = partial(
+            self._fingerprint, business_id=call.business_id, key_id=row.fingerprint_key_id
+        )
+        if row.fingerprint == fingerprint(call.content):
+            return True
+        if call.request is None:
+            return False
+        resolved = await self._resolved(transaction, call, call.request, row)
+        return row.fingerprint in map(fingerprint, variants(call.request, resolved))
+
+    async def _resolved(
+        self, transaction: Transaction, call: IdempotentCall, request: Message, row: Any
+    ) -> Resolved:
+        """Return what the record's request resolved to, by its payment or else its response."""
+        if row.payment_id is not None:
+            return resolved_by_payment(
+                *await store.resolved_by_payment(transaction, call.business_id, row.payment_id)
+            )
+        answer = None if row.sealed_answer is None else self._opened(call, row)
+        if answer is None or answer.is_refusal:
+            return {}
+        return resolved_in(answer.message(response_class_of(request)))
 
     async def _insert(
         self, transaction: Transaction, calls: Sequence[tuple[IdempotentCall, str | None]]
@@ -252,7 +285,11 @@ class Idempotency:
                 "business_id": call.business_id,
                 "key": call.key,
                 "action": call.action,
-                "fingerprint": self._fingerprint(call, key_id) if call.is_keyed else "",
+                "fingerprint": self._fingerprint(
+                    call.content, business_id=call.business_id, key_id=key_id
+                )
+                if call.is_keyed
+                else "",
                 "fingerprint_key_id": key_id,
                 "api_key_hash": call.api_key_hash,
                 "payment_id": None,
@@ -265,9 +302,9 @@ class Idempotency:
         inserted = await store.insert_missing(transaction, rows)
         return [call for call, _ in calls if call.record_key not in inserted]
 
-    def _fingerprint(self, call: IdempotentCall, key_id: str) -> str:
+    def _fingerprint(self, content: bytes, *, business_id: str, key_id: str) -> str:
         return self._keyring.fingerprint(
-            call.content, key_id=key_id, business_id=call.business_id, purpose=_PURPOSE
+            content, key_id=key_id, business_id=business_id, purpose=_PURPOSE
         )
 
     def _sealed(self, key: store.RecordKey, answer: Answer) -> str:

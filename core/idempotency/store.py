@@ -80,6 +80,19 @@ async def set_payment(transaction: Transaction, key: RecordKey, payment_id: str)
     )
 
 
+async def resolved_by_payment(
+    transaction: Transaction, business_id: str, payment_id: str
+) -> tuple[str, str, str]:
+    """Return environment, gateway and currency of a payment."""
+    rows = await transaction.connection.execute(
+        select(payments.c.env, payments.c.gateway, payments.c.currency).where(
+            payments.c.business_id == business_id, payments.c.payment_id == payment_id
+        )
+    )
+    env, gateway, currency = rows.one()
+    return env, gateway, currency
+
+
 async def set_answer(
     transaction: Transaction, key: RecordKey, answer: Mapping[str, Any], *, unless_payment: bool
 ) -> bool:

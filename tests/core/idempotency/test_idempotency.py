@@ -22,7 +22,7 @@ from core.database.transactions import (
     DatabaseUnavailableError,
     Transaction,
 )
-from core.idempotency.call import Answer, IdempotentCall, call_of
+from core.idempotency.call import Answer, IdempotentCall, Replay, call_of
 from core.idempotency.service import Idempotency
 from core.server import composition
 from core.wallet.batch import MovementRequest, WalletBatch
@@ -184,7 +184,9 @@ async def test_a_retry_replays_the_response_and_other_uses_of_the_key_are_refuse
         (debit, {"amount": Money(units=11)}),
         (debit, {"description": "other"}),
         (debit, {"env": types_pb2.ENV_LIVE}),
-        (fund_request, {"gateway": types_pb2.GATEWAY_STRIPE}),
+        (debit, {"amount": Money(currency_code="EUR")}),
+        (fund_request, {"gateway": types_pb2.GATEWAY_AUTHORIZE}),
+        (fund_request, {"env": types_pb2.ENV_LIVE}),
     ],
 )
 async def test_a_key_with_another_request_is_refused(
@@ -197,6 +199,84 @@ async def test_a_key_with_another_request_is_refused(
     before = await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
     assert (await refusal_of(shop, keyed(request))).reason == "IDEMPOTENCY_KEY_REUSED"
     assert await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id)) == before
+
+
+USD = Money(currency_code="usd")
+
+
+@pytest.mark.parametrize(
+    ("request_of", "named"),
+    [
+        (debit, {"description": ""}),
+        (debit, {"env": types_pb2.ENV_TEST}),
+        (debit, {"amount": USD}),
+        (fund_request, {"description": ""}),
+        (fund_request, {"gateway": types_pb2.GATEWAY_STRIPE}),
+        (
+            charge_request,
+            {"env": types_pb2.ENV_TEST, "gateway": types_pb2.GATEWAY_STRIPE, "amount": USD},
+        ),
+        (MUTATIONS["CreateStripeCustomer"], {"set_as_primary": False, "env": types_pb2.ENV_TEST}),
+    ],
+)
+async def test_an_absent_field_matches_what_the_first_request_resolved(
+    shop: Business, request_of: Request, named: dict[str, Any]
+) -> None:
+    user_id = await prepared(shop)
+    brief, explicit = request_of(user_id), request_of(user_id)
+    explicit.MergeFrom(type(explicit)(**named))
+    pairs = {"brief first": (brief, explicit), "explicit first": (explicit, brief)}
+    responses = {key: await shop.call(keyed(first, key)) for key, (first, _) in pairs.items()}
+    await with_stripe(shop, types_pb2.ENV_LIVE)  # moves the default of `env`
+    for key, (_, again) in pairs.items():
+        assert await shop.call(keyed(again, key)) == responses[key]
+
+
+async def test_a_retry_that_names_the_gateway_resumes_the_charge(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await gateway.fault("reset_after", INTENTS, times=20, method=None)
+    unknown = await refusal_of(shop, keyed(fund_request(user_id)))
+    assert unknown.reason == "OUTCOME_UNKNOWN"
+    await gateway.clear()
+    other = fund_request(user_id, gateway=types_pb2.GATEWAY_AUTHORIZE)
+    assert (await refusal_of(shop, keyed(other))).reason == "IDEMPOTENCY_KEY_REUSED"
+    named = fund_request(user_id, gateway=types_pb2.GATEWAY_STRIPE)
+    assert (await shop.call(keyed(named))).wallet.balance.units == 50
+    assert len(await gateway.charges()) == 1
+
+
+async def test_concurrent_calls_that_differ_in_an_absent_field_take_effect_once(
+    shop: Business,
+) -> None:
+    user_id = await prepared(shop)
+    answers = await asyncio.gather(
+        *(
+            shop.call(keyed(debit(user_id, env=env)))
+            for env in (types_pb2.ENV_UNSPECIFIED, types_pb2.ENV_TEST) * 5
+        )
+    )
+    assert len({answer.SerializeToString() for answer in answers}) == 1
+    assert answers[0].new_balance.units == 90
+
+
+async def test_a_record_of_an_older_version_matches_its_request_with_an_empty_field(
+    tmp_path: Path, database_url: str
+) -> None:
+    settings = settings_for(tmp_path, database_url=database_url)
+    async with running_core(settings) as client:
+        business_id = (await register(client)).credentials.business_id
+    database = Database(database_url)
+    idempotency = Idempotency(database, settings.keyring)
+    call = call_of(Caller(business_id, "TEST"), "ChargeWallet", keyed(debit("U", description="")))
+    bare = debit("U", description="").SerializeToString(deterministic=True)
+    assert bare != call.content
+    older = IdempotentCall(business_id, KEY, f"key:{KEY}", "ChargeWallet", bare, "hash")
+    await idempotency.keep_alone(older, Answer(b"", is_refusal=False))
+    with pytest.raises(Replay):
+        await idempotency.keep_alone(call, Answer(b"", is_refusal=False))
+    await database.close()
 
 
 async def test_keys_of_two_businesses_are_independent(core: CoreClient) -> None:
