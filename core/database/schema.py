@@ -215,11 +215,13 @@ payments = Table(
     _word("attempt", nullable=True),
     Column("transaction_id", String(255), nullable=True),
     Column("decline_code", String(255), nullable=True),
-    # Whether the caller was still connected when the outcome was written.
+    # Whether a caller received the success, set after the response was sent. Any other outcome sets
+    # it at once; false before the outcome.
     Column("answered", Boolean, nullable=False),
     _moment("created_at"),
     _moment("updated_at"),
-    # The core that executes a running attempt, and the end of its lease unless renewed.
+    # The core with the lease of a running attempt; on an unanswered success the core that sends the
+    # response. `leased_until` is the end of the lease unless renewed.
     _id("lease_owner", nullable=True),
     Column("leased_until", UtcDateTime, nullable=True),
     # Whether an equal request without a key joins this attempt: its caller left, or was told that a
