@@ -16,7 +16,7 @@ from adapter.endpoint import Endpoint
 from adapter.plain_http import Network, is_trusted
 from adapter.settings import AdapterSettings
 from adapter.tls import HSTS
-from adapter.webhooks import GATEWAYS, Webhooks
+from adapter.webhooks import GATEWAYS, MAX_WEBHOOK_BYTES, Webhooks
 from portal.pages.routes import add_pages
 from rpc.client import CoreClient
 from rpc.metadata import request_id
@@ -65,12 +65,12 @@ def build_app(
     if settings.tls is None and settings.trusted_proxies:
         app.middlewares.append(_only_from(settings.trusted_proxies))
     app[STOPPING] = stopping
-    app.router.add_post("/", post, expect_handler=_expect_body)
+    app.router.add_post("/", post, expect_handler=partial(_expect_body, MAX_BODY_BYTES))
     for gateway in GATEWAYS:
         app.router.add_post(
             f"/webhooks/{gateway}/{{business_id}}",
             partial(_webhook, Webhooks(core, settings), gateway),
-            expect_handler=_expect_body,
+            expect_handler=partial(_expect_body, MAX_WEBHOOK_BYTES),
         )
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", ready)
@@ -190,9 +190,9 @@ def _log(status: int, request: web.Request, started: float) -> None:
     )
 
 
-async def _expect_body(request: web.Request) -> None:
+async def _expect_body(max_bytes: int, request: web.Request) -> None:
     """Send `100 Continue` to a client that waits for it, unless its body is too large."""
     wanted = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
-    if wanted and (request.content_length or 0) <= MAX_BODY_BYTES:
+    if wanted and (request.content_length or 0) <= max_bytes:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0

@@ -4,27 +4,30 @@ import asyncio
 
 import aiohttp
 
-from transcoding.envelope import MAX_BODY_BYTES
 from transcoding.parsing import InvalidJson
 
 
 class BodyTooLarge(Exception):
-    """The body is longer than 64 KiB."""
+    """The body is longer than its limit."""
 
 
 async def read_body(
-    content: aiohttp.StreamReader, content_length: int | None, *, timeout_seconds: float
+    content: aiohttp.StreamReader,
+    content_length: int | None,
+    *,
+    max_bytes: int,
+    timeout_seconds: float,
 ) -> bytes:
-    """Return the whole body; reads at most one byte more than the limit.
+    """Return the whole body; reads at most one byte more than `max_bytes`.
 
     Raises:
-        BodyTooLarge: the body, or its Content-Length, is above the limit.
+        BodyTooLarge: the body, or its Content-Length, is above `max_bytes`.
         InvalidJson: the body was cut off or did not arrive in time.
     """
-    if content_length is not None and content_length > MAX_BODY_BYTES:
+    if content_length is not None and content_length > max_bytes:
         raise BodyTooLarge
     parts: list[bytes] = []
-    room = MAX_BODY_BYTES + 1
+    room = max_bytes + 1
     try:
         async with asyncio.timeout(timeout_seconds):
             while part := await content.read(room):

@@ -23,6 +23,7 @@ from transcoding import json_responses
 from transcoding.actions import ACTION_KEY, Action
 from transcoding.envelope import (
     IDEMPOTENCY_HEADER,
+    MAX_BODY_BYTES,
     CredentialsMalformed,
     CredentialsMissing,
     Envelope,
@@ -77,6 +78,7 @@ class Endpoint:
             body = await read_body(
                 request.content,
                 request.content_length,
+                max_bytes=MAX_BODY_BYTES,
                 timeout_seconds=self._settings.body_timeout_seconds,
             )
             if self._in_flight >= self._settings.max_in_flight:

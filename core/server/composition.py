@@ -85,7 +85,8 @@ from rpc.schema_check import check_schema_options
 
 logger = logging.getLogger("core")
 
-MAX_MESSAGE_BYTES = 256 * 1024
+MAX_MESSAGE_BYTES = (1024 + 64) * 1024
+"""Largest message received: a webhook of 1 MiB with its other fields."""
 
 
 async def migrate(settings: CoreSettings) -> str:

@@ -5,12 +5,14 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from adapter.webhooks import MAX_WEBHOOK_BYTES
 from core.database.schema import (
     payments,
     postings,
@@ -88,7 +90,7 @@ async def new_business(stack: Stack, name: str) -> JsonClient:
 async def deliver(client: JsonClient, delivery: Delivery, **headers: str) -> tuple[int, str]:
     path = f"/webhooks/{delivery.gateway}/{client.business_id}"
     async with client.session.post(
-        client.url + path, data=delivery.body, headers=headers or delivery.headers()
+        client.url + path, data=BytesIO(delivery.body), headers=headers or delivery.headers()
     ) as response:
         return response.status, await response.text()
 
@@ -344,7 +346,7 @@ async def test_only_signed_webhooks_are_accepted_and_all_errors_are_alike(
     errors.add(await deliver(client, Delivery("authorize", b"{}"), **{"X-ANET-Signature": "x"}))
     assert len(errors) == 1
     assert errors.pop()[0] == 400
-    assert (await deliver(client, Delivery("stripe", b" " * 65_537)))[0] == 413
+    assert (await deliver(client, Delivery("stripe", b" " * (MAX_WEBHOOK_BYTES + 1))))[0] == 413
     async with database.transaction() as transaction:
         query = select(func.count()).select_from(webhook_events)
         assert await transaction.connection.scalar(query) == 0
@@ -360,6 +362,16 @@ async def test_only_signed_webhooks_are_accepted_and_all_errors_are_alike(
         assert response.status == 405
     async with database.transaction() as transaction:
         assert await transaction.connection.scalar(query) == 2
+
+
+@pytest.mark.parametrize("size", [65_537, MAX_WEBHOOK_BYTES])
+async def test_an_event_of_up_to_1_mib_is_accepted(stack: Stack, size: int) -> None:
+    client = await new_business(stack, f"large{size}")
+    short = stripe_event("evt_large", "charge.updated", NOW, id="ch_1", description="")
+    text = "x" * (size - len(short.body))
+    event = stripe_event("evt_large", "charge.updated", NOW, id="ch_1", description=text)
+    assert len(event.body) == size
+    assert await deliver(client, event) == (200, '{"received":true}')
 
 
 async def test_a_customer_who_authenticates_has_their_wallet_credited_once(
