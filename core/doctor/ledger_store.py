@@ -203,7 +203,8 @@ def payments_not_matching_credits(scope: Scope) -> Select[Any]:
         credit.c.business_id == payments.c.business_id,
         credit.c.payment_id == payments.c.payment_id,
         credit.c.type == "credit",
-        credit.c.reason != "receivable",  # the part of a refund that the business paid
+        # Not the part of a refund that the business paid, nor the reversal of a refund or dispute.
+        credit.c.reason.not_in(("receivable", "refund", "dispute")),
     )
     how_many = (
         select(func.count())
@@ -260,10 +261,12 @@ def fundings_not_matching_refunds(scope: Scope) -> Select[Any]:
         table.c.business_id == payments.c.business_id, table.c.payment_id == payments.c.payment_id
     )
 
-    def sum_of(*reasons: str) -> ColumnElement[int]:
+    reversals = table.c.reason.in_(("refund", "dispute"))
+
+    def sum_of(amount: ColumnElement[int], *conditions: ColumnElement[bool]) -> ColumnElement[int]:
         return (
-            select(coalesce(func.sum(table.c.amount_minor), 0))
-            .where(of_payment, table.c.reason.in_(reasons))
+            select(coalesce(func.sum(amount), 0))
+            .where(of_payment, *conditions)
             .correlate(payments)
             .scalar_subquery()
         )
@@ -274,9 +277,10 @@ def fundings_not_matching_refunds(scope: Scope) -> Select[Any]:
             payments.c.payment_id,
             payments.c.status,
             payments.c.amount_refunded_minor,
-            sum_of("wallet_fund").label("credited_minor"),
-            sum_of("refund", "dispute").label("taken_minor"),
-            sum_of("receivable").label("borne_minor"),
+            sum_of(table.c.amount_minor, table.c.reason == "wallet_fund").label("credited_minor"),
+            sum_of(-_SIGNED_AMOUNT, reversals).label("taken_minor"),
+            sum_of(table.c.amount_minor, reversals, table.c.type == "debit").label("debited_minor"),
+            sum_of(_SIGNED_AMOUNT, table.c.reason == "receivable").label("borne_minor"),
         )
         .where(scope.contains(payments.c.business_id, payments.c.payment_id))
         .subquery()
@@ -285,7 +289,8 @@ def fundings_not_matching_refunds(scope: Scope) -> Select[Any]:
         *one.c,
         problem(
             (one.c.taken_minor > one.c.credited_minor, "more was taken back than credited"),
-            (one.c.borne_minor > one.c.taken_minor, "the business bore more than was taken back"),
+            (one.c.taken_minor < 0, "more was returned than taken back"),
+            (one.c.borne_minor > one.c.debited_minor, "the business bore more than was taken back"),
             (
                 and_(one.c.credited_minor > 0, one.c.taken_minor < one.c.amount_refunded_minor),
                 "less was taken back than refunded",
@@ -293,6 +298,13 @@ def fundings_not_matching_refunds(scope: Scope) -> Select[Any]:
             (
                 and_(one.c.status == "voided", one.c.taken_minor < one.c.credited_minor),
                 "voided, but not taken back",
+            ),
+            (
+                and_(
+                    one.c.status.in_(("succeeded", "partially_refunded", "refunded")),
+                    one.c.taken_minor > one.c.amount_refunded_minor,
+                ),
+                "more was taken back than refunded, and no dispute is open or lost",
             ),
         ),
     )

@@ -20,7 +20,10 @@ class FactKind(StrEnum):
     """The total refunded so far, by the gateway's own sum."""
     REFUND = "refund"
     """One refund; `object_id` is its id."""
+    REFUND_FAILED = "refund_failed"
+    """A refund failed or was canceled, so that it moved nothing; `object_id` is its id."""
     DISPUTED = "disputed"
+    """A dispute is open, or was opened again; `object_id` is its id."""
     DISPUTE_CLOSED = "dispute_closed"
     """A dispute ended, `is_lost` or won; `object_id` is its id."""
 

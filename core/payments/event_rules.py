@@ -1,11 +1,12 @@
 """Rules of gateway events: the state of a payment by the events about it. Pure.
 
 The state is a function of the *set* of facts, so neither their order nor a repeated delivery
-matters: of outcomes the highest rank counts, refunds are summed by their ids or are the gateway's
-own sum, and a dispute is open until it is closed.
+matters: of outcomes the highest rank counts, and of each refund and dispute, by its id at the
+gateway, the latest state.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -32,6 +33,8 @@ _STATUSES: Final = {
     FactKind.FAILED: "declined",
     FactKind.SUCCEEDED: "succeeded",
 }
+_REFUND_KINDS: Final = (FactKind.REFUND, FactKind.REFUND_FAILED)
+_DISPUTE_KINDS: Final = (FactKind.DISPUTED, FactKind.DISPUTE_CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class PaymentState:
     decline_code: str | None
     amount_refunded_minor: int
     taken_back_minor: int = 0
-    """Total to debit from the wallet of a funding."""
+    """Amount of a funding that its wallet does not have any more."""
     is_charged: bool = False
     """Whether the card was charged, so that a funding credits its wallet."""
 
@@ -80,7 +83,9 @@ def events_of_payment(
     agreeing: list[RecordedEvent] = []
     contradicting: list[RecordedEvent] = []
     for each in events:
-        is_same = each.transaction_id == transaction_id and each.fact.currency in (None, currency)
+        # A dispute is in the cardholder's currency.
+        currencies = (None, currency, each.fact.currency if _is_dispute(each) else currency)
+        is_same = each.transaction_id == transaction_id and each.fact.currency in currencies
         is_whole = each.fact.kind is not FactKind.SUCCEEDED or (
             each.fact.amount_minor == amount_minor
         )
@@ -99,7 +104,7 @@ def outcome_event(events: Sequence[RecordedEvent]) -> RecordedEvent | None:
 
 
 def next_state(
-    state: PaymentState, events: Sequence[RecordedEvent], *, amount_minor: int
+    state: PaymentState, events: Sequence[RecordedEvent], *, amount_minor: int, currency: str
 ) -> PaymentState:
     """Return the state of a payment that is not pending after all events about it.
 
@@ -119,10 +124,8 @@ def next_state(
         base = _STATUSES[best.fact.kind]
         decline_code = best.fact.decline_code
     is_charged = base == "succeeded"
-    refunded = 0
-    if is_charged or is_voided:
-        refunded = min(amount_minor, max(state.amount_refunded_minor, _refunded(events)))
-    lost, is_disputed = _disputes(events)
+    refunded = min(amount_minor, _refunded(events)) if is_charged or is_voided else 0
+    lost, is_disputed = _disputes(events, amount_minor=amount_minor, currency=currency)
     if is_voided:
         status, taken = "voided", amount_minor
     elif is_charged:
@@ -145,27 +148,79 @@ def _rank(fact: Fact) -> int:
 
 
 def _refunded(events: Sequence[RecordedEvent]) -> int:
-    sums = [each.fact.amount_minor or 0 for each in events if each.fact.kind is FactKind.REFUNDED]
-    by_refund: dict[str | None, int] = {}
+    """Return the amount of all refunds that have not failed.
+
+    The gateway's sum tells of refunds without events of their own. It is of the time of its event,
+    so refunds that failed since are subtracted.
+    """
+    refunds = _by_object(events, _REFUND_KINDS)
+    latest = [_latest(states) for states in refunds]
+    known = sum(each.fact.amount_minor or 0 for each in latest if not _has_failed(each))
+    sums = [each for each in events if each.fact.kind is FactKind.REFUNDED]
+    if not sums:
+        return known
+    last_sum = max(
+        sums, key=lambda each: (each.occurred_at, each.fact.amount_minor or 0, each.event_id)
+    )
+    total = last_sum.fact.amount_minor or 0
+    for states, last in zip(refunds, latest, strict=True):
+        if _has_failed(last):
+            failed_at = min(each.occurred_at for each in states if _has_failed(each))
+            if failed_at >= last_sum.occurred_at:
+                total -= last.fact.amount_minor or 0
+    return max(known, total)
+
+
+def _disputes(
+    events: Sequence[RecordedEvent], *, amount_minor: int, currency: str
+) -> tuple[int, bool]:
+    """Return the amount lost in disputes, and whether one is open or lost.
+
+    A dispute whose amount is not in the payment's currency counts as one of the whole payment.
+    """
+    lost, is_disputed = 0, False
+    for states in _by_object(events, _DISPUTE_KINDS):
+        fact = _latest(states).fact
+        is_open = fact.kind is FactKind.DISPUTED
+        is_disputed |= is_open or fact.is_lost
+        if not is_open and fact.is_lost:
+            is_comparable = fact.amount_minor is not None and fact.currency in (None, currency)
+            lost += (fact.amount_minor or 0) if is_comparable else amount_minor
+    return lost, is_disputed
+
+
+def _by_object(
+    events: Sequence[RecordedEvent], kinds: Collection[FactKind]
+) -> list[list[RecordedEvent]]:
+    """Return the events of each refund or dispute."""
+    grouped: dict[str, list[RecordedEvent]] = defaultdict(list)
     for each in events:
-        if each.fact.kind is FactKind.REFUND:
-            # A refund's amount never changes; the maximum keeps the sum independent of order.
-            refund_id = each.fact.object_id
-            by_refund[refund_id] = max(by_refund.get(refund_id, 0), each.fact.amount_minor or 0)
-    return max([sum(by_refund.values()), *sums])
+        if each.fact.kind in kinds:
+            grouped[each.fact.object_id].append(each)
+    return list(grouped.values())
 
 
-def _disputes(events: Sequence[RecordedEvent]) -> tuple[int, bool]:
-    """Return the amount lost in disputes, and whether one is open or lost."""
-    facts = [each.fact for each in events]
-    opened = {fact.object_id for fact in facts if fact.kind is FactKind.DISPUTED}
-    closed = {fact.object_id for fact in facts if fact.kind is FactKind.DISPUTE_CLOSED}
-    lost: dict[str | None, int] = {}
-    for fact in facts:
-        if fact.kind is FactKind.DISPUTE_CLOSED and fact.is_lost:
-            # As for refunds: the maximum keeps the sum independent of order.
-            lost[fact.object_id] = max(lost.get(fact.object_id, 0), fact.amount_minor or 0)
-    return sum(lost.values()), bool(lost or opened - closed)
+def _latest(states: Sequence[RecordedEvent]) -> RecordedEvent:
+    """Return the event with the latest state of one refund or dispute.
+
+    The gateways' times are in seconds. Of two in one second, the one that can only follow the other
+    is later: failed after refunded, closed after open, won after lost.
+    """
+
+    def order(each: RecordedEvent) -> tuple[datetime, int, str]:
+        fact = each.fact
+        is_final = fact.kind in (FactKind.REFUND_FAILED, FactKind.DISPUTE_CLOSED)
+        return each.occurred_at, is_final + (is_final and not fact.is_lost), each.event_id
+
+    return max(states, key=order)
+
+
+def _has_failed(event: RecordedEvent) -> bool:
+    return event.fact.kind is FactKind.REFUND_FAILED
+
+
+def _is_dispute(event: RecordedEvent) -> bool:
+    return event.fact.kind in _DISPUTE_KINDS
 
 
 def _by_refunds(refunded_minor: int, amount_minor: int) -> str:

@@ -10,6 +10,7 @@ from core.payments.store import Payment
 from core.wallet import ledger
 from core.wallet import store as wallet_store
 from core.wallet.rules import Direction, Movement, WalletState
+from core.wallet.store import TakenBack
 
 logger = logging.getLogger("core.payments")
 
@@ -48,60 +49,74 @@ async def credit_wallet(transaction: Transaction, payment: Payment) -> None:
     assert isinstance(credited, WalletState), "a credit with a payment has no limit"
 
 
-async def debit_refunded(
+async def move_taken_back(
     transaction: Transaction,
     payment: Payment,
     *,
     wallet_id: str,
-    taken_minor: int,
+    taken: TakenBack,
     total_minor: int,
+    reason: str,
 ) -> None:
-    """Debit a wallet for refunds and lost disputes: from `taken_minor` up to `total_minor`.
+    """Debit or credit a wallet from what was `taken` back to a total of `total_minor`.
 
-    What the balance does not cover is credited first from the business's receivables, so that no
-    wallet is below zero.
+    movement     balance or receivable                       movements
+    debit        the balance covers it                       debit
+    debit        otherwise                                   credit the rest from the receivables,
+                                                             debit
+    credit       the user owes the business nothing          credit
+    credit       otherwise                                   credit, debit up to the receivables
     """
-    amount_minor = total_minor - taken_minor
-    if amount_minor <= 0:
+    change_minor = total_minor - taken.net_minor
+    if change_minor == 0:
         return
     (wallet,) = (
         await wallet_store.lock_wallets(transaction, [(payment.business_id, wallet_id)])
     ).values()
-    lacking_minor = max(0, amount_minor - wallet.balance_minor)
+    is_debit = change_minor > 0
     movement = Movement(
         business_id=payment.business_id,
         wallet_id=wallet_id,
         transaction_id=new_wallet_transaction_id(),
-        direction=Direction.DEBIT,
-        amount_minor=amount_minor,
+        direction=Direction.DEBIT if is_debit else Direction.CREDIT,
+        amount_minor=abs(change_minor),
         source=payment.gateway,
-        reason="dispute" if payment.status == "disputed" else "refund",
+        reason=reason,
         description=payment.description,
         payment_id=payment.payment_id,
         account="funding",
-        taken_before_minor=taken_minor,
+        taken_before_minor=taken.moved_minor,
     )
+    if is_debit:
+        receivable_minor = max(0, change_minor - wallet.balance_minor)
+    else:
+        owed_minor = await wallet_store.receivable_of_wallet(
+            transaction, business_id=payment.business_id, wallet_id=wallet_id
+        )
+        receivable_minor = min(-change_minor, owed_minor)
     movements = [movement]
-    if lacking_minor:
+    if receivable_minor:
         receivable = replace(
             movement,
             transaction_id=new_wallet_transaction_id(),
-            direction=Direction.CREDIT,
-            amount_minor=lacking_minor,
+            direction=Direction.CREDIT if is_debit else Direction.DEBIT,
+            amount_minor=receivable_minor,
             reason="receivable",
             account="receivables",
         )
-        movements = [receivable, movement]
+        movements = [receivable, movement] if is_debit else [movement, receivable]
         logger.warning(
-            "wallet does not cover a refund, receivable posted",
+            "wallet does not cover a refund, receivable posted"
+            if is_debit
+            else "refund or dispute reversed, receivable repaid",
             extra={
                 "payment_id": payment.payment_id,
                 "wallet_id": wallet_id,
-                "lacking_minor": lacking_minor,
+                "receivable_minor": receivable_minor,
             },
         )
     results = await ledger.move(transaction, movements)
-    assert all(isinstance(each, WalletState) for each in results), "the receivable covers the debit"
+    assert all(isinstance(each, WalletState) for each in results), "each debit is covered"
 
 
 async def charge_result_of(transaction: Transaction, payment: Payment) -> ChargeResult:

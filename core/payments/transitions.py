@@ -16,7 +16,7 @@ from core.idempotency.service import Idempotency
 from core.payments import event_rules, event_store, rules, store
 from core.payments.event_rules import CHARGED, PaymentState, RecordedEvent
 from core.payments.event_store import Source
-from core.payments.funding import charge_result_of, credit_wallet, debit_refunded
+from core.payments.funding import charge_result_of, credit_wallet, move_taken_back
 from core.payments.in_flight import ChargeResult
 from core.payments.messages import refusal_answer, success_answer
 from core.payments.rules import PaymentUpdate
@@ -144,7 +144,7 @@ async def _write_next_state(
     events: Sequence[RecordedEvent],
 ) -> None:
     """Write the state of a payment after all its events, and move its wallet's money."""
-    wallet_id, taken_minor = await wallet_store.moved_by_payment(
+    wallet_id, taken = await wallet_store.moved_by_payment(
         transaction, business_id=payment.business_id, payment_id=payment.payment_id
     )
     before = PaymentState(
@@ -152,11 +152,12 @@ async def _write_next_state(
         payment.transaction_id,
         payment.decline_code,
         payment.amount_refunded_minor,
-        taken_minor,
+        taken.net_minor,
         is_charged=wallet_id is not None,
     )
-    after = event_rules.next_state(before, events, amount_minor=payment.amount_minor)
-    assert after.taken_back_minor >= taken_minor, "a refund is never undone"
+    after = event_rules.next_state(
+        before, events, amount_minor=payment.amount_minor, currency=payment.currency
+    )
     if after == before:
         return
     assert not after.is_charged or after.transaction_id, "a charged payment has a transaction"
@@ -184,12 +185,13 @@ async def _write_next_state(
     result = await charge_result_of(transaction, payment)
     await _store_answer(transaction, idempotency, payment, success_answer(result))
     if result.wallet is not None:
-        await debit_refunded(
+        await move_taken_back(
             transaction,
             payment,
             wallet_id=result.wallet.wallet_id,
-            taken_minor=taken_minor,
+            taken=taken,
             total_minor=after.taken_back_minor,
+            reason="dispute" if "disputed" in (before.status, after.status) else "refund",
         )
 
 

@@ -32,7 +32,8 @@ class Movement:
     account: str | None = None
     """The business's account. Defaults to funding for a credit, revenue for a debit."""
     taken_before_minor: int = 0
-    """How much of the payment was reversed before."""
+    """Sum of the payment's movements for refunds and disputes before, in both directions. Unique
+    for a payment and reason, so that each happens once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, case, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from core.database.bulk_sql import BulkInsert, BulkSelect, BulkUpdate
@@ -54,6 +54,16 @@ class Applied:
     movement: Movement
     wallet: WalletState
     postings: tuple[Posting, Posting]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """What a wallet lost for refunds, voids and disputes of one payment, in minor units."""
+
+    net_minor: int
+    """Debits less the credits of refunds that failed and disputes that were won."""
+    moved_minor: int
+    """Sum of these movements in both directions, which grows with each."""
 
 
 _WALLET_COLUMNS = tuple(wallets.c[each.name] for each in fields(Wallet))
@@ -240,21 +250,38 @@ async def wallet_after_credit(
 
 async def moved_by_payment(
     transaction: Transaction, *, business_id: str, payment_id: str
-) -> tuple[str | None, int]:
-    """Return the wallet that a payment funded, or None, and how much was reversed since."""
+) -> tuple[str | None, TakenBack]:
+    """Return the wallet that a payment funded, or None, and what was taken back since."""
     table = wallet_transactions
     rows = await transaction.connection.execute(
-        select(table.c.wallet_id, table.c.reason, table.c.amount_minor).where(
+        select(table.c.wallet_id, table.c.reason, table.c.type, table.c.amount_minor).where(
             table.c.business_id == business_id, table.c.payment_id == payment_id
         )
     )
-    wallet_id, taken_minor = None, 0
+    wallet_id, net_minor, moved_minor = None, 0, 0
     for row in rows:
         if row.reason == "wallet_fund":
             wallet_id = row.wallet_id
         elif row.reason in ("refund", "dispute"):
-            taken_minor += row.amount_minor
-    return wallet_id, taken_minor
+            net_minor += row.amount_minor if row.type == "debit" else -row.amount_minor
+            moved_minor += row.amount_minor
+    return wallet_id, TakenBack(net_minor, moved_minor)
+
+
+async def receivable_of_wallet(
+    transaction: Transaction, *, business_id: str, wallet_id: str
+) -> int:
+    """Return what the wallet's user owes the business for reversed fundings, in minor units."""
+    table = wallet_transactions
+    signed = case((table.c.type == "credit", table.c.amount_minor), else_=-table.c.amount_minor)
+    total = await transaction.connection.scalar(
+        select(func.coalesce(func.sum(signed), 0)).where(
+            table.c.business_id == business_id,
+            table.c.wallet_id == wallet_id,
+            table.c.reason == "receivable",
+        )
+    )
+    return int(total or 0)
 
 
 async def history(

@@ -17,6 +17,14 @@ _SIGNATURES_MAX: Final = 16
 """Stripe sends one for each secret that was valid in the last day."""
 _EFFECTIVE_REFUNDS: Final = ("pending", "succeeded", "requires_action")
 """Statuses of a refund that moves money (docs.stripe.com/api/refunds/object)."""
+_FAILED_REFUNDS: Final = ("failed", "canceled")
+_DISPUTE_STATES: Final = {
+    # docs.stripe.com/api/disputes/object. An inquiry (warning_…) takes no money.
+    "needs_response": FactKind.DISPUTED,
+    "under_review": FactKind.DISPUTED,
+    "won": FactKind.DISPUTE_CLOSED,
+    "lost": FactKind.DISPUTE_CLOSED,
+}
 
 
 def is_signed(body: bytes, header: str, secret: str, now: datetime) -> bool:
@@ -105,16 +113,49 @@ def _fact(kind: str, subject: dict[str, Any]) -> Fact | None:
             return _failure(subject.get("last_payment_error"))
         case "charge.refunded":
             return _amount(FactKind.REFUNDED, subject, "amount_refunded")
-        case "refund.created" | "refund.updated" if subject.get("status") in _EFFECTIVE_REFUNDS:
-            return _amount(FactKind.REFUND, subject, "amount")
-        # An inquiry (warning_…) takes no money.
-        case "charge.dispute.created" if not str(subject.get("status")).startswith("warning_"):
-            return _amount(FactKind.DISPUTED, subject, "amount")
-        case "charge.dispute.closed":
-            is_lost = subject.get("status") == "lost"
-            return _amount(FactKind.DISPUTE_CLOSED, subject, "amount", is_lost=is_lost)
+        case "refund.failed":
+            return _amount(FactKind.REFUND_FAILED, subject, "amount")
+        case "refund.created" | "refund.updated" | "charge.refund.updated":
+            return _refund(subject)
+        case _ if kind.startswith("charge.dispute."):
+            return _dispute(kind.removeprefix("charge.dispute."), subject)
         case _:
             return None
+
+
+def _refund(refund: dict[str, Any]) -> Fact | None:
+    status = refund.get("status")
+    if status in _EFFECTIVE_REFUNDS:
+        return _amount(FactKind.REFUND, refund, "amount")
+    return _amount(FactKind.REFUND_FAILED, refund, "amount") if status in _FAILED_REFUNDS else None
+
+
+def _dispute(change: str, dispute: dict[str, Any]) -> Fact | None:
+    """Return the state of a dispute after one of its events; None for an inquiry.
+
+    created, updated, closed     by the dispute's status
+    funds_withdrawn              the same, or else open
+    funds_reinstated             won: Stripe sends it once a dispute was closed
+    """
+    status = str(dispute.get("status"))
+    kind = _DISPUTE_STATES.get(status)
+    match change:
+        case "created" if "status" not in dispute:
+            kind = FactKind.DISPUTED
+        case "funds_withdrawn":
+            kind = kind or FactKind.DISPUTED
+        case "funds_reinstated":
+            kind = FactKind.DISPUTE_CLOSED
+        case "closed":
+            kind = FactKind.DISPUTE_CLOSED
+    if kind is None:
+        return None
+    is_lost = status == "lost" and change != "funds_reinstated"
+    identity = _text(dispute.get("id")) or ""
+    # The amount is of the cardholder's currency, which may be one that we do not know.
+    return _amount(kind, dispute, "amount", is_lost=is_lost) or Fact(
+        kind, currency=_text(dispute.get("currency"), 3), object_id=identity, is_lost=is_lost
+    )
 
 
 def _amount(

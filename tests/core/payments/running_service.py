@@ -28,13 +28,19 @@ from core.payments.service import PaymentsService
 from core.payments.store import Payment, PaymentFilter
 from core.security.secrets import Secret, hash_api_key
 from core.users.service import UsersService
+from core.webhooks.service import WebhooksService
 from nivisco.payments.v1 import payments_pb2
 from tests.core.running import Gateway, ShiftedClock, keyring
+from tests.end_to_end.signing import STRIPE_SECRET
 
 STRIPE_KEY: Final = "sk_test_running_a"
 LOGIN: Final = "5KP3u95bQpv"
 _KEYS: Final = {
-    "stripe": {"stripe_secret_key": STRIPE_KEY, "stripe_public_key": "pk_test_fake"},
+    "stripe": {
+        "stripe_secret_key": STRIPE_KEY,
+        "stripe_public_key": "pk_test_fake",
+        "stripe_webhook_secret": STRIPE_SECRET,
+    },
     "authorize": {"api_login_id": LOGIN, "transaction_key": "346HZ32z3fP4hTG2"},
 }
 
@@ -47,6 +53,8 @@ class RunningService:
     clock: ShiftedClock
     gateway: Gateway
     service: PaymentsService
+    webhooks: WebhooksService
+    credentials: CredentialsService
     caller: Caller
     user_id: str
 
@@ -109,7 +117,10 @@ async def running_service(
             caller, user.user_id, "TEST", card, set_as_primary=True, call=None
         )
     service = PaymentsService(database, credentials, gateways, idempotency)
-    yield RunningService(database, clock, gateway, service, caller, user.user_id)
+    webhooks = WebhooksService(database, credentials, idempotency, authorize)
+    yield RunningService(
+        database, clock, gateway, service, webhooks, credentials, caller, user.user_id
+    )
     await service.drain(0.5)
     await stripe.close()
     await authorize.close()
