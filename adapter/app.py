@@ -17,7 +17,7 @@ from adapter.plain_http import Network, is_trusted
 from adapter.settings import AdapterSettings
 from adapter.tls import HSTS
 from adapter.webhooks import GATEWAYS, MAX_WEBHOOK_BYTES, Webhooks
-from portal.pages.routes import add_pages
+from portal.pages.routes import add_pages, with_slash
 from rpc.client import CoreClient
 from rpc.metadata import request_id
 from transcoding import json_responses
@@ -67,13 +67,15 @@ def build_app(
     app[STOPPING] = stopping
     app.router.add_post("/", post, expect_handler=partial(_expect_body, MAX_BODY_BYTES))
     for gateway in GATEWAYS:
-        app.router.add_post(
-            f"/webhooks/{gateway}/{{business_id}}",
-            partial(_webhook, Webhooks(core, settings), gateway),
-            expect_handler=partial(_expect_body, MAX_WEBHOOK_BYTES),
-        )
-    app.router.add_get("/healthz", _alive)
-    app.router.add_get("/readyz", ready)
+        webhook = partial(_webhook, Webhooks(core, settings), gateway)
+        for path in with_slash(f"/webhooks/{gateway}/{{business_id}}"):
+            app.router.add_post(
+                path, webhook, expect_handler=partial(_expect_body, MAX_WEBHOOK_BYTES)
+            )
+    for path in with_slash("/healthz"):
+        app.router.add_get(path, _alive)
+    for path in with_slash("/readyz"):
+        app.router.add_get(path, ready)
     add_pages(app)
     return app
 

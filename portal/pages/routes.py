@@ -18,12 +18,21 @@ def add_pages(app: web.Application) -> None:
         FileNotFoundError: `make generate` has not written the comments.
     """
     described = reference()
-    app.router.add_get("/docs", _serving(page("docs.html", reference=described)))
-    app.router.add_get("/live-test", _serving(live_test_page(described)))
-    openapi = Document("openapi.json", openapi_text(described).encode())
-    app.router.add_get("/openapi.json", _serving(openapi))
+    pages = {
+        "/docs": page("docs.html", reference=described),
+        "/live-test": live_test_page(described),
+        "/openapi.json": Document("openapi.json", openapi_text(described).encode()),
+    }
+    for address, document in pages.items():
+        for path in with_slash(address):
+            app.router.add_get(path, _serving(document))
     for document in (actions_document(described), *asset_documents().values()):
         app.router.add_get(ASSETS + document.name, _serving(document))
+
+
+def with_slash(path: str) -> tuple[str, str]:
+    """Return the path, and the path with a trailing slash, which is often typed by mistake."""
+    return path, path + "/"
 
 
 def _serving(document: Document) -> Handler:

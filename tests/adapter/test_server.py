@@ -51,6 +51,14 @@ async def test_an_unknown_path_is_a_404_in_json(
     assert (response.status, body["code"]) == (404, "UNKNOWN_PATH")
 
 
+@pytest.mark.parametrize("path", ["/docs", "/live-test", "/openapi.json", "/healthz", "/readyz"])
+async def test_a_trailing_slash_does_not_change_the_path(client: AdapterClient, path: str) -> None:
+    async with client.session.get(client.url + path) as plain:
+        body = await plain.read()
+    async with client.session.get(client.url + path + "/", allow_redirects=False) as slashed:
+        assert (slashed.status, await slashed.read()) == (200, body)
+
+
 async def test_a_query_does_not_change_the_path(client: AdapterClient) -> None:
     async with client.session.post(client.url + "/?x=1", data=VALIDATE) as response:
         assert response.status == 200

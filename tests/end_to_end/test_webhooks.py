@@ -183,7 +183,7 @@ def events_of(client: JsonClient, payment_id: str, number: int, gateway: str) ->
             authorize_event(f"n-{number}-{step}", kind, step, transaction_id, **given)
             for step, kind in enumerate(kinds)
         ]
-    metadata = {"payment_id": payment_id}
+    metadata = {"nivisco_payment_id": payment_id}
     intent = {"id": transaction_id, "object": "payment_intent", "currency": "usd"}
     charge = {"payment_intent": transaction_id, "currency": "usd"}
 
@@ -374,6 +374,17 @@ async def test_an_event_of_up_to_1_mib_is_accepted(stack: Stack, size: int) -> N
     assert await deliver(client, event) == (200, '{"received":true}')
 
 
+@pytest.mark.parametrize("gateway", ["stripe", "authorize"])
+async def test_a_webhook_url_may_end_with_a_slash(stack: Stack, gateway: str) -> None:
+    client = await new_business(stack, f"slash{gateway}")
+    event = {
+        "stripe": stripe_event("evt_1", "invoice.paid", NOW, id="in_1"),
+        "authorize": authorize_event("n", "void.created", 1, "6001", invoiceNumber="PAY-1"),
+    }[gateway]
+    slashed = client.as_business(f"{client.business_id}/", client.api_key)
+    assert await deliver(slashed, event) == (200, '{"received":true}')
+
+
 async def test_a_customer_who_authenticates_has_their_wallet_credited_once(
     stack: Stack, database: Database
 ) -> None:
@@ -397,7 +408,7 @@ async def test_a_customer_who_authenticates_has_their_wallet_credited_once(
         id=intent,
         currency="usd",
         amount_received=1250,
-        metadata={"payment_id": record["payment_id"]},
+        metadata={"nivisco_payment_id": record["payment_id"]},
     )
     refunded = stripe_event(
         "evt_r",

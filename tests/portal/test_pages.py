@@ -163,7 +163,7 @@ async def test_the_openapi_document_has_every_action(client: AdapterClient) -> N
 
 @pytest.mark.parametrize(
     "path",
-    ["doc", "docs/", "docs/charge_customer", "assets/", "assets/none.css", "assets/../app.py"],
+    ["doc", "docs//", "docs/charge_customer", "assets/", "assets/none.css", "assets/../app.py"],
 )
 async def test_an_unknown_page_is_a_404_in_json(client: AdapterClient, path: str) -> None:
     raw = f"GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
