@@ -232,7 +232,7 @@ payments = Table(
     Column("checks", Integer, nullable=False),
     # When the charge was last sent to the gateway; NULL: at created_at.
     Column("sent_at", UtcDateTime, nullable=True),
-    # The gateway's cumulative amount, which never decreases.
+    # Sum of the refunds, without those that failed.
     Column("amount_refunded_minor", BigInteger, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
@@ -345,8 +345,8 @@ wallet_transactions = Table(
     Column("description", String(500), nullable=True),
     _id("payment_id", nullable=True),
     _moment("created_at"),
-    # Amount of the payment that had been debited for refunds and disputes before this movement.
-    # Unique, so that each debit happens once.
+    # Sum of the payment's movements for refunds and disputes before this one, in both directions.
+    # Unique, so that each happens once.
     Column("taken_before_minor", BigInteger, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(
         ["business_id", "wallet_id"], ["wallets.business_id", "wallets.wallet_id"]
