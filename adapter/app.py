@@ -29,6 +29,7 @@ logger = logging.getLogger("adapter")
 
 REQUEST_ID_HEADER = "X-Request-Id"
 REPLAYED_HEADER = "Idempotency-Replayed"
+ERROR_CODE_HEADER = "X-Error-Code"
 SERVER = "Nivisco"
 """The Server header, without versions."""
 READINESS_TIMEOUT_SECONDS = 2.0
@@ -92,6 +93,8 @@ def http_response(content: JsonResponse) -> web.Response:
         response.headers[hdrs.RETRY_AFTER] = str(content.retry_after_seconds)
     if content.is_replayed:
         response.headers[REPLAYED_HEADER] = "true"
+    if content.error_code is not None:
+        response.headers[ERROR_CODE_HEADER] = content.error_code
     return response
 
 

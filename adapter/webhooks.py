@@ -40,7 +40,9 @@ _NOT_ACCEPTED = json_responses.error_response(
     "SERVICE_UNAVAILABLE", "The event was not taken. Deliver it again.", retry_after_seconds=5
 )
 _INVALID_SIGNATURE = JsonResponse(
-    400, '{"success":false,"error":"The signature does not fit","code":"INVALID_FIELDS"}'
+    400,
+    '{"success":false,"error":"The signature does not fit","code":"INVALID_FIELDS"}',
+    error_code="INVALID_FIELDS",
 )
 
 

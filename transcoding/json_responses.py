@@ -45,33 +45,40 @@ class JsonResponse:
     retry_after_seconds: int | None = None
     is_replayed: bool = False
     """Whether the response is the stored one of an earlier request with the same key."""
+    error_code: str | None = None
+    """The code of an error, for the header `X-Error-Code`: the documented bodies have none."""
 
 
-def _fixed(status: int, error: str) -> JsonResponse:
-    return JsonResponse(status, _text({"success": False, "error": error}))
+def _fixed(status: int, code: str, error: str) -> JsonResponse:
+    return JsonResponse(status, _text({"success": False, "error": error}), error_code=code)
 
 
 def _text(body: Mapping[str, object]) -> str:
     return json.dumps(body, separators=(",", ":"))
 
 
-METHOD_NOT_ALLOWED = _fixed(405, "Method Not Allowed")
-INVALID_JSON = _fixed(400, "Invalid JSON")
-CREDENTIALS_MISSING = _fixed(400, "Missing required fields: business_id and api_key")
-PROXY_ONLY = _fixed(403, "This port answers its proxy only: send the request there, by https")
-"""It has no code, like the documented errors: no client of the API receives it."""
-CREDENTIALS_INVALID = _fixed(401, "Invalid business credentials")
+METHOD_NOT_ALLOWED = _fixed(405, "METHOD_NOT_ALLOWED", "Method Not Allowed")
+INVALID_JSON = _fixed(400, "INVALID_JSON", "Invalid JSON")
+CREDENTIALS_MISSING = _fixed(
+    400, "CREDENTIALS_REQUIRED", "Missing required fields: business_id and api_key"
+)
+"""Its code differs from CREDENTIALS_MISSING, the reason for missing keys of a gateway."""
+PROXY_ONLY = _fixed(
+    403, "PROXY_ONLY", "This port answers its proxy only: send the request there, by https"
+)
+"""Its body has no code, like the documented errors: no client of the API receives it."""
+CREDENTIALS_INVALID = _fixed(401, "INVALID_CREDENTIALS", "Invalid business credentials")
 
 
 def internal_error(request_id: str) -> JsonResponse:
     """Return the response to an internal error, with the request id to quote to support."""
     body = {"success": False, "error": "Internal server error", "details": request_id}
-    return JsonResponse(500, _text(body))
+    return JsonResponse(500, _text(body), error_code="INTERNAL")
 
 
 def malformed_http(status: int, phrase: str) -> JsonResponse:
     """Return the response to bytes that are not HTTP."""
-    return _fixed(status, phrase)
+    return _fixed(status, "MALFORMED_HTTP", phrase)
 
 
 def error_response(
@@ -79,7 +86,7 @@ def error_response(
 ) -> JsonResponse:
     """Return an error that the adapter itself raises, with a reason of the schema."""
     body = {"success": False, "error": error, "code": reason}
-    return JsonResponse(HTTP_STATUS[reason], _text(body), retry_after_seconds)
+    return JsonResponse(HTTP_STATUS[reason], _text(body), retry_after_seconds, error_code=reason)
 
 
 def invalid_fields(problems: Sequence[FieldProblem]) -> JsonResponse:
@@ -90,7 +97,7 @@ def invalid_fields(problems: Sequence[FieldProblem]) -> JsonResponse:
         "code": "INVALID_FIELDS",
         "fields": [{"field": p.field, "description": p.description} for p in problems],
     }
-    return JsonResponse(HTTP_STATUS["INVALID_FIELDS"], _text(body))
+    return JsonResponse(HTTP_STATUS["INVALID_FIELDS"], _text(body), error_code="INVALID_FIELDS")
 
 
 def core_error_response(error: CoreError, request_id: str) -> JsonResponse:
@@ -110,5 +117,9 @@ def core_error_response(error: CoreError, request_id: str) -> JsonResponse:
     }
     retry = error.retry_after_seconds
     return JsonResponse(
-        status, _text(body), None if retry is None else max(retry, 1), error.is_replayed
+        status,
+        _text(body),
+        None if retry is None else max(retry, 1),
+        error.is_replayed,
+        error_code=error.reason,
     )

@@ -57,7 +57,8 @@ CONVENTIONS = (
             f"`{BUSINESS_ID_KEY}`, `{API_KEY_KEY}` and `{ACTION_KEY}` are beside the action's own "
             "fields. There are no authentication headers.",
             "A success is a 200 with `success` true. Every other status has `success` false, "
-            "`error`, a human-readable message, and usually `code`, one of the reasons below.",
+            "`error`, a human-readable message, and usually `code`, one of the reasons below. The "
+            "header `X-Error-Code` has the code of every error, also where the body has none.",
             "Every response has an `X-Request-Id` header to quote to support. To choose the id, "
             "send the header with up to 64 letters, digits, dots, dashes and underscores.",
             "Unknown fields are rejected by name. A field that is `null` counts as absent, except "

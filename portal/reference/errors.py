@@ -82,4 +82,9 @@ def transport_errors() -> tuple[TransportError, ...]:
             json_responses.internal_error("01JZ3T8Q0V5W6X7Y8Z9ABCDEFG"),
         ),
     )
-    return tuple(TransportError(when, answer.status, answer.body) for when, answer in table)
+    return tuple(_transport_error(when, response) for when, response in table)
+
+
+def _transport_error(when: str, response: JsonResponse) -> TransportError:
+    assert response.error_code is not None, "every error has a code"
+    return TransportError(when, response.error_code, response.status, response.body)

@@ -114,9 +114,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class TransportError:
-    """An error with a fixed body and no `code`."""
+    """An error with a fixed body, whose code is only in the header `X-Error-Code`."""
 
     when: str
+    code: str
     http_status: int
     body: str
     """The exact JSON text, except for the id in a 500's `details`."""

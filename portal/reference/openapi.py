@@ -50,6 +50,10 @@ _HEADERS = {
         "description": "`true` if this is the stored response of an earlier request with the key.",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    "X-Error-Code": {
+        "description": "The code of the error, also if the body has no `code`.",
+        "schema": {"type": "string"},
+    },
     "Retry-After": {
         "description": "Seconds to wait before the request is repeated.",
         "schema": {"type": "integer", "minimum": 1},
@@ -127,14 +131,14 @@ def _error_responses(reference: Reference, status: int) -> _Schema:
     reasons = [e for e in reference.errors if e.http_status == status and e.has_code]
     lines = [f"- `{error.reason}`: {error.description}" for error in reasons]
     fixed = [e for e in reference.transport_errors if e.http_status == status]
-    lines += [f"- without a `code`: {error.when}" for error in fixed]
+    lines += [f"- `{error.code}`, only in `X-Error-Code`: {error.when}" for error in fixed]
     schema: _Schema = {"$ref": _ref("Error")}
     if reasons:
         codes = {"code": {"enum": [error.reason for error in reasons]}}
         schema = {"allOf": [schema], "properties": codes}
     return {
         "description": "\n".join([_STATUS_PHRASES[status], "", *lines]),
-        "headers": _headers("X-Request-Id", "Idempotency-Replayed", "Retry-After"),
+        "headers": _headers("X-Request-Id", "X-Error-Code", "Idempotency-Replayed", "Retry-After"),
         "content": {"application/json": {"schema": schema}},
     }
 

@@ -106,6 +106,44 @@ async def test_a_malformed_credential_gets_a_401_without_a_call_to_the_core(
     assert core.calls == []
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "status", "code"),
+    [
+        ("GET", b"", 405, "METHOD_NOT_ALLOWED"),
+        ("POST", b"{", 400, "INVALID_JSON"),
+        ("POST", b"{}", 400, "CREDENTIALS_REQUIRED"),
+        ("POST", b'{"business_id":"x","api_key":"wrong","action":"a"}', 401, "INVALID_CREDENTIALS"),
+        ("POST", b" " * 65_537, 413, "BODY_TOO_LARGE"),
+        ("POST", json.dumps({**CREDENTIALS, "action": "x"}).encode(), 400, "UNKNOWN_ACTION"),
+        ("POST", json.dumps(CREDENTIALS).encode(), 400, "INVALID_FIELDS"),
+    ],
+)
+async def test_an_error_has_its_code_in_a_header(
+    client: AdapterClient, method: str, body: bytes, status: int, code: str
+) -> None:
+    async with client.session.request(method, client.url, data=body) as response:
+        assert (response.status, response.headers["X-Error-Code"]) == (status, code)
+        assert (await response.json()).get("code", code) == code
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [("INTERNAL", "INTERNAL"), ("CARD_DECLINED", "CARD_DECLINED")]
+)
+async def test_an_error_of_the_core_has_its_code_in_a_header(
+    client: AdapterClient, core: RecordingCore, reason: str, code: str
+) -> None:
+    core.replies["ChargeCustomer"] = refused(grpc.StatusCode.INTERNAL, reason)
+    envelope = {**CREDENTIALS, "action": "charge_customer", **CHARGE}
+    async with client.session.post(client.url, json=envelope) as response:
+        assert response.headers["X-Error-Code"] == code
+
+
+async def test_a_success_has_no_error_code(client: AdapterClient) -> None:
+    envelope = {**CREDENTIALS, "action": "validate_business"}
+    async with client.session.post(client.url, json=envelope) as response:
+        assert "X-Error-Code" not in response.headers
+
+
 async def test_wrong_credentials_take_precedence_over_field_problems(client: AdapterClient) -> None:
     response = await client.post("charge_customer", api_key=WRONG_KEY, nope=1, amount="x")
     assert response == (401, INVALID_CREDENTIALS)

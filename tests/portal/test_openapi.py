@@ -96,6 +96,14 @@ def test_errors_match_the_error_schema() -> None:
         assert problems({"$ref": "#/components/schemas/Error"}, json.loads(response.body)) == []
 
 
+def test_errors_have_their_code_in_a_header() -> None:
+    errors = [
+        OPERATION["responses"][status] for status in OPERATION["responses"] if status != "200"
+    ]
+    assert all("X-Error-Code" in error["headers"] for error in errors)
+    assert "`INVALID_JSON`, only in `X-Error-Code`" in OPERATION["responses"]["400"]["description"]
+
+
 def test_every_status_of_an_error_is_documented() -> None:
     statuses = {str(error.http_status) for error in reference().errors}
     assert set(OPERATION["responses"]) == {"200", *statuses}

@@ -5,7 +5,7 @@ import { JsonError, laidOut, parse } from "./exact-json.js";
 /** The timeout that the reference recommends. */
 export const TIMEOUT_MS = 30_000;
 /** The response headers to show, in this order. */
-export const SHOWN_HEADERS = ["X-Request-Id", "Idempotency-Replayed", "Retry-After", "Content-Type"];
+export const SHOWN_HEADERS = ["X-Request-Id", "X-Error-Code", "Idempotency-Replayed", "Retry-After", "Content-Type"];
 
 /**
  * Sends the body and returns the outcome: `{kind, milliseconds}` and, if `kind` is `response`, also
