@@ -95,6 +95,8 @@ def http_response(content: JsonResponse) -> web.Response:
         response.headers[REPLAYED_HEADER] = "true"
     if content.error_code is not None:
         response.headers[ERROR_CODE_HEADER] = content.error_code
+    if content is json_responses.REQUEST_TIMEOUT:
+        response.force_close()  # RFC 9110, section 15.5.9: the rest of the request is not awaited
     return response
 
 

@@ -7,6 +7,10 @@ import aiohttp
 from transcoding.parsing import InvalidJson
 
 
+class BodyTooSlow(Exception):
+    """The body did not arrive in time."""
+
+
 class BodyTooLarge(Exception):
     """The body is longer than its limit."""
 
@@ -22,7 +26,8 @@ async def read_body(
 
     Raises:
         BodyTooLarge: the body, or its Content-Length, is above `max_bytes`.
-        InvalidJson: the body was cut off or did not arrive in time.
+        BodyTooSlow: the body did not arrive in time.
+        InvalidJson: the body was cut off.
     """
     if content_length is not None and content_length > max_bytes:
         raise BodyTooLarge
@@ -35,6 +40,8 @@ async def read_body(
                 room -= len(part)
                 if not room:
                     raise BodyTooLarge
-    except (TimeoutError, ConnectionError, aiohttp.ClientError, aiohttp.http.HttpProcessingError):
+    except TimeoutError:
+        raise BodyTooSlow from None
+    except (ConnectionError, aiohttp.ClientError, aiohttp.http.HttpProcessingError):
         raise InvalidJson from None
     return b"".join(parts)

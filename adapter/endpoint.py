@@ -11,7 +11,7 @@ import grpc
 from aiohttp import web
 from google.protobuf.message import Message
 
-from adapter.body import BodyTooLarge, read_body
+from adapter.body import BodyTooLarge, BodyTooSlow, read_body
 from adapter.settings import AdapterSettings
 from rpc.catalogue import IDEMPOTENCY_KEY
 from rpc.client import CoreClient, CoreResponse
@@ -90,6 +90,8 @@ class Endpoint:
             return json_responses.error_response(
                 "BODY_TOO_LARGE", "The request body is larger than 64 KiB"
             )
+        except BodyTooSlow:
+            return json_responses.REQUEST_TIMEOUT
         except InvalidJson:
             return json_responses.INVALID_JSON
         except CredentialsMissing:

@@ -9,7 +9,7 @@ import re
 
 from aiohttp import web
 
-from adapter.body import BodyTooLarge, read_body
+from adapter.body import BodyTooLarge, BodyTooSlow, read_body
 from adapter.settings import AdapterSettings
 from nivisco.internal.v1 import webhooks_pb2
 from nivisco.payments.v1 import types_pb2
@@ -67,6 +67,8 @@ class Webhooks:
             return json_responses.error_response(
                 "BODY_TOO_LARGE", "The request body is larger than 1 MiB"
             )
+        except BodyTooSlow:
+            return json_responses.REQUEST_TIMEOUT
         except InvalidJson:  # the body was cut off
             return _INVALID_SIGNATURE
         if self._in_flight >= self._settings.max_in_flight:

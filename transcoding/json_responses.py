@@ -58,6 +58,7 @@ def _text(body: Mapping[str, object]) -> str:
 
 
 METHOD_NOT_ALLOWED = _fixed(405, "METHOD_NOT_ALLOWED", "Method Not Allowed")
+REQUEST_TIMEOUT = _fixed(408, "REQUEST_TIMEOUT", "Request Timeout")
 INVALID_JSON = _fixed(400, "INVALID_JSON", "Invalid JSON")
 CREDENTIALS_MISSING = _fixed(
     400, "CREDENTIALS_REQUIRED", "Missing required fields: business_id and api_key"

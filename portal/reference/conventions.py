@@ -101,7 +101,7 @@ CONVENTIONS = (
             "any other action read the records first.",
             "A 504 without `Retry-After` is final: the gateway never showed the charge. Look for "
             "the payment in its dashboard.",
-            "Do not repeat a 4xx unchanged, except 429.",
+            "Do not repeat a 4xx unchanged, except 408 and 429.",
         ),
     ),
     Convention(

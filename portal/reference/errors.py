@@ -71,6 +71,7 @@ def transport_errors() -> tuple[TransportError, ...]:
     """Return the errors with a fixed body."""
     table: tuple[tuple[str, JsonResponse], ...] = (
         ("The method is not POST.", json_responses.METHOD_NOT_ALLOWED),
+        ("The body did not arrive in time. Nothing was done.", json_responses.REQUEST_TIMEOUT),
         ("The body is not a JSON object.", json_responses.INVALID_JSON),
         ("`business_id` or `api_key` is missing.", json_responses.CREDENTIALS_MISSING),
         (

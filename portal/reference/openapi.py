@@ -14,6 +14,7 @@ from portal.reference.model import (
 from rpc.catalogue import IDEMPOTENCY_KEY
 from transcoding.actions import ACTION_KEY
 from transcoding.envelope import IDEMPOTENCY_HEADER
+from transcoding.json_responses import METHOD_NOT_ALLOWED
 from transcoding.money import AMOUNT_PATTERN, CURRENCY_PATTERN, MAX_INTEGER_DIGITS
 from transcoding.responses import SUCCESS_KEY
 
@@ -31,6 +32,7 @@ _STATUS_PHRASES = {
     402: "The payment was declined, needs authentication, or exceeds the wallet's balance.",
     403: "The business is not allowed to call the action.",
     404: "An object in the request does not exist.",
+    408: "The request did not arrive in time.",
     409: "The current state does not allow the action.",
     413: "The request body is too large.",
     422: "The idempotency key was used for a different request.",
@@ -124,7 +126,10 @@ def _operation(reference: Reference, actions: list[Action]) -> _Schema:
 
 
 def _statuses(reference: Reference) -> list[int]:
-    return sorted({error.http_status for error in reference.errors})
+    """Return the statuses of errors that a POST can get."""
+    found = {error.http_status for error in reference.errors}
+    found |= {error.http_status for error in reference.transport_errors}
+    return sorted(found - {METHOD_NOT_ALLOWED.status})
 
 
 def _error_responses(reference: Reference, status: int) -> _Schema:

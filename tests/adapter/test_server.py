@@ -92,12 +92,19 @@ async def test_a_too_large_content_length_is_rejected_before_the_body_arrives(
     writer.close()
 
 
-async def test_a_body_that_does_not_arrive_in_time_is_a_400(settings: AdapterSettings) -> None:
+@pytest.mark.parametrize("path", [b"/", b"/webhooks/stripe/BUS-1"])
+async def test_a_body_that_does_not_arrive_in_time_is_a_408(
+    settings: AdapterSettings, path: bytes
+) -> None:
     async with running_adapter(replace(settings, body_timeout_seconds=0.05)) as client:
         reader, writer = await asyncio.open_connection(*client.address)
-        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
-        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+        writer.write(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{" % path)
+        response = await reader.readuntil(b"}")
         writer.close()
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert b"\r\nX-Error-Code: REQUEST_TIMEOUT\r\n" in response
+    assert b"\r\nConnection: close\r\n" in response
+    assert body_of(response) == {"success": False, "error": "Request Timeout"}
 
 
 async def test_a_client_that_disconnects_within_its_body_does_not_affect_others(
