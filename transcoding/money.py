@@ -22,6 +22,8 @@ _CURRENCY = re.compile(CURRENCY_PATTERN)
 _NOT_AN_AMOUNT = "must be a number such as 25.50"
 _TOO_LARGE = f"must have at most {MAX_INTEGER_DIGITS} digits before the decimal point"
 _TOO_FINE = f"must have at most {MAX_DECIMALS} decimals"
+_NUMBER_TOO_FINE = f'{_TOO_FINE}: send it as a string such as "25.55"'
+"""For a JSON number, which a float may have turned into 25.550000000000001."""
 _NOT_POSITIVE = "must be greater than zero"
 
 
@@ -42,7 +44,7 @@ def read_amount(value: object) -> tuple[int, int]:
     whole, _, decimals = text.partition(".")
     decimals = decimals.rstrip("0")
     if len(decimals) > MAX_DECIMALS:
-        raise InvalidValue(_TOO_FINE)
+        raise InvalidValue(_TOO_FINE if isinstance(value, str) else _NUMBER_TOO_FINE)
     units, nanos = int(whole), int(decimals.ljust(MAX_DECIMALS, "0"))
     if not units and not nanos:
         raise InvalidValue(_NOT_POSITIVE)
@@ -56,7 +58,7 @@ def _plain(number: Decimal) -> str:
     if number.adjusted() >= MAX_INTEGER_DIGITS:
         raise InvalidValue(_TOO_LARGE)
     if number.adjusted() < -MAX_DECIMALS:
-        raise InvalidValue(_TOO_FINE)
+        raise InvalidValue(_NUMBER_TOO_FINE)
     return format(number, "f")
 
 

@@ -18,6 +18,7 @@ NOT_AN_AMOUNT = "must be a number such as 25.50"
 NOT_POSITIVE = "must be greater than zero"
 TOO_LARGE = "must have at most 12 digits before the decimal point"
 TOO_FINE = "must have at most 9 decimals"
+NUMBER_TOO_FINE = 'must have at most 9 decimals: send it as a string such as "25.55"'
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,9 @@ def test_an_amount_is_read_exactly(value: object, expected: tuple[int, int]) -> 
         (Decimal("1e999999"), TOO_LARGE),
         (Decimal("1" * 60_000), TOO_LARGE),
         ("1000000000000", TOO_LARGE),
-        (Decimal("1e-10"), TOO_FINE),
-        (Decimal("1e-999999"), TOO_FINE),
+        (Decimal("1e-10"), NUMBER_TOO_FINE),
+        (Decimal("1e-999999"), NUMBER_TOO_FINE),
+        (Decimal("25.550000000000001"), NUMBER_TOO_FINE),
         ("0.0000000001", TOO_FINE),
         ("1.0000000001", TOO_FINE),
         ("", NOT_AN_AMOUNT),
