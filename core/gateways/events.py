@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 
 TOLERANCE = timedelta(seconds=300)
 """How far a signature's time may be from ours (docs.stripe.com/webhooks#replay-attacks)."""
@@ -56,7 +57,24 @@ class Event:
     """Our id of the payment, if the event carries it."""
     fact: Fact | None = None
     needs_lookup: bool = False
-    """Whether a look-up at the gateway must find the payment of `transaction_id`."""
+    """Whether a look-up at the gateway must find the payment of `transaction_id`, which may be the
+    id of a charge or refund."""
+    is_live: bool | None = None
+    """Whether it is of the LIVE environment; None if the gateway does not say. Not stored."""
+
+
+def storable(text: str, length: int = 255) -> str:
+    """Return a text as it can be stored.
+
+    Unprintable characters, such as NUL and lone surrogates, are escaped. The end of a text that is
+    too long is its hash.
+    """
+    if not text.isprintable():
+        text = text.encode("unicode_escape").decode("ascii")
+    if len(text) > length:
+        digest = sha256(text.encode()).hexdigest()[:32]
+        text = text[: length - len(digest)] + digest
+    return text
 
 
 class UnreadableEvent(Exception):

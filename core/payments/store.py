@@ -193,26 +193,25 @@ async def find_payment(
     payment_id: str | None,
     transaction_id: str | None,
 ) -> Payment | None:
-    """Return the payment with our id, or else with the gateway's id, without a lock; or None."""
-    if payment_id:
-        has_id = payments.c.payment_id == payment_id
-    elif transaction_id:
-        has_id = payments.c.transaction_id == transaction_id
-    else:
-        return None
-    rows = await transaction.connection.execute(
-        select(*_COLUMNS)
-        .where(
-            payments.c.business_id == business_id,
-            payments.c.gateway == gateway,
-            payments.c.env == env,
-            has_id,
+    """Return the payment with the gateway's id, or else with our id, without a lock; or None."""
+    for has_id in (
+        payments.c.transaction_id == transaction_id,
+        payments.c.payment_id == payment_id,
+    ):
+        rows = await transaction.connection.execute(
+            select(*_COLUMNS)
+            .where(
+                payments.c.business_id == business_id,
+                payments.c.gateway == gateway,
+                payments.c.env == env,
+                has_id,
+            )
+            .order_by(payments.c.created_at)
+            .limit(1)
         )
-        .order_by(payments.c.created_at)
-        .limit(1)
-    )
-    row = rows.one_or_none()
-    return _payment(row) if row else None
+        if row := rows.one_or_none():
+            return _payment(row)
+    return None
 
 
 async def write_state(

@@ -194,7 +194,9 @@ def _make_services(
         credentials=credentials,
         idempotency=idempotency,
         payments=PaymentsService(database, credentials, gateways, idempotency, settle_time),
-        webhooks=WebhooksService(database, credentials, idempotency, authorize),
+        webhooks=WebhooksService(
+            database, credentials, idempotency, {"stripe": stripe, "authorize": authorize}
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 States of an event (`webhook_events.state`):
 
     state       event                                            next state
+    -           received, of no environment with this secret     not stored
     -           received, affects no payment                     ignored
     -           received                                         waiting
     waiting     its payment exists and no attempt runs           applied
@@ -12,7 +13,7 @@ States of an event (`webhook_events.state`):
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import ModuleType
 from typing import Protocol
@@ -26,7 +27,6 @@ from core.database.transactions import (
 )
 from core.errors import InvalidFields, Refusal
 from core.gateways.authorize import events as authorize_events
-from core.gateways.authorize.responses import Transaction as GatewayTransaction
 from core.gateways.events import Event, UnreadableEvent
 from core.gateways.gateway import Account, GatewayError, GatewayRefused
 from core.gateways.stripe import events as stripe_events
@@ -43,11 +43,14 @@ BATCH = 100
 _FORMATS: Mapping[str, ModuleType] = {"stripe": stripe_events, "authorize": authorize_events}
 
 
-class TransactionLookup(Protocol):
-    """The look-up at Authorize.Net, whose events do not always name their payment."""
+class EventLookup(Protocol):
+    """The look-up of an event at its gateway, as events do not always name their payment."""
 
-    async def transaction(self, account: Account, transaction_id: str) -> GatewayTransaction:
-        """Return a transaction's details, or raise a GatewayError."""
+    async def complete_event(self, account: Account, event: Event) -> Event:
+        """Return the event with its payment's ids, or raise a GatewayError.
+
+        The event has no fact if its payment is not ours.
+        """
         ...
 
 
@@ -59,13 +62,16 @@ class WebhooksService:
         database: Database,
         credentials: CredentialsService,
         idempotency: Idempotency,
-        authorize: TransactionLookup,
+        lookups: Mapping[str, EventLookup],
     ) -> None:
-        """Store events in `database`; verify them with the businesses' `credentials`."""
+        """Store events in `database`; verify them with the businesses' `credentials`.
+
+        `lookups` are by the gateway's name.
+        """
         self._database = database
         self._credentials = credentials
         self._idempotency = idempotency
-        self._authorize = authorize
+        self._lookups = lookups
 
     async def receive(self, *, business_id: str, gateway: str, body: bytes, signature: str) -> bool:
         """Store an event and apply it; return whether it was received before.
@@ -74,14 +80,21 @@ class WebhooksService:
             InvalidFields: the signature matches no secret, the business does not exist, or the
                 body is not an event. The error is the same for all three.
         """
-        env = await self._env_of(business_id, gateway, body, signature)
-        if env is None:
+        envs, now = await self._envs_of(business_id, gateway, body, signature)
+        if not envs:
             raise _not_signed()
         try:
-            event: Event = _FORMATS[gateway].read(body)
+            event: Event = _FORMATS[gateway].read(body, now)
         except UnreadableEvent:
             logger.warning("signed webhook is not an event", extra={"business_id": business_id})
             raise _not_signed() from None
+        env = _env_of(event, envs)
+        if env is None:
+            logger.warning(
+                "webhook ignored: its environment has no such secret",
+                extra={"business_id": business_id, "event": event.event_id, "envs": envs},
+            )
+            return False
         source = Source(business_id, gateway, env)
         async with self._database.transaction() as transaction:
             is_new = await event_store.insert_event(transaction, source, event)
@@ -117,16 +130,15 @@ class WebhooksService:
                 # One event that fails must not delay the others.
                 logger.exception("event not applied", extra={"event": waiting.event.event_id})
 
-    async def _env_of(
+    async def _envs_of(
         self, business_id: str, gateway: str, body: bytes, signature: str
-    ) -> str | None:
-        """Return the environment whose secret signed the body, or None."""
+    ) -> tuple[list[str], datetime]:
+        """Return the environments whose secret signed the body, and the database's time."""
         async with self._database.read() as transaction:
             secrets = await self._credentials.webhook_secrets(transaction, business_id, gateway)
             now = transaction.now
         is_signed: Callable[[bytes, str, str, datetime], bool] = _FORMATS[gateway].is_signed
-        envs = [env for env, secret in secrets if is_signed(body, signature, secret, now)]
-        return envs[0] if envs else None
+        return [env for env, secret in secrets if is_signed(body, signature, secret, now)], now
 
     async def _apply(self, transaction: Transaction, source: Source, event: Event) -> None:
         """Apply an event to its payment if that exists; else it waits.
@@ -154,23 +166,29 @@ class WebhooksService:
 
     async def _look_up_and_apply(self, source: Source, event: Event) -> None:
         """Look an event's transaction up with no database transaction open, and apply it."""
-        assert event.transaction_id is not None, "a look-up needs an id"
         try:
             async with self._database.read() as transaction:
                 account = await self._credentials.account(
                     transaction, source.business_id, source.gateway, source.env
                 )
-            details = await self._authorize.transaction(account, event.transaction_id)
+            completed = await self._lookups[source.gateway].complete_event(account, event)
         except GatewayRefused:
             logger.warning("event look-up refused, retrying", extra={"event": event.event_id})
             return
         except (GatewayError, Refusal):
             logger.info("event look-up failed, retrying", extra={"event": event.event_id})
             return
-        completed = authorize_events.with_details(event, details)
         async with self._database.transaction() as transaction:
             await event_store.complete_event(transaction, source, completed)
             await self._apply(transaction, source, completed)
+
+
+def _env_of(event: Event, envs: Sequence[str]) -> str | None:
+    """Return the environment of an event that the secrets of `envs` signed, or None."""
+    if event.is_live is None:
+        return envs[0]
+    env = "LIVE" if event.is_live else "TEST"
+    return env if env in envs else None
 
 
 def _not_signed() -> InvalidFields:

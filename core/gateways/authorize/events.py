@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from core.gateways.authorize.codes import reading_of_transaction
 from core.gateways.authorize.responses import Transaction
-from core.gateways.events import Event, Fact, FactKind, UnreadableEvent
+from core.gateways.events import Event, Fact, FactKind, UnreadableEvent, storable
 
 _PREFIX: Final = "net.authorize.payment."
 _OUTCOMES: Final = ("authcapture.created", "fraud.approved", "fraud.declined", "fraud.held")
@@ -33,27 +33,29 @@ def is_signed(body: bytes, header: str, signature_key: str, now: datetime) -> bo
     return fits and name.lower() == "sha512"
 
 
-def read(body: bytes) -> Event:
-    """Parse an event.
+def read(body: bytes, received_at: datetime) -> Event:
+    """Parse an event. One of an unknown format affects no payment.
+
+    An event without a usable time is of `received_at`.
 
     Raises:
         UnreadableEvent: the body is not an event.
     """
     match _object(body):
-        case {
-            "notificationId": str(event_id),
-            "eventType": str(kind),
-            "eventDate": str(date),
-            "payload": dict(payload),
-        } if 0 < len(event_id) <= 255:
+        case {"notificationId": str(event_id), "eventType": str(kind), **rest} if event_id:
             pass
         case _:
             raise UnreadableEvent
-    fact = _fact(kind, payload) if kind.startswith(_PREFIX) else None
-    transaction_id = _id(payload.get("id"))
-    event = Event(event_id, kind[:255], _moment(date), transaction_id, fact=fact)
+    occurred_at = _moment(rest.get("eventDate"), received_at)
+    event = Event(storable(event_id), storable(kind), occurred_at)
+    payload = rest.get("payload")
+    if not isinstance(payload, dict) or not kind.startswith(_PREFIX):
+        return event
+    fact, transaction_id = _fact(kind, payload), _id(payload.get("id"))
+    event = replace(event, transaction_id=transaction_id)
     if fact is None or transaction_id is None:
-        return replace(event, fact=None)
+        return event
+    event = replace(event, fact=fact)
     if fact.kind is FactKind.REFUND:
         return replace(event, needs_lookup=True)
     payment_id = _payment_id(payload.get("invoiceNumber")) or _payment_id(
@@ -81,12 +83,12 @@ def _object(body: bytes) -> Any:
         raise UnreadableEvent from None
 
 
-def _moment(text: str) -> datetime:
+def _moment(date: object, received_at: datetime) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UnreadableEvent from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(str(date))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return received_at
 
 
 def _id(value: object) -> str | None:
@@ -97,7 +99,10 @@ def _id(value: object) -> str | None:
 def _payment_id(value: object) -> str | None:
     return (
         value
-        if isinstance(value, str) and value.startswith(_PAYMENT_PREFIX) and len(value) <= 20
+        if isinstance(value, str)
+        and value.startswith(_PAYMENT_PREFIX)
+        and value.isprintable()
+        and len(value) <= 20
         else None
     )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, ParamSpec
 
 from core.gateways.authorize import requests
+from core.gateways.authorize.events import with_details
 from core.gateways.authorize.profiles import (
     card_id_of,
     check_saved,
@@ -31,6 +32,7 @@ from core.gateways.authorize.responses import (
 )
 from core.gateways.authorize.transport import AuthorizeTransport
 from core.gateways.authorize.xml import Answer, Failure, parse_answer
+from core.gateways.events import Event
 from core.gateways.gateway import (
     Account,
     CardData,
@@ -184,6 +186,15 @@ class AuthorizeGateway:
             GatewayError: CustomerMissing if there is no such transaction, or any other.
         """
         return await self._transaction(account, transaction_id, self._deadline())
+
+    async def complete_event(self, account: Account, event: Event) -> Event:
+        """Return an event completed by its transaction's details.
+
+        Raises:
+            GatewayError: as for `transaction`.
+        """
+        assert event.transaction_id is not None, "a look-up needs an id"
+        return with_details(event, await self.transaction(account, event.transaction_id))
 
     async def void(self, account: Account, transaction_id: str) -> None:
         """Void a charge before settlement; does nothing if it is voided already.

@@ -7,14 +7,17 @@ https://docs.stripe.com/webhooks#verify-manually.
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from core.gateways.events import TOLERANCE, Event, Fact, FactKind, UnreadableEvent
-from core.gateways.stripe.responses import minor_of, payment_id_of
+from core.gateways.events import TOLERANCE, Event, Fact, FactKind, UnreadableEvent, storable
+from core.gateways.stripe.responses import PAYMENT_ID_KEY, minor_of
 
 _SIGNATURES_MAX: Final = 16
 """Stripe sends one for each secret that was valid in the last day."""
+_AHEAD_MAX: Final = timedelta(days=1)
+"""How far an event may be ahead of our clock."""
 _EFFECTIVE_REFUNDS: Final = ("pending", "succeeded", "requires_action")
 """Statuses of a refund that moves money (docs.stripe.com/api/refunds/object)."""
 _FAILED_REFUNDS: Final = ("failed", "canceled")
@@ -50,38 +53,70 @@ def is_signed(body: bytes, header: str, secret: str, now: datetime) -> bool:
     return any(fits)
 
 
-def read(body: bytes) -> Event:
-    """Parse an event.
+def read(body: bytes, received_at: datetime) -> Event:
+    """Parse an event. One of another format than the classic events affects no payment.
+
+    Such are thin events and those of the v2 API (docs.stripe.com/event-destinations), which have no
+    object. An event without a usable time is of `received_at`.
 
     Raises:
         UnreadableEvent: the body is not an event.
     """
     match _object(body):
-        case {
-            "id": str(event_id),
-            "type": str(kind),
-            "created": int(created),
-            "data": {"object": dict(subject)},
-        } if 0 < len(event_id) <= 255 and 0 < created < 1 << 40:
+        case {"id": str(event_id), "type": str(kind), **rest} if event_id:
             pass
         case _:
             raise UnreadableEvent
-    fact = _fact(kind, subject)
-    payment_id = payment_id_of(subject)
-    intent = (
-        subject.get("id") if kind.startswith("payment_intent.") else subject.get("payment_intent")
+    live = rest.get("livemode")
+    event = Event(
+        storable(event_id),
+        storable(kind),
+        _moment(rest.get("created"), received_at),
+        is_live=live if isinstance(live, bool) else None,
     )
-    transaction_id = _text(intent)
-    if transaction_id is None:
-        fact = None
-    return Event(
-        event_id,
-        kind[:255],
-        datetime.fromtimestamp(created, UTC),
-        transaction_id,
-        _text(payment_id, 64),
-        fact,
-    )
+    match rest.get("data"):
+        case {"object": dict(subject)} if fact := _fact(kind, subject):
+            return _with_ids(replace(event, fact=fact), kind, subject)
+        case _:
+            return event
+
+
+def with_charge(event: Event, charge: dict[str, Any]) -> Event:
+    """Return an event completed by its charge; without a fact if no payment intent made it."""
+    intent = _id(charge.get("payment_intent"))
+    fact = event.fact if intent else None
+    return replace(event, transaction_id=intent, fact=fact, needs_lookup=False)
+
+
+def _with_ids(event: Event, kind: str, subject: dict[str, Any]) -> Event:
+    """Return an event with the ids of its payment; without a fact if it names none.
+
+    Our own id counts only on payment intents, as we create no other objects.
+    """
+    if kind.startswith("payment_intent."):
+        metadata = subject.get("metadata")
+        ours = metadata.get(PAYMENT_ID_KEY) if isinstance(metadata, dict) else None
+        intent = _id(subject)
+        fact = event.fact if intent else None
+        return replace(event, transaction_id=intent, payment_id=_text(ours, 64), fact=fact)
+    charge = subject.get("charge")
+    within = charge.get("payment_intent") if isinstance(charge, dict) else None
+    if intent := _id(subject.get("payment_intent")) or _id(within):
+        return replace(event, transaction_id=intent)
+    if charge_id := _id(charge):
+        return replace(event, transaction_id=charge_id, needs_lookup=True)
+    return replace(event, fact=None)
+
+
+def _id(value: object) -> str | None:
+    """Return the id of an object, which is expanded or not."""
+    return _text(value.get("id") if isinstance(value, dict) else value)
+
+
+def _moment(created: object, received_at: datetime) -> datetime:
+    if type(created) is int and 0 < created <= (received_at + _AHEAD_MAX).timestamp():
+        return datetime.fromtimestamp(created, UTC)
+    return received_at
 
 
 def _object(body: bytes) -> Any:

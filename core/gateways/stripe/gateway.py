@@ -21,6 +21,7 @@ from core.gateways.connections import (
     AccountSlots,
     recently_used,
 )
+from core.gateways.events import Event
 from core.gateways.gateway import (
     Account,
     CardData,
@@ -31,9 +32,11 @@ from core.gateways.gateway import (
     SavedCard,
     Unknown,
 )
+from core.gateways.stripe.events import with_charge
 from core.gateways.stripe.responses import (
     INCONCLUSIVE,
     INCONCLUSIVE_ABOUT_FIRST,
+    PAYMENT_ID_KEY,
     Body,
     Failure,
     Kind,
@@ -160,7 +163,8 @@ class StripeGateway:
             "allowed_payment_method_types": ["card"],
             "confirm": True,
             "off_session": True,
-            "metadata": {"payment_id": charge.payment_id},
+            # `payment_id` is for look-ups by cores of earlier versions.
+            "metadata": {PAYMENT_ID_KEY: charge.payment_id, "payment_id": charge.payment_id},
         }
         if charge.description:
             params["description"] = charge.description
@@ -192,6 +196,19 @@ class StripeGateway:
         if isinstance(found, Failure):
             raise error_of(found, account)
         return found
+
+    async def complete_event(self, account: Account, event: Event) -> Event:
+        """Return an event that names only a charge completed by the charge's payment intent.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        assert event.transaction_id is not None, "a look-up needs an id"
+        charge_id, service = event.transaction_id, self._client(account).v1.charges
+        response = await self._send(
+            account, lambda: service.retrieve_async(charge_id), self._deadline()
+        )
+        return with_charge(event, object_of(response, account, "charge"))
 
     async def _find(
         self, account: Account, charge: GatewayCharge, deadline: float

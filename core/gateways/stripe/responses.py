@@ -214,10 +214,20 @@ def _disagreements(intent: Body, charge: GatewayCharge) -> list[str]:
     return differing if isinstance(intent.get("id"), str) else ["id", *differing]
 
 
+PAYMENT_ID_KEY: Final = "nivisco_payment_id"
+"""Metadata key of our payment's id, on the payment intents that we create."""
+
+
 def payment_id_of(intent: object) -> object:
-    """Return our payment's id in an intent's metadata, if it is there."""
+    """Return our payment's id in the metadata of a customer's intent, if it is there.
+
+    Intents of earlier versions have it under `payment_id`, which merchants use for ids of their
+    own.
+    """
     metadata = intent.get("metadata") if isinstance(intent, dict) else None
-    return metadata.get("payment_id") if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict):
+        return None
+    return metadata.get(PAYMENT_ID_KEY, metadata.get("payment_id"))
 
 
 def _needs_authentication(error: Mapping[str, Any]) -> bool:

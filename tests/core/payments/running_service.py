@@ -117,7 +117,9 @@ async def running_service(
             caller, user.user_id, "TEST", card, set_as_primary=True, call=None
         )
     service = PaymentsService(database, credentials, gateways, idempotency)
-    webhooks = WebhooksService(database, credentials, idempotency, authorize)
+    webhooks = WebhooksService(
+        database, credentials, idempotency, {"stripe": stripe, "authorize": authorize}
+    )
     yield RunningService(
         database, clock, gateway, service, webhooks, credentials, caller, user.user_id
     )

@@ -42,7 +42,7 @@ async def test_an_approved_charge_succeeds_and_has_all_fields_at_stripe(
     outcome = await gateway.charge(SHOP, charge)
     [intent] = (await sandbox.books())["payment_intents"]
     assert outcome == Succeeded(intent["id"])
-    assert intent["metadata"] == {"payment_id": charge.payment_id}
+    assert intent["metadata"]["nivisco_payment_id"] == charge.payment_id
     assert (intent["amount"], intent["currency"]) == (2550, "usd")
     assert intent["description"] == "Order 17"
     assert intent["customer"] == charge.customer_id
