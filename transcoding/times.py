@@ -21,8 +21,9 @@ _NOT_A_TIME = "must be an ISO 8601 date or date-time such as 2024-03-01 or 2024-
 def read_time(value: object, *, end_of_day: bool) -> tuple[int, int]:
     """Return the seconds since 1970 and nanoseconds of an ISO 8601 date or date-time.
 
-    Without an offset it is UTC. A date alone is its first moment, or with `end_of_day` its last
-    microsecond, so that a range that ends with it includes the day.
+    Without an offset it is UTC. A date alone is its first moment. With `end_of_day`, a date alone
+    is its last microsecond, and a time without a fraction that of its second: a range that ends
+    with it includes the day or the second. Responses show times without fractions.
 
     Raises:
         InvalidValue: it is not such a string, there is no such time, or its year is out of range.
@@ -32,13 +33,15 @@ def read_time(value: object, *, end_of_day: bool) -> tuple[int, int]:
         raise InvalidValue(_NOT_A_TIME)
     date, minutes, seconds_text, fraction, offset = found.groups(default="")
     if not minutes:
-        minutes, seconds_text, fraction = _LAST_MOMENT if end_of_day else _FIRST_MOMENT
+        minutes, seconds_text = _LAST_SECOND if end_of_day else _FIRST_SECOND
+    if end_of_day:
+        fraction = fraction or _LAST_MICROSECOND
     try:
         moment = datetime.fromisoformat(f"{date}T{minutes}{seconds_text}{offset.upper() or 'Z'}")
     except ValueError:
         raise InvalidValue(_NOT_A_TIME) from None
     seconds = (moment - _EPOCH) // _SECOND
-    if not _FIRST_SECOND <= seconds < _END_SECOND:
+    if not _EARLIEST <= seconds < _END:
         raise InvalidValue(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
     return seconds, int(fraction.ljust(9, "0"))
 
@@ -52,7 +55,8 @@ def write_time(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat(" ")[:19]
 
 
-_FIRST_MOMENT = ("00:00", ":00", "")
-_LAST_MOMENT = ("23:59", ":59", "999999")
-_FIRST_SECOND = (datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - _EPOCH) // _SECOND
-_END_SECOND = (datetime(LAST_YEAR, 12, 31, tzinfo=UTC) - _EPOCH) // _SECOND + 86_400
+_FIRST_SECOND = ("00:00", ":00")
+_LAST_SECOND = ("23:59", ":59")
+_LAST_MICROSECOND = "999999"
+_EARLIEST = (datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - _EPOCH) // _SECOND
+_END = (datetime(LAST_YEAR, 12, 31, tzinfo=UTC) - _EPOCH) // _SECOND + 86_400

@@ -120,7 +120,8 @@ CONVENTIONS = (
         "Dates",
         (
             "Requests contain ISO 8601 dates and date-times, in UTC unless they have an offset. A "
-            "`to_date` without a time includes that day.",
+            "`to_date` without a time includes that day, and one without a fraction of a second "
+            "includes that second.",
             "Responses contain `YYYY-MM-DD HH:MM:SS` in UTC.",
         ),
     ),

@@ -36,8 +36,20 @@ def test_a_date_can_mean_the_last_microsecond_of_its_day() -> None:
     assert read_time("2024-03-01", end_of_day=True) == (MIDNIGHT + 86_399, 999_999_000)
 
 
-def test_a_date_with_a_time_keeps_its_time_at_the_end_of_a_day() -> None:
-    assert read_time("2024-03-01T00:00:00Z", end_of_day=True) == (MIDNIGHT, 0)
+@pytest.mark.parametrize(
+    ("text", "nanos"),
+    [
+        ("2024-03-01T00:00:00Z", 999_999_000),
+        ("2024-03-01 00:00:00", 999_999_000),
+        ("2024-03-01T00:00", 999_999_000),
+        ("2024-03-01T00:00:00.0Z", 0),
+        ("2024-03-01T00:00:00.5Z", 500_000_000),
+    ],
+)
+def test_at_the_end_of_a_range_a_time_without_a_fraction_covers_its_second(
+    text: str, nanos: int
+) -> None:
+    assert read_time(text, end_of_day=True) == (MIDNIGHT, nanos)
 
 
 @pytest.mark.parametrize(
