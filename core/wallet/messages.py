@@ -6,6 +6,17 @@ from core.wallet.rules import Direction, Movement, WalletState
 from core.wallet.store import Wallet, WalletTransaction
 from nivisco.payments.v1 import wallet_pb2 as pb
 
+_GATEWAY_NAMES = {"stripe": "Stripe", "authorize": "Authorize.Net"}
+_DEFAULT_DESCRIPTIONS = {
+    "business_charge": "Wallet charge",
+    "manual_credit": "Manual wallet credit",
+    "wallet_fund": "{gateway} wallet funding",
+    "refund": "{gateway} wallet refund",
+    "dispute": "{gateway} wallet dispute",
+    "recurring_charge": "Recurring wallet charge",
+    "receivable": "{gateway} wallet receivable",
+}
+"""Descriptions of transactions without one, by reason, in the style of the API reference."""
 MovementResponse = pb.ChargeWalletResponse | pb.AddWalletFundsResponse
 
 
@@ -29,7 +40,7 @@ def wallet_transaction_message(row: WalletTransaction, wallet: Wallet) -> pb.Wal
         amount=money_message(Amount(row.amount_minor, wallet.currency)),
         source=enum_value(pb.TransactionSource, row.source),
         reason=enum_value(pb.TransactionReason, row.reason),
-        description=row.description,
+        description=row.description or _default_description(row),
         created_at=timestamp(row.created_at),
         wallet_id=wallet.wallet_id,
         new_balance=money_message(Amount(row.balance_after_minor, wallet.currency)),
@@ -37,6 +48,11 @@ def wallet_transaction_message(row: WalletTransaction, wallet: Wallet) -> pb.Wal
         user_id=wallet.user_id,
         env=env_value(wallet.env),
     )
+
+
+def _default_description(row: WalletTransaction) -> str:
+    gateway = _GATEWAY_NAMES.get(row.source, row.source)
+    return _DEFAULT_DESCRIPTIONS[row.reason].format(gateway=gateway)
 
 
 def movement_response(movement: Movement, user_id: str, after: WalletState) -> MovementResponse:

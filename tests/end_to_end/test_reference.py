@@ -233,7 +233,7 @@ EXAMPLES: list[Example] = [
                     "amount": 40,
                     "source": "manual",
                     "reason": "manual_credit",
-                    "description": None,
+                    "description": "Manual wallet credit",
                     "created_at": "2024-02-20 14:20:00",
                 }
             ],

@@ -1,6 +1,7 @@
 """WalletService over gRPC: credits, debits and history; a balance is never negative."""
 
 import asyncio
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -9,8 +10,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
 from core.wallet import batch
-from core.wallet.messages import MovementResponse, movement_response
+from core.wallet.messages import (
+    MovementResponse,
+    movement_response,
+    wallet_transaction_message,
+)
 from core.wallet.rules import Movement, WalletState
+from core.wallet.store import Wallet, WalletTransaction
 from nivisco.payments.v1 import types_pb2, users_pb2, wallet_pb2
 from rpc.errors import CoreError
 from tests.core.running import Business, create_user
@@ -84,6 +90,7 @@ async def test_history_returns_complete_transactions(business: Business, user_id
     wallet = await wallet_of(business, user_id)
     assert row == wallet_pb2.WalletTransaction(
         created_at=wallet.updated_at,
+        description="Manual wallet credit",
         **{
             name: getattr(moved, name)
             for name in (
@@ -99,6 +106,29 @@ async def test_history_returns_complete_transactions(business: Business, user_id
             )
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "description"),
+    [
+        ("system", "business_charge", "Wallet charge"),
+        ("manual", "manual_credit", "Manual wallet credit"),
+        ("stripe", "wallet_fund", "Stripe wallet funding"),
+        ("authorize", "wallet_fund", "Authorize.Net wallet funding"),
+        ("stripe", "refund", "Stripe wallet refund"),
+        ("authorize", "dispute", "Authorize.Net wallet dispute"),
+        ("recurring", "recurring_charge", "Recurring wallet charge"),
+        ("stripe", "receivable", "Stripe wallet receivable"),
+    ],
+)
+def test_a_transaction_without_a_description_has_a_default_one(
+    source: str, reason: str, description: str
+) -> None:
+    moment = datetime(2024, 2, 20, tzinfo=UTC)
+    wallet = Wallet("WAL-1", "USR-1", "TEST", "usd", 40, moment, moment)
+    for given, shown in ((None, description), ("Two lattes", "Two lattes")):
+        row = WalletTransaction("WTX-1", "credit", 40, source, reason, given, None, 40, moment)
+        assert wallet_transaction_message(row, wallet).description == shown
 
 
 async def test_a_wallet_is_the_same_resource_everywhere(business: Business) -> None:
