@@ -10,7 +10,9 @@ from typing import Final
 
 from sandbox.stripe import errors
 
-AMOUNT_MAX: Final = 99_999_999  # eight digits, docs.stripe.com/currencies#minimum-and-maximum
+AMOUNT_MAX: Final = 999_999_999_999
+"""Twelve digits for cards (docs.stripe.com/currencies, maximum charge amounts): 1,500,000 IDR are
+150,000,000 minor units. The nine digits of American Express are not modelled."""
 
 _ZERO_DECIMAL_LIST: Final = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"
 ZERO_DECIMAL: Final = frozenset(_ZERO_DECIMAL_LIST.split())
@@ -22,7 +24,7 @@ _CURRENCY_LIST: Final = """
     gtq gyd hkd hnl hrk htg huf idr ils inr isk jmd jod jpy kes kgs khr kmf krw kwd kyd kzt lak lbp
     lkr lrd lsl mad mdl mga mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd omr pab
     pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sek sgd shp sle sos srd std szl thb tjs
-    tnd top try ttd twd tzs uah ugx uyu uzs vnd vuv wst xaf xcd xof xpf yer zar zmw usdc btn ghs
+    tnd top try ttd twd tzs uah ugx uyu uzs vnd vuv wst xaf xcd xcg xof xpf yer zar zmw usdc btn ghs
     eek lvl svc vef ltl sll mro
 """
 CURRENCIES: Final = tuple(_CURRENCY_LIST.split())
