@@ -1,6 +1,7 @@
 """Amounts of money as integers of a currency's minor unit, converted from and to Money messages.
 
-Pure, and never a float. Exponents are those of ISO 4217, list one.
+Pure, and never a float. Exponents are those of ISO 4217: list one for requests; stored amounts may
+be in a currency that was withdrawn since.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ MAX_UNITS = 10**12 - 1
 MAX_BALANCE_MINOR = 10**17
 """Limit of a wallet's balance: far above any amount, far below a signed 64-bit integer."""
 DEFAULT_CURRENCY = "usd"
+_WITHDRAWN = {
+    "ang": 2, "bgn": 2, "byr": 0, "cuc": 2, "eek": 2, "hrk": 2, "ltl": 2, "lvl": 2, "mro": 2,
+    "sll": 2, "std": 2, "vef": 2, "zmk": 2, "zwl": 2,
+}  # fmt: skip
+"""Decimals of currencies that left list one since 2011 (ISO 4217, list three)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,13 @@ def exponent(currency: str) -> int | None:
     return digits if isinstance(digits, int) and digits <= NANO_DIGITS else None
 
 
+@cache
+def stored_exponent(currency: str) -> int | None:
+    """Return the number of decimals of a currency that stored amounts may be in, or None."""
+    digits = exponent(currency)
+    return _WITHDRAWN.get(currency.lower()) if digits is None else digits
+
+
 def currency_problem(currency: str) -> str | None:
     """Return what is wrong with a currency code, or None."""
     if exponent(currency) is None:
@@ -64,7 +77,7 @@ def amount_problem(money: money_pb2.Money) -> str | None:
 
 def decimals_problem(money: money_pb2.Money, currency: str) -> str | None:
     """Return what is wrong with the decimals of an amount in a currency, or None."""
-    digits = exponent(currency)
+    digits = stored_exponent(currency)
     if digits is not None and money.nanos % 10 ** (NANO_DIGITS - digits):
         return f"has more decimals than {currency.lower()} allows ({digits})"
     return None
@@ -75,11 +88,13 @@ def amount_from_message(
 ) -> Amount:
     """Convert a valid message to minor units. Its currency defaults to `default_currency`.
 
+    The default is a stored currency, which may have been withdrawn.
+
     Raises:
         InvalidFields: the amount has more decimals than the currency.
     """
     currency = money.currency_code.lower() or default_currency
-    digits = exponent(currency)
+    digits = stored_exponent(currency)
     assert digits is not None, "validation accepts known currencies only"
     if problem := decimals_problem(money, currency):
         raise InvalidFields.of(field, problem)
@@ -90,7 +105,7 @@ def amount_from_message(
 
 def money_message(amount: Amount) -> money_pb2.Money:
     """Convert minor units to a message. Exact both ways."""
-    digits = exponent(amount.currency)
+    digits = stored_exponent(amount.currency)
     assert digits is not None, "amounts have known currencies"
     sign = -1 if amount.minor < 0 else 1
     units, rest = divmod(abs(amount.minor), 10**digits)

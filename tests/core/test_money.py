@@ -32,6 +32,26 @@ def test_a_currency_has_the_decimals_of_iso_4217(currency: str, decimals: int | 
 
 
 @pytest.mark.parametrize(
+    ("currency", "minor", "message"),
+    [
+        ("bgn", 2550, Money(currency_code="BGN", units=25, nanos=500_000_000)),
+        ("hrk", 100, Money(currency_code="HRK", units=1)),
+        ("ang", 1, Money(currency_code="ANG", nanos=10_000_000)),
+        ("byr", 7, Money(currency_code="BYR", units=7)),
+    ],
+)
+def test_a_stored_amount_in_a_withdrawn_currency_is_readable(
+    currency: str, minor: int, message: Money
+) -> None:
+    assert money_message(Amount(minor, currency)) == message
+    without_currency = Money(units=message.units, nanos=message.nanos)
+    assert amount_from_message(without_currency, currency) == Amount(minor, currency)
+    assert currency_problem(currency) is not None
+    with pytest.raises(InvalidFields):
+        amount_from_message(Money(nanos=1_000_000), currency)
+
+
+@pytest.mark.parametrize(
     ("money", "currency", "minor"),
     [
         (Money(units=25, nanos=500_000_000), "usd", 2550),

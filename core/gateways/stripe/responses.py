@@ -32,7 +32,7 @@ from core.gateways.gateway import (
     Succeeded,
     Unknown,
 )
-from core.money import Amount, exponent
+from core.money import Amount, exponent, stored_exponent
 
 _log = logging.getLogger(__name__)
 
@@ -84,8 +84,11 @@ def stripe_amount(amount: Amount) -> int:
 
 
 def minor_of(amount: int, currency: str) -> int | None:
-    """Return an amount of Stripe in ISO's minor units, or None if it has none."""
-    digits = exponent(currency)
+    """Return an amount of Stripe in ISO's minor units, or None if it has none.
+
+    The currency may have been withdrawn: a refund of an old payment is in the payment's currency.
+    """
+    digits = stored_exponent(currency)
     if digits is None:
         return None
     if currency in TIMES_HUNDRED and digits == 0:

@@ -16,6 +16,7 @@ from core.gateways.stripe.responses import (
     Kind,
     UnchargeableAmount,
     classify,
+    minor_of,
     stripe_amount,
 )
 from core.money import Amount, exponent
@@ -63,6 +64,12 @@ def test_an_amount_without_a_stripe_unit_is_refused_and_not_rounded(
     with pytest.raises(UnchargeableAmount) as refused:
         stripe_amount(Amount(minor, currency))
     assert refused.value.field == field
+
+
+def test_a_withdrawn_currency_is_read_but_not_charged() -> None:
+    assert minor_of(2550, "bgn") == 2550
+    with pytest.raises(UnchargeableAmount):
+        stripe_amount(Amount(2550, "bgn"))
 
 
 def test_the_listed_currencies_have_the_expected_decimals() -> None:
