@@ -21,6 +21,8 @@ The core with the lease owns an attempt. States of an attempt (`payments.attempt
     not_sent        sweep's check                                NULL, failed
     not running     gateway event with an outcome                NULL, status is the outcome
     not running     gateway event without one                    unknown, check now
+    NULL, not       charged, shown to a core whose attempt       NULL, succeeded
+    charged         another one ended
 
 A resumed attempt uses the same gateway key. Unless it was not_sent before, a refusal or a failed
 connection leaves its outcome unknown, as the earlier call may have charged.
@@ -69,6 +71,8 @@ LEASE = timedelta(seconds=6)
 RENEW_SECONDS = 1.0
 WRITE_SECONDS = 60.0
 """How long the write of an outcome is retried."""
+DELIVERY_PAUSE_SECONDS_MAX = 2.0
+"""Longest delay between two tries to record a delivery, which go on until it is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,13 +232,22 @@ class Attempts:
             if presence.is_answered:
                 answered = True
                 break
-        try:
-            async with self._database.transaction("payments.record_delivery") as transaction:
-                await store.set_answered(transaction, payment, answered=answered)
-        except (DatabaseUnavailableError, CommitUnknownError):
-            logger.warning(
-                "response delivery not recorded", extra={"payment_id": payment.payment_id}
-            )
+        pause = 0.05
+        while True:
+            try:
+                async with self._database.transaction("payments.record_delivery") as transaction:
+                    if answered:
+                        await store.set_answered(transaction, payment)
+                    else:
+                        await store.end_response(transaction, payment, self._core_id)
+                    return
+            except (DatabaseUnavailableError, CommitUnknownError):
+                logger.warning(
+                    "response delivery not recorded, retrying",
+                    extra={"payment_id": payment.payment_id},
+                )
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, DELIVERY_PAUSE_SECONDS_MAX)
 
     async def renew_leases(self) -> None:
         """Renew the leases of this core's attempts, and store which of them are joinable."""
@@ -346,8 +359,9 @@ class Attempts:
     ) -> ChargeResult | None:
         """Write the outcome, the wallet's credit and the stored answer; once, if repeated.
 
-        A core whose lease was taken over writes only what the gateway decided. Locks the
-        idempotency record before the payment, as the requests that start or join an attempt do.
+        A core whose lease was taken over writes only what the gateway decided, and over another
+        outcome only a success. Locks the idempotency record before the payment, as the requests
+        that start or join an attempt do.
         """
         idempotency_key = started.payment.idempotency_key
         if idempotency_key is not None:
@@ -362,7 +376,9 @@ class Attempts:
         update = rules.payment_update(outcome, checks=payment.checks, is_last_check=is_last_check)
         is_conclusive = rules.is_conclusive(outcome)
         is_ours = payment.lease is not None and payment.lease.owner == self._core_id
-        if not (is_ours or (payment.status == "pending" and is_conclusive)):
+        is_open = payment.status == "pending"
+        is_late_success = update.is_success and rules.may_still_succeed(payment.status)
+        if not (is_ours or (is_open and is_conclusive) or is_late_success):
             if payment.status in CHARGED or update.is_success:
                 return await charge_result_of(transaction, payment)
             if not is_conclusive:  # the core that took the attempt over may still charge

@@ -23,7 +23,7 @@ wait make two charges:
     responding   a caller received the response               closed
     responding   no caller received it, or core died          unanswered
     unanswered   equal request                                responding; the request gets it
-    unanswered   24 hours passed, or refunded                 closed
+    unanswered   30 minutes passed, or refunded               closed
     closed       equal request                                closed; the request is a new charge
 
     state        columns of the payment
@@ -51,7 +51,7 @@ from core.payments.event_rules import CHARGED
 from core.payments.in_flight import Attempt
 from core.payments.store import Payment
 
-UNANSWERED_LIFE = timedelta(hours=24)
+UNANSWERED_LIFE = timedelta(minutes=30)
 """How long an unanswered success is returned to an equal request without a key."""
 
 

@@ -222,6 +222,11 @@ def is_conclusive(outcome: ChargeOutcome) -> bool:
     return isinstance(outcome, Succeeded | Declined | RequiresAction | HeldForReview)
 
 
+def may_still_succeed(status: str) -> bool:
+    """Return whether a success that the gateway shows outranks a payment's outcome."""
+    return status in ("declined", "failed", "needs_review", "requires_action", "held_for_review")
+
+
 def needs_review(payment_id: str) -> Refusal:
     """Return the error response of a charge whose outcome the gateway never showed."""
     return Refusal(

@@ -349,9 +349,23 @@ async def set_responding_core(transaction: Transaction, payment: Payment, core_i
     await _update(transaction, payment, {"lease_owner": core_id})
 
 
-async def set_answered(transaction: Transaction, payment: Payment, *, answered: bool) -> None:
-    """Store whether a caller received the response; no core sends it any more."""
-    await _update(transaction, payment, {"answered": answered, "lease_owner": None})
+async def set_answered(transaction: Transaction, payment: Payment) -> None:
+    """Store that a caller received the response; no core sends it any more."""
+    await _update(transaction, payment, {"answered": True, "lease_owner": None})
+
+
+async def end_response(transaction: Transaction, payment: Payment, core_id: str) -> None:
+    """Store that the core no longer sends the response, unless another core does."""
+    await transaction.connection.execute(
+        update(payments)
+        .where(
+            payments.c.business_id == payment.business_id,
+            payments.c.payment_id == payment.payment_id,
+            payments.c.lease_owner == core_id,
+            payments.c.attempt.is_(None),
+        )
+        .values(lease_owner=None)
+    )
 
 
 async def _update(

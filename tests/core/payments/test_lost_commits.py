@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,12 @@ import pytest
 
 from core.caller import Presence, set_presence
 from core.database.schema import payments, wallet_transactions
-from core.database.transactions import CommitUnknownError, Database, Transaction
+from core.database.transactions import (
+    CommitUnknownError,
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+)
 from core.payments.in_flight import ChargeResult
 from core.payments.messages import fund_response
 from tests.core.payments.charging import INTENTS
@@ -40,6 +46,21 @@ class LosingDatabase(Database):
             if self.on_loss:
                 self.on_loss()
             raise CommitUnknownError
+
+
+class ForgettingDatabase(Database):
+    """A database that is away for the next `failures` records of a delivery."""
+
+    failures = 0
+
+    @asynccontextmanager
+    async def transaction(self, name: str = "") -> AsyncIterator[Transaction]:
+        """Open a transaction, unless the database is away."""
+        if name == "payments.record_delivery" and self.failures:
+            self.failures -= 1
+            raise DatabaseUnavailableError("away")
+        async with super().transaction(name) as transaction:
+            yield transaction
 
 
 @asynccontextmanager
@@ -158,3 +179,51 @@ async def test_a_retry_whose_caller_left_again_does_not_count_as_answered(
         there.end()
         assert await request(shop, Presence()) != first
     assert len(await gateway.charges()) == 2
+
+
+async def test_a_delivery_is_recorded_once_the_database_is_back(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    database = ForgettingDatabase(f"sqlite:///{tmp_path / 'n.db'}")
+    async with running_service(database, ShiftedClock(), gateway) as shop:
+        database.failures = 3
+        there = Presence()
+        first = await request(shop, there)
+        there.end()
+        await shop.service.drain(10)
+        assert await request(shop, Presence()) != first
+    assert len(await gateway.charges()) == 2
+
+
+async def test_a_success_that_nobody_received_is_returned_for_30_minutes(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    clock = ShiftedClock()
+    database = Database(f"sqlite:///{tmp_path / 'n.db'}", clock)
+    async with running_service(database, clock, gateway) as shop:
+        gone = Presence(left=True)
+        first = await request(shop, gone)
+        await shop.service.drain(10)
+        clock.ahead += timedelta(minutes=29)
+        assert await request(shop, gone) == first
+        clock.ahead += timedelta(minutes=31)
+        assert await request(shop, Presence()) != first
+    assert len(await gateway.charges()) == 2
+
+
+async def test_a_late_success_is_written_over_a_decline(tmp_path: Path, gateway: Gateway) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'n.db'}")
+    async with running_service(database, ShiftedClock(), gateway) as shop:
+        await gateway.fault("delay_after", INTENTS, seconds=60)
+        charge = asyncio.ensure_future(shop.service.charge(shop.caller, shop.funding()))
+        await gateway.wait_until_holding(1)
+        declined = {"status": "declined", "attempt": None, "decline_code": "generic_decline"}
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(
+                payments.update().values(**declined, lease_owner=None, leased_until=None)
+            )
+        await gateway.clear()
+        assert funded_minor(await charge) == 5000
+        payment = await shop.payment()
+        assert (payment.status, payment.decline_code) == ("succeeded", None)
+        assert await shop.balance() == 5000
