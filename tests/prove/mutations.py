@@ -81,10 +81,10 @@ def unknown_is_declined() -> None:
 def unknown_is_refused() -> None:
     refusal_of = rules.refusal_of
 
-    def refusal(outcome: Any, payment_id: str) -> Any:
+    def refusal(outcome: Any, payment_id: str, *retry_seconds: int) -> Any:
         if isinstance(outcome, Unknown):
             outcome = Refused("The gateway did not answer")
-        return refusal_of(outcome, payment_id)
+        return refusal_of(outcome, payment_id, *retry_seconds)
 
     _patch(rules, "refusal_of", refusal)
 
@@ -281,8 +281,17 @@ def unkeyed_retry_begins_anew() -> None:
 def answered_is_set_with_the_outcome() -> None:
     settle = store.update_payment
 
-    async def settled(transaction: Any, payment: Any, how: Any, *, answered: bool) -> None:
-        await settle(transaction, payment, how, answered=answered or how.is_success)
+    async def settled(
+        transaction: Any,
+        payment: Any,
+        how: Any,
+        *,
+        answered: bool,
+        responding_core: str | None = None,
+    ) -> None:
+        core = None if how.is_success else responding_core
+        is_answered = answered or how.is_success
+        await settle(transaction, payment, how, answered=is_answered, responding_core=core)
 
     _patch(store, "update_payment", settled)
 
@@ -295,9 +304,8 @@ def nothing_sweeps() -> None:
 
 
 def sweep_closes_in_flight() -> None:
-    async def close(self: Any, transaction: Any, payment: Any) -> list[Any]:
+    async def close(self: Any, transaction: Any, payment: Any) -> None:
         await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
-        return []
 
     _patch(sweep.Sweep, "_resume_or_close", close)
 
