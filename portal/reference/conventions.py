@@ -97,8 +97,8 @@ CONVENTIONS = (
             "seconds.",
             f"Repeat the same request with the same `{IDEMPOTENCY_KEY}`. A 504 `OUTCOME_UNKNOWN` "
             "means that it may have taken effect; with the same key it does not take effect twice. "
-            "Without a key, only a card charge may be repeated: the same request resumes it. For "
-            "any other action read the records first.",
+            "Without a key, only a card charge may be repeated, within 30 minutes: the same "
+            "request resumes it. For any other action, or later, read the records first.",
             "A 504 without `Retry-After` is final: the gateway never showed the charge. Look for "
             "the payment in its dashboard.",
             "Do not repeat a 4xx unchanged, except 408 and 429.",
