@@ -59,9 +59,10 @@ def _charge(runner: Runner, key: str | None = None) -> Outcome:
     ("failures", "seconds"),
     [
         ([_error(500), _error(504, "OUTCOME_UNKNOWN")], 0.25 + 0.5),
+        ([_error(408)], 0.25),
         ([DROPPED, Response(429, "<html>Too Many</html>", {"Retry-After": "1"})], 1.0),
     ],
-    ids=["5xx", "no response, then 429 of a proxy"],
+    ids=["5xx", "408", "no response, then 429 of a proxy"],
 )
 def test_transient_errors_are_retried_with_the_same_request(
     patient_client: Runner, server: Failing, failures: Sequence[Response | str], seconds: float
@@ -98,6 +99,7 @@ def test_every_mutating_call_has_its_own_key_unless_it_is_given_one(
     [
         (_error(402, "CARD_DECLINED"), "CARD_DECLINED"),
         (_error(401), "INVALID_CREDENTIALS"),
+        (_error(400, X_Error_Code="INVALID_JSON"), "INVALID_JSON"),
         (_error(501, "NOT_IMPLEMENTED"), "NOT_IMPLEMENTED"),
         (_error(503, "SERVICE_UNAVAILABLE", Retry_After="40"), "SERVICE_UNAVAILABLE"),
     ],

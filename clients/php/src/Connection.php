@@ -214,6 +214,7 @@ final class Connection
             throw new UnexpectedResponseException($status, $after, $requestId, $idempotencyKey);
         }
         if ($status < 200 || $status > 299 || !$body['success']) {
+            $body += ['code' => $headers['x-error-code'] ?? null];
             throw new ApiException($body, $status, $after, $requestId, $idempotencyKey);
         }
         set_error_handler(static function (int $level, string $message): bool {
@@ -251,7 +252,7 @@ final class Connection
     {
         if ($problem instanceof ApiException || $problem instanceof UnexpectedResponseException) {
             $status = $problem->httpStatus;
-            return $status === 429 || ($status >= 500 && $status !== self::NOT_IMPLEMENTED);
+            return $status === 408 || $status === 429 || ($status >= 500 && $status !== self::NOT_IMPLEMENTED);
         }
         return true;
     }

@@ -143,7 +143,8 @@ function result<T>(response: Response, text: string, read: (json: Json) => T, id
     throw new UnexpectedResponseError(response.status, retryAfter, ids);
   }
   if (!response.ok || !body.success) {
-    throw new ApiError(body, response.status, retryAfter, ids);
+    const code = response.headers.get("X-Error-Code");
+    throw new ApiError({ code, ...body }, response.status, retryAfter, ids);
   }
   try {
     return read(body);
@@ -166,7 +167,7 @@ function waitAfter(problem: NiviscoError, pause: number): number | null {
   const wait = pause * (1 + Math.random() / 2);
   if (problem instanceof ApiError || problem instanceof UnexpectedResponseError) {
     const status = problem.httpStatus;
-    if (status !== 429 && (status < 500 || status === NOT_IMPLEMENTED)) {
+    if (status !== 408 && status !== 429 && (status < 500 || status === NOT_IMPLEMENTED)) {
       return null;
     }
     return Math.max(wait, (problem.retryAfter ?? 0) * 1000);

@@ -89,7 +89,11 @@ class Call:
         return ApiError(
             str(body.get("error", "")),
             http_status=response.status_code,
-            code=body.get("code") or CODE_OF_STATUS.get(response.status_code),
+            code=(
+                body.get("code")
+                or response.headers.get("X-Error-Code")
+                or CODE_OF_STATUS.get(response.status_code)
+            ),
             fields=tuple(
                 FieldProblem(str(each.get("field", "")), str(each.get("description", "")))
                 for each in _dicts(body.get("fields"))
@@ -130,7 +134,7 @@ class Call:
 def _is_retryable(problem: NiviscoError) -> bool:
     if isinstance(problem, ApiError | UnexpectedResponse):
         status = problem.http_status
-        return status == 429 or (status >= 500 and status != _NOT_IMPLEMENTED)
+        return status in (408, 429) or (status >= 500 and status != _NOT_IMPLEMENTED)
     return True
 
 
