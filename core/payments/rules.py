@@ -189,11 +189,11 @@ def refusal_of(
                 },
             )
         case HeldForReview():
-            # No money moved, so 402 like a decline; the code says that it still may.
+            # No money moved, so 402 like a decline; the reason says that it still may.
             return Refusal(
-                Reason.ERROR_REASON_CARD_DECLINED,
-                "The gateway holds this charge for review. Approve or decline it in the gateway's "
-                "dashboard, and do not charge again before.",
+                Reason.ERROR_REASON_PENDING_REVIEW,
+                "The charge is pending review at the gateway. Approve or decline it in the "
+                "gateway's dashboard, and do not charge again before, not another card either.",
                 metadata={
                     "decline_code": "held_for_review",
                     "transaction_id": outcome.transaction_id,

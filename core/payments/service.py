@@ -85,8 +85,9 @@ class PaymentsService:
 
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_NOT_FOUND,
-                WALLET_LIMIT, CARD_DECLINED, AUTHENTICATION_REQUIRED, IDEMPOTENCY_KEY_REUSED,
-                GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN; or what its origin raises.
+                WALLET_LIMIT, CARD_DECLINED, AUTHENTICATION_REQUIRED, PENDING_REVIEW,
+                IDEMPOTENCY_KEY_REUSED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN;
+                or what its origin raises.
             InvalidFields: the amount or currency cannot be charged.
             Replay: the key has an answer.
         """

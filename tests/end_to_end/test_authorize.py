@@ -69,7 +69,7 @@ async def test_every_failure_has_the_same_error_as_at_stripe(
         (2, 402, "CARD_DECLINED", "generic_decline"),
         (8, 402, "CARD_DECLINED", "expired_card"),
         (44, 402, "CARD_DECLINED", "incorrect_cvc"),
-        (252, 402, "CARD_DECLINED", "held_for_review"),
+        (252, 402, "PENDING_REVIEW", "held_for_review"),
         (103, 502, "GATEWAY_REFUSED", None),
     ):
         response = await merchant.call("charge_customer", user_id=user_id, amount=amount)

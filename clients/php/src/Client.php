@@ -670,7 +670,8 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
      *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
-     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
+     *     every action
      * @throws NiviscoException if the call did not succeed
      */
     public function chargeCustomer(
@@ -710,8 +711,8 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
      *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
-     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT or one of
-     *     every action
+     *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN,
+     *     WALLET_LIMIT or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function fundCustomer(

@@ -128,6 +128,13 @@ final class ErrorCode
      */
     public const TEST_CLOCK_OFF = 'TEST_CLOCK_OFF';
 
+    /**
+     * HTTP 402. The gateway holds the charge for review, and may still take the money. The
+     * payment is pending review: do not charge again, not even another card. Approve or
+     * decline it in the gateway's dashboard; the payment then gets its outcome.
+     */
+    public const PENDING_REVIEW = 'PENDING_REVIEW';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

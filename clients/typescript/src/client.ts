@@ -328,8 +328,8 @@ export class Nivisco {
    * Charges the user's primary card.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
-   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, PENDING_REVIEW,
+   *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async chargeCustomer(
@@ -348,8 +348,9 @@ export class Nivisco {
    * Charges the user's primary card and credits the amount to the user's wallet.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
-   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT or one of every action.
+   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, PENDING_REVIEW,
+   *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT or one of every
+   *     action.
    * @throws NiviscoError if the call did not succeed.
    */
   async fundCustomer(

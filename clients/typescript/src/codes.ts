@@ -90,6 +90,12 @@ export const ErrorCode = {
    * never in production.
    */
   TEST_CLOCK_OFF: "TEST_CLOCK_OFF",
+  /**
+   * HTTP 402. The gateway holds the charge for review, and may still take the money. The
+   * payment is pending review: do not charge again, not even another card. Approve or
+   * decline it in the gateway's dashboard; the payment then gets its outcome.
+   */
+  PENDING_REVIEW: "PENDING_REVIEW",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

@@ -90,8 +90,8 @@ DECLINES: list[tuple[int, str, str | None, str]] = [
     (17, "CARD_DECLINED", "card_not_supported", "DECLINED"),
     (19, "CARD_DECLINED", "processing_error", "DECLINED"),
     (250, "CARD_DECLINED", "fraudulent", "DECLINED"),
-    (252, "CARD_DECLINED", "held_for_review", "HELD_FOR_REVIEW"),
-    (253, "CARD_DECLINED", "held_for_review", "HELD_FOR_REVIEW"),
+    (252, "PENDING_REVIEW", "held_for_review", "HELD_FOR_REVIEW"),
+    (253, "PENDING_REVIEW", "held_for_review", "HELD_FOR_REVIEW"),
     (13, "GATEWAY_REFUSED", None, "FAILED"),
     (103, "GATEWAY_REFUSED", None, "FAILED"),
 ]

@@ -27,7 +27,7 @@ def test_a_held_charge_is_conclusive_and_must_not_be_charged_again() -> None:
     assert rules.is_conclusive(outcome)
     assert rules.resumed_outcome(outcome) == outcome
     refusal = rules.refusal_of(outcome, "PAY-1")
-    assert refusal.reason == Reason.ERROR_REASON_CARD_DECLINED
+    assert refusal.reason == Reason.ERROR_REASON_PENDING_REVIEW
     assert refusal.metadata == {
         "decline_code": "held_for_review",
         "transaction_id": "60000000001",

@@ -626,8 +626,8 @@ class AsyncNivisco(AsyncConnection):
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
                 `USER_INACTIVE`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
-                `AUTHENTICATION_REQUIRED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
-                `OUTCOME_UNKNOWN` or one of every action.
+                `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`, `GATEWAY_REFUSED`,
+                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
             "charge_customer",
@@ -673,8 +673,9 @@ class AsyncNivisco(AsyncConnection):
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
                 `USER_INACTIVE`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
-                `AUTHENTICATION_REQUIRED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
-                `OUTCOME_UNKNOWN`, `WALLET_LIMIT` or one of every action.
+                `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`, `GATEWAY_REFUSED`,
+                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `WALLET_LIMIT` or one of every
+                action.
         """
         return await self._change(
             "fund_customer",

@@ -78,6 +78,10 @@ class ErrorCode(StrEnum):
     TEST_CLOCK_OFF = "TEST_CLOCK_OFF"
     """HTTP 409. The core runs without a test clock. Start it with `NIVISCO_TEST_CLOCK=1`,
     never in production."""
+    PENDING_REVIEW = "PENDING_REVIEW"
+    """HTTP 402. The gateway holds the charge for review, and may still take the money. The
+    payment is pending review: do not charge again, not even another card. Approve or
+    decline it in the gateway's dashboard; the payment then gets its outcome."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

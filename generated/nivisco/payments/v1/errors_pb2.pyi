@@ -95,6 +95,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_TEST_CLOCK_OFF: _ErrorReason.ValueType  # 30
     """The core runs without a test clock. Start it with `NIVISCO_TEST_CLOCK=1`, never in production."""
+    ERROR_REASON_PENDING_REVIEW: _ErrorReason.ValueType  # 31
+    """The gateway holds the charge for review, and may still take the money. The payment is pending
+    review: do not charge again, not even another card. Approve or decline it in the gateway's
+    dashboard; the payment then gets its outcome.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -172,6 +177,11 @@ given delay.
 """
 ERROR_REASON_TEST_CLOCK_OFF: ErrorReason.ValueType  # 30
 """The core runs without a test clock. Start it with `NIVISCO_TEST_CLOCK=1`, never in production."""
+ERROR_REASON_PENDING_REVIEW: ErrorReason.ValueType  # 31
+"""The gateway holds the charge for review, and may still take the money. The payment is pending
+review: do not charge again, not even another card. Approve or decline it in the gateway's
+dashboard; the payment then gets its outcome.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int

@@ -565,7 +565,9 @@ class UpdateRecurringRequest(_message.Message):
     recurring_id: _builtins.str
     """Id of the job, for example `REC-123`."""
     interval_type: Global___IntervalType.ValueType
-    """New unit of the interval."""
+    """New unit of the interval. The next cycle is at the first date of the new calendar after the
+    current time.
+    """
     interval_value: _builtins.int
     """New number of units between two occurrences, 1 to 1000."""
     source: Global___RecurringSource.ValueType
@@ -574,10 +576,14 @@ class UpdateRecurringRequest(_message.Message):
     """New description, at most 500 characters. Null removes it."""
     start_at: _builtins.str
     """New start of the calendar, ISO 8601. Without an offset it is a wall-clock time in the job's
-    time zone.
+    time zone. The next cycle is at a future start; a past start moves it to the nearest date of the
+    new calendar, and charges it at once if that has passed. No day, week, month or year, whichever
+    is the unit of the interval, has two cycles.
     """
     timezone: _builtins.str
-    """New IANA time zone, for example `America/Chicago`."""
+    """New IANA time zone, for example `America/Chicago`. The next cycle keeps its local date and time,
+    and is charged at once if that has passed.
+    """
     end_at: _builtins.str
     """New end of the job, inclusive, ISO 8601. Without an offset it is a wall-clock time in the job's
     time zone; a date without a time includes that day. Null removes the end.

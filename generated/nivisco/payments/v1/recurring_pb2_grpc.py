@@ -86,7 +86,9 @@ class RecurringServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateRecurring(self, request, context):
-        """Updates a recurring job. Cycles that have already begun do not change.
+        """Updates a recurring job. Cycles that have already begun do not change. A new start, interval or
+        time zone moves the next cycle: none is charged twice or lost, and `recurring.next_run` is its
+        new date.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,6 +96,7 @@ class RecurringServiceServicer:
 
     def PauseRecurring(self, request, context):
         """Pauses a recurring job. Its calendar stays unchanged, and no charge starts after the response.
+        What was due already is logged as skipped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,9 +38,14 @@ class RecurringServiceStub:
     CreateRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.CreateRecurringRequest, _recurring_pb2.CreateRecurringResponse]
     """Creates a recurring job. The first charge is at the first occurrence after the current time."""
     UpdateRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.UpdateRecurringRequest, _recurring_pb2.UpdateRecurringResponse]
-    """Updates a recurring job. Cycles that have already begun do not change."""
+    """Updates a recurring job. Cycles that have already begun do not change. A new start, interval or
+    time zone moves the next cycle: none is charged twice or lost, and `recurring.next_run` is its
+    new date.
+    """
     PauseRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.PauseRecurringRequest, _recurring_pb2.PauseRecurringResponse]
-    """Pauses a recurring job. Its calendar stays unchanged, and no charge starts after the response."""
+    """Pauses a recurring job. Its calendar stays unchanged, and no charge starts after the response.
+    What was due already is logged as skipped.
+    """
     ResumeRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.ResumeRecurringRequest, _recurring_pb2.ResumeRecurringResponse]
     """Resumes a paused recurring job, from its next occurrence after the current time."""
     CancelRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.CancelRecurringRequest, _recurring_pb2.CancelRecurringResponse]
@@ -60,9 +65,14 @@ class RecurringServiceAsyncStub(RecurringServiceStub):
     CreateRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.CreateRecurringRequest, _recurring_pb2.CreateRecurringResponse]  # type: ignore[assignment]
     """Creates a recurring job. The first charge is at the first occurrence after the current time."""
     UpdateRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.UpdateRecurringRequest, _recurring_pb2.UpdateRecurringResponse]  # type: ignore[assignment]
-    """Updates a recurring job. Cycles that have already begun do not change."""
+    """Updates a recurring job. Cycles that have already begun do not change. A new start, interval or
+    time zone moves the next cycle: none is charged twice or lost, and `recurring.next_run` is its
+    new date.
+    """
     PauseRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.PauseRecurringRequest, _recurring_pb2.PauseRecurringResponse]  # type: ignore[assignment]
-    """Pauses a recurring job. Its calendar stays unchanged, and no charge starts after the response."""
+    """Pauses a recurring job. Its calendar stays unchanged, and no charge starts after the response.
+    What was due already is logged as skipped.
+    """
     ResumeRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.ResumeRecurringRequest, _recurring_pb2.ResumeRecurringResponse]  # type: ignore[assignment]
     """Resumes a paused recurring job, from its next occurrence after the current time."""
     CancelRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.CancelRecurringRequest, _recurring_pb2.CancelRecurringResponse]  # type: ignore[assignment]
@@ -91,7 +101,10 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.UpdateRecurringRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.UpdateRecurringResponse, _abc.Awaitable[_recurring_pb2.UpdateRecurringResponse]]:
-        """Updates a recurring job. Cycles that have already begun do not change."""
+        """Updates a recurring job. Cycles that have already begun do not change. A new start, interval or
+        time zone moves the next cycle: none is charged twice or lost, and `recurring.next_run` is its
+        new date.
+        """
 
     @_abc_1.abstractmethod
     def PauseRecurring(
@@ -99,7 +112,9 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.PauseRecurringRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.PauseRecurringResponse, _abc.Awaitable[_recurring_pb2.PauseRecurringResponse]]:
-        """Pauses a recurring job. Its calendar stays unchanged, and no charge starts after the response."""
+        """Pauses a recurring job. Its calendar stays unchanged, and no charge starts after the response.
+        What was due already is logged as skipped.
+        """
 
     @_abc_1.abstractmethod
     def ResumeRecurring(

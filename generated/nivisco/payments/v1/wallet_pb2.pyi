@@ -97,14 +97,14 @@ class _TransactionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tra
     TRANSACTION_REASON_WALLET_FUND: _TransactionReason.ValueType  # 3
     """A card payment funded the wallet."""
     TRANSACTION_REASON_REFUND: _TransactionReason.ValueType  # 4
-    """A funding was refunded or voided."""
+    """A funding was refunded or voided. As a credit: the refund failed or was canceled."""
     TRANSACTION_REASON_DISPUTE: _TransactionReason.ValueType  # 5
-    """A dispute of a funding was lost."""
+    """A dispute of a funding was lost. As a credit: it was won after all."""
     TRANSACTION_REASON_RECURRING_CHARGE: _TransactionReason.ValueType  # 6
     """A recurring job charged the wallet."""
     TRANSACTION_REASON_RECEIVABLE: _TransactionReason.ValueType  # 7
     """The business covered the part of a reversed funding that exceeded the wallet's balance. The
-    user owes this amount to the business.
+    user owes this amount to the business. As a debit: it was repaid from money that came back.
     """
 
 class TransactionReason(_TransactionReason, metaclass=_TransactionReasonEnumTypeWrapper):
@@ -119,14 +119,14 @@ TRANSACTION_REASON_MANUAL_CREDIT: TransactionReason.ValueType  # 2
 TRANSACTION_REASON_WALLET_FUND: TransactionReason.ValueType  # 3
 """A card payment funded the wallet."""
 TRANSACTION_REASON_REFUND: TransactionReason.ValueType  # 4
-"""A funding was refunded or voided."""
+"""A funding was refunded or voided. As a credit: the refund failed or was canceled."""
 TRANSACTION_REASON_DISPUTE: TransactionReason.ValueType  # 5
-"""A dispute of a funding was lost."""
+"""A dispute of a funding was lost. As a credit: it was won after all."""
 TRANSACTION_REASON_RECURRING_CHARGE: TransactionReason.ValueType  # 6
 """A recurring job charged the wallet."""
 TRANSACTION_REASON_RECEIVABLE: TransactionReason.ValueType  # 7
 """The business covered the part of a reversed funding that exceeded the wallet's balance. The
-user owes this amount to the business.
+user owes this amount to the business. As a debit: it was repaid from money that came back.
 """
 Global___TransactionReason: _TypeAlias = TransactionReason  # noqa: Y015
 
