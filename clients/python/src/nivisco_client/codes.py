@@ -69,9 +69,9 @@ class ErrorCode(StrEnum):
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
     """HTTP 504. The outcome is not known: the gateway, the core or the database did not
     answer. With an idempotency key, repeat the same request. Without one, a card charge may
-    be repeated; for any other action read the records first, because a repeat may take
-    effect twice. A payment with status `needs_review` stays unknown: look for it in the
-    gateway's dashboard."""
+    be repeated within 30 minutes; for any other action, or later, read the records first,
+    because a repeat may take effect twice. A payment with status `needs_review` stays
+    unknown: look for it in the gateway's dashboard."""
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     """HTTP 503. The service is starting, stopping or without its database. Nothing was done.
     Retry after the given delay."""

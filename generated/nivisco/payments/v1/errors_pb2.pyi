@@ -85,9 +85,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The gateway is unreachable or overloaded. Nothing was charged. Retry with the same request."""
     ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 28
     """The outcome is not known: the gateway, the core or the database did not answer. With an
-    idempotency key, repeat the same request. Without one, a card charge may be repeated; for any
-    other action read the records first, because a repeat may take effect twice. A payment with
-    status `needs_review` stays unknown: look for it in the gateway's dashboard.
+    idempotency key, repeat the same request. Without one, a card charge may be repeated within 30
+    minutes; for any other action, or later, read the records first, because a repeat may take
+    effect twice. A payment with status `needs_review` stays unknown: look for it in the gateway's
+    dashboard.
     """
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 29
     """The service is starting, stopping or without its database. Nothing was done. Retry after the
@@ -167,9 +168,10 @@ ERROR_REASON_GATEWAY_UNAVAILABLE: ErrorReason.ValueType  # 27
 """The gateway is unreachable or overloaded. Nothing was charged. Retry with the same request."""
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 28
 """The outcome is not known: the gateway, the core or the database did not answer. With an
-idempotency key, repeat the same request. Without one, a card charge may be repeated; for any
-other action read the records first, because a repeat may take effect twice. A payment with
-status `needs_review` stays unknown: look for it in the gateway's dashboard.
+idempotency key, repeat the same request. Without one, a card charge may be repeated within 30
+minutes; for any other action, or later, read the records first, because a repeat may take
+effect twice. A payment with status `needs_review` stays unknown: look for it in the gateway's
+dashboard.
 """
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 29
 """The service is starting, stopping or without its database. Nothing was done. Retry after the
