@@ -464,7 +464,9 @@ export class Nivisco {
   /**
    * Updates a recurring job.
    *
-   * Cycles that have already begun do not change.
+   * Cycles that have already begun do not change. A new start, interval or time zone moves
+   * the next cycle: none is charged twice or lost, and `recurring.next_run` is its new
+   * date.
    *
    * @throws ApiError with the code RECURRING_NOT_FOUND, RECURRING_STATE, INVALID_FIELDS or
    *     one of every action.
@@ -485,7 +487,8 @@ export class Nivisco {
   /**
    * Pauses a recurring job.
    *
-   * Its calendar stays unchanged, and no charge starts after the response.
+   * Its calendar stays unchanged, and no charge starts after the response. What was due
+   * already is logged as skipped.
    *
    * @throws ApiError with the code RECURRING_NOT_FOUND, RECURRING_STATE or one of every
    *     action.

@@ -1125,7 +1125,10 @@ export interface UpdateRecurringFields {
   readonly amount?: string | undefined;
   /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
   readonly currency?: string | undefined;
-  /** New unit of the interval. */
+  /**
+   * New unit of the interval. The next cycle is at the first date of the new calendar after
+   * the current time.
+   */
   readonly intervalType?: IntervalType | undefined;
   /** New number of units between two occurrences, 1 to 1000. */
   readonly intervalValue?: number | undefined;
@@ -1135,11 +1138,15 @@ export interface UpdateRecurringFields {
   readonly description?: string | null | undefined;
   /**
    * New start of the calendar, ISO 8601. Without an offset it is a wall-clock time in the
-   * job's time zone. Must have at least 1 character. Must have at most 40 characters.
+   * job's time zone. The next cycle is at a future start; a past start moves it to the
+   * nearest date of the new calendar, and charges it at once if that has passed. No day,
+   * week, month or year, whichever is the unit of the interval, has two cycles. Must have
+   * at least 1 character. Must have at most 40 characters.
    */
   readonly startAt?: string | undefined;
   /**
-   * New IANA time zone, for example `America/Chicago`. Must be an IANA time zone, for
+   * New IANA time zone, for example `America/Chicago`. The next cycle keeps its local date
+   * and time, and is charged at once if that has passed. Must be an IANA time zone, for
    * example America/Chicago.
    */
   readonly timezone?: string | undefined;

@@ -988,7 +988,9 @@ class Nivisco(Connection):
     ) -> UpdateRecurringResult:
         """Updates a recurring job.
 
-        Cycles that have already begun do not change.
+        Cycles that have already begun do not change. A new start, interval or time zone
+        moves the next cycle: none is charged twice or lost, and `recurring.next_run` is its
+        new date.
 
         Args:
             recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
@@ -997,15 +999,20 @@ class Nivisco(Connection):
                 currency, or to the wallet's currency for source `wallet`. A decimal string.
             currency: Currency of the amount, ISO 4217 in upper or lower case, for example
                 `usd`.
-            interval_type: New unit of the interval.
+            interval_type: New unit of the interval. The next cycle is at the first date of
+                the new calendar after the current time.
             interval_value: New number of units between two occurrences, 1 to 1000.
             source: New payment source.
             description: New description, at most 500 characters. Null removes it.
             start_at: New start of the calendar, ISO 8601. Without an offset it is a
-                wall-clock time in the job's time zone. Must have at least 1 character. Must
+                wall-clock time in the job's time zone. The next cycle is at a future start;
+                a past start moves it to the nearest date of the new calendar, and charges
+                it at once if that has passed. No day, week, month or year, whichever is the
+                unit of the interval, has two cycles. Must have at least 1 character. Must
                 have at most 40 characters.
-            timezone: New IANA time zone, for example `America/Chicago`. Must be an IANA
-                time zone, for example America/Chicago.
+            timezone: New IANA time zone, for example `America/Chicago`. The next cycle
+                keeps its local date and time, and is charged at once if that has passed.
+                Must be an IANA time zone, for example America/Chicago.
             end_at: New end of the job, inclusive, ISO 8601. Without an offset it is a
                 wall-clock time in the job's time zone; a date without a time includes that
                 day. Null removes the end. Must have at least 1 character. Must have at most
@@ -1051,7 +1058,8 @@ class Nivisco(Connection):
     ) -> PauseRecurringResult:
         """Pauses a recurring job.
 
-        Its calendar stays unchanged, and no charge starts after the response.
+        Its calendar stays unchanged, and no charge starts after the response. What was due
+        already is logged as skipped.
 
         Args:
             recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
