@@ -214,6 +214,19 @@ def events_of(client: JsonClient, payment_id: str, number: int, gateway: str) ->
         amount=AMOUNT,
         status=rng.choice(("won", "lost")),
     )
+    refund = {"id": f"re_{number}", **charge, "amount": 400}
+    failed_refund = [
+        event(2, "refund.created", **refund, status="pending"),
+        event(3, "charge.refunded", id="ch", **charge, amount_refunded=400),
+        event(4, "refund.failed", **refund, status="failed"),
+    ]
+    dispute = {"id": f"dp_{number}", **charge, "amount": AMOUNT}
+    won_after_lost = [
+        event(2, "charge.dispute.created", **dispute, status="warning_needs_response"),
+        event(3, "charge.dispute.funds_withdrawn", **dispute, status="needs_response"),
+        event(4, "charge.dispute.closed", **dispute, status="lost"),
+        event(5, "charge.dispute.closed", **dispute, status="won"),
+    ]
     unknown = event(7, "customer.updated", id="cus_1")
     return rng.choice(
         (
@@ -223,6 +236,8 @@ def events_of(client: JsonClient, payment_id: str, number: int, gateway: str) ->
             [succeeded, disputed],
             [succeeded, disputed, closed],
             [succeeded, *refunds[:1], disputed, closed],
+            [succeeded, *failed_refund],
+            [succeeded, *won_after_lost],
         )
     )
 
