@@ -413,8 +413,8 @@ recurring_jobs = Table(
     # Anchor of the calendar: a wall-clock time in `timezone`, ISO 8601 without an offset.
     Column("starts_local", String(32), nullable=False),
     Column("timezone", String(64), nullable=False),
-    # Occurrences up to this time do not count: they precede the creation, resumption or last change
-    # of the calendar.
+    # Occurrences up to this time do not count: they precede the creation or resumption, have begun
+    # or were skipped, or precede the next one after a change of the calendar.
     _moment("counts_from"),
     Column("end_at", UtcDateTime, nullable=True),
     Column("max_cycles", Integer, nullable=True),
@@ -434,6 +434,12 @@ recurring_jobs = Table(
     Column("fencing_token", BigInteger, nullable=False),
     _moment("created_at"),
     _moment("updated_at"),
+    # Wall-clock time of the last occurrence that began or was skipped, like `starts_local`; NULL:
+    # none did since revision 0008.
+    Column("last_cycle_local", String(32), nullable=True),
+    # The job cannot be carried out, and is not claimed until this is NULL again.
+    Column("set_aside_at", UtcDateTime, nullable=True),
+    Column("set_aside_error", String(500), nullable=True),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("interval_value > 0", name="interval_is_positive"),

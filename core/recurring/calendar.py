@@ -20,7 +20,7 @@ FIRST_YEAR, LAST_YEAR = 1900, 9998
 _END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
-_STEPS = {
+_STEPS = {  # the shortest first
     "day": relativedelta(days=1),
     "week": relativedelta(weeks=1),
     "month": relativedelta(months=1),
@@ -66,16 +66,48 @@ def occurrence(calendar: Calendar, n: int) -> datetime:
     Raises:
         ValueError: it is beyond the year 9999, or the zone is unknown.
     """
-    assert n >= 0, n
     zone = _zone(calendar.zone)
-    step = _STEPS[calendar.unit] * (n * calendar.every)
     try:
-        found = _utc(calendar.start + step, zone)
+        found = _utc(wall_time(calendar, n), zone)
     except (ValueError, OverflowError):
-        raise ValueError("lies beyond the year 9999") from None
+        raise _beyond() from None
     if found > _END:
-        raise ValueError("lies beyond the year 9999")
+        raise _beyond()
     return found
+
+
+def wall_time(calendar: Calendar, n: int) -> datetime:
+    """Return the wall-clock time of the n-th occurrence, from 0, also one that the zone skips.
+
+    Raises:
+        ValueError: it is beyond the year 9999.
+    """
+    assert n >= 0, n
+    try:
+        return calendar.start + _STEPS[calendar.unit] * (n * calendar.every)
+    except (ValueError, OverflowError):
+        raise _beyond() from None
+
+
+def unit_number(wall: datetime, unit: str) -> int:
+    """Return the number of the day, week, month or year of a wall-clock time.
+
+    Consecutive units have consecutive numbers. A week begins on Monday.
+    """
+    match unit:
+        case "day":
+            return wall.toordinal()
+        case "week":
+            return (wall.toordinal() - 1) // 7
+        case "month":
+            return wall.year * 12 + wall.month
+        case _:
+            return wall.year
+
+
+def shorter_unit(one: str, other: str) -> str:
+    """Return the shorter one of two units."""
+    return min(one, other, key=list(_STEPS).index)
 
 
 def first_after(
@@ -179,6 +211,16 @@ def wall_clock(when: datetime, zone: str) -> datetime:
     return _local(when, _zone(zone)).replace(microsecond=0)
 
 
+def wall_clocks(wall: datetime, zone: str, other: str) -> tuple[datetime, datetime]:
+    """Return a wall-clock time as it is, and what the clock of another zone shows at that time.
+
+    Raises:
+        ValueError: a zone is unknown.
+        OverflowError: the time is beyond the year 9999.
+    """
+    return wall, wall_clock(_utc(wall, _zone(zone)), other)
+
+
 def check_zone(zone: str) -> None:
     """Check the name of an IANA time zone.
 
@@ -267,6 +309,10 @@ def _with_offset(wall: datetime, offset: str) -> datetime:
     """Return a time with an offset such as `Z` or `-05:00` in UTC."""
     aware = time.fromisoformat(f"00:00{offset.upper()}").tzinfo
     return wall.replace(tzinfo=aware).astimezone(UTC)
+
+
+def _beyond() -> ValueError:
+    return ValueError("lies beyond the year 9999")
 
 
 def _out_of_range() -> ValueError:

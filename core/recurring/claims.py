@@ -5,14 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from core.database.transactions import Database, Transaction
-from core.recurring import rules, store
+from core.recurring import store
 from core.recurring.clock_store import JobClock
+from core.recurring.cycles import begin_due
 from core.recurring.log_store import Log, insert_logs
-from core.recurring.occurrence_states import log_of
-from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence
-
-_MISSED = Outcome(Status.SKIPPED, "Missed while no scheduler ran; skipped by the catch_up rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,10 @@ async def lease_jobs(
     for due_job, now in due:
         job = due_job
         if job.open_occurrence is None:
-            job = _open_occurrence(job, now, opened, skipped)
+            change = begin_due(job, now)
+            job = change.job
+            opened += change.opened
+            skipped += change.skipped
         if (occurrence := job.open_occurrence) is not None:
             token = job.fencing_token + 1
             job = replace(job, lease_owner=owner, leased_until=until, fencing_token=token)
@@ -103,33 +103,3 @@ async def lease_jobs(
     await store.save_claimed(transaction, changed, opened)
     await insert_logs(transaction, skipped)
     return leases
-
-
-def _open_occurrence(job: Job, now: datetime, opened: list[Occurrence], skipped: list[Log]) -> Job:
-    """Return the job with the occurrence to charge opened, if there is one."""
-    assert job.status == "active", "a due job without an open occurrence is active"
-    assert job.next_run is not None, "an active job has a next occurrence"
-    plan = rules.catch_up_plan(job.calendar, job.catch_up, job.next_run, now)
-    skipped += [log_of(job, at, 0, _MISSED, now) for at in plan.skipped]
-    if plan.skipped:
-        job = replace(job, counts_from=max(job.counts_from, plan.skipped[-1]))
-    if plan.charge is None:
-        status = "active" if plan.next_run else "completed"
-        return replace(job, status=status, next_run=plan.next_run, due_at=plan.next_run)
-    opened.append(
-        Occurrence(
-            business_id=job.business_id,
-            recurring_id=job.recurring_id,
-            occurrence=plan.charge,
-            amount_minor=job.amount_minor,
-            currency=job.currency,
-            source=job.source,
-            description=job.description,
-            attempt=1,
-            payment_id=None,
-            checks=0,
-            status="open",
-            created_at=now,
-        )
-    )
-    return replace(job, open_occurrence=plan.charge, next_run=plan.charge, due_at=plan.charge)

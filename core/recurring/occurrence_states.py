@@ -31,21 +31,21 @@ cycle ends once.
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import assert_never
+from typing import Any, assert_never
 
 from core.database.transactions import Transaction
 from core.errors import Reason, Refusal
-from core.ids import new_recurring_log_id
 from core.payments import store as payments_store
 from core.payments.rules import pause_after
 from core.payments.store import Payment
 from core.recurring import rules, store
-from core.recurring.log_store import Log, insert_logs
+from core.recurring.cycles import log_of
+from core.recurring.log_store import insert_logs
 from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence
 
-MESSAGE_CHARACTERS = 500
 CHARGED = "Charge completed"
+STOPPED = "The job was {status} before this was charged"
 _SUCCEEDED = frozenset(  # what follows a success does not change the cycle's outcome
     {"succeeded", "voided", "partially_refunded", "refunded", "disputed"}
 )
@@ -192,7 +192,10 @@ def _payment_outcome(payment: Payment | None, refusal: Refusal | None = None) ->
     if payment is None:
         return None
     message = refusal.message if refusal else ""
-    ids = {"transaction_id": payment.transaction_id, "payment_id": payment.payment_id}
+    ids: dict[str, Any] = {
+        "transaction_id": payment.transaction_id,
+        "payment_id": payment.payment_id,
+    }
     match payment.status:
         case status if status in _SUCCEEDED:
             return Outcome(Status.SUCCEEDED, CHARGED, **ids)
@@ -251,7 +254,7 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
         note = f"It is tried again at {retry_at:%Y-%m-%d %H:%M:%S} UTC."
         ended = replace(occurrence, attempt=occurrence.attempt + 1, payment_id=None, checks=0)
     else:
-        changed, note = _job_after_cycle(attempt, outcome)
+        changed, note = job_after_cycle(attempt, outcome)
         ended = replace(occurrence, status=outcome.status.value)
     log = log_of(job, occurrence.occurrence, occurrence.attempt, outcome, now, note)
     await insert_logs(transaction, [log])
@@ -260,7 +263,7 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
     return ExecutionResult(log.log_id, outcome.status, retry_at)
 
 
-def _job_after_cycle(attempt: Attempt, outcome: Outcome) -> tuple[Job, str]:
+def job_after_cycle(attempt: Attempt, outcome: Outcome) -> tuple[Job, str]:
     """Return the job after a cycle ended, and a note for the log."""
     is_success = outcome.status is Status.SUCCEEDED
     job = attempt.job
@@ -322,23 +325,3 @@ async def skip(
         fencing_token=job.fencing_token + 1,
     )
     return stopped, ExecutionResult(log.log_id, outcome.status)
-
-
-def log_of(
-    job: Job, occurrence: datetime, attempt: int, outcome: Outcome, now: datetime, note: str = ""
-) -> Log:
-    """Return the log entry of an outcome."""
-    message = f"{outcome.message.rstrip('.')}. {note}" if note else outcome.message
-    return Log(
-        business_id=job.business_id,
-        log_id=new_recurring_log_id(),
-        recurring_id=job.recurring_id,
-        user_id=job.user_id,
-        occurrence=occurrence,
-        attempt=attempt,
-        status=outcome.status.value,
-        message=message[:MESSAGE_CHARACTERS],
-        transaction_id=outcome.transaction_id,
-        payment_id=outcome.payment_id,
-        attempted_at=now,
-    )

@@ -1,11 +1,20 @@
 """Rules of recurring jobs: catch-up, retries of unpaid cycles (dunning), completion. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from core.recurring.calendar import Calendar, first_after
+from core.recurring.calendar import (
+    Calendar,
+    first_after,
+    occurrence,
+    shorter_unit,
+    unit_number,
+    wall_clock,
+    wall_clocks,
+    wall_time,
+)
 
 RETRY_DAYS = (1, 3, 7)
 """Days after the first attempt of an unpaid cycle on which it is retried."""
@@ -123,6 +132,51 @@ def next_after(calendar: Calendar, moment: datetime) -> datetime | None:
     """Return the first occurrence after a time, or None if the calendar has ended."""
     found = first_after(calendar, moment)
     return found and found[1]
+
+
+def ordinal_after_change(
+    old: Calendar, new: Calendar, n: int, *, last: datetime | None, now: datetime
+) -> int | None:
+    """Return which occurrence of the calendar `new` is the cycle that was number `n` of `old`.
+
+    None if it is beyond the year 9999. `n` is not due yet. `last` is the local time of the cycle
+    before it, None if there is none. Both calendars' ends are ignored.
+
+    | change                                      | next cycle                                   |
+    |---------------------------------------------|----------------------------------------------|
+    | time zone alone                             | the same number: same local date and time    |
+    | start, to a past one, after the first cycle | the one nearest to its old date, in units    |
+    | start otherwise, or interval                | the first after now: a future start itself   |
+
+    It is never in the same day, week, month or year as `last`, whichever is the shorter unit of the
+    two intervals: a month that was charged is not charged again on another day. Where start and
+    zone change, `last` is in two of them, by the clock of each zone.
+    """
+    if replace(old, zone=new.zone, end_at=new.end_at) == new:
+        return n
+    try:
+        if (
+            last is not None
+            and (old.unit, old.every) == (new.unit, new.every)
+            and new.start <= wall_clock(now, new.zone)
+        ):
+            old_number = unit_number(wall_time(old, n), old.unit)
+            distance = old_number - unit_number(new.start, old.unit)
+            m = max(0, (distance + new.every // 2) // new.every)  # halfway: the later one
+        elif found := first_after(replace(new, end_at=None), now):
+            m = found[0]
+        else:
+            return None
+        if last is not None:
+            unit = shorter_unit(old.unit, new.unit)
+            clocks = wall_clocks(last, old.zone, new.zone)
+            charged = max(unit_number(each, unit) for each in clocks)
+            while unit_number(wall_time(new, m), unit) <= charged:
+                m += 1
+        occurrence(new, m)
+    except (ValueError, OverflowError):
+        return None
+    return m
 
 
 def retry_at(

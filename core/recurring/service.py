@@ -25,9 +25,16 @@ from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_recurring_id
 from core.money import Amount, amount_from_message
-from core.recurring import calendar, log_store, rules, store
+from core.recurring import calendar, log_store, store
 from core.recurring.clock_store import JobClock
-from core.recurring.occurrence_states import read_attempt, skip
+from core.recurring.cycles import (
+    Change,
+    rescheduled,
+    resumed,
+    scheduled,
+)
+from core.recurring.log_store import insert_logs
+from core.recurring.occurrence_states import STOPPED, read_attempt, skip
 from core.recurring.store import Job
 from core.users.service import active_user, existing_user
 from core.wallet import store as wallet_store
@@ -131,14 +138,14 @@ class RecurringService:
                 created_at=transaction.now,
                 updated_at=transaction.now,
             )
-            job = _scheduled(job)
+            job = scheduled(job)
             await store.insert_job(transaction, job)
         return job
 
     async def update(self, caller: Caller, recurring_id: str, update: JobUpdate) -> Job:
-        """Update a job for the cycles that are not claimed yet, and return it.
+        """Update a job for the cycles that have not begun, and return it.
 
-        A new start, interval or time zone makes a new calendar, whose occurrences count from now.
+        A new start, interval or time zone moves the next cycle, see `rules.ordinal_after_change`.
 
         Raises:
             Refusal: RECURRING_NOT_FOUND or RECURRING_STATE.
@@ -149,11 +156,14 @@ class RecurringService:
             if job.status in ("cancelled", "completed"):
                 raise _state_forbids(job, "changed")
             now = await self._clock.now_for(transaction, job.business_id, job.env)
-            changed = await _updated(transaction, caller, job, update, now)
+            change = await _updated(transaction, caller, job, update, now)
+            await store.insert_occurrences(transaction, change.opened)
+            await insert_logs(transaction, change.skipped)
+            changed = change.job
             if update.status in ("cancelled", "paused"):
                 changed, _ = await _stopped(transaction, changed, update.status, now)
             elif update.status == "active" and job.status == "paused":
-                changed = _resumed(changed, now)
+                changed = resumed(changed, now)
             return await store.save_job(transaction, changed)
 
     async def pause(self, caller: Caller, recurring_id: str) -> StoppedJob:
@@ -194,7 +204,7 @@ class RecurringService:
             if job.status == "active":
                 return job
             now = await self._clock.now_for(transaction, job.business_id, job.env)
-            return await store.save_job(transaction, _resumed(job, now))
+            return await store.save_job(transaction, resumed(job, now))
 
     async def list_jobs(
         self, caller: Caller, which: store.JobFilter, page: PageRequest
@@ -225,11 +235,12 @@ class RecurringService:
 
 async def _updated(
     transaction: Transaction, caller: Caller, job: Job, update: JobUpdate, now: datetime
-) -> Job:
+) -> Change:
     """Return the job with new values, and its next occurrence if the calendar changed.
 
     Raises:
         InvalidFields: a field is invalid.
+        Refusal: RECURRING_STATE.
     """
     columns = dict(update.columns)
     source = columns.get("source", job.source)
@@ -260,11 +271,11 @@ async def _updated(
         columns["end_at"] = _end_at(update.end_at, zone)
     updated = replace(job, **columns)
     if _anchor(updated) != _anchor(job):
-        updated = replace(updated, counts_from=max(now, job.counts_from))
-    elif updated.end_at == job.end_at:
-        return updated
+        return rescheduled(job, updated, now)
     is_waiting = updated.status == "active" and updated.open_occurrence is None
-    return _scheduled(updated) if is_waiting else updated
+    if is_waiting and updated.end_at != job.end_at:
+        return Change(scheduled(updated))
+    return Change(updated)
 
 
 async def _amount(
@@ -331,37 +342,6 @@ def _anchor(job: Job) -> tuple[object, ...]:
     return (job.starts_local, job.timezone, job.interval_type, job.interval_value)
 
 
-def _scheduled(job: Job) -> Job:
-    """Return an active job with its next occurrence.
-
-    Raises:
-        InvalidFields: no occurrence is left.
-    """
-    at = rules.next_after(job.calendar, job.counts_from)
-    if at is None:
-        field = "start_at" if job.end_at is None else "end_at"
-        raise InvalidFields.of(field, "leaves no date on which the job would charge")
-    return replace(job, next_run=at, due_at=at)
-
-
-def _resumed(job: Job, now: datetime) -> Job:
-    """Return a paused job as active, from its next occurrence after now.
-
-    A charge that is still in flight is resolved first.
-
-    Raises:
-        Refusal: RECURRING_STATE if no occurrence is left.
-    """
-    job = replace(job, status="active", failed_cycles=0, counts_from=max(now, job.counts_from))
-    at = rules.next_after(job.calendar, job.counts_from)
-    if at is None:
-        raise Refusal(
-            Reason.ERROR_REASON_RECURRING_STATE,
-            "No date is left until the recurring job's end; give it a later end_at first",
-        )
-    return replace(job, next_run=at, due_at=job.due_at if job.open_occurrence else at)
-
-
 async def _stopped(
     transaction: Transaction, job: Job, status: str, now: datetime
 ) -> tuple[Job, bool]:
@@ -369,13 +349,14 @@ async def _stopped(
 
     An open occurrence that is not submitted, or waits for a retry, is skipped.
     """
+    reason = STOPPED.format(status=status)
     job = replace(job, status=status, next_run=None)
     if job.open_occurrence is None:
         return replace(job, due_at=None), False
     attempt = await read_attempt(transaction, job, now)
     if attempt.is_submitted:
         return job, True
-    stopped, _ = await skip(transaction, attempt, f"The job was {status} before this was charged")
+    stopped, _ = await skip(transaction, attempt, reason)
     return stopped, False
 
 

@@ -52,6 +52,9 @@ class Job:
     lease_owner: str | None = None
     leased_until: datetime | None = None
     fencing_token: int = 0
+    last_cycle_local: str | None = None
+    set_aside_at: datetime | None = None
+    set_aside_error: str | None = None
 
     @property
     def calendar(self) -> Calendar:
@@ -100,6 +103,7 @@ _KEY = ("business_id", "recurring_id")
 _CHANGED_AT_CLAIM = (
     *("counts_from", "status", "next_run", "open_occurrence", "due_at"),
     *("lease_owner", "leased_until", "fencing_token", "updated_at"),
+    *("last_cycle_local", "set_aside_at", "set_aside_error"),
 )
 _UPDATE_CLAIMED = BulkUpdate(jobs, key=_KEY, changed=_CHANGED_AT_CLAIM)
 _INSERT_OCCURRENCES = BulkInsert(occurrences)
@@ -174,12 +178,12 @@ async def due_jobs(
     excluded_business_ids: Collection[str],
     with_test_clocks: bool,
 ) -> list[Job]:
-    """Lock and return due jobs without a lease; jobs that are locked already are passed over.
+    """Lock and return due jobs without a lease; jobs that are locked are passed over.
 
     The longest due job of each business comes first, then the second of each, and so on. With
     test clocks, TEST jobs are due by their business's test clock.
     """
-    conditions: list[ColumnElement[bool]] = [_has_no_lease(transaction.now)]
+    conditions = [_can_be_claimed(transaction.now)]
     if excluded_business_ids:
         conditions.append(jobs.c.business_id.not_in(excluded_business_ids))
     found = await _share_fairly(
@@ -211,7 +215,7 @@ async def due_jobs(
     return found
 
 
-def _has_no_lease(now: datetime) -> ColumnElement[bool]:
+def _can_be_claimed(now: datetime) -> ColumnElement[bool]:
     return or_(jobs.c.leased_until.is_(None), jobs.c.leased_until <= now)
 
 
@@ -235,7 +239,7 @@ async def _share_fairly(
         # Checked again on the locked row: another core may have leased it since.
         .where(
             jobs.c.due_at <= transaction.now,
-            _has_no_lease(transaction.now),
+            _can_be_claimed(transaction.now),
         )
         .order_by(in_turns.c.turn, in_turns.c.due_at, in_turns.c.recurring_id)
         .limit(limit)
@@ -257,7 +261,11 @@ async def first_due_test_job(
     """Lock and return the TEST job of a business that is due first until then, or None."""
     rows = await transaction.connection.execute(
         select(*_JOB_COLUMNS)
-        .where(jobs.c.business_id == business_id, jobs.c.env == "TEST", jobs.c.due_at <= until)
+        .where(
+            jobs.c.business_id == business_id,
+            jobs.c.env == "TEST",
+            jobs.c.due_at <= until,
+        )
         .order_by(jobs.c.due_at, jobs.c.recurring_id)
         .limit(1)
         .with_for_update()
@@ -275,6 +283,11 @@ async def save_claimed(
             transaction.connection,
             [asdict(job) | {"updated_at": transaction.now} for job in changed],
         )
+    await insert_occurrences(transaction, opened)
+
+
+async def insert_occurrences(transaction: Transaction, opened: Sequence[Occurrence]) -> None:
+    """Store occurrences that were opened, if there are any."""
     if opened:
         await _INSERT_OCCURRENCES.execute(
             transaction.connection,

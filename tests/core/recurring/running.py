@@ -11,7 +11,7 @@ from nivisco.internal.v1 import occurrences_pb2, test_clock_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
 from nivisco.payments.v1 import wallet_pb2
 from rpc.metadata import Credentials
-from tests.core.running import OPERATOR_TOKEN, Business, call
+from tests.core.running import OPERATOR_TOKEN, Business, ShiftedClock, call, create_user
 
 SCHEDULER_TOKEN = "scheduler-token-for-tests-" + "0" * 16
 TOKENS = {OPERATOR_TOKEN: "operator", SCHEDULER_TOKEN: "scheduler"}
@@ -138,3 +138,51 @@ def now() -> datetime:
 def in_days(days: float) -> datetime:
     """Return the time in so many days."""
     return now() + timedelta(days=days)
+
+
+def at(text: str) -> datetime:
+    """Return an ISO 8601 time in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def set_time(clock: ShiftedClock, text: str) -> None:
+    """Set the core's clock to a time in UTC."""
+    clock.ahead = at(text) - datetime.now(UTC)
+
+
+async def update(shop: Business, job: str, **fields: Any) -> Any:
+    """Update a job and return it."""
+    response = await shop.call(pb.UpdateRecurringRequest(recurring_id=job, **fields))
+    return response.recurring
+
+
+async def claim_and_execute(shop: Business) -> int:
+    """Execute what is due, and return the number of executions."""
+    count = 0
+    while leases := await claim(shop):
+        for lease in leases:
+            await execute(shop, lease)
+        count += len(leases)
+    return count
+
+
+async def cycles_of(shop: Business, job: str) -> list[tuple[str, str]]:
+    """Return time and outcome of all log entries, by time."""
+    word = {SUCCEEDED: "charged", SKIPPED: "skipped", DECLINED: "declined"}
+    return sorted(
+        (f"{moment_of(log.occurrence):%Y-%m-%d %H:%M}", word[log.status])
+        for log in await logs_of(shop, job)
+    )
+
+
+async def monthly_job(shop: Business, clock: ShiftedClock, **changes: Any) -> str:
+    """Create a job on the 28th at 10:00 in Chicago, and charge January and February 2024."""
+    set_time(clock, "2024-01-20T12:00")
+    user_id = await create_user(shop)
+    await fill_wallet(shop, user_id)
+    fields = {"start_at": "2024-01-28T10:00:00", "timezone": "America/Chicago"} | changes
+    job = await create_job(shop, user_id, interval_type=pb.INTERVAL_TYPE_MONTH, **fields)
+    for month in ("01", "02"):
+        set_time(clock, f"2024-{month}-28T16:00:30")
+        assert await claim_and_execute(shop) == 1
+    return job
