@@ -194,17 +194,17 @@ async def find_payment(
     transaction_id: str | None,
 ) -> Payment | None:
     """Return the payment with the gateway's id, or else with our id, without a lock; or None."""
-    for has_id in (
-        payments.c.transaction_id == transaction_id,
-        payments.c.payment_id == payment_id,
-    ):
+    ids = ((payments.c.transaction_id, transaction_id), (payments.c.payment_id, payment_id))
+    for column, value in ids:
+        if value is None:
+            continue
         rows = await transaction.connection.execute(
             select(*_COLUMNS)
             .where(
                 payments.c.business_id == business_id,
                 payments.c.gateway == gateway,
                 payments.c.env == env,
-                has_id,
+                column == value,
             )
             .order_by(payments.c.created_at)
             .limit(1)

@@ -10,9 +10,10 @@ import aiohttp
 import pytest
 from sqlalchemy import select
 
-from core.database.schema import webhook_events
+from core.database.schema import payments, webhook_events
 from core.database.transactions import Database
 from core.errors import InvalidFields
+from core.payments.store import find_payment
 from tests.core.payments.running_service import STRIPE_KEY, RunningService, running_service
 from tests.core.running import Gateway, ShiftedClock
 from tests.core.webhooks.receiving import AMOUNT, Hooks, hooks_of
@@ -89,6 +90,22 @@ async def test_a_charge_names_its_payment(hooks: Hooks, running: RunningService)
     event = dispute_of(payment_intent=None, charge=charge)
     assert await hooks.send_event(**event) is False
     assert await hooks.state() == ("disputed", 0, 0)
+
+
+async def test_no_payment_matches_without_an_id(running: RunningService, hooks: Hooks) -> None:
+    async with running.database.transaction() as transaction:
+        await transaction.connection.execute(
+            payments.update().values(status="failed", transaction_id=None)
+        )
+        found = await find_payment(
+            transaction,
+            business_id=running.caller.business_id,
+            gateway="stripe",
+            env="TEST",
+            payment_id=None,
+            transaction_id=None,
+        )
+    assert found is None
 
 
 async def test_an_expanded_charge_names_its_payment(hooks: Hooks) -> None:
