@@ -177,7 +177,6 @@ def _begin_past(job: Job, n: int, now: datetime) -> Change:
         skipped.append(log_of(job, calendar.occurrence(job.calendar, n), 0, _MOVED, now))
         n += 1
     wall = calendar.wall_time(job.calendar, n)
-    job = replace(job, counts_from=calendar.occurrence(job.calendar, n))
     return _opened(job, at, wall, now, skipped)
 
 

@@ -256,6 +256,8 @@ class Simulation:
             while self.oracle.next_at <= self.now:  # what is due is done by the old calendar
                 self.oracle.cycle(begun.pop(0))
         self.oracle.change(is_active, start, zone, (unit, every))
+        if begun and is_active:  # moved into the past by the change: begins now
+            assert self.now < begun[-1] <= self.now + SECOND
         for at in begun:
             self.oracle.cycle(at)
         self.take(change)
@@ -304,6 +306,8 @@ NOW = datetime.fromisoformat("2024-02-20T12:00+00:00")
         (("month", 1), "2024-02-10", 2, {"start": "2024-02-25"}, "2024-03-25"),
         # Halfway between two dates: the later one.
         (("week", 2), "2024-02-07", 3, {"start": "2024-01-03"}, "2024-02-28"),
+        # A week begins on Monday: Sunday 18 February and Monday 19 February are in two.
+        (("week", 1), "2024-02-18", 6, {"start": "2024-01-15"}, "2024-02-19"),
         (("year", 1), "2024-01-10", 1, {"start": "2022-06-10"}, "2025-06-10"),
         # Before the first cycle a changed job is like a new one.
         (("month", 1), None, 2, {"start": "2024-01-05"}, "2024-03-05"),
@@ -345,6 +349,44 @@ def test_a_change_of_the_calendar_moves_the_next_cycle(
     assert wall_time(new, m) == datetime.fromisoformat(expected)
 
 
+def test_a_day_that_moves_past_the_next_one_at_the_date_line_is_logged() -> None:
+    """From UTC-11 to UTC+14, two local dates at 10:00 are past at once."""
+    start = datetime.fromisoformat("2024-01-01T10:00")
+    job = replace(
+        new_job(start, "Pacific/Pago_Pago", "day", 1, "latest"),
+        counts_from=datetime.fromisoformat("2024-01-03T21:00+00:00"),
+        next_run=datetime.fromisoformat("2024-01-04T21:00+00:00"),
+        last_cycle_local="2024-01-03T10:00:00",
+    )
+    now = datetime.fromisoformat("2024-01-04T20:30+00:00")
+    change = cycles.rescheduled(job, replace(job, timezone="Pacific/Kiritimati"), now)
+    (skipped,) = change.skipped
+    assert skipped.occurrence == datetime.fromisoformat("2024-01-03T20:00+00:00")
+    assert change.job.next_run == now + SECOND
+    assert change.job.last_cycle_local == "2024-01-05T10:00:00"
+
+
+@pytest.mark.parametrize(
+    ("now", "changed"),
+    [
+        # The next date is due, too.
+        ("2024-01-05T21:00+00:00", {"interval_type": "week"}),
+        # The next date would be at the time of the open occurrence.
+        ("2024-01-04T21:00+00:00", {"timezone": "Pacific/Kiritimati"}),
+    ],
+)
+def test_a_change_waits_for_an_open_occurrence_if_another_one_is_due(
+    now: str, changed: dict[str, Any]
+) -> None:
+    start = datetime.fromisoformat("2024-01-01T10:00")
+    open_occurrence = datetime.fromisoformat("2024-01-04T20:00+00:00")
+    job = replace(
+        new_job(start, "Pacific/Honolulu", "day", 1, "latest"), open_occurrence=open_occurrence
+    )
+    with pytest.raises(Refusal, match="More than one charge"):
+        cycles.rescheduled(job, replace(job, **changed), datetime.fromisoformat(now))
+
+
 zones = st.sampled_from(ZONES)
 intervals = st.one_of(
     *(st.tuples(st.just(unit), st.just(1)) for unit in ("day", "week", "month")),
@@ -376,7 +418,7 @@ events = st.one_of(*(st.tuples(st.just(name), *each) for name, each in EVENTS.it
     zones,
     intervals,
     st.sampled_from(["latest", "all", "skip"]),
-    st.lists(events, min_size=1, max_size=25),
+    st.lists(events, min_size=5, max_size=25),
 )
 def test_no_cycle_is_charged_twice_or_lost_whatever_is_updated(
     start_hours: int, zone: str, interval: tuple[str, int], catch_up: str, story: list[Any]
