@@ -36,7 +36,7 @@ class PublicCertificate:
             self._current = _context(self._files)
         except ValueError as error:
             logger.error(  # noqa: TRY400 - the reason suffices
-                "certificate reload failed, keeping the current one", extra={"reason": str(error)}
+                "certificates not reloaded", extra={"reason": str(error)}
             )
         else:
             logger.info("certificate reloaded")

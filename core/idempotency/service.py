@@ -96,7 +96,7 @@ class Idempotency:
             return None
         row = await self._find(transaction, call)
         if row is None:
-            if not await self._insert(transaction, [(call, None)]):
+            if not await self._insert_missing(transaction, [(call, None)]):
                 return None
             row = await self._find(transaction, call)
             assert row is not None, "a conflicting record exists"
@@ -144,7 +144,7 @@ class Idempotency:
         for call in in_order:
             if call.is_keyed:
                 call.sealed_answer = self._sealed(call.record_key, answers[call])
-        conflicts = await self._insert(
+        conflicts = await self._insert_missing(
             transaction, [(call, call.sealed_answer) for call in in_order]
         )
         for call in answers:
@@ -200,9 +200,9 @@ class Idempotency:
         while True:
             try:
                 async with self._database.transaction() as transaction:
-                    attempt = await transaction.connection.begin_nested()
-                    exists = bool(await self._insert(transaction, [(call, None)]))
-                    await attempt.rollback()
+                    savepoint = await transaction.connection.begin_nested()
+                    exists = bool(await self._insert_missing(transaction, [(call, None)]))
+                    await savepoint.rollback()
                     if exists and call.is_keyed:
                         stored = await store.stored_answer(transaction, call.record_key)
                         exists = stored is not None and stored == call.sealed_answer
@@ -275,7 +275,7 @@ class Idempotency:
             return {}
         return resolved_in(answer.message(response_class_of(request)))
 
-    async def _insert(
+    async def _insert_missing(
         self, transaction: Transaction, calls: Sequence[tuple[IdempotentCall, str | None]]
     ) -> list[IdempotentCall]:
         """Insert records with their sealed answers; return the calls that have a record already."""

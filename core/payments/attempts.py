@@ -11,16 +11,21 @@ The core with the lease owns an attempt. States of an attempt (`payments.attempt
     running         gateway refused the call                     NULL, failed
     running         certainly not sent                           not_sent, check in 15 minutes
     running         outcome unknown                              unknown, check in 5 s to 1 hour
-    running         outcome unknown, nothing can show it now     NULL, needs_review
+    running         a look-up found nothing, and the payment is  NULL, needs_review
+                    older than the gateway's `review_after`
     running         lease expired as its core died; equal        running, resumed
                     request or sweep
+    running         the same, but gateway keys missing           unknown, check later
     unknown         equal request, or the sweep's check          running, resumed
     unknown         sweep's check, gateway keys missing          unknown, check later
     not_sent        equal request                                running, sent for the first time
     not_sent        equal request, too old or card replaced      NULL, failed
     not_sent        sweep's check                                NULL, failed
-    not running     gateway event with an outcome                NULL, status is the outcome
-    not running     gateway event without one                    unknown, check now
+    unknown,        gateway event with an outcome                NULL, status is the outcome
+    not_sent, or
+    lease expired
+    unknown or      gateway event without an outcome             unknown, check now
+    not_sent
     NULL, not       charged, shown to a core whose attempt       NULL, succeeded
     charged         another one ended
 
@@ -343,9 +348,12 @@ class Attempts:
                 async with self._database.transaction("payments.write_outcome") as transaction:
                     return await self._write_outcome(transaction, started, outcome)
             except (DatabaseUnavailableError, CommitUnknownError):
-                logger.warning("outcome not stored, retrying", extra={"payment_id": payment_id})
                 if clock() >= deadline:
+                    logger.error(  # noqa: TRY400 - the database has logged why
+                        "outcome not stored, left to the sweep", extra={"payment_id": payment_id}
+                    )
                     raise rules.outcome_unknown(payment_id) from None
+                logger.warning("outcome not stored, retrying", extra={"payment_id": payment_id})
             except Refusal:
                 raise
             except Exception:

@@ -18,12 +18,15 @@ wait make two charges:
     open         equal request                                joinable; the request resumes it
     open         equal request; never sent, and too old or    closed; the request is a new charge
                  card replaced
-    responding   equal request on this core, which charged    as before: awaited or joinable
-    responding   equal request on any other core              responding; the request waits
+    responding   equal request on the core that charged it    as awaited, or as joinable if its
+                                                              callers left
+    responding   equal request on any other core, or on one   responding; the request waits
+                 that returns an earlier success
     responding   a caller received the response               closed
     responding   no caller received it, or core died          unanswered
     unanswered   equal request                                responding; the request gets it
-    unanswered   30 minutes passed, or refunded               closed
+    unanswered   30 minutes passed, or voided, refunded or    closed
+                 disputed
     closed       equal request                                closed; the request is a new charge
 
     state        columns of the payment

@@ -43,7 +43,7 @@ class Payment:
     lease: Lease | None
     joinable: bool
     checks: int
-    """Number of attempts that ended with an unknown outcome."""
+    """Number of attempts that ended and of checks put off; sets the next pause."""
     transaction_id: str | None
     decline_code: str | None
     answered: bool

@@ -21,7 +21,7 @@ from core.recurring import store
 from core.recurring.claims import Lease
 from core.recurring.clock_store import JobClock
 from core.recurring.occurrence_states import (
-    CHARGED,
+    CHARGED_MESSAGE,
     Attempt,
     End,
     ExecutionResult,
@@ -158,7 +158,7 @@ async def _debit_wallet(transaction: Transaction, job: Job, occurrence: Occurren
     (result,) = await ledger.move(transaction, [movement])
     if isinstance(result, MovementRefusal):
         return Outcome(Status.DECLINED, refusal_of(result).message)
-    return Outcome(Status.SUCCEEDED, CHARGED, transaction_id=movement.transaction_id)
+    return Outcome(Status.SUCCEEDED, CHARGED_MESSAGE, transaction_id=movement.transaction_id)
 
 
 @dataclass(frozen=True, slots=True)
