@@ -18,7 +18,7 @@ just before it, forward or back. All that is skipped is logged.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from core.errors import InvalidFields, Reason, Refusal
@@ -31,6 +31,7 @@ from core.recurring.store import Job, Occurrence
 
 MESSAGE_CHARACTERS = 500
 _SECOND = timedelta(seconds=1)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _MISSED = Outcome(Status.SKIPPED, "Missed while no scheduler ran; skipped by the catch_up rule")
 _MOVED = Outcome(Status.SKIPPED, "A change of the schedule moved this date before the next one")
 
@@ -125,8 +126,8 @@ def rescheduled(job: Job, changed: Job, now: datetime) -> Change:
     """
     is_active = job.status == "active"
     change = Change(replace(changed, **_calendar_columns(job)))
-    if is_active and job.open_occurrence is None and job.next_run and job.next_run <= now:
-        change = begin_due(change.job, now)
+    if is_active and job.open_occurrence is None:
+        change = _begin_all_due(change.job, now)
     job = change.job
     old, new = replace(job.calendar, end_at=None), changed.calendar
     after = _begun_until(job)
@@ -161,6 +162,18 @@ def rescheduled(job: Job, changed: Job, now: datetime) -> Change:
         return replace(change, job=job)
     moved = _begin_past(job, m, now)
     return replace(moved, skipped=[*change.skipped, *moved.skipped])
+
+
+def _begin_all_due(job: Job, now: datetime) -> Change:
+    """Return a job after the claims that it takes to open an occurrence, or to skip all due ones.
+
+    A claim skips a limited number only.
+    """
+    change, skipped = Change(job), list[Log]()
+    while change.job.open_occurrence is None and (change.job.next_run or _NEVER) <= now:
+        change = begin_due(change.job, now)
+        skipped += change.skipped
+    return replace(change, skipped=skipped)
 
 
 def _begin_past(job: Job, n: int, now: datetime) -> Change:
