@@ -39,12 +39,12 @@ from core.payments import store as payments_store
 from core.payments.rules import pause_after
 from core.payments.store import Payment
 from core.recurring import rules, store
-from core.recurring.cycles import log_of
+from core.recurring.cycles import log_of, skip_due
 from core.recurring.log_store import insert_logs
 from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence
 
-CHARGED = "Charge completed"
+CHARGED_MESSAGE = "Charge completed"
 STOPPED = "The job was {status} before this was charged"
 _SUCCEEDED = frozenset(  # what follows a success does not change the cycle's outcome
     {"succeeded", "voided", "partially_refunded", "refunded", "disputed"}
@@ -198,7 +198,7 @@ def _payment_outcome(payment: Payment | None, refusal: Refusal | None = None) ->
     }
     match payment.status:
         case status if status in _SUCCEEDED:
-            return Outcome(Status.SUCCEEDED, CHARGED, **ids)
+            return Outcome(Status.SUCCEEDED, CHARGED_MESSAGE, **ids)
         case "declined" | "held_for_review":
             code = payment.decline_code or payment.status
             message = message or f"The card was declined ({code})."
@@ -257,7 +257,11 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
         changed, note = job_after_cycle(attempt, outcome)
         ended = replace(occurrence, status=outcome.status.value)
     log = log_of(job, occurrence.occurrence, occurrence.attempt, outcome, now, note)
-    await insert_logs(transaction, [log])
+    logs = [log]
+    if job.status == "active" and changed.status == "paused":
+        over = skip_due(changed, now, STOPPED.format(status=changed.status))
+        changed, logs = over.job, [log, *over.skipped]
+    await insert_logs(transaction, logs)
     await store.save_occurrence(transaction, ended)
     await store.save_job(transaction, replace(changed, lease_owner=None, leased_until=None))
     return ExecutionResult(log.log_id, outcome.status, retry_at)

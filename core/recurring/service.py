@@ -32,6 +32,7 @@ from core.recurring.cycles import (
     rescheduled,
     resumed,
     scheduled,
+    skip_due,
 )
 from core.recurring.log_store import insert_logs
 from core.recurring.occurrence_states import STOPPED, read_attempt, skip
@@ -347,9 +348,13 @@ async def _stopped(
 ) -> tuple[Job, bool]:
     """Return a job as paused or cancelled, and whether one of its charges is in flight.
 
-    An open occurrence that is not submitted, or waits for a retry, is skipped.
+    What is due is skipped, also an open occurrence that is not submitted or waits for a retry.
     """
     reason = STOPPED.format(status=status)
+    if job.status == "active":
+        change = skip_due(job, now, reason)
+        await insert_logs(transaction, change.skipped)
+        job = change.job
     job = replace(job, status=status, next_run=None)
     if job.open_occurrence is None:
         return replace(job, due_at=None), False
