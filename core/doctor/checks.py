@@ -142,6 +142,14 @@ CHECKS = (
         needs_core=True,
     ),
     Check(
+        "recurring_jobs_set_aside",
+        "No recurring job is set aside",
+        "The job is not charged, because it could not be read: set_aside_error says why. If its "
+        "time zone is unknown, update the package tzdata of every core. Then update_recurring with "
+        "the job's timezone releases it, and what was missed follows its catch_up.",
+        (Query(recurring_store.jobs_set_aside, table=recurring_jobs),),
+    ),
+    Check(
         "recurring_occurrences",
         "A recurring job and its open occurrence refer to each other, and its logs have as many "
         "charges as it has executed cycles",

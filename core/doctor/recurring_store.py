@@ -26,7 +26,18 @@ def overdue_jobs(scope: Scope) -> Select[Any]:
             (and_(jobs.c.due_at < late, jobs.c.leased_until.is_(None)), "was not claimed"),
             (and_(jobs.c.due_at < late, jobs.c.leased_until < late), "its lease expired"),
         ),
-    ).where(jobs.c.due_at.is_not(None))
+    ).where(jobs.c.due_at.is_not(None), jobs.c.set_aside_at.is_(None))
+
+
+def jobs_set_aside(scope: Scope) -> Select[Any]:
+    """Jobs that cannot be carried out, and are not claimed until they are corrected."""
+    return select(
+        jobs.c.business_id,
+        jobs.c.recurring_id,
+        jobs.c.set_aside_at,
+        jobs.c.set_aside_error,
+        problem((jobs.c.set_aside_at.is_not(None), "is set aside")),
+    ).where(scope.contains(jobs.c.business_id, jobs.c.recurring_id))
 
 
 def jobs_not_matching_occurrences(scope: Scope) -> Select[Any]:

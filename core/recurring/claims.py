@@ -1,5 +1,6 @@
 """Claims due occurrences for schedulers, and logs those that the catch-up rule skips."""
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -7,9 +8,11 @@ from datetime import datetime, timedelta
 from core.database.transactions import Database, Transaction
 from core.recurring import store
 from core.recurring.clock_store import JobClock
-from core.recurring.cycles import begin_due
+from core.recurring.cycles import MESSAGE_CHARACTERS, begin_due, calendar_problem
 from core.recurring.log_store import Log, insert_logs
 from core.recurring.store import Job, Occurrence
+
+logger = logging.getLogger("core.recurring")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ async def lease_jobs(
 ) -> list[Lease]:
     """Lease locked jobs that are due at the given current time of each.
 
-    Logs what the catch-up rule skips. A job with nothing left to charge gets no lease.
+    Logs what the catch-up rule skips. A job with nothing left to charge gets no lease. A job whose
+    calendar cannot be read is set aside: it is not claimed again until an update corrects it.
     """
     changed: list[Job] = []
     opened: list[Occurrence] = []
@@ -90,6 +94,9 @@ async def lease_jobs(
     leases: list[Lease] = []
     for due_job, now in due:
         job = due_job
+        if problem := calendar_problem(job):
+            changed.append(_set_aside(job, problem, transaction.now))
+            continue
         if job.open_occurrence is None:
             change = begin_due(job, now)
             job = change.job
@@ -103,3 +110,18 @@ async def lease_jobs(
     await store.save_claimed(transaction, changed, opened)
     await insert_logs(transaction, skipped)
     return leases
+
+
+def _set_aside(job: Job, problem: str, now: datetime) -> Job:
+    logger.error(
+        "recurring job set aside",
+        extra={
+            "business_id": job.business_id,
+            "recurring_id": job.recurring_id,
+            "reason": problem,
+        },
+    )
+    error = problem[:MESSAGE_CHARACTERS]
+    return replace(
+        job, set_aside_at=now, set_aside_error=error, lease_owner=None, leased_until=None
+    )

@@ -1,12 +1,13 @@
 """Resource messages of recurring jobs and their log entries."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from core.messages import enum_value, env_value, timestamp
 from core.money import Amount, money_message
 from core.recurring import calendar
+from core.recurring.cycles import calendar_problem
 from core.recurring.log_store import Log
 from core.recurring.store import Job
 from nivisco.payments.v1 import recurring_pb2 as pb
@@ -34,13 +35,20 @@ def job_message(job: Job, preview: int = 0) -> pb.RecurringJob:
         upcoming=upcoming(job, preview),
         created_at=timestamp(job.created_at),
         updated_at=timestamp(job.updated_at),
-        start_at=timestamp(calendar.occurrence(job.calendar, 0)),
+        start_at=timestamp(_start_of(job)),
     )
+
+
+def _start_of(job: Job) -> datetime:
+    """Return the start of a job's calendar; if the zone is unknown, as if it were UTC."""
+    if calendar_problem(job):
+        return datetime.fromisoformat(job.starts_local).replace(tzinfo=UTC)
+    return calendar.occurrence(job.calendar, 0)
 
 
 def upcoming(job: Job, preview: int) -> list[Timestamp]:
     """Return the next occurrences of an active job, at most `preview`."""
-    if job.status != "active" or not preview:
+    if job.status != "active" or not preview or calendar_problem(job):
         return []
     after = max(job.counts_from, job.open_occurrence or job.counts_from)
     left = job.max_cycles - job.executed_cycles if job.max_cycles else preview

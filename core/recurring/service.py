@@ -29,6 +29,7 @@ from core.recurring import calendar, log_store, store
 from core.recurring.clock_store import JobClock
 from core.recurring.cycles import (
     Change,
+    calendar_problem,
     rescheduled,
     resumed,
     scheduled,
@@ -239,6 +240,8 @@ async def _updated(
 ) -> Change:
     """Return the job with new values, and its next occurrence if the calendar changed.
 
+    A job that was set aside is released, because its time zone is known now.
+
     Raises:
         InvalidFields: a field is invalid.
         Refusal: RECURRING_STATE.
@@ -270,8 +273,10 @@ async def _updated(
         columns["starts_local"] = start.isoformat()
     if update.end_at:
         columns["end_at"] = _end_at(update.end_at, zone)
-    updated = replace(job, **columns)
+    updated = replace(job, **columns, set_aside_at=None, set_aside_error=None)
     if _anchor(updated) != _anchor(job):
+        if calendar_problem(job):
+            job = replace(job, timezone=zone)
         return rescheduled(job, updated, now)
     is_waiting = updated.status == "active" and updated.open_occurrence is None
     if is_waiting and updated.end_at != job.end_at:

@@ -178,7 +178,7 @@ async def due_jobs(
     excluded_business_ids: Collection[str],
     with_test_clocks: bool,
 ) -> list[Job]:
-    """Lock and return due jobs without a lease; jobs that are locked are passed over.
+    """Lock and return due jobs without a lease; locked jobs and those set aside are passed over.
 
     The longest due job of each business comes first, then the second of each, and so on. With
     test clocks, TEST jobs are due by their business's test clock.
@@ -216,7 +216,8 @@ async def due_jobs(
 
 
 def _can_be_claimed(now: datetime) -> ColumnElement[bool]:
-    return or_(jobs.c.leased_until.is_(None), jobs.c.leased_until <= now)
+    has_no_lease = or_(jobs.c.leased_until.is_(None), jobs.c.leased_until <= now)
+    return and_(has_no_lease, jobs.c.set_aside_at.is_(None))
 
 
 async def _share_fairly(
@@ -258,13 +259,17 @@ async def _share_fairly(
 async def first_due_test_job(
     transaction: Transaction, *, business_id: str, until: datetime
 ) -> Job | None:
-    """Lock and return the TEST job of a business that is due first until then, or None."""
+    """Lock and return the TEST job of a business that is due first until then, or None.
+
+    Jobs set aside are passed over.
+    """
     rows = await transaction.connection.execute(
         select(*_JOB_COLUMNS)
         .where(
             jobs.c.business_id == business_id,
             jobs.c.env == "TEST",
             jobs.c.due_at <= until,
+            jobs.c.set_aside_at.is_(None),
         )
         .order_by(jobs.c.due_at, jobs.c.recurring_id)
         .limit(1)

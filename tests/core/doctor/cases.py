@@ -538,6 +538,18 @@ CASES = [
         ),
     ),
     Case(
+        "a job that is set aside",
+        (job(set_aside_at=LONG_AGO, set_aside_error="timezone Mars/Olympus"),),
+        "recurring_jobs_set_aside",
+        of(
+            "recurring_id",
+            "REC-1",
+            "is set aside",
+            set_aside_error="timezone Mars/Olympus",
+            **shown("set_aside_at"),
+        ),
+    ),
+    Case(
         "a job with a charge that has no log",
         (job(executed_cycles=1, due_at=NEVER),),
         "recurring_occurrences",
