@@ -177,3 +177,15 @@ async def _execute(url: str, statement: str) -> None:
 
 def _named(server_url: str, name: str) -> str:
     return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+async def until_blocked(database: Database) -> None:
+    """Wait until a connection to this PostgreSQL database waits for a lock."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    while True:
+        async with database.read() as transaction:
+            if await transaction.connection.scalar(query):
+                return

@@ -14,11 +14,6 @@ from core.wallet.store import TakenBack
 
 logger = logging.getLogger("core.payments")
 
-_FUNDING_DESCRIPTIONS = {
-    "stripe": "Stripe wallet funding",
-    "authorize": "Authorize.Net wallet funding",
-}
-
 
 async def credit_wallet(transaction: Transaction, payment: Payment) -> None:
     """Credit the user's wallet with the charged amount."""
@@ -41,7 +36,7 @@ async def credit_wallet(transaction: Transaction, payment: Payment) -> None:
                 amount_minor=payment.amount_minor,
                 source=payment.gateway,
                 reason="wallet_fund",
-                description=payment.description or _FUNDING_DESCRIPTIONS[payment.gateway],
+                description=payment.description,
                 payment_id=payment.payment_id,
             )
         ],

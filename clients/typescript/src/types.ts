@@ -361,7 +361,10 @@ export interface WalletTransaction {
   readonly source: TransactionSource;
   /** Reason for the transaction. */
   readonly reason: TransactionReason;
-  /** Description of the transaction. Null if there is none. */
+  /**
+   * Description of the transaction. Defaults to one by its reason, for example `Stripe
+   * wallet funding`.
+   */
   readonly description: string | null;
   /** Time of the transaction. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly createdAt: string;

@@ -16,6 +16,7 @@ from core.users.service import existing_user
 from core.wallet import ledger, store
 from core.wallet.rules import Movement, MovementRefusal, WalletState
 from tests.core.wallet.ledgers import WalletKey, credit, debit, open_wallets, read_books
+from tests.databases import until_blocked
 
 
 @pytest.fixture
@@ -185,7 +186,7 @@ async def test_two_first_uses_of_a_wallet_do_not_deadlock(postgresql_only: Datab
         async with postgresql_only.transaction() as reading:
             found = await wallet_id(reading)
             has_created.set()
-            await asyncio.sleep(0.2)  # the funding waits for the wallet meanwhile
+            await until_blocked(postgresql_only)  # the funding waits for the wallet
             return found
 
     has_created = asyncio.Event()

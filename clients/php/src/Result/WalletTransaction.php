@@ -39,7 +39,10 @@ final class WalletTransaction
      */
     public string $reason;
 
-    /** Description of the transaction. Null if there is none. */
+    /**
+     * Description of the transaction. Defaults to one by its reason, for example `Stripe
+     * wallet funding`.
+     */
     public ?string $description;
 
     /** Time of the transaction. `YYYY-MM-DD HH:MM:SS` in UTC. */

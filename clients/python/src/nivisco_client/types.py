@@ -450,7 +450,8 @@ class WalletTransaction:
     reason: TransactionReason
     """Reason for the transaction."""
     description: str | None
-    """Description of the transaction. Null if there is none."""
+    """Description of the transaction. Defaults to one by its reason, for example `Stripe
+    wallet funding`."""
     created_at: str
     """Time of the transaction. `YYYY-MM-DD HH:MM:SS` in UTC."""
     wallet_id: str

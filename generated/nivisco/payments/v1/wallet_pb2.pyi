@@ -205,7 +205,9 @@ class WalletTransaction(_message.Message):
     reason: Global___TransactionReason.ValueType
     """Reason for the transaction."""
     description: _builtins.str
-    """Description of the transaction. Null if there is none."""
+    """Description of the transaction. Defaults to one by its reason, for example `Stripe wallet
+    funding`.
+    """
     wallet_id: _builtins.str
     """Id of the wallet."""
     payment_id: _builtins.str
