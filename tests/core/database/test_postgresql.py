@@ -197,10 +197,11 @@ async def test_a_locked_wallet_fails_only_the_calls_that_need_it(
                 await asyncio.gather(*(business.call(add) for add in free))
                 await failing
             waiting = asyncio.create_task(business.call(locked))
-            await asyncio.sleep(0.2)
+            # Sent after it on the same connection, so it has arrived once these are answered.
+            await asyncio.gather(*(business.call(add) for add in free))
         await other.close()
         assert (await waiting).new_balance.units == 10
-        assert (await business.call(free[0])).new_balance.units == 30
+        assert (await business.call(free[0])).new_balance.units == 35
 
 
 async def test_a_lock_that_delays_a_new_wallet_fails_only_its_own_call(
