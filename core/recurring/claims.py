@@ -44,7 +44,7 @@ class Claims:
         lease_duration: timedelta,
     ) -> list[Lease]:
         """Lease due occurrences that have no lease, shared fairly among the businesses."""
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("recurring.claim") as transaction:
             due = await store.due_jobs(
                 transaction,
                 limit=limit,
@@ -67,7 +67,7 @@ class Claims:
         """Renew leases, and return those that have not ended and were not claimed by another."""
         if not leases:
             return []
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("recurring.renew_leases") as transaction:
             until = transaction.now + lease_duration
             renewed = await store.renew_leases(transaction, map(_key, leases), until)
         return [replace(each, expires_at=until) for each in leases if _key(each) in renewed]

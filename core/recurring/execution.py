@@ -63,7 +63,7 @@ class Execution:
         Raises:
             Refusal: RECURRING_STATE if the lease was lost.
         """
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("recurring.execute") as transaction:
             started = await self.start(transaction, lease)
         return await self.charge(started) if isinstance(started, PendingCharge) else started
 
@@ -97,7 +97,7 @@ class Execution:
             pass  # another executor was faster; the payment's row has the outcome
         except Refusal as refused:
             refusal = refused
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("recurring.end") as transaction:
             attempt = await self._leased_attempt(transaction, pending.lease)
             return await apply(transaction, attempt, after_charge(attempt, refusal))
 

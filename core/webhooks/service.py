@@ -96,7 +96,7 @@ class WebhooksService:
             )
             return False
         source = Source(business_id, gateway, env)
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("webhooks.receive") as transaction:
             is_new = await event_store.insert_event(transaction, source, event)
             if not event.needs_lookup:
                 await self._apply(transaction, source, event)
@@ -115,14 +115,14 @@ class WebhooksService:
 
     async def apply_waiting(self) -> None:
         """Apply or look up the waiting events that are due; called every POLL_SECONDS."""
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("webhooks.take_due") as transaction:
             due = await event_store.take_due(transaction, limit=BATCH)
         for waiting in due:
             try:
                 if waiting.event.needs_lookup:
                     await self._look_up_and_apply(waiting.source, waiting.event)
                 else:
-                    async with self._database.transaction() as transaction:
+                    async with self._database.transaction("webhooks.apply") as transaction:
                         await self._apply(transaction, waiting.source, waiting.event)
             except (DatabaseUnavailableError, CommitUnknownError):
                 raise
@@ -178,7 +178,7 @@ class WebhooksService:
         except (GatewayError, Refusal):
             logger.info("event look-up failed, retrying", extra={"event": event.event_id})
             return
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction("webhooks.complete") as transaction:
             await event_store.complete_event(transaction, source, completed)
             await self._apply(transaction, source, completed)
 

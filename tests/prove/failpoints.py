@@ -20,6 +20,8 @@ from rpc.catalogue import mutating_actions
 
 _CORE: Final = Path(__file__).parents[2] / "core"
 _NAMED_TRANSACTION: Final = re.compile(r'\.transaction\(\s*"([^"]+)"')
+_WITHOUT_WORKLOAD: Final = ("recurring.", "webhooks.")
+"""Transactions that the clients of a scenario do not cause yet."""
 _VERB_OF_METHOD: Final = {
     "charge": "charge",
     "save_card": "save_card",
@@ -52,7 +54,8 @@ def actions() -> list[str]:
 def failpoints() -> list[str]:
     """Return the names of all failpoints."""
     verbs = [f"gateway.{verb}" for verb in dict.fromkeys(_VERB_OF_METHOD.values())]
-    places = [*transactions(), *actions(), *verbs]
+    named = [name for name in transactions() if not name.startswith(_WITHOUT_WORKLOAD)]
+    places = [*named, *actions(), *verbs]
     return [f"{place}.{side}" for place in places for side in ("before", "after")]
 
 
