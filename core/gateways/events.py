@@ -1,4 +1,4 @@
-"""Gateway events in one form for both gateways. No I/O."""
+"""Gateway events, and what gateways say when asked, in one form for both gateways. No I/O."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +16,8 @@ class FactKind(StrEnum):
     FAILED = "failed"
     REQUIRES_ACTION = "requires_action"
     HELD = "held"
+    CANCELED = "canceled"
+    """The payment was canceled before it was charged, and cannot be charged any more."""
     VOIDED = "voided"
     REFUNDED = "refunded"
     """The total refunded so far, by the gateway's own sum."""

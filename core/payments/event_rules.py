@@ -31,6 +31,7 @@ _STATUSES: Final = {
     FactKind.REQUIRES_ACTION: "requires_action",
     FactKind.HELD: "held_for_review",
     FactKind.FAILED: "declined",
+    FactKind.CANCELED: "declined",
     FactKind.SUCCEEDED: "succeeded",
 }
 _REFUND_KINDS: Final = (FactKind.REFUND, FactKind.REFUND_FAILED)

@@ -130,7 +130,7 @@ def _outcome_of(events: Sequence[RecordedEvent]) -> ChargeOutcome | None:
             return Succeeded(event.transaction_id)
         case RecordedEvent(fact=fact) if fact.kind is FactKind.HELD:
             return HeldForReview(event.transaction_id)
-        case RecordedEvent(fact=fact) if fact.kind is FactKind.FAILED:
+        case RecordedEvent(fact=fact) if fact.kind in (FactKind.FAILED, FactKind.CANCELED):
             code = fact.decline_code or "card_declined"
             return Declined(event.transaction_id, code, fact.message or "The card was declined.")
         case _:
