@@ -135,6 +135,15 @@ final class ErrorCode
      */
     public const PENDING_REVIEW = 'PENDING_REVIEW';
 
+    /** HTTP 404. No payment has that id. */
+    public const PAYMENT_NOT_FOUND = 'PAYMENT_NOT_FOUND';
+
+    /**
+     * HTTP 409. The state of the payment, or what its gateway says of it, does not allow
+     * the operator's decision.
+     */
+    public const PAYMENT_STATE = 'PAYMENT_STATE';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

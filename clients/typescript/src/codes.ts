@@ -96,6 +96,13 @@ export const ErrorCode = {
    * decline it in the gateway's dashboard; the payment then gets its outcome.
    */
   PENDING_REVIEW: "PENDING_REVIEW",
+  /** HTTP 404. No payment has that id. */
+  PAYMENT_NOT_FOUND: "PAYMENT_NOT_FOUND",
+  /**
+   * HTTP 409. The state of the payment, or what its gateway says of it, does not allow the
+   * operator's decision.
+   */
+  PAYMENT_STATE: "PAYMENT_STATE",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

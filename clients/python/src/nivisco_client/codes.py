@@ -82,6 +82,11 @@ class ErrorCode(StrEnum):
     """HTTP 402. The gateway holds the charge for review, and may still take the money. The
     payment is pending review: do not charge again, not even another card. Approve or
     decline it in the gateway's dashboard; the payment then gets its outcome."""
+    PAYMENT_NOT_FOUND = "PAYMENT_NOT_FOUND"
+    """HTTP 404. No payment has that id."""
+    PAYMENT_STATE = "PAYMENT_STATE"
+    """HTTP 409. The state of the payment, or what its gateway says of it, does not allow the
+    operator's decision."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -24,11 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from nivisco.annotations.v1 import annotations_pb2 as nivisco_dot_annotations_dot_v1_dot_annotations__pb2
 from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_errors__pb2
+from nivisco.payments.v1 import payments_pb2 as nivisco_dot_payments_dot_v1_dot_payments__pb2
+from nivisco.payments.v1 import wallet_pb2 as nivisco_dot_payments_dot_v1_dot_wallet__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nivisco/internal/v1/operator.proto\x12\x13nivisco.internal.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\"$\n\x12\x43reateAdminRequest\x12\x0e\n\x06rotate\x18\x01 \x01(\x08\"@\n\x13\x43reateAdminResponse\x12\x13\n\x0b\x62usiness_id\x18\x01 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x02 \x01(\tB\x03\x80\x01\x01\"9\n\x0e\x45xamineRequest\x12\x1d\n\x05limit\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x00\x88\x01\x01\x42\x08\n\x06_limit\"\xa0\x03\n\x0f\x45xamineResponse\x12/\n\x0b\x65xamined_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x06\x63hecks\x18\x02 \x03(\x0b\x32*.nivisco.internal.v1.ExamineResponse.Check\x1a\xb3\x01\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x07verdict\x18\x02 \x01(\x0e\x32!.nivisco.internal.v1.CheckVerdict\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12\x36\n\x04rows\x18\x04 \x03(\x0b\x32(.nivisco.internal.v1.ExamineResponse.Row\x12\x11\n\tinvariant\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x64vice\x18\x06 \x01(\t\x1a\x43\n\x03Row\x12<\n\x07\x63olumns\x18\x01 \x03(\x0b\x32+.nivisco.internal.v1.ExamineResponse.Column\x1a%\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t*\x93\x01\n\x0c\x43heckVerdict\x12\x1d\n\x19\x43HECK_VERDICT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HECK_VERDICT_OK\x10\x01\x12\x19\n\x15\x43HECK_VERDICT_WARNING\x10\x02\x12\x18\n\x14\x43HECK_VERDICT_BROKEN\x10\x03\x12\x19\n\x15\x43HECK_VERDICT_SKIPPED\x10\x04\x32\xe0\x01\n\x0fOperatorService\x12g\n\x0b\x43reateAdmin\x12\'.nivisco.internal.v1.CreateAdminRequest\x1a(.nivisco.internal.v1.CreateAdminResponse\"\x05\xb2\xe7\x18\x01\x13\x12^\n\x07\x45xamine\x12#.nivisco.internal.v1.ExamineRequest\x1a$.nivisco.internal.v1.ExamineResponse\"\x08\x90\x02\x01\xb2\xe7\x18\x01\x1d\x1a\x04\x90\xe7\x18\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nivisco/internal/v1/operator.proto\x12\x13nivisco.internal.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\"nivisco/payments/v1/payments.proto\x1a nivisco/payments/v1/wallet.proto\"$\n\x12\x43reateAdminRequest\x12\x0e\n\x06rotate\x18\x01 \x01(\x08\"@\n\x13\x43reateAdminResponse\x12\x13\n\x0b\x62usiness_id\x18\x01 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x02 \x01(\tB\x03\x80\x01\x01\"9\n\x0e\x45xamineRequest\x12\x1d\n\x05limit\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x00\x88\x01\x01\x42\x08\n\x06_limit\"\xa0\x03\n\x0f\x45xamineResponse\x12/\n\x0b\x65xamined_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x06\x63hecks\x18\x02 \x03(\x0b\x32*.nivisco.internal.v1.ExamineResponse.Check\x1a\xb3\x01\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x07verdict\x18\x02 \x01(\x0e\x32!.nivisco.internal.v1.CheckVerdict\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12\x36\n\x04rows\x18\x04 \x03(\x0b\x32(.nivisco.internal.v1.ExamineResponse.Row\x12\x11\n\tinvariant\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x64vice\x18\x06 \x01(\t\x1a\x43\n\x03Row\x12<\n\x07\x63olumns\x18\x01 \x03(\x0b\x32+.nivisco.internal.v1.ExamineResponse.Column\x1a%\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x81\x01\n\x12ShowPaymentRequest\x12+\n\npayment_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12.\n\x0b\x62usiness_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x00\x88\x01\x01\x42\x0e\n\x0c_business_id\"\x86\x04\n\x13ShowPaymentResponse\x12\x13\n\x0b\x62usiness_id\x18\x01 \x01(\t\x12-\n\x07payment\x18\x02 \x01(\x0b\x32\x1c.nivisco.payments.v1.Payment\x12.\n\x04work\x18\x03 \x01(\x0b\x32 .nivisco.internal.v1.PaymentWork\x12\x31\n\x06\x65vents\x18\x04 \x03(\x0b\x32!.nivisco.internal.v1.PaymentEvent\x12\x43\n\x13wallet_transactions\x18\x05 \x03(\x0b\x32&.nivisco.payments.v1.WalletTransaction\x12\x30\n\x05\x63ycle\x18\x06 \x01(\x0b\x32!.nivisco.internal.v1.PaymentCycle\x12\x1d\n\x10is_answer_stored\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x30\n\tdecisions\x18\x08 \x03(\x0b\x32\x1d.nivisco.internal.v1.Decision\x12=\n\x10gateway_findings\x18\t \x03(\x0b\x32#.nivisco.internal.v1.GatewayFinding\x12,\n\x08\x61sked_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x13\n\x11_is_answer_stored\"\x9c\x03\n\x0bPaymentWork\x12\x14\n\x07\x61ttempt\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x30\n\x0cleased_until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07look_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05looks\x18\x04 \x01(\x05\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cset_aside_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x0fset_aside_error\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x08\x61nswered\x18\x08 \x01(\x08\x12\x1c\n\x0fidempotency_key\x18\t \x01(\tH\x02\x88\x01\x01\x12\x13\n\x0bgateway_key\x18\n \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x0b \x01(\tB\n\n\x08_attemptB\x12\n\x10_set_aside_errorB\x12\n\x10_idempotency_key\"\xff\x01\n\x0cPaymentEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12.\n\x04\x66\x61\x63t\x18\x03 \x01(\x0b\x32 .nivisco.internal.v1.GatewayFact\x12\r\n\x05state\x18\x04 \x01(\t\x12\x1b\n\x0etransaction_id\x18\x05 \x01(\tH\x00\x88\x01\x01\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breceived_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\n\x0f_transaction_id\"\xa2\x01\n\x0bGatewayFact\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x16\n\tobject_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0c\x64\x65\x63line_code\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07is_lost\x18\x05 \x01(\x08\x42\x0c\n\n_object_idB\x0f\n\r_decline_code\"\xa5\x01\n\x0cPaymentCycle\x12\x14\n\x0crecurring_id\x18\x01 \x01(\t\x12\x31\n\roccurrence_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x12\n\njob_status\x18\x05 \x01(\t\x12\x17\n\x0f\x65xecuted_cycles\x18\x06 \x01(\x05\"\xeb\x02\n\x08\x44\x65\x63ision\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x32\n\x06status\x18\x03 \x01(\x0e\x32\".nivisco.payments.v1.PaymentStatus\x12\x1b\n\x0etransaction_id\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x1c\n\x0fprevious_status\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x11\n\tis_forced\x18\x06 \x01(\x08\x12\x12\n\ndecided_by\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12.\n\ndecided_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12=\n\x10gateway_findings\x18\n \x03(\x0b\x32#.nivisco.internal.v1.GatewayFindingB\x11\n\x0f_transaction_idB\x12\n\x10_previous_status\"\x9b\x01\n\x0eGatewayFinding\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x16\n\tobject_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12.\n\x04\x66\x61\x63t\x18\x03 \x01(\x0b\x32 .nivisco.internal.v1.GatewayFact\x12\x0e\n\x06\x61nswer\x18\x04 \x01(\t\x12\x13\n\x0bis_answered\x18\x05 \x01(\x08\x42\x0c\n\n_object_id\"\xdd\x02\n\x15ResolvePaymentRequest\x12+\n\npayment_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12.\n\x0b\x62usiness_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x00\x88\x01\x01\x12\x43\n\x06status\x18\x03 \x01(\x0e\x32\".nivisco.payments.v1.PaymentStatusB\x0f\xbaH\x0c\x82\x01\x06\x18\x02\x18\x03\x18\x05\xc8\x01\x01\x12\x32\n\x0etransaction_id\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,255}$H\x01\x88\x01\x01\x12\x1f\n\ndecided_by\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\x18\xc8\x01\xc8\x01\x01\x12\x1b\n\x06reason\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\x18\xe8\x07\xc8\x01\x01\x12\r\n\x05\x66orce\x18\x07 \x01(\x08\x42\x0e\n\x0c_business_idB\x11\n\x0f_transaction_id\"\x8d\x01\n\x16ResolvePaymentResponse\x12-\n\x07payment\x18\x01 \x01(\x0b\x32\x1c.nivisco.payments.v1.Payment\x12/\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1d.nivisco.internal.v1.Decision\x12\x13\n\x0bis_repeated\x18\x03 \x01(\x08\"\xbd\x01\n\x13RetryPaymentRequest\x12+\n\npayment_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12.\n\x0b\x62usiness_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x00\x88\x01\x01\x12\x1f\n\ndecided_by\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\x18\xc8\x01\xc8\x01\x01\x12\x18\n\x06reason\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x42\x0e\n\x0c_business_id\"v\n\x14RetryPaymentResponse\x12-\n\x07payment\x18\x01 \x01(\x0b\x32\x1c.nivisco.payments.v1.Payment\x12/\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1d.nivisco.internal.v1.Decision*\x93\x01\n\x0c\x43heckVerdict\x12\x1d\n\x19\x43HECK_VERDICT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HECK_VERDICT_OK\x10\x01\x12\x19\n\x15\x43HECK_VERDICT_WARNING\x10\x02\x12\x18\n\x14\x43HECK_VERDICT_BROKEN\x10\x03\x12\x19\n\x15\x43HECK_VERDICT_SKIPPED\x10\x04\x32\xa9\x04\n\x0fOperatorService\x12g\n\x0b\x43reateAdmin\x12\'.nivisco.internal.v1.CreateAdminRequest\x1a(.nivisco.internal.v1.CreateAdminResponse\"\x05\xb2\xe7\x18\x01\x13\x12^\n\x07\x45xamine\x12#.nivisco.internal.v1.ExamineRequest\x1a$.nivisco.internal.v1.ExamineResponse\"\x08\x90\x02\x01\xb2\xe7\x18\x01\x1d\x12g\n\x0bShowPayment\x12\'.nivisco.internal.v1.ShowPaymentRequest\x1a(.nivisco.internal.v1.ShowPaymentResponse\"\x05\xb2\xe7\x18\x01 \x12q\n\x0eResolvePayment\x12*.nivisco.internal.v1.ResolvePaymentRequest\x1a+.nivisco.internal.v1.ResolvePaymentResponse\"\x06\xb2\xe7\x18\x02 !\x12k\n\x0cRetryPayment\x12(.nivisco.internal.v1.RetryPaymentRequest\x1a).nivisco.internal.v1.RetryPaymentResponse\"\x06\xb2\xe7\x18\x02 !\x1a\x04\x90\xe7\x18\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,28 +42,82 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEADMINRESPONSE'].fields_by_name['api_key']._serialized_options = b'\200\001\001'
   _globals['_EXAMINEREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_EXAMINEREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\006\032\004\030d(\001'
+  _globals['_SHOWPAYMENTREQUEST'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_SHOWPAYMENTREQUEST'].fields_by_name['payment_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
+  _globals['_SHOWPAYMENTREQUEST'].fields_by_name['business_id']._loaded_options = None
+  _globals['_SHOWPAYMENTREQUEST'].fields_by_name['business_id']._serialized_options = b'\272H\021r\0172\r^[!-~]{1,64}$'
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['payment_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['business_id']._loaded_options = None
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['business_id']._serialized_options = b'\272H\021r\0172\r^[!-~]{1,64}$'
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['status']._loaded_options = None
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['status']._serialized_options = b'\272H\014\202\001\006\030\002\030\003\030\005\310\001\001'
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['transaction_id']._loaded_options = None
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['transaction_id']._serialized_options = b'\272H\022r\0202\016^[!-~]{1,255}$'
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['decided_by']._loaded_options = None
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['decided_by']._serialized_options = b'\272H\010r\003\030\310\001\310\001\001'
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_RESOLVEPAYMENTREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\010r\003\030\350\007\310\001\001'
+  _globals['_RETRYPAYMENTREQUEST'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_RETRYPAYMENTREQUEST'].fields_by_name['payment_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
+  _globals['_RETRYPAYMENTREQUEST'].fields_by_name['business_id']._loaded_options = None
+  _globals['_RETRYPAYMENTREQUEST'].fields_by_name['business_id']._serialized_options = b'\272H\021r\0172\r^[!-~]{1,64}$'
+  _globals['_RETRYPAYMENTREQUEST'].fields_by_name['decided_by']._loaded_options = None
+  _globals['_RETRYPAYMENTREQUEST'].fields_by_name['decided_by']._serialized_options = b'\272H\010r\003\030\310\001\310\001\001'
+  _globals['_RETRYPAYMENTREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_RETRYPAYMENTREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\350\007'
   _globals['_OPERATORSERVICE']._loaded_options = None
   _globals['_OPERATORSERVICE']._serialized_options = b'\220\347\030\003'
   _globals['_OPERATORSERVICE'].methods_by_name['CreateAdmin']._loaded_options = None
   _globals['_OPERATORSERVICE'].methods_by_name['CreateAdmin']._serialized_options = b'\262\347\030\001\023'
   _globals['_OPERATORSERVICE'].methods_by_name['Examine']._loaded_options = None
   _globals['_OPERATORSERVICE'].methods_by_name['Examine']._serialized_options = b'\220\002\001\262\347\030\001\035'
-  _globals['_CHECKVERDICT']._serialized_start=780
-  _globals['_CHECKVERDICT']._serialized_end=927
-  _globals['_CREATEADMINREQUEST']._serialized_start=197
-  _globals['_CREATEADMINREQUEST']._serialized_end=233
-  _globals['_CREATEADMINRESPONSE']._serialized_start=235
-  _globals['_CREATEADMINRESPONSE']._serialized_end=299
-  _globals['_EXAMINEREQUEST']._serialized_start=301
-  _globals['_EXAMINEREQUEST']._serialized_end=358
-  _globals['_EXAMINERESPONSE']._serialized_start=361
-  _globals['_EXAMINERESPONSE']._serialized_end=777
-  _globals['_EXAMINERESPONSE_CHECK']._serialized_start=490
-  _globals['_EXAMINERESPONSE_CHECK']._serialized_end=669
-  _globals['_EXAMINERESPONSE_ROW']._serialized_start=671
-  _globals['_EXAMINERESPONSE_ROW']._serialized_end=738
-  _globals['_EXAMINERESPONSE_COLUMN']._serialized_start=740
-  _globals['_EXAMINERESPONSE_COLUMN']._serialized_end=777
-  _globals['_OPERATORSERVICE']._serialized_start=930
-  _globals['_OPERATORSERVICE']._serialized_end=1154
+  _globals['_OPERATORSERVICE'].methods_by_name['ShowPayment']._loaded_options = None
+  _globals['_OPERATORSERVICE'].methods_by_name['ShowPayment']._serialized_options = b'\262\347\030\001 '
+  _globals['_OPERATORSERVICE'].methods_by_name['ResolvePayment']._loaded_options = None
+  _globals['_OPERATORSERVICE'].methods_by_name['ResolvePayment']._serialized_options = b'\262\347\030\002 !'
+  _globals['_OPERATORSERVICE'].methods_by_name['RetryPayment']._loaded_options = None
+  _globals['_OPERATORSERVICE'].methods_by_name['RetryPayment']._serialized_options = b'\262\347\030\002 !'
+  _globals['_CHECKVERDICT']._serialized_start=3866
+  _globals['_CHECKVERDICT']._serialized_end=4013
+  _globals['_CREATEADMINREQUEST']._serialized_start=292
+  _globals['_CREATEADMINREQUEST']._serialized_end=328
+  _globals['_CREATEADMINRESPONSE']._serialized_start=330
+  _globals['_CREATEADMINRESPONSE']._serialized_end=394
+  _globals['_EXAMINEREQUEST']._serialized_start=396
+  _globals['_EXAMINEREQUEST']._serialized_end=453
+  _globals['_EXAMINERESPONSE']._serialized_start=456
+  _globals['_EXAMINERESPONSE']._serialized_end=872
+  _globals['_EXAMINERESPONSE_CHECK']._serialized_start=585
+  _globals['_EXAMINERESPONSE_CHECK']._serialized_end=764
+  _globals['_EXAMINERESPONSE_ROW']._serialized_start=766
+  _globals['_EXAMINERESPONSE_ROW']._serialized_end=833
+  _globals['_EXAMINERESPONSE_COLUMN']._serialized_start=835
+  _globals['_EXAMINERESPONSE_COLUMN']._serialized_end=872
+  _globals['_SHOWPAYMENTREQUEST']._serialized_start=875
+  _globals['_SHOWPAYMENTREQUEST']._serialized_end=1004
+  _globals['_SHOWPAYMENTRESPONSE']._serialized_start=1007
+  _globals['_SHOWPAYMENTRESPONSE']._serialized_end=1525
+  _globals['_PAYMENTWORK']._serialized_start=1528
+  _globals['_PAYMENTWORK']._serialized_end=1940
+  _globals['_PAYMENTEVENT']._serialized_start=1943
+  _globals['_PAYMENTEVENT']._serialized_end=2198
+  _globals['_GATEWAYFACT']._serialized_start=2201
+  _globals['_GATEWAYFACT']._serialized_end=2363
+  _globals['_PAYMENTCYCLE']._serialized_start=2366
+  _globals['_PAYMENTCYCLE']._serialized_end=2531
+  _globals['_DECISION']._serialized_start=2534
+  _globals['_DECISION']._serialized_end=2897
+  _globals['_GATEWAYFINDING']._serialized_start=2900
+  _globals['_GATEWAYFINDING']._serialized_end=3055
+  _globals['_RESOLVEPAYMENTREQUEST']._serialized_start=3058
+  _globals['_RESOLVEPAYMENTREQUEST']._serialized_end=3407
+  _globals['_RESOLVEPAYMENTRESPONSE']._serialized_start=3410
+  _globals['_RESOLVEPAYMENTRESPONSE']._serialized_end=3551
+  _globals['_RETRYPAYMENTREQUEST']._serialized_start=3554
+  _globals['_RETRYPAYMENTREQUEST']._serialized_end=3743
+  _globals['_RETRYPAYMENTRESPONSE']._serialized_start=3745
+  _globals['_RETRYPAYMENTRESPONSE']._serialized_end=3863
+  _globals['_OPERATORSERVICE']._serialized_start=4016
+  _globals['_OPERATORSERVICE']._serialized_end=4569
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,9 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.type import money_pb2 as _money_pb2
+from nivisco.payments.v1 import payments_pb2 as _payments_pb2
+from nivisco.payments.v1 import wallet_pb2 as _wallet_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -245,3 +248,601 @@ class ExamineResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExamineResponse: _TypeAlias = ExamineResponse  # noqa: Y015
+
+@_typing.final
+class ShowPaymentRequest(_message.Message):
+    """Request for ShowPayment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Id of the payment, `PAY-…`."""
+    business_id: _builtins.str
+    """Id of the payment's business. Needed only if several businesses have a payment with that id."""
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str = ...,
+        business_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id", "payment_id", b"payment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
+    _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_id) -> _WhichOneofReturnType__business_id | None: ...
+
+Global___ShowPaymentRequest: _TypeAlias = ShowPaymentRequest  # noqa: Y015
+
+@_typing.final
+class ShowPaymentResponse(_message.Message):
+    """Response for ShowPayment. It has no secret and no card data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    WALLET_TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    CYCLE_FIELD_NUMBER: _builtins.int
+    IS_ANSWER_STORED_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    GATEWAY_FINDINGS_FIELD_NUMBER: _builtins.int
+    ASKED_AT_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    """Id of the payment's business."""
+    is_answer_stored: _builtins.bool
+    """Whether an answer is stored under the payment's idempotency key. Null without a key."""
+    @_builtins.property
+    def payment(self) -> _payments_pb2.Payment:
+        """The payment."""
+
+    @_builtins.property
+    def work(self) -> Global___PaymentWork:
+        """What the core does about the payment."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaymentEvent]:
+        """Events of the gateway about the payment, oldest first."""
+
+    @_builtins.property
+    def wallet_transactions(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_pb2.WalletTransaction]:
+        """Wallet transactions of the payment, oldest first. Those with reason `receivable` are what the
+        user owes the business for it.
+        """
+
+    @_builtins.property
+    def cycle(self) -> Global___PaymentCycle:
+        """The recurring cycle that the payment is an attempt of. Null if there is none."""
+
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Decision]:
+        """Decisions of operators about the payment, oldest first."""
+
+    @_builtins.property
+    def gateway_findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___GatewayFinding]:
+        """What the gateway says of the payment now."""
+
+    @_builtins.property
+    def asked_at(self) -> _timestamp_pb2.Timestamp:
+        """Time at which the gateway was asked."""
+
+    def __init__(
+        self,
+        *,
+        business_id: _builtins.str = ...,
+        payment: _payments_pb2.Payment | None = ...,
+        work: Global___PaymentWork | None = ...,
+        events: _abc.Iterable[Global___PaymentEvent] | None = ...,
+        wallet_transactions: _abc.Iterable[_wallet_pb2.WalletTransaction] | None = ...,
+        cycle: Global___PaymentCycle | None = ...,
+        is_answer_stored: _builtins.bool | None = ...,
+        decisions: _abc.Iterable[Global___Decision] | None = ...,
+        gateway_findings: _abc.Iterable[Global___GatewayFinding] | None = ...,
+        asked_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_answer_stored", b"_is_answer_stored", "asked_at", b"asked_at", "cycle", b"cycle", "is_answer_stored", b"is_answer_stored", "payment", b"payment", "work", b"work"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_answer_stored", b"_is_answer_stored", "asked_at", b"asked_at", "business_id", b"business_id", "cycle", b"cycle", "decisions", b"decisions", "events", b"events", "gateway_findings", b"gateway_findings", "is_answer_stored", b"is_answer_stored", "payment", b"payment", "wallet_transactions", b"wallet_transactions", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__is_answer_stored: _TypeAlias = _typing.Literal["is_answer_stored"]  # noqa: Y015
+    _WhichOneofArgType__is_answer_stored: _TypeAlias = _typing.Literal["_is_answer_stored", b"_is_answer_stored"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_answer_stored) -> _WhichOneofReturnType__is_answer_stored | None: ...
+
+Global___ShowPaymentResponse: _TypeAlias = ShowPaymentResponse  # noqa: Y015
+
+@_typing.final
+class PaymentWork(_message.Message):
+    """What the core does about a payment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    LEASED_UNTIL_FIELD_NUMBER: _builtins.int
+    LOOK_AT_FIELD_NUMBER: _builtins.int
+    LOOKS_FIELD_NUMBER: _builtins.int
+    SENT_AT_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_AT_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_ERROR_FIELD_NUMBER: _builtins.int
+    ANSWERED_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    GATEWAY_KEY_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    attempt: _builtins.str
+    """`running` while a core calls the gateway, or died; `unknown` after a charge without a clear
+    answer; `not_sent` if the charge certainly was not sent. Null once the payment has an outcome.
+    """
+    looks: _builtins.int
+    """Number of looks that gave no outcome."""
+    set_aside_error: _builtins.str
+    """Why it was set aside."""
+    answered: _builtins.bool
+    """Whether a caller received the outcome."""
+    idempotency_key: _builtins.str
+    """Idempotency key of the request."""
+    gateway_key: _builtins.str
+    """Idempotency key at the gateway."""
+    customer_id: _builtins.str
+    """Id of the customer at the gateway."""
+    @_builtins.property
+    def leased_until(self) -> _timestamp_pb2.Timestamp:
+        """Time until which a core has the payment to itself, unless it renews that."""
+
+    @_builtins.property
+    def look_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the next look at the gateway."""
+
+    @_builtins.property
+    def sent_at(self) -> _timestamp_pb2.Timestamp:
+        """Time at which the charge was last sent."""
+
+    @_builtins.property
+    def set_aside_at(self) -> _timestamp_pb2.Timestamp:
+        """Time at which the payment was set aside. Null if it is not."""
+
+    def __init__(
+        self,
+        *,
+        attempt: _builtins.str | None = ...,
+        leased_until: _timestamp_pb2.Timestamp | None = ...,
+        look_at: _timestamp_pb2.Timestamp | None = ...,
+        looks: _builtins.int = ...,
+        sent_at: _timestamp_pb2.Timestamp | None = ...,
+        set_aside_at: _timestamp_pb2.Timestamp | None = ...,
+        set_aside_error: _builtins.str | None = ...,
+        answered: _builtins.bool = ...,
+        idempotency_key: _builtins.str | None = ...,
+        gateway_key: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_attempt", b"_attempt", "_idempotency_key", b"_idempotency_key", "_set_aside_error", b"_set_aside_error", "attempt", b"attempt", "idempotency_key", b"idempotency_key", "leased_until", b"leased_until", "look_at", b"look_at", "sent_at", b"sent_at", "set_aside_at", b"set_aside_at", "set_aside_error", b"set_aside_error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attempt", b"_attempt", "_idempotency_key", b"_idempotency_key", "_set_aside_error", b"_set_aside_error", "answered", b"answered", "attempt", b"attempt", "customer_id", b"customer_id", "gateway_key", b"gateway_key", "idempotency_key", b"idempotency_key", "leased_until", b"leased_until", "look_at", b"look_at", "looks", b"looks", "sent_at", b"sent_at", "set_aside_at", b"set_aside_at", "set_aside_error", b"set_aside_error"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__attempt: _TypeAlias = _typing.Literal["attempt"]  # noqa: Y015
+    _WhichOneofArgType__attempt: _TypeAlias = _typing.Literal["_attempt", b"_attempt"]  # noqa: Y015
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    _WhichOneofReturnType__set_aside_error: _TypeAlias = _typing.Literal["set_aside_error"]  # noqa: Y015
+    _WhichOneofArgType__set_aside_error: _TypeAlias = _typing.Literal["_set_aside_error", b"_set_aside_error"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__attempt) -> _WhichOneofReturnType__attempt | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__set_aside_error) -> _WhichOneofReturnType__set_aside_error | None: ...
+
+Global___PaymentWork: _TypeAlias = PaymentWork  # noqa: Y015
+
+@_typing.final
+class PaymentEvent(_message.Message):
+    """An event of the gateway about a payment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    FACT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    RECEIVED_AT_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The gateway's id of the event."""
+    type: _builtins.str
+    """The gateway's type of the event, or `nivisco.read` for what a core read at the gateway."""
+    state: _builtins.str
+    """`waiting`, `applied`, `contradicting` or `ignored`."""
+    transaction_id: _builtins.str
+    """The gateway's id of the payment."""
+    @_builtins.property
+    def fact(self) -> Global___GatewayFact:
+        """What the event says."""
+
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """The gateway's time of the event."""
+
+    @_builtins.property
+    def received_at(self) -> _timestamp_pb2.Timestamp:
+        """Time at which it arrived."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        type: _builtins.str = ...,
+        fact: Global___GatewayFact | None = ...,
+        state: _builtins.str = ...,
+        transaction_id: _builtins.str | None = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        received_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id", "fact", b"fact", "occurred_at", b"occurred_at", "received_at", b"received_at", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id", "event_id", b"event_id", "fact", b"fact", "occurred_at", b"occurred_at", "received_at", b"received_at", "state", b"state", "transaction_id", b"transaction_id", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
+    _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
+
+Global___PaymentEvent: _TypeAlias = PaymentEvent  # noqa: Y015
+
+@_typing.final
+class GatewayFact(_message.Message):
+    """State of an object at the gateway."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    OBJECT_ID_FIELD_NUMBER: _builtins.int
+    DECLINE_CODE_FIELD_NUMBER: _builtins.int
+    IS_LOST_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """The state, for example `succeeded`, `refund` or `disputed`."""
+    object_id: _builtins.str
+    """Id of the refund or dispute."""
+    decline_code: _builtins.str
+    """The gateway's decline code."""
+    is_lost: _builtins.bool
+    """Whether a dispute is lost."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount of the state. Null if the gateway does not tell."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        object_id: _builtins.str | None = ...,
+        decline_code: _builtins.str | None = ...,
+        is_lost: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_object_id", b"_object_id", "amount", b"amount", "decline_code", b"decline_code", "object_id", b"object_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_object_id", b"_object_id", "amount", b"amount", "decline_code", b"decline_code", "is_lost", b"is_lost", "kind", b"kind", "object_id", b"object_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__decline_code: _TypeAlias = _typing.Literal["decline_code"]  # noqa: Y015
+    _WhichOneofArgType__decline_code: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code"]  # noqa: Y015
+    _WhichOneofReturnType__object_id: _TypeAlias = _typing.Literal["object_id"]  # noqa: Y015
+    _WhichOneofArgType__object_id: _TypeAlias = _typing.Literal["_object_id", b"_object_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__decline_code) -> _WhichOneofReturnType__decline_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__object_id) -> _WhichOneofReturnType__object_id | None: ...
+
+Global___GatewayFact: _TypeAlias = GatewayFact  # noqa: Y015
+
+@_typing.final
+class PaymentCycle(_message.Message):
+    """Recurring cycle of a payment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECURRING_ID_FIELD_NUMBER: _builtins.int
+    OCCURRENCE_AT_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    JOB_STATUS_FIELD_NUMBER: _builtins.int
+    EXECUTED_CYCLES_FIELD_NUMBER: _builtins.int
+    recurring_id: _builtins.str
+    """Id of the recurring job, `REC-…`."""
+    attempt: _builtins.int
+    """Number of the cycle's attempt that made the payment, from 1."""
+    status: _builtins.str
+    """Status of the cycle, for example `open`."""
+    job_status: _builtins.str
+    """Status of the job, for example `active`."""
+    executed_cycles: _builtins.int
+    """Cycles of the job that were charged."""
+    @_builtins.property
+    def occurrence_at(self) -> _timestamp_pb2.Timestamp:
+        """Scheduled time of the cycle."""
+
+    def __init__(
+        self,
+        *,
+        recurring_id: _builtins.str = ...,
+        occurrence_at: _timestamp_pb2.Timestamp | None = ...,
+        attempt: _builtins.int = ...,
+        status: _builtins.str = ...,
+        job_status: _builtins.str = ...,
+        executed_cycles: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occurrence_at", b"occurrence_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "executed_cycles", b"executed_cycles", "job_status", b"job_status", "occurrence_at", b"occurrence_at", "recurring_id", b"recurring_id", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaymentCycle: _TypeAlias = PaymentCycle  # noqa: Y015
+
+@_typing.final
+class Decision(_message.Message):
+    """Decision of an operator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    PREVIOUS_STATUS_FIELD_NUMBER: _builtins.int
+    IS_FORCED_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECIDED_AT_FIELD_NUMBER: _builtins.int
+    GATEWAY_FINDINGS_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    """Id of the decision, `DEC-…`."""
+    action: _builtins.str
+    """What was decided: `resolve`, `retry` or `release`."""
+    status: _payments_pb2.PaymentStatus.ValueType
+    """Outcome of a resolved payment. Unspecified for any other action."""
+    transaction_id: _builtins.str
+    """The gateway's id of the payment, as the operator named it."""
+    previous_status: _builtins.str
+    """Status of the payment before."""
+    is_forced: _builtins.bool
+    """Whether the operator decided against what the gateway said."""
+    decided_by: _builtins.str
+    """The operator."""
+    reason: _builtins.str
+    """The operator's reason."""
+    @_builtins.property
+    def decided_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the decision."""
+
+    @_builtins.property
+    def gateway_findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___GatewayFinding]:
+        """What the gateway said then."""
+
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        action: _builtins.str = ...,
+        status: _payments_pb2.PaymentStatus.ValueType = ...,
+        transaction_id: _builtins.str | None = ...,
+        previous_status: _builtins.str | None = ...,
+        is_forced: _builtins.bool = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        decided_at: _timestamp_pb2.Timestamp | None = ...,
+        gateway_findings: _abc.Iterable[Global___GatewayFinding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_previous_status", b"_previous_status", "_transaction_id", b"_transaction_id", "decided_at", b"decided_at", "previous_status", b"previous_status", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_previous_status", b"_previous_status", "_transaction_id", b"_transaction_id", "action", b"action", "decided_at", b"decided_at", "decided_by", b"decided_by", "decision_id", b"decision_id", "gateway_findings", b"gateway_findings", "is_forced", b"is_forced", "previous_status", b"previous_status", "reason", b"reason", "status", b"status", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__previous_status: _TypeAlias = _typing.Literal["previous_status"]  # noqa: Y015
+    _WhichOneofArgType__previous_status: _TypeAlias = _typing.Literal["_previous_status", b"_previous_status"]  # noqa: Y015
+    _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
+    _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__previous_status) -> _WhichOneofReturnType__previous_status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
+
+Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+@_typing.final
+class GatewayFinding(_message.Message):
+    """What a gateway says of one of a payment's objects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECT_FIELD_NUMBER: _builtins.int
+    OBJECT_ID_FIELD_NUMBER: _builtins.int
+    FACT_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    IS_ANSWERED_FIELD_NUMBER: _builtins.int
+    object: _builtins.str
+    """The object: `charge` as found by the payment's id; `payment`, `refund` or `dispute` by its own."""
+    object_id: _builtins.str
+    """The gateway's id of the object."""
+    answer: _builtins.str
+    """The gateway's answer as a sentence."""
+    is_answered: _builtins.bool
+    """Whether the gateway answered."""
+    @_builtins.property
+    def fact(self) -> Global___GatewayFact:
+        """State of the object. Null if the gateway has none, or did not say."""
+
+    def __init__(
+        self,
+        *,
+        object: _builtins.str = ...,
+        object_id: _builtins.str | None = ...,
+        fact: Global___GatewayFact | None = ...,
+        answer: _builtins.str = ...,
+        is_answered: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_object_id", b"_object_id", "fact", b"fact", "object_id", b"object_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_object_id", b"_object_id", "answer", b"answer", "fact", b"fact", "is_answered", b"is_answered", "object", b"object", "object_id", b"object_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__object_id: _TypeAlias = _typing.Literal["object_id"]  # noqa: Y015
+    _WhichOneofArgType__object_id: _TypeAlias = _typing.Literal["_object_id", b"_object_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__object_id) -> _WhichOneofReturnType__object_id | None: ...
+
+Global___GatewayFinding: _TypeAlias = GatewayFinding  # noqa: Y015
+
+@_typing.final
+class ResolvePaymentRequest(_message.Message):
+    """Request for ResolvePayment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Id of the payment, `PAY-…`."""
+    business_id: _builtins.str
+    """Id of the payment's business. Needed only if several businesses have a payment with that id."""
+    status: _payments_pb2.PaymentStatus.ValueType
+    """The outcome: succeeded, declined, or failed."""
+    transaction_id: _builtins.str
+    """The gateway's id of the payment. Required for succeeded, and allowed for declined."""
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why the operator decides so, 1 to 1000 characters."""
+    force: _builtins.bool
+    """Whether to decide even against what the gateway says. It is recorded."""
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str = ...,
+        business_id: _builtins.str | None = ...,
+        status: _payments_pb2.PaymentStatus.ValueType = ...,
+        transaction_id: _builtins.str | None = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "_transaction_id", b"_transaction_id", "business_id", b"business_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "_transaction_id", b"_transaction_id", "business_id", b"business_id", "decided_by", b"decided_by", "force", b"force", "payment_id", b"payment_id", "reason", b"reason", "status", b"status", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
+    _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
+    _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
+    _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_id) -> _WhichOneofReturnType__business_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
+
+Global___ResolvePaymentRequest: _TypeAlias = ResolvePaymentRequest  # noqa: Y015
+
+@_typing.final
+class ResolvePaymentResponse(_message.Message):
+    """Response for ResolvePayment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    IS_REPEATED_FIELD_NUMBER: _builtins.int
+    is_repeated: _builtins.bool
+    """Whether the decision was made before, so that nothing changed."""
+    @_builtins.property
+    def payment(self) -> _payments_pb2.Payment:
+        """The payment after the decision."""
+
+    @_builtins.property
+    def decision(self) -> Global___Decision:
+        """The decision. If it was a repetition, the first one."""
+
+    def __init__(
+        self,
+        *,
+        payment: _payments_pb2.Payment | None = ...,
+        decision: Global___Decision | None = ...,
+        is_repeated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "is_repeated", b"is_repeated", "payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolvePaymentResponse: _TypeAlias = ResolvePaymentResponse  # noqa: Y015
+
+@_typing.final
+class RetryPaymentRequest(_message.Message):
+    """Request for RetryPayment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Id of the payment, `PAY-…`."""
+    business_id: _builtins.str
+    """Id of the payment's business. Needed only if several businesses have a payment with that id."""
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why the operator decides so, at most 1000 characters."""
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str = ...,
+        business_id: _builtins.str | None = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id", "decided_by", b"decided_by", "payment_id", b"payment_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
+    _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_id) -> _WhichOneofReturnType__business_id | None: ...
+
+Global___RetryPaymentRequest: _TypeAlias = RetryPaymentRequest  # noqa: Y015
+
+@_typing.final
+class RetryPaymentResponse(_message.Message):
+    """Response for RetryPayment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment(self) -> _payments_pb2.Payment:
+        """The payment."""
+
+    @_builtins.property
+    def decision(self) -> Global___Decision:
+        """The decision."""
+
+    def __init__(
+        self,
+        *,
+        payment: _payments_pb2.Payment | None = ...,
+        decision: Global___Decision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryPaymentResponse: _TypeAlias = RetryPaymentResponse  # noqa: Y015

@@ -45,6 +45,21 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineRequest.SerializeToString,
                 response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineResponse.FromString,
                 _registered_method=True)
+        self.ShowPayment = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ShowPayment',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowPaymentRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowPaymentResponse.FromString,
+                _registered_method=True)
+        self.ResolvePayment = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ResolvePayment',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolvePaymentRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolvePaymentResponse.FromString,
+                _registered_method=True)
+        self.RetryPayment = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/RetryPayment',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -65,6 +80,28 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShowPayment(self, request, context):
+        """Returns a payment with everything that is stored about it, and what its gateway says of it now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolvePayment(self, request, context):
+        """Decides the outcome of a payment that its gateway does not report. The decision is recorded
+        with what the gateway said. Repeating it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryPayment(self, request, context):
+        """Has the core ask the gateway about a payment at once, also one that was set aside.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +114,21 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.Examine,
                     request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineRequest.FromString,
                     response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineResponse.SerializeToString,
+            ),
+            'ShowPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowPayment,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowPaymentRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowPaymentResponse.SerializeToString,
+            ),
+            'ResolvePayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolvePayment,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolvePaymentRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolvePaymentResponse.SerializeToString,
+            ),
+            'RetryPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryPayment,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +186,87 @@ class OperatorService:
             '/nivisco.internal.v1.OperatorService/Examine',
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineRequest.SerializeToString,
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ExamineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ShowPayment',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowPaymentRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolvePayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ResolvePayment',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolvePaymentRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolvePaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/RetryPayment',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,14 @@ class OperatorServiceStub:
     """Creates the admin business, or replaces its API key."""
     Examine: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ExamineRequest, _operator_pb2.ExamineResponse]
     """Checks every invariant of the database and returns the rows that violate one."""
+    ShowPayment: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ShowPaymentRequest, _operator_pb2.ShowPaymentResponse]
+    """Returns a payment with everything that is stored about it, and what its gateway says of it now."""
+    ResolvePayment: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ResolvePaymentRequest, _operator_pb2.ResolvePaymentResponse]
+    """Decides the outcome of a payment that its gateway does not report. The decision is recorded
+    with what the gateway said. Repeating it changes nothing.
+    """
+    RetryPayment: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RetryPaymentRequest, _operator_pb2.RetryPaymentResponse]
+    """Has the core ask the gateway about a payment at once, also one that was set aside."""
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -47,6 +55,14 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """Creates the admin business, or replaces its API key."""
     Examine: _aio.UnaryUnaryMultiCallable[_operator_pb2.ExamineRequest, _operator_pb2.ExamineResponse]  # type: ignore[assignment]
     """Checks every invariant of the database and returns the rows that violate one."""
+    ShowPayment: _aio.UnaryUnaryMultiCallable[_operator_pb2.ShowPaymentRequest, _operator_pb2.ShowPaymentResponse]  # type: ignore[assignment]
+    """Returns a payment with everything that is stored about it, and what its gateway says of it now."""
+    ResolvePayment: _aio.UnaryUnaryMultiCallable[_operator_pb2.ResolvePaymentRequest, _operator_pb2.ResolvePaymentResponse]  # type: ignore[assignment]
+    """Decides the outcome of a payment that its gateway does not report. The decision is recorded
+    with what the gateway said. Repeating it changes nothing.
+    """
+    RetryPayment: _aio.UnaryUnaryMultiCallable[_operator_pb2.RetryPaymentRequest, _operator_pb2.RetryPaymentResponse]  # type: ignore[assignment]
+    """Has the core ask the gateway about a payment at once, also one that was set aside."""
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -66,5 +82,31 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ExamineResponse, _abc.Awaitable[_operator_pb2.ExamineResponse]]:
         """Checks every invariant of the database and returns the rows that violate one."""
+
+    @_abc_1.abstractmethod
+    def ShowPayment(
+        self,
+        request: _operator_pb2.ShowPaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ShowPaymentResponse, _abc.Awaitable[_operator_pb2.ShowPaymentResponse]]:
+        """Returns a payment with everything that is stored about it, and what its gateway says of it now."""
+
+    @_abc_1.abstractmethod
+    def ResolvePayment(
+        self,
+        request: _operator_pb2.ResolvePaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ResolvePaymentResponse, _abc.Awaitable[_operator_pb2.ResolvePaymentResponse]]:
+        """Decides the outcome of a payment that its gateway does not report. The decision is recorded
+        with what the gateway said. Repeating it changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryPayment(
+        self,
+        request: _operator_pb2.RetryPaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RetryPaymentResponse, _abc.Awaitable[_operator_pb2.RetryPaymentResponse]]:
+        """Has the core ask the gateway about a payment at once, also one that was set aside."""
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

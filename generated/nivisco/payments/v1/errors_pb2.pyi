@@ -101,6 +101,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     review: do not charge again, not even another card. Approve or decline it in the gateway's
     dashboard; the payment then gets its outcome.
     """
+    ERROR_REASON_PAYMENT_NOT_FOUND: _ErrorReason.ValueType  # 32
+    """No payment has that id."""
+    ERROR_REASON_PAYMENT_STATE: _ErrorReason.ValueType  # 33
+    """The state of the payment, or what its gateway says of it, does not allow the operator's
+    decision.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -183,6 +189,12 @@ ERROR_REASON_PENDING_REVIEW: ErrorReason.ValueType  # 31
 """The gateway holds the charge for review, and may still take the money. The payment is pending
 review: do not charge again, not even another card. Approve or decline it in the gateway's
 dashboard; the payment then gets its outcome.
+"""
+ERROR_REASON_PAYMENT_NOT_FOUND: ErrorReason.ValueType  # 32
+"""No payment has that id."""
+ERROR_REASON_PAYMENT_STATE: ErrorReason.ValueType  # 33
+"""The state of the payment, or what its gateway says of it, does not allow the operator's
+decision.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
