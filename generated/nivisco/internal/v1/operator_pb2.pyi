@@ -55,6 +55,38 @@ CHECK_VERDICT_SKIPPED: CheckVerdict.ValueType  # 4
 """The check was skipped, because it needs something that was not provided."""
 Global___CheckVerdict: _TypeAlias = CheckVerdict  # noqa: Y015
 
+class _PaymentResolution:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PaymentResolutionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PaymentResolution.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAYMENT_RESOLUTION_UNSPECIFIED: _PaymentResolution.ValueType  # 0
+    """Unspecified."""
+    PAYMENT_RESOLUTION_SUCCEEDED: _PaymentResolution.ValueType  # 1
+    """The card was charged."""
+    PAYMENT_RESOLUTION_DECLINED: _PaymentResolution.ValueType  # 2
+    """The card was declined, or the gateway canceled the charge. Nothing was charged, and a retry
+    under the same idempotency key gets this answer.
+    """
+    PAYMENT_RESOLUTION_FAILED: _PaymentResolution.ValueType  # 3
+    """Nothing was charged. A retry under the same idempotency key is a new charge."""
+
+class PaymentResolution(_PaymentResolution, metaclass=_PaymentResolutionEnumTypeWrapper):
+    """Outcome of a payment that an operator decides."""
+
+PAYMENT_RESOLUTION_UNSPECIFIED: PaymentResolution.ValueType  # 0
+"""Unspecified."""
+PAYMENT_RESOLUTION_SUCCEEDED: PaymentResolution.ValueType  # 1
+"""The card was charged."""
+PAYMENT_RESOLUTION_DECLINED: PaymentResolution.ValueType  # 2
+"""The card was declined, or the gateway canceled the charge. Nothing was charged, and a retry
+under the same idempotency key gets this answer.
+"""
+PAYMENT_RESOLUTION_FAILED: PaymentResolution.ValueType  # 3
+"""Nothing was charged. A retry under the same idempotency key is a new charge."""
+Global___PaymentResolution: _TypeAlias = PaymentResolution  # noqa: Y015
+
 @_typing.final
 class CreateAdminRequest(_message.Message):
     """Request for CreateAdmin."""
@@ -591,7 +623,7 @@ class Decision(_message.Message):
 
     DECISION_ID_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
-    STATUS_FIELD_NUMBER: _builtins.int
+    RESOLUTION_FIELD_NUMBER: _builtins.int
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     PREVIOUS_STATUS_FIELD_NUMBER: _builtins.int
     IS_FORCED_FIELD_NUMBER: _builtins.int
@@ -603,11 +635,11 @@ class Decision(_message.Message):
     """Id of the decision, `DEC-…`."""
     action: _builtins.str
     """What was decided: `resolve`, `retry` or `release`."""
-    status: _payments_pb2.PaymentStatus.ValueType
+    resolution: Global___PaymentResolution.ValueType
     """Outcome of a resolved payment. Unspecified for any other action."""
     transaction_id: _builtins.str
     """The gateway's id of the payment, as the operator named it."""
-    previous_status: _builtins.str
+    previous_status: _payments_pb2.PaymentStatus.ValueType
     """Status of the payment before."""
     is_forced: _builtins.bool
     """Whether the operator decided against what the gateway said."""
@@ -628,26 +660,21 @@ class Decision(_message.Message):
         *,
         decision_id: _builtins.str = ...,
         action: _builtins.str = ...,
-        status: _payments_pb2.PaymentStatus.ValueType = ...,
+        resolution: Global___PaymentResolution.ValueType = ...,
         transaction_id: _builtins.str | None = ...,
-        previous_status: _builtins.str | None = ...,
+        previous_status: _payments_pb2.PaymentStatus.ValueType = ...,
         is_forced: _builtins.bool = ...,
         decided_by: _builtins.str = ...,
         reason: _builtins.str = ...,
         decided_at: _timestamp_pb2.Timestamp | None = ...,
         gateway_findings: _abc.Iterable[Global___GatewayFinding] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_previous_status", b"_previous_status", "_transaction_id", b"_transaction_id", "decided_at", b"decided_at", "previous_status", b"previous_status", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id", "decided_at", b"decided_at", "transaction_id", b"transaction_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_previous_status", b"_previous_status", "_transaction_id", b"_transaction_id", "action", b"action", "decided_at", b"decided_at", "decided_by", b"decided_by", "decision_id", b"decision_id", "gateway_findings", b"gateway_findings", "is_forced", b"is_forced", "previous_status", b"previous_status", "reason", b"reason", "status", b"status", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id", "action", b"action", "decided_at", b"decided_at", "decided_by", b"decided_by", "decision_id", b"decision_id", "gateway_findings", b"gateway_findings", "is_forced", b"is_forced", "previous_status", b"previous_status", "reason", b"reason", "resolution", b"resolution", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__previous_status: _TypeAlias = _typing.Literal["previous_status"]  # noqa: Y015
-    _WhichOneofArgType__previous_status: _TypeAlias = _typing.Literal["_previous_status", b"_previous_status"]  # noqa: Y015
     _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
     _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__previous_status) -> _WhichOneofReturnType__previous_status | None: ...
-    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
 
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
@@ -702,7 +729,7 @@ class ResolvePaymentRequest(_message.Message):
 
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
     BUSINESS_ID_FIELD_NUMBER: _builtins.int
-    STATUS_FIELD_NUMBER: _builtins.int
+    RESOLUTION_FIELD_NUMBER: _builtins.int
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     DECIDED_BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
@@ -711,8 +738,8 @@ class ResolvePaymentRequest(_message.Message):
     """Id of the payment, `PAY-…`."""
     business_id: _builtins.str
     """Id of the payment's business. Needed only if several businesses have a payment with that id."""
-    status: _payments_pb2.PaymentStatus.ValueType
-    """The outcome: succeeded, declined, or failed."""
+    resolution: Global___PaymentResolution.ValueType
+    """The outcome."""
     transaction_id: _builtins.str
     """The gateway's id of the payment. Required for succeeded, and allowed for declined."""
     decided_by: _builtins.str
@@ -726,7 +753,7 @@ class ResolvePaymentRequest(_message.Message):
         *,
         payment_id: _builtins.str = ...,
         business_id: _builtins.str | None = ...,
-        status: _payments_pb2.PaymentStatus.ValueType = ...,
+        resolution: Global___PaymentResolution.ValueType = ...,
         transaction_id: _builtins.str | None = ...,
         decided_by: _builtins.str = ...,
         reason: _builtins.str = ...,
@@ -734,7 +761,7 @@ class ResolvePaymentRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "_transaction_id", b"_transaction_id", "business_id", b"business_id", "transaction_id", b"transaction_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "_transaction_id", b"_transaction_id", "business_id", b"business_id", "decided_by", b"decided_by", "force", b"force", "payment_id", b"payment_id", "reason", b"reason", "status", b"status", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "_transaction_id", b"_transaction_id", "business_id", b"business_id", "decided_by", b"decided_by", "force", b"force", "payment_id", b"payment_id", "reason", b"reason", "resolution", b"resolution", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
     _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
