@@ -14,8 +14,10 @@ what they created, or raise:
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
+from core.gateways.events import Fact
 from core.money import Amount
 from core.security.secrets import Secret
 
@@ -135,6 +137,14 @@ class Unknown:
 ChargeOutcome = Succeeded | Declined | RequiresAction | HeldForReview | Refused | NotSent | Unknown
 
 
+class ObjectKind(StrEnum):
+    """Kind of an object at the gateway whose state can be read."""
+
+    PAYMENT = "payment"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+
+
 class GatewayError(Exception):
     """A gateway method other than a charge failed."""
 
@@ -203,6 +213,29 @@ class Gateway(Protocol):
 
     async def look_up_charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome | None:
         """Return the outcome of a charge, or None if the gateway does not show it."""
+        ...
+
+    async def read_state(self, account: Account, kind: ObjectKind, object_id: str) -> Fact | None:
+        """Return the present state of an object as the fact that an event about it would have.
+
+        `object_id` is the gateway's id; a payment's is its transaction id. None if the account has
+        no such object.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable, or GatewayUnknown, also if the object
+                is being processed.
+        """
+        ...
+
+    async def cancel_payment(self, account: Account, transaction_id: str) -> Fact:
+        """Cancel a payment that waits for its customer or for a review; return its final state.
+
+        That is SUCCEEDED or FAILED, if it was decided before, or else CANCELED (Stripe) or VOIDED
+        (Authorize.Net). To repeat the call does nothing.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
         ...
 
 

@@ -163,3 +163,18 @@ STATUSES: Final[Mapping[str, Reading]] = {
     # authorizedPendingCapture, authorizedPendingRelease, approvedReview, couldNotVoid,
     # settlementError and unknown ones: unclear.
 }
+EFFECTIVE_REFUNDS: Final = frozenset(
+    (
+        "refundPendingSettlement",
+        "refundSettledSuccessfully",
+        "pendingSettlement",
+        "pendingFinalSettlement",
+        "updatingSettlement",
+        "settledSuccessfully",
+    )
+)
+"""Statuses of a refund that moves money."""
+FAILED_REFUNDS: Final = frozenset(
+    ("voided", "declined", "generalError", "communicationError", "expired", "failedReview")
+)
+"""Statuses of a refund that moves none. Others, such as reviews, are unclear."""

@@ -12,8 +12,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from core.gateways.authorize.codes import reading_of_transaction
-from core.gateways.authorize.responses import Transaction
+from core.gateways.authorize.codes import (
+    EFFECTIVE_REFUNDS,
+    FAILED_REFUNDS,
+    Meaning,
+    reading_of_transaction,
+)
+from core.gateways.authorize.responses import Transaction, reading_of_status
 from core.gateways.events import Event, Fact, FactKind, UnreadableEvent, storable
 
 _PREFIX: Final = "net.authorize.payment."
@@ -73,6 +78,39 @@ def with_details(event: Event, transaction: Transaction) -> Event:
         completed = replace(completed, transaction_id=refunded, payment_id=None)
         return completed if refunded else replace(completed, fact=None)
     return completed if payment_id else replace(completed, fact=None)
+
+
+def charge_fact(charge: Transaction) -> Fact | None:
+    """Return the state of a payment by its transaction; None while its status is unclear."""
+    reading = reading_of_status(charge)
+    match reading.meaning:
+        case Meaning.APPROVED if amount_minor := _amount(charge):
+            return Fact(FactKind.SUCCEEDED, amount_minor)
+        case Meaning.HELD:
+            return Fact(FactKind.HELD)
+        case Meaning.DECLINED if charge.status == "voided":
+            return Fact(FactKind.VOIDED)
+        case Meaning.DECLINED:
+            code, message = reading.decline_code, reading.message
+            return Fact(FactKind.FAILED, decline_code=code, message=message)
+        case _:
+            return None
+
+
+def refund_fact(refund: Transaction) -> Fact | None:
+    """Return the state of a refund by its transaction; None while its status is unclear."""
+    if refund.status in FAILED_REFUNDS:
+        kind = FactKind.REFUND_FAILED
+    elif refund.status in EFFECTIVE_REFUNDS and _amount(refund):
+        kind = FactKind.REFUND
+    else:
+        return None
+    return Fact(kind, _amount(refund), object_id=refund.transaction_id)
+
+
+def _amount(transaction: Transaction) -> int | None:
+    """Return the amount that settles; some statuses show zero there."""
+    return _minor(transaction.settling or transaction.authorized)
 
 
 def _object(body: bytes) -> Any:

@@ -9,10 +9,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, ParamSpec
+from typing import Final, ParamSpec, assert_never
 
 from core.gateways.authorize import requests
-from core.gateways.authorize.events import with_details
+from core.gateways.authorize.events import charge_fact, refund_fact, with_details
 from core.gateways.authorize.profiles import (
     card_id_of,
     check_saved,
@@ -21,6 +21,7 @@ from core.gateways.authorize.profiles import (
 )
 from core.gateways.authorize.requests import PAGE_SIZE, Request, UnsendableError
 from core.gateways.authorize.responses import (
+    NO_CLEAR_ANSWER,
     UNCLEAR_CHARGE,
     Duplicate,
     Transaction,
@@ -31,8 +32,8 @@ from core.gateways.authorize.responses import (
     transaction_of,
 )
 from core.gateways.authorize.transport import AuthorizeTransport
-from core.gateways.authorize.xml import Answer, Failure, parse_answer
-from core.gateways.events import Event
+from core.gateways.authorize.xml import Answer, Failure, id_of, parse_answer
+from core.gateways.events import Event, Fact, FactKind
 from core.gateways.gateway import (
     Account,
     CardData,
@@ -44,6 +45,7 @@ from core.gateways.gateway import (
     GatewayRefused,
     GatewayUnknown,
     HeldForReview,
+    ObjectKind,
     Refused,
     SavedCard,
     Succeeded,
@@ -55,6 +57,7 @@ _log = logging.getLogger(__name__)
 PAGES_MAX: Final = 50
 """Pages read of a list, 10 000 transactions; a longer list proves nothing."""
 _CHARGE: Final = "authCaptureTransaction"
+_REFUND: Final = "refundTransaction"
 _PRECEDENCE: Final = (Succeeded, Unknown, HeldForReview, Declined)
 """Which of several charges on one invoice counts; of equal ones the first."""
 _Parameters = ParamSpec("_Parameters")
@@ -187,6 +190,40 @@ class AuthorizeGateway:
         """
         return await self._transaction(account, transaction_id, self._deadline())
 
+    async def read_state(self, account: Account, kind: ObjectKind, object_id: str) -> Fact | None:
+        """Return the present state of a charge or refund, or None if the account has none.
+
+        None for a dispute, too: the API does not show them.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable, or GatewayUnknown, also while the
+                status decides nothing.
+        """
+        return await self._read(account, kind, object_id, self._deadline())
+
+    async def cancel_payment(self, account: Account, transaction_id: str) -> Fact:
+        """Void a charge that is held for review and return its state: VOIDED, or the decision.
+
+        A charge that was approved before is not voided.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        deadline = self._deadline()
+        error: GatewayError = GatewayUnknown(NO_CLEAR_ANSWER)
+        fact = await self._read(account, ObjectKind.PAYMENT, transaction_id, deadline)
+        if fact is not None and fact.kind is FactKind.HELD:
+            try:
+                await self._void(account, transaction_id, deadline)
+            except GatewayRefused as refused:
+                error = refused  # perhaps the review was decided just now
+            fact = await self._read(account, ObjectKind.PAYMENT, transaction_id, deadline)
+        if fact is None:
+            raise CustomerMissing("Authorize.Net has no such transaction under these keys.")
+        if fact.kind is FactKind.HELD:
+            raise error
+        return fact
+
     async def complete_event(self, account: Account, event: Event) -> Event:
         """Return an event completed by its transaction's details.
 
@@ -204,6 +241,32 @@ class AuthorizeGateway:
                 it, or read the `transaction`.
         """
         await self._void(account, transaction_id, self._deadline())
+
+    async def _read(
+        self, account: Account, kind: ObjectKind, object_id: str, deadline: float
+    ) -> Fact | None:
+        fact_of: Callable[[Transaction], Fact | None]
+        match kind:
+            case ObjectKind.PAYMENT:
+                transaction_type, fact_of = _CHARGE, charge_fact
+            case ObjectKind.REFUND:
+                transaction_type, fact_of = _REFUND, refund_fact
+            case ObjectKind.DISPUTE:
+                return None
+            case _:
+                assert_never(kind)
+        if id_of(object_id) is None:
+            return None
+        try:
+            transaction = await self._transaction(account, object_id, deadline)
+        except CustomerMissing:
+            return None
+        if transaction.type != transaction_type:
+            return None
+        fact = fact_of(transaction)
+        if fact is None:
+            raise GatewayUnknown(f"Authorize.Net has the {kind} and has not finished it.")
+        return fact
 
     async def _void(self, account: Account, transaction_id: str, deadline: float) -> None:
         request = _built(requests.void, account, transaction_id)

@@ -215,7 +215,7 @@ def outcome_of_transaction(
     transaction: Transaction, account: Account, charge: GatewayCharge
 ) -> ChargeOutcome:
     """Return the outcome that a transaction shows, if it is of this charge."""
-    reading = STATUSES.get(transaction.status, UNCLEAR)
+    reading = reading_of_status(transaction)
     amount = decimal_of(charge.amount)
     shown = {
         "type": transaction.type,
@@ -243,10 +243,16 @@ def outcome_of_transaction(
             },
         )
         return Unknown("Authorize.Net's transaction differs from the charge.")
+    return _outcome_of_reading(reading, "", account, transaction.transaction_id)
+
+
+def reading_of_status(transaction: Transaction) -> Reading:
+    """Return the meaning of a charge's status; the reason of a decline is that of its codes."""
+    reading = STATUSES.get(transaction.status, UNCLEAR)
     if transaction.status == "declined":
         decline = reading_of_transaction(transaction.response_code, transaction.reason_code)
-        reading = decline if decline.meaning is Meaning.DECLINED else reading
-    return _outcome_of_reading(reading, "", account, transaction.transaction_id)
+        return decline if decline.meaning is Meaning.DECLINED else reading
+    return reading
 
 
 def listed_invoices(answer: Answer | Failure, account: Account) -> list[tuple[str, str]]:

@@ -28,6 +28,16 @@ _DISPUTE_STATES: Final = {
     "won": FactKind.DISPUTE_CLOSED,
     "lost": FactKind.DISPUTE_CLOSED,
 }
+_INQUIRIES: Final = frozenset(
+    ("warning_needs_response", "warning_under_review", "warning_closed", "prevented")
+)
+_INTENT_STATUSES: Final = {
+    # The status of an intent when each of its events happens.
+    "payment_intent.succeeded": "succeeded",
+    "payment_intent.canceled": "canceled",
+    "payment_intent.requires_action": "requires_action",
+    "payment_intent.payment_failed": "requires_payment_method",
+}
 
 
 def is_signed(body: bytes, header: str, secret: str, now: datetime) -> bool:
@@ -134,35 +144,76 @@ def _text(value: object, most: int = 255) -> str | None:
 
 def _fact(kind: str, subject: dict[str, Any]) -> Fact | None:
     match kind:
-        case "payment_intent.succeeded":
-            return _amount(FactKind.SUCCEEDED, subject, "amount_received")
-        case "payment_intent.canceled":
-            return Fact(
-                FactKind.FAILED,
-                decline_code="canceled",
-                message="The payment was canceled at Stripe.",
-            )
-        case "payment_intent.requires_action":
-            return Fact(FactKind.REQUIRES_ACTION)
-        case "payment_intent.payment_failed":
-            return _failure(subject.get("last_payment_error"))
+        case _ if kind in _INTENT_STATUSES:
+            usual = {"status": _INTENT_STATUSES[kind], "last_payment_error": {}}
+            return intent_fact(usual | subject)
         case "charge.refunded":
             return _amount(FactKind.REFUNDED, subject, "amount_refunded")
         case "refund.failed":
             return _amount(FactKind.REFUND_FAILED, subject, "amount")
         case "refund.created" | "refund.updated" | "charge.refund.updated":
-            return _refund(subject)
+            return refund_fact(subject)
         case _ if kind.startswith("charge.dispute."):
             return _dispute(kind.removeprefix("charge.dispute."), subject)
         case _:
             return None
 
 
-def _refund(refund: dict[str, Any]) -> Fact | None:
+def intent_fact(intent: dict[str, Any]) -> Fact | None:
+    """Return the state of a payment by its intent; None while it is processed.
+
+    succeeded                                SUCCEEDED
+    canceled                                 CANCELED
+    requires_action, requires_confirmation   REQUIRES_ACTION
+    requires_payment_method                  by its last error: REQUIRES_ACTION or FAILED
+    any other, or without an error           None
+    """
+    error = intent.get("last_payment_error")
+    match intent.get("status"):
+        case "succeeded":
+            return _amount(FactKind.SUCCEEDED, intent, "amount_received")
+        case "canceled":
+            return Fact(
+                FactKind.CANCELED,
+                decline_code="canceled",
+                message="The payment was canceled at Stripe.",
+            )
+        case "requires_action" | "requires_confirmation":
+            return Fact(FactKind.REQUIRES_ACTION)
+        case "requires_payment_method" if isinstance(error, dict):
+            return _failure(error)
+        case _:
+            return None
+
+
+def refund_fact(refund: dict[str, Any]) -> Fact | None:
+    """Return the state of a refund; None if its status is unknown."""
     status = refund.get("status")
     if status in _EFFECTIVE_REFUNDS:
         return _amount(FactKind.REFUND, refund, "amount")
     return _amount(FactKind.REFUND_FAILED, refund, "amount") if status in _FAILED_REFUNDS else None
+
+
+def dispute_fact(dispute: dict[str, Any]) -> Fact | None:
+    """Return the state of a dispute; None if its status is unknown.
+
+    An inquiry takes no money, as a dispute that was won. A lost one whose money came back, by its
+    balance transactions, is won.
+    """
+    if dispute.get("status") in _INQUIRIES:
+        return _dispute("closed", dispute)
+    return _dispute("funds_reinstated" if _is_reinstated(dispute) else "updated", dispute)
+
+
+def _is_reinstated(dispute: dict[str, Any]) -> bool:
+    """Return whether a lost dispute's withdrawal was reversed completely."""
+    match dispute:
+        case {"status": "lost", "balance_transactions": [_, *_] as moved}:
+            amounts: list[Any] = [each.get("amount") for each in moved if isinstance(each, dict)]
+            is_clear = bool(amounts) and all(type(each) is int for each in amounts)
+            return is_clear and sum(amounts) >= 0
+        case _:
+            return False
 
 
 def _dispute(change: str, dispute: dict[str, Any]) -> Fact | None:
@@ -209,11 +260,10 @@ def _amount(
     return Fact(kind, minor, currency, _text(identity) or "", is_lost=is_lost)
 
 
-def _failure(error: object) -> Fact:
-    details = error if isinstance(error, dict) else {}
-    codes = [_text(details.get(name), 64) for name in ("decline_code", "code")]
+def _failure(error: dict[str, Any]) -> Fact:
+    codes = [_text(error.get(name), 64) for name in ("decline_code", "code")]
     if "authentication_required" in codes:
         return Fact(FactKind.REQUIRES_ACTION)
     code = next((each for each in codes if each), "card_declined")
-    message = _text(details.get("message"), 500) or "The card was declined."
+    message = _text(error.get("message"), 500) or "The card was declined."
     return Fact(FactKind.FAILED, decline_code=code, message=message)

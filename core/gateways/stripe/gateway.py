@@ -7,10 +7,12 @@ messages, which quote keys and ids, are not passed on, logged or raised, except 
 
 import asyncio
 import logging
+import re
+import secrets
 import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 import aiohttp
 import stripe
@@ -21,18 +23,20 @@ from core.gateways.connections import (
     AccountSlots,
     recently_used,
 )
-from core.gateways.events import Event
+from core.gateways.events import Event, Fact, FactKind
 from core.gateways.gateway import (
     Account,
     CardData,
     ChargeOutcome,
     GatewayCharge,
     GatewayRefused,
+    GatewayUnknown,
+    ObjectKind,
     Refused,
     SavedCard,
     Unknown,
 )
-from core.gateways.stripe.events import with_charge
+from core.gateways.stripe.events import dispute_fact, intent_fact, refund_fact, with_charge
 from core.gateways.stripe.responses import (
     INCONCLUSIVE,
     INCONCLUSIVE_ABOUT_FIRST,
@@ -43,6 +47,7 @@ from core.gateways.stripe.responses import (
     UnchargeableAmount,
     classify,
     error_of,
+    is_missing,
     object_of,
     outcome_of,
     outcome_of_all,
@@ -68,6 +73,8 @@ PAGE_SIZE: Final = 100  # Stripe's largest: https://docs.stripe.com/api/paginati
 LOOK_UP_PAGES_MAX: Final = 3
 
 _Call = Callable[[], Awaitable[stripe.StripeObject]]
+_ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
+_FINAL: Final = frozenset({FactKind.SUCCEEDED, FactKind.CANCELED})
 
 
 class StripeGateway:
@@ -197,6 +204,43 @@ class StripeGateway:
             raise error_of(found, account)
         return found
 
+    async def read_state(self, account: Account, kind: ObjectKind, object_id: str) -> Fact | None:
+        """Return the present state of a payment intent, refund or dispute, or None if missing.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable, or GatewayUnknown, also while the
+                object is processed.
+        """
+        return await self._read(account, kind, object_id, self._deadline())
+
+    async def cancel_payment(self, account: Account, transaction_id: str) -> Fact:
+        """Cancel a payment intent and return its state: CANCELED, or SUCCEEDED before that.
+
+        Each call has an idempotency key of its own: Stripe replays the refusal of an earlier one,
+        and to cancel twice does no harm.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        service, deadline = self._client(account).v1.payment_intents, self._deadline()
+        key = f"cancel-{transaction_id}-{secrets.token_hex(8)}"
+        canceled = await self._send(
+            account,
+            lambda: service.cancel_async(transaction_id, {}, {"idempotency_key": key}),
+            deadline,
+        )
+        if not isinstance(canceled, Failure):
+            fact = intent_fact(object_of(canceled, account, "payment_intent"))
+        elif canceled.kind is Kind.REFUSED or canceled.kind in INCONCLUSIVE:
+            fact = await self._read(account, ObjectKind.PAYMENT, transaction_id, deadline)
+        else:
+            fact = None
+        if fact is not None and fact.kind in _FINAL:
+            return fact
+        if isinstance(canceled, Failure):
+            raise error_of(canceled, account)
+        raise GatewayUnknown("Stripe gave no clear answer.")
+
     async def complete_event(self, account: Account, event: Event) -> Event:
         """Return an event that names only a charge completed by the charge's payment intent.
 
@@ -209,6 +253,34 @@ class StripeGateway:
             account, lambda: service.retrieve_async(charge_id), self._deadline()
         )
         return with_charge(event, object_of(response, account, "charge"))
+
+    async def _read(
+        self, account: Account, kind: ObjectKind, object_id: str, deadline: float
+    ) -> Fact | None:
+        if not _ID.fullmatch(object_id):
+            return None
+        service = self._client(account).v1
+        retrieve: Callable[[str], Awaitable[stripe.StripeObject]]
+        fact_of: Callable[[Body], Fact | None]
+        match kind:
+            case ObjectKind.PAYMENT:
+                name, retrieve = "payment_intent", service.payment_intents.retrieve_async
+                fact_of = intent_fact
+            case ObjectKind.REFUND:
+                name, retrieve = "refund", service.refunds.retrieve_async
+                fact_of = refund_fact
+            case ObjectKind.DISPUTE:
+                name, retrieve = "dispute", service.disputes.retrieve_async
+                fact_of = dispute_fact
+            case _:
+                assert_never(kind)
+        response = await self._send(account, lambda: retrieve(object_id), deadline)
+        if is_missing(response):
+            return None
+        fact = fact_of(object_of(response, account, name))
+        if fact is None:
+            raise GatewayUnknown(f"Stripe has the {kind} and has not finished it.")
+        return fact
 
     async def _find(
         self, account: Account, charge: GatewayCharge, deadline: float

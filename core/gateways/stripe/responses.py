@@ -343,6 +343,15 @@ def object_of(
     return response
 
 
+def is_missing(response: Body | Failure) -> bool:
+    """Return whether the account has no object of the id in the request's path."""
+    return (
+        isinstance(response, Failure)
+        and response.kind is Kind.REFUSED
+        and response.word("code") == "resource_missing"
+    )
+
+
 def saved_card(method: Body, customer_id: str) -> SavedCard:
     """Return the card of an attached payment method.
 
