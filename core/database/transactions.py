@@ -5,8 +5,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import text
@@ -61,6 +61,8 @@ class Transaction:
 
     connection: AsyncConnection
     now: datetime
+    at_end: list[Callable[[], None]] = field(default_factory=list)
+    """What to call once it has ended, whatever its outcome: drops values cached from before it."""
 
 
 _shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
@@ -99,11 +101,20 @@ class Database:
         self._url = url
         self._is_postgresql = self._engine.dialect.name == "postgresql"
         self._clock = clock or (None if self._is_postgresql else SystemClock())
+        self._ahead = timedelta()
+        """How far PostgreSQL's clock was ahead of this machine's at the last transaction."""
 
     @property
     def has_one_process(self) -> bool:
         """Whether no other process can use the database at the same time."""
         return not self._is_postgresql
+
+    def now(self) -> datetime:
+        """Return the time without a query: this machine's, corrected by the last transaction.
+
+        Rules about stored rows use the time of their transaction.
+        """
+        return (self._clock or SystemClock()).now() + self._ahead
 
     @asynccontextmanager
     async def shared_transaction(self, name: str) -> AsyncIterator[Transaction]:
@@ -137,8 +148,15 @@ class Database:
         if (shared := _shared.get()) is not None:
             yield shared
             return
-        async with self._ended_by(partial(self._commit, name=name), self._open()) as transaction:
-            yield transaction
+        at_end: list[Callable[[], None]] = []
+        try:
+            ended = self._ended_by(partial(self._commit, name=name), self._open())
+            async with ended as transaction:
+                at_end = transaction.at_end
+                yield transaction
+        finally:
+            for call in at_end:
+                call()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
@@ -285,7 +303,9 @@ class Database:
         now = self._clock.now() if self._clock else None
         if self._is_postgresql:  # also with a clock: the query shows whether the server answers
             database_now = await connection.scalar(text("SELECT clock_timestamp()"))
-            now = now or database_now
+            if now is None:
+                now = database_now
+                self._ahead = now - SystemClock().now()
         assert isinstance(now, datetime), "clock_timestamp() is a time"
         return now
 

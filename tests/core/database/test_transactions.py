@@ -1,6 +1,7 @@
 """Transactions that fail: what remains, and which error they raise."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
+from core.database.clock import SystemClock
 from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
 
 CUT_OFF = OperationalError("COMMIT", {}, Exception("the connection was cut"))
@@ -99,3 +101,43 @@ async def test_a_failed_rollback_keeps_the_error_and_leaves_nothing(
     with pytest.raises(expected):
         await write_and_raise()
     assert await notes(database) == []
+
+
+class _Stopped(Exception):
+    """Ends a transaction."""
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback", "unknown"])
+async def test_a_transaction_calls_what_it_is_asked_to_when_it_has_ended(
+    database: Database, end: str
+) -> None:
+    called: list[str] = []
+    expected: tuple[type[Exception], ...] = ()
+    if end == "unknown":
+        fail_once(database, "commit", CUT_OFF)
+        expected = (CommitUnknownError,)
+    try:
+        async with database.shared_transaction("test.outer"):
+            async with database.transaction() as inner:
+                inner.at_end.append(lambda: called.append("ended"))
+            assert called == []
+            if end == "rollback":
+                expected = (_Stopped,)
+                raise _Stopped
+    except expected:
+        pass
+    assert called == ["ended"]
+
+
+async def test_the_time_without_a_query_is_the_database_s(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's clock is this machine's, which is an hour slow here."""
+    slow = timedelta(hours=1)
+    monkeypatch.setattr(SystemClock, "now", lambda _self: datetime.now(UTC) - slow)
+    opened = Database(database_url)
+    await opened.ping()
+    behind = datetime.now(UTC) - opened.now()
+    expected = slow if opened.has_one_process else timedelta()
+    assert abs(behind - expected) < timedelta(minutes=1)
+    await opened.close()
