@@ -28,6 +28,8 @@ from tests.prove.triggers import Trigger
 TRIGGERS_MAX = 3
 DAY_SECONDS = 23.8 * 3600
 """After this an idempotency key may have expired, so that a retry proves nothing."""
+BY_JSON = 0.1
+"""Share of scenarios in which half of the money operations go over JSON."""
 GIVES_UP = 0.2
 """Share of clients that give up at the first lost response."""
 PAUSE_SECONDS = 0.01
@@ -53,6 +55,7 @@ class Clients:
         self.violations: list[str] = []
         """Responses that no client may receive."""
         self.replays = 0
+        self.uses_json = rng.random() < BY_JSON
         self.stripe_key = f"sk_test_{random.randbytes(8).hex()}_a"  # noqa: S311 - no secret
         self.account = f"acct_{self.stripe_key.split('_')[2]}"
         self.login_id = f"login{random.randbytes(8).hex()}"  # noqa: S311 - no secret
@@ -158,9 +161,7 @@ class Clients:
             # A client that loses the new key would lock the business out for good.
             gives_up=gives_up and kind != "change_api_key",
             is_concurrent=is_keyed and kind != "change_api_key" and self._rng.random() < 0.2,
-            uses_json=self._environment.has_adapter
-            and kind in json_client.KINDS
-            and self._rng.random() < 0.5,
+            uses_json=self.uses_json and kind in json_client.KINDS and self._rng.random() < 0.5,
             began_at=self._environment.clock.seconds(),
         )
         self.operations.append(operation)
@@ -244,11 +245,15 @@ class Clients:
 
     async def _call(self, operation: Operation, credentials: Credentials, core: Core) -> Any:
         """Call once, over gRPC or JSON."""
-        adapter = self._environment.adapter
-        if not operation.uses_json or adapter is None:
-            return await self._environment.call(credentials, operation.request, core)
+        environment = self._environment
+        if not operation.uses_json:
+            return await environment.call(credentials, operation.request, core)
         return await json_client.call(
-            self._environment.http, adapter.address, credentials, operation.kind, operation.request
+            environment.http,
+            environment.adapter_url,
+            credentials,
+            operation.kind,
+            operation.request,
         )
 
     async def _found_in_records(self, operation: Operation) -> bool:

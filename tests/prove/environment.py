@@ -1,4 +1,4 @@
-"""What a driver keeps running: the sandbox, one core after another, an adapter, the clock."""
+"""What a driver keeps running: the sandbox, one core after another, the adapter, the clock."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from rpc.client import CoreClient
 from rpc.metadata import Credentials
 from tests.core.running import call, create_admin
+from tests.prove.adapter import running_adapter
 from tests.prove.forked_processes import DidNotStart, ForkServer, Process, running_fork_server
 from tests.prove.shared_clock import SharedClock
 from tests.prove.triggers import SETTLE_SECONDS
@@ -54,9 +55,7 @@ class Environment:
     admin: Credentials = field(default_factory=Credentials)
     starts: int = 0
     retired: list[CoreClient] = field(default_factory=list)
-    adapter: Process | None = None
-    """The adapter in front of the core, if any."""
-    has_adapter: bool = False
+    adapter_url: str = ""
     _journal: int = -1
 
     def __post_init__(self) -> None:
@@ -103,31 +102,8 @@ class Environment:
                 return False
             raise
         self.core = Core(process, CoreClient(process.address))
-        if self.has_adapter:
-            await self.start_adapter()
         self.is_up.set()
         return True
-
-    async def start_adapter(self) -> None:
-        """Start an adapter in front of this core and of every later one."""
-        assert self.core is not None
-        self.has_adapter = True
-        self.adapter = await self.fork_server.fork(
-            "adapter",
-            f"adapter-{self.starts}",
-            directory=str(self.directory),
-            core=self.core.process.address,
-        )
-        await self.adapter.serving()
-
-    async def stop_adapter(self) -> None:
-        """Stop the adapter."""
-        self.has_adapter = False
-        if self.adapter is not None:
-            self.adapter.kill()
-            await self.adapter.wait()
-            self.adapter.close()
-            self.adapter = None
 
     async def use(self, database_url: str, mutant: str | None = None) -> None:
         """Start a core on a new database, with a mutant's bug if named."""
@@ -143,6 +119,10 @@ class Environment:
         assert self.core is not None
         return self.core
 
+    async def serving_client(self) -> CoreClient:
+        """Wait for a serving core and return its client."""
+        return (await self.serving()).client
+
     async def core_ended(self) -> int:
         """Wait until the core ended and return the signal."""
         core = await self.serving()
@@ -156,10 +136,6 @@ class Environment:
             self.core = None
             core.process.close()
             self.retired.append(core.client)
-            if self.adapter is not None:
-                self.adapter.kill()
-                self.adapter.close()
-                self.adapter = None
 
     async def close_retired(self) -> None:
         """Close the clients of ended cores. Not earlier, because calls may be in flight there."""
@@ -223,7 +199,8 @@ async def running_environment(
         environment = Environment(directory, "", keyring, fork_server, gateway.address, http, clock)
         await environment.use(database_url)
         try:
-            yield environment
+            async with running_adapter(environment.serving_client) as environment.adapter_url:
+                yield environment
         finally:
             if environment.core is not None:
                 await environment.kill_core()

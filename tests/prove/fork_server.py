@@ -19,12 +19,11 @@ from collections.abc import Callable
 from typing import Any
 
 from core.server import validation
-from tests.prove import core_process, sandbox_and_adapter
+from tests.prove import core_process, sandbox_process
 
 _ROLES: dict[str, Callable[..., None]] = {
     "core": core_process.main,
-    "sandbox": sandbox_and_adapter.sandbox,
-    "adapter": sandbox_and_adapter.adapter,
+    "sandbox": sandbox_process.main,
 }
 
 

@@ -29,8 +29,6 @@ from tests.prove.triggers import (
     trigger_of,
 )
 
-BY_JSON = 0.1
-"""Share of scenarios with an adapter, which half of the money operations go through."""
 WITH_AUTHORIZE = 0.3
 """Share of scenarios that charge at Authorize.Net too."""
 FIRST_OPERATIONS = 4
@@ -90,8 +88,6 @@ class Run:
         self.environment.new_journal()
         applied_before = (await self.environment.call_sandbox("GET", "faults"))["struck"]
         try:
-            if self.rng.random() < BY_JSON:
-                await self.environment.start_adapter()
             await self.clients.set_up(self.triggers)
             await self._schedule_faults()
             if self.scenario.fault == LOST_AND_UNLISTED:
@@ -111,7 +107,6 @@ class Run:
             )
         finally:
             await self.clients.close()
-            await self.environment.stop_adapter()
             await self.environment.call_sandbox("DELETE", "faults")
             await self.environment.call_sandbox("POST", "authorize/duplicates", {"known": True})
             faults = await self.environment.call_sandbox("GET", "faults")

@@ -1,17 +1,14 @@
-"""The processes of the sandbox and the adapter, which are not killed at failpoints."""
+"""The process of the sandbox, which is not killed at failpoints."""
 
 import asyncio
 import functools
 import json
-import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from adapter import server as adapter_server
-from adapter.settings import AdapterSettings
 from sandbox import server as sandbox_server
 from sandbox.books import Books
 from tests.prove.shared_clock import SharedClock
@@ -19,7 +16,7 @@ from tests.prove.shared_clock import SharedClock
 _Serve = Callable[[Callable[[str], None]], Awaitable[None]]
 
 
-def sandbox(*, directory: str, name: str) -> None:
+def main(*, directory: str, name: str) -> None:
     """Serve the sandbox on the shared clock."""
     place = Path(directory)
     clock = SharedClock(place / "clock")
@@ -30,21 +27,6 @@ def sandbox(*, directory: str, name: str) -> None:
             place,
             name,
             lambda ready: sandbox_server.serve("127.0.0.1", 0, place / "sandbox", ready),
-        )
-    )
-
-
-def adapter(*, directory: str, name: str, core: str) -> None:
-    """Serve the adapter of a core."""
-    logging.disable()
-    settings = AdapterSettings.from_environment(
-        {"NIVISCO_HTTP": "127.0.0.1:0", "NIVISCO_CORE": core}
-    )
-    uvloop.run(
-        _until_driver_ends(
-            Path(directory),
-            name,
-            lambda ready: adapter_server.serve(settings, ready, asyncio.Event()),
         )
     )
 
