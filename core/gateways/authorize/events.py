@@ -24,6 +24,7 @@ from core.gateways.events import Event, Fact, FactKind, UnreadableEvent, storabl
 _PREFIX: Final = "net.authorize.payment."
 _OUTCOMES: Final = ("authcapture.created", "fraud.approved", "fraud.declined", "fraud.held")
 _PAYMENT_PREFIX: Final = "PAY-"
+REFUND: Final = "refundTransaction"
 
 
 def is_signed(body: bytes, header: str, signature_key: str, now: datetime) -> bool:
@@ -71,13 +72,19 @@ def read(body: bytes, received_at: datetime) -> Event:
 
 def with_details(event: Event, transaction: Transaction) -> Event:
     """Return an event completed by its transaction; without a fact if the payment is not ours."""
-    payment_id = _payment_id(transaction.invoice_number)
-    completed = replace(event, payment_id=payment_id, needs_lookup=False)
-    if event.fact is not None and event.fact.kind is FactKind.REFUND:
-        refunded = transaction.reference_id or None
-        completed = replace(completed, transaction_id=refunded, payment_id=None)
-        return completed if refunded else replace(completed, fact=None)
-    return completed if payment_id else replace(completed, fact=None)
+    completed = replace(event, needs_lookup=False)
+    if transaction.type != REFUND:
+        payment_id = _payment_id(transaction.invoice_number)
+        completed = replace(completed, payment_id=payment_id)
+        return completed if payment_id else replace(completed, fact=None)
+    completed = replace(completed, transaction_id=transaction.reference_id or None, payment_id=None)
+    match event.fact:
+        case Fact(kind=FactKind.REFUND) if completed.transaction_id:
+            return completed
+        case Fact(kind=FactKind.VOIDED) if completed.transaction_id:
+            return replace(completed, fact=refund_fact(transaction))
+        case _:
+            return replace(completed, fact=None)
 
 
 def charge_fact(charge: Transaction) -> Fact | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, ParamSpec, assert_never
 
 from core.gateways.authorize import requests
-from core.gateways.authorize.events import charge_fact, refund_fact, with_details
+from core.gateways.authorize.events import REFUND, charge_fact, refund_fact, with_details
 from core.gateways.authorize.profiles import (
     card_id_of,
     check_saved,
@@ -57,7 +57,6 @@ _log = logging.getLogger(__name__)
 PAGES_MAX: Final = 50
 """Pages read of a list, 10 000 transactions; a longer list proves nothing."""
 _CHARGE: Final = "authCaptureTransaction"
-_REFUND: Final = "refundTransaction"
 _PRECEDENCE: Final = (Succeeded, Unknown, HeldForReview, Declined)
 """Which of several charges on one invoice counts; of equal ones the first."""
 _Parameters = ParamSpec("_Parameters")
@@ -250,7 +249,7 @@ class AuthorizeGateway:
             case ObjectKind.PAYMENT:
                 transaction_type, fact_of = _CHARGE, charge_fact
             case ObjectKind.REFUND:
-                transaction_type, fact_of = _REFUND, refund_fact
+                transaction_type, fact_of = REFUND, refund_fact
             case ObjectKind.DISPUTE:
                 return None
             case _:

@@ -1,5 +1,6 @@
 """Authorize.Net: the present state of a charge or refund, and the void of a held charge."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,9 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from core.gateways.authorize.codes import EFFECTIVE_REFUNDS, FAILED_REFUNDS
-from core.gateways.authorize.events import charge_fact, refund_fact
+from core.gateways.authorize.events import charge_fact, read, refund_fact, with_details
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.authorize.responses import Transaction
 from core.gateways.events import Fact, FactKind
@@ -23,14 +25,18 @@ from core.gateways.gateway import (
     Succeeded,
 )
 from core.money import Amount
-from tests.core.gateways.running import closed_port
+from tests.core.gateways.running import closed_port, serving
 from tests.core.gateways.running_authorize import (
+    FAILED,
     MERCHANT,
     REASON_BY_AMOUNT,
     REVOKED_KEY,
+    a_charge,
     authorize_at,
     charge_with,
     charged,
+    details_answer,
+    transaction_answer,
 )
 from tests.sandbox.running import Sandbox
 
@@ -203,6 +209,32 @@ async def test_a_read_without_an_answer_is_an_error(
             await down.read_state(MERCHANT, ObjectKind.PAYMENT, "60000000001")
 
 
+# --- Events that need the details ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "fact"),
+    [
+        ("refund.created", "refundPendingSettlement", FactKind.REFUND),
+        ("void.created", "voided", FactKind.REFUND_FAILED),
+        ("authcapture.created", "refundPendingSettlement", None),
+    ],
+)
+def test_an_event_about_a_refund_is_of_the_charge_that_it_refunds(
+    kind: str, status: str, fact: FactKind | None
+) -> None:
+    payload = {"id": "602", "responseCode": 1, "authAmount": 25.5}
+    body = {"notificationId": "n", "eventType": f"net.authorize.payment.{kind}", "payload": payload}
+    event = read(json.dumps(body).encode(), datetime(2030, 1, 2, tzinfo=UTC))
+    assert event.needs_lookup
+    refund = a_transaction(
+        transaction_id="602", type="refundTransaction", status=status, reference_id="601"
+    )
+    completed = with_details(event, refund)
+    assert (completed.transaction_id, completed.payment_id) == ("601", None)
+    assert completed.fact == (fact and Fact(fact, 2550, object_id="602"))
+
+
 # --- Canceling -------------------------------------------------------------------------------
 
 
@@ -219,6 +251,18 @@ async def test_an_approved_charge_is_not_voided(
     transaction_id = await paid_transaction(gateway)
     assert await gateway.cancel_payment(MERCHANT, transaction_id) == PAID
     assert await charged(sandbox) == [2550]
+
+
+async def test_a_charge_that_was_approved_during_the_void_is_not_canceled() -> None:
+    charge, shown = a_charge(), ["FDSPendingReview", "capturedPendingSettlement"]
+
+    async def answer(request: web.Request) -> web.Response:
+        if "createTransactionRequest" in await request.text():
+            return transaction_answer(charge, FAILED, responseCode="3", messages=None, error="16")
+        return details_answer(charge, transactionStatus=shown.pop(0))
+
+    async with serving(answer) as url, authorize_at(url) as gateway:
+        assert await gateway.cancel_payment(MERCHANT, "60000000001") == PAID
 
 
 async def test_a_void_with_a_lost_answer_is_unknown_and_can_be_repeated(
