@@ -13,6 +13,8 @@ MAX_INTEGER_DIGITS = 12
 MAX_DECIMALS = 9
 """Most decimals of google.type.Money: `nanos` counts billionths."""
 NANOS = 10**MAX_DECIMALS
+MAX_NUMBER_DECIMALS = 4
+"""Most decimals of a JSON number. No currency of ISO 4217 has more, so more are a float's."""
 
 AMOUNT_PATTERN = r"^[0-9]{1,12}(?:\.[0-9]+)?$"
 """An amount as a string, in the syntax of JSON Schema and of Python."""
@@ -22,8 +24,11 @@ _CURRENCY = re.compile(CURRENCY_PATTERN)
 _NOT_AN_AMOUNT = "must be a number such as 25.50"
 _TOO_LARGE = f"must have at most {MAX_INTEGER_DIGITS} digits before the decimal point"
 _TOO_FINE = f"must have at most {MAX_DECIMALS} decimals"
-_NUMBER_TOO_FINE = f'{_TOO_FINE}: send it as a string such as "25.55"'
-"""For a JSON number, which a float may have turned into 25.550000000000001."""
+_NUMBER_TOO_FINE = (
+    f"must have at most {MAX_NUMBER_DECIMALS} decimals as a number: "
+    'send it as a string such as "25.55"'
+)
+"""A float may have turned 25.55 into 25.550000000000001, and 12345678.9 into 12345678.900000001."""
 _NOT_POSITIVE = "must be greater than zero"
 
 
@@ -43,8 +48,10 @@ def read_amount(value: object) -> tuple[int, int]:
         raise InvalidValue(_NOT_AN_AMOUNT)
     whole, _, decimals = text.partition(".")
     decimals = decimals.rstrip("0")
+    if isinstance(value, Decimal) and len(decimals) > MAX_NUMBER_DECIMALS:
+        raise InvalidValue(_NUMBER_TOO_FINE)
     if len(decimals) > MAX_DECIMALS:
-        raise InvalidValue(_TOO_FINE if isinstance(value, str) else _NUMBER_TOO_FINE)
+        raise InvalidValue(_TOO_FINE)
     units, nanos = int(whole), int(decimals.ljust(MAX_DECIMALS, "0"))
     if not units and not nanos:
         raise InvalidValue(_NOT_POSITIVE)
@@ -57,7 +64,7 @@ def _plain(number: Decimal) -> str:
         raise InvalidValue(_NOT_POSITIVE)
     if number.adjusted() >= MAX_INTEGER_DIGITS:
         raise InvalidValue(_TOO_LARGE)
-    if number.adjusted() < -MAX_DECIMALS:
+    if number.adjusted() < -MAX_NUMBER_DECIMALS:
         raise InvalidValue(_NUMBER_TOO_FINE)
     return format(number, "f")
 

@@ -3,11 +3,13 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from iso4217 import Currency
 
 from transcoding.field_problems import InvalidValue
 from transcoding.money import (
+    MAX_NUMBER_DECIMALS,
     NANOS,
     read_amount,
     read_currency,
@@ -18,7 +20,7 @@ NOT_AN_AMOUNT = "must be a number such as 25.50"
 NOT_POSITIVE = "must be greater than zero"
 TOO_LARGE = "must have at most 12 digits before the decimal point"
 TOO_FINE = "must have at most 9 decimals"
-NUMBER_TOO_FINE = 'must have at most 9 decimals: send it as a string such as "25.55"'
+NUMBER_TOO_FINE = 'must have at most 4 decimals as a number: send it as a string such as "25.55"'
 
 
 @pytest.mark.parametrize(
@@ -30,9 +32,11 @@ NUMBER_TOO_FINE = 'must have at most 9 decimals: send it as a string such as "25
         (Decimal("1e2"), (100, 0)),
         (Decimal("2550e-2"), (25, 500_000_000)),
         ("007.5", (7, 500_000_000)),
-        (Decimal("0.000000001"), (0, 1)),
-        (Decimal("1E-9"), (0, 1)),
-        (Decimal("999999999999.999999999"), (999_999_999_999, 999_999_999)),
+        (Decimal("0.0001"), (0, 100_000)),
+        (Decimal("1E-4"), (0, 100_000)),
+        (Decimal("999999999999.9999"), (999_999_999_999, 999_900_000)),
+        ("0.000000001", (0, 1)),
+        ("999999999999.999999999", (999_999_999_999, 999_999_999)),
         ("999999999999", (999_999_999_999, 0)),
         ("1." + "0" * 60_000, (1, 0)),
         (Decimal("1." + "0" * 60_000), (1, 0)),
@@ -60,6 +64,10 @@ def test_an_amount_is_read_exactly(value: object, expected: tuple[int, int]) -> 
         (Decimal("1e-10"), NUMBER_TOO_FINE),
         (Decimal("1e-999999"), NUMBER_TOO_FINE),
         (Decimal("25.550000000000001"), NUMBER_TOO_FINE),
+        (Decimal("10000000.550000001"), NUMBER_TOO_FINE),
+        (Decimal("12345678.900000001"), NUMBER_TOO_FINE),
+        (Decimal("999999999999.10999"), NUMBER_TOO_FINE),
+        (Decimal("0.00001"), NUMBER_TOO_FINE),
         ("0.0000000001", TOO_FINE),
         ("1.0000000001", TOO_FINE),
         ("", NOT_AN_AMOUNT),
@@ -85,7 +93,33 @@ def test_an_invalid_amount_is_rejected(value: object, description: str) -> None:
     assert str(refused.value) == description
 
 
-amounts = st.decimals("0.000000001", "999999999999.999999999", places=9)
+amounts = st.decimals("0.0001", "999999999999.9999", places=4)
+short_decimals = st.builds(
+    lambda minor, places: Decimal(minor).scaleb(-places),
+    st.integers(1, 10**15 - 1),
+    st.integers(0, MAX_NUMBER_DECIMALS),
+)
+floats = st.floats(0.00001, 999_999_999_999, allow_nan=False) | short_decimals.map(float)
+
+
+@given(floats)
+def test_a_float_of_17_digits_that_is_no_short_decimal_is_advised_to_be_a_string(
+    amount: float,
+) -> None:
+    """PHP's serialize_precision 17 and C's %.17g write 25.55 as 25.550000000000001."""
+    for number in (Decimal(f"{amount:.17g}"), Decimal(repr(amount))):
+        assume(number < 10**12)
+        if number == number.quantize(Decimal(10) ** -MAX_NUMBER_DECIMALS):
+            units, nanos = read_amount(number)
+            assert units + Decimal(nanos).scaleb(-9) == number
+        else:
+            with pytest.raises(InvalidValue, match=r'send it as a string such as "25\.55"'):
+                read_amount(number)
+
+
+def test_no_currency_has_more_decimals_than_a_number() -> None:
+    decimals = {each.exponent for each in Currency if each.exponent is not None}
+    assert max(decimals) == MAX_NUMBER_DECIMALS
 
 
 @given(amounts)
