@@ -580,3 +580,37 @@ webhook_events = Table(
         postgresql_where=text("state = 'waiting'"),
     ),
 )
+
+decisions = Table(
+    # What operators decided about payments and about work that was set aside. Rows are never
+    # changed or deleted.
+    "decisions",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("decision_id", String(64), primary_key=True),
+    # What it is about. The id of a webhook event is gateway/env/event_id.
+    _word("subject"),
+    Column("subject_id", String(320), nullable=False),
+    _word("action"),
+    # Of a resolved payment: its outcome, and the gateway's id as the operator named it.
+    _word("resolution", nullable=True),
+    Column("transaction_id", String(255), nullable=True),
+    _word("previous_status", nullable=True),
+    # Whether it was made against what the gateway said.
+    Column("is_forced", Boolean, nullable=False),
+    Column("decided_by", String(200), nullable=False),
+    Column("reason", String(1000), nullable=False),
+    # What the gateway said then: core.payments.evidence.Finding as JSON.
+    Column("findings", Text, nullable=False),
+    _moment("decided_at"),
+    ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
+    CheckConstraint(
+        "(action = 'resolve') = (resolution IS NOT NULL)", name="resolution_of_resolve"
+    ),
+    _one_of("subject", "payment", "recurring_job", "webhook_event"),
+    _one_of("action", "resolve", "retry", "release"),
+    _one_of("resolution", "succeeded", "declined", "failed"),
+    Index(
+        "ix_decisions_business_id_subject", "business_id", "subject", "subject_id", "decided_at"
+    ),
+)

@@ -168,6 +168,19 @@ ROWS = OLD_ROWS | {
         "received_at": NOW,
         "checks": 0,
     },
+    "decisions": {
+        "business_id": "B",
+        "decision_id": "DEC-1",
+        "subject": "payment",
+        "subject_id": "PAY-1",
+        "action": "resolve",
+        "resolution": "failed",
+        "is_forced": False,
+        "decided_by": "ana",
+        "reason": "r",
+        "findings": "[]",
+        "decided_at": NOW,
+    },
 }
 """A row for each table of this version's schema."""
 
