@@ -31,8 +31,8 @@ from core.database.transactions import Database
 from rpc import client
 from tests.prove.environment import Environment, running_environment
 from tests.prove.mutants import MUTANTS, TRIES
-from tests.prove.run import Result, Run
-from tests.prove.scenario import Scenario
+from tests.prove.run import Run
+from tests.prove.scenario import Result, Scenario
 from tests.prove.schedule import every_failpoint, systematic
 
 TRIES_OF_MISSED = 3

@@ -3,61 +3,22 @@
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
 
 from tests.prove.checks import Books, violations
-from tests.prove.clients import DAY_SECONDS, PAUSE_SECONDS, TRIGGERS_MAX, Clients
-from tests.prove.environment import SIGKILL, Environment
-from tests.prove.gateway_faults import (
-    DELAY,
-    HOLD,
-    HOLD_AUTHORIZE,
-    LOSE_AUTHORIZE,
-    LOST_AND_UNLISTED,
-    fault_orders,
-)
+from tests.prove.clients import Clients
+from tests.prove.environment import Environment
+from tests.prove.gateway_faults import LOST_AND_UNLISTED
+from tests.prove.kills import Kills
 from tests.prove.mutants import MUTANTS
-from tests.prove.scenario import ANY_MOMENT, Scenario
-from tests.prove.triggers import (
-    KEY_FORGOTTEN_SECONDS,
-    LEASE_OVER_SECONDS,
-    UNKEYED_OVER_SECONDS,
-    Trigger,
-    trigger_of,
-)
+from tests.prove.scenario import Result, Scenario
+from tests.prove.triggers import LEASE_OVER_SECONDS, trigger_of
 
 WITH_AUTHORIZE = 0.3
 """Share of scenarios that charge at Authorize.Net too."""
-FIRST_OPERATIONS = 4
-ALL_OPERATIONS = 12
-"""Number of operations in a scenario without kills."""
-PATIENCE_SECONDS = 12.0
-"""How long all clients may take to their final responses after the last kill."""
 SWEEP_TURN_SECONDS = 0.4
 """How long the sweep may take to reach a pending charge while the gateway still fails."""
 REVIEWED_SECONDS = 3.5 * 3600
 """After so much more time a charge that was looked up for 23 hours needs manual review."""
-
-
-@dataclass
-class Result:
-    """The result of a scenario."""
-
-    seed: str
-    killed: list[str] = field(default_factory=list)
-    pairs: list[tuple[str, str]] = field(default_factory=list)
-    missed: list[str] = field(default_factory=list)
-    fault: str = ""
-    struck: int = 0
-    operations: int = 0
-    charges: int = 0
-    replays: int = 0
-    violations: list[str] = field(default_factory=list)
-    story: list[str] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 class Run:
@@ -70,8 +31,7 @@ class Run:
         self.result = Result(scenario.seed, fault=scenario.fault)
         self.triggers = [trigger_of(kill) for kill in scenario.kills]
         self.clients = Clients(environment, self.rng, self._gateway())
-        self.has_pending_charge = False
-        self.looks_up = any(kill.startswith("gateway.look_up") for kill in scenario.kills)
+        self.kills = Kills(environment, self.clients, scenario, self.rng, self.result)
 
     def _gateway(self) -> str:
         """Return the only gateway to charge at; empty if operations choose."""
@@ -89,14 +49,14 @@ class Run:
         applied_before = (await self.environment.call_sandbox("GET", "faults"))["struck"]
         try:
             await self.clients.set_up(self.triggers)
-            await self._schedule_faults()
+            await self.kills.schedule_faults()
             if self.scenario.fault == LOST_AND_UNLISTED:
                 await self.environment.call_sandbox(
                     "POST", "authorize/duplicates", {"known": False}
                 )
                 self.clients.release(self.clients.new("fund_authorize", is_keyed=True))
             else:
-                await self._run_kills()
+                await self.kills.run()
             await self._settle()
             await self.clients.replay()
             await self._check()
@@ -125,218 +85,17 @@ class Run:
         self.result.seconds = time.monotonic() - started
         return self.result
 
-    async def _schedule_faults(self) -> None:
-        for order in fault_orders(self.scenario.fault, self.clients.accounts, self.rng):
-            await self.environment.call_sandbox("POST", "faults", order)
-
-    async def _run_kills(self) -> None:
-        """Run the chain of kills, each during the recovery from the one before."""
-        for _ in range(FIRST_OPERATIONS if self.scenario.kills else ALL_OPERATIONS):
-            self.clients.release(self.clients.any())
-        last: str | None = None
-        for place, (kill, trigger) in enumerate(
-            zip(self.scenario.kills, self.triggers, strict=True)
-        ):
-            following = self._pending_charge_after(place)
-            if place == 0 and (trigger.needs_pending_charge or trigger.at_start):
-                await self._kill_before(trigger)
-            died = await self._kill(
-                kill, trigger, following, in_recovery=self.environment.core is None
-            )
-            if died:
-                self.result.killed.append(kill)
-                if last is not None:
-                    self.result.pairs.append((last, kill))
-                last = kill
-            else:
-                self.result.missed.append(kill)
-                last = None
-                if following or self._starts_after(place):
-                    await self._kill_before(following or trigger)
-        if self.environment.core is None:
-            await self._restart(None, LEASE_OVER_SECONDS)
-
-    def _starts_after(self, place: int) -> bool:
-        return place + 1 < len(self.triggers) and self.triggers[place + 1].at_start
-
-    def _pending_charge_after(self, place: int) -> Trigger | None:
-        """Return the next kill's trigger if it needs a pending charge from before this kill.
-
-        A kill at a start cannot leave one; a kill that needed one itself leaves it as it is.
-        """
-        if self.triggers[place].at_start or self.triggers[place].needs_pending_charge:
-            return None
-        rest = [trigger for trigger in self.triggers[place + 1 :] if not trigger.at_start]
-        return rest[0] if rest and rest[0].needs_pending_charge else None
-
-    async def _kill_before(self, trigger: Trigger) -> None:
-        """Kill a core so that the next one recovers, during a charge if the trigger needs that."""
-        if trigger.needs_pending_charge:
-            await self._leave_charge_pending(trigger)
-        await self.environment.kill_core()
-        self.result.killed.append(ANY_MOMENT)
-
-    async def _leave_charge_pending(self, trigger: Trigger) -> None:
-        """Leave a charge at the gateway without a response, and its client without a retry."""
-        if trigger.advance_seconds > DAY_SECONDS:
-            await self._wait_for_clients()
-        if self.scenario.fault != "none":
-            await self.environment.call_sandbox("DELETE", "faults")
-        kind = self.clients.at_a_gateway(trigger.kind)
-        order = HOLD_AUTHORIZE if kind.endswith("_authorize") else HOLD
-        await self.environment.call_sandbox("POST", "faults", order.as_json(self.clients.accounts))
-        operation = self.clients.new(kind, gives_up=True)
-        operation.is_concurrent = False
-        self.has_pending_charge = True
-        self.clients.release(operation)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (await self.environment.call_sandbox("GET", "faults"))["holding"]:
-                await asyncio.sleep(PAUSE_SECONDS)
-
-    async def _restart(
-        self, armed: tuple[str, int] | None, advance_seconds: float, *, may_wait: bool = True
-    ) -> bool:
-        """Start the next core after some time, or let the time pass after its start."""
-        if self.has_pending_charge:
-            await self.environment.call_sandbox("DELETE", "faults")
-            self.has_pending_charge = False
-        if self.rng.random() < 0.7:
-            await self._schedule_faults()
-        if advance_seconds == LEASE_OVER_SECONDS and may_wait and self.rng.random() < 0.5:
-            self.clients.add_task(asyncio.ensure_future(self._expire_leases(advance_seconds)))
-            advance_seconds = 0.0
-        if advance_seconds > LEASE_OVER_SECONDS:
-            await self.environment.wait_until_landed()
-        self.environment.clock.advance(advance_seconds)
-        self.environment.note(f"start of a core {advance_seconds:.0f} s later, armed {armed}")
-        return await self.environment.start_core(armed)
-
-    async def _expire_leases(self, seconds: float) -> None:
-        """Let clients retry while the dead core's leases last, and expire them then."""
-        await self.environment.serving()
-        await asyncio.sleep(self.rng.random() * 0.4)
-        self.environment.clock.advance(seconds)
-
-    async def _kill(
-        self, kill: str, trigger: Trigger, following: Trigger | None, *, in_recovery: bool
-    ) -> bool:
-        """Run a core into a failpoint; return whether it was killed there."""
-        hits = 2 if not trigger.is_exclusive and self.rng.random() < 0.2 else 1
-        armed = None if kill == ANY_MOMENT else (kill, hits)
-        advance = self._advance_of(trigger)
-        if trigger.needs_expired:
-            return await self._kill_at_reaping(kill, following, in_recovery=in_recovery)
-        if in_recovery:
-            if following:
-                await self._restart(None, advance)
-                await self._leave_charge_pending(following)
-                await self._arm(armed)
-            elif not await self._restart(armed, advance, may_wait=not trigger.needs_pending_charge):
-                return True
-        else:
-            if following:
-                await self._leave_charge_pending(following)
-            await self._arm(armed)
-        if trigger.slows_gateway:
-            await self.environment.call_sandbox(
-                "POST", "faults", DELAY.as_json(self.clients.accounts)
-            )
-        if kill == ANY_MOMENT:
-            self.clients.trigger(trigger)
-            await asyncio.sleep(self.rng.random() * 0.15)
-            await self.environment.kill_core()
-            return True
-        return await self._wait_for_kill(
-            trigger,
-            triggers=0 if trigger.needs_pending_charge or trigger.at_start else TRIGGERS_MAX,
-        )
-
-    async def _kill_at_reaping(
-        self, kill: str, following: Trigger | None, *, in_recovery: bool
-    ) -> bool:
-        if in_recovery:
-            await self._restart(None, LEASE_OVER_SECONDS)
-        await self._wait_for_clients()
-        await self.clients.complete("credit")
-        if following:
-            await self._leave_charge_pending(following)
-        await self._arm((kill, 1))
-        await self.environment.wait_until_landed()
-        self.environment.clock.advance(UNKEYED_OVER_SECONDS)
-        return await self._wait_for_kill(None, triggers=0)
-
-    def _advance_of(self, trigger: Trigger) -> float:
-        """Return how far to advance: open requests without a response must not expire."""
-        open_since = [
-            each.began_at for each in self.clients.operations if not (each.final or each.gives_up)
-        ]
-        if not open_since:
-            return trigger.advance_seconds
-        room = DAY_SECONDS - (self.environment.clock.seconds() - min(open_since))
-        shorter = min(trigger.advance_seconds, KEY_FORGOTTEN_SECONDS)
-        return shorter if shorter < room else LEASE_OVER_SECONDS
-
-    async def _arm(self, armed: tuple[str, int] | None) -> None:
-        if armed:
-            core = await self.environment.serving()
-            self.environment.note(f"armed {armed}")
-            with suppress(ConnectionError):
-                await core.process.send(command="arm", point=armed[0], hits=armed[1])
-
-    async def _wait_for_kill(self, trigger: Trigger | None, *, triggers: int) -> bool:
-        """Run the trigger up to `triggers` times; return whether the core was killed."""
-        died = asyncio.ensure_future(self.environment.core_ended())
-        try:
-            for _ in range(max(1, triggers)):
-                if triggers and trigger:
-                    if trigger.loses_request:
-                        order = LOSE_AUTHORIZE.as_json(self.clients.accounts)
-                        await self.environment.call_sandbox("POST", "faults", order)
-                    self.clients.trigger(trigger)
-                if await _within(died, self._wait_until_idle(needs_background=triggers == 0)):
-                    signal = died.result()
-                    if signal != SIGKILL:
-                        self.result.violations.append(f"a core crashed: {signal}")
-                    return True
-        finally:
-            if not died.done():
-                died.cancel()
-        await self._disarm()
-        if self.environment.core is not None and not self.environment.core.process.is_alive:
-            await self.environment.core_ended()
-            return True
-        return False
-
-    async def _disarm(self) -> None:
-        if self.environment.core is not None:
-            with suppress(ConnectionError):
-                await self.environment.core.process.send(command="arm", point=None, hits=0)
-
-    async def _wait_until_idle(self, *, needs_background: bool) -> None:
-        """Return when no client is active and background tasks had a turn."""
-        while any(not task.done() for task in self.clients.active()):
-            await asyncio.wait(self.clients.active(), timeout=PATIENCE_SECONDS)
-            break
-        await asyncio.sleep(1.0 if needs_background else 0.05)
-
-    async def _wait_for_clients(self) -> None:
-        """Wait until no client is active, up to a limit."""
-        patience = 2.0 if self.looks_up or self.scenario.mutant else PATIENCE_SECONDS
-        is_caught = self.scenario.mutant and self.result.violations
-        if self.clients.active() and not is_caught:
-            await asyncio.wait(self.clients.active(), timeout=patience)
-
     async def _settle(self) -> None:
         """Let the clients finish, and then the sweep."""
-        await self._disarm()
-        await self._wait_for_clients()
+        await self.kills.disarm()
+        await self.kills.wait_for_clients()
         if any(trigger.needs_pending_charge for trigger in self.triggers):
             await asyncio.sleep(SWEEP_TURN_SECONDS)
         await self.environment.call_sandbox("DELETE", "faults")
-        await self._wait_for_clients()
-        if self.clients.active() and self.looks_up:
+        await self.kills.wait_for_clients()
+        if self.clients.active() and self.kills.looks_up:
             self.environment.clock.advance(REVIEWED_SECONDS)
-            await self._wait_for_clients()
+            await self.kills.wait_for_clients()
         self.clients.raise_errors()
         stuck = [each for each in self.clients.operations if not (each.final or each.was_found)]
         self.result.violations += [
@@ -382,12 +141,3 @@ class Run:
             self.clients.operations, books, self.clients.shop.business_id
         )
         self.result.charges = books.charges_count()
-
-
-async def _within(wanted: asyncio.Future[Any], other: Awaitable[None]) -> bool:
-    """Wait for either; return whether it was the wanted one."""
-    waiting = asyncio.ensure_future(other)
-    await asyncio.wait([wanted, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    return wanted.done()

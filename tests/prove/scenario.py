@@ -1,7 +1,10 @@
-"""A scenario: a chain of kills and a fault at the gateway, completely described by its seed."""
+"""A scenario: a chain of kills and a fault at the gateway, completely described by its seed.
+
+And its result.
+"""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from tests.prove.failpoints import failpoints
@@ -56,3 +59,21 @@ class Scenario:
     def rng(self) -> random.Random:
         """Return its random numbers, the same with and without a mutant."""
         return random.Random(self.seed.rpartition(":")[0] if self.mutant else self.seed)  # noqa: S311
+
+
+@dataclass
+class Result:
+    """The result of a scenario."""
+
+    seed: str
+    killed: list[str] = field(default_factory=list)
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+    fault: str = ""
+    struck: int = 0
+    operations: int = 0
+    charges: int = 0
+    replays: int = 0
+    violations: list[str] = field(default_factory=list)
+    story: list[str] = field(default_factory=list)
+    seconds: float = 0.0

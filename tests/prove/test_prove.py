@@ -16,8 +16,7 @@ from tests.prove.failpoints import failpoints, transactions
 from tests.prove.gateway_faults import FAULTS
 from tests.prove.mutants import MUTANTS
 from tests.prove.report import Found, as_story, render
-from tests.prove.run import Result
-from tests.prove.scenario import ANY_MOMENT, Scenario
+from tests.prove.scenario import ANY_MOMENT, Result, Scenario
 from tests.prove.schedule import every_failpoint, every_pair
 from tests.prove.triggers import trigger_of
 
