@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS objects (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS objects_in_order ON objects (account, livemode, kind, seq);
 CREATE INDEX IF NOT EXISTS objects_of_customer ON objects (customer, kind, seq);
+CREATE INDEX IF NOT EXISTS objects_of_charge ON objects (json_extract(body, '$.charge'));
 CREATE TABLE IF NOT EXISTS idempotency (
     account TEXT NOT NULL,
     livemode INTEGER NOT NULL,
@@ -101,6 +102,16 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A write to an object: its body as JSON before, None for a new object, and after."""
+
+    scope: Scope
+    kind: str
+    before: str | None
+    after: str
+
+
+@dataclass(frozen=True)
 class StoredResponse:
     """The first response for an idempotency key, and the request that it belongs to."""
 
@@ -120,6 +131,8 @@ class PageQuery:
     ending_before: str | None = None
     customer: str | None = None
     email: str | None = None
+    charge: str | None = None
+    payment_intent: str | None = None
     created_from: int | None = None
     created_to: int | None = None
 
@@ -129,9 +142,9 @@ class Books:
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
-        self.on_commit: Callable[[list[tuple[Scope, Record]]], None] = lambda _written: None
-        """Called after each commit with the objects that the transaction wrote."""
-        self._written: list[tuple[Scope, Record]] = []
+        self.on_commit: Callable[[list[Change]], None] = lambda _changes: None
+        """Called after each commit with the transaction's writes, in order."""
+        self._changes: list[Change] = []
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
@@ -157,24 +170,24 @@ class Books:
     def transaction(self) -> Iterator[None]:
         """Commit the block's writes, or none of them if it raises."""
         self._db.execute("BEGIN IMMEDIATE")
-        self._written = []
+        self._changes = []
         try:
             yield
             self._db.execute("COMMIT")
         except BaseException:
             self._roll_back("ROLLBACK")
             raise
-        self.on_commit(self._written)
+        self.on_commit(self._changes)
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
         """Roll back the block's writes if it raises; the transaction stays open."""
         self._db.execute("SAVEPOINT effect")
-        before = list(self._written)
+        before = list(self._changes)
         try:
             yield
         except BaseException:
-            self._written = before
+            self._changes = before
             self._roll_back("ROLLBACK TO effect")
             self._roll_back("RELEASE effect")
             raise
@@ -187,7 +200,8 @@ class Books:
 
     def add(self, scope: Scope, record: Record) -> None:
         """Insert an object."""
-        self._written.append((scope, record))
+        body = json.dumps(record.body)
+        self._changes.append(Change(scope, record.kind, None, body))
         self._db.execute(
             "INSERT INTO objects (account, livemode, kind, id, customer, email, created, body,"
             " private) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -199,24 +213,26 @@ class Books:
                 record.body.get("customer"),
                 record.body.get("email"),
                 record.body["created"],
-                json.dumps(record.body),
+                body,
                 json.dumps(record.private),
             ),
         )
 
     def update(self, record: Record) -> None:
         """Write an object's changed body and private part."""
+        body = json.dumps(record.body)
         row = self._db.execute(
-            "SELECT account, livemode FROM objects WHERE id = ?", (record.id,)
+            "SELECT account, livemode, body FROM objects WHERE id = ?", (record.id,)
         ).fetchone()
         if row:
-            self._written.append((Scope(row[0], bool(row[1])), record))
+            scope = Scope(row[0], bool(row[1]))
+            self._changes.append(Change(scope, record.kind, row[2], body))
         self._db.execute(
             "UPDATE objects SET customer = ?, email = ?, body = ?, private = ? WHERE id = ?",
             (
                 record.body.get("customer"),
                 record.body.get("email"),
-                json.dumps(record.body),
+                body,
                 json.dumps(record.private),
                 record.id,
             ),
@@ -241,11 +257,11 @@ class Books:
 
     def find_in_any_scope(self, kind: str, identifier: str) -> tuple[Scope, Record] | None:
         """Return the object with this kind and id, and its scope."""
-        for scope in self.list_scopes():
-            record = self.find(scope, kind, identifier)
-            if record is not None:
-                return scope, record
-        return None
+        row = self._db.execute(
+            "SELECT kind, body, private, account, livemode FROM objects WHERE id = ? AND kind = ?",
+            (identifier, kind),
+        ).fetchone()
+        return (Scope(row[3], bool(row[4])), _record(row[:3])) if row else None
 
     def list_page(self, scope: Scope, kind: str, query: PageQuery) -> tuple[list[Record], bool]:
         """Return objects, newest first, and whether more follow in the query's direction."""
@@ -255,6 +271,8 @@ class Books:
         conditions = (
             ("customer = ?", query.customer),
             ("email = ?", query.email),
+            ("json_extract(body, '$.charge') = ?", query.charge),
+            ("json_extract(body, '$.payment_intent') = ?", query.payment_intent),
             ("created >= ?", query.created_from),
             ("created <= ?", query.created_to),
             ("seq < (SELECT seq FROM objects WHERE id = ?)", query.starting_after),

@@ -1,7 +1,9 @@
 """Sends signed webhooks for changes of stored objects, to receivers on this machine only.
 
-Events are created when a transaction commits, so that none reports what was rolled back. Receivers
-and events live in memory. A failed delivery is retried with exponential pauses.
+Events are created when a transaction commits, so that none reports what was rolled back. As at the
+gateways, they arrive in any order. On order they are held, and delivered in a chosen order and
+repeatedly. Receivers and events live in memory. A failed delivery is retried with exponential
+pauses. A receiver that hangs delays its own deliveries only.
 """
 
 from __future__ import annotations
@@ -12,47 +14,39 @@ import hmac
 import json
 import logging
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from sandbox.authorize.calls import TRANSACTION
+from sandbox.authorize import events as authorize_events
 from sandbox.authorize.calls import is_account as is_authorize_account
-from sandbox.books import Books, Record, Scope
-from sandbox.stripe.resources import generate_id
+from sandbox.books import Books, Change, Scope
+from sandbox.stripe import events as stripe_events
 
 _logger = logging.getLogger("sandbox")
 
 ATTEMPTS_MAX: Final = 6
 FIRST_PAUSE_SECONDS: Final = 0.2
 TIMEOUT_SECONDS: Final = 10.0
-EVENTS_MAX: Final = 1000  # stored for sending again
+IN_FLIGHT_MAX: Final = 32  # deliveries to one receiver
+EVENTS_MAX: Final = 20_000  # stored for sending again
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
-_INTENT_EVENTS: Final = {
-    "succeeded": "payment_intent.succeeded",
-    "canceled": "payment_intent.canceled",
-    "requires_action": "payment_intent.requires_action",
-}
-_REVIEW_STATUSES: Final = ("FDSPendingReview", "FDSAuthorizedPendingReview", "underReview")
-_TRANSACTION_EVENTS: Final = {
-    # By a transaction's new status: the event after a review, and the event otherwise.
-    "capturedPendingSettlement": ("fraud.approved", "authcapture.created"),
-    "declined": ("fraud.declined", None),
-    "voided": ("void.created", "void.created"),
-    **dict.fromkeys(_REVIEW_STATUSES, (None, "fraud.held")),
-}
 
 
 @dataclass(frozen=True)
 class Receiver:
-    """The URL for an account's events, the secret that signs them, and the deliveries of each."""
+    """The URL for a scope's events, the secret that signs them, and the deliveries of each."""
 
     url: str
     secret: str
     copies: int = 1
+    slots: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(IN_FLIGHT_MAX), compare=False
+    )
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,23 @@ class Event:
     scope: Scope
     type: str
     body: bytes
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How held events are delivered: in which order, how often, and how many at a time."""
+
+    shuffled: bool = False
+    repeat: int = 1
+    seed: int | None = None
+    parallel: int = 1
+
+    def arrange(self, events: Sequence[Event]) -> list[Event]:
+        """Return the deliveries, in order; the same seed shuffles alike."""
+        arranged = [event for event in events for _ in range(self.repeat)]
+        if self.shuffled:
+            random.Random(self.seed).shuffle(arranged)  # noqa: S311 - a test's order, no secret
+        return arranged
 
 
 def is_loopback_url(url: str) -> bool:
@@ -78,156 +89,139 @@ class Webhooks:
 
     def __init__(self, books: Books) -> None:
         self._books = books
-        self._receivers: dict[str, Receiver] = {}
-        self._last_states: dict[str, Any] = {}
-        self._events: list[Event] = []
+        self._receivers: dict[Scope, Receiver] = {}
+        self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
+        self._held: list[Event] = []
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+        self.holds = False
+        """Whether new events wait for `deliver_held`."""
+        self.delivered = 0
         self.failed = 0
         books.on_commit = self._create_events
 
-    def register(self, account: str, receiver: Receiver) -> None:
-        """Send the account's events to the receiver from now on."""
-        self._receivers[account] = receiver
+    def register(self, scope: Scope, receiver: Receiver) -> None:
+        """Send the scope's events to the receiver from now on."""
+        self._receivers[scope] = receiver
 
     async def close(self) -> None:
         """Cancel the deliveries in flight."""
         for task in self._in_flight:
             task.cancel()
         await asyncio.gather(*self._in_flight, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
 
-    def send_again(self, account: str, *, copies: int, shuffled: bool) -> int:
-        """Send each of the account's events `copies` times; return the number of deliveries."""
-        events = [event for event in self._events if event.scope.account == account] * copies
-        if shuffled:
-            random.shuffle(events)
-        for event in events:
-            self._send(event)
-        return len(events)
+    def reset(self) -> None:
+        """Forget the events, and hold no more; receivers stay."""
+        self._events.clear()
+        self._held.clear()
+        self.holds = False
+
+    def deliver_held(self, scope: Scope | None, delivery: Delivery) -> int:
+        """Deliver the held events, of a scope or of all; return the number of deliveries."""
+        chosen = [event for event in self._held if scope in (None, event.scope)]
+        self._held = [event for event in self._held if scope not in (None, event.scope)]
+        return self._deliver_all(chosen, delivery)
+
+    def deliver_again(self, scope: Scope, delivery: Delivery) -> int:
+        """Deliver the scope's events again, held or not; return the number of deliveries."""
+        return self._deliver_all([each for each in self._events if each.scope == scope], delivery)
 
     def to_json(self) -> dict[str, Any]:
         """Return the receivers without secrets, the events, and the state of deliveries."""
         return {
-            "endpoints": {account: each.url for account, each in self._receivers.items()},
+            "endpoints": {scope.account: each.url for scope, each in self._receivers.items()},
             "events": [event.type for event in self._events],
+            "hold": self.holds,
+            "held": [event.type for event in self._held],
             "under_way": len(self._in_flight),
+            "delivered": self.delivered,
             "failed": self.failed,
         }
 
-    def _create_events(self, written: list[tuple[Scope, Record]]) -> None:
-        for scope, record in written:
-            receiver = self._receivers.get(scope.account)
+    def _create_events(self, changes: list[Change]) -> None:
+        for change in changes:
+            receiver = self._receivers.get(change.scope)
             if receiver is None:
                 continue
-            events = (
-                self._authorize_events(scope, record)
-                if is_authorize_account(scope.account)
-                else self._stripe_events(scope, record)
-            )
-            for event in events:
-                self._events = [*self._events[-EVENTS_MAX + 1 :], event]
-                for _ in range(receiver.copies):
-                    self._send(event)
+            for event in self._list_events(change):
+                self._events.append(event)
+                copies = [event] * receiver.copies
+                if self.holds:
+                    self._held += copies
+                else:
+                    self._deliver_all(copies, Delivery(parallel=receiver.copies))
 
-    def _has_changed(self, record: Record, state: Any) -> bool:
-        """Return whether the state differs from the last call's, and store it."""
-        has_changed = bool(self._last_states.get(record.id) != state)
-        self._last_states[record.id] = state
-        return has_changed
-
-    def _stripe_events(self, scope: Scope, record: Record) -> Iterator[Event]:
-        body = record.body
-        if record.kind == "payment_intent":
-            error = (body.get("last_payment_error") or {}).get("code")
-            kind = _INTENT_EVENTS.get(body["status"])
-            kind = kind or ("payment_intent.payment_failed" if error else None)
-            if self._has_changed(record, (body["status"], body["latest_charge"], error)) and kind:
-                yield self._build_stripe_event(scope, kind, body)
-        elif record.kind == "charge" and body["amount_refunded"]:
-            if self._has_changed(record, body["amount_refunded"]):
-                yield self._build_stripe_event(scope, "charge.refunded", body)
-        elif record.kind == "refund":
-            yield self._build_stripe_event(scope, "refund.created", body)
-        elif record.kind == "dispute" and self._has_changed(record, body["status"]):
-            change = "closed" if body["status"] in ("won", "lost") else "created"
-            yield self._build_stripe_event(scope, f"charge.dispute.{change}", body)
-
-    def _build_stripe_event(self, scope: Scope, kind: str, body: Mapping[str, Any]) -> Event:
-        event = {
-            "id": generate_id("evt"),
-            "object": "event",
-            "created": int(self._books.clock()),
-            "type": kind,
-            "livemode": scope.livemode,
-            "pending_webhooks": 1,
-            "data": {"object": body},
-        }
-        return Event(scope, kind, json.dumps(event).encode())
-
-    def _authorize_events(self, scope: Scope, record: Record) -> Iterator[Event]:
-        if record.kind != TRANSACTION:
+    def _list_events(self, change: Change) -> Iterator[Event]:
+        now = self._books.clock()
+        if is_authorize_account(change.scope.account):
+            body = authorize_events.build_event(change, now)
+            if body is not None:
+                yield Event(change.scope, body["eventType"], json.dumps(body).encode())
             return
-        body = record.body
-        last_status = self._last_states.get(record.id)
-        if not self._has_changed(record, body["status"]):
-            return
-        if body["type"] == "refundTransaction":
-            kind = "refund.created" if last_status is None else None
-        else:
-            after_review, otherwise = _TRANSACTION_EVENTS.get(body["status"], (None, None))
-            kind = after_review if last_status in _REVIEW_STATUSES else otherwise
-        if kind is None:
-            return
-        code = {"declined": "2", "capturedPendingSettlement": "1"}.get(body["status"])
-        event = {
-            "notificationId": generate_id("ntf"),
-            "eventType": f"net.authorize.payment.{kind}",
-            "eventDate": body["submitted_at"].partition("+")[0] + "Z",
-            "webhookId": "sandbox",
-            "payload": {
-                "responseCode": int(code or body["response_code"]),
-                "authAmount": float(body["amount"]),
-                "invoiceNumber": body["invoice_number"],
-                "entityName": "transaction",
-                "id": record.id,
-            },
-        }
-        yield Event(scope, kind, json.dumps(event).encode())
+        for body in stripe_events.build_events(change, int(now)):
+            yield Event(change.scope, body["type"], json.dumps(body).encode())
 
-    def _send(self, event: Event) -> None:
-        receiver = self._receivers.get(event.scope.account)
-        if receiver is not None:
-            task = asyncio.ensure_future(self._deliver(event, receiver))
-            self._in_flight.add(task)
-            task.add_done_callback(self._in_flight.discard)
+    def _deliver_all(self, events: Sequence[Event], delivery: Delivery) -> int:
+        """Start the deliveries, `parallel` at a time; return their number."""
+        arranged = delivery.arrange(events)
+        for first in range(min(delivery.parallel, len(arranged))):
+            self._start(self._deliver_in_order(arranged[first :: delivery.parallel]))
+        return len(arranged)
 
-    async def _deliver(self, event: Event, receiver: Receiver) -> None:
+    def _start(self, delivery: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(delivery)
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+
+    async def _deliver_in_order(self, events: Sequence[Event]) -> None:
+        """Try each event once, in order; the next does not wait for the retries of one."""
+        for event in events:
+            if not await self._try(event):
+                self._start(self._retry(event))
+
+    async def _retry(self, event: Event) -> None:
         pause_seconds = FIRST_PAUSE_SECONDS
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        for _ in range(ATTEMPTS_MAX):
-            try:
-                async with (
-                    aiohttp.ClientSession(timeout=timeout) as session,
-                    session.post(
-                        receiver.url,
-                        data=event.body,
-                        headers=self._sign(event, receiver),
-                        allow_redirects=False,
-                    ) as response,
-                ):
-                    if response.status < 300:
-                        return
-                    reason = f"status {response.status}"
-            except (aiohttp.ClientError, TimeoutError) as error:
-                reason = str(error) or type(error).__name__
-            _logger.info(
-                "webhook delivery failed, retrying", extra={"event": event.type, "reason": reason}
-            )
+        for _ in range(ATTEMPTS_MAX - 1):
             await asyncio.sleep(pause_seconds)
             pause_seconds *= 2
+            if await self._try(event):
+                return
         self.failed += 1
         _logger.warning(
             "webhook delivery given up", extra={"event": event.type, "attempts": ATTEMPTS_MAX}
         )
+
+    async def _try(self, event: Event) -> bool:
+        """Send an event once; return whether the receiver has accepted it."""
+        receiver = self._receivers[event.scope]
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+            connector = aiohttp.TCPConnector(limit=0, force_close=True)
+            self._session = aiohttp.ClientSession(
+                timeout=timeout, connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        try:
+            async with (
+                receiver.slots,
+                self._session.post(
+                    receiver.url,
+                    data=event.body,
+                    headers=self._sign(event, receiver),
+                    allow_redirects=False,
+                ) as response,
+            ):
+                if response.status < 300:
+                    self.delivered += 1
+                    return True
+                reason = f"status {response.status}"
+        except (aiohttp.ClientError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+        _logger.info(
+            "webhook delivery failed, retrying", extra={"event": event.type, "reason": reason}
+        )
+        return False
 
     def _sign(self, event: Event, receiver: Receiver) -> dict[str, str]:
         """Return the headers of a delivery, with the gateway's signature."""

@@ -41,10 +41,10 @@ def add_control_routes(
 ) -> None:
     """Add the control endpoints and the health check to the application."""
     routes: tuple[Route, ...] = (
-        *Control(books, faults, settings).routes(),
+        *Control(books, faults, settings, webhooks).routes(),
         *StripeControl(books).routes(),
         *AuthorizeControl(books, settings).routes(),
-        *WebhookControl(webhooks).routes(),
+        *WebhookControl(books, webhooks).routes(),
     )
     for method, path, handler in routes:
         app.router.add_route(method, path, guard(handler))
@@ -58,10 +58,13 @@ async def _healthz(_request: web.Request) -> web.Response:
 class Control:
     """Handles `/_sandbox/faults`, `/_sandbox/books` and `/_sandbox/reset`."""
 
-    def __init__(self, books: Books, faults: Faults, settings: AuthorizeSettings) -> None:
+    def __init__(
+        self, books: Books, faults: Faults, settings: AuthorizeSettings, webhooks: Webhooks
+    ) -> None:
         self._books = books
         self._faults = faults
         self._settings = settings
+        self._webhooks = webhooks
 
     def routes(self) -> list[Route]:
         """Return the method, path and handler of each endpoint."""
@@ -133,8 +136,9 @@ class Control:
         return summarize_stripe_account(self._books, scope, SHOWN_MAX)
 
     async def reset(self, _request: web.Request) -> web.Response:
-        """POST reset: delete all data and faults, and restore Authorize.Net's settings."""
+        """POST reset: delete all data, faults and events, restore Authorize.Net's settings."""
         self._faults.clear()
+        self._webhooks.reset()
         self._settings.lag_seconds, self._settings.detects_duplicates = 0.0, True
         self._books.clear()
         return web.json_response({"reset": True})

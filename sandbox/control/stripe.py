@@ -1,22 +1,44 @@
-"""Stripe's control endpoints: keys, 3D Secure, and the dashboard's refunds and disputes."""
+"""Stripe's control endpoints: keys, 3D Secure, and what the dashboard, issuers and time do.
+
+A status is moved as the tables in `sandbox.stripe.refunds` and `sandbox.stripe.disputes` allow.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aiohttp import web
 
 from sandbox.books import Books, KeyRecord, PageQuery, Record, Scope, hash_key
-from sandbox.control.requests import ControlRefusal, Route, read_body, read_boolean, read_choice
+from sandbox.control.requests import (
+    ControlRefusal,
+    Route,
+    read_body,
+    read_boolean,
+    read_choice,
+    read_count,
+)
+from sandbox.stripe import disputes, refunds
+from sandbox.stripe.amounts import AMOUNT_MAX, CURRENCIES
 from sandbox.stripe.api import API_VERSION
 from sandbox.stripe.calls import Call
 from sandbox.stripe.confirmation import complete_authentication
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.keys import get_account, is_account, is_secret_key
-from sandbox.stripe.resources import generate_id
+from sandbox.stripe.payment_intents import cancel
 
-_DISPUTE_STATUSES: Final = ("needs_response", "won", "lost")
+_CANCELLATION_REASONS: Final = (
+    # docs.stripe.com/api/payment_intents/object#payment_intent_object-cancellation_reason
+    "abandoned",
+    "automatic",
+    "duplicate",
+    "expired",
+    "fraudulent",
+    "requested_by_customer",
+)
 
 
 class StripeControl:
@@ -30,8 +52,11 @@ class StripeControl:
         return [
             ("POST", "/_sandbox/keys", self.register_key),
             ("POST", "/_sandbox/authentications", self.authenticate_cardholder),
+            ("POST", "/_sandbox/stripe/cancellations", self.cancel_intent),
             ("POST", "/_sandbox/stripe/refunds", self.refund),
+            ("POST", "/_sandbox/stripe/refunds/{id}", self.move_refund),
             ("POST", "/_sandbox/stripe/disputes", self.dispute),
+            ("POST", "/_sandbox/stripe/disputes/{id}", self.move_dispute),
         ]
 
     async def register_key(self, request: web.Request) -> web.Response:
@@ -49,99 +74,174 @@ class StripeControl:
         return web.json_response({"account": account, "revoked": revoked}, status=201)
 
     async def authenticate_cardholder(self, request: web.Request) -> web.Response:
-        """POST authentications: the cardholder passes or fails 3D Secure."""
-        body = await read_body(request, "payment_intent", "succeeds")
-        identifier, succeeds = body.get("payment_intent"), body.get("succeeds", True)
-        if not isinstance(identifier, str) or not isinstance(succeeds, bool):
-            raise ControlRefusal('Give "payment_intent" as its id, "succeeds" as true or false.')
-        with self._books.transaction():
-            scope, intent = self._get_intent(identifier)
-            now = int(self._books.clock())
-            call = Call(self._books, scope, "POST", request.path, (), {}, now, API_VERSION)
-            try:
+        """POST authentications: the cardholder passes 3D Secure, fails it, or never comes."""
+        body = await read_body(request, "payment_intent", "succeeds", "expires")
+        if "succeeds" in body and "expires" in body:
+            raise ControlRefusal('Give "succeeds" or "expires", not both.')
+        succeeds = read_boolean(body.get("succeeds", True), "succeeds")
+        expires = read_boolean(body.get("expires", False), "expires")
+        with self._change():
+            call, intent = self._find("payment_intent", body.get("payment_intent"))
+            if expires and intent.body["status"] != "requires_action":
+                raise ControlRefusal(
+                    f"The payment intent is {intent.body['status']}: only one that "
+                    "requires_action expires."
+                )
+            if expires:
+                cancel(call, intent, "expired")
+            else:
                 complete_authentication(call, intent, succeeded=succeeds)
-            except StripeError as error:
-                raise ControlRefusal(str(error)) from None
+        return web.json_response(intent.body)
+
+    async def cancel_intent(self, request: web.Request) -> web.Response:
+        """POST stripe/cancellations: cancel a payment intent that has not been charged."""
+        body = await read_body(request, "payment_intent", "reason")
+        reason = _read_optional(body, "reason", _CANCELLATION_REASONS)
+        with self._change():
+            call, intent = self._find("payment_intent", body.get("payment_intent"))
+            cancel(call, intent, reason)
         return web.json_response(intent.body)
 
     async def refund(self, request: web.Request) -> web.Response:
         """POST stripe/refunds: refund a succeeded payment intent, fully or in part."""
-        body = await read_body(request, "payment_intent", "amount")
-        with self._books.transaction():
-            scope, charge = self._get_charge(body.get("payment_intent"))
-            refundable = charge.body["amount"] - charge.body["amount_refunded"]
-            amount = body.get("amount", refundable)
-            if type(amount) is not int or not 0 < amount <= refundable:
-                raise ControlRefusal(f'Give "amount" as a whole number from 1 to {refundable}.')
-            refund = self._create(scope, charge, "refund", "re", amount, "succeeded")
-            charge.body["amount_refunded"] += amount
-            charge.body["refunded"] = charge.body["amount_refunded"] == charge.body["amount"]
-            self._books.update(charge)
+        body = await read_body(request, "payment_intent", "amount", "status", "reason", "metadata")
+        status = read_choice(body.get("status", "succeeded"), "status", refunds.NEW_STATUSES)
+        reason = _read_optional(body, "reason", refunds.REASONS)
+        amount, metadata = _read_amount(body), _read_metadata(body)
+        with self._change():
+            call, charge = self._find_charge(body.get("payment_intent"))
+            refund = refunds.add_refund(
+                call, charge, amount=amount, status=status, reason=reason, metadata=metadata
+            )
         return web.json_response(refund.body, status=201)
 
+    async def move_refund(self, request: web.Request) -> web.Response:
+        """POST stripe/refunds/ID: the refund succeeds, fails or is canceled."""
+        body = await read_body(request, "status", "failure_reason")
+        failure = _read_optional(body, "failure_reason", refunds.FAILURE_REASONS)
+        with self._change():
+            call, refund = self._find("refund", request.match_info["id"])
+            status = _read_next_status(body, refund, refunds.MOVES)
+            refunds.move_refund(call, refund, status, failure_reason=failure)
+        return web.json_response(refund.body)
+
     async def dispute(self, request: web.Request) -> web.Response:
-        """POST stripe/disputes: dispute a payment intent, or set its dispute's status."""
-        body = await read_body(request, "payment_intent", "status")
-        status = read_choice(body.get("status", "needs_response"), "status", _DISPUTE_STATUSES)
-        with self._books.transaction():
-            scope, charge = self._get_charge(body.get("payment_intent"))
-            dispute_id = charge.private.get("dispute")
-            dispute = self._books.find(scope, "dispute", dispute_id) if dispute_id else None
-            if dispute is None:
-                amount = charge.body["amount"]
-                dispute = self._create(scope, charge, "dispute", "dp", amount, status)
-                charge.private["dispute"] = dispute.id
-                charge.body["disputed"] = True
-                self._books.update(charge)
-            else:
-                dispute.body["status"] = status
-                self._books.update(dispute)
+        """POST stripe/disputes: open a dispute or an inquiry on a succeeded payment intent."""
+        known = ("payment_intent", "status", "amount", "currency", "reason", "metadata")
+        body = await read_body(request, *known)
+        status = read_choice(body.get("status", "needs_response"), "status", disputes.NEW_STATUSES)
+        reason = read_choice(body.get("reason", "general"), "reason", disputes.REASONS)
+        currency = _read_optional(body, "currency", CURRENCIES)
+        amount, metadata = _read_amount(body), _read_metadata(body)
+        with self._change():
+            call, charge = self._find_charge(body.get("payment_intent"))
+            _refuse_second_dispute(call, charge)
+            dispute = disputes.add_dispute(
+                call,
+                charge,
+                status=status,
+                amount=amount or charge.body["amount"] - charge.body["amount_refunded"],
+                currency=currency or charge.body["currency"],
+                reason=reason,
+                metadata=metadata,
+            )
         return web.json_response(dispute.body, status=201)
 
-    def _get_intent(self, identifier: object) -> tuple[Scope, Record]:
-        found = self._books.find_in_any_scope("payment_intent", str(identifier))
-        if found is None:
-            raise ControlRefusal(f"There is no payment intent {identifier}.")
-        return found
+    async def move_dispute(self, request: web.Request) -> web.Response:
+        """POST stripe/disputes/ID: the dispute escalates, is answered, closed or reversed."""
+        body = await read_body(request, "status")
+        with self._change():
+            call, dispute = self._find("dispute", request.match_info["id"])
+            disputes.move_dispute(call, dispute, _read_next_status(body, dispute, disputes.MOVES))
+        return web.json_response(dispute.body)
 
-    def _get_charge(self, intent_id: object) -> tuple[Scope, Record]:
-        scope, intent = self._get_intent(intent_id)
-        charge = self._books.find(scope, "charge", str(intent.body["latest_charge"]))
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        """Commit the block's writes; Stripe's errors become refusals."""
+        try:
+            with self._books.transaction():
+                yield
+        except StripeError as error:
+            raise ControlRefusal(str(error)) from None
+
+    def _find(self, kind: str, identifier: object) -> tuple[Call, Record]:
+        """Return the object of any account, and a call of its account."""
+        name = kind.replace("_", " ")
+        if not isinstance(identifier, str) or not identifier:
+            raise ControlRefusal(f'Give "{kind}" as the id of a {name}.')
+        found = self._books.find_in_any_scope(kind, identifier)
+        if found is None:
+            raise ControlRefusal(f"There is no {name} {identifier}.")
+        scope, record = found
+        now = int(self._books.clock())
+        return Call(self._books, scope, "POST", "/", (), {}, now, API_VERSION), record
+
+    def _find_charge(self, intent_id: object) -> tuple[Call, Record]:
+        call, intent = self._find("payment_intent", intent_id)
+        charge = self._books.find(call.scope, "charge", str(intent.body["latest_charge"]))
         if charge is None or not charge.body["paid"]:
             raise ControlRefusal(f"The payment intent {intent.id} has no charge that succeeded.")
-        return scope, charge
+        return call, charge
 
-    def _create(
-        self, scope: Scope, charge: Record, kind: str, prefix: str, amount: int, status: str
-    ) -> Record:
-        body: dict[str, Any] = {
-            "id": generate_id(prefix),
-            "object": kind,
-            "amount": amount,
-            "charge": charge.id,
-            "created": int(self._books.clock()),
-            "currency": charge.body["currency"],
-            "metadata": {},
-            "payment_intent": charge.body["payment_intent"],
-            "reason": None,
-            "status": status,
-        }
-        record = Record(kind, body)
-        self._books.add(scope, record)
-        return record
+
+def _refuse_second_dispute(call: Call, charge: Record) -> None:
+    """Refuse a dispute of a refunded charge, and one beside another that is open or lost."""
+    newest = disputes.find_newest_dispute(call, charge)
+    if newest is not None and newest.body["status"] not in ("won", "warning_closed"):
+        raise ControlRefusal(
+            f"The charge has the dispute {newest.id}, which is {newest.body['status']}: POST "
+            f'{{"status": …}} to /_sandbox/stripe/disputes/{newest.id} instead.'
+        )
+    if charge.body["refunded"]:
+        raise ControlRefusal("The charge is refunded: issuers take no dispute of it.")
+
+
+def _read_next_status(
+    body: dict[str, Any], record: Record, moves: Mapping[str, tuple[str, ...]]
+) -> str:
+    current = record.body["status"]
+    if not moves[current]:
+        raise ControlRefusal(f"The {record.kind} {record.id} is {current}, which is final.")
+    if body.get("status") not in moves[current]:
+        raise ControlRefusal(
+            f'Give "status" as one of {", ".join(moves[current])}: the {record.kind} is {current}.'
+        )
+    return str(body["status"])
+
+
+def _read_optional(body: dict[str, Any], name: str, choices: tuple[str, ...]) -> str | None:
+    return read_choice(body[name], name, choices) if body.get(name) is not None else None
+
+
+def _read_amount(body: dict[str, Any]) -> int | None:
+    """Return the amount in minor units, None if it is absent."""
+    amount = body.get("amount")
+    return None if amount is None else read_count(amount, "amount", AMOUNT_MAX)
+
+
+def _read_metadata(body: dict[str, Any]) -> dict[str, str]:
+    metadata = body.get("metadata", {})
+    if not isinstance(metadata, dict) or not all(
+        isinstance(each, str) for each in metadata.values()
+    ):
+        raise ControlRefusal('Give "metadata" as an object of texts.')
+    return metadata
 
 
 def summarize_account(books: Books, scope: Scope, limit: int) -> dict[str, Any]:
-    """Return the account's objects, newest first, and the sum of its succeeded charges."""
+    """Return the account's objects, newest first, and what remains of its succeeded charges."""
     kinds: dict[str, Any] = {}
-    for kind in ("customer", "payment_method", "payment_intent", "charge"):
+    for kind in ("customer", "payment_method", "payment_intent", "charge", "refund", "dispute"):
         records, has_more = books.list_page(scope, kind, PageQuery(limit=limit))
         kinds[f"{kind}s"] = [record.body for record in records]
         kinds[f"more_{kind}s"] = has_more
     taken: defaultdict[str, int] = defaultdict(int)
     for charge in kinds["charges"]:
         if charge["status"] == "succeeded":
-            taken[charge["currency"]] += charge["amount"]
+            taken[charge["currency"]] += charge["amount"] - charge["amount_refunded"]
+    for dispute in kinds["disputes"]:
+        for transaction in dispute["balance_transactions"]:
+            taken[transaction["currency"]] += transaction["amount"]
     return {
         "account": scope.account,
         "livemode": scope.livemode,

@@ -58,20 +58,21 @@ def check_amount(amount: int, currency: str) -> None:
         )
     if amount > AMOUNT_MAX:
         raise errors.invalid_request(
-            f"Amount must be no more than {_format(AMOUNT_MAX, currency)}",
+            f"Amount must be no more than {format_amount(AMOUNT_MAX, currency)}",
             code="amount_too_large",
             param="amount",
         )
     minimum = MINIMUMS.get(currency, DEFAULT_MINIMUM)
     if amount < minimum:
         raise errors.invalid_request(
-            f"Amount must be at least {_format(minimum, currency)}",
+            f"Amount must be at least {format_amount(minimum, currency)}",
             code="amount_too_small",
             param="amount",
         )
 
 
-def _format(amount: int, currency: str) -> str:
+def format_amount(amount: int, currency: str) -> str:
+    """Return an amount as Stripe's messages show it."""
     if currency in ZERO_DECIMAL:
         text = f"{amount:,}"
     else:

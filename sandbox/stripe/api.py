@@ -23,6 +23,7 @@ from sandbox.stripe.customers import (
     retrieve_customer,
     update_customer,
 )
+from sandbox.stripe.disputes import list_disputes, retrieve_dispute
 from sandbox.stripe.errors import Response, Stage, StripeError
 from sandbox.stripe.forms import Form
 from sandbox.stripe.payment_intents import (
@@ -39,6 +40,13 @@ from sandbox.stripe.payment_methods import (
     detach_payment_method,
     list_payment_methods,
     retrieve_payment_method,
+)
+from sandbox.stripe.refunds import (
+    cancel_refund,
+    create_refund,
+    list_refunds,
+    retrieve_refund,
+    update_refund,
 )
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the SDK 16.1 sends
@@ -62,6 +70,13 @@ _ENDPOINTS: Final[dict[tuple[str, ...], Endpoint]] = {
     ("POST", "payment_intents", _ID, "confirm"): confirm_payment_intent,
     ("POST", "payment_intents", _ID, "cancel"): cancel_payment_intent,
     ("GET", "charges", _ID): retrieve_charge,
+    ("POST", "refunds"): create_refund,
+    ("GET", "refunds"): list_refunds,
+    ("GET", "refunds", _ID): retrieve_refund,
+    ("POST", "refunds", _ID): update_refund,
+    ("POST", "refunds", _ID, "cancel"): cancel_refund,
+    ("GET", "disputes"): list_disputes,
+    ("GET", "disputes", _ID): retrieve_dispute,
 }
 
 

@@ -90,6 +90,8 @@ def respond(call: Call, body: Json, params: Mapping[str, Any]) -> Response:
 
 def _expand(call: Call, body: Json, steps: list[str], path: str) -> Json:
     step, *rest = steps
+    if step == "refunds" and body["object"] == "charge":
+        body = body | {step: _refunds_of(call, body)}
     if step not in body:
         raise _not_expandable(path)
     value = body[step]
@@ -107,6 +109,15 @@ def _expand(call: Call, body: Json, steps: list[str], path: str) -> Json:
     return body | {step: value}
 
 
+def _refunds_of(call: Call, charge: Json) -> Json:
+    """Return the newest refunds of a charge, which shows them if asked to (API of 2022-11-15)."""
+    query = PageQuery(charge=charge["id"])
+    records, has_more = call.books.list_page(call.scope, "refund", query)
+    bodies = [record.body for record in records]
+    url = f"/v1/charges/{charge['id']}/refunds"
+    return resources.build_page(bodies, has_more=has_more, url=url)
+
+
 def _not_expandable(path: str) -> errors.StripeError:
     return errors.invalid_request(f"This property cannot be expanded ({path}).", param="expand")
 
@@ -118,6 +129,8 @@ def respond_with_page(
     *,
     customer: str | None = None,
     email: str | None = None,
+    charge: str | None = None,
+    payment_intent: str | None = None,
 ) -> Response:
     """Return a 200 with one page of the scope's objects of a kind, newest first."""
     cursors = [name for name in ("starting_after", "ending_before") if params.get(name)]
@@ -136,6 +149,8 @@ def respond_with_page(
         ending_before=params.get("ending_before"),
         customer=customer,
         email=email,
+        charge=charge,
+        payment_intent=payment_intent,
         created_from=max(_created_bounds(created, gte=0, gt=1), default=None),
         created_to=min(
             [

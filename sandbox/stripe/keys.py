@@ -36,6 +36,12 @@ def is_secret_key(key: str) -> bool:
     return _SECRET_KEY.fullmatch(key) is not None
 
 
+def is_live(key: str) -> bool:
+    """Return whether a secret or restricted key is of live mode."""
+    found = _SECRET_KEY.fullmatch(key)
+    return found is not None and found[1] == "live"
+
+
 def is_account(account: str) -> bool:
     """Return whether the text has the form of an account id."""
     return _ACCOUNT.fullmatch(account) is not None

@@ -172,15 +172,20 @@ def cancel_payment_intent(call: Call) -> Response:
     """POST /v1/payment_intents/{id}/cancel; refused after a charge."""
     params = read(call.form, _CANCEL)
     intent = _get_from_path(call)
+    cancel(call, intent, params.get("cancellation_reason"))
+    return respond(call, intent.body, params)
+
+
+def cancel(call: Call, intent: Record, reason: str | None) -> None:
+    """Cancel an intent that has not been charged; raises Stripe's 400 for any other."""
     _require_status(intent, _CANCELABLE, "cancel", "canceled")
     intent.body |= {
         "status": "canceled",
         "canceled_at": call.now,
-        "cancellation_reason": params.get("cancellation_reason"),
+        "cancellation_reason": reason,
         "next_action": None,
     }
     call.books.update(intent)
-    return respond(call, intent.body, params)
 
 
 def retrieve_charge(call: Call) -> Response:

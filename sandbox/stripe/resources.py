@@ -237,12 +237,6 @@ def build_charge(intent: Json, method: Json, decline: Decline | None, *, created
         "receipt_number": None,
         "receipt_url": f"https://pay.stripe.com/receipts/payment/{identifier}" if paid else None,
         "refunded": False,
-        "refunds": {
-            "object": "list",
-            "data": [],
-            "has_more": False,
-            "url": f"/v1/charges/{identifier}/refunds",
-        },
         "review": None,
         "shipping": intent["shipping"],
         "source": None,

@@ -58,9 +58,9 @@ async def test_events_of_stripe_update_payment_and_wallet(stack: Stack) -> None:
     await control(stack, "stripe/refunds", payment_intent=intent, amount=500)
     payment = await until(client, user_id, "partially_refunded", 15)
     assert payment["amount_refunded"] == 5
-    await control(stack, "stripe/disputes", payment_intent=intent)
+    dispute = await control(stack, "stripe/disputes", payment_intent=intent)
     await until(client, user_id, "disputed", 15)
-    await control(stack, "stripe/disputes", payment_intent=intent, status="won")
+    await control(stack, f"stripe/disputes/{dispute['id']}", status="won")
     await until(client, user_id, "partially_refunded", 15)
     await control(stack, "stripe/refunds", payment_intent=intent)
     await until(client, user_id, "refunded", 0)

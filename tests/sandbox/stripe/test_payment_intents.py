@@ -9,7 +9,7 @@ from stripe.params import PaymentIntentCreateParams
 from tests.sandbox.running import Sandbox, assert_fields, charge_form
 
 NOT_MODELLED_OF_CHARGE = set(
-    "authorization_code level3 presentment_details radar_options transfer".split()  # noqa: SIM905
+    "authorization_code level3 presentment_details radar_options refunds transfer".split()  # noqa: SIM905
 )
 NOT_MODELLED_OF_CHARGED_CARD = set(
     """capture_before description electronic_commerce_indicator iin issuer moto

@@ -1,0 +1,63 @@
+"""Which of Authorize.Net's events a change of a transaction causes.
+
+A pure function of the transaction before and after. There is no event for settlement, for a refund
+that fails at settlement, or for a held transaction that expires: only its details show them
+(https://developer.authorize.net/api/reference/features/webhooks.html).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Final
+
+from sandbox.authorize.calls import TRANSACTION
+from sandbox.books import Change, Json
+from sandbox.stripe.resources import generate_id
+
+IN_REVIEW: Final = ("FDSPendingReview", "FDSAuthorizedPendingReview", "underReview")
+_AFTER_REVIEW: Final = {
+    "capturedPendingSettlement": "fraud.approved",
+    "declined": "fraud.declined",
+    "voided": "void.created",
+}
+_NEW: Final = {
+    "capturedPendingSettlement": "authcapture.created",
+    "refundPendingSettlement": "refund.created",
+    **dict.fromkeys(IN_REVIEW, "fraud.held"),
+}
+
+
+def build_event(change: Change, now: float) -> Json | None:
+    """Return the event of a change."""
+    if change.kind != TRANSACTION:
+        return None
+    before = json.loads(change.before) if change.before is not None else None
+    after: Json = json.loads(change.after)
+    name = _find_name(before["status"] if before is not None else None, after["status"])
+    if name is None:
+        return None
+    moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    return {
+        "notificationId": generate_id("ntf"),
+        "eventType": f"net.authorize.payment.{name}",
+        "eventDate": moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z",
+        "webhookId": "sandbox",
+        "payload": {
+            "responseCode": int(after["response_code"]),
+            "authAmount": float(after["amount"]),
+            "invoiceNumber": after["invoice_number"],
+            "entityName": "transaction",
+            "id": after["id"],
+        },
+    }
+
+
+def _find_name(before: str | None, after: str) -> str | None:
+    if before is None:
+        return _NEW.get(after)
+    if before == after:
+        return None
+    if before in IN_REVIEW:
+        return _AFTER_REVIEW.get(after)
+    return "void.created" if after == "voided" else None
