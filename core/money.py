@@ -1,7 +1,7 @@
 """Amounts of money as integers of a currency's minor unit, converted from and to Money messages.
 
-Pure, and never a float. Exponents are those of ISO 4217: list one for requests; stored amounts may
-be in a currency that was withdrawn since.
+Pure, and never a float. Exponents are those of ISO 4217: list one for requests, and std; stored
+amounts may be in a currency that was withdrawn since.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,15 @@ MAX_UNITS = 10**12 - 1
 MAX_BALANCE_MINOR = 10**17
 """Limit of a wallet's balance: far above any amount, far below a signed 64-bit integer."""
 DEFAULT_CURRENCY = "usd"
+_CHARGED_UNDER_OLD_CODE = {"std": 2}
+"""Decimals of currencies that left list one, and that Stripe still charges under the old code.
+
+The dobra is stn since 2018, but Stripe lists std only (docs.stripe.com/currencies). One stn is 1000
+std, so neither is ever taken for the other.
+"""
 _WITHDRAWN = {
     "ang": 2, "bgn": 2, "byr": 0, "cuc": 2, "eek": 2, "hrk": 2, "ltl": 2, "lvl": 2, "mro": 2,
-    "sll": 2, "std": 2, "vef": 2, "zmk": 2, "zwl": 2,
+    "sll": 2, "vef": 2, "zmk": 2, "zwl": 2,
 }  # fmt: skip
 """Decimals of currencies that left list one since 2011 (ISO 4217, list three)."""
 
@@ -43,7 +49,7 @@ def exponent(currency: str) -> int | None:
     try:
         known = Currency(currency.upper())
     except ValueError:
-        return None
+        return _CHARGED_UNDER_OLD_CODE.get(currency.lower())
     digits = known.exponent
     return digits if isinstance(digits, int) and digits <= NANO_DIGITS else None
 

@@ -6,6 +6,7 @@ import pytest
 from google.type.money_pb2 import Money
 from hypothesis import given
 from hypothesis import strategies as st
+from iso4217 import Currency
 
 from core.errors import InvalidFields
 from core.money import (
@@ -17,16 +18,33 @@ from core.money import (
     decimals_problem,
     exponent,
     money_message,
+    stored_exponent,
 )
 
 SIGNS = "is not a valid amount: units and nanos must have the same sign"
 CURRENCIES = ["usd", "jpy", "bhd", "eur", "clf", "isk"]
+STORED = {
+    0: """bif byr clp djf gnf isk jpy kmf krw pyg rwf ugx uyi vnd vuv xaf xof xpf""",
+    2: """
+        aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob bov brl bsd btn bwp byn
+        bzd cad cdf che chf chw cny cop cou crc cuc cup cve czk dkk dop dzd eek egp ern etb eur fjd
+        fkp gbp gel ghs gip gmd gtq gyd hkd hnl hrk htg huf idr ils inr irr jmd kes kgs khr kpw kyd
+        kzt lak lbp lkr lrd lsl ltl lvl mad mdl mga mkd mmk mnt mop mro mru mur mvr mwk mxn mxv myr
+        mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln qar ron rsd rub sar sbd scr sdg sek sgd
+        shp sle sll sos srd ssp std stn svc syp szl thb tjs tmt top try ttd twd tzs uah usd usn uyu
+        uzs ved vef ves wst xad xcd xcg yer zar zmk zmw zwg zwl
+    """,
+    3: """bhd iqd jod kwd lyd omr tnd""",
+    4: """clf uyw""",
+}
+"""Decimals of every currency that stored amounts may be in. None ever changes or is removed."""
 
 
 @pytest.mark.parametrize(
     ("currency", "decimals"),
-    [("usd", 2), ("USD", 2), ("jpy", 0), ("bhd", 3), ("clf", 4), ("xau", None), ("zzz", None)],
-)
+    [("usd", 2), ("USD", 2), ("jpy", 0), ("bhd", 3), ("clf", 4), ("xau", None), ("zzz", None),
+     ("stn", 2), ("std", 2), ("STD", 2)],
+)  # fmt: skip
 def test_a_currency_has_the_decimals_of_iso_4217(currency: str, decimals: int | None) -> None:
     assert exponent(currency) == decimals
 
@@ -49,6 +67,13 @@ def test_a_stored_amount_in_a_withdrawn_currency_is_readable(
     assert currency_problem(currency) is not None
     with pytest.raises(InvalidFields):
         amount_from_message(Money(nanos=1_000_000), currency)
+
+
+def test_every_currency_of_a_stored_amount_keeps_its_decimals() -> None:
+    stored = {code: digits for digits, codes in STORED.items() for code in codes.split()}
+    assert {code: stored_exponent(code) for code in stored} == stored
+    requested = {each.code.lower() for each in Currency if exponent(each.code) is not None}
+    assert requested <= stored.keys(), "new in ISO 4217: add them, they will be stored"
 
 
 @pytest.mark.parametrize(

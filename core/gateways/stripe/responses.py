@@ -67,6 +67,10 @@ def stripe_amount(amount: Amount) -> int:
         UnchargeableAmount: Stripe has coarser units in this currency, or does not support it.
     """
     digits, minor, currency = exponent(amount.currency), amount.minor, amount.currency
+    if currency == "stn":
+        raise UnchargeableAmount(
+            "currency", "Stripe does not charge stn, only the dobra before 2018, std."
+        )
     if currency in TIMES_HUNDRED and digits == 0:
         return minor * 100
     if currency in ZERO_DECIMAL and digits is not None:

@@ -200,6 +200,25 @@ async def test_an_amount_below_the_gateways_minimum_is_refused_by_field(shop: Bu
     assert record.status == payments_pb2.PAYMENT_STATUS_FAILED
 
 
+async def test_the_dobra_is_charged_in_the_currency_that_stripe_lists(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    old, new = (
+        payments_pb2.ChargeCustomerRequest(
+            user_id=user_id, amount=Money(units=2500, currency_code=code)
+        )
+        for code in ("STD", "STN")
+    )
+    await shop.call(old)
+    (charge,) = await gateway.charges()
+    assert (charge["amount"], charge["currency"]) == (250_000, "std")
+    with pytest.raises(CoreError, match="Stripe does not charge stn") as refused:
+        await shop.call(new)
+    assert refused.value.reason == "INVALID_FIELDS"
+    assert len(await gateway.charges()) == 1
+
+
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after", "cut_body", "error_500_after"])
 async def test_one_fault_at_the_gateway_still_charges_once(
     shop: Business, gateway: Gateway, kind: str

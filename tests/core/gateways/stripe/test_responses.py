@@ -39,6 +39,7 @@ from core.money import Amount, exponent
         (500, "mga", 5),
         (5120, "kwd", 5120),
         (10, "bhd", 10),
+        (2550, "std", 2550),
     ],
 )
 def test_amounts_in_stripes_units(minor: int, currency: str, sent: int) -> None:
@@ -56,6 +57,7 @@ def test_amounts_in_stripes_units(minor: int, currency: str, sent: int) -> None:
         (1000, "lyd", "currency"),
         (10000, "clf", "currency"),
         (5, "uyi", "currency"),
+        (2550, "stn", "currency"),  # Stripe has std only, 1000 of which are one stn
     ],
 )
 def test_an_amount_without_a_stripe_unit_is_refused_and_not_rounded(
