@@ -5,6 +5,7 @@ their words in JSON.
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -68,6 +69,39 @@ def _moment(name: str) -> Column[datetime]:
 
 
 GATEWAYS = ("stripe", "authorize")
+
+
+def _set_aside() -> tuple[Column[Any], ...]:
+    """Return the columns of rows with due work, besides the time of the next look.
+
+    `failed_looks` counts looks that failed for an error of the row's own since it was released. A
+    row that is set aside is not looked at until `set_aside_at` is NULL again: see core.due_work.
+    """
+    return (
+        Column("set_aside_at", UtcDateTime, nullable=True),
+        Column("set_aside_error", String(500), nullable=True),
+        Column("failed_looks", Integer, nullable=False, server_default=text("0")),
+    )
+
+
+def _due_work(table: str, look_at: str, *lane: str) -> tuple[CheckConstraint | Index, ...]:
+    """Return the constraint and the indexes of a table with due work, in order of `look_at`."""
+    is_due = text(f"{look_at} IS NOT NULL AND set_aside_at IS NULL")
+    is_aside = text("set_aside_at IS NOT NULL")
+    indexes = (
+        ("due", (*lane, look_at), is_due),
+        ("due_by_business", (*lane, "business_id", look_at), is_due),
+        ("set_aside", ("set_aside_at",), is_aside),
+    )
+    return (
+        CheckConstraint(
+            "(set_aside_at IS NULL) = (set_aside_error IS NULL)", name="set_aside_with_error"
+        ),
+        *(
+            Index(f"ix_{table}_{name}", *columns, sqlite_where=where, postgresql_where=where)
+            for name, columns, where in indexes
+        ),
+    )
 
 
 def _one_of(column: str, *words: str) -> CheckConstraint:
@@ -227,13 +261,17 @@ payments = Table(
     # Whether an equal request without a key joins this attempt: its caller left, or was told that a
     # retry is safe.
     Column("joinable", Boolean, nullable=False),
-    # When the sweep checks an open attempt without a lease, and how many checks were unsuccessful.
-    Column("check_at", UtcDateTime, nullable=True),
+    # When a core looks at the payment next, and how many looks there were. While an attempt runs it
+    # is the end of the lease. NULL: there is nothing to look for.
+    Column("look_at", UtcDateTime, nullable=True),
     Column("checks", Integer, nullable=False),
     # When the charge was last sent to the gateway; NULL: at created_at.
     Column("sent_at", UtcDateTime, nullable=True),
     # Sum of the refunds, without those that failed.
     Column("amount_refunded_minor", BigInteger, nullable=False, server_default=text("0")),
+    *_set_aside(),
+    # Since when the payment is to be canceled at its gateway, if nobody completes it before.
+    Column("cancel_at", UtcDateTime, nullable=True),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint(
@@ -245,10 +283,7 @@ payments = Table(
         "(leased_until IS NOT NULL) = (attempt IS NOT NULL AND attempt = 'running')",
         name="lease_while_running",
     ),
-    CheckConstraint(
-        "(check_at IS NOT NULL) = (attempt IS NOT NULL AND attempt <> 'running')",
-        name="checked_while_open",
-    ),
+    CheckConstraint("status <> 'pending' OR look_at IS NOT NULL", name="looked_at_while_pending"),
     CheckConstraint(
         "status <> 'succeeded' OR transaction_id IS NOT NULL", name="success_has_a_transaction"
     ),
@@ -274,12 +309,7 @@ payments = Table(
     Index("ix_payments_business_id_user_id", "business_id", "user_id", "created_at"),
     Index("ix_payments_business_id_status", "business_id", "status", "created_at"),
     Index("ix_payments_business_id_transaction_id", "business_id", "transaction_id"),
-    Index(
-        "ix_payments_pending",
-        "created_at",
-        sqlite_where=text("status = 'pending'"),
-        postgresql_where=text("status = 'pending'"),
-    ),
+    *_due_work("payments", "look_at", "gateway"),
     Index(
         "ix_payments_unanswered",
         "business_id",
@@ -437,9 +467,7 @@ recurring_jobs = Table(
     # Wall-clock time of the last occurrence that began or was skipped, like `starts_local`; NULL:
     # none did since revision 0008.
     Column("last_cycle_local", String(32), nullable=True),
-    # The job cannot be carried out, and is not claimed until this is NULL again.
-    Column("set_aside_at", UtcDateTime, nullable=True),
-    Column("set_aside_error", String(500), nullable=True),
+    *_set_aside(),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("interval_value > 0", name="interval_is_positive"),
@@ -461,12 +489,7 @@ recurring_jobs = Table(
     _one_of("catch_up", "latest", "all", "skip"),
     _one_of("status", "active", "paused", "cancelled", "completed"),
     Index("ix_recurring_jobs_business_id_created_at", "business_id", "created_at", "recurring_id"),
-    Index(
-        "ix_recurring_jobs_due_at",
-        "due_at",
-        sqlite_where=text("due_at IS NOT NULL"),
-        postgresql_where=text("due_at IS NOT NULL"),
-    ),
+    *_due_work("recurring_jobs", "due_at"),
 )
 
 recurring_occurrences = Table(
@@ -554,17 +577,20 @@ webhook_events = Table(
     # core.gateways.events.Fact as JSON; NULL: no payment depends on the event.
     Column("fact", Text, nullable=True),
     Column("needs_lookup", Boolean, nullable=False),
-    # waiting: for its payment or a gateway lookup; applied; ignored: no payment depends on it.
+    # waiting: for its payment or a gateway lookup; applied; contradicting: it disagrees with its
+    # payment and changed nothing; ignored: no payment depends on it.
     _word("state"),
     _moment("occurred_at"),
     _moment("received_at"),
-    Column("check_at", UtcDateTime, nullable=True),
+    # When a waiting event is looked at next, and how many looks there were.
+    Column("look_at", UtcDateTime, nullable=True),
     Column("checks", Integer, nullable=False),
+    *_set_aside(),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
-    CheckConstraint("(check_at IS NOT NULL) = (state = 'waiting')", name="checked_while_waiting"),
+    CheckConstraint("(look_at IS NOT NULL) = (state = 'waiting')", name="looked_at_while_waiting"),
     _one_of("env", "TEST", "LIVE"),
     _one_of("gateway", *GATEWAYS),
-    _one_of("state", "waiting", "applied", "ignored"),
+    _one_of("state", "waiting", "applied", "contradicting", "ignored"),
     Index(
         "ix_webhook_events_business_id_transaction_id",
         "business_id",
@@ -573,12 +599,7 @@ webhook_events = Table(
         "env",
     ),
     Index("ix_webhook_events_business_id_payment_id", "business_id", "payment_id"),
-    Index(
-        "ix_webhook_events_waiting",
-        "check_at",
-        sqlite_where=text("state = 'waiting'"),
-        postgresql_where=text("state = 'waiting'"),
-    ),
+    *_due_work("webhook_events", "look_at", "gateway"),
 )
 
 decisions = Table(
@@ -588,7 +609,7 @@ decisions = Table(
     metadata,
     Column("business_id", String(64), primary_key=True),
     Column("decision_id", String(64), primary_key=True),
-    # What it is about. The id of a webhook event is gateway/env/event_id.
+    # What it is about, by the id that people know.
     _word("subject"),
     Column("subject_id", String(320), nullable=False),
     _word("action"),

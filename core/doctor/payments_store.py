@@ -51,6 +51,6 @@ def overdue_checks(scope: Scope) -> Select[Any]:
     return select(
         payments.c.business_id,
         payments.c.payment_id,
-        payments.c.check_at,
-        problem((payments.c.check_at < scope.now - CHECK_OVERDUE_AFTER, "was not checked")),
+        payments.c.look_at,
+        problem((payments.c.look_at < scope.now - CHECK_OVERDUE_AFTER, "was not checked")),
     ).where(payments.c.status == "pending")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from core.due_work.rules import pause_after as pause_after
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import (
     DUPLICATE_WINDOW_SECONDS,
@@ -32,7 +33,7 @@ class PaymentUpdate:
     transaction_id: str | None = None
     decline_code: str | None = None
     check_after: timedelta | None = None
-    """Delay before the sweep checks an open attempt."""
+    """Delay before the gateway is asked about the payment."""
 
     @property
     def is_success(self) -> bool:
@@ -110,15 +111,46 @@ def is_too_old_to_send(policy: ResumePolicy, created_at: datetime, now: datetime
 
 
 CLOSE_UNSENT_AFTER = timedelta(minutes=15)
-_PAUSES = (
-    *(timedelta(seconds=seconds) for seconds in (5, 15, 60, 300, 900)),
-    timedelta(hours=1),
-)
+AUTHENTICATION_LIFE = timedelta(days=1)
+"""How long a customer may take to authenticate a payment; after that it is canceled."""
+REVIEW_LIFE = timedelta(days=35)
+"""How long a held charge is asked for: Authorize.Net holds one for at most 30 days."""
+_UNCLEAR_LOOKS_MAX = 20
 
 
-def pause_after(checks: int) -> timedelta:
-    """Return the delay before the next check of an attempt that was checked so often."""
-    return _PAUSES[min(checks, len(_PAUSES) - 1)]
+def next_look(
+    status: str, *, created_at: datetime, now: datetime, checks: int, is_unclear: bool
+) -> datetime | None:
+    """Return when to ask the gateway about a payment that has an outcome; None: never.
+
+    payment                            next look
+    events leave its state open        soon, then as an open attempt
+    requires_action                    after half of its age again, 30 seconds to 1 hour
+    held_for_review, up to 35 days     after half of its age again, 15 minutes to 12 hours
+    any other                          never: only events change it
+    """
+    age = now - created_at
+    if is_unclear and checks < _UNCLEAR_LOOKS_MAX:
+        return now + pause_after(checks)
+    if status == "requires_action":
+        return now + min(max(age / 2, timedelta(seconds=30)), timedelta(hours=1))
+    if status == "held_for_review" and age < REVIEW_LIFE:
+        return now + min(max(age / 2, timedelta(minutes=15)), timedelta(hours=12))
+    return None
+
+
+def must_cancel(
+    status: str, *, created_at: datetime, cancel_at: datetime | None, now: datetime
+) -> bool:
+    """Return whether to cancel a payment at its gateway that could still be charged."""
+    if cancel_at is not None and cancel_at <= now:
+        return status in CANCELABLE
+    return status == "requires_action" and now - created_at >= AUTHENTICATION_LIFE
+
+
+CANCELABLE = frozenset(("requires_action", "held_for_review", "declined"))
+"""Statuses of a payment that its gateway may still charge: a customer can complete a Stripe payment
+that was declined with another card."""
 
 
 def payment_update(
@@ -139,9 +171,17 @@ def payment_update(
                 decline_code=outcome.decline_code,
             )
         case RequiresAction():
-            return PaymentUpdate("requires_action", transaction_id=outcome.transaction_id)
+            return PaymentUpdate(
+                "requires_action",
+                transaction_id=outcome.transaction_id,
+                check_after=timedelta(seconds=30),
+            )
         case HeldForReview():
-            return PaymentUpdate("held_for_review", transaction_id=outcome.transaction_id)
+            return PaymentUpdate(
+                "held_for_review",
+                transaction_id=outcome.transaction_id,
+                check_after=timedelta(minutes=15),
+            )
         case Refused():
             return PaymentUpdate("failed")
         case NotSent():
@@ -215,6 +255,11 @@ def refusal_of(
             return outcome_unknown(payment_id, retry_seconds)
         case _:
             assert_never(outcome)
+
+
+def decline_message(outcome: ChargeOutcome) -> str | None:
+    """Return the gateway's message about a charge that did not succeed, or None without one."""
+    return outcome.message if isinstance(outcome, Declined) else None
 
 
 def is_conclusive(outcome: ChargeOutcome) -> bool:

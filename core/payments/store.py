@@ -10,7 +10,8 @@ from sqlalchemy import Column, ColumnElement, and_, insert, or_, select, tuple_,
 from core.database.paging import PageRequest, page_of
 from core.database.schema import payments
 from core.database.transactions import Transaction
-from core.payments.rules import PaymentUpdate, pause_after
+from core.due_work.store import RELEASED
+from core.payments.rules import CANCELABLE, PaymentUpdate, pause_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ class Payment:
     sent_at: datetime | None = None
     """Time of the last resend to the gateway; None if it was never resent."""
     amount_refunded_minor: int = 0
+    look_at: datetime | None = None
+    """When the core looks at the payment again; None: never."""
+    cancel_at: datetime | None = None
+    """Since when the payment is to be canceled at its gateway."""
     responding_core: str | None = None
     """Of an unanswered success: the core that is sending the response. Stored in `lease_owner`."""
 
@@ -93,6 +98,8 @@ _COLUMNS: tuple[Column[Any], ...] = (
     payments.c.sent_at,
     payments.c.amount_refunded_minor,
     payments.c.updated_at,
+    payments.c.look_at,
+    payments.c.cancel_at,
 )
 
 
@@ -104,6 +111,7 @@ async def insert_payment(transaction: Transaction, payment: Payment) -> None:
     columns = asdict(payment)
     for name in ("lease", "responding_core"):
         del columns[name]
+    columns["look_at"] = payment.lease and payment.lease.until
     await transaction.connection.execute(
         insert(payments).values(**columns, **_lease_columns(payment.lease))
     )
@@ -233,24 +241,47 @@ async def write_state(
             "transaction_id": transaction_id,
             "decline_code": decline_code,
             "amount_refunded_minor": amount_refunded_minor,
+            **RELEASED,
         },
     )
 
 
 async def check_now(transaction: Transaction, payment: Payment) -> None:
-    """Make an open payment due for the sweep now."""
+    """Make an open payment due now."""
     if payment.attempt in ("unknown", "not_sent"):
-        await _update(transaction, payment, {"check_at": transaction.now, "attempt": "unknown"})
+        await _update(transaction, payment, {"look_at": transaction.now, "attempt": "unknown"})
 
 
 async def check_later(transaction: Transaction, payment: Payment) -> None:
     """Put off an open payment that cannot be resumed now."""
     columns: dict[str, object] = {
         "attempt": "unknown",
-        "check_at": transaction.now + pause_after(payment.checks),
+        "look_at": transaction.now + pause_after(payment.checks),
         "checks": payment.checks + 1,
     }
     await _update(transaction, payment, columns | _lease_columns(None))
+
+
+async def look_later(transaction: Transaction, payment: Payment, at: datetime | None) -> None:
+    """Look at a payment with an outcome again at this time; None: never."""
+    assert payment.attempt is None, "an open payment is looked at by its attempt's state"
+    await _update(transaction, payment, {"look_at": at})
+
+
+async def cancel_payments(
+    transaction: Transaction, business_id: str, payment_ids: Sequence[str]
+) -> None:
+    """Have payments canceled at their gateway now, unless they are charged."""
+    if payment_ids:
+        await transaction.connection.execute(
+            update(payments)
+            .where(
+                payments.c.business_id == business_id,
+                payments.c.payment_id.in_(payment_ids),
+                payments.c.status.in_(CANCELABLE),
+            )
+            .values(cancel_at=transaction.now, look_at=transaction.now)
+        )
 
 
 async def lease_attempt(
@@ -260,7 +291,12 @@ async def lease_attempt(
 
     With `is_sent` the charge goes to the gateway at once.
     """
-    columns = {"attempt": "running", "joinable": True, "check_at": None, **_lease_columns(lease)}
+    columns = {
+        "attempt": "running",
+        "joinable": True,
+        "look_at": lease.until,
+        **_lease_columns(lease),
+    }
     if is_sent:
         columns["sent_at"] = transaction.now
     await _update(transaction, payment, columns)
@@ -306,7 +342,7 @@ async def renew_leases(
         await transaction.connection.execute(
             update(payments)
             .where(key.in_(free))
-            .values(leased_until=lease.until, joinable=joinable)
+            .values(leased_until=lease.until, look_at=lease.until, joinable=joinable)
         )
 
 
@@ -322,22 +358,21 @@ async def update_payment(
     columns = asdict(changes)
     pause = columns.pop("check_after")
     columns |= {"answered": answered, "lease_owner": responding_core, "leased_until": None}
-    columns |= {"check_at": pause and transaction.now + pause, "checks": payment.checks + 1}
+    columns |= {"look_at": pause and transaction.now + pause, "checks": payment.checks + 1}
+    if changes.status != "pending":
+        columns |= RELEASED
     await _update(transaction, payment, columns)
 
 
 async def due_payments(transaction: Transaction, *, limit: int) -> list[Payment]:
-    """Return and lock open payments whose check is due or whose lease has expired.
-
-    Skips rows that are locked.
-    """
+    """Return and lock payments to look at. Skips rows that are locked."""
     rows = await transaction.connection.execute(
         select(*_COLUMNS)
         .where(
-            payments.c.status == "pending",
-            or_(payments.c.check_at <= transaction.now, payments.c.leased_until <= transaction.now),
+            payments.c.look_at <= transaction.now,
+            payments.c.set_aside_at.is_(None),
         )
-        .order_by(payments.c.created_at)
+        .order_by(payments.c.look_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )

@@ -107,7 +107,7 @@ async def _payment(transaction: Transaction, payment_id: str, kind: str, status:
         gateway_key=f"B/{payment_id}",
         status=status,
         attempt="unknown" if pending else None,
-        check_at=transaction.now + timedelta(seconds=5) if pending else None,
+        look_at=transaction.now + timedelta(seconds=5) if pending else None,
         transaction_id="pi_1" if status == "succeeded" else None,
         answered=not pending,
         joinable=True,

@@ -466,7 +466,7 @@ CASES = [
         "a payment for review",
         (
             payment(
-                "P-OPEN", status="needs_review", attempt=None, check_at=None, created_at=LONG_AGO
+                "P-OPEN", status="needs_review", attempt=None, look_at=None, created_at=LONG_AGO
             ),
         ),
         "payments_for_review",
@@ -487,7 +487,7 @@ CASES = [
                 attempt="running",
                 lease_owner="dead",
                 leased_until=LONG_AGO,
-                check_at=None,
+                look_at=LONG_AGO,
             ),
         ),
         "stale_leases",
@@ -501,9 +501,9 @@ CASES = [
     ),
     Case(
         "a payment that was not swept",
-        (payment("P-OPEN", check_at=LONG_AGO),),
+        (payment("P-OPEN", look_at=LONG_AGO),),
         "overdue_checks",
-        of("payment_id", "P-OPEN", "was not checked", **shown("check_at")),
+        of("payment_id", "P-OPEN", "was not checked", **shown("look_at")),
     ),
     # Recurring jobs.
     Case(

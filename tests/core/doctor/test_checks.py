@@ -116,7 +116,7 @@ async def test_checks_that_need_a_core_only_warn_without_one(
     books: str,
 ) -> None:
     async with unguarded(books) as connection:
-        await connection.execute(payment("P-OPEN", check_at=LONG_AGO))
+        await connection.execute(payment("P-OPEN", look_at=LONG_AGO))
     found = wrong(await examine(books, has_core=False))
     assert found == {"overdue_checks": Verdict.WARNING}
 

@@ -131,7 +131,7 @@ async def test_the_attempt_of_a_dead_core_is_resumed_after_its_lease(
         soon = transaction.now + timedelta(seconds=1)
         await transaction.connection.execute(
             update(payments).values(
-                attempt="running", check_at=None, lease_owner="dead", leased_until=soon
+                attempt="running", look_at=soon, lease_owner="dead", leased_until=soon
             )
         )
     await database.close()

@@ -82,7 +82,7 @@ async def test_the_sweep_resumes_an_attempt_whose_lease_expired(
                 attempt="running",
                 lease_owner="dead",
                 leased_until=transaction.now + timedelta(seconds=6),
-                check_at=None,
+                look_at=transaction.now + timedelta(seconds=6),
             )
         )
     await shop.later(seconds=5)

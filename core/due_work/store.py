@@ -1,0 +1,286 @@
+"""SQL of due work, the same for each table that has it.
+
+A row is due from `look_at`, unless it is set aside or leased. Partial indexes in
+`core.database.schema` contain only the rows that wait for a look.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    CTE,
+    Alias,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Table,
+    and_,
+    case,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
+
+from core.database.schema import payments, recurring_jobs, webhook_events
+from core.database.transactions import Transaction
+from core.due_work.rules import DueRow, Key
+
+RELEASED: Final = {"set_aside_at": None, "set_aside_error": None, "failed_looks": 0}
+"""Columns of a row that is not set aside."""
+BUSINESSES_MAX: Final = 10_000
+"""Businesses that one scan visits at most, so that it takes about 0.1 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueTable:
+    """A table with due work."""
+
+    kind: str
+    table: Table
+    look_at: str
+    """Name of the column with the time of the next look."""
+    id: str
+    """Name of the column that identifies a row to people, within its business."""
+    has_lanes: bool
+    """Whether a look asks the gateway in the column `gateway`."""
+    is_leased: bool
+    """Whether a row may have a lease, until the end of which nobody else looks at it."""
+
+    def is_key(self, key: Key) -> ColumnElement[bool]:
+        """Return the condition that a row has this primary key."""
+        columns = self.table.primary_key.columns
+        return and_(*(column == value for column, value in zip(columns, key, strict=True)))
+
+    def is_due(self, now: datetime) -> ColumnElement[bool]:
+        """Return the condition that a row is due, not set aside, and has no lease."""
+        return _is_due(self, self.table, now)
+
+
+PAYMENTS: Final = DueTable("payment", payments, "look_at", "payment_id", True, True)
+EVENTS: Final = DueTable("webhook_event", webhook_events, "look_at", "event_id", True, False)
+JOBS: Final = DueTable("recurring_job", recurring_jobs, "due_at", "recurring_id", False, True)
+TABLES: Final = {each.kind: each for each in (PAYMENTS, EVENTS, JOBS)}
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A row that is set aside."""
+
+    kind: str
+    business_id: str
+    id: str
+    error: str
+    since: datetime
+
+
+async def oldest_due(
+    transaction: Transaction, due: DueTable, lanes: Sequence[str], limit: int
+) -> list[DueRow]:
+    """Return the longest due rows of each lane, up to `limit` of a lane, in one query."""
+    queries = [
+        select(
+            select(*_columns(due, due.table))
+            .where(_is_due(due, due.table, transaction.now), _is_in_lane(due, due.table, lane))
+            .order_by(due.table.c[due.look_at])
+            .limit(limit)
+            .subquery()
+        )
+        for lane in lanes
+    ]
+    return [_due_row(row) for row in await transaction.connection.execute(union_all(*queries))]
+
+
+async def due_of_businesses(
+    transaction: Transaction, due: DueTable, lane: str, *, after: str, each: int, limit: int
+) -> tuple[list[DueRow], str | None]:
+    """Return the longest due rows of the businesses after one: `each` of one, `limit` in all.
+
+    Also returns the business to continue after, or None if all were visited. The businesses are
+    looked up in the index one after the other, so nobody's backlog is walked.
+    """
+    visited = _visited(due, lane, after)
+    query = _visit_and_find(
+        due, lane, visited, transaction.now, each, transaction.connection.dialect.name
+    )
+    rows = (await transaction.connection.execute(query.limit(limit))).all()
+    last = max(rows, key=lambda row: row.number, default=None)
+    is_cut = last is not None and (len(rows) == limit or last.number == BUSINESSES_MAX)
+    found = [_due_row(row[2:]) for row in rows if row.look_at is not None]
+    return found, last.visited_id if last is not None and is_cut else None
+
+
+def _visited(due: DueTable, lane: str, after: str) -> CTE:
+    """Return the businesses with rows that wait for a look, numbered from 1; the last is NULL."""
+    table = due.table.alias("next_row")
+
+    def next_after(business_id: ColumnElement[str]) -> Select[tuple[str]]:
+        return (
+            select(table.c.business_id)
+            .where(
+                table.c[due.look_at].is_not(None),
+                table.c.set_aside_at.is_(None),
+                _is_in_lane(due, table, lane),
+                table.c.business_id > business_id,
+            )
+            .order_by(table.c.business_id)
+            .limit(1)
+        )
+
+    first = next_after(literal(after)).scalar_subquery()
+    visited = select(first.label("visited_id"), literal(1, Integer).label("number")).cte(
+        "visited", recursive=True
+    )
+    following = next_after(visited.c.visited_id).correlate(visited).scalar_subquery()
+    return visited.union_all(
+        select(following, visited.c.number + 1).where(
+            visited.c.visited_id.is_not(None), visited.c.number < BUSINESSES_MAX
+        )
+    )
+
+
+def _visit_and_find(
+    due: DueTable, lane: str, visited: CTE, now: datetime, each: int, dialect: str
+) -> Select[Any]:
+    """Return the query for `each` longest due rows of each visited business, at least one row."""
+    inner = due.table.alias("of_business")
+    columns = [*_columns(due, inner)]
+    longest_due = (
+        select(*(columns if dialect == "postgresql" else [_row_id(inner)]))
+        .where(
+            inner.c.business_id == visited.c.visited_id,
+            _is_in_lane(due, inner, lane),
+            _is_due(due, inner, now),
+        )
+        .order_by(inner.c[due.look_at])
+        .limit(each)
+        .correlate(visited)
+    )
+    if dialect == "postgresql":
+        lateral = longest_due.lateral("found")
+        columns = [*lateral.c]
+        joined = visited.outerjoin(lateral, true())
+    else:  # it has no LATERAL
+        found = due.table.alias("found")
+        columns = _columns(due, found)
+        joined = visited.outerjoin(found, _row_id(found).in_(longest_due))
+    return (
+        select(visited.c.number, visited.c.visited_id, *columns)
+        .select_from(joined)
+        .where(visited.c.visited_id.is_not(None))
+    )
+
+
+def _row_id(table: Alias) -> ColumnElement[int]:
+    """Return SQLite's own number of a row."""
+    return literal_column(f"{table.name}.rowid", Integer)
+
+
+def _is_due(due: DueTable, table: FromClause, now: datetime) -> ColumnElement[bool]:
+    conditions = [table.c[due.look_at] <= now, table.c.set_aside_at.is_(None)]
+    if due.is_leased:
+        conditions.append(or_(table.c.leased_until.is_(None), table.c.leased_until <= now))
+    return and_(*conditions)
+
+
+def _is_in_lane(due: DueTable, table: FromClause, lane: str) -> ColumnElement[bool]:
+    return table.c.gateway == lane if due.has_lanes else true()
+
+
+def _columns(due: DueTable, table: FromClause) -> list[ColumnElement[Any]]:
+    lane = table.c.gateway if due.has_lanes else literal("")
+    key = [
+        table.c[column.name].label(f"key_{n}")
+        for n, column in enumerate(due.table.primary_key.columns)
+    ]
+    return [lane.label("lane"), table.c[due.look_at].label("look_at"), *key]
+
+
+def _due_row(row: Sequence[Any]) -> DueRow:
+    lane, look_at, *key = row
+    return DueRow(tuple(key), lane, look_at)
+
+
+async def failed_looks(transaction: Transaction, due: DueTable, key: Key) -> int | None:
+    """Lock a row and return how many looks failed unexpectedly; None: it waits for no look."""
+    found: int | None = await transaction.connection.scalar(
+        select(due.table.c.failed_looks)
+        .where(
+            due.is_key(key),
+            due.table.c[due.look_at].is_not(None),
+            due.table.c.set_aside_at.is_(None),
+        )
+        .with_for_update()
+    )
+    return found
+
+
+async def put_off(
+    transaction: Transaction, due: DueTable, key: Key, until: datetime, *, failed_looks: int
+) -> None:
+    """Look at a row again at a time, or later if it is put off for longer already."""
+    look_at = due.table.c[due.look_at]
+    later = case((look_at > until, look_at), else_=until)
+    await _update(
+        transaction, due, due.is_key(key), {due.look_at: later, "failed_looks": failed_looks}
+    )
+
+
+async def set_aside(transaction: Transaction, due: DueTable, key: Key, error: str) -> None:
+    """Look at a row no more until it is released."""
+    columns = {"set_aside_at": transaction.now, "set_aside_error": error}
+    await _update(transaction, due, due.is_key(key), columns)
+
+
+async def release(transaction: Transaction, due: DueTable, row: tuple[str, str]) -> bool:
+    """Make a row due now if it is set aside, and return whether it was.
+
+    `row` is its business and its id.
+    """
+    business_id, row_id = row
+    look_at = due.table.c[due.look_at]
+    now = transaction.now
+    result = await transaction.connection.execute(
+        update(due.table)
+        .where(
+            due.table.c.business_id == business_id,
+            due.table.c[due.id] == row_id,
+            due.table.c.set_aside_at.is_not(None),
+        )
+        .values({due.look_at: case((look_at > now, now), else_=look_at), **RELEASED})
+    )
+    return result.rowcount > 0
+
+
+async def all_set_aside(transaction: Transaction, limit: int) -> list[SetAside]:
+    """Return rows that are set aside, the first one first."""
+    queries = [
+        select(
+            select(
+                literal(each.kind).label("kind"),
+                each.table.c.business_id,
+                each.table.c[each.id].label("id"),
+                each.table.c.set_aside_error.label("error"),
+                each.table.c.set_aside_at.label("since"),
+            )
+            .where(each.table.c.set_aside_at.is_not(None))
+            .order_by(each.table.c.set_aside_at)
+            .limit(limit)
+            .subquery()
+        )
+        for each in TABLES.values()
+    ]
+    rows = await transaction.connection.execute(union_all(*queries).order_by("since").limit(limit))
+    return [SetAside(*row) for row in rows]
+
+
+async def _update(
+    transaction: Transaction, due: DueTable, condition: ColumnElement[bool], columns: dict[str, Any]
+) -> None:
+    await transaction.connection.execute(update(due.table).where(condition).values(columns))
