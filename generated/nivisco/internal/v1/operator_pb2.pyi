@@ -55,6 +55,34 @@ CHECK_VERDICT_SKIPPED: CheckVerdict.ValueType  # 4
 """The check was skipped, because it needs something that was not provided."""
 Global___CheckVerdict: _TypeAlias = CheckVerdict  # noqa: Y015
 
+class _DueKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DueKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DueKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DUE_KIND_UNSPECIFIED: _DueKind.ValueType  # 0
+    """Unspecified."""
+    DUE_KIND_PAYMENT: _DueKind.ValueType  # 1
+    """A payment."""
+    DUE_KIND_WEBHOOK_EVENT: _DueKind.ValueType  # 2
+    """An event of a gateway."""
+    DUE_KIND_RECURRING_JOB: _DueKind.ValueType  # 3
+    """A recurring job."""
+
+class DueKind(_DueKind, metaclass=_DueKindEnumTypeWrapper):
+    """Kind of a row that cores look at when its time comes."""
+
+DUE_KIND_UNSPECIFIED: DueKind.ValueType  # 0
+"""Unspecified."""
+DUE_KIND_PAYMENT: DueKind.ValueType  # 1
+"""A payment."""
+DUE_KIND_WEBHOOK_EVENT: DueKind.ValueType  # 2
+"""An event of a gateway."""
+DUE_KIND_RECURRING_JOB: DueKind.ValueType  # 3
+"""A recurring job."""
+Global___DueKind: _TypeAlias = DueKind  # noqa: Y015
+
 class _PaymentResolution:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -873,3 +901,155 @@ class RetryPaymentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RetryPaymentResponse: _TypeAlias = RetryPaymentResponse  # noqa: Y015
+
+@_typing.final
+class ListSetAsideRequest(_message.Message):
+    """Request for ListSetAside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """Maximum number of rows to return, 1 to 1000. Defaults to 100."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+
+Global___ListSetAsideRequest: _TypeAlias = ListSetAsideRequest  # noqa: Y015
+
+@_typing.final
+class ListSetAsideResponse(_message.Message):
+    """Response for ListSetAside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___SetAside]:
+        """The rows."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___SetAside] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSetAsideResponse: _TypeAlias = ListSetAsideResponse  # noqa: Y015
+
+@_typing.final
+class SetAside(_message.Message):
+    """A row that is set aside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_AT_FIELD_NUMBER: _builtins.int
+    kind: Global___DueKind.ValueType
+    """Kind of the row."""
+    business_id: _builtins.str
+    """Id of the business."""
+    id: _builtins.str
+    """Id of the payment, the event at the gateway, or the recurring job."""
+    error: _builtins.str
+    """Why the row was set aside."""
+    @_builtins.property
+    def set_aside_at(self) -> _timestamp_pb2.Timestamp:
+        """Time at which the row was set aside."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___DueKind.ValueType = ...,
+        business_id: _builtins.str = ...,
+        id: _builtins.str = ...,
+        error: _builtins.str = ...,
+        set_aside_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["set_aside_at", b"set_aside_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id", "error", b"error", "id", b"id", "kind", b"kind", "set_aside_at", b"set_aside_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAside: _TypeAlias = SetAside  # noqa: Y015
+
+@_typing.final
+class ReleaseSetAsideRequest(_message.Message):
+    """Request for ReleaseSetAside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    kind: Global___DueKind.ValueType
+    """Kind of the row."""
+    id: _builtins.str
+    """Id of the row."""
+    business_id: _builtins.str
+    """Id of the business. Needed only if rows of several businesses with that id are set aside."""
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why the operator releases it, 1 to 1000 characters."""
+    def __init__(
+        self,
+        *,
+        kind: Global___DueKind.ValueType = ...,
+        id: _builtins.str = ...,
+        business_id: _builtins.str | None = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id", "decided_by", b"decided_by", "id", b"id", "kind", b"kind", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
+    _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_id) -> _WhichOneofReturnType__business_id | None: ...
+
+Global___ReleaseSetAsideRequest: _TypeAlias = ReleaseSetAsideRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseSetAsideResponse(_message.Message):
+    """Response for ReleaseSetAside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def decision(self) -> Global___Decision:
+        """The decision."""
+
+    def __init__(
+        self,
+        *,
+        decision: Global___Decision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseSetAsideResponse: _TypeAlias = ReleaseSetAsideResponse  # noqa: Y015

@@ -60,6 +60,16 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentRequest.SerializeToString,
                 response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentResponse.FromString,
                 _registered_method=True)
+        self.ListSetAside = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ListSetAside',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListSetAsideRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListSetAsideResponse.FromString,
+                _registered_method=True)
+        self.ReleaseSetAside = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ReleaseSetAside',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -102,6 +112,22 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSetAside(self, request, context):
+        """Lists the rows that cores have set aside because they cannot carry them out, the first one
+        first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseSetAside(self, request, context):
+        """Has the cores look at a row again that was set aside. What a recurring job missed meanwhile
+        follows its `catch_up`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +155,16 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.RetryPayment,
                     request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentRequest.FromString,
                     response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentResponse.SerializeToString,
+            ),
+            'ListSetAside': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSetAside,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListSetAsideRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListSetAsideResponse.SerializeToString,
+            ),
+            'ReleaseSetAside': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseSetAside,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +303,60 @@ class OperatorService:
             '/nivisco.internal.v1.OperatorService/RetryPayment',
             nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentRequest.SerializeToString,
             nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSetAside(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ListSetAside',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ListSetAsideRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ListSetAsideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseSetAside(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ReleaseSetAside',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideResponse.FromString,
             options,
             channel_credentials,
             insecure,

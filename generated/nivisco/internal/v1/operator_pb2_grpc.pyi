@@ -45,6 +45,14 @@ class OperatorServiceStub:
     """
     RetryPayment: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RetryPaymentRequest, _operator_pb2.RetryPaymentResponse]
     """Has the core ask the gateway about a payment at once, also one that was set aside."""
+    ListSetAside: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListSetAsideRequest, _operator_pb2.ListSetAsideResponse]
+    """Lists the rows that cores have set aside because they cannot carry them out, the first one
+    first.
+    """
+    ReleaseSetAside: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReleaseSetAsideRequest, _operator_pb2.ReleaseSetAsideResponse]
+    """Has the cores look at a row again that was set aside. What a recurring job missed meanwhile
+    follows its `catch_up`.
+    """
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -63,6 +71,14 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """
     RetryPayment: _aio.UnaryUnaryMultiCallable[_operator_pb2.RetryPaymentRequest, _operator_pb2.RetryPaymentResponse]  # type: ignore[assignment]
     """Has the core ask the gateway about a payment at once, also one that was set aside."""
+    ListSetAside: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListSetAsideRequest, _operator_pb2.ListSetAsideResponse]  # type: ignore[assignment]
+    """Lists the rows that cores have set aside because they cannot carry them out, the first one
+    first.
+    """
+    ReleaseSetAside: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReleaseSetAsideRequest, _operator_pb2.ReleaseSetAsideResponse]  # type: ignore[assignment]
+    """Has the cores look at a row again that was set aside. What a recurring job missed meanwhile
+    follows its `catch_up`.
+    """
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -108,5 +124,25 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.RetryPaymentResponse, _abc.Awaitable[_operator_pb2.RetryPaymentResponse]]:
         """Has the core ask the gateway about a payment at once, also one that was set aside."""
+
+    @_abc_1.abstractmethod
+    def ListSetAside(
+        self,
+        request: _operator_pb2.ListSetAsideRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListSetAsideResponse, _abc.Awaitable[_operator_pb2.ListSetAsideResponse]]:
+        """Lists the rows that cores have set aside because they cannot carry them out, the first one
+        first.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseSetAside(
+        self,
+        request: _operator_pb2.ReleaseSetAsideRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ReleaseSetAsideResponse, _abc.Awaitable[_operator_pb2.ReleaseSetAsideResponse]]:
+        """Has the cores look at a row again that was set aside. What a recurring job missed meanwhile
+        follows its `catch_up`.
+        """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
