@@ -21,6 +21,8 @@ SQLITE_BUSY_SECONDS = 10
 """How long a starting core waits for the previous one to release the file."""
 POOL_WAIT_SECONDS = 5.0
 POSTGRESQL_CONNECTIONS = 10
+POSTGRESQL_LIST_CONNECTIONS = 3
+"""Connections that only lists use, so that slow ones leave the others to charges."""
 POSTGRESQL_POOL_WAIT_SECONDS = 2.6
 POSTGRESQL_OPEN_SECONDS = 2.7
 """Limit for opening a transaction: waiting for a connection, connecting, and the first query."""
@@ -32,6 +34,15 @@ CLIENT_EXTRA_SECONDS = 0.2
 A server that hangs does not enforce its own. Opening a transaction and its first statement take at
 most 5 seconds together.
 """
+LIST_SETTINGS = {
+    # Total and rows of a list come from one state of the database.
+    "default_transaction_isolation": "repeatable read",
+    "default_transaction_read_only": "on",
+    # An index has every list in its order: core.database.paging. Statistics that are old must not
+    # make the planner read a table of all businesses, nor compile for longer than the query runs.
+    "enable_seqscan": "off",
+    "jit": "off",
+}
 EXAMINATION_STATEMENT_SECONDS = 120.0
 """Limit for a statement of `nivisco doctor`, which no request waits for."""
 _EXAMPLES = "sqlite:////path/to/file or postgresql://user:password@host/database"
@@ -49,12 +60,13 @@ def engine_for(
     connections: int = POSTGRESQL_CONNECTIONS,
     migrating: bool = False,
     statement_seconds: float = STATEMENT_SECONDS,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncEngine:
     """Return the engine of a URL; it does not connect yet.
 
-    PostgreSQL has up to `connections` connections and cancels a statement after
-    `statement_seconds`. An engine for `migrating` has no time limit, and does not enforce foreign
-    keys on SQLite, where a table is altered by rebuilding it.
+    PostgreSQL has up to `connections` connections with additional `settings` and cancels a
+    statement after `statement_seconds`. An engine for `migrating` has no time limit, and does not
+    enforce foreign keys on SQLite, where a table is altered by rebuilding it.
 
     Raises:
         ValueError: the URL is not that of a supported database. The message contains only its
@@ -68,7 +80,7 @@ def engine_for(
         return _sqlite(parsed, busy_seconds, pool_wait_seconds, foreign_keys=not migrating)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+asyncpg"):
         seconds = None if migrating else statement_seconds
-        return _postgresql(parsed, pool_wait_seconds, connections, seconds)
+        return _postgresql(parsed, pool_wait_seconds, connections, seconds, settings or {})
     raise ValueError(f"NIVISCO_DATABASE_URL: {parsed.drivername} is not supported; use {_EXAMPLES}")
 
 
@@ -83,7 +95,11 @@ def check_file(url: str) -> None:
 
 
 def _postgresql(
-    url: URL, pool_wait_seconds: float, connections: int, statement_seconds: float | None
+    url: URL,
+    pool_wait_seconds: float,
+    connections: int,
+    statement_seconds: float | None,
+    settings: Mapping[str, str],
 ) -> AsyncEngine:
     options = _postgresql_options(url.query)
     limits, client_seconds = {}, None
@@ -114,6 +130,7 @@ def _postgresql(
                 # A generic plan that was made for an empty table is bad for a full one.
                 "plan_cache_mode": "force_custom_plan",
                 **limits,
+                **settings,
             },
         },
         hide_parameters=True,  # error texts must not contain values of rows

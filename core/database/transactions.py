@@ -23,8 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from core.database.clock import Clock, SystemClock
 from core.database.engines import (
     EXAMINATION_STATEMENT_SECONDS,
+    LIST_SETTINGS,
     POOL_WAIT_SECONDS,
     POSTGRESQL_CONNECTIONS,
+    POSTGRESQL_LIST_CONNECTIONS,
     POSTGRESQL_OPEN_SECONDS,
     SQLITE_BUSY_SECONDS,
     engine_for,
@@ -38,6 +40,7 @@ MIGRATION_LOCK_SECONDS = 10
 """How long a migration waits for a table lock; queries behind it wait as long."""
 _NOT_PERMITTED = "42501"
 _LOCK_NOT_AVAILABLE = "55P03"
+_QUERY_CANCELED = "57014"
 _DATABASE_ERRORS = (PoolTimeoutError, DBAPIError, OSError)  # TimeoutError is an OSError
 _STATEMENT_ERRORS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """Errors of our statements. Every other error means that the database is unavailable."""
@@ -49,6 +52,10 @@ class DatabaseUnavailableError(Exception):
 
 class LockTimeoutError(DatabaseUnavailableError):
     """Another transaction held a lock for longer than LOCK_SECONDS."""
+
+
+class ListTimeoutError(DatabaseUnavailableError):
+    """A list waited too long for a connection or could not be read in STATEMENT_SECONDS."""
 
 
 class CommitUnknownError(Exception):
@@ -69,7 +76,10 @@ _shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
 
 
 class Database:
-    """Owner of the connection pool."""
+    """Owner of the connection pools: one for lists, one for everything else.
+
+    SQLite has one connection for both.
+    """
 
     def __init__(
         self,
@@ -79,12 +89,14 @@ class Database:
         busy_seconds: float = SQLITE_BUSY_SECONDS,
         pool_wait_seconds: float = POOL_WAIT_SECONDS,
         connections: int = POSTGRESQL_CONNECTIONS,
+        list_connections: int = POSTGRESQL_LIST_CONNECTIONS,
         migrating: bool = False,
     ) -> None:
         """Prepare the database at `url`; it does not connect yet.
 
         SQLite waits `busy_seconds` for another process to release the file. PostgreSQL has up to
-        `connections` connections. A transaction waits `pool_wait_seconds` for a connection.
+        `connections` connections, and `list_connections` that only lists use. A transaction waits
+        `pool_wait_seconds` for a connection.
         `clock` defaults to the database's, which on SQLite is this machine's. `migrating` is for
         `migration` only.
 
@@ -100,6 +112,14 @@ class Database:
         )
         self._url = url
         self._is_postgresql = self._engine.dialect.name == "postgresql"
+        self._list_engine = self._engine
+        if self._is_postgresql:
+            self._list_engine = engine_for(
+                url,
+                pool_wait_seconds=pool_wait_seconds,
+                connections=list_connections,
+                settings=LIST_SETTINGS,
+            )
         self._clock = clock or (None if self._is_postgresql else SystemClock())
         self._ahead = timedelta()
         """How far PostgreSQL's clock was ahead of this machine's at the last transaction."""
@@ -150,8 +170,8 @@ class Database:
             return
         at_end: list[Callable[[], None]] = []
         try:
-            ended = self._ended_by(partial(self._commit, name=name), self._open())
-            async with ended as transaction:
+            opening, end = self._open(self._engine), partial(self._commit, name=name)
+            async with self._ended_by(end, opening) as transaction:
                 at_end = transaction.at_end
                 yield transaction
         finally:
@@ -170,7 +190,24 @@ class Database:
         if (shared := _shared.get()) is not None:
             yield shared
             return
-        async with self._ended_by(_roll_back, self._open()) as transaction:
+        async with self._ended_by(_roll_back, self._open(self._engine)) as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def listing(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that reads a list; on PostgreSQL it sees one state of the database.
+
+        It uses the connections of lists, so that it never waits for a charge, nor a charge for it.
+        Inside of a shared one, be part of that instead.
+
+        Raises:
+            DatabaseUnavailableError: as `transaction` does. ListTimeoutError is one.
+        """
+        if (shared := _shared.get()) is not None:
+            yield shared
+            return
+        opening = self._open(self._list_engine)
+        async with self._ended_by(_roll_back, opening, timed_out=ListTimeoutError) as transaction:
             yield transaction
 
     @asynccontextmanager
@@ -204,17 +241,18 @@ class Database:
         self,
         end: Callable[[AsyncConnection], Awaitable[None]],
         opening: Awaitable[tuple[AsyncConnection, datetime]],
+        timed_out: type[DatabaseUnavailableError] = DatabaseUnavailableError,
     ) -> AsyncIterator[Transaction]:
         """Run a transaction: `end` it when the block ends, roll it back when the block raises.
 
         Raises:
-            DatabaseUnavailableError: as `transaction` does.
+            DatabaseUnavailableError: as `transaction` does; `timed_out` if time ran out.
         """
         async with AsyncExitStack() as stack:
             try:
                 connection, now = await opening
             except _DATABASE_ERRORS as error:
-                raise DatabaseUnavailableError(_reason(error)) from None
+                raise _unavailable(error, timed_out) from None
             stack.push_async_exit(connection)
             try:
                 yield Transaction(connection, now)
@@ -223,7 +261,7 @@ class Database:
                 if _has_state(error, _LOCK_NOT_AVAILABLE):
                     raise LockTimeoutError(_reason(error)) from error
                 if _is_unavailable(error):
-                    raise DatabaseUnavailableError(_reason(error)) from error
+                    raise _unavailable(error, timed_out) from error
                 raise
             await end(connection)
 
@@ -271,7 +309,7 @@ class Database:
         finally:
             await database.close()
 
-    async def _open(self) -> tuple[AsyncConnection, datetime]:
+    async def _open(self, engine: AsyncEngine) -> tuple[AsyncConnection, datetime]:
         """Return a connection in a transaction, and its time, within POSTGRESQL_OPEN_SECONDS.
 
         The first query fails on a connection that the server closed while it was idle. The pool
@@ -279,11 +317,11 @@ class Database:
         """
         async with self._bounded():
             try:
-                return await self._begin(self._engine)
+                return await self._begin(engine)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
-            return await self._begin(self._engine)
+            return await self._begin(engine)
 
     async def _begin(
         self, engine: AsyncEngine, **options: object
@@ -314,6 +352,7 @@ class Database:
         with suppress(TimeoutError):
             async with self._bounded():
                 await self._engine.dispose()
+                await self._list_engine.dispose()
 
     def _bounded(self) -> asyncio.Timeout:
         """Return the timeout for PostgreSQL; SQLite needs none."""
@@ -335,6 +374,18 @@ async def _roll_back(connection: AsyncConnection, error: BaseException | None = 
 def _is_unavailable(error: BaseException) -> bool:
     """Return whether an error means that the database is unavailable."""
     return isinstance(error, _DATABASE_ERRORS) and not isinstance(error, _STATEMENT_ERRORS)
+
+
+def _unavailable(
+    error: BaseException, timed_out: type[DatabaseUnavailableError]
+) -> DatabaseUnavailableError:
+    kind = timed_out if _is_timeout(error) else DatabaseUnavailableError
+    return kind(_reason(error))
+
+
+def _is_timeout(error: BaseException) -> bool:
+    """Return whether an error means that time ran out: for a connection or a statement."""
+    return isinstance(error, PoolTimeoutError | TimeoutError) or _has_state(error, _QUERY_CANCELED)
 
 
 def _has_state(error: BaseException, sqlstate: str) -> bool:
