@@ -58,7 +58,6 @@ from core.gateways.gateway import (
     Succeeded,
     Unknown,
 )
-from core.idempotency.service import Idempotency
 from core.ids import new_request_id
 from core.money import Amount
 from core.payments import rules, store
@@ -67,7 +66,7 @@ from core.payments.funding import charge_result_of
 from core.payments.in_flight import Attempt, ChargeResult, InFlightAttempts, PaymentKey
 from core.payments.rules import ResumeStep
 from core.payments.store import Lease, Payment
-from core.payments.transitions import apply_gateway_events, write_outcome
+from core.payments.transitions import Transitions
 
 logger = logging.getLogger("core.payments")
 
@@ -104,14 +103,14 @@ class Attempts:
         self,
         database: Database,
         gateways: Mapping[str, Gateway],
-        idempotency: Idempotency,
+        transitions: Transitions,
         policies: Mapping[str, rules.ResumePolicy],
     ) -> None:
         """Charge through `gateways` and resume by `policies`, both by the gateway's name."""
         self._policies = policies
         self._database = database
         self._gateways = gateways
-        self._idempotency = idempotency
+        self._transitions = transitions
         self._core_id = new_request_id()
         self._in_flight = InFlightAttempts()
         self._deliveries: set[asyncio.Task[None]] = set()
@@ -368,17 +367,9 @@ class Attempts:
         """Write the outcome, the wallet's credit and the stored answer; once, if repeated.
 
         A core whose lease was taken over writes only what the gateway decided, and over another
-        outcome only a success. Locks the idempotency record before the payment, as the requests
-        that start or join an attempt do.
+        outcome only a success.
         """
-        idempotency_key = started.payment.idempotency_key
-        if idempotency_key is not None:
-            await self._idempotency.lock(transaction, started.payment.business_id, idempotency_key)
-        payment = await store.payment_by_id(
-            transaction,
-            business_id=started.payment.business_id,
-            payment_id=started.payment.payment_id,
-        )
+        payment = await self._transitions.lock(transaction, started.payment)
         review_after = self._policies[payment.gateway].review_after
         is_last_check = transaction.now - payment.created_at > review_after
         update = rules.payment_update(outcome, checks=payment.checks, is_last_check=is_last_check)
@@ -392,15 +383,14 @@ class Attempts:
             if not is_conclusive:  # the core that took the attempt over may still charge
                 raise rules.outcome_unknown(payment.payment_id)
             return None
-        sends_response = update.is_success and idempotency_key is None
-        written, result = await write_outcome(
+        sends_response = update.is_success and payment.idempotency_key is None
+        written, result = await self._transitions.write_outcome(
             transaction,
-            self._idempotency,
             payment,
             outcome,
             update,
             responding_core=self._core_id if sends_response else None,
         )
-        followed = await apply_gateway_events(transaction, self._idempotency, written)
+        followed = await self._transitions.apply_events(transaction, written)
         # A conclusive outcome was stored as the key's answer, so this response is the same.
         return result if is_conclusive else followed

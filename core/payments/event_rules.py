@@ -1,38 +1,61 @@
 """Rules of gateway events: the state of a payment by the events about it. Pure.
 
 The state is a function of the *set* of facts, so neither their order nor a repeated delivery
-matters: of outcomes the highest rank counts, and of each refund and dispute, by its id at the
-gateway, the latest state.
+matters. Of each object at the gateway (the payment itself, each refund, each dispute) the latest
+state counts, and nothing only grows:
+
+    events about one object                                 its state
+    a read of the object at the gateway, none received      what was read
+    since it began
+    charged, and not voided                                 charged: a proven success outranks
+    otherwise                                               the latest; of several in one second,
+                                                            the one that can only follow the others
+
+Where the events leave that open, the object is to be read at the gateway; until then the state
+above counts. They do so where two states differ in one second, where an earlier state is one that
+nothing can follow, and where an event differs from what was read before it came.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from core.gateways.events import Fact, FactKind
+from core.gateways.gateway import ObjectKind
 
 CHARGED: Final = frozenset(("succeeded", "partially_refunded", "refunded", "disputed"))
 """Statuses of a payment whose card was charged, whatever came after."""
 EVENT_LIFE: Final = timedelta(days=3)
 """How long an event waits for its payment; the gateways repeat deliveries for as long."""
-_RANKS: Final = {
-    # Of two outcomes of a payment, by its row or a fact, the higher rank counts.
-    "failed": 0,
-    "needs_review": 0,
-    "pending": 0,
-    "requires_action": 1,
-    "held_for_review": 1,
-    "declined": 2,
-    "succeeded": 3,
-}
 _STATUSES: Final = {
     FactKind.REQUIRES_ACTION: "requires_action",
     FactKind.HELD: "held_for_review",
     FactKind.FAILED: "declined",
     FactKind.CANCELED: "declined",
     FactKind.SUCCEEDED: "succeeded",
+    FactKind.VOIDED: "voided",
+}
+_STAGES: Final = {
+    # Of two states of one object, the one of the higher stage can only follow the other.
+    FactKind.REQUIRES_ACTION: 0,
+    FactKind.HELD: 0,
+    FactKind.FAILED: 0,
+    FactKind.CANCELED: 1,
+    FactKind.SUCCEEDED: 2,
+    FactKind.VOIDED: 3,
+    FactKind.REFUND: 0,
+    FactKind.REFUND_FAILED: 1,
+    FactKind.DISPUTED: 0,
+    FactKind.DISPUTE_CLOSED: 1,
+}
+_FINAL: Final = frozenset((FactKind.CANCELED, FactKind.SUCCEEDED, FactKind.VOIDED))
+_OBJECT_KINDS: Final = {
+    FactKind.REFUND: ObjectKind.REFUND,
+    FactKind.REFUND_FAILED: ObjectKind.REFUND,
+    FactKind.DISPUTED: ObjectKind.DISPUTE,
+    FactKind.DISPUTE_CLOSED: ObjectKind.DISPUTE,
 }
 _REFUND_KINDS: Final = (FactKind.REFUND, FactKind.REFUND_FAILED)
 _DISPUTE_KINDS: Final = (FactKind.DISPUTED, FactKind.DISPUTE_CLOSED)
@@ -44,9 +67,21 @@ class RecordedEvent:
 
     event_id: str
     occurred_at: datetime
+    """The gateway's time of an event; of a read the database's, when it began."""
+    received_at: datetime
     transaction_id: str
     payment_id: str | None
     fact: Fact
+    is_read: bool = False
+    """Whether the core read it at the gateway; else the gateway sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayObject:
+    """An object at the gateway that is about a payment."""
+
+    kind: ObjectKind
+    object_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +107,12 @@ def events_of_payment(
 ) -> tuple[str | None, list[RecordedEvent], list[RecordedEvent]]:
     """Return a payment's transaction id, the events about it, and those that contradict it.
 
-    A payment has one transaction: its own, or else the one with the outcome of the highest rank.
+    A payment has one transaction: its own, or else that of the event with its outcome.
     """
     if transaction_id is None:
         best = min(
             (each for each in events if each.payment_id is not None),
-            key=lambda each: (-_rank(each.fact), each.occurred_at, each.event_id),
+            key=lambda each: (-_STAGES.get(each.fact.kind, 0), each.occurred_at, each.event_id),
             default=None,
         )
         transaction_id = best.transaction_id if best else None
@@ -95,13 +130,31 @@ def events_of_payment(
 
 
 def outcome_event(events: Sequence[RecordedEvent]) -> RecordedEvent | None:
-    """Return the event with a payment's outcome; of several of one rank the latest."""
+    """Return the event with the present outcome of the payment itself, or None without one."""
     outcomes = [each for each in events if each.fact.kind in _STATUSES]
-    return max(
-        outcomes,
-        key=lambda each: (_rank(each.fact), each.occurred_at, each.event_id),
-        default=None,
-    )
+    return _present(outcomes) if outcomes else None
+
+
+def unclear_objects(
+    state: PaymentState, events: Sequence[RecordedEvent]
+) -> frozenset[GatewayObject]:
+    """Return the objects to read at the gateway, as the events leave their state open."""
+    unclear: set[GatewayObject] = set()
+    outcomes = [each for each in events if each.fact.kind in _STATUSES]
+    if outcomes and state.transaction_id:
+        present = _present(outcomes)
+        # A core saw the charge's success, and the events tell of none.
+        differs = state.is_charged and present.fact.kind not in (
+            FactKind.SUCCEEDED,
+            FactKind.VOIDED,
+        )
+        if _is_unclear(outcomes) or (differs and not present.is_read):
+            unclear.add(GatewayObject(ObjectKind.PAYMENT, state.transaction_id))
+    for states in _by_object(events, (*_REFUND_KINDS, *_DISPUTE_KINDS)):
+        if _is_unclear(states) and states[0].fact.object_id:
+            kind = _OBJECT_KINDS[states[0].fact.kind]
+            unclear.add(GatewayObject(kind, states[0].fact.object_id))
+    return frozenset(unclear)
 
 
 def next_state(
@@ -113,39 +166,54 @@ def next_state(
     charged, a dispute open or lost     disputed
     charged, refunded                   refunded or partially_refunded
     charged                             succeeded
-    otherwise                           the outcome of the highest rank
+    otherwise                           its present outcome
     """
-    base = "succeeded" if state.status in CHARGED else state.status
-    best = outcome_event(events)
-    decline_code = state.decline_code
-    is_voided = base == "voided" or any(each.fact.kind is FactKind.VOIDED for each in events)
-    if base == "voided":
-        base = "succeeded" if state.is_charged else "failed"
-    if best is not None and _rank(best.fact) >= _RANKS[base]:
-        base = _STATUSES[best.fact.kind]
-        decline_code = best.fact.decline_code
-    is_charged = base == "succeeded"
+    present = outcome_event(events)
+    kind = present.fact.kind if present else None
+    was_charged = state.is_charged or state.status in CHARGED
+    is_voided = kind is FactKind.VOIDED or (kind is None and state.status == "voided")
+    is_charged = was_charged or kind is FactKind.SUCCEEDED
+    if is_voided:
+        is_charged |= any(each.fact.kind is FactKind.SUCCEEDED for each in events)
     refunded = min(amount_minor, _refunded(events)) if is_charged or is_voided else 0
     lost, is_disputed = _disputes(events, amount_minor=amount_minor, currency=currency)
+    decline_code = state.decline_code
     if is_voided:
         status, taken = "voided", amount_minor
     elif is_charged:
         status = "disputed" if is_disputed else _by_refunds(refunded, amount_minor)
         taken = min(amount_minor, refunded + lost)
     else:
-        status, taken = base, 0
+        status, taken = state.status, 0
+        if present is not None:
+            status, decline_code = _STATUSES[present.fact.kind], _decline_code(state, events)
     return PaymentState(
         status,
         state.transaction_id,
-        None if is_charged else decline_code,
+        None if is_charged or is_voided else decline_code,
         refunded,
         taken if is_charged else 0,
         is_charged,
     )
 
 
-def _rank(fact: Fact) -> int:
-    return _RANKS[_STATUSES[fact.kind]] if fact.kind in _STATUSES else 0
+def _decline_code(state: PaymentState, events: Sequence[RecordedEvent]) -> str | None:
+    """Return the decline code of a payment that was not charged.
+
+    Why it was declined says more than that it was canceled afterwards.
+    """
+    present = outcome_event(events)
+    if present is None or present.fact.kind is not FactKind.CANCELED:
+        return present.fact.decline_code if present else state.decline_code
+    failures = [each for each in events if each.fact.kind is FactKind.FAILED]
+    if failures:
+        return _present(failures).fact.decline_code
+    return state.decline_code if state.status == "declined" else present.fact.decline_code
+
+
+def tells_status(fact: Fact, status: str) -> bool:
+    """Return whether a fact about a payment itself tells only the status that it has."""
+    return _STATUSES.get(fact.kind) == status
 
 
 def _refunded(events: Sequence[RecordedEvent]) -> int:
@@ -155,7 +223,7 @@ def _refunded(events: Sequence[RecordedEvent]) -> int:
     so refunds that failed since are subtracted.
     """
     refunds = _by_object(events, _REFUND_KINDS)
-    latest = [_latest(states) for states in refunds]
+    latest = [_present(states) for states in refunds]
     known = sum(each.fact.amount_minor or 0 for each in latest if not _has_failed(each))
     sums = [each for each in events if each.fact.kind is FactKind.REFUNDED]
     if not sums:
@@ -181,7 +249,7 @@ def _disputes(
     """
     lost, is_disputed = 0, False
     for states in _by_object(events, _DISPUTE_KINDS):
-        fact = _latest(states).fact
+        fact = _present(states).fact
         is_open = fact.kind is FactKind.DISPUTED
         is_disputed |= is_open or fact.is_lost
         if not is_open and fact.is_lost:
@@ -201,19 +269,58 @@ def _by_object(
     return list(grouped.values())
 
 
-def _latest(states: Sequence[RecordedEvent]) -> RecordedEvent:
-    """Return the event with the latest state of one refund or dispute.
+def _since_read(states: Sequence[RecordedEvent]) -> list[RecordedEvent]:
+    """Return the last read of an object and the events that came after it began; else all."""
+    reads = [each for each in states if each.is_read]
+    if not reads:
+        return list(states)
+    last = max(reads, key=lambda each: (each.received_at, each.event_id))
+    later = [each for each in states if not each.is_read and each.received_at > last.received_at]
+    return [last, *later]
 
-    The gateways' times are in seconds. Of two in one second, the one that can only follow the other
-    is later: failed after refunded, closed after open, won after lost.
-    """
 
-    def order(each: RecordedEvent) -> tuple[datetime, int, str]:
+def _present(states: Sequence[RecordedEvent]) -> RecordedEvent:
+    """Return the event with the present state of one object."""
+
+    def order(each: RecordedEvent) -> tuple[int, datetime, int, bool, str]:
         fact = each.fact
-        is_final = fact.kind in (FactKind.REFUND_FAILED, FactKind.DISPUTE_CLOSED)
-        return each.occurred_at, is_final + (is_final and not fact.is_lost), each.event_id
+        final = _STAGES[fact.kind] if fact.kind in _FINAL else 0
+        is_won = fact.kind is FactKind.DISPUTE_CLOSED and not fact.is_lost
+        return final, each.occurred_at, _STAGES[fact.kind], is_won, each.event_id
 
-    return max(states, key=order)
+    return max(_since_read(states), key=order)
+
+
+def _is_unclear(states: Sequence[RecordedEvent]) -> bool:
+    """Return whether the events about one object leave its present state open."""
+    present = _present(states)
+    return any(
+        not _is_same_state(each.fact, present.fact) and not _precedes(each, present)
+        for each in _since_read(states)
+    )
+
+
+def _precedes(event: RecordedEvent, present: RecordedEvent) -> bool:
+    """Return whether an event is certainly of an earlier state than the present one.
+
+    An event that came after a read is not, if it differs from what was read.
+    """
+    if present.is_read or event.fact.kind is FactKind.CANCELED:
+        return False
+    stage, present_stage = _STAGES[event.fact.kind], _STAGES[present.fact.kind]
+    if event.is_read:
+        return stage < present_stage
+    is_final = present.fact.kind in _FINAL
+    is_earlier = event.occurred_at < present.occurred_at
+    is_tie = event.occurred_at == present.occurred_at
+    return stage <= present_stage and (
+        is_earlier or (is_tie and is_final and stage < present_stage)
+    )
+
+
+def _is_same_state(one: Fact, other: Fact) -> bool:
+    """Return whether two facts tell the same state; a gateway's message may differ."""
+    return replace(one, message=None) == replace(other, message=None)
 
 
 def _has_failed(event: RecordedEvent) -> bool:

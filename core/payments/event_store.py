@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, or_, select, tuple_, update
@@ -10,9 +11,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.schema import webhook_events as events
 from core.database.transactions import Transaction
-from core.gateways.events import Event, Fact, FactKind
+from core.gateways.events import Event, Fact, FactKind, storable
 from core.payments.event_rules import EVENT_LIFE, RecordedEvent
 from core.payments.rules import pause_after
+from core.payments.store import Payment
+
+READ = "nivisco.read"
+"""Type of what a core read at the gateway; no gateway sends events of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,34 @@ async def insert_event(transaction: Transaction, source: Source, event: Event) -
             state="waiting" if waits else "ignored",
             occurred_at=event.occurred_at,
             received_at=transaction.now,
-            check_at=transaction.now + pause_after(0) if waits else None,
+            look_at=transaction.now + pause_after(0) if waits else None,
             checks=0,
         )
     )
     return result.one_or_none() is not None
+
+
+async def insert_read(
+    transaction: Transaction, payment: Payment, fact: Fact, *, began_at: datetime
+) -> None:
+    """Store what a gateway said of one of a payment's objects when it was asked."""
+    assert payment.transaction_id is not None, "only a payment at the gateway can be read"
+    object_id = fact.object_id or payment.transaction_id
+    await transaction.connection.execute(
+        _INSERT[transaction.connection.dialect.name].values(
+            **asdict(Source(payment.business_id, payment.gateway, payment.env)),
+            event_id=storable(f"read {object_id} {began_at.isoformat()}"),
+            type=READ,
+            transaction_id=payment.transaction_id,
+            payment_id=payment.payment_id,
+            fact=_fact_json(fact),
+            needs_lookup=False,
+            state="applied",
+            occurred_at=began_at,
+            received_at=began_at,
+            checks=0,
+        )
+    )
 
 
 async def complete_event(transaction: Transaction, source: Source, event: Event) -> None:
@@ -70,7 +98,7 @@ async def complete_event(transaction: Transaction, source: Source, event: Event)
         "fact": _fact_json(event.fact),
     }
     if event.fact is None:
-        columns |= {"state": "ignored", "check_at": None}
+        columns |= {"state": "ignored", "look_at": None}
     await transaction.connection.execute(
         update(events).where(*_is(source, event.event_id)).values(columns)
     )
@@ -87,6 +115,8 @@ async def events_of(
         select(
             events.c.event_id,
             events.c.occurred_at,
+            events.c.received_at,
+            events.c.type,
             events.c.transaction_id,
             events.c.payment_id,
             events.c.fact,
@@ -114,6 +144,25 @@ async def events_of(
     return list(found.values())
 
 
+async def set_contradicting(
+    transaction: Transaction, source: Source, recorded: Sequence[RecordedEvent]
+) -> list[str]:
+    """Mark events as contradicting their payment, and return the ids of those that are new."""
+    result = await transaction.connection.execute(
+        update(events)
+        .where(
+            events.c.business_id == source.business_id,
+            events.c.gateway == source.gateway,
+            events.c.env == source.env,
+            events.c.event_id.in_([each.event_id for each in recorded]),
+            events.c.state != "contradicting",
+        )
+        .values(state="contradicting", look_at=None)
+        .returning(events.c.event_id)
+    )
+    return [row.event_id for row in result]
+
+
 async def set_applied(
     transaction: Transaction, source: Source, recorded: Sequence[RecordedEvent]
 ) -> None:
@@ -125,9 +174,9 @@ async def set_applied(
             events.c.gateway == source.gateway,
             events.c.env == source.env,
             events.c.event_id.in_([each.event_id for each in recorded]),
-            events.c.state == "waiting",
+            events.c.state.in_(("waiting", "contradicting")),
         )
-        .values(state="applied", check_at=None)
+        .values(state="applied", look_at=None)
     )
 
 
@@ -138,8 +187,8 @@ async def take_due(transaction: Transaction, *, limit: int) -> list[WaitingEvent
     """
     rows = await transaction.connection.execute(
         select(*events.c)
-        .where(events.c.state == "waiting", events.c.check_at <= transaction.now)
-        .order_by(events.c.check_at)
+        .where(events.c.state == "waiting", events.c.look_at <= transaction.now)
+        .order_by(events.c.look_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
@@ -147,9 +196,9 @@ async def take_due(transaction: Transaction, *, limit: int) -> list[WaitingEvent
     expired = [row for row in due if row.received_at < transaction.now - EVENT_LIFE]
     live = [row for row in due if row.received_at >= transaction.now - EVENT_LIFE]
     if expired:
-        await _update_rows(transaction, expired, {"state": "ignored", "check_at": None})
+        await _update_rows(transaction, expired, {"state": "ignored", "look_at": None})
     for checks in {row.checks for row in live}:
-        later = {"check_at": transaction.now + pause_after(checks + 1), "checks": checks + 1}
+        later = {"look_at": transaction.now + pause_after(checks + 1), "checks": checks + 1}
         await _update_rows(transaction, [row for row in live if row.checks == checks], later)
     return [_waiting(row) for row in live]
 
@@ -181,7 +230,13 @@ def _fact(text: str) -> Fact:
 
 def _recorded(row: Any) -> RecordedEvent:
     return RecordedEvent(
-        row.event_id, row.occurred_at, row.transaction_id, row.payment_id, _fact(row.fact)
+        row.event_id,
+        row.occurred_at,
+        row.received_at,
+        row.transaction_id,
+        row.payment_id,
+        _fact(row.fact),
+        is_read=row.type == READ,
     )
 
 

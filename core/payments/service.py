@@ -16,17 +16,20 @@ from core.cards.store import primary_card
 from core.credentials.service import CredentialsService
 from core.database.paging import PageRequest
 from core.database.transactions import Database, Transaction
-from core.gateways.gateway import Gateway
+from core.errors import Reason, Refusal
+from core.gateways.gateway import Gateway, GatewayError
 from core.idempotency.service import Idempotency
 from core.money import MAX_BALANCE_MINOR, Amount, amount_from_message
 from core.payments import rules, store
 from core.payments.attempts import Attempts, StartedAttempt
 from core.payments.charge_request import ChargeRequest, new_payment
+from core.payments.following import Following
 from core.payments.funding import charge_result_of
 from core.payments.in_flight import Attempt, ChargeResult
 from core.payments.retries import RetryStep, find_retried_payments, retry_step
 from core.payments.store import Payment, PaymentFilter
 from core.payments.sweep import Sweep
+from core.payments.transitions import Transitions
 from core.users.service import check_active, existing_user
 from core.users.store import User
 from core.wallet import store as wallet_store
@@ -63,9 +66,10 @@ class PaymentsService:
         credentials: CredentialsService,
         gateways: Mapping[str, Gateway],
         idempotency: Idempotency,
+        transitions: Transitions,
         settle_time: timedelta = rules.SETTLE_TIME,
     ) -> None:
-        """Charge through `gateways`, by their names.
+        """Charge through `gateways`, by their names, and write states with `transitions`.
 
         `settle_time` is how long after sending Authorize.Net may still make a charge that its
         lists do not show.
@@ -74,8 +78,9 @@ class PaymentsService:
         self._credentials = credentials
         self._idempotency = idempotency
         self._attempts = Attempts(
-            database, gateways, idempotency, rules.resume_policies(settle_time)
+            database, gateways, transitions, rules.resume_policies(settle_time)
         )
+        self._following = Following(database, credentials, gateways, transitions)
         self._sweep = Sweep(database, credentials, self._attempts)
 
     async def charge(self, caller: Caller, request: ChargeRequest) -> ChargeResult:
@@ -107,6 +112,21 @@ class PaymentsService:
                 return await self._attempts.run(found)
             case _:
                 assert_never(found)
+
+    async def cancel(self, business_id: str, payment_id: str) -> None:
+        """Cancel a payment at its gateway unless it is charged, so that nobody can complete it.
+
+        Raises:
+            Refusal: GATEWAY_UNAVAILABLE if it is not certain that it is; CREDENTIALS_MISSING.
+        """
+        async with self._database.read() as transaction:
+            payment = await store.payment_by_id(
+                transaction, business_id=business_id, payment_id=payment_id, lock=False
+            )
+        try:
+            await self._following.cancel(payment)
+        except GatewayError as error:
+            raise Refusal(Reason.ERROR_REASON_GATEWAY_UNAVAILABLE, error.message) from None
 
     async def renew_leases(self) -> None:
         """Renew the leases of this core's attempts; called every RENEW_SECONDS."""

@@ -1,20 +1,23 @@
 """Applies charge outcomes and gateway events to payments, with all that follows from them.
 
-The only writers of a payment's status, its wallet movements and its stored answer. They open no
-transaction; their caller has locked the idempotency record first, then the payment.
+The only writer of a payment's status. In the same transaction it moves the wallet's money, stores
+the answer to the payment's key, has the recurring cycle follow, and sets when the gateway is asked
+next. It opens no transaction; its caller has called `lock` first.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
 
 from core.database.transactions import Transaction
-from core.gateways.events import FactKind
+from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import ChargeOutcome, Declined, HeldForReview, Succeeded
 from core.idempotency.call import Answer
 from core.idempotency.service import Idempotency
 from core.payments import event_rules, event_store, rules, store
-from core.payments.event_rules import CHARGED, PaymentState, RecordedEvent
+from core.payments.event_rules import CHARGED, GatewayObject, PaymentState, RecordedEvent
 from core.payments.event_store import Source
 from core.payments.funding import charge_result_of, credit_wallet, move_taken_back
 from core.payments.in_flight import ChargeResult
@@ -26,92 +29,255 @@ from core.wallet import store as wallet_store
 logger = logging.getLogger("core.payments")
 
 
-async def write_outcome(
-    transaction: Transaction,
-    idempotency: Idempotency,
-    payment: Payment,
-    outcome: ChargeOutcome,
-    update: PaymentUpdate,
-    *,
-    responding_core: str | None = None,
-) -> tuple[Payment, ChargeResult | None]:
-    """Write the outcome of a pending payment; return the payment, and the result of a success.
+class Follower(Protocol):
+    """What follows a payment in other parts of the core, in the payment's own transactions."""
 
-    `responding_core` is the core that sends the response to a request without a key.
-    """
-    # A success is answered once a caller received it; anything else charged nothing.
-    answered = update.status not in ("pending", "succeeded")
-    await store.update_payment(
-        transaction, payment, update, answered=answered, responding_core=responding_core
-    )
-    payment = replace(
-        payment,
-        status=update.status,
-        attempt=update.attempt,
-        transaction_id=update.transaction_id,
-        decline_code=update.decline_code,
-        lease=None,
-    )
-    result = None
-    if isinstance(outcome, Succeeded):
-        if payment.kind == "fund":
-            await credit_wallet(transaction, payment)
-        result = await charge_result_of(transaction, payment)
-    answer = success_answer(result) if result else refusal_answer(outcome)
-    if answer is not None:
-        await _store_answer(transaction, idempotency, payment, answer)
-    return payment, result
+    async def lock(self, transaction: Transaction, payment: Payment) -> None:
+        """Lock what follows the payment, before the payment is locked."""
+        ...
+
+    async def follow(self, transaction: Transaction, payment: Payment, message: str | None) -> None:
+        """Follow the payment's new state; `message` is the gateway's about a decline."""
+        ...
 
 
-async def apply_gateway_events(
-    transaction: Transaction, idempotency: Idempotency, payment: Payment
-) -> ChargeResult | None:
-    """Apply all events of a payment to it, and return the result if its card was charged.
+class Transitions:
+    """Writes the states of payments."""
 
-    Called with each new event and after each outcome, so events may come before the outcome. Does
-    nothing while a core runs an attempt.
-    """
-    if payment.lease is not None and payment.lease.until > transaction.now:
-        return None
-    source = Source(payment.business_id, payment.gateway, payment.env)
-    events = await event_store.events_of(
-        transaction,
-        source,
-        payment_id=payment.payment_id,
-        transaction_id=payment.transaction_id,
-    )
-    if not events:
+    def __init__(self, idempotency: Idempotency, followers: Collection[Follower]) -> None:
+        """Store answers with `idempotency`, and have `followers` follow each new state."""
+        self._idempotency = idempotency
+        self._followers = followers
+
+    async def lock(self, transaction: Transaction, payment: Payment) -> Payment:
+        """Lock a payment and all that follows it, and return it as it is now.
+
+        The order is that of a charge: the recurring job, the idempotency record, the payment.
+        """
+        for follower in self._followers:
+            await follower.lock(transaction, payment)
+        if payment.idempotency_key is not None:
+            await self._idempotency.lock(transaction, payment.business_id, payment.idempotency_key)
+        return await store.payment_by_id(
+            transaction, business_id=payment.business_id, payment_id=payment.payment_id
+        )
+
+    async def write_outcome(
+        self,
+        transaction: Transaction,
+        payment: Payment,
+        outcome: ChargeOutcome,
+        update: PaymentUpdate,
+        *,
+        responding_core: str | None = None,
+    ) -> tuple[Payment, ChargeResult | None]:
+        """Write the outcome of a pending payment; return the payment, and a success's result.
+
+        `responding_core` is the core that sends the response to a request without a key.
+        """
+        # A success is answered once a caller received it; anything else charged nothing.
+        answered = update.status not in ("pending", "succeeded")
+        await store.update_payment(
+            transaction, payment, update, answered=answered, responding_core=responding_core
+        )
+        payment = replace(
+            payment,
+            status=update.status,
+            attempt=update.attempt,
+            transaction_id=update.transaction_id,
+            decline_code=update.decline_code,
+            lease=None,
+            look_at=update.check_after and transaction.now + update.check_after,
+        )
+        result = None
+        if isinstance(outcome, Succeeded):
+            if payment.kind == "fund":
+                await credit_wallet(transaction, payment)
+            result = await charge_result_of(transaction, payment)
+        answer = success_answer(result) if result else refusal_answer(outcome)
+        if answer is not None:
+            await self._store_answer(transaction, payment, answer)
+        if update.status != "pending":
+            await self._follow(transaction, payment, rules.decline_message(outcome))
+        return payment, result
+
+    async def apply_events(self, transaction: Transaction, payment: Payment) -> ChargeResult | None:
+        """Apply all events of a payment to it, and return the result if its card was charged.
+
+        Called with each new event and after each outcome, so events may come before the outcome.
+        Does nothing while a core runs an attempt.
+        """
+        if payment.lease is not None and payment.lease.until > transaction.now:
+            return None
+        source = Source(payment.business_id, payment.gateway, payment.env)
+        events = await event_store.events_of(
+            transaction,
+            source,
+            payment_id=payment.payment_id,
+            transaction_id=payment.transaction_id,
+        )
+        if not events:
+            return await _result_if_charged(transaction, payment)
+        transaction_id, agreeing, contradicting = event_rules.events_of_payment(
+            events,
+            transaction_id=payment.transaction_id,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+        )
+        if contradicting:
+            await _report(transaction, source, payment, contradicting)
+        if payment.status == "pending":
+            outcome = _outcome_of(agreeing)
+            if outcome is None:
+                await store.check_now(transaction, payment)
+                return None
+            payment, _ = await self.write_outcome(
+                transaction, payment, outcome, rules.payment_update(outcome)
+            )
+        payment = replace(payment, transaction_id=transaction_id)
+        await self._write_next_state(transaction, payment, agreeing)
+        await event_store.set_applied(transaction, source, agreeing)
+        payment = await store.payment_by_id(
+            transaction, business_id=payment.business_id, payment_id=payment.payment_id
+        )
         return await _result_if_charged(transaction, payment)
-    transaction_id, agreeing, contradicting = event_rules.events_of_payment(
-        events,
-        transaction_id=payment.transaction_id,
-        amount_minor=payment.amount_minor,
-        currency=payment.currency,
-    )
-    if contradicting:
+
+    async def apply_reads(
+        self,
+        transaction: Transaction,
+        payment: Payment,
+        facts: Sequence[Fact],
+        *,
+        began_at: datetime,
+    ) -> None:
+        """Store what the payment's gateway said when it was asked, and apply it.
+
+        No facts mean that it said nothing new.
+        """
+        if not facts:
+            await self._look_later(transaction, payment, ())
+            return
+        for fact in facts:
+            await event_store.insert_read(transaction, payment, fact, began_at=began_at)
+        await self.apply_events(transaction, payment)
+
+    async def _write_next_state(
+        self, transaction: Transaction, payment: Payment, events: Sequence[RecordedEvent]
+    ) -> None:
+        """Write the state of a payment after all its events, and move its wallet's money."""
+        wallet_id, taken = await wallet_store.moved_by_payment(
+            transaction, business_id=payment.business_id, payment_id=payment.payment_id
+        )
+        before = PaymentState(
+            payment.status,
+            payment.transaction_id,
+            payment.decline_code,
+            payment.amount_refunded_minor,
+            taken.net_minor,
+            is_charged=wallet_id is not None or payment.status in CHARGED,
+        )
+        after = event_rules.next_state(
+            before, events, amount_minor=payment.amount_minor, currency=payment.currency
+        )
+        unclear = event_rules.unclear_objects(before, events)
+        await self._look_later(transaction, replace(payment, status=after.status), unclear)
+        if after == before:
+            return
+        assert not after.is_charged or after.transaction_id, "a charged payment has a transaction"
+        await store.write_state(
+            transaction,
+            payment,
+            status=after.status,
+            transaction_id=after.transaction_id,
+            decline_code=after.decline_code,
+            amount_refunded_minor=after.amount_refunded_minor,
+        )
+        logger.info(
+            "payment status changed by gateway events",
+            extra={
+                "payment_id": payment.payment_id,
+                "previous_status": before.status,
+                "status": after.status,
+            },
+        )
+        payment = replace(payment, status=after.status, decline_code=after.decline_code)
+        if after.is_charged:
+            if payment.kind == "fund" and wallet_id is None:
+                await credit_wallet(transaction, payment)
+            result = await charge_result_of(transaction, payment)
+            await self._store_answer(transaction, payment, success_answer(result))
+            if result.wallet is not None:
+                await move_taken_back(
+                    transaction,
+                    payment,
+                    wallet_id=result.wallet.wallet_id,
+                    taken=taken,
+                    total_minor=after.taken_back_minor,
+                    reason="dispute" if "disputed" in (before.status, after.status) else "refund",
+                )
+        present = event_rules.outcome_event(events)
+        await self._follow(transaction, payment, present.fact.message if present else None)
+
+    async def _look_later(
+        self, transaction: Transaction, payment: Payment, unclear: Collection[GatewayObject]
+    ) -> None:
+        """Set when the gateway is asked about a payment that is not pending, if it is."""
+        at = rules.next_look(
+            payment.status,
+            created_at=payment.created_at,
+            now=transaction.now,
+            checks=payment.checks,
+            is_unclear=bool(unclear),
+        )
+        if at is not None or payment.look_at is not None:
+            await store.look_later(transaction, payment, at)
+
+    async def _follow(
+        self, transaction: Transaction, payment: Payment, message: str | None
+    ) -> None:
+        for follower in self._followers:
+            await follower.follow(transaction, payment, message)
+
+    async def _store_answer(
+        self, transaction: Transaction, payment: Payment, answer: Answer
+    ) -> None:
+        """Store the answer to the payment's key."""
+        if payment.idempotency_key is not None:
+            await self._idempotency.keep_for_payment(
+                transaction,
+                business_id=payment.business_id,
+                idempotency_key=payment.idempotency_key,
+                payment_id=payment.payment_id,
+                answer=answer,
+            )
+
+
+async def _report(
+    transaction: Transaction,
+    source: Source,
+    payment: Payment,
+    contradicting: Sequence[RecordedEvent],
+) -> None:
+    """Mark and log events that contradict their payment, with both sides, once."""
+    new = set(await event_store.set_contradicting(transaction, source, contradicting))
+    for each in contradicting:
+        if each.event_id not in new:
+            continue
         logger.error(
-            "gateway events contradict their payment and are not applied: compare them in the "
+            "gateway event contradicts its payment and is not applied: compare them in the "
             "gateway's dashboard",
             extra={
                 "payment_id": payment.payment_id,
-                "events": [each.event_id for each in contradicting][:20],
+                "transaction_id": payment.transaction_id,
+                "amount_minor": payment.amount_minor,
+                "currency": payment.currency,
+                "event": each.event_id,
+                "event_transaction_id": each.transaction_id,
+                "event_kind": each.fact.kind.value,
+                "event_amount_minor": each.fact.amount_minor,
+                "event_currency": each.fact.currency,
             },
         )
-    if payment.status == "pending":
-        outcome = _outcome_of(agreeing)
-        if outcome is None:
-            await store.check_now(transaction, payment)
-            return None
-        payment, _ = await write_outcome(
-            transaction, idempotency, payment, outcome, rules.payment_update(outcome)
-        )
-    payment = replace(payment, transaction_id=transaction_id)
-    await _write_next_state(transaction, idempotency, payment, agreeing)
-    await event_store.set_applied(transaction, source, events)
-    payment = await store.payment_by_id(
-        transaction, business_id=payment.business_id, payment_id=payment.payment_id
-    )
-    return await _result_if_charged(transaction, payment)
 
 
 async def _result_if_charged(transaction: Transaction, payment: Payment) -> ChargeResult | None:
@@ -135,75 +301,3 @@ def _outcome_of(events: Sequence[RecordedEvent]) -> ChargeOutcome | None:
             return Declined(event.transaction_id, code, fact.message or "The card was declined.")
         case _:
             return None
-
-
-async def _write_next_state(
-    transaction: Transaction,
-    idempotency: Idempotency,
-    payment: Payment,
-    events: Sequence[RecordedEvent],
-) -> None:
-    """Write the state of a payment after all its events, and move its wallet's money."""
-    wallet_id, taken = await wallet_store.moved_by_payment(
-        transaction, business_id=payment.business_id, payment_id=payment.payment_id
-    )
-    before = PaymentState(
-        payment.status,
-        payment.transaction_id,
-        payment.decline_code,
-        payment.amount_refunded_minor,
-        taken.net_minor,
-        is_charged=wallet_id is not None,
-    )
-    after = event_rules.next_state(
-        before, events, amount_minor=payment.amount_minor, currency=payment.currency
-    )
-    if after == before:
-        return
-    assert not after.is_charged or after.transaction_id, "a charged payment has a transaction"
-    await store.write_state(
-        transaction,
-        payment,
-        status=after.status,
-        transaction_id=after.transaction_id,
-        decline_code=after.decline_code,
-        amount_refunded_minor=after.amount_refunded_minor,
-    )
-    logger.info(
-        "payment status changed by gateway events",
-        extra={
-            "payment_id": payment.payment_id,
-            "previous_status": before.status,
-            "status": after.status,
-        },
-    )
-    payment = replace(payment, status=after.status)
-    if not after.is_charged:
-        return
-    if payment.kind == "fund" and wallet_id is None:
-        await credit_wallet(transaction, payment)
-    result = await charge_result_of(transaction, payment)
-    await _store_answer(transaction, idempotency, payment, success_answer(result))
-    if result.wallet is not None:
-        await move_taken_back(
-            transaction,
-            payment,
-            wallet_id=result.wallet.wallet_id,
-            taken=taken,
-            total_minor=after.taken_back_minor,
-            reason="dispute" if "disputed" in (before.status, after.status) else "refund",
-        )
-
-
-async def _store_answer(
-    transaction: Transaction, idempotency: Idempotency, payment: Payment, answer: Answer
-) -> None:
-    """Store the answer to the payment's key, unless the key has one already."""
-    if payment.idempotency_key is not None:
-        await idempotency.keep_for_payment(
-            transaction,
-            business_id=payment.business_id,
-            idempotency_key=payment.idempotency_key,
-            payment_id=payment.payment_id,
-            answer=answer,
-        )

@@ -17,9 +17,10 @@ from core.ids import new_wallet_transaction_id
 from core.money import Amount, money_message
 from core.payments.charge_request import ChargeRequest
 from core.payments.service import PaymentsService
-from core.recurring import store
+from core.recurring import log_store, store
 from core.recurring.claims import Lease
 from core.recurring.clock_store import JobClock
+from core.recurring.following import AttemptKey
 from core.recurring.occurrence_states import (
     CHARGED_MESSAGE,
     Attempt,
@@ -92,19 +93,60 @@ class Execution:
         refusal: Refusal | None = None
         job = pending.attempt.job
         try:
+            await self._cancel_earlier(pending)
             await self._payments.charge(Caller(job.business_id, job.env), _request(pending))
         except Replay:
             pass  # another executor was faster; the payment's row has the outcome
         except Refusal as refused:
             refusal = refused
         async with self._database.transaction("recurring.end") as transaction:
+            if result := await _result_of(transaction, pending):
+                return result
             attempt = await self._leased_attempt(transaction, pending.lease)
             return await apply(transaction, attempt, after_charge(attempt, refusal))
+
+    async def _cancel_earlier(self, pending: PendingCharge) -> None:
+        """Cancel the declined payments of a retry's earlier attempts at their gateway.
+
+        So that no customer can complete one of them after the retry was charged.
+
+        Raises:
+            Refusal: GATEWAY_UNAVAILABLE if it is not certain; CREDENTIALS_MISSING.
+        """
+        job, occurrence = pending.attempt.job, pending.attempt.occurrence
+        if occurrence.attempt == 1 or occurrence.payment_id is not None:
+            return
+        async with self._database.read() as transaction:
+            payment_ids = await log_store.open_payments(
+                transaction, job.business_id, job.recurring_id, occurrence.occurrence
+            )
+        for payment_id in payment_ids:
+            await self._payments.cancel(job.business_id, payment_id)
 
     async def _leased_attempt(self, transaction: Transaction, lease: Lease) -> Attempt:
         job = await _leased_job(transaction, lease)
         now = await self._clock.now_for(transaction, job.business_id, job.env)
         return await read_attempt(transaction, job, now)
+
+
+async def _result_of(transaction: Transaction, pending: PendingCharge) -> ExecutionResult | None:
+    """Return the result of an attempt that its payment has ended, or None if it is open."""
+    job = pending.attempt.job
+    log = await log_store.log_of_attempt(
+        transaction,
+        job.business_id,
+        job.recurring_id,
+        pending.lease.occurrence,
+        pending.attempt.occurrence.attempt,
+    )
+    if log is None:
+        return None
+    now = await store.job_by_id(
+        transaction, business_id=job.business_id, recurring_id=job.recurring_id
+    )
+    assert now is not None, "a job's row is never deleted"
+    is_open = now.open_occurrence == pending.lease.occurrence
+    return ExecutionResult(log.log_id, Status(log.status), now.due_at if is_open else None)
 
 
 async def _leased_job(transaction: Transaction, lease: Lease) -> Job:
@@ -180,7 +222,7 @@ class _AttemptOrigin:
 
 def _request(pending: PendingCharge) -> ChargeRequest:
     job, occurrence = pending.attempt.job, pending.attempt.occurrence
-    key = _attempt_key(occurrence)
+    key = str(AttemptKey(job.recurring_id, occurrence.occurrence, occurrence.attempt))
     return ChargeRequest(
         kind="charge",
         user_id=job.user_id,
@@ -198,9 +240,3 @@ def _request(pending: PendingCharge) -> ChargeRequest:
         ),
         origin=_AttemptOrigin(pending.lease),
     )
-
-
-def _attempt_key(occurrence: Occurrence) -> str:
-    """Return an attempt's idempotency key. It is not ASCII, so no caller's key can equal it."""
-    scheduled = int(occurrence.occurrence.timestamp())
-    return f"§{occurrence.recurring_id}/{scheduled}/{occurrence.attempt}"

@@ -1,10 +1,10 @@
 """SQL of the log entries of recurring jobs."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from core.database.bulk_sql import BulkInsert
 from core.database.paging import PageRequest, page_of
@@ -47,6 +47,90 @@ async def insert_logs(transaction: Transaction, rows: Sequence[Log]) -> None:
     """Store log entries, if there are any."""
     if rows:
         await _INSERT.execute(transaction.connection, [asdict(row) for row in rows])
+
+
+async def put_log(transaction: Transaction, log: Log) -> Log:
+    """Store the log entry of an attempt in place of the one that it has, whose id it keeps."""
+    stored = await log_of_attempt(
+        transaction, log.business_id, log.recurring_id, log.occurrence, log.attempt
+    )
+    if stored is None:
+        await insert_logs(transaction, [log])
+        return log
+    changed = replace(log, log_id=stored.log_id, attempted_at=stored.attempted_at)
+    if changed != stored:
+        await transaction.connection.execute(
+            update(logs)
+            .where(logs.c.business_id == log.business_id, logs.c.log_id == stored.log_id)
+            .values(
+                status=log.status,
+                message=log.message,
+                transaction_id=log.transaction_id,
+                payment_id=log.payment_id,
+            )
+        )
+    return changed
+
+
+async def log_of_attempt(
+    transaction: Transaction,
+    business_id: str,
+    recurring_id: str,
+    occurrence: datetime,
+    attempt: int,
+) -> Log | None:
+    """Return the log entry of an attempt, or None if it has no outcome yet."""
+    rows = await transaction.connection.execute(
+        select(*_COLUMNS).where(
+            logs.c.business_id == business_id,
+            logs.c.recurring_id == recurring_id,
+            logs.c.occurrence == occurrence,
+            logs.c.attempt == attempt,
+        )
+    )
+    row = rows.one_or_none()
+    return Log(*row) if row else None
+
+
+async def charged_payment(
+    transaction: Transaction, business_id: str, recurring_id: str, occurrence: datetime
+) -> str | None:
+    """Return the payment of an occurrence's attempt that is logged as succeeded, or None."""
+    rows = await transaction.connection.execute(
+        select(logs.c.payment_id)
+        .where(
+            logs.c.business_id == business_id,
+            logs.c.recurring_id == recurring_id,
+            logs.c.occurrence == occurrence,
+            logs.c.status == "succeeded",
+            logs.c.payment_id.is_not(None),
+        )
+        .order_by(logs.c.attempt)
+        .limit(1)
+    )
+    return rows.scalar_one_or_none()
+
+
+async def open_payments(
+    transaction: Transaction,
+    business_id: str,
+    recurring_id: str,
+    open_occurrence: datetime | None,
+) -> list[str]:
+    """Return the payments of a job that customers could still complete, by its log.
+
+    Those that wait for their customer or a review, and the declined ones of the open occurrence.
+    """
+    is_declined = and_(logs.c.status == "declined", logs.c.occurrence == open_occurrence)
+    rows = await transaction.connection.execute(
+        select(logs.c.payment_id).where(
+            logs.c.business_id == business_id,
+            logs.c.recurring_id == recurring_id,
+            logs.c.payment_id.is_not(None),
+            or_(logs.c.status == "requires_action", is_declined),
+        )
+    )
+    return [row.payment_id for row in rows]
 
 
 async def log_page(

@@ -8,7 +8,9 @@
 | open              | payment succeeded, or wallet debited          | succeeded                   |
 | open              | declined, and `rules.retry_at` allows a retry | open, attempt + 1, at retry |
 | open              | declined otherwise                            | declined                    |
-| open              | the customer must authenticate                | requires_action             |
+| open              | the customer must authenticate, or the        | open, logged; the payment   |
+|                   | gateway holds the charge for review           | decides                     |
+| open              | the same, but the next cycle is due           | requires_action             |
 | open              | the payment needs review                      | failed                      |
 | open, submitted   | outcome unknown                               | open, due at the next check |
 | open, submitted   | job paused or cancelled                       | open: its outcome decides   |
@@ -18,18 +20,21 @@
 | open, unsubmitted | charge refused otherwise                      | failed                      |
 | open, unsubmitted | gateway unavailable until next cycle is due   | failed                      |
 | open, unsubmitted | gateway unavailable before that               | open, due at the next check |
+| open, unsubmitted | payment of an earlier attempt succeeded       | succeeded, retry dropped    |
+| ended, but not    | payment of one of its attempts succeeded      | succeeded: counted, logged, |
+| succeeded         |                                               | failures reset              |
 
-Submitted: the attempt has a payment that may have reached the gateway. All states but `open` are
-final.
+Submitted: the attempt has a payment that may have reached the gateway.
 
 `claims.py` carries out the claims, `before_charge` and `after_charge` decide the other transitions,
-and `apply` and `skip` write them. Nothing here opens a transaction: log, counters and the job's
-next due time commit with the transition, in the transaction that has locked the job's row. So a
-cycle ends once.
+and `apply` and `skip` write them; `following.py` does so when a payment changes. Nothing here opens
+a transaction: log, counters and the job's next due time commit with the transition, in the
+transaction that has locked the job's row. So a cycle ends once.
 """
 
+import logging
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, assert_never
 
@@ -38,16 +43,20 @@ from core.errors import Reason, Refusal
 from core.payments import store as payments_store
 from core.payments.rules import pause_after
 from core.payments.store import Payment
-from core.recurring import rules, store
+from core.recurring import log_store, rules, store
 from core.recurring.cycles import log_of, skip_due
-from core.recurring.log_store import insert_logs
+from core.recurring.log_store import insert_logs, put_log
 from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence
 
+logger = logging.getLogger("core.recurring")
+
 CHARGED_MESSAGE = "Charge completed"
+WAIT_MAX = timedelta(days=1)
+"""Longest time until a cycle that waits for its customer or for a review is looked at again."""
 STOPPED = "The job was {status} before this was charged"
 _SUCCEEDED = frozenset(  # what follows a success does not change the cycle's outcome
-    {"succeeded", "voided", "partially_refunded", "refunded", "disputed"}
+    {"succeeded", "partially_refunded", "refunded", "disputed"}
 )
 _UNRESOLVED = frozenset(
     {
@@ -112,6 +121,13 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """The customer must authenticate, or the gateway holds the charge: its payment decides."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class CheckLater:
     """The attempt has no outcome yet and stays open until its next check."""
 
@@ -123,7 +139,7 @@ class Skip:
     reason: str
 
 
-Transition = End | CheckLater | Skip
+Transition = End | Wait | CheckLater | Skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +167,8 @@ async def read_attempt(transaction: Transaction, job: Job, now: datetime) -> Att
 
 def before_charge(attempt: Attempt) -> Transition | None:
     """Return the transition of an attempt that must not be charged now; None: charge it."""
-    if (outcome := _payment_outcome(attempt.payment)) is not None:
-        return End(outcome)
+    if (outcome := payment_outcome(attempt.payment)) is not None:
+        return ended(attempt, outcome)
     if attempt.occurrence.attempt > 1 and not attempt.is_submitted and attempt.is_next_cycle_due:
         return End(_NEXT_IS_DUE)
     if attempt.job.status == "active":
@@ -162,8 +178,9 @@ def before_charge(attempt: Attempt) -> Transition | None:
 
 def after_charge(attempt: Attempt, refusal: Refusal | None) -> Transition:
     """Return the transition of an attempt whose card was charged; `refusal` is the response."""
-    if (outcome := _payment_outcome(attempt.payment, refusal)) is not None:
-        return End(outcome)
+    message = refusal.message if refusal else None
+    if (outcome := payment_outcome(attempt.payment, message)) is not None:
+        return ended(attempt, outcome)
     if attempt.is_submitted:
         # Whatever this call was refused for, the charge that was sent before has its own outcome.
         return CheckLater()
@@ -184,14 +201,19 @@ def failed(refusal: Refusal, payment_id: str | None = None) -> Outcome:
     )
 
 
-def _payment_outcome(payment: Payment | None, refusal: Refusal | None = None) -> Outcome | None:
+def ended(attempt: Attempt, outcome: Outcome) -> End | Wait:
+    """Return the transition of an attempt whose payment has an outcome."""
+    is_open = outcome.status is Status.REQUIRES_ACTION and not attempt.is_next_cycle_due
+    return Wait(outcome) if is_open else End(outcome)
+
+
+def payment_outcome(payment: Payment | None, message: str | None = None) -> Outcome | None:
     """Return the outcome of a payment, or None if it has none yet.
 
-    `refusal` is the charge's own response, whose message is more precise than the payment's row.
+    `message` is the gateway's or the charge's own, more precise than the payment's row.
     """
     if payment is None:
         return None
-    message = refusal.message if refusal else ""
     ids: dict[str, Any] = {
         "transaction_id": payment.transaction_id,
         "payment_id": payment.payment_id,
@@ -199,10 +221,17 @@ def _payment_outcome(payment: Payment | None, refusal: Refusal | None = None) ->
     match payment.status:
         case status if status in _SUCCEEDED:
             return Outcome(Status.SUCCEEDED, CHARGED_MESSAGE, **ids)
-        case "declined" | "held_for_review":
-            code = payment.decline_code or payment.status
+        case "declined":
+            code = payment.decline_code or "card_declined"
             message = message or f"The card was declined ({code})."
             return Outcome(Status.DECLINED, message, **ids, decline_code=code)
+        case "voided":
+            return Outcome(
+                Status.DECLINED, "The charge was voided", **ids, decline_code=payment.status
+            )
+        case "held_for_review":
+            message = message or "The charge is pending review at the gateway"
+            return Outcome(Status.REQUIRES_ACTION, message, **ids)
         case "requires_action":
             message = message or "The customer must authenticate this payment with their bank"
             return Outcome(Status.REQUIRES_ACTION, message, **ids)
@@ -228,6 +257,8 @@ async def apply(
     match transition:
         case End(outcome):
             return await _end(transaction, attempt, outcome)
+        case Wait(outcome):
+            return await _wait(transaction, attempt, outcome)
         case CheckLater():
             return await _check_later(transaction, attempt)
         case Skip(reason):
@@ -240,8 +271,9 @@ async def apply(
 
 async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> ExecutionResult:
     job, occurrence, now = attempt.job, attempt.occurrence, attempt.now
+    cycle = await _cycle_outcome(transaction, attempt, outcome)
     retry_at = None
-    if job.status == "active":
+    if job.status == "active" and cycle is outcome:
         retry_at = rules.retry_at(
             outcome,
             attempt=occurrence.attempt,
@@ -252,19 +284,60 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
     if retry_at is not None:
         changed = replace(job, next_run=retry_at, due_at=retry_at)
         note = f"It is tried again at {retry_at:%Y-%m-%d %H:%M:%S} UTC."
-        ended = replace(occurrence, attempt=occurrence.attempt + 1, payment_id=None, checks=0)
+        closed = replace(occurrence, attempt=occurrence.attempt + 1, payment_id=None, checks=0)
     else:
-        changed, note = job_after_cycle(attempt, outcome)
-        ended = replace(occurrence, status=outcome.status.value)
-    log = log_of(job, occurrence.occurrence, occurrence.attempt, outcome, now, note)
-    logs = [log]
+        changed, note = job_after_cycle(attempt, cycle)
+        closed = replace(occurrence, status=cycle.status.value)
+    log = await put_log(
+        transaction, log_of(job, occurrence.occurrence, occurrence.attempt, outcome, now, note)
+    )
     if job.status == "active" and changed.status == "paused":
         over = skip_due(changed, now, STOPPED.format(status=changed.status))
-        changed, logs = over.job, [log, *over.skipped]
-    await insert_logs(transaction, logs)
-    await store.save_occurrence(transaction, ended)
+        changed = over.job
+        await insert_logs(transaction, over.skipped)
+    await store.save_occurrence(transaction, closed)
     await store.save_job(transaction, replace(changed, lease_owner=None, leased_until=None))
     return ExecutionResult(log.log_id, outcome.status, retry_at)
+
+
+async def _cycle_outcome(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> Outcome:
+    """Return the outcome of the cycle: a success if one of its earlier attempts succeeded late."""
+    occurrence = attempt.occurrence
+    if occurrence.attempt == 1:
+        return outcome
+    earlier = await log_store.charged_payment(
+        transaction, occurrence.business_id, occurrence.recurring_id, occurrence.occurrence
+    )
+    if earlier is None:
+        return outcome
+    if outcome.status is Status.SUCCEEDED:
+        report_charged_twice(attempt.job, earlier, outcome.payment_id)
+    return Outcome(Status.SUCCEEDED, CHARGED_MESSAGE, payment_id=earlier)
+
+
+def report_charged_twice(job: Job, one: str, other: str | None) -> None:
+    """Log that two payments of one cycle were charged."""
+    logger.error(
+        "recurring cycle charged twice: refund one of the payments",
+        extra={
+            "business_id": job.business_id,
+            "recurring_id": job.recurring_id,
+            "payment_ids": [one, other],
+        },
+    )
+
+
+async def _wait(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> ExecutionResult:
+    """Leave the occurrence open until its payment changes, or the next cycle is due."""
+    job, occurrence, now = attempt.job, attempt.occurrence, attempt.now
+    log = await put_log(
+        transaction, log_of(job, occurrence.occurrence, occurrence.attempt, outcome, now)
+    )
+    look_at = min(attempt.next_cycle_at or now + WAIT_MAX, now + WAIT_MAX)
+    next_run = attempt.next_cycle_at if job.status == "active" else None
+    waiting = replace(job, next_run=next_run, due_at=look_at, lease_owner=None, leased_until=None)
+    await store.save_job(transaction, waiting)
+    return ExecutionResult(log.log_id, outcome.status, look_at)
 
 
 def job_after_cycle(attempt: Attempt, outcome: Outcome) -> tuple[Job, str]:

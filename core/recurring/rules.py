@@ -51,7 +51,10 @@ FINAL_DECLINES = frozenset(
         "new_account_information_available",
         "restricted_card",
         "stop_payment_order",
-        # It may still be approved, so that a retry could charge twice.
+        # The merchant rejected the charge, or the customer did not authenticate it for a day.
+        "canceled",
+        "voided",
+        # Of earlier versions: it could still be approved, so that a retry could charge twice.
         "held_for_review",
     }
 )

@@ -25,6 +25,7 @@ from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_recurring_id
 from core.money import Amount, amount_from_message
+from core.payments import store as payments_store
 from core.recurring import calendar, log_store, store
 from core.recurring.clock_store import JobClock
 from core.recurring.cycles import (
@@ -353,13 +354,20 @@ async def _stopped(
 ) -> tuple[Job, bool]:
     """Return a job as paused or cancelled, and whether one of its charges is in flight.
 
-    What is due is skipped, also an open occurrence that is not submitted or waits for a retry.
+    What is due is skipped, also an open occurrence that is not submitted or waits for a retry. The
+    payments that a customer could still complete are canceled at their gateway soon after a job is
+    cancelled.
     """
     reason = STOPPED.format(status=status)
     if job.status == "active":
         change = skip_due(job, now, reason)
         await insert_logs(transaction, change.skipped)
         job = change.job
+    if status == "cancelled":
+        open_ids = await log_store.open_payments(
+            transaction, job.business_id, job.recurring_id, job.open_occurrence
+        )
+        await payments_store.cancel_payments(transaction, job.business_id, open_ids)
     job = replace(job, status=status, next_run=None)
     if job.open_occurrence is None:
         return replace(job, due_at=None), False

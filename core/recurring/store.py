@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, tuple_, update
@@ -333,15 +333,30 @@ async def open_occurrence(transaction: Transaction, job: Job) -> Occurrence:
     return found
 
 
-async def save_occurrence(transaction: Transaction, changed: Occurrence) -> None:
-    """Write an open occurrence of a job whose row is locked."""
+async def occurrence_at(transaction: Transaction, job: Job, second: datetime) -> Occurrence:
+    """Return the occurrence of a job in a second; there is one, and it was claimed."""
+    rows = await transaction.connection.execute(
+        select(*_OCCURRENCE_COLUMNS).where(
+            occurrences.c.business_id == job.business_id,
+            occurrences.c.recurring_id == job.recurring_id,
+            occurrences.c.occurrence >= second,
+            occurrences.c.occurrence < second + timedelta(seconds=1),
+        )
+    )
+    return Occurrence(*rows.one())
+
+
+async def save_occurrence(
+    transaction: Transaction, changed: Occurrence, *, was: str = "open"
+) -> None:
+    """Write an occurrence whose status was `was`, of a job whose row is locked."""
     result = await transaction.connection.execute(
         update(occurrences)
         .where(
             occurrences.c.business_id == changed.business_id,
             occurrences.c.recurring_id == changed.recurring_id,
             occurrences.c.occurrence == changed.occurrence,
-            occurrences.c.status == "open",
+            occurrences.c.status == was,
         )
         .values(
             attempt=changed.attempt,

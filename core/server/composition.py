@@ -38,10 +38,12 @@ from core.payments.attempts import RENEW_SECONDS
 from core.payments.service import PaymentsService
 from core.payments.servicer import PaymentsServicer
 from core.payments.sweep import SWEEP_SECONDS
+from core.payments.transitions import Transitions
 from core.recurring.claims import Claims
 from core.recurring.clock_service import TestClockService
 from core.recurring.clock_store import JobClock
 from core.recurring.execution import Execution
+from core.recurring.following import CycleFollower
 from core.recurring.internal_servicers import OccurrencesServicer, TestClockServicer
 from core.recurring.service import RecurringService
 from core.recurring.servicer import RecurringServicer
@@ -187,15 +189,18 @@ def _make_services(
     gateways: dict[str, Gateway] = {"stripe": stripe, "authorize": authorize}
     credentials = CredentialsService(database, settings.keyring)
     idempotency = Idempotency(database, settings.keyring)
+    transitions = Transitions(idempotency, [CycleFollower(JobClock(settings.test_clock))])
     settle_time = timedelta(seconds=settings.authorize_settle_seconds)
     return _Services(
         authentication=AuthenticationService(database, settings.service_tokens),
         cards=CardsService(database, credentials, gateways, idempotency),
         credentials=credentials,
         idempotency=idempotency,
-        payments=PaymentsService(database, credentials, gateways, idempotency, settle_time),
+        payments=PaymentsService(
+            database, credentials, gateways, idempotency, transitions, settle_time
+        ),
         webhooks=WebhooksService(
-            database, credentials, idempotency, {"stripe": stripe, "authorize": authorize}
+            database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
         ),
     )
 

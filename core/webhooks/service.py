@@ -30,11 +30,10 @@ from core.gateways.authorize import events as authorize_events
 from core.gateways.events import Event, UnreadableEvent
 from core.gateways.gateway import Account, GatewayError, GatewayRefused
 from core.gateways.stripe import events as stripe_events
-from core.idempotency.service import Idempotency
 from core.payments import event_store
 from core.payments import store as payments_store
 from core.payments.event_store import Source
-from core.payments.transitions import apply_gateway_events
+from core.payments.transitions import Transitions
 
 logger = logging.getLogger("core.webhooks")
 
@@ -61,7 +60,7 @@ class WebhooksService:
         self,
         database: Database,
         credentials: CredentialsService,
-        idempotency: Idempotency,
+        transitions: Transitions,
         lookups: Mapping[str, EventLookup],
     ) -> None:
         """Store events in `database`; verify them with the businesses' `credentials`.
@@ -70,7 +69,7 @@ class WebhooksService:
         """
         self._database = database
         self._credentials = credentials
-        self._idempotency = idempotency
+        self._transitions = transitions
         self._lookups = lookups
 
     async def receive(self, *, business_id: str, gateway: str, body: bytes, signature: str) -> bool:
@@ -141,10 +140,7 @@ class WebhooksService:
         return [env for env, secret in secrets if is_signed(body, signature, secret, now)], now
 
     async def _apply(self, transaction: Transaction, source: Source, event: Event) -> None:
-        """Apply an event to its payment if that exists; else it waits.
-
-        Locks in the order of a charge: the idempotency record, the payment, the wallet.
-        """
+        """Apply an event to its payment if that exists; else it waits."""
         if event.fact is None:
             return
         payment = await payments_store.find_payment(
@@ -157,12 +153,8 @@ class WebhooksService:
         )
         if payment is None:
             return
-        if payment.idempotency_key is not None:
-            await self._idempotency.lock(transaction, source.business_id, payment.idempotency_key)
-        payment = await payments_store.payment_by_id(
-            transaction, business_id=source.business_id, payment_id=payment.payment_id
-        )
-        await apply_gateway_events(transaction, self._idempotency, payment)
+        payment = await self._transitions.lock(transaction, payment)
+        await self._transitions.apply_events(transaction, payment)
 
     async def _look_up_and_apply(self, source: Source, event: Event) -> None:
         """Look an event's transaction up with no database transaction open, and apply it."""

@@ -26,6 +26,7 @@ from core.idempotency.service import Idempotency
 from core.payments.charge_request import ChargeRequest
 from core.payments.service import PaymentsService
 from core.payments.store import Payment, PaymentFilter
+from core.payments.transitions import Transitions
 from core.security.secrets import Secret, hash_api_key
 from core.users.service import UsersService
 from core.webhooks.service import WebhooksService
@@ -116,9 +117,10 @@ async def running_service(
         await cards.save_authorize_card(
             caller, user.user_id, "TEST", card, set_as_primary=True, call=None
         )
-    service = PaymentsService(database, credentials, gateways, idempotency)
+    transitions = Transitions(idempotency, [])
+    service = PaymentsService(database, credentials, gateways, idempotency, transitions)
     webhooks = WebhooksService(
-        database, credentials, idempotency, {"stripe": stripe, "authorize": authorize}
+        database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
     )
     yield RunningService(
         database, clock, gateway, service, webhooks, credentials, caller, user.user_id

@@ -4,11 +4,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.gateways.events import Fact, FactKind
-from core.payments.event_rules import PaymentState, RecordedEvent, next_state
+from core.gateways.gateway import ObjectKind
+from core.payments.event_rules import (
+    GatewayObject,
+    PaymentState,
+    RecordedEvent,
+    next_state,
+    unclear_objects,
+)
 
 AMOUNT = 1000
 START = datetime(2026, 1, 31, tzinfo=UTC)
@@ -31,6 +39,7 @@ FACTS = st.one_of(
     st.builds(Fact, st.just(FactKind.FAILED), decline_code=st.sampled_from(["a", "b"])),
     st.just(Fact(FactKind.REQUIRES_ACTION)),
     st.just(Fact(FactKind.HELD)),
+    st.just(Fact(FactKind.CANCELED, decline_code="canceled")),
     st.just(Fact(FactKind.VOIDED)),
     st.builds(Fact, st.just(FactKind.REFUNDED), st.integers(0, 1200)),
     fact_of_object(FactKind.REFUND, "xyz"),
@@ -42,9 +51,23 @@ SECONDS = st.integers(0, 3)
 """Few, so that states of one object tie."""
 
 
+def event_of(
+    number: int, fact: Fact, second: int, *, received: int = 0, is_read: bool = False
+) -> RecordedEvent:
+    return RecordedEvent(
+        f"evt_{number}",
+        START + timedelta(seconds=second),
+        START + timedelta(seconds=received),
+        "pi_1",
+        None,
+        fact,
+        is_read,
+    )
+
+
 def recorded(facts: Sequence[Fact], seconds: Sequence[int] = ()) -> list[RecordedEvent]:
     return [
-        RecordedEvent(f"evt_{number}", START + timedelta(seconds=second), "pi_1", None, fact)
+        event_of(number, fact, second)
         for number, (fact, second) in enumerate(
             zip(facts, seconds or range(len(facts)), strict=True)
         )
@@ -170,3 +193,112 @@ def test_each_fact_has_its_effect() -> None:
         0,
         0,
     )
+
+
+SUCCEEDED = Fact(FactKind.SUCCEEDED, AMOUNT)
+FAILED = Fact(FactKind.FAILED, decline_code="do_not_honor")
+ACTION = Fact(FactKind.REQUIRES_ACTION)
+CANCELED = Fact(FactKind.CANCELED, decline_code="canceled")
+VOIDED = Fact(FactKind.VOIDED)
+PAYMENT = GatewayObject(ObjectKind.PAYMENT, "pi_1")
+THE_REFUND = GatewayObject(ObjectKind.REFUND, "x")
+THE_DISPUTE = GatewayObject(ObjectKind.DISPUTE, "d")
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        ([(FAILED, 1), (ACTION, 2)], "requires_action"),
+        ([(ACTION, 1), (FAILED, 2)], "declined"),
+        ([(FAILED, 1), (ACTION, 2), (FAILED, 3)], "declined"),
+        ([(SUCCEEDED, 1), (FAILED, 2)], "succeeded"),
+        ([(CANCELED, 1), (SUCCEEDED, 2)], "succeeded"),
+        ([(ACTION, 3), (CANCELED, 2)], "declined"),
+        ([(SUCCEEDED, 1), (VOIDED, 1)], "voided"),
+    ],
+)
+def test_the_latest_state_of_the_payment_counts_and_a_success_outranks(
+    facts: list[tuple[Fact, int]], status: str
+) -> None:
+    events = [event_of(number, *each) for number, each in enumerate(facts)]
+    assert next_of(NEW, events).status == status
+
+
+@pytest.mark.parametrize(
+    ("facts", "unclear"),
+    [
+        # One state, or one that can only follow the others.
+        ([(SUCCEEDED, 1)], set()),
+        ([(ACTION, 1), (SUCCEEDED, 1)], set()),
+        ([(ACTION, 1), (FAILED, 2), (CANCELED, 3)], set()),
+        ([(SUCCEEDED, 1), (VOIDED, 2)], set()),
+        ([(REFUND, 1), (REFUND, 1)], set()),
+        ([(REFUND, 1), (REFUND_FAILED, 2)], set()),
+        ([(DISPUTED, 1), (LOST, 2), (WON, 3)], set()),
+        # Two states in one second.
+        ([(ACTION, 1), (FAILED, 1)], {PAYMENT}),
+        ([(REFUND, 1), (REFUND_FAILED, 1)], {THE_REFUND}),
+        ([(DISPUTED, 1), (WON, 1)], {THE_DISPUTE}),
+        # A state that nothing can follow, and another one after it.
+        ([(SUCCEEDED, 1), (FAILED, 2)], {PAYMENT}),
+        ([(CANCELED, 1), (SUCCEEDED, 2)], {PAYMENT}),
+        ([(REFUND_FAILED, 1), (REFUND, 2)], {THE_REFUND}),
+        ([(WON, 1), (DISPUTED, 2)], {THE_DISPUTE}),
+    ],
+)
+def test_states_that_tie_or_contradict_each_other_are_read_at_the_gateway(
+    facts: list[tuple[Fact, int]], unclear: set[GatewayObject]
+) -> None:
+    events = [event_of(number, *each) for number, each in enumerate(facts)]
+    assert unclear_objects(NEW, events) == unclear
+    assert unclear_objects(NEW, events[::-1]) == unclear
+
+
+def test_a_success_of_which_the_events_tell_nothing_is_read_at_the_gateway() -> None:
+    charged = PaymentState("succeeded", "pi_1", None, 0, is_charged=True)
+    assert unclear_objects(charged, [event_of(0, FAILED, 1)]) == {PAYMENT}
+    read = event_of(1, FAILED, 2, received=2, is_read=True)
+    assert unclear_objects(charged, [event_of(0, FAILED, 1), read]) == set()
+    assert next_of(charged, [event_of(0, FAILED, 1), read]).status == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "read", "status"),
+    [
+        (REFUND, REFUND_FAILED, "succeeded"),
+        (REFUND_FAILED, REFUND, "partially_refunded"),
+        (LOST, WON, "succeeded"),
+        (WON, LOST, "disputed"),
+    ],
+)
+def test_what_was_read_counts_whatever_was_received_before(
+    earlier: Fact, read: Fact, status: str
+) -> None:
+    charged = PaymentState("succeeded", "pi_1", None, 0, is_charged=True)
+    events = [
+        event_of(0, earlier, 900, received=10),
+        event_of(1, read, 20, received=20, is_read=True),
+    ]
+    assert next_of(charged, events).status == status
+    assert unclear_objects(charged, events) == set()
+
+
+@pytest.mark.parametrize(
+    ("read", "event", "is_unclear"),
+    [
+        (REFUND, REFUND, False),
+        (REFUND, REFUND_FAILED, False),  # it can only follow
+        (REFUND_FAILED, REFUND, True),  # delivered late, or new
+        (WON, DISPUTED, True),
+    ],
+)
+@pytest.mark.parametrize("second", [1, 100])
+def test_an_event_after_a_read_that_differs_is_read_again(
+    read: Fact, event: Fact, second: int, is_unclear: bool
+) -> None:
+    charged = PaymentState("succeeded", "pi_1", None, 0, is_charged=True)
+    events = [
+        event_of(0, read, 20, received=20, is_read=True),
+        event_of(1, event, 21 if second > 20 else 20 + second, received=30),
+    ]
+    assert bool(unclear_objects(charged, events)) == is_unclear

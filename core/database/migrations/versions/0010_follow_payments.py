@@ -1,14 +1,34 @@
-"""Recurring cycles that follow what their payments become."""
+"""Payments to cancel at their gateway, and events that contradict their payment."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from core.database.schema import UtcDateTime
 
 revision = "0010_follow_payments"
 down_revision = "0009_due_work"
 branch_labels = None
 depends_on = None
 
+_STATE = "ck_webhook_events_state_is_known"
+
 
 def upgrade() -> None:
-    """Change nothing yet."""
+    """Add the column, which is NULL for payments from before, and the state."""
+    op.add_column("payments", sa.Column("cancel_at", UtcDateTime(), nullable=True))
+    with op.batch_alter_table("webhook_events") as batch:
+        batch.drop_constraint(op.f(_STATE), type_="check")
+        batch.create_check_constraint(
+            op.f(_STATE), sa.text("state IN ('waiting', 'applied', 'contradicting', 'ignored')")
+        )
 
 
 def downgrade() -> None:
-    """Change nothing."""
+    """Drop the column; contradicting events are applied ones again, as they were."""
+    op.execute("UPDATE webhook_events SET state = 'applied' WHERE state = 'contradicting'")
+    with op.batch_alter_table("webhook_events") as batch:
+        batch.drop_constraint(op.f(_STATE), type_="check")
+        batch.create_check_constraint(
+            op.f(_STATE), sa.text("state IN ('waiting', 'applied', 'ignored')")
+        )
+    op.drop_column("payments", "cancel_at")
