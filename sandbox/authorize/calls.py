@@ -10,6 +10,7 @@ keys are stored.
 
 from __future__ import annotations
 
+import datetime
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -24,6 +25,10 @@ CARD: Final = "authorize_card"
 TRANSACTION: Final = "authorize_transaction"
 CAPTURED: Final = ("capturedPendingSettlement", "settledSuccessfully")
 """The statuses of a transaction whose money was taken."""
+REFUNDED: Final = ("refundPendingSettlement", "refundSettledSuccessfully")
+"""The statuses of a refund that gives money back."""
+IN_REVIEW: Final = ("FDSPendingReview", "FDSAuthorizedPendingReview", "underReview")
+"""The statuses of a transaction that waits for the merchant's decision."""
 
 _ACCOUNT_PREFIX: Final = "authorize:"
 _TRANSACTION_KEY: Final = re.compile(r"[A-Za-z0-9]{8,16}")
@@ -46,13 +51,20 @@ class Call:
         self.books.add(self.scope, record)
         return record
 
-    def generate_id(self, kind: str) -> str:
-        """Return a new id of eleven digits; its first digits depend on the kind."""
-        return f"{_FIRST_DIGITS[kind]}{secrets.randbelow(10**9):09d}"
-
 
 Fields = Sequence[Field]
 Endpoint = Callable[[Call], Fields]
+
+
+def generate_id(kind: str) -> str:
+    """Return a new id of eleven digits; its first digits depend on the kind."""
+    return f"{_FIRST_DIGITS[kind]}{secrets.randbelow(10**9):09d}"
+
+
+def format_moment(seconds: float) -> str:
+    """Return Unix seconds as a stored time, with milliseconds and UTC's offset."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds")
 
 
 def get_account(login_id: str) -> str:

@@ -12,7 +12,7 @@ import re
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.authorize.calls import CARD, CUSTOMER, Call, Fields
+from sandbox.authorize.calls import CARD, CUSTOMER, Call, Fields, generate_id
 from sandbox.authorize.cards import (
     ChargeResult,
     charge_card,
@@ -39,9 +39,7 @@ def create_customer_profile(call: Call) -> Fields:
     for existing in call.books.list_page(call.scope, CUSTOMER, PageQuery(limit=_ALL))[0]:
         if all(existing.body[name] == value for name, value in identity.items()):
             raise ApiError("E00039", f"A duplicate record with ID {existing.id} already exists.")
-    customer = Record(
-        CUSTOMER, {"id": call.generate_id(CUSTOMER), "created": int(call.now), **identity}
-    )
+    customer = Record(CUSTOMER, {"id": generate_id(CUSTOMER), "created": int(call.now), **identity})
     call.add(customer)
     added = [_add_card(call, customer.id, card) for card in profile.all("paymentProfiles")]
     return [
@@ -112,7 +110,7 @@ def _add_card(call: Call, customer_id: str, profile: Element) -> tuple[Record, s
                 [("customerProfileId", customer_id), ("customerPaymentProfileId", existing.id)],
             )
     direct_response = _validate(call, body, private)
-    identity = {"id": call.generate_id(CARD), "created": int(call.now), "customer": customer_id}
+    identity = {"id": generate_id(CARD), "created": int(call.now), "customer": customer_id}
     return call.add(Record(CARD, identity | body, private)), direct_response
 
 

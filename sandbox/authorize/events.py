@@ -7,15 +7,13 @@ that fails at settlement, or for a held transaction that expires: only its detai
 
 from __future__ import annotations
 
-import datetime
 import json
 from typing import Final
 
-from sandbox.authorize.calls import TRANSACTION
+from sandbox.authorize.calls import IN_REVIEW, TRANSACTION, format_moment
 from sandbox.books import Change, Json
 from sandbox.stripe.resources import generate_id
 
-IN_REVIEW: Final = ("FDSPendingReview", "FDSAuthorizedPendingReview", "underReview")
 _AFTER_REVIEW: Final = {
     "capturedPendingSettlement": "fraud.approved",
     "declined": "fraud.declined",
@@ -37,11 +35,10 @@ def build_event(change: Change, now: float) -> Json | None:
     name = _find_name(before["status"] if before is not None else None, after["status"])
     if name is None:
         return None
-    moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
     return {
         "notificationId": generate_id("ntf"),
         "eventType": f"net.authorize.payment.{name}",
-        "eventDate": moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z",
+        "eventDate": format_moment(now).partition("+")[0] + "Z",
         "webhookId": "sandbox",
         "payload": {
             "responseCode": int(after["response_code"]),

@@ -10,13 +10,21 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sandbox.authorize.calls import CAPTURED, CUSTOMER, TRANSACTION, Call, Fields
+from sandbox.authorize.calls import (
+    CAPTURED,
+    CUSTOMER,
+    IN_REVIEW,
+    REFUNDED,
+    TRANSACTION,
+    Call,
+    Fields,
+)
 from sandbox.authorize.xml import ApiError, Field, messages
 from sandbox.books import PageQuery, Record
 
 _ALL: Final = 100_000
 _LIMIT_MAX: Final = 1000
-_SETTLED: Final = frozenset(("settledSuccessfully", "settlementError"))
+_SETTLED: Final = ("settledSuccessfully", "refundSettledSuccessfully", "settlementError")
 _NO_RECORDS: Final = messages("Ok", "I00004", "No records found.")
 
 
@@ -40,7 +48,7 @@ def unsettled_transactions(call: Call) -> Fields:
         call,
         PageQuery(limit=_ALL),
         lambda body: (
-            body["status"] not in _SETTLED and (not only_in_review or body["response_code"] == "4")
+            body["status"] not in _SETTLED and (not only_in_review or body["status"] in IN_REVIEW)
         ),
     )
 
@@ -135,9 +143,9 @@ def _times(body: dict[str, Any]) -> Sequence[Field]:
 
 
 def _settle_amount(body: dict[str, Any]) -> str:
-    """Return the amount that settles: zero for a declined or voided transaction."""
-    can_settle = body["status"] in CAPTURED or body["response_code"] == "4"
-    return str(body["amount"]) if can_settle and body["status"] != "voided" else "0.00"
+    """Return the amount that settles: zero for a transaction that moves no money."""
+    can_settle = body["status"] in (*CAPTURED, *REFUNDED, *IN_REVIEW)
+    return str(body["amount"]) if can_settle else "0.00"
 
 
 def _profile(body: dict[str, Any]) -> Sequence[Field]:

@@ -11,9 +11,9 @@
 | voidable         | void                          | voided                           |
 | voided           | void                          | voided, reason 310               |
 | any other        | void                          | unchanged, reason 16             |
-| any              | control endpoint              | the status that it names         |
 
-Voidable: capturedPendingSettlement and the three reviews.
+Voidable: capturedPendingSettlement, refundPendingSettlement and the three reviews. What else
+happens to a transaction is in `settlement`.
 
 A duplicate has the same values in the fields that the gateway compares (documentation of its error
 11) within `duplicateWindow` seconds: 120 if the request names none, at most 28 800, 0 for no check.
@@ -22,14 +22,21 @@ Only if the request names a window does the response contain the first transacti
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.authorize.calls import CUSTOMER, TRANSACTION, Call, Fields
+from sandbox.authorize.calls import (
+    CUSTOMER,
+    IN_REVIEW,
+    TRANSACTION,
+    Call,
+    Fields,
+    format_moment,
+    generate_id,
+)
 from sandbox.authorize.cards import ChargeResult, charge_card, get_result
 from sandbox.authorize.customers import find_card
 from sandbox.authorize.xml import SUCCESSFUL, ApiError, Element, Field, messages
@@ -40,9 +47,7 @@ WINDOW_SECONDS_MAX: Final = 28_800
 
 _STATUS_BY_REASON: Final = {"252": "FDSPendingReview", "253": "FDSAuthorizedPendingReview"}
 _STATUS_BY_RESPONSE: Final = {"1": "capturedPendingSettlement", "2": "declined", "4": "underReview"}
-_VOIDABLE: Final = frozenset(
-    ("capturedPendingSettlement", "FDSPendingReview", "FDSAuthorizedPendingReview", "underReview")
-)
+_VOIDABLE: Final = ("capturedPendingSettlement", "refundPendingSettlement", *IN_REVIEW)
 _UNSUCCESSFUL: Final = messages("Error", "E00027", "The transaction was unsuccessful.")
 
 
@@ -87,13 +92,12 @@ def _charge(call: Call, request: Element) -> Fields:
 
 def _build_transaction(call: Call, request: Element, card: Record, result: ChargeResult) -> Record:
     status = _STATUS_BY_RESPONSE[result.response_code]
-    submitted = datetime.datetime.fromtimestamp(call.now, datetime.UTC)
     return Record(
         TRANSACTION,
         {
-            "id": call.generate_id(TRANSACTION),
+            "id": generate_id(TRANSACTION),
             "created": int(call.now),
-            "submitted_at": submitted.isoformat(timespec="milliseconds"),
+            "submitted_at": format_moment(call.now),
             "customer": card.body["customer"],
             "card": card.id,
             "type": "authCaptureTransaction",

@@ -1,4 +1,4 @@
-"""Authorize.Net's control endpoints: list lag, duplicate check, keys, statuses and refunds."""
+"""Authorize.Net's control endpoints: lag, duplicates, keys, statuses, reviews and refunds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from sandbox.authorize.calls import CAPTURED, CARD, CUSTOMER, TRANSACTION, get_account, hash_keys
+from sandbox.authorize import settlement
+from sandbox.authorize.calls import (
+    CAPTURED,
+    CARD,
+    CUSTOMER,
+    IN_REVIEW,
+    REFUNDED,
+    TRANSACTION,
+    get_account,
+    hash_keys,
+)
 from sandbox.authorize.server import AuthorizeSettings
 from sandbox.books import Books, KeyRecord, PageQuery, Record, Scope
 from sandbox.control.requests import (
@@ -20,17 +30,20 @@ from sandbox.control.requests import (
     read_seconds,
 )
 
+INVOICE_CHARACTERS_MAX: Final = 20
 _STATUSES: Final = (
-    "capturedPendingSettlement",
-    "settledSuccessfully",
+    *CAPTURED,
+    *IN_REVIEW,
     "declined",
     "voided",
-    "FDSPendingReview",
-    "FDSAuthorizedPendingReview",
+    "expired",
+    "failedReview",
+    "settlementError",
     "communicationError",
     "generalError",
 )
-"""The statuses that a transaction can be set to."""
+"""The statuses that a charge can be set to, whatever it was."""
+_SETTLED_REFUND: Final = "refundSettledSuccessfully"
 
 
 class AuthorizeControl:
@@ -47,6 +60,7 @@ class AuthorizeControl:
             ("POST", "/_sandbox/authorize/duplicates", self.set_duplicates),
             ("POST", "/_sandbox/authorize/keys", self.register_key),
             ("POST", "/_sandbox/authorize/transactions", self.set_status),
+            ("POST", "/_sandbox/authorize/reviews", self.review),
             ("POST", "/_sandbox/authorize/refunds", self.refund),
         ]
 
@@ -75,54 +89,76 @@ class AuthorizeControl:
         return web.json_response({"account": account, "revoked": revoked}, status=201)
 
     async def set_status(self, request: web.Request) -> web.Response:
-        """POST transactions: set a transaction's status, as settlement or a review would."""
+        """POST transactions: set a charge's status; a refund settles, fails or is voided."""
         body = await read_body(request, "transaction", "status")
-        identifier = body.get("transaction")
-        status = read_choice(body.get("status"), "status", _STATUSES)
+        status = read_choice(body.get("status"), "status", (*_STATUSES, _SETTLED_REFUND))
         with self._books.transaction():
-            found = self._books.find_in_any_scope(TRANSACTION, str(identifier))
-            if found is None:
-                raise ControlRefusal(f"There is no transaction {identifier}.")
-            _, transaction = found
-            transaction.body["status"] = status
-            self._books.update(transaction)
+            _, transaction = self._find(body)
+            choices: tuple[str, ...] = _STATUSES
+            if settlement.is_refund(transaction):
+                choices = settlement.REFUND_MOVES.get(transaction.body["status"], ())
+                if not choices:
+                    raise ControlRefusal(
+                        f"The refund is {transaction.body['status']}, which is final."
+                    )
+            settlement.move(self._books, transaction, read_choice(status, "status", choices))
+        return web.json_response(transaction.body)
+
+    async def review(self, request: web.Request) -> web.Response:
+        """POST reviews: approve or decline a held transaction, or let its time pass."""
+        body = await read_body(request, "transaction", "decision")
+        decision = read_choice(body.get("decision"), "decision", tuple(settlement.DECISIONS))
+        with self._books.transaction():
+            _, transaction = self._find(body)
+            if transaction.body["status"] not in IN_REVIEW:
+                raise ControlRefusal(
+                    f"The transaction is {transaction.body['status']}: it is not held for review."
+                )
+            settlement.move(self._books, transaction, settlement.DECISIONS[decision])
         return web.json_response(transaction.body)
 
     async def refund(self, request: web.Request) -> web.Response:
-        """POST refunds: refund a transaction, fully or in part, by a new transaction."""
-        body = await read_body(request, "transaction", "amount")
-        identifier = body.get("transaction")
+        """POST refunds: refund a settled transaction, fully or in part, by a new transaction."""
+        body = await read_body(request, "transaction", "amount", "invoice_number")
+        invoice_number = body.get("invoice_number", "")
+        if not isinstance(invoice_number, str) or len(invoice_number) > INVOICE_CHARACTERS_MAX:
+            raise ControlRefusal('Give "invoice_number" as a text of at most 20 characters.')
         with self._books.transaction():
-            found = self._books.find_in_any_scope(TRANSACTION, str(identifier))
-            if found is None:
-                raise ControlRefusal(f"There is no authorize transaction {identifier}.")
-            scope, charged = found
-            if charged.body["status"] not in CAPTURED:
+            scope, charged = self._find(body)
+            if charged.body["status"] != "settledSuccessfully":
                 raise ControlRefusal(
-                    f"A transaction that is {charged.body['status']} has no refund."
+                    f"The transaction is {charged.body['status']}: only one that is "
+                    "settledSuccessfully has refunds. Set its status, or void it instead."
                 )
-            try:
-                amount = Decimal(str(body.get("amount", charged.body["amount"])))
-            except InvalidOperation:
-                amount = Decimal(0)
-            if not 0 < amount <= Decimal(charged.body["amount"]):
-                raise ControlRefusal('Give "amount" above 0, at most what was charged.')
-            refund = {
-                **charged.body,
-                "id": str(10**11 - 1 - int(charged.id) + int(amount * 100)),
-                "created": int(self._books.clock()),
-                "type": "refundTransaction",
-                "status": "refundPendingSettlement",
-                "amount": f"{amount:.2f}",
-                "refunds": charged.id,
-                "invoice_number": "",
-            }
-            self._books.add(scope, Record(TRANSACTION, refund))
-        return web.json_response(refund, status=201)
+            refundable = settlement.get_refundable(self._books, scope, charged)
+            amount = _read_amount(body.get("amount", str(refundable)), refundable)
+            refund = settlement.add_refund(self._books, scope, charged, amount, invoice_number)
+        return web.json_response(refund.body, status=201)
+
+    def _find(self, body: dict[str, Any]) -> tuple[Scope, Record]:
+        """Return the transaction that the body names, and its account."""
+        identifier = body.get("transaction")
+        if not isinstance(identifier, str) or not identifier:
+            raise ControlRefusal('Give "transaction" as the id of a transaction.')
+        found = self._books.find_in_any_scope(TRANSACTION, identifier)
+        if found is None:
+            raise ControlRefusal(f"There is no transaction {identifier}.")
+        return found
+
+
+def _read_amount(value: object, maximum: Decimal) -> Decimal:
+    """Return an amount of whole cents, from a number or a text."""
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        amount = Decimal(0)
+    if not amount.is_finite() or not 0 < amount <= maximum or amount != round(amount, 2):
+        raise ControlRefusal(f'Give "amount" above 0, at most {maximum}, in whole cents.')
+    return amount
 
 
 def summarize_account(books: Books, scope: Scope, limit: int) -> dict[str, Any]:
-    """Return the account's objects, newest first, and the sum of its captured transactions."""
+    """Return the account's objects, newest first, and what remains of its captured charges."""
     kinds: dict[str, Any] = {}
     for kind, plural in ((CUSTOMER, "customers"), (CARD, "cards"), (TRANSACTION, "transactions")):
         records, has_more = books.list_page(scope, kind, PageQuery(limit=limit))
@@ -130,6 +166,9 @@ def summarize_account(books: Books, scope: Scope, limit: int) -> dict[str, Any]:
         kinds[f"more_{plural}"] = has_more
     taken: defaultdict[str, int] = defaultdict(int)
     for transaction in kinds["transactions"]:
+        cents = int(Decimal(transaction["amount"]) * 100)
         if transaction["status"] in CAPTURED:
-            taken[transaction["currency"]] += int(Decimal(transaction["amount"]) * 100)
+            taken[transaction["currency"]] += cents
+        elif transaction["status"] in REFUNDED:
+            taken[transaction["currency"]] -= cents
     return {"account": scope.account, "livemode": scope.livemode, **kinds, "taken": taken}

@@ -1,8 +1,9 @@
 """The sandbox's webhooks, delivered to the adapter, update payments."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
+
+import pytest
 
 from core.database.transactions import Database
 from core.gateways.authorize.gateway import AuthorizeGateway
@@ -87,21 +88,23 @@ async def test_a_customer_who_authenticates_later_is_credited(stack: Stack) -> N
     await until(client, user_id, "succeeded", 20)
 
 
+@pytest.mark.parametrize("is_settled", [True, False])
 async def test_events_of_authorize_net_update_payment_and_wallet(
-    stack: Stack, database: Database, tmp_path: Path
+    stack: Stack, database: Database, is_settled: bool
 ) -> None:
-    client = await new_business(stack, "a1")
+    name = "a1" if is_settled else "a2"
+    client, login_id = await new_business(stack, name), f"login{name}"
     await control(
         stack,
         "webhooks",
-        api_login_id="logina1",
+        api_login_id=login_id,
         url=f"{client.url}/webhooks/authorize/{client.business_id}",
         secret=SIGNATURE_KEY,
     )
     user_id = await new_user(client)
     payment_id = await add_payment(database, client, user_id, 1, "authorize", "pending", "fund")
     gateway = AuthorizeGateway({"TEST": stack.gateway.url})
-    account = Account("TEST", "0123456789abcdef", login_id="logina1")
+    account = Account("TEST", "0123456789abcdef", login_id=login_id)
     customer_id, card = await gateway.create_customer_with_card(
         account,
         user_id=user_id,
@@ -115,11 +118,12 @@ async def test_events_of_authorize_net_update_payment_and_wallet(
     charged = await gateway.charge(account, order)
     assert isinstance(charged, Succeeded)
     await until(client, user_id, "succeeded", 10)
-    refund = {"transaction": charged.transaction_id, "amount": "4.00"}
-    await control(stack, "authorize/refunds", **refund)
-    await until(client, user_id, "partially_refunded", 6)
-    await control(
-        stack, "authorize/transactions", transaction=charged.transaction_id, status="voided"
-    )
-    await until(client, user_id, "voided", 0)
+    change = {"transaction": charged.transaction_id}
+    if is_settled:
+        await control(stack, "authorize/transactions", **change, status="settledSuccessfully")
+        refund = await control(stack, "authorize/refunds", **change, amount="4.00")
+        await until(client, user_id, "partially_refunded", 6)
+        change = {"transaction": refund["id"]}
+    await control(stack, "authorize/transactions", **change, status="voided")
+    await until(client, user_id, *(("succeeded", 10) if is_settled else ("voided", 0)))
     await gateway.close()

@@ -136,3 +136,10 @@ def charge_form(customer: str, method: str, **rest: str) -> dict[str, str]:
 def assert_fields(body: dict[str, Any], resource: type, absent: set[str]) -> None:
     """Assert that the body has exactly the fields of the SDK's type, but for the absent ones."""
     assert set(body) == set(resource.__annotations__) - {"OBJECT_NAME", "deleted"} - absent
+
+
+async def charge_card(sandbox: Sandbox, card: str = "pm_card_visa", **rest: str) -> Any:
+    """Charge 25 dollars to a new customer's card; return the payment intent."""
+    form = charge_form(*await sandbox.customer_with_card(card), **rest)
+    _, intent = await sandbox.call("POST", "/v1/payment_intents", form)
+    return intent
