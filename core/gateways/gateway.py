@@ -9,13 +9,18 @@ what they created, or raise:
     │   └── CustomerMissing    the account behind these keys has no such customer
     ├── GatewayUnavailable     not reached, or throttled: nothing happened
     └── GatewayUnknown         sent, but no clear response came back
+        └── ListTooLong        the charge may be in a list that is too long to read
+
+`is_permanent` tells those that a repeated call does not help, until somebody changes the keys, the
+account or the object at the gateway.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Final, Protocol, runtime_checkable
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
 from core.gateways.events import Fact
 from core.money import Amount
@@ -71,6 +76,8 @@ class GatewayCharge:
     customer_id: str
     gateway_card_id: str
     description: str | None
+    created_at: datetime | None = None
+    """When the payment was created: a look-up ends where a list, newest first, becomes older."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,8 @@ class ObjectKind(StrEnum):
 class GatewayError(Exception):
     """A gateway method other than a charge failed."""
 
+    is_permanent: ClassVar[bool] = False
+
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
@@ -156,6 +165,8 @@ class GatewayError(Exception):
 class CardDeclined(GatewayError):
     """The gateway refused to save the card."""
 
+    is_permanent = True
+
     def __init__(self, message: str, decline_code: str) -> None:
         super().__init__(message)
         self.decline_code = decline_code
@@ -163,6 +174,8 @@ class CardDeclined(GatewayError):
 
 class GatewayRefused(GatewayError):
     """The gateway refused the call; nothing happened. `field` is the caller's field at fault."""
+
+    is_permanent = True
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -179,6 +192,12 @@ class GatewayUnavailable(GatewayError):
 
 class GatewayUnknown(GatewayError):
     """The call was sent and no clear response came back."""
+
+
+class ListTooLong(GatewayUnknown):
+    """The charge was not found in as much of a list as is read; the list only grows."""
+
+    is_permanent = True
 
 
 @runtime_checkable
@@ -205,6 +224,10 @@ class Gateway(Protocol):
         self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
     ) -> SavedCard:
         """Save a card for the customer: by its token at Stripe, by its data at Authorize.Net."""
+        ...
+
+    async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:
+        """Return whether the customer has the card. Raises a GatewayError as `read_state` does."""
         ...
 
     async def charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome:

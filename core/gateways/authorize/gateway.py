@@ -1,42 +1,36 @@
-"""Authorize.Net as a Gateway: customers, cards and charges; never resends.
+"""Authorize.Net as a Gateway: charges, which are never resent. Customers and cards: `customers`.
 
 Authorize.Net has no idempotency keys. Instead the invoice number is our payment's id, and the same
 transaction within 8 hours is refused as a duplicate, with the first one's id. So a charge is sent
 once and looked up by its invoice. The caller decides when to send the same bytes again.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, ParamSpec, assert_never
+from datetime import timedelta
+from typing import Final, assert_never
 
 from core.gateways.authorize import requests
+from core.gateways.authorize.customers import AuthorizeCustomers, built
 from core.gateways.authorize.events import REFUND, charge_fact, refund_fact, with_details
-from core.gateways.authorize.profiles import (
-    card_id_of,
-    check_saved,
-    customer_id_of,
-    saved_card,
-)
 from core.gateways.authorize.requests import PAGE_SIZE, Request, UnsendableError
 from core.gateways.authorize.responses import (
     NO_CLEAR_ANSWER,
     UNCLEAR_CHARGE,
     Duplicate,
+    Listed,
     Transaction,
     check_voided,
-    listed_invoices,
+    listed_transactions,
     outcome_of_charge,
     outcome_of_transaction,
     transaction_of,
 )
-from core.gateways.authorize.transport import AuthorizeTransport
-from core.gateways.authorize.xml import Answer, Failure, id_of, parse_answer
+from core.gateways.authorize.xml import id_of
 from core.gateways.events import Event, Fact, FactKind
 from core.gateways.gateway import (
     Account,
-    CardData,
     ChargeOutcome,
     CustomerMissing,
     Declined,
@@ -45,9 +39,9 @@ from core.gateways.gateway import (
     GatewayRefused,
     GatewayUnknown,
     HeldForReview,
+    ListTooLong,
     ObjectKind,
     Refused,
-    SavedCard,
     Succeeded,
     Unknown,
 )
@@ -56,10 +50,13 @@ _log = logging.getLogger(__name__)
 
 PAGES_MAX: Final = 50
 """Pages read of a list, 10 000 transactions; a longer list proves nothing."""
+PAGES_IN_TIME: Final = 10
+"""If the time is over after more pages, the list is too long; before, the gateway is too slow."""
+_CLOCK_DIFFERENCE_MAX: Final = timedelta(hours=1)
+"""Between our clock and the gateway's: older transactions than a payment are not its charges."""
 _CHARGE: Final = "authCaptureTransaction"
 _PRECEDENCE: Final = (Succeeded, Unknown, HeldForReview, Declined)
 """Which of several charges on one invoice counts; of equal ones the first."""
-_Parameters = ParamSpec("_Parameters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,73 +67,8 @@ class FoundCharge:
     outcome: ChargeOutcome
 
 
-class AuthorizeGateway:
+class AuthorizeGateway(AuthorizeCustomers):
     """The Gateway of Authorize.Net, with one pool of connections for all businesses."""
-
-    def __init__(self, urls: Mapping[str, str], timeout_seconds: float = 20.0) -> None:
-        """Use `urls`, a base URL for each environment (TEST, LIVE).
-
-        `timeout_seconds` is for one method. The first call creates the pool in its event loop.
-        """
-        self._timeout_seconds = timeout_seconds
-        self._transport = AuthorizeTransport(urls, timeout_seconds)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._transport.close()
-
-    async def create_customer(
-        self, account: Account, *, user_id: str, name: str, email: str, gateway_key: str
-    ) -> str:
-        """Create a customer profile without a card, or find the existing one.
-
-        The gateway recognizes it by id, name and email; `gateway_key` is unused.
-
-        Raises:
-            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
-        """
-        request = _built(
-            requests.create_customer, account, user_id=user_id, name=name, email=email, card=None
-        )
-        answer = await self._call(account, request, self._deadline())
-        return customer_id_of(answer, account)[0]
-
-    async def create_customer_with_card(
-        self, account: Account, *, user_id: str, name: str, email: str, card: CardData
-    ) -> tuple[str, SavedCard]:
-        """Create a customer profile with a first card in one call, and return its id and the card.
-
-        One call, because a new profile can be unknown to other calls for some seconds. The card is
-        saved in an existing profile if there is one.
-
-        Raises:
-            GatewayError: any subclass; CardDeclined if the issuer does not confirm the card, and
-                then no profile is created.
-        """
-        request = _built(
-            requests.create_customer, account, user_id=user_id, name=name, email=email, card=card
-        )
-        deadline = self._deadline()
-        answer = await self._call(account, request, deadline)
-        customer_id, existed = customer_id_of(answer, account)
-        if existed:
-            return customer_id, await self._save_card(account, customer_id, card, deadline)
-        return customer_id, saved_card(card_id_of(answer, account)[0], card)
-
-    async def save_card(
-        self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
-    ) -> SavedCard:
-        """Save a card in a customer profile, after the issuer confirmed it.
-
-        The gateway recognizes a customer's card, so a repeated call saves no second one but
-        updates the first; `gateway_key` is unused.
-
-        Raises:
-            GatewayError: any subclass; CustomerMissing if there is no such profile.
-        """
-        if isinstance(card, str):
-            raise GatewayRefused("Authorize.Net takes a card's data, not a token.")
-        return await self._save_card(account, customer_id, card, self._deadline())
 
     async def charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome:
         """Charge a saved card; sends once.
@@ -166,8 +98,8 @@ class AuthorizeGateway:
         it proves that nothing was charged.
 
         Raises:
-            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown, also if a list is
-                too long to read.
+            GatewayError: GatewayRefused, GatewayUnavailable, GatewayUnknown, or ListTooLong if a
+                list shows too many transactions since the payment was created.
         """
         deadline = self._deadline()
         found = await self._charges_of(account, charge, deadline)
@@ -268,25 +200,8 @@ class AuthorizeGateway:
         return fact
 
     async def _void(self, account: Account, transaction_id: str, deadline: float) -> None:
-        request = _built(requests.void, account, transaction_id)
+        request = built(requests.void, account, transaction_id)
         check_voided(await self._call(account, request, deadline), account)
-
-    async def _save_card(
-        self, account: Account, customer_id: str, card: CardData, deadline: float
-    ) -> SavedCard:
-        request = _built(requests.create_card, account, customer_id=customer_id, card=card)
-        answer = await self._call(account, request, deadline)
-        card_id, existed = card_id_of(answer, account)
-        if existed:
-            change = _built(
-                requests.update_card,
-                account,
-                customer_id=customer_id,
-                gateway_card_id=card_id,
-                card=card,
-            )
-            check_saved(await self._call(account, change, deadline), account)
-        return saved_card(card_id, card)
 
     async def _adopt_duplicate(
         self, account: Account, charge: GatewayCharge, duplicate: Duplicate, deadline: float
@@ -337,7 +252,7 @@ class AuthorizeGateway:
             return requests.unsettled_transactions(account, page)
 
         for listing in (of_customer, unsettled):
-            ids = await self._on_invoice(account, charge.payment_id, listing, deadline)
+            ids = await self._on_invoice(account, charge, listing, deadline)
             transactions = [await self._transaction(account, each, deadline) for each in ids]
             charges = [each for each in transactions if each.type == _CHARGE]
             if charges:
@@ -351,49 +266,48 @@ class AuthorizeGateway:
     async def _on_invoice(
         self,
         account: Account,
-        invoice_number: str,
+        charge: GatewayCharge,
         listing: Callable[[int], Request],
         deadline: float,
     ) -> list[str]:
-        """Return the ids of the transactions in a list that are on an invoice."""
+        """Return the ids of the transactions in a list that are on a charge's invoice.
+
+        The list is read, newest first, as far as it is not older than the payment.
+        """
         found: dict[str, None] = {}  # a list that grows during the read shows one on two pages
         for page in range(1, PAGES_MAX + 1):
             try:
-                answer = await self._call(account, _built(listing, page), deadline)
-                shown = listed_invoices(answer, account)
+                answer = await self._call(account, built(listing, page), deadline)
+                shown = listed_transactions(answer, account)
             except CustomerMissing:
                 return []  # the profile was deleted
-            found.update((each, None) for each, invoice in shown if invoice == invoice_number)
-            if len(shown) < PAGE_SIZE:
+            except GatewayError:
+                if page > PAGES_IN_TIME and self._is_over(deadline):
+                    break
+                raise
+            found.update(
+                (each.transaction_id, None)
+                for each in shown
+                if each.invoice_number == charge.payment_id
+            )
+            if len(shown) < PAGE_SIZE or _goes_back_before(charge, shown):
                 return list(found)
-        raise GatewayUnknown(
-            f"Authorize.Net lists more than {PAGES_MAX * PAGE_SIZE} transactions; look for invoice "
-            f"{invoice_number} in the merchant interface."
+        raise ListTooLong(
+            "Authorize.Net lists too many transactions since the payment was created; look for "
+            f"invoice {charge.payment_id} in the merchant interface."
         )
 
     async def _transaction(
         self, account: Account, transaction_id: str, deadline: float
     ) -> Transaction:
-        request = _built(requests.transaction_details, account, transaction_id)
+        request = built(requests.transaction_details, account, transaction_id)
         return transaction_of(await self._call(account, request, deadline), account)
 
-    async def _call(self, account: Account, request: Request, deadline: float) -> Answer | Failure:
-        body = await self._transport.send(account, request.body, deadline)
-        return body if isinstance(body, Failure) else parse_answer(body, request)
 
-    def _deadline(self) -> float:
-        return asyncio.get_running_loop().time() + self._timeout_seconds
-
-
-def _built(
-    build: Callable[_Parameters, Request], *args: _Parameters.args, **kwargs: _Parameters.kwargs
-) -> Request:
-    """Build a request other than a charge.
-
-    Raises:
-        GatewayRefused: a value is invalid; nothing was sent.
-    """
-    try:
-        return build(*args, **kwargs)
-    except UnsendableError as unsendable:
-        raise GatewayRefused(unsendable.message, unsendable.field) from None
+def _goes_back_before(charge: GatewayCharge, page: Sequence[Listed]) -> bool:
+    """Return whether a page, newest first as requested, ends before the payment was created."""
+    times = [each.submitted_at for each in page if each.submitted_at is not None]
+    is_sorted = len(times) == len(page) and times == sorted(times, reverse=True)
+    if charge.created_at is None or not is_sorted:
+        return False
+    return times[-1] < charge.created_at - _CLOCK_DIFFERENCE_MAX

@@ -4,32 +4,79 @@ import re
 from typing import Final
 
 from core.gateways.authorize.codes import Meaning, reading_of_call, reading_of_transaction
+from core.gateways.authorize.requests import expiration_date
 from core.gateways.authorize.responses import NO_CLEAR_ANSWER, error_of, ok_answer
 from core.gateways.authorize.xml import Answer, Failure, id_of
-from core.gateways.gateway import Account, CardData, GatewayUnknown, SavedCard, network_of
+from core.gateways.gateway import (
+    Account,
+    CardData,
+    GatewayRefused,
+    GatewayUnknown,
+    SavedCard,
+    network_of,
+)
 
 _EXISTING_ID: Final = re.compile(r"\bID (\d+)\b")
-_VALIDATION: Final = re.compile(r"(\d)\D+\d+\D+(\d+)\D")
-"""Response code, an unused number, reason code; the merchant chooses the separators."""
+_VALIDATION: Final = re.compile(
+    r"\D?(?P<code>[1-4])(?P<separator>\D+)\d+(?P=separator)(?P<reason>\d+)(?!\d)"
+)
+"""Response code, an unused number, reason code. The merchant chooses the separator, and a sign that
+encloses each field."""
 
 
-def customer_id_of(answer: Answer | Failure, account: Account) -> tuple[str, bool]:
+def customer_id_of(answer: Answer | Failure, account: Account) -> tuple[str | None, bool]:
     """Return a customer's id, and whether the customer existed before.
+
+    The id is None if the customer existed and the answer does not have it.
 
     Raises:
         GatewayError: any subclass.
     """
     if isinstance(answer, Answer) and reading_of_call(answer.code).meaning is Meaning.DUPLICATE:
         existing = _EXISTING_ID.search(answer.text("messages/message/text"))
-        if existing is None:
-            raise GatewayUnknown(NO_CLEAR_ANSWER)
-        return existing[1], True
+        return existing and existing[1], True
     made = _saved(answer, account, "validationDirectResponseList/string")
     return _required_id(made.text("customerProfileId")), False
 
 
-def card_id_of(answer: Answer | Failure, account: Account) -> tuple[str, bool]:
+def found_customer_id(answer: Answer | Failure, account: Account) -> str:
+    """Return the id of a customer profile that was looked up.
+
+    Raises:
+        GatewayError: any subclass; CustomerMissing if there is none.
+    """
+    return _required_id(ok_answer(answer, account).text("profile/customerProfileId"))
+
+
+def same_card_id(answer: Answer | Failure, account: Account, card: CardData) -> str:
+    """Return the id of the card among those of a customer profile, whose numbers are masked.
+
+    Of several with its last four digits it is the one with its postal code, and of several of those
+    the one with its expiration date.
+
+    Raises:
+        GatewayError: any subclass; GatewayRefused if several cards look the same.
+    """
+    cards = ok_answer(answer, account).all("profile/paymentProfiles")
+    last4 = card.number.reveal()[-4:]
+    same = [each for each in cards if each.text("payment/creditCard/cardNumber")[-4:] == last4]
+    for path, value in (
+        ("billTo/zip", card.postal_code or ""),
+        ("payment/creditCard/expirationDate", expiration_date(card)),
+    ):
+        same = [each for each in same if each.text(path) == value] or same
+    if len(same) > 1:
+        raise GatewayRefused(
+            "Authorize.Net has this card already, and several cards of this customer look like it. "
+            "Delete those that are not used in the merchant interface."
+        )
+    return _required_id(same[0].text("customerPaymentProfileId") if same else "")
+
+
+def card_id_of(answer: Answer | Failure, account: Account) -> tuple[str | None, bool]:
     """Return a card's id, and whether the customer had it before.
+
+    The id is None if the customer had the card and the answer does not have the id.
 
     Raises:
         GatewayError: any subclass.
@@ -41,7 +88,7 @@ def card_id_of(answer: Answer | Failure, account: Account) -> tuple[str, bool]:
     assert isinstance(made, Answer), "a failure was raised"
     path = "customerPaymentProfileIdList/numericString"
     identifier = made.text("customerPaymentProfileId") or made.text(path)
-    return _required_id(identifier), is_known
+    return (id_of(identifier) if is_known else _required_id(identifier)), is_known
 
 
 def check_saved(answer: Answer | Failure, account: Account) -> None:
@@ -57,9 +104,9 @@ def _saved(answer: Answer | Failure, account: Account, validation: str) -> Answe
     """Return the answer about a saved card; a refused one has the reason in `validation`."""
     if isinstance(answer, Answer) and not answer.is_ok:
         said = _VALIDATION.match(answer.text(validation))
-        if said is not None and said[1] in ("2", "3"):
-            reading = reading_of_transaction(said[1], said[2])
-            raise error_of(reading, said[2], account)
+        if said is not None and said["code"] in ("2", "3"):
+            reading = reading_of_transaction(said["code"], said["reason"])
+            raise error_of(reading, said["reason"], account)
     return ok_answer(answer, account)
 
 

@@ -110,6 +110,33 @@ def update_card(
 
 
 @_checked
+def customer_of_user(account: Account, user_id: str) -> Request:
+    """Build the read of the customer profile with our user's id."""
+    request = contract.getCustomerProfileRequest(
+        merchantCustomerId=user_id[-_CUSTOMER_ID_CHARACTERS_MAX:]
+    )
+    return _authenticated(account, request, "getCustomerProfile")
+
+
+@_checked
+def cards_of_customer(account: Account, customer_id: str) -> Request:
+    """Build the read of a customer profile with its cards, numbers masked and dates not."""
+    request = contract.getCustomerProfileRequest(
+        customerProfileId=customer_id, unmaskExpirationDate=True
+    )
+    return _authenticated(account, request, "getCustomerProfile")
+
+
+@_checked
+def read_card(account: Account, *, customer_id: str, gateway_card_id: str) -> Request:
+    """Build the read of one card."""
+    request = contract.getCustomerPaymentProfileRequest(
+        customerProfileId=customer_id, customerPaymentProfileId=gateway_card_id
+    )
+    return _authenticated(account, request, "getCustomerPaymentProfile")
+
+
+@_checked
 def charge(account: Account, charge: GatewayCharge) -> Request:
     """Build a charge: always the same bytes, so that it can be resent."""
     settings = {"allowPartialAuth": "false", "duplicateWindow": str(DUPLICATE_WINDOW_SECONDS)}
@@ -183,7 +210,7 @@ def _card_profile(kind: Callable[..., Any], card: CardData) -> Any:
     """Build a card with its security code, which the gateway checks and does not store."""
     credit_card = contract.creditCardType(
         cardNumber=card.number.reveal(),
-        expirationDate=f"{card.exp_year:04d}-{card.exp_month:02d}",
+        expirationDate=expiration_date(card),
     )
     if card.cvv is not None:
         credit_card.cardCode = card.cvv.reveal()
@@ -191,6 +218,11 @@ def _card_profile(kind: Callable[..., Any], card: CardData) -> Any:
     if card.postal_code is not None:
         profile.billTo = contract.customerAddressType(zip=card.postal_code)
     return profile
+
+
+def expiration_date(card: CardData) -> str:
+    """Return a card's last month as the gateway writes it."""
+    return f"{card.exp_year:04d}-{card.exp_month:02d}"
 
 
 def _paged(request: Any, page: int) -> Any:

@@ -255,15 +255,26 @@ def reading_of_status(transaction: Transaction) -> Reading:
     return reading
 
 
-def listed_invoices(answer: Answer | Failure, account: Account) -> list[tuple[str, str]]:
-    """Return the id and invoice number of each transaction of a page.
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A transaction in a list. `submitted_at` is None if the list does not show it."""
+
+    transaction_id: str
+    invoice_number: str
+    submitted_at: datetime | None
+
+
+def listed_transactions(answer: Answer | Failure, account: Account) -> list[Listed]:
+    """Return the transactions of a page.
 
     Raises:
         GatewayError: GatewayRefused, CustomerMissing, GatewayUnavailable or GatewayUnknown.
     """
     page = ok_answer(answer, account)
     return [
-        (shown.text("transId"), shown.text("invoiceNumber"))
+        Listed(
+            shown.text("transId"), shown.text("invoiceNumber"), _moment(shown.text("submitTimeUTC"))
+        )
         for shown in page.all("transactions/transaction")
     ]
 

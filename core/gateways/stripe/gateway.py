@@ -156,6 +156,21 @@ class StripeGateway:
         method = object_of(attached, account, "payment_method", token=True)
         return saved_card(method, customer_id)
 
+    async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:
+        """Return whether a payment method is attached to the customer.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        service = self._client(account).v1.payment_methods
+        response = await self._send(
+            account, lambda: service.retrieve_async(gateway_card_id), self._deadline()
+        )
+        if is_missing(response):
+            return False
+        method = object_of(response, account, "payment_method")
+        return bool(method.get("customer") == customer_id)
+
     async def charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome:
         """Charge a saved card at most once; an unclear response is resent once, then looked up."""
         try:

@@ -1,23 +1,35 @@
 """Authorize.Net: customers and cards are created once."""
 
+import string
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import web
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from core.gateways.authorize.codes import reading_of_transaction
 from core.gateways.authorize.gateway import AuthorizeGateway
+from core.gateways.authorize.profiles import card_id_of
+from core.gateways.authorize.requests import Request
+from core.gateways.authorize.responses import error_of
+from core.gateways.authorize.xml import parse_answer
 from core.gateways.gateway import (
     CardDeclined,
     CustomerMissing,
+    GatewayError,
     GatewayRefused,
     GatewayUnavailable,
     GatewayUnknown,
     SavedCard,
     Succeeded,
 )
-from sandbox.authorize.xml import Field, messages
+from sandbox.authorize.xml import Field, messages, write
 from tests.core.gateways.running import serving
 from tests.core.gateways.running_authorize import (
+    FAILED,
     MERCHANT,
     OK,
     a_card,
@@ -153,7 +165,6 @@ async def test_a_throttled_call_did_nothing(sandbox: Sandbox, gateway: Authorize
 ODD: list[tuple[str, list[Field]]] = [
     ("no id", [OK]),
     ("an id that is none", [OK, ("customerProfileId", "abc")]),
-    ("a duplicate without an id", [messages("Error", "E00039", "A duplicate record exists.")]),
     ("an error of tomorrow", [messages("Error", "E99999", "?")]),
     ("no card", [OK, ("customerProfileId", "51")]),
 ]
@@ -169,19 +180,152 @@ async def test_an_answer_without_ids_is_unknown(fields: list[Field]) -> None:
             await gateway.create_customer_with_card(MERCHANT, **JANE, card=a_card())
 
 
-@pytest.mark.parametrize("delimiter", [",", "|", '","'])
-async def test_a_validation_is_read_with_any_separator(
-    delimiter: str,
-) -> None:
-    said = delimiter.join(["2", "1", "44", "This transaction has been declined."])
+SIGNS = st.sampled_from([*string.punctuation, *string.ascii_letters, "\t", " ", "ä", "€"])
+"""What a merchant may choose to separate or enclose fields with."""
 
+
+@settings(max_examples=300)
+@given(
+    code=st.sampled_from("23"),
+    reason=st.sampled_from((2, 44, 65, 315)),
+    separator=SIGNS,
+    enclosing=SIGNS | st.just(""),
+    number=st.integers(0, 99),
+)
+@example(code="2", reason=44, separator=",", enclosing='"', number=1)
+@example(code="2", reason=44, separator="|", enclosing="", number=1)
+def test_a_validation_is_read_in_each_format_that_a_merchant_may_choose(
+    code: str, reason: int, separator: str, enclosing: str, number: int
+) -> None:
+    fields = (code, str(number), str(reason), "This transaction has been declined.", "", "P", "0")
+    said = separator.join(f"{enclosing}{field}{enclosing}" for field in fields)
+    body = write(
+        "createCustomerPaymentProfileResponse", [FAILED, ("validationDirectResponse", said)]
+    )
+    answer = parse_answer(body, Request(b"", "createCustomerPaymentProfileResponse"))
+    with pytest.raises(GatewayError) as raised:
+        card_id_of(answer, MERCHANT)
+    expected = error_of(reading_of_transaction(code, str(reason)), str(reason), MERCHANT)
+    assert (type(raised.value), raised.value.__dict__) == (type(expected), expected.__dict__)
+
+
+@pytest.mark.parametrize("said", ["", "2", "2,1", "2,1,x", "2,1|44,", '"2","1","44', "21441"])
+async def test_a_validation_in_no_format_is_a_decline(said: str) -> None:
     async def answer(_request: web.Request) -> web.Response:
-        failed = messages("Error", "E00027", "The transaction was unsuccessful.")
         return xml(
-            "createCustomerPaymentProfileResponse", [failed, ("validationDirectResponse", said)]
+            "createCustomerPaymentProfileResponse", [FAILED, ("validationDirectResponse", said)]
         )
 
     async with serving(answer) as url, authorize_at(url) as gateway:
-        with pytest.raises(CardDeclined) as declined:
+        with pytest.raises(CardDeclined):
             await gateway.save_card(MERCHANT, customer_id="51", card=a_card(), gateway_key="k")
-    assert declined.value.decline_code == "incorrect_cvc"
+
+
+# --- Duplicates whose id is not in the answer ------------------------------------------------
+
+NO_ID = messages("Error", "E00039", "A duplicate record already exists.")
+
+
+def a_profile(card_id: str, last4: str, expires: str, postal_code: str) -> Field:
+    card = [("cardNumber", f"XXXX{last4}"), ("expirationDate", expires)]
+    shown: list[Field] = [
+        ("billTo", [("zip", postal_code)]),
+        ("customerPaymentProfileId", card_id),
+        ("payment", [("creditCard", card)]),
+    ]
+    return ("paymentProfiles", shown)
+
+
+OURS = a_profile("52", "1111", "2060-12", "12345")
+
+
+@pytest.mark.parametrize(
+    "profiles",
+    [
+        [OURS],
+        [a_profile("53", "2222", "2060-12", "12345"), OURS],
+        [a_profile("53", "1111", "2060-12", ""), OURS],
+        [a_profile("53", "1111", "2060-12", "99999"), OURS],
+        [a_profile("53", "1111", "2061-12", "12345"), OURS],
+        [a_profile("52", "1111", "2050-01", "12345")],
+        [a_profile("52", "1111", "XXXX", "12345")],
+        [a_profile("52", "1111", "XXXX", "")],
+    ],
+)
+async def test_a_card_that_exists_is_found_by_what_the_profile_shows(profiles: list[Any]) -> None:
+    async with answering_duplicates(profiles) as (gateway, sent):
+        card = await gateway.save_card(MERCHANT, customer_id="51", card=a_card(), gateway_key="k")
+    assert card == SavedCard("52", "visa", "1111", 12, 2060)
+    assert sent == [
+        "createCustomerPaymentProfileRequest",
+        "getCustomerProfileRequest",
+        "updateCustomerPaymentProfileRequest",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("profiles", "error"),
+    [
+        ([], GatewayUnknown),
+        ([a_profile("53", "2222", "2060-12", "12345")], GatewayUnknown),
+        ([OURS, OURS], GatewayRefused),
+        (
+            [a_profile("53", "1111", "XXXX", ""), a_profile("54", "1111", "XXXX", "")],
+            GatewayRefused,
+        ),
+    ],
+)
+async def test_a_card_that_is_not_found_for_certain_is_not_changed(
+    profiles: list[Any], error: type[GatewayError]
+) -> None:
+    async with answering_duplicates(profiles) as (gateway, sent):
+        with pytest.raises(error):
+            await gateway.save_card(MERCHANT, customer_id="51", card=a_card(), gateway_key="k")
+    assert "updateCustomerPaymentProfileRequest" not in sent
+
+
+async def test_a_customer_that_exists_is_found_by_our_users_id() -> None:
+    async with answering_duplicates([OURS]) as (gateway, sent):
+        assert await gateway.create_customer(MERCHANT, **JANE, gateway_key="k") == "51"
+        saved = await gateway.create_customer_with_card(MERCHANT, **JANE, card=a_card())
+    assert saved == ("51", SavedCard("52", "visa", "1111", 12, 2060))
+    assert sent.count("getCustomerProfileRequest") == 3
+
+
+@asynccontextmanager
+async def answering_duplicates(
+    profiles: list[Any],
+) -> AsyncIterator[tuple[AuthorizeGateway, list[str]]]:
+    """A gateway whose account has the customer 51 and says so without ids; the requests to it."""
+    sent: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        body = await request.text()
+        sent.append(name := body.split("<")[2].split(" ")[0])
+        match name:
+            case "getCustomerProfileRequest":
+                by_user = f"<merchantCustomerId>{JANE['user_id'][-20:]}</merchantCustomerId>"
+                assert by_user in body or "<customerProfileId>51</customerProfileId>" in body
+                profile = [("customerProfileId", "51"), *profiles]
+                return xml("getCustomerProfileResponse", [OK, ("profile", profile)])
+            case "updateCustomerPaymentProfileRequest":
+                return xml("updateCustomerPaymentProfileResponse", [OK])
+            case _:
+                return xml(name.replace("Request", "Response"), [NO_ID])
+
+    async with serving(answer) as url, authorize_at(url) as gateway:
+        yield gateway, sent
+
+
+async def test_a_card_that_is_deleted_during_the_call_is_unknown() -> None:
+    missing = messages("Error", "E00040", "The record cannot be found.")
+
+    async def answer(request: web.Request) -> web.Response:
+        if "updateCustomerPaymentProfileRequest" in await request.text():
+            return xml("updateCustomerPaymentProfileResponse", [missing])
+        duplicate = [NO_ID, ("customerPaymentProfileId", "52")]
+        return xml("createCustomerPaymentProfileResponse", duplicate)
+
+    async with serving(answer) as url, authorize_at(url) as gateway:
+        with pytest.raises(GatewayUnknown):
+            await gateway.save_card(MERCHANT, customer_id="51", card=a_card(), gateway_key="k")

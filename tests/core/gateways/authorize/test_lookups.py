@@ -1,6 +1,8 @@
 """Authorize.Net: charges are looked up, adopted and voided."""
 
+import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,19 +12,22 @@ from core.gateways.authorize import gateway as authorize_gateway
 from core.gateways.authorize import requests
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import (
+    CardDeclined,
     ChargeOutcome,
     CustomerMissing,
     Declined,
+    GatewayError,
     GatewayRefused,
     GatewayUnavailable,
     GatewayUnknown,
     HeldForReview,
+    ListTooLong,
     Succeeded,
     Unknown,
 )
 from core.money import Amount
 from sandbox.authorize.xml import messages
-from tests.core.gateways.running import closed_port, logged, serving
+from tests.core.gateways.running import SHORT_SECONDS, closed_port, logged, serving
 from tests.core.gateways.running_authorize import (
     FAILED,
     MERCHANT,
@@ -138,8 +143,100 @@ async def test_a_list_too_long_to_read_proves_nothing(
     charge = await charge_with(gateway)
     for _ in range(3):
         await gateway.charge(MERCHANT, a_charge(charge.customer_id, charge.gateway_card_id))
-    with pytest.raises(GatewayUnknown, match=charge.payment_id):
+    with pytest.raises(ListTooLong, match=charge.payment_id) as too_long:
         await gateway.look_up_charge(MERCHANT, charge)
+    assert too_long.value.is_permanent
+
+
+PAYMENT_CREATED_AT = datetime(2030, 1, 2, 12, tzinfo=UTC)
+
+
+def a_list(*submitted_at: str | None, invoice: str = "other") -> list[Any]:
+    """Return the content of a list of transactions; only the last one is on the invoice."""
+    entries = [
+        ("transaction", [("transId", f"6000{number}"), ("submitTimeUTC", time)])
+        for number, time in enumerate(submitted_at)
+    ]
+    entries[-1][1].append(("invoiceNumber", invoice))
+    return [OK, ("transactions", entries)]
+
+
+@pytest.mark.parametrize(
+    ("times", "pages"),
+    [
+        (("2030-01-02T12:00:00Z", "2030-01-02T10:59:59Z"), 1),
+        (("2030-01-02T12:00:00Z", "2030-01-02T11:00:00Z"), 2),  # clocks may differ
+        (("2030-01-02T10:00:00Z", "2030-01-02T10:59:59Z"), 2),  # oldest first
+        (("2030-01-02T12:00:00Z", None), 2),
+    ],
+)
+async def test_a_list_is_read_until_it_is_older_than_the_payment(
+    monkeypatch: pytest.MonkeyPatch, times: tuple[str | None, ...], pages: int
+) -> None:
+    monkeypatch.setattr(authorize_gateway, "PAGE_SIZE", 2)
+    charge, read = a_charge(created_at=PAYMENT_CREATED_AT), []
+
+    async def answer(request: web.Request) -> web.Response:
+        read.append(await request.text())
+        of_customer = "ForCustomer" in read[-1]
+        shown = a_list(*times) if len(read) % pages == 1 % pages else [OK]
+        name = "getTransactionList" if of_customer else "getUnsettledTransactionList"
+        return xml(f"{name}Response", shown)
+
+    async with serving(answer) as url, authorize_at(url) as gateway:
+        assert await gateway.look_up_charge(MERCHANT, charge) is None
+    assert len(read) == 2 * pages
+
+
+async def test_a_transaction_on_the_last_page_that_is_read_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(authorize_gateway, "PAGE_SIZE", 2)
+    charge = a_charge(created_at=PAYMENT_CREATED_AT)
+
+    async def answer(request: web.Request) -> web.Response:
+        if "getTransactionDetails" in await request.text():
+            return details_answer(charge)
+        old = ("2030-01-02T09:00:00Z", "2030-01-02T08:00:00Z")
+        return xml("getTransactionListResponse", a_list(*old, invoice=charge.payment_id))
+
+    async with serving(answer) as url, authorize_at(url) as gateway:
+        assert await gateway.look_up_charge(MERCHANT, charge) == Succeeded("60000000001")
+
+
+@pytest.mark.parametrize(("pages_in_time", "error"), [(1, ListTooLong), (5, GatewayUnknown)])
+async def test_a_list_that_takes_too_much_time_is_too_long_and_not_slow(
+    monkeypatch: pytest.MonkeyPatch, pages_in_time: int, error: type[GatewayError]
+) -> None:
+    monkeypatch.setattr(authorize_gateway, "PAGE_SIZE", 1)
+    monkeypatch.setattr(authorize_gateway, "PAGES_IN_TIME", pages_in_time)
+    read = []
+
+    async def answer(request: web.Request) -> web.Response:
+        read.append(await request.text())
+        if len(read) > 3:
+            await asyncio.Event().wait()
+        return xml("getTransactionListResponse", a_list("2030-01-02T09:00:00Z"))
+
+    async with serving(answer) as url, authorize_at(url, SHORT_SECONDS) as gateway:
+        with pytest.raises(GatewayUnknown) as raised:
+            await gateway.look_up_charge(MERCHANT, a_charge())
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("error", "is_permanent"),
+    [
+        (GatewayUnavailable("x"), False),
+        (GatewayUnknown("x"), False),
+        (ListTooLong("x"), True),
+        (GatewayRefused("x"), True),
+        (CustomerMissing("x"), True),
+        (CardDeclined("x", "lost_card"), True),
+    ],
+)
+def test_an_error_says_whether_to_repeat_the_call(error: GatewayError, is_permanent: bool) -> None:
+    assert error.is_permanent is is_permanent
 
 
 async def test_a_charge_of_a_deleted_customer_is_found_in_the_unsettled_list() -> None:

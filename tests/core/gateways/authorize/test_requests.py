@@ -71,6 +71,9 @@ REQUESTS: list[tuple[str, Request]] = [
     ("customer's list", requests.transactions_of_customer(MERCHANT, "51", 2)),
     ("unsettled list", requests.unsettled_transactions(MERCHANT, 1)),
     ("details", requests.transaction_details(MERCHANT, "60")),
+    ("user's customer", requests.customer_of_user(MERCHANT, "U" * 64)),
+    ("customer's cards", requests.cards_of_customer(MERCHANT, "51")),
+    ("one card", requests.read_card(MERCHANT, customer_id="51", gateway_card_id="52")),
 ]
 
 
@@ -119,7 +122,7 @@ def elements_of(root: Any) -> list[tuple[str, str | None]]:
 
 def test_every_kind_of_request_is_in_the_table() -> None:
     built = {etree.QName(etree.fromstring(request.body)).localname for _, request in REQUESTS}
-    assert len(built) == 7
+    assert len(built) == 9
     builders = {
         name
         for name, value in vars(requests).items()
@@ -134,6 +137,9 @@ def test_every_kind_of_request_is_in_the_table() -> None:
         "transactions_of_customer",
         "unsettled_transactions",
         "transaction_details",
+        "customer_of_user",
+        "cards_of_customer",
+        "read_card",
     }
 
 

@@ -1,0 +1,185 @@
+"""Customers and cards at Authorize.Net.
+
+A customer is a customer profile with our user's id in it, a card one of its payment profiles. The
+gateway refuses duplicates of both (E00039), so that a repeated call finds what the first created.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import ParamSpec
+
+from core.gateways.authorize import requests
+from core.gateways.authorize.profiles import (
+    card_id_of,
+    check_saved,
+    customer_id_of,
+    found_customer_id,
+    same_card_id,
+    saved_card,
+)
+from core.gateways.authorize.requests import Request, UnsendableError
+from core.gateways.authorize.responses import NO_CLEAR_ANSWER, ok_answer
+from core.gateways.authorize.transport import AuthorizeTransport
+from core.gateways.authorize.xml import Answer, Failure, parse_answer
+from core.gateways.gateway import (
+    Account,
+    CardData,
+    CustomerMissing,
+    GatewayRefused,
+    GatewayUnknown,
+    SavedCard,
+)
+
+_Parameters = ParamSpec("_Parameters")
+
+
+class AuthorizeCustomers:
+    """The methods of customers and cards; AuthorizeGateway adds those of charges."""
+
+    def __init__(self, urls: Mapping[str, str], timeout_seconds: float = 20.0) -> None:
+        """Use `urls`, a base URL for each environment (TEST, LIVE).
+
+        `timeout_seconds` is for one method. The first call creates the pool in its event loop.
+        """
+        self._timeout_seconds = timeout_seconds
+        self._transport = AuthorizeTransport(urls, timeout_seconds)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    async def create_customer(
+        self, account: Account, *, user_id: str, name: str, email: str, gateway_key: str
+    ) -> str:
+        """Create a customer profile without a card, or find the existing one.
+
+        The gateway recognizes it by id, name and email; `gateway_key` is unused.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        request = built(
+            requests.create_customer, account, user_id=user_id, name=name, email=email, card=None
+        )
+        deadline = self._deadline()
+        answer = await self._call(account, request, deadline)
+        customer_id, _ = customer_id_of(answer, account)
+        return customer_id or await self._find_customer(account, user_id, deadline)
+
+    async def create_customer_with_card(
+        self, account: Account, *, user_id: str, name: str, email: str, card: CardData
+    ) -> tuple[str, SavedCard]:
+        """Create a customer profile with a first card in one call, and return its id and the card.
+
+        One call, because a new profile can be unknown to other calls for some seconds. The card is
+        saved in an existing profile if there is one.
+
+        Raises:
+            GatewayError: any subclass; CardDeclined if the issuer does not confirm the card, and
+                then no profile is created.
+        """
+        request = built(
+            requests.create_customer, account, user_id=user_id, name=name, email=email, card=card
+        )
+        deadline = self._deadline()
+        answer = await self._call(account, request, deadline)
+        customer_id, existed = customer_id_of(answer, account)
+        if existed:
+            customer_id = customer_id or await self._find_customer(account, user_id, deadline)
+            return customer_id, await self._save_card(account, customer_id, card, deadline)
+        card_id, _ = card_id_of(answer, account)
+        assert customer_id is not None, "a new customer has an id"
+        assert card_id is not None, "a new card has an id"
+        return customer_id, saved_card(card_id, card)
+
+    async def save_card(
+        self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
+    ) -> SavedCard:
+        """Save a card in a customer profile, after the issuer confirmed it.
+
+        The gateway recognizes a customer's card, so a repeated call saves no second one but
+        updates the first; `gateway_key` is unused.
+
+        Raises:
+            GatewayError: any subclass; CustomerMissing if there is no such profile.
+        """
+        if isinstance(card, str):
+            raise GatewayRefused("Authorize.Net takes a card's data, not a token.")
+        return await self._save_card(account, customer_id, card, self._deadline())
+
+    async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:
+        """Return whether a customer profile has a card.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        request = built(
+            requests.read_card, account, customer_id=customer_id, gateway_card_id=gateway_card_id
+        )
+        try:
+            ok_answer(await self._call(account, request, self._deadline()), account)
+        except CustomerMissing:
+            return False
+        return True
+
+    async def _find_customer(self, account: Account, user_id: str, deadline: float) -> str:
+        """Return the id of a customer profile that exists, by our user's id in it."""
+        request = built(requests.customer_of_user, account, user_id)
+        try:
+            return found_customer_id(await self._call(account, request, deadline), account)
+        except CustomerMissing:
+            raise GatewayUnknown(NO_CLEAR_ANSWER) from None
+
+    async def _save_card(
+        self, account: Account, customer_id: str, card: CardData, deadline: float
+    ) -> SavedCard:
+        """Create a card, or update the customer's existing one."""
+        request = built(requests.create_card, account, customer_id=customer_id, card=card)
+        answer = await self._call(account, request, deadline)
+        card_id, existed = card_id_of(answer, account)
+        if existed:
+            card_id = card_id or await self._find_card(account, customer_id, card, deadline)
+            change = built(
+                requests.update_card,
+                account,
+                customer_id=customer_id,
+                gateway_card_id=card_id,
+                card=card,
+            )
+            try:
+                check_saved(await self._call(account, change, deadline), account)
+            except CustomerMissing:  # the card was deleted meanwhile
+                raise GatewayUnknown(NO_CLEAR_ANSWER) from None
+        assert card_id is not None, "a new card has an id"
+        return saved_card(card_id, card)
+
+    async def _find_card(
+        self, account: Account, customer_id: str, card: CardData, deadline: float
+    ) -> str:
+        """Return the id of a card that the customer has."""
+        request = built(requests.cards_of_customer, account, customer_id)
+        return same_card_id(await self._call(account, request, deadline), account, card)
+
+    async def _call(self, account: Account, request: Request, deadline: float) -> Answer | Failure:
+        body = await self._transport.send(account, request.body, deadline)
+        return body if isinstance(body, Failure) else parse_answer(body, request)
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._timeout_seconds
+
+    def _is_over(self, deadline: float) -> bool:
+        return asyncio.get_running_loop().time() >= deadline
+
+
+def built(
+    build: Callable[_Parameters, Request], *args: _Parameters.args, **kwargs: _Parameters.kwargs
+) -> Request:
+    """Build a request other than a charge.
+
+    Raises:
+        GatewayRefused: a value is invalid; nothing was sent.
+    """
+    try:
+        return build(*args, **kwargs)
+    except UnsendableError as unsendable:
+        raise GatewayRefused(unsendable.message, unsendable.field) from None
