@@ -1,17 +1,21 @@
 """Stores gateway credentials with their secrets sealed, and opens them for the gateways only."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
 
 from core.business import store as business_store
 from core.caller import Caller
 from core.credentials import rules, store
+from core.credentials.webhook_secrets import SecretsKey, WebhookSecrets, WebhookSecretsCache
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.gateways.gateway import Account
 from core.idempotency import store as idempotency_store
 from core.ids import ADMIN_BUSINESS_ID
 from core.security.keyring import Keyring, SealBrokenError, sealed_prefixes
+from core.security.secrets import Secret
 
 logger = logging.getLogger("core")
 
@@ -45,6 +49,8 @@ class CredentialsService:
         """Store credentials in `database`, with secrets sealed under `keyring`."""
         self._database = database
         self._keyring = keyring
+        self.webhook_secrets = WebhookSecretsCache(self._read_webhook_secrets, database.now)
+        """The secrets that verify webhooks."""
 
     async def add(self, caller: Caller, gateway: str, env: str, keys: Mapping[str, str]) -> None:
         """Store credentials. LIVE credentials make LIVE the business's default environment.
@@ -55,6 +61,7 @@ class CredentialsService:
         """
         rules.check_stripe_keys_fit_env(env, keys)
         async with self._database.transaction() as transaction:
+            self._forget_webhook_secrets(transaction, caller.business_id, gateway)
             if not await store.insert_credentials(
                 transaction,
                 business_id=caller.business_id,
@@ -82,6 +89,7 @@ class CredentialsService:
             raise InvalidFields.of("credentials", "must hold at least one key besides env")
         rules.check_stripe_keys_fit_env(env, keys)
         async with self._database.transaction() as transaction:
+            self._forget_webhook_secrets(transaction, caller.business_id, gateway)
             if not await store.update_credentials(
                 transaction,
                 business_id=caller.business_id,
@@ -139,18 +147,43 @@ class CredentialsService:
         rules.check_transaction_key_length(transaction_key)
         return Account(env, transaction_key, login_id=stored.api_login_id)
 
-    async def webhook_secrets(
+    async def _read_webhook_secrets(self, keys: Sequence[SecretsKey]) -> list[WebhookSecrets]:
+        """Read the webhook secrets of many businesses in one transaction."""
+        sealed: dict[SecretsKey, list[tuple[str, str]]] = {key: [] for key in keys}
+        async with self._database.read() as transaction:
+            for gateway in {key.gateway for key in keys}:
+                rows = await store.sealed_column(
+                    transaction,
+                    business_ids={key.business_id for key in keys if key.gateway == gateway},
+                    gateway=gateway,
+                    column=_SEALED_COLUMNS[gateway][_WEBHOOK_SECRETS[gateway]],
+                )
+                for business_id, env, secret in rows:
+                    sealed[SecretsKey(business_id, gateway)].append((env, secret))
+        return [self._opened_webhook_secrets(key, sealed[key], transaction.now) for key in keys]
+
+    def _opened_webhook_secrets(
+        self, key: SecretsKey, sealed: Sequence[tuple[str, str]], read_at: datetime
+    ) -> WebhookSecrets:
+        """Return the secrets that open, and which do not: one of them must not stop the others."""
+        name = _WEBHOOK_SECRETS[key.gateway]
+        by_env: list[tuple[str, Secret]] = []
+        unreadable: list[tuple[str, str]] = []
+        for env, text in sealed:
+            try:
+                secret = self._opened(text, key.business_id, key.gateway, env, name)
+            except SealBrokenError as error:
+                unreadable.append((env, str(error)))
+            else:
+                by_env.append((env, Secret(secret)))
+        return WebhookSecrets(read_at, tuple(by_env), tuple(unreadable))
+
+    def _forget_webhook_secrets(
         self, transaction: Transaction, business_id: str, gateway: str
-    ) -> list[tuple[str, str]]:
-        """Return environment and webhook secret of the business's credentials that have one."""
-        name = _WEBHOOK_SECRETS[gateway]
-        sealed = await store.sealed_column(
-            transaction,
-            business_id=business_id,
-            gateway=gateway,
-            column=_SEALED_COLUMNS[gateway][name],
-        )
-        return [(env, self._opened(text, business_id, gateway, env, name)) for env, text in sealed]
+    ) -> None:
+        """Drop the secrets from memory when the transaction that changes them has ended."""
+        key = SecretsKey(business_id, gateway)
+        transaction.at_end.append(partial(self.webhook_secrets.forget, key))
 
     def _columns(
         self, business_id: str, gateway: str, env: str, keys: Mapping[str, str | None]

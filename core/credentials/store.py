@@ -1,6 +1,6 @@
 """SQL of gateway credentials. Secrets are sealed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,16 +81,16 @@ async def stripe_credentials_of(
 
 
 async def sealed_column(
-    transaction: Transaction, *, business_id: str, gateway: str, column: str
-) -> list[tuple[str, str]]:
-    """Return environment and sealed secret of each environment that has one."""
+    transaction: Transaction, *, business_ids: Collection[str], gateway: str, column: str
+) -> list[tuple[str, str, str]]:
+    """Return business, environment and sealed secret where there is one, by environment."""
     table = _TABLES[gateway]
     rows = await transaction.connection.execute(
-        select(table.c.env, table.c[column])
-        .where(table.c.business_id == business_id, table.c[column].is_not(None))
+        select(table.c.business_id, table.c.env, table.c[column])
+        .where(table.c.business_id.in_(business_ids), table.c[column].is_not(None))
         .order_by(table.c.env)
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

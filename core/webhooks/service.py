@@ -14,31 +14,37 @@ States of an event (`webhook_events.state`):
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from secrets import token_hex
 from types import ModuleType
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from core.credentials.service import CredentialsService
+from core.credentials.webhook_secrets import LIFETIME, RECHECK_AFTER, SecretsKey, WebhookSecrets
 from core.database.transactions import (
     CommitUnknownError,
     Database,
     DatabaseUnavailableError,
     Transaction,
 )
-from core.errors import InvalidFields, Refusal
+from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.authorize import events as authorize_events
-from core.gateways.events import Event, UnreadableEvent
+from core.gateways.events import TOLERANCE, Event, UnreadableEvent
 from core.gateways.gateway import Account, GatewayError, GatewayRefused
 from core.gateways.stripe import events as stripe_events
 from core.payments import event_store
 from core.payments import store as payments_store
 from core.payments.event_store import Source
 from core.payments.transitions import Transitions
+from core.security.secrets import Secret
 
 logger = logging.getLogger("core.webhooks")
 
 POLL_SECONDS = 2.0
 BATCH = 100
+SignatureAge: TypeAlias = Callable[[bytes, str, str, datetime], timedelta | None]
+_NO_SECRETS = (("", Secret(token_hex(32))),)
+"""Tried where there are none, so that the response time does not reveal known business ids."""
 _FORMATS: Mapping[str, ModuleType] = {"stripe": stripe_events, "authorize": authorize_events}
 
 
@@ -75,20 +81,24 @@ class WebhooksService:
     async def receive(self, *, business_id: str, gateway: str, body: bytes, signature: str) -> bool:
         """Store an event and apply it; return whether it was received before.
 
+        Signed bodies that are no events are ignored: the gateway would only deliver them again.
+
         Raises:
-            InvalidFields: the signature matches no secret, the business does not exist, or the
-                body is not an event. The error is the same for all three.
+            InvalidFields: the signature matches no secret, or the business does not exist. The
+                error is the same for both.
+            Refusal: INVALID_FIELDS with `skew_seconds`, the signature is right but its time is not;
+                SERVICE_UNAVAILABLE, the secret that may have signed the event does not open.
         """
-        envs, now = await self._envs_of(business_id, gateway, body, signature)
-        if not envs:
-            raise _not_signed()
+        secrets, envs = await self._signers(business_id, gateway, body, signature)
         try:
-            event: Event = _FORMATS[gateway].read(body, now)
+            event: Event = _FORMATS[gateway].read(body, self._database.now())
         except UnreadableEvent:
             logger.warning("signed webhook is not an event", extra={"business_id": business_id})
-            raise _not_signed() from None
+            return False
         env = _env_of(event, envs)
-        if env is None:
+        if env not in envs:
+            if env in dict(secrets.unreadable):
+                raise _unreadable_secret()
             logger.warning(
                 "webhook ignored: its environment has no such secret",
                 extra={"business_id": business_id, "event": event.event_id, "envs": envs},
@@ -129,15 +139,37 @@ class WebhooksService:
                 # One event that fails must not delay the others.
                 logger.exception("event not applied", extra={"event": waiting.event.event_id})
 
-    async def _envs_of(
+    async def _signers(
         self, business_id: str, gateway: str, body: bytes, signature: str
-    ) -> tuple[list[str], datetime]:
-        """Return the environments whose secret signed the body, and the database's time."""
-        async with self._database.read() as transaction:
-            secrets = await self._credentials.webhook_secrets(transaction, business_id, gateway)
-            now = transaction.now
-        is_signed: Callable[[bytes, str, str, datetime], bool] = _FORMATS[gateway].is_signed
-        return [env for env, secret in secrets if is_signed(body, signature, secret, now)], now
+    ) -> tuple[WebhookSecrets, list[str]]:
+        """Return the business's secrets and the environments whose secret signed the body.
+
+        Opens no transaction unless the secrets in memory are too old to decide.
+
+        Raises:
+            InvalidFields, Refusal: as `receive` does.
+        """
+        key = SecretsKey(business_id, gateway)
+        signature_age: SignatureAge = _FORMATS[gateway].signature_age
+        tried: WebhookSecrets | None = None
+        for max_age in (LIFETIME, RECHECK_AFTER):
+            secrets = await self._credentials.webhook_secrets.get(key, max_age=max_age)
+            if secrets is tried:
+                break
+            tried, now = secrets, self._database.now()
+            ages = {
+                env: signature_age(body, signature, secret.reveal(), now)
+                for env, secret in secrets.by_env or _NO_SECRETS
+            }
+            signed = {env: age for env, age in ages.items() if age is not None}
+            envs = [env for env, age in signed.items() if abs(age) <= TOLERANCE]
+            if envs:
+                return secrets, envs
+        if signed:
+            raise _skewed(business_id, min(signed.values(), key=abs))
+        if secrets.unreadable and not secrets.by_env:
+            raise _unreadable_secret()
+        raise InvalidFields.of("signature", "does not fit the body and the stored secret")
 
     async def _apply(self, transaction: Transaction, source: Source, event: Event) -> None:
         """Apply an event to its payment if that exists; else it waits."""
@@ -175,13 +207,35 @@ class WebhooksService:
             await self._apply(transaction, source, completed)
 
 
-def _env_of(event: Event, envs: Sequence[str]) -> str | None:
-    """Return the environment of an event that the secrets of `envs` signed, or None."""
+def _env_of(event: Event, envs: Sequence[str]) -> str:
+    """Return the environment of an event that the secrets of `envs` signed."""
     if event.is_live is None:
         return envs[0]
-    env = "LIVE" if event.is_live else "TEST"
-    return env if env in envs else None
+    return "LIVE" if event.is_live else "TEST"
 
 
-def _not_signed() -> InvalidFields:
-    return InvalidFields.of("signature", "does not fit the body and the stored secret")
+def _skewed(business_id: str, age: timedelta) -> Refusal:
+    """Return the refusal of a right signature of another time; log it, as our clock may be wrong.
+
+    Only who knows the secret can get it.
+    """
+    seconds = round(age.total_seconds())
+    logger.warning(
+        "webhook signed at another time than this server's",
+        extra={"business_id": business_id, "skew_seconds": seconds},
+    )
+    minutes = max(1, round(abs(seconds) / 60))
+    return Refusal(
+        Reason.ERROR_REASON_INVALID_FIELDS,
+        f"The signature is right, but its time is {minutes} minutes "
+        f"{'before' if seconds > 0 else 'after'} ours: check the clock of this server",
+        metadata={"skew_seconds": str(seconds)},
+    )
+
+
+def _unreadable_secret() -> Refusal:
+    return Refusal(
+        Reason.ERROR_REASON_SERVICE_UNAVAILABLE,
+        "The stored webhook secret cannot be opened. Deliver the event again.",
+        retry_after_seconds=RETRY_SECONDS,
+    )

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -27,8 +27,8 @@ _PAYMENT_PREFIX: Final = "PAY-"
 REFUND: Final = "refundTransaction"
 
 
-def is_signed(body: bytes, header: str, signature_key: str, now: datetime) -> bool:
-    """Return whether the header is the HMAC-SHA512 of the body under the key's text.
+def signature_age(body: bytes, header: str, signature_key: str, now: datetime) -> timedelta | None:
+    """Return 0 if the header is the HMAC-SHA512 of the body under the key's text, or else None.
 
     The signature has no time, so `now` is unused: replayed events are recognized by their ids.
     """
@@ -36,7 +36,7 @@ def is_signed(body: bytes, header: str, signature_key: str, now: datetime) -> bo
     name, _, given = header.strip().partition("=")
     expected = hmac.new(signature_key.encode(), body, hashlib.sha512).hexdigest().encode()
     fits = hmac.compare_digest(expected, given.strip().lower().encode("utf-8", "replace"))
-    return fits and name.lower() == "sha512"
+    return timedelta() if fits and name.lower() == "sha512" else None
 
 
 def read(body: bytes, received_at: datetime) -> Event:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from core.gateways.events import TOLERANCE, Event, Fact, FactKind, UnreadableEvent, storable
+from core.gateways.events import Event, Fact, FactKind, UnreadableEvent, storable
 from core.gateways.stripe.responses import PAYMENT_ID_KEY, minor_of
 
 _SIGNATURES_MAX: Final = 16
@@ -40,8 +40,11 @@ _INTENT_STATUSES: Final = {
 }
 
 
-def is_signed(body: bytes, header: str, secret: str, now: datetime) -> bool:
-    """Return whether a v1 signature in the header is valid, and its time is within TOLERANCE."""
+def signature_age(body: bytes, header: str, secret: str, now: datetime) -> timedelta | None:
+    """Return how old a v1 signature in the header is, or None if none is of the secret.
+
+    The age is negative if the signature's time is ahead of ours.
+    """
     times: list[str] = []
     signatures: list[str] = []
     for part in header.split(","):
@@ -51,16 +54,15 @@ def is_signed(body: bytes, header: str, secret: str, now: datetime) -> bool:
         elif name == "v1":
             signatures.append(value)
     if len(times) != 1 or not (times[0].isascii() and times[0].isdigit() and len(times[0]) < 13):
-        return False
-    if abs(now.timestamp() - int(times[0])) > TOLERANCE.total_seconds():
-        return False
-    signed = times[0].encode() + b"." + body
-    expected = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest().encode()
+        return None
+    signed = hmac.new(secret.encode(), times[0].encode() + b".", hashlib.sha256)
+    signed.update(body)
+    expected = signed.hexdigest().encode()
     fits = [
         hmac.compare_digest(expected, each.encode("utf-8", "replace"))
         for each in signatures[:_SIGNATURES_MAX]
     ]
-    return any(fits)
+    return timedelta(seconds=now.timestamp() - int(times[0])) if any(fits) else None
 
 
 def read(body: bytes, received_at: datetime) -> Event:
