@@ -48,6 +48,11 @@ def new_recurring_log_id() -> str:
     return f"LOG-{ULID()}"
 
 
+def new_decision_id() -> str:
+    """Return `DEC-` and a ULID."""
+    return f"DEC-{ULID()}"
+
+
 def new_request_id() -> str:
     """Return a ULID, for a request without an id."""
     return str(ULID())

@@ -336,6 +336,15 @@ async def has_answer_for(
     )
 
 
+async def has_payment_answer(
+    transaction: Transaction, *, business_id: str, idempotency_key: str, payment_id: str
+) -> bool:
+    """Return whether the outcome of a payment is stored as the answer to its key."""
+    return await store.has_payment_answer(
+        transaction, _keyed(business_id, idempotency_key), payment_id
+    )
+
+
 def _keyed(business_id: str, idempotency_key: str) -> store.RecordKey:
     return business_id, f"key:{idempotency_key}"
 

@@ -131,6 +131,16 @@ async def stored_answer(transaction: Transaction, key: RecordKey) -> str | None:
     return found
 
 
+async def has_payment_answer(transaction: Transaction, key: RecordKey, payment_id: str) -> bool:
+    """Return whether the record is of this payment and has an answer."""
+    found = await transaction.connection.execute(
+        select(records.c.key).where(
+            *_is(key), records.c.payment_id == payment_id, records.c.sealed_answer.is_not(None)
+        )
+    )
+    return found.one_or_none() is not None
+
+
 async def delete_closed(transaction: Transaction, key: RecordKey) -> bool:
     """Delete a record unless its payment is open, and return whether it was deleted."""
     deleted = await transaction.connection.execute(delete(records).where(*_is(key), _IS_CLOSED))

@@ -59,8 +59,8 @@ from core.gateways.gateway import (
     Unknown,
 )
 from core.ids import new_request_id
-from core.money import Amount
 from core.payments import rules, store
+from core.payments.charge_request import gateway_charge
 from core.payments.event_rules import CHARGED
 from core.payments.funding import charge_result_of
 from core.payments.in_flight import Attempt, ChargeResult, InFlightAttempts, PaymentKey
@@ -275,14 +275,7 @@ class Attempts:
 
     async def _charge(self, started: StartedAttempt) -> ChargeOutcome:
         payment = started.payment
-        charge = GatewayCharge(
-            payment_id=payment.payment_id,
-            gateway_key=payment.gateway_key,
-            amount=Amount(payment.amount_minor, payment.currency),
-            customer_id=payment.customer_id,
-            gateway_card_id=payment.gateway_card_id,
-            description=payment.description,
-        )
+        charge = gateway_charge(payment)
         gateway = self._gateways[payment.gateway]
         try:
             if started.step is ResumeStep.SEND:
@@ -355,9 +348,10 @@ class Attempts:
                 logger.warning("outcome not stored, retrying", extra={"payment_id": payment_id})
             except Refusal:
                 raise
-            except Exception:
+            except Exception as error:
                 logger.exception("outcome not stored", extra={"payment_id": payment_id})
-                raise rules.outcome_unknown(payment_id) from None
+                # The cause tells the sweep that this payment needs more than another try.
+                raise rules.outcome_unknown(payment_id) from error
             await asyncio.sleep(pause)
             pause = min(2 * pause, 2.0)
 

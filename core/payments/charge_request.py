@@ -1,4 +1,4 @@
-"""A request to charge a card, and the payment that it creates."""
+"""A request to charge a card, the payment that it creates, and the request to the gateway."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,6 +8,7 @@ from google.type import money_pb2
 from core.caller import Caller
 from core.cards.store import Card
 from core.database.transactions import Transaction
+from core.gateways.gateway import GatewayCharge
 from core.idempotency.call import IdempotentCall
 from core.ids import new_payment_id
 from core.money import Amount
@@ -49,6 +50,18 @@ class ChargeRequest:
     def is_keyed(self) -> bool:
         """Whether the caller sent an idempotency key."""
         return self.call is not None and self.call.is_keyed
+
+
+def gateway_charge(payment: Payment) -> GatewayCharge:
+    """Return a payment's charge as requested from its gateway."""
+    return GatewayCharge(
+        payment_id=payment.payment_id,
+        gateway_key=payment.gateway_key,
+        amount=Amount(payment.amount_minor, payment.currency),
+        customer_id=payment.customer_id,
+        gateway_card_id=payment.gateway_card_id,
+        description=payment.description,
+    )
 
 
 async def new_payment(

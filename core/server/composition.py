@@ -25,16 +25,19 @@ from core.database.clock import Clock
 from core.database.engines import check_file
 from core.database.migrations import upgrade
 from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
+from core.doctor.messages import examine_response
 from core.doctor.rules import DEFAULT_LIMIT
 from core.doctor.service import DoctorService
-from core.doctor.servicer import OperatorServicer, examine_response
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Gateway
 from core.gateways.stripe.gateway import StripeGateway
 from core.idempotency.pipeline import IdempotencyInterceptor
 from core.idempotency.service import REAP_SECONDS, Idempotency
 from core.keys.servicer import KeysServicer
+from core.operator.service import OperatorService
+from core.operator.servicer import OperatorServicer
 from core.payments.attempts import RENEW_SECONDS
+from core.payments.decisions import Decisions
 from core.payments.service import PaymentsService
 from core.payments.servicer import PaymentsServicer
 from core.payments.sweep import SWEEP_SECONDS
@@ -180,6 +183,7 @@ class _Services:
     credentials: CredentialsService
     idempotency: Idempotency
     payments: PaymentsService
+    decisions: Decisions
     webhooks: WebhooksService
 
 
@@ -199,6 +203,7 @@ def _make_services(
         payments=PaymentsService(
             database, credentials, gateways, idempotency, transitions, settle_time
         ),
+        decisions=Decisions(database, credentials, gateways, transitions, settle_time),
         webhooks=WebhooksService(
             database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
         ),
@@ -225,7 +230,10 @@ def _add_servicers(
         OccurrencesServicer(Claims(database, job_clock), execution), server
     )
     operator_pb2_grpc.add_OperatorServiceServicer_to_server(
-        OperatorServicer(business, doctor), server
+        OperatorServicer(
+            business, doctor, services.decisions, OperatorService(database, services.decisions)
+        ),
+        server,
     )
     payments_pb2_grpc.add_PaymentsServiceServicer_to_server(
         PaymentsServicer(services.payments), server

@@ -24,6 +24,7 @@ from core.gateways.stripe.gateway import StripeGateway
 from core.idempotency.call import IdempotentCall, call_of
 from core.idempotency.service import Idempotency
 from core.payments.charge_request import ChargeRequest
+from core.payments.decisions import Decisions
 from core.payments.service import PaymentsService
 from core.payments.store import Payment, PaymentFilter
 from core.payments.transitions import Transitions
@@ -58,6 +59,7 @@ class RunningService:
     credentials: CredentialsService
     caller: Caller
     user_id: str
+    decisions: Decisions
 
     def call(self, key: str) -> IdempotentCall:
         request = payments_pb2.FundCustomerRequest(user_id=self.user_id, idempotency_key=key)
@@ -122,8 +124,9 @@ async def running_service(
     webhooks = WebhooksService(
         database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
     )
+    decisions = Decisions(database, credentials, gateways, transitions)
     yield RunningService(
-        database, clock, gateway, service, webhooks, credentials, caller, user.user_id
+        database, clock, gateway, service, webhooks, credentials, caller, user.user_id, decisions
     )
     await service.drain(0.5)
     await stripe.close()

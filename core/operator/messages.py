@@ -1,0 +1,144 @@
+"""Messages of payments as operators see them, and of their decisions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from core.due_work.store import SetAside
+from core.gateways.events import Fact
+from core.messages import enum_value, timestamp
+from core.money import Amount, money_message, stored_exponent
+from core.operator.service import Shown
+from core.operator.store import Cycle, StoredEvent, Work
+from core.payments.decision_rules import Decision
+from core.payments.evidence import Finding
+from core.payments.messages import payment_message
+from core.payments.store import Payment
+from core.wallet.messages import wallet_transaction_message
+from nivisco.internal.v1 import operator_pb2 as pb
+from nivisco.payments.v1 import payments_pb2
+
+
+def shown_message(shown: Shown) -> pb.ShowPaymentResponse:
+    """Return the message of a payment with everything about it."""
+    payment = shown.payment
+    return pb.ShowPaymentResponse(
+        business_id=payment.business_id,
+        payment=payment_message(payment),
+        work=_work(payment, shown.work),
+        events=[_event(each, payment.currency) for each in shown.events],
+        wallet_transactions=[
+            wallet_transaction_message(each, shown.wallet)
+            for each in shown.movements
+            if shown.wallet is not None
+        ],
+        cycle=_cycle(shown.cycle) if shown.cycle else None,
+        is_answer_stored=shown.is_answer_stored,
+        decisions=[decision_message(each, payment.currency) for each in shown.decisions],
+        gateway_findings=_findings(shown.findings, payment.currency),
+        asked_at=timestamp(shown.asked_at),
+    )
+
+
+def decision_message(decision: Decision, currency: str) -> pb.Decision:
+    """Return the message of a decision; amounts without a currency are in the payment's."""
+    resolution, status = pb.PAYMENT_RESOLUTION_UNSPECIFIED, payments_pb2.PAYMENT_STATUS_UNSPECIFIED
+    if decision.resolution is not None:
+        resolution = enum_value(pb.PaymentResolution, decision.resolution.value)
+    if decision.previous_status is not None:
+        status = enum_value(payments_pb2.PaymentStatus, decision.previous_status)
+    return pb.Decision(
+        decision_id=decision.decision_id,
+        action=decision.action.value,
+        resolution=resolution,
+        transaction_id=decision.transaction_id,
+        previous_status=status,
+        is_forced=decision.is_forced,
+        decided_by=decision.decided_by,
+        reason=decision.reason,
+        decided_at=timestamp(decision.decided_at),
+        gateway_findings=_findings(decision.findings, currency),
+    )
+
+
+def set_aside_message(row: SetAside) -> pb.SetAside:
+    """Return the message of a row that is set aside."""
+    return pb.SetAside(
+        kind=enum_value(pb.DueKind, row.kind),
+        business_id=row.business_id,
+        id=row.id,
+        error=row.error,
+        set_aside_at=timestamp(row.since),
+    )
+
+
+def _work(payment: Payment, work: Work) -> pb.PaymentWork:
+    return pb.PaymentWork(
+        attempt=work.attempt,
+        leased_until=_moment(work.leased_until),
+        look_at=_moment(work.look_at),
+        looks=work.checks,
+        sent_at=timestamp(work.sent_at or payment.created_at),
+        set_aside_at=_moment(work.set_aside_at),
+        set_aside_error=work.set_aside_error,
+        answered=payment.answered,
+        idempotency_key=payment.idempotency_key,
+        gateway_key=payment.gateway_key,
+        customer_id=payment.customer_id,
+    )
+
+
+def _cycle(cycle: Cycle) -> pb.PaymentCycle:
+    return pb.PaymentCycle(
+        recurring_id=cycle.recurring_id,
+        occurrence_at=timestamp(cycle.occurrence_at),
+        attempt=cycle.attempt,
+        status=cycle.status,
+        job_status=cycle.job_status,
+        executed_cycles=cycle.executed_cycles,
+    )
+
+
+def _event(event: StoredEvent, currency: str) -> pb.PaymentEvent:
+    return pb.PaymentEvent(
+        event_id=event.event_id,
+        type=event.type,
+        fact=_fact(event.fact, currency) if event.fact else None,
+        state=event.state,
+        transaction_id=event.transaction_id,
+        occurred_at=timestamp(event.occurred_at),
+        received_at=timestamp(event.received_at),
+    )
+
+
+def _findings(findings: Sequence[Finding], currency: str) -> list[pb.GatewayFinding]:
+    return [
+        pb.GatewayFinding(
+            object=each.object,
+            object_id=each.object_id,
+            fact=_fact(each.fact, currency) if each.fact else None,
+            answer=each.answer,
+            is_answered=each.is_answered,
+        )
+        for each in findings
+    ]
+
+
+def _fact(fact: Fact, currency: str) -> pb.GatewayFact:
+    """Return the message of a fact; the gateway's message to the cardholder is left out."""
+    amount = None
+    code = fact.currency or currency
+    if fact.amount_minor is not None and stored_exponent(code) is not None:
+        amount = money_message(Amount(fact.amount_minor, code))
+    return pb.GatewayFact(
+        kind=fact.kind.value,
+        amount=amount,
+        object_id=fact.object_id or None,
+        decline_code=fact.decline_code,
+        is_lost=fact.is_lost,
+    )
+
+
+def _moment(moment: datetime | None) -> Timestamp | None:
+    return timestamp(moment) if moment else None

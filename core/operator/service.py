@@ -1,0 +1,149 @@
+"""Use cases of operators beside those of core.payments.decisions: they look, list and release."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.database.transactions import Database, Transaction
+from core.due_work import store as due_store
+from core.due_work.store import TABLES, DueTable, SetAside
+from core.errors import InvalidFields
+from core.idempotency.service import has_payment_answer
+from core.ids import new_decision_id
+from core.operator import store
+from core.operator.store import Cycle, StoredEvent, Work
+from core.payments import decision_store
+from core.payments import store as payments_store
+from core.payments.decision_rules import Action, Decision, Subject
+from core.payments.decisions import Decisions, Operator
+from core.payments.evidence import Finding
+from core.payments.store import Payment
+from core.wallet.store import Wallet, WalletTransaction
+
+logger = logging.getLogger("core")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A payment with what is stored about it, and what its gateway says now."""
+
+    payment: Payment
+    work: Work
+    events: Sequence[StoredEvent]
+    wallet: Wallet | None
+    """The wallet that the payment moved."""
+    movements: Sequence[WalletTransaction]
+    cycle: Cycle | None
+    is_answer_stored: bool | None
+    """None without an idempotency key."""
+    decisions: Sequence[Decision]
+    findings: Sequence[Finding]
+    asked_at: datetime
+
+
+class OperatorService:
+    """The use cases."""
+
+    def __init__(self, database: Database, decisions: Decisions) -> None:
+        """Read from `database`, and ask gateways with `decisions`."""
+        self._database = database
+        self._decisions = decisions
+
+    async def show(self, payment_id: str, business_id: str | None) -> Shown:
+        """Return a payment with everything about it. The gateway is asked first.
+
+        Raises:
+            Refusal: PAYMENT_NOT_FOUND.
+            InvalidFields: several businesses have a payment of this id.
+        """
+        found = await self._decisions.find(payment_id, business_id)
+        findings = await self._decisions.ask(found)
+        async with self._database.read() as transaction:
+            payment = await payments_store.payment_by_id(
+                transaction,
+                business_id=found.business_id,
+                payment_id=found.payment_id,
+                lock=False,
+            )
+            wallet, movements = await store.movements_of(transaction, payment)
+            return Shown(
+                payment=payment,
+                work=await store.work_of(transaction, payment),
+                events=await store.events_about(transaction, payment),
+                wallet=wallet,
+                movements=movements,
+                cycle=await store.cycle_of(transaction, payment),
+                is_answer_stored=await _is_answer_stored(transaction, payment),
+                decisions=await self._decisions.history(transaction, payment),
+                findings=findings,
+                asked_at=transaction.now,
+            )
+
+    async def set_aside(self, limit: int) -> list[SetAside]:
+        """Return rows that are set aside, the first one first."""
+        async with self._database.read() as transaction:
+            return await due_store.all_set_aside(transaction, limit)
+
+    async def release(
+        self, kind: str, row_id: str, business_id: str | None, operator: Operator
+    ) -> Decision:
+        """Have a row looked at again that is set aside, and record who released it.
+
+        Raises:
+            InvalidFields: no such row is set aside, or the business is needed.
+        """
+        due = TABLES[kind]
+        async with self._database.transaction("operator.release") as transaction:
+            owner = await _owner(transaction, due, row_id, business_id)
+            if not await due_store.release(transaction, due, (owner, row_id)):
+                raise _none_set_aside(due, row_id)  # another operator was faster
+            decision = Decision(
+                business_id=owner,
+                decision_id=new_decision_id(),
+                subject=Subject(due.kind),
+                subject_id=row_id,
+                action=Action.RELEASE,
+                decided_by=operator.name,
+                reason=operator.reason,
+                decided_at=transaction.now,
+            )
+            await decision_store.insert_decision(transaction, decision)
+        logger.info(
+            "released by an operator",
+            extra={"kind": due.kind, "id": row_id, "decision_id": decision.decision_id},
+        )
+        return decision
+
+
+async def _is_answer_stored(transaction: Transaction, payment: Payment) -> bool | None:
+    if payment.idempotency_key is None:
+        return None
+    return await has_payment_answer(
+        transaction,
+        business_id=payment.business_id,
+        idempotency_key=payment.idempotency_key,
+        payment_id=payment.payment_id,
+    )
+
+
+async def _owner(
+    transaction: Transaction, due: DueTable, row_id: str, business_id: str | None
+) -> str:
+    """Return the business of a row that is set aside.
+
+    Raises:
+        InvalidFields: there is none, or several and none is named.
+    """
+    owners = await store.businesses_of_set_aside(transaction, due, row_id)
+    if business_id is not None:
+        owners = [each for each in owners if each == business_id]
+    if not owners:
+        raise _none_set_aside(due, row_id)
+    if len(owners) > 1:
+        raise InvalidFields.of("business_id", f"is needed: {', '.join(owners[:20])} have this id")
+    return owners[0]
+
+
+def _none_set_aside(due: DueTable, row_id: str) -> InvalidFields:
+    return InvalidFields.of("id", f"no {due.kind} {row_id} is set aside")

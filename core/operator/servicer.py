@@ -1,0 +1,107 @@
+"""Serves OperatorService: the admin business, the doctor, and what operators decide."""
+
+from core.business.service import BusinessService
+from core.doctor.messages import examine_response
+from core.doctor.rules import DEFAULT_LIMIT
+from core.doctor.service import DoctorService
+from core.messages import enum_word
+from core.money import DEFAULT_CURRENCY
+from core.operator.messages import decision_message, set_aside_message, shown_message
+from core.operator.service import OperatorService
+from core.payments.decision_rules import Resolution
+from core.payments.decisions import Decisions, Operator, Request
+from core.payments.messages import payment_message
+from nivisco.internal.v1 import operator_pb2 as pb
+from nivisco.internal.v1 import operator_pb2_grpc
+
+_SET_ASIDE_DEFAULT = 100
+
+
+class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
+    """Serves nivisco.internal.v1.OperatorService."""
+
+    def __init__(
+        self,
+        business: BusinessService,
+        doctor: DoctorService,
+        decisions: Decisions,
+        service: OperatorService,
+    ) -> None:
+        """Serve with these use cases."""
+        self._business = business
+        self._doctor = doctor
+        self._decisions = decisions
+        self._service = service
+
+    async def CreateAdmin(
+        self, request: pb.CreateAdminRequest, context: object
+    ) -> pb.CreateAdminResponse:
+        """Create the admin business or replace its key."""
+        issued = await self._business.create_admin(rotate=request.rotate)
+        return pb.CreateAdminResponse(business_id=issued.business_id, api_key=issued.api_key)
+
+    async def Examine(self, request: pb.ExamineRequest, context: object) -> pb.ExamineResponse:
+        """Examine the database."""
+        limit = request.limit if request.HasField("limit") else DEFAULT_LIMIT
+        return examine_response(await self._doctor.examine(limit))
+
+    async def ShowPayment(
+        self, request: pb.ShowPaymentRequest, context: object
+    ) -> pb.ShowPaymentResponse:
+        """Return a payment with everything about it."""
+        shown = await self._service.show(request.payment_id, request.business_id or None)
+        return shown_message(shown)
+
+    async def ResolvePayment(
+        self, request: pb.ResolvePaymentRequest, context: object
+    ) -> pb.ResolvePaymentResponse:
+        """Decide the outcome of a payment."""
+        word = enum_word(pb.PaymentResolution, request.resolution)
+        assert word is not None, "validation requires it"
+        decided = await self._decisions.resolve(
+            request.payment_id,
+            request.business_id or None,
+            Operator(request.decided_by, request.reason),
+            Request(Resolution(word), request.transaction_id or None, request.force),
+        )
+        return pb.ResolvePaymentResponse(
+            payment=payment_message(decided.payment),
+            decision=decision_message(decided.decision, decided.payment.currency),
+            is_repeated=decided.is_repeated,
+        )
+
+    async def RetryPayment(
+        self, request: pb.RetryPaymentRequest, context: object
+    ) -> pb.RetryPaymentResponse:
+        """Have the gateway asked about a payment now."""
+        decided = await self._decisions.retry(
+            request.payment_id,
+            request.business_id or None,
+            Operator(request.decided_by, request.reason),
+        )
+        return pb.RetryPaymentResponse(
+            payment=payment_message(decided.payment),
+            decision=decision_message(decided.decision, decided.payment.currency),
+        )
+
+    async def ListSetAside(
+        self, request: pb.ListSetAsideRequest, context: object
+    ) -> pb.ListSetAsideResponse:
+        """Return rows that are set aside."""
+        limit = request.limit if request.HasField("limit") else _SET_ASIDE_DEFAULT
+        rows = await self._service.set_aside(limit)
+        return pb.ListSetAsideResponse(rows=[set_aside_message(each) for each in rows])
+
+    async def ReleaseSetAside(
+        self, request: pb.ReleaseSetAsideRequest, context: object
+    ) -> pb.ReleaseSetAsideResponse:
+        """Have a row looked at again that is set aside."""
+        word = enum_word(pb.DueKind, request.kind)
+        assert word is not None, "validation requires it"
+        decision = await self._service.release(
+            word,
+            request.id,
+            request.business_id or None,
+            Operator(request.decided_by, request.reason),
+        )
+        return pb.ReleaseSetAsideResponse(decision=decision_message(decision, DEFAULT_CURRENCY))
