@@ -107,7 +107,7 @@ CHECKS = (
         "It is unknown whether these cards were charged. Look for the gateway's errors in the "
         "core's log: the gateway may be unavailable, or the business's keys revoked. The core "
         "keeps checking the payment, and sets it to needs_review after 26 hours.",
-        (Query(payments_store.payments_pending_too_long),),
+        (Query(payments_store.payments_pending_too_long, table=payments),),
     ),
     Check(
         "payments_for_review",
@@ -120,17 +120,17 @@ CHECKS = (
     Check(
         "stale_leases",
         "No running attempt's lease expired more than a minute ago",
-        "The core that ran the attempt died, and no core resumes it: none runs, or its sweep "
-        "fails. Start a core, or look for the task sweep_payments in its log.",
+        "The core that ran the attempt died, and no core resumes it: none runs, or its looks at "
+        "due work fail. Start a core, or look for the task due_work in its log.",
         (Query(payments_store.expired_leases),),
         needs_core=True,
     ),
     Check(
         "overdue_checks",
-        "No open payment is overdue for the core's sweep by more than ten minutes",
-        "No core runs, or its sweep fails or is too slow. Start a core, or look for the task "
-        "sweep_payments in its log.",
-        (Query(payments_store.overdue_checks),),
+        "No payment or gateway event is overdue for a core's look by more than ten minutes",
+        "No core runs, or its looks at due work fail or are too slow, for example because a "
+        "gateway does not answer. Start a core, or look for the task due_work in its log.",
+        (Query(payments_store.overdue_payments), Query(payments_store.overdue_events)),
         needs_core=True,
     ),
     Check(
@@ -142,12 +142,19 @@ CHECKS = (
         needs_core=True,
     ),
     Check(
-        "recurring_jobs_set_aside",
-        "No recurring job is set aside",
-        "The job is not charged, because it could not be read: set_aside_error says why. If its "
-        "time zone is unknown, update the package tzdata of every core. Then update_recurring with "
-        "the job's timezone releases it, and what was missed follows its catch_up.",
-        (Query(recurring_store.jobs_set_aside, table=recurring_jobs),),
+        "set_aside",
+        "No payment, gateway event or recurring job is set aside",
+        "No core looks at it until it is released, because that failed: set_aside_error says why. "
+        "Correct the cause: for an unknown time zone, update the package tzdata of every core; for "
+        "a secret that cannot be decrypted, store it again; for an unexpected error, install a "
+        "corrected version. Then run `nivisco queue release`. What a recurring job missed follows "
+        "its catch_up; update_recurring with its timezone releases it, too.",
+        (
+            Query(payments_store.payments_set_aside),
+            Query(payments_store.events_set_aside),
+            Query(recurring_store.jobs_set_aside),
+        ),
+        severity=Verdict.WARNING,
     ),
     Check(
         "recurring_occurrences",

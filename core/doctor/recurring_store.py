@@ -30,14 +30,14 @@ def overdue_jobs(scope: Scope) -> Select[Any]:
 
 
 def jobs_set_aside(scope: Scope) -> Select[Any]:
-    """Jobs that cannot be carried out, and are not claimed until they are corrected."""
+    """Jobs that are not claimed until they are corrected or released."""
     return select(
         jobs.c.business_id,
         jobs.c.recurring_id,
         jobs.c.set_aside_at,
         jobs.c.set_aside_error,
         problem((jobs.c.set_aside_at.is_not(None), "is set aside")),
-    ).where(scope.contains(jobs.c.business_id, jobs.c.recurring_id))
+    ).where(jobs.c.set_aside_at <= scope.now)
 
 
 def jobs_not_matching_occurrences(scope: Scope) -> Select[Any]:

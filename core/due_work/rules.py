@@ -1,5 +1,6 @@
 """Rules of due work: whose turn it is, when to look again, and when to set a row aside. Pure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -45,22 +46,21 @@ class DueRow:
         return self.key[0]
 
 
-def in_turns(rows: Iterable[DueRow], *, limit: int, room_of: Callable[[str], int]) -> list[DueRow]:
-    """Return up to `limit` rows: the longest due one of each business, then the second of each.
+def in_turns(
+    rows: Iterable[DueRow], *, room_of: Callable[[DueRow], int]
+) -> list[tuple[int, DueRow]]:
+    """Return the first row of each business, then the second of each, and so on.
 
-    `room_of` is how many rows of a business may be returned.
+    Each with the number of its turn, from 0. `room_of` is the most rows of a row's business.
     """
-    by_business: dict[str, list[DueRow]] = {}
-    for row in sorted(rows, key=lambda each: (each.look_at, each.key)):
-        of_business = by_business.setdefault(row.business_id, [])
-        if len(of_business) < room_of(row.business_id):
-            of_business.append(row)
-    turns = [
-        (turn, row.look_at, row.key, row)
-        for of_business in by_business.values()
-        for turn, row in enumerate(of_business)
-    ]
-    return [row for *_, row in sorted(turns, key=lambda each: each[:3])[:limit]]
+    taken: Counter[str] = Counter()
+    turns = []
+    for row in rows:
+        turn = taken[row.business_id]
+        if turn < room_of(row):
+            taken[row.business_id] += 1
+            turns.append((turn, row))
+    return sorted(turns, key=lambda each: each[0])
 
 
 class PermanentError(Exception):
@@ -99,7 +99,9 @@ def description_of(error: BaseException) -> str:
     if isinstance(error, Refusal) and error.__cause__:
         error = error.__cause__
     name = type(error).__qualname__
-    if isinstance(error, SealBrokenError | PermanentError):
+    if isinstance(error, PermanentError):
+        return str(error)[:ERROR_CHARACTERS]
+    if isinstance(error, SealBrokenError):
         return f"{name}: {error}"[:ERROR_CHARACTERS]
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
     ours = [(path, line) for path, line in frames if _is_ours(path)]

@@ -4,14 +4,13 @@ A row is due from `look_at`, unless it is set aside or leased. Partial indexes i
 `core.database.schema` contain only the rows that wait for a look.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
     CTE,
-    Alias,
     ColumnElement,
     FromClause,
     Integer,
@@ -27,12 +26,17 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.sql.selectable import NamedFromClause
 
 from core.database.schema import payments, recurring_jobs, webhook_events
 from core.database.transactions import Transaction
-from core.due_work.rules import DueRow, Key
+from core.due_work.rules import FAILED_LOOKS_MAX, DueRow, Failure, Key, pause_after
 
-RELEASED: Final = {"set_aside_at": None, "set_aside_error": None, "failed_looks": 0}
+RELEASED: Final[Mapping[str, Any]] = {
+    "set_aside_at": None,
+    "set_aside_error": None,
+    "failed_looks": 0,
+}
 """Columns of a row that is not set aside."""
 BUSINESSES_MAX: Final = 10_000
 """Businesses that one scan visits at most, so that it takes about 0.1 s."""
@@ -57,6 +61,11 @@ class DueTable:
         """Return the condition that a row has this primary key."""
         columns = self.table.primary_key.columns
         return and_(*(column == value for column, value in zip(columns, key, strict=True)))
+
+    def shown(self, key: Key) -> dict[str, str]:
+        """Return what identifies a row in logs and reports."""
+        values = dict(zip(self.table.primary_key.columns.keys(), key, strict=True))
+        return {"kind": self.kind, "business_id": key[0], "id": values[self.id]}
 
     def is_due(self, now: datetime) -> ColumnElement[bool]:
         """Return the condition that a row is due, not set aside, and has no lease."""
@@ -177,7 +186,7 @@ def _visit_and_find(
     )
 
 
-def _row_id(table: Alias) -> ColumnElement[int]:
+def _row_id(table: NamedFromClause) -> ColumnElement[int]:
     """Return SQLite's own number of a row."""
     return literal_column(f"{table.name}.rowid", Integer)
 
@@ -207,10 +216,17 @@ def _due_row(row: Sequence[Any]) -> DueRow:
     return DueRow(tuple(key), lane, look_at)
 
 
-async def failed_looks(transaction: Transaction, due: DueTable, key: Key) -> int | None:
-    """Lock a row and return how many looks failed unexpectedly; None: it waits for no look."""
-    found: int | None = await transaction.connection.scalar(
-        select(due.table.c.failed_looks)
+async def record_failure(
+    transaction: Transaction, due: DueTable, key: Key, failure: Failure, error: str
+) -> bool:
+    """Put a row off, or set it aside, after a look that failed; return whether it is set aside.
+
+    Does nothing if the row waits for no look any more.
+    """
+    has_checks = "checks" in due.table.c
+    checks = due.table.c.checks if has_checks else literal(0)
+    rows = await transaction.connection.execute(
+        select(due.table.c[due.look_at], checks, due.table.c.failed_looks)
         .where(
             due.is_key(key),
             due.table.c[due.look_at].is_not(None),
@@ -218,24 +234,29 @@ async def failed_looks(transaction: Transaction, due: DueTable, key: Key) -> int
         )
         .with_for_update()
     )
-    return found
-
-
-async def put_off(
-    transaction: Transaction, due: DueTable, key: Key, until: datetime, *, failed_looks: int
-) -> None:
-    """Look at a row again at a time, or later if it is put off for longer already."""
-    look_at = due.table.c[due.look_at]
-    later = case((look_at > until, look_at), else_=until)
-    await _update(
-        transaction, due, due.is_key(key), {due.look_at: later, "failed_looks": failed_looks}
-    )
-
-
-async def set_aside(transaction: Transaction, due: DueTable, key: Key, error: str) -> None:
-    """Look at a row no more until it is released."""
-    columns = {"set_aside_at": transaction.now, "set_aside_error": error}
-    await _update(transaction, due, due.is_key(key), columns)
+    if (row := rows.one_or_none()) is None:
+        return False
+    look_at, looks, failed_looks = row
+    now = transaction.now
+    columns: dict[str, Any]
+    is_aside = failure is Failure.PERMANENT
+    if failure is Failure.UNEXPECTED:
+        failed_looks += 1
+        is_aside = failed_looks >= FAILED_LOOKS_MAX
+        until = now + pause_after(failed_looks - 1)
+        columns = {"failed_looks": failed_looks, due.look_at: max(look_at, until)}
+    elif look_at > now:
+        columns = {}  # the look put it off itself
+    else:
+        columns = {due.look_at: now + pause_after(looks)}
+        columns |= {"checks": looks + 1} if has_checks else {}
+    if is_aside:
+        columns |= {"set_aside_at": now, "set_aside_error": error}
+    if columns:
+        await transaction.connection.execute(
+            update(due.table).where(due.is_key(key)).values(columns)
+        )
+    return is_aside
 
 
 async def release(transaction: Transaction, due: DueTable, row: tuple[str, str]) -> bool:
@@ -278,9 +299,3 @@ async def all_set_aside(transaction: Transaction, limit: int) -> list[SetAside]:
     ]
     rows = await transaction.connection.execute(union_all(*queries).order_by("since").limit(limit))
     return [SetAside(*row) for row in rows]
-
-
-async def _update(
-    transaction: Transaction, due: DueTable, condition: ColumnElement[bool], columns: dict[str, Any]
-) -> None:
-    await transaction.connection.execute(update(due.table).where(condition).values(columns))

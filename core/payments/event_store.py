@@ -6,14 +6,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, select, tuple_, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.schema import webhook_events as events
 from core.database.transactions import Transaction
+from core.due_work.rules import Key, PermanentError, pause_after
+from core.due_work.store import EVENTS, RELEASED
 from core.gateways.events import Event, Fact, FactKind, storable
 from core.payments.event_rules import EVENT_LIFE, RecordedEvent
-from core.payments.rules import pause_after
 from core.payments.store import Payment
 
 READ = "nivisco.read"
@@ -98,7 +99,7 @@ async def complete_event(transaction: Transaction, source: Source, event: Event)
         "fact": _fact_json(event.fact),
     }
     if event.fact is None:
-        columns |= {"state": "ignored", "look_at": None}
+        columns |= {"state": "ignored", "look_at": None, **RELEASED}
     await transaction.connection.execute(
         update(events).where(*_is(source, event.event_id)).values(columns)
     )
@@ -157,7 +158,7 @@ async def set_contradicting(
             events.c.event_id.in_([each.event_id for each in recorded]),
             events.c.state != "contradicting",
         )
-        .values(state="contradicting", look_at=None)
+        .values(state="contradicting", look_at=None, **RELEASED)
         .returning(events.c.event_id)
     )
     return [row.event_id for row in result]
@@ -176,39 +177,37 @@ async def set_applied(
             events.c.event_id.in_([each.event_id for each in recorded]),
             events.c.state.in_(("waiting", "contradicting")),
         )
-        .values(state="applied", look_at=None)
+        .values(state="applied", look_at=None, **RELEASED)
     )
 
 
-async def take_due(transaction: Transaction, *, limit: int) -> list[WaitingEvent]:
-    """Return waiting events that are due, and put them off, so that no other core takes them.
+async def take_due(transaction: Transaction, key: Key) -> WaitingEvent | None:
+    """Return a due event, and put it off, so that no other core takes it; None if it is not due.
 
     One older than EVENT_LIFE is ignored: the account also has payments that are not ours.
+
+    Raises:
+        PermanentError: the stored event cannot be read.
     """
     rows = await transaction.connection.execute(
         select(*events.c)
-        .where(events.c.state == "waiting", events.c.look_at <= transaction.now)
-        .order_by(events.c.look_at)
-        .limit(limit)
+        .where(EVENTS.is_key(key), EVENTS.is_due(transaction.now))
         .with_for_update(skip_locked=True)
     )
-    due = list(rows)
-    expired = [row for row in due if row.received_at < transaction.now - EVENT_LIFE]
-    live = [row for row in due if row.received_at >= transaction.now - EVENT_LIFE]
-    if expired:
-        await _update_rows(transaction, expired, {"state": "ignored", "look_at": None})
-    for checks in {row.checks for row in live}:
-        later = {"look_at": transaction.now + pause_after(checks + 1), "checks": checks + 1}
-        await _update_rows(transaction, [row for row in live if row.checks == checks], later)
-    return [_waiting(row) for row in live]
-
-
-async def _update_rows(
-    transaction: Transaction, rows: Sequence[Any], columns: dict[str, object]
-) -> None:
-    key = tuple_(events.c.business_id, events.c.gateway, events.c.env, events.c.event_id)
-    keys = [(row.business_id, row.gateway, row.env, row.event_id) for row in rows]
-    await transaction.connection.execute(update(events).where(key.in_(keys)).values(columns))
+    if (row := rows.one_or_none()) is None:
+        return None
+    is_over = row.received_at < transaction.now - EVENT_LIFE
+    later = transaction.now + pause_after(row.checks + 1)
+    await transaction.connection.execute(
+        update(events)
+        .where(EVENTS.is_key(key))
+        .values(
+            {"state": "ignored", "look_at": None}
+            if is_over
+            else {"look_at": later, "checks": row.checks + 1}
+        )
+    )
+    return None if is_over else _waiting(row)
 
 
 def _is(source: Source, event_id: str) -> tuple[Any, ...]:
@@ -241,13 +240,17 @@ def _recorded(row: Any) -> RecordedEvent:
 
 
 def _waiting(row: Any) -> WaitingEvent:
+    try:
+        fact = _fact(row.fact)
+    except (ValueError, TypeError, KeyError) as error:
+        raise PermanentError("the stored fact cannot be read") from error
     event = Event(
         row.event_id,
         row.type,
         row.occurred_at,
         row.transaction_id,
         row.payment_id,
-        _fact(row.fact),
+        fact,
         row.needs_lookup,
     )
     return WaitingEvent(Source(row.business_id, row.gateway, row.env), event, row.checks)

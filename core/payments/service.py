@@ -14,8 +14,10 @@ from core.caller import Caller, current_presence
 from core.cards.service import card_to_charge
 from core.cards.store import primary_card
 from core.credentials.service import CredentialsService
-from core.database.paging import PageRequest
+from core.database.paging import Page, PageRequest
 from core.database.transactions import Database, Transaction
+from core.due_work.rules import Key
+from core.due_work.store import PAYMENTS
 from core.errors import Reason, Refusal
 from core.gateways.gateway import Gateway, GatewayError
 from core.idempotency.service import Idempotency
@@ -60,6 +62,8 @@ _LeaseEnds = dict[str, datetime]
 class PaymentsService:
     """The use cases of PaymentsService."""
 
+    due = PAYMENTS
+
     def __init__(
         self,
         database: Database,
@@ -81,7 +85,7 @@ class PaymentsService:
             database, gateways, transitions, rules.resume_policies(settle_time)
         )
         self._following = Following(database, credentials, gateways, transitions)
-        self._sweep = Sweep(database, credentials, self._attempts)
+        self._sweep = Sweep(database, credentials, self._attempts, self._following)
 
     async def charge(self, caller: Caller, request: ChargeRequest) -> ChargeResult:
         """Charge the user's primary card, and credit their wallet if the request funds it.
@@ -136,15 +140,19 @@ class PaymentsService:
         """Wait until it is recorded which responses were delivered."""
         await self._attempts.drain(timeout_seconds)
 
-    async def sweep(self) -> None:
-        """Resolve open payments whose callers do not retry; called every SWEEP_SECONDS."""
-        await self._sweep.run()
+    async def look(self, key: Key) -> None:
+        """Look at a due payment, as core.due_work asks."""
+        await self._sweep.look(key)
 
     async def list_payments(
         self, caller: Caller, which: PaymentFilter, page: PageRequest
-    ) -> tuple[list[Payment], int]:
-        """Return a page of the caller's payments and their total."""
-        async with self._database.read() as transaction:
+    ) -> Page[Payment]:
+        """Return a page of the caller's payments.
+
+        Raises:
+            InvalidFields: as `PagedList.read` does.
+        """
+        async with self._database.listing() as transaction:
             return await store.payment_page(
                 transaction, business_id=caller.business_id, which=which, page=page
             )

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, and_, insert, or_, select, tuple_, update
 
-from core.database.paging import PageRequest, page_of
-from core.database.schema import payments
+from core.database.paging import Page, PagedList, PageRequest
+from core.database.schema import GATEWAYS, PAYMENT_STATUSES, payments
 from core.database.transactions import Transaction
-from core.due_work.store import RELEASED
+from core.due_work.rules import Key
+from core.due_work.store import PAYMENTS, RELEASED
 from core.payments.rules import CANCELABLE, PaymentUpdate, pause_after
+
+LOOK_TIME = timedelta(minutes=2)
+"""Longest time of a look at a payment that is not pending: some calls to its gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,15 @@ _COLUMNS: tuple[Column[Any], ...] = (
 
 
 _COLUMN_NAMES = tuple(column.key for column in _COLUMNS)
+_PAYMENTS: PagedList[Payment] = PagedList(
+    "payments",
+    columns=_COLUMNS,
+    row=lambda *row: _payment(row),
+    key=(payments.c.business_id, payments.c.payment_id),
+    moment=payments.c.created_at,
+    order=(payments.c.created_at, payments.c.payment_id),
+)
+_WORDS = {payments.c.gateway: GATEWAYS, payments.c.status: PAYMENT_STATUSES}
 
 
 async def insert_payment(transaction: Transaction, payment: Payment) -> None:
@@ -268,6 +281,13 @@ async def look_later(transaction: Transaction, payment: Payment, at: datetime | 
     await _update(transaction, payment, {"look_at": at})
 
 
+async def put_off_look(transaction: Transaction, payment: Payment) -> None:
+    """Put off a payment with an outcome for longer than a look at it takes."""
+    pause = max(pause_after(payment.checks), LOOK_TIME)
+    columns = {"look_at": transaction.now + pause, "checks": payment.checks + 1}
+    await _update(transaction, payment, columns)
+
+
 async def cancel_payments(
     transaction: Transaction, business_id: str, payment_ids: Sequence[str]
 ) -> None:
@@ -364,19 +384,15 @@ async def update_payment(
     await _update(transaction, payment, columns)
 
 
-async def due_payments(transaction: Transaction, *, limit: int) -> list[Payment]:
-    """Return and lock payments to look at. Skips rows that are locked."""
+async def due_payment(transaction: Transaction, key: Key) -> Payment | None:
+    """Lock and return a payment that is due; None if it is not, or is locked by others."""
     rows = await transaction.connection.execute(
         select(*_COLUMNS)
-        .where(
-            payments.c.look_at <= transaction.now,
-            payments.c.set_aside_at.is_(None),
-        )
-        .order_by(payments.c.look_at)
-        .limit(limit)
+        .where(PAYMENTS.is_key(key), PAYMENTS.is_due(transaction.now))
         .with_for_update(skip_locked=True)
     )
-    return [_payment(row) for row in rows]
+    row = rows.one_or_none()
+    return _payment(row) if row else None
 
 
 async def set_responding_core(transaction: Transaction, payment: Payment, core_id: str) -> None:
@@ -419,25 +435,16 @@ async def _update(
 
 async def payment_page(
     transaction: Transaction, *, business_id: str, which: PaymentFilter, page: PageRequest
-) -> tuple[list[Payment], int]:
-    """Return a page of the business's payments, newest first, and the total."""
-    conditions: list[ColumnElement[bool]] = [
-        payments.c.business_id == business_id,
-        payments.c.env == which.env,
-    ]
-    for column, value in (
-        (payments.c.user_id, which.user_id),
-        (payments.c.status, which.status),
-        (payments.c.gateway, which.gateway),
-    ):
-        if value is not None:
-            conditions.append(column == value)
-    rows, total = await page_of(
+) -> Page[Payment]:
+    """Return a page of the business's payments, newest first."""
+    filters = {
+        payments.c.user_id: which.user_id,
+        payments.c.gateway: which.gateway,
+        payments.c.status: which.status,
+    }
+    return await _PAYMENTS.read(
         transaction,
-        _COLUMNS,
-        where=conditions,
-        moment=payments.c.created_at,
-        newest_first=[payments.c.created_at, payments.c.payment_id],
-        page=page,
+        page,
+        equal={payments.c.business_id: business_id, payments.c.env: which.env, **filters},
+        words=_WORDS if any(filters.values()) else None,  # ix_payments_newest has all payments
     )
-    return [_payment(row) for row in rows], total

@@ -1,58 +1,81 @@
-"""Resolves open payments whose callers do not retry. It starts no new charge.
+"""Looks at due payments: resolves open attempts whose callers do not retry, and follows the others.
 
-Any number of cores may sweep at once: each leases some attempts and skips the others.
+It starts no new charge. Any number of cores may look: each leases a payment, or finds it leased.
 """
 
-import asyncio
 import logging
 
 from core.caller import Presence, set_presence
 from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
+from core.due_work.rules import Key
 from core.errors import Refusal
 from core.payments import rules, store
 from core.payments.attempts import Attempts, StartedAttempt
+from core.payments.following import Following
 from core.payments.store import Payment
 
 logger = logging.getLogger("core.payments")
 
-SWEEP_SECONDS = 2.0
-SWEEP_BATCH = 20
-
 
 class Sweep:
-    """The core's periodic check of open attempts."""
+    """The core's looks at payments whose time has come."""
 
     def __init__(
-        self, database: Database, credentials: CredentialsService, attempts: Attempts
+        self,
+        database: Database,
+        credentials: CredentialsService,
+        attempts: Attempts,
+        following: Following,
     ) -> None:
-        """Resume the `attempts` that are open in `database`."""
+        """Resume the `attempts` that are open in `database`; `following` asks for the others."""
         self._database = database
         self._credentials = credentials
         self._attempts = attempts
+        self._following = following
 
-    async def run(self) -> None:
-        """Resume the attempts that are due; no caller waits for them."""
+    async def look(self, key: Key) -> None:
+        """Resume the attempt of a due payment, or ask its gateway; no caller waits for it.
+
+        Raises:
+            GatewayError, Refusal: the gateway or its keys are missing, to be tried again.
+            Exception: of the payment itself.
+        """
         set_presence(Presence(left=True))
-        started: list[StartedAttempt] = []
+        started: StartedAttempt | None = None
         try:
             async with self._database.transaction("payments.sweep") as transaction:
-                due = await store.due_payments(transaction, limit=SWEEP_BATCH)
-                for payment in due:
-                    attempt = await self._resume_or_close(transaction, payment)
-                    started += [attempt] if attempt else []
+                payment = await store.due_payment(transaction, key)
+                if payment is None:
+                    return
+                if payment.status == "pending":
+                    started = await self._resume_or_close(transaction, payment)
+                else:
+                    await store.put_off_look(transaction, payment)
         except BaseException as error:
-            for each in started:
-                self._attempts.abandon(each, error)
+            if started is not None:
+                self._attempts.abandon(started, error)
             raise
-        results = await asyncio.gather(
-            *(self._attempts.run(each) for each in started), return_exceptions=True
+        if payment.status != "pending":
+            await self._following.look(payment)
+        elif started is not None:
+            await self._run(started)
+
+    async def _run(self, started: StartedAttempt) -> None:
+        """Run an attempt, whose outcome may be a refusal.
+
+        Raises:
+            Refusal: its outcome cannot be stored, for an error that is its cause.
+        """
+        result = "still open"
+        try:
+            result = type(await self._attempts.run(started)).__name__
+        except Refusal as refusal:
+            if refusal.__cause__ is not None:
+                raise
+        logger.info(
+            "payment swept", extra={"payment_id": started.payment.payment_id, "result": result}
         )
-        for each, result in zip(started, results, strict=True):
-            name = "still open" if isinstance(result, Refusal) else type(result).__name__
-            logger.info(
-                "payment swept", extra={"payment_id": each.payment.payment_id, "result": name}
-            )
 
     async def _resume_or_close(
         self, transaction: Transaction, payment: Payment

@@ -1,18 +1,31 @@
 """Claims due occurrences for schedulers, and logs those that the catch-up rule skips."""
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from core.database.transactions import Database, Transaction
+from core.database.transactions import (
+    CommitUnknownError,
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+)
+from core.due_work.failures import record_failure
+from core.due_work.rules import Key, PermanentError
+from core.due_work.store import JOBS
+from core.due_work.turns import Turns
 from core.recurring import store
-from core.recurring.clock_store import JobClock
-from core.recurring.cycles import MESSAGE_CHARACTERS, begin_due, calendar_problem
+from core.recurring.clock_store import JobClock, advanced_clocks
+from core.recurring.cycles import Change, begin_due, calendar_problem
 from core.recurring.log_store import Log, insert_logs
 from core.recurring.store import Job, Occurrence
 
 logger = logging.getLogger("core.recurring")
+
+_SPARE = 4
+"""How many times more jobs are looked for than wanted, as concurrent claims lock the first ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +39,17 @@ class Lease:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a scheduler asks for."""
+
+    owner: str
+    limit: int
+    limit_per_business: int
+    excluded: Collection[str]
+    lease_duration: timedelta
+
+
 class Claims:
     """The use cases ClaimDueOccurrences and RenewLeases."""
 
@@ -33,6 +57,7 @@ class Claims:
         """Lease jobs of `database`, whose time is that of `clock`."""
         self._database = database
         self._clock = clock
+        self._turns = Turns(JOBS)
 
     async def claim(
         self,
@@ -43,25 +68,91 @@ class Claims:
         excluded_business_ids: Collection[str],
         lease_duration: timedelta,
     ) -> list[Lease]:
-        """Lease due occurrences that have no lease, shared fairly among the businesses."""
-        async with self._database.transaction("recurring.claim") as transaction:
-            due = await store.due_jobs(
-                transaction,
-                limit=limit,
-                limit_per_business=limit_per_business,
-                excluded_business_ids=excluded_business_ids,
-                with_test_clocks=self._clock.has_test_clocks,
-            )
-            nows = {
-                key: await self._clock.now_for(transaction, *key)
-                for key in {(job.business_id, job.env) for job in due}
-            }
-            return await lease_jobs(
-                transaction,
-                [(job, nows[job.business_id, job.env]) for job in due],
-                owner,
-                transaction.now + lease_duration,
-            )
+        """Lease due occurrences that have no lease; each business has its turn.
+
+        Jobs are leased in one transaction. If that fails for one of them, each is leased in its
+        own, and the one that fails is put off or set aside.
+        """
+        wanted = _Wanted(owner, limit, limit_per_business, excluded_business_ids, lease_duration)
+        try:
+            async with self._database.transaction("recurring.claim") as transaction:
+                keys = await self._keys(transaction, wanted)
+                return await self._lease(transaction, keys, wanted)
+        except (DatabaseUnavailableError, CommitUnknownError):
+            raise
+        except Exception:
+            logger.exception("claim failed, jobs are claimed one by one")
+        async with self._database.read() as transaction:
+            keys = await self._keys(transaction, wanted)
+        leases: list[Lease] = []
+        for key in keys[:limit]:
+            leases += await self._lease_one(key, wanted)
+        return leases
+
+    async def _keys(self, transaction: Transaction, wanted: _Wanted) -> list[Key]:
+        """Return the keys of due jobs in turns, more than are wanted of each business.
+
+        Some of them may be locked by concurrent claims.
+        """
+        several = _SPARE * wanted.limit_per_business
+        choice = await self._turns.choose(
+            transaction,
+            {"": wanted.limit},
+            room_of=lambda row: 0 if row.business_id in wanted.excluded else several,
+            each=several,
+            spare=_SPARE * wanted.limit,
+        )
+        return [row.key for row in choice.rows]
+
+    async def _lease(
+        self, transaction: Transaction, keys: Sequence[Key], wanted: _Wanted
+    ) -> list[Lease]:
+        due: list[Job] = []
+        taken: Counter[str] = Counter()
+        for start in range(0, len(keys), wanted.limit):
+            some = keys[start : start + wanted.limit]
+            for job in await store.lock_due_jobs(transaction, some):
+                if len(due) < wanted.limit and taken[job.business_id] < wanted.limit_per_business:
+                    taken[job.business_id] += 1
+                    due.append(job)
+            if len(due) == wanted.limit:
+                break
+        if self._clock.has_test_clocks:
+            due += await self._due_by_test_clocks(transaction, wanted, wanted.limit - len(due))
+        nows = {
+            key: await self._clock.now_for(transaction, *key)
+            for key in {(job.business_id, job.env) for job in due}
+        }
+        return await lease_jobs(
+            transaction,
+            [(job, nows[job.business_id, job.env]) for job in due],
+            wanted.owner,
+            transaction.now + wanted.lease_duration,
+        )
+
+    async def _due_by_test_clocks(
+        self, transaction: Transaction, wanted: _Wanted, room: int
+    ) -> list[Job]:
+        found: list[Job] = []
+        for business_id, offset in await advanced_clocks(transaction):
+            limit = min(room - len(found), wanted.limit_per_business)
+            if business_id not in wanted.excluded and limit > 0:
+                found += await store.due_jobs_of_clock(
+                    transaction, business_id, offset, limit=limit
+                )
+        return found
+
+    async def _lease_one(self, key: Key, wanted: _Wanted) -> list[Lease]:
+        """Lease one job in a transaction of its own; none if it fails, which is recorded."""
+        try:
+            async with self._database.transaction("recurring.claim") as transaction:
+                return await self._lease(transaction, [key], replace(wanted, limit=1))
+        except (DatabaseUnavailableError, CommitUnknownError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the job's own
+            async with self._database.transaction("recurring.claim_failed") as transaction:
+                await record_failure(transaction, JOBS, key, error)
+        return []
 
     async def renew(self, leases: Sequence[Lease], lease_duration: timedelta) -> list[Lease]:
         """Renew leases, and return those that have not ended and were not claimed by another."""
@@ -93,15 +184,15 @@ async def lease_jobs(
     skipped: list[Log] = []
     leases: list[Lease] = []
     for due_job, now in due:
-        job = due_job
-        if problem := calendar_problem(job):
-            changed.append(_set_aside(job, problem, transaction.now))
+        try:
+            change = _begun(due_job, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the job's own
+            key = (due_job.business_id, due_job.recurring_id)
+            await record_failure(transaction, JOBS, key, error)
             continue
-        if job.open_occurrence is None:
-            change = begin_due(job, now)
-            job = change.job
-            opened += change.opened
-            skipped += change.skipped
+        job = change.job
+        opened += change.opened
+        skipped += change.skipped
         if (occurrence := job.open_occurrence) is not None:
             token = job.fencing_token + 1
             job = replace(job, lease_owner=owner, leased_until=until, fencing_token=token)
@@ -112,16 +203,12 @@ async def lease_jobs(
     return leases
 
 
-def _set_aside(job: Job, problem: str, now: datetime) -> Job:
-    logger.error(
-        "recurring job set aside",
-        extra={
-            "business_id": job.business_id,
-            "recurring_id": job.recurring_id,
-            "reason": problem,
-        },
-    )
-    error = problem[:MESSAGE_CHARACTERS]
-    return replace(
-        job, set_aside_at=now, set_aside_error=error, lease_owner=None, leased_until=None
-    )
+def _begun(job: Job, now: datetime) -> Change:
+    """Return a due job with its occurrence open, if there is one to charge.
+
+    Raises:
+        PermanentError: its calendar cannot be read.
+    """
+    if problem := calendar_problem(job):
+        raise PermanentError(problem)
+    return Change(job) if job.open_occurrence is not None else begin_due(job, now)

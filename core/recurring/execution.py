@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 from core.caller import Caller
 from core.database.transactions import Database, Transaction
+from core.due_work.failures import is_outage, record_failure
+from core.due_work.store import JOBS
 from core.errors import Reason, Refusal
 from core.idempotency.call import IdempotentCall, Replay
 from core.ids import new_wallet_transaction_id
@@ -61,12 +63,21 @@ class Execution:
     async def execute(self, lease: Lease) -> ExecutionResult:
         """Make or resume the attempt of a claimed occurrence.
 
+        An error of the job itself puts the job off, or sets it aside if it repeats.
+
         Raises:
             Refusal: RECURRING_STATE if the lease was lost.
         """
-        async with self._database.transaction("recurring.execute") as transaction:
-            started = await self.start(transaction, lease)
-        return await self.charge(started) if isinstance(started, PendingCharge) else started
+        try:
+            async with self._database.transaction("recurring.execute") as transaction:
+                started = await self.start(transaction, lease)
+            return await self.charge(started) if isinstance(started, PendingCharge) else started
+        except Exception as error:
+            if not is_outage(error):
+                key = (lease.business_id, lease.recurring_id)
+                async with self._database.transaction("recurring.failed") as transaction:
+                    await record_failure(transaction, JOBS, key, error)
+            raise
 
     async def start(
         self, transaction: Transaction, lease: Lease

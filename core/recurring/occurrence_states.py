@@ -296,7 +296,8 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
         changed = over.job
         await insert_logs(transaction, over.skipped)
     await store.save_occurrence(transaction, closed)
-    await store.save_job(transaction, replace(changed, lease_owner=None, leased_until=None))
+    changed = replace(changed, lease_owner=None, leased_until=None, failed_looks=0)
+    await store.save_job(transaction, changed)
     return ExecutionResult(log.log_id, outcome.status, retry_at)
 
 

@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 from google.type import money_pb2
 
 from core.caller import Caller
-from core.database.paging import PageRequest
+from core.database.paging import Page, PageRequest
 from core.database.transactions import Database, Transaction
+from core.due_work.store import RELEASED
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_recurring_id
 from core.money import Amount, amount_from_message
@@ -211,22 +212,27 @@ class RecurringService:
 
     async def list_jobs(
         self, caller: Caller, which: store.JobFilter, page: PageRequest
-    ) -> tuple[list[Job], int]:
-        """Return a page of the caller's jobs, and the number of all."""
-        async with self._database.read() as transaction:
+    ) -> Page[Job]:
+        """Return a page of the caller's jobs.
+
+        Raises:
+            InvalidFields: as `PagedList.read` does.
+        """
+        async with self._database.listing() as transaction:
             return await store.job_page(
                 transaction, business_id=caller.business_id, which=which, page=page
             )
 
     async def list_logs(
         self, caller: Caller, which: log_store.LogFilter, page: PageRequest
-    ) -> tuple[list[log_store.Log], int]:
-        """Return a page of log entries of the caller's jobs, and the number of all.
+    ) -> Page[log_store.Log]:
+        """Return a page of log entries of the caller's jobs.
 
         Raises:
+            InvalidFields: as `PagedList.read` does.
             Refusal: RECURRING_NOT_FOUND if the filter names a job that the caller does not have.
         """
-        async with self._database.read() as transaction:
+        async with self._database.listing() as transaction:
             if which.recurring_id is not None and not await store.job_exists(
                 transaction, business_id=caller.business_id, recurring_id=which.recurring_id
             ):
@@ -274,7 +280,7 @@ async def _updated(
         columns["starts_local"] = start.isoformat()
     if update.end_at:
         columns["end_at"] = _end_at(update.end_at, zone)
-    updated = replace(job, **columns, set_aside_at=None, set_aside_error=None)
+    updated = replace(job, **columns, **RELEASED)
     if _anchor(updated) != _anchor(job):
         if calendar_problem(job):
             job = replace(job, timezone=zone)
@@ -368,7 +374,7 @@ async def _stopped(
             transaction, job.business_id, job.recurring_id, job.open_occurrence
         )
         await payments_store.cancel_payments(transaction, job.business_id, open_ids)
-    job = replace(job, status=status, next_run=None)
+    job = replace(job, status=status, next_run=None, **RELEASED)
     if job.open_occurrence is None:
         return replace(job, due_at=None), False
     attempt = await read_attempt(transaction, job, now)

@@ -1,23 +1,20 @@
 """SQL of recurring jobs and their occurrences."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, tuple_, update
+from sqlalchemy import insert, select, tuple_, update
 
-from core.database.bulk_sql import BulkInsert, BulkUpdate
-from core.database.paging import PageRequest, page_of
+from core.database.bulk_sql import BulkInsert, BulkSelect, BulkUpdate
+from core.database.paging import Page, PagedList, PageRequest
+from core.database.schema import JOB_STATUSES
 from core.database.schema import recurring_jobs as jobs
 from core.database.schema import recurring_occurrences as occurrences
 from core.database.transactions import Transaction
+from core.due_work.rules import Key
+from core.due_work.store import JOBS
 from core.recurring.calendar import Calendar
-from core.recurring.clock_store import advanced_clocks
-
-CLAIM_CANDIDATES = 10_000
-"""Number of longest due jobs among which a claim is shared fairly among the businesses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +52,7 @@ class Job:
     last_cycle_local: str | None = None
     set_aside_at: datetime | None = None
     set_aside_error: str | None = None
+    failed_looks: int = 0
 
     @property
     def calendar(self) -> Calendar:
@@ -97,13 +95,21 @@ class JobFilter:
 
 _JOB_NAMES = tuple(each.name for each in fields(Job))
 _JOB_COLUMNS = tuple(jobs.c[name] for name in _JOB_NAMES)
+_JOBS = PagedList(
+    "recurring_jobs",
+    columns=_JOB_COLUMNS,
+    row=Job,
+    key=(jobs.c.business_id, jobs.c.recurring_id),
+    moment=jobs.c.created_at,
+    order=(jobs.c.created_at, jobs.c.recurring_id),
+)
 _OCCURRENCE_NAMES = tuple(each.name for each in fields(Occurrence))
 _OCCURRENCE_COLUMNS = tuple(occurrences.c[name] for name in _OCCURRENCE_NAMES)
 _KEY = ("business_id", "recurring_id")
 _CHANGED_AT_CLAIM = (
     *("counts_from", "status", "next_run", "open_occurrence", "due_at"),
     *("lease_owner", "leased_until", "fencing_token", "updated_at"),
-    *("last_cycle_local", "set_aside_at", "set_aside_error"),
+    "last_cycle_local",
 )
 _UPDATE_CLAIMED = BulkUpdate(jobs, key=_KEY, changed=_CHANGED_AT_CLAIM)
 _INSERT_OCCURRENCES = BulkInsert(occurrences)
@@ -149,111 +155,48 @@ async def job_exists(transaction: Transaction, *, business_id: str, recurring_id
 
 async def job_page(
     transaction: Transaction, *, business_id: str, which: JobFilter, page: PageRequest
-) -> tuple[list[Job], int]:
-    """Return a page of the business's jobs, newest first, and how many there are."""
-    conditions: list[ColumnElement[bool]] = [
-        jobs.c.business_id == business_id,
-        jobs.c.env == which.env,
-    ]
-    if which.user_id is not None:
-        conditions.append(jobs.c.user_id == which.user_id)
-    if which.status is not None:
-        conditions.append(jobs.c.status == which.status)
-    rows, total = await page_of(
-        transaction,
-        _JOB_COLUMNS,
-        where=conditions,
-        moment=jobs.c.created_at,
-        newest_first=[jobs.c.created_at, jobs.c.recurring_id],
-        page=page,
-    )
-    return [Job(*row) for row in rows], total
+) -> Page[Job]:
+    """Return a page of the business's jobs, newest first."""
+    equal = {
+        jobs.c.business_id: business_id,
+        jobs.c.env: which.env,
+        jobs.c.user_id: which.user_id,
+        jobs.c.status: which.status,
+    }
+    return await _JOBS.read(transaction, page, equal=equal, words={jobs.c.status: JOB_STATUSES})
 
 
-async def due_jobs(
-    transaction: Transaction,
-    *,
-    limit: int,
-    limit_per_business: int,
-    excluded_business_ids: Collection[str],
-    with_test_clocks: bool,
-) -> list[Job]:
-    """Lock and return due jobs without a lease; locked jobs and those set aside are passed over.
+async def lock_due_jobs(transaction: Transaction, keys: Sequence[Key]) -> list[Job]:
+    """Lock and return jobs that are due and have no lease, in the order of `keys`.
 
-    The longest due job of each business comes first, then the second of each, and so on. With
-    test clocks, TEST jobs are due by their business's test clock.
+    Those that are locked or were leased meanwhile are left out.
     """
-    conditions = [_can_be_claimed(transaction.now)]
-    if excluded_business_ids:
-        conditions.append(jobs.c.business_id.not_in(excluded_business_ids))
-    found = await _share_fairly(
-        transaction,
-        select(jobs.c.business_id, jobs.c.recurring_id, jobs.c.due_at).where(
-            jobs.c.due_at <= transaction.now, *conditions
-        ),
-        limit,
-        limit_per_business,
-    )
-    if with_test_clocks and len(found) < limit:
-        for business_id, offset in await advanced_clocks(transaction):
-            if business_id in excluded_business_ids:
-                continue
-            rows = await transaction.connection.execute(
-                select(*_JOB_COLUMNS)
-                .where(
-                    jobs.c.business_id == business_id,
-                    jobs.c.env == "TEST",
-                    jobs.c.due_at > transaction.now,
-                    jobs.c.due_at <= transaction.now + offset,
-                    *conditions,
-                )
-                .order_by(jobs.c.due_at)
-                .limit(min(limit - len(found), limit_per_business))
-                .with_for_update(skip_locked=True)
-            )
-            found += [Job(*row) for row in rows]
-    return found
+    query = select(*_JOB_COLUMNS).where(JOBS.is_due(transaction.now))
+    locked = BulkSelect(query.with_for_update(of=jobs, skip_locked=True), jobs, key=_KEY)
+    found = {
+        (job.business_id, job.recurring_id): job
+        for job in (Job(*row) for row in await locked.execute(transaction.connection, keys))
+    }
+    return [found[key] for key in keys if key in found]
 
 
-def _can_be_claimed(now: datetime) -> ColumnElement[bool]:
-    has_no_lease = or_(jobs.c.leased_until.is_(None), jobs.c.leased_until <= now)
-    return and_(has_no_lease, jobs.c.set_aside_at.is_(None))
-
-
-async def _share_fairly(
-    transaction: Transaction, candidates: Select[Any], limit: int, limit_per_business: int
+async def due_jobs_of_clock(
+    transaction: Transaction, business_id: str, offset: timedelta, *, limit: int
 ) -> list[Job]:
-    oldest = candidates.order_by(jobs.c.due_at).limit(CLAIM_CANDIDATES).subquery("oldest")
-    turn = func.row_number().over(
-        partition_by=oldest.c.business_id, order_by=(oldest.c.due_at, oldest.c.recurring_id)
-    )
-    in_turns = select(*oldest.c, turn.label("turn")).subquery("in_turns")
+    """Lock and return a business's TEST jobs that are due by its test clock only."""
     rows = await transaction.connection.execute(
         select(*_JOB_COLUMNS)
-        .join(
-            in_turns,
-            and_(
-                in_turns.c.business_id == jobs.c.business_id,
-                in_turns.c.recurring_id == jobs.c.recurring_id,
-            ),
-        )
-        # Checked again on the locked row: another core may have leased it since.
         .where(
-            jobs.c.due_at <= transaction.now,
-            _can_be_claimed(transaction.now),
+            jobs.c.business_id == business_id,
+            jobs.c.env == "TEST",
+            jobs.c.due_at > transaction.now,
+            JOBS.is_due(transaction.now + offset),
         )
-        .order_by(in_turns.c.turn, in_turns.c.due_at, in_turns.c.recurring_id)
+        .order_by(jobs.c.due_at)
         .limit(limit)
-        .with_for_update(of=jobs, skip_locked=True)
+        .with_for_update(skip_locked=True)
     )
-    # Limited here, not by `turn`: a concurrent claim may have locked the first ones.
-    taken: Counter[str] = Counter()
-    found: list[Job] = []
-    for job in (Job(*row) for row in rows):
-        if taken[job.business_id] < limit_per_business:
-            taken[job.business_id] += 1
-            found.append(job)
-    return found
+    return [Job(*row) for row in rows]
 
 
 async def first_due_test_job(

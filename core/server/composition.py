@@ -28,6 +28,7 @@ from core.database.transactions import CommitUnknownError, Database, DatabaseUna
 from core.doctor.messages import examine_response
 from core.doctor.rules import DEFAULT_LIMIT
 from core.doctor.service import DoctorService
+from core.due_work.service import POLL_SECONDS, DueWork
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Gateway
 from core.gateways.stripe.gateway import StripeGateway
@@ -40,7 +41,6 @@ from core.payments.attempts import RENEW_SECONDS
 from core.payments.decisions import Decisions
 from core.payments.service import PaymentsService
 from core.payments.servicer import PaymentsServicer
-from core.payments.sweep import SWEEP_SECONDS
 from core.payments.transitions import Transitions
 from core.recurring.claims import Claims
 from core.recurring.clock_service import TestClockService
@@ -65,7 +65,7 @@ from core.users.servicer import UsersServicer
 from core.wallet.batch import WalletBatch
 from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
-from core.webhooks.service import POLL_SECONDS, WebhooksService
+from core.webhooks.service import WebhooksService
 from core.webhooks.servicer import WebhooksServicer
 from nivisco.internal.v1 import (
     occurrences_pb2_grpc,
@@ -158,7 +158,12 @@ async def serve(
         on_hangup(listener.reload)
     check_schema_options()
     validation.compile_all()
-    database = Database(settings.database_url, clock, connections=settings.database_pool)
+    database = Database(
+        settings.database_url,
+        clock,
+        connections=settings.database_pool,
+        list_connections=settings.database_list_pool,
+    )
     stripe = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)
     authorize = AuthorizeGateway(settings.authorize_urls, settings.gateway_timeout_seconds)
     try:
@@ -288,9 +293,9 @@ async def _serve(
     leases = asyncio.create_task(
         every(RENEW_SECONDS, services.payments.renew_leases, "renew_leases", drained)
     )
+    due_work = DueWork(database, [services.payments, services.webhooks], poll_seconds=POLL_SECONDS)
     tasks = asyncio.gather(
-        every(SWEEP_SECONDS, services.payments.sweep, "sweep_payments", stop),
-        every(POLL_SECONDS, services.webhooks.apply_waiting, "apply_webhooks", stop),
+        due_work.run(stop),
         every(REAP_SECONDS, services.idempotency.reap, "reap_idempotency_records", stop),
     )
     health_servicer.serve()

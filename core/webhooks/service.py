@@ -21,12 +21,9 @@ from typing import Protocol, TypeAlias
 
 from core.credentials.service import CredentialsService
 from core.credentials.webhook_secrets import LIFETIME, RECHECK_AFTER, SecretsKey, WebhookSecrets
-from core.database.transactions import (
-    CommitUnknownError,
-    Database,
-    DatabaseUnavailableError,
-    Transaction,
-)
+from core.database.transactions import Database, Transaction
+from core.due_work.rules import Key
+from core.due_work.store import EVENTS
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.authorize import events as authorize_events
 from core.gateways.events import TOLERANCE, Event, UnreadableEvent
@@ -40,8 +37,6 @@ from core.security.secrets import Secret
 
 logger = logging.getLogger("core.webhooks")
 
-POLL_SECONDS = 2.0
-BATCH = 100
 SignatureAge: TypeAlias = Callable[[bytes, str, str, datetime], timedelta | None]
 _NO_SECRETS = (("", Secret(token_hex(32))),)
 """Tried where there are none, so that the response time does not reveal known business ids."""
@@ -61,6 +56,8 @@ class EventLookup(Protocol):
 
 class WebhooksService:
     """The use cases of WebhooksService."""
+
+    due = EVENTS
 
     def __init__(
         self,
@@ -122,22 +119,17 @@ class WebhooksService:
         )
         return not is_new
 
-    async def apply_waiting(self) -> None:
-        """Apply or look up the waiting events that are due; called every POLL_SECONDS."""
+    async def look(self, key: Key) -> None:
+        """Apply or look up a waiting event that is due, as core.due_work asks."""
         async with self._database.transaction("webhooks.take_due") as transaction:
-            due = await event_store.take_due(transaction, limit=BATCH)
-        for waiting in due:
-            try:
-                if waiting.event.needs_lookup:
-                    await self._look_up_and_apply(waiting.source, waiting.event)
-                else:
-                    async with self._database.transaction("webhooks.apply") as transaction:
-                        await self._apply(transaction, waiting.source, waiting.event)
-            except (DatabaseUnavailableError, CommitUnknownError):
-                raise
-            except Exception:
-                # One event that fails must not delay the others.
-                logger.exception("event not applied", extra={"event": waiting.event.event_id})
+            waiting = await event_store.take_due(transaction, key)
+        if waiting is None:
+            return
+        if waiting.event.needs_lookup:
+            await self._look_up_and_apply(waiting.source, waiting.event)
+            return
+        async with self._database.transaction("webhooks.apply") as transaction:
+            await self._apply(transaction, waiting.source, waiting.event)
 
     async def _signers(
         self, business_id: str, gateway: str, body: bytes, signature: str

@@ -35,7 +35,7 @@ from tests.prove.shared_clock import SharedClock
 from tests.prove.triggers import SETTLE_SECONDS
 
 GATEWAY_SECONDS = 1.0
-SWEEP_SECONDS = 0.1
+POLL_SECONDS = 0.1
 REAP_SECONDS = 0.3
 RENEW_SECONDS = 0.2
 POLLING = ("payments.sweep", "idempotency.reap")
@@ -152,7 +152,7 @@ def main(
     if armed:
         points.arm(*armed)
     patched = _patchable(composition)
-    patched.SWEEP_SECONDS = SWEEP_SECONDS
+    patched.POLL_SECONDS = POLL_SECONDS
     patched.REAP_SECONDS = REAP_SECONDS
     patched.RENEW_SECONDS = RENEW_SECONDS
     FailpointDatabase.points = points

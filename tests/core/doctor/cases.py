@@ -500,10 +500,23 @@ CASES = [
         ),
     ),
     Case(
-        "a payment that was not swept",
+        "a payment that was not looked at",
         (payment("P-OPEN", look_at=LONG_AGO),),
         "overdue_checks",
-        of("payment_id", "P-OPEN", "was not checked", **shown("look_at")),
+        of("payment_id", "P-OPEN", "was not looked at", status="pending", **shown("look_at")),
+    ),
+    Case(
+        "a payment that is set aside",
+        (payment("P-OPEN", set_aside_at=LONG_AGO, set_aside_error="key k0"),),
+        "set_aside",
+        of(
+            "payment_id",
+            "P-OPEN",
+            "is set aside",
+            set_aside_error="key k0",
+            **shown("set_aside_at"),
+        ),
+        verdict=Verdict.WARNING,
     ),
     # Recurring jobs.
     Case(
@@ -540,7 +553,7 @@ CASES = [
     Case(
         "a job that is set aside",
         (job(set_aside_at=LONG_AGO, set_aside_error="timezone Mars/Olympus"),),
-        "recurring_jobs_set_aside",
+        "set_aside",
         of(
             "recurring_id",
             "REC-1",
@@ -548,6 +561,7 @@ CASES = [
             set_aside_error="timezone Mars/Olympus",
             **shown("set_aside_at"),
         ),
+        verdict=Verdict.WARNING,
     ),
     Case(
         "a job with a charge that has no log",

@@ -17,6 +17,7 @@ from core.database.migrations.upgrade import migrate
 from core.database.paging import PageRequest
 from core.database.schema import wallets
 from core.database.transactions import Database
+from core.due_work.service import DueWork
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import CardData
 from core.gateways.gateway import Gateway as GatewayProtocol
@@ -77,14 +78,18 @@ class RunningService:
         finally:
             presence.end()
 
+    def due_work(self) -> DueWork:
+        """Return the core's looks at due payments and events."""
+        return DueWork(self.database, [self.service, self.webhooks])
+
     async def later(self, **passed: float) -> None:
-        """Advance the clock and sweep once."""
+        """Advance the clock and look at what is due once."""
         self.clock.ahead += timedelta(**passed)
-        await self.service.sweep()
+        await self.due_work().run_once()
 
     async def payment(self) -> Payment:
         page = PageRequest(page=1, limit=25, from_date=None, to_date=None)
-        (only,), _ = await self.service.list_payments(self.caller, PaymentFilter("TEST"), page)
+        (only,) = (await self.service.list_payments(self.caller, PaymentFilter("TEST"), page)).rows
         return only
 
     async def balance(self) -> int:
