@@ -238,6 +238,10 @@ class Books:
             ),
         )
 
+    def delete(self, record: Record) -> None:
+        """Delete an object; no event tells of it."""
+        self._db.execute("DELETE FROM objects WHERE id = ?", (record.id,))
+
     def find(self, scope: Scope, kind: str, identifier: str) -> Record | None:
         """Return the scope's object with this kind and id."""
         row = self._db.execute(

@@ -8,6 +8,10 @@ from sandbox.authorize.calls import Call, Endpoint, Fields
 from sandbox.authorize.customers import (
     create_customer_profile,
     create_payment_profile,
+    delete_customer_profile,
+    delete_payment_profile,
+    get_customer_profile,
+    get_payment_profile,
     update_payment_profile,
 )
 from sandbox.authorize.reports import (
@@ -30,6 +34,16 @@ _ENDPOINTS: Final[dict[str, tuple[Endpoint, str]]] = {
     "updateCustomerPaymentProfileRequest": (
         update_payment_profile,
         "updateCustomerPaymentProfileResponse",
+    ),
+    "getCustomerProfileRequest": (get_customer_profile, "getCustomerProfileResponse"),
+    "getCustomerPaymentProfileRequest": (
+        get_payment_profile,
+        "getCustomerPaymentProfileResponse",
+    ),
+    "deleteCustomerProfileRequest": (delete_customer_profile, "deleteCustomerProfileResponse"),
+    "deleteCustomerPaymentProfileRequest": (
+        delete_payment_profile,
+        "deleteCustomerPaymentProfileResponse",
     ),
     "createTransactionRequest": (create_transaction, "createTransactionResponse"),
     "getTransactionListForCustomerRequest": (

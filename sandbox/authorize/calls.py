@@ -36,6 +36,19 @@ _FIRST_DIGITS: Final = {CUSTOMER: "51", CARD: "52", TRANSACTION: "60"}
 
 
 @dataclass(frozen=True)
+class AnswerFormat:
+    """How an account's answers about customers and cards look.
+
+    A merchant chooses the separator of a direct response, and what encloses each of its fields.
+    """
+
+    names_duplicates: bool = True
+    """Whether the refusal of a duplicate (E00039) names the existing record."""
+    separator: str = ","
+    enclosing: str = ""
+
+
+@dataclass(frozen=True)
 class Call:
     """An authenticated request; `now` in Unix seconds. Lists show nothing within `lag_seconds`."""
 
@@ -45,6 +58,7 @@ class Call:
     now: float
     lag_seconds: float = 0.0
     detects_duplicates: bool = True
+    answer_format: AnswerFormat = AnswerFormat()
 
     def add(self, record: Record) -> Record:
         """Store a new object and return it."""

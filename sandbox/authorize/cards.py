@@ -15,6 +15,8 @@ from typing import Final
 
 REASON_BY_AMOUNT: Final = "4222222222222"
 DECLINED_POSTAL_CODE: Final = "46282"
+WRONG_CARD_CODE: Final = "901"
+"""The guide's card code that does not match, as if the account declines such cards."""
 REASON_MAX: Final = 351
 
 _BRANDS: Final = {
@@ -88,8 +90,12 @@ def fingerprint_card(number: str) -> str:
 _REASON_BY_AMOUNT_FINGERPRINT: Final = fingerprint_card(REASON_BY_AMOUNT)
 
 
-def charge_card(card_fingerprint: str, postal_code: str, amount: Decimal) -> ChargeResult:
+def charge_card(
+    card_fingerprint: str, postal_code: str, amount: Decimal, card_code: str = ""
+) -> ChargeResult:
     """Return the result of charging a card, or of validating it for an amount of zero."""
+    if card_code == WRONG_CARD_CODE:
+        return get_result(44)
     if postal_code == DECLINED_POSTAL_CODE:
         return get_result(2)
     by_amount = card_fingerprint == _REASON_BY_AMOUNT_FINGERPRINT

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.authorize.calls import CARD, CUSTOMER, Call, Fields, generate_id
+from sandbox.authorize.calls import CARD, CUSTOMER, AnswerFormat, Call, Fields, generate_id
 from sandbox.authorize.cards import (
     ChargeResult,
     charge_card,
@@ -25,6 +26,12 @@ from sandbox.books import PageQuery, Record
 
 _ALL: Final = 10_000
 _IDENTITY: Final = ("merchantCustomerId", "description", "email")
+_LOOKUP: Final = {
+    # By the request's element: the field of the customer.
+    "customerProfileId": "id",
+    "merchantCustomerId": "merchantCustomerId",
+    "email": "email",
+}
 _EXPIRATION_DATE: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _WITHOUT_VALIDATION: Final = frozenset(("", "none", "testMode"))
 
@@ -38,16 +45,52 @@ def create_customer_profile(call: Call) -> Fields:
         raise ApiError("E00041", "One or more fields must contain a value.")
     for existing in call.books.list_page(call.scope, CUSTOMER, PageQuery(limit=_ALL))[0]:
         if all(existing.body[name] == value for name, value in identity.items()):
-            raise ApiError("E00039", f"A duplicate record with ID {existing.id} already exists.")
+            name = f" with ID {existing.id}" if call.answer_format.names_duplicates else ""
+            raise ApiError("E00039", f"A duplicate record{name} already exists.", _lists())
     customer = Record(CUSTOMER, {"id": generate_id(CUSTOMER), "created": int(call.now), **identity})
     call.add(customer)
     added = [_add_card(call, customer.id, card) for card in profile.all("paymentProfiles")]
+    cards = [card.id for card, _ in added]
+    return [("customerProfileId", customer.id), *_lists(cards, [text for _, text in added if text])]
+
+
+def _lists(cards: Sequence[str] = (), validations: Sequence[str] = ()) -> Fields:
+    """Return the lists that each response about a new customer has."""
     return [
-        ("customerProfileId", customer.id),
-        ("customerPaymentProfileIdList", [("numericString", card.id) for card, _ in added]),
+        ("customerPaymentProfileIdList", [("numericString", card) for card in cards]),
         ("customerShippingAddressIdList", []),
-        ("validationDirectResponseList", [("string", text) for _, text in added if text]),
+        ("validationDirectResponseList", [("string", text) for text in validations]),
     ]
+
+
+def get_customer_profile(call: Call) -> Fields:
+    """Handle getCustomerProfileRequest: by the gateway's id, or the newest by the merchant's."""
+    asked = {field: call.request.text(name) for name, field in _LOOKUP.items()}
+    if not any(asked.values()):
+        raise ApiError("E00041", "One or more fields must contain a value.")
+    for customer in call.books.list_page(call.scope, CUSTOMER, PageQuery(limit=_ALL))[0]:
+        if all(value in ("", customer.body[field]) for field, value in asked.items()):
+            return [("profile", _show_customer(call, customer))]
+    raise _not_found()
+
+
+def delete_customer_profile(call: Call) -> Fields:
+    """Handle deleteCustomerProfileRequest, with the customer's cards."""
+    customer = _get_customer(call)
+    for record in (customer, *_cards_of(call, customer.id)):
+        call.books.delete(record)
+    return []
+
+
+def get_payment_profile(call: Call) -> Fields:
+    """Handle getCustomerPaymentProfileRequest."""
+    return [("paymentProfile", _show_card(call, _get_card(call)))]
+
+
+def delete_payment_profile(call: Call) -> Fields:
+    """Handle deleteCustomerPaymentProfileRequest."""
+    call.books.delete(_get_card(call))
+    return []
 
 
 def create_payment_profile(call: Call) -> Fields:
@@ -65,12 +108,9 @@ def create_payment_profile(call: Call) -> Fields:
 
 def update_payment_profile(call: Call) -> Fields:
     """Handle updateCustomerPaymentProfileRequest: replaces the card's data."""
-    customer = _get_customer(call)
     profile = call.request.find("paymentProfile")
     assert profile is not None, "the schema requires it"
-    card = find_card(call, customer.id, profile.text("customerPaymentProfileId"))
-    if card is None:
-        raise _not_found()
+    card = _get_card(call, "paymentProfile/customerPaymentProfileId")
     body, private = _read_card(profile)
     direct_response = _validate(call, body, private)
     card.body |= body
@@ -92,6 +132,39 @@ def _get_customer(call: Call) -> Record:
     return found
 
 
+def _get_card(call: Call, path: str = "customerPaymentProfileId") -> Record:
+    found = find_card(call, _get_customer(call).id, call.request.text(path))
+    if found is None:
+        raise _not_found()
+    return found
+
+
+def _cards_of(call: Call, customer_id: str) -> list[Record]:
+    return call.books.list_page(call.scope, CARD, PageQuery(limit=_ALL, customer=customer_id))[0]
+
+
+def _show_customer(call: Call, customer: Record) -> Fields:
+    cards = [("paymentProfiles", _show_card(call, card)) for card in _cards_of(call, customer.id)]
+    identity = [(name, customer.body[name] or None) for name in _IDENTITY]
+    return [*identity, ("customerProfileId", customer.id), *cards]
+
+
+def _show_card(call: Call, card: Record) -> Fields:
+    """Return a card with its number masked; its date is shown on request."""
+    is_unmasked = call.request.text("unmaskExpirationDate") in ("true", "1")
+    postal_code = card.body["postal_code"]
+    shown: Sequence[Field] = [
+        ("cardNumber", f"XXXX{card.body['last4']}"),
+        ("expirationDate", card.body["expiration_date"] if is_unmasked else "XXXX"),
+        ("cardType", card.body["brand"]),
+    ]
+    return [
+        ("billTo", [("zip", postal_code)] if postal_code else None),
+        ("customerPaymentProfileId", card.id),
+        ("payment", [("creditCard", shown)]),
+    ]
+
+
 def _not_found() -> ApiError:
     return ApiError("E00040", "The record cannot be found.")
 
@@ -99,15 +172,14 @@ def _not_found() -> ApiError:
 def _add_card(call: Call, customer_id: str, profile: Element) -> tuple[Record, str | None]:
     """Store a new card of the customer; return it and its validation's direct response."""
     body, private = _read_card(profile)
-    for existing in call.books.list_page(
-        call.scope, CARD, PageQuery(limit=_ALL, customer=customer_id)
-    )[0]:
+    for existing in _cards_of(call, customer_id):
         same_card = existing.private["fingerprint"] == private["fingerprint"]
         if same_card and existing.body["postal_code"] == body["postal_code"]:
+            ids = [("customerProfileId", customer_id), ("customerPaymentProfileId", existing.id)]
             raise ApiError(
                 "E00039",
                 "A duplicate customer payment profile already exists.",
-                [("customerProfileId", customer_id), ("customerPaymentProfileId", existing.id)],
+                ids if call.answer_format.names_duplicates else (),
             )
     direct_response = _validate(call, body, private)
     identity = {"id": generate_id(CARD), "created": int(call.now), "customer": customer_id}
@@ -131,14 +203,15 @@ def _read_card(profile: Element) -> tuple[dict[str, Any], dict[str, Any]]:
 def _validate(call: Call, body: dict[str, Any], private: dict[str, Any]) -> str | None:
     """Return the direct response if validation was requested; raises E00027 if it fails."""
     result = _get_validation_result(call, body, private)
-    direct_response = _direct_response(result, body)
+    direct_response = _direct_response(result, body, call.answer_format)
     if result.response_code == "1":
         is_requested = call.request.text("validationMode") not in _WITHOUT_VALIDATION
         return direct_response if is_requested else None
-    single: Field = ("validationDirectResponse", direct_response)
-    several: Field = ("validationDirectResponseList", [("string", direct_response)])
-    is_list = call.request.name == "createCustomerProfileRequest"
-    raise ApiError("E00027", result.text, [several if is_list else single])
+    is_new_customer = call.request.name == "createCustomerProfileRequest"
+    single: Fields = [("validationDirectResponse", direct_response)]
+    raise ApiError(
+        "E00027", result.text, _lists((), [direct_response]) if is_new_customer else single
+    )
 
 
 def _get_validation_result(
@@ -153,14 +226,18 @@ def _get_validation_result(
         return get_result(8)
     if call.request.text("validationMode") in _WITHOUT_VALIDATION:
         return get_result(1)
-    return charge_card(private["fingerprint"], body["postal_code"], Decimal(0))
+    path = "payment/creditCard/cardCode"
+    code = call.request.text(f"paymentProfile/{path}")
+    code = code or call.request.text(f"profile/paymentProfiles/{path}")
+    return charge_card(private["fingerprint"], body["postal_code"], Decimal(0), code)
 
 
-def _direct_response(result: ChargeResult, body: dict[str, Any]) -> str:
-    """Return the old comma-separated response; only its beginning and the card are modelled."""
+def _direct_response(result: ChargeResult, body: dict[str, Any], form: AnswerFormat) -> str:
+    """Return the old response of separated fields; only its beginning and the card are modelled."""
     begin = [result.response_code, "1", result.reason_code, result.text.replace(",", "")]
     approval = ["SANDBX", "Y"] if result.response_code == "1" else ["", "P"]
     middle = ["0", "none", "Test transaction for ValidateCustomerPaymentProfile.", "0.00", "CC"]
     card = [f"XXXX{body['last4']}", body["brand"]]
     fields = [*begin, *approval, *middle, "auth_only"]
-    return ",".join([*fields, *[""] * (50 - len(fields)), *card, *[""] * 16])
+    padded = [*fields, *[""] * (50 - len(fields)), *card, *[""] * 16]
+    return form.separator.join(f"{form.enclosing}{each}{form.enclosing}" for each in padded)

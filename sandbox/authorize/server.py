@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aiohttp import web
 
 from sandbox.authorize import api
-from sandbox.authorize.calls import Call, authenticate
+from sandbox.authorize.calls import AnswerFormat, Call, authenticate
 from sandbox.authorize.xml import ApiError, read
 from sandbox.books import Books
 from sandbox.faults import Fault, FaultKind, Faults, reset_connection, send_half
@@ -27,12 +27,19 @@ _RATE_LIMIT_PAGE: Final = "<html><head><title>Too Many Requests</title></head><b
 
 @dataclass
 class AuthorizeSettings:
-    """What the control endpoints `reports` and `duplicates` change."""
+    """What the control endpoints `reports`, `duplicates` and `answers` change."""
 
     lag_seconds: float = 0.0
     """Lists show no transaction younger than this."""
     detects_duplicates: bool = True
     """False as if the card was renewed between two requests, which makes them differ."""
+    answer_formats: dict[str, AnswerFormat] = field(default_factory=dict)
+    """By account."""
+
+    def reset(self) -> None:
+        """Restore what holds at the start."""
+        self.lag_seconds, self.detects_duplicates = 0.0, True
+        self.answer_formats.clear()
 
 
 class AuthorizeServer:
@@ -66,13 +73,15 @@ class AuthorizeServer:
 
     def _read_call(self, body: bytes) -> Call:
         request = read(body, api.REQUESTS)
+        scope = authenticate(request, self._books)
         return Call(
             self._books,
-            authenticate(request, self._books),
+            scope,
             request,
             self._books.clock(),
             self._settings.lag_seconds,
             self._settings.detects_duplicates,
+            self._settings.answer_formats.get(scope.account, AnswerFormat()),
         )
 
     async def _apply_fault(

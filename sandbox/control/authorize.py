@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import asdict
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from sandbox.authorize.calls import (
     IN_REVIEW,
     REFUNDED,
     TRANSACTION,
+    AnswerFormat,
     get_account,
     hash_keys,
 )
@@ -58,6 +60,7 @@ class AuthorizeControl:
         return [
             ("POST", "/_sandbox/authorize/reports", self.set_lag),
             ("POST", "/_sandbox/authorize/duplicates", self.set_duplicates),
+            ("POST", "/_sandbox/authorize/answers", self.set_answer_format),
             ("POST", "/_sandbox/authorize/keys", self.register_key),
             ("POST", "/_sandbox/authorize/transactions", self.set_status),
             ("POST", "/_sandbox/authorize/reviews", self.review),
@@ -75,6 +78,23 @@ class AuthorizeControl:
         body = await read_body(request, "known")
         self._settings.detects_duplicates = read_boolean(body.get("known"), "known")
         return web.json_response({"known": self._settings.detects_duplicates})
+
+    async def set_answer_format(self, request: web.Request) -> web.Response:
+        """POST answers: how an account's answers about cards look, until a restart."""
+        body = await read_body(
+            request, "api_login_id", "names_duplicates", "separator", "enclosing"
+        )
+        login_id = body.get("api_login_id")
+        signs = body.get("separator", ","), body.get("enclosing", "")
+        if not isinstance(login_id, str) or not login_id:
+            raise ControlRefusal('Give "api_login_id" as a text.')
+        are_signs = all(isinstance(sign, str) and sign.isprintable() for sign in signs)
+        if not are_signs or len(signs[0]) != 1 or len(signs[1]) > 1:
+            raise ControlRefusal('Give "separator" and "enclosing" as one character each.')
+        names = read_boolean(body.get("names_duplicates", True), "names_duplicates")
+        chosen = AnswerFormat(names, *signs)
+        self._settings.answer_formats[get_account(login_id)] = chosen
+        return web.json_response(asdict(chosen))
 
     async def register_key(self, request: web.Request) -> web.Response:
         """POST keys: revoke a login id's transaction key, or accept it again."""

@@ -139,7 +139,7 @@ class Control:
         """POST reset: delete all data, faults and events, restore Authorize.Net's settings."""
         self._faults.clear()
         self._webhooks.reset()
-        self._settings.lag_seconds, self._settings.detects_duplicates = 0.0, True
+        self._settings.reset()
         self._books.clear()
         return web.json_response({"reset": True})
 

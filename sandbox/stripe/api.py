@@ -18,6 +18,7 @@ from sandbox.stripe.calls import Call, Endpoint
 from sandbox.stripe.cards import find_card_by_number
 from sandbox.stripe.customers import (
     create_customer,
+    delete_customer,
     list_customers,
     list_payment_methods_of_customer,
     retrieve_customer,
@@ -58,6 +59,7 @@ _ENDPOINTS: Final[dict[tuple[str, ...], Endpoint]] = {
     ("GET", "customers"): list_customers,
     ("GET", "customers", _ID): retrieve_customer,
     ("POST", "customers", _ID): update_customer,
+    ("DELETE", "customers", _ID): delete_customer,
     ("GET", "customers", _ID, "payment_methods"): list_payment_methods_of_customer,
     ("POST", "payment_methods"): create_payment_method,
     ("GET", "payment_methods"): list_payment_methods,

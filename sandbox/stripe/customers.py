@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sandbox.books import Json, Record
+from sandbox.books import Json, PageQuery, Record
 from sandbox.stripe import errors, resources
 from sandbox.stripe.calls import LIST_PARAMETERS, Call, respond, respond_with_page
 from sandbox.stripe.errors import Response
@@ -25,6 +25,8 @@ from sandbox.stripe.params import (
 )
 from sandbox.stripe.payment_methods import attach, get_or_create_method, respond_with_methods
 
+_ALL: Final = 10_000
+_DELETED: Final = "deleted_customer"
 _CLEARABLE: Final = Text(clearable=True)
 _SHIPPING: Final[Shape] = {"address": ADDRESS, "name": _CLEARABLE, "phone": _CLEARABLE}
 _CUSTOMER: Final[Shape] = {
@@ -87,9 +89,29 @@ def create_customer(call: Call) -> Response:
 
 
 def retrieve_customer(call: Call) -> Response:
-    """GET /v1/customers/{id}."""
+    """GET /v1/customers/{id}; of a deleted one only that."""
     params = read(call.form, EXPAND)
+    deleted = call.books.find(call.scope, _DELETED, call.ids[0])
+    if deleted is not None:
+        return Response(200, deleted.private)
     return respond(call, _get_from_path(call).body, params)
+
+
+def delete_customer(call: Call) -> Response:
+    """DELETE /v1/customers/{id}; its cards cannot be used again."""
+    read(call.form, EXPAND)
+    customer = _get_from_path(call)
+    methods, _ = call.books.list_page(
+        call.scope, "payment_method", PageQuery(limit=_ALL, customer=customer.id)
+    )
+    for method in methods:
+        method.body["customer"] = None
+        method.private["spent"] = True
+        call.books.update(method)
+    call.books.delete(customer)
+    shown = {"id": customer.id, "object": "customer", "deleted": True}
+    body = {"id": customer.id, "created": customer.body["created"]}
+    return Response(200, call.add(Record(_DELETED, body, shown)).private)
 
 
 def update_customer(call: Call) -> Response:

@@ -79,6 +79,26 @@ class TestUpdate:
         assert body["invoice_settings"]["default_payment_method"] == card
 
 
+class TestDelete:
+    async def test_a_deleted_customer_is_shown_as_such_and_takes_no_card(
+        self, sandbox: Sandbox
+    ) -> None:
+        client = sandbox.stripe()
+        customer, card = await sandbox.customer_with_card()
+        deleted = {"id": customer, "object": "customer", "deleted": True}
+        assert await sandbox.call("DELETE", f"/v1/customers/{customer}") == (200, deleted)
+        assert await sandbox.call("GET", f"/v1/customers/{customer}") == (200, deleted)
+        assert (await client.v1.payment_methods.retrieve_async(card)).customer is None
+        for call in (
+            client.v1.payment_methods.attach_async("pm_card_visa", {"customer": customer}),
+            client.v1.customers.delete_async(customer),
+        ):
+            with pytest.raises(stripe.InvalidRequestError) as refused:
+                await call
+            assert refused.value.code == "resource_missing"
+        assert (await client.v1.customers.list_async()).data == []
+
+
 class TestList:
     async def test_customers_are_paged_newest_first(self, sandbox: Sandbox) -> None:
         client = sandbox.stripe()
