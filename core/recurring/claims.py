@@ -145,7 +145,7 @@ class Claims:
     async def _lease_one(self, key: Key, wanted: _Wanted) -> list[Lease]:
         """Lease one job in a transaction of its own; none if it fails, which is recorded."""
         try:
-            async with self._database.transaction("recurring.claim") as transaction:
+            async with self._database.transaction("recurring.claim_one") as transaction:
                 return await self._lease(transaction, [key], replace(wanted, limit=1))
         except (DatabaseUnavailableError, CommitUnknownError):
             raise
