@@ -41,7 +41,18 @@ class _CardToSave:
     env: str
     gateway: str
     card: str | CardData = field(repr=False)
-    gateway_key: str
+    request_key: str = ""
+    """The request's idempotency key, or an id of the request alone. None for card data, whose
+    gateway has no idempotency keys."""
+
+    @property
+    def gateway_key(self) -> str:
+        """The gateway's idempotency key of a token: equal for equal requests."""
+        if isinstance(self.card, CardData):
+            return ""
+        return "card-" + derived_key(
+            self.business_id, self.user_id, self.env, self.card, self.request_key
+        )
 
     @property
     def customer_key(self) -> dict[str, str]:
@@ -114,13 +125,10 @@ class CardsService:
             InvalidFields: the gateway does not know the token.
             Replay: the call has an answer.
         """
-        business_id = caller.business_id
         # Without an idempotency key every call saves its own card; a random key makes only the
         # gateway client's resends equal.
-        gateway_key = "card-" + derived_key(
-            business_id, user_id, env, token, (call and call.sent_key) or new_request_id()
-        )
-        to_save = _CardToSave(business_id, user_id, env, "stripe", token, gateway_key)
+        request_key = (call and call.sent_key) or new_request_id()
+        to_save = _CardToSave(caller.business_id, user_id, env, "stripe", token, request_key)
         return await self._save(to_save, set_as_primary=set_as_primary, call=call)
 
     async def save_authorize_card(
@@ -144,8 +152,7 @@ class CardsService:
             InvalidFields: the card is invalid or has expired.
             Replay: the call has an answer.
         """
-        # Authorize.Net has no idempotency keys.
-        to_save = _CardToSave(caller.business_id, user_id, env, "authorize", card, "")
+        to_save = _CardToSave(caller.business_id, user_id, env, "authorize", card)
         return await self._save(to_save, set_as_primary=set_as_primary, call=call)
 
     async def _save(
@@ -156,6 +163,7 @@ class CardsService:
         async with self._database.transaction("cards.claim") as transaction:
             if call is not None:
                 await self._idempotency.claim(transaction, call)
+                to_save = replace(to_save, env=call.env or to_save.env)
             if isinstance(to_save.card, CardData):
                 rules.check_card(to_save.card, transaction.now)
             user = await active_user(transaction, business_id, to_save.user_id)

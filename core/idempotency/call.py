@@ -9,7 +9,7 @@ from google.rpc import status_pb2
 
 from core.caller import Caller
 from core.errors import RETRY_SECONDS, Reason, Refusal, status_of
-from core.idempotency.same_request import contents, may_be_same
+from core.idempotency.same_request import contents, may_be_same, resolved_env, with_env
 from core.ids import new_request_id
 
 Response = TypeVar("Response", bound=Message)
@@ -97,9 +97,13 @@ class IdempotentCall:
     action: str
     """The method's name in the schema."""
     content: bytes = field(repr=False)
-    """The request without its key and empty fields, in deterministic serialization."""
+    """The request without its key and empty fields, with its environment as resolved, in
+    deterministic serialization."""
     api_key_hash: str = field(repr=False)
     request: Message | None = field(default=None, repr=False)
+    env: str | None = None
+    """Environment that the request resolved to, or the first one with the key, once that is found.
+    None if the action has none."""
     is_kept: bool = False
     """Whether the answer is stored."""
     sealed_answer: str | None = field(default=None, repr=False)
@@ -129,14 +133,16 @@ class IdempotentCall:
 def call_of(caller: Caller, action: str, request: Message) -> IdempotentCall:
     """Return the call of an action. Its request has a field `idempotency_key`."""
     sent: str = request.idempotency_key  # type: ignore[attr-defined] # every mutating request has it
+    env = resolved_env(request, caller.default_env)
     return IdempotentCall(
         business_id=caller.business_id,
         sent_key=sent or None,
         key=f"key:{sent}" if sent else f"call:{new_request_id()}",
         action=action,
-        content=next(contents(request)),
+        content=next(contents(with_env(request, env))),
         api_key_hash=caller.api_key_hash,
         request=request,
+        env=env,
     )
 
 

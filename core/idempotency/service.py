@@ -29,7 +29,10 @@ from core.idempotency import store
 from core.idempotency.call import ANSWER_SCHEMA, Answer, IdempotentCall, Replay, key_reused
 from core.idempotency.same_request import (
     Resolved,
+    contents,
+    resolved_by_currency,
     resolved_by_payment,
+    resolved_env,
     resolved_in,
     response_class_of,
     variants,
@@ -87,6 +90,7 @@ class Idempotency:
         """Create or continue the record of a keyed call, locked until the transaction ends.
 
         Returns the payment that an earlier run of the call began. Calls without a key have none.
+        Afterwards `call.env` is the environment of the earlier run.
 
         Raises:
             Replay: the record has an answer.
@@ -260,20 +264,30 @@ class Idempotency:
         if call.request is None:
             return False
         resolved = await self._resolved(transaction, call, call.request, row)
-        return row.fingerprint in map(fingerprint, variants(call.request, resolved))
+        for variant in variants(call.request, resolved):
+            if row.fingerprint in map(fingerprint, contents(variant)):
+                if call.env is not None:
+                    call.env = resolved_env(variant, call.env)
+                return True
+        return False
 
     async def _resolved(
         self, transaction: Transaction, call: IdempotentCall, request: Message, row: Any
     ) -> Resolved:
-        """Return what the record's request resolved to, by its payment or else its response."""
+        """Return what the record's request resolved to, by its payment, response or user.
+
+        The currency of a user's wallets never changes.
+        """
         if row.payment_id is not None:
             return resolved_by_payment(
                 *await store.resolved_by_payment(transaction, call.business_id, row.payment_id)
             )
         answer = None if row.sealed_answer is None else self._opened(call, row)
-        if answer is None or answer.is_refusal:
-            return {}
-        return resolved_in(answer.message(response_class_of(request)))
+        if answer is not None and not answer.is_refusal:
+            return resolved_in(answer.message(response_class_of(request)))
+        user_id: str | None = getattr(request, "user_id", None)
+        currency = user_id and await store.currency_of_user(transaction, call.business_id, user_id)
+        return resolved_by_currency(currency) if currency else {}
 
     async def _insert_missing(
         self, transaction: Transaction, calls: Sequence[tuple[IdempotentCall, str | None]]

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.bulk_sql import BulkSelect
 from core.database.schema import idempotency_records as records
-from core.database.schema import payments
+from core.database.schema import payments, users
 from core.database.transactions import Transaction
 
 RecordKey = tuple[str, str]
@@ -91,6 +91,16 @@ async def resolved_by_payment(
     )
     env, gateway, currency = rows.one()
     return env, gateway, currency
+
+
+async def currency_of_user(transaction: Transaction, business_id: str, user_id: str) -> str | None:
+    """Return the currency of a user's wallets, or None if there is no such user."""
+    currency: str | None = await transaction.connection.scalar(
+        select(users.c.currency).where(
+            users.c.business_id == business_id, users.c.user_id == user_id
+        )
+    )
+    return currency
 
 
 async def set_answer(

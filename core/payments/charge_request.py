@@ -42,6 +42,8 @@ class ChargeRequest:
     money: money_pb2.Money
     gateway: str | None = None
     description: str | None = None
+    is_env_default: bool = False
+    """Whether the request names no environment, so that `env` is the business's default."""
     call: IdempotentCall | None = None
     """The call as its idempotency record sees it."""
     origin: Origin | None = None

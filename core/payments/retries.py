@@ -2,6 +2,8 @@
 
 With a key, the record names the payment, and any request with the key is a retry. Without a key,
 equal requests have the same kind, business, user, env, amount, currency, gateway and description.
+A request that names no env or gateway equals one that resolved it to another value before the
+default moved.
 A caller that got no response can retry without being charged twice, while two callers that both
 wait make two charges:
 
@@ -43,8 +45,10 @@ charge also gets its success if another retry received it first.
 
 import enum
 from collections.abc import Set
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
+from core.business.store import business_by_id
 from core.caller import Caller
 from core.database.transactions import Transaction
 from core.money import Amount
@@ -56,6 +60,9 @@ from core.payments.store import Payment
 
 UNANSWERED_LIFE = timedelta(minutes=30)
 """How long an unanswered success is returned to an equal request without a key."""
+RESOLVED_BEFORE = timedelta(seconds=30)
+"""Longest time between a request's authentication, which reads the default environment, and its
+payment: more than the 25 s for which the adapter waits."""
 
 
 class RetryStep(enum.Enum):
@@ -128,7 +135,7 @@ async def find_retried_payments(
             transaction,
             business_id=caller.business_id,
             user_id=request.user_id,
-            env=request.env,
+            env=None if request.is_env_default else request.env,
             kind=request.kind,
             amount_minor=amount.minor,
             currency=amount.currency,
@@ -136,6 +143,7 @@ async def find_retried_payments(
             description=request.description,
             succeeded_since=transaction.now - UNANSWERED_LIFE,
         )
+        unanswered = await _in_resolved_env(transaction, caller, request, unanswered)
         ended_ids = waited_for - {payment.payment_id for payment in unanswered}
         ended = [await _payment(transaction, caller, payment_id) for payment_id in ended_ids]
         joined = [each for each in ended if each.joinable and each.status == "succeeded"]
@@ -144,6 +152,43 @@ async def find_retried_payments(
         return []
     payment = await _payment(transaction, caller, claimed)
     return [] if payment.status == "failed" else [payment]
+
+
+async def resolved_as_first(
+    transaction: Transaction, caller: Caller, request: ChargeRequest, claimed: str
+) -> ChargeRequest:
+    """Return a request with the environment and gateway of the payment that its key began.
+
+    Its own defaults may have moved since.
+    """
+    first = await store.payment_by_id(
+        transaction, business_id=caller.business_id, payment_id=claimed, lock=False
+    )
+    return replace(request, env=first.env, gateway=first.gateway)
+
+
+async def _in_resolved_env(
+    transaction: Transaction, caller: Caller, request: ChargeRequest, payments: list[Payment]
+) -> list[Payment]:
+    """Return the payments in the request's env, then those in the env that was the default before.
+
+    If the default has not moved since a payment, a payment in another env was requested explicitly.
+    """
+    others = [payment for payment in payments if payment.env != request.env]
+    if others:
+        business = await business_by_id(transaction, caller.business_id)
+        assert business is not None, "the caller's business exists"
+        moved_at = business.updated_at  # at the latest
+        others = [each for each in others if may_have_been_default(each.created_at, moved_at)]
+    return [payment for payment in payments if payment.env == request.env] + others
+
+
+def may_have_been_default(created_at: datetime, moved_at: datetime) -> bool:
+    """Return whether another env may have been the default when a payment was requested.
+
+    `moved_at` is when the default moved at the latest.
+    """
+    return created_at <= moved_at + RESOLVED_BEFORE
 
 
 async def _payment(transaction: Transaction, caller: Caller, payment_id: str) -> Payment:

@@ -28,7 +28,12 @@ from core.payments.charge_request import ChargeRequest, new_payment
 from core.payments.following import Following
 from core.payments.funding import charge_result_of
 from core.payments.in_flight import Attempt, ChargeResult
-from core.payments.retries import RetryStep, find_retried_payments, retry_step
+from core.payments.retries import (
+    RetryStep,
+    find_retried_payments,
+    resolved_as_first,
+    retry_step,
+)
 from core.payments.store import Payment, PaymentFilter
 from core.payments.sweep import Sweep
 from core.payments.transitions import Transitions
@@ -209,6 +214,8 @@ class PaymentsService:
         claimed = None
         if request.call is not None:
             claimed = await self._idempotency.claim(transaction, request.call)
+        if claimed is not None:
+            request = await resolved_as_first(transaction, caller, request, claimed)
         user = await existing_user(transaction, caller.business_id, request.user_id, lock=True)
         amount, balance_minor = await _amount_and_balance(transaction, caller, request, user)
         for payment in await find_retried_payments(

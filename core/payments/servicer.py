@@ -61,5 +61,6 @@ def _charge_request(
         money=request.amount,
         gateway=gateway_word(request.gateway),
         description=request.description or None,
+        is_env_default=not request.env,
         call=current_call(),
     )

@@ -156,7 +156,7 @@ async def unanswered_payments(
     *,
     business_id: str,
     user_id: str,
-    env: str,
+    env: str | None,
     kind: str,
     amount_minor: int,
     currency: str,
@@ -166,13 +166,13 @@ async def unanswered_payments(
 ) -> list[Payment]:
     """Return and lock the unanswered payments of equal requests without a key, oldest first.
 
-    These are the pending ones, and those that succeeded since `succeeded_since`.
+    These are the pending ones, and those that succeeded since `succeeded_since`. Without `env` or
+    `gateway`, those of any.
     """
     conditions: list[ColumnElement[bool]] = [
         payments.c.business_id == business_id,
         payments.c.user_id == user_id,
         ~payments.c.answered,
-        payments.c.env == env,
         payments.c.kind == kind,
         payments.c.amount_minor == amount_minor,
         payments.c.currency == currency,
@@ -183,6 +183,8 @@ async def unanswered_payments(
             and_(payments.c.status == "succeeded", payments.c.updated_at >= succeeded_since),
         ),
     ]
+    if env is not None:
+        conditions.append(payments.c.env == env)
     if gateway is not None:
         conditions.append(payments.c.gateway == gateway)
     rows = await transaction.connection.execute(

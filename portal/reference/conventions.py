@@ -78,9 +78,10 @@ CONVENTIONS = (
             "differ, the request is rejected.",
             "Repeating the same request returns the first response, byte for byte, with the "
             "header `Idempotency-Replayed: true`. A different request or action with the same key "
-            "gets 422 `IDEMPOTENCY_KEY_REUSED`; `env`, `gateway` and `currency` may be left out in "
-            "one and named in the other. While the first request is in progress, the repeated one "
-            "waits for its response.",
+            "gets 422 `IDEMPOTENCY_KEY_REUSED`. A field with a default, such as `env`, `gateway` or "
+            "`currency`, may be left out in one and named in the other: what counts is what the "
+            "first request resolved, even if the default has changed since. While the first "
+            "request is in progress, the repeated one waits for its response.",
             "A 402 is an outcome and is repeated, too: to charge a declined card again, use a new "
             "key. `OUTCOME_UNKNOWN` and `GATEWAY_UNAVAILABLE` leave the key with its charge, and "
             "the same request continues it. Any other error leaves the key free: when its cause "

@@ -201,37 +201,6 @@ async def test_a_key_with_another_request_is_refused(
     assert await shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id)) == before
 
 
-USD = Money(currency_code="usd")
-
-
-@pytest.mark.parametrize(
-    ("request_of", "named"),
-    [
-        (debit, {"description": ""}),
-        (debit, {"env": types_pb2.ENV_TEST}),
-        (debit, {"amount": USD}),
-        (fund_request, {"description": ""}),
-        (fund_request, {"gateway": types_pb2.GATEWAY_STRIPE}),
-        (
-            charge_request,
-            {"env": types_pb2.ENV_TEST, "gateway": types_pb2.GATEWAY_STRIPE, "amount": USD},
-        ),
-        (MUTATIONS["CreateStripeCustomer"], {"set_as_primary": False, "env": types_pb2.ENV_TEST}),
-    ],
-)
-async def test_an_absent_field_matches_what_the_first_request_resolved(
-    shop: Business, request_of: Request, named: dict[str, Any]
-) -> None:
-    user_id = await prepared(shop)
-    brief, explicit = request_of(user_id), request_of(user_id)
-    explicit.MergeFrom(type(explicit)(**named))
-    pairs = {"brief first": (brief, explicit), "explicit first": (explicit, brief)}
-    responses = {key: await shop.call(keyed(first, key)) for key, (first, _) in pairs.items()}
-    await with_stripe(shop, types_pb2.ENV_LIVE)  # moves the default of `env`
-    for key, (_, again) in pairs.items():
-        assert await shop.call(keyed(again, key)) == responses[key]
-
-
 async def test_a_retry_that_names_the_gateway_resumes_the_charge(
     shop: Business, gateway: Gateway
 ) -> None:
