@@ -17,6 +17,8 @@ _COMMANDS = {
     "call": "cli.call:call",
     "admin": "cli.admin:admin",
     "doctor": "cli.doctor:doctor",
+    "payments": "cli.payments:payments",
+    "queue": "cli.set_aside:queue",
     "clock": "cli.test_clock:clock",
     "migrate": "cli.processes:migrate",
     "core": "cli.processes:core",

@@ -172,6 +172,7 @@ PATTERN_DESCRIPTIONS: Final = {
     r"^[!-~]{1,25}$": "must be 1 to 25 printable characters without spaces",
     r"^[!-~]{1,32}$": "must be 1 to 32 printable characters without spaces",
     r"^[!-~]{1,64}$": "must be 1 to 64 printable characters without spaces",
+    r"^[!-~]{1,255}$": "must be 1 to 255 printable characters without spaces",
     r"^[ -~]{1,64}$": "must be 1 to 64 printable characters",
     r"^[0-9]{12,19}$": "must be 12 to 19 digits",
     r"^[0-9]{3,4}$": "must be 3 or 4 digits",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from google.type.money_pb2 import Money
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, literal, select, update
 
 from core.caller import Presence, set_presence
-from core.database.schema import decisions, payments
+from core.database.schema import businesses, decisions, payments, users
 from core.database.transactions import CommitUnknownError, Database
 from core.errors import InvalidFields, Reason, Refusal
 from core.idempotency.call import Replay
@@ -381,6 +381,28 @@ async def test_an_unknown_payment_is_not_found(shop: RunningService) -> None:
         with pytest.raises(Refusal) as refusal:
             await shop.decisions.find("PAY-NONE", business_id)
         assert refusal.value.reason == Reason.ERROR_REASON_PAYMENT_NOT_FOUND
+
+
+async def test_the_business_is_needed_where_several_have_the_payment_id(
+    shop: RunningService,
+) -> None:
+    await shop.fund()
+    payment_id = (await shop.payment()).payment_id
+    async with shop.database.transaction() as transaction:
+        for table in (businesses, users, payments):
+            columns = [
+                literal("OTHER").label("business_id") if each.name == "business_id" else each
+                for each in table.c
+            ]
+            await transaction.connection.execute(
+                insert(table).from_select([each.name for each in table.c], select(*columns))
+            )
+    with pytest.raises(InvalidFields) as ambiguous:
+        await shop.decisions.find(payment_id, None)
+    assert [each.field for each in ambiguous.value.problems] == ["business_id"]
+    for business_id in ("OTHER", shop.caller.business_id):
+        found = await shop.decisions.find(payment_id, business_id)
+        assert (found.business_id, found.payment_id) == (business_id, payment_id)
 
 
 async def test_decisions_are_kept_with_what_the_gateway_said(
