@@ -87,7 +87,7 @@ class Transitions:
             transaction_id=update.transaction_id,
             decline_code=update.decline_code,
             lease=None,
-            look_at=update.check_after and transaction.now + update.check_after,
+            look_at=transaction.now + update.check_after if update.check_after else None,
         )
         result = None
         if isinstance(outcome, Succeeded):

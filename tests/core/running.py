@@ -264,6 +264,15 @@ class Gateway:
         ):
             assert answer.status < 300
 
+    async def control(self, path: str, **body: Any) -> dict[str, Any]:
+        """Post to one of the stand-in's control endpoints, below `/_sandbox/`."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/_sandbox/{path}", json=body) as answer,
+        ):
+            assert answer.status < 300, await answer.text()
+            return dict(await answer.json())
+
     async def authorize(self, what: str, **body: Any) -> None:
         """Tell the stand-in's Authorize.Net something: `reports`, `duplicates`, `transactions`."""
         async with (
@@ -328,6 +337,14 @@ class Gateway:
             session.delete(f"{self.url}/_sandbox/faults") as answer,
         ):
             assert answer.status == 200
+
+    async def books(self) -> list[dict[str, Any]]:
+        """Return all that the stand-in's books hold, by account."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.url}/_sandbox/books") as answer,
+        ):
+            return list((await answer.json())["books"])
 
     async def charges(self, account: str | None = None) -> list[dict[str, Any]]:
         """Return the charges that the stand-in's books show as succeeded; all, or an account's."""

@@ -100,9 +100,14 @@ class RunningService:
 
 @asynccontextmanager
 async def running_service(
-    database: Database, clock: ShiftedClock, gateway: Gateway, name: str = "stripe"
+    database: Database,
+    clock: ShiftedClock,
+    gateway: Gateway,
+    name: str = "stripe",
+    *,
+    card: str = "pm_card_visa",
 ) -> AsyncIterator[RunningService]:
-    """Run the service with a card at the gateway of this name."""
+    """Run the service with a card at the gateway of this name; `card` is for Stripe."""
     await migrate(database)
     urls = {"TEST": gateway.url}
     stripe, authorize = StripeGateway(urls), AuthorizeGateway(urls)
@@ -117,12 +122,12 @@ async def running_service(
     cards = CardsService(database, credentials, gateways, idempotency)
     if name == "stripe":
         await cards.save_stripe_card(
-            caller, user.user_id, "TEST", "pm_card_visa", set_as_primary=True, call=None
+            caller, user.user_id, "TEST", card, set_as_primary=True, call=None
         )
     else:
-        card = CardData(Secret("4111111111111111"), 12, 2060)
+        data = CardData(Secret("4111111111111111"), 12, 2060)
         await cards.save_authorize_card(
-            caller, user.user_id, "TEST", card, set_as_primary=True, call=None
+            caller, user.user_id, "TEST", data, set_as_primary=True, call=None
         )
     transitions = Transitions(idempotency, [])
     service = PaymentsService(database, credentials, gateways, idempotency, transitions)
