@@ -11,6 +11,7 @@ from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from core.database.paging import DEFAULT_LIMIT, PageRequest
+from core.errors import InvalidFields
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import types_pb2
 
@@ -79,6 +80,7 @@ class ListRequest(Protocol):
 
     page: int
     limit: int
+    cursor: str
 
     @property
     def from_date(self) -> Timestamp:
@@ -90,18 +92,27 @@ class ListRequest(Protocol):
         """The latest time."""
         ...
 
-    def HasField(self, field_name: Literal["from_date", "to_date"], /) -> bool:  # noqa: N802
+    def HasField(  # noqa: N802
+        self, field_name: Literal["page", "cursor", "from_date", "to_date"], /
+    ) -> bool:
         """Return whether the field is set. An empty Timestamp is 1970-01-01, a valid time."""
         ...
 
 
 def page_request(request: ListRequest) -> PageRequest:
-    """Return the page of a list request, with defaults filled in."""
+    """Return the page of a list request, with defaults filled in.
+
+    Raises:
+        InvalidFields: the request has both a page and a cursor.
+    """
+    if request.HasField("page") and request.HasField("cursor"):
+        raise InvalidFields.of("cursor", "must not be given together with page")
     return PageRequest(
         page=request.page or 1,
         limit=request.limit or DEFAULT_LIMIT,
         from_date=_moment(request.from_date) if request.HasField("from_date") else None,
         to_date=_moment(request.to_date) if request.HasField("to_date") else None,
+        cursor=request.cursor if request.HasField("cursor") else None,
     )
 
 

@@ -178,6 +178,7 @@ PATTERN_DESCRIPTIONS: Final = {
     r"^[0-9]{3,4}$": "must be 3 or 4 digits",
     r"^[0-9A-Fa-f]{1,256}$": "must be at most 256 hexadecimal digits",
     r"^[A-Za-z]{3}$": "must be a currency's three letters, for example usd",
+    r"^[A-Za-z0-9_-]{1,256}$": "must be the next_cursor of a response",
     r"^[A-Za-z0-9_+/-]{1,64}$": "must be an IANA time zone, for example America/Chicago",
     r"^acct_[A-Za-z0-9_]{1,100}$": "must be a Stripe account id, which begins with acct_",
     r"^pk_(test|live)_[A-Za-z0-9_]{1,200}$": (

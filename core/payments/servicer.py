@@ -43,11 +43,13 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
             status=enum_word(pb.PaymentStatus, request.status),
             gateway=gateway_word(request.gateway),
         )
-        payments, total = await self._service.list_payments(caller, which, page_request(request))
+        page = await self._service.list_payments(caller, which, page_request(request))
         return pb.GetPaymentRecordsResponse(
-            count=len(payments),
-            total=total,
-            payments=[payment_message(payment) for payment in payments],
+            count=len(page.rows),
+            total=page.total,
+            payments=[payment_message(payment) for payment in page.rows],
+            total_is_estimate=page.total_is_estimate,
+            next_cursor=page.next_cursor,
         )
 
 

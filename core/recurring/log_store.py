@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import and_, or_, select, update
 
 from core.database.bulk_sql import BulkInsert
-from core.database.paging import PageRequest, page_of
+from core.database.paging import Page, PagedList, PageRequest
+from core.database.schema import LOG_STATUSES
 from core.database.schema import recurring_logs as logs
 from core.database.transactions import Transaction
 
@@ -40,6 +41,14 @@ class LogFilter:
 
 
 _COLUMNS = tuple(logs.c[each.name] for each in fields(Log))
+_LOGS = PagedList(
+    "recurring_logs",
+    columns=_COLUMNS,
+    row=Log,
+    key=(logs.c.business_id, logs.c.log_id),
+    moment=logs.c.attempted_at,
+    order=(logs.c.attempted_at, logs.c.log_id),
+)
 _INSERT = BulkInsert(logs)
 
 
@@ -135,22 +144,12 @@ async def open_payments(
 
 async def log_page(
     transaction: Transaction, *, business_id: str, which: LogFilter, page: PageRequest
-) -> tuple[list[Log], int]:
-    """Return a page of the business's log entries, newest first, and how many there are."""
-    conditions: list[ColumnElement[bool]] = [logs.c.business_id == business_id]
-    for column, value in (
-        (logs.c.recurring_id, which.recurring_id),
-        (logs.c.user_id, which.user_id),
-        (logs.c.status, which.status),
-    ):
-        if value is not None:
-            conditions.append(column == value)
-    rows, total = await page_of(
-        transaction,
-        _COLUMNS,
-        where=conditions,
-        moment=logs.c.attempted_at,
-        newest_first=[logs.c.attempted_at, logs.c.log_id],
-        page=page,
-    )
-    return [Log(*row) for row in rows], total
+) -> Page[Log]:
+    """Return a page of the business's log entries, newest first."""
+    equal = {
+        logs.c.business_id: business_id,
+        logs.c.recurring_id: which.recurring_id,
+        logs.c.user_id: which.user_id,
+        logs.c.status: which.status,
+    }
+    return await _LOGS.read(transaction, page, equal=equal, words={logs.c.status: LOG_STATUSES})

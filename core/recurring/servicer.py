@@ -107,11 +107,13 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
             user_id=request.user_id or None,
             status=enum_word(pb.RecurringStatus, request.status),
         )
-        jobs, total = await self._service.list_jobs(caller, which, page_request(request))
+        page = await self._service.list_jobs(caller, which, page_request(request))
         return pb.ListRecurringResponse(
-            count=len(jobs),
-            total=total,
-            recurring=[job_message(job, request.preview) for job in jobs],
+            count=len(page.rows),
+            total=page.total,
+            recurring=[job_message(job, request.preview) for job in page.rows],
+            total_is_estimate=page.total_is_estimate,
+            next_cursor=page.next_cursor,
         )
 
     async def GetRecurringLogs(
@@ -123,9 +125,13 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
             user_id=request.user_id or None,
             status=enum_word(pb.RecurringLogStatus, request.status),
         )
-        logs, total = await self._service.list_logs(current_caller(), which, page_request(request))
+        page = await self._service.list_logs(current_caller(), which, page_request(request))
         return pb.GetRecurringLogsResponse(
-            count=len(logs), total=total, logs=[log_message(log) for log in logs]
+            count=len(page.rows),
+            total=page.total,
+            logs=[log_message(log) for log in page.rows],
+            total_is_estimate=page.total_is_estimate,
+            next_cursor=page.next_cursor,
         )
 
 

@@ -21,7 +21,11 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from core.caller import Presence, set_presence
-from core.database.transactions import CommitUnknownError, DatabaseUnavailableError
+from core.database.transactions import (
+    CommitUnknownError,
+    DatabaseUnavailableError,
+    ListTimeoutError,
+)
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal, ReplayedRefusal, status_of
 from core.ids import new_request_id
 from core.security.keyring import UnknownKeyError
@@ -180,6 +184,14 @@ def _refusal_of(error: BaseException, path: str) -> Refusal:
     match error:
         case Refusal():
             return error
+        case ListTimeoutError():
+            logger.warning("list not read in time", extra={"method": path, "reason": str(error)})
+            return Refusal(
+                Reason.ERROR_REASON_SERVICE_UNAVAILABLE,
+                "The list could not be read in time. Send the same request again; if that does "
+                "not help, restrict it to a period, or continue with cursor in place of page.",
+                retry_after_seconds=RETRY_SECONDS,
+            )
         case DatabaseUnavailableError():
             logger.warning("database unavailable", extra={"method": path, "reason": str(error)})
             return _service_unavailable()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from core.database.engines import POSTGRESQL_CONNECTIONS
+from core.database.engines import POSTGRESQL_CONNECTIONS, POSTGRESQL_LIST_CONNECTIONS
 from core.security.keyring import Keyring
 from rpc.certificates import MutualTlsFiles, mutual_tls_files
 from rpc.settings import count, seconds
@@ -42,6 +42,8 @@ class CoreSettings:
     migrate: bool = False
     database_pool: int = POSTGRESQL_CONNECTIONS
     """Maximum number of connections to PostgreSQL; SQLite has one."""
+    database_list_pool: int = POSTGRESQL_LIST_CONNECTIONS
+    """The same, of connections that only lists use."""
     test_clock: bool = False
     """Whether test clocks can advance the time of TEST jobs."""
 
@@ -86,6 +88,9 @@ class CoreSettings:
             migrate=environ.get("NIVISCO_MIGRATE", "") == "1",
             database_pool=count(
                 environ, "NIVISCO_DATABASE_POOL", POSTGRESQL_CONNECTIONS, most=1000
+            ),
+            database_list_pool=count(
+                environ, "NIVISCO_DATABASE_LIST_POOL", POSTGRESQL_LIST_CONNECTIONS, most=1000
             ),
             test_clock=environ.get("NIVISCO_TEST_CLOCK", "") == "1",
         )

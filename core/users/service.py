@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from core.caller import Caller
-from core.database.paging import PageRequest
+from core.database.paging import Page, PageRequest
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_user_id
@@ -58,9 +58,13 @@ class UsersService:
         async with self._database.read() as transaction:
             return await existing_user(transaction, caller.business_id, user_id)
 
-    async def list_active(self, caller: Caller, page: PageRequest) -> tuple[list[store.User], int]:
-        """Return a page of the caller's active users and their total number."""
-        async with self._database.read() as transaction:
+    async def list_active(self, caller: Caller, page: PageRequest) -> Page[store.User]:
+        """Return a page of the caller's active users.
+
+        Raises:
+            InvalidFields: as `PagedList.read` does.
+        """
+        async with self._database.listing() as transaction:
             return await store.active_users(transaction, business_id=caller.business_id, page=page)
 
     async def update(

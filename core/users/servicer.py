@@ -35,9 +35,13 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         self, request: pb.GetAllUsersRequest, context: object
     ) -> pb.GetAllUsersResponse:
         """Return a page of active users."""
-        users, total = await self._service.list_active(current_caller(), page_request(request))
+        page = await self._service.list_active(current_caller(), page_request(request))
         return pb.GetAllUsersResponse(
-            count=len(users), total=total, users=[user_message(user) for user in users]
+            count=len(page.rows),
+            total=page.total,
+            users=[user_message(user) for user in page.rows],
+            total_is_estimate=page.total_is_estimate,
+            next_cursor=page.next_cursor,
         )
 
     async def UpdateUser(

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from core.database.bulk_sql import BulkSelect
-from core.database.paging import PageRequest, page_of
+from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import users
 from core.database.transactions import Transaction
 
@@ -27,6 +27,15 @@ class User:
 
 
 _COLUMNS = tuple(users.c[each.name] for each in fields(User))
+_ACTIVE_USERS = PagedList(
+    "users",
+    columns=_COLUMNS,
+    row=User,
+    key=(users.c.business_id, users.c.user_id),
+    moment=users.c.created_at,
+    order=(users.c.created_at, users.c.user_id),
+    only=(text("users.active"),),  # SQLite's planner knows ix_users_active by these words only
+)
 _USERS_BY_ID = BulkSelect(
     select(users.c.business_id, *_COLUMNS), users, key=("business_id", "user_id")
 )
@@ -83,17 +92,9 @@ async def users_by_id(
 
 async def active_users(
     transaction: Transaction, *, business_id: str, page: PageRequest
-) -> tuple[list[User], int]:
-    """Return a page of the business's active users, newest first, and their total number."""
-    rows, total = await page_of(
-        transaction,
-        _COLUMNS,
-        where=[users.c.business_id == business_id, users.c.active],
-        moment=users.c.created_at,
-        newest_first=[users.c.created_at, users.c.user_id],
-        page=page,
-    )
-    return [User(*row) for row in rows], total
+) -> Page[User]:
+    """Return a page of the business's active users, newest first."""
+    return await _ACTIVE_USERS.read(transaction, page, equal={users.c.business_id: business_id})
 
 
 async def update_user(

@@ -34,13 +34,15 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         """Return a page of the wallet's transactions."""
         caller = current_caller()
         env = env_word(request.env) or caller.default_env
-        rows, total, wallet = await self._service.history(
+        page, wallet = await self._service.history(
             caller, request.user_id, env, page_request(request)
         )
         return pb.GetWalletHistoryResponse(
-            count=len(rows),
-            total=total,
-            transactions=[wallet_transaction_message(row, wallet) for row in rows],
+            count=len(page.rows),
+            total=page.total,
+            transactions=[wallet_transaction_message(row, wallet) for row in page.rows],
+            total_is_estimate=page.total_is_estimate,
+            next_cursor=page.next_cursor,
         )
 
     async def ChargeWallet(

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, case, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from core.database.bulk_sql import BulkInsert, BulkSelect, BulkUpdate
-from core.database.paging import PageRequest, page_of
+from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import postings, wallet_transactions, wallets
 from core.database.transactions import Transaction
 from core.ids import new_wallet_id
@@ -100,6 +100,14 @@ _LOCK_FREE_WALLETS = BulkSelect(
     ),
     wallets,
     key=_WALLET_KEY,
+)
+_HISTORY = PagedList(
+    "wallet_transactions",
+    columns=tuple(wallet_transactions.c[each.name] for each in fields(WalletTransaction)),
+    row=WalletTransaction,
+    key=tuple(wallet_transactions.c[name] for name in ("business_id", "wallet_id", "version")),
+    moment=wallet_transactions.c.created_at,
+    order=(wallet_transactions.c.version,),
 )
 _INSERT_TRANSACTIONS = BulkInsert(wallet_transactions)
 _INSERT_POSTINGS = BulkInsert(postings)
@@ -286,15 +294,11 @@ async def receivable_of_wallet(
 
 async def history(
     transaction: Transaction, *, business_id: str, wallet_id: str, page: PageRequest
-) -> tuple[list[WalletTransaction], int]:
-    """Return a page of a wallet's transactions, newest first, and their total number."""
+) -> Page[WalletTransaction]:
+    """Return a page of a wallet's transactions, newest first."""
     table = wallet_transactions
-    rows, total = await page_of(
+    return await _HISTORY.read(
         transaction,
-        [table.c[each.name] for each in fields(WalletTransaction)],
-        where=[table.c.business_id == business_id, table.c.wallet_id == wallet_id],
-        moment=table.c.created_at,
-        newest_first=[table.c.version],
-        page=page,
+        page,
+        equal={table.c.business_id: business_id, table.c.wallet_id: wallet_id},
     )
-    return [WalletTransaction(*row) for row in rows], total

@@ -134,6 +134,13 @@ CONVENTIONS = (
             "entries come first.",
             "`count` is the number of entries on the page, `total` the number on all pages. "
             "`from_date` and `to_date` restrict a list to a period.",
+            "`next_cursor` is the `cursor` of the next page, `null` on the last one. Send it in "
+            "place of `page`, with the same filters: entries that are created meanwhile do not "
+            "shift the pages, and every page is as fast as the first. `page` counts from the "
+            "newest entry at each request, and can pass over 1,000,000 entries.",
+            "`total` is exact up to 10,000. In a longer list `total_is_estimate` is `true`, and "
+            "`total` is an estimate that is always greater than the number of entries up to this "
+            "page while there are more.",
         ),
     ),
     Convention(

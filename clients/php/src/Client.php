@@ -386,12 +386,15 @@ final class Client
      *   an offset.
      * - to_date: Only users created at or before this time. A date without a time includes
      *   that day. ISO 8601, in UTC unless it has an offset.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New users do not shift its pages. Must be the next_cursor of a response.
      *
      * @param array{
      *     page?: int,
      *     limit?: int,
      *     from_date?: string,
-     *     to_date?: string
+     *     to_date?: string,
+     *     cursor?: string
      * } $fields
      * @throws NiviscoException if the call did not succeed
      */
@@ -740,6 +743,8 @@ final class Client
      * - status: Only payments with this status.
      * - gateway: Only payments through this gateway.
      * - env: Environment. Defaults to the business's default environment.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New payments do not shift its pages. Must be the next_cursor of a response.
      *
      * @param array{
      *     page?: int,
@@ -749,7 +754,8 @@ final class Client
      *     user_id?: string,
      *     status?: 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed',
      *     gateway?: 'stripe'|'authorize',
-     *     env?: 'TEST'|'LIVE'
+     *     env?: 'TEST'|'LIVE',
+     *     cursor?: string
      * } $fields
      * @throws NiviscoException if the call did not succeed
      */
@@ -801,6 +807,9 @@ final class Client
      *   an offset.
      * - to_date: Only transactions at or before this time. A date without a time includes
      *   that day. ISO 8601, in UTC unless it has an offset.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New transactions do not shift its pages. Must be the next_cursor of a
+     *   response.
      *
      * @param array{
      *     user_id: string,
@@ -808,7 +817,8 @@ final class Client
      *     page?: int,
      *     limit?: int,
      *     from_date?: string,
-     *     to_date?: string
+     *     to_date?: string,
+     *     cursor?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException if the call did not succeed
@@ -1127,6 +1137,8 @@ final class Client
      * - env: Environment. Defaults to the business's default environment.
      * - preview: Number of upcoming occurrences to return with each job, 0 to 24. Defaults
      *   to 0.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New jobs do not shift its pages. Must be the next_cursor of a response.
      *
      * @param array{
      *     user_id?: string,
@@ -1136,7 +1148,8 @@ final class Client
      *     from_date?: string,
      *     to_date?: string,
      *     env?: 'TEST'|'LIVE',
-     *     preview?: int
+     *     preview?: int,
+     *     cursor?: string
      * } $fields
      * @throws NiviscoException if the call did not succeed
      */
@@ -1165,6 +1178,9 @@ final class Client
      *   an offset.
      * - to_date: Only log entries at or before this time. A date without a time includes
      *   that day. ISO 8601, in UTC unless it has an offset.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New log entries do not shift its pages. Must be the next_cursor of a
+     *   response.
      *
      * @param array{
      *     recurring_id?: string,
@@ -1173,7 +1189,8 @@ final class Client
      *     page?: int,
      *     limit?: int,
      *     from_date?: string,
-     *     to_date?: string
+     *     to_date?: string,
+     *     cursor?: string
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND or one of every action
      * @throws NiviscoException if the call did not succeed

@@ -234,6 +234,8 @@ export function readGetAllUsersResult(json: Json): types.GetAllUsersResult {
     count: integer(json["count"]),
     total: integer(json["total"]),
     users: list(object(readUser))(json["users"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
   };
 }
 
@@ -316,6 +318,8 @@ export function readGetPaymentRecordsResult(json: Json): types.GetPaymentRecords
     count: integer(json["count"]),
     total: integer(json["total"]),
     payments: list(object(readPayment))(json["payments"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
   };
 }
 
@@ -330,6 +334,8 @@ export function readGetWalletHistoryResult(json: Json): types.GetWalletHistoryRe
     count: integer(json["count"]),
     total: integer(json["total"]),
     transactions: list(object(readWalletTransaction))(json["transactions"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
   };
 }
 
@@ -411,6 +417,8 @@ export function readListRecurringResult(json: Json): types.ListRecurringResult {
     count: integer(json["count"]),
     total: integer(json["total"]),
     recurring: list(object(readRecurringJob))(json["recurring"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
   };
 }
 
@@ -419,5 +427,7 @@ export function readGetRecurringLogsResult(json: Json): types.GetRecurringLogsRe
     count: integer(json["count"]),
     total: integer(json["total"]),
     logs: list(object(readRecurringLog))(json["logs"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
   };
 }

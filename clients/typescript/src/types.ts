@@ -624,6 +624,11 @@ export interface GetAllUsersFields {
    * 8601, in UTC unless it has an offset.
    */
   readonly toDate?: string | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * users do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
 }
 
 /** Response of `get_all_users`. */
@@ -634,6 +639,10 @@ export interface GetAllUsersResult {
   readonly total: number;
   /** The users of this page. */
   readonly users: readonly User[];
+  /** Whether `total` is an estimate, because there are more than 10,000 users. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
 }
 
 /** Fields of `update_user`. */
@@ -885,6 +894,11 @@ export interface GetPaymentRecordsFields {
   readonly gateway?: Gateway | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * payments do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
 }
 
 /** Response of `get_payment_records`. */
@@ -895,6 +909,10 @@ export interface GetPaymentRecordsResult {
   readonly total: number;
   /** The payments of this page. */
   readonly payments: readonly Payment[];
+  /** Whether `total` is an estimate, because there are more than 10,000 payments. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
 }
 
 /** Fields of `get_user_wallet`. */
@@ -934,6 +952,11 @@ export interface GetWalletHistoryFields {
    * 8601, in UTC unless it has an offset.
    */
   readonly toDate?: string | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * transactions do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
 }
 
 /** Response of `get_wallet_history`. */
@@ -944,6 +967,10 @@ export interface GetWalletHistoryResult {
   readonly total: number;
   /** The transactions of this page. */
   readonly transactions: readonly WalletTransaction[];
+  /** Whether `total` is an estimate, because there are more than 10,000 transactions. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
 }
 
 /** Fields of `charge_wallet`. */
@@ -1247,6 +1274,11 @@ export interface ListRecurringFields {
   readonly env?: Env | undefined;
   /** Number of upcoming occurrences to return with each job, 0 to 24. Defaults to 0. */
   readonly preview?: number | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * jobs do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
 }
 
 /** Response of `list_recurring`. */
@@ -1257,6 +1289,10 @@ export interface ListRecurringResult {
   readonly total: number;
   /** The jobs of this page. */
   readonly recurring: readonly RecurringJob[];
+  /** Whether `total` is an estimate, because there are more than 10,000 jobs. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
 }
 
 /** Fields of `get_recurring_logs`. */
@@ -1278,6 +1314,11 @@ export interface GetRecurringLogsFields {
    * 8601, in UTC unless it has an offset.
    */
   readonly toDate?: string | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * log entries do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
 }
 
 /** Response of `get_recurring_logs`. */
@@ -1288,4 +1329,8 @@ export interface GetRecurringLogsResult {
   readonly total: number;
   /** The log entries of this page. */
   readonly logs: readonly RecurringLog[];
+  /** Whether `total` is an estimate, because there are more than 10,000 log entries. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
 }

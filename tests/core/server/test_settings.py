@@ -31,6 +31,7 @@ GOOD = {
         ({"NIVISCO_DATABASE_POOL": "0"}, "NIVISCO_DATABASE_POOL is not a whole number from 1"),
         ({"NIVISCO_DATABASE_POOL": "ten"}, "NIVISCO_DATABASE_POOL is not"),
         ({"NIVISCO_DATABASE_POOL": "1001"}, "NIVISCO_DATABASE_POOL is not"),
+        ({"NIVISCO_DATABASE_LIST_POOL": "0"}, "NIVISCO_DATABASE_LIST_POOL is not a whole number"),
     ],
 )
 def test_an_unusable_setting_is_refused(changes: dict[str, str], message: str) -> None:
@@ -41,7 +42,7 @@ def test_an_unusable_setting_is_refused(changes: dict[str, str], message: str) -
 def test_the_defaults_reach_the_real_gateway_on_loopback() -> None:
     settings = CoreSettings.from_environment(GOOD)
     assert settings.listen == "127.0.0.1:50051"
-    assert settings.database_pool == 10
+    assert (settings.database_pool, settings.database_list_pool) == (10, 3)
     assert settings.stripe_urls == {
         "TEST": "https://api.stripe.com",
         "LIVE": "https://api.stripe.com",

@@ -22,6 +22,12 @@ final class GetWalletHistoryResult
      */
     public array $transactions;
 
+    /** Whether `total` is an estimate, because there are more than 10,000 transactions. */
+    public bool $totalIsEstimate;
+
+    /** `cursor` of the next page. Null on the last page. */
+    public ?string $nextCursor;
+
     /**
      * Reads it from a response.
      *
@@ -35,6 +41,8 @@ final class GetWalletHistoryResult
         $read->count = (int) $body['count'];
         $read->total = (int) $body['total'];
         $read->transactions = array_map([WalletTransaction::class, 'fromJson'], $body['transactions']);
+        $read->totalIsEstimate = $body['total_is_estimate'];
+        $read->nextCursor = $body['next_cursor'];
         return $read;
     }
 }

@@ -22,6 +22,12 @@ final class ListRecurringResult
      */
     public array $recurring;
 
+    /** Whether `total` is an estimate, because there are more than 10,000 jobs. */
+    public bool $totalIsEstimate;
+
+    /** `cursor` of the next page. Null on the last page. */
+    public ?string $nextCursor;
+
     /**
      * Reads it from a response.
      *
@@ -35,6 +41,8 @@ final class ListRecurringResult
         $read->count = (int) $body['count'];
         $read->total = (int) $body['total'];
         $read->recurring = array_map([RecurringJob::class, 'fromJson'], $body['recurring']);
+        $read->totalIsEstimate = $body['total_is_estimate'];
+        $read->nextCursor = $body['next_cursor'];
         return $read;
     }
 }

@@ -353,6 +353,7 @@ class Nivisco(Connection):
         limit: int | None = None,
         from_date: str | None = None,
         to_date: str | None = None,
+        cursor: str | None = None,
     ) -> GetAllUsersResult:
         """Lists the business's active users, newest first.
 
@@ -363,6 +364,9 @@ class Nivisco(Connection):
                 has an offset.
             to_date: Only users created at or before this time. A date without a time
                 includes that day. ISO 8601, in UTC unless it has an offset.
+            cursor: `next_cursor` of a response to a request with the same filters, in place
+                of `page`. New users do not shift its pages. Must be the next_cursor of a
+                response.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -374,6 +378,7 @@ class Nivisco(Connection):
                 "limit": limit,
                 "from_date": from_date,
                 "to_date": to_date,
+                "cursor": cursor,
             },
             GetAllUsersResult.from_json,
         )
@@ -702,6 +707,7 @@ class Nivisco(Connection):
         status: PaymentStatus | None = None,
         gateway: Gateway | None = None,
         env: Env | None = None,
+        cursor: str | None = None,
     ) -> GetPaymentRecordsResult:
         """Lists the business's card payments, newest first.
 
@@ -717,6 +723,9 @@ class Nivisco(Connection):
             status: Only payments with this status.
             gateway: Only payments through this gateway.
             env: Environment. Defaults to the business's default environment.
+            cursor: `next_cursor` of a response to a request with the same filters, in place
+                of `page`. New payments do not shift its pages. Must be the next_cursor of a
+                response.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -732,6 +741,7 @@ class Nivisco(Connection):
                 "status": status,
                 "gateway": gateway,
                 "env": env,
+                "cursor": cursor,
             },
             GetPaymentRecordsResult.from_json,
         )
@@ -772,6 +782,7 @@ class Nivisco(Connection):
         limit: int | None = None,
         from_date: str | None = None,
         to_date: str | None = None,
+        cursor: str | None = None,
     ) -> GetWalletHistoryResult:
         """Lists a wallet's transactions, newest first.
 
@@ -785,6 +796,9 @@ class Nivisco(Connection):
                 has an offset.
             to_date: Only transactions at or before this time. A date without a time
                 includes that day. ISO 8601, in UTC unless it has an offset.
+            cursor: `next_cursor` of a response to a request with the same filters, in place
+                of `page`. New transactions do not shift its pages. Must be the next_cursor
+                of a response.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -800,6 +814,7 @@ class Nivisco(Connection):
                 "limit": limit,
                 "from_date": from_date,
                 "to_date": to_date,
+                "cursor": cursor,
             },
             GetWalletHistoryResult.from_json,
         )
@@ -1147,6 +1162,7 @@ class Nivisco(Connection):
         to_date: str | None = None,
         env: Env | None = None,
         preview: int | None = None,
+        cursor: str | None = None,
     ) -> ListRecurringResult:
         """Lists the business's recurring jobs, newest first.
 
@@ -1163,6 +1179,9 @@ class Nivisco(Connection):
             env: Environment. Defaults to the business's default environment.
             preview: Number of upcoming occurrences to return with each job, 0 to 24.
                 Defaults to 0.
+            cursor: `next_cursor` of a response to a request with the same filters, in place
+                of `page`. New jobs do not shift its pages. Must be the next_cursor of a
+                response.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -1178,6 +1197,7 @@ class Nivisco(Connection):
                 "to_date": to_date,
                 "env": env,
                 "preview": preview,
+                "cursor": cursor,
             },
             ListRecurringResult.from_json,
         )
@@ -1192,6 +1212,7 @@ class Nivisco(Connection):
         limit: int | None = None,
         from_date: str | None = None,
         to_date: str | None = None,
+        cursor: str | None = None,
     ) -> GetRecurringLogsResult:
         """Lists the log entries of the business's recurring jobs, newest first.
 
@@ -1207,6 +1228,9 @@ class Nivisco(Connection):
                 has an offset.
             to_date: Only log entries at or before this time. A date without a time includes
                 that day. ISO 8601, in UTC unless it has an offset.
+            cursor: `next_cursor` of a response to a request with the same filters, in place
+                of `page`. New log entries do not shift its pages. Must be the next_cursor
+                of a response.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -1223,6 +1247,7 @@ class Nivisco(Connection):
                 "limit": limit,
                 "from_date": from_date,
                 "to_date": to_date,
+                "cursor": cursor,
             },
             GetRecurringLogsResult.from_json,
         )

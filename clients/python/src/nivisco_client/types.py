@@ -818,6 +818,10 @@ class GetAllUsersResult:
     """Number of users on all pages."""
     users: tuple[User, ...]
     """The users of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 users."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetAllUsersResult":
@@ -826,6 +830,8 @@ class GetAllUsersResult:
             count=body["count"],
             total=body["total"],
             users=tuple(User.from_json(each) for each in body["users"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
         )
 
 
@@ -1031,6 +1037,10 @@ class GetPaymentRecordsResult:
     """Number of payments on all pages."""
     payments: tuple[Payment, ...]
     """The payments of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 payments."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetPaymentRecordsResult":
@@ -1039,6 +1049,8 @@ class GetPaymentRecordsResult:
             count=body["count"],
             total=body["total"],
             payments=tuple(Payment.from_json(each) for each in body["payments"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
         )
 
 
@@ -1065,6 +1077,10 @@ class GetWalletHistoryResult:
     """Number of transactions on all pages."""
     transactions: tuple[WalletTransaction, ...]
     """The transactions of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 transactions."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetWalletHistoryResult":
@@ -1073,6 +1089,8 @@ class GetWalletHistoryResult:
             count=body["count"],
             total=body["total"],
             transactions=tuple(WalletTransaction.from_json(each) for each in body["transactions"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
         )
 
 
@@ -1297,6 +1315,10 @@ class ListRecurringResult:
     """Number of jobs on all pages."""
     recurring: tuple[RecurringJob, ...]
     """The jobs of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 jobs."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListRecurringResult":
@@ -1305,6 +1327,8 @@ class ListRecurringResult:
             count=body["count"],
             total=body["total"],
             recurring=tuple(RecurringJob.from_json(each) for each in body["recurring"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
         )
 
 
@@ -1318,6 +1342,10 @@ class GetRecurringLogsResult:
     """Number of log entries on all pages."""
     logs: tuple[RecurringLog, ...]
     """The log entries of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 log entries."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetRecurringLogsResult":
@@ -1326,4 +1354,6 @@ class GetRecurringLogsResult:
             count=body["count"],
             total=body["total"],
             logs=tuple(RecurringLog.from_json(each) for each in body["logs"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
         )

@@ -16,10 +16,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -418,6 +418,7 @@ class GetPaymentRecordsRequest(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     GATEWAY_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
     page: _builtins.int
     """Page number, from 1. Defaults to 1."""
     limit: _builtins.int
@@ -430,6 +431,10 @@ class GetPaymentRecordsRequest(_message.Message):
     """Only payments through this gateway."""
     env: _types_pb2.Env.ValueType
     """Environment. Defaults to the business's default environment."""
+    cursor: _builtins.str
+    """`next_cursor` of a response to a request with the same filters, in place of `page`.
+    New payments do not shift its pages.
+    """
     @_builtins.property
     def from_date(self) -> _timestamp_pb2.Timestamp:
         """Only payments created at or after this time."""
@@ -449,17 +454,22 @@ class GetPaymentRecordsRequest(_message.Message):
         status: Global___PaymentStatus.ValueType = ...,
         gateway: _types_pb2.Gateway.ValueType = ...,
         env: _types_pb2.Env.ValueType = ...,
+        cursor: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "from_date", b"from_date", "limit", b"limit", "page", b"page", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "from_date", b"from_date", "limit", b"limit", "page", b"page", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "env", b"env", "from_date", b"from_date", "gateway", b"gateway", "limit", b"limit", "page", b"page", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "gateway", b"gateway", "limit", b"limit", "page", b"page", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cursor: _TypeAlias = _typing.Literal["cursor"]  # noqa: Y015
+    _WhichOneofArgType__cursor: _TypeAlias = _typing.Literal["_cursor", b"_cursor"]  # noqa: Y015
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
     _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
     _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
     _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
     _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cursor) -> _WhichOneofReturnType__cursor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
     @_typing.overload
@@ -478,10 +488,16 @@ class GetPaymentRecordsResponse(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     PAYMENTS_FIELD_NUMBER: _builtins.int
+    TOTAL_IS_ESTIMATE_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """Number of payments on this page."""
     total: _builtins.int
     """Number of payments on all pages."""
+    total_is_estimate: _builtins.bool
+    """Whether `total` is an estimate, because there are more than 10,000 payments."""
+    next_cursor: _builtins.str
+    """`cursor` of the next page. Null on the last page."""
     @_builtins.property
     def payments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Payment]:
         """The payments of this page."""
@@ -492,11 +508,15 @@ class GetPaymentRecordsResponse(_message.Message):
         count: _builtins.int = ...,
         total: _builtins.int = ...,
         payments: _abc.Iterable[Global___Payment] | None = ...,
+        total_is_estimate: _builtins.bool = ...,
+        next_cursor: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor", "next_cursor", b"next_cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "payments", b"payments", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor", "count", b"count", "next_cursor", b"next_cursor", "payments", b"payments", "total", b"total", "total_is_estimate", b"total_is_estimate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__next_cursor: _TypeAlias = _typing.Literal["next_cursor"]  # noqa: Y015
+    _WhichOneofArgType__next_cursor: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next_cursor) -> _WhichOneofReturnType__next_cursor | None: ...
 
 Global___GetPaymentRecordsResponse: _TypeAlias = GetPaymentRecordsResponse  # noqa: Y015

@@ -882,6 +882,7 @@ class ListRecurringRequest(_message.Message):
     TO_DATE_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Only jobs of this user."""
     status: Global___RecurringStatus.ValueType
@@ -894,6 +895,10 @@ class ListRecurringRequest(_message.Message):
     """Environment. Defaults to the business's default environment."""
     preview: _builtins.int
     """Number of upcoming occurrences to return with each job, 0 to 24. Defaults to 0."""
+    cursor: _builtins.str
+    """`next_cursor` of a response to a request with the same filters, in place of `page`.
+    New jobs do not shift its pages.
+    """
     @_builtins.property
     def from_date(self) -> _timestamp_pb2.Timestamp:
         """Only jobs created at or after this time."""
@@ -913,11 +918,14 @@ class ListRecurringRequest(_message.Message):
         to_date: _timestamp_pb2.Timestamp | None = ...,
         env: _types_pb2.Env.ValueType = ...,
         preview: _builtins.int | None = ...,
+        cursor: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_page", b"_page", "_preview", b"_preview", "_user_id", b"_user_id", "from_date", b"from_date", "limit", b"limit", "page", b"page", "preview", b"preview", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_preview", b"_preview", "_user_id", b"_user_id", "cursor", b"cursor", "from_date", b"from_date", "limit", b"limit", "page", b"page", "preview", b"preview", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_page", b"_page", "_preview", b"_preview", "_user_id", b"_user_id", "env", b"env", "from_date", b"from_date", "limit", b"limit", "page", b"page", "preview", b"preview", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_preview", b"_preview", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "limit", b"limit", "page", b"page", "preview", b"preview", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cursor: _TypeAlias = _typing.Literal["cursor"]  # noqa: Y015
+    _WhichOneofArgType__cursor: _TypeAlias = _typing.Literal["_cursor", b"_cursor"]  # noqa: Y015
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
     _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
@@ -926,6 +934,8 @@ class ListRecurringRequest(_message.Message):
     _WhichOneofArgType__preview: _TypeAlias = _typing.Literal["_preview", b"_preview"]  # noqa: Y015
     _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
     _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cursor) -> _WhichOneofReturnType__cursor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
     @_typing.overload
@@ -946,10 +956,16 @@ class ListRecurringResponse(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     RECURRING_FIELD_NUMBER: _builtins.int
+    TOTAL_IS_ESTIMATE_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """Number of jobs on this page."""
     total: _builtins.int
     """Number of jobs on all pages."""
+    total_is_estimate: _builtins.bool
+    """Whether `total` is an estimate, because there are more than 10,000 jobs."""
+    next_cursor: _builtins.str
+    """`cursor` of the next page. Null on the last page."""
     @_builtins.property
     def recurring(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecurringJob]:
         """The jobs of this page."""
@@ -960,12 +976,16 @@ class ListRecurringResponse(_message.Message):
         count: _builtins.int = ...,
         total: _builtins.int = ...,
         recurring: _abc.Iterable[Global___RecurringJob] | None = ...,
+        total_is_estimate: _builtins.bool = ...,
+        next_cursor: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor", "next_cursor", b"next_cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "recurring", b"recurring", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor", "count", b"count", "next_cursor", b"next_cursor", "recurring", b"recurring", "total", b"total", "total_is_estimate", b"total_is_estimate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__next_cursor: _TypeAlias = _typing.Literal["next_cursor"]  # noqa: Y015
+    _WhichOneofArgType__next_cursor: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next_cursor) -> _WhichOneofReturnType__next_cursor | None: ...
 
 Global___ListRecurringResponse: _TypeAlias = ListRecurringResponse  # noqa: Y015
 
@@ -982,6 +1002,7 @@ class GetRecurringLogsRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     FROM_DATE_FIELD_NUMBER: _builtins.int
     TO_DATE_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
     """Only log entries of this job."""
     user_id: _builtins.str
@@ -992,6 +1013,10 @@ class GetRecurringLogsRequest(_message.Message):
     """Page number, from 1. Defaults to 1."""
     limit: _builtins.int
     """Number of log entries on a page, 1 to 100. Defaults to 25."""
+    cursor: _builtins.str
+    """`next_cursor` of a response to a request with the same filters, in place of `page`.
+    New log entries do not shift its pages.
+    """
     @_builtins.property
     def from_date(self) -> _timestamp_pb2.Timestamp:
         """Only log entries at or after this time."""
@@ -1010,11 +1035,14 @@ class GetRecurringLogsRequest(_message.Message):
         limit: _builtins.int | None = ...,
         from_date: _timestamp_pb2.Timestamp | None = ...,
         to_date: _timestamp_pb2.Timestamp | None = ...,
+        cursor: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_page", b"_page", "_recurring_id", b"_recurring_id", "_user_id", b"_user_id", "from_date", b"from_date", "limit", b"limit", "page", b"page", "recurring_id", b"recurring_id", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_recurring_id", b"_recurring_id", "_user_id", b"_user_id", "cursor", b"cursor", "from_date", b"from_date", "limit", b"limit", "page", b"page", "recurring_id", b"recurring_id", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_page", b"_page", "_recurring_id", b"_recurring_id", "_user_id", b"_user_id", "from_date", b"from_date", "limit", b"limit", "page", b"page", "recurring_id", b"recurring_id", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_recurring_id", b"_recurring_id", "_user_id", b"_user_id", "cursor", b"cursor", "from_date", b"from_date", "limit", b"limit", "page", b"page", "recurring_id", b"recurring_id", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cursor: _TypeAlias = _typing.Literal["cursor"]  # noqa: Y015
+    _WhichOneofArgType__cursor: _TypeAlias = _typing.Literal["_cursor", b"_cursor"]  # noqa: Y015
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
     _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
@@ -1023,6 +1051,8 @@ class GetRecurringLogsRequest(_message.Message):
     _WhichOneofArgType__recurring_id: _TypeAlias = _typing.Literal["_recurring_id", b"_recurring_id"]  # noqa: Y015
     _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
     _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cursor) -> _WhichOneofReturnType__cursor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
     @_typing.overload
@@ -1043,10 +1073,16 @@ class GetRecurringLogsResponse(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     LOGS_FIELD_NUMBER: _builtins.int
+    TOTAL_IS_ESTIMATE_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """Number of log entries on this page."""
     total: _builtins.int
     """Number of log entries on all pages."""
+    total_is_estimate: _builtins.bool
+    """Whether `total` is an estimate, because there are more than 10,000 log entries."""
+    next_cursor: _builtins.str
+    """`cursor` of the next page. Null on the last page."""
     @_builtins.property
     def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecurringLog]:
         """The log entries of this page."""
@@ -1057,11 +1093,15 @@ class GetRecurringLogsResponse(_message.Message):
         count: _builtins.int = ...,
         total: _builtins.int = ...,
         logs: _abc.Iterable[Global___RecurringLog] | None = ...,
+        total_is_estimate: _builtins.bool = ...,
+        next_cursor: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor", "next_cursor", b"next_cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "logs", b"logs", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor", "count", b"count", "logs", b"logs", "next_cursor", b"next_cursor", "total", b"total", "total_is_estimate", b"total_is_estimate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__next_cursor: _TypeAlias = _typing.Literal["next_cursor"]  # noqa: Y015
+    _WhichOneofArgType__next_cursor: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next_cursor) -> _WhichOneofReturnType__next_cursor | None: ...
 
 Global___GetRecurringLogsResponse: _TypeAlias = GetRecurringLogsResponse  # noqa: Y015
