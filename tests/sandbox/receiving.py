@@ -25,7 +25,8 @@ class Receiver:
     url: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
-    hangs: bool = False
+    released: asyncio.Event | None = None
+    """While it is not set, requests hang."""
     waiting: int = 0
     most_waiting: int = 0
 
@@ -33,11 +34,9 @@ class Receiver:
         """Verify an event's signature and store the event, unless another status is to be sent."""
         self.waiting += 1
         self.most_waiting = max(self.most_waiting, self.waiting)
-        try:
-            if self.hangs:
-                await asyncio.Event().wait()
-        finally:
-            self.waiting -= 1
+        if self.released is not None:
+            await self.released.wait()
+        self.waiting -= 1
         body = await request.read()
         status = self.statuses.pop(0) if self.statuses else 200
         if status == 200:
@@ -70,7 +69,7 @@ async def receiving(sandbox: Sandbox, **account: Any) -> AsyncIterator[Receiver]
     receiver = Receiver()
     app = web.Application()
     app.router.add_post("/", receiver.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -81,6 +80,8 @@ async def receiving(sandbox: Sandbox, **account: Any) -> AsyncIterator[Receiver]
         assert status == 201, body
         yield receiver
     finally:
+        if receiver.released is not None:
+            receiver.released.set()
         await runner.cleanup()
 
 

@@ -150,7 +150,7 @@ class TestResponses:
         [
             ("GET", "/v1/nothing"),
             ("GET", "/v1/customers/"),
-            ("DELETE", "/v1/customers/cus_1"),
+            ("DELETE", "/v1/payment_intents/pi_1"),
             ("GET", "/v1/payment_intents/pi_1/confirm"),
             ("GET", "/"),
             ("GET", "/v2/customers"),
@@ -161,7 +161,10 @@ class TestResponses:
         assert status == 404
         assert body["error"]["message"].startswith(f"Unrecognized request URL ({method}: {path})")
 
-    @pytest.mark.parametrize("kind", ["customer", "payment_method", "payment_intent", "charge"])
+    @pytest.mark.parametrize(
+        "kind",
+        ["customer", "payment_method", "payment_intent", "charge", "refund", "dispute"],
+    )
     async def test_an_unknown_id_in_the_url_is_a_404(self, sandbox: Sandbox, kind: str) -> None:
         status, body = await sandbox.call("GET", f"/v1/{kind}s/none")
         assert (status, body["error"]["code"]) == (404, "resource_missing")
