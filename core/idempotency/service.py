@@ -73,7 +73,7 @@ class Idempotency:
             if not await self._is_same(transaction, call, row):
                 ends[call] = key_reused()
             elif row.sealed_answer is not None:
-                ends[call] = Replay(self._opened(call, row))
+                ends[call] = Replay(self._opened(call.record_key, row))
         return ends
 
     async def replay_if_answered(self, transaction: Transaction, call: IdempotentCall) -> None:
@@ -105,7 +105,7 @@ class Idempotency:
             row = await self._find(transaction, call)
             assert row is not None, "a conflicting record exists"
         if row.sealed_answer is not None:
-            raise Replay(self._opened(call, row))
+            raise Replay(self._opened(call.record_key, row))
         payment_id: str | None = row.payment_id
         return payment_id
 
@@ -168,9 +168,17 @@ class Idempotency:
         payment_id: str,
         answer: Answer,
     ) -> None:
-        """Store the outcome of a payment as the answer to the call that began it."""
+        """Store the outcome of a payment as the answer to the call that began it.
+
+        stored answer    outcome      answer from then on
+        none             any          the outcome
+        a refusal        a success    the success: the card was charged after all
+        a refusal        a refusal    the stored one
+        a response       any          the stored one, byte for byte
+        """
         key = _keyed(business_id, idempotency_key)
-        await store.set_payment_answer(
+        set_answer = partial(
+            store.set_payment_answer,
             transaction,
             key,
             payment_id,
@@ -178,6 +186,11 @@ class Idempotency:
             # A caller that was answered 504 all day must still learn the outcome.
             expires_at=transaction.now + KEY_LIFE,
         )
+        if await set_answer(replaced=None) or answer.is_refusal:
+            return
+        row = await store.find_for_update(transaction, key)
+        if row is not None and row.sealed_answer and self._opened(key, row).is_refusal:
+            await set_answer(replaced=row.sealed_answer)
 
     async def keep_alone(self, call: IdempotentCall, answer: Answer) -> None:
         """Store an answer in a transaction of its own, where the use case stored none.
@@ -282,7 +295,7 @@ class Idempotency:
             return resolved_by_payment(
                 *await store.resolved_by_payment(transaction, call.business_id, row.payment_id)
             )
-        answer = None if row.sealed_answer is None else self._opened(call, row)
+        answer = None if row.sealed_answer is None else self._opened(call.record_key, row)
         if answer is not None and not answer.is_refusal:
             return resolved_in(answer.message(response_class_of(request)))
         user_id: str | None = getattr(request, "user_id", None)
@@ -326,9 +339,9 @@ class Idempotency:
             answer.packed(), business_id=key[0], purpose=f"{_PURPOSE}/{key[1]}"
         )
 
-    def _opened(self, call: IdempotentCall, row: Any) -> Answer:
+    def _opened(self, key: store.RecordKey, row: Any) -> Answer:
         packed = self._keyring.open_bytes(
-            row.sealed_answer, business_id=call.business_id, purpose=f"{_PURPOSE}/{call.key}"
+            row.sealed_answer, business_id=key[0], purpose=f"{_PURPOSE}/{key[1]}"
         )
         return Answer.unpacked(packed, schema=row.answer_schema)
 

@@ -123,14 +123,23 @@ async def set_payment_answer(
     payment_id: str,
     answer: Mapping[str, Any],
     *,
+    replaced: str | None,
     expires_at: datetime,
-) -> None:
-    """Store the outcome of a payment as the answer, unless the record has one."""
-    await transaction.connection.execute(
+) -> bool:
+    """Store the outcome of a payment as the answer if it replaces this one; return whether it did.
+
+    None replaces none: then the record has no answer yet.
+    """
+    updated = await transaction.connection.execute(
         update(records)
-        .where(*_is(key), records.c.payment_id == payment_id, records.c.sealed_answer.is_(None))
+        .where(
+            *_is(key),
+            records.c.payment_id == payment_id,
+            records.c.sealed_answer.is_not_distinct_from(replaced),
+        )
         .values(**answer, expires_at=expires_at)
     )
+    return updated.rowcount > 0
 
 
 async def stored_answer(transaction: Transaction, key: RecordKey) -> str | None:
