@@ -17,6 +17,8 @@ from rpc.errors import CoreError
 from rpc.metadata import Credentials
 
 _EXAMINE = pb.DESCRIPTOR.services_by_name["OperatorService"].methods_by_name["Examine"]
+_COMMAND = "command"
+"""Column of a row with the operator's command for it."""
 _COLUMN = max(len(word) for word in ("ok", "warning", "broken", "skipped"))
 
 
@@ -203,7 +205,8 @@ def _as_text(result: pb.ExamineResponse) -> str:
     for check in result.checks:
         if check.count:
             lines += ["", f"{check.name} ({_word(check)}): {check.advice}"]
-            lines += [f"  {_row(row)}" for row in check.rows]
+            for row in check.rows:
+                lines += [f"  {_row(row)}", *_command(row)]
             if more := check.count - len(check.rows):
                 lines.append(f"  and {more} more; --limit names up to 100")
     broken = len(_names(result, pb.CHECK_VERDICT_BROKEN))
@@ -219,7 +222,14 @@ def _line(check: pb.ExamineResponse.Check) -> str:
 
 
 def _row(row: pb.ExamineResponse.Row) -> str:
-    return " ".join(f"{each.name}={_quoted(each.value)}" for each in row.columns)
+    shown = (each for each in row.columns if each.name != _COMMAND)
+    return " ".join(f"{each.name}={_quoted(each.value)}" for each in shown)
+
+
+def _command(row: pb.ExamineResponse.Row) -> list[str]:
+    """Return the line with the command that helps, if the row has one."""
+    found = [each.value for each in row.columns if each.name == _COMMAND]
+    return [f"    {each if each.isprintable() else json.dumps(each)}" for each in found]
 
 
 def _quoted(value: str) -> str:

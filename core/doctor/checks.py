@@ -106,14 +106,16 @@ CHECKS = (
         "No payment is pending for more than an hour",
         "It is unknown whether these cards were charged. Look for the gateway's errors in the "
         "core's log: the gateway may be unavailable, or the business's keys revoked. The core "
-        "keeps checking the payment, and sets it to needs_review after 26 hours.",
+        "keeps checking the payment, and sets it to needs_review after 26 hours. "
+        "`nivisco payments show` has all that is known.",
         (Query(payments_store.payments_pending_too_long, table=payments),),
     ),
     Check(
         "payments_for_review",
         "No payment needs a manual review",
         "The gateway did not report the outcome. Look for the payment_id in its dashboard, in the "
-        "payment's metadata, and resolve the payment with the customer.",
+        "payment's metadata, then decide with `nivisco payments resolve`. "
+        "`nivisco payments show` has all that is known.",
         (Query(payments_store.payments_for_review, table=payments),),
         severity=Verdict.WARNING,
     ),

@@ -7,7 +7,7 @@ from sqlalchemy import Select, and_, select
 
 from core.database.schema import payments
 from core.database.schema import webhook_events as events
-from core.doctor.store import Scope, problem
+from core.doctor.store import RELEASE_END, Scope, command, problem
 
 PENDING_AFTER = timedelta(hours=1)
 LEASE_EXPIRED_AFTER = timedelta(minutes=1)
@@ -24,6 +24,7 @@ def payments_pending_too_long(scope: Scope) -> Select[Any]:
         payments.c.payment_id,
         payments.c.attempt,
         payments.c.created_at,
+        command("payments show", payments.c.payment_id),
         problem((too_long, "is pending for over an hour")),
     ).where(scope.contains(payments.c.business_id, payments.c.payment_id))
 
@@ -35,6 +36,7 @@ def payments_for_review(scope: Scope) -> Select[Any]:
         payments.c.payment_id,
         payments.c.gateway,
         payments.c.created_at,
+        command("payments show", payments.c.payment_id),
         problem((payments.c.status == "needs_review", "the outcome is unknown")),
     ).where(scope.contains(payments.c.business_id, payments.c.payment_id))
 
@@ -80,6 +82,7 @@ def payments_set_aside(scope: Scope) -> Select[Any]:
         payments.c.payment_id,
         payments.c.set_aside_at,
         payments.c.set_aside_error,
+        command("queue release payment", payments.c.payment_id, RELEASE_END),
         problem((payments.c.set_aside_at.is_not(None), "is set aside")),
     ).where(payments.c.set_aside_at <= scope.now)
 
@@ -91,5 +94,6 @@ def events_set_aside(scope: Scope) -> Select[Any]:
         events.c.event_id,
         events.c.set_aside_at,
         events.c.set_aside_error,
+        command("queue release webhook_event", events.c.event_id, RELEASE_END),
         problem((events.c.set_aside_at.is_not(None), "is set aside")),
     ).where(events.c.set_aside_at <= scope.now)

@@ -8,7 +8,7 @@ from sqlalchemy import Select, and_, case, exists, func, select
 from core.database.schema import recurring_jobs as jobs
 from core.database.schema import recurring_logs as logs
 from core.database.schema import recurring_occurrences as occurrences
-from core.doctor.store import Scope, problem
+from core.doctor.store import RELEASE_END, Scope, command, problem
 
 OVERDUE_AFTER = timedelta(minutes=10)
 
@@ -36,6 +36,7 @@ def jobs_set_aside(scope: Scope) -> Select[Any]:
         jobs.c.recurring_id,
         jobs.c.set_aside_at,
         jobs.c.set_aside_error,
+        command("queue release recurring_job", jobs.c.recurring_id, RELEASE_END),
         problem((jobs.c.set_aside_at.is_not(None), "is set aside")),
     ).where(jobs.c.set_aside_at <= scope.now)
 

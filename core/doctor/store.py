@@ -10,7 +10,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Label, Select, Table, and_, case, func, select, text
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Label,
+    Select,
+    Table,
+    and_,
+    case,
+    func,
+    literal,
+    select,
+    text,
+)
 
 from core.database.schema import wallets
 from core.database.transactions import Transaction
@@ -19,6 +31,9 @@ from core.doctor.rules import Row, Tally, group_businesses
 CHUNK_ROWS = 2000
 CHUNK_WALLETS = 200
 """Rows of a table in one transaction. Fewer wallets, because each is read with its history."""
+
+RELEASE_END = " --reason TEXT"
+"""End of a command that releases what is set aside."""
 
 ChunkedTable = Table
 
@@ -77,6 +92,11 @@ class Query:
 def problem(*cases: tuple[ColumnElement[bool], str]) -> Label[Any]:
     """Return the column `problem`: the text of the first condition that is true, or NULL."""
     return case(*cases).label("problem")
+
+
+def command(begin: str, row_id: Column[Any], end: str = "") -> Label[Any]:
+    """Return the column `command`: the operator's command that helps, about the row."""
+    return (literal(f"nivisco {begin} ") + row_id + end).label("command")
 
 
 async def open_chunks(transaction: Transaction, table: ChunkedTable) -> list[Chunk]:

@@ -97,7 +97,7 @@ class OperatorService:
         async with self._database.transaction("operator.release") as transaction:
             owner = await _owner(transaction, due, row_id, business_id)
             if not await due_store.release(transaction, due, (owner, row_id)):
-                raise _none_set_aside(due, row_id)  # another operator was faster
+                raise _none_set_aside(due)  # another operator was faster
             decision = Decision(
                 business_id=owner,
                 decision_id=new_decision_id(),
@@ -139,11 +139,11 @@ async def _owner(
     if business_id is not None:
         owners = [each for each in owners if each == business_id]
     if not owners:
-        raise _none_set_aside(due, row_id)
+        raise _none_set_aside(due)
     if len(owners) > 1:
         raise InvalidFields.of("business_id", f"is needed: {', '.join(owners[:20])} have this id")
     return owners[0]
 
 
-def _none_set_aside(due: DueTable, row_id: str) -> InvalidFields:
-    return InvalidFields.of("id", f"no {due.kind} {row_id} is set aside")
+def _none_set_aside(due: DueTable) -> InvalidFields:
+    return InvalidFields.of("id", f"names no {due.kind} that is set aside")

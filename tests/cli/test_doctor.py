@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from sqlalchemy import Executable, update
 
 from cli.data_dir import DataDir
 from cli.main import main
-from core.database.schema import idempotency_records, wallets
+from core.database.schema import idempotency_records, payments, wallets
 from core.database.transactions import Database
 from tests.core.doctor.books import unguarded, write_books
 from tests.processes import Start, shown, start_up
@@ -122,6 +123,21 @@ def test_warnings_alone_are_exit_code_0(postgresql_database: str) -> None:
     assert found.exit_code == 0, found.stdout
     assert "\nwarning  expired_records " in found.stdout
     assert found.stdout.endswith("checks: 0 broken, 1 with a warning.\n")
+
+
+def test_a_payment_for_review_is_listed_with_the_command_to_run(postgresql_database: str) -> None:
+    asyncio.run(write_books(postgresql_database, new=False))
+    review = update(payments).where(payments.c.payment_id == "P-OPEN")
+    review = review.values(status="needs_review", attempt=None, look_at=None)
+    asyncio.run(change(postgresql_database, review))
+    found = doctor("--direct", NIVISCO_DATABASE_URL=postgresql_database)
+    (row,) = re.findall(r"(  business_id=B payment_id=P-OPEN .*\n.*\n)", found.stdout)
+    assert row.endswith('problem="the outcome is unknown"\n    nivisco payments show P-OPEN\n')
+    as_json = json.loads(
+        doctor("--direct", "--json", NIVISCO_DATABASE_URL=postgresql_database).stdout
+    )
+    (check,) = [each for each in as_json["checks"] if each["name"] == "payments_for_review"]
+    assert check["rows"][0]["command"] == "nivisco payments show P-OPEN"
 
 
 async def spoil(url: str) -> None:

@@ -1,0 +1,186 @@
+"""`nivisco payments` and `nivisco queue` against a real `nivisco up` with its sandbox."""
+
+import json
+import signal
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.data_dir import DataDir
+from cli.main import main
+from cli.transports import post_json
+from rpc.metadata import Credentials
+from tests.processes import Running, Start, shown, start_up
+
+STRIPE_KEY = "sk_test_operators_a"
+
+
+def nivisco(*arguments: str, **variables: str) -> Result:
+    unset = dict.fromkeys(("NIVISCO_CORE", "NIVISCO_SERVICE_TOKEN"))
+    return CliRunner().invoke(main, arguments, env=unset | variables)
+
+
+@dataclass
+class Shop:
+    """A merchant of a running `up`, with a card on the sandbox."""
+
+    up: Running
+    directory: DataDir
+    core: list[str]
+    url: str
+    sandbox: str
+    credentials: Credentials
+    user_id: str = ""
+
+    def post(self, action: str, **payload: Any) -> dict[str, Any]:
+        """Send a request to the JSON endpoint."""
+        who = self.credentials
+        envelope = {"business_id": who.business_id, "api_key": who.api_key, "action": action}
+        body: dict[str, Any] = json.loads(post_json(self.url, envelope | payload, 30.0).body)
+        return body
+
+    def control(self, path: str, method: str = "POST", **body: Any) -> None:
+        """Call the sandbox's control endpoint."""
+        request = urllib.request.Request(  # noqa: S310 - our own sandbox
+            f"{self.sandbox}/_sandbox/{path}", json.dumps(body).encode() or None, method=method
+        )
+        with urllib.request.urlopen(request, timeout=20):  # noqa: S310
+            pass
+
+    def payments(self, *arguments: str) -> Result:
+        """Run `nivisco payments`, again while a core looks at the payment."""
+        where = [*self.core, "--data-dir", str(self.directory.path)]
+        while True:
+            result = nivisco("payments", *arguments, *where)
+            if "Repeat the command in a few seconds" not in result.stderr:
+                return result
+
+
+@pytest.fixture
+def shop(start: Start, tmp_path: Path) -> Shop:
+    directory = DataDir(tmp_path / "data")
+    up = start_up(start, directory.path)
+    screen = up.wait_for("Ctrl-C stops everything.\n")
+    endpoints, admin = directory.read_endpoints(), directory.read_admin()
+    assert endpoints is not None
+    assert endpoints.sandbox is not None
+    assert admin is not None
+    core = ["--core", shown(screen, "gRPC")]
+    made = Shop(up, directory, core, endpoints.json, endpoints.sandbox, admin)
+    registered = made.post(
+        "register_business",
+        new_business={"name": "n", "email": "a@n.example.com", "domain": "n.example.com"},
+    )
+    made.credentials = Credentials(registered["business_id"], registered["api_key"])
+    keys = {"stripe_secret_key": STRIPE_KEY, "stripe_public_key": "pk_test_obviously_fake"}
+    made.post("add_stripe_credentials", credentials={"env": "TEST"} | keys)
+    created = made.post("create_user", user={"name": "Alicia", "email": "alicia@example.com"})
+    made.user_id = created["user"]["user_id"]
+    made.post("create_stripe_customer", user_id=made.user_id, payment_method_token="pm_card_visa")
+    return made
+
+
+def test_a_payment_whose_outcome_nobody_knows_is_shown_resolved_and_retried(shop: Shop) -> None:
+    shop.control("faults", kind="reset_after", match={"path": "/v1/payment_intents"}, times=1000)
+    answer = shop.post("fund_customer", user_id=shop.user_id, amount=50, idempotency_key="one")
+    assert answer["code"] == "OUTCOME_UNKNOWN"
+    payment_id = answer["payment_id"]
+    shop.control("keys", key=STRIPE_KEY, revoked=True)
+    shop.control("faults", method="DELETE")
+
+    seen = shop.payments("show", payment_id)
+    assert seen.exit_code == 0, seen.output
+    assert f"{payment_id}: fund of 50 usd, pending\n" in seen.stdout
+    assert "NO ANSWER: Stripe does not know the TEST secret key" in seen.stdout
+    assert "one (no answer stored)" in seen.stdout
+    as_json = json.loads(shop.payments("show", payment_id, "--json").stdout)
+    assert (as_json["payment"]["status"], as_json["work"]["attempt"]) == ("pending", "unknown")
+    assert [each["is_answered"] for each in as_json["gateway_findings"]] == [False]
+
+    failed = ["resolve", payment_id, "--as", "failed", "--reason", "not charged", "--by", "ana"]
+    refused = shop.payments(*failed)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "less than 180 seconds ago" in refused.stderr
+    assert "--force decides all the same, and is recorded" in refused.stderr
+    resolved = shop.payments(*failed, "--force")
+    assert resolved.exit_code == 0, resolved.output
+    assert f"{payment_id} is resolved as failed; it is failed.\n" in resolved.stdout
+    assert "resolve as failed by ana, FORCED: not charged" in resolved.stdout
+    assert "was resolved already as failed" in shop.payments(*failed, "--force").stdout
+
+    shop.control("keys", key=STRIPE_KEY, revoked=False)
+    retried = shop.payments("retry", payment_id, "--by", "bo")
+    assert retried.exit_code == 0, retried.output
+    assert f"{payment_id} is succeeded.\n" in retried.stdout
+    assert "The card was charged." in retried.stdout
+    refused = shop.payments(*failed, "--force")
+    assert refused.exit_code == 1
+    assert "The payment is succeeded: there is nothing to decide" in refused.stderr
+    wallet = shop.post("get_user_wallet", user_id=shop.user_id)["wallet"]
+    assert wallet["balance"] == 50
+    history = shop.payments("show", payment_id).stdout
+    assert history.index("by ana, FORCED") < history.index("retry by bo")
+    for secret in (STRIPE_KEY, shop.credentials.api_key, "4242", "pm_card"):
+        assert secret not in history + seen.stdout
+    doctor = nivisco("doctor", *shop.core, "--data-dir", str(shop.directory.path))
+    assert doctor.exit_code == 0, doctor.stdout
+
+
+def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
+    where = [*shop.core, "--data-dir", str(shop.directory.path)]
+    for arguments in (("show",), ("retry",), ("resolve", "--as", "failed", "--reason", "r")):
+        unknown = shop.payments(arguments[0], "PAY-NONE", *arguments[1:])
+        assert (unknown.exit_code, unknown.stdout) == (1, "")
+        assert (
+            "No payment has the id PAY-NONE. `nivisco call get_payment_records`" in unknown.stderr
+        )
+    long = shop.payments("retry", "PAY-NONE", "--reason", "r" * 1001)
+    assert "--reason must have at most 1000 characters" in long.stderr
+    nothing = nivisco("queue", "list", *where)
+    assert (nothing.exit_code, nothing.stdout) == (0, "Nothing is set aside.\n")
+    assert json.loads(nivisco("queue", "list", "--json", *where).stdout) == {"rows": []}
+    release = ["queue", "release", "recurring_job", "REC-1", "--reason", "r", *where]
+    assert "ID names no recurring_job that is set aside" in nivisco(*release).stderr
+
+    tokens = shop.directory.read_secrets().service_tokens
+    wrong = nivisco(
+        "payments", "show", "PAY-1", *shop.core, NIVISCO_SERVICE_TOKEN=tokens["scheduler"]
+    )
+    assert wrong.exit_code == 1
+    assert "refused the operator's token" in wrong.stderr
+    shop.up.signal(signal.SIGTERM)
+    assert shop.up.wait() == 0
+    gone = shop.payments("show", "PAY-1")
+    assert (gone.exit_code, gone.stdout) == (1, "")
+    assert "No core answers at" in gone.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["payments", "resolve", "PAY-1", "--as", "failed"], "--reason"),
+        (["payments", "resolve", "PAY-1", "--reason", "r"], "--as"),
+        (["payments", "resolve", "PAY-1", "--as", "paid", "--reason", "r"], "--as"),
+        (
+            ["payments", "resolve", "PAY-1", "--as", "succeeded", "--reason", "r"],
+            "--as succeeded needs --transaction",
+        ),
+        (
+            ["payments", "resolve", "P", "--as", "failed", "--reason", "r", "--transaction", "pi"],
+            "--transaction is for",
+        ),
+        (["payments", "retry", "PAY-1", "--by", " "], "Say who decides, with --by"),
+        (["payments", "show"], "ID"),
+        (["queue", "release", "wallet", "W", "--reason", "r"], "wallet"),
+        (["queue", "list", "--limit", "0"], "--limit"),
+        (["payments", "show", "PAY-1", "--data-dir", "{}"], "No operator's token"),
+    ],
+)
+def test_wrong_options_are_exit_code_2(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    result = nivisco(*(each.format(tmp_path / "none") for each in arguments))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert sentence in result.stderr
