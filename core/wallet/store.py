@@ -3,9 +3,19 @@
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import bindparam, case, func, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
 
 from core.database.bulk_sql import BulkInsert, BulkSelect, BulkUpdate
@@ -14,6 +24,14 @@ from core.database.schema import postings, wallet_transactions, wallets
 from core.database.transactions import Transaction
 from core.ids import new_wallet_id
 from core.wallet.rules import Movement, Posting, WalletState
+
+OVERLAP = timedelta(minutes=1)
+"""How much earlier the time of a movement can be than that of the wallet's previous one.
+
+It is the time at which its transaction began, which may have waited for the wallet since.
+"""
+_FIRST = datetime.min.replace(tzinfo=UTC) + OVERLAP
+_LAST = datetime.max.replace(tzinfo=UTC) - OVERLAP
 
 WalletKey = tuple[str, str]
 """Business id and wallet id."""
@@ -295,10 +313,50 @@ async def receivable_of_wallet(
 async def history(
     transaction: Transaction, *, business_id: str, wallet_id: str, page: PageRequest
 ) -> Page[WalletTransaction]:
-    """Return a page of a wallet's transactions, newest first."""
+    """Return a page of a wallet's transactions, newest first.
+
+    An index of their times would slow every movement. Versions grow with time, so dates are turned
+    into versions, which have an index.
+    """
     table = wallet_transactions
-    return await _HISTORY.read(
-        transaction,
-        page,
-        equal={table.c.business_id: business_id, table.c.wallet_id: wallet_id},
+    equal = {table.c.business_id: business_id, table.c.wallet_id: wallet_id}
+    within: list[ColumnElement[bool]] = []
+    if page.from_date is not None:
+        last, _ = await _versions_around(transaction, equal, max(page.from_date, _FIRST) - OVERLAP)
+        within.append(table.c.version > last)
+    if page.to_date is not None:
+        _, first = await _versions_around(transaction, equal, min(page.to_date, _LAST) + OVERLAP)
+        within.append(table.c.version < first)
+    return await _HISTORY.read(transaction, page, equal=equal, within=within)
+
+
+async def _versions_around(
+    transaction: Transaction, equal: Mapping[Column[str], str], moment: datetime
+) -> tuple[int, int]:
+    """Return the last version before a time, 0 if none, and the first one after it.
+
+    A binary search: each step halves the versions between `last`, which is before, and `first`.
+    """
+    table = wallet_transactions
+    of_wallet = [column == value for column, value in equal.items()]
+    newest = func.coalesce(func.max(table.c.version), 0)
+    search = (
+        select(literal(0, BigInteger).label("last"), (newest + 1).label("first"))
+        .where(*of_wallet)
+        .cte("search", recursive=True)
     )
+    is_before = table.c.created_at < moment
+    search = search.union_all(
+        select(
+            case((is_before, table.c.version), else_=search.c.last),
+            case((is_before, search.c.first), else_=table.c.version),
+        )
+        .select_from(search)
+        .join(table, table.c.version == (search.c.last + search.c.first) // 2)
+        .where(search.c.first - search.c.last > 1, *of_wallet)
+    )
+    found = await transaction.connection.execute(
+        select(func.max(search.c.last), func.min(search.c.first))
+    )
+    last, first = found.one()
+    return last, first

@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -104,6 +104,7 @@ LISTS = {
         "transaction_id",
         "created_at",
         {},
+        residual="created_at",
     ),
 }
 
@@ -146,7 +147,11 @@ def row_of(of: List, number: int) -> dict[str, Any]:
         return row | {"active": True}
     if of.table == "wallet_transactions":
         wallet = {"wallet_id": "WAL-1" if number % 4 else "WAL-2", "payment_id": None}
-        return row | wallet | {"version": number + 1, "reason": "manual_credit"}
+        # The times of transactions that waited for each other overlap.
+        time = NOW + timedelta(minutes=number, seconds=number * 37 % 90)
+        version = number - number // 4 if number % 4 else number // 4 + 1
+        made = {"version": version, "created_at": time}
+        return row | wallet | made | {"reason": "manual_credit"}
     row |= {"user_id": "USR-1" if matches else "USR-2"}
     if of.table == "payments":
         words = ("authorize", "declined") if matches else ("stripe", "succeeded")
@@ -203,6 +208,8 @@ def is_range_in_sqlite(of: List, step: str) -> bool:
     if not step.startswith(f"SEARCH {of.table}"):
         return True
     # The whole prefix is bound: each column of the index before the time, and the time.
+    if of.table == "wallet_transactions":
+        return "version>" in step and "version<" in step
     return "ix_" in step and f"{of.moment}>" in step and f"{of.moment}<" in step
 
 
@@ -211,7 +218,8 @@ def nodes(plan: dict[str, Any], of: List) -> Iterator[dict[str, Any]]:
     if plan.get("Relation Name") == of.table:
         conditions = plan.get("Index Cond", "")
         is_key = plan.get("Alias") == "shown" and "Filter" not in plan
-        is_range = of.moment in conditions and is_residual(of, plan.get("Filter", ""))
+        by = "version" if of.table == "wallet_transactions" else of.moment
+        is_range = by in conditions and is_residual(of, plan.get("Filter", ""))
         if not (is_key or is_range) or plan["Node Type"] not in ("Index Scan", "Index Only Scan"):
             yield {key: value for key, value in plan.items() if key != "Plans"}
     for inner in plan.get("Plans", ()):
@@ -220,6 +228,29 @@ def nodes(plan: dict[str, Any], of: List) -> Iterator[dict[str, Any]]:
 
 def is_residual(of: List, condition: str) -> bool:
     return not condition or (of.residual is not None and of.residual in condition)
+
+
+async def test_dates_of_a_history_are_a_range_of_versions(database: Database) -> None:
+    of = LISTS["history"]
+    await fill(database, of, range(ROWS_OF_A_LIST))
+    with recorded(database) as statements:
+        await read(database, of, {}, limit=5, from_date=FROM, to_date=TO)
+    *searches, count, rows = statements
+    assert [statement[:14] for statement, _ in searches] == ["WITH RECURSIVE"] * 2
+    for statement, parameters in (count, rows):
+        assert await bad_steps(database, of, statement, parameters) == [], statement
+
+
+@pytest.mark.parametrize(
+    "date", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+)
+async def test_a_history_accepts_every_date(database: Database, date: datetime) -> None:
+    await fill(database, LISTS["history"], range(9))
+    totals = [
+        (await read(database, LISTS["history"], {}, **{name: date})).total
+        for name in ("from_date", "to_date")
+    ]
+    assert sorted(totals) == [0, 6]
 
 
 @pytest.mark.parametrize("name", [name for name in LISTS if name != "history"])
