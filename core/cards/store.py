@@ -99,8 +99,12 @@ async def keep_card(
     gateway: str,
     customer_id: str,
     saved: SavedCard,
+    replaces: Card | None,
 ) -> Card:
-    """Store a card that is not primary, or the new expiry date of a known card."""
+    """Store a card that is not primary, or the new expiry date of a known card.
+
+    The row of a card that it `replaces`, if nobody changed it meanwhile, becomes that of the card.
+    """
     known = await card_by_gateway_id(
         transaction,
         business_id=business_id,
@@ -115,6 +119,16 @@ async def keep_card(
             .values(exp_month=saved.exp_month, exp_year=saved.exp_year)
         )
         return replace(known, exp_month=saved.exp_month, exp_year=saved.exp_year)
+    if replaces is not None:
+        replaced = await _replace_card(
+            transaction,
+            business_id=business_id,
+            card=replaces,
+            customer_id=customer_id,
+            saved=saved,
+        )
+        if replaced is not None:
+            return replaced
     card = Card(
         card_id=new_card_id(),
         user_id=user_id,
@@ -133,6 +147,30 @@ async def keep_card(
         insert(cards).values(business_id=business_id, **asdict(card))
     )
     return card
+
+
+async def _replace_card(
+    transaction: Transaction, *, business_id: str, card: Card, customer_id: str, saved: SavedCard
+) -> Card | None:
+    """Store another card of the gateway in a card's row; None if the row has changed."""
+    await transaction.connection.execute(
+        update(cards)
+        .where(
+            cards.c.business_id == business_id,
+            cards.c.card_id == card.card_id,
+            cards.c.gateway_card_id == card.gateway_card_id,
+        )
+        .values(
+            customer_id=customer_id,
+            gateway_card_id=saved.gateway_card_id,
+            brand=saved.brand,
+            last4=saved.last4,
+            exp_month=saved.exp_month,
+            exp_year=saved.exp_year,
+        )
+    )
+    changed = await card_by_id(transaction, business_id=business_id, card_id=card.card_id)
+    return changed if changed and changed.gateway_card_id == saved.gateway_card_id else None
 
 
 async def make_primary(
