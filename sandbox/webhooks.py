@@ -14,7 +14,7 @@ import hmac
 import json
 import logging
 import random
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -131,7 +131,10 @@ class Webhooks:
     def to_json(self) -> dict[str, Any]:
         """Return the receivers without secrets, the events, and the state of deliveries."""
         return {
-            "endpoints": {scope.account: each.url for scope, each in self._receivers.items()},
+            "endpoints": [
+                {"account": scope.account, "livemode": scope.livemode, "url": receiver.url}
+                for scope, receiver in self._receivers.items()
+            ],
             "events": [event.type for event in self._events],
             "hold": self.holds,
             "held": [event.type for event in self._held],
@@ -164,10 +167,14 @@ class Webhooks:
             yield Event(change.scope, body["type"], json.dumps(body).encode())
 
     def _deliver_all(self, events: Sequence[Event], delivery: Delivery) -> int:
-        """Start the deliveries, `parallel` at a time; return their number."""
+        """Start the deliveries, `parallel` at a time for each scope; return their number."""
         arranged = delivery.arrange(events)
-        for first in range(min(delivery.parallel, len(arranged))):
-            self._start(self._deliver_in_order(arranged[first :: delivery.parallel]))
+        by_scope: defaultdict[Scope, list[Event]] = defaultdict(list)
+        for event in arranged:
+            by_scope[event.scope].append(event)
+        for own in by_scope.values():
+            for first in range(min(delivery.parallel, len(own))):
+                self._start(self._deliver_in_order(own[first :: delivery.parallel]))
         return len(arranged)
 
     def _start(self, delivery: Coroutine[Any, Any, None]) -> None:

@@ -249,3 +249,20 @@ class TestReceivers:
             _, state = await sandbox.control("GET", "webhooks")
             assert state["under_way"] == 2 * IN_FLIGHT_MAX
             assert SECRET not in str(state)
+
+    async def test_held_events_of_a_receiver_that_hangs_delay_nobody_else(
+        self, sandbox: Sandbox
+    ) -> None:
+        key = "sk_test_hanging_a"
+        async with receiving(sandbox, key=key) as hanging, receiving(sandbox) as healthy:
+            hanging.released = asyncio.Event()
+            await sandbox.control("POST", "webhooks/hold", {"hold": True})
+            form = charge_form("", "pm_card_visa")
+            del form["customer"]
+            await sandbox.call("POST", "/v1/payment_intents", form, key=key)
+            await charge_card(sandbox)
+            await sandbox.control("POST", "webhooks/deliver", {"repeat": 2})
+            async with asyncio.timeout(5):
+                while len(healthy.events) < 4:
+                    await sandbox.control("GET", "webhooks")
+            assert hanging.most_waiting == 1  # in order: the next waits for it
