@@ -70,6 +70,44 @@ async def test_events_of_stripe_update_payment_and_wallet(stack: Stack) -> None:
     await until(client, user_id, "refunded", 0)
 
 
+async def test_refunds_that_fail_and_disputes_that_are_reversed_arrive_in_any_order(
+    stack: Stack,
+) -> None:
+    client = await new_business(stack, "s3")
+    await control(
+        stack,
+        "webhooks",
+        key="sk_test_s3_a",
+        url=f"{client.url}/webhooks/stripe/{client.business_id}",
+        secret=STRIPE_SECRET,
+    )
+    user_id = await new_user(client)
+    token = "pm_card_visa"
+    await client.call("create_stripe_customer", user_id=user_id, payment_method_token=token)
+    funded = await client.call("fund_customer", user_id=user_id, amount=20)
+    intent = funded.body["transaction_id"]
+
+    async def refund(amount: int, *statuses: str) -> None:
+        made = await control(
+            stack, "stripe/refunds", payment_intent=intent, amount=amount, status="pending"
+        )
+        for status in statuses:
+            await control(stack, f"stripe/refunds/{made['id']}", status=status)
+
+    await control(stack, "webhooks/hold", hold=True)
+    await refund(1000, "succeeded", "failed")
+    await refund(300, "canceled")
+    await refund(500, "succeeded")
+    inquiry = "warning_needs_response"
+    dispute = await control(stack, "stripe/disputes", payment_intent=intent, status=inquiry)
+    for status in ("needs_response", "lost", "won"):
+        await control(stack, f"stripe/disputes/{dispute['id']}", status=status)
+    await control(stack, "webhooks/deliver", order="shuffled", repeat=3, seed=7, parallel=4)
+    payment = await until(client, user_id, "partially_refunded", 15)
+    assert payment["amount_refunded"] == 5
+    await control(stack, "webhooks/hold", hold=False)
+
+
 async def test_a_customer_who_authenticates_later_is_credited(stack: Stack) -> None:
     client = await new_business(stack, "s2")
     await control(
