@@ -77,7 +77,7 @@ class GatewayCharge:
     gateway_card_id: str
     description: str | None
     created_at: datetime | None = None
-    """When the payment was created: a look-up ends where a list, newest first, becomes older."""
+    """When the payment was created. It bounds a look-up in a list; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ def gateway_charge(payment: Payment) -> GatewayCharge:
         customer_id=payment.customer_id,
         gateway_card_id=payment.gateway_card_id,
         description=payment.description,
+        created_at=payment.created_at,
     )
 
 

@@ -21,7 +21,7 @@ from core.cards.service import CardsService
 from core.cards.servicer import CardsServicer
 from core.credentials.service import CredentialsService, check_keyring
 from core.credentials.servicer import CredentialsServicer
-from core.database.clock import Clock
+from core.database.clock import Clock, SystemClock
 from core.database.engines import check_file
 from core.database.migrations import upgrade
 from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
@@ -165,7 +165,9 @@ async def serve(
         list_connections=settings.database_list_pool,
     )
     stripe = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)
-    authorize = AuthorizeGateway(settings.authorize_urls, settings.gateway_timeout_seconds)
+    authorize = AuthorizeGateway(
+        settings.authorize_urls, settings.gateway_timeout_seconds, (clock or SystemClock()).now
+    )
     try:
         if settings.migrate:
             await upgrade.migrate(database)

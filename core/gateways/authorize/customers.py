@@ -6,6 +6,7 @@ gateway refuses duplicates of both (E00039), so that a repeated call finds what 
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import ParamSpec
 
 from core.gateways.authorize import requests
@@ -36,11 +37,18 @@ _Parameters = ParamSpec("_Parameters")
 class AuthorizeCustomers:
     """The methods of customers and cards; AuthorizeGateway adds those of charges."""
 
-    def __init__(self, urls: Mapping[str, str], timeout_seconds: float = 20.0) -> None:
+    def __init__(
+        self,
+        urls: Mapping[str, str],
+        timeout_seconds: float = 20.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         """Use `urls`, a base URL for each environment (TEST, LIVE).
 
         `timeout_seconds` is for one method. The first call creates the pool in its event loop.
+        `now` is the clock that payments are created by.
         """
+        self._now = now
         self._timeout_seconds = timeout_seconds
         self._transport = AuthorizeTransport(urls, timeout_seconds)
 

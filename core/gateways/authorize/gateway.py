@@ -8,7 +8,7 @@ once and looked up by its invoice. The caller decides when to send the same byte
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from core.gateways.authorize import requests
@@ -52,8 +52,8 @@ PAGES_MAX: Final = 50
 """Pages read of a list, 10 000 transactions; a longer list proves nothing."""
 PAGES_IN_TIME: Final = 10
 """If the time is over after more pages, the list is too long; before, the gateway is too slow."""
-_CLOCK_DIFFERENCE_MAX: Final = timedelta(hours=1)
-"""Between our clock and the gateway's: older transactions than a payment are not its charges."""
+_AGE_MARGIN: Final = timedelta(hours=1)
+"""For a charge that the gateway may have dated earlier."""
 _CHARGE: Final = "authCaptureTransaction"
 _PRECEDENCE: Final = (Succeeded, Unknown, HeldForReview, Declined)
 """Which of several charges on one invoice counts; of equal ones the first."""
@@ -272,9 +272,10 @@ class AuthorizeGateway(AuthorizeCustomers):
     ) -> list[str]:
         """Return the ids of the transactions in a list that are on a charge's invoice.
 
-        The list is read, newest first, as far as it is not older than the payment.
+        The list is read, newest first, until it is older than the payment.
         """
         found: dict[str, None] = {}  # a list that grows during the read shows one on two pages
+        newest: datetime | None = None
         for page in range(1, PAGES_MAX + 1):
             try:
                 answer = await self._call(account, built(listing, page), deadline)
@@ -290,24 +291,31 @@ class AuthorizeGateway(AuthorizeCustomers):
                 for each in shown
                 if each.invoice_number == charge.payment_id
             )
-            if len(shown) < PAGE_SIZE or _goes_back_before(charge, shown):
+            newest = newest or (shown[0].submitted_at if shown else None)
+            if len(shown) < PAGE_SIZE or self._is_older(shown, newest, charge):
                 return list(found)
         raise ListTooLong(
             "Authorize.Net lists too many transactions since the payment was created; look for "
             f"invoice {charge.payment_id} in the merchant interface."
         )
 
+    def _is_older(
+        self, page: Sequence[Listed], newest: datetime | None, charge: GatewayCharge
+    ) -> bool:
+        """Return whether a page, newest first as requested, ends before the charge can begin.
+
+        The payment's age is compared with the gateway's times, as the clocks may differ: the list's
+        newest transaction is not in the gateway's future.
+        """
+        times = [each.submitted_at for each in page if each.submitted_at is not None]
+        is_sorted = len(times) == len(page) and times == sorted(times, reverse=True)
+        if charge.created_at is None or newest is None or not is_sorted:
+            return False
+        age = self._now() - charge.created_at
+        return age >= timedelta() and times[-1] < newest - age - _AGE_MARGIN
+
     async def _transaction(
         self, account: Account, transaction_id: str, deadline: float
     ) -> Transaction:
         request = built(requests.transaction_details, account, transaction_id)
         return transaction_of(await self._call(account, request, deadline), account)
-
-
-def _goes_back_before(charge: GatewayCharge, page: Sequence[Listed]) -> bool:
-    """Return whether a page, newest first as requested, ends before the payment was created."""
-    times = [each.submitted_at for each in page if each.submitted_at is not None]
-    is_sorted = len(times) == len(page) and times == sorted(times, reverse=True)
-    if charge.created_at is None or not is_sorted:
-        return False
-    return times[-1] < charge.created_at - _CLOCK_DIFFERENCE_MAX

@@ -30,8 +30,10 @@ _numbers = itertools.count(1)
 
 
 @asynccontextmanager
-async def authorize_at(url: str, timeout_seconds: float = 10.0) -> AsyncIterator[AuthorizeGateway]:
-    made = AuthorizeGateway({"TEST": url, "LIVE": url}, timeout_seconds)
+async def authorize_at(
+    url: str, timeout_seconds: float = 10.0, **more: Any
+) -> AsyncIterator[AuthorizeGateway]:
+    made = AuthorizeGateway({"TEST": url, "LIVE": url}, timeout_seconds, **more)
     try:
         yield made
     finally:

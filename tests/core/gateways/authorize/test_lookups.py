@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -148,7 +148,8 @@ async def test_a_list_too_long_to_read_proves_nothing(
     assert too_long.value.is_permanent
 
 
-PAYMENT_CREATED_AT = datetime(2030, 1, 2, 12, tzinfo=UTC)
+NOW = datetime(2030, 1, 2, 14, tzinfo=UTC)
+TWO_HOURS_AGO = datetime(2030, 1, 2, 12, tzinfo=UTC)
 
 
 def a_list(*submitted_at: str | None, invoice: str = "other") -> list[Any]:
@@ -162,19 +163,26 @@ def a_list(*submitted_at: str | None, invoice: str = "other") -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("times", "pages"),
+    ("times", "created_at", "pages"),
     [
-        (("2030-01-02T12:00:00Z", "2030-01-02T10:59:59Z"), 1),
-        (("2030-01-02T12:00:00Z", "2030-01-02T11:00:00Z"), 2),  # clocks may differ
-        (("2030-01-02T10:00:00Z", "2030-01-02T10:59:59Z"), 2),  # oldest first
-        (("2030-01-02T12:00:00Z", None), 2),
+        # The list's newest transaction less the payment's age of two hours, less one hour.
+        (("2030-01-02T14:00:00Z", "2030-01-02T10:59:59Z"), TWO_HOURS_AGO, 1),
+        (("2030-01-02T14:00:00Z", "2030-01-02T11:00:00Z"), TWO_HOURS_AGO, 2),
+        (("2030-01-01T14:00:00Z", "2030-01-01T11:00:00Z"), TWO_HOURS_AGO, 2),  # its clock is slow
+        (("2030-01-01T10:00:00Z", "2030-01-02T14:00:00Z"), TWO_HOURS_AGO, 2),  # oldest first
+        (("2030-01-02T14:00:00Z", None), TWO_HOURS_AGO, 2),
+        (("2030-01-02T14:00:00Z", "2029-01-02T14:00:00Z"), None, 2),
+        (("2030-01-02T14:00:00Z", "2029-01-02T14:00:00Z"), NOW + timedelta(seconds=1), 2),
     ],
 )
 async def test_a_list_is_read_until_it_is_older_than_the_payment(
-    monkeypatch: pytest.MonkeyPatch, times: tuple[str | None, ...], pages: int
+    monkeypatch: pytest.MonkeyPatch,
+    times: tuple[str | None, ...],
+    created_at: datetime | None,
+    pages: int,
 ) -> None:
     monkeypatch.setattr(authorize_gateway, "PAGE_SIZE", 2)
-    charge, read = a_charge(created_at=PAYMENT_CREATED_AT), []
+    charge, read = a_charge(created_at=created_at), []
 
     async def answer(request: web.Request) -> web.Response:
         read.append(await request.text())
@@ -183,7 +191,7 @@ async def test_a_list_is_read_until_it_is_older_than_the_payment(
         name = "getTransactionList" if of_customer else "getUnsettledTransactionList"
         return xml(f"{name}Response", shown)
 
-    async with serving(answer) as url, authorize_at(url) as gateway:
+    async with serving(answer) as url, authorize_at(url, now=lambda: NOW) as gateway:
         assert await gateway.look_up_charge(MERCHANT, charge) is None
     assert len(read) == 2 * pages
 
@@ -192,15 +200,15 @@ async def test_a_transaction_on_the_last_page_that_is_read_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(authorize_gateway, "PAGE_SIZE", 2)
-    charge = a_charge(created_at=PAYMENT_CREATED_AT)
+    charge = a_charge(created_at=TWO_HOURS_AGO)
 
     async def answer(request: web.Request) -> web.Response:
         if "getTransactionDetails" in await request.text():
             return details_answer(charge)
-        old = ("2030-01-02T09:00:00Z", "2030-01-02T08:00:00Z")
+        old = ("2030-01-02T09:00:00Z", "2029-01-02T08:00:00Z")
         return xml("getTransactionListResponse", a_list(*old, invoice=charge.payment_id))
 
-    async with serving(answer) as url, authorize_at(url) as gateway:
+    async with serving(answer) as url, authorize_at(url, now=lambda: NOW) as gateway:
         assert await gateway.look_up_charge(MERCHANT, charge) == Succeeded("60000000001")
 
 
