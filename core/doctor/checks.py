@@ -106,7 +106,8 @@ CHECKS = (
         "No payment is pending for more than an hour",
         "It is unknown whether these cards were charged. Look for the gateway's errors in the "
         "core's log: the gateway may be unavailable, or the business's keys revoked. The core "
-        "keeps checking the payment, and sets it to needs_review after 26 hours. "
+        "keeps checking the payment, and sets it to needs_review after 26 hours, of Authorize.Net "
+        "after 8, unless the gateway is away. "
         "`nivisco payments show` has all that is known.",
         (Query(payments_store.payments_pending_too_long, table=payments),),
     ),

@@ -138,7 +138,8 @@ class Unknown:
 
     message: str
     shows_nothing: bool = False
-    """Whether a look-up at the gateway succeeded and did not find the charge."""
+    """Whether the gateway has nothing to show: it does not know the charge, shows nothing that
+    decides it, or refuses to be asked. False if it was away or gave no clear answer."""
 
 
 ChargeOutcome = Succeeded | Declined | RequiresAction | HeldForReview | Refused | NotSent | Unknown

@@ -11,13 +11,15 @@ The core with the lease owns an attempt. States of an attempt (`payments.attempt
     running         gateway refused the call                     NULL, failed
     running         certainly not sent                           not_sent, check in 15 minutes
     running         outcome unknown                              unknown, check in 5 s to 1 hour
-    running         a look-up found nothing, and the payment is  NULL, needs_review
-                    older than the gateway's `review_after`
+    running         a look-up decided nothing or was refused,    NULL, needs_review
+                    and the payment is older than the
+                    gateway's `review_after`
     running         lease expired as its core died; equal        running, resumed
                     request or sweep
-    running         the same, but gateway keys missing           unknown, check later
+    running         the same, but gateway keys missing           as unknown
     unknown         equal request, or the sweep's check          running, resumed
-    unknown         sweep's check, gateway keys missing          unknown, check later
+    unknown         sweep's check, gateway keys missing          unknown, check later; or NULL,
+                                                                 needs_review as above
     not_sent        equal request                                running, sent for the first time
     not_sent        equal request, too old or card replaced      NULL, failed
     not_sent        sweep's check                                NULL, failed
@@ -36,7 +38,7 @@ connection leaves its outcome unknown, as the earlier call may have charged.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -64,7 +66,7 @@ from core.payments.charge_request import gateway_charge
 from core.payments.event_rules import CHARGED
 from core.payments.funding import charge_result_of
 from core.payments.in_flight import Attempt, ChargeResult, InFlightAttempts, PaymentKey
-from core.payments.rules import ResumeStep
+from core.payments.rules import PaymentUpdate, ResumeStep
 from core.payments.store import Lease, Payment
 from core.payments.transitions import Transitions
 
@@ -283,7 +285,7 @@ class Attempts:
             else:
                 outcome = await self._look_up(gateway, started, charge)
         except GatewayError as error:
-            outcome = Unknown(error.message)
+            outcome = Unknown(error.message, shows_nothing=error.is_permanent)
         except Exception:
             # A bug of ours leaves the outcome of the charge unknown.
             logger.exception("charge interrupted", extra={"payment_id": payment.payment_id})
@@ -301,7 +303,7 @@ class Attempts:
     ) -> ChargeOutcome:
         """Look the charge up; resend it if it was not found and the step allows it."""
         if found := await gateway.look_up_charge(started.account, charge):
-            return found
+            return replace(found, shows_nothing=True) if isinstance(found, Unknown) else found
         may_resend = started.step is ResumeStep.LOOK_UP_AND_SEND
         if not may_resend or not await self._record_resend(started):
             return Unknown("the gateway shows nothing of the charge", shows_nothing=True)
@@ -321,6 +323,22 @@ class Attempts:
                 return await store.record_resend(transaction, started.payment, self._core_id)
         except (DatabaseUnavailableError, CommitUnknownError):
             return False
+
+    async def end_without_keys(self, payment: Payment) -> None:
+        """Put off an open attempt whose gateway cannot be asked, or set it to needs_review."""
+        async with self._database.transaction("payments.without_keys") as transaction:
+            payment = await self._transitions.lock(transaction, payment)
+            is_running = payment.lease is not None and payment.lease.until > transaction.now
+            if payment.status == "pending" and not is_running:
+                outcome = Unknown("no keys are stored for the gateway", shows_nothing=True)
+                update = self._update_of(payment, outcome, transaction.now)
+                await self._transitions.write_outcome(transaction, payment, outcome, update)
+
+    def _update_of(self, payment: Payment, outcome: ChargeOutcome, now: datetime) -> PaymentUpdate:
+        """Return the state of a payment after an attempt with this outcome."""
+        review_after = self._policies[payment.gateway].review_after
+        is_last_check = now - payment.created_at > review_after
+        return rules.payment_update(outcome, checks=payment.checks, is_last_check=is_last_check)
 
     async def _commit_outcome(
         self, started: StartedAttempt, outcome: ChargeOutcome
@@ -364,9 +382,7 @@ class Attempts:
         outcome only a success.
         """
         payment = await self._transitions.lock(transaction, started.payment)
-        review_after = self._policies[payment.gateway].review_after
-        is_last_check = transaction.now - payment.created_at > review_after
-        update = rules.payment_update(outcome, checks=payment.checks, is_last_check=is_last_check)
+        update = self._update_of(payment, outcome, transaction.now)
         is_conclusive = rules.is_conclusive(outcome)
         is_ours = payment.lease is not None and payment.lease.owner == self._core_id
         is_open = payment.status == "pending"

@@ -158,8 +158,15 @@ def payment_update(
 ) -> PaymentUpdate:
     """Return the state of a payment after an attempt with this outcome.
 
-    An unknown outcome leaves the payment pending: absence of evidence is never failure. Once the
-    gateway answers and can no longer show the charge (`is_last_check`), a person must look.
+    Absence of evidence is never failure: an unknown outcome leaves the payment pending, and once
+    the gateway's lists cannot show the charge any more (`is_last_check`), a person must look.
+
+    unknown, because the gateway                        before      is_last_check
+    shows nothing of the charge                         pending     needs_review
+    shows nothing that decides it, or another charge    pending     needs_review
+    refuses to be asked (keys revoked or deleted)       pending     needs_review
+    lists more than is read                             pending     needs_review
+    is away, is busy, or gives no clear answer          pending     pending
     """
     match outcome:
         case Succeeded():

@@ -267,16 +267,6 @@ async def check_now(transaction: Transaction, payment: Payment) -> None:
         await _update(transaction, payment, {"look_at": transaction.now, "attempt": "unknown"})
 
 
-async def check_later(transaction: Transaction, payment: Payment) -> None:
-    """Put off an open payment that cannot be resumed now."""
-    columns: dict[str, object] = {
-        "attempt": "unknown",
-        "look_at": transaction.now + pause_after(payment.checks),
-        "checks": payment.checks + 1,
-    }
-    await _update(transaction, payment, columns | _lease_columns(None))
-
-
 async def look_later(transaction: Transaction, payment: Payment, at: datetime | None) -> None:
     """Look at a payment with an outcome again at this time; None: never."""
     assert payment.attempt is None, "an open payment is looked at by its attempt's state"

@@ -43,6 +43,7 @@ class Sweep:
         """
         set_presence(Presence(left=True))
         started: StartedAttempt | None = None
+        payment: Payment | None = None
         try:
             async with self._database.transaction("payments.sweep") as transaction:
                 payment = await store.due_payment(transaction, key)
@@ -52,6 +53,10 @@ class Sweep:
                     started = await self._resume_or_close(transaction, payment)
                 else:
                     await store.put_off_look(transaction, payment)
+        except Refusal:  # its keys were deleted and may come back
+            assert payment is not None, "only the keys of a payment are refused"
+            await self._attempts.end_without_keys(payment)
+            return
         except BaseException as error:
             if started is not None:
                 self._attempts.abandon(started, error)
@@ -80,17 +85,17 @@ class Sweep:
     async def _resume_or_close(
         self, transaction: Transaction, payment: Payment
     ) -> StartedAttempt | None:
-        """Resume an attempt, or close one that was never sent."""
+        """Resume an attempt, or close one that was never sent.
+
+        Raises:
+            Refusal: the keys were deleted; they may come back.
+        """
         if self._attempts.in_flight_on(payment):
             return None  # its lease could not be renewed, but it runs here
         if payment.attempt == "not_sent":
             await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
             return None
-        try:
-            account = await self._credentials.account(
-                transaction, payment.business_id, payment.gateway, payment.env
-            )
-        except Refusal:  # its keys were deleted and may come back
-            await store.check_later(transaction, payment)
-            return None
+        account = await self._credentials.account(
+            transaction, payment.business_id, payment.gateway, payment.env
+        )
         return await self._attempts.resume(transaction, payment, account)
