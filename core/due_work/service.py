@@ -18,6 +18,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
@@ -98,17 +99,28 @@ class DueWork:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look at due rows until `stop` is set, then finish what is being looked at."""
-        is_stopped = asyncio.create_task(stop.wait())
+        now = asyncio.get_running_loop().time
+        stopping = asyncio.create_task(self._wake_on(stop))
         while not stop.is_set():
             self._tried.clear()
-            pause = asyncio.create_task(asyncio.sleep(self._poll_seconds))
-            while not (pause.done() or stop.is_set()):
+            next_poll = now() + self._poll_seconds
+            is_more = True
+            while is_more and not stop.is_set():
                 await self._poll_and_log()
-                freed = asyncio.create_task(self._may_start_more.wait())
-                await asyncio.wait({pause, freed, is_stopped}, return_when=asyncio.FIRST_COMPLETED)
-                freed.cancel()
-            pause.cancel()
+                is_more = await self._may_start_more_until(next_poll)
+        await stopping
         await self._drain()
+
+    async def _wake_on(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._may_start_more.set()
+
+    async def _may_start_more_until(self, deadline: float) -> bool:
+        """Wait until a worker is free for more due rows, and return whether one is in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                return await self._may_start_more.wait()
+        return False
 
     async def run_once(self) -> None:
         """Look at what is due now, and return when all of it was looked at."""
@@ -122,8 +134,9 @@ class DueWork:
         Raises:
             DatabaseUnavailableError: the due rows cannot be read.
         """
-        for each in (self._may_start_more, self._with_more, self._freed):
-            each.clear()
+        self._may_start_more.clear()
+        self._freed.clear()
+        self._with_more.clear()
         started = 0
         async with self._database.read() as transaction:
             for kind, turns in self._turns.items():

@@ -21,7 +21,7 @@ class Choice:
     rows: list[DueRow] = field(default_factory=list)
     """In order. With `spare` more than there is room for."""
     lanes_with_more: set[str] = field(default_factory=set)
-    """Lanes in which more rows are due than there is room for."""
+    """Lanes in which more rows are due than there is room for, or may be as there is none."""
 
 
 class Turns:
@@ -55,8 +55,8 @@ class Turns:
         `room_of` is the room of a row's business, of which a backlog is read up to `each` rows.
         `spare` is how many rows more to return, as some may turn out to be locked by others.
         """
-        choice = Choice()
         lanes = [lane for lane, places in room.items() if places > 0]
+        choice = Choice(lanes_with_more=room.keys() - set(lanes))
         if not lanes:
             return choice
         oldest = await store.oldest_due(transaction, self._due, lanes, self._window)

@@ -37,6 +37,7 @@ from core.payments.retries import (
 from core.payments.store import Payment, PaymentFilter
 from core.payments.sweep import Sweep
 from core.payments.transitions import Transitions
+from core.security.keyring import SealBrokenError
 from core.users.service import check_active, existing_user
 from core.users.store import User
 from core.wallet import store as wallet_store
@@ -294,9 +295,12 @@ class PaymentsService:
             if is_too_old or not await _card_is_still_primary(transaction, payment):
                 await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
                 return None
-        account = await self._credentials.account(
-            transaction, payment.business_id, payment.gateway, payment.env
-        )
+        try:
+            account = await self._credentials.account(
+                transaction, payment.business_id, payment.gateway, payment.env
+            )
+        except SealBrokenError as error:
+            raise rules.outcome_unknown(payment.payment_id) from error
         return await self._attempts.resume(transaction, payment, account)
 
 

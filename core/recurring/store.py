@@ -54,6 +54,16 @@ class Job:
     set_aside_error: str | None = None
     failed_looks: int = 0
 
+    def is_due(self, now: datetime) -> bool:
+        """Return whether the job may be claimed at a time of the database."""
+        is_leased = self.leased_until is not None and self.leased_until > now
+        return (
+            self.due_at is not None
+            and self.due_at <= now
+            and self.set_aside_at is None
+            and not is_leased
+        )
+
     @property
     def calendar(self) -> Calendar:
         """The job's calendar."""
@@ -171,13 +181,12 @@ async def lock_due_jobs(transaction: Transaction, keys: Sequence[Key]) -> list[J
 
     Those that are locked or were leased meanwhile are left out.
     """
-    query = select(*_JOB_COLUMNS).where(JOBS.is_due(transaction.now))
-    locked = BulkSelect(query.with_for_update(of=jobs, skip_locked=True), jobs, key=_KEY)
-    found = {
-        (job.business_id, job.recurring_id): job
-        for job in (Job(*row) for row in await locked.execute(transaction.connection, keys))
-    }
-    return [found[key] for key in keys if key in found]
+    # A condition on the time would have SQLite walk all due jobs rather than look the keys up.
+    query = select(*_JOB_COLUMNS).with_for_update(of=jobs, skip_locked=True)
+    rows = await BulkSelect(query, jobs, key=_KEY).execute(transaction.connection, keys)
+    found = {(job.business_id, job.recurring_id): job for job in (Job(*row) for row in rows)}
+    locked = (found[key] for key in keys if key in found)
+    return [job for job in locked if job.is_due(transaction.now)]
 
 
 async def due_jobs_of_clock(
