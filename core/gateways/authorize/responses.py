@@ -136,7 +136,7 @@ def _outcome_of_reading(
         case Meaning.REFUSED:
             return Refused(message, reading.field)
         case Meaning.MISSING:
-            return Refused("Authorize.Net has no such customer or card under these keys.")
+            return Refused("Authorize.Net has no such card under these keys. Save the card again.")
         case Meaning.BUSY:
             return NotSent("Authorize.Net is too busy or in maintenance. Nothing was charged.")
         case Meaning.APPROVED | Meaning.HELD | Meaning.DUPLICATE | Meaning.UNCLEAR:

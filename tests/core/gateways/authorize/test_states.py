@@ -141,6 +141,12 @@ async def paid_transaction(gateway: AuthorizeGateway) -> str:
     return outcome.transaction_id
 
 
+async def settled_transaction(sandbox: Sandbox, gateway: AuthorizeGateway) -> str:
+    paid = await paid_transaction(gateway)
+    await control(sandbox, "transactions", transaction=paid, status="settledSuccessfully")
+    return paid
+
+
 async def held_transaction(gateway: AuthorizeGateway) -> str:
     charge = await charge_with(gateway, REASON_BY_AMOUNT, amount=Amount(25300, "usd"))
     outcome = await gateway.charge(MERCHANT, charge)
@@ -165,9 +171,8 @@ async def test_a_charge_is_read_through_its_review_and_settlement(
 async def test_a_refund_is_read_and_can_be_voided(
     sandbox: Sandbox, gateway: AuthorizeGateway
 ) -> None:
-    refund = await control(
-        sandbox, "refunds", transaction=await paid_transaction(gateway), amount=5
-    )
+    paid = await settled_transaction(sandbox, gateway)
+    refund = await control(sandbox, "refunds", transaction=paid, amount=5)
     expected = Fact(FactKind.REFUND, 500, object_id=refund["id"])
     assert await gateway.read_state(MERCHANT, ObjectKind.REFUND, refund["id"]) == expected
     await control(sandbox, "transactions", transaction=refund["id"], status="voided")
@@ -179,7 +184,7 @@ async def test_a_refund_is_read_and_can_be_voided(
 async def test_what_the_account_does_not_have_is_none(
     sandbox: Sandbox, gateway: AuthorizeGateway
 ) -> None:
-    paid = await paid_transaction(gateway)
+    paid = await settled_transaction(sandbox, gateway)
     refund = (await control(sandbox, "refunds", transaction=paid))["id"]
     for kind, identifier in (
         (ObjectKind.PAYMENT, "60999999999"),

@@ -1,6 +1,7 @@
 """Stripe: the present state of a payment, refund or dispute, and the cancellation of a payment."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -182,6 +183,58 @@ async def test_a_payment_is_read_as_it_is(sandbox: Sandbox, gateway: StripeGatew
     )
 
 
+async def control(sandbox: Sandbox, path: str, **body: Any) -> Any:
+    status, shown = await sandbox.control("POST", path, body)
+    assert status < 300, shown
+    return shown
+
+
+async def paid_intent(sandbox: Sandbox, gateway: StripeGateway) -> str:
+    outcome = await gateway.charge(SHOP, await charge_with(sandbox))
+    assert isinstance(outcome, Succeeded)
+    return outcome.transaction_id
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed", "canceled"])
+async def test_a_refund_is_read_until_its_end(
+    sandbox: Sandbox, gateway: StripeGateway, end: str
+) -> None:
+    intent = await paid_intent(sandbox, gateway)
+    refund = await control(
+        sandbox, "stripe/refunds", payment_intent=intent, amount=500, status="pending"
+    )
+    expected = Fact(FactKind.REFUND, 500, "usd", refund["id"])
+    assert await gateway.read_state(SHOP, ObjectKind.REFUND, refund["id"]) == expected
+    await control(sandbox, f"stripe/refunds/{refund['id']}", status=end)
+    if end != "succeeded":
+        expected = replace(expected, kind=FactKind.REFUND_FAILED)
+    assert await gateway.read_state(SHOP, ObjectKind.REFUND, refund["id"]) == expected
+
+
+async def test_a_dispute_is_read_from_inquiry_to_reversal(
+    sandbox: Sandbox, gateway: StripeGateway
+) -> None:
+    intent = await paid_intent(sandbox, gateway)
+    dispute = await control(
+        sandbox, "stripe/disputes", payment_intent=intent, status="warning_needs_response"
+    )
+    seen = []
+    for status in (None, "needs_response", "under_review", "lost", "won"):
+        if status is not None:
+            await control(sandbox, f"stripe/disputes/{dispute['id']}", status=status)
+        fact = await gateway.read_state(SHOP, ObjectKind.DISPUTE, dispute["id"])
+        assert fact is not None
+        assert (fact.amount_minor, fact.object_id) == (2550, dispute["id"])
+        seen.append((fact.kind, fact.is_lost))
+    assert seen == [
+        (FactKind.DISPUTE_CLOSED, False),
+        (FactKind.DISPUTED, False),
+        (FactKind.DISPUTED, False),
+        (FactKind.DISPUTE_CLOSED, True),
+        (FactKind.DISPUTE_CLOSED, False),
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "path", "shown"),
     [
@@ -218,8 +271,9 @@ async def test_what_is_no_id_is_missing(kind: ObjectKind, identifier: str) -> No
         assert await gateway.read_state(SHOP, kind, identifier) is None
 
 
-async def test_a_missing_payment_is_none(gateway: StripeGateway, sandbox: Sandbox) -> None:
-    assert await gateway.read_state(SHOP, ObjectKind.PAYMENT, "pi_unknown") is None
+@pytest.mark.parametrize("kind", ObjectKind)
+async def test_a_missing_object_is_none(gateway: StripeGateway, kind: ObjectKind) -> None:
+    assert await gateway.read_state(SHOP, kind, "pi_unknown") is None
 
 
 @pytest.mark.parametrize(
