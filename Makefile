@@ -85,6 +85,7 @@ bench: install ## measure speed, as ratios within one run
 	$(PY) -m tests.bench
 	$(PY) -m tests.bench.gateway
 	$(PY) -m tests.bench.recurring
+	$(PY) -m tests.bench.lists
 
 prove: install ## kill cores at every failpoint, then compare the books (PROVE_MINUTES=10)
 	$(PY) -m tests.prove

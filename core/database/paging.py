@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import product
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Executable,
+    FromClause,
     Integer,
     Select,
     String,
@@ -32,9 +34,9 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    text,
     true,
     tuple_,
-    values,
 )
 from sqlalchemy.ext.compiler import compiles
 
@@ -253,7 +255,7 @@ class _Query(Generic[Row]):
             # A range may have all rows of the page, and all that it passes over.
             in_range = keys.where(*conditions).order_by(*newest_first).limit(limit + offset)
             found = _merged(transaction, in_range, each, of).limit(limit).offset(offset)
-        key, shown = found.subquery(), of.table.alias("shown")
+        key, shown = found.subquery(), _alias(of.table, "shown")
         return (
             select(
                 *(shown.c[each.name] for each in of.order),
@@ -266,13 +268,18 @@ class _Query(Generic[Row]):
         )
 
     def _each_range(self) -> CTE:
-        """Return a table of all combinations of the words."""
-        columns = [column(each.name, String) for each in self.words]
-        rows = list(product(*self.words.values()))
-        return values(*columns, name="every", literal_binds=True).data(rows).cte("every")
+        """Return a table of all combinations of the words.
+
+        It is text, because SQLAlchemy compiles its own VALUES anew for each call. Both databases
+        name the columns so.
+        """
+        quoted = ([f"'{word}'" for word in words] for words in self.words.values())
+        rows = ", ".join(f"({', '.join(row)})" for row in product(*quoted))
+        names = [column(f"column{number + 1}", String) for number in range(len(self.words))]
+        return text(f"VALUES {rows}").columns(*names).cte("every")
 
     def _in_range(self, each: CTE) -> list[_Condition]:
-        return [word == each.c[word.name] for word in self.words]
+        return [word == value for word, value in zip(self.words, each.c, strict=True)]
 
 
 def _merged(
@@ -284,13 +291,18 @@ def _merged(
         merged = select(branch).select_from(each.join(branch, true()))
         return merged.order_by(*(branch.c[column.name].desc() for column in of.order))
     # SQLite has no LATERAL, but finds rows by their number.
-    row = of.table.alias("found")
+    row = _alias(of.table, "found")
     number = literal_column(f"{of.table.name}.rowid", Integer)
     numbers = in_range.with_only_columns(number).correlate(each)
     merged = select(*(row.c[column.name] for column in in_range.selected_columns)).select_from(
         each.join(row, literal_column("found.rowid", Integer).in_(numbers))
     )
     return merged.order_by(*(row.c[column.name].desc() for column in of.order))
+
+
+@cache
+def _alias(table: Table, name: str) -> FromClause:
+    return table.alias(name)  # with all its columns, which takes as long as all of the rest
 
 
 def _precedes(order: Sequence[Column[Any]], after: tuple[Value, ...]) -> _Condition:

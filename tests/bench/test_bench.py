@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nivisco.payments.v1 import wallet_pb2
+from tests.bench.lists import CASES
 from tests.bench.plan import DEFAULT_SECONDS, Plan, read_seconds
 from tests.bench.reflection import calls_into_the_schema
 from tests.bench.samples import Spread, Turn, percentile_99, ratio
@@ -209,6 +210,14 @@ def test_the_contest_on_postgresql_warms_up_for_8_seconds() -> None:
         (
             "tests.bench.recurring",
             ["a claim of 100 among", "the largest table / the smallest", "due charges at 300 ms"],
+        ),
+        (
+            "tests.bench.lists",
+            [
+                *("PostgreSQL: 12,000 payments beside 1,000", "SQLite: 12,000 payments beside"),
+                *(f"  {case.name}  " for case in CASES),
+                "page 480 by its number",
+            ],
         ),
     ],
 )

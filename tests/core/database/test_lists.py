@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import event, insert
 
 from core.database import paging, schema
 from core.database.migrations.upgrade import migrate
@@ -462,11 +462,3 @@ def test_a_list_without_a_status_has_every_status(words: Sequence[str], enum: An
     """The list merges one range for each word, so a missing word would hide rows."""
     assert {enum_value(enum, word) for word in words} == set(enum.values()) - {0}
     assert {enum_word(enum, value) for value in enum.values() if value} == set(words)
-
-
-async def test_the_connections_of_lists_cannot_write(postgresql_database: str) -> None:
-    database = Database(postgresql_database)
-    with pytest.raises(Exception, match="read-only transaction"):
-        async with database.listing() as transaction:
-            await transaction.connection.execute(text("DELETE FROM users"))
-    await database.close()
