@@ -67,8 +67,9 @@ def build_app(
         app.middlewares.append(_only_from(settings.trusted_proxies))
     app[STOPPING] = stopping
     app.router.add_post("/", post, expect_handler=partial(_expect_body, MAX_BODY_BYTES))
+    webhooks = Webhooks(core, settings)
     for gateway in GATEWAYS:
-        webhook = partial(_webhook, Webhooks(core, settings), gateway)
+        webhook = partial(_webhook, webhooks, gateway)
         for path in with_slash(f"/webhooks/{gateway}/{{business_id}}"):
             app.router.add_post(
                 path, webhook, expect_handler=partial(_expect_body, MAX_WEBHOOK_BYTES)

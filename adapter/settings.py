@@ -25,6 +25,8 @@ class AdapterSettings:
     """Most requests in flight; the next one gets 429."""
     body_timeout_seconds: float = 10.0
     """Timeout of receiving a body."""
+    webhook_failures_per_minute: int = 60
+    """Webhooks without a valid signature after which an address is limited."""
     tls: KeyPairFiles | None = None
     """The public endpoint's certificate; None for plain HTTP."""
     trusted_proxies: tuple[Network, ...] = ()
@@ -42,7 +44,8 @@ class AdapterSettings:
 
         NIVISCO_HTTP (`host:port`), NIVISCO_CORE, NIVISCO_CORE_TIMEOUT_SECONDS,
         NIVISCO_HTTP_MAX_IN_FLIGHT, NIVISCO_HTTP_BODY_TIMEOUT_SECONDS, NIVISCO_LAME_DUCK_SECONDS,
-        NIVISCO_TLS_*, NIVISCO_TRUSTED_PROXIES, NIVISCO_CORE_TLS_*, NIVISCO_WEBHOOKS_TOKEN.
+        NIVISCO_WEBHOOK_FAILURES_PER_MINUTE, NIVISCO_TLS_*, NIVISCO_TRUSTED_PROXIES,
+        NIVISCO_CORE_TLS_*, NIVISCO_WEBHOOKS_TOKEN.
 
         Raises:
             ValueError: a value is unusable; the message names the variable.
@@ -62,6 +65,11 @@ class AdapterSettings:
             max_in_flight=count(environ, "NIVISCO_HTTP_MAX_IN_FLIGHT", default.max_in_flight),
             body_timeout_seconds=seconds(
                 environ, "NIVISCO_HTTP_BODY_TIMEOUT_SECONDS", default.body_timeout_seconds
+            ),
+            webhook_failures_per_minute=count(
+                environ,
+                "NIVISCO_WEBHOOK_FAILURES_PER_MINUTE",
+                default.webhook_failures_per_minute,
             ),
             tls=key_pair_files(environ, "NIVISCO_TLS_CERTIFICATE_FILE", "NIVISCO_TLS_KEY_FILE"),
             trusted_proxies=read_networks(

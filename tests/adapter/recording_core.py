@@ -15,12 +15,16 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 
+from nivisco.internal.v1 import webhooks_pb2
 from rpc.client import READINESS_SERVICE
 from rpc.error_details import ERROR_DOMAIN, FieldProblem
 from rpc.metadata import API_KEY_METADATA, FIELD_PROBLEMS_METADATA, STATUS_DETAILS_METADATA
 from transcoding.actions import build_catalogue
 
 WRONG_KEY = "wrong"
+RECEIVE_WEBHOOK = webhooks_pb2.DESCRIPTOR.services_by_name["WebhooksService"].methods_by_name[
+    "ReceiveWebhook"
+]
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Message, Message]"
@@ -101,9 +105,9 @@ class RecordingCore:
         services: dict[str, dict[str, Handler]] = {
             "grpc.health.v1.Health": {"Check": _health_handler(self)}
         }
-        for action in build_catalogue().values():
-            methods = services.setdefault(action.method.containing_service.full_name, {})
-            methods[action.method.name] = _handler(self, action.method)
+        for method in (*(each.method for each in build_catalogue().values()), RECEIVE_WEBHOOK):
+            methods = services.setdefault(method.containing_service.full_name, {})
+            methods[method.name] = _handler(self, method)
         self._server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(name, found) for name, found in services.items()]
         )

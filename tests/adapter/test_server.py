@@ -98,7 +98,8 @@ async def test_a_body_that_does_not_arrive_in_time_is_a_408(
 ) -> None:
     async with running_adapter(replace(settings, body_timeout_seconds=0.05)) as client:
         reader, writer = await asyncio.open_connection(*client.address)
-        writer.write(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{" % path)
+        head = b"POST %s HTTP/1.1\r\nHost: x\r\nStripe-Signature: x\r\nContent-Length: 99\r\n\r\n{"
+        writer.write(head % path)
         response = await reader.readuntil(b"}")
         writer.close()
     assert response.startswith(b"HTTP/1.1 408 ")

@@ -19,6 +19,7 @@ def test_every_setting_has_a_variable() -> None:
         "NIVISCO_HTTP_MAX_IN_FLIGHT": "7",
         "NIVISCO_HTTP_BODY_TIMEOUT_SECONDS": "3",
         "NIVISCO_LAME_DUCK_SECONDS": "0",
+        "NIVISCO_WEBHOOK_FAILURES_PER_MINUTE": "5",
     }
     assert AdapterSettings.from_environment(environ) == AdapterSettings(
         "0.0.0.0",  # noqa: S104 - a setting, nothing listens here
@@ -27,6 +28,7 @@ def test_every_setting_has_a_variable() -> None:
         2.5,
         7,
         3.0,
+        webhook_failures_per_minute=5,
         lame_duck_seconds=0.0,
     )
 
@@ -60,6 +62,7 @@ def test_an_ipv6_address_is_in_brackets() -> None:
         ("NIVISCO_CORE_TIMEOUT_SECONDS", "nan"),
         ("NIVISCO_CORE_TIMEOUT_SECONDS", "inf"),
         ("NIVISCO_HTTP_BODY_TIMEOUT_SECONDS", "x"),
+        ("NIVISCO_WEBHOOK_FAILURES_PER_MINUTE", "0"),
         ("NIVISCO_HTTP_MAX_IN_FLIGHT", "0"),
         ("NIVISCO_HTTP_MAX_IN_FLIGHT", "1.5"),
         ("NIVISCO_HTTP_MAX_IN_FLIGHT", "99999999999"),

@@ -345,8 +345,6 @@ async def test_only_signed_webhooks_are_accepted_and_all_errors_are_alike(
         for signature in (
             stripe_signature(event.body, now, "whsec_other"),
             stripe_signature(event.body + b" ", now),
-            stripe_signature(event.body, now - 310),
-            stripe_signature(event.body, now + 310),
             good.replace("v1=", "v0="),
             "t=,v1=",
             "junk",
@@ -355,21 +353,22 @@ async def test_only_signed_webhooks_are_accepted_and_all_errors_are_alike(
     }
     errors.add(await deliver(client, event, Other="none"))
     errors.add(await deliver(unknown, event))
-    errors.add(await deliver(client, Delivery("stripe", b"[" * 5000)))
-    errors.add(await deliver(client, Delivery("stripe", b'{"id":1}')))
-    errors.add(await deliver(client, Delivery("authorize", b"\xff\x00")))
     errors.add(await deliver(client, Delivery("authorize", b"{}"), **{"X-ANET-Signature": "x"}))
     assert len(errors) == 1
     assert errors.pop()[0] == 400
+    for signed_at, direction in ((now - 600, "before"), (now + 600, "after")):
+        status, text = await deliver(client, event, **event.headers(signed_at))
+        assert status == 400
+        assert f"its time is 10 minutes {direction} ours: check the clock" in text
     assert (await deliver(client, Delivery("stripe", b" " * (MAX_WEBHOOK_BYTES + 1))))[0] == 413
     async with database.transaction() as transaction:
         query = select(func.count()).select_from(webhook_events)
         assert await transaction.connection.scalar(query) == 0
+    accepted = (200, '{"received":true}')
+    for gateway, body in (("stripe", b"[" * 5000), ("stripe", b"{}"), ("authorize", b"\xff\x00")):
+        assert await deliver(client, Delivery(gateway, body)) == accepted
     for _ in range(2):
-        assert await deliver(client, event, **{"Stripe-Signature": several}) == (
-            200,
-            '{"received":true}',
-        )
+        assert await deliver(client, event, **{"Stripe-Signature": several}) == accepted
     lower = authorize_event("n", "void.created", 1, "6001", invoiceNumber="PAY-1")
     header = lower.headers()["X-ANET-Signature"]
     assert (await deliver(client, lower, **{"X-ANET-Signature": header.lower()}))[0] == 200
