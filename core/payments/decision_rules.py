@@ -10,7 +10,8 @@ A payment may be resolved as
     declined, failed by a decision      with proof, or forced       no: it has an outcome
     charged or voided                   no: it has an outcome       no: it has an outcome
 
-Proof is a transaction of the payment's amount and currency that the gateway shows as charged.
+Proof is a transaction of the payment's amount and currency that the gateway shows as charged. A
+payment of which the gateway has told is not failed but declined, as its answer is stored.
 """
 
 from collections.abc import Sequence
@@ -91,11 +92,17 @@ def is_repeated(
 
 
 def state_problem(
-    payment: Payment, last: Decision | None, resolution: Resolution, now: datetime
+    payment: Payment,
+    last: Decision | None,
+    resolution: Resolution,
+    transaction_id: str | None,
+    *,
+    known: str | None,
+    now: datetime,
 ) -> str | None:
     """Return why the payment's state forbids the decision, or None. No force helps.
 
-    `last` is the last resolution of the payment.
+    `last` is the last resolution of the payment, `known` the gateway's id that it has told.
     """
     if running := lease_problem(payment, now):
         return running
@@ -106,6 +113,10 @@ def state_problem(
         return f"The payment is {payment.status}: there is nothing to decide.{by}"
     if payment.status in ("declined", "failed") and resolution is not Resolution.SUCCEEDED:
         return f"The payment has the outcome {payment.status}; only a success can replace it.{by}"
+    if known is not None and resolution is Resolution.FAILED:
+        return f"The gateway has the payment as {known}: resolve it as declined."
+    if known is not None and transaction_id not in (None, known):
+        return f"The payment's transaction is {known}."
     return None
 
 
@@ -153,8 +164,6 @@ def _proof_problem(
 ) -> str | None:
     """Return why the findings do not prove that the payment is charged as `transaction_id`."""
     named = [each for each in findings if each.object_id == transaction_id]
-    if payment.transaction_id not in (None, transaction_id):
-        return f"The payment's transaction is {payment.transaction_id}."
     for each in findings:
         is_success = each.fact is not None and each.fact.kind is FactKind.SUCCEEDED
         if is_success and each.object_id != transaction_id:
@@ -191,12 +200,9 @@ def may_force(payment: Payment, last: Decision | None) -> bool:
 
 
 def outcome_of(
-    payment: Payment,
-    resolution: Resolution,
-    transaction_id: str | None,
-    findings: Sequence[Finding],
+    resolution: Resolution, transaction_id: str | None, findings: Sequence[Finding]
 ) -> ChargeOutcome:
-    """Return the outcome that the decision gives the payment."""
+    """Return the outcome that the decision gives a payment with this id at the gateway."""
     match resolution:
         case Resolution.SUCCEEDED:
             assert transaction_id is not None, "a success has a transaction"
@@ -205,7 +211,7 @@ def outcome_of(
             shown = [each.fact for each in findings if each.fact and each.fact.decline_code]
             code = (shown[0].decline_code if shown else None) or "generic_decline"
             message = (shown[0].message if shown else None) or "The card was declined."
-            return Declined(transaction_id or payment.transaction_id, code, message)
+            return Declined(transaction_id, code, message)
         case Resolution.FAILED:
             return Refused("Nothing was charged.")
         case _:

@@ -5,14 +5,15 @@ checks everything again, so two operators at once decide once.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
-from core.gateways.gateway import ChargeOutcome, Gateway
+from core.gateways.events import Fact, FactKind
+from core.gateways.gateway import ChargeOutcome, Declined, Gateway
 from core.ids import new_decision_id
 from core.payments import decision_store, event_store, rules, store
 from core.payments.charge_request import gateway_charge
@@ -29,6 +30,7 @@ from core.payments.decision_rules import (
     outcome_of,
     state_problem,
 )
+from core.payments.event_rules import RecordedEvent, events_of_payment
 from core.payments.event_store import Source
 from core.payments.evidence import Finding, ask_gateway, not_asked, objects_of
 from core.payments.store import Payment
@@ -114,12 +116,7 @@ class Decisions:
         """Return what the gateway says of a payment now, also of a transaction that is named."""
         try:
             async with self._database.read() as transaction:
-                events = await event_store.events_of(
-                    transaction,
-                    Source(payment.business_id, payment.gateway, payment.env),
-                    payment_id=payment.payment_id,
-                    transaction_id=payment.transaction_id,
-                )
+                events = await _events_of(transaction, payment)
                 account = await self._credentials.account(
                     transaction, payment.business_id, payment.gateway, payment.env
                 )
@@ -176,18 +173,7 @@ class Decisions:
             payment = await self._transitions.lock(transaction, payment)
             if problem := lease_problem(payment, transaction.now):
                 raise _not_allowed(problem)
-            decision = Decision(
-                business_id=payment.business_id,
-                decision_id=new_decision_id(),
-                subject=Subject.PAYMENT,
-                subject_id=payment.payment_id,
-                action=Action.RETRY,
-                decided_by=operator.name,
-                reason=operator.reason,
-                decided_at=transaction.now,
-                previous_status=payment.status,
-                findings=findings,
-            )
+            decision = _decision(transaction, payment, operator, Action.RETRY, findings)
             await decision_store.insert_decision(transaction, decision)
             await decision_store.look_now(transaction, payment)
             await self._apply(transaction, payment, findings, began_at)
@@ -213,7 +199,15 @@ class Decisions:
         last = await self._last_resolution(transaction, payment)
         if is_repeated(payment, last, request.resolution, request.transaction_id):
             return last
-        if problem := state_problem(payment, last, request.resolution, transaction.now):
+        problem = state_problem(
+            payment,
+            last,
+            request.resolution,
+            request.transaction_id,
+            known=_known_id(payment, await _events_of(transaction, payment)),
+            now=transaction.now,
+        )
+        if problem:
             raise _not_allowed(problem)
         return None
 
@@ -230,48 +224,57 @@ class Decisions:
         Raises:
             Refusal: PAYMENT_STATE.
         """
-        resolution, transaction_id = request.resolution, request.transaction_id
+        is_forced = await self._check_evidence(transaction, payment, request, findings)
+        await _check_unused(transaction, payment, request.transaction_id)
+        known = _known_id(payment, await _events_of(transaction, payment))
+        outcome = outcome_of(request.resolution, request.transaction_id or known, findings)
+        decision = replace(
+            _decision(transaction, payment, operator, Action.RESOLVE, findings),
+            resolution=request.resolution,
+            transaction_id=request.transaction_id,
+            is_forced=is_forced,
+        )
+        await decision_store.insert_decision(transaction, decision)
+        if isinstance(outcome, Declined) and known is not None:
+            # The gateway's events so far say otherwise; from now on only later ones count.
+            fact = Fact(FactKind.FAILED, decline_code=outcome.decline_code, message=outcome.message)
+            await event_store.insert_read(
+                transaction,
+                replace(payment, transaction_id=known),
+                fact,
+                began_at=transaction.now,
+                kind=event_store.DECISION,
+            )
+        await self._write(transaction, payment, outcome)
+        _log_resolution(payment, decision)
+        return Decided(await _reread(transaction, payment), decision)
+
+    async def _check_evidence(
+        self,
+        transaction: Transaction,
+        payment: Payment,
+        request: Request,
+        findings: tuple[Finding, ...],
+    ) -> bool:
+        """Return whether the decision is forced: made against what the gateway says.
+
+        Raises:
+            Refusal: PAYMENT_STATE if it is not forced, or may not be.
+        """
         problem = evidence_problem(
             payment,
-            resolution,
-            transaction_id,
+            request.resolution,
+            request.transaction_id,
             findings,
             now=transaction.now,
             settle_time=self._settle_time,
         )
-        last = await self._last_resolution(transaction, payment)
-        if problem and not (request.force and may_force(payment, last)):
-            raise _not_allowed(problem, can_force=may_force(payment, last))
-        await _check_unused(transaction, payment, transaction_id)
-        outcome = outcome_of(payment, resolution, transaction_id, findings)
-        decision = Decision(
-            business_id=payment.business_id,
-            decision_id=new_decision_id(),
-            subject=Subject.PAYMENT,
-            subject_id=payment.payment_id,
-            action=Action.RESOLVE,
-            decided_by=operator.name,
-            reason=operator.reason,
-            decided_at=transaction.now,
-            resolution=resolution,
-            transaction_id=transaction_id,
-            previous_status=payment.status,
-            is_forced=problem is not None,
-            findings=findings,
-        )
-        await decision_store.insert_decision(transaction, decision)
-        await self._write(transaction, payment, outcome)
-        extra = {
-            "payment_id": payment.payment_id,
-            "previous_status": payment.status,
-            "status": resolution.value,
-            "decision_id": decision.decision_id,
-        }
-        if decision.is_forced:
-            logger.warning("payment resolved against what its gateway says", extra=extra)
-        else:
-            logger.info("payment resolved by an operator", extra=extra)
-        return Decided(await _reread(transaction, payment), decision)
+        if problem is None:
+            return False
+        can_force = may_force(payment, await self._last_resolution(transaction, payment))
+        if not (request.force and can_force):
+            raise _not_allowed(problem, can_force=can_force)
+        return True
 
     async def _apply(
         self,
@@ -310,6 +313,26 @@ class Decisions:
             return transaction.now
 
 
+async def _events_of(transaction: Transaction, payment: Payment) -> list[RecordedEvent]:
+    return await event_store.events_of(
+        transaction,
+        Source(payment.business_id, payment.gateway, payment.env),
+        payment_id=payment.payment_id,
+        transaction_id=payment.transaction_id,
+    )
+
+
+def _known_id(payment: Payment, events: Sequence[RecordedEvent]) -> str | None:
+    """Return the gateway's id of a payment, if the gateway has told it."""
+    transaction_id, agreeing, _ = events_of_payment(
+        events,
+        transaction_id=payment.transaction_id,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+    )
+    return transaction_id if agreeing else payment.transaction_id
+
+
 async def _check_unused(
     transaction: Transaction, payment: Payment, transaction_id: str | None
 ) -> None:
@@ -328,6 +351,41 @@ async def _check_unused(
     )
     if other is not None and other.payment_id != payment.payment_id:
         raise _not_allowed(f"{transaction_id} is the transaction of {other.payment_id}.")
+
+
+def _decision(
+    transaction: Transaction,
+    payment: Payment,
+    operator: Operator,
+    action: Action,
+    findings: Sequence[Finding],
+) -> Decision:
+    """Return a new decision about a locked payment."""
+    return Decision(
+        business_id=payment.business_id,
+        decision_id=new_decision_id(),
+        subject=Subject.PAYMENT,
+        subject_id=payment.payment_id,
+        action=action,
+        decided_by=operator.name,
+        reason=operator.reason,
+        decided_at=transaction.now,
+        previous_status=payment.status,
+        findings=findings,
+    )
+
+
+def _log_resolution(payment: Payment, decision: Decision) -> None:
+    extra = {
+        "payment_id": payment.payment_id,
+        "previous_status": payment.status,
+        "status": decision.resolution,
+        "decision_id": decision.decision_id,
+    }
+    if decision.is_forced:
+        logger.warning("payment resolved against what its gateway says", extra=extra)
+    else:
+        logger.info("payment resolved by an operator", extra=extra)
 
 
 async def _reread(transaction: Transaction, payment: Payment) -> Payment:

@@ -73,7 +73,7 @@ class RecordedEvent:
     payment_id: str | None
     fact: Fact
     is_read: bool = False
-    """Whether the core read it at the gateway; else the gateway sent it."""
+    """Whether it was read at the gateway or decided by an operator; else the gateway sent it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ from core.payments.store import Payment
 
 READ = "nivisco.read"
 """Type of what a core read at the gateway; no gateway sends events of it."""
+DECISION = "nivisco.decision"
+"""Type of what an operator decided: until the gateway tells otherwise, it is as if read there."""
+_WORDS = {READ: "read", DECISION: "decision"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +71,24 @@ async def insert_event(transaction: Transaction, source: Source, event: Event) -
 
 
 async def insert_read(
-    transaction: Transaction, payment: Payment, fact: Fact, *, began_at: datetime
+    transaction: Transaction,
+    payment: Payment,
+    fact: Fact,
+    *,
+    began_at: datetime,
+    kind: str = READ,
 ) -> None:
-    """Store what a gateway said of one of a payment's objects when it was asked."""
+    """Store what a gateway said of one of a payment's objects when it was asked.
+
+    Or, with kind DECISION, what an operator decided about it.
+    """
     assert payment.transaction_id is not None, "only a payment at the gateway can be read"
     object_id = fact.object_id or payment.transaction_id
     await transaction.connection.execute(
         _INSERT[transaction.connection.dialect.name].values(
             **asdict(Source(payment.business_id, payment.gateway, payment.env)),
-            event_id=storable(f"read {object_id} {began_at.isoformat()}"),
-            type=READ,
+            event_id=storable(f"{_WORDS[kind]} {object_id} {began_at.isoformat()}"),
+            type=kind,
             transaction_id=payment.transaction_id,
             payment_id=payment.payment_id,
             fact=_fact_json(fact),
@@ -128,6 +139,7 @@ async def events_of(
             events.c.env == source.env,
             events.c.state != "ignored",
             ~events.c.needs_lookup,
+            events.c.set_aside_at.is_(None),
         )
         .order_by(events.c.occurred_at, events.c.event_id)
     )
@@ -235,7 +247,7 @@ def _recorded(row: Any) -> RecordedEvent:
         row.transaction_id,
         row.payment_id,
         _fact(row.fact),
-        is_read=row.type == READ,
+        is_read=row.type in _WORDS,
     )
 
 

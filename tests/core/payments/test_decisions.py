@@ -1,6 +1,7 @@
 """Operators resolve payments that no gateway decides, and have gateways asked again."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,8 @@ from tests.core.payments.running_service import STRIPE_KEY, RunningService, runn
 from tests.core.payments.test_lost_commits import LosingDatabase
 from tests.core.payments.test_sweep import leave_unknown
 from tests.core.running import Gateway, ShiftedClock
+from tests.core.webhooks.receiving import Hooks
+from tests.end_to_end.signing import stripe_event
 
 ANA = Operator("ana", "the bank confirms it")
 FAILED = Request(Resolution.FAILED)
@@ -34,6 +37,15 @@ NOT_THERE = "pi_obviously_not_there"
 async def shop(database_url: str, gateway: Gateway) -> AsyncIterator[RunningService]:
     clock = ShiftedClock()
     async with running_service(Database(database_url, clock), clock, gateway) as running:
+        yield running
+
+
+@pytest.fixture
+async def waiting(database_url: str, gateway: Gateway) -> AsyncIterator[RunningService]:
+    clock = ShiftedClock()
+    async with running_service(
+        Database(database_url, clock), clock, gateway, card="pm_card_authenticationRequired"
+    ) as running:
         yield running
 
 
@@ -194,15 +206,17 @@ async def test_a_forced_failure_is_recorded_and_a_proven_success_outranks_it(
     assert [each.action for each in await recorded(shop)] == [Action.RESOLVE, Action.RETRY]
 
 
+@pytest.mark.parametrize(("hours", "status"), [(1, "pending"), (30, "needs_review")])
 async def test_a_payment_with_revoked_keys_can_be_resolved(
-    shop: RunningService, gateway: Gateway
+    shop: RunningService, gateway: Gateway, hours: int, status: str
 ) -> None:
     await leave_unknown(shop, gateway)
     await gateway.revoke(STRIPE_KEY)
-    await shop.later(hours=30)
-    assert (await shop.payment()).status == "pending"
+    await shop.later(hours=hours)
+    assert (await shop.payment()).status == status
     proof = Request(Resolution.SUCCEEDED, "pi_dashboard")
     assert "does not show the charge pi_dashboard" in await refused(shop, proof)
+    shop.clock.ahead += timedelta(minutes=4)  # the last look at a young payment sends it again
     decided = await resolve(shop, FAILED)
     (finding, *_) = decided.decision.findings
     assert (decided.payment.status, finding.is_answered) == ("failed", False)
@@ -261,6 +275,57 @@ async def test_a_decline_of_the_gateway_is_replaced_by_a_proven_success_only(
     proven = Request(Resolution.SUCCEEDED, await intent_of(gateway))
     assert (await resolve(shop, proven)).payment.status == "succeeded"
     assert await shop.balance() == 5000
+
+
+async def ask_for_authentication(waiting: RunningService) -> Hooks:
+    """Leave a payment that waits for its customer, and of which an event tells so."""
+    with pytest.raises(Refusal, match="must authenticate"):
+        await waiting.fund()
+    intent = (await waiting.payment()).transaction_id
+    assert intent is not None
+    hooks = Hooks(waiting, intent)
+    await tell(hooks, "evt_1", "requires_action")
+    assert (await waiting.payment()).status == "requires_action"
+    return hooks
+
+
+async def tell(hooks: Hooks, event_id: str, status: str) -> None:
+    """Deliver an event about the payment intent itself."""
+    intent = {"id": hooks.intent, "object": "payment_intent", "status": status, "currency": "usd"}
+    kind = f"payment_intent.{status}"
+    created = int(time.time()) - 500
+    amounts = {"amount": 5000, "amount_received": 5000}
+    await hooks.send_body(stripe_event(event_id, kind, created, **intent, **amounts).body)
+
+
+async def test_a_payment_that_waits_for_its_customer_may_still_be_charged(
+    waiting: RunningService,
+) -> None:
+    await ask_for_authentication(waiting)
+    assert "may still be charged" in await refused(waiting, DECLINED)
+    assert "resolve it as declined" in await refused(waiting, FAILED)
+    other = Request(Resolution.SUCCEEDED, NOT_THERE, force=True)
+    assert "The payment's transaction is pi_" in await refused(waiting, other)
+
+
+async def test_a_decision_outlasts_the_events_before_it_and_not_those_after_it(
+    waiting: RunningService, gateway: Gateway
+) -> None:
+    hooks = await ask_for_authentication(waiting)
+    await gateway.revoke(STRIPE_KEY)
+    waiting.clock.ahead += timedelta(hours=1)
+    decided = await resolve(waiting, DECLINED)
+    assert (decided.payment.status, decided.payment.transaction_id) == ("declined", hooks.intent)
+    assert not decided.decision.is_forced
+    await gateway.revoke(STRIPE_KEY, revoked=False)
+    await hooks.send(
+        "evt_2", "refund.failed", 1, id="re_1", object="refund", status="failed", amount=1
+    )
+    await waiting.later(hours=2)
+    assert (await waiting.payment()).status == "declined"
+    await tell(hooks, "evt_3", "succeeded")
+    await waiting.later(hours=2)
+    assert ((await waiting.payment()).status, await waiting.balance()) == ("succeeded", 5000)
 
 
 async def test_a_repeated_decision_is_the_first_one(shop: RunningService, gateway: Gateway) -> None:

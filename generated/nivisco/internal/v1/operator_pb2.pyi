@@ -514,7 +514,9 @@ class PaymentEvent(_message.Message):
     event_id: _builtins.str
     """The gateway's id of the event."""
     type: _builtins.str
-    """The gateway's type of the event, or `nivisco.read` for what a core read at the gateway."""
+    """The gateway's type of the event. `nivisco.read` is what a core read at the gateway,
+    `nivisco.decision` what an operator decided.
+    """
     state: _builtins.str
     """`waiting`, `applied`, `contradicting` or `ignored`."""
     transaction_id: _builtins.str
