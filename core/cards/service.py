@@ -3,14 +3,12 @@
 Card numbers and security codes are `Secret`s and go to the gateway only.
 """
 
-import asyncio
-import contextlib
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from core.caller import Caller
 from core.cards import rules, store
+from core.cards.removed import find_removed, replaced_card
 from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
@@ -33,11 +31,6 @@ from core.security.keyring import derived_key
 from core.users import store as users_store
 from core.users.service import active_user, existing_user
 from core.users.store import User
-
-logger = logging.getLogger("core.cards")
-
-CHECK_SECONDS_MAX = 5.0
-"""For asking a gateway whether it still has the user's other cards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +172,15 @@ class CardsService:
                 transaction, business_id, to_save.gateway, to_save.env
             )
             known = await store.customer_of_user(transaction, **to_save.customer_key)
+            cards = await store.cards_of_user(
+                transaction, business_id=business_id, user_id=user.user_id, env=to_save.env
+            )
         try:
             customer_id, saved = await self._save_at_gateway(to_save, account, user, known)
         except GatewayError as error:
             raise refusal_of(error) from None
-        removed = await self._find_removed(to_save, account, saved)
+        at_gateway = [card for card in cards if card.gateway == to_save.gateway]
+        removed = await find_removed(self._gateways[to_save.gateway], account, at_gateway, saved)
         async with self._database.transaction("cards.keep_card") as transaction:
             user = await active_user(transaction, business_id, to_save.user_id, lock=True)
             card = await store.keep_card(
@@ -191,42 +188,11 @@ class CardsService:
                 **to_save.customer_key,
                 customer_id=customer_id,
                 saved=saved,
-                replaces=rules.replaced_card(removed, saved),
+                replaces=replaced_card(removed, saved),
             )
             return await _choose_primary(
                 transaction, business_id, user, card, removed, set_as_primary=set_as_primary
             )
-
-    async def _find_removed(
-        self, to_save: _CardToSave, account: Account, saved: SavedCard
-    ) -> list[store.Card]:
-        """Return those of the user's cards that the gateway does not have any more.
-
-        Only the primary card and those that look like the saved one are looked for. A card whose
-        look-up fails counts as present.
-        """
-        gateway = self._gateways[to_save.gateway]
-        async with self._database.read() as transaction:
-            cards = await store.cards_of_user(
-                transaction,
-                business_id=to_save.business_id,
-                user_id=to_save.user_id,
-                env=to_save.env,
-            )
-        removed: list[store.Card] = []
-        with contextlib.suppress(GatewayError, TimeoutError):
-            async with asyncio.timeout(CHECK_SECONDS_MAX):
-                for card in rules.perhaps_removed(cards, to_save.gateway, saved):
-                    if not await gateway.has_card(
-                        account,
-                        customer_id=card.customer_id,
-                        gateway_card_id=card.gateway_card_id,
-                    ):
-                        logger.info(
-                            "card was removed at the gateway", extra={"card_id": card.card_id}
-                        )
-                        removed.append(card)
-        return removed
 
     async def _save_at_gateway(
         self, to_save: _CardToSave, account: Account, user: User, customer_id: str | None

@@ -1,17 +1,15 @@
-"""Rules for the data of a card to save at Authorize.Net, and for the card that it replaces."""
+"""Rules for the data of a card to save at Authorize.Net."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.cards import rules
-from core.cards.store import Card
 from core.errors import InvalidFields
-from core.gateways.gateway import CardData, SavedCard, network_of
+from core.gateways.gateway import CardData, network_of
 from core.security.secrets import Secret
 
 NOW = datetime(2030, 3, 15, tzinfo=UTC)
@@ -79,48 +77,3 @@ def test_all_problems_are_reported_together_without_quoting_values() -> None:
     assert len(refused.value.problems) == 4
     text = "".join(problem.description for problem in refused.value.problems)
     assert not any(value in text for value in ("4111111111111112", "2020", "9001", "\x07"))
-
-
-SAVED = SavedCard("new", "visa", "1111", 12, 2031)
-STORED = Card("c", "u", "authorize", "TEST", "51", "old", "visa", "1111", 1, 2030, False, NOW)
-
-
-def stored(card_id: str, **changes: Any) -> Card:
-    return replace(STORED, card_id=card_id, gateway_card_id=f"at-{card_id}", **changes)
-
-
-def test_the_primary_card_and_those_that_look_like_the_saved_one_are_looked_for() -> None:
-    cards = [
-        stored("same"),
-        stored("renewed", exp_year=2020),
-        stored("other number", last4="0015"),
-        stored("other brand", brand="mastercard"),
-        stored("other gateway", gateway="stripe", is_primary=True),
-        stored("primary", last4="0002", is_primary=True),
-        replace(STORED, gateway_card_id="new"),
-    ]
-    asked = rules.perhaps_removed(cards, "authorize", SAVED)
-    assert [card.card_id for card in asked] == ["primary", "same", "renewed"]
-
-
-def test_the_number_of_cards_that_are_looked_for_is_limited() -> None:
-    cards = [stored(f"{number}", is_primary=number == 9) for number in range(10)]
-    asked = rules.perhaps_removed(cards, "authorize", SAVED)
-    assert [card.card_id for card in asked] == ["9", "0", "1", "2", "3"]
-
-
-@pytest.mark.parametrize(
-    ("removed", "replaced"),
-    [
-        ([], None),
-        ([stored("other", last4="0015", is_primary=True)], None),
-        ([stored("first"), stored("second")], "first"),
-        ([stored("first"), stored("primary", is_primary=True)], "primary"),
-        ([stored("other", last4="0015", is_primary=True), stored("same")], "same"),
-    ],
-)
-def test_a_saved_card_replaces_the_same_card_the_primary_one_first(
-    removed: list[Card], replaced: str | None
-) -> None:
-    card = rules.replaced_card(removed, SAVED)
-    assert (card and card.card_id) == replaced

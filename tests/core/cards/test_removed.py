@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
 
+from core.cards.removed import perhaps_removed, replaced_card
+from core.cards.store import Card
+from core.gateways.gateway import SavedCard
 from nivisco.payments.v1 import cards_pb2
 from rpc.errors import CoreError
 from tests.core.payments.charging import charge_request
@@ -271,3 +275,48 @@ async def test_a_wrong_security_code_is_named_whatever_the_validations_format(
         assert declined.value.reason == "CARD_DECLINED"
         assert declined.value.metadata["decline_code"] == "incorrect_cvc"
         await merchant.call(authorize_card(user_id, "370000000000002", cvv="9000"))
+
+
+NOW = datetime(2030, 3, 15, tzinfo=UTC)
+SAVED = SavedCard("new", "visa", "1111", 12, 2031)
+STORED = Card("c", "u", "authorize", "TEST", "51", "old", "visa", "1111", 1, 2030, False, NOW)
+
+
+def stored(card_id: str, **changes: Any) -> Card:
+    return replace(STORED, card_id=card_id, gateway_card_id=f"at-{card_id}", **changes)
+
+
+def test_the_primary_card_and_those_that_look_like_the_saved_one_are_looked_for() -> None:
+    cards = [
+        stored("same"),
+        stored("renewed", exp_year=2020),
+        stored("other number", last4="0015"),
+        stored("other brand", brand="mastercard"),
+        stored("primary", last4="0002", is_primary=True),
+        replace(STORED, gateway_card_id="new"),
+    ]
+    asked = perhaps_removed(cards, SAVED)
+    assert [card.card_id for card in asked] == ["primary", "same", "renewed"]
+
+
+def test_the_number_of_cards_that_are_looked_for_is_limited() -> None:
+    cards = [stored(f"{number}", is_primary=number == 9) for number in range(10)]
+    asked = perhaps_removed(cards, SAVED)
+    assert [card.card_id for card in asked] == ["9", "0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("removed", "replaced"),
+    [
+        ([], None),
+        ([stored("other", last4="0015", is_primary=True)], None),
+        ([stored("first"), stored("second")], "first"),
+        ([stored("first"), stored("primary", is_primary=True)], "primary"),
+        ([stored("other", last4="0015", is_primary=True), stored("same")], "same"),
+    ],
+)
+def test_a_saved_card_replaces_the_same_card_the_primary_one_first(
+    removed: list[Card], replaced: str | None
+) -> None:
+    card = replaced_card(removed, SAVED)
+    assert (card and card.card_id) == replaced
