@@ -62,7 +62,9 @@ def read(body: bytes, received_at: datetime) -> Event:
     if fact is None or transaction_id is None:
         return event
     event = replace(event, fact=fact)
-    if fact.kind is FactKind.REFUND:
+    if fact.kind in (FactKind.REFUND, FactKind.VOIDED):
+        # The transaction may be a refund: it names its charge only when it is read, and may have
+        # an invoice of its own.
         return replace(event, needs_lookup=True)
     payment_id = _payment_id(payload.get("invoiceNumber")) or _payment_id(
         payload.get("merchantReferenceId")

@@ -27,7 +27,11 @@ _DISPUTE_STATES: Final = {
     "under_review": FactKind.DISPUTED,
     "won": FactKind.DISPUTE_CLOSED,
     "lost": FactKind.DISPUTE_CLOSED,
+    # The loss is appealed; the money stays withdrawn meanwhile.
+    "appeal_needs_response": FactKind.DISPUTE_CLOSED,
+    "appeal_under_review": FactKind.DISPUTE_CLOSED,
 }
+_LOST: Final = frozenset(("lost", "appeal_needs_response", "appeal_under_review"))
 _INQUIRIES: Final = frozenset(
     ("warning_needs_response", "warning_under_review", "warning_closed", "prevented")
 )
@@ -238,7 +242,7 @@ def _dispute(change: str, dispute: dict[str, Any]) -> Fact | None:
             kind = FactKind.DISPUTE_CLOSED
     if kind is None:
         return None
-    is_lost = status == "lost" and change != "funds_reinstated"
+    is_lost = status in _LOST and change != "funds_reinstated"
     identity = _text(dispute.get("id")) or ""
     # The amount is of the cardholder's currency, which may be one that we do not know.
     return _amount(kind, dispute, "amount", is_lost=is_lost) or Fact(

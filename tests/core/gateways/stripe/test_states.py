@@ -135,6 +135,8 @@ def moved(*amounts: int) -> list[dict[str, int]]:
     [
         ({"status": "needs_response"}, FactKind.DISPUTED, False),
         ({"status": "under_review"}, FactKind.DISPUTED, False),
+        ({"status": "appeal_needs_response"}, FactKind.DISPUTE_CLOSED, True),
+        ({"status": "appeal_under_review"}, FactKind.DISPUTE_CLOSED, True),
         ({"status": "won"}, FactKind.DISPUTE_CLOSED, False),
         ({"status": "lost"}, FactKind.DISPUTE_CLOSED, True),
         ({"status": "lost", "balance_transactions": []}, FactKind.DISPUTE_CLOSED, True),
