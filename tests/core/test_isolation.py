@@ -86,3 +86,14 @@ async def test_a_business_lists_only_its_own_users(core: CoreClient) -> None:
     listed = await first.call(users_pb2.GetAllUsersRequest())
     assert [user.user_id for user in listed.users] == [user_id]
     assert (await second.call(users_pb2.GetAllUsersRequest())).total == 0
+
+
+async def test_a_cursor_of_another_business_is_refused(core: CoreClient) -> None:
+    first, second = await register(core, "first"), await register(core, "second")
+    for business in (first, second):
+        for _ in range(2):
+            await create_user(business)
+    cursor = (await first.call(users_pb2.GetAllUsersRequest(limit=1))).next_cursor
+    with pytest.raises(CoreError) as refused:
+        await second.call(users_pb2.GetAllUsersRequest(cursor=cursor))
+    assert [problem.field for problem in refused.value.fields] == ["cursor"]

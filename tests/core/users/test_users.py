@@ -120,6 +120,42 @@ async def test_pages_are_newest_first_and_do_not_overlap(business: Business) -> 
     assert [user.user_id for page in pages for user in page] == made[::-1]
 
 
+async def test_a_cursor_continues_after_the_page_that_returned_it(business: Business) -> None:
+    made = [await create_user(business) for _ in range(5)]
+    first = await business.call(pb.GetAllUsersRequest(page=1, limit=2))
+    await create_user(business)
+    second = await business.call(pb.GetAllUsersRequest(cursor=first.next_cursor, limit=1))
+    last = await business.call(pb.GetAllUsersRequest(cursor=second.next_cursor))
+    pages = (first.users, second.users, last.users)
+    assert [user.user_id for page in pages for user in page] == made[::-1]
+    assert (first.total, last.total, last.HasField("next_cursor")) == (5, 6, False)
+    assert not first.total_is_estimate
+
+
+@pytest.mark.parametrize(
+    ("request_for", "description"),
+    [
+        (pb.GetAllUsersRequest(cursor=""), "must be the next_cursor of a response"),
+        (pb.GetAllUsersRequest(cursor="a b"), "must be the next_cursor of a response"),
+        (pb.GetAllUsersRequest(cursor="a" * 257), "must be the next_cursor of a response"),
+        (
+            pb.GetAllUsersRequest(cursor="invented"),
+            "is not a next_cursor of this list with the same filters",
+        ),
+        (pb.GetAllUsersRequest(cursor="a", page=1), "must not be given together with page"),
+    ],
+)
+async def test_a_wrong_cursor_is_refused(
+    business: Business, request_for: pb.GetAllUsersRequest, description: str
+) -> None:
+    with pytest.raises(CoreError) as refused:
+        await business.call(request_for)
+    assert refused.value.reason == "INVALID_FIELDS"
+    assert [(each.field, each.description) for each in refused.value.fields] == [
+        ("cursor", description)
+    ]
+
+
 @pytest.mark.parametrize(("page", "limit"), [(0, 1), (-1, 1), (1, 0), (1, 101)])
 async def test_a_page_out_of_bounds_is_refused(business: Business, page: int, limit: int) -> None:
     with pytest.raises(CoreError) as refused:
