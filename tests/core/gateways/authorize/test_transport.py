@@ -223,7 +223,7 @@ API_ERRORS: list[tuple[str, type[ChargeOutcome], str]] = [
     ("E00009", Refused, "Test Mode"),
     ("E00011", Refused, "Transaction Details API"),
     ("E00027", Declined, "declined"),
-    ("E00040", Refused, "no such customer"),
+    ("E00040", Refused, "no such card"),
     ("E00049", Unknown, ""),
     ("E00053", NotSent, ""),
     ("E00104", NotSent, ""),
