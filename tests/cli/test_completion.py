@@ -43,6 +43,9 @@ def completed_by_bash(*words: str) -> list[str]:
     [
         (("ca",), ["call"]),
         (("completion", ""), ["bash", "zsh"]),
+        (("payments", ""), ["resolve", "retry", "show"]),
+        (("payments", "resolve", "PAY-1", "--as", ""), ["succeeded", "declined", "failed"]),
+        (("queue", "release", "re"), ["recurring_job"]),
         (("call", "charge_"), ["charge_customer", "charge_wallet"]),
         (("call", "--exa"), ["--example"]),
         (("call", "charge_customer", "am"), ["amount="]),

@@ -17,7 +17,8 @@ _KEYS = "k1:" + "A" * 43 + "="
 def test_help_names_every_command_and_what_to_do_first() -> None:
     shown = CliRunner().invoke(main, ["--help"]).output
     processes = ("core", "adapter", "scheduler", "sandbox")
-    for command in ("up", "demo", "call", "admin", "clock", "doctor", "migrate", *processes):
+    commands = ("up", "demo", "call", "admin", "clock", "doctor", "migrate", "payments", "queue")
+    for command in (*commands, *processes):
         assert f"\n  {command} " in shown
     assert "`nivisco up` starts everything" in shown
 

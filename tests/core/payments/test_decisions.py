@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from google.type.money_pb2 import Money
@@ -12,7 +12,12 @@ from sqlalchemy import func, insert, literal, select, update
 
 from core.caller import Presence, set_presence
 from core.database.schema import businesses, decisions, payments, users
-from core.database.transactions import CommitUnknownError, Database
+from core.database.transactions import (
+    CommitUnknownError,
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+)
 from core.errors import InvalidFields, Reason, Refusal
 from core.idempotency.call import Replay
 from core.payments.charge_request import ChargeRequest
@@ -21,7 +26,6 @@ from core.payments.decisions import Decided, Operator, Request
 from nivisco.payments.v1 import payments_pb2
 from tests.core.payments.charging import INTENTS
 from tests.core.payments.running_service import STRIPE_KEY, RunningService, running_service
-from tests.core.payments.test_lost_commits import LosingDatabase
 from tests.core.payments.test_sweep import leave_unknown
 from tests.core.running import Gateway, ShiftedClock
 from tests.core.webhooks.receiving import Hooks
@@ -363,21 +367,46 @@ async def test_two_equal_decisions_at_once_credit_once(
     assert (len(await recorded(shop)), await shop.balance()) == (1, 5000)
 
 
-@pytest.mark.parametrize("takes_place", [True, False])
-async def test_a_decision_whose_commit_is_unknown_is_made_once_when_repeated(
-    tmp_path: Path, gateway: Gateway, takes_place: bool
+class DyingDatabase(Database):
+    """A database whose core dies before or after the commit of the next decision."""
+
+    dies: str | None = None
+
+    @asynccontextmanager
+    async def transaction(self, name: str = "") -> AsyncIterator[Transaction]:
+        """Open a transaction."""
+        dies = self.dies if name in ("payments.resolve", "payments.retry") else None
+        async with super().transaction(name) as transaction:
+            yield transaction
+            if dies == "before":
+                self.dies = None
+                raise DatabaseUnavailableError("gone")
+        if dies == "after":
+            self.dies = None
+            raise CommitUnknownError("gone")
+
+
+@pytest.mark.parametrize("dies", ["before", "after"])
+async def test_a_decision_is_made_once_when_its_core_dies_and_it_is_repeated(
+    database_url: str, gateway: Gateway, dies: str
 ) -> None:
     clock = ShiftedClock()
-    database = LosingDatabase(f"sqlite:///{tmp_path / 'n.db'}", clock)
+    database = DyingDatabase(database_url, clock)
     async with running_service(database, clock, gateway) as shop:
-        await leave_unknown(shop, gateway)
+        await leave_unknown(shop, gateway, shop.call("one"))
         proof = Request(Resolution.SUCCEEDED, await intent_of(gateway))
-        if takes_place:
-            database.losses = 1
-            with pytest.raises(CommitUnknownError):
-                await resolve(shop, proof)
-        assert (await resolve(shop, proof)).is_repeated == takes_place
+        database.dies = dies
+        with pytest.raises((DatabaseUnavailableError, CommitUnknownError)):
+            await resolve(shop, proof)
+        took_place = dies == "after"
+        assert (await shop.balance(), len(await recorded(shop))) == (
+            5000 * took_place,
+            int(took_place),
+        )
+        assert (await resolve(shop, proof)).is_repeated == took_place
         assert (len(await recorded(shop)), await shop.balance()) == (1, 5000)
+        with pytest.raises(Replay):
+            await shop.fund(shop.call("one"))
 
 
 async def test_an_open_payment_is_due_at_once_when_retried_also_if_it_was_set_aside(
