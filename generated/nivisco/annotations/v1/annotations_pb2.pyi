@@ -138,8 +138,8 @@ error: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOption
 word: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, _builtins.str]
 """JSON word of the value, if it is not the lower-case rest of its name."""
 end_of_day: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
-"""On a Timestamp of a request: a date without a time means the end of that day, so that the day
-is included.
+"""On a Timestamp of a request: a date without a time means the last moment of that day, and a
+time without a fraction the last moment of its second, so that the day or second is included.
 """
 nullable: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
 """On a field of a response: the field may be null in JSON."""
