@@ -141,6 +141,40 @@ def new_posting(transaction_id: str, account: str, amount_minor: int, currency: 
     )
 
 
+def reversal(type_: str, amount_minor: int, reason: str, account: str = FUNDING) -> tuple[Any, ...]:
+    """Move an amount of WAL-1 for P-FUND as the ledger would."""
+    signed = amount_minor if type_ == "credit" else -amount_minor
+    return (
+        new_movement(
+            type=type_,
+            amount_minor=amount_minor,
+            balance_after_minor=1200 + signed,
+            reason=reason,
+            payment_id="P-FUND",
+        ),
+        new_posting("WTX-9", "WAL-1", signed),
+        new_posting("WTX-9", account, -signed),
+        wallet(balance_minor=1200 + signed, version=4),
+    )
+
+
+def refunds_of_funding(
+    problem: str, status: str = "succeeded", *, taken: int = 0, debited: int = 0, borne: int = 0
+) -> dict[str, str]:
+    """Return the row of P-FUND that the doctor shows."""
+    return of(
+        "payment_id",
+        "P-FUND",
+        problem,
+        status=status,
+        amount_refunded_minor="0",
+        credited_minor="500",
+        taken_minor=str(taken),
+        debited_minor=str(debited),
+        borne_minor=str(borne),
+    )
+
+
 def credit(**values: Any) -> tuple[Any, ...]:
     """Credit WAL-1 with 5.00 as the ledger would."""
     return (
@@ -441,6 +475,34 @@ CASES = [
             taken_minor="0",
             debited_minor="0",
             borne_minor="0",
+        ),
+    ),
+    Case(
+        "a disputed funding that took back more than it credited",
+        (payment("P-FUND", status="disputed"), *reversal("debit", 600, "dispute")),
+        "funding_refunds",
+        refunds_of_funding("more was taken back than credited", "disputed", taken=600, debited=600),
+    ),
+    Case(
+        "a dispute that returned more than it took",
+        (payment("P-FUND", status="disputed"), *reversal("credit", 200, "dispute")),
+        "funding_refunds",
+        refunds_of_funding("more was returned than taken back", "disputed", taken=-200),
+    ),
+    Case(
+        "a receivable without a refund",
+        reversal("credit", 200, "receivable", account="receivables:TEST:usd"),
+        "funding_refunds",
+        refunds_of_funding("the business bore more than was taken back", borne=200),
+    ),
+    Case(
+        "a refund in the wallet that the payment does not have",
+        reversal("debit", 300, "refund"),
+        "funding_refunds",
+        refunds_of_funding(
+            "more was taken back than refunded, and no dispute is open or lost",
+            taken=300,
+            debited=300,
         ),
     ),
     Case(
