@@ -29,6 +29,8 @@ CHARGED: Final = frozenset(("succeeded", "partially_refunded", "refunded", "disp
 """Statuses of a payment whose card was charged, whatever came after."""
 EVENT_LIFE: Final = timedelta(days=3)
 """How long an event waits for its payment; the gateways repeat deliveries for as long."""
+SETTLED_AFTER: Final = timedelta(days=3)
+"""Time after which a refund at Authorize.Net has settled or failed."""
 _STATUSES: Final = {
     FactKind.REQUIRES_ACTION: "requires_action",
     FactKind.HELD: "held_for_review",
@@ -136,25 +138,41 @@ def outcome_event(events: Sequence[RecordedEvent]) -> RecordedEvent | None:
 
 
 def unclear_objects(
-    state: PaymentState, events: Sequence[RecordedEvent]
+    events: Sequence[RecordedEvent], *, transaction_id: str | None, is_charged: bool
 ) -> frozenset[GatewayObject]:
     """Return the objects to read at the gateway, as the events leave their state open."""
     unclear: set[GatewayObject] = set()
     outcomes = [each for each in events if each.fact.kind in _STATUSES]
-    if outcomes and state.transaction_id:
+    if outcomes and transaction_id:
         present = _present(outcomes)
         # A core saw the charge's success, and the events tell of none.
-        differs = state.is_charged and present.fact.kind not in (
+        differs = is_charged and present.fact.kind not in (
             FactKind.SUCCEEDED,
             FactKind.VOIDED,
         )
         if _is_unclear(outcomes) or (differs and not present.is_read):
-            unclear.add(GatewayObject(ObjectKind.PAYMENT, state.transaction_id))
+            unclear.add(GatewayObject(ObjectKind.PAYMENT, transaction_id))
     for states in _by_object(events, (*_REFUND_KINDS, *_DISPUTE_KINDS)):
         if _is_unclear(states) and states[0].fact.object_id:
             kind = _OBJECT_KINDS[states[0].fact.kind]
             unclear.add(GatewayObject(kind, states[0].fact.object_id))
     return frozenset(unclear)
+
+
+def unsettled_refunds(
+    events: Sequence[RecordedEvent], gateway: str
+) -> dict[GatewayObject, datetime]:
+    """Return the refunds that may fail without an event, and when to read each.
+
+    Authorize.Net sends none for a refund that fails at its settlement, which takes up to two days.
+    """
+    found: dict[GatewayObject, datetime] = {}
+    for states in _by_object(events, _REFUND_KINDS) if gateway == "authorize" else ():
+        settled_at = min(each.occurred_at for each in states) + SETTLED_AFTER
+        is_read = any(each.is_read and each.received_at >= settled_at for each in states)
+        if not is_read and not _has_failed(_present(states)) and states[0].fact.object_id:
+            found[GatewayObject(ObjectKind.REFUND, states[0].fact.object_id)] = settled_at
+    return found
 
 
 def next_state(

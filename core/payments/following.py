@@ -13,7 +13,7 @@ from core.database.transactions import Database, Transaction
 from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import Account, Gateway, GatewayUnknown, ObjectKind
 from core.payments import event_rules, event_store, rules, store
-from core.payments.event_rules import CHARGED, GatewayObject, PaymentState, RecordedEvent
+from core.payments.event_rules import CHARGED, GatewayObject, RecordedEvent
 from core.payments.event_store import Source
 from core.payments.store import Payment
 from core.payments.transitions import Transitions
@@ -56,7 +56,13 @@ class Following:
             account = await self._account(transaction, payment)
             events = await self._events(transaction, payment)
             began_at = transaction.now
-        unclear = event_rules.unclear_objects(_state_of(payment), events)
+        unclear = event_rules.unclear_objects(
+            events,
+            transaction_id=payment.transaction_id,
+            is_charged=payment.status in CHARGED,
+        )
+        unsettled = event_rules.unsettled_refunds(events, payment.gateway)
+        unclear |= {each for each, settled_at in unsettled.items() if settled_at <= began_at}
         is_waiting = payment.status in _WAITING
         if rules.must_cancel(
             payment.status,
@@ -170,16 +176,6 @@ class Following:
             amount_minor=payment.amount_minor,
             currency=payment.currency,
         )[1]
-
-
-def _state_of(payment: Payment) -> PaymentState:
-    return PaymentState(
-        payment.status,
-        payment.transaction_id,
-        payment.decline_code,
-        payment.amount_refunded_minor,
-        is_charged=payment.status in CHARGED,
-    )
 
 
 def _object_of(payment: Payment) -> GatewayObject:

@@ -17,7 +17,7 @@ from core.gateways.gateway import ChargeOutcome, Declined, HeldForReview, Succee
 from core.idempotency.call import Answer
 from core.idempotency.service import Idempotency
 from core.payments import event_rules, event_store, rules, store
-from core.payments.event_rules import CHARGED, GatewayObject, PaymentState, RecordedEvent
+from core.payments.event_rules import CHARGED, PaymentState, RecordedEvent
 from core.payments.event_store import Source
 from core.payments.funding import charge_result_of, credit_wallet, move_taken_back
 from core.payments.in_flight import ChargeResult
@@ -117,6 +117,8 @@ class Transitions:
             transaction_id=payment.transaction_id,
         )
         if not events:
+            if payment.status != "pending":
+                await self._look_later(transaction, payment, events)
             return await _result_if_charged(transaction, payment)
         transaction_id, agreeing, contradicting = event_rules.events_of_payment(
             events,
@@ -154,9 +156,6 @@ class Transitions:
 
         No facts mean that it said nothing new.
         """
-        if not facts:
-            await self._look_later(transaction, payment, ())
-            return
         for fact in facts:
             await event_store.insert_read(transaction, payment, fact, began_at=began_at)
         await self.apply_events(transaction, payment)
@@ -179,8 +178,7 @@ class Transitions:
         after = event_rules.next_state(
             before, events, amount_minor=payment.amount_minor, currency=payment.currency
         )
-        unclear = event_rules.unclear_objects(before, events)
-        await self._look_later(transaction, replace(payment, status=after.status), unclear)
+        await self._look_later(transaction, replace(payment, status=after.status), events)
         if after == before:
             return
         assert not after.is_charged or after.transaction_id, "a charged payment has a transaction"
@@ -219,16 +217,23 @@ class Transitions:
         await self._follow(transaction, payment, present.fact.message if present else None)
 
     async def _look_later(
-        self, transaction: Transaction, payment: Payment, unclear: Collection[GatewayObject]
+        self, transaction: Transaction, payment: Payment, events: Sequence[RecordedEvent]
     ) -> None:
         """Set when the gateway is asked about a payment that is not pending, if it is."""
-        at = rules.next_look(
+        unclear = event_rules.unclear_objects(
+            events,
+            transaction_id=payment.transaction_id,
+            is_charged=payment.status in CHARGED,
+        )
+        looks = event_rules.unsettled_refunds(events, payment.gateway).values()
+        next_look = rules.next_look(
             payment.status,
             created_at=payment.created_at,
             now=transaction.now,
             checks=payment.checks,
             is_unclear=bool(unclear),
         )
+        at = min([*looks, next_look] if next_look else looks, default=None)
         if at is not None or payment.look_at is not None:
             await store.look_later(transaction, payment, at)
 

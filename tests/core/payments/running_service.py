@@ -34,7 +34,7 @@ from core.users.service import UsersService
 from core.webhooks.service import WebhooksService
 from nivisco.payments.v1 import payments_pb2
 from tests.core.running import Gateway, ShiftedClock, keyring
-from tests.end_to_end.signing import STRIPE_SECRET
+from tests.end_to_end.signing import SIGNATURE_KEY, STRIPE_SECRET
 
 STRIPE_KEY: Final = "sk_test_running_a"
 LOGIN: Final = "5KP3u95bQpv"
@@ -44,7 +44,11 @@ _KEYS: Final = {
         "stripe_public_key": "pk_test_fake",
         "stripe_webhook_secret": STRIPE_SECRET,
     },
-    "authorize": {"api_login_id": LOGIN, "transaction_key": "346HZ32z3fP4hTG2"},
+    "authorize": {
+        "api_login_id": LOGIN,
+        "transaction_key": "346HZ32z3fP4hTG2",
+        "signature_key": SIGNATURE_KEY,
+    },
 }
 
 

@@ -140,6 +140,12 @@ def test_the_state_is_what_the_gateway_ends_with(
     assert (after.status == "disputed") == ("lost" in disputes or "open" in disputes)
 
 
+def unclear_of(
+    events: list[RecordedEvent], *, is_charged: bool = False
+) -> frozenset[GatewayObject]:
+    return unclear_objects(events, transaction_id="pi_1", is_charged=is_charged)
+
+
 def state_after(*facts: Fact, status: str = "succeeded") -> tuple[str, int, int]:
     after = next_of(
         PaymentState(status, "pi_1", None, 0, is_charged=status == "succeeded"),
@@ -250,15 +256,15 @@ def test_states_that_tie_or_contradict_each_other_are_read_at_the_gateway(
     facts: list[tuple[Fact, int]], unclear: set[GatewayObject]
 ) -> None:
     events = [event_of(number, *each) for number, each in enumerate(facts)]
-    assert unclear_objects(NEW, events) == unclear
-    assert unclear_objects(NEW, events[::-1]) == unclear
+    assert unclear_of(events) == unclear
+    assert unclear_of(events[::-1]) == unclear
 
 
 def test_a_success_of_which_the_events_tell_nothing_is_read_at_the_gateway() -> None:
     charged = PaymentState("succeeded", "pi_1", None, 0, is_charged=True)
-    assert unclear_objects(charged, [event_of(0, FAILED, 1)]) == {PAYMENT}
+    assert unclear_of([event_of(0, FAILED, 1)], is_charged=True) == {PAYMENT}
     read = event_of(1, FAILED, 2, received=2, is_read=True)
-    assert unclear_objects(charged, [event_of(0, FAILED, 1), read]) == set()
+    assert unclear_of([event_of(0, FAILED, 1), read], is_charged=True) == set()
     assert next_of(charged, [event_of(0, FAILED, 1), read]).status == "succeeded"
 
 
@@ -280,7 +286,7 @@ def test_what_was_read_counts_whatever_was_received_before(
         event_of(1, read, 20, received=20, is_read=True),
     ]
     assert next_of(charged, events).status == status
-    assert unclear_objects(charged, events) == set()
+    assert unclear_of(events) == set()
 
 
 @pytest.mark.parametrize(
@@ -296,9 +302,8 @@ def test_what_was_read_counts_whatever_was_received_before(
 def test_an_event_after_a_read_that_differs_is_read_again(
     read: Fact, event: Fact, second: int, is_unclear: bool
 ) -> None:
-    charged = PaymentState("succeeded", "pi_1", None, 0, is_charged=True)
     events = [
         event_of(0, read, 20, received=20, is_read=True),
         event_of(1, event, 21 if second > 20 else 20 + second, received=30),
     ]
-    assert bool(unclear_objects(charged, events)) == is_unclear
+    assert bool(unclear_of(events)) == is_unclear

@@ -1,6 +1,7 @@
 """A payment that waits for its customer or a review ends without a webhook, as its gateway says."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.core.payments.charging import INTENTS
 from tests.core.payments.running_service import RunningService, running_service
 from tests.core.running import Gateway, ShiftedClock
 from tests.core.webhooks.receiving import Hooks, hooks_of
+from tests.end_to_end.signing import authorize_event
 
 CHARGED = ("succeeded", 5000)
 
@@ -143,6 +145,35 @@ async def test_refund_states_of_one_second_are_read_at_the_gateway(
     await paid.send("evt_2", "refund.updated", 2, **same, status="succeeded")
     await paid.running.later(hours=2)
     assert (await paid.state(), await reads(paid.running)) == (("succeeded", 0, 5000), 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("refundSettledSuccessfully", ("refunded", 0)), ("generalError", CHARGED)],
+)
+async def test_a_refund_at_authorize_net_is_read_once_it_has_settled_or_failed(
+    tmp_path: Path, gateway: Gateway, status: str, state: tuple[str, int]
+) -> None:
+    clock = ShiftedClock()
+    database = Database(f"sqlite:///{tmp_path / 'nivisco.db'}", clock)
+    async with running_service(database, clock, gateway, "authorize") as shop:
+        await shop.fund()
+        charge = (await shop.payment()).transaction_id
+        assert charge is not None
+        await gateway.authorize("transactions", transaction=charge, status="settledSuccessfully")
+        refund = await gateway.control("authorize/refunds", transaction=charge)
+        created = authorize_event("n1", "refund.created", 1, refund["id"], authAmount=50.0)
+        await shop.webhooks.receive(
+            business_id=shop.caller.business_id,
+            gateway="authorize",
+            body=created.body,
+            signature=next(iter(created.headers().values())),
+        )
+        assert ((await shop.payment()).status, await shop.balance()) == ("refunded", 0)
+        await gateway.authorize("transactions", transaction=refund["id"], status=status)
+        await shop.later(days=4)
+        assert ((await shop.payment()).status, await shop.balance()) == state
+        assert (await shop.payment()).look_at is None
 
 
 async def test_a_contradiction_is_logged_with_both_sides_and_changes_nothing(
