@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -168,15 +168,9 @@ class Database:
         if (shared := _shared.get()) is not None:
             yield shared
             return
-        at_end: list[Callable[[], None]] = []
-        try:
-            opening, end = self._open(self._engine), partial(self._commit, name=name)
-            async with self._ended_by(end, opening) as transaction:
-                at_end = transaction.at_end
-                yield transaction
-        finally:
-            for call in at_end:
-                call()
+        opening, end = self._open(self._engine), partial(self._commit, name=name)
+        async with self._ended_by(end, opening) as transaction:
+            yield transaction
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
@@ -253,9 +247,11 @@ class Database:
                 connection, now = await opening
             except _DATABASE_ERRORS as error:
                 raise _unavailable(error, timed_out) from None
+            transaction = Transaction(connection, now)
+            stack.callback(_call_all, transaction.at_end)
             stack.push_async_exit(connection)
             try:
-                yield Transaction(connection, now)
+                yield transaction
             except BaseException as error:
                 await _roll_back(connection, error)
                 if _has_state(error, _LOCK_NOT_AVAILABLE):
@@ -357,6 +353,11 @@ class Database:
     def _bounded(self) -> asyncio.Timeout:
         """Return the timeout for PostgreSQL; SQLite needs none."""
         return asyncio.timeout(POSTGRESQL_OPEN_SECONDS if self._is_postgresql else None)
+
+
+def _call_all(calls: Iterable[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
 
 
 async def _roll_back(connection: AsyncConnection, error: BaseException | None = None) -> None:
