@@ -3,11 +3,21 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from core.security.secrets import hash_api_key
-from tests.prove.operations import FinalResponse, Operation
+from tests.prove.cycle_checks import cycle_differences
+from tests.prove.gateway_side import FOREIGN
+from tests.prove.gateway_truth import (
+    CHARGED,
+    authorize_truths,
+    differences,
+    stripe_truths,
+    wallet_differences,
+)
+from tests.prove.operations import OPEN_REASONS, FinalResponse, Operation
 
 Row = dict[str, Any]
 
@@ -29,15 +39,39 @@ class Books:
         return [row for row in self.rows[table] if row["business_id"] == business_id]
 
 
+def waiting(rows: Mapping[str, list[Row]], now: datetime) -> list[str]:
+    """Return what is due and not done."""
+    return [*_waiting(rows, now)]
+
+
+def _waiting(rows: Mapping[str, list[Row]], now: datetime) -> Iterator[str]:
+    """Charges, events of our payments, and occurrences."""
+    for row in rows["payments"]:
+        if row["status"] == "pending":
+            yield f"{row['payment_id']} is pending, {row['attempt']}"
+    known = {row["transaction_id"] for row in rows["payments"]}
+    for row in rows["webhook_events"]:
+        if row["state"] == "waiting" and row["transaction_id"] in known:
+            yield f"the event {row['event_id']} ({row['type']}) waits"
+    for row in rows["recurring_jobs"]:
+        is_due = row["due_at"] is not None and datetime.fromisoformat(row["due_at"]) <= now
+        if is_due or row["lease_owner"] or row["set_aside_at"]:
+            yield f"{row['recurring_id']} is due since {row['due_at']}"
+
+
 def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> list[str]:
     """Return every violated invariant."""
     charges = _Charges.of(books)
+    truths = [*stripe_truths(books.gateway), *authorize_truths(books.authorize)]
+    payments = books.of("payments", shop_id)
     return [
         *_answers(operations),
         *_charges(charges, books, shop_id),
         *_payments(charges, books, shop_id),
         *_charged_once(operations, charges),
-        *_fundings(books, shop_id),
+        *differences(truths, payments),
+        *wallet_differences(truths, payments, books.of("wallet_transactions", shop_id)),
+        *cycle_differences(truths, {name: books.of(name, shop_id) for name in books.rows}),
         *_movements(operations, books, shop_id),
         *ledger(books.rows),
         *_users(operations, books, shop_id),
@@ -49,9 +83,10 @@ def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> l
 
 
 def _answers(operations: Sequence[Operation]) -> Iterator[str]:
-    """All final responses to one operation are equal."""
+    """All final responses to one operation are equal, once nobody can complete its charge."""
     for each in operations:
-        if len({(final.reason, str(final.content)) for final in each.final}) > 1:
+        final = [final for final in each.final if final.reason not in OPEN_REASONS]
+        if len({(one.reason, str(one.content)) for one in final}) > 1:
             yield f"{each} got different responses: {[_short(final) for final in each.final]}"
 
 
@@ -81,6 +116,8 @@ def _taken_by_stripe(gateway: dict[str, Any]) -> Iterator[Row]:
     for charge in gateway.get("charges", []):
         if charge["status"] == "succeeded":
             intent = intents[charge["payment_intent"]]
+            if intent["description"] == FOREIGN:
+                continue
             yield {
                 "transaction_id": intent["id"],
                 "payment_id": intent["metadata"].get("payment_id", ""),
@@ -102,7 +139,7 @@ def _taken_by_authorize(gateway: dict[str, Any]) -> Iterator[Row]:
 
 
 def _charges(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
-    """Every charge at a gateway is one succeeded payment."""
+    """Every charge at a gateway is one charged payment."""
     rows = {row["payment_id"]: row for row in books.of("payments", shop_id)}
     for payment_id, taken in charges.by_payment.items():
         row = rows.get(payment_id)
@@ -111,7 +148,7 @@ def _charges(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
             continue
         if len(taken) > 1:
             yield f"double charge: {payment_id} was charged {len(taken)} times"
-        if row["status"] != "succeeded" or row["transaction_id"] != taken[0]["transaction_id"]:
+        if row["status"] not in CHARGED or row["transaction_id"] != taken[0]["transaction_id"]:
             yield (
                 f"lost: the gateway charged {payment_id}, which is {row['status']} here"
                 f" (attempt {row['attempt']}, {row['description']})"
@@ -121,10 +158,10 @@ def _charges(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
 
 
 def _payments(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
-    """Every payment is final, and a succeeded one has a charge at its gateway."""
+    """Every payment is final, and a charged one has a charge at its gateway."""
     for row in books.of("payments", shop_id):
         is_charged = row["payment_id"] in charges.by_payment
-        if row["status"] == "succeeded" and not is_charged:
+        if row["status"] in CHARGED and not is_charged:
             yield f"{row['payment_id']} succeeded without a charge at the gateway"
         # Without a charge and with an expired key it needs manual review: nothing is lost.
         is_forgotten = row["status"] == "needs_review" and not is_charged
@@ -147,23 +184,8 @@ def _charged_once(operations: Sequence[Operation], charges: _Charges) -> Iterato
             transaction_id = each.response().transaction_id
             if transaction_id not in {charge["transaction_id"] for charge in taken}:
                 yield f"lost: {each} got {transaction_id}, which was never charged"
-        elif each.was_refused and taken:
+        elif each.was_refused and taken and not each.may_complete:
             yield f"{each} was refused with {each.final[0].reason}, and charged"
-
-
-def _fundings(books: Books, shop_id: str) -> Iterator[str]:
-    """Every succeeded funding is one credit, and no other payment is."""
-    credits_of = Counter(
-        row["payment_id"]
-        for row in books.of("wallet_transactions", shop_id)
-        if row["payment_id"] is not None
-    )
-    for row in books.of("payments", shop_id):
-        is_funded = row["kind"] == "fund" and row["status"] == "succeeded"
-        if credits_of.pop(row["payment_id"], 0) != is_funded:
-            yield f"{row['payment_id']} ({row['kind']}, {row['status']}) has another credit"
-    for payment_id in credits_of:
-        yield f"a wallet was credited for the unknown payment {payment_id}"
 
 
 def _movements(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
@@ -174,8 +196,8 @@ def _movements(operations: Sequence[Operation], books: Books, shop_id: str) -> I
     for each in operations:
         if each.moves_wallet:
             yield from _movement_of(each, rows.pop(each.description, []))
-    payments = {each.description for each in operations if each.is_payment}
-    for description in rows.keys() - payments:
+    others = {each.description for each in operations if each.is_payment or each.is_job}
+    for description in rows.keys() - others:
         yield f"a wallet moved for {description!r}, which no client requested"
 
 
@@ -282,7 +304,7 @@ def _profiles(operations: Sequence[Operation], books: Books, shop_id: str) -> It
     """One profile at Authorize.Net for each user, with each of their cards once."""
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for each in operations:
-        if each.kind in ("save_authorize", "new_profile"):
+        if each.kind in ("save_authorize", "save_reviewed", "new_profile"):
             wanted[each.user_id].add(each.request.payment_profile.card_number)
             response = each.response() if each.was_executed else None
             cards = {row["gateway_card_id"] for row in books.of("cards", shop_id)}

@@ -6,15 +6,18 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from nivisco.payments.v1 import business_pb2, credentials_pb2, wallet_pb2
+from nivisco.payments.v1 import wallet_pb2
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
 from tests.prove import json_client
 from tests.prove.environment import Core, Environment
-from tests.prove.gateway_faults import Accounts
+from tests.prove.merchants import ADDS, MODIFIES, Merchants
 from tests.prove.operations import (
     AT_AUTHORIZE,
     BUILDERS,
+    CARD_OF_AUTHENTICATION,
+    CARD_OF_REVIEW,
+    JOB_DELAY,
     RETRYABLE,
     TEST,
     Caller,
@@ -23,6 +26,7 @@ from tests.prove.operations import (
     Operation,
     Target,
 )
+from tests.prove.scenario import Mode
 from tests.prove.triggers import Trigger
 
 TRIGGERS_MAX = 3
@@ -39,8 +43,19 @@ NEEDS_REVIEW = "NEEDS_REVIEW"
 _MIX = ("charge", "fund", "debit", "credit", "create_user", "save_card", "overdraw", "decline")
 _UNKEYED = ("charge", "fund", "charge_authorize", "fund_authorize", "debit", "credit")
 """Kinds that may be sent without an idempotency key."""
-_ADDS = ("add_stripe", "add_authorize")
-_MODIFIES = frozenset({"modify_business", "modify_stripe", "modify_authorize"})
+_JOBS = ("job", "job_wallet", "job_decline")
+_DECLINED = frozenset({"decline", "job_decline"})
+WITH_DECLINES = 0.3
+"""Share of scenarios with declined charges."""
+_ROLES = {
+    # The user of each kind of operation; any other kind has the payer.
+    "decline": "declined",
+    "job_decline": "declined",
+    "authenticate": "authenticating",
+    "job_authenticate": "authenticating",
+    "review": "reviewed",
+}
+JOB_DUE_SECONDS = JOB_DELAY.total_seconds() + 1
 
 
 class Clients:
@@ -56,75 +71,46 @@ class Clients:
         """Responses that no client may receive."""
         self.replays = 0
         self.uses_json = rng.random() < BY_JSON
-        self.stripe_key = f"sk_test_{random.randbytes(8).hex()}_a"  # noqa: S311 - no secret
-        self.account = f"acct_{self.stripe_key.split('_')[2]}"
-        self.login_id = f"login{random.randbytes(8).hex()}"  # noqa: S311 - no secret
-        self.accounts = Accounts(self.account, f"authorize:{self.login_id}")
+        self._has_authorize = gateway != "stripe"
+        self.merchants = Merchants(environment, has_authorize=self._has_authorize)
         self._tasks: list[asyncio.Task[None]] = []
         self._rotation = asyncio.Lock()
-        self._new_merchants: list[Caller] = []
+        self._mix: list[str] = []
+        self._users: dict[str, str] = {}
+        """By role."""
         self._users_without_customer: list[str] = []
-        self._modified: Caller | None = None
-        self._rotator: Caller | None = None
-        self._declined_user = ""
 
-    async def set_up(self, triggers: Sequence[Trigger]) -> None:
+    async def set_up(self, triggers: Sequence[Trigger], mode: Mode) -> None:
         """Register the businesses and create the users that the triggers need."""
         kinds = {trigger.kind for trigger in triggers}
-        self._mix = [kind for kind in _MIX if kind != "decline" or self._rng.random() < 0.3]
-        self.shop = await self._register("shop")
-        await self._environment.call(
-            self.shop.credentials,
-            credentials_pb2.AddStripeCredentialsRequest(
-                credentials=credentials_pb2.AddStripeCredentialsRequest.Credentials(
-                    env=TEST, stripe_secret_key=self.stripe_key, stripe_public_key="pk_test_fake"
-                )
-            ),
-        )
-        if self._gateway != "stripe":
-            await self._add_authorize()
-        adds = sum(trigger.kind in _ADDS for trigger in triggers)
-        self._modified = await self._register("modified") if kinds & _MODIFIES else None
-        self._new_merchants = [self._modified] if self._modified else []
-        self._rotator = await self._register("rotator") if "change_api_key" in kinds else None
-        self._payer = await self._user("pm_card_visa")
-        if self._gateway != "stripe":
-            await self.complete("save_authorize", user_id=self._payer)
-        self._declined_user = ""
-        if "decline" in self._mix:
-            self._declined_user = await self._user("pm_card_chargeCustomerFail")
+        self._mix = [*_MIX, *(_JOBS if mode.has_jobs else ())]
+        if mode.has_webhooks:
+            self._mix += ["authenticate", *(["review"] if self._has_authorize else [])]
+        if self._rng.random() >= WITH_DECLINES:
+            self._mix = [kind for kind in self._mix if kind not in _DECLINED]
+        await self.merchants.set_up(triggers, mode)
+        self._users["payer"] = await self.create_user("pm_card_visa")
+        if self._has_authorize:
+            await self.complete("save_authorize", user_id=self._users["payer"])
+        if _DECLINED & {*self._mix}:
+            self._users["declined"] = await self.create_user("pm_card_chargeCustomerFail")
+        if mode.has_webhooks:
+            self._users["authenticating"] = await self.create_user(CARD_OF_AUTHENTICATION)
+        if mode.has_webhooks and self._has_authorize:
+            self._users["reviewed"] = await self.create_user(None)
+            await self.complete("save_reviewed", user_id=self._users["reviewed"])
         if needed := sum(trigger.kind == "new_customer" for trigger in triggers):
             self._users_without_customer = [
-                await self._user(None) for _ in range(TRIGGERS_MAX * needed)
+                await self.create_user(None) for _ in range(TRIGGERS_MAX * needed)
             ]
-        if kinds & _MODIFIES:
-            for kind in _ADDS:
+        if kinds & MODIFIES:
+            for kind in ADDS:
                 await self.complete(kind)
-        self._new_merchants = [await self._register("new") for _ in range(adds)]
+        adds = sum(trigger.kind in ADDS for trigger in triggers)
+        self.merchants.new = [await self.merchants.register("new") for _ in range(adds)]
         await self.complete("credit")
 
-    async def _add_authorize(self) -> None:
-        await self._environment.call(
-            self.shop.credentials,
-            credentials_pb2.AddAuthorizeCredentialsRequest(
-                credentials=credentials_pb2.AddAuthorizeCredentialsRequest.Credentials(
-                    env=TEST, api_login_id=self.login_id, transaction_key="obviouslyfake123"
-                )
-            ),
-        )
-
-    async def _register(self, name: str) -> Caller:
-        answer = await self._environment.call(
-            self._environment.admin,
-            business_pb2.RegisterBusinessRequest(
-                new_business=business_pb2.RegisterBusinessRequest.NewBusiness(
-                    name=name, email=f"owner@{name}.example.com", domain=f"{name}.example.com"
-                )
-            ),
-        )
-        return Caller(Credentials(answer.business_id, answer.api_key))
-
-    async def _user(self, token: str | None) -> str:
+    async def create_user(self, token: str | None) -> str:
         """Create a user, with a card if there is a token."""
         created = await self.complete("create_user")
         user_id = str(created.response().user.user_id)
@@ -137,7 +123,7 @@ class Clients:
         operation = self.new(kind, user_id=user_id, is_keyed=kind != "credit")
         if token:
             operation.request.payment_method_token = token
-        await self._client(operation)
+        await self.run(operation)
         return operation
 
     def new(
@@ -150,7 +136,7 @@ class Clients:
         if is_keyed is None:
             is_keyed = not (kind in _UNKEYED and self._rng.random() < 0.35)
         if is_keyed:
-            request.idempotency_key = f"{self.account}-{number}"
+            request.idempotency_key = f"{self.merchants.accounts.stripe}-{number}"
         operation = Operation(
             number,
             kind,
@@ -160,7 +146,10 @@ class Clients:
             is_keyed=is_keyed,
             # A client that loses the new key would lock the business out for good.
             gives_up=gives_up and kind != "change_api_key",
-            is_concurrent=is_keyed and kind != "change_api_key" and self._rng.random() < 0.2,
+            is_concurrent=is_keyed
+            and kind != "change_api_key"
+            and not kind.startswith("job")
+            and self._rng.random() < 0.2,
             uses_json=self.uses_json and kind in json_client.KINDS and self._rng.random() < 0.5,
             began_at=self._environment.clock.seconds(),
         )
@@ -168,31 +157,33 @@ class Clients:
         return operation
 
     def _target(self, kind: str, user_id: str) -> Target:
-        if kind in _MODIFIES:
-            assert self._modified is not None
-            return Target(self._modified)
-        if kind in _ADDS:  # round robin
-            self._new_merchants.append(self._new_merchants.pop(0))
-            return Target(self._new_merchants[-1])
+        merchants, shop = self.merchants, self.merchants.shop
+        if kind in MODIFIES:
+            assert merchants.modified is not None
+            return Target(merchants.modified)
+        if kind in ADDS:  # round robin
+            merchants.new.append(merchants.new.pop(0))
+            return Target(merchants.new[-1])
         if kind == "change_api_key":
-            assert self._rotator is not None
-            return Target(self._rotator)
+            assert merchants.rotator is not None
+            return Target(merchants.rotator)
         if kind == "register":
-            return Target(Caller(self._environment.admin), self.shop.business_id)
+            return Target(Caller(self._environment.admin), shop.business_id)
         if kind == "create_user":
-            return Target(self.shop)
+            return Target(shop)
         if kind in ("new_customer", "new_profile"):
-            return Target(self.shop, self._users_without_customer.pop())
-        if kind == "decline":
-            return Target(self.shop, self._declined_user)
-        return Target(self.shop, user_id or self._payer)
+            return Target(shop, self._users_without_customer.pop())
+        now = self._environment.clock.seconds()
+        card_number = CARD_OF_REVIEW if kind == "save_reviewed" else ""
+        user_id = user_id or self._users[_ROLES.get(kind, "payer")]
+        return Target(shop, user_id, now=now, card_number=card_number)
 
     def release(self, operation: Operation) -> None:
         """Start the operation's client, or both concurrent ones."""
         for _ in range(2 if operation.is_concurrent else 1):
-            self._tasks.append(asyncio.ensure_future(self._client(operation)))
+            self._tasks.append(asyncio.ensure_future(self.run(operation)))
 
-    async def _client(self, operation: Operation) -> None:
+    async def run(self, operation: Operation) -> None:
         """Send the request until its final response, as the API reference recommends."""
         turn = self._rotation if operation.kind == "change_api_key" else asyncio.Lock()
         async with turn:
@@ -204,6 +195,8 @@ class Clients:
                     operation.lost.append(LostResponse("", time.time(), "settle time"))
                     pause = PAUSE_SECONDS
                 pause = min(1.5 * pause, PAUSE_SECONDS_MAX)
+        if operation.is_job and operation.was_executed:
+            self._environment.clock.advance(JOB_DUE_SECONDS)
 
     async def _send(self, operation: Operation) -> bool:
         """Send once; return whether the client is done."""
@@ -312,11 +305,6 @@ class Clients:
             self.violations.append(
                 f"{operation.kind} {operation.number}: another body under its key was not refused"
             )
-
-    def business_ids(self) -> list[str]:
-        """Return the businesses of this scenario."""
-        known = (self.shop, *self._new_merchants, self._modified, self._rotator)
-        return [caller.business_id for caller in known if caller]
 
     def trigger(self, trigger: Trigger) -> None:
         """Run a trigger's operation, and sometimes a random one beside it."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from sqlalchemy import Connection, event, or_, select
+from sqlalchemy import Connection, Insert, event, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from stripe._object_classes import get_object_class
 
@@ -28,17 +28,24 @@ from core.gateways.stripe.gateway import StripeGateway
 from core.security.keyring import Keyring
 from core.server import composition
 from core.server.settings import CoreSettings
-from tests.core.running import OPERATOR_TOKEN
+from tests.core.recurring.running import SCHEDULER_TOKEN
+from tests.core.running import OPERATOR_TOKEN, WEBHOOKS_TOKEN
 from tests.prove.failpoints import Failpoints, with_failpoints
 from tests.prove.mutants import MUTANTS
 from tests.prove.shared_clock import SharedClock
-from tests.prove.triggers import SETTLE_SECONDS
+from tests.prove.triggers import (
+    POISON_CLAIM,
+    POISON_EXECUTION,
+    POISON_KEYS,
+    POISON_PAYMENT,
+    SETTLE_SECONDS,
+)
 
 GATEWAY_SECONDS = 1.0
 POLL_SECONDS = 0.1
 REAP_SECONDS = 0.3
 RENEW_SECONDS = 0.2
-POLLING = ("payments.sweep", "idempotency.reap")
+POLLING = ("payments.sweep", "idempotency.reap", "webhooks.take_due", "recurring.claim")
 """Transactions that run all the time: a failpoint only when they found something to write."""
 _STRIPE_OBJECTS = ("customer", "payment_method", "payment_intent", "charge", "list")
 DUMPED = (
@@ -53,6 +60,10 @@ DUMPED = (
     "authorize_credentials",
     "idempotency_records",
     "businesses",
+    "recurring_jobs",
+    "recurring_occurrences",
+    "recurring_logs",
+    "webhook_events",
 )
 
 
@@ -80,6 +91,49 @@ class InspectableDatabase(Database):
                 found[name] = [dict(row._mapping) for row in rows]
             await connection.rollback()
         return found
+
+    async def poison(self, kind: str, business_id: str) -> None:
+        """Make rows of a business due that no core can carry out, see `tests.prove.poison`."""
+        now = self.now()
+        due = {"set_aside_at": None, "set_aside_error": None, "failed_looks": 0}
+        pending = due | {"status": "pending", "attempt": "unknown", "look_at": now}
+        unleased = {"lease_owner": None, "leased_until": None, "open_occurrence": None}
+        due_job = due | unleased | {"next_run": now, "due_at": now}
+        changes: dict[str, list[tuple[str, dict[str, Any]]]] = {
+            POISON_PAYMENT: [("payments", pending)],
+            POISON_KEYS: [("payments", pending), ("stripe_credentials", {"env": "LIVE"})],
+            POISON_CLAIM: [("recurring_jobs", due_job)],
+            POISON_EXECUTION: [("recurring_jobs", due_job)],
+        }
+        sealed = ("stripe_credentials", {"env": "TEST", "sealed_secret_key": "k1:AAAA"})
+        async with self._engine.begin() as connection:
+            for name, values in [sealed, *changes[kind]]:
+                table = metadata.tables[name]
+                of_business = table.c.business_id == business_id
+                await connection.execute(update(table).where(of_business).values(values))
+            if kind == POISON_CLAIM:
+                await connection.execute(_insert_occurrence(business_id, now))
+
+
+def _insert_occurrence(business_id: str, at: datetime) -> Insert:
+    """Return the insert of an occurrence of the business's job that was not claimed."""
+    jobs, occurrences = (metadata.tables[f"recurring_{name}"] for name in ("jobs", "occurrences"))
+    values: dict[str, Any] = {
+        "occurrence": at,
+        "amount_minor": 500,
+        "currency": "usd",
+        "attempt": 1,
+        "checks": 0,
+        "status": "skipped",
+        "created_at": at,
+        "updated_at": at,
+    }
+    job = select(
+        jobs.c.business_id,
+        jobs.c.recurring_id,
+        *(literal(value, occurrences.c[name].type) for name, value in values.items()),
+    ).where(jobs.c.business_id == business_id)
+    return insert(occurrences).from_select(["business_id", "recurring_id", *values], job)
 
 
 class FailpointDatabase(InspectableDatabase):
@@ -164,7 +218,11 @@ def main(
     settings = CoreSettings(
         database_url=database_url,
         keyring=Keyring.parse(keyring),
-        service_tokens={OPERATOR_TOKEN: "operator"},
+        service_tokens={
+            OPERATOR_TOKEN: "operator",
+            WEBHOOKS_TOKEN: "webhooks",
+            SCHEDULER_TOKEN: "scheduler",
+        },
         listen=listen,
         stripe_urls={"TEST": gateway_url, "LIVE": gateway_url},
         authorize_urls={"TEST": gateway_url, "LIVE": gateway_url},
@@ -193,6 +251,9 @@ async def _serve(settings: CoreSettings, place: Path, name: str, points: Failpoi
                     answer(armed=command["point"])
                 case "dump":
                     answer(rows=await InspectableDatabase.serving.rows(**command))
+                case "poison":
+                    await InspectableDatabase.serving.poison(**command)
+                    answer(poisoned=True)
                 case "stop":
                     stop.set()
         os._exit(0)  # the driver ended

@@ -20,8 +20,8 @@ from rpc.catalogue import mutating_actions
 
 _CORE: Final = Path(__file__).parents[2] / "core"
 _NAMED_TRANSACTION: Final = re.compile(r'\.transaction\(\s*"([^"]+)"')
-_WITHOUT_WORKLOAD: Final = ("recurring.", "webhooks.")
-"""Transactions that the clients of a scenario do not cause yet."""
+_DECISIONS: Final = ("operator.release", "payments.resolve", "payments.retry")
+"""An operator sees whether one was recorded, and repeats it."""
 _VERB_OF_METHOD: Final = {
     "charge": "charge",
     "save_card": "save_card",
@@ -33,16 +33,17 @@ _VERB_OF_METHOD: Final = {
 
 @cache
 def transactions() -> list[str]:
-    """Return the names of the transactions in core/."""
+    """Return the names of the transactions in core/, except those of operators' own decisions."""
     return [
         name
         for path in sorted(_CORE.rglob("*.py"))
         for name in _NAMED_TRANSACTION.findall(path.read_text())
+        if name not in _DECISIONS
     ]
 
 
 def actions() -> list[str]:
-    """Return the mutating actions that commit once. Jobs have tests of their own for kills."""
+    """Return the mutating actions that commit once, except those of jobs, which commit alike."""
     return [
         method.descriptor.name
         for method in mutating_actions().values()
@@ -54,8 +55,7 @@ def actions() -> list[str]:
 def failpoints() -> list[str]:
     """Return the names of all failpoints."""
     verbs = [f"gateway.{verb}" for verb in dict.fromkeys(_VERB_OF_METHOD.values())]
-    named = [name for name in transactions() if not name.startswith(_WITHOUT_WORKLOAD)]
-    places = [*named, *actions(), *verbs]
+    places = [*transactions(), *actions(), *verbs]
     return [f"{place}.{side}" for place in places for side in ("before", "after")]
 
 

@@ -15,8 +15,11 @@ from tests.prove.gateway_faults import (
     LOSE_AUTHORIZE,
     fault_orders,
 )
+from tests.prove.gateway_side import GatewaySide
 from tests.prove.scenario import ANY_MOMENT, Result, Scenario
 from tests.prove.triggers import (
+    FOREIGN_EVENT,
+    GATEWAY_EVENT,
     KEY_FORGOTTEN_SECONDS,
     LEASE_OVER_SECONDS,
     UNKEYED_OVER_SECONDS,
@@ -39,12 +42,15 @@ class Kills:
         environment: Environment,
         clients: Clients,
         scenario: Scenario,
+        gateway_side: GatewaySide,
         rng: random.Random,
         result: Result,
     ) -> None:
         """Note kills and misses in `result`."""
         self.environment = environment
         self.clients = clients
+        self.gateway_side = gateway_side
+        self.armed_point = ANY_MOMENT
         self.scenario = scenario
         self.rng = rng
         self.result = result
@@ -53,7 +59,7 @@ class Kills:
         self.looks_up = any(kill.startswith("gateway.look_up") for kill in scenario.kills)
 
     async def schedule_faults(self) -> None:
-        for order in fault_orders(self.scenario.fault, self.clients.accounts, self.rng):
+        for order in fault_orders(self.scenario.fault, self.clients.merchants.accounts, self.rng):
             await self.environment.call_sandbox("POST", "faults", order)
 
     async def run(self) -> None:
@@ -67,6 +73,7 @@ class Kills:
             following = self._pending_charge_after(place)
             if place == 0 and (trigger.needs_pending_charge or trigger.at_start):
                 await self._kill_before(trigger)
+            await self._hold_webhooks(hold=trigger.loses_request or trigger.needs_pending_charge)
             died = await self._kill(
                 kill, trigger, following, in_recovery=self.environment.core is None
             )
@@ -80,8 +87,13 @@ class Kills:
                 last = None
                 if following or self._starts_after(place):
                     await self._kill_before(following or trigger)
+        await self._hold_webhooks(hold=False)
         if self.environment.core is None:
             await self.restart(None, LEASE_OVER_SECONDS)
+
+    async def _hold_webhooks(self, *, hold: bool) -> None:
+        """Hold webhooks, which would end a pending charge before the failpoint is reached."""
+        await self.environment.call_sandbox("POST", "webhooks/hold", {"hold": hold})
 
     def _starts_after(self, place: int) -> bool:
         return place + 1 < len(self.triggers) and self.triggers[place + 1].at_start
@@ -105,13 +117,16 @@ class Kills:
 
     async def _leave_charge_pending(self, trigger: Trigger) -> None:
         """Leave a charge at the gateway without a response, and its client without a retry."""
+        await self._hold_webhooks(hold=True)
         if trigger.advance_seconds > DAY_SECONDS:
             await self.wait_for_clients()
         if self.scenario.fault != "none":
             await self.environment.call_sandbox("DELETE", "faults")
         kind = self.clients.at_a_gateway(trigger.kind)
         order = HOLD_AUTHORIZE if kind.endswith("_authorize") else HOLD
-        await self.environment.call_sandbox("POST", "faults", order.as_json(self.clients.accounts))
+        await self.environment.call_sandbox(
+            "POST", "faults", order.as_json(self.clients.merchants.accounts)
+        )
         operation = self.clients.new(kind, gives_up=True)
         operation.is_concurrent = False
         self.has_pending_charge = True
@@ -157,16 +172,16 @@ class Kills:
             if following:
                 await self.restart(None, advance)
                 await self._leave_charge_pending(following)
-                await self._arm(armed)
+                await self.arm(armed)
             elif not await self.restart(armed, advance, may_wait=not trigger.needs_pending_charge):
                 return True
         else:
             if following:
                 await self._leave_charge_pending(following)
-            await self._arm(armed)
+            await self.arm(armed)
         if trigger.slows_gateway:
             await self.environment.call_sandbox(
-                "POST", "faults", DELAY.as_json(self.clients.accounts)
+                "POST", "faults", DELAY.as_json(self.clients.merchants.accounts)
             )
         if kill == ANY_MOMENT:
             self.clients.trigger(trigger)
@@ -187,7 +202,7 @@ class Kills:
         await self.clients.complete("credit")
         if following:
             await self._leave_charge_pending(following)
-        await self._arm((kill, 1))
+        await self.arm((kill, 1))
         await self.environment.wait_until_landed()
         self.environment.clock.advance(UNKEYED_OVER_SECONDS)
         return await self._wait_for_kill(None, triggers=0)
@@ -203,8 +218,31 @@ class Kills:
         shorter = min(trigger.advance_seconds, KEY_FORGOTTEN_SECONDS)
         return shorter if shorter < room else LEASE_OVER_SECONDS
 
-    async def _arm(self, armed: tuple[str, int] | None) -> None:
+    def _trigger(self, trigger: Trigger) -> None:
+        """Have something happen that leads a core to the failpoint."""
+        poison = self.clients.merchants.poison
+        if trigger.has_poison and poison is not None:
+            self.clients.add_task(asyncio.ensure_future(poison.spread(trigger.kind)))
+        elif trigger.kind == GATEWAY_EVENT:
+            self.clients.add_task(asyncio.ensure_future(self.gateway_side.act()))
+        elif trigger.kind == FOREIGN_EVENT:
+            self.clients.add_task(asyncio.ensure_future(self.gateway_side.charge_foreign()))
+        elif trigger.passes_seconds:
+            self.clients.add_task(asyncio.ensure_future(self._complete_and_wait(trigger)))
+        else:
+            self.clients.trigger(trigger)
+
+    async def _complete_and_wait(self, trigger: Trigger) -> None:
+        """Run the trigger's operation, and let time pass."""
+        await self.clients.complete(trigger.kind)
+        open_requests = any(not (each.final or each.gives_up) for each in self.clients.operations)
+        if trigger.passes_seconds < DAY_SECONDS or not open_requests:
+            self.environment.clock.advance(trigger.passes_seconds)
+
+    async def arm(self, armed: tuple[str, int] | None) -> None:
+        """Kill the serving core at a failpoint, at the given pass of it."""
         if armed:
+            self.armed_point = armed[0]
             core = await self.environment.serving()
             self.environment.note(f"armed {armed}")
             with suppress(ConnectionError):
@@ -217,10 +255,11 @@ class Kills:
             for _ in range(max(1, triggers)):
                 if triggers and trigger:
                     if trigger.loses_request:
-                        order = LOSE_AUTHORIZE.as_json(self.clients.accounts)
+                        order = LOSE_AUTHORIZE.as_json(self.clients.merchants.accounts)
                         await self.environment.call_sandbox("POST", "faults", order)
-                    self.clients.trigger(trigger)
-                if await _within(died, self._wait_until_idle(needs_background=triggers == 0)):
+                    self._trigger(trigger)
+                needs_background = triggers == 0 or (trigger is not None and trigger.is_background)
+                if await _within(died, self._wait_until_idle(needs_background=needs_background)):
                     signal = died.result()
                     if signal != SIGKILL:
                         self.result.violations.append(f"a core crashed: {signal}")

@@ -4,12 +4,13 @@ A mutant is a bug that a programmer might write, with the kills and the fault th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tests.prove import mutations
 from tests.prove.gateway_faults import LOST_AND_UNLISTED
-from tests.prove.scenario import Scenario
+from tests.prove.plays import PLAYS
+from tests.prove.scenario import CHARGES_ONLY, Mode, Scenario
 
 _CHARGED: Final = "gateway.charge.after"
 _BEGUN: Final = "payments.begin.after"
@@ -33,6 +34,13 @@ class Mutant:
     """The gateway of its charges."""
     database: str = ""
     """The only database that exposes it; empty: either."""
+    play: str = ""
+    """Its play, instead of clients' random operations."""
+
+    @property
+    def mode(self) -> Mode:
+        """What happens besides charges."""
+        return replace(PLAYS[self.play][1], play=self.play) if self.play else CHARGES_ONLY
 
     def scenario(self, name: str, database: str, number: int) -> Scenario:
         """Return its scenario with these random numbers."""
@@ -201,6 +209,48 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "a wallet is read, unlocked and written",
         mutations.wallet_is_not_locked,
         (f"{_MOVED}.before",),
+    ),
+    "state_only_grows": Mutant(
+        "a refund that failed still counts",
+        mutations.failed_refunds_count,
+        (),
+        play="failed_refund",
+    ),
+    "late_success_not_followed": Mutant(
+        "a cycle does not follow its payment, so that it is retried after a late success",
+        mutations.cycles_do_not_follow,
+        (),
+        play="late_success",
+    ),
+    "metadata_trusted_first": Mutant(
+        "the merchant's metadata, not the gateway's id, tells the payment of a refund",
+        mutations.metadata_is_trusted_first,
+        (),
+        play="foreign_metadata",
+    ),
+    "zone_restarts_calendar": Mutant(
+        "a change of the time zone restarts the calendar",
+        mutations.zone_restarts_the_calendar,
+        (),
+        play="changed_zone",
+    ),
+    "poison_stops_claims": Mutant(
+        "one job that cannot be claimed stops all claims",
+        mutations.poison_stops_claims,
+        (),
+        play="poison",
+    ),
+    "contradiction_applied": Mutant(
+        "an event that contradicts its payment is applied",
+        mutations.contradictions_are_applied,
+        (),
+        play="false_event",
+    ),
+    "signature_not_checked": Mutant(
+        "a forged event is applied",
+        mutations.signatures_are_not_checked,
+        (),
+        play="false_event",
     ),
     "success_not_written": Mutant(
         "a success is written as unknown",

@@ -13,6 +13,7 @@ from core.business.rules import invalid_credentials
 from core.cards import service as cards_service
 from core.gateways.authorize import gateway as authorize_gateway
 from core.gateways.gateway import Declined, GatewayCharge, Refused, Succeeded, Unknown
+from core.gateways.stripe import events as stripe_events
 from core.gateways.stripe import gateway as stripe_gateway
 from core.gateways.stripe import responses as stripe_responses
 from core.idempotency import service as idempotency
@@ -22,6 +23,8 @@ from core.idempotency.service import Idempotency
 from core.ids import new_request_id
 from core.payments import (
     attempts,
+    charge_request,
+    event_rules,
     funding,
     messages,
     retries,
@@ -33,6 +36,10 @@ from core.payments import (
 )
 from core.payments.attempts import Attempts
 from core.payments.service import PaymentsService
+from core.recurring import rules as recurring_rules
+from core.recurring.calendar import first_after
+from core.recurring.claims import Claims
+from core.recurring.following import CycleFollower
 from core.security import keyring
 from core.wallet import ledger
 from core.wallet import rules as wallet_rules
@@ -54,7 +61,7 @@ def new_gateway_key() -> None:
     def charge(**fields: Any) -> GatewayCharge:
         return GatewayCharge(**fields | {"gateway_key": new_request_id()})
 
-    _patch(attempts, "GatewayCharge", charge)
+    _patch(charge_request, "GatewayCharge", charge)
 
 
 def one_transaction_around_all() -> None:
@@ -297,10 +304,10 @@ def answered_is_set_with_the_outcome() -> None:
 
 
 def nothing_sweeps() -> None:
-    async def nothing(self: Any) -> None:
+    async def nothing(self: Any, key: Any) -> None:
         pass
 
-    _patch(sweep.Sweep, "run", nothing)
+    _patch(sweep.Sweep, "look", nothing)
 
 
 def sweep_closes_in_flight() -> None:
@@ -360,3 +367,60 @@ def success_is_not_written() -> None:
         return await write(self, started, outcome)
 
     _patch(Attempts, "_commit_outcome", in_background)
+
+
+def failed_refunds_count() -> None:
+    def never(event: Any) -> bool:
+        return False
+
+    _patch(event_rules, "_has_failed", never)
+
+
+def cycles_do_not_follow() -> None:
+    async def nothing(self: Any, transaction: Any, payment: Any, message: Any) -> None:
+        pass
+
+    _patch(CycleFollower, "follow", nothing)
+
+
+def metadata_is_trusted_first() -> None:
+    with_ids = stripe_events._with_ids
+
+    def trusted(event: Any, kind: str, subject: Any) -> Any:
+        if payment_id := (subject.get("metadata") or {}).get("payment_id"):
+            return replace(event, payment_id=payment_id, transaction_id=None)
+        return with_ids(event, kind, subject)
+
+    _patch(stripe_events, "_with_ids", trusted)
+
+
+def zone_restarts_the_calendar() -> None:
+    def restarted(old: Any, new: Any, n: int, *, last: Any, now: Any) -> int | None:
+        found = first_after(new, now)
+        return found and found[0]
+
+    _patch(recurring_rules, "ordinal_after_change", restarted)
+
+
+def poison_stops_claims() -> None:
+    async def nothing(self: Any, key: Any, wanted: Any) -> list[Any]:
+        return []
+
+    _patch(Claims, "_lease_one", nothing)
+
+
+def contradictions_are_applied() -> None:
+    sorted_out = event_rules.events_of_payment
+
+    def agreeing(events: Any, **known: Any) -> Any:
+        transaction_id, *_ = sorted_out(events, **known)
+        return transaction_id, list(events), []
+
+    _patch(event_rules, "events_of_payment", agreeing)
+
+
+def signatures_are_not_checked() -> None:
+    def signed_now(*_: Any) -> timedelta:
+        return timedelta(0)
+
+    _patch(stripe_events, "signature_age", signed_now)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from google.protobuf import message_factory
@@ -13,6 +14,7 @@ from nivisco.payments.v1 import (
     cards_pb2,
     credentials_pb2,
     payments_pb2,
+    recurring_pb2,
     types_pb2,
     users_pb2,
     wallet_pb2,
@@ -29,12 +31,23 @@ AT_AUTHORIZE = {
     "fund": "fund_authorize",
     "save_card": "save_authorize",
     "new_customer": "new_profile",
+    "job": "job_authorize",
 }
 """The same kind of operation at Authorize.Net."""
 RETRYABLE = frozenset(
     {"OUTCOME_UNKNOWN", "SERVICE_UNAVAILABLE", "GATEWAY_UNAVAILABLE", "REQUEST_IN_PROGRESS"}
 )
 """Reasons after which the same request is sent again. Every other response is final."""
+
+OPEN_REASONS = frozenset({"AUTHENTICATION_REQUIRED", "PENDING_REVIEW"})
+"""Refusals of a charge that the cardholder or the merchant may still complete."""
+CARD_OF_AUTHENTICATION = "pm_card_authenticationRequired"
+CARD_OF_REVIEW = "4222222222222"
+"""At Authorize.Net's sandbox, a charge of 253 with it is held for review."""
+REVIEWED_UNITS = 253
+JOB_DELAY = timedelta(seconds=2)
+"""How long after its request a job is due for the first time."""
+ZONES = ("UTC", "America/Chicago", "Pacific/Auckland", "Asia/Kolkata")
 
 UNKNOWN_TRIES = 2
 MORE_THAN_ANY_WALLET_UNITS = 9_000_000
@@ -111,13 +124,18 @@ class Operation:
 
     @property
     def description(self) -> str:
-        """The description of its payment or movement, by which the check finds it."""
+        """The description of its payment, movement or job, by which the check finds it."""
         return f"op {self.number}"
 
     @property
     def is_payment(self) -> bool:
         """Whether it charges a card."""
-        return self.kind in ("charge", "fund", "decline", "charge_authorize", "fund_authorize")
+        return self.kind in _PAYMENTS
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it creates a recurring job."""
+        return self.kind.startswith("job")
 
     @property
     def is_authorize(self) -> bool:
@@ -144,6 +162,11 @@ class Operation:
     def was_refused(self) -> bool:
         """Whether its client received a refusal."""
         return any(not each.is_success for each in self.final)
+
+    @property
+    def may_complete(self) -> bool:
+        """Whether its first response left the charge to the cardholder or the merchant."""
+        return bool(self.final) and self.final[0].reason in OPEN_REASONS
 
     def response(self) -> Any:
         """Return the successful response."""
@@ -172,6 +195,10 @@ class Target:
 
     caller: Caller
     user_id: str = ""
+    now: float = 0.0
+    """Unix seconds by the shared clock."""
+    card_number: str = ""
+    """Of a card to save at Authorize.Net; empty: any."""
 
 
 Builder = Callable[[int, Target], Any]
@@ -211,7 +238,10 @@ def _save_authorize(number: int, target: Target) -> Any:
     return cards_pb2.CreateAuthorizeCustomerRequest(
         user_id=target.user_id,
         payment_profile=cards_pb2.CreateAuthorizeCustomerRequest.PaymentProfile(
-            card_number=CARDS[number % len(CARDS)], exp_month=12, exp_year=2090, cvv="900"
+            card_number=target.card_number or CARDS[number % len(CARDS)],
+            exp_month=12,
+            exp_year=2090,
+            cvv="900",
         ),
         env=TEST,
     )
@@ -316,13 +346,65 @@ def _modify_authorize(number: int, target: Target) -> Any:
     )
 
 
+def _review(number: int, target: Target) -> Any:
+    request = _charge_authorize(number, target)
+    request.amount.CopyFrom(Money(units=REVIEWED_UNITS))
+    return request
+
+
+def _job(number: int, target: Target) -> Any:
+    start = datetime.fromtimestamp(target.now, UTC).replace(microsecond=0) + JOB_DELAY
+    return recurring_pb2.CreateRecurringRequest(
+        user_id=target.user_id,
+        amount=Money(units=3000 + number),
+        interval_type=_INTERVALS[number % len(_INTERVALS)],
+        source=recurring_pb2.RECURRING_SOURCE_STRIPE,
+        description=f"op {number}",
+        start_at=start.isoformat(),
+        timezone=ZONES[number % len(ZONES)],
+        max_cycles=2 if number % 4 == 0 else None,
+        catch_up=recurring_pb2.CATCH_UP_ALL if number % 2 else recurring_pb2.CATCH_UP_LATEST,
+        env=TEST,
+    )
+
+
+def _job_authorize(number: int, target: Target) -> Any:
+    request = _job(number, target)
+    request.source = recurring_pb2.RECURRING_SOURCE_AUTHORIZE
+    return request
+
+
+def _job_wallet(number: int, target: Target) -> Any:
+    request = _job(number, target)
+    request.source = recurring_pb2.RECURRING_SOURCE_WALLET
+    request.amount.CopyFrom(Money(units=1, nanos=number * 10**7))
+    return request
+
+
+_PAYMENTS = frozenset(
+    {"charge", "fund", "decline", "charge_authorize", "fund_authorize", "authenticate", "review"}
+)
+_INTERVALS = (
+    recurring_pb2.INTERVAL_TYPE_DAY,
+    recurring_pb2.INTERVAL_TYPE_WEEK,
+    recurring_pb2.INTERVAL_TYPE_MONTH,
+)
+
 BUILDERS: dict[str, Builder] = {
     "charge": _charge,
     "fund": _fund,
     "decline": _charge,
+    "authenticate": _fund,
+    "review": _review,
+    "job": _job,
+    "job_decline": _job,
+    "job_authenticate": _job,
+    "job_authorize": _job_authorize,
+    "job_wallet": _job_wallet,
     "charge_authorize": _charge_authorize,
     "fund_authorize": _fund_authorize,
     "save_authorize": _save_authorize,
+    "save_reviewed": _save_authorize,
     "new_profile": _save_authorize,
     "debit": _debit,
     "credit": _credit,

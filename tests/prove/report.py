@@ -134,11 +134,23 @@ def render(found: Found, *, seconds: float, processor_seconds: float, mutants_wa
     lines.append(_row("mutants caught", f"{caught}", f"of {mutants_wanted}"))
     for name in sorted(found.escaped):
         lines.append(f"    NOT CAUGHT {name}: {MUTANTS[name].bug}")
+    lines += ["", *_kills_by_place(found)]
     if never := sorted({*points} - {p for passed in found.points.values() for p in passed}):
         lines += ["", "never reached in this time:", *(f"    {point}" for point in never)]
     for result in found.broken[:STORIES_MAX]:
         lines += ["", *_story(result)]
     return "\n".join(lines)
+
+
+def _kills_by_place(found: Found) -> list[str]:
+    """Return how often cores were killed before and after each place, in all databases."""
+    kills = sum(found.points.values(), Counter[str]())
+    places = dict.fromkeys(point.rpartition(".")[0] for point in failpoints())
+    counted = [(place, kills[f"{place}.before"], kills[f"{place}.after"]) for place in places]
+    return [
+        "kills before and after each commit and gateway call:",
+        *(f"    {place:<28}{before:>5}{after:>5}" for place, before, after in counted),
+    ]
 
 
 def _row(name: str, number: str, remark: str) -> str:

@@ -3,20 +3,32 @@
 import asyncio
 import time
 import traceback
+from contextlib import suppress
 
-from tests.prove.checks import Books, violations
+from tests.prove.checks import Books, violations, waiting
 from tests.prove.clients import Clients
 from tests.prove.environment import Environment
 from tests.prove.gateway_faults import LOST_AND_UNLISTED
+from tests.prove.gateway_side import GatewaySide
 from tests.prove.kills import Kills
 from tests.prove.mutants import MUTANTS
-from tests.prove.scenario import Result, Scenario
+from tests.prove.plays import PLAYS, Stage
+from tests.prove.scenario import CHARGES_ONLY, Mode, Result, Scenario
+from tests.prove.scheduler import Scheduler
+from tests.prove.story import Story
 from tests.prove.triggers import LEASE_OVER_SECONDS, trigger_of
 
 WITH_AUTHORIZE = 0.3
 """Share of scenarios that charge at Authorize.Net too."""
 SWEEP_TURN_SECONDS = 0.4
 """How long the sweep may take to reach a pending charge while the gateway still fails."""
+WITH_WEBHOOKS = 0.3
+WITH_JOBS = 0.25
+WITH_POISON = 0.1
+WITH_STORY = 0.25
+WITH_PLAY = 0.25
+"""Shares of scenarios."""
+DRAIN_POLLS = 30
 REVIEWED_SECONDS = 3.5 * 3600
 """After so much more time a charge that was looked up for 23 hours needs manual review."""
 
@@ -30,17 +42,43 @@ class Run:
         self.rng = scenario.rng()
         self.result = Result(scenario.seed, fault=scenario.fault)
         self.triggers = [trigger_of(kill) for kill in scenario.kills]
+        self.mode = self._mode()
         self.clients = Clients(environment, self.rng, self._gateway())
-        self.kills = Kills(environment, self.clients, scenario, self.rng, self.result)
+        merchants = self.clients.merchants
+        self.gateway_side = GatewaySide(environment, merchants, self.rng)
+        self.scheduler = Scheduler(environment)
+        self.kills = Kills(
+            environment, self.clients, scenario, self.gateway_side, self.rng, self.result
+        )
 
     def _gateway(self) -> str:
         """Return the only gateway to charge at; empty if operations choose."""
         if self.scenario.mutant:
             return MUTANTS[self.scenario.mutant].gateway
         needs_authorize = self.scenario.fault == LOST_AND_UNLISTED or any(
-            trigger.loses_request for trigger in self.triggers
+            trigger.needs_authorize for trigger in self.triggers
         )
         return "" if needs_authorize or self.rng.random() < WITH_AUTHORIZE else "stripe"
+
+    def _mode(self) -> Mode:
+        """Return what happens besides charges; a mutant has what exposes it only."""
+        if self.scenario.mutant:
+            return MUTANTS[self.scenario.mutant].mode
+        play = self.rng.choice(list(PLAYS)) if self.rng.random() < WITH_PLAY else ""
+        needed = PLAYS[play][1] if play else CHARGES_ONLY
+        return Mode(
+            play=play,
+            has_webhooks=any(trigger.has_webhooks for trigger in self.triggers)
+            or needed.has_webhooks
+            or self.rng.random() < WITH_WEBHOOKS,
+            has_jobs=any(trigger.has_jobs for trigger in self.triggers)
+            or needed.has_jobs
+            or self.rng.random() < WITH_JOBS,
+            has_poison=any(trigger.has_poison for trigger in self.triggers)
+            or needed.has_poison
+            or self.rng.random() < WITH_POISON,
+            has_story=self.rng.random() < WITH_STORY,
+        )
 
     async def execute(self) -> Result:
         """Run the scenario and check it; every error is a violation, not an exception."""
@@ -48,7 +86,10 @@ class Run:
         self.environment.new_journal()
         applied_before = (await self.environment.call_sandbox("GET", "faults"))["struck"]
         try:
-            await self.clients.set_up(self.triggers)
+            await self.environment.call_sandbox("POST", "webhooks/hold", {"hold": False})
+            await self.clients.set_up(self.triggers, self.mode)
+            if self.mode.has_jobs:
+                self.scheduler.start()
             await self.kills.schedule_faults()
             if self.scenario.fault == LOST_AND_UNLISTED:
                 await self.environment.call_sandbox(
@@ -56,9 +97,14 @@ class Run:
                 )
                 self.clients.release(self.clients.new("fund_authorize", is_keyed=True))
             else:
-                await self.kills.run()
+                if not self.mode.play or not self.scenario.mutant:
+                    await self.kills.run()
             await self._settle()
             await self.clients.replay()
+            if self.mode.play:
+                await self._play()
+            if self.mode.has_story:
+                await self._live_on()
             await self._check()
         except Exception as error:  # noqa: BLE001 - reported with the seed
             where = traceback.extract_tb(error.__traceback__)[-1]
@@ -67,6 +113,7 @@ class Run:
             )
         finally:
             await self.clients.close()
+            await self.scheduler.close()
             await self.environment.call_sandbox("DELETE", "faults")
             await self.environment.call_sandbox("POST", "authorize/duplicates", {"known": True})
             faults = await self.environment.call_sandbox("GET", "faults")
@@ -103,21 +150,49 @@ class Run:
             for each in stuck
             if not each.gives_up
         ]
-        for seconds in (LEASE_OVER_SECONDS, 16 * 60.0, 20 * 60.0, REVIEWED_SECONDS):
+        self.environment.clock.advance(LEASE_OVER_SECONDS)
+        await self._drain()
+
+    async def _play(self) -> None:
+        stage = Stage(self.environment, self.clients, self.gateway_side, self.scheduler)
+        self.environment.note(f"play {self.mode.play}")
+        await PLAYS[self.mode.play][0](stage)
+        await self._drain()
+
+    async def _live_on(self) -> None:
+        """Let days pass, and the clients read their responses again."""
+        story = Story(
+            self.environment,
+            self.clients,
+            self.kills,
+            self.gateway_side,
+            self.scheduler,
+            self.mode,
+            self.rng,
+            self.result,
+        )
+        await story.run(self._drain)
+        await self.clients.replay()
+
+    async def _drain(self) -> None:
+        """Have the cores finish what is due, later and later, and deliver all webhooks."""
+        if self.mode.has_webhooks:
+            await self.gateway_side.deliver_held()
+        for seconds in (0.0, LEASE_OVER_SECONDS, 16 * 60.0, 20 * 60.0, REVIEWED_SECONDS):
             self.environment.clock.advance(seconds)
-            if await self._nothing_pending():
+            if await self._is_drained():
                 break
 
-    async def _nothing_pending(self) -> bool:
-        core = await self.environment.serving()
-        for _ in range(30):
-            rows = (
-                await core.process.send(
-                    command="dump", business_ids=[self.clients.shop.business_id], names=[]
+    async def _is_drained(self) -> bool:
+        for _ in range(DRAIN_POLLS):
+            with suppress(ConnectionError):
+                core = await self.environment.serving()
+                shop = self.clients.merchants.shop
+                dumped = await core.process.send(
+                    command="dump", business_ids=[shop.business_id], names=[]
                 )
-            )["rows"]
-            if all(row["status"] != "pending" for row in rows["payments"]):
-                return True
+                if not waiting(dumped["rows"], self.environment.clock.now()):
+                    return True
             await asyncio.sleep(0.05)
         return False
 
@@ -127,17 +202,18 @@ class Run:
             for each in self.clients.operations
             if each.kind == "register"
         ]
+        if self.mode.has_webhooks:
+            await self.gateway_side.deliver_again()
+            await self._drain()
         core = await self.environment.serving()
         dumped = await core.process.send(
-            command="dump", business_ids=self.clients.business_ids(), names=names
+            command="dump", business_ids=self.clients.merchants.ids(), names=names
         )
-        shown = await self.environment.call_sandbox("GET", "books", key=self.clients.stripe_key)
-        gateway = shown["books"][0] if shown["books"] else {}
-        account = self.clients.accounts.authorize
-        shown = await self.environment.call_sandbox("GET", f"books?account={account}")
-        authorize = shown["books"][0] if shown["books"] else {}
-        books = Books(dumped["rows"], gateway, authorize)
+        books = Books(dumped["rows"], *await self.gateway_side.books())
         self.result.violations += violations(
-            self.clients.operations, books, self.clients.shop.business_id
+            self.clients.operations, books, self.clients.merchants.shop.business_id
         )
+        self.result.violations += [
+            f"stuck: {each}" for each in waiting(dumped["rows"], self.environment.clock.now())
+        ]
         self.result.charges = books.charges_count()

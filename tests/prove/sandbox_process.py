@@ -10,8 +10,12 @@ from typing import Any
 import uvloop
 
 from sandbox import server as sandbox_server
+from sandbox import webhooks
 from sandbox.books import Books
 from tests.prove.shared_clock import SharedClock
+
+FIRST_PAUSE_SECONDS = 0.05
+"""Before a failed webhook is delivered again; cores are away for less than a second."""
 
 _Serve = Callable[[Callable[[str], None]], Awaitable[None]]
 
@@ -21,6 +25,8 @@ def main(*, directory: str, name: str) -> None:
     place = Path(directory)
     clock = SharedClock(place / "clock")
     patched: Any = sandbox_server
+    retried: Any = webhooks
+    retried.FIRST_PAUSE_SECONDS = FIRST_PAUSE_SECONDS
     patched.Books = functools.partial(Books, clock=clock.seconds)
     uvloop.run(
         _until_driver_ends(

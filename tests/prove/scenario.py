@@ -61,6 +61,24 @@ class Scenario:
         return random.Random(self.seed.rpartition(":")[0] if self.mutant else self.seed)  # noqa: S311
 
 
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What happens in a scenario besides the charges of its clients."""
+
+    has_webhooks: bool = False
+    """Whether gateways send events, and cardholders and merchants act at the gateways."""
+    has_jobs: bool = False
+    has_poison: bool = False
+    """Whether another business's rows cannot be carried out."""
+    play: str = ""
+    """The name of its play, see `tests.prove.plays`."""
+    has_story: bool = False
+    """Whether days pass at the end, with kills, jobs, refunds and disputes."""
+
+
+CHARGES_ONLY = Mode()
+
+
 @dataclass
 class Result:
     """The result of a scenario."""

@@ -16,6 +16,16 @@ SETTLE_SECONDS: Final = 20.0
 """The settle time at Authorize.Net, in this test."""
 UNKEYED_OVER_SECONDS: Final = 61 * 60.0
 
+GATEWAY_EVENT: Final = "gateway_event"
+"""A trigger's kind: something happens at a gateway without the core."""
+FOREIGN_EVENT: Final = "foreign_event"
+"""A trigger's kind: an event of a payment that is not ours, which therefore waits."""
+POISON_PAYMENT: Final = "poison_payment"
+POISON_CLAIM: Final = "poison_claim"
+POISON_EXECUTION: Final = "poison_execution"
+POISON_KEYS: Final = "poison_keys"
+"""Triggers' kinds: rows that a core fails to look at, to claim or to execute, or lacks keys for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
@@ -39,9 +49,32 @@ class Trigger:
     """Whether a charge at Authorize.Net must be lost on the way, with an unknown outcome."""
     slows_gateway: bool = False
     """Whether a charge must outlast a lease renewal."""
+    passes_seconds: float = 0.0
+    """How far the clock advances after the operation, so that the core looks at it again."""
+    has_webhooks: bool = False
+    """Whether gateways must send events."""
+    has_jobs: bool = False
+    """Whether a scheduler must run."""
+
+    @property
+    def is_background(self) -> bool:
+        """Whether a core reaches it after the operation's response."""
+        return self.has_webhooks or self.has_jobs or self.has_poison
+
+    @property
+    def has_poison(self) -> bool:
+        """Whether a row that cannot be carried out must be due."""
+        return self.kind.startswith("poison_")
+
+    @property
+    def needs_authorize(self) -> bool:
+        """Whether it needs an account at Authorize.Net."""
+        return self.kind.endswith("_authorize")
 
 
 _CHARGE: Final = Trigger("fund", is_keyed=None)
+_JOB: Final = Trigger("job", has_jobs=True)
+_WALLET_JOB: Final = Trigger("job_wallet", has_jobs=True)
 _TRIGGERS: Final = {
     ANY_MOMENT: _CHARGE,
     "cards.claim": Trigger("save_card"),
@@ -59,6 +92,21 @@ _TRIGGERS: Final = {
     "payments.sweep": Trigger("fund", is_keyed=None, is_exclusive=True, needs_pending_charge=True),
     "payments.write_outcome": _CHARGE,
     "wallet.move": Trigger("credit", is_keyed=None),
+    "payments.follow": Trigger("authenticate", has_webhooks=True, passes_seconds=31.0),
+    "payments.cancel": Trigger("authenticate", has_webhooks=True, passes_seconds=25 * 3600.0),
+    "payments.without_keys": Trigger(POISON_KEYS),
+    "due_work.record_failure": Trigger(POISON_PAYMENT),
+    "recurring.claim": _JOB,
+    "recurring.claim_one": Trigger(POISON_CLAIM, has_jobs=True),
+    "recurring.claim_failed": Trigger(POISON_CLAIM, has_jobs=True),
+    "recurring.failed": Trigger(POISON_EXECUTION, has_jobs=True),
+    "recurring.renew_leases": Trigger("job", has_jobs=True, slows_gateway=True),
+    "recurring.execute": _WALLET_JOB,
+    "recurring.end": _JOB,
+    "webhooks.receive": Trigger(GATEWAY_EVENT, has_webhooks=True),
+    "webhooks.take_due": Trigger(FOREIGN_EVENT, has_webhooks=True),
+    "webhooks.apply": Trigger(FOREIGN_EVENT, has_webhooks=True),
+    "webhooks.complete": Trigger("fund_authorize", has_webhooks=True),
     "gateway.charge": _CHARGE,
     "gateway.save_card": Trigger("save_card"),
     "gateway.create_customer": Trigger("new_customer", is_exclusive=True),

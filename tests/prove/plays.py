@@ -1,0 +1,149 @@
+"""Short plays, each of what once went wrong after a charge, which a mutant brings back.
+
+Any scenario may have one; its end is the gateways' truth like that of all others.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from core.gateways.stripe.responses import PAYMENT_ID_KEY
+from nivisco.payments.v1 import recurring_pb2
+from tests.prove.clients import Clients
+from tests.prove.environment import Environment
+from tests.prove.gateway_side import GatewaySide
+from tests.prove.operations import Operation
+from tests.prove.scenario import Mode
+from tests.prove.scheduler import Scheduler
+from tests.prove.triggers import POISON_CLAIM, POISON_PAYMENT
+
+DAY_SECONDS: Final = 86_400.0
+_HOURS_LATER: Final = 6 * 3600.0
+
+Row = dict[str, Any]
+
+
+class Stage:
+    """What the plays act with."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        clients: Clients,
+        gateway_side: GatewaySide,
+        scheduler: Scheduler,
+    ) -> None:
+        self.environment = environment
+        self.clients = clients
+        self.gateway_side = gateway_side
+        self.scheduler = scheduler
+
+    async def intent_of(self, operation: Operation) -> Row:
+        """Return the payment intent of an operation's last charge."""
+        stripe, _ = await self.gateway_side.books()
+        intents: list[Row] = stripe["payment_intents"]
+        return next(each for each in intents if each["description"] == operation.description)
+
+    async def order(self, path: str, **body: Any) -> Row:
+        """Have something happen at a gateway, and wait until its events are delivered."""
+        answer: Row = await self.environment.call_sandbox("POST", path, body)
+        self.environment.note(f"{path}: {answer.get('status')}", who="gateway")
+        await self.gateway_side.wait_until_delivered()
+        return answer
+
+    async def weekly_job(self, user_id: str = "") -> Operation:
+        """Create a job whose first cycle is due now, and wait until it was executed."""
+        operation = self.clients.new("job", user_id=user_id, is_keyed=True)
+        operation.request.interval_type = recurring_pb2.INTERVAL_TYPE_WEEK
+        operation.request.timezone = "America/Chicago"
+        operation.request.ClearField("max_cycles")
+        await self.clients.run(operation)
+        await self.scheduler.until_idle()
+        return operation
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass, and wait until what became due was executed."""
+        self.environment.note(f"{seconds / DAY_SECONDS:.2f} days pass")
+        self.environment.clock.advance(seconds)
+        await self.scheduler.until_idle()
+
+
+async def failed_refund(stage: Stage) -> None:
+    """A refund fails after it took the money back."""
+    funded = await stage.clients.complete("fund")
+    intent = await stage.intent_of(funded)
+    refund = await stage.order("stripe/refunds", payment_intent=intent["id"], status="pending")
+    stage.environment.clock.advance(2.0)
+    await stage.order(f"stripe/refunds/{refund['id']}", status="failed")
+
+
+async def late_success(stage: Stage) -> None:
+    """A declined cycle is paid at the gateway, before its retry is due."""
+    user_id = await stage.clients.create_user("pm_card_chargeCustomerFail")
+    job = await stage.weekly_job(user_id)
+    intent = await stage.intent_of(job)
+    form = {"payment_method": "pm_card_visa", "return_url": "https://shop.example.com"}
+    await stage.gateway_side.call_stripe(f"payment_intents/{intent['id']}/confirm", form)
+    await stage.gateway_side.wait_until_delivered()
+    saved = stage.clients.new("save_card", user_id=user_id, is_keyed=True)
+    saved.request.set_as_primary = True
+    await stage.clients.run(saved)
+    await stage.pass_time(1.1 * DAY_SECONDS)
+
+
+async def foreign_metadata(stage: Stage) -> None:
+    """A refund has the id of another payment in the merchant's metadata."""
+    funded, other = [await stage.clients.complete("fund") for _ in range(2)]
+    intent, of_other = await stage.intent_of(funded), await stage.intent_of(other)
+    payment_id = of_other["metadata"][PAYMENT_ID_KEY]
+    await stage.order(
+        "stripe/refunds",
+        payment_intent=intent["id"],
+        amount=500,
+        metadata={PAYMENT_ID_KEY: payment_id, "payment_id": payment_id},
+    )
+
+
+async def changed_zone(stage: Stage) -> None:
+    """A job moves west after its cycle, where the same time of the day has not come yet."""
+    job = await stage.weekly_job()
+    request = recurring_pb2.UpdateRecurringRequest(
+        recurring_id=job.response().recurring_id, timezone="Pacific/Honolulu"
+    )
+    await stage.environment.call(job.caller.credentials, request)
+    await stage.pass_time(_HOURS_LATER)
+
+
+async def poison(stage: Stage) -> None:
+    """Another business's rows cannot be carried out, when a job and an event are due."""
+    poisoned = stage.clients.merchants.poison
+    assert poisoned is not None, "the mode has poison"
+    await poisoned.spread(POISON_CLAIM)
+    await poisoned.spread(POISON_PAYMENT)
+    await stage.weekly_job()
+
+
+async def false_event(stage: Stage) -> None:
+    """A signed event contradicts its payment, and a forged one is not signed."""
+    funded = await stage.clients.complete("fund")
+    intent = await stage.intent_of(funded)
+    charge = {
+        "id": intent["latest_charge"],
+        "object": "charge",
+        "payment_intent": intent["id"],
+        "amount_refunded": 300,
+    }
+    await stage.gateway_side.deliver("charge.refunded", charge | {"currency": "eur"})
+    await stage.gateway_side.deliver(
+        "charge.refunded", charge | {"currency": "usd"}, secret="whsec_of_somebody_else"
+    )
+
+
+PLAYS: Final[dict[str, tuple[Callable[[Stage], Awaitable[None]], Mode]]] = {
+    "failed_refund": (failed_refund, Mode(has_webhooks=True)),
+    "late_success": (late_success, Mode(has_webhooks=True, has_jobs=True)),
+    "foreign_metadata": (foreign_metadata, Mode(has_webhooks=True)),
+    "changed_zone": (changed_zone, Mode(has_jobs=True)),
+    "poison": (poison, Mode(has_jobs=True, has_poison=True)),
+    "false_event": (false_event, Mode(has_webhooks=True)),
+}
+"""Each play, and what it needs besides charges."""
