@@ -49,7 +49,9 @@ DEFAULT_LIMIT = 25
 COUNTED_MAX = 10_000
 """The largest total that is counted."""
 PASSED_MAX = 1_000_000
-"""How many rows a page number can pass over in a list that is not counted."""
+"""How many rows a page number can pass over in a list that is not counted, in one range."""
+MERGED_PASSED_MAX = 100_000
+"""The same where ranges are merged, because all of these rows are sorted."""
 
 _LARGEST_TOTAL = 2**31 - 1
 _ONE = literal_column("1", Integer)
@@ -165,8 +167,9 @@ class _Query(Generic[Row]):
         if position is None:
             if estimate is None and passed >= counted:
                 return Page([], counted, False, None)
-            if passed > PASSED_MAX:
-                raise InvalidFields.of("page", f"is beyond {PASSED_MAX:,} rows: use cursor")
+            most = MERGED_PASSED_MAX if self.words else PASSED_MAX
+            if passed > most:
+                raise InvalidFields.of("page", f"is beyond {most:,} rows: use cursor")
         found = await transaction.connection.execute(
             self._rows(transaction, position.after if position else None, passed)
         )

@@ -137,7 +137,8 @@ CONVENTIONS = (
             "`next_cursor` is the `cursor` of the next page, `null` on the last one. Send it in "
             "place of `page`, with the same filters: entries that are created meanwhile do not "
             "shift the pages, and every page is as fast as the first. `page` counts from the "
-            "newest entry at each request, and can pass over 1,000,000 entries.",
+            "newest entry at each request. In a list of more than 10,000 it can pass over 100,000 "
+            "entries, or 1,000,000 payments, users or wallet transactions without a filter.",
             "`total` is exact up to 10,000. In a longer list `total_is_estimate` is `true`, and "
             "`total` is an estimate that is always greater than the number of entries up to this "
             "page while there are more.",

@@ -404,9 +404,14 @@ async def test_a_page_that_passes_over_too_many_rows_is_refused(
 ) -> None:
     monkeypatch.setattr(paging, "COUNTED_MAX", 10)
     monkeypatch.setattr(paging, "PASSED_MAX", 20)
+    monkeypatch.setattr(paging, "MERGED_PASSED_MAX", 10)
     of = LISTS["payments"]
+    filtered: Filter = {"status": "succeeded"}
     await fill(database, of, range(60))
     assert len((await read(database, of, {}, page=3, limit=10)).rows) == 10
+    assert len((await read(database, of, filtered, page=2, limit=10)).rows) == 10
+    with pytest.raises(InvalidFields, match="page: is beyond 10 rows: use cursor"):
+        await read(database, of, filtered, page=3, limit=10)
     with pytest.raises(InvalidFields, match="page: is beyond 20 rows: use cursor"):
         await read(database, of, {}, page=4, limit=10)
 
