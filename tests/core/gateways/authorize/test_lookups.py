@@ -170,6 +170,11 @@ def a_list(*submitted_at: str | None, invoice: str = "other") -> list[Any]:
         (("2030-01-02T14:00:00Z", "2030-01-02T11:00:00Z"), TWO_HOURS_AGO, 2),
         (("2030-01-01T14:00:00Z", "2030-01-01T11:00:00Z"), TWO_HOURS_AGO, 2),  # its clock is slow
         (("2030-01-01T10:00:00Z", "2030-01-02T14:00:00Z"), TWO_HOURS_AGO, 2),  # oldest first
+        (
+            ("2030-01-02T12:00:00Z", "2030-01-02T14:00:00Z", "2030-01-02T08:00:00Z"),
+            TWO_HOURS_AGO,
+            2,  # in no order
+        ),
         (("2030-01-02T14:00:00Z", None), TWO_HOURS_AGO, 2),
         (("2030-01-02T14:00:00Z", "2029-01-02T14:00:00Z"), None, 2),
         (("2030-01-02T14:00:00Z", "2029-01-02T14:00:00Z"), NOW + timedelta(seconds=1), 2),
@@ -181,7 +186,7 @@ async def test_a_list_is_read_until_it_is_older_than_the_payment(
     created_at: datetime | None,
     pages: int,
 ) -> None:
-    monkeypatch.setattr(authorize_gateway, "PAGE_SIZE", 2)
+    monkeypatch.setattr(authorize_gateway, "PAGE_SIZE", len(times))
     charge, read = a_charge(created_at=created_at), []
 
     async def answer(request: web.Request) -> web.Response:
