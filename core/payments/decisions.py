@@ -13,7 +13,7 @@ from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.gateways.events import Fact, FactKind
-from core.gateways.gateway import ChargeOutcome, Declined, Gateway
+from core.gateways.gateway import ChargeOutcome, Declined, Gateway, ObjectKind
 from core.ids import new_decision_id
 from core.payments import decision_store, event_store, rules, store
 from core.payments.charge_request import gateway_charge
@@ -30,9 +30,15 @@ from core.payments.decision_rules import (
     outcome_of,
     state_problem,
 )
-from core.payments.event_rules import RecordedEvent, events_of_payment
+from core.payments.event_rules import RecordedEvent
 from core.payments.event_store import Source
-from core.payments.evidence import Finding, ask_gateway, not_asked, objects_of
+from core.payments.evidence import (
+    Finding,
+    ask_gateway,
+    known_to_gateway,
+    not_asked,
+    objects_of,
+)
 from core.payments.store import Payment
 from core.payments.transitions import Transitions
 from core.security.keyring import SealBrokenError
@@ -98,9 +104,8 @@ class Decisions:
             InvalidFields: several businesses have a payment of this id.
         """
         async with self._database.read() as transaction:
-            found = await decision_store.businesses_of_payment(transaction, payment_id)
-            if business_id is not None:
-                found = [each for each in found if each == business_id]
+            owners = await decision_store.businesses_of_payment(transaction, payment_id)
+            found = [each for each in owners if business_id in (None, each)]
             if not found:
                 raise Refusal(
                     Reason.ERROR_REASON_PAYMENT_NOT_FOUND, f"No payment has the id {payment_id}"
@@ -124,8 +129,10 @@ class Decisions:
             return not_asked(f"{refusal.message}.")
         except SealBrokenError:
             return not_asked("The stored keys of the gateway cannot be opened with this keyring.")
-        named = (payment.transaction_id, transaction_id, *(each.transaction_id for each in events))
-        objects = objects_of([each for each in named if each], [each.fact for each in events])
+        known, agreeing = known_to_gateway(payment, events)
+        objects = objects_of(
+            [each for each in (known, transaction_id) if each], [each.fact for each in agreeing]
+        )
         return await ask_gateway(
             self._gateways[payment.gateway],
             account,
@@ -204,7 +211,7 @@ class Decisions:
             last,
             request.resolution,
             request.transaction_id,
-            known=_known_id(payment, await _events_of(transaction, payment)),
+            known=known_to_gateway(payment, await _events_of(transaction, payment))[0],
             now=transaction.now,
         )
         if problem:
@@ -226,7 +233,7 @@ class Decisions:
         """
         is_forced = await self._check_evidence(transaction, payment, request, findings)
         await _check_unused(transaction, payment, request.transaction_id)
-        known = _known_id(payment, await _events_of(transaction, payment))
+        known, _ = known_to_gateway(payment, await _events_of(transaction, payment))
         outcome = outcome_of(request.resolution, request.transaction_id or known, findings)
         decision = replace(
             _decision(transaction, payment, operator, Action.RESOLVE, findings),
@@ -283,11 +290,14 @@ class Decisions:
         findings: tuple[Finding, ...],
         began_at: datetime,
     ) -> None:
-        """Apply what the gateway says of a locked payment that is not pending."""
-        if payment.status == "pending":
-            return
+        """Apply what the gateway says of a locked payment; of a pending one it was not asked."""
         if payment.transaction_id is not None:
-            facts = [each.fact for each in findings if each.fact is not None]
+            facts = [
+                each.fact
+                for each in findings
+                if each.fact is not None
+                and (each.object != ObjectKind.PAYMENT or each.object_id == payment.transaction_id)
+            ]
             await self._transitions.apply_reads(transaction, payment, facts, began_at=began_at)
             return
         outcome = conclusive_outcome(payment, findings)
@@ -297,10 +307,11 @@ class Decisions:
     async def _write(
         self, transaction: Transaction, payment: Payment, outcome: ChargeOutcome
     ) -> None:
-        """Write an outcome; a payment keeps the transaction that it has."""
+        """Write an outcome, and then what the events since say."""
         update = rules.payment_update(outcome)
-        if update.transaction_id is None:
-            update = replace(update, transaction_id=payment.transaction_id)
+        assert update.transaction_id or not payment.transaction_id, (
+            "a payment keeps its transaction"
+        )
         written, _ = await self._transitions.write_outcome(transaction, payment, outcome, update)
         await self._transitions.apply_events(transaction, written)
 
@@ -320,17 +331,6 @@ async def _events_of(transaction: Transaction, payment: Payment) -> list[Recorde
         payment_id=payment.payment_id,
         transaction_id=payment.transaction_id,
     )
-
-
-def _known_id(payment: Payment, events: Sequence[RecordedEvent]) -> str | None:
-    """Return the gateway's id of a payment, if the gateway has told it."""
-    transaction_id, agreeing, _ = events_of_payment(
-        events,
-        transaction_id=payment.transaction_id,
-        amount_minor=payment.amount_minor,
-        currency=payment.currency,
-    )
-    return transaction_id if agreeing else payment.transaction_id
 
 
 async def _check_unused(

@@ -25,7 +25,8 @@ from core.gateways.gateway import (
     Unknown,
 )
 from core.money import Amount
-from core.payments.event_rules import GatewayObject
+from core.payments.event_rules import GatewayObject, RecordedEvent, events_of_payment
+from core.payments.store import Payment
 
 CHARGE: Final = "charge"
 """Object of a look-up by the payment's id, as the gateway's own id is not known."""
@@ -148,6 +149,19 @@ _KINDS: Final = {
 
 def _sentence(fact: Fact) -> str:
     return _LOST if fact.is_lost else _SENTENCES[fact.kind]
+
+
+def known_to_gateway(
+    payment: Payment, events: Sequence[RecordedEvent]
+) -> tuple[str | None, list[RecordedEvent]]:
+    """Return the gateway's id of a payment, if the gateway has told it, and the events about it."""
+    transaction_id, agreeing, _ = events_of_payment(
+        events,
+        transaction_id=payment.transaction_id,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+    )
+    return (transaction_id if agreeing else payment.transaction_id), agreeing
 
 
 def objects_of(transaction_ids: Sequence[str], facts: Sequence[Fact]) -> list[GatewayObject]:

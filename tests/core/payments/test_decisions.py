@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from google.type.money_pb2 import Money
@@ -293,9 +294,15 @@ async def ask_for_authentication(waiting: RunningService) -> Hooks:
     return hooks
 
 
-async def tell(hooks: Hooks, event_id: str, status: str) -> None:
+async def tell(hooks: Hooks, event_id: str, status: str, **more: Any) -> None:
     """Deliver an event about the payment intent itself."""
-    intent = {"id": hooks.intent, "object": "payment_intent", "status": status, "currency": "usd"}
+    intent: dict[str, Any] = {
+        "id": hooks.intent,
+        "object": "payment_intent",
+        "status": status,
+        "currency": "usd",
+    }
+    intent |= more
     kind = f"payment_intent.{status}"
     created = int(time.time()) - 500
     amounts = {"amount": 5000, "amount_received": 5000}
@@ -365,6 +372,27 @@ async def test_two_equal_decisions_at_once_credit_once(
     results = await asyncio.gather(*(resolve(shop, proof) for _ in range(4)))
     assert sorted(each.is_repeated for each in results) == [False, True, True, True]
     assert (len(await recorded(shop)), await shop.balance()) == (1, 5000)
+
+
+async def test_a_retry_does_not_take_another_payments_transaction_for_its_own(
+    waiting: RunningService, gateway: Gateway
+) -> None:
+    first = await ask_for_authentication(waiting)
+    await gateway.control("authentications", payment_intent=first.intent)
+    await waiting.later(hours=1)
+    charged = await waiting.payment()
+    assert charged.status == "succeeded"
+    with pytest.raises(Refusal, match="must authenticate"):
+        await waiting.fund()
+    async with waiting.database.read() as transaction:
+        query = select(payments.c.payment_id).where(payments.c.status == "requires_action")
+        payment_id = str(await transaction.connection.scalar(query))
+    metadata = {"nivisco_payment_id": payment_id}
+    await tell(first, "evt_2", "payment_failed", metadata=metadata)
+    decided = await waiting.decisions.retry(payment_id, None, ANA)
+    assert [each.object_id for each in decided.decision.findings] != [first.intent]
+    assert len(decided.decision.findings) == 1
+    assert (decided.payment.status, await waiting.balance()) == ("requires_action", 5000)
 
 
 class DyingDatabase(Database):
