@@ -19,7 +19,7 @@ from core.database.transactions import Database, Transaction
 from core.due_work.rules import Key
 from core.due_work.store import PAYMENTS
 from core.errors import Reason, Refusal
-from core.gateways.gateway import Gateway, GatewayError
+from core.gateways.gateway import Gateway, GatewayError, GatewayRefused
 from core.idempotency.service import Idempotency
 from core.money import MAX_BALANCE_MINOR, Amount, amount_from_message
 from core.payments import rules, store
@@ -126,6 +126,8 @@ class PaymentsService:
     async def cancel(self, business_id: str, payment_id: str) -> None:
         """Cancel a payment at its gateway unless it is charged, so that nobody can complete it.
 
+        A gateway that refuses is left alone: the keys may be of another account now.
+
         Raises:
             Refusal: GATEWAY_UNAVAILABLE if it is not certain that it is; CREDENTIALS_MISSING.
         """
@@ -135,6 +137,10 @@ class PaymentsService:
             )
         try:
             await self._following.cancel(payment)
+        except GatewayRefused:
+            logger.warning(
+                "earlier payment of a retry cannot be canceled", extra={"payment_id": payment_id}
+            )
         except GatewayError as error:
             raise Refusal(Reason.ERROR_REASON_GATEWAY_UNAVAILABLE, error.message) from None
 

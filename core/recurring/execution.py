@@ -31,6 +31,7 @@ from core.recurring.occurrence_states import (
     after_charge,
     apply,
     before_charge,
+    end_paid,
     failed,
     read_attempt,
 )
@@ -88,6 +89,8 @@ class Execution:
             Refusal: RECURRING_STATE if the lease was lost.
         """
         attempt = await self._leased_attempt(transaction, lease)
+        if result := await _end_if_paid(transaction, attempt):
+            return result
         transition = before_charge(attempt)
         if transition is None:
             if attempt.occurrence.source != "wallet":
@@ -138,6 +141,20 @@ class Execution:
         job = await _leased_job(transaction, lease)
         now = await self._clock.now_for(transaction, job.business_id, job.env)
         return await read_attempt(transaction, job, now)
+
+
+async def _end_if_paid(transaction: Transaction, attempt: Attempt) -> ExecutionResult | None:
+    """End a retry that is not submitted, if an earlier payment of its cycle was charged."""
+    occurrence = attempt.occurrence
+    if occurrence.attempt == 1 or attempt.is_submitted:
+        return None
+    paid_by = await log_store.charged_payment(
+        transaction, occurrence.business_id, occurrence.recurring_id, occurrence.occurrence
+    )
+    if paid_by is None:
+        return None
+    await end_paid(transaction, attempt, paid_by)
+    return ExecutionResult(status=Status.SUCCEEDED)
 
 
 async def _result_of(transaction: Transaction, pending: PendingCharge) -> ExecutionResult | None:

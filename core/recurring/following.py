@@ -11,13 +11,14 @@ from core.database.transactions import Transaction
 from core.payments.store import Payment
 from core.recurring import log_store, store
 from core.recurring.clock_store import JobClock
-from core.recurring.cycles import log_of
+from core.recurring.cycles import calendar_problem, log_of
 from core.recurring.occurrence_states import (
     STOPPED,
     Attempt,
     apply,
+    cancel_open_payments,
+    end_paid,
     ended,
-    job_after_cycle,
     payment_outcome,
     read_attempt,
     report_charged_twice,
@@ -79,6 +80,8 @@ class CycleFollower:
         now = await self._clock.now_for(transaction, job.business_id, job.env)
         attempt = Attempt(job, occurrence, payment, now)
         if occurrence.status == "open" and occurrence.payment_id == payment.payment_id:
+            if calendar_problem(job):
+                return  # set aside at its next claim; after an update the payment's row decides
             await apply(transaction, attempt, ended(attempt, outcome))
             return
         is_success = outcome.status is Status.SUCCEEDED
@@ -86,8 +89,8 @@ class CycleFollower:
         if is_paid and not is_success:
             return  # what follows a success does not change the cycle's outcome
         await _put_log(transaction, attempt, key.attempt, outcome)
-        if not is_success:
-            return
+        if not is_success or (occurrence.status == "open" and calendar_problem(job)):
+            return  # of a job that cannot be read, the next claim after its update decides
         if occurrence.status == "open":
             await _drop_retry(transaction, attempt, outcome)
         elif occurrence.status != "succeeded":
@@ -111,10 +114,8 @@ async def _drop_retry(transaction: Transaction, attempt: Attempt, outcome: Outco
     retry = await read_attempt(transaction, attempt.job, attempt.now)
     if retry.is_submitted:
         return
-    job, _ = job_after_cycle(attempt, outcome)
-    revoked = replace(job, lease_owner=None, leased_until=None, fencing_token=job.fencing_token + 1)
-    await store.save_occurrence(transaction, _succeeded(attempt.occurrence, outcome))
-    await store.save_job(transaction, revoked)
+    assert outcome.payment_id is not None, "the outcome is of a payment"
+    await end_paid(transaction, attempt, outcome.payment_id)
 
 
 async def _count_late(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> None:
@@ -137,6 +138,7 @@ async def _count_late(transaction: Transaction, attempt: Attempt, outcome: Outco
             later = await read_attempt(transaction, job, attempt.now)
             if not later.is_submitted:
                 job, _ = await skip(transaction, later, STOPPED.format(status=job.status))
+        await cancel_open_payments(transaction, job)
     await store.save_job(transaction, job)
 
 

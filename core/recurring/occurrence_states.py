@@ -287,7 +287,8 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
         closed = replace(occurrence, attempt=occurrence.attempt + 1, payment_id=None, checks=0)
     else:
         changed, note = job_after_cycle(attempt, cycle)
-        closed = replace(occurrence, status=cycle.status.value)
+        paid_by = cycle.payment_id or occurrence.payment_id
+        closed = replace(occurrence, status=cycle.status.value, payment_id=paid_by)
     log = await put_log(
         transaction, log_of(job, occurrence.occurrence, occurrence.attempt, outcome, now, note)
     )
@@ -298,7 +299,32 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
     await store.save_occurrence(transaction, closed)
     changed = replace(changed, lease_owner=None, leased_until=None, failed_looks=0)
     await store.save_job(transaction, changed)
+    if changed.status == "completed":
+        await cancel_open_payments(transaction, changed)
     return ExecutionResult(log.log_id, outcome.status, retry_at)
+
+
+async def end_paid(transaction: Transaction, attempt: Attempt, payment_id: str) -> None:
+    """End an open occurrence whose retry is not submitted, as an earlier payment was charged."""
+    outcome = Outcome(Status.SUCCEEDED, CHARGED_MESSAGE, payment_id=payment_id)
+    job, _ = job_after_cycle(attempt, outcome)
+    token = job.fencing_token + 1
+    job = replace(job, lease_owner=None, leased_until=None, fencing_token=token, failed_looks=0)
+    await store.save_occurrence(
+        transaction,
+        replace(attempt.occurrence, status=outcome.status.value, payment_id=payment_id),
+    )
+    await store.save_job(transaction, job)
+    if job.status == "completed":
+        await cancel_open_payments(transaction, job)
+
+
+async def cancel_open_payments(transaction: Transaction, job: Job) -> None:
+    """Have the payments of a job that ended canceled, which customers could still complete."""
+    open_ids = await log_store.open_payments(
+        transaction, job.business_id, job.recurring_id, job.open_occurrence
+    )
+    await payments_store.cancel_payments(transaction, job.business_id, open_ids)
 
 
 async def _cycle_outcome(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> Outcome:

@@ -26,7 +26,6 @@ from core.due_work.store import RELEASED
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_recurring_id
 from core.money import Amount, amount_from_message
-from core.payments import store as payments_store
 from core.recurring import calendar, log_store, store
 from core.recurring.clock_store import JobClock
 from core.recurring.cycles import (
@@ -38,7 +37,7 @@ from core.recurring.cycles import (
     skip_due,
 )
 from core.recurring.log_store import insert_logs
-from core.recurring.occurrence_states import STOPPED, read_attempt, skip
+from core.recurring.occurrence_states import STOPPED, cancel_open_payments, read_attempt, skip
 from core.recurring.store import Job
 from core.users.service import active_user, existing_user
 from core.wallet import store as wallet_store
@@ -370,10 +369,7 @@ async def _stopped(
         await insert_logs(transaction, change.skipped)
         job = change.job
     if status == "cancelled":
-        open_ids = await log_store.open_payments(
-            transaction, job.business_id, job.recurring_id, job.open_occurrence
-        )
-        await payments_store.cancel_payments(transaction, job.business_id, open_ids)
+        await cancel_open_payments(transaction, job)
     job = replace(job, status=status, next_run=None, **RELEASED)
     if job.open_occurrence is None:
         return replace(job, due_at=None), False

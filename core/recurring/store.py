@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select, tuple_, update
+from sqlalchemy import insert, select, update
 
-from core.database.bulk_sql import BulkInsert, BulkSelect, BulkUpdate
+from core.database.bulk_sql import BulkInsert, BulkSelect, BulkUpdate, one_of
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import JOB_STATUSES
 from core.database.schema import recurring_jobs as jobs
@@ -256,17 +256,18 @@ async def renew_leases(
     transaction: Transaction, keys: Iterable[tuple[str, str, int]], until: datetime
 ) -> set[tuple[str, str, int]]:
     """Renew leases by business, job and fencing token, and return the keys of those renewed."""
-    key = tuple_(jobs.c.business_id, jobs.c.recurring_id, jobs.c.fencing_token)
+    key = (jobs.c.business_id, jobs.c.recurring_id, jobs.c.fencing_token)
+    connection = transaction.connection
     current = (
-        select(jobs.c.business_id, jobs.c.recurring_id, jobs.c.fencing_token)
-        .where(key.in_(list(keys)), jobs.c.leased_until.is_not(None))
+        select(*key)
+        .where(one_of(connection, key, list(keys)), jobs.c.leased_until.is_not(None))
         .order_by(jobs.c.business_id, jobs.c.recurring_id)
         .with_for_update()
     )
-    found = {tuple(row) for row in await transaction.connection.execute(current)}
+    found = {tuple(row) for row in await connection.execute(current)}
     if found:
-        await transaction.connection.execute(
-            update(jobs).where(key.in_(list(found))).values(leased_until=until)
+        await connection.execute(
+            update(jobs).where(one_of(connection, key, found)).values(leased_until=until)
         )
     return found
 

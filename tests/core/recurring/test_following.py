@@ -270,6 +270,24 @@ async def test_a_customer_who_was_faster_than_the_cancellation_of_the_job_is_cou
     assert (job.status, job.executed_cycles) == (pb.RECURRING_STATUS_CANCELLED, 1)
 
 
+async def test_a_late_success_completes_the_job_and_cancels_its_other_authentications(
+    hooked: Hooked,
+) -> None:
+    await hooked.begin(AUTHENTICATES, max_cycles=1, interval_type=pb.INTERVAL_TYPE_DAY)
+    first = await hooked.last_intent()
+    await hooked.until(days=1, hours=1)
+    assert await hooked.statuses() == [REQUIRES_ACTION, REQUIRES_ACTION]
+    await hooked.tell(first, "succeeded")
+    job = await hooked.job()
+    assert (job.status, job.executed_cycles) == (pb.RECURRING_STATUS_COMPLETED, 1)
+    async with asyncio.timeout(30):
+        while await hooked.statuses() == [SUCCEEDED, REQUIRES_ACTION]:
+            pass
+    assert await hooked.statuses() == [SUCCEEDED, DECLINED]
+    job = await hooked.job()
+    assert (job.status, job.executed_cycles) == (pb.RECURRING_STATUS_COMPLETED, 1)
+
+
 @pytest.mark.parametrize(
     ("kind", "code", "status", "executed"),
     [("fraud.approved", "1", SUCCEEDED, 1), ("fraud.declined", "3", DECLINED, 0)],
