@@ -76,10 +76,7 @@ _shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
 
 
 class Database:
-    """Owner of the connection pools: one for lists, one for everything else.
-
-    SQLite has one connection for both.
-    """
+    """Owner of the connection pools: on PostgreSQL one for lists, and one for all the rest."""
 
     def __init__(
         self,
