@@ -5,10 +5,11 @@ rows with executemany. Neither limits the number of rows. Statements are built o
 declared, because building one takes as long as executing it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     CursorResult,
     Select,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     tuple_,
     update,
 )
@@ -97,8 +99,7 @@ class BulkSelect:
         """Restrict `query` by the `key` columns of `table`."""
         self._names = key
         self._of_arrays = query.where(_equal(table, key, dict(_arrays(table, key).c.items())))
-        keys: Any = bindparam("keys", expanding=True)
-        self._of_keys = query.where(tuple_(*(table.c[name] for name in key)).in_(keys))
+        self._of_keys = query.where(_is_listed([table.c[name] for name in key]))
 
     async def execute(self, connection: AsyncConnection, keys: Sequence[Sequence[Any]]) -> Result:
         """Return the rows that exist."""
@@ -106,6 +107,29 @@ class BulkSelect:
             return await connection.execute(self._of_keys, {"keys": keys})
         rows = [dict(zip(self._names, key, strict=True)) for key in keys]
         return await connection.execute(self._of_arrays, _as_arrays(self._names, rows))
+
+
+def one_of(
+    connection: AsyncConnection, columns: Sequence[Column[Any]], keys: Collection[Sequence[Any]]
+) -> ColumnElement[bool]:
+    """Return the condition that a row has one of these keys, which both databases look up."""
+    if connection.dialect.name == "postgresql":
+        return tuple_(*columns).in_(list(keys))
+    return _is_listed(columns, list(keys))
+
+
+def _is_listed(
+    columns: Sequence[Column[Any]], keys: Sequence[Sequence[Any]] | None = None
+) -> ColumnElement[bool]:
+    """Return SQLite's condition that a row has one of `keys`, or of the parameter `keys`.
+
+    SQLite looks rows up by the result of a query. By a list of values it would read the whole
+    table, also where its optimizer turns the query into one; a limit keeps it from that.
+    """
+    key = tuple_(*columns)
+    listed: Any = bindparam("keys", keys, key.type, expanding=True, required=keys is None)
+    query: Any = select(text("*")).select_from(text(":keys").bindparams(listed))
+    return key.in_(query.limit(-1))
 
 
 def _uses_arrays(connection: AsyncConnection, rows: Sequence[Row]) -> bool:

@@ -130,6 +130,9 @@ def _postgresql(
                 "idle_in_transaction_session_timeout": "30s",
                 # A generic plan that was made for an empty table is bad for a full one.
                 "plan_cache_mode": "force_custom_plan",
+                # With statistics from before a backlog, the planner would read and sort all due
+                # rows for the first few, rather than follow the index in their order.
+                "enable_bitmapscan": "off",
                 **limits,
                 **settings,
             },

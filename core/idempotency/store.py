@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, exists, or_, select, tuple_, update
+from sqlalchemy import Row, and_, delete, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.database.bulk_sql import BulkSelect
+from core.database.bulk_sql import BulkSelect, one_of
 from core.database.schema import idempotency_records as records
 from core.database.schema import payments, users
 from core.database.transactions import Transaction
@@ -179,7 +179,8 @@ async def expired(transaction: Transaction, limit: int) -> list[RecordKey]:
 
 async def delete_many(transaction: Transaction, keys: Collection[RecordKey]) -> None:
     """Delete the records with these keys."""
-    await transaction.connection.execute(delete(records).where(tuple_(*_KEY).in_(keys)))
+    connection = transaction.connection
+    await connection.execute(delete(records).where(one_of(connection, _KEY, keys)))
 
 
 async def has_answer_for(

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, and_, insert, or_, select, tuple_, update
 
+from core.database.bulk_sql import one_of
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import GATEWAYS, PAYMENT_STATUSES, payments
 from core.database.transactions import Transaction
@@ -340,11 +341,11 @@ async def renew_leases(
 
     Skips rows that are locked, to be renewed next time, so that renewals cannot deadlock.
     """
-    key = tuple_(payments.c.business_id, payments.c.payment_id)
+    key = (payments.c.business_id, payments.c.payment_id)
     free = (
         select(payments.c.business_id, payments.c.payment_id)
         .where(
-            key.in_(keys),
+            one_of(transaction.connection, key, keys),
             payments.c.lease_owner == lease.owner,
             payments.c.attempt == "running",  # a responding core is no lease owner
         )
@@ -353,7 +354,7 @@ async def renew_leases(
     if keys:
         await transaction.connection.execute(
             update(payments)
-            .where(key.in_(free))
+            .where(tuple_(*key).in_(free))
             .values(leased_until=lease.until, look_at=lease.until, joinable=joinable)
         )
 
