@@ -22,6 +22,7 @@ from typing import Protocol, TypeAlias
 from core.credentials.service import CredentialsService
 from core.credentials.webhook_secrets import LIFETIME, RECHECK_AFTER, SecretsKey, WebhookSecrets
 from core.database.transactions import Database, Transaction
+from core.due_work.failures import is_outage
 from core.due_work.rules import Key
 from core.due_work.store import EVENTS
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
@@ -102,12 +103,20 @@ class WebhooksService:
             )
             return False
         source = Source(business_id, gateway, env)
-        async with self._database.transaction("webhooks.receive") as transaction:
-            is_new = await event_store.insert_event(transaction, source, event)
-            if not event.needs_lookup:
-                await self._apply(transaction, source, event)
-        if event.needs_lookup and is_new:
-            await self._look_up_and_apply(source, event)
+        try:
+            async with self._database.transaction("webhooks.receive") as transaction:
+                is_new = await event_store.insert_event(transaction, source, event)
+                if not event.needs_lookup:
+                    await self._apply(transaction, source, event)
+            if event.needs_lookup and is_new:
+                await self._look_up_and_apply(source, event)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            # The queue tries again, and sets the event aside in the end; the gateway need not.
+            logger.exception("event not applied", extra={"event": event.event_id})
+            async with self._database.transaction("webhooks.store") as transaction:
+                is_new = await event_store.insert_event(transaction, source, event)
         logger.info(
             "webhook received",
             extra={
