@@ -45,11 +45,13 @@ async def set_aside(shop: Business) -> list[str]:
     return [each.id for each in response.rows]
 
 
-async def unknown_cycle(shop: Business, gateway: Gateway, clock: ShiftedClock) -> tuple[str, str]:
+async def unknown_cycle(
+    shop: Business, gateway: Gateway, clock: ShiftedClock, kind: str = "reset_after"
+) -> tuple[str, str]:
     """Leave the first cycle of a job without a clear answer; return job and payment."""
     job = await create_job(shop, await card_holder(shop), source=pb.RECURRING_SOURCE_STRIPE)
     clock.ahead = DAY
-    await gateway.fault("reset_after", INTENTS, times=20, method=None)
+    await gateway.fault(kind, INTENTS, times=20, method=None)
     await claim_and_execute(shop)
     await gateway.clear()
     (payment,) = await records(shop)
@@ -91,6 +93,18 @@ async def test_a_late_success_of_a_failed_cycle_is_counted(
     assert (await job_of(shop, job)).executed_cycles == 1
     assert [log.status for log in await logs_of(shop, job)] == [SUCCEEDED]
     assert len(await gateway.charges()) == 1
+
+
+async def test_a_cycle_whose_payment_is_resolved_as_failed_is_charged_again(
+    shop: Business, gateway: Gateway, clock: ShiftedClock
+) -> None:
+    job, payment_id = await unknown_cycle(shop, gateway, clock, kind="reset_before")
+    await resolve(shop, payment_id, operator_pb2.PAYMENT_RESOLUTION_FAILED, force=True)
+    clock.ahead += timedelta(minutes=1)
+    assert await claim_and_execute(shop) == 1
+    assert (await job_of(shop, job)).executed_cycles == 1
+    assert [log.status for log in await logs_of(shop, job)] == [SUCCEEDED]
+    assert (len(await records(shop)), len(await gateway.charges())) == (2, 1)
 
 
 @pytest.mark.parametrize(
