@@ -14,8 +14,15 @@ _STATE = "ck_webhook_events_state_is_known"
 
 
 def upgrade() -> None:
-    """Add the column, which is NULL for payments from before, and the state."""
+    """Add the column, which is NULL for payments from before, and the state.
+
+    Payments that wait for their customer or a review are asked for at their gateway from now on.
+    """
     op.add_column("payments", sa.Column("cancel_at", UtcDateTime(), nullable=True))
+    op.execute(
+        "UPDATE payments SET look_at = updated_at "
+        "WHERE status IN ('requires_action', 'held_for_review') AND transaction_id IS NOT NULL"
+    )
     with op.batch_alter_table("webhook_events") as batch:
         batch.drop_constraint(op.f(_STATE), type_="check")
         batch.create_check_constraint(

@@ -64,6 +64,22 @@ async def test_an_upgrade_from_the_first_revision_keeps_every_row(database: Data
 
 
 @pytest.mark.parametrize(
+    ("status", "is_asked"),
+    [("requires_action", True), ("held_for_review", True), ("declined", False)],
+)
+async def test_payments_that_wait_are_asked_for_after_an_upgrade(
+    database: Database, status: str, is_asked: bool
+) -> None:
+    await to_revision(database, "0001_first_light")
+    for table, row in OLD_ROWS.items():
+        await write(database, table, row | ({"status": status} if table == "payments" else {}))
+    await migrate(database)
+    async with database.transaction() as transaction:
+        look_at = await transaction.connection.scalar(text("SELECT look_at FROM payments"))
+    assert (look_at is not None) == is_asked
+
+
+@pytest.mark.parametrize(
     ("table", "changes"),
     [
         ("cards", {"user_id": "USR-2", "card_id": "CRD-2", "gateway_card_id": "pm_2"}),
