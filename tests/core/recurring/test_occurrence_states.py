@@ -13,6 +13,8 @@ from core.recurring.occurrence_states import (
     CheckLater,
     End,
     Skip,
+    Transition,
+    Wait,
     after_charge,
     before_charge,
 )
@@ -86,12 +88,14 @@ def attempt(row: Any, *, job: str = "active", number: int = 1, after: timedelta 
     return Attempt(replace(JOB, status=job), occurrence, row, NOW + after)
 
 
-def word(transition: End | CheckLater | Skip | None) -> str:
+def word(transition: Transition | None) -> str:
     match transition:
         case None:
             return "charge"
         case End(outcome):
             return outcome.status.value
+        case Wait():
+            return "wait"
         case CheckLater():
             return "check later"
         case Skip():
@@ -112,8 +116,12 @@ def word(transition: End | CheckLater | Skip | None) -> str:
         (attempt(payment("succeeded"), job="cancelled"), "succeeded"),
         (attempt(payment("refunded")), "succeeded"),
         (attempt(payment("declined")), "declined"),
-        (attempt(payment("held_for_review")), "declined"),
-        (attempt(payment("requires_action")), "requires_action"),
+        (attempt(payment("voided")), "declined"),
+        (attempt(payment("held_for_review")), "wait"),
+        (attempt(payment("requires_action")), "wait"),
+        (attempt(payment("requires_action"), job="paused"), "wait"),
+        (attempt(payment("requires_action"), after=LATE), "requires_action"),
+        (attempt(payment("held_for_review"), after=LATE), "requires_action"),
         (attempt(payment("needs_review")), "failed"),
         (attempt(None, job="paused"), "skip"),
         (attempt(payment("failed"), job="cancelled"), "skip"),
