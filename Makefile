@@ -89,6 +89,7 @@ bench: install ## measure speed, as ratios within one run
 
 prove: install ## kill cores at every failpoint, then compare the books (PROVE_MINUTES=10)
 	$(PY) -m tests.prove
+	STORY_DELIVERIES=10000 $(PY) -m pytest -q tests/core/webhooks/test_stories.py
 
 #: Keep up to date
 fmt: install ## format Python and proto files

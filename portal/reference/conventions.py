@@ -78,8 +78,8 @@ CONVENTIONS = (
             "differ, the request is rejected.",
             "Repeating the same request returns the first response, byte for byte, with the "
             "header `Idempotency-Replayed: true`. A different request or action with the same key "
-            "gets 422 `IDEMPOTENCY_KEY_REUSED`. A field with a default, such as `env`, `gateway` or "
-            "`currency`, may be left out in one and named in the other: what counts is what the "
+            "gets 422 `IDEMPOTENCY_KEY_REUSED`. A field with a default, such as `env`, `gateway` "
+            "or `currency`, may be left out in one and named in the other: what counts is what the "
             "first request resolved, even if the default has changed since. While the first "
             "request is in progress, the repeated one waits for its response.",
             "A 402 is an outcome and is repeated, too: to charge a declined card again, use a new "

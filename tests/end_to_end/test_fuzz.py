@@ -17,8 +17,8 @@ from tests.end_to_end.running import JsonClient, Stack, running_stack
 EXAMPLES = 250
 """Requests in each mode."""
 LEAST_SUCCEEDED = 4
-"""Actions that must succeed at least once: a run with errors only would prove little. Which requests
-are generated differs between machines: 7 and 10 actions were seen to succeed."""
+"""Actions that must succeed at least once: a run with errors only would prove little. The generated
+requests differ between machines: 7 and 10 actions were seen to succeed."""
 FAULT = 500
 """A status that no request may get."""
 
