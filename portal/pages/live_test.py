@@ -53,6 +53,7 @@ def _fields(fields: Iterable[Field]) -> list[dict[str, Any]]:
             "description": field.description,
             "required": field.required,
             "repeated": field.repeated,
+            "clearable": field.nullable,  # of a request's field: null clears the stored value
             "words": [word.word for word in field.words],
             "limits": field.limits.sentences(),
             "fields": _fields(field.fields),

@@ -92,6 +92,36 @@ test("a problem is shown at the field that the server names, and is gone once th
   });
 });
 
+test("a stored value is cleared with null, from the form as from the JSON", async () => {
+  await inWindow(browser, {}, async (page) => {
+    await open(page, "create_user");
+    await send(page, "200 OK");
+    await choose(page, "create_recurring");
+    await inputOf(page, "max_cycles").fill("5");
+    await send(page, "200 OK");
+    const { recurring } = JSON.parse(await response(page).textContent());
+    assert.equal(recurring.max_cycles, 5);
+    await choose(page, "update_recurring");
+    await page.locator("#json").fill(JSON.stringify({ recurring_id: recurring.recurring_id, description: null }));
+    const [description, cycles] = ["description", "max_cycles"].map((name) => page.getByRole("button", { name: `null for ${name}` }));
+    assert.equal(await description.getAttribute("aria-pressed"), "true");
+    assert.ok(await inputOf(page, "description").isDisabled());
+    await description.click();
+    assert.ok(await inputOf(page, "description").isEnabled());
+    await cycles.click();
+    await assertAccessible(page, "a field with null");
+    assert.deepEqual(await json(page), { recurring_id: recurring.recurring_id, max_cycles: null });
+    await page.locator("#send").click();
+    await page.locator("#ask-yes").click(); // the job may be a LIVE one
+    await response(page).filter({ hasText: "Recurring job updated" }).waitFor();
+    assert.equal(JSON.parse(await response(page).textContent()).recurring.max_cycles, null);
+    await cycles.click();
+    await inputOf(page, "max_cycles").fill("7");
+    assert.equal((await json(page)).max_cycles, 7);
+    assert.equal(await page.getByRole("button", { name: "null for recurring_id" }).count(), 0);
+  });
+});
+
 test("form and JSON are in step both ways, with the digits that were typed", async () => {
   await inWindow(browser, {}, async (page) => {
     await open(page, "charge_customer");

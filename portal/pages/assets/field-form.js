@@ -49,9 +49,10 @@ export class FieldForm {
       this.clear(field.path);
       this.onEdit(field.path, typed(field, input.value));
     });
-    this.inputs.set(field.path, { field, input, problem });
+    const nullButton = field.clearable ? this.nullButton(field) : undefined;
+    this.inputs.set(field.path, { field, input, problem, nullButton });
     const label = element("label", { for: id }, element("code", {}, field.name), ...marks(field));
-    const beside = field.path === KEY ? this.keyButton(input) : [];
+    const beside = field.path === KEY ? this.keyButton(input) : nullButton ? [nullButton] : [];
     return element(
       "div",
       { class: "field" },
@@ -72,16 +73,37 @@ export class FieldForm {
     return [button];
   }
 
+  /** A button that sends null, which clears the stored value; pressed again, nothing is sent. */
+  nullButton(field) {
+    const button = element("button", { type: "button", "aria-pressed": "false", "aria-label": `null for ${field.name}` }, "null");
+    button.addEventListener("click", () => {
+      const value = button.getAttribute("aria-pressed") === "true" ? undefined : null;
+      this.clear(field.path);
+      this.showValue(field.path, value);
+      this.onEdit(field.path, value);
+    });
+    return button;
+  }
+
   /** Shows the values of the request. */
   refresh(request) {
     for (const [path, { field, input }] of this.inputs) {
       const value = valueAt(request, path);
       if (document.activeElement === input && sameValue(typed(field, input.value), value)) continue;
-      const text = shown(value);
-      if (input instanceof HTMLSelectElement && ![...input.options].some((option) => option.value === text)) {
-        input.append(element("option", { value: text }, text));
-      }
-      input.value = text;
+      this.showValue(path, value);
+    }
+  }
+
+  showValue(path, value) {
+    const { input, nullButton } = this.inputs.get(path);
+    const text = shown(value);
+    if (input instanceof HTMLSelectElement && ![...input.options].some((option) => option.value === text)) {
+      input.append(element("option", { value: text }, text));
+    }
+    input.value = text;
+    if (nullButton) {
+      input.disabled = value === null;
+      nullButton.setAttribute("aria-pressed", String(value === null));
     }
   }
 
