@@ -39,9 +39,8 @@ LIST_SETTINGS = {
     "default_transaction_isolation": "repeatable read",
     "default_transaction_read_only": "on",
     # An index has every list in its order: core.database.paging. Statistics that are old must not
-    # make the planner read a whole table or range, nor compile for longer than the query runs.
+    # make the planner read a whole table, nor compile for longer than the query runs.
     "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
     "jit": "off",
 }
 EXAMINATION_STATEMENT_SECONDS = 120.0
