@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from tests.prove.mutants import MUTANTS
 from tests.prove.shared_clock import SharedClock
 from tests.prove.triggers import (
     POISON_CLAIM,
+    POISON_EVENT,
     POISON_EXECUTION,
     POISON_KEYS,
     POISON_PAYMENT,
@@ -47,6 +48,8 @@ REAP_SECONDS = 0.3
 RENEW_SECONDS = 0.2
 POLLING = ("payments.sweep", "idempotency.reap", "webhooks.take_due", "recurring.claim")
 """Transactions that run all the time: a failpoint only when they found something to write."""
+DUE_WITH_JOB_SECONDS = 2.5
+"""After this, a job that a client creates now is due, too."""
 _STRIPE_OBJECTS = ("customer", "payment_method", "payment_intent", "charge", "list")
 DUMPED = (
     "payments",
@@ -94,7 +97,7 @@ class InspectableDatabase(Database):
 
     async def poison(self, kind: str, business_id: str) -> None:
         """Make rows of a business due that no core can carry out, see `tests.prove.poison`."""
-        now = self.now()
+        now = self.now() + timedelta(seconds=DUE_WITH_JOB_SECONDS if kind == POISON_CLAIM else 0)
         due = {"set_aside_at": None, "set_aside_error": None, "failed_looks": 0}
         pending = due | {"status": "pending", "attempt": "unknown", "look_at": now}
         unleased = {"lease_owner": None, "leased_until": None, "open_occurrence": None}
@@ -102,6 +105,7 @@ class InspectableDatabase(Database):
         changes: dict[str, list[tuple[str, dict[str, Any]]]] = {
             POISON_PAYMENT: [("payments", pending)],
             POISON_KEYS: [("payments", pending), ("stripe_credentials", {"env": "LIVE"})],
+            POISON_EVENT: [],
             POISON_CLAIM: [("recurring_jobs", due_job)],
             POISON_EXECUTION: [("recurring_jobs", due_job)],
         }
@@ -113,6 +117,8 @@ class InspectableDatabase(Database):
                 await connection.execute(update(table).where(of_business).values(values))
             if kind == POISON_CLAIM:
                 await connection.execute(_insert_occurrence(business_id, now))
+            if kind == POISON_EVENT:
+                await connection.execute(_insert_unreadable_event(business_id, now))
 
 
 def _insert_occurrence(business_id: str, at: datetime) -> Insert:
@@ -134,6 +140,27 @@ def _insert_occurrence(business_id: str, at: datetime) -> Insert:
         *(literal(value, occurrences.c[name].type) for name, value in values.items()),
     ).where(jobs.c.business_id == business_id)
     return insert(occurrences).from_select(["business_id", "recurring_id", *values], job)
+
+
+def _insert_unreadable_event(business_id: str, at: datetime) -> Insert:
+    """Return the insert of an applied event about the business's payment."""
+    payments, events = metadata.tables["payments"], metadata.tables["webhook_events"]
+    values: dict[str, Any] = {
+        "event_id": f"evt_unreadable_{at.timestamp()}",
+        "type": "unreadable",
+        "fact": "{",
+        "needs_lookup": False,
+        "state": "applied",
+        "occurred_at": at,
+        "received_at": at,
+        "checks": 0,
+    }
+    names = ("business_id", "gateway", "env", "transaction_id")
+    payment = select(
+        *(payments.c[name] for name in names),
+        *(literal(value, events.c[name].type) for name, value in values.items()),
+    ).where(payments.c.business_id == business_id)
+    return insert(events).from_select([*names, *values], payment)
 
 
 class FailpointDatabase(InspectableDatabase):

@@ -70,15 +70,12 @@ class GatewaySide:
             action, things = self._rng.choice(possible)
             await action(self._rng.choice(things), ours)
 
-    async def complete_open(self) -> None:
-        """Have every authentication and review end, one way or the other."""
-        stripe, authorize = await self.books()
-        for intent in stripe.get("payment_intents", []):
-            if _is_ours(intent) and _needs_authentication(intent):
-                await self._authenticate(intent, ())
-        for transaction in authorize.get("transactions", []):
-            if transaction["status"] in IN_REVIEW:
-                await self._review(transaction, ())
+    async def refund_a_transaction(self) -> None:
+        """Refund a charge at Authorize.Net, if there is one."""
+        _, authorize = await self.books()
+        captured = [each for each in authorize.get("transactions", []) if _is_capture(each)]
+        if captured:
+            await self._refund_transaction(self._rng.choice(captured), ())
 
     async def deliver_held(self) -> None:
         """Deliver what is held, shuffled and twice, and wait until all is delivered."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +22,8 @@ from tests.prove.triggers import (
     GATEWAY_EVENT,
     KEY_FORGOTTEN_SECONDS,
     LEASE_OVER_SECONDS,
+    POISON_CLAIM,
+    REFUND_EVENT,
     UNKEYED_OVER_SECONDS,
     Trigger,
     trigger_of,
@@ -220,17 +222,33 @@ class Kills:
 
     def _trigger(self, trigger: Trigger) -> None:
         """Have something happen that leads a core to the failpoint."""
-        poison = self.clients.merchants.poison
-        if trigger.has_poison and poison is not None:
-            self.clients.add_task(asyncio.ensure_future(poison.spread(trigger.kind)))
+        happening: Coroutine[Any, Any, None]
+        if trigger.has_poison:
+            happening = self._spread_poison(trigger)
         elif trigger.kind == GATEWAY_EVENT:
-            self.clients.add_task(asyncio.ensure_future(self.gateway_side.act()))
+            happening = self.gateway_side.act()
         elif trigger.kind == FOREIGN_EVENT:
-            self.clients.add_task(asyncio.ensure_future(self.gateway_side.charge_foreign()))
+            happening = self.gateway_side.charge_foreign()
+        elif trigger.kind == REFUND_EVENT:
+            happening = self._charge_and_refund()
         elif trigger.passes_seconds:
-            self.clients.add_task(asyncio.ensure_future(self._complete_and_wait(trigger)))
+            happening = self._complete_and_wait(trigger)
         else:
             self.clients.trigger(trigger)
+            return
+        self.clients.add_task(asyncio.ensure_future(happening))
+
+    async def _spread_poison(self, trigger: Trigger) -> None:
+        """Have a row be due that cannot be carried out, and with a job also one that can."""
+        poison = self.clients.merchants.poison
+        assert poison is not None, "the mode has poison"
+        await poison.spread(trigger.kind)
+        if trigger.kind == POISON_CLAIM:
+            await self.clients.complete("job_wallet")
+
+    async def _charge_and_refund(self) -> None:
+        await self.clients.complete("charge_authorize")
+        await self.gateway_side.refund_a_transaction()
 
     async def _complete_and_wait(self, trigger: Trigger) -> None:
         """Run the trigger's operation, and let time pass."""

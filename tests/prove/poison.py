@@ -16,8 +16,10 @@ from nivisco.payments.v1 import (
     recurring_pb2,
     users_pb2,
 )
+from tests.end_to_end.signing import STRIPE_SECRET, stripe_event
 from tests.prove.environment import Environment
 from tests.prove.operations import TEST, Caller
+from tests.prove.triggers import POISON_EVENT
 
 
 class Poison:
@@ -26,6 +28,7 @@ class Poison:
     def __init__(self, environment: Environment, business: Caller) -> None:
         self._environment = environment
         self._business = business
+        self._transaction_id = ""
 
     async def set_up(self) -> None:
         """Make a payment and a job, so far in order."""
@@ -35,6 +38,7 @@ class Poison:
                     env=TEST,
                     stripe_secret_key=f"sk_test_{self._business.business_id.replace('-', '')}_p",
                     stripe_public_key="pk_test_fake",
+                    stripe_webhook_secret=STRIPE_SECRET,
                 )
             )
         )
@@ -46,9 +50,10 @@ class Poison:
             )
         )
         amount = Money(units=5)
-        await self._call(
+        charged = await self._call(
             payments_pb2.ChargeCustomerRequest(user_id=user_id, amount=amount, env=TEST)
         )
+        self._transaction_id = charged.transaction_id
         await self._call(
             recurring_pb2.CreateRecurringRequest(
                 user_id=user_id,
@@ -67,6 +72,17 @@ class Poison:
             await core.process.send(
                 command="poison", kind=kind, business_id=self._business.business_id
             )
+
+        if kind == POISON_EVENT:
+            await self._deliver_event()
+
+    async def _deliver_event(self) -> None:
+        """Deliver an event of the payment, which has an event that cannot be read."""
+        now = int(self._environment.clock.seconds())
+        intent = {"id": self._transaction_id, "amount_received": 500, "currency": "usd"}
+        event = stripe_event(f"evt_poison_{now}", "payment_intent.succeeded", now, **intent)
+        url = f"{self._environment.adapter_url}/webhooks/stripe/{self._business.business_id}"
+        await self._environment.deliver(url, event.body, event.headers(now))
 
     async def _call(self, request: Any) -> Any:
         return await self._environment.call(self._business.credentials, request)

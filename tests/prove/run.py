@@ -22,11 +22,11 @@ WITH_AUTHORIZE = 0.3
 """Share of scenarios that charge at Authorize.Net too."""
 SWEEP_TURN_SECONDS = 0.4
 """How long the sweep may take to reach a pending charge while the gateway still fails."""
-WITH_WEBHOOKS = 0.3
-WITH_JOBS = 0.25
-WITH_POISON = 0.1
-WITH_STORY = 0.25
-WITH_PLAY = 0.25
+WITH_WEBHOOKS = 0.2
+WITH_JOBS = 0.15
+WITH_POISON = 0.05
+WITH_STORY = 0.15
+WITH_PLAY = 0.15
 """Shares of scenarios."""
 DRAIN_POLLS = 30
 REVIEWED_SECONDS = 3.5 * 3600
@@ -66,19 +66,14 @@ class Run:
             return MUTANTS[self.scenario.mutant].mode
         play = self.rng.choice(list(PLAYS)) if self.rng.random() < WITH_PLAY else ""
         needed = PLAYS[play][1] if play else CHARGES_ONLY
-        return Mode(
-            play=play,
-            has_webhooks=any(trigger.has_webhooks for trigger in self.triggers)
-            or needed.has_webhooks
-            or self.rng.random() < WITH_WEBHOOKS,
-            has_jobs=any(trigger.has_jobs for trigger in self.triggers)
-            or needed.has_jobs
-            or self.rng.random() < WITH_JOBS,
-            has_poison=any(trigger.has_poison for trigger in self.triggers)
-            or needed.has_poison
-            or self.rng.random() < WITH_POISON,
-            has_story=self.rng.random() < WITH_STORY,
-        )
+        has_webhooks = needed.has_webhooks or self.rng.random() < WITH_WEBHOOKS
+        has_webhooks |= any(trigger.has_webhooks for trigger in self.triggers)
+        has_jobs = needed.has_jobs or self.rng.random() < WITH_JOBS
+        has_jobs |= any(trigger.has_jobs for trigger in self.triggers)
+        has_poison = needed.has_poison or self.rng.random() < WITH_POISON
+        has_poison |= any(trigger.has_poison for trigger in self.triggers)
+        has_story = (has_webhooks or has_jobs) and self.rng.random() < WITH_STORY
+        return Mode(has_webhooks, has_jobs, has_poison, play, has_story)
 
     async def execute(self) -> Result:
         """Run the scenario and check it; every error is a violation, not an exception."""

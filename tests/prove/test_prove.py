@@ -15,13 +15,14 @@ from tests.prove.__main__ import SHORT_MUTANTS, read_minutes
 from tests.prove.failpoints import failpoints, transactions
 from tests.prove.gateway_faults import FAULTS
 from tests.prove.mutants import MUTANTS
+from tests.prove.plays import PLAYS
 from tests.prove.report import Found, as_story, render
 from tests.prove.scenario import ANY_MOMENT, Result, Scenario
 from tests.prove.schedule import every_failpoint, every_pair
 from tests.prove.triggers import trigger_of
 
 ROOT = Path(__file__).parents[2]
-SHORT_SECONDS_MAX = 240.0
+SHORT_SECONDS_MAX = 480.0
 
 
 def prove(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -112,6 +113,10 @@ def test_every_mutant_has_a_description_and_a_valid_scenario() -> None:
     for name, mutant in MUTANTS.items():
         assert Scenario.parse(mutant.scenario(name, "sqlite", 1).seed).mutant == name
         assert mutant.bug
+
+
+def test_every_play_exposes_a_mutant() -> None:
+    assert {mutant.play for mutant in MUTANTS.values()} - {""} == {*PLAYS}
 
 
 def test_every_mutation_patches_an_existing_attribute() -> None:

@@ -20,11 +20,15 @@ GATEWAY_EVENT: Final = "gateway_event"
 """A trigger's kind: something happens at a gateway without the core."""
 FOREIGN_EVENT: Final = "foreign_event"
 """A trigger's kind: an event of a payment that is not ours, which therefore waits."""
+REFUND_EVENT: Final = "refund_authorize"
+"""A trigger's kind: an event that does not name its payment, which is therefore looked up."""
 POISON_PAYMENT: Final = "poison_payment"
 POISON_CLAIM: Final = "poison_claim"
 POISON_EXECUTION: Final = "poison_execution"
 POISON_KEYS: Final = "poison_keys"
-"""Triggers' kinds: rows that a core fails to look at, to claim or to execute, or lacks keys for."""
+POISON_EVENT: Final = "poison_event"
+"""Triggers' kinds: rows that a core fails to look at, to claim or to execute, lacks keys for, or
+cannot apply an event to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,10 @@ _TRIGGERS: Final = {
     "recurring.execute": _WALLET_JOB,
     "recurring.end": _JOB,
     "webhooks.receive": Trigger(GATEWAY_EVENT, has_webhooks=True),
+    "webhooks.store": Trigger(POISON_EVENT),
     "webhooks.take_due": Trigger(FOREIGN_EVENT, has_webhooks=True),
     "webhooks.apply": Trigger(FOREIGN_EVENT, has_webhooks=True),
-    "webhooks.complete": Trigger("fund_authorize", has_webhooks=True),
+    "webhooks.complete": Trigger(REFUND_EVENT, has_webhooks=True),
     "gateway.charge": _CHARGE,
     "gateway.save_card": Trigger("save_card"),
     "gateway.create_customer": Trigger("new_customer", is_exclusive=True),
