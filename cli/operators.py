@@ -85,7 +85,8 @@ def call_operator(target: str, data_dir: Path | None, request: Message) -> dict[
         response = asyncio.run(_call(target, token, method, request))
     except CoreError as error:
         raise Failure(_why(error, target)) from None
-    values: dict[str, Any] = exact_json.read(compile_response_writer(response.DESCRIPTOR)(response))
+    write = compile_response_writer(method.output_type)
+    values: dict[str, Any] = exact_json.read(write(response))
     del values["success"]
     return values
 
