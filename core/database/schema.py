@@ -294,6 +294,8 @@ payments = Table(
     *_set_aside(),
     # Since when the payment is to be canceled at its gateway, if nobody completes it before.
     Column("cancel_at", UtcDateTime, nullable=True),
+    # When it first succeeded; NULL before, and for payments from before revision 0010.
+    Column("succeeded_at", UtcDateTime, nullable=True),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint(

@@ -5,11 +5,22 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, and_, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    and_,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from core.database.bulk_sql import one_of
 from core.database.paging import Page, PagedList, PageRequest
-from core.database.schema import GATEWAYS, PAYMENT_STATUSES, payments
+from core.database.schema import GATEWAYS, PAYMENT_STATUSES, UtcDateTime, payments
 from core.database.transactions import Transaction
 from core.due_work.rules import Key
 from core.due_work.store import PAYMENTS, RELEASED
@@ -108,6 +119,8 @@ _COLUMNS: tuple[Column[Any], ...] = (
 )
 
 
+_succeeded_at = func.coalesce(payments.c.succeeded_at, payments.c.updated_at)
+"""When a payment succeeded. Later events and the delivery of the response move `updated_at`."""
 _COLUMN_NAMES = tuple(column.key for column in _COLUMNS)
 _PAYMENTS: PagedList[Payment] = PagedList(
     "payments",
@@ -181,7 +194,7 @@ async def unanswered_payments(
         payments.c.idempotency_key.is_(None),
         or_(
             payments.c.status == "pending",
-            and_(payments.c.status == "succeeded", payments.c.updated_at >= succeeded_since),
+            and_(payments.c.status == "succeeded", _succeeded_at >= succeeded_since),
         ),
     ]
     if env is not None:
@@ -415,6 +428,9 @@ async def end_response(transaction: Transaction, payment: Payment, core_id: str)
 async def _update(
     transaction: Transaction, payment: Payment, columns: Mapping[str, object]
 ) -> None:
+    if columns.get("status") == "succeeded":
+        now = literal(transaction.now, UtcDateTime)
+        columns = {**columns, "succeeded_at": func.coalesce(payments.c.succeeded_at, now)}
     result = await transaction.connection.execute(
         update(payments)
         .where(

@@ -17,11 +17,13 @@ from core.database.transactions import (
     DatabaseUnavailableError,
     Transaction,
 )
+from core.errors import Refusal
 from core.payments.in_flight import ChargeResult
 from core.payments.messages import fund_response
 from tests.core.payments.charging import INTENTS
 from tests.core.payments.running_service import RunningService, running_service
 from tests.core.running import Gateway, ShiftedClock
+from tests.core.webhooks.receiving import Hooks
 
 
 def funded_minor(charged: ChargeResult) -> int:
@@ -205,10 +207,51 @@ async def test_a_success_that_nobody_received_is_returned_for_30_minutes(
         first = await request(shop, gone)
         await shop.service.drain(10)
         clock.ahead += timedelta(minutes=29)
-        assert await request(shop, gone) == first
-        clock.ahead += timedelta(minutes=31)
+        assert await request(shop, gone) == first  # which does not prolong the 30 minutes
+        await shop.service.drain(10)
+        clock.ahead += timedelta(minutes=2)
         assert await request(shop, Presence()) != first
     assert len(await gateway.charges()) == 2
+
+
+async def test_later_events_do_not_prolong_the_30_minutes_of_a_success(
+    database_url: str, gateway: Gateway
+) -> None:
+    clock = ShiftedClock()
+    async with running_service(Database(database_url, clock), clock, gateway) as shop:
+        first = await request(shop, Presence(left=True))
+        await shop.service.drain(10)
+        transaction_id = (await shop.payment()).transaction_id
+        assert transaction_id is not None
+        hooks = Hooks(shop, transaction_id)
+        clock.ahead += timedelta(minutes=28)
+        for second, status in enumerate(("succeeded", "failed")):
+            await hooks.send(
+                f"evt_{status}", "refund.updated", second, id="re_1", object="refund",
+                amount=5000, status=status,
+            )  # fmt: skip
+        assert (await shop.payment()).status == "succeeded"
+        clock.ahead += timedelta(minutes=1)
+        assert await request(shop, Presence(left=True)) == first
+        await shop.service.drain(10)
+        clock.ahead += timedelta(minutes=2)
+        assert await request(shop, Presence()) != first
+    assert len(await gateway.charges()) == 2
+
+
+async def test_the_30_minutes_begin_when_the_core_learns_of_the_success(
+    database_url: str, gateway: Gateway
+) -> None:
+    clock = ShiftedClock()
+    async with running_service(Database(database_url, clock), clock, gateway) as shop:
+        await gateway.fault("reset_after", INTENTS, times=20, method=None)
+        with pytest.raises(Refusal, match="not known yet"):
+            await request(shop, Presence())
+        await gateway.clear()
+        await shop.later(hours=3)
+        clock.ahead += timedelta(minutes=29)
+        assert (await request(shop, Presence())).wallet.balance.units == 50
+    assert len(await gateway.charges()) == 1
 
 
 async def test_a_late_success_is_written_over_a_decline(tmp_path: Path, gateway: Gateway) -> None:

@@ -1,4 +1,4 @@
-"""Payments to cancel at their gateway, and events that contradict their payment."""
+"""Payments to cancel at their gateway, their success, and events that contradict their payment."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,11 +14,12 @@ _STATE = "ck_webhook_events_state_is_known"
 
 
 def upgrade() -> None:
-    """Add the column, which is NULL for payments from before, and the state.
+    """Add the columns, which are NULL for payments from before, and the state.
 
     Payments that wait for their customer or a review are asked for at their gateway from now on.
     """
     op.add_column("payments", sa.Column("cancel_at", UtcDateTime(), nullable=True))
+    op.add_column("payments", sa.Column("succeeded_at", UtcDateTime(), nullable=True))
     op.execute(
         "UPDATE payments SET look_at = updated_at "
         "WHERE status IN ('requires_action', 'held_for_review') AND transaction_id IS NOT NULL"
@@ -31,11 +32,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the column; contradicting events are applied ones again, as they were."""
+    """Drop the columns; contradicting events are applied ones again, as they were."""
     op.execute("UPDATE webhook_events SET state = 'applied' WHERE state = 'contradicting'")
     with op.batch_alter_table("webhook_events") as batch:
         batch.drop_constraint(op.f(_STATE), type_="check")
         batch.create_check_constraint(
             op.f(_STATE), sa.text("state IN ('waiting', 'applied', 'ignored')")
         )
+    op.drop_column("payments", "succeeded_at")
     op.drop_column("payments", "cancel_at")
