@@ -307,6 +307,10 @@ class PaymentsService:
             )
         except SealBrokenError as error:
             raise rules.outcome_unknown(payment.payment_id) from error
+        except Refusal:  # the keys were deleted, which says nothing about the charge
+            if payment.attempt == "not_sent":
+                raise
+            raise rules.outcome_unknown(payment.payment_id) from None
         return await self._attempts.resume(transaction, payment, account)
 
 

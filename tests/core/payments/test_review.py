@@ -118,6 +118,15 @@ async def test_deleted_keys_end_in_a_review(
     await assert_needs_review(shop, name)
 
 
+async def test_an_unknown_charge_without_keys_is_answered_as_unknown(
+    shop: RunningService, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await leave_unknown(shop, monkeypatch)
+    await deleted(shop, name)
+    with pytest.raises(Refusal, match="not known yet"):
+        await shop.fund(shop.call("one"))
+
+
 @pytest.mark.parametrize("name", ["stripe"], indirect=True)
 async def test_keys_that_are_revoked_at_the_gateway_end_in_a_review(
     shop: RunningService, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, name: str
