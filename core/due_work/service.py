@@ -109,7 +109,7 @@ class DueWork:
                 await self._poll_and_log()
                 is_more = await self._may_start_more_until(next_poll)
         await stopping
-        await self._drain()
+        await self.drain()
 
     async def _wake_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -126,7 +126,7 @@ class DueWork:
         """Look at what is due now, and return when all of it was looked at."""
         self._tried.clear()
         while await self.poll():
-            await self._drain()
+            await self.drain()
 
     async def poll(self) -> int:
         """Start to look at due rows where workers are free, and return how many.
@@ -191,7 +191,8 @@ class DueWork:
         if self._freed & self._with_more:
             self._may_start_more.set()
 
-    async def _drain(self) -> None:
+    async def drain(self) -> None:
+        """Wait until nothing is looked at."""
         while self._tasks:
             await asyncio.wait(self._tasks.values())
             await asyncio.sleep(0)  # lets the callbacks run

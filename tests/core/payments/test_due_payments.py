@@ -133,6 +133,7 @@ async def test_a_gateway_that_hangs_keeps_only_its_own_workers(
     assert await count_of(shop, gateway="authorize", attempt="running") == WORKERS
     assert await count_of(shop, gateway="authorize", attempt="unknown") == 1000 - WORKERS
     await gateway.clear()
+    await due_work.drain()
 
 
 async def test_workers_that_become_free_look_at_more_without_waiting_for_the_next_poll(
@@ -160,11 +161,13 @@ async def test_a_business_has_four_workers_and_others_the_rest(
     await add_unknown(shop, "B-1", "authorize", 50, long_ago)
     await add_unknown(shop, "B-2", "authorize", 1, long_ago + timedelta(minutes=1))
     await gateway.authorize_fault("delay", LIST, times=1000, seconds=600)
-    assert await shop.due_work().poll() == 5
+    due_work = shop.due_work()
+    assert await due_work.poll() == 5
     await gateway.wait_until_holding(5)
     await until(shop, 4, business_id="B-1", attempt="running")
     await until(shop, 1, business_id="B-2", attempt="running")
     await gateway.clear()
+    await due_work.drain()
 
 
 async def damage_keys(shop: RunningService, business_id: str, sealed: str) -> str:
