@@ -24,6 +24,7 @@ from typing import Final
 
 from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import ObjectKind
+from core.payments.rules import CANCELABLE
 
 CHARGED: Final = frozenset(("succeeded", "partially_refunded", "refunded", "disputed"))
 """Statuses of a payment whose card was charged, whatever came after."""
@@ -135,6 +136,19 @@ def outcome_event(events: Sequence[RecordedEvent]) -> RecordedEvent | None:
     """Return the event with the present outcome of the payment itself, or None without one."""
     outcomes = [each for each in events if each.fact.kind in _STATUSES]
     return _present(outcomes) if outcomes else None
+
+
+def is_cancelable(
+    events: Sequence[RecordedEvent], *, status: str, gateway: str, transaction_id: str | None
+) -> bool:
+    """Return whether a payment can still be charged at its gateway, and so be canceled there.
+
+    Authorize.Net's declines are final.
+    """
+    present = outcome_event(events)
+    is_canceled = present is not None and present.fact.kind is FactKind.CANCELED
+    is_final = is_canceled or (status == "declined" and gateway == "authorize")
+    return transaction_id is not None and status in CANCELABLE and not is_final
 
 
 def unclear_objects(

@@ -54,7 +54,7 @@ class Following:
         async with self._database.read() as transaction:
             payment = await self._unlocked(transaction, payment)
             account = await self._account(transaction, payment)
-            events = await self._events(transaction, payment)
+            events, contradicting = await self._events(transaction, payment)
             began_at = transaction.now
         unclear = event_rules.unclear_objects(
             events,
@@ -74,6 +74,7 @@ class Following:
             is_waiting = False
         asked = unclear | {_object_of(payment)} if is_waiting else unclear
         facts = await self._read(account, payment, asked, unclear)
+        facts = [fact for fact in facts if fact not in contradicting]
         async with self._database.transaction("payments.follow") as transaction:
             payment = await self._transitions.lock(transaction, payment)
             await self._transitions.apply_reads(transaction, payment, facts, began_at=began_at)
@@ -91,24 +92,26 @@ class Following:
         async with self._database.read() as transaction:
             payment = await self._unlocked(transaction, payment)
             account = await self._account(transaction, payment)
-            events = await self._events(transaction, payment)
+            events, contradicting = await self._events(transaction, payment)
             began_at = transaction.now
-        present = event_rules.outcome_event(events)
-        is_canceled = present is not None and present.fact.kind is FactKind.CANCELED
-        # Authorize.Net's declines are final.
-        is_final = payment.status == "declined" and payment.gateway == "authorize"
-        if payment.status not in rules.CANCELABLE or is_canceled or is_final:
+        transaction_id = payment.transaction_id
+        is_cancelable = event_rules.is_cancelable(
+            events,
+            status=payment.status,
+            gateway=payment.gateway,
+            transaction_id=transaction_id,
+        )
+        if transaction_id is None or not is_cancelable:
             return
-        if payment.transaction_id is None:
-            return
-        fact = await self._gateways[payment.gateway].cancel_payment(account, payment.transaction_id)
+        fact = await self._gateways[payment.gateway].cancel_payment(account, transaction_id)
         logger.info(
             "payment canceled at its gateway",
             extra={"payment_id": payment.payment_id, "state": fact.kind.value},
         )
+        facts = [] if fact in contradicting else [fact]
         async with self._database.transaction("payments.cancel") as transaction:
             payment = await self._transitions.lock(transaction, payment)
-            await self._transitions.apply_reads(transaction, payment, [fact], began_at=began_at)
+            await self._transitions.apply_reads(transaction, payment, facts, began_at=began_at)
 
     async def _read(
         self,
@@ -163,19 +166,23 @@ class Following:
             transaction, payment.business_id, payment.gateway, payment.env
         )
 
-    async def _events(self, transaction: Transaction, payment: Payment) -> list[RecordedEvent]:
+    async def _events(
+        self, transaction: Transaction, payment: Payment
+    ) -> tuple[list[RecordedEvent], list[Fact]]:
+        """Return the events about a payment, and what contradicted it when it was read before."""
         events = await event_store.events_of(
             transaction,
             Source(payment.business_id, payment.gateway, payment.env),
             payment_id=payment.payment_id,
             transaction_id=payment.transaction_id,
         )
-        return event_rules.events_of_payment(
+        _, agreeing, contradicting = event_rules.events_of_payment(
             events,
             transaction_id=payment.transaction_id,
             amount_minor=payment.amount_minor,
             currency=payment.currency,
-        )[1]
+        )
+        return agreeing, [each.fact for each in contradicting if each.is_read]
 
 
 def _object_of(payment: Payment) -> GatewayObject:

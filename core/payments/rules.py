@@ -115,24 +115,38 @@ AUTHENTICATION_LIFE = timedelta(days=1)
 """How long a customer may take to authenticate a payment; after that it is canceled."""
 REVIEW_LIFE = timedelta(days=35)
 """How long a held charge is asked for: Authorize.Net holds one for at most 30 days."""
+CANCEL_LIFE = timedelta(days=7)
+"""How long a payment is asked for that should be canceled by now: one that the gateway shows with
+another amount, for example, is neither charged nor canceled for us."""
 _UNCLEAR_LOOKS_MAX = 20
 
 
 def next_look(
-    status: str, *, created_at: datetime, now: datetime, checks: int, is_unclear: bool
+    status: str,
+    *,
+    created_at: datetime,
+    now: datetime,
+    checks: int,
+    is_unclear: bool,
+    cancel_at: datetime | None = None,
 ) -> datetime | None:
     """Return when to ask the gateway about a payment that has an outcome; None: never.
 
+    `cancel_at` is since when the payment is to be canceled, None if it need not be any more.
+
     payment                            next look
     events leave its state open        soon, then as an open attempt
-    requires_action                    after half of its age again, 30 seconds to 1 hour
+    to be canceled, up to 7 days       soon, then as an open attempt
+    requires_action, up to 8 days      after half of its age again, 30 seconds to 1 hour
     held_for_review, up to 35 days     after half of its age again, 15 minutes to 12 hours
     any other                          never: only events change it
     """
     age = now - created_at
     if is_unclear and checks < _UNCLEAR_LOOKS_MAX:
         return now + pause_after(checks)
-    if status == "requires_action":
+    if cancel_at is not None and now - cancel_at < CANCEL_LIFE:
+        return now + pause_after(checks)
+    if status == "requires_action" and age < AUTHENTICATION_LIFE + CANCEL_LIFE:
         return now + min(max(age / 2, timedelta(seconds=30)), timedelta(hours=1))
     if status == "held_for_review" and age < REVIEW_LIFE:
         return now + min(max(age / 2, timedelta(minutes=15)), timedelta(hours=12))

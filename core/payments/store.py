@@ -60,7 +60,7 @@ class Payment:
     lease: Lease | None
     joinable: bool
     checks: int
-    """Number of attempts that ended and of checks put off; sets the next pause."""
+    """Number of attempts that ended and of looks since the last outcome; sets the next pause."""
     transaction_id: str | None
     decline_code: str | None
     answered: bool
@@ -270,6 +270,7 @@ async def write_state(
             "transaction_id": transaction_id,
             "decline_code": decline_code,
             "amount_refunded_minor": amount_refunded_minor,
+            "checks": 0,
             **RELEASED,
         },
     )
@@ -386,7 +387,7 @@ async def update_payment(
     columns |= {"answered": answered, "lease_owner": responding_core, "leased_until": None}
     columns |= {"look_at": pause and transaction.now + pause, "checks": payment.checks + 1}
     if changes.status != "pending":
-        columns |= RELEASED
+        columns |= {"checks": 0, **RELEASED}
     await _update(transaction, payment, columns)
 
 

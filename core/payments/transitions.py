@@ -225,15 +225,23 @@ class Transitions:
             transaction_id=payment.transaction_id,
             is_charged=payment.status in CHARGED,
         )
-        looks = event_rules.unsettled_refunds(events, payment.gateway).values()
+        settling = event_rules.unsettled_refunds(events, payment.gateway).values()
+        later = [settled_at for settled_at in settling if settled_at > transaction.now]
+        is_cancelable = event_rules.is_cancelable(
+            events,
+            status=payment.status,
+            gateway=payment.gateway,
+            transaction_id=payment.transaction_id,
+        )
         next_look = rules.next_look(
             payment.status,
             created_at=payment.created_at,
             now=transaction.now,
             checks=payment.checks,
-            is_unclear=bool(unclear),
+            is_unclear=bool(unclear) or len(later) < len(settling),
+            cancel_at=payment.cancel_at if is_cancelable else None,
         )
-        at = min([*looks, next_look] if next_look else looks, default=None)
+        at = min([*later, next_look] if next_look else later, default=None)
         if at is not None or payment.look_at is not None:
             await store.look_later(transaction, payment, at)
 
