@@ -95,7 +95,7 @@ def retry_step(
     runs here, else                                     NEW_CHARGE         JOIN
     charged, response in flight                         WAIT               RETURN_SUCCESS
     charged, else                                       RETURN_SUCCESS     RETURN_SUCCESS
-    needs review                                        -                  REFUSE
+    any other outcome, which its key does not have      -                  REFUSE
     runs elsewhere, joinable or lease not renewed       WAIT               WAIT
     runs elsewhere, else                                NEW_CHARGE         WAIT
     runs nowhere                                        RESUME             RESUME
@@ -108,7 +108,7 @@ def retry_step(
     if payment.status in CHARGED:
         must_wait = is_response_in_flight and not is_keyed
         return RetryStep.WAIT if must_wait else RetryStep.RETURN_SUCCESS
-    if payment.status == "needs_review":
+    if payment.status != "pending":
         return RetryStep.REFUSE
     if is_leased_elsewhere:
         is_retry = is_keyed or payment.joinable or not is_lease_renewed

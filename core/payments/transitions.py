@@ -213,6 +213,8 @@ class Transitions:
                     total_minor=after.taken_back_minor,
                     reason="dispute" if "disputed" in (before.status, after.status) else "refund",
                 )
+        elif (outcome := _outcome_of(events)) and (answer := refusal_answer(outcome)):
+            await self._store_answer(transaction, payment, answer)
         present = event_rules.outcome_event(events)
         await self._follow(transaction, payment, present.fact.message if present else None)
 

@@ -19,8 +19,11 @@ from core.gateways.gateway import (
     Unknown,
 )
 from core.gateways.stripe.gateway import StripeGateway
+from core.idempotency.call import Replay
 from tests.core.payments.running_service import STRIPE_KEY, RunningService, running_service
 from tests.core.running import Gateway, ShiftedClock
+from tests.core.webhooks.receiving import Hooks
+from tests.end_to_end.signing import stripe_event
 
 REVIEW_HOURS = {"stripe": 26, "authorize": 8}
 
@@ -134,3 +137,42 @@ async def test_keys_that_are_revoked_at_the_gateway_end_in_a_review(
     await leave_unknown(shop, monkeypatch)
     await gateway.revoke(STRIPE_KEY)
     await assert_needs_review(shop, name)
+
+
+async def tell(shop: RunningService, kind: str) -> None:
+    """Deliver an event about the payment's intent."""
+    shown = {
+        "id": "pi_1",
+        "metadata": {"nivisco_payment_id": (await shop.payment()).payment_id},
+        "last_payment_error": {"code": "card_declined", "message": "No."},
+    }
+    created = int(shop.clock.now().timestamp())
+    event = stripe_event("evt_1", f"payment_intent.{kind}", created, **shown)
+    await Hooks(shop, "pi_1").send_body(event.body)
+
+
+@pytest.mark.parametrize("name", ["stripe"], indirect=True)
+async def test_a_decline_that_comes_after_the_review_began_answers_the_key(
+    shop: RunningService, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await leave_unknown(shop, monkeypatch)
+    show(monkeypatch, None)
+    await assert_needs_review(shop, name)
+    await tell(shop, "payment_failed")
+    with pytest.raises(Replay) as replay:
+        await shop.fund(shop.call("one"))
+    assert replay.value.answer.status().message == "No."
+    assert (await shop.payment()).status == "declined"
+
+
+@pytest.mark.parametrize("name", ["stripe"], indirect=True)
+async def test_an_authentication_without_its_secret_is_not_charged_again(
+    shop: RunningService, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await leave_unknown(shop, monkeypatch)
+    show(monkeypatch, None)
+    await assert_needs_review(shop, name)
+    await tell(shop, "requires_action")
+    with pytest.raises(Refusal, match="will not be charged again"):
+        await shop.fund(shop.call("one"))
+    assert (await shop.payment()).status == "requires_action"
