@@ -89,8 +89,9 @@ def _null_problems(files: Sequence[FileDescriptor]) -> Iterator[str]:
     )
     for field in fields_of(files):
         options, message = field.GetOptions(), field.full_name.rpartition(".")[0]
+        may_be_unset = field.has_presence or field.enum_type is not None  # 0 is unspecified
         if options.Extensions[annotations_pb2.clearable] and not (
-            message in updates and field.has_presence and not _is_required(field)
+            message in updates and may_be_unset and not _is_required(field)
         ):
             yield f"{field.full_name} is clearable, but not an optional field of an update request"
         is_nullable = options.Extensions[annotations_pb2.nullable]

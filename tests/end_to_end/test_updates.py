@@ -20,7 +20,7 @@ async def new_job(merchant: JsonClient) -> str:
     return str(created.body["recurring_id"])
 
 
-@pytest.mark.parametrize("field", ["description", "end_at", "max_cycles"])
+@pytest.mark.parametrize("field", ["description", "end_at", "max_cycles", "source"])
 async def test_null_clears_an_optional_field_of_a_job_and_leaves_the_others(
     merchant: JsonClient, field: str
 ) -> None:

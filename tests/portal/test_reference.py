@@ -103,6 +103,7 @@ def test_only_clearable_fields_of_requests_are_nullable() -> None:
         ("update_recurring", "description"),
         ("update_recurring", "end_at"),
         ("update_recurring", "max_cycles"),
+        ("update_recurring", "source"),
     }
 
 

@@ -988,7 +988,8 @@ final class Client
      * - interval_type: New unit of the interval. The next cycle is at the first date of the
      *   new calendar after the current time.
      * - interval_value: New number of units between two occurrences, 1 to 1000.
-     * - source: New payment source.
+     * - source: New payment source. Null removes it: each charge then uses the user's
+     *   default gateway.
      * - description: New description, at most 500 characters. Null removes it.
      * - start_at: New start of the calendar, ISO 8601. Without an offset it is a wall-clock
      *   time in the job's time zone. The next cycle is at a future start; a past start
@@ -1015,7 +1016,7 @@ final class Client
      *     currency?: string,
      *     interval_type?: 'day'|'week'|'month'|'year',
      *     interval_value?: int,
-     *     source?: 'stripe'|'authorize'|'wallet',
+     *     source?: 'stripe'|'authorize'|'wallet'|null,
      *     description?: string|null,
      *     start_at?: string,
      *     timezone?: string,

@@ -1162,8 +1162,8 @@ export interface UpdateRecurringFields {
   readonly intervalType?: IntervalType | undefined;
   /** New number of units between two occurrences, 1 to 1000. */
   readonly intervalValue?: number | undefined;
-  /** New payment source. */
-  readonly source?: RecurringSource | undefined;
+  /** New payment source. Null removes it: each charge then uses the user's default gateway. */
+  readonly source?: RecurringSource | null | undefined;
   /** New description, at most 500 characters. Null removes it. */
   readonly description?: string | null | undefined;
   /**

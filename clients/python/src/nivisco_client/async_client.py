@@ -991,7 +991,7 @@ class AsyncNivisco(AsyncConnection):
         currency: str | None = None,
         interval_type: IntervalType | None = None,
         interval_value: int | None = None,
-        source: RecurringSource | None = None,
+        source: RecurringSource | Clear | None = None,
         description: str | Clear | None = None,
         start_at: str | None = None,
         timezone: str | None = None,
@@ -1017,7 +1017,8 @@ class AsyncNivisco(AsyncConnection):
             interval_type: New unit of the interval. The next cycle is at the first date of
                 the new calendar after the current time.
             interval_value: New number of units between two occurrences, 1 to 1000.
-            source: New payment source.
+            source: New payment source. Null removes it: each charge then uses the user's
+                default gateway.
             description: New description, at most 500 characters. Null removes it.
             start_at: New start of the calendar, ISO 8601. Without an offset it is a
                 wall-clock time in the job's time zone. The next cycle is at a future start;

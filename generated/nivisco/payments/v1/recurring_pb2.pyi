@@ -571,7 +571,7 @@ class UpdateRecurringRequest(_message.Message):
     interval_value: _builtins.int
     """New number of units between two occurrences, 1 to 1000."""
     source: Global___RecurringSource.ValueType
-    """New payment source."""
+    """New payment source. Null removes it: each charge then uses the user's default gateway."""
     description: _builtins.str
     """New description, at most 500 characters. Null removes it."""
     start_at: _builtins.str
