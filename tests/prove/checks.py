@@ -47,16 +47,26 @@ def waiting(rows: Mapping[str, list[Row]], now: datetime) -> list[str]:
 def _waiting(rows: Mapping[str, list[Row]], now: datetime) -> Iterator[str]:
     """Charges, events of our payments, and occurrences."""
     for row in rows["payments"]:
-        if row["status"] == "pending":
-            yield f"{row['payment_id']} is pending, {row['attempt']}"
+        if row["status"] == "pending" or _is_due(row["look_at"], now) or row["set_aside_at"]:
+            yield f"{row['payment_id']} is {row['status']}, {row['attempt']}, due {row['look_at']}"
     known = {row["transaction_id"] for row in rows["payments"]}
     for row in rows["webhook_events"]:
-        if row["state"] == "waiting" and row["transaction_id"] in known:
+        is_ours = row["transaction_id"] in known or row["needs_lookup"]
+        if row["state"] == "waiting" and (is_ours or _is_due(row["look_at"], now)):
             yield f"the event {row['event_id']} ({row['type']}) waits"
     for row in rows["recurring_jobs"]:
-        is_due = row["due_at"] is not None and datetime.fromisoformat(row["due_at"]) <= now
-        if is_due or row["lease_owner"] or row["set_aside_at"]:
+        if _is_due(row["due_at"], now) or row["lease_owner"] or row["set_aside_at"]:
             yield f"{row['recurring_id']} is due since {row['due_at']}"
+
+
+def _is_due(moment: str | None, now: datetime) -> bool:
+    return moment is not None and datetime.fromisoformat(moment) <= now
+
+
+def is_open(rows: Mapping[str, list[Row]]) -> bool:
+    """Return whether a payment waits for its customer or for a review."""
+    statuses = {row["status"] for row in rows["payments"]}
+    return bool(statuses & {"requires_action", "held_for_review"})
 
 
 def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> list[str]:

@@ -13,6 +13,7 @@ import aiohttp
 from google.protobuf.message import Message
 
 from rpc.client import CoreClient
+from rpc.errors import CoreError
 from rpc.metadata import Credentials
 from tests.core.running import call, create_admin
 from tests.prove.adapter import running_adapter
@@ -22,6 +23,7 @@ from tests.prove.triggers import SETTLE_SECONDS
 
 SIGKILL = 9
 CALL_SECONDS = 25.0
+RETRY_SECONDS = 0.2
 LANDING_POLLS = 40
 
 
@@ -111,7 +113,15 @@ class Environment:
             await self.kill_core()
         self.database_url, self.mutant = database_url, mutant
         await self.start_core()
-        self.admin = await create_admin((await self.serving()).client)
+        async with asyncio.timeout(CALL_SECONDS):
+            while True:
+                try:
+                    self.admin = await create_admin(await self.serving_client())
+                except CoreError as error:
+                    self.note(f"no admin yet: {error.reason}")
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    return
 
     async def serving(self) -> Core:
         """Wait for a serving core and return it."""

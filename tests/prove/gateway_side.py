@@ -94,6 +94,10 @@ class GatewaySide:
             await self._environment.call_sandbox("POST", "webhooks/again", key | order)
         await self.wait_until_delivered()
 
+    async def failed_deliveries(self) -> int:
+        """Return how many deliveries were given up, whose events the core never had."""
+        return int((await self._environment.call_sandbox("GET", "webhooks"))["failed"])
+
     async def wait_until_delivered(self) -> None:
         """Wait until no delivery is under way."""
         async with asyncio.timeout(DELIVERY_SECONDS):

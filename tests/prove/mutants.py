@@ -210,6 +210,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
         mutations.wallet_is_not_locked,
         (f"{_MOVED}.before",),
     ),
+    "event_answered_early": Mutant(
+        "an event is acknowledged before it is stored",
+        mutations.event_is_answered_early,
+        (),
+        play="killed_receiver",
+    ),
     "state_only_grows": Mutant(
         "a refund that failed still counts",
         mutations.failed_refunds_count,

@@ -46,6 +46,7 @@ from core.wallet import rules as wallet_rules
 from core.wallet import store as wallet_store
 from core.wallet.batch import WalletBatch
 from core.wallet.rules import WalletState
+from core.webhooks.service import WebhooksService
 
 
 def _patch(owner: Any, name: str, replacement: Any) -> None:
@@ -367,6 +368,19 @@ def success_is_not_written() -> None:
         return await write(self, started, outcome)
 
     _patch(Attempts, "_commit_outcome", in_background)
+
+
+def event_is_answered_early() -> None:
+    receive = WebhooksService.receive
+    receiving: set[asyncio.Future[bool]] = set()
+
+    async def answered(self: WebhooksService, **event: Any) -> bool:
+        task = asyncio.ensure_future(receive(self, **event))
+        receiving.add(task)
+        await asyncio.sleep(0)
+        return False
+
+    _patch(WebhooksService, "receive", answered)
 
 
 def failed_refunds_count() -> None:

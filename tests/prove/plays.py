@@ -3,6 +3,7 @@
 Any scenario may have one; its end is the gateways' truth like that of all others.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -11,12 +12,14 @@ from nivisco.payments.v1 import recurring_pb2
 from tests.prove.clients import Clients
 from tests.prove.environment import Environment
 from tests.prove.gateway_side import GatewaySide
+from tests.prove.kills import Kills
 from tests.prove.operations import Operation
 from tests.prove.scenario import Mode
 from tests.prove.scheduler import Scheduler
-from tests.prove.triggers import POISON_CLAIM, POISON_PAYMENT
+from tests.prove.triggers import LEASE_OVER_SECONDS, POISON_CLAIM, POISON_PAYMENT
 
 DAY_SECONDS: Final = 86_400.0
+KILL_SECONDS: Final = 10.0
 _HOURS_LATER: Final = 6 * 3600.0
 
 Row = dict[str, Any]
@@ -29,11 +32,13 @@ class Stage:
         self,
         environment: Environment,
         clients: Clients,
+        kills: Kills,
         gateway_side: GatewaySide,
         scheduler: Scheduler,
     ) -> None:
         self.environment = environment
         self.clients = clients
+        self.kills = kills
         self.gateway_side = gateway_side
         self.scheduler = scheduler
 
@@ -74,6 +79,21 @@ async def failed_refund(stage: Stage) -> None:
     refund = await stage.order("stripe/refunds", payment_intent=intent["id"], status="pending")
     stage.environment.clock.advance(2.0)
     await stage.order(f"stripe/refunds/{refund['id']}", status="failed")
+
+
+async def killed_receiver(stage: Stage) -> None:
+    """The core dies before it has stored the event of a refund."""
+    environment = stage.environment
+    funded = await stage.clients.complete("fund")
+    intent = await stage.intent_of(funded)
+    await stage.gateway_side.wait_until_delivered()
+    await stage.kills.arm(("webhooks.receive.before", 1))
+    await environment.call_sandbox("POST", "stripe/refunds", {"payment_intent": intent["id"]})
+    async with asyncio.timeout(KILL_SECONDS):
+        await environment.core_ended()
+    environment.clock.advance(LEASE_OVER_SECONDS)
+    await environment.start_core()
+    await stage.gateway_side.wait_until_delivered()
 
 
 async def late_success(stage: Stage) -> None:
@@ -140,6 +160,7 @@ async def false_event(stage: Stage) -> None:
 
 PLAYS: Final[dict[str, tuple[Callable[[Stage], Awaitable[None]], Mode]]] = {
     "failed_refund": (failed_refund, Mode(has_webhooks=True)),
+    "killed_receiver": (killed_receiver, Mode(has_webhooks=True)),
     "late_success": (late_success, Mode(has_webhooks=True, has_jobs=True)),
     "foreign_metadata": (foreign_metadata, Mode(has_webhooks=True)),
     "changed_zone": (changed_zone, Mode(has_jobs=True)),
