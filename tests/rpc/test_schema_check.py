@@ -178,6 +178,7 @@ def test_secret_names_are_the_marked_fields_and_the_secret_metadata_of_errors() 
         "card_number",
         "client_secret",
         "cvv",
+        "gateway_key",
         "payment_method_token",
         "signature_key",
         "stripe_secret_key",
