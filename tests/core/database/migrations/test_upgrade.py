@@ -4,18 +4,22 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 from core.database.migrations import upgrade
 from core.database.migrations.upgrade import check_schema, head_revision, migrate
+from core.database.schema import UtcDateTime, payments
 from core.database.transactions import Database, DatabaseUnavailableError
-from tests.core.database.migrations.rows import OLD_ROWS, ROWS, write
+from tests.core.database.migrations.rows import NOW, OLD_ROWS, ROWS, write
+
+LATER = NOW + timedelta(hours=1)
 
 
 async def to_revision(database: Database, revision: str) -> None:
@@ -77,6 +81,35 @@ async def test_payments_that_wait_are_asked_for_after_an_upgrade(
     async with database.transaction() as transaction:
         look_at = await transaction.connection.scalar(text("SELECT look_at FROM payments"))
     assert (look_at is not None) == is_asked
+
+
+async def test_open_payments_are_looked_at_after_an_upgrade_as_before(database: Database) -> None:
+    await with_old_rows(database)
+    await to_revision(database, "0008_cycles")
+    changes = {"status": "pending", "answered": False, "joinable": False, "checks": 1}
+    old = OLD_ROWS["payments"] | changes | {"transaction_id": None}
+    columns = ", ".join([*old, "attempt", "lease_owner", "leased_until", "check_at"])
+    names = [f":{name}" for name in columns.split(", ")]
+    query = f"INSERT INTO payments ({columns}) VALUES ({', '.join(names)})"  # noqa: S608
+    moments = {"lease_owner": None, "leased_until": None, "check_at": None}
+    async with database.transaction() as transaction:
+        for payment_id, attempt in (
+            ("PAY-2", {"attempt": "running", "lease_owner": "core", "leased_until": NOW}),
+            ("PAY-3", {"attempt": "unknown", "check_at": LATER}),
+        ):
+            row = old | moments | attempt | {"payment_id": payment_id}
+            types = [
+                bindparam(name, type_=UtcDateTime)
+                for name in ("created_at", "updated_at", "leased_until", "check_at")
+            ]
+            await transaction.connection.execute(text(query).bindparams(*types), row)
+    await migrate(database)
+    async with database.transaction() as transaction:
+        found = await transaction.connection.execute(
+            select(payments.c.payment_id, payments.c.look_at).order_by(payments.c.payment_id)
+        )
+        expected = [("PAY-1", None), ("PAY-2", NOW), ("PAY-3", LATER)]
+        assert [tuple(row) for row in found] == expected
 
 
 @pytest.mark.parametrize(
