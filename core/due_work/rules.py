@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from itertools import takewhile
 from pathlib import PurePath
 from traceback import walk_tb
 
@@ -20,6 +19,7 @@ FAILED_LOOKS_MAX = 6
 """Unexpected errors until a row is set aside. With `pause_after` that takes 21 minutes, longer than
 a restart of all cores with a new version or a new key."""
 ERROR_CHARACTERS = 500
+_CORE = PurePath(__file__).parents[1]
 _PAUSES = (
     *(timedelta(seconds=seconds) for seconds in (5, 15, 60, 300, 900)),
     timedelta(hours=1),
@@ -98,24 +98,14 @@ def description_of(error: BaseException) -> str:
     """
     if isinstance(error, Refusal) and error.__cause__:
         error = error.__cause__
-    name = type(error).__qualname__
+    name, trace = type(error).__qualname__, error.__traceback__
     if isinstance(error, PermanentError):
         return str(error)[:ERROR_CHARACTERS]
     if isinstance(error, SealBrokenError):
         return f"{name}: {error}"[:ERROR_CHARACTERS]
-    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    ours = [(path, line) for path, line in frames if _is_ours(path)]
+    frames = [(PurePath(frame.f_code.co_filename), line) for frame, line in walk_tb(trace)]
+    ours = [(path, line) for path, line in frames if path.is_relative_to(_CORE)]
     if not ours:
         return name
     path, line = ours[-1]
-    return f"{name} at {_short(path)}:{line}"[:ERROR_CHARACTERS]
-
-
-def _is_ours(path: str) -> bool:
-    parts = PurePath(path).parts
-    return "core" in parts and "site-packages" not in parts
-
-
-def _short(path: str) -> str:
-    parts = PurePath(path).parts
-    return "/".join(parts[len(list(takewhile(lambda part: part != "core", parts))) :])
+    return f"{name} at core/{path.relative_to(_CORE).as_posix()}:{line}"[:ERROR_CHARACTERS]
