@@ -156,7 +156,9 @@ def rescheduled(job: Job, changed: Job, now: datetime) -> Change:
     if job.open_occurrence is not None:
         if first <= job.open_occurrence:
             raise _several_due()
-        return replace(change, job=job)
+        assert job.due_at is not None, "an open occurrence is looked at"
+        # It ends when the next one is due.
+        return replace(change, job=replace(job, due_at=min(job.due_at, first)))
     if first > now:
         job = scheduled(replace(job, counts_from=max(now, job.counts_from)))
         return replace(change, job=job)

@@ -131,7 +131,7 @@ class Execution:
         if occurrence.attempt == 1 or occurrence.payment_id is not None:
             return
         async with self._database.read() as transaction:
-            payment_ids = await log_store.open_payments(
+            payment_ids = await log_store.unpaid_payments(
                 transaction, job.business_id, job.recurring_id, occurrence.occurrence
             )
         for payment_id in payment_ids:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from core.database.transactions import Transaction
+from core.payments import store as payments_store
 from core.payments.store import Payment
 from core.recurring import log_store, store
 from core.recurring.clock_store import JobClock
@@ -109,10 +110,15 @@ async def _put_log(
 async def _drop_retry(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> None:
     """End the open occurrence of a payment of an earlier attempt, unless a retry is submitted.
 
-    If one is, the cycle ends with its outcome, see `occurrence_states`.
+    If one is, the cycle ends with its outcome, see `occurrence_states`; if it waits for its
+    customer, it is canceled.
     """
     retry = await read_attempt(transaction, attempt.job, attempt.now)
     if retry.is_submitted:
+        assert retry.payment is not None, "what was submitted is a payment"
+        await payments_store.cancel_payments(
+            transaction, retry.job.business_id, [retry.payment.payment_id]
+        )
         return
     assert outcome.payment_id is not None, "the outcome is of a payment"
     await end_paid(transaction, attempt, outcome.payment_id)
@@ -138,7 +144,7 @@ async def _count_late(transaction: Transaction, attempt: Attempt, outcome: Outco
             later = await read_attempt(transaction, job, attempt.now)
             if not later.is_submitted:
                 job, _ = await skip(transaction, later, STOPPED.format(status=job.status))
-        await cancel_open_payments(transaction, job)
+        await cancel_open_payments(transaction, job, job.open_occurrence)
     await store.save_job(transaction, job)
 
 

@@ -142,6 +142,22 @@ async def open_payments(
     return [row.payment_id for row in rows]
 
 
+async def unpaid_payments(
+    transaction: Transaction, business_id: str, recurring_id: str, occurrence: datetime
+) -> list[str]:
+    """Return the payments of an occurrence that customers could still complete, by its log."""
+    rows = await transaction.connection.execute(
+        select(logs.c.payment_id).where(
+            logs.c.business_id == business_id,
+            logs.c.recurring_id == recurring_id,
+            logs.c.occurrence == occurrence,
+            logs.c.payment_id.is_not(None),
+            logs.c.status.in_(("requires_action", "declined")),
+        )
+    )
+    return [row.payment_id for row in rows]
+
+
 async def log_page(
     transaction: Transaction, *, business_id: str, which: LogFilter, page: PageRequest
 ) -> Page[Log]:

@@ -299,8 +299,7 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
     await store.save_occurrence(transaction, closed)
     changed = replace(changed, lease_owner=None, leased_until=None, failed_looks=0)
     await store.save_job(transaction, changed)
-    if changed.status == "completed":
-        await cancel_open_payments(transaction, changed)
+    await _cancel_if_stopped(transaction, changed, occurrence.occurrence)
     return ExecutionResult(log.log_id, outcome.status, retry_at)
 
 
@@ -315,16 +314,29 @@ async def end_paid(transaction: Transaction, attempt: Attempt, payment_id: str) 
         replace(attempt.occurrence, status=outcome.status.value, payment_id=payment_id),
     )
     await store.save_job(transaction, job)
-    if job.status == "completed":
-        await cancel_open_payments(transaction, job)
+    await _cancel_if_stopped(transaction, job, attempt.occurrence.occurrence)
 
 
-async def cancel_open_payments(transaction: Transaction, job: Job) -> None:
-    """Have the payments of a job that ended canceled, which customers could still complete."""
+async def cancel_open_payments(
+    transaction: Transaction, job: Job, occurrence: datetime | None
+) -> None:
+    """Have the payments of a job that charges no more canceled, which could still be completed.
+
+    Also the declined ones of an occurrence, the last one.
+    """
     open_ids = await log_store.open_payments(
-        transaction, job.business_id, job.recurring_id, job.open_occurrence
+        transaction, job.business_id, job.recurring_id, occurrence
     )
     await payments_store.cancel_payments(transaction, job.business_id, open_ids)
+
+
+async def _cancel_if_stopped(transaction: Transaction, job: Job, occurrence: datetime) -> None:
+    """Cancel the open payments of a job that was cancelled or has its maximum of charges.
+
+    One that came to its end date still collects its cycles.
+    """
+    if job.status == "cancelled" or rules.is_complete(job.executed_cycles, job.max_cycles):
+        await cancel_open_payments(transaction, job, occurrence)
 
 
 async def _cycle_outcome(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> Outcome:
@@ -364,6 +376,7 @@ async def _wait(transaction: Transaction, attempt: Attempt, outcome: Outcome) ->
     next_run = attempt.next_cycle_at if job.status == "active" else None
     waiting = replace(job, next_run=next_run, due_at=look_at, lease_owner=None, leased_until=None)
     await store.save_job(transaction, waiting)
+    await _cancel_if_stopped(transaction, waiting, occurrence.occurrence)
     return ExecutionResult(log.log_id, outcome.status, look_at)
 
 

@@ -369,7 +369,7 @@ async def _stopped(
         await insert_logs(transaction, change.skipped)
         job = change.job
     if status == "cancelled":
-        await cancel_open_payments(transaction, job)
+        await cancel_open_payments(transaction, job, job.open_occurrence)
     job = replace(job, status=status, next_run=None, **RELEASED)
     if job.open_occurrence is None:
         return replace(job, due_at=None), False

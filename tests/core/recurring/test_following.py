@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from core.payments import store as payments_store
 from core.server.settings import CoreSettings
 from nivisco.internal.v1 import webhooks_pb2
 from nivisco.payments.v1 import cards_pb2, credentials_pb2, types_pb2
@@ -21,6 +22,7 @@ from tests.core.recurring.running import (
     SUCCEEDED,
     TOKENS,
     advance,
+    advance_once,
     create_job,
     job_of,
     logs_of,
@@ -68,13 +70,16 @@ class Hooked:
     job_id: str = ""
     sent: list[str] = field(default_factory=list)
 
-    async def begin(self, token: str, **changes: Any) -> None:
-        """Create a job on a card, and execute its first cycle."""
+    async def begin(self, token: str, *, is_waited_for: bool = True, **changes: Any) -> None:
+        """Create a job on a card, and execute its first cycle, once if that is not waited for."""
         self.user_id = await create_user(self.shop)
         await save_card(self.shop, self.user_id, token)
         fields = MONTHLY | {"start_at": self.start.isoformat()} | changes
         self.job_id = await create_job(self.shop, self.user_id, **fields)
-        await self.until(hours=1)
+        if is_waited_for:
+            await self.until(hours=1)
+        else:
+            await advance_once(self.shop, self.start + timedelta(hours=1))
 
     async def until(self, **passed: float) -> None:
         """Advance the test clock to a time after the first cycle."""
@@ -89,11 +94,11 @@ class Hooked:
             while await self.statuses() == [REQUIRES_ACTION]:
                 pass
 
-    async def replace_card(self) -> None:
-        """Save a card that is charged, as the primary one."""
+    async def replace_card(self, token: str = "pm_card_visa") -> None:
+        """Save another card, by default one that is charged, as the primary one."""
         await self.shop.call(
             cards_pb2.CreateStripeCustomerRequest(
-                user_id=self.user_id, payment_method_token="pm_card_visa", set_as_primary=True
+                user_id=self.user_id, payment_method_token=token, set_as_primary=True
             )
         )
 
@@ -230,7 +235,9 @@ async def test_before_a_retry_the_declined_payment_is_canceled(hooked: Hooked) -
     await hooked.replace_card()
     await hooked.until(days=2)
     assert await hooked.statuses() == [DECLINED, SUCCEEDED]
-    assert [each["status"] for each in await hooked.intents()] == ["canceled", "succeeded"]
+    declined, charged = [log.transaction_id for log in await logs_of(hooked.shop, hooked.job_id)]
+    statuses = {each["id"]: each["status"] for each in await hooked.intents()}
+    assert statuses == {declined: "canceled", charged: "succeeded"}
 
 
 async def test_a_retry_waits_while_the_declined_payment_cannot_be_canceled(
@@ -286,6 +293,72 @@ async def test_a_late_success_completes_the_job_and_cancels_its_other_authentica
     assert await hooked.statuses() == [SUCCEEDED, DECLINED]
     job = await hooked.job()
     assert (job.status, job.executed_cycles) == (pb.RECURRING_STATUS_COMPLETED, 1)
+
+
+async def test_an_authentication_that_a_cancelled_job_asks_for_late_is_canceled(
+    hooked: Hooked, clock: ShiftedClock
+) -> None:
+    await hooked.gateway.fault("reset_after", "/v1/payment_intents", times=50, method=None)
+    await hooked.begin(AUTHENTICATES, is_waited_for=False)
+    stopped = await hooked.shop.call(pb.CancelRecurringRequest(recurring_id=hooked.job_id))
+    assert ("submitted" in stopped.message, await hooked.statuses()) == (True, [])
+    await hooked.gateway.clear()
+    async with asyncio.timeout(20):
+        for awaited in ([[REQUIRES_ACTION], [DECLINED]], [[DECLINED]]):
+            clock.ahead += timedelta(minutes=5)
+            while await hooked.statuses() not in awaited:
+                pass
+    assert [each["status"] for each in await hooked.intents()] == ["canceled"]
+
+
+async def test_a_retry_leaves_the_authentications_of_other_cycles_open(hooked: Hooked) -> None:
+    await hooked.begin(AUTHENTICATES, interval_type=pb.INTERVAL_TYPE_WEEK)
+    first = await hooked.last_intent()
+    await hooked.replace_card("pm_card_chargeCustomerFail")
+    await hooked.until(days=7, hours=1)
+    await hooked.replace_card()
+    await hooked.until(days=9)
+    assert await hooked.statuses() == [REQUIRES_ACTION, DECLINED, SUCCEEDED]
+    statuses = {each["id"]: each["status"] for each in await hooked.intents()}
+    assert (statuses.pop(first), sorted(statuses.values())) == (
+        "requires_payment_method",
+        ["canceled", "succeeded"],
+    )
+
+
+async def test_a_job_that_comes_to_its_end_date_still_collects_its_cycles(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canceled: list[str] = []
+
+    async def cancel(_: object, __: str, payment_ids: list[str]) -> None:
+        canceled.extend(payment_ids)
+
+    monkeypatch.setattr(payments_store, "cancel_payments", cancel)
+    await hooked.begin(AUTHENTICATES, end_at=(hooked.start + timedelta(days=40)).isoformat())
+    first = await hooked.last_intent()
+    await hooked.replace_card()
+    await hooked.until(days=32)
+    assert (await hooked.job()).status == pb.RECURRING_STATUS_COMPLETED
+    await hooked.tell(first, "succeeded")
+    assert await hooked.statuses() == [SUCCEEDED, SUCCEEDED]
+    assert ((await hooked.job()).executed_cycles, canceled) == (2, [])
+
+
+async def test_an_open_authentication_does_not_delay_a_cycle_that_is_moved_before_its_look(
+    hooked: Hooked,
+) -> None:
+    hooked.start = hooked.start.replace(hour=12)
+    await hooked.begin(AUTHENTICATES, catch_up=pb.CATCH_UP_SKIP)
+    await hooked.shop.call(
+        pb.UpdateRecurringRequest(
+            recurring_id=hooked.job_id,
+            interval_type=pb.INTERVAL_TYPE_DAY,
+            start_at=(hooked.start + timedelta(hours=13)).isoformat(),
+        )
+    )
+    await hooked.until(hours=26)
+    assert await hooked.statuses() == [REQUIRES_ACTION, REQUIRES_ACTION]
 
 
 @pytest.mark.parametrize(
