@@ -14,16 +14,18 @@ from tests.prove.environment import Core, Environment
 from tests.prove.merchants import ADDS, MODIFIES, Merchants
 from tests.prove.operations import (
     AT_AUTHORIZE,
-    BUILDERS,
-    CARD_OF_AUTHENTICATION,
-    CARD_OF_REVIEW,
-    JOB_DELAY,
     RETRYABLE,
-    TEST,
     Caller,
     FinalResponse,
     LostResponse,
     Operation,
+)
+from tests.prove.requests import (
+    BUILDERS,
+    CARD_OF_AUTHENTICATION,
+    CARD_OF_REVIEW,
+    JOB_DELAY,
+    TEST,
     Target,
 )
 from tests.prove.scenario import Mode

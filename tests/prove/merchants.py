@@ -8,8 +8,9 @@ from rpc.metadata import Credentials
 from tests.end_to_end.signing import SIGNATURE_KEY, STRIPE_SECRET
 from tests.prove.environment import Environment
 from tests.prove.gateway_faults import Accounts
-from tests.prove.operations import TEST, Caller
+from tests.prove.operations import Caller
 from tests.prove.poison import Poison
+from tests.prove.requests import TEST
 from tests.prove.scenario import Mode
 from tests.prove.triggers import Trigger
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tests.prove import mutations
+from tests.prove import later_mutations, mutations
 from tests.prove.gateway_faults import LOST_AND_UNLISTED
 from tests.prove.plays import PLAYS
 from tests.prove.scenario import CHARGES_ONLY, Mode, Scenario
@@ -212,49 +212,49 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "event_answered_early": Mutant(
         "an event is acknowledged before it is stored",
-        mutations.event_is_answered_early,
+        later_mutations.event_is_answered_early,
         (),
         play="killed_receiver",
     ),
     "state_only_grows": Mutant(
         "a refund that failed still counts",
-        mutations.failed_refunds_count,
+        later_mutations.failed_refunds_count,
         (),
         play="failed_refund",
     ),
     "late_success_not_followed": Mutant(
         "a cycle does not follow its payment, so that it is retried after a late success",
-        mutations.cycles_do_not_follow,
+        later_mutations.cycles_do_not_follow,
         (),
         play="late_success",
     ),
     "metadata_trusted_first": Mutant(
         "the merchant's metadata, not the gateway's id, tells the payment of a refund",
-        mutations.metadata_is_trusted_first,
+        later_mutations.metadata_is_trusted_first,
         (),
         play="foreign_metadata",
     ),
     "zone_restarts_calendar": Mutant(
         "a change of the time zone restarts the calendar",
-        mutations.zone_restarts_the_calendar,
+        later_mutations.zone_restarts_the_calendar,
         (),
         play="changed_zone",
     ),
     "poison_stops_claims": Mutant(
         "one job that cannot be claimed stops all claims",
-        mutations.poison_stops_claims,
+        later_mutations.poison_stops_claims,
         (),
         play="poison",
     ),
     "contradiction_applied": Mutant(
         "an event that contradicts its payment is applied",
-        mutations.contradictions_are_applied,
+        later_mutations.contradictions_are_applied,
         (),
         play="false_event",
     ),
     "signature_not_checked": Mutant(
         "a forged event is applied",
-        mutations.signatures_are_not_checked,
+        later_mutations.signatures_are_not_checked,
         (),
         play="false_event",
     ),

@@ -13,7 +13,6 @@ from core.business.rules import invalid_credentials
 from core.cards import service as cards_service
 from core.gateways.authorize import gateway as authorize_gateway
 from core.gateways.gateway import Declined, GatewayCharge, Refused, Succeeded, Unknown
-from core.gateways.stripe import events as stripe_events
 from core.gateways.stripe import gateway as stripe_gateway
 from core.gateways.stripe import responses as stripe_responses
 from core.idempotency import service as idempotency
@@ -24,7 +23,6 @@ from core.ids import new_request_id
 from core.payments import (
     attempts,
     charge_request,
-    event_rules,
     funding,
     messages,
     retries,
@@ -36,20 +34,15 @@ from core.payments import (
 )
 from core.payments.attempts import Attempts
 from core.payments.service import PaymentsService
-from core.recurring import rules as recurring_rules
-from core.recurring.calendar import first_after
-from core.recurring.claims import Claims
-from core.recurring.following import CycleFollower
 from core.security import keyring
 from core.wallet import ledger
 from core.wallet import rules as wallet_rules
 from core.wallet import store as wallet_store
 from core.wallet.batch import WalletBatch
 from core.wallet.rules import WalletState
-from core.webhooks.service import WebhooksService
 
 
-def _patch(owner: Any, name: str, replacement: Any) -> None:
+def patch(owner: Any, name: str, replacement: Any) -> None:
     assert hasattr(owner, name), f"{owner} has no {name}: the mutation follows a rename"
     setattr(owner, name, replacement)
 
@@ -62,7 +55,7 @@ def new_gateway_key() -> None:
     def charge(**fields: Any) -> GatewayCharge:
         return GatewayCharge(**fields | {"gateway_key": new_request_id()})
 
-    _patch(charge_request, "GatewayCharge", charge)
+    patch(charge_request, "GatewayCharge", charge)
 
 
 def one_transaction_around_all() -> None:
@@ -72,7 +65,7 @@ def one_transaction_around_all() -> None:
         async with self._database.shared_transaction("mutant"):
             return await charge(self, caller, request)
 
-    _patch(PaymentsService, "charge", inside)
+    patch(PaymentsService, "charge", inside)
 
 
 def unknown_is_declined() -> None:
@@ -83,7 +76,7 @@ def unknown_is_declined() -> None:
             return rules.PaymentUpdate("declined", decline_code="timeout")
         return payment_update(outcome, **known)
 
-    _patch(rules, "payment_update", updated)
+    patch(rules, "payment_update", updated)
 
 
 def unknown_is_refused() -> None:
@@ -94,11 +87,11 @@ def unknown_is_refused() -> None:
             outcome = Refused("The gateway did not answer")
         return refusal_of(outcome, payment_id, *retry_seconds)
 
-    _patch(rules, "refusal_of", refusal)
+    patch(rules, "refusal_of", refusal)
 
 
 def unknown_is_stored() -> None:
-    _patch(messages, "is_outcome", _always)
+    patch(messages, "is_outcome", _always)
 
 
 def empty_search_is_trusted() -> None:
@@ -107,7 +100,7 @@ def empty_search_is_trusted() -> None:
     async def found(self: Any, *arguments: Any) -> Any:
         return await find(self, *arguments) or Refused("Stripe shows no such charge")
 
-    _patch(stripe_gateway.StripeGateway, "_find", found)
+    patch(stripe_gateway.StripeGateway, "_find", found)
 
 
 def lost_connection_is_certain() -> None:
@@ -119,7 +112,7 @@ def lost_connection_is_certain() -> None:
             return replace(failure, kind=stripe_responses.Kind.NOT_CONNECTED)
         return failure
 
-    _patch(stripe_gateway, "classify", certain)
+    patch(stripe_gateway, "classify", certain)
 
 
 def key_in_use_is_a_refusal() -> None:
@@ -131,7 +124,7 @@ def key_in_use_is_a_refusal() -> None:
             return replace(failure, kind=stripe_responses.Kind.REFUSED)
         return failure
 
-    _patch(stripe_gateway, "classify", refused)
+    patch(stripe_gateway, "classify", refused)
 
 
 def credit_in_its_own_transaction() -> None:
@@ -146,29 +139,29 @@ def credit_in_its_own_transaction() -> None:
                 await credit(transaction, started.payment)
         return await write(self, started, outcome)
 
-    _patch(transitions, "credit_wallet", nothing)
-    _patch(Attempts, "_commit_outcome", credited_first)
+    patch(transitions, "credit_wallet", nothing)
+    patch(Attempts, "_commit_outcome", credited_first)
 
 
 def body_is_not_compared() -> None:
     async def same(*_: Any) -> bool:
         return True
 
-    _patch(Idempotency, "_is_same", same)
+    patch(Idempotency, "_is_same", same)
 
 
 def answer_is_not_kept() -> None:
     async def nothing(self: Any, transaction: Any, **what: Any) -> None:
         pass
 
-    _patch(Idempotency, "keep_for_payment", nothing)
+    patch(Idempotency, "keep_for_payment", nothing)
 
 
 def record_is_not_kept() -> None:
     async def nothing(self: Any, transaction: Any, answers: Any) -> list[Any]:
         return []
 
-    _patch(Idempotency, "keep_all", nothing)
+    patch(Idempotency, "keep_all", nothing)
 
 
 def record_in_its_own_transaction() -> None:
@@ -186,8 +179,8 @@ def record_in_its_own_transaction() -> None:
                     await keep_all(self._idempotency, transaction, kept)
         return ends
 
-    _patch(Idempotency, "keep_all", nothing)
-    _patch(WalletBatch, "_run_batch", apart)
+    patch(Idempotency, "keep_all", nothing)
+    patch(WalletBatch, "_run_batch", apart)
 
 
 def answered_before_the_commit() -> None:
@@ -204,11 +197,11 @@ def answered_before_the_commit() -> None:
         await asyncio.wait([whole, early], return_when=asyncio.FIRST_COMPLETED)
         return early.result() if early.done() else await whole
 
-    _patch(IdempotencyInterceptor, "_run_in_one_transaction", answer_early)
+    patch(IdempotencyInterceptor, "_run_in_one_transaction", answer_early)
 
 
 def keys_expire_at_once() -> None:
-    _patch(idempotency, "KEY_LIFE", timedelta(0))
+    patch(idempotency, "KEY_LIFE", timedelta(0))
 
 
 def resumed_as_if_new() -> None:
@@ -217,11 +210,11 @@ def resumed_as_if_new() -> None:
     def forgetful(self: Attempts, payment: Any, account: Any, **known: Any) -> Any:
         return start(self, payment, account, **known | {"may_have_charged": False})
 
-    _patch(Attempts, "start", forgetful)
+    patch(Attempts, "start", forgetful)
 
 
 def resent_after_key_expired() -> None:
-    _patch(rules, "resume_step", _sent)
+    patch(rules, "resume_step", _sent)
 
 
 def _sent(*known: Any, **more: Any) -> rules.ResumeStep:
@@ -229,14 +222,14 @@ def _sent(*known: Any, **more: Any) -> rules.ResumeStep:
 
 
 def resent_without_lookup() -> None:
-    _patch(rules, "resume_step", _sent)
+    patch(rules, "resume_step", _sent)
 
 
 def second_transaction_stays() -> None:
     async def nothing(self: Any, *arguments: Any) -> None:
         pass
 
-    _patch(authorize_gateway.AuthorizeGateway, "_void_duplicate", nothing)
+    patch(authorize_gateway.AuthorizeGateway, "_void_duplicate", nothing)
 
 
 def unlisted_is_refused() -> None:
@@ -247,7 +240,7 @@ def unlisted_is_refused() -> None:
             None, "generic_decline", "Nothing is listed"
         )
 
-    _patch(authorize_gateway.AuthorizeGateway, "look_up_charge", looked_up)
+    patch(authorize_gateway.AuthorizeGateway, "look_up_charge", looked_up)
 
 
 def customer_under_a_new_key() -> None:
@@ -256,7 +249,7 @@ def customer_under_a_new_key() -> None:
     def new(*parts: str) -> str:
         return derived(*parts, new_request_id())
 
-    _patch(cards_service, "derived_key", new)
+    patch(cards_service, "derived_key", new)
 
 
 def card_under_a_new_key() -> None:
@@ -265,7 +258,7 @@ def card_under_a_new_key() -> None:
     async def saved(self: Any, saving: Any, **known: Any) -> Any:
         return await save(self, replace(saving, gateway_key=new_request_id()), **known)
 
-    _patch(cards_service.CardsService, "_save", saved)
+    patch(cards_service.CardsService, "_save", saved)
 
 
 def keyed_retry_begins_anew() -> None:
@@ -276,14 +269,14 @@ def keyed_retry_begins_anew() -> None:
             return []
         return await find_retried_payments(transaction, caller, request, *more, **known)
 
-    _patch(service, "find_retried_payments", nothing)
+    patch(service, "find_retried_payments", nothing)
 
 
 def unkeyed_retry_begins_anew() -> None:
     async def nothing(transaction: Any, **equal: Any) -> Any:
         return []
 
-    _patch(store, "unanswered_payments", nothing)
+    patch(store, "unanswered_payments", nothing)
 
 
 def answered_is_set_with_the_outcome() -> None:
@@ -301,37 +294,37 @@ def answered_is_set_with_the_outcome() -> None:
         is_answered = answered or how.is_success
         await settle(transaction, payment, how, answered=is_answered, responding_core=core)
 
-    _patch(store, "update_payment", settled)
+    patch(store, "update_payment", settled)
 
 
 def nothing_sweeps() -> None:
     async def nothing(self: Any, key: Any) -> None:
         pass
 
-    _patch(sweep.Sweep, "look", nothing)
+    patch(sweep.Sweep, "look", nothing)
 
 
 def sweep_closes_in_flight() -> None:
     async def close(self: Any, transaction: Any, payment: Any) -> None:
         await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
 
-    _patch(sweep.Sweep, "_resume_or_close", close)
+    patch(sweep.Sweep, "_resume_or_close", close)
 
 
 def leases_never_end() -> None:
-    _patch(attempts, "LEASE", timedelta(days=30))
+    patch(attempts, "LEASE", timedelta(days=30))
 
 
 def retired_key_is_refused() -> None:
     async def refused(self: Any, *arguments: Any, **known: Any) -> Any:
         raise invalid_credentials()
 
-    _patch(AuthenticationService, "authenticate_retired", refused)
+    patch(AuthenticationService, "authenticate_retired", refused)
 
 
 def one_posting() -> None:
     postings_of = wallet_rules.postings_of
-    _patch(ledger, "postings_of", lambda wallet, movement: postings_of(wallet, movement)[:1])
+    patch(ledger, "postings_of", lambda wallet, movement: postings_of(wallet, movement)[:1])
 
 
 def credit_without_balance() -> None:
@@ -343,7 +336,7 @@ def credit_without_balance() -> None:
             return replace(result, balance_minor=wallet.balance_minor)
         return result
 
-    _patch(ledger, "apply", applied)
+    patch(ledger, "apply", applied)
 
 
 def wallet_is_not_locked() -> None:
@@ -355,7 +348,7 @@ def wallet_is_not_locked() -> None:
         await transaction.connection.begin()
         return states
 
-    _patch(wallet_store, "lock_wallets", read_early)
+    patch(wallet_store, "lock_wallets", read_early)
 
 
 def success_is_not_written() -> None:
@@ -367,74 +360,4 @@ def success_is_not_written() -> None:
             return await write(self, started, Unknown("the outcome was not written"))
         return await write(self, started, outcome)
 
-    _patch(Attempts, "_commit_outcome", in_background)
-
-
-def event_is_answered_early() -> None:
-    receive = WebhooksService.receive
-    receiving: set[asyncio.Future[bool]] = set()
-
-    async def answered(self: WebhooksService, **event: Any) -> bool:
-        task = asyncio.ensure_future(receive(self, **event))
-        receiving.add(task)
-        await asyncio.sleep(0)
-        return False
-
-    _patch(WebhooksService, "receive", answered)
-
-
-def failed_refunds_count() -> None:
-    def never(event: Any) -> bool:
-        return False
-
-    _patch(event_rules, "_has_failed", never)
-
-
-def cycles_do_not_follow() -> None:
-    async def nothing(self: Any, transaction: Any, payment: Any, message: Any) -> None:
-        pass
-
-    _patch(CycleFollower, "follow", nothing)
-
-
-def metadata_is_trusted_first() -> None:
-    with_ids = stripe_events._with_ids
-
-    def trusted(event: Any, kind: str, subject: Any) -> Any:
-        if payment_id := (subject.get("metadata") or {}).get("payment_id"):
-            return replace(event, payment_id=payment_id, transaction_id=None)
-        return with_ids(event, kind, subject)
-
-    _patch(stripe_events, "_with_ids", trusted)
-
-
-def zone_restarts_the_calendar() -> None:
-    def restarted(old: Any, new: Any, n: int, *, last: Any, now: Any) -> int | None:
-        found = first_after(new, now)
-        return found and found[0]
-
-    _patch(recurring_rules, "ordinal_after_change", restarted)
-
-
-def poison_stops_claims() -> None:
-    async def nothing(self: Any, key: Any, wanted: Any) -> list[Any]:
-        return []
-
-    _patch(Claims, "_lease_one", nothing)
-
-
-def contradictions_are_applied() -> None:
-    sorted_out = event_rules.events_of_payment
-
-    def agreeing(events: Any, **known: Any) -> Any:
-        transaction_id, *_ = sorted_out(events, **known)
-        return transaction_id, list(events), []
-
-    _patch(event_rules, "events_of_payment", agreeing)
-
-
-def signatures_are_not_checked() -> None:
-    def signed_now(*_: Any) -> timedelta:
-        return timedelta(0)
-
-    _patch(stripe_events, "signature_age", signed_now)
+    patch(Attempts, "_commit_outcome", in_background)

@@ -18,7 +18,8 @@ from nivisco.payments.v1 import (
 )
 from tests.end_to_end.signing import STRIPE_SECRET, stripe_event
 from tests.prove.environment import Environment
-from tests.prove.operations import TEST, Caller
+from tests.prove.operations import Caller
+from tests.prove.requests import TEST
 from tests.prove.triggers import POISON_EVENT
 
 

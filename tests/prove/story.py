@@ -11,7 +11,7 @@ from tests.prove.environment import SIGKILL, Environment
 from tests.prove.failpoints import failpoints
 from tests.prove.gateway_side import GatewaySide
 from tests.prove.kills import Kills
-from tests.prove.operations import ZONES
+from tests.prove.requests import ZONES
 from tests.prove.scenario import Mode, Result
 from tests.prove.scheduler import Scheduler
 from tests.prove.triggers import LEASE_OVER_SECONDS, trigger_of

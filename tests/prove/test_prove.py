@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from tests.prove import mutations
+from tests.prove import later_mutations, mutations
 from tests.prove.__main__ import SHORT_MUTANTS, read_minutes
 from tests.prove.failpoints import failpoints, transactions
 from tests.prove.gateway_faults import FAULTS
@@ -119,11 +120,12 @@ def test_every_play_exposes_a_mutant() -> None:
     assert {mutant.play for mutant in MUTANTS.values()} - {""} == {*PLAYS}
 
 
-def test_every_mutation_patches_an_existing_attribute() -> None:
-    for node in ast.walk(ast.parse(inspect.getsource(mutations))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "_patch":
+@pytest.mark.parametrize("module", [mutations, later_mutations])
+def test_every_mutation_patches_an_existing_attribute(module: ModuleType) -> None:
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "patch":
             owner, name = map(ast.unparse, node.args[:2])
-            assert hasattr(eval(owner, vars(mutations)), ast.literal_eval(name)), name  # noqa: S307
+            assert hasattr(eval(owner, vars(module)), ast.literal_eval(name)), name  # noqa: S307
 
 
 @pytest.mark.parametrize("text", ["none", "0", "-1", "1e9", "nan"])

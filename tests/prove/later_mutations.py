@@ -1,0 +1,85 @@
+"""The code of the mutants of what follows a charge: events, cycles, due work."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from core.gateways.stripe import events as stripe_events
+from core.payments import event_rules
+from core.recurring import rules as recurring_rules
+from core.recurring.calendar import first_after
+from core.recurring.claims import Claims
+from core.recurring.following import CycleFollower
+from core.webhooks.service import WebhooksService
+from tests.prove.mutations import patch
+
+
+def event_is_answered_early() -> None:
+    receive = WebhooksService.receive
+    receiving: set[asyncio.Future[bool]] = set()
+
+    async def answered(self: WebhooksService, **event: Any) -> bool:
+        task = asyncio.ensure_future(receive(self, **event))
+        receiving.add(task)
+        await asyncio.sleep(0)
+        return False
+
+    patch(WebhooksService, "receive", answered)
+
+
+def failed_refunds_count() -> None:
+    def never(event: Any) -> bool:
+        return False
+
+    patch(event_rules, "_has_failed", never)
+
+
+def cycles_do_not_follow() -> None:
+    async def nothing(self: Any, transaction: Any, payment: Any, message: Any) -> None:
+        pass
+
+    patch(CycleFollower, "follow", nothing)
+
+
+def metadata_is_trusted_first() -> None:
+    with_ids = stripe_events._with_ids
+
+    def trusted(event: Any, kind: str, subject: Any) -> Any:
+        if payment_id := (subject.get("metadata") or {}).get("payment_id"):
+            return replace(event, payment_id=payment_id, transaction_id=None)
+        return with_ids(event, kind, subject)
+
+    patch(stripe_events, "_with_ids", trusted)
+
+
+def zone_restarts_the_calendar() -> None:
+    def restarted(old: Any, new: Any, n: int, *, last: Any, now: Any) -> int | None:
+        found = first_after(new, now)
+        return found and found[0]
+
+    patch(recurring_rules, "ordinal_after_change", restarted)
+
+
+def poison_stops_claims() -> None:
+    async def nothing(self: Any, key: Any, wanted: Any) -> list[Any]:
+        return []
+
+    patch(Claims, "_lease_one", nothing)
+
+
+def contradictions_are_applied() -> None:
+    sorted_out = event_rules.events_of_payment
+
+    def agreeing(events: Any, **known: Any) -> Any:
+        transaction_id, *_ = sorted_out(events, **known)
+        return transaction_id, list(events), []
+
+    patch(event_rules, "events_of_payment", agreeing)
+
+
+def signatures_are_not_checked() -> None:
+    def signed_now(*_: Any) -> timedelta:
+        return timedelta(0)
+
+    patch(stripe_events, "signature_age", signed_now)
