@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
 from core.gateways.events import Fact, FactKind
-from core.gateways.gateway import Account, Gateway, GatewayUnknown, ObjectKind
+from core.gateways.gateway import Account, Gateway, GatewayError, GatewayUnknown, ObjectKind
 from core.payments import event_rules, event_store, rules, store
 from core.payments.event_rules import CHARGED, GatewayObject, RecordedEvent
 from core.payments.event_store import Source
@@ -73,11 +73,14 @@ class Following:
             await self.cancel(payment)
             is_waiting = False
         asked = unclear | {_object_of(payment)} if is_waiting else unclear
-        facts = await self._read(account, payment, asked, unclear)
+        facts, error = await self._read(account, payment, asked, unclear)
         facts = [fact for fact in facts if fact not in contradicting]
         async with self._database.transaction("payments.follow") as transaction:
             payment = await self._transitions.lock(transaction, payment)
-            await self._transitions.apply_reads(transaction, payment, facts, began_at=began_at)
+            if facts or error is None:  # else the look was put off for longer
+                await self._transitions.apply_reads(transaction, payment, facts, began_at=began_at)
+        if error is not None:
+            raise error
 
     async def cancel(self, payment: Payment) -> None:
         """Cancel a payment at its gateway, so that nobody can complete it, and apply its state.
@@ -119,20 +122,24 @@ class Following:
         payment: Payment,
         objects: Collection[GatewayObject],
         unclear: Collection[GatewayObject],
-    ) -> list[Fact]:
+    ) -> tuple[list[Fact], GatewayError | None]:
         """Return the states of objects that are new, or of which the events are `unclear`.
 
-        Those that the account does not have are left out.
+        Those that the account does not have are left out. Also returns the error of an object that
+        the gateway did not tell the state of, as another one's may be known all the same.
         """
         gateway = self._gateways[payment.gateway]
-        facts = []
+        facts: list[Fact] = []
+        failed: GatewayError | None = None
         for each in sorted(objects, key=lambda each: each.object_id)[:_OBJECTS_MAX]:
             try:
                 fact = await gateway.read_state(account, each.kind, each.object_id)
-            except GatewayUnknown:
-                if each.kind is ObjectKind.PAYMENT and payment.status in _WAITING:
-                    continue  # it is being processed, and asked for again later
-                raise
+            except GatewayUnknown as error:
+                is_processed = each.kind is ObjectKind.PAYMENT and payment.status in _WAITING
+                failed = failed if is_processed else error
+                continue
+            except GatewayError as error:
+                return facts, error
             if fact is None:
                 logger.warning(
                     "gateway does not know an object of a payment",
@@ -151,7 +158,7 @@ class Following:
             is_new = not event_rules.tells_status(fact, payment.status)
             if is_new or each in unclear:
                 facts.append(fact)
-        return facts
+        return facts, failed
 
     async def _unlocked(self, transaction: Transaction, payment: Payment) -> Payment:
         return await store.payment_by_id(

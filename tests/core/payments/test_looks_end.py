@@ -9,10 +9,13 @@ from sqlalchemy import select, update
 from core.database.schema import payments, webhook_events
 from core.database.transactions import Database
 from core.errors import Refusal
+from core.gateways.events import Fact, FactKind
+from core.gateways.gateway import GatewayUnknown, ObjectKind
+from core.gateways.stripe.gateway import StripeGateway
 from core.payments import store
 from tests.core.payments.running_service import running_service
 from tests.core.running import Gateway, ShiftedClock
-from tests.core.webhooks.receiving import Hooks
+from tests.core.webhooks.receiving import Hooks, hooks_of
 from tests.end_to_end.signing import authorize_event, stripe_event
 
 
@@ -124,3 +127,27 @@ async def test_an_intent_of_another_amount_is_reported_once_and_not_asked_for_ev
         payment = await shop.payment()
         assert (payment.status, payment.look_at) == ("requires_action", None)
         assert len([each for each in caplog.records if "contradicts" in each.message]) == 1
+
+
+async def test_an_object_in_an_unknown_state_does_not_keep_others_from_being_read(
+    tmp_path: Path, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ShiftedClock()
+    database = Database(f"sqlite:///{tmp_path / 'nivisco.db'}", clock)
+    async with running_service(database, clock, gateway) as shop:
+        hooks = await hooks_of(shop)
+
+        async def read(_: object, __: object, ___: ObjectKind, object_id: str) -> Fact:
+            if object_id == "re_1":
+                raise GatewayUnknown("in a state that is not known")
+            return Fact(FactKind.REFUND_FAILED, 2000, "usd", object_id)
+
+        monkeypatch.setattr(StripeGateway, "read_state", read)
+        for refund in ("re_1", "re_2"):
+            same = {"id": refund, "amount": 2000}
+            await hooks.send(f"{refund}_1", "refund.failed", 1, **same, status="failed")
+            await hooks.send(f"{refund}_2", "refund.updated", 2, **same, status="succeeded")
+        assert await hooks.state() == ("partially_refunded", 4000, 1000)
+        await shop.later(minutes=1)
+        assert await hooks.state() == ("partially_refunded", 2000, 3000)
+        assert (await shop.payment()).look_at is not None
