@@ -34,7 +34,7 @@ _INSERT = {
 _PAYMENT_IS_OPEN = exists().where(
     payments.c.business_id == records.c.business_id,
     payments.c.payment_id == records.c.payment_id,
-    payments.c.status.in_(["pending", "needs_review", "requires_action"]),
+    payments.c.status.in_(["pending", "needs_review", "requires_action", "held_for_review"]),
 )
 _IS_CLOSED = or_(records.c.sealed_answer.is_not(None), ~_PAYMENT_IS_OPEN)
 """Records that may expire: the rest await the outcome of a payment."""
