@@ -29,6 +29,9 @@ WITH_STORY = 0.15
 WITH_PLAY = 0.15
 """Shares of scenarios."""
 DRAIN_POLLS = 30
+AGAIN = 2
+AGAIN_SECONDS = 0.7
+"""How often, and after what time, differences are looked for again."""
 REVIEW_LOOK_SECONDS = 13 * 3600.0
 """After this the core has asked for every open review, as some ends have no event."""
 REVIEWED_SECONDS = 3.5 * 3600
@@ -221,6 +224,16 @@ class Run:
             await self._compare()
 
     async def _compare(self) -> None:
+        """Compare; what a core is just writing, such as a cancellation, is compared again."""
+        found = await self._violations()
+        for _ in range(0 if self.scenario.mutant else AGAIN):
+            if not found:
+                break
+            await asyncio.sleep(AGAIN_SECONDS)
+            found = await self._violations()
+        self.result.violations += found
+
+    async def _violations(self) -> list[str]:
         names = [
             each.request.new_business.name
             for each in self.clients.operations
@@ -231,10 +244,10 @@ class Run:
             command="dump", business_ids=self.clients.merchants.ids(), names=names
         )
         books = Books(dumped["rows"], *await self.gateway_side.books())
-        self.result.violations += violations(
-            self.clients.operations, books, self.clients.merchants.shop.business_id
-        )
-        self.result.violations += [
-            f"stuck: {each}" for each in waiting(dumped["rows"], self.environment.clock.now())
-        ]
         self.result.charges = books.charges_count()
+        shop_id = self.clients.merchants.shop.business_id
+        stuck = waiting(dumped["rows"], self.environment.clock.now())
+        return [
+            *violations(self.clients.operations, books, shop_id),
+            *(f"stuck: {each}" for each in stuck),
+        ]
