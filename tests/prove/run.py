@@ -28,6 +28,8 @@ WITH_POISON = 0.05
 WITH_STORY = 0.15
 WITH_PLAY = 0.15
 """Shares of scenarios."""
+EXTRAS_FROM = 1000
+"""Scenarios with a lower number, as in the short form, have only what their kills need."""
 DRAIN_POLLS = 30
 AGAIN = 2
 AGAIN_SECONDS = 0.7
@@ -73,15 +75,16 @@ class Run:
         """Return what happens besides charges; a mutant has what exposes it only."""
         if self.scenario.mutant:
             return MUTANTS[self.scenario.mutant].mode
-        play = self.rng.choice(list(PLAYS)) if self.rng.random() < WITH_PLAY else ""
+        extra = self.rng.random if self.scenario.number >= EXTRAS_FROM else lambda: 1.0
+        play = self.rng.choice(list(PLAYS)) if extra() < WITH_PLAY else ""
         needed = PLAYS[play][1] if play else CHARGES_ONLY
-        has_webhooks = needed.has_webhooks or self.rng.random() < WITH_WEBHOOKS
+        has_webhooks = needed.has_webhooks or extra() < WITH_WEBHOOKS
         has_webhooks |= any(trigger.has_webhooks for trigger in self.triggers)
-        has_jobs = needed.has_jobs or self.rng.random() < WITH_JOBS
+        has_jobs = needed.has_jobs or extra() < WITH_JOBS
         has_jobs |= any(trigger.has_jobs for trigger in self.triggers)
-        has_poison = needed.has_poison or self.rng.random() < WITH_POISON
+        has_poison = needed.has_poison or extra() < WITH_POISON
         has_poison |= any(trigger.has_poison for trigger in self.triggers)
-        has_story = (has_webhooks or has_jobs) and self.rng.random() < WITH_STORY
+        has_story = (has_webhooks or has_jobs) and extra() < WITH_STORY
         return Mode(has_webhooks, has_jobs, has_poison, play, has_story)
 
     async def execute(self) -> Result:
