@@ -296,16 +296,23 @@ async def put_off_look(transaction: Transaction, payment: Payment) -> None:
 
 
 async def cancel_payments(
-    transaction: Transaction, business_id: str, payment_ids: Sequence[str]
+    transaction: Transaction,
+    business_id: str,
+    payment_ids: Sequence[str | None],
+    *,
+    only_authentications: bool = False,
 ) -> None:
-    """Have payments canceled at their gateway now, unless they are charged."""
+    """Have payments canceled at their gateway now, unless they are charged.
+
+    `only_authentications` leaves those alone that the gateway holds for review.
+    """
     if payment_ids:
         await transaction.connection.execute(
             update(payments)
             .where(
                 payments.c.business_id == business_id,
                 payments.c.payment_id.in_(payment_ids),
-                payments.c.status.in_(CANCELABLE),
+                payments.c.status.in_(("requires_action",) if only_authentications else CANCELABLE),
             )
             .values(cancel_at=transaction.now, look_at=transaction.now)
         )

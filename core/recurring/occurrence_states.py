@@ -300,6 +300,12 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
     changed = replace(changed, lease_owner=None, leased_until=None, failed_looks=0)
     await store.save_job(transaction, changed)
     await _cancel_if_stopped(transaction, changed, occurrence.occurrence)
+    is_left_open = cycle.status is Status.REQUIRES_ACTION and cycle.payment_id is not None
+    if is_left_open and job.max_cycles is not None:
+        # Completed beside those of later cycles, it could be one charge above the maximum.
+        await payments_store.cancel_payments(
+            transaction, job.business_id, [cycle.payment_id], only_authentications=True
+        )
     return ExecutionResult(log.log_id, outcome.status, retry_at)
 
 

@@ -277,22 +277,34 @@ async def test_a_customer_who_was_faster_than_the_cancellation_of_the_job_is_cou
     assert (job.status, job.executed_cycles) == (pb.RECURRING_STATUS_CANCELLED, 1)
 
 
-async def test_a_late_success_completes_the_job_and_cancels_its_other_authentications(
-    hooked: Hooked,
-) -> None:
+async def test_a_job_never_has_more_charges_than_its_maximum(hooked: Hooked) -> None:
     await hooked.begin(AUTHENTICATES, max_cycles=1, interval_type=pb.INTERVAL_TYPE_DAY)
     first = await hooked.last_intent()
-    await hooked.until(days=1, hours=1)
-    assert await hooked.statuses() == [REQUIRES_ACTION, REQUIRES_ACTION]
-    await hooked.tell(first, "succeeded")
-    job = await hooked.job()
-    assert (job.status, job.executed_cycles) == (pb.RECURRING_STATUS_COMPLETED, 1)
+    await hooked.gateway.control("authentications", payment_intent=first)
+    await hooked.until(days=1, hours=1)  # the next cycle is due, and nobody told of the success
     async with asyncio.timeout(30):
-        while await hooked.statuses() == [SUCCEEDED, REQUIRES_ACTION]:
+        while REQUIRES_ACTION in await hooked.statuses():
             pass
-    assert await hooked.statuses() == [SUCCEEDED, DECLINED]
     job = await hooked.job()
     assert (job.status, job.executed_cycles) == (pb.RECURRING_STATUS_COMPLETED, 1)
+    assert (await hooked.statuses())[0] == SUCCEEDED
+    assert len(await hooked.gateway.charges()) == 1
+    others = [each for each in await hooked.intents() if each["id"] != first]
+    assert {each["status"] for each in others} <= {"canceled"}
+
+
+async def test_an_authentication_that_its_cycle_left_open_is_canceled_if_cycles_are_limited(
+    hooked: Hooked,
+) -> None:
+    await hooked.begin(AUTHENTICATES, max_cycles=3, interval_type=pb.INTERVAL_TYPE_DAY)
+    first = await hooked.last_intent()
+    await hooked.until(days=1, hours=1)
+    async with asyncio.timeout(30):
+        while (await hooked.statuses())[0] == REQUIRES_ACTION:
+            pass
+    intents = {each["id"]: each["status"] for each in await hooked.intents()}
+    assert intents.pop(first) == "canceled"
+    assert set(intents.values()) == {"requires_payment_method"}
 
 
 async def test_an_authentication_that_a_cancelled_job_asks_for_late_is_canceled(
