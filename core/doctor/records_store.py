@@ -34,8 +34,9 @@ from core.doctor.store import Query, Scope, problem
 from core.security.keyring import sealed_prefixes
 
 UNREAPED_AFTER = timedelta(hours=1)
-_OPEN = ("pending", "failed", "needs_review", "held_for_review")
-"""Statuses of a payment whose call has no stored answer: it is in flight, or may be retried."""
+_OPEN = ("pending", "failed", "needs_review", "held_for_review", "requires_action")
+"""Statuses of a payment whose call may have no stored answer: it is in flight, may be retried, or
+left its review for a state that only the gateway can answer."""
 
 
 def records_not_matching_payments(scope: Scope) -> Select[Any]:
