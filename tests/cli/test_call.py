@@ -231,7 +231,12 @@ def test_grpc_prints_the_response_with_the_field_names_of_the_schema(
     _, _, rpc = core.take("get_payment_records")
     rpc.terminate(payments_pb2.GetPaymentRecordsResponse(total=3), (), grpc.StatusCode.OK, "")
     assert called.result(10)
-    assert json.loads(capsys.readouterr().out) == {"count": 0, "total": 3, "payments": []}
+    assert json.loads(capsys.readouterr().out) == {
+        "count": 0,
+        "total": 3,
+        "payments": [],
+        "total_is_estimate": False,
+    }
 
 
 def test_grpc_prints_a_refusal_with_its_reason_and_fields(

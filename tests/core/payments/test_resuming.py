@@ -139,6 +139,7 @@ async def test_the_attempt_of_a_dead_core_is_resumed(tmp_path: Path, gateway: Ga
                 answered=False,
                 lease_owner="dead",
                 leased_until=datetime.now(UTC) + timedelta(hours=1),
+                look_at=datetime.now(UTC) + timedelta(hours=1),
             )
         )
         assert (await transaction.connection.execute(wallet_transactions.select())).all() == []

@@ -282,6 +282,7 @@ async def test_an_error_that_is_no_refusal_is_logged_once(
     with request_named("req-error"), pytest.raises(CoreError) as refused:
         await business.call(USER_INFO)
     assert (refused.value.reason, refused.value.retry_after_seconds) == (reason, retry)
+    await log.line("req-error", "call")  # logged after the response
     lines = [record for identity, record in log.lines if identity == "req-error"]
     assert [record.getMessage() for record in lines] == [message, "call"]
     assert bool(lines[0].exc_info) == traced

@@ -52,7 +52,7 @@ from tests.core.running import (
 )
 from tests.end_to_end.signing import STRIPE_SECRET, stripe_signature
 
-DELIVERIES = int(os.environ.get("STORY_DELIVERIES", "1200"))
+DELIVERIES = int(os.environ.get("STORY_DELIVERIES", "800"))
 """Deliveries of one story: a number of events, each four times."""
 REPEAT = 4
 CARDS = ("pm_card_visa", "pm_card_authenticationRequired", "pm_card_chargeCustomerFail")
