@@ -63,7 +63,7 @@ class Story:
         ]
 
     async def run(self, drain: Callable[[], Awaitable[object]]) -> None:
-        """Run the steps; `drain` has the cores finish what is due."""
+        """Run the steps; `drain` waits until the cores have done all due work."""
         keeper = asyncio.ensure_future(self._keep_a_core())
         try:
             for _ in range(STEPS):
