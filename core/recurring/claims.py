@@ -108,15 +108,10 @@ class Claims:
         self, transaction: Transaction, keys: Sequence[Key], wanted: _Wanted
     ) -> list[Lease]:
         due: list[Job] = []
-        taken: Counter[str] = Counter()
-        for start in range(0, len(keys), wanted.limit):
-            some = keys[start : start + wanted.limit]
-            for job in await store.lock_due_jobs(transaction, some):
-                if len(due) < wanted.limit and taken[job.business_id] < wanted.limit_per_business:
-                    taken[job.business_id] += 1
-                    due.append(job)
-            if len(due) == wanted.limit:
-                break
+        left = keys
+        while left and len(due) < wanted.limit:
+            some, left = _next_keys(left, due, wanted)
+            due += await store.lock_due_jobs(transaction, some)
         if self._clock.has_test_clocks:
             due += await self._due_by_test_clocks(transaction, wanted, wanted.limit - len(due))
         nows = {
@@ -166,6 +161,28 @@ class Claims:
 
 def _key(lease: Lease) -> tuple[str, str, int]:
     return (lease.business_id, lease.recurring_id, lease.fencing_token)
+
+
+def _next_keys(
+    keys: Sequence[Key], due: Sequence[Job], wanted: _Wanted
+) -> tuple[list[Key], list[Key]]:
+    """Return the keys to lock next, and those to try after them; without businesses with no room.
+
+    No more are locked than are wanted, as concurrent claims skip locked jobs.
+    """
+    taken = Counter(job.business_id for job in due)
+    room = wanted.limit - len(due)
+    some: list[Key] = []
+    left: list[Key] = []
+    chosen = taken.copy()
+    for key in keys:
+        business_id = key[0]
+        if len(some) < room and chosen[business_id] < wanted.limit_per_business:
+            chosen[business_id] += 1
+            some.append(key)
+        elif taken[business_id] < wanted.limit_per_business:
+            left.append(key)
+    return some, left
 
 
 async def lease_jobs(

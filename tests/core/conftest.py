@@ -63,7 +63,6 @@ async def shop(tmp_path: Path, database_url: str, gateway: Gateway) -> AsyncIter
             database_url=database_url,
             stripe_urls=urls,
             authorize_urls=urls,
-            gateway_timeout_seconds=2.0,
         )
     ) as client:
         yield await with_stripe(await register(client))

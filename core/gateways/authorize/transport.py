@@ -41,7 +41,7 @@ class AuthorizeTransport:
     def __init__(self, urls: Mapping[str, str], timeout_seconds: float) -> None:
         """Send to `urls`, a base URL for each environment, within `timeout_seconds`."""
         self._endpoints = {env: url.rstrip("/") + PATH for env, url in urls.items()}
-        self._connect_seconds = min(CONNECT_SECONDS_MAX, timeout_seconds / 4)
+        self._connect_seconds = min(CONNECT_SECONDS_MAX, timeout_seconds / 2)
         self._session: aiohttp.ClientSession | None = None
         self._slots = AccountSlots(CALLS_PER_ACCOUNT_MAX, self._connect_seconds)
 

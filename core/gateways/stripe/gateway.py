@@ -88,7 +88,7 @@ class StripeGateway:
         """
         self._urls = dict(urls)
         self._timeout_seconds = timeout_seconds
-        self._connect_seconds = min(CONNECT_SECONDS_MAX, timeout_seconds / 4)
+        self._connect_seconds = min(CONNECT_SECONDS_MAX, timeout_seconds / 2)
         self._session: aiohttp.ClientSession | None = None
         self._http: stripe.AIOHTTPClient | None = None
         self._slots = AccountSlots(CALLS_PER_ACCOUNT_MAX, self._connect_seconds)

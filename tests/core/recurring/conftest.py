@@ -42,7 +42,6 @@ def _settings(path: Path, database_url: str, gateway: Gateway) -> CoreSettings:
         database_url=database_url,
         service_tokens=TOKENS,
         stripe_urls={"TEST": gateway.url, "LIVE": gateway.url},
-        gateway_timeout_seconds=2.0,
         test_clock=True,
     )
 
