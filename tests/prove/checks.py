@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,8 @@ from tests.prove.gateway_truth import (
 from tests.prove.operations import OPEN_REASONS, FinalResponse, Operation
 
 Row = dict[str, Any]
+LOOKS_AGAIN_WITHIN = timedelta(minutes=20)
+"""Longest pause after some looks that failed, as at a slow gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,9 @@ def waiting(rows: Mapping[str, list[Row]], now: datetime) -> list[str]:
 def _waiting(rows: Mapping[str, list[Row]], now: datetime) -> Iterator[str]:
     """Charges, events of our payments, and occurrences."""
     for row in rows["payments"]:
-        if row["status"] == "pending" or _is_due(row["look_at"], now) or row["set_aside_at"]:
+        # A charged payment is asked for only while its events leave something open.
+        soon = now + LOOKS_AGAIN_WITHIN if row["status"] in CHARGED else now
+        if row["status"] == "pending" or _is_due(row["look_at"], soon) or row["set_aside_at"]:
             yield f"{row['payment_id']} is {row['status']}, {row['attempt']}, due {row['look_at']}"
     known = {row["transaction_id"] for row in rows["payments"]}
     for row in rows["webhook_events"]:

@@ -76,8 +76,9 @@ def authorize_truths(authorize: Row) -> Iterator[Truth]:
         if each["type"] == "refundTransaction":
             continue
         amount, status, refunded = _cents(each), _authorize_status(each), 0
+        taken_back = amount if status == "voided" else 0
         if status == "succeeded":
-            refunded = min(amount, refunds[each["id"]])
+            refunded = taken_back = min(amount, refunds[each["id"]])
             status = _by_refunds(refunded, amount)
         yield Truth(
             each["id"],
@@ -86,7 +87,7 @@ def authorize_truths(authorize: Row) -> Iterator[Truth]:
             amount,
             status,
             refunded,
-            refunded,
+            taken_back,
         )
 
 
@@ -154,7 +155,10 @@ def differences(truths: Sequence[Truth], payments: Sequence[Row]) -> Iterator[st
 def wallet_differences(
     truths: Sequence[Truth], payments: Sequence[Row], movements: Sequence[Row]
 ) -> Iterator[str]:
-    """Every charged funding is one credit, less what the gateway took back; nothing else moves."""
+    """Every charged funding is one credit, less what the gateway took back; nothing else moves.
+
+    One that was voided was credited before, or never.
+    """
     by_transaction = {each.transaction_id: each for each in truths}
     credits_of = Counter(row["payment_id"] for row in movements if row["reason"] == "wallet_fund")
     taken_of: Counter[str] = Counter()
@@ -168,7 +172,9 @@ def wallet_differences(
     for row in payments:
         truth = by_transaction.get(row["transaction_id"]) if row["kind"] == "fund" else None
         credited, taken = credits_of.pop(row["payment_id"], 0), taken_of.pop(row["payment_id"], 0)
-        is_funded = truth is not None and truth.status in CHARGED
+        is_voided = truth is not None and truth.status == "voided"
+        was_charged = truth is not None and truth.status in CHARGED
+        is_funded = was_charged or (is_voided and credited == 1)
         wanted = truth.taken_back if truth is not None and is_funded else 0
         name = f"{row['payment_id']} ({row['kind']}, {row['status']})"
         if credited != is_funded:

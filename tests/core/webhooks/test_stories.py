@@ -1,41 +1,26 @@
-"""A month's story, delivered shuffled and repeated, ends in exactly the gateway's truth.
+"""A month's story, delivered shuffled and repeated, ends in exactly the gateways' truth.
 
-Charges, refunds that fail, disputes both ways, authentications and renewals happen at the sandbox,
-whose events are caught, shuffled and delivered several times. What payments, wallets and cycles
-should be is computed from the sandbox's books.
+What payments, wallets, receivables and cycles should be is computed from the sandbox's books.
 """
 
 import asyncio
 import os
 import random
 import secrets
-import time
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-from google.type import money_pb2
+from sqlalchemy import select
 
-from core.server.settings import CoreSettings
-from nivisco.internal.v1 import operator_pb2, webhooks_pb2
-from nivisco.payments.v1 import credentials_pb2, payments_pb2, types_pb2, wallet_pb2
-from nivisco.payments.v1 import recurring_pb2 as pb
-from rpc.errors import CoreError
-from rpc.metadata import Credentials
-from tests.core.recurring.running import (
-    OPERATOR,
-    SUCCEEDED,
-    TOKENS,
-    advance,
-    create_job,
-    job_of,
-    logs_of,
-    now,
-)
+from core.database.schema import payments, postings, wallet_transactions, wallets
+from core.database.transactions import Database
+from nivisco.internal.v1 import operator_pb2
+from nivisco.payments.v1 import credentials_pb2, payments_pb2, types_pb2
+from tests.core.recurring.running import OPERATOR, SUCCEEDED, TOKENS, job_of, logs_of
 from tests.core.running import (
     OPERATOR_TOKEN,
     WEBHOOKS_TOKEN,
@@ -43,285 +28,76 @@ from tests.core.running import (
     Gateway,
     ShiftedClock,
     call,
-    create_user,
     register,
     running_core,
-    save_card,
     settings_for,
+    with_authorize,
     with_stripe,
 )
-from tests.end_to_end.signing import STRIPE_SECRET, stripe_signature
+from tests.core.webhooks.story import REPEAT, Row, Story, catching
+from tests.end_to_end.signing import SIGNATURE_KEY, STRIPE_SECRET
+from tests.prove.checks import ledger
+from tests.prove.gateway_truth import Truth, differences, wallet_differences
 
 DELIVERIES = int(os.environ.get("STORY_DELIVERIES", "800"))
-"""Deliveries of one story: a number of events, each four times."""
-REPEAT = 4
-CARDS = ("pm_card_visa", "pm_card_authenticationRequired", "pm_card_chargeCustomerFail")
-CENTS = 5000
-MONTHS = 3
-_OPEN_OR_LOST = ("needs_response", "under_review", "lost")
-_APPEALS = ("appeal_needs_response", "appeal_under_review")
-
-
-@dataclass
-class Story:
-    """A business, the books of its gateway, and the events that were caught."""
-
-    shop: Business
-    gateway: Gateway
-    clock: ShiftedClock
-    dice: random.Random
-    users: list[str] = field(default_factory=list)
-    jobs: list[str] = field(default_factory=list)
-    caught: list[bytes] = field(default_factory=list)
-
-    async def books(self) -> dict[str, list[dict[str, Any]]]:
-        (books,) = await self.gateway.books()
-        return dict(books)
-
-    async def begin(self) -> None:
-        """Charge cards, fund wallets, and renew jobs for some months."""
-        start = now() + timedelta(days=1)
-        for token in CARDS * 2:
-            user_id = await create_user(self.shop)
-            self.users.append(user_id)
-            await save_card(self.shop, user_id, token)
-            self.jobs.append(
-                await create_job(
-                    self.shop,
-                    user_id,
-                    source=pb.RECURRING_SOURCE_STRIPE,
-                    interval_type=pb.INTERVAL_TYPE_MONTH,
-                    start_at=start.isoformat(),
-                )
-            )
-        for month in range(MONTHS):
-            await advance(self.shop, start + timedelta(days=31 * month, hours=2))
-        fields: dict[str, Any] = {"amount": money_pb2.Money(units=CENTS // 100)}
-        for number in range(len(self.users) * 4):
-            user_id = self.users[number % len(self.users)]
-            kind = self.dice.choice(
-                (payments_pb2.ChargeCustomerRequest, payments_pb2.FundCustomerRequest)
-            )
-            with suppress(CoreError):  # declined, or to be authenticated
-                await self.shop.call(kind(user_id=user_id, idempotency_key=f"k{number}", **fields))
-
-    async def live(self, events: int) -> None:
-        """Have things happen at the gateway until there are so many events."""
-        while len(self.caught) < events:
-            books = await self.books()
-            for intent in self.dice.sample(books["payment_intents"], 20):
-                name, body = self.dice.choice(_possible(self.dice, intent, books))
-                with suppress(AssertionError):  # the gateway refuses what is not possible now
-                    await self.gateway.control(name, **body)
-
-    async def deliver(self) -> None:
-        """Deliver what was caught, shuffled, repeated and signed anew, several at a time."""
-        deliveries = self.caught * REPEAT
-        self.dice.shuffle(deliveries)
-        slots = asyncio.Semaphore(16)
-
-        async def one(body: bytes) -> None:
-            async with slots:
-                await call(
-                    self.shop.client,
-                    Credentials(service_token=WEBHOOKS_TOKEN),
-                    webhooks_pb2.ReceiveWebhookRequest(
-                        business_id=self.shop.credentials.business_id,
-                        gateway=types_pb2.GATEWAY_STRIPE,
-                        body=body,
-                        signature=stripe_signature(body, time.time()),
-                    ),
-                )
-
-        await asyncio.gather(*(one(each) for each in deliveries))
-
-    async def payments(self) -> list[payments_pb2.Payment]:
-        found: list[payments_pb2.Payment] = []
-        for page in range(1, 1000):
-            answer = await self.shop.call(
-                payments_pb2.GetPaymentRecordsRequest(page=page, limit=100)
-            )
-            found += answer.payments
-            if len(found) >= answer.total:
-                break
-        return found
-
-    async def differences(self) -> list[str]:
-        """Return where the core differs from the gateway's books."""
-        books = await self.books()
-        intents = {each["id"]: each for each in books["payment_intents"]}
-        payments = await self.payments()
-        found = [
-            f"{payment.transaction_id}: {shown} instead of {expected}"
-            for payment in payments
-            if payment.transaction_id
-            and (shown := _shown(payment)) not in (expected := _truth(payment, intents, books))
-        ]
-        wallets: defaultdict[str, int] = defaultdict(int)
-        for payment in payments:
-            if payment.kind == payments_pb2.PAYMENT_KIND_FUND and payment.transaction_id:
-                wallets[payment.user_id] += _kept(payment, intents, books)
-        for user_id in self.users:
-            answer = await self.shop.call(wallet_pb2.GetUserWalletRequest(user_id=user_id))
-            balance = answer.wallet.balance
-            cents = balance.units * 100 + balance.nanos // 10**7
-            if cents != wallets[user_id]:
-                found.append(f"{user_id}: {cents} instead of {wallets[user_id]}")
-        for job in self.jobs:
-            found += await self._cycles(job, intents)
-        return found
-
-    async def _cycles(self, job: str, intents: dict[str, dict[str, Any]]) -> list[str]:
-        logs = await logs_of(self.shop, job)
-        charged = Counter(
-            str(log.occurrence)
-            for log in logs
-            if log.transaction_id and intents[log.transaction_id]["status"] == "succeeded"
-        )
-        shown = Counter(str(log.occurrence) for log in logs if log.status == SUCCEEDED)
-        executed = (await job_of(self.shop, job)).executed_cycles
-        if shown == charged and executed == len(charged):
-            return []
-        return [f"{job}: {executed} cycles, logged {shown}, charged {charged}"]
-
-
-def _possible(
-    dice: random.Random, intent: dict[str, Any], books: dict[str, list[dict[str, Any]]]
-) -> list[tuple[str, dict[str, Any]]]:
-    """Return what may happen to an intent now, at a control endpoint of the sandbox."""
-    ids = {"payment_intent": intent["id"]}
-    if intent["status"] != "succeeded":
-        return [
-            ("authentications", ids),
-            ("authentications", ids | {"succeeds": False}),
-            ("stripe/cancellations", ids),
-        ]
-    amount = dice.randrange(1, 3) * 1000
-    metadata = {"metadata": {"payment_id": "ORDER-991"}}
-    found: list[tuple[str, dict[str, Any]]] = [
-        ("stripe/refunds", ids | {"amount": amount, "status": "pending"} | metadata),
-        ("stripe/refunds", ids | {"amount": amount}),
-        ("stripe/disputes", ids | {"status": "warning_needs_response"}),
-        ("stripe/disputes", ids | {"amount": 1000} | metadata),
-        ("stripe/disputes", ids | {"amount": 900, "currency": "eur"}),
-    ]
-    for refund in books["refunds"]:
-        if refund["payment_intent"] == intent["id"]:
-            status = dice.choice(("succeeded", "failed", "canceled"))
-            found.append((f"stripe/refunds/{refund['id']}", {"status": status}))
-    for dispute in books["disputes"]:
-        if dispute["payment_intent"] == intent["id"]:
-            status = dice.choice(("needs_response", "under_review", "won", "lost"))
-            found.append((f"stripe/disputes/{dispute['id']}", {"status": status}))
-    return found
-
-
-def _refunded(intent_id: str, books: dict[str, list[dict[str, Any]]]) -> int:
-    return sum(
-        each["amount"]
-        for each in books["refunds"]
-        if each["payment_intent"] == intent_id and each["status"] not in ("failed", "canceled")
-    )
-
-
-def _truth(
-    payment: payments_pb2.Payment,
-    intents: dict[str, dict[str, Any]],
-    books: dict[str, list[dict[str, Any]]],
-) -> list[tuple[int, int]]:
-    """Return the statuses and refunded amounts that a payment may have, by the books."""
-    intent = intents[payment.transaction_id]
-    if intent["status"] == "canceled":
-        return [(payments_pb2.PAYMENT_STATUS_DECLINED, 0)]
-    if intent["status"] != "succeeded":
-        error = (intent["last_payment_error"] or {}).get("code")
-        waits = intent["status"] == "requires_action" or error == "authentication_required"
-        status = (
-            payments_pb2.PAYMENT_STATUS_REQUIRES_ACTION
-            if waits
-            else payments_pb2.PAYMENT_STATUS_DECLINED
-        )
-        return [(status, 0)]
-    refunded = _refunded(intent["id"], books)
-    disputed = any(
-        each["payment_intent"] == intent["id"] and each["status"] in (*_OPEN_OR_LOST, *_APPEALS)
-        for each in books["disputes"]
-    )
-    if disputed:
-        return [(payments_pb2.PAYMENT_STATUS_DISPUTED, refunded)]
-    if not refunded:
-        return [(payments_pb2.PAYMENT_STATUS_SUCCEEDED, 0)]
-    is_whole = refunded == intent["amount"]
-    return [
-        (
-            payments_pb2.PAYMENT_STATUS_REFUNDED
-            if is_whole
-            else payments_pb2.PAYMENT_STATUS_PARTIALLY_REFUNDED,
-            refunded,
-        )
-    ]
-
-
-def _shown(payment: payments_pb2.Payment) -> tuple[int, int]:
-    refunded = payment.amount_refunded
-    return payment.status, refunded.units * 100 + refunded.nanos // 10**7
-
-
-def _kept(
-    payment: payments_pb2.Payment,
-    intents: dict[str, dict[str, Any]],
-    books: dict[str, list[dict[str, Any]]],
-) -> int:
-    """Return what the wallet keeps of a funding: without refunds and lost disputes."""
-    intent = intents[payment.transaction_id]
-    if intent["status"] != "succeeded":
-        return 0
-    lost = sum(
-        each["amount"] if each["currency"] == "usd" else CENTS
-        for each in books["disputes"]
-        if each["payment_intent"] == intent["id"] and each["status"] in ("lost", *_APPEALS)
-    )
-    return max(0, CENTS - _refunded(intent["id"], books) - lost)
-
-
-@asynccontextmanager
-async def catching(story: Story) -> AsyncIterator[str]:
-    """Receive the sandbox's events at a URL, and keep them for later."""
-
-    async def keep(request: web.Request) -> web.Response:
-        story.caught.append(await request.read())
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_post("/events", keep)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/events"
-    finally:
-        await runner.cleanup()
+"""Deliveries of one story: a number of events, each REPEAT times."""
 
 
 async def test_shuffled_and_repeated_deliveries_end_in_the_gateways_truth(
-    tmp_path: Any,
+    tmp_path: Path,
     database_url: str,
     gateway: Gateway,
     record_property: Callable[[str, object], None],
 ) -> None:
     clock = ShiftedClock()
-    settings: CoreSettings = settings_for(
-        tmp_path,
+    seed = int(os.environ.get("STORY_SEED", secrets.randbelow(10**6)))
+    record_property("STORY_SEED", seed)
+    async with _running_shop(tmp_path, database_url, gateway, clock) as shop:
+        story = Story(shop, gateway, random.Random(seed))  # noqa: S311 - no secret
+        async with catching(story) as url:
+            for name, key, secret in (
+                ("stripe", {"key": shop.stripe_key}, STRIPE_SECRET),
+                ("authorize", {"api_login_id": shop.login_id}, SIGNATURE_KEY),
+            ):
+                await gateway.control("webhooks", url=f"{url}/{name}", secret=secret, **key)
+            await story.begin()
+            await story.spend()
+            await story.live(max(DELIVERIES // REPEAT, len(story.caught) + 100))
+            assert await _differences(story) != []
+            await story.deliver()
+            found = ["not compared yet"]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(120):
+                    while found := await _differences(story):
+                        clock.ahead += timedelta(seconds=20)
+        assert found == [], f"STORY_SEED={seed}"
+        truths = await story.truths()
+        examined = await call(shop.client, OPERATOR, operator_pb2.ExamineRequest())
+    assert await _money_differences(database_url, truths) == [], f"STORY_SEED={seed}"
+    broken = [
+        check.name
+        for check in examined.checks
+        if check.verdict == operator_pb2.CHECK_VERDICT_BROKEN
+    ]
+    assert broken == []
+
+
+@asynccontextmanager
+async def _running_shop(
+    path: Path, database_url: str, gateway: Gateway, clock: ShiftedClock
+) -> AsyncIterator[Business]:
+    """A business with keys of both gateways, whose signatures the core can verify."""
+    urls = {"TEST": gateway.url, "LIVE": gateway.url}
+    settings = settings_for(
+        path,
         database_url=database_url,
         service_tokens=TOKENS | {WEBHOOKS_TOKEN: "webhooks", OPERATOR_TOKEN: "operator"},
-        stripe_urls={"TEST": gateway.url, "LIVE": gateway.url},
-        gateway_timeout_seconds=5.0,
+        stripe_urls=urls,
+        authorize_urls=urls,
         test_clock=True,
     )
-    seed = int(os.environ.get("STORY_SEED", secrets.randbelow(10**6)))
     async with running_core(settings, clock) as client:
-        shop = await with_stripe(await register(client))
+        shop = await with_authorize(await with_stripe(await register(client)))
         await shop.call(
             credentials_pb2.ModifyStripeCredentialsRequest(
                 credentials=credentials_pb2.ModifyStripeCredentialsRequest.Credentials(
@@ -329,24 +105,76 @@ async def test_shuffled_and_repeated_deliveries_end_in_the_gateways_truth(
                 )
             )
         )
-        record_property("STORY_SEED", seed)
-        story = Story(shop, gateway, clock, random.Random(seed))  # noqa: S311 - no secret
-        async with catching(story) as url:
-            await gateway.control("webhooks", key=shop.stripe_key, url=url, secret=STRIPE_SECRET)
-            await story.begin()
-            await story.live(max(DELIVERIES // REPEAT, len(story.caught) + 100))
-            assert await story.differences() != []
-            await story.deliver()
-            differences = ["not compared yet"]
-            with suppress(TimeoutError):
-                async with asyncio.timeout(120):
-                    while differences := await story.differences():
-                        clock.ahead += timedelta(seconds=20)
-        assert differences == [], f"STORY_SEED={seed}"
-        examined = await call(client, OPERATOR, operator_pb2.ExamineRequest())
-        broken = [
-            check.name
-            for check in examined.checks
-            if check.verdict == operator_pb2.CHECK_VERDICT_BROKEN
-        ]
-        assert broken == []
+        await shop.call(
+            credentials_pb2.ModifyAuthorizeCredentialsRequest(
+                credentials=credentials_pb2.ModifyAuthorizeCredentialsRequest.Credentials(
+                    env=types_pb2.ENV_TEST, signature_key=SIGNATURE_KEY
+                )
+            )
+        )
+        yield shop
+
+
+async def _differences(story: Story) -> list[str]:
+    """Return where payments and cycles differ from the gateways' books."""
+    truths = await story.truths()
+    rows = [_row(each) for each in await _payments(story.shop)]
+    known = {row["transaction_id"] for row in rows}
+    found = [*differences(truths, rows)]
+    found += [f"{each} is unknown" for each in truths if each.transaction_id not in known]
+    charged = {each.transaction_id for each in truths if each.is_charged}
+    for job in story.jobs:
+        found += await _cycle_differences(story.shop, job, charged)
+    return found
+
+
+async def _payments(shop: Business) -> list[payments_pb2.Payment]:
+    found: list[payments_pb2.Payment] = []
+    for page in range(1, 1000):
+        answer = await shop.call(payments_pb2.GetPaymentRecordsRequest(page=page, limit=100))
+        found += answer.payments
+        if len(found) >= answer.total:
+            break
+    return found
+
+
+def _row(payment: payments_pb2.Payment) -> Row:
+    """Return a payment as its row would be."""
+    refunded = payment.amount_refunded
+    kind = payments_pb2.PaymentKind.Name(payment.kind)
+    status = payments_pb2.PaymentStatus.Name(payment.status)
+    return {
+        "payment_id": payment.payment_id,
+        "kind": kind.removeprefix("PAYMENT_KIND_").lower(),
+        "description": payment.description,
+        "transaction_id": payment.transaction_id,
+        "status": status.removeprefix("PAYMENT_STATUS_").lower(),
+        "amount_refunded_minor": refunded.units * 100 + refunded.nanos // 10**7,
+    }
+
+
+async def _cycle_differences(shop: Business, job: str, charged: set[str]) -> list[str]:
+    """Every charged occurrence is one cycle, logged as succeeded."""
+    logs = await logs_of(shop, job)
+    expected = Counter(str(log.occurrence) for log in logs if log.transaction_id in charged)
+    shown = Counter(str(log.occurrence) for log in logs if log.status == SUCCEEDED)
+    executed = (await job_of(shop, job)).executed_cycles
+    if shown == expected and executed == len(expected):
+        return []
+    return [f"{job}: {executed} cycles, logged {shown}, charged {expected}"]
+
+
+async def _money_differences(database_url: str, truths: Sequence[Truth]) -> list[str]:
+    """Return where wallets, receivables and the ledger differ from the gateways' books."""
+    database = Database(database_url)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    async with database.snapshot() as transaction:
+        for table in (payments, wallets, wallet_transactions, postings):
+            result = await transaction.connection.execute(select(table))
+            names = [column.name for column in table.columns]
+            rows[table.name] = [dict(zip(names, row, strict=True)) for row in result]
+    await database.close()
+    movements = rows["wallet_transactions"]
+    reasons = {each["reason"] for each in movements}
+    assert {"wallet_fund", "business_charge", "refund", "receivable"} <= reasons, "it has them all"
+    return [*wallet_differences(truths, rows["payments"], movements), *ledger(rows)]
