@@ -59,6 +59,8 @@ class Process:
         """
         async with self._turn:
             _, writer = await self.connected
+            if writer.is_closing():  # it was killed, and its end is not noted yet
+                raise ConnectionError(f"{self.name} ended")
             writer.write(json.dumps(command).encode() + b"\n")
             answer = await self._answer()
         if not answer:
