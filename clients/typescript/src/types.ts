@@ -744,7 +744,8 @@ export interface CreateStripeCustomerFields {
   readonly paymentMethodToken: string;
   /**
    * Whether the card becomes the user's primary card at Stripe, and Stripe the user's
-   * default gateway. Defaults to false. The user's first card becomes primary in any case.
+   * default gateway. Defaults to false. The user's first card becomes primary in any case,
+   * as does one that is saved after the primary card was removed at Stripe.
    */
   readonly setAsPrimary?: boolean | undefined;
   /** Environment. Defaults to the business's default environment. */
@@ -771,7 +772,8 @@ export interface CreateAuthorizeCustomerFields {
   /**
    * Whether the card becomes the user's primary card at Authorize.Net, and Authorize.Net
    * the user's default gateway. Defaults to false. The user's first card becomes primary in
-   * any case.
+   * any case, as does one that is saved after the primary card was removed at
+   * Authorize.Net.
    */
   readonly setAsPrimary?: boolean | undefined;
   /** Environment. Defaults to the business's default environment. */

@@ -538,7 +538,8 @@ class AsyncNivisco(AsyncConnection):
                 token, which begins with pm_ or tok_.
             set_as_primary: Whether the card becomes the user's primary card at Stripe, and
                 Stripe the user's default gateway. Defaults to false. The user's first card
-                becomes primary in any case.
+                becomes primary in any case, as does one that is saved after the primary
+                card was removed at Stripe.
             env: Environment. Defaults to the business's default environment.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
@@ -579,7 +580,8 @@ class AsyncNivisco(AsyncConnection):
             payment_profile: The card to save.
             set_as_primary: Whether the card becomes the user's primary card at
                 Authorize.Net, and Authorize.Net the user's default gateway. Defaults to
-                false. The user's first card becomes primary in any case.
+                false. The user's first card becomes primary in any case, as does one that
+                is saved after the primary card was removed at Authorize.Net.
             env: Environment. Defaults to the business's default environment.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 

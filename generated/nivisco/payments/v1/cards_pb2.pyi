@@ -203,7 +203,8 @@ class CreateStripeCustomerRequest(_message.Message):
     """Stripe payment method (`pm_…`) or card token (`tok_…`), as created by Stripe's browser library."""
     set_as_primary: _builtins.bool
     """Whether the card becomes the user's primary card at Stripe, and Stripe the user's default
-    gateway. Defaults to false. The user's first card becomes primary in any case.
+    gateway. Defaults to false. The user's first card becomes primary in any case, as does one that
+    is saved after the primary card was removed at Stripe.
     """
     env: _types_pb2.Env.ValueType
     """Environment. Defaults to the business's default environment."""
@@ -323,7 +324,8 @@ class CreateAuthorizeCustomerRequest(_message.Message):
     """Id of the user, for example `USR-5678`."""
     set_as_primary: _builtins.bool
     """Whether the card becomes the user's primary card at Authorize.Net, and Authorize.Net the user's
-    default gateway. Defaults to false. The user's first card becomes primary in any case.
+    default gateway. Defaults to false. The user's first card becomes primary in any case, as does
+    one that is saved after the primary card was removed at Authorize.Net.
     """
     env: _types_pb2.Env.ValueType
     """Environment. Defaults to the business's default environment."""

@@ -38,7 +38,9 @@ class _PaymentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Payment
     PAYMENT_STATUS_DECLINED: _PaymentStatus.ValueType  # 3
     """The card was declined. Nothing was charged."""
     PAYMENT_STATUS_REQUIRES_ACTION: _PaymentStatus.ValueType  # 4
-    """The customer must authenticate with the bank. Nothing was charged so far."""
+    """The customer must authenticate with the bank. Nothing was charged so far. If that is not done
+    within a day, the payment is canceled at its gateway.
+    """
     PAYMENT_STATUS_FAILED: _PaymentStatus.ValueType  # 5
     """The gateway rejected the request, or the request was never sent. Nothing was charged."""
     PAYMENT_STATUS_NEEDS_REVIEW: _PaymentStatus.ValueType  # 6
@@ -66,7 +68,9 @@ PAYMENT_STATUS_SUCCEEDED: PaymentStatus.ValueType  # 2
 PAYMENT_STATUS_DECLINED: PaymentStatus.ValueType  # 3
 """The card was declined. Nothing was charged."""
 PAYMENT_STATUS_REQUIRES_ACTION: PaymentStatus.ValueType  # 4
-"""The customer must authenticate with the bank. Nothing was charged so far."""
+"""The customer must authenticate with the bank. Nothing was charged so far. If that is not done
+within a day, the payment is canceled at its gateway.
+"""
 PAYMENT_STATUS_FAILED: PaymentStatus.ValueType  # 5
 """The gateway rejected the request, or the request was never sent. Nothing was charged."""
 PAYMENT_STATUS_NEEDS_REVIEW: PaymentStatus.ValueType  # 6
