@@ -11,7 +11,7 @@ from core.recurring import store
 from core.recurring.claims import lease_jobs
 from core.recurring.clock_store import JobClock, advance_clock, clock_offset
 from core.recurring.execution import Execution, PendingCharge
-from core.recurring.occurrence_states import ExecutionResult
+from core.recurring.transitions import ExecutionResult
 
 CALL_SECONDS = 5.0
 """After this time a call returns with the time that it has reached."""

@@ -27,16 +27,13 @@ from core.recurring.occurrence_states import (
     CHARGED_MESSAGE,
     Attempt,
     End,
-    ExecutionResult,
     after_charge,
-    apply,
     before_charge,
-    end_paid,
     failed,
-    read_attempt,
 )
 from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence
+from core.recurring.transitions import ExecutionResult, apply, end_paid, read_attempt
 from core.users.service import active_user
 from core.wallet import ledger
 from core.wallet import store as wallet_store

@@ -13,20 +13,18 @@ from core.payments.store import Payment
 from core.recurring import log_store, store
 from core.recurring.clock_store import JobClock
 from core.recurring.cycles import calendar_problem, log_of
-from core.recurring.occurrence_states import (
+from core.recurring.occurrence_states import Attempt, ended, payment_outcome
+from core.recurring.rules import Outcome, Status
+from core.recurring.store import Occurrence
+from core.recurring.transitions import (
     STOPPED,
-    Attempt,
     apply,
     cancel_open_payments,
     end_paid,
-    ended,
-    payment_outcome,
     read_attempt,
     report_charged_twice,
     skip,
 )
-from core.recurring.rules import Outcome, Status
-from core.recurring.store import Occurrence
 
 
 @dataclass(frozen=True, slots=True)

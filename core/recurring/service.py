@@ -37,8 +37,8 @@ from core.recurring.cycles import (
     skip_due,
 )
 from core.recurring.log_store import insert_logs
-from core.recurring.occurrence_states import STOPPED, cancel_open_payments, read_attempt, skip
 from core.recurring.store import Job
+from core.recurring.transitions import STOPPED, cancel_open_payments, read_attempt, skip
 from core.users.service import active_user, existing_user
 from core.wallet import store as wallet_store
 

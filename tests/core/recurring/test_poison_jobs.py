@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.due_work.rules import FAILED_LOOKS_MAX, pause_after
-from core.recurring import claims, cycles, execution, occurrence_states
+from core.recurring import claims, cycles, execution, transitions
 from core.recurring.store import Job
 from nivisco.internal.v1 import operator_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
@@ -127,7 +127,7 @@ async def test_an_execution_that_fails_for_a_bug_sets_its_job_aside(
             raise RuntimeError("a bug")
         return await read_attempt(_transaction, job, *arguments)
 
-    read_attempt: Any = occurrence_states.read_attempt
+    read_attempt: Any = transitions.read_attempt
     with monkeypatch.context() as patched:
         patched.setattr(execution, "read_attempt", broken)
         for _ in range(FAILED_LOOKS_MAX):
