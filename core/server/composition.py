@@ -12,7 +12,6 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from core.authentication.pipeline import AuthenticationInterceptor
 from core.authentication.service import AuthenticationService
 from core.authentication.servicer import AuthenticationServicer
 from core.business.service import BusinessService
@@ -32,7 +31,7 @@ from core.due_work.service import POLL_SECONDS, DueWork
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Gateway
 from core.gateways.stripe.gateway import StripeGateway
-from core.idempotency.pipeline import IdempotencyInterceptor
+from core.idempotency.pipeline import IdempotentRuns
 from core.idempotency.service import REAP_SECONDS, Idempotency
 from core.keys.servicer import KeysServicer
 from core.operator.service import OperatorService
@@ -54,12 +53,9 @@ from core.server import validation
 from core.server.health import HealthServicer
 from core.server.listening import Listener
 from core.server.old_answers import COMPLETIONS
-from core.server.pipeline import (
-    ErrorInterceptor,
-    RequestIdInterceptor,
-    ValidationInterceptor,
-)
+from core.server.pipeline import Pipeline
 from core.server.settings import CoreSettings
+from core.server.unary_calls import UnaryCalls
 from core.users.service import UsersService
 from core.users.servicer import UsersServicer
 from core.wallet.batch import WalletBatch
@@ -67,24 +63,7 @@ from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
 from core.webhooks.service import WebhooksService
 from core.webhooks.servicer import WebhooksServicer
-from nivisco.internal.v1 import (
-    occurrences_pb2_grpc,
-    operator_pb2,
-    operator_pb2_grpc,
-    test_clock_pb2_grpc,
-    webhooks_pb2_grpc,
-)
-from nivisco.payments.v1 import (
-    authentication_pb2_grpc,
-    business_pb2_grpc,
-    cards_pb2_grpc,
-    credentials_pb2_grpc,
-    keys_pb2_grpc,
-    payments_pb2_grpc,
-    recurring_pb2_grpc,
-    users_pb2_grpc,
-    wallet_pb2_grpc,
-)
+from nivisco.internal.v1 import operator_pb2
 from rpc.catalogue import service_methods
 from rpc.schema_check import check_schema_options
 
@@ -183,7 +162,7 @@ async def serve(
 
 @dataclass(frozen=True, slots=True)
 class _Services:
-    """Use cases that interceptors, servicers and background tasks share."""
+    """Use cases that the pipeline, servicers and background tasks share."""
 
     authentication: AuthenticationService
     cards: CardsService
@@ -217,47 +196,39 @@ def _make_services(
     )
 
 
-def _add_servicers(
-    server: grpc.aio.Server, settings: CoreSettings, database: Database, services: _Services
-) -> None:
+def _make_pipeline(settings: CoreSettings, database: Database, services: _Services) -> Pipeline:
     business = BusinessService(database)
     doctor = DoctorService(database, key_ids=settings.keyring.keys)
+    operator = OperatorService(database, services.decisions)
     job_clock = JobClock(settings.test_clock)
     execution = Execution(database, services.payments, job_clock)
-    authentication_pb2_grpc.add_AuthenticationServiceServicer_to_server(
-        AuthenticationServicer(), server
+    wallet_batch = WalletBatch(database, services.idempotency)
+    public: dict[str, object] = {
+        "AuthenticationService": AuthenticationServicer(),
+        "BusinessService": BusinessServicer(business),
+        "CardsService": CardsServicer(services.cards),
+        "CredentialsService": CredentialsServicer(services.credentials),
+        "KeysService": KeysServicer(services.credentials),
+        "PaymentsService": PaymentsServicer(services.payments),
+        "RecurringService": RecurringServicer(RecurringService(database, job_clock)),
+        "UsersService": UsersServicer(UsersService(database)),
+        "WalletService": WalletServicer(WalletService(database), wallet_batch),
+    }
+    internal: dict[str, object] = {
+        "OccurrencesService": OccurrencesServicer(Claims(database, job_clock), execution),
+        "OperatorService": OperatorServicer(business, doctor, services.decisions, operator),
+        "TestClockService": TestClockServicer(TestClockService(database, execution, job_clock)),
+        "WebhooksService": WebhooksServicer(services.webhooks),
+    }
+    return Pipeline(
+        {f"nivisco.payments.v1.{name}": each for name, each in public.items()}
+        | {f"nivisco.internal.v1.{name}": each for name, each in internal.items()},
+        services.authentication,
+        IdempotentRuns(services.idempotency, database, COMPLETIONS),
     )
-    business_pb2_grpc.add_BusinessServiceServicer_to_server(BusinessServicer(business), server)
-    cards_pb2_grpc.add_CardsServiceServicer_to_server(CardsServicer(services.cards), server)
-    credentials_pb2_grpc.add_CredentialsServiceServicer_to_server(
-        CredentialsServicer(services.credentials), server
-    )
-    keys_pb2_grpc.add_KeysServiceServicer_to_server(KeysServicer(services.credentials), server)
-    occurrences_pb2_grpc.add_OccurrencesServiceServicer_to_server(
-        OccurrencesServicer(Claims(database, job_clock), execution), server
-    )
-    operator_pb2_grpc.add_OperatorServiceServicer_to_server(
-        OperatorServicer(
-            business, doctor, services.decisions, OperatorService(database, services.decisions)
-        ),
-        server,
-    )
-    payments_pb2_grpc.add_PaymentsServiceServicer_to_server(
-        PaymentsServicer(services.payments), server
-    )
-    recurring_pb2_grpc.add_RecurringServiceServicer_to_server(
-        RecurringServicer(RecurringService(database, job_clock)), server
-    )
-    test_clock_pb2_grpc.add_TestClockServiceServicer_to_server(
-        TestClockServicer(TestClockService(database, execution, job_clock)), server
-    )
-    users_pb2_grpc.add_UsersServiceServicer_to_server(UsersServicer(UsersService(database)), server)
-    wallet_pb2_grpc.add_WalletServiceServicer_to_server(
-        WalletServicer(WalletService(database), WalletBatch(database, services.idempotency)), server
-    )
-    webhooks_pb2_grpc.add_WebhooksServiceServicer_to_server(
-        WebhooksServicer(services.webhooks), server
-    )
+
+
+def _enable_reflection(server: grpc.aio.Server) -> None:
     names = {method.containing_service.full_name for method in service_methods()}
     reflection.enable_server_reflection(
         (*sorted(names), health.SERVICE_NAME, reflection.SERVICE_NAME), server
@@ -272,21 +243,15 @@ async def _serve(
     on_ready: Callable[[str], None],
     stop: asyncio.Event,
 ) -> None:
-    errors = ErrorInterceptor()
+    pipeline = _make_pipeline(settings, database, services)
     server = grpc.aio.server(
-        interceptors=[
-            RequestIdInterceptor(),
-            errors,
-            AuthenticationInterceptor(services.authentication),
-            ValidationInterceptor(),
-            IdempotencyInterceptor(services.idempotency, database, COMPLETIONS),
-        ],
         options=[
             ("grpc.so_reuseport", 0),  # a second core on the port must fail, not share it
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ],
     )
-    _add_servicers(server, settings, database, services)
+    server.add_generic_rpc_handlers((UnaryCalls(pipeline),))
+    _enable_reflection(server)
     health_servicer = HealthServicer(database)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     address = listener.open(server)
@@ -313,7 +278,7 @@ async def _serve(
         deadline = time.monotonic() + settings.drain_seconds
         await health_servicer.end()
         await server.stop(max(0.0, deadline - time.monotonic()))
-        unfinished = await errors.drain(max(0.0, deadline - time.monotonic()))
+        unfinished = await pipeline.drain(max(0.0, deadline - time.monotonic()))
         await services.payments.drain(max(0.0, deadline - time.monotonic()))
         await asyncio.wait([tasks], timeout=max(0.0, deadline - time.monotonic()))
         drained.set()
