@@ -1,6 +1,6 @@
 """The caller of the current call, and whether it still waits for the response.
 
-Set by the interceptors only.
+Set by the pipeline only.
 """
 
 import asyncio

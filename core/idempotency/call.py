@@ -18,7 +18,7 @@ ANSWER_SCHEMA = 2
 """Version of the response messages that stored answers are written with.
 
 1: before the resource messages. 2: one message for each resource. Fields kept their numbers from 1
-to 2, so both are read alike; the interceptor's completions add the resource fields that 1 lacks. A
+to 2, so both are read alike; the pipeline's completions add the resource fields that 1 lacks. A
 change that a plain read would get wrong needs a new number here and a conversion.
 """
 

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-from core.caller import current_caller
+from core.caller import Caller
 from core.database.transactions import (
     CommitUnknownError,
     Database,
@@ -29,16 +29,24 @@ from core.idempotency.call import (
     set_call,
 )
 from core.idempotency.service import Idempotency
-from core.server.pipeline import Context, Handler, UnaryInterceptor
-from rpc.catalogue import action_name, mutating_actions
-from rpc.metadata import REPLAYED_METADATA
+from rpc.catalogue import Method, action_name
 
 logger = logging.getLogger("core")
 
+Serve = Callable[[], Awaitable[Message]]
+"""Runs the servicer for the request of the call."""
 Completion = Callable[[Transaction, str, Any], Awaitable[None]]
 """Adds what a business's response lacks that an older version stored."""
 JOIN_SECONDS = 24.0
 """How long a call waits for another one with its key: less than the adapter's 25 s deadline."""
+
+
+class Ran(NamedTuple):
+    """The response of a call that was not refused."""
+
+    response: Message
+    is_replayed: bool = False
+    """Whether it was stored by an earlier call with the same key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +54,15 @@ class _InFlight:
     """A call with a key that runs in this process, for equal calls to join."""
 
     call: IdempotentCall
-    response: asyncio.Future[Message]
+    end: asyncio.Future[Ran]
 
 
-class IdempotencyInterceptor(UnaryInterceptor):
+class IdempotentRuns:
     """Runs a call with an idempotency key once; equal calls join it, and later ones replay it.
 
         the key is                                 a call with the key
         new                                        runs
-        in flight in this process                  joins: waits for the same response
+        in flight in this process                  joins: waits for the same answer
         - with fields that one of the two leaves   waits, and starts over
           out
         answered, in the database                  replays the response or refusal
@@ -62,7 +70,7 @@ class IdempotencyInterceptor(UnaryInterceptor):
 
     An action and its record commit in one transaction, unless the method's option
     `keeps_own_idempotency_record` is set. The use case of such an action stores its own answer, and
-    this interceptor stores what the use case did not.
+    this step stores what the use case did not.
     """
 
     def __init__(
@@ -70,38 +78,43 @@ class IdempotencyInterceptor(UnaryInterceptor):
         idempotency: Idempotency,
         database: Database,
         completions: Mapping[str, Completion],
+        settle: Callable[[Message], Awaitable[None]],
     ) -> None:
         """Store records with `idempotency`, in transactions of `database`.
 
-        `completions` are by method name, for responses without complete resources.
+        `completions` are by method name, for responses without complete resources. `settle` waits,
+        given the request, until its response may be returned. Equal calls join that wait, so a
+        caller whose deadline is shorter gets the response by repeating the request.
         """
+        self._settle = settle
         self._idempotency = idempotency
         self._database = database
         self._completions = completions
         self._in_flight: dict[tuple[str, str], _InFlight] = {}
 
-    async def intercept(
-        self, path: str, handler: Handler, request: Message, context: Context
-    ) -> Message:
-        """Run, join or replay the call."""
-        method = mutating_actions().get(path)
-        if method is None:
-            return await handler(request, context)
-        call = call_of(current_caller(), method.descriptor.name, request)
+    async def run(self, caller: Caller, method: Method, request: Message, serve: Serve) -> Ran:
+        """Run a mutating action with `serve`, or join or replay an earlier run of it.
 
-        async def run() -> Message:
+        Raises:
+            ReplayedRefusal: the earlier run was refused, and the refusal was stored.
+        """
+        call = call_of(caller, method.descriptor.name, request)
+
+        async def run() -> Ran:
             try:
                 if method.keeps_own_idempotency_record:
-                    return await self._run_with_own_record(call, handler(request, context))
-                return await self._run_in_one_transaction(call, handler, request, context)
+                    ran = Ran(await self._run_with_own_record(call, serve))
+                else:
+                    ran = Ran(await self._run_in_one_transaction(call, serve))
             except Replay as replay:
-                return await self._replay(call, replay.answer, method.descriptor, context)
+                response = await self._replay(call, replay.answer, method.descriptor)
+                ran = Ran(response, is_replayed=True)
+            await self._settle(request)
+            return ran
 
         return await (self._join_or(call, run) if call.is_keyed else run())
 
-    async def _join_or(
-        self, call: IdempotentCall, run: Callable[[], Awaitable[Message]]
-    ) -> Message:
+    async def _join_or(self, call: IdempotentCall, run: Callable[[], Awaitable[Ran]]) -> Ran:
         """Join the call in flight with the same key, or run this one."""
         while (in_flight := self._in_flight.get(call.record_key)) is not None:
             is_same = in_flight.call.is_same_request_as(call)
@@ -114,26 +127,24 @@ class IdempotencyInterceptor(UnaryInterceptor):
         in_flight = _InFlight(call, asyncio.get_running_loop().create_future())
         self._in_flight[call.record_key] = in_flight
         try:
-            response = await run()
+            ran = await run()
         except BaseException as error:
-            in_flight.response.set_exception(error)
-            in_flight.response.exception()  # marks it as retrieved, also if no call joined
+            in_flight.end.set_exception(error)
+            in_flight.end.exception()  # marks it as retrieved, also if no call joined
             raise
         else:
-            in_flight.response.set_result(response)
-            return response
+            in_flight.end.set_result(ran)
+            return ran
         finally:
             del self._in_flight[call.record_key]
 
-    async def _run_in_one_transaction(
-        self, call: IdempotentCall, handler: Handler, request: Message, context: Context
-    ) -> Message:
+    async def _run_in_one_transaction(self, call: IdempotentCall, serve: Serve) -> Message:
         """Run an action and store its record in the same transaction."""
         response: Message | None = None
         try:
             async with self._database.shared_transaction(call.action) as transaction:
                 await self._idempotency.replay_if_answered(transaction, call)
-                response = await handler(request, context)
+                response = await serve()
                 await self._idempotency.keep(transaction, call, Answer.response(response))
         except CommitUnknownError:
             assert response is not None, "the response exists before the commit"
@@ -165,13 +176,11 @@ class IdempotencyInterceptor(UnaryInterceptor):
         except (DatabaseUnavailableError, CommitUnknownError) as failure:
             _log_not_stored(call, failure)
 
-    async def _run_with_own_record(
-        self, call: IdempotentCall, response_of: Awaitable[Message]
-    ) -> Message:
+    async def _run_with_own_record(self, call: IdempotentCall, serve: Serve) -> Message:
         """Run an action that stores its own record, and store the answer if it did not."""
         set_call(call)
         try:
-            response = await response_of
+            response = await serve()
         except Refusal as refusal:
             await self._keep_or_replay(call, refusal)
             raise
@@ -184,20 +193,20 @@ class IdempotencyInterceptor(UnaryInterceptor):
         return response
 
     async def _replay(
-        self, call: IdempotentCall, answer: Answer, method: MethodDescriptor, context: Context
+        self, call: IdempotentCall, answer: Answer, method: MethodDescriptor
     ) -> Message:
-        """Return the stored response or raise the stored refusal, marked as replayed."""
-        response: Message | None = None
-        if not answer.is_refusal:
-            response = answer.message(message_factory.GetMessageClass(method.output_type))
-            complete = self._completions.get(method.name) if answer.lacks_resources else None
-            if complete is not None:
-                async with self._database.read() as transaction:
-                    await complete(transaction, call.business_id, response)
-        if not context.done():  # the caller may have left while others joined
-            await context.send_initial_metadata(((REPLAYED_METADATA, "true"),))
-        if response is None:
+        """Return the stored response.
+
+        Raises:
+            ReplayedRefusal: a refusal was stored.
+        """
+        if answer.is_refusal:
             raise ReplayedRefusal(answer.status())
+        response = answer.message(message_factory.GetMessageClass(method.output_type))
+        complete = self._completions.get(method.name) if answer.lacks_resources else None
+        if complete is not None:
+            async with self._database.read() as transaction:
+                await complete(transaction, call.business_id, response)
         return response
 
 
@@ -206,14 +215,14 @@ def _log_not_stored(call: IdempotentCall, error: Exception) -> None:
     logger.warning("idempotent answer not stored", extra=extra)
 
 
-async def _ended(in_flight: _InFlight) -> asyncio.Future[Message]:
-    """Return the response of the call in flight once it is there.
+async def _ended(in_flight: _InFlight) -> asyncio.Future[Ran]:
+    """Return the end of the call in flight once it is there.
 
     Raises:
         Refusal: REQUEST_IN_PROGRESS after JOIN_SECONDS.
     """
     logger.info("call joined")
-    done, _ = await asyncio.wait([in_flight.response], timeout=JOIN_SECONDS)
+    done, _ = await asyncio.wait([in_flight.end], timeout=JOIN_SECONDS)
     if not done:
         raise Refusal(
             Reason.ERROR_REASON_REQUEST_IN_PROGRESS,
@@ -221,4 +230,4 @@ async def _ended(in_flight: _InFlight) -> asyncio.Future[Message]:
             "its answer.",
             retry_after_seconds=RETRY_SECONDS,
         )
-    return in_flight.response
+    return in_flight.end

@@ -7,21 +7,23 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from core.authentication.pipeline import AuthenticationInterceptor
+from core.authentication.pipeline import settle
 from core.authentication.service import AuthenticationService
 from core.authentication.servicer import AuthenticationServicer
+from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer
 from core.cards.service import CardsService
 from core.cards.servicer import CardsServicer
 from core.credentials.service import CredentialsService, check_keyring
 from core.credentials.servicer import CredentialsServicer
-from core.database.clock import Clock, SystemClock
+from core.database.clock import Clock, MonotonicClock, SystemClock
 from core.database.engines import check_file
 from core.database.migrations import upgrade
 from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
@@ -32,7 +34,7 @@ from core.due_work.service import POLL_SECONDS, DueWork
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Gateway
 from core.gateways.stripe.gateway import StripeGateway
-from core.idempotency.pipeline import IdempotencyInterceptor
+from core.idempotency.pipeline import IdempotentRuns
 from core.idempotency.service import REAP_SECONDS, Idempotency
 from core.keys.servicer import KeysServicer
 from core.operator.service import OperatorService
@@ -54,12 +56,9 @@ from core.server import validation
 from core.server.health import HealthServicer
 from core.server.listening import Listener
 from core.server.old_answers import COMPLETIONS
-from core.server.pipeline import (
-    ErrorInterceptor,
-    RequestIdInterceptor,
-    ValidationInterceptor,
-)
+from core.server.pipeline import Pipeline
 from core.server.settings import CoreSettings
+from core.server.unary_calls import UnaryCalls
 from core.users.service import UsersService
 from core.users.servicer import UsersServicer
 from core.wallet.batch import WalletBatch
@@ -67,24 +66,7 @@ from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
 from core.webhooks.service import WebhooksService
 from core.webhooks.servicer import WebhooksServicer
-from nivisco.internal.v1 import (
-    occurrences_pb2_grpc,
-    operator_pb2,
-    operator_pb2_grpc,
-    test_clock_pb2_grpc,
-    webhooks_pb2_grpc,
-)
-from nivisco.payments.v1 import (
-    authentication_pb2_grpc,
-    business_pb2_grpc,
-    cards_pb2_grpc,
-    credentials_pb2_grpc,
-    keys_pb2_grpc,
-    payments_pb2_grpc,
-    recurring_pb2_grpc,
-    users_pb2_grpc,
-    wallet_pb2_grpc,
-)
+from nivisco.internal.v1 import operator_pb2
 from rpc.catalogue import service_methods
 from rpc.schema_check import check_schema_options
 
@@ -138,11 +120,13 @@ async def serve(
     clock: Clock | None = None,
     *,
     on_hangup: Callable[[Callable[[], None]], None] | None = None,
+    monotonic_clock: MonotonicClock | None = None,
 ) -> None:
     """Serve until `stop` is set, then finish the calls in flight.
 
     `on_ready` is called with the address once the core serves. `clock` defaults to the database's
-    time. `on_hangup` is called with the function that reloads the certificates.
+    time, `monotonic_clock` to this machine's. `on_hangup` is called with the function that reloads
+    the certificates.
 
     Raises:
         DatabaseUnavailableError: the database does not answer, or its schema does not fit.
@@ -173,7 +157,8 @@ async def serve(
             await upgrade.migrate(database)
         await upgrade.check_schema(database)
         await check_keyring(database, settings.keyring)
-        services = _make_services(settings, database, stripe, authorize)
+        known_callers = KnownCallers(database, monotonic_clock)
+        services = _make_services(settings, database, known_callers, stripe, authorize)
         await _serve(settings, listener, database, services, on_ready, stop)
     finally:
         await authorize.close()
@@ -183,9 +168,10 @@ async def serve(
 
 @dataclass(frozen=True, slots=True)
 class _Services:
-    """Use cases that interceptors, servicers and background tasks share."""
+    """Use cases that the pipeline, servicers and background tasks share."""
 
     authentication: AuthenticationService
+    business: BusinessService
     cards: CardsService
     credentials: CredentialsService
     idempotency: Idempotency
@@ -195,15 +181,20 @@ class _Services:
 
 
 def _make_services(
-    settings: CoreSettings, database: Database, stripe: StripeGateway, authorize: AuthorizeGateway
+    settings: CoreSettings,
+    database: Database,
+    known_callers: KnownCallers,
+    stripe: StripeGateway,
+    authorize: AuthorizeGateway,
 ) -> _Services:
     gateways: dict[str, Gateway] = {"stripe": stripe, "authorize": authorize}
-    credentials = CredentialsService(database, settings.keyring)
+    credentials = CredentialsService(database, settings.keyring, known_callers)
     idempotency = Idempotency(database, settings.keyring)
     transitions = Transitions(idempotency, [CycleFollower(JobClock(settings.test_clock))])
     settle_time = timedelta(seconds=settings.authorize_settle_seconds)
     return _Services(
-        authentication=AuthenticationService(database, settings.service_tokens),
+        authentication=AuthenticationService(database, known_callers, settings.service_tokens),
+        business=BusinessService(database, known_callers),
         cards=CardsService(database, credentials, gateways, idempotency),
         credentials=credentials,
         idempotency=idempotency,
@@ -217,47 +208,42 @@ def _make_services(
     )
 
 
-def _add_servicers(
-    server: grpc.aio.Server, settings: CoreSettings, database: Database, services: _Services
-) -> None:
-    business = BusinessService(database)
+def _make_pipeline(settings: CoreSettings, database: Database, services: _Services) -> Pipeline:
     doctor = DoctorService(database, key_ids=settings.keyring.keys)
+    operator = OperatorService(database, services.decisions)
     job_clock = JobClock(settings.test_clock)
     execution = Execution(database, services.payments, job_clock)
-    authentication_pb2_grpc.add_AuthenticationServiceServicer_to_server(
-        AuthenticationServicer(), server
-    )
-    business_pb2_grpc.add_BusinessServiceServicer_to_server(BusinessServicer(business), server)
-    cards_pb2_grpc.add_CardsServiceServicer_to_server(CardsServicer(services.cards), server)
-    credentials_pb2_grpc.add_CredentialsServiceServicer_to_server(
-        CredentialsServicer(services.credentials), server
-    )
-    keys_pb2_grpc.add_KeysServiceServicer_to_server(KeysServicer(services.credentials), server)
-    occurrences_pb2_grpc.add_OccurrencesServiceServicer_to_server(
-        OccurrencesServicer(Claims(database, job_clock), execution), server
-    )
-    operator_pb2_grpc.add_OperatorServiceServicer_to_server(
-        OperatorServicer(
-            business, doctor, services.decisions, OperatorService(database, services.decisions)
+    wallet_batch = WalletBatch(database, services.idempotency)
+    public: dict[str, object] = {
+        "AuthenticationService": AuthenticationServicer(services.business),
+        "BusinessService": BusinessServicer(services.business),
+        "CardsService": CardsServicer(services.cards),
+        "CredentialsService": CredentialsServicer(services.credentials),
+        "KeysService": KeysServicer(services.credentials),
+        "PaymentsService": PaymentsServicer(services.payments),
+        "RecurringService": RecurringServicer(RecurringService(database, job_clock)),
+        "UsersService": UsersServicer(UsersService(database)),
+        "WalletService": WalletServicer(WalletService(database), wallet_batch),
+    }
+    internal: dict[str, object] = {
+        "OccurrencesService": OccurrencesServicer(Claims(database, job_clock), execution),
+        "OperatorService": OperatorServicer(
+            services.business, doctor, services.decisions, operator
         ),
-        server,
+        "TestClockService": TestClockServicer(TestClockService(database, execution, job_clock)),
+        "WebhooksService": WebhooksServicer(services.webhooks),
+    }
+    return Pipeline(
+        {f"nivisco.payments.v1.{name}": each for name, each in public.items()}
+        | {f"nivisco.internal.v1.{name}": each for name, each in internal.items()},
+        services.authentication,
+        IdempotentRuns(
+            services.idempotency, database, COMPLETIONS, partial(settle, services.authentication)
+        ),
     )
-    payments_pb2_grpc.add_PaymentsServiceServicer_to_server(
-        PaymentsServicer(services.payments), server
-    )
-    recurring_pb2_grpc.add_RecurringServiceServicer_to_server(
-        RecurringServicer(RecurringService(database, job_clock)), server
-    )
-    test_clock_pb2_grpc.add_TestClockServiceServicer_to_server(
-        TestClockServicer(TestClockService(database, execution, job_clock)), server
-    )
-    users_pb2_grpc.add_UsersServiceServicer_to_server(UsersServicer(UsersService(database)), server)
-    wallet_pb2_grpc.add_WalletServiceServicer_to_server(
-        WalletServicer(WalletService(database), WalletBatch(database, services.idempotency)), server
-    )
-    webhooks_pb2_grpc.add_WebhooksServiceServicer_to_server(
-        WebhooksServicer(services.webhooks), server
-    )
+
+
+def _enable_reflection(server: grpc.aio.Server) -> None:
     names = {method.containing_service.full_name for method in service_methods()}
     reflection.enable_server_reflection(
         (*sorted(names), health.SERVICE_NAME, reflection.SERVICE_NAME), server
@@ -272,21 +258,15 @@ async def _serve(
     on_ready: Callable[[str], None],
     stop: asyncio.Event,
 ) -> None:
-    errors = ErrorInterceptor()
+    pipeline = _make_pipeline(settings, database, services)
     server = grpc.aio.server(
-        interceptors=[
-            RequestIdInterceptor(),
-            errors,
-            AuthenticationInterceptor(services.authentication),
-            ValidationInterceptor(),
-            IdempotencyInterceptor(services.idempotency, database, COMPLETIONS),
-        ],
         options=[
             ("grpc.so_reuseport", 0),  # a second core on the port must fail, not share it
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ],
     )
-    _add_servicers(server, settings, database, services)
+    server.add_generic_rpc_handlers((UnaryCalls(pipeline),))
+    _enable_reflection(server)
     health_servicer = HealthServicer(database)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     address = listener.open(server)
@@ -313,7 +293,7 @@ async def _serve(
         deadline = time.monotonic() + settings.drain_seconds
         await health_servicer.end()
         await server.stop(max(0.0, deadline - time.monotonic()))
-        unfinished = await errors.drain(max(0.0, deadline - time.monotonic()))
+        unfinished = await pipeline.drain(max(0.0, deadline - time.monotonic()))
         await services.payments.drain(max(0.0, deadline - time.monotonic()))
         await asyncio.wait([tasks], timeout=max(0.0, deadline - time.monotonic()))
         drained.set()

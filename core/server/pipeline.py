@@ -1,7 +1,7 @@
-"""The request pipeline: interceptors that every call passes before its servicer.
+"""The request pipeline: what every call passes, from its bytes to those of its answer.
 
-Outermost first: request id, errors, authentication (core.authentication.pipeline), validation,
-idempotency (core.idempotency.pipeline).
+Its steps: request id and log record (`Pipeline.answer`), status (`_answer`), and between them parse,
+authenticate, validate, idempotency and servicer (`_run`). Health and reflection do not pass it.
 """
 
 from __future__ import annotations
@@ -9,167 +9,117 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Final
 
 import grpc
-import grpc.aio
+from google.protobuf import message_factory
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+from google.rpc import error_details_pb2, status_pb2
 
-from core.caller import Presence, set_presence
+from core.authentication.pipeline import admit, metadata_text
+from core.authentication.service import AuthenticationService
+from core.caller import Presence, current_caller, set_presence
 from core.database.transactions import (
     CommitUnknownError,
     DatabaseUnavailableError,
     ListTimeoutError,
 )
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal, ReplayedRefusal, status_of
+from core.idempotency.pipeline import IdempotentRuns, Ran
 from core.ids import new_request_id
 from core.security.keyring import UnknownKeyError
 from core.server.validation import problems
-from rpc.catalogue import methods_by_path
+from rpc.catalogue import Method, methods_by_path
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
 from rpc.metadata import FIELD_PROBLEMS_METADATA, REQUEST_ID_METADATA, request_id
 
 logger = logging.getLogger("core")
 
-Context = grpc.aio.ServicerContext[Any, Any]
-Handler = Callable[[Message, Context], Awaitable[Message]]
-Deserializer = Callable[[bytes], Message]
-
 _POLLED = "/nivisco.internal.v1.OccurrencesService/ClaimDueOccurrences"
 """Every scheduler calls it each second, so its successes are logged at DEBUG."""
+_OK: Final = grpc.StatusCode.OK.name
+_CODE_NAMES: Final[Mapping[int, str]] = {code.value[0]: code.name for code in grpc.StatusCode}
+_REQUEST_ID_LENGTH_MAX = 64
 
 
-if TYPE_CHECKING:
-    _ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
-else:  # generic in the stubs only
-    _ServerInterceptor = grpc.aio.ServerInterceptor
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call is answered."""
+
+    body: bytes
+    """The serialized response; empty if the call is refused."""
+    status: status_pb2.Status | None = None
+    """The status of a call that is refused or failed; None stands for OK."""
+    is_replayed: bool = False
+    """Whether an earlier call with the same idempotency key had this answer."""
 
 
-class UnaryInterceptor(_ServerInterceptor):
-    """Base of the interceptors. Health and reflection are not intercepted."""
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A method with what parses its requests and what serves them."""
 
-    async def intercept_service(
+    path: str
+    method: Method
+    parse: Callable[[bytes], Message]
+    servicer: Callable[[Message, None], Awaitable[Message]]
+
+
+class Pipeline:
+    """Answers the calls of every method of the schema."""
+
+    def __init__(
         self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
-        ],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
-        """Return a handler that calls `intercept`."""
-        method_handler = await continuation(handler_call_details)
-        path = handler_call_details.method
-        if method_handler is None or path not in methods_by_path():
-            return method_handler
-        handler = cast(Handler, method_handler.unary_unary)
-        deserializer = cast(Deserializer, method_handler.request_deserializer)
-
-        async def intercepted(request: Message, context: Context) -> Message:
-            return await self.intercept(path, handler, request, context)
-
-        return grpc.unary_unary_rpc_method_handler(
-            intercepted,
-            request_deserializer=self.wrap_deserializer(deserializer),
-            response_serializer=method_handler.response_serializer,
-        )
-
-    @abstractmethod
-    async def intercept(
-        self, path: str, handler: Handler, request: Message, context: Context
-    ) -> Message:
-        """Handle a call, with `handler` as the rest of the pipeline."""
-
-    def wrap_deserializer(self, deserialize: Deserializer) -> Deserializer:
-        """Return the function that reads requests; `deserialize` by default."""
-        return deserialize
-
-
-def metadata_of(context: Context) -> dict[str, str | bytes]:
-    """Return the metadata that the caller sent."""
-    return dict(context.invocation_metadata() or ())
-
-
-def metadata_text(metadata: Mapping[str, str | bytes], name: str) -> str:
-    """Return the text under `name`, empty if there is none."""
-    value = metadata.get(name, "")
-    return value if isinstance(value, str) else ""
-
-
-class RequestIdInterceptor(UnaryInterceptor):
-    """Sets the request id that the call's log lines show: the caller's, or a new one."""
-
-    async def intercept(
-        self, path: str, handler: Handler, request: Message, context: Context
-    ) -> Message:
-        """Set the request id, and log the call with its status and duration."""
-        sent = metadata_text(metadata_of(context), REQUEST_ID_METADATA)
-        request_id.set(sent if 0 < len(sent) <= 64 and sent.isprintable() else new_request_id())
-        started = time.perf_counter()
-        cancelled = False
-        try:
-            return await handler(request, context)
-        except asyncio.CancelledError:
-            cancelled = True
-            raise
-        finally:
-            code = grpc.StatusCode.CANCELLED.name if cancelled else _code_name(context)
-            is_routine = path == _POLLED and code == grpc.StatusCode.OK.name
-            logger.log(
-                logging.DEBUG if is_routine else logging.INFO,
-                "call",
-                extra={
-                    "method": path,
-                    "code": code,
-                    "milliseconds": round((time.perf_counter() - started) * 1000, 3),
-                },
+        servicers: Mapping[str, object],
+        authentication: AuthenticationService,
+        idempotency: IdempotentRuns,
+    ) -> None:
+        """Serve each service of the schema with the servicer under its full name."""
+        self._served = {
+            path: _Served(
+                path,
+                method,
+                message_factory.GetMessageClass(method.descriptor.input_type).FromString,
+                getattr(
+                    servicers[method.descriptor.containing_service.full_name],
+                    method.descriptor.name,
+                ),
             )
+            for path, method in methods_by_path().items()
+        }
+        self._authentication = authentication
+        self._idempotency = idempotency
+        self._running: set[asyncio.Task[Answer]] = set()
 
+    async def answer(
+        self, path: str, metadata: Mapping[str, str | bytes], body: bytes, presence: Presence
+    ) -> Answer:
+        """Answer a call of the method at `path`, a path of `methods_by_path()`.
 
-def _code_name(context: Context) -> str:
-    code: object = context.code()
-    if isinstance(code, int):
-        return next(known.name for known in grpc.StatusCode if known.value[0] == code)
-    return code.name if isinstance(code, grpc.StatusCode) else "OK"
+        Runs in a task of the call's own, because it sets the task's request id. It may be cancelled
+        when the caller leaves; the work continues: a charge completes, and no query is cancelled,
+        which would leave SQLite locked. The one who sends the answer ends `presence`.
 
-
-class ErrorInterceptor(UnaryInterceptor):
-    """Runs the call in a task of its own, and returns errors as statuses.
-
-    gRPC cancels the handler when the client disconnects or its deadline passes. The task continues:
-    a charge completes, and no query is cancelled, which would leave SQLite locked.
-    """
-
-    def __init__(self) -> None:
-        """Make an interceptor without calls in flight."""
-        self._running: set[asyncio.Task[Message]] = set()
-
-    async def intercept(
-        self, path: str, handler: Handler, request: Message, context: Context
-    ) -> Message:
-        """Return the response, or end the call with the status of its error."""
-        presence = Presence()
+        Raises:
+            CancelledError: it was cancelled. Errors of every other kind are statuses.
+        """
+        request_id.set(_request_id_of(metadata))
         set_presence(presence)
-        # The stub accepts an instance of a callback class only.
-        cast(Any, context).add_done_callback(partial(_end, presence))
-        task = asyncio.ensure_future(handler(request, context))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        started, code = time.perf_counter(), grpc.StatusCode.CANCELLED.name
+        work = asyncio.create_task(self._answer(self._served[path], metadata, body))
+        self._running.add(work)
+        work.add_done_callback(self._running.discard)
         try:
-            return await asyncio.shield(task)
+            answer = await asyncio.shield(work)
+            code = _OK if answer.status is None else _CODE_NAMES[answer.status.code]
         except asyncio.CancelledError:
             presence.end(left=True)
-            task.add_done_callback(partial(_log_error, path))
             raise
-        except ReplayedRefusal as replayed:
-            status = replayed.status
-        except Exception as error:  # noqa: BLE001 - every error becomes a status
-            status = status_of(_refusal_of(error, path))
-        await cast(Any, context).abort_with_status(rpc_status.to_status(status))
-        raise AssertionError("abort_with_status raises")
+        finally:
+            _log_call(path, code, time.perf_counter() - started)
+        return answer
 
     async def drain(self, timeout_seconds: float) -> int:
         """Wait for the calls in flight; return how many did not finish in time."""
@@ -177,6 +127,75 @@ class ErrorInterceptor(UnaryInterceptor):
             return 0
         _, pending = await asyncio.wait(set(self._running), timeout=timeout_seconds)
         return len(pending)
+
+    async def _answer(
+        self, served: _Served, metadata: Mapping[str, str | bytes], body: bytes
+    ) -> Answer:
+        """Return the answer, with every error as a status, also if the caller has left."""
+        try:
+            ran = await self._run(served, metadata, body)
+            return Answer(ran.response.SerializeToString(), is_replayed=ran.is_replayed)
+        except ReplayedRefusal as replayed:
+            return Answer(b"", replayed.status, is_replayed=True)
+        except Exception as error:  # noqa: BLE001 - every error becomes a status
+            return Answer(b"", status_of(_refusal_of(error, served.path)))
+
+    async def _run(self, served: _Served, metadata: Mapping[str, str | bytes], body: bytes) -> Ran:
+        """Run the call: parse, authenticate, validate, and serve it once."""
+        parsed = _parsed(served, body)
+        await admit(self._authentication, served.method, metadata, parsed)
+        request = _validated(parsed, metadata)
+        serve = partial(served.servicer, request, None)
+        if served.method.is_action and served.method.is_mutating:
+            return await self._idempotency.run(current_caller(), served.method, request, serve)
+        return Ran(await serve())
+
+
+def _request_id_of(metadata: Mapping[str, str | bytes]) -> str:
+    """Return the request id that the caller sent, or a new one."""
+    sent = metadata_text(metadata, REQUEST_ID_METADATA)
+    is_usable = 0 < len(sent) <= _REQUEST_ID_LENGTH_MAX and sent.isprintable()
+    return sent if is_usable else new_request_id()
+
+
+def _log_call(path: str, code: str, seconds: float) -> None:
+    level = logging.DEBUG if path == _POLLED and code == _OK else logging.INFO
+    extra = {"method": path, "code": code, "milliseconds": round(seconds * 1000, 3)}
+    logger.log(level, "call", extra=extra)
+
+
+def _parsed(served: _Served, body: bytes) -> Message | None:
+    """Return the request; None if it is malformed, which is refused after authentication."""
+    try:
+        return served.parse(body)
+    except DecodeError:
+        return None
+
+
+def _validated(request: Message | None, metadata: Mapping[str, str | bytes]) -> Message:
+    """Return the request if it could be parsed and keeps the schema's rules.
+
+    Raises:
+        InvalidFields: with all problems, those that the caller sent first.
+    """
+    if request is None:
+        raise InvalidFields.of("request", "is not a valid protobuf message")
+    found = [*_sent_problems(metadata.get(FIELD_PROBLEMS_METADATA)), *problems(request)]
+    if found:
+        raise InvalidFields(found[:MAX_FIELD_PROBLEMS])
+    return request
+
+
+def _sent_problems(raw: str | bytes | None) -> Sequence[FieldProblem]:
+    if raw is None:
+        return ()
+    try:
+        sent = error_details_pb2.BadRequest.FromString(raw if isinstance(raw, bytes) else b"")
+    except DecodeError:
+        sent = error_details_pb2.BadRequest()
+    return [FieldProblem(v.field, v.description) for v in sent.field_violations] or [
+        FieldProblem(FIELD_PROBLEMS_METADATA, "is not a google.rpc.BadRequest")
+    ]
 
 
 def _refusal_of(error: BaseException, path: str) -> Refusal:
@@ -221,64 +240,3 @@ def _service_unavailable() -> Refusal:
         "The service is not available right now. Send the same request again.",
         retry_after_seconds=RETRY_SECONDS,
     )
-
-
-def _end(presence: Presence, context: Context) -> None:
-    """Record the end of the call: the response is sent, or the client left."""
-    presence.end(left=context.cancelled())
-
-
-def _log_error(path: str, task: asyncio.Task[Message]) -> None:
-    """Log the error of a call whose client left."""
-    error = None if task.cancelled() else task.exception()
-    if error and not isinstance(error, ReplayedRefusal):
-        _refusal_of(error, path)
-
-
-class ValidationInterceptor(UnaryInterceptor):
-    """Refuses requests that break the schema's rules or cannot be parsed."""
-
-    async def intercept(
-        self, path: str, handler: Handler, request: Message, context: Context
-    ) -> Message:
-        """Refuse with all problems, those that the caller sent first."""
-        if isinstance(request, error_details_pb2.BadRequest):
-            raise InvalidFields(_field_problems(request))
-        sent = _sent_problems(metadata_of(context).get(FIELD_PROBLEMS_METADATA))
-        found = [*sent, *problems(request)]
-        if found:
-            raise InvalidFields(found[:MAX_FIELD_PROBLEMS])
-        return await handler(request, context)
-
-    def wrap_deserializer(self, deserialize: Deserializer) -> Deserializer:
-        """Read a malformed request as a BadRequest, which is refused after authentication.
-
-        gRPC would answer `UNKNOWN` before authentication and log nothing.
-        """
-
-        def deserialize_or_report(raw: bytes) -> Message:
-            try:
-                return deserialize(raw)
-            except DecodeError:
-                violation = error_details_pb2.BadRequest.FieldViolation(
-                    field="request", description="is not a valid protobuf message"
-                )
-                return error_details_pb2.BadRequest(field_violations=[violation])
-
-        return deserialize_or_report
-
-
-def _sent_problems(raw: str | bytes | None) -> Sequence[FieldProblem]:
-    if raw is None:
-        return ()
-    try:
-        sent = error_details_pb2.BadRequest.FromString(raw if isinstance(raw, bytes) else b"")
-    except DecodeError:
-        sent = error_details_pb2.BadRequest()
-    return _field_problems(sent) or [
-        FieldProblem(FIELD_PROBLEMS_METADATA, "is not a google.rpc.BadRequest")
-    ]
-
-
-def _field_problems(bad: error_details_pb2.BadRequest) -> list[FieldProblem]:
-    return [FieldProblem(v.field, v.description) for v in bad.field_violations]

@@ -17,7 +17,7 @@ from core.gateways.stripe import gateway as stripe_gateway
 from core.gateways.stripe import responses as stripe_responses
 from core.idempotency import service as idempotency
 from core.idempotency.call import Answer
-from core.idempotency.pipeline import IdempotencyInterceptor
+from core.idempotency.pipeline import IdempotentRuns
 from core.idempotency.service import Idempotency
 from core.ids import new_request_id
 from core.payments import (
@@ -184,20 +184,20 @@ def record_in_its_own_transaction() -> None:
 
 
 def answered_before_the_commit() -> None:
-    at_once = IdempotencyInterceptor._run_in_one_transaction
+    at_once = IdempotentRuns._run_in_one_transaction
 
-    async def answer_early(self: Any, call: Any, behaviour: Any, request: Any, context: Any) -> Any:
+    async def answer_early(self: Any, call: Any, serve: Any) -> Any:
         early: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-        async def run_early(request: Any, context: Any) -> Any:
-            early.set_result(await behaviour(request, context))
+        async def serve_early() -> Any:
+            early.set_result(await serve())
             return early.result()
 
-        whole = asyncio.ensure_future(at_once(self, call, run_early, request, context))
+        whole = asyncio.ensure_future(at_once(self, call, serve_early))
         await asyncio.wait([whole, early], return_when=asyncio.FIRST_COMPLETED)
         return early.result() if early.done() else await whole
 
-    patch(IdempotencyInterceptor, "_run_in_one_transaction", answer_early)
+    patch(IdempotentRuns, "_run_in_one_transaction", answer_early)
 
 
 def keys_expire_at_once() -> None:
