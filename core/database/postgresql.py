@@ -49,7 +49,7 @@ class PostgresqlConnection(Connection):
 
     _compiler = _compiler
 
-    def __init__(self, driver: asyncpg.Connection, commit_seconds: float | None) -> None:
+    def __init__(self, driver: asyncpg.Connection, commit_seconds: float) -> None:
         """Own `driver`. A commit that takes longer than `commit_seconds` ends the connection."""
         self._driver = driver
         self._commit_seconds = commit_seconds
@@ -95,14 +95,11 @@ class PostgresqlConnection(Connection):
 
     async def _commit(self) -> None:
         self._warning = None
-        end = None
-        if self._commit_seconds is not None:
-            end = asyncio.get_running_loop().call_later(self._commit_seconds, self.drop)
+        end = asyncio.get_running_loop().call_later(self._commit_seconds, self.drop)
         try:
             status = await self._command("COMMIT", timeout=_NEVER_SECONDS)
         finally:
-            if end is not None:
-                end.cancel()
+            end.cancel()
         assert status == "COMMIT", "a transaction whose statement failed is rolled back"
         if self._warning is not None:
             # The server stopped to wait for its standby, which may not have the commit.
