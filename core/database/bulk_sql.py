@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import (
     Column,
     ColumnElement,
-    CursorResult,
     Select,
     Subquery,
     Table,
@@ -25,11 +24,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.database.connections import Connection
+from core.database.results import Rows
 
 Row = Mapping[str, Any]
 """Values by column name."""
-Result = CursorResult[*tuple[Any, ...]]
+Result = Rows[*tuple[Any, ...]]
 
 
 class BulkInsert:
@@ -43,7 +44,7 @@ class BulkInsert:
         )
         self._of_rows = insert(table)
 
-    async def execute(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+    async def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Insert the rows, of which there is at least one.
 
         Raises:
@@ -76,7 +77,7 @@ class BulkUpdate:
             .values({name: parameters[name] for name in changed})
         )
 
-    async def execute(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+    async def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Update the rows, at least one. Their keys are distinct and exist.
 
         Raises:
@@ -101,7 +102,7 @@ class BulkSelect:
         self._of_arrays = query.where(_equal(table, key, dict(_arrays(table, key).c.items())))
         self._of_keys = query.where(_is_listed([table.c[name] for name in key]))
 
-    async def execute(self, connection: AsyncConnection, keys: Sequence[Sequence[Any]]) -> Result:
+    async def execute(self, connection: Connection, keys: Sequence[Sequence[Any]]) -> Result:
         """Return the rows that exist."""
         if connection.dialect.name != "postgresql":
             return await connection.execute(self._of_keys, {"keys": keys})
@@ -110,7 +111,7 @@ class BulkSelect:
 
 
 def one_of(
-    connection: AsyncConnection, columns: Sequence[Column[Any]], keys: Collection[Sequence[Any]]
+    connection: Connection, columns: Sequence[Column[Any]], keys: Collection[Sequence[Any]]
 ) -> ColumnElement[bool]:
     """Return the condition that a row has one of these keys, which both databases look up."""
     if connection.dialect.name == "postgresql":
@@ -132,7 +133,7 @@ def _is_listed(
     return key.in_(query.limit(-1))
 
 
-def _uses_arrays(connection: AsyncConnection, rows: Sequence[Row]) -> bool:
+def _uses_arrays(connection: Connection, rows: Sequence[Row]) -> bool:
     assert rows, "a statement for no rows would still run"
     # PostgreSQL plans the plain statement faster for a single row, which is the most frequent case.
     return len(rows) > 1 and connection.dialect.name == "postgresql"

@@ -1,11 +1,11 @@
-"""Makes the engine of a database URL: SQLite for one process, PostgreSQL for production.
+"""From a database URL to connections: SQLite for one process, PostgreSQL for production.
 
 SQLite is used by exactly one connection in one process (SQLite before 3.51.3 can corrupt a WAL
 database that several connections share: sqlite.org/wal.html#walresetbug), so its pool holds one
 connection, and a transaction must not open another one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import NullPool
+
+from core.database.connections import Connection
+from core.database.postgresql import PostgresqlConnection, connect
+from core.database.sqlite import PRAGMAS, SqliteConnection
 
 SQLITE_BUSY_SECONDS = 10
 """How long a starting core waits for the previous one to release the file."""
@@ -23,6 +27,8 @@ POOL_WAIT_SECONDS = 5.0
 POSTGRESQL_CONNECTIONS = 10
 POSTGRESQL_LIST_CONNECTIONS = 3
 """Connections that only lists use, so that slow ones leave the others to charges."""
+POSTGRESQL_READ_CONNECTIONS = 2
+"""Connections that only single reads use, which take a fraction of a millisecond."""
 POSTGRESQL_POOL_WAIT_SECONDS = 2.6
 POSTGRESQL_OPEN_SECONDS = 2.7
 """Limit for opening a transaction: waiting for a connection, connecting, and the first query."""
@@ -43,44 +49,94 @@ LIST_SETTINGS = {
     "enable_seqscan": "off",
     "jit": "off",
 }
+READ_SETTINGS = {"default_transaction_read_only": "on"}
 EXAMINATION_STATEMENT_SECONDS = 120.0
 """Limit for a statement of `nivisco doctor`, which no request waits for."""
+_DRIVERS = {
+    "sqlite": ("sqlite", "sqlite+aiosqlite"),
+    "postgresql": ("postgresql", "postgres", "postgresql+asyncpg"),
+}
 _EXAMPLES = "sqlite:////path/to/file or postgresql://user:password@host/database"
 _TLS_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl")
 _TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _OPTIONS = ("host", "port", *_TLS_OPTIONS, "target_session_attrs")
 """Supported query parameters of a URL, with libpq's names."""
 
+Connect = Callable[[], Awaitable[Connection]]
+"""Opens a connection."""
 
-def engine_for(
+
+def connector(
     url: str,
     *,
     busy_seconds: float = SQLITE_BUSY_SECONDS,
-    pool_wait_seconds: float = POOL_WAIT_SECONDS,
-    connections: int = POSTGRESQL_CONNECTIONS,
-    migrating: bool = False,
     statement_seconds: float = STATEMENT_SECONDS,
     settings: Mapping[str, str] | None = None,
-) -> AsyncEngine:
-    """Return the engine of a URL; it does not connect yet.
+) -> Connect:
+    """Return what opens connections to the database of a URL.
 
-    PostgreSQL has up to `connections` connections with additional `settings` and cancels a
-    statement after `statement_seconds`. An engine for `migrating` has no time limit, and does not
-    enforce foreign keys on SQLite, where a table is altered by rebuilding it.
+    PostgreSQL cancels a statement after `statement_seconds` and has additional `settings`. SQLite
+    waits `busy_seconds` for another process to release the file.
 
     Raises:
         ValueError: the URL is not that of a supported database. The message contains only its
             scheme and the names of its options, because a URL may contain a password.
     """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        return partial(SqliteConnection.open, _file_of(parsed), busy_seconds)
+    arguments = _postgresql_arguments(parsed, statement_seconds, settings or {})
+
+    async def open_postgresql() -> Connection:
+        return PostgresqlConnection(await connect(arguments), arguments["command_timeout"])
+
+    return open_postgresql
+
+
+def engine_for(url: str) -> AsyncEngine:
+    """Return SQLAlchemy's engine of a URL, for migrations; it does not connect yet.
+
+    Its statements have no time limit. It does not enforce foreign keys on SQLite, where a table is
+    altered by rebuilding it.
+
+    Raises:
+        ValueError: as `connector` does.
+    """
+    parsed = _parsed(url)
+    options: dict[str, Any] = {
+        "poolclass": NullPool,
+        "hide_parameters": True,  # error texts must not contain values of rows
+    }
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{_file_of(parsed)}",
+            connect_args={"timeout": SQLITE_BUSY_SECONDS},
+            **options,
+        )
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    creator = partial(connect, _postgresql_arguments(parsed, None, {}))
+    return create_async_engine("postgresql+asyncpg://", async_creator=creator, **options)
+
+
+def is_postgresql(url: str) -> bool:
+    """Return whether a URL is PostgreSQL's, and not SQLite's.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return _parsed(url).get_backend_name() == "postgresql"
+
+
+def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # ValueError: the port is no number
         raise ValueError(f"NIVISCO_DATABASE_URL is not a database URL; use {_EXAMPLES}") from None
-    if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
-        return _sqlite(parsed, busy_seconds, pool_wait_seconds, foreign_keys=not migrating)
-    if parsed.drivername in ("postgresql", "postgres", "postgresql+asyncpg"):
-        seconds = None if migrating else statement_seconds
-        return _postgresql(parsed, pool_wait_seconds, connections, seconds, settings or {})
+    for name, spellings in _DRIVERS.items():
+        if parsed.drivername in spellings:
+            return parsed.set(drivername=name)
     raise ValueError(f"NIVISCO_DATABASE_URL: {parsed.drivername} is not supported; use {_EXAMPLES}")
 
 
@@ -94,14 +150,14 @@ def check_file(url: str) -> None:
         raise ValueError(f"there is no SQLite database at {make_url(url).database}")
 
 
-def _postgresql(
-    url: URL,
-    pool_wait_seconds: float,
-    connections: int,
-    statement_seconds: float | None,
-    settings: Mapping[str, str],
-) -> AsyncEngine:
-    options = _postgresql_options(url.query)
+def _postgresql_arguments(
+    url: URL, statement_seconds: float | None, settings: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the arguments of `asyncpg.connect`.
+
+    Raises:
+        ValueError: an option is not supported, or its value is invalid.
+    """
     limits, client_seconds = {}, None
     if statement_seconds is not None:
         client_seconds = statement_seconds + CLIENT_EXTRA_SECONDS
@@ -109,37 +165,33 @@ def _postgresql(
             "statement_timeout": f"{statement_seconds * 1000:.0f}ms",
             "lock_timeout": f"{LOCK_SECONDS * 1000:.0f}ms",
         }
-    engine = create_async_engine(
-        url.set(drivername="postgresql+asyncpg").difference_update_query([*options, "ssl"]),
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=min(pool_wait_seconds, POSTGRESQL_POOL_WAIT_SECONDS),
-        connect_args={
-            # asyncpg reads libpq's options from a DSN only. The URL's other parts override it.
-            "dsn": f"postgresql://?{urlencode(options)}",
-            "timeout": POSTGRESQL_OPEN_SECONDS,
-            "command_timeout": client_seconds,
-            "server_settings": {
-                "application_name": "nivisco-core",
-                "timezone": "UTC",
-                # Over what the role or database sets: a pending payment must be on disk before its
-                # card is charged, and waiting for a row lock must read the row as it is then.
-                "synchronous_commit": "on",
-                "default_transaction_isolation": "read committed",
-                "idle_in_transaction_session_timeout": "30s",
-                # A generic plan that was made for an empty table is bad for a full one.
-                "plan_cache_mode": "force_custom_plan",
-                # With statistics from before a backlog, the planner would read and sort all due
-                # rows for the first few, rather than follow the index in their order.
-                "enable_bitmapscan": "off",
-                **limits,
-                **settings,
-            },
+    return {
+        # asyncpg reads libpq's options from a DSN only. The other arguments override it.
+        "dsn": f"postgresql://?{urlencode(_postgresql_options(url.query))}",
+        "host": url.host,
+        "port": url.port,
+        "user": url.username,
+        "password": url.password,
+        "database": url.database,
+        "timeout": POSTGRESQL_OPEN_SECONDS,
+        "command_timeout": client_seconds,
+        "server_settings": {
+            "application_name": "nivisco-core",
+            "timezone": "UTC",
+            # Over what the role or database sets: a pending payment must be on disk before its
+            # card is charged, and waiting for a row lock must read the row as it is then.
+            "synchronous_commit": "on",
+            "default_transaction_isolation": "read committed",
+            "idle_in_transaction_session_timeout": "30s",
+            # A generic plan that was made for an empty table is bad for a full one.
+            "plan_cache_mode": "force_custom_plan",
+            # With statistics from before a backlog, the planner would read and sort all due
+            # rows for the first few, rather than follow the index in their order.
+            "enable_bitmapscan": "off",
+            **limits,
+            **settings,
         },
-        hide_parameters=True,  # error texts must not contain values of rows
-    )
-    event.listen(engine.sync_engine, "invalidate", _drop_postgresql)
-    return engine
+    }
 
 
 def _postgresql_options(query: Mapping[str, Any]) -> dict[str, str]:
@@ -154,7 +206,7 @@ def _postgresql_options(query: Mapping[str, Any]) -> dict[str, str]:
             f"NIVISCO_DATABASE_URL: the option {unknown[0]} is not supported; "
             f"those are {', '.join(_OPTIONS)}"
         )
-    options = {name: str(query[name]) for name in _OPTIONS[2:] if name in query}
+    options = {name: _text(query[name]) for name in _OPTIONS if name in query}
     if "ssl" in query:  # as other drivers spell it
         options.setdefault("sslmode", {"true": "require"}.get(str(query["ssl"]), str(query["ssl"])))
     if options.get("sslmode", "prefer") not in _TLS_MODES:
@@ -165,44 +217,29 @@ def _postgresql_options(query: Mapping[str, Any]) -> dict[str, str]:
     return options
 
 
-def _drop_postgresql(connection: Any, _record: object, _error: object) -> None:
-    """Abort a failed connection; closing it would wait for a server that hangs."""
-    connection.driver_connection.terminate()
+def _text(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else ",".join(value)  # several hosts
 
 
-def _sqlite(
-    url: URL, busy_seconds: float, pool_wait_seconds: float, *, foreign_keys: bool
-) -> AsyncEngine:
+def _file_of(url: URL) -> str:
+    """Return the path of a SQLite database.
+
+    Raises:
+        ValueError: there is none, or its folder does not exist.
+    """
     if not url.database or url.database == ":memory:":
         raise ValueError("NIVISCO_DATABASE_URL: SQLite needs a file, sqlite:////path/to/file")
     if not Path(url.database).absolute().parent.is_dir():
         raise ValueError("NIVISCO_DATABASE_URL: the folder of the SQLite file does not exist")
-    engine = create_async_engine(
-        url.set(drivername="sqlite+aiosqlite"),
-        poolclass=AsyncAdaptedQueuePool,
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=pool_wait_seconds,
-        connect_args={"timeout": busy_seconds},
-        hide_parameters=True,  # error texts must not contain values of rows
-    )
-    prepare = partial(_prepare_sqlite, foreign_keys=foreign_keys)
-    event.listen(engine.sync_engine, "connect", prepare)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
+    return url.database
 
 
-def _prepare_sqlite(connection: Any, _record: object, *, foreign_keys: bool) -> None:
+def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver must not begin transactions itself, which would leave DDL outside of them.
     connection.isolation_level = None
     try:
         cursor = connection.cursor()
-        for pragma in (
-            "locking_mode=EXCLUSIVE",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
-        ):
+        for pragma in (*PRAGMAS, "foreign_keys=OFF"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
     except Exception:

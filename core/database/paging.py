@@ -235,7 +235,7 @@ class _Query(Generic[Row]):
             return 0
         query = select(_ONE).where(*self._restricted())
         plan = await transaction.connection.scalar(_Explained(query.select_from(self.of.table)))
-        return min(int(plan[0]["Plan"]["Plan Rows"]), _LARGEST_TOTAL)
+        return min(int(json.loads(plan)[0]["Plan"]["Plan Rows"]), _LARGEST_TOTAL)
 
     def _rows(
         self, transaction: Transaction, after: tuple[Value, ...] | None, passed: int

@@ -4,6 +4,7 @@ Amounts are integers in the currency's minor unit. Enums (env, gateway, status â
 their words in JSON.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +38,9 @@ metadata = MetaData(
 )
 
 
+_FromDriver = Callable[[Any], datetime | None]
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A time in UTC, aware in Python. SQLite stores it without the zone."""
 
@@ -51,9 +55,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the value aware."""
-        return value.replace(tzinfo=UTC) if value and dialect.name == "sqlite" else value
+    def result_processor(
+        self,
+        dialect: Dialect,
+        coltype: object,  # noqa: ARG002 - SQLAlchemy's signature
+    ) -> _FromDriver | None:
+        """Return what makes SQLite's text an aware time; PostgreSQL's driver returns one."""
+        return _time_of_text if dialect.name == "sqlite" else None
+
+
+def _time_of_text(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def _id(name: str, *, nullable: bool = False) -> Column[str]:

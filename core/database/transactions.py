@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any, TypeVarTuple, overload
 
-from sqlalchemy import text
+from sqlalchemy import Executable, text
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -17,10 +18,11 @@ from sqlalchemy.exc import (
     NotSupportedError,
     ProgrammingError,
 )
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from core.database.clock import Clock, SystemClock
+from core.database.connections import Connection, Kind
 from core.database.engines import (
     EXAMINATION_STATEMENT_SECONDS,
     LIST_SETTINGS,
@@ -28,9 +30,17 @@ from core.database.engines import (
     POSTGRESQL_CONNECTIONS,
     POSTGRESQL_LIST_CONNECTIONS,
     POSTGRESQL_OPEN_SECONDS,
+    POSTGRESQL_POOL_WAIT_SECONDS,
+    POSTGRESQL_READ_CONNECTIONS,
+    READ_SETTINGS,
     SQLITE_BUSY_SECONDS,
+    connector,
     engine_for,
+    is_postgresql,
 )
+from core.database.pool import Pool, PoolTimeoutError
+from core.database.results import Rows
+from core.database.statements import Parameters
 
 logger = logging.getLogger("core")
 
@@ -41,9 +51,11 @@ MIGRATION_LOCK_SECONDS = 10
 _NOT_PERMITTED = "42501"
 _LOCK_NOT_AVAILABLE = "55P03"
 _QUERY_CANCELED = "57014"
-_DATABASE_ERRORS = (PoolTimeoutError, DBAPIError, OSError)  # TimeoutError is an OSError
+_DATABASE_ERRORS = (DBAPIError, OSError)  # TimeoutError is an OSError
 _STATEMENT_ERRORS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """Errors of our statements. Every other error means that the database is unavailable."""
+_PING = text("SELECT 1")
+_Ts = TypeVarTuple("_Ts")
 
 
 class DatabaseUnavailableError(Exception):
@@ -66,7 +78,7 @@ class CommitUnknownError(Exception):
 class Transaction:
     """An open transaction and its time, which is constant."""
 
-    connection: AsyncConnection
+    connection: Connection
     now: datetime
     at_end: list[Callable[[], None]] = field(default_factory=list)
     """What to call once it has ended, whatever its outcome: drops values cached from before it."""
@@ -76,7 +88,11 @@ _shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
 
 
 class Database:
-    """Owner of the connection pools: on PostgreSQL one for lists, and one for all the rest."""
+    """Owner of the connection pools.
+
+    On PostgreSQL these are one for lists, one for single reads, and one for transactions. SQLite
+    has one connection.
+    """
 
     def __init__(
         self,
@@ -87,36 +103,31 @@ class Database:
         pool_wait_seconds: float = POOL_WAIT_SECONDS,
         connections: int = POSTGRESQL_CONNECTIONS,
         list_connections: int = POSTGRESQL_LIST_CONNECTIONS,
-        migrating: bool = False,
     ) -> None:
         """Prepare the database at `url`; it does not connect yet.
 
         SQLite waits `busy_seconds` for another process to release the file. PostgreSQL has up to
         `connections` connections, and `list_connections` that only lists use. A transaction waits
         `pool_wait_seconds` for a connection.
-        `clock` defaults to the database's, which on SQLite is this machine's. `migrating` is for
-        `migration` only.
+        `clock` defaults to the database's, which on SQLite is this machine's.
 
         Raises:
             ValueError: the URL is not that of a supported database.
         """
-        self._engine = engine_for(
-            url,
-            busy_seconds=busy_seconds,
-            pool_wait_seconds=pool_wait_seconds,
-            connections=connections,
-            migrating=migrating,
-        )
         self._url = url
-        self._is_postgresql = self._engine.dialect.name == "postgresql"
-        self._list_engine = self._engine
+        self._is_postgresql = is_postgresql(url)
         if self._is_postgresql:
-            self._list_engine = engine_for(
-                url,
-                pool_wait_seconds=pool_wait_seconds,
-                connections=list_connections,
-                settings=LIST_SETTINGS,
+            wait_seconds = min(pool_wait_seconds, POSTGRESQL_POOL_WAIT_SECONDS)
+            pool = partial(Pool, wait_seconds=wait_seconds)
+            self._pool = pool(connector(url), size=connections)
+            self._list_pool = pool(connector(url, settings=LIST_SETTINGS), size=list_connections)
+            self._read_pool = pool(
+                connector(url, settings=READ_SETTINGS), size=POSTGRESQL_READ_CONNECTIONS
             )
+        else:
+            connect = connector(url, busy_seconds=busy_seconds)
+            self._pool = Pool(connect, size=1, wait_seconds=pool_wait_seconds)
+            self._list_pool = self._read_pool = self._pool
         self._clock = clock or (None if self._is_postgresql else SystemClock())
         self._ahead = timedelta()
         """How far PostgreSQL's clock was ahead of this machine's at the last transaction."""
@@ -165,8 +176,7 @@ class Database:
         if (shared := _shared.get()) is not None:
             yield shared
             return
-        opening, end = self._open(self._engine), partial(self._commit, name=name)
-        async with self._ended_by(end, opening) as transaction:
+        async with self._opened(self._pool, commit_name=name) as transaction:
             yield transaction
 
     @asynccontextmanager
@@ -181,8 +191,52 @@ class Database:
         if (shared := _shared.get()) is not None:
             yield shared
             return
-        async with self._ended_by(_roll_back, self._open(self._engine)) as transaction:
+        async with self._opened(self._pool) as transaction:
             yield transaction
+
+    @overload
+    async def fetch(
+        self, statement: TypedReturnsRows[*_Ts], parameters: Parameters | None = None
+    ) -> Rows[*_Ts]: ...
+
+    @overload
+    async def fetch(
+        self, statement: Executable, parameters: Parameters | None = None
+    ) -> Rows[*tuple[Any, ...]]: ...
+
+    async def fetch(self, statement: Executable, parameters: Parameters | None = None) -> Rows[Any]:
+        """Return the result of one statement that reads, without a transaction.
+
+        Inside of a shared transaction, it is executed there.
+
+        Raises:
+            DatabaseUnavailableError: as `transaction` does.
+        """
+        if (shared := _shared.get()) is not None:
+            return await shared.connection.execute(statement, parameters)
+        try:
+            try:
+                return await self._fetch(statement, parameters)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            self._read_pool.drop_idle()
+            return await self._fetch(statement, parameters)
+        except _DATABASE_ERRORS as error:
+            if _is_unavailable(error):
+                raise _unavailable(error) from error
+            raise
+
+    async def _fetch(self, statement: Executable, parameters: Parameters | None) -> Rows[Any]:
+        async with self._bounded():
+            connection = await self._read_pool.acquire()
+        try:
+            return await connection.execute(statement, parameters)
+        except TimeoutError:
+            connection.drop()
+            raise
+        finally:
+            self._read_pool.release(connection)
 
     @asynccontextmanager
     async def listing(self) -> AsyncIterator[Transaction]:
@@ -197,8 +251,8 @@ class Database:
         if (shared := _shared.get()) is not None:
             yield shared
             return
-        opening = self._open(self._list_engine)
-        async with self._ended_by(_roll_back, opening, timed_out=ListTimeoutError) as transaction:
+        opened = self._opened(self._list_pool, Kind.LONG, timed_out=ListTimeoutError)
+        async with opened as transaction:
             yield transaction
 
     @asynccontextmanager
@@ -211,59 +265,63 @@ class Database:
         Raises:
             DatabaseUnavailableError: as `transaction` does.
         """
-        async with AsyncExitStack() as stack:
-            engine = self._engine
-            options: dict[str, object] = {}
-            if self._is_postgresql:
-                engine = engine_for(self._url, statement_seconds=EXAMINATION_STATEMENT_SECONDS)
-                stack.push_async_callback(engine.dispose)
-                options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-            opening = self._begin(engine, **options)
-            transaction = await stack.enter_async_context(self._ended_by(_roll_back, opening))
-            try:
+        pool = self._pool
+        if self._is_postgresql:
+            connect = connector(self._url, statement_seconds=EXAMINATION_STATEMENT_SECONDS)
+            pool = Pool(connect, size=1, wait_seconds=0)
+        try:
+            async with self._opened(pool, Kind.SNAPSHOT) as transaction:
                 yield transaction
-            except Exception as error:
-                if _has_state(error, _NOT_PERMITTED):
-                    raise DatabaseUnavailableError(_reason(error)) from error
-                raise
+        except ProgrammingError as error:
+            if _has_state(error, _NOT_PERMITTED):
+                raise DatabaseUnavailableError(_reason(error)) from error
+            raise
+        finally:
+            if pool is not self._pool:
+                await self._closed(pool)
 
     @asynccontextmanager
-    async def _ended_by(
+    async def _opened(
         self,
-        end: Callable[[AsyncConnection], Awaitable[None]],
-        opening: Awaitable[tuple[AsyncConnection, datetime]],
+        pool: Pool,
+        kind: Kind = Kind.SHORT,
+        *,
+        commit_name: str | None = None,
         timed_out: type[DatabaseUnavailableError] = DatabaseUnavailableError,
     ) -> AsyncIterator[Transaction]:
-        """Run a transaction: `end` it when the block ends, roll it back when the block raises.
+        """Open a transaction. It commits as `commit_name`; with None, it only reads.
 
         Raises:
             DatabaseUnavailableError: as `transaction` does; `timed_out` if time ran out.
+            CommitUnknownError: the commit was not confirmed.
         """
-        async with AsyncExitStack() as stack:
-            try:
-                connection, now = await opening
-            except _DATABASE_ERRORS as error:
-                raise _unavailable(error, timed_out) from None
-            transaction = Transaction(connection, now)
-            stack.callback(_call_all, transaction.at_end)
-            stack.push_async_exit(connection)
+        try:
+            connection, now = await self._begin(pool, kind)
+        except _DATABASE_ERRORS as error:
+            raise _unavailable(error, timed_out) from None
+        transaction = Transaction(connection, now)
+        try:
             try:
                 yield transaction
             except BaseException as error:
                 await _roll_back(connection, error)
-                if _has_state(error, _LOCK_NOT_AVAILABLE):
-                    raise LockTimeoutError(_reason(error)) from error
                 if _is_unavailable(error):
                     raise _unavailable(error, timed_out) from error
                 raise
-            await end(connection)
+            if commit_name is None:
+                await _roll_back(connection)
+            else:
+                await self._commit(connection, commit_name)
+        finally:
+            pool.release(connection)
+            for call in transaction.at_end:
+                call()
 
-    async def _commit(self, connection: AsyncConnection, name: str) -> None:
+    async def _commit(self, connection: Connection, name: str) -> None:
         try:
             await connection.commit()
         except _DATABASE_ERRORS as error:
-            # After a failed commit SQLAlchemy neither rolls back nor resets the connection.
-            await connection.invalidate()
+            connection.drop()
             reason = _reason(error)
             logger.warning("commit not confirmed", extra={"transaction": name, "reason": reason})
             raise CommitUnknownError(reason) from error
@@ -275,98 +333,100 @@ class Database:
             DatabaseUnavailableError: it does not answer.
         """
         async with self.read() as transaction:
-            await transaction.connection.execute(text("SELECT 1"))
+            await transaction.connection.execute(_PING)
 
     @asynccontextmanager
-    async def migration(self) -> AsyncIterator[Transaction]:
+    async def migration(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that may alter tables, without a time limit, one at a time.
 
-        It has a connection of its own. SQLite alters a table by rebuilding it, so foreign keys are
-        checked at the commit only.
+        It has a connection of its own, which is SQLAlchemy's, as Alembic needs. SQLite alters a
+        table by rebuilding it, so foreign keys are checked at the commit only.
 
         Raises:
             DatabaseUnavailableError, CommitUnknownError: as of `transaction`.
         """
         await self.close()  # SQLite is used by one connection at a time
-        database = Database(self._url, self._clock, migrating=True)
+        engine = engine_for(self._url)
+        is_committing = False
         try:
-            async with database.transaction() as transaction:
-                execute = transaction.connection.exec_driver_sql
+            async with engine.begin() as connection:
+                execute = connection.exec_driver_sql
                 if self._is_postgresql:
                     await execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
                     await execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_SECONDS}s'")
-                yield transaction
+                yield connection
                 if not self._is_postgresql:
                     broken = (await execute("PRAGMA foreign_key_check")).all()
                     assert not broken, "a migration breaks no foreign key"
+                is_committing = True
+        except _DATABASE_ERRORS as error:
+            if is_committing:
+                raise CommitUnknownError(_reason(error)) from error
+            if _is_unavailable(error):
+                raise _unavailable(error) from error
+            raise
         finally:
-            await database.close()
+            await engine.dispose()
 
-    async def _open(self, engine: AsyncEngine) -> tuple[AsyncConnection, datetime]:
+    async def _begin(self, pool: Pool, kind: Kind) -> tuple[Connection, datetime]:
         """Return a connection in a transaction, and its time, within POSTGRESQL_OPEN_SECONDS.
 
-        The first query fails on a connection that the server closed while it was idle. The pool
-        then drops all such connections, so the second attempt gets a new one.
+        The first query fails on a connection that the server closed while it was idle. Then all
+        idle ones are dropped, so that the second attempt gets a new one.
         """
         async with self._bounded():
             try:
-                return await self._begin(engine)
+                return await self._begin_once(pool, kind)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
-            return await self._begin(engine)
+            pool.drop_idle()
+            return await self._begin_once(pool, kind)
 
-    async def _begin(
-        self, engine: AsyncEngine, **options: object
-    ) -> tuple[AsyncConnection, datetime]:
-        connection = await engine.connect()
+    async def _begin_once(self, pool: Pool, kind: Kind) -> tuple[Connection, datetime]:
+        connection = await pool.acquire()
         try:
-            if options:
-                await connection.execution_options(**options)
-            await connection.begin()
-            now = await self._now(connection)
+            return connection, self._now(await connection.begin(kind))
         except BaseException:
-            await connection.close()
+            connection.drop()
+            pool.release(connection)
             raise
-        return connection, now
 
-    async def _now(self, connection: AsyncConnection) -> datetime:
-        now = self._clock.now() if self._clock else None
-        if self._is_postgresql:  # also with a clock: the query shows whether the server answers
-            database_now = await connection.scalar(text("SELECT clock_timestamp()"))
-            if now is None:
-                now = database_now
-                self._ahead = now - SystemClock().now()
-        assert isinstance(now, datetime), "clock_timestamp() is a time"
-        return now
+    def _now(self, database_now: datetime | None) -> datetime:
+        if self._clock is not None:
+            return self._clock.now()
+        assert database_now is not None, "PostgreSQL has a clock"
+        self._ahead = database_now - SystemClock().now()
+        return database_now
 
     async def close(self) -> None:
-        """Close all connections, without waiting for a server that hangs."""
+        """Close all idle connections, without waiting for a server that hangs."""
+        for pool in {self._pool, self._list_pool, self._read_pool}:
+            await self._closed(pool)
+
+    async def _closed(self, pool: Pool) -> None:
         with suppress(TimeoutError):
             async with self._bounded():
-                await self._engine.dispose()
-                await self._list_engine.dispose()
+                await pool.close()
 
     def _bounded(self) -> asyncio.Timeout:
         """Return the timeout for PostgreSQL; SQLite needs none."""
         return asyncio.timeout(POSTGRESQL_OPEN_SECONDS if self._is_postgresql else None)
 
 
-def _call_all(calls: Iterable[Callable[[], None]]) -> None:
-    for call in calls:
-        call()
-
-
-async def _roll_back(connection: AsyncConnection, error: BaseException | None = None) -> None:
+async def _roll_back(connection: Connection, error: BaseException | None = None) -> None:
     """Roll back. If that fails, drop the connection, which rolls back too."""
     if isinstance(error, TimeoutError):  # the server hangs, so a rollback would too
-        await connection.invalidate()
+        connection.drop()
         return
     try:
         await connection.rollback()
     except _DATABASE_ERRORS as failure:
         logger.warning("rollback failed, connection dropped", extra={"reason": _reason(failure)})
-        await connection.invalidate()
+        connection.drop()
+    except BaseException:
+        connection.drop()
+        raise
 
 
 def _is_unavailable(error: BaseException) -> bool:
@@ -375,15 +435,13 @@ def _is_unavailable(error: BaseException) -> bool:
 
 
 def _unavailable(
-    error: BaseException, timed_out: type[DatabaseUnavailableError]
+    error: BaseException, timed_out: type[DatabaseUnavailableError] = DatabaseUnavailableError
 ) -> DatabaseUnavailableError:
-    kind = timed_out if _is_timeout(error) else DatabaseUnavailableError
-    return kind(_reason(error))
-
-
-def _is_timeout(error: BaseException) -> bool:
-    """Return whether an error means that time ran out: for a connection or a statement."""
-    return isinstance(error, PoolTimeoutError | TimeoutError) or _has_state(error, _QUERY_CANCELED)
+    """Return the error of callers; it is `timed_out` if time ran out but for a lock."""
+    if _has_state(error, _LOCK_NOT_AVAILABLE):
+        return LockTimeoutError(_reason(error))
+    is_timeout = isinstance(error, TimeoutError) or _has_state(error, _QUERY_CANCELED)
+    return (timed_out if is_timeout else DatabaseUnavailableError)(_reason(error))
 
 
 def _has_state(error: BaseException, sqlstate: str) -> bool:

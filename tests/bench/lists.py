@@ -93,13 +93,11 @@ async def fill(database: Database, business: str, rows: int) -> None:
     """Insert a business with ten users and its payments."""
     engine = "sqlite" if database.has_one_process else "postgresql"
     step = _SPAN.total_seconds() / rows
-    async with database.migration() as transaction:  # without a time limit
+    async with database.migration() as connection:  # without a time limit
         for statement, count in ((_BUSINESS, 1), (_USERS, 10), (_PAYMENTS, rows)):
             query = text(statement.format(numbers=_NUMBERS[engine], time=_TIME[engine]))
             given = {"business": business, "rows": count, "step": step}
-            await transaction.connection.execute(
-                query, {name: given[name] for name in query.compile().params}
-            )
+            await connection.execute(query, {name: given[name] for name in query.compile().params})
 
 
 async def fill_both(database: Database, rows: int) -> float:
@@ -116,16 +114,16 @@ async def fill_both(database: Database, rows: int) -> float:
 
 async def change_indexes(database: Database, *, is_dropped: bool) -> None:
     """Drop or create the indexes of payments."""
-    async with database.migration() as transaction:
+    async with database.migration() as connection:
         for index in payments.indexes:
             change = index.drop if is_dropped else index.create
-            await transaction.connection.run_sync(change)
+            await connection.run_sync(change)
 
 
 async def vacuum(database: Database) -> None:
     """Do what autovacuum does after so many rows."""
-    async with database.migration() as transaction:
-        driver: Any = (await transaction.connection.get_raw_connection()).driver_connection
+    async with database.migration() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
         await driver.execute("ROLLBACK")
         await driver.execute("VACUUM ANALYZE payments")
 

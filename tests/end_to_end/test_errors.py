@@ -2,17 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-from sqlalchemy import Engine, event
-from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
+from core.database.connections import Connection, Kind
+from core.database.postgresql import PostgresqlConnection
+from core.database.sqlite import SqliteConnection
 from core.idempotency import service
+from tests.core.database.recording import recorded
 from tests.end_to_end.running import (
     JsonClient,
     Response,
@@ -175,15 +179,16 @@ async def test_a_retry_after_a_disconnect_gets_the_outcome_of_the_first_charge(
 
 
 @contextmanager
-def listening(moment: str, listener: Callable[..., None]) -> Iterator[None]:
-    """Call `listener` at an SQLAlchemy event of every connection."""
-    event.listen(Engine, moment, listener)
-    yield
-    event.remove(Engine, moment, listener)
+def full_database() -> Iterator[None]:
+    """Let the file grow no more."""
+    begin = SqliteConnection.begin
 
+    async def begin_full(self: SqliteConnection, kind: Kind) -> datetime | None:
+        await self.run("PRAGMA max_page_count = 1")
+        return await begin(self, kind)
 
-def make_full(connection: Connection) -> None:
-    connection.exec_driver_sql("PRAGMA max_page_count = 1")
+    with patch.object(SqliteConnection, "begin", begin_full):
+        yield
 
 
 async def test_a_full_database_is_a_503_without_effect(tmp_path: Path) -> None:
@@ -191,7 +196,7 @@ async def test_a_full_database_is_a_503_without_effect(tmp_path: Path) -> None:
     created = 0
     async with running_stack(tmp_path, f"sqlite:///{tmp_path / 'nivisco.db'}") as stack:
         merchant = stack.merchant
-        with listening("begin", make_full):
+        with full_database():
             while (response := await merchant.call("create_user", user=user)).status == 200:
                 created += 1
                 assert created < 1000
@@ -213,22 +218,21 @@ async def test_an_unconfirmed_commit_is_a_504_only_if_its_outcome_cannot_be_look
     stays_away: bool,
 ) -> None:
     monkeypatch.setattr(service, "TOOK_PLACE_SECONDS", 0.5)
-    armed: list[str] = []
-
-    def arm(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "INSERT INTO users" in statement:
-            armed.append(statement)
-
-    def cut(_connection: object) -> None:
-        if armed:
-            if not stays_away:
-                armed.clear()
-            raise OperationalError("COMMIT", {}, Exception("the connection was cut"))
-
     user = {"name": "A", "email": "a@example.com"}
-    with ExitStack() as stack:
-        stack.enter_context(listening("before_cursor_execute", arm))
-        stack.enter_context(listening("commit", cut))
+    with recorded() as executed, ExitStack() as stack:
+        for driver in (PostgresqlConnection, SqliteConnection):
+            commit, cuts = driver.commit, list[Connection]()
+
+            async def commit_or_cut(
+                self: Connection, commit: Any = commit, cuts: list[Connection] = cuts
+            ) -> None:
+                has_user = any("INSERT INTO users" in each.text for each in executed)
+                if has_user and (stays_away or not cuts):
+                    cuts.append(self)
+                    raise OperationalError("COMMIT", None, Exception("the connection was cut"))
+                await commit(self)
+
+            stack.enter_context(patch.object(driver, "commit", commit_or_cut))
         response = await merchant.call("create_user", user=user)
     assert (response.status, response.body["code"]) == (status, code)
     assert response.headers["Retry-After"] == "1"

@@ -13,16 +13,19 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import uvloop
-from sqlalchemy import Connection, Insert, event, insert, literal, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Insert, insert, literal, or_, select, update
 from stripe._object_classes import get_object_class
 
 from core.business import known_callers
 from core.database.clock import Clock
+from core.database.connections import Answer, Connection
 from core.database.migrations import upgrade
+from core.database.postgresql import PostgresqlConnection
 from core.database.schema import metadata
+from core.database.sqlite import SqliteConnection
 from core.database.transactions import Database
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.stripe.gateway import StripeGateway
@@ -86,15 +89,14 @@ class InspectableDatabase(Database):
     ) -> dict[str, list[dict[str, Any]]]:
         """Return the rows of the businesses, and of businesses with these names, by table."""
         found: dict[str, list[dict[str, Any]]] = {}
-        async with self._engine.connect() as connection:
+        async with self.read() as transaction:
             for name in DUMPED:
                 table = metadata.tables[name]
                 wanted = [table.c.business_id.in_(business_ids)]
                 if name == "businesses":
                     wanted.append(table.c.name.in_(names))
-                rows = await connection.execute(select(table).where(or_(*wanted)))
-                found[name] = [dict(row._mapping) for row in rows]
-            await connection.rollback()
+                rows = await transaction.connection.execute(select(table).where(or_(*wanted)))
+                found[name] = [row._asdict() for row in rows]
         return found
 
     async def poison(self, kind: str, business_id: str) -> None:
@@ -112,7 +114,8 @@ class InspectableDatabase(Database):
             POISON_EXECUTION: [("recurring_jobs", due_job)],
         }
         sealed = ("stripe_credentials", {"env": "TEST", "sealed_secret_key": "k1:AAAA"})
-        async with self._engine.begin() as connection:
+        async with self.read() as transaction:  # without a failpoint at its commit
+            connection = transaction.connection
             for name, values in [sealed, *changes[kind]]:
                 table = metadata.tables[name]
                 of_business = table.c.business_id == business_id
@@ -121,6 +124,7 @@ class InspectableDatabase(Database):
                 await connection.execute(_insert_occurrence(business_id, now))
             if kind == POISON_EVENT:
                 await connection.execute(_insert_unreadable_event(business_id, now))
+            await connection.commit()
 
 
 def _insert_occurrence(business_id: str, at: datetime) -> Insert:
@@ -175,17 +179,11 @@ class FailpointDatabase(InspectableDatabase):
 
     def __init__(self, url: str, clock: Clock | None = None, **limits: Any) -> None:
         super().__init__(url, clock, **limits)
-        event.listen(self._engine.sync_engine, "before_cursor_execute", _note_write)
+        _note_writes(PostgresqlConnection)
+        _note_writes(SqliteConnection)
 
-    async def _begin(
-        self, engine: AsyncEngine, **options: object
-    ) -> tuple[AsyncConnection, datetime]:
-        connection, now = await super()._begin(engine, **options)
-        connection.info.pop("write", None)
-        return connection, now
-
-    async def _commit(self, connection: AsyncConnection, name: str) -> None:
-        write = connection.info.get("write")
+    async def _commit(self, connection: Connection, name: str) -> None:
+        write = _last_writes.pop(connection, None)
         if name and (write or name not in POLLING):
             self.points.hit(f"{name}.before")
             await super()._commit(connection, name)
@@ -196,9 +194,32 @@ class FailpointDatabase(InspectableDatabase):
         await super()._commit(connection, name)
 
 
-def _note_write(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-    if not statement.startswith(("SELECT", "PRAGMA")):
-        connection.info["write"] = " ".join(statement.split())[:80]
+_last_writes: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
+"""The last statement that wrote in a connection's transaction."""
+
+
+def _note_writes(driver: type[Connection]) -> None:
+    """Have the connections of a driver note what they write until they commit or roll back."""
+    run, run_many, roll_back = driver.run, driver.run_many, driver.rollback
+
+    def note(connection: Connection, text: str) -> None:
+        if text.startswith(("INSERT", "UPDATE", "DELETE")):
+            _last_writes[connection] = " ".join(text.split())[:80]
+
+    async def noted_run(self: Connection, text: str, arguments: Sequence[Any] = ()) -> Answer:
+        note(self, text)
+        return await run(self, text, arguments)
+
+    async def noted_run_many(self: Connection, text: str, rows: Sequence[Any]) -> Answer:
+        note(self, text)
+        return await run_many(self, text, rows)
+
+    async def noted_rollback(self: Connection) -> None:
+        _last_writes.pop(self, None)
+        await roll_back(self)
+
+    patched = _patchable(driver)
+    patched.run, patched.run_many, patched.rollback = noted_run, noted_run_many, noted_rollback
 
 
 def warm_up() -> None:
@@ -210,7 +231,7 @@ def warm_up() -> None:
 
 
 def _patchable(module: Any) -> Any:
-    """Return the module untyped, so that its attributes can be patched."""
+    """Return the module or class untyped, so that its attributes can be patched."""
     return module
 
 

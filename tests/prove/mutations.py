@@ -11,6 +11,7 @@ from typing import Any
 from core.authentication.service import AuthenticationService
 from core.business.rules import invalid_credentials
 from core.cards import service as cards_service
+from core.database.connections import Kind
 from core.gateways.authorize import gateway as authorize_gateway
 from core.gateways.gateway import Declined, GatewayCharge, Refused, Succeeded, Unknown
 from core.gateways.stripe import gateway as stripe_gateway
@@ -345,7 +346,7 @@ def wallet_is_not_locked() -> None:
     async def read_early(transaction: Any, keys: Any) -> Any:
         states = await lock(transaction, keys)
         await transaction.connection.rollback()  # releases the locks
-        await transaction.connection.begin()
+        await transaction.connection.begin(Kind.SHORT)
         return states
 
     patch(wallet_store, "lock_wallets", read_early)

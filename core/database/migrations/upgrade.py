@@ -6,11 +6,17 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import ProgrammingError
 
 from core.database.schema import metadata
 from core.database.transactions import Database, DatabaseUnavailableError
+
+_HAS_REVISION = {
+    "postgresql": text("SELECT to_regclass('alembic_version') IS NOT NULL"),
+    "sqlite": text("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"),
+}
+_REVISION = text("SELECT version_num FROM alembic_version")
 
 
 def _config() -> Config:
@@ -34,8 +40,8 @@ async def migrate(database: Database) -> str:
             another application, or the role lacks a permission.
     """
     try:
-        async with database.migration() as transaction:
-            return await transaction.connection.run_sync(_upgrade)
+        async with database.migration() as connection:
+            return await connection.run_sync(_upgrade)
     except ProgrammingError as error:
         raise DatabaseUnavailableError(
             f"the database refuses the migration: {str(error.orig).splitlines()[0]}; "
@@ -50,7 +56,9 @@ async def check_schema(database: Database) -> None:
         DatabaseUnavailableError: the schema is missing, older or newer.
     """
     async with database.read() as transaction:
-        current = await transaction.connection.run_sync(_current)
+        connection = transaction.connection
+        has_revision = await connection.scalar(_HAS_REVISION[connection.dialect.name])
+        current = await connection.scalar(_REVISION) if has_revision else None
     if current is None:
         raise DatabaseUnavailableError("the database has no schema yet: run `nivisco migrate`")
     _refuse_unknown(current)

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, event, insert, select
+from sqlalchemy import Select, insert, select
 
 from core.database.bulk_sql import BulkSelect, one_of
 from core.database.migrations.upgrade import migrate
 from core.database.schema import keyring_canaries
 from core.database.transactions import Database, Transaction
+from tests.core.database.recording import recorded
 
 KEYS = [("B1", "k1"), ("B1", "k3"), ("B2", "k2"), ("B2", "none")]
 COLUMNS = (keyring_canaries.c.business_id, keyring_canaries.c.key_id)
@@ -45,19 +46,14 @@ async def by_condition(transaction: Transaction) -> set[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("find", [by_bulk_select, by_condition])
 async def test_rows_are_found_by_their_keys(rows: Database, find: Any) -> None:
-    statements: list[tuple[str, Any]] = []
     async with rows.read() as transaction:
-        connection = transaction.connection.sync_connection
-        record = lambda *each: statements.append(each[2:4])  # noqa: E731 - removed again below
-        event.listen(connection, "before_cursor_execute", record)
-        assert await find(transaction) == set(KEYS[:3])
-        event.remove(connection, "before_cursor_execute", record)
-        ((statement, parameters),) = statements
+        with recorded() as statements:
+            assert await find(transaction) == set(KEYS[:3])
+        ((statement, arguments, _),) = statements
         if rows.has_one_process:
-            steps = await transaction.connection.exec_driver_sql(
-                f"EXPLAIN QUERY PLAN {statement}", parameters
-            )
-            shown = [row[-1] for row in steps]
+            explained = f"EXPLAIN QUERY PLAN {statement}"
+            steps = await transaction.connection.run(explained, arguments)
+            shown = [row[-1] for row in steps.records]
             assert "SCAN keyring_canaries" not in shown, shown
             assert any(step.startswith("SEARCH keyring_canaries USING") for step in shown), shown
 

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from core.database.engines import engine_for
+from core.database.postgresql import PostgresqlConnection
 from core.database.transactions import Database, DatabaseUnavailableError
 from tests.core.database.tls_proxy import tls_proxy, write_certificate
 
@@ -96,10 +97,9 @@ async def test_tls_options_mean_what_they_mean_in_libpq(
     database = Database(tls_url + query.format(certificate=certificate))
     async with database.transaction() as transaction:
         assert await transaction.connection.scalar(text("SELECT 1")) == 1
-        raw = await transaction.connection.get_raw_connection()
-        driver = raw.driver_connection
-        assert driver is not None
-        encrypted = driver._transport.get_extra_info("ssl_object") is not None
+        assert isinstance(transaction.connection, PostgresqlConnection)
+        transport = transaction.connection._driver._transport
+        encrypted = transport.get_extra_info("ssl_object") is not None
     await database.close()
     assert encrypted == ("disable" not in query)
 

@@ -4,13 +4,12 @@ import itertools
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import insert
 
 from core.database import paging, schema
 from core.database.migrations.upgrade import migrate
@@ -25,6 +24,7 @@ from core.users.store import active_users
 from core.wallet.store import history
 from nivisco.payments.v1 import payments_pb2, recurring_pb2
 from tests.core.database.migrations.rows import NOW, ROWS, write
+from tests.core.database.recording import recorded
 
 ROWS_OF_A_LIST = 240
 FROM, TO = NOW + timedelta(minutes=40), NOW + timedelta(minutes=180)
@@ -133,7 +133,7 @@ async def fill(database: Database, of: List, numbers: Sequence[int]) -> None:
     rows = [row_of(of, number) for number in numbers]
     async with database.transaction() as transaction:
         await transaction.connection.execute(insert(schema.metadata.tables[of.table]), rows)
-        await transaction.connection.exec_driver_sql("ANALYZE")
+        await transaction.connection.run("ANALYZE")
 
 
 def row_of(of: List, number: int) -> dict[str, Any]:
@@ -173,31 +173,14 @@ async def read(database: Database, of: List, given: Filter, **page: Any) -> Page
         return await of.read(transaction, given, PageRequest(**page))
 
 
-@contextmanager
-def recorded(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """Record the statements of lists, with their parameters."""
-    found: list[tuple[str, Any]] = []
-    engine = database._list_engine.sync_engine
-
-    def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        if statement.startswith(("SELECT", "WITH")) and "clock_timestamp" not in statement:
-            found.append((statement, parameters))
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield found
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-
-
 async def bad_steps(database: Database, of: List, statement: str, parameters: Any) -> list[str]:
     """Return what a statement's plan reads other than ranges of an index by time."""
     explain = "EXPLAIN QUERY PLAN " if database.has_one_process else "EXPLAIN (FORMAT JSON) "
     async with database.listing() as transaction:
-        rows = (await transaction.connection.exec_driver_sql(explain + statement, parameters)).all()
+        rows = (await transaction.connection.run(explain + statement, parameters)).records
     if database.has_one_process:
         return [step for *_, step in rows if not is_range_in_sqlite(of, step)]
-    return [json.dumps(node) for node in nodes(rows[0][0][0]["Plan"], of)]
+    return [json.dumps(node) for node in nodes(json.loads(rows[0][0])[0]["Plan"], of)]
 
 
 def is_range_in_sqlite(of: List, step: str) -> bool:
@@ -233,11 +216,11 @@ def is_residual(of: List, condition: str) -> bool:
 async def test_dates_of_a_history_are_a_range_of_versions(database: Database) -> None:
     of = LISTS["history"]
     await fill(database, of, range(ROWS_OF_A_LIST))
-    with recorded(database) as statements:
+    with recorded() as statements:
         await read(database, of, {}, limit=5, from_date=FROM, to_date=TO)
     *searches, count, rows = statements
-    assert [statement[:14] for statement, _ in searches] == ["WITH RECURSIVE"] * 2
-    for statement, parameters in (count, rows):
+    assert [statement[:14] for statement, *_ in searches] == ["WITH RECURSIVE"] * 2
+    for statement, parameters, _ in (count, rows):
         assert await bad_steps(database, of, statement, parameters) == [], statement
 
 
@@ -259,11 +242,11 @@ async def test_every_filter_is_a_range_of_an_index(database: Database, name: str
     await fill(database, of, range(ROWS_OF_A_LIST))
     for given in of.combinations():
         first = await read(database, of, given, limit=5, to_date=TO)
-        with recorded(database) as statements:
+        with recorded() as statements:
             await read(database, of, given, limit=5, from_date=FROM, to_date=TO)
             await read(database, of, given, limit=5, from_date=FROM, to_date=TO, page=2)
         assert len(statements) == 4, first
-        for statement, parameters in statements:
+        for statement, parameters, _ in statements:
             assert await bad_steps(database, of, statement, parameters) == [], (given, statement)
 
 
@@ -419,7 +402,7 @@ async def test_a_page_that_passes_over_too_many_rows_is_refused(
 async def test_a_page_after_a_counted_list_is_empty(database: Database) -> None:
     of = LISTS["payments"]
     await fill(database, of, range(3))
-    with recorded(database) as statements:
+    with recorded() as statements:
         page = await read(database, of, {}, page=1_000_000, limit=100)
     assert (page.rows, page.total, page.next_cursor) == ([], 3, None)
     assert len(statements) == 1

@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
 from core.database.clock import SystemClock
+from core.database.sqlite import SqliteConnection
 from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
 
 CUT_OFF = OperationalError("COMMIT", {}, Exception("the connection was cut"))
@@ -34,18 +34,19 @@ async def write(database: Database, *notes: str) -> None:
 
 async def notes(database: Database) -> list[str]:
     async with database.transaction() as transaction:
-        return list(
-            (await transaction.connection.execute(text("SELECT note FROM notes"))).scalars()
-        )
+        return (await transaction.connection.execute(text("SELECT note FROM notes"))).scalars()
 
 
-def fail_once(database: Database, moment: str, error: Exception) -> None:
+def fail_once(moment: str, error: Exception) -> None:
     """Make the next commit or rollback raise `error` instead."""
 
-    def fail(_connection: Any) -> None:
+    carry_out = getattr(SqliteConnection, moment)
+
+    async def fail(_connection: SqliteConnection) -> None:
+        setattr(SqliteConnection, moment, carry_out)
         raise error
 
-    event.listen(database._engine.sync_engine, moment, fail, once=True)
+    setattr(SqliteConnection, moment, fail)
 
 
 async def test_a_statement_that_the_database_cannot_execute_is_rolled_back_and_unavailable(
@@ -70,14 +71,14 @@ async def test_a_wrong_statement_raises_its_own_error(
 ) -> None:
     with pytest.raises(fault):
         async with database.transaction() as transaction:
-            await transaction.connection.exec_driver_sql(statement)
+            await transaction.connection.run(statement)
     assert await notes(database) == []
 
 
 async def test_an_unconfirmed_commit_is_unknown_and_the_next_one_works(
     database: Database,
 ) -> None:
-    fail_once(database, "commit", CUT_OFF)
+    fail_once("commit", CUT_OFF)
     with pytest.raises(CommitUnknownError, match="the connection was cut"):
         await write(database, "a")
     await write(database, "b")
@@ -91,7 +92,7 @@ async def test_an_unconfirmed_commit_is_unknown_and_the_next_one_works(
 async def test_a_failed_rollback_keeps_the_error_and_leaves_nothing(
     database: Database, raised: Exception, expected: type[Exception]
 ) -> None:
-    fail_once(database, "rollback", OperationalError("ROLLBACK", {}, Exception("gone")))
+    fail_once("rollback", OperationalError("ROLLBACK", {}, Exception("gone")))
 
     async def write_and_raise() -> None:
         async with database.transaction() as transaction:
@@ -114,7 +115,7 @@ async def test_a_transaction_calls_what_it_is_asked_to_when_it_has_ended(
     called: list[str] = []
     expected: tuple[type[Exception], ...] = ()
     if end == "unknown":
-        fail_once(database, "commit", CUT_OFF)
+        fail_once("commit", CUT_OFF)
         expected = (CommitUnknownError,)
     try:
         async with database.shared_transaction("test.outer"):

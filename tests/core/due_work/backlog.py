@@ -1,12 +1,10 @@
 """Many due rows at once, and what the queries for them read."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, event, insert, text
+from sqlalchemy import bindparam, insert, text
 
 from core.database.schema import UtcDateTime, businesses, users
 from core.database.transactions import Database, Transaction
@@ -79,34 +77,14 @@ async def add_due_jobs(
 async def analyze(database: Database) -> None:
     """Have the database collect its statistics, as it does by itself in time."""
     async with database.transaction() as transaction:
-        await transaction.connection.exec_driver_sql("ANALYZE recurring_jobs")
-
-
-@contextmanager
-def recorded(transaction: Transaction) -> Iterator[list[tuple[str, Any]]]:
-    """Record the queries of a transaction, with their parameters."""
-    queries: list[tuple[str, Any]] = []
-    engine = transaction.connection.sync_connection
-
-    def record(*arguments: Any) -> None:
-        _, _, statement, parameters, *_ = arguments
-        if statement.lstrip().startswith(("SELECT", "WITH")):
-            queries.append((statement, parameters))
-
-    event.listen(engine, "before_cursor_execute", record)
-    try:
-        yield queries
-    finally:
-        event.remove(engine, "before_cursor_execute", record)
+        await transaction.connection.run("ANALYZE recurring_jobs")
 
 
 async def rows_read(transaction: Transaction, statement: str, parameters: Any) -> int:
     """Return how many rows a query reads from its tables, in PostgreSQL."""
-    found = await transaction.connection.exec_driver_sql(
-        f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters
-    )
-    plan = found.scalar_one()
-    return _read_by((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"])
+    explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
+    ((plan,),) = (await transaction.connection.run(explained, parameters)).records
+    return _read_by(json.loads(plan)[0]["Plan"])
 
 
 def _read_by(node: dict[str, Any]) -> int:
@@ -119,7 +97,5 @@ def _read_by(node: dict[str, Any]) -> int:
 
 async def steps_of(transaction: Transaction, statement: str, parameters: Any) -> list[str]:
     """Return the steps in which SQLite executes a query."""
-    found = await transaction.connection.exec_driver_sql(
-        f"EXPLAIN QUERY PLAN {statement}", parameters
-    )
-    return [row[-1] for row in found]
+    found = await transaction.connection.run(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    return [row[-1] for row in found.records]

@@ -7,11 +7,11 @@ from core.database.transactions import Database
 from core.due_work.rules import DueRow
 from core.due_work.store import JOBS
 from core.due_work.turns import Choice, Turns
+from tests.core.database.recording import recorded
 from tests.core.due_work.backlog import (
     add_business,
     add_due_jobs,
     analyze,
-    recorded,
     rows_read,
     steps_of,
 )
@@ -52,10 +52,10 @@ async def test_a_backlog_of_one_business_takes_no_turn_of_another(database: Data
     assert sorted(found[:101]) == sorted(set(found))  # one of each, before the second of any
     assert choice.lanes_with_more == {""}
     async with database.read() as transaction:
-        with recorded(transaction) as queries:
+        with recorded() as queries:
             await turns.choose(transaction, {"": 1000}, room_of=eight, each=8)
         assert 2 <= len(queries) <= 3
-        for statement, parameters in queries:
+        for statement, parameters, _ in queries:
             if database.has_one_process:
                 steps = await steps_of(transaction, statement, parameters)
                 assert not [step for step in steps if "B-TREE" in step or "SCAN r" in step], steps
@@ -108,7 +108,7 @@ async def test_what_is_due_later_or_set_aside_or_leased_is_not_chosen(database: 
     await add_business(database, "B-1")
     await add_due_jobs(database, "B-1", 3)
     async with database.transaction() as transaction:
-        execute = transaction.connection.exec_driver_sql
+        execute = transaction.connection.run
         await execute(
             "UPDATE recurring_jobs SET set_aside_at = due_at, set_aside_error = 'x' "
             "WHERE recurring_id = 'REC-10000000'"

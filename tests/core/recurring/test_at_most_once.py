@@ -14,8 +14,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.database.sqlite import SqliteConnection
 from core.server.settings import CoreSettings
 from nivisco.payments.v1 import payments_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
@@ -63,9 +63,9 @@ class Death:
 def death(monkeypatch: pytest.MonkeyPatch) -> Death:
     """Kills an execution at one of its commits."""
     death = Death()
-    commit = AsyncConnection.commit
+    commit = SqliteConnection.commit
 
-    async def commit_unless_dead(self: AsyncConnection) -> None:
+    async def commit_unless_dead(self: SqliteConnection) -> None:
         if not death.commit or not _is_executing():
             await commit(self)
             return
@@ -76,7 +76,7 @@ def death(monkeypatch: pytest.MonkeyPatch) -> Death:
         if death.is_dead:
             raise RuntimeError("the core died here")
 
-    monkeypatch.setattr(AsyncConnection, "commit", commit_unless_dead)
+    monkeypatch.setattr(SqliteConnection, "commit", commit_unless_dead)
     return death
 
 

@@ -186,9 +186,7 @@ async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     database = Database(settings.database_url)
     await upgrade.migrate(database)
     async with database.transaction() as transaction:
-        await transaction.connection.exec_driver_sql(
-            "UPDATE alembic_version SET version_num = '9999_future'"
-        )
+        await transaction.connection.run("UPDATE alembic_version SET version_num = '9999_future'")
     await database.close()
     with pytest.raises(DatabaseUnavailableError, match="a newer version migrated it"):
         async with running_core(settings):

@@ -14,8 +14,8 @@ from core.database.transactions import Database
 
 async def test_alembic_finds_nothing_to_change_in_a_migrated_database(database: Database) -> None:
     await migrate(database)
-    async with database.transaction() as transaction:
-        assert await transaction.connection.run_sync(differences) == []
+    async with database.migration() as connection:
+        assert await connection.run_sync(differences) == []
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -29,11 +29,11 @@ async def test_the_migrations_create_the_declared_tables(
 ) -> None:
     """Compares CHECK constraints and partial indexes too, which Alembic does not."""
     await migrate(database)
-    async with second_database.transaction() as transaction:
-        await transaction.connection.run_sync(metadata.create_all)
-        declared = await transaction.connection.run_sync(described)
-    async with database.transaction() as transaction:
-        migrated = await transaction.connection.run_sync(described)
+    async with second_database.migration() as connection:
+        await connection.run_sync(metadata.create_all)
+        declared = await connection.run_sync(described)
+    async with database.migration() as connection:
+        migrated = await connection.run_sync(described)
     assert migrated == declared
     assert {name for name, table in declared.items() if table["checks"]} > {"wallets", "postings"}
     assert "is_primary" in str(declared["cards"]["indexes"])

@@ -31,8 +31,8 @@ async def to_revision(database: Database, revision: str) -> None:
         move = command.downgrade if revision == "base" else command.upgrade
         move(config, revision)
 
-    async with database.migration() as transaction:
-        await transaction.connection.run_sync(run)
+    async with database.migration() as connection:
+        await connection.run_sync(run)
 
 
 async def with_old_rows(database: Database) -> None:
@@ -46,7 +46,7 @@ async def rows(database: Database) -> dict[str, list[dict[str, Any]]]:
         found = {}
         for table in OLD_ROWS:
             result = await transaction.connection.execute(text(f"SELECT * FROM {table}"))  # noqa: S608
-            found[table] = [dict(row) for row in result.mappings()]
+            found[table] = [row._asdict() for row in result]
         return found
 
 
@@ -174,9 +174,7 @@ async def first_revision(database: Database) -> None:
 async def newer_revision(database: Database) -> None:
     await migrate(database)
     async with database.transaction() as transaction:
-        await transaction.connection.exec_driver_sql(
-            "UPDATE alembic_version SET version_num = '9999_future'"
-        )
+        await transaction.connection.run("UPDATE alembic_version SET version_num = '9999_future'")
 
 
 NEWER = "9999_future, which this version does not know: a newer version migrated it"
@@ -226,8 +224,8 @@ async def a_role(url: str) -> AsyncIterator[str]:
     role = make_url(url).database
     owner = Database(url)
     async with owner.transaction() as transaction:
-        await transaction.connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
+        await transaction.connection.run(f"CREATE ROLE {role} LOGIN")
     yield make_url(url).set(username=role).render_as_string(hide_password=False)
     async with owner.transaction() as transaction:
-        await transaction.connection.exec_driver_sql(f"DROP ROLE {role}")
+        await transaction.connection.run(f"DROP ROLE {role}")
     await owner.close()
