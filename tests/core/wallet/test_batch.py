@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -194,29 +195,27 @@ async def test_a_batch_that_waits_for_a_wallet_reads_it_as_it_is_then(
     assert await balances(postgresql_only) == {"USR": 0, "other": 99}
 
 
+class RolledBack(Exception):
+    """Ends the transaction of another core without a commit."""
+
+
 @pytest.mark.parametrize("commits", [True, False])
 async def test_an_answer_that_another_core_stores_while_a_batch_waits_is_replayed(
-    postgresql_only: Database, *, commits: bool
+    postgresql_only: Database, postgresql_database: str, *, commits: bool
 ) -> None:
     """The batch has read that there is no record when it waits for the wallet."""
     await funded(postgresql_only, "USR", "other")
-    batch, elsewhere = batch_of(postgresql_only), Database(str(postgresql_only._url))
-    same = debit("USR", 10, "key")
-
-    async def run_elsewhere() -> asyncio.Task[list[str]]:
+    elsewhere = Database(postgresql_database)
+    with suppress(RolledBack):
         async with elsewhere.transaction() as transaction:
-            await batch_of(elsewhere)._run_in(transaction, [same])
-            waiting = asyncio.create_task(
-                outcomes(batch, [debit("other", 1), debit("USR", 10, "key"), debit("USR", 2)])
-            )
+            await batch_of(elsewhere)._run_in(transaction, [debit("USR", 10, "key")])
+            requests = [debit("other", 1), debit("USR", 10, "key"), debit("USR", 2)]
+            waiting = asyncio.create_task(outcomes(batch_of(postgresql_only), requests))
             await until_blocked(postgresql_only)
             if not commits:
-                await transaction.connection.rollback()
-        return waiting
-
-    ended = await (await run_elsewhere())
+                raise RolledBack
+    assert await waiting == ["99", "replay: 90" if commits else "90", "88"]
     await elsewhere.close()
-    assert ended == ["99", "replay: 90" if commits else "90", "88"]
     assert await balances(postgresql_only) == {"USR": 88, "other": 99}
 
 
@@ -226,20 +225,18 @@ async def test_a_batch_waits_for_a_record_that_another_core_inserts(
 ) -> None:
     """No wallet is waited for: the conflict shows when the batch writes."""
     await funded(postgresql_only, "USR-1", "USR-2")
-    batch = batch_of(postgresql_only)
     another_action = credit("USR-2", 1, "key").call
     another_action.action = "CreateUser"
-    waiting: asyncio.Task[list[str]]
-    async with postgresql_only.transaction() as transaction:
-        await idempotency_of(postgresql_only).keep(
-            transaction, another_action, Answer(b"", is_refusal=False)
-        )
-        waiting = asyncio.create_task(
-            outcomes(batch, [debit("USR-1", 1, "key"), debit("USR-2", 1, "another key")])
-        )
-        await until_blocked(postgresql_only)
-        if not commits:
-            await transaction.connection.rollback()
+    with suppress(RolledBack):
+        async with postgresql_only.transaction() as transaction:
+            await idempotency_of(postgresql_only).keep(
+                transaction, another_action, Answer(b"", is_refusal=False)
+            )
+            requests = [debit("USR-1", 1, "key"), debit("USR-2", 1, "another key")]
+            waiting = asyncio.create_task(outcomes(batch_of(postgresql_only), requests))
+            await until_blocked(postgresql_only)
+            if not commits:
+                raise RolledBack
     assert await waiting == [REUSED if commits else "99", "99"]
     assert await balances(postgresql_only) == {"USR-1": 100 if commits else 99, "USR-2": 99}
 
@@ -280,12 +277,12 @@ async def test_a_wallet_that_stays_locked_delays_others_once(
 
 
 async def test_batches_of_two_cores_never_deadlock(
-    postgresql_only: Database, caplog: pytest.LogCaptureFixture
+    postgresql_only: Database, postgresql_database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """They share wallets and keys, with movements that are made outside of batches."""
     user_ids = [f"USR-{number}" for number in range(6)]
     await funded(postgresql_only, *user_ids)
-    another = Database(str(postgresql_only._url))
+    another = Database(postgresql_database)
     cores = [batch_of(postgresql_only), batch_of(another)]
     chance = random.Random(13)  # noqa: S311 # nothing secret
     keyed = [(f"key-{number}", chance.choice(user_ids)) for number in range(150)]

@@ -53,8 +53,7 @@ async def test_500_movements_take_as_many_statements_as_one(
                 event.remove(database._engine.sync_engine, "before_cursor_execute", record)
         counts.append(len(statements))
         assert row_by_row == []
-    is_postgresql = database._engine.dialect.name == "postgresql"
-    assert counts == [2 if is_postgresql else 4] * 3
+    assert counts == [4 if database.has_one_process else 2] * 3
 
 
 async def test_one_list_moves_2000_wallets(database: Database) -> None:
