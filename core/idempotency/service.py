@@ -11,7 +11,7 @@ Of the errors only those that are outcomes are stored (core.errors.is_outcome).
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -58,22 +58,25 @@ class Idempotency:
         self._database = database
         self._keyring = keyring
 
-    async def earlier(
-        self, transaction: Transaction, calls: Sequence[IdempotentCall]
+    async def ends(
+        self,
+        transaction: Transaction,
+        calls: Iterable[IdempotentCall],
+        records: Mapping[store.RecordKey, store.Record],
     ) -> dict[IdempotentCall, Replay | Refusal]:
-        """Return the end of each call that has a record: Replay, or IDEMPOTENCY_KEY_REUSED."""
-        keyed = {call.record_key: call for call in calls if call.is_keyed}
-        if not keyed:
-            return {}
+        """Return the end of each call that has a record: Replay, or IDEMPOTENCY_KEY_REUSED.
+
+        A call whose record has expired or has no answer has none.
+        """
         ends: dict[IdempotentCall, Replay | Refusal] = {}
-        for row in await store.find_many(transaction, list(keyed)):
-            call = keyed[row.business_id, row.key]
-            if await self._delete_if_expired(transaction, call, row):
+        for call in calls:
+            record = records.get(call.record_key)
+            if record is None or await self._delete_if_expired(transaction, call, record):
                 continue
-            if not await self._is_same(transaction, call, row):
+            if not await self._is_same(transaction, call, record):
                 ends[call] = key_reused()
-            elif row.sealed_answer is not None:
-                ends[call] = Replay(self._opened(call.record_key, row))
+            elif record.sealed_answer is not None:
+                ends[call] = Replay(self._opened(call.record_key, record))
         return ends
 
     async def replay_if_answered(self, transaction: Transaction, call: IdempotentCall) -> None:
@@ -83,7 +86,11 @@ class Idempotency:
             Replay: the record has an answer.
             Refusal: IDEMPOTENCY_KEY_REUSED.
         """
-        for end in (await self.earlier(transaction, [call])).values():
+        if not call.is_keyed:
+            return
+        record = await store.find(transaction, call.record_key)
+        found = {} if record is None else {call.record_key: record}
+        for end in (await self.ends(transaction, [call], found)).values():
             raise end
 
     async def claim(self, transaction: Transaction, call: IdempotentCall) -> str | None:
@@ -98,16 +105,15 @@ class Idempotency:
         """
         if not call.is_keyed:
             return None
-        row = await self._find(transaction, call)
-        if row is None:
-            if not await self._insert_missing(transaction, [(call, None)]):
+        record = await self._find(transaction, call)
+        if record is None:
+            if await store.insert_missing(transaction, self._row(transaction, call, None)):
                 return None
-            row = await self._find(transaction, call)
-            assert row is not None, "a conflicting record exists"
-        if row.sealed_answer is not None:
-            raise Replay(self._opened(call.record_key, row))
-        payment_id: str | None = row.payment_id
-        return payment_id
+            record = await self._find(transaction, call)
+            assert record is not None, "a conflicting record exists"
+        if record.sealed_answer is not None:
+            raise Replay(self._opened(call.record_key, record))
+        return record.payment_id
 
     async def point_to(
         self, transaction: Transaction, call: IdempotentCall, payment_id: str
@@ -123,7 +129,8 @@ class Idempotency:
             Replay: another run of the call was faster; the transaction must not commit.
             Refusal: IDEMPOTENCY_KEY_REUSED; likewise.
         """
-        if not await self.keep_all(transaction, {call: answer}):
+        row = self.new_record(transaction, call, answer)
+        if await store.insert_missing(transaction, row):
             return
         await self.replay_if_answered(transaction, call)
         # The record exists since an earlier step. A refusal says nothing about an open payment.
@@ -135,25 +142,20 @@ class Idempotency:
             unless_payment=answer.is_refusal,
         )
         if not stored:  # the conflicting record may have expired and been deleted
-            await self.keep_all(transaction, {call: answer})
+            await store.insert_missing(transaction, row)
 
-    async def keep_all(
-        self, transaction: Transaction, answers: Mapping[IdempotentCall, Answer]
-    ) -> list[IdempotentCall]:
-        """Store many answers and return the calls that already have a record.
+    def new_record(
+        self, transaction: Transaction, call: IdempotentCall, answer: Answer
+    ) -> Mapping[str, Any]:
+        """Return the row of a record with the answer, for a transaction that inserts it.
 
-        Another run of those was faster; the transaction must not commit.
+        If the key has a record then, another run of the call was faster, and the transaction must
+        not commit.
         """
-        in_order = sorted(answers, key=lambda call: call.record_key)
-        for call in in_order:
-            if call.is_keyed:
-                call.sealed_answer = self._sealed(call.record_key, answers[call])
-        conflicts = await self._insert_missing(
-            transaction, [(call, call.sealed_answer) for call in in_order]
-        )
-        for call in answers:
-            call.is_kept = True
-        return conflicts
+        if call.is_keyed:
+            call.sealed_answer = self._sealed(call.record_key, answer)
+        call.is_kept = True
+        return self._row(transaction, call, call.sealed_answer)
 
     async def lock(self, transaction: Transaction, business_id: str, idempotency_key: str) -> None:
         """Lock the record of a key until the transaction ends."""
@@ -188,9 +190,9 @@ class Idempotency:
         )
         if await set_answer(replaced=None) or answer.is_refusal:
             return
-        row = await store.find_for_update(transaction, key)
-        if row is not None and row.sealed_answer and self._opened(key, row).is_refusal:
-            await set_answer(replaced=row.sealed_answer)
+        record = await store.find(transaction, key, for_update=True)
+        if record is not None and record.sealed_answer and self._opened(key, record).is_refusal:
+            await set_answer(replaced=record.sealed_answer)
 
     async def keep_alone(self, call: IdempotentCall, answer: Answer) -> None:
         """Store an answer in a transaction of its own, where the use case stored none.
@@ -218,7 +220,8 @@ class Idempotency:
             try:
                 async with self._database.transaction() as transaction:
                     savepoint = await transaction.connection.begin_nested()
-                    exists = bool(await self._insert_missing(transaction, [(call, None)]))
+                    row = self._row(transaction, call, None)
+                    exists = not await store.insert_missing(transaction, row)
                     await savepoint.rollback()
                     if exists and call.is_keyed:
                         stored = await store.stored_answer(transaction, call.record_key)
@@ -245,89 +248,90 @@ class Idempotency:
                 await store.delete_many(transaction, found)
         return len(found)
 
-    async def _find(self, transaction: Transaction, call: IdempotentCall) -> Any:
-        """Return and lock the row of a call's record, or None; an expired one is deleted.
+    async def _find(self, transaction: Transaction, call: IdempotentCall) -> store.Record | None:
+        """Return and lock the record of a call, or None; an expired one is deleted.
 
         Raises:
             Refusal: IDEMPOTENCY_KEY_REUSED.
         """
-        row = await store.find_for_update(transaction, call.record_key)
-        if row is None or await self._delete_if_expired(transaction, call, row):
+        record = await store.find(transaction, call.record_key, for_update=True)
+        if record is None or await self._delete_if_expired(transaction, call, record):
             return None
-        if not await self._is_same(transaction, call, row):
+        if not await self._is_same(transaction, call, record):
             raise key_reused()
-        return row
+        return record
 
     async def _delete_if_expired(
-        self, transaction: Transaction, call: IdempotentCall, row: Any
+        self, transaction: Transaction, call: IdempotentCall, record: store.Record
     ) -> bool:
-        if row.expires_at > transaction.now:
+        if record.expires_at > transaction.now:
             return False
         return await store.delete_closed(transaction, call.record_key)
 
-    async def _is_same(self, transaction: Transaction, call: IdempotentCall, row: Any) -> bool:
+    async def _is_same(
+        self, transaction: Transaction, call: IdempotentCall, record: store.Record
+    ) -> bool:
         """Return whether the record's request is the same as the call's."""
-        if row.action != call.action:
+        if record.action != call.action:
             return False
         fingerprint = partial(
-            self._fingerprint, business_id=call.business_id, key_id=row.fingerprint_key_id
+            self._fingerprint, business_id=call.business_id, key_id=record.fingerprint_key_id
         )
-        if row.fingerprint == fingerprint(call.content):
+        if record.fingerprint == fingerprint(call.content):
             return True
         if call.request is None:
             return False
-        resolved = await self._resolved(transaction, call, call.request, row)
+        resolved = await self._resolved(transaction, call, call.request, record)
         for variant in variants(call.request, resolved):
-            if row.fingerprint in map(fingerprint, contents(variant)):
+            if record.fingerprint in map(fingerprint, contents(variant)):
                 if call.env is not None:
                     call.env = resolved_env(variant, call.env)
                 return True
         return False
 
     async def _resolved(
-        self, transaction: Transaction, call: IdempotentCall, request: Message, row: Any
+        self,
+        transaction: Transaction,
+        call: IdempotentCall,
+        request: Message,
+        record: store.Record,
     ) -> Resolved:
         """Return what the record's request resolved to, by its payment, response or user.
 
         The currency of a user's wallets never changes.
         """
-        if row.payment_id is not None:
+        if record.payment_id is not None:
             return resolved_by_payment(
-                *await store.resolved_by_payment(transaction, call.business_id, row.payment_id)
+                *await store.resolved_by_payment(transaction, call.business_id, record.payment_id)
             )
-        answer = None if row.sealed_answer is None else self._opened(call.record_key, row)
+        answer = None if record.sealed_answer is None else self._opened(call.record_key, record)
         if answer is not None and not answer.is_refusal:
             return resolved_in(answer.message(response_class_of(request)))
         user_id: str | None = getattr(request, "user_id", None)
         currency = user_id and await store.currency_of_user(transaction, call.business_id, user_id)
         return resolved_by_currency(currency) if currency else {}
 
-    async def _insert_missing(
-        self, transaction: Transaction, calls: Sequence[tuple[IdempotentCall, str | None]]
-    ) -> list[IdempotentCall]:
-        """Insert records with their sealed answers; return the calls that have a record already."""
+    def _row(
+        self, transaction: Transaction, call: IdempotentCall, sealed_answer: str | None
+    ) -> Mapping[str, Any]:
         key_id = self._keyring.primary_id
-        rows = [
-            {
-                "business_id": call.business_id,
-                "key": call.key,
-                "action": call.action,
-                "fingerprint": self._fingerprint(
-                    call.content, business_id=call.business_id, key_id=key_id
-                )
-                if call.is_keyed
-                else "",
-                "fingerprint_key_id": key_id,
-                "api_key_hash": call.api_key_hash,
-                "payment_id": None,
-                **_answer_columns(sealed),
-                "created_at": transaction.now,
-                "expires_at": transaction.now + (KEY_LIFE if call.is_keyed else UNKEYED_LIFE),
-            }
-            for call, sealed in calls
-        ]
-        inserted = await store.insert_missing(transaction, rows)
-        return [call for call, _ in calls if call.record_key not in inserted]
+        fingerprint = ""
+        if call.is_keyed:
+            fingerprint = self._fingerprint(
+                call.content, business_id=call.business_id, key_id=key_id
+            )
+        return {
+            "business_id": call.business_id,
+            "key": call.key,
+            "action": call.action,
+            "fingerprint": fingerprint,
+            "fingerprint_key_id": key_id,
+            "api_key_hash": call.api_key_hash,
+            "payment_id": None,
+            **_answer_columns(sealed_answer),
+            "created_at": transaction.now,
+            "expires_at": transaction.now + (KEY_LIFE if call.is_keyed else UNKEYED_LIFE),
+        }
 
     def _fingerprint(self, content: bytes, *, business_id: str, key_id: str) -> str:
         return self._keyring.fingerprint(
@@ -339,11 +343,12 @@ class Idempotency:
             answer.packed(), business_id=key[0], purpose=f"{_PURPOSE}/{key[1]}"
         )
 
-    def _opened(self, key: store.RecordKey, row: Any) -> Answer:
+    def _opened(self, key: store.RecordKey, record: store.Record) -> Answer:
+        assert record.sealed_answer is not None, "the record has an answer"
         packed = self._keyring.open_bytes(
-            row.sealed_answer, business_id=key[0], purpose=f"{_PURPOSE}/{key[1]}"
+            record.sealed_answer, business_id=key[0], purpose=f"{_PURPOSE}/{key[1]}"
         )
-        return Answer.unpacked(packed, schema=row.answer_schema)
+        return Answer.unpacked(packed, schema=record.answer_schema)
 
 
 async def has_answer_for(

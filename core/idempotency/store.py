@@ -1,13 +1,14 @@
 """SQL of idempotency records."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, exists, or_, select, update
+from sqlalchemy import and_, bindparam, delete, exists, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.database.bulk_sql import BulkSelect, one_of
+from core.database.bulk_sql import one_of
 from core.database.schema import idempotency_records as records
 from core.database.schema import payments, users
 from core.database.transactions import Transaction
@@ -15,21 +16,30 @@ from core.database.transactions import Transaction
 RecordKey = tuple[str, str]
 """`business_id` and `key` of a record."""
 
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as stored, without its key."""
+
+    action: str
+    fingerprint: str = field(repr=False)
+    fingerprint_key_id: str
+    payment_id: str | None
+    sealed_answer: str | None = field(repr=False)
+    answer_schema: int | None
+    expires_at: datetime
+
+
+RECORD_COLUMNS = tuple(records.c[each.name] for each in fields(Record))
+"""The columns of `Record`, in its order."""
 _KEY = (records.c.business_id, records.c.key)
-_COLUMNS = (
-    *_KEY,
-    records.c.action,
-    records.c.fingerprint,
-    records.c.fingerprint_key_id,
-    records.c.payment_id,
-    records.c.sealed_answer,
-    records.c.answer_schema,
-    records.c.expires_at,
+_FIND = select(*RECORD_COLUMNS).where(
+    records.c.business_id == bindparam("business_id"), records.c.key == bindparam("key")
 )
-_SELECT_MANY = BulkSelect(select(*_COLUMNS), records, key=("business_id", "key"))
+_FIND_FOR_UPDATE = _FIND.with_for_update()
 _INSERT = {
-    "postgresql": postgresql.insert(records).on_conflict_do_nothing().returning(*_KEY),
-    "sqlite": sqlite.insert(records).on_conflict_do_nothing().returning(*_KEY),
+    "postgresql": postgresql.insert(records).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(records).on_conflict_do_nothing(),
 }
 _PAYMENT_IS_OPEN = exists().where(
     payments.c.business_id == records.c.business_id,
@@ -40,19 +50,14 @@ _IS_CLOSED = or_(records.c.sealed_answer.is_not(None), ~_PAYMENT_IS_OPEN)
 """Records that may expire: the rest await the outcome of a payment."""
 
 
-async def find_many(
-    transaction: Transaction, keys: Sequence[RecordKey]
-) -> Sequence[Row[tuple[Any, ...]]]:
-    """Return the records with these keys."""
-    return (await _SELECT_MANY.execute(transaction.connection, keys)).all()
-
-
-async def find_for_update(transaction: Transaction, key: RecordKey) -> Any:
-    """Return the row of a record, or None, and lock it until the transaction ends."""
-    rows = await transaction.connection.execute(
-        select(*_COLUMNS).where(*_is(key)).with_for_update()
-    )
-    return rows.one_or_none()
+async def find(
+    transaction: Transaction, key: RecordKey, *, for_update: bool = False
+) -> Record | None:
+    """Return a record, or None. `for_update` locks it until the transaction ends."""
+    query = _FIND_FOR_UPDATE if for_update else _FIND
+    parameters = {"business_id": key[0], "key": key[1]}
+    row = (await transaction.connection.execute(query, parameters)).one_or_none()
+    return Record(*row) if row else None
 
 
 async def lock(transaction: Transaction, key: RecordKey) -> None:
@@ -60,17 +65,13 @@ async def lock(transaction: Transaction, key: RecordKey) -> None:
     await transaction.connection.execute(select(records.c.key).where(*_is(key)).with_for_update())
 
 
-async def insert_missing(
-    transaction: Transaction, rows: Sequence[Mapping[str, Any]]
-) -> set[RecordKey]:
-    """Insert records and return the keys inserted; existing records stay as they are.
+async def insert_missing(transaction: Transaction, row: Mapping[str, Any]) -> bool:
+    """Insert a record unless its key has one, and return whether it was inserted.
 
-    On PostgreSQL this waits for inserts of the same key that are not committed yet.
+    On PostgreSQL this waits for an insert of the same key that is not committed yet.
     """
-    result = await transaction.connection.execute(
-        _INSERT[transaction.connection.dialect.name], rows
-    )
-    return {(row.business_id, row.key) for row in result}
+    connection = transaction.connection
+    return (await connection.execute(_INSERT[connection.dialect.name], row)).rowcount == 1
 
 
 async def set_payment(transaction: Transaction, key: RecordKey, payment_id: str) -> None:
@@ -161,8 +162,13 @@ async def has_payment_answer(transaction: Transaction, key: RecordKey, payment_i
 
 
 async def delete_closed(transaction: Transaction, key: RecordKey) -> bool:
-    """Delete a record unless its payment is open, and return whether it was deleted."""
-    deleted = await transaction.connection.execute(delete(records).where(*_is(key), _IS_CLOSED))
+    """Delete a record unless its payment is open, and return whether it was deleted.
+
+    One that another transaction has locked is not deleted either. To wait for it could deadlock: a
+    batch has locked wallets, which others lock after their record.
+    """
+    free = select(*_KEY).where(*_is(key), _IS_CLOSED).with_for_update(skip_locked=True)
+    deleted = await transaction.connection.execute(delete(records).where(tuple_(*_KEY).in_(free)))
     return deleted.rowcount == 1
 
 

@@ -6,11 +6,10 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -47,12 +46,31 @@ def _associated_data(*parts: str) -> bytes:
     return b"".join(len(raw).to_bytes(4, "big") + raw for raw in (p.encode() for p in parts))
 
 
+@lru_cache(maxsize=64)
+def _keyed_hmac(key: bytes) -> hmac.HMAC:
+    """Return HMAC-SHA256 (RFC 2104) with a key, to copy: keying takes longer than a message."""
+    return hmac.new(key, digestmod="sha256")
+
+
+def _hmac(key: bytes, message: bytes) -> bytes:
+    digest = _keyed_hmac(key).copy()
+    digest.update(message)
+    return digest.digest()
+
+
+@lru_cache(maxsize=64)
+def _fingerprint_key(key: bytes) -> bytes:
+    """Return the key of fingerprints: not the one that encrypts, which has that purpose only."""
+    return _hmac(key, b"fingerprint")
+
+
 def _key_for(key: bytes, belongs_to: bytes) -> bytes:
     """Return the key that seals for one business and purpose.
 
-    Expand without extract (RFC 5869, 3.3), because the keyring's keys are uniformly random.
+    HKDF's expand without extract (RFC 5869, 3.3), because the keyring's keys are uniformly random.
+    Its first block is as long as a key.
     """
-    return HKDFExpand(SHA256(), KEY_BYTES, b"seal" + belongs_to).derive(key)
+    return _hmac(key, b"seal" + belongs_to + b"\x01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +157,5 @@ class Keyring:
         key = self.keys.get(key_id)
         if key is None:
             raise UnknownKeyError(f"no key {key_id!r} in the keyring made this fingerprint")
-        # Not the key that encrypts, because one key must not serve two purposes.
-        own_key = hmac.digest(key, b"fingerprint", "sha256")
-        return hmac.digest(
-            own_key, _associated_data(business_id, purpose) + content, "sha256"
-        ).hex()
+        belongs_to = _associated_data(business_id, purpose)
+        return _hmac(_fingerprint_key(key), belongs_to + content).hex()

@@ -127,6 +127,9 @@ def check_active(user: store.User) -> None:
         Refusal: USER_INACTIVE.
     """
     if not user.active:
-        raise Refusal(
-            Reason.ERROR_REASON_USER_INACTIVE, "The user is not active; activate them first"
-        )
+        raise user_inactive()
+
+
+def user_inactive() -> Refusal:
+    """Return the refusal of an action for a user who is not active."""
+    return Refusal(Reason.ERROR_REASON_USER_INACTIVE, "The user is not active; activate them first")

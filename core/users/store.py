@@ -1,12 +1,11 @@
 """SQL of users."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
 from sqlalchemy import insert, select, text, update
 
-from core.database.bulk_sql import BulkSelect
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import users
 from core.database.transactions import Transaction
@@ -35,9 +34,6 @@ _ACTIVE_USERS = PagedList(
     moment=users.c.created_at,
     order=(users.c.created_at, users.c.user_id),
     only=(text("users.active"),),  # SQLite's planner knows ix_users_active by these words only
-)
-_USERS_BY_ID = BulkSelect(
-    select(users.c.business_id, *_COLUMNS), users, key=("business_id", "user_id")
 )
 
 
@@ -80,14 +76,6 @@ async def user_by_id(
         query = query.with_for_update(key_share=True)
     row = (await transaction.connection.execute(query)).one_or_none()
     return User(*row) if row else None
-
-
-async def users_by_id(
-    transaction: Transaction, keys: Collection[tuple[str, str]]
-) -> dict[tuple[str, str], User]:
-    """Return the existing users by business id and user id."""
-    rows = await _USERS_BY_ID.execute(transaction.connection, list(keys))
-    return {(row[0], row[1]): User(*row[1:]) for row in rows}
 
 
 async def active_users(

@@ -1,16 +1,22 @@
 """Debits and credits wallets in batches: one transaction for the concurrent requests of many.
 
-Each request succeeds or fails on its own, with its own idempotency record. A wallet that another
-transaction holds locked, as that of a core that hangs, delays one batch by LOCK_SECONDS:
+A batch is two statements and a commit: core.wallet.batch_store. Each request succeeds or fails on
+its own, with its own idempotency record. A wallet that another transaction holds locked, as that of
+a core that hangs, delays one batch by LOCK_SECONDS:
 
     batch waits for a lock too long    its wallets are suspected, and it runs again
     suspected wallet is locked         its requests are repeated for LOCK_SECONDS, then 503
     suspected wallet is free           as any other from then on
+
+A batch never deadlocks: it locks wallets in the order of their keys, then inserts idempotency
+records in the order of theirs, and waits for nothing else. A wallet that does not exist yet is
+created outside of batches.
 """
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -31,11 +37,11 @@ from core.idempotency.call import Answer, IdempotentCall, Replay
 from core.idempotency.service import Idempotency
 from core.ids import new_wallet_transaction_id
 from core.money import Amount, amount_from_message
-from core.users import store as users_store
-from core.users.service import check_active, user_not_found
-from core.wallet import ledger, store
+from core.users.service import user_inactive, user_not_found
+from core.wallet import batch_store, ledger, store
+from core.wallet.batch_store import Found, LockedWallet, Owner
 from core.wallet.messages import MovementResponse, movement_response
-from core.wallet.rules import Direction, Movement, MovementRefusal, WalletState
+from core.wallet.rules import Direction, Movement, MovementRefusal
 
 logger = logging.getLogger("core.wallet")
 
@@ -47,15 +53,21 @@ _SOURCE_AND_REASON = {
     Direction.CREDIT: ("manual", "manual_credit"),
 }
 
-_Owner = tuple[str, str, str]
-"""Business id, user id and environment of a wallet."""
-
 
 class WalletLockedError(DatabaseUnavailableError):
     """Another transaction holds the wallet's lock."""
 
 
-_Outcome = MovementResponse | Refusal | Replay | WalletLockedError
+class _WalletMissing(Exception):
+    """The user has no wallet of this environment yet."""
+
+    def __init__(self, currency: str) -> None:
+        super().__init__("the wallet does not exist")
+        self.currency = currency
+        """Of the user's wallets."""
+
+
+_Outcome = MovementResponse | Refusal | Replay | WalletLockedError | _WalletMissing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +83,7 @@ class MovementRequest:
     description: str | None
 
     @property
-    def owner(self) -> _Owner:
+    def owner(self) -> Owner:
         """The owner of the wallet."""
         return self.caller.business_id, self.user_id, self.env
 
@@ -84,13 +96,18 @@ class WalletBatch:
     """Runs movement requests in batches."""
 
     def __init__(self, database: Database, idempotency: Idempotency) -> None:
-        """Store wallets in `database`, and answers with `idempotency`."""
+        """Store wallets in `database`, and answers with `idempotency`.
+
+        A batch takes requests of any business. All its statements have keys that begin with
+        business_id, so that a database which is distributed by it needs a batcher for each node
+        here, and nothing else.
+        """
         self._database = database
         self._idempotency = idempotency
         self._batcher = Batcher[MovementRequest, MovementResponse](
             self._run_batch, max_size=BATCH_SIZE_MAX
         )
-        self._suspected: set[_Owner] = set()
+        self._suspected: set[Owner] = set()
         """Owners of wallets that may be locked by others: a batch does not wait for those."""
 
     async def move(self, request: MovementRequest) -> MovementResponse:
@@ -108,10 +125,23 @@ class WalletBatch:
         while True:
             try:
                 return await self._batcher.submit(request)
+            except _WalletMissing as missing:
+                await self._create_wallet(request, missing.currency)
             except WalletLockedError:
                 if clock() >= deadline:
                     raise
-            await asyncio.sleep(LOCKED_PAUSE_SECONDS)
+                await asyncio.sleep(LOCKED_PAUSE_SECONDS)
+
+    async def _create_wallet(self, request: MovementRequest, currency: str) -> None:
+        """Create the request's wallet, in a transaction that no other request waits for.
+
+        If its commit is not confirmed, the next batch shows whether it took place.
+        """
+        business_id, user_id, env = request.owner
+        owner = {"business_id": business_id, "user_id": user_id, "env": env}
+        with suppress(CommitUnknownError):
+            async with self._database.transaction() as transaction:
+                await store.wallet_of_user(transaction, **owner, currency=currency)
 
     async def _run_batch(
         self, requests: Sequence[MovementRequest]
@@ -130,7 +160,7 @@ class WalletBatch:
             except LockTimeoutError as error:
                 if self._suspect(requests, error):
                     continue
-                # It waited for another row than a wallet's, such as a new wallet's user.
+                # It waited for another row than a wallet's: an idempotency record.
                 return await self._run_each(requests, error)
             except DatabaseUnavailableError:
                 raise
@@ -201,105 +231,87 @@ class WalletBatch:
         Raises:
             _AnsweredConcurrently: a call got an answer since the transaction began.
         """
-        earlier = await self._idempotency.earlier(transaction, [each.call for each in requests])
-        outcomes: dict[MovementRequest, _Outcome] = {
-            request: earlier[request.call] for request in requests if request.call in earlier
-        }
-        movements = await self._movements(
-            transaction, [request for request in requests if request not in outcomes], outcomes
+        found = await self._find(transaction, requests)
+        ends = await self._idempotency.ends(
+            transaction, (each.call for each in requests), found.records
         )
-        for request, result in (await self._move(transaction, movements)).items():
-            match result:
-                case MovementRefusal():
-                    outcomes[request] = refusal_of(result)
-                case WalletState():
-                    outcomes[request] = movement_response(
-                        movements[request], request.user_id, result
-                    )
-                case None:
-                    outcomes[request] = WalletLockedError("another transaction locks the wallet")
-        answers = {
-            request.call: answer
-            for request, outcome in outcomes.items()
-            if request.call not in earlier and (answer := _answer(request, outcome)) is not None
-        }
-        if answers and await self._idempotency.keep_all(transaction, answers):
+        outcomes: dict[MovementRequest, _Outcome] = {}
+        movements: dict[MovementRequest, Movement] = {}
+        for request in requests:
+            planned = ends.get(request.call) or _planned(request, found)
+            if isinstance(planned, Movement):
+                movements[request] = planned
+            else:
+                outcomes[request] = planned
+        decided = ledger.decide(
+            {(owner[0], wallet.wallet_id): wallet.state for owner, wallet in found.wallets.items()},
+            list(movements.values()),
+        )
+        for (request, movement), result in zip(movements.items(), decided.results, strict=True):
+            outcomes[request] = (
+                refusal_of(result)
+                if isinstance(result, MovementRefusal)
+                else movement_response(movement, request.user_id, result)
+            )
+        records = [
+            self._idempotency.new_record(transaction, request.call, answer)
+            for request in sorted(requests, key=lambda each: each.call.record_key)
+            if request.call not in ends
+            and (answer := _answer(request, outcomes[request])) is not None
+        ]
+        assert len(records) >= len(decided.applied), "every movement has a record"
+        if records and not await ledger.write(transaction, decided, records):
             raise _AnsweredConcurrently
         return outcomes
 
-    async def _move(
-        self, transaction: Transaction, movements: Mapping[MovementRequest, Movement]
-    ) -> dict[MovementRequest, WalletState | MovementRefusal | None]:
-        """Make the movements and return their results; None if others lock a suspected wallet.
+    async def _find(self, transaction: Transaction, requests: Sequence[MovementRequest]) -> Found:
+        """Lock the wallets of the requests, and return what exists.
 
         Wallets that are waited for are locked first: a transaction that has locked a suspected one
-        waits for nothing more, so that it cannot deadlock.
+        waits for no other, so that it cannot deadlock.
         """
-        made = {r: m for r, m in movements.items() if r.owner not in self._suspected}
-        results: dict[MovementRequest, WalletState | MovementRefusal | None] = {}
-        results.update(await _results(transaction, made))
-        if len(made) < len(movements):
-            suspected = {r: m for r, m in movements.items() if r not in made}
-            free = await store.lock_free_wallets(
-                transaction, {(m.business_id, m.wallet_id) for m in suspected.values()}
-            )
-            made = {r: m for r, m in suspected.items() if (m.business_id, m.wallet_id) in free}
-            results.update(dict.fromkeys(suspected))
-            results.update(await _results(transaction, made))
-        return results
-
-    async def _movements(
-        self,
-        transaction: Transaction,
-        requests: Sequence[MovementRequest],
-        outcomes: dict[MovementRequest, _Outcome],
-    ) -> Mapping[MovementRequest, Movement]:
-        """Return the movements to make, in the order of the requests; refusals go to `outcomes`."""
-        users = await users_store.users_by_id(
-            transaction, {(each.caller.business_id, each.user_id) for each in requests}
-        )
-        wallets = await store.wallets_of_users(transaction, {each.owner for each in requests})
-        movements: dict[MovementRequest, Movement] = {}
-        # Sorted by wallet owner, so that two cores that create wallets cannot deadlock.
-        for request in sorted(requests, key=lambda request: request.owner):
-            owner = (request.caller.business_id, request.user_id)
-            try:
-                user = users.get(owner)
-                if user is None:
-                    raise user_not_found()
-                check_active(user)
-                wallet = wallets.get(request.owner) or await store.wallet_of_user(
+        keys = [each.call.record_key for each in requests if each.call.is_keyed]
+        assert len(set(keys)) == len(keys), "a call joins the one in flight with its key"
+        found = Found()
+        for is_suspected in (False, True):
+            some = [each for each in requests if (each.owner in self._suspected) is is_suspected]
+            if some:
+                await batch_store.read(
                     transaction,
-                    business_id=request.caller.business_id,
-                    user_id=request.user_id,
-                    env=request.env,
-                    currency=user.currency,
+                    found,
+                    dict.fromkeys(each.owner for each in some),
+                    [each.call.record_key for each in some if each.call.is_keyed],
+                    skip_locked=is_suspected,
                 )
-                amount = amount_in_currency(request.money, wallet.currency)
-            except Refusal as refusal:
-                outcomes[request] = refusal
-                continue
-            movements[request] = _movement(request, wallet, amount)
-        return {request: movements[request] for request in requests if request in movements}
+        return found
 
 
-async def _results(
-    transaction: Transaction, movements: Mapping[MovementRequest, Movement]
-) -> dict[MovementRequest, WalletState | MovementRefusal]:
-    if not movements:
-        return {}
-    results = await ledger.move(transaction, list(movements.values()))
-    return dict(zip(movements, results, strict=True))
+def _planned(request: MovementRequest, found: Found) -> Movement | _Outcome:
+    """Return the movement to make, or the outcome of a request that none is made for."""
+    user = found.users.get(request.owner[:2])
+    if user is None:
+        return user_not_found()
+    if not user.active:
+        return user_inactive()
+    if request.owner in found.locked_by_others:
+        return WalletLockedError("another transaction locks the wallet")
+    wallet = found.wallets.get(request.owner)
+    if wallet is None:
+        return _WalletMissing(user.currency)
+    try:
+        return _movement(request, wallet)
+    except InvalidFields as refusal:
+        return refusal
 
 
-def _movement(request: MovementRequest, wallet: store.Wallet, amount: Amount) -> Movement:
+def _movement(request: MovementRequest, wallet: LockedWallet) -> Movement:
     source, reason = _SOURCE_AND_REASON[request.direction]
     return Movement(
         business_id=request.caller.business_id,
         wallet_id=wallet.wallet_id,
         transaction_id=new_wallet_transaction_id(),
         direction=request.direction,
-        amount_minor=amount.minor,
+        amount_minor=amount_in_currency(request.money, wallet.state.currency).minor,
         source=source,
         reason=reason,
         description=request.description,
@@ -312,7 +324,7 @@ def _answer(request: MovementRequest, outcome: _Outcome) -> Answer | None:
         case Refusal():
             is_stored = request.call.is_keyed and is_outcome(outcome)
             return Answer.refusal(outcome) if is_stored else None
-        case Replay() | WalletLockedError():
+        case Replay() | WalletLockedError() | _WalletMissing():
             return None
         case _:
             return Answer.response(outcome)

@@ -1,14 +1,31 @@
-"""The only function that moves money between wallets and a business's accounts.
+"""The only way that money moves between wallets and a business's accounts.
 
 It takes a list of movements and opens no transaction: the caller's transaction commits the
-movements together with what they belong to.
+movements together with what they belong to. `move` does it all. A batch, which reads and writes
+more in the same two statements, calls `decide` and `write`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from core.database.transactions import Transaction
-from core.wallet import store
+from core.wallet import batch_store, store
+from core.wallet.batch_store import Applied
 from core.wallet.rules import Movement, MovementRefusal, WalletState, apply, postings_of
+
+WalletKey = tuple[str, str]
+"""Business id and wallet id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a list of movements does."""
+
+    results: list[WalletState | MovementRefusal]
+    """Each one's wallet after it, or its refusal."""
+    applied: list[Applied]
+    """Those that are not refused."""
 
 
 async def move(
@@ -20,17 +37,38 @@ async def move(
     keys, so that two lists cannot deadlock.
     """
     keys = dict.fromkeys((movement.business_id, movement.wallet_id) for movement in movements)
-    wallets = await store.lock_wallets(transaction, keys)
-    assert wallets.keys() == keys.keys(), "movements name wallets that exist"
-    results: list[WalletState | MovementRefusal] = []
-    applied: list[store.Applied] = []
+    decided = decide(await store.lock_wallets(transaction, keys), movements)
+    if decided.applied:
+        await write(transaction, decided)
+    return decided.results
+
+
+def decide(wallets: Mapping[WalletKey, WalletState], movements: Sequence[Movement]) -> Decided:
+    """Decide on the movements in their order, from the states of their locked wallets."""
+    states = dict(wallets)
+    decided = Decided([], [])
     for movement in movements:
         key = (movement.business_id, movement.wallet_id)
-        result = apply(wallets[key], movement)
-        results.append(result)
-        if isinstance(result, WalletState):
-            wallets[key] = result
-            applied.append(store.Applied(movement, result, postings_of(result, movement)))
-    if applied:
-        await store.write_movements(transaction, applied)
-    return results
+        before = states.get(key)
+        assert before is not None, "movements name wallets that exist"
+        after = apply(before, movement)
+        decided.results.append(after)
+        if isinstance(after, WalletState):
+            assert after.balance_minor >= 0, "a balance is not negative"
+            assert after.version == before.version + 1, "a movement is a step of its wallet"
+            states[key] = after
+            decided.applied.append(Applied(movement, after, postings_of(after, movement)))
+    return decided
+
+
+async def write(
+    transaction: Transaction, decided: Decided, records: Sequence[Mapping[str, Any]] = ()
+) -> bool:
+    """Write what was decided, together with new idempotency records, in the order of their keys.
+
+    Returns whether no key had a record. Otherwise the transaction must not commit.
+
+    Raises:
+        IntegrityError: a payment has made this movement already.
+    """
+    return await batch_store.write(transaction, decided.applied, records)

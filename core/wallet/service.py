@@ -3,13 +3,12 @@
 from core.caller import Caller
 from core.database.paging import Page, PageRequest
 from core.database.transactions import Database, Transaction
-from core.users.service import existing_user
-from core.users.store import User
+from core.users.service import user_not_found
 from core.wallet import store
 
 
 class WalletService:
-    """The use cases of WalletService."""
+    """The use cases of WalletService that move nothing."""
 
     def __init__(self, database: Database) -> None:
         """Read wallets from `database`."""
@@ -21,9 +20,16 @@ class WalletService:
         Raises:
             Refusal: USER_NOT_FOUND.
         """
+        owner = {"business_id": caller.business_id, "user_id": user_id, "env": env}
+        async with self._database.read() as transaction:
+            found = await store.currency_and_wallet(transaction, **owner)
+        if found is None:
+            raise user_not_found()
+        currency, wallet = found
+        if wallet is not None:
+            return wallet
         async with self._database.transaction() as transaction:
-            user = await existing_user(transaction, caller.business_id, user_id)
-            return await _wallet_of(transaction, caller, user, env)
+            return await store.wallet_of_user(transaction, **owner, currency=currency)
 
     async def history(
         self, caller: Caller, user_id: str, env: str, page: PageRequest
@@ -35,10 +41,10 @@ class WalletService:
             Refusal: USER_NOT_FOUND.
         """
         async with self._database.listing() as transaction:
-            wallets = await store.wallets_of_users(
-                transaction, [(caller.business_id, user_id, env)]
+            found = await store.currency_and_wallet(
+                transaction, business_id=caller.business_id, user_id=user_id, env=env
             )
-            for wallet in wallets.values():
+            if found is not None and (wallet := found[1]) is not None:
                 return await _history(transaction, caller, wallet, page), wallet
         wallet = await self.get(caller, user_id, env)
         async with self._database.listing() as transaction:
@@ -50,16 +56,4 @@ async def _history(
 ) -> Page[store.WalletTransaction]:
     return await store.history(
         transaction, business_id=caller.business_id, wallet_id=wallet.wallet_id, page=page
-    )
-
-
-async def _wallet_of(
-    transaction: Transaction, caller: Caller, user: User, env: str
-) -> store.Wallet:
-    return await store.wallet_of_user(
-        transaction,
-        business_id=caller.business_id,
-        user_id=user.user_id,
-        env=env,
-        currency=user.currency,
     )

@@ -1,6 +1,6 @@
-"""SQL of wallets and the ledger."""
+"""SQL of wallets and their transactions; `batch_store` writes them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    and_,
     bindparam,
     case,
     func,
@@ -18,12 +19,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from core.database.bulk_sql import BulkInsert, BulkSelect, BulkUpdate
+from core.database.bulk_sql import BulkSelect
 from core.database.paging import Page, PagedList, PageRequest
-from core.database.schema import postings, wallet_transactions, wallets
+from core.database.schema import users, wallet_transactions, wallets
 from core.database.transactions import Transaction
 from core.ids import new_wallet_id
-from core.wallet.rules import Movement, Posting, WalletState
+from core.wallet.rules import WalletState
 
 OVERLAP = timedelta(minutes=1)
 """How much earlier the time of a movement can be than that of the wallet's previous one.
@@ -66,15 +67,6 @@ class WalletTransaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """A movement with its wallet after it and its postings."""
-
-    movement: Movement
-    wallet: WalletState
-    postings: tuple[Posting, Posting]
-
-
-@dataclass(frozen=True, slots=True)
 class TakenBack:
     """What a wallet lost for refunds, voids and disputes of one payment, in minor units."""
 
@@ -85,17 +77,24 @@ class TakenBack:
 
 
 _WALLET_COLUMNS = tuple(wallets.c[each.name] for each in fields(Wallet))
-_WALLETS_OF_USERS = BulkSelect(
-    select(wallets.c.business_id, *_WALLET_COLUMNS),
-    wallets,
-    key=("business_id", "user_id", "env"),
-)
 _WALLET_OF_USER = select(*_WALLET_COLUMNS).where(
     wallets.c.business_id == bindparam("business_id"),
     wallets.c.user_id == bindparam("user_id"),
     wallets.c.env == bindparam("env"),
 )
-_WALLET_KEY = ("business_id", "wallet_id")
+_USER_AND_WALLET = (
+    select(users.c.currency.label("user_currency"), *_WALLET_COLUMNS)
+    .select_from(users)
+    .outerjoin(
+        wallets,
+        and_(
+            wallets.c.business_id == users.c.business_id,
+            wallets.c.user_id == users.c.user_id,
+            wallets.c.env == bindparam("env"),
+        ),
+    )
+    .where(users.c.business_id == bindparam("business_id"), users.c.user_id == bindparam("user_id"))
+)
 # Rows are locked in sort order. Keys never change, so that order holds after a wait for another
 # transaction too. FOR NO KEY UPDATE, so that inserts of rows that refer to the wallet do not wait.
 _LOCK_WALLETS = BulkSelect(
@@ -110,14 +109,7 @@ _LOCK_WALLETS = BulkSelect(
     .order_by(wallets.c.business_id, wallets.c.wallet_id)
     .with_for_update(of=wallets, key_share=True),
     wallets,
-    key=_WALLET_KEY,
-)
-_LOCK_FREE_WALLETS = BulkSelect(
-    select(wallets.c.business_id, wallets.c.wallet_id).with_for_update(
-        of=wallets, key_share=True, skip_locked=True
-    ),
-    wallets,
-    key=_WALLET_KEY,
+    key=("business_id", "wallet_id"),
 )
 _HISTORY = PagedList(
     "wallet_transactions",
@@ -126,11 +118,6 @@ _HISTORY = PagedList(
     key=tuple(wallet_transactions.c[name] for name in ("business_id", "wallet_id", "version")),
     moment=wallet_transactions.c.created_at,
     order=(wallet_transactions.c.version,),
-)
-_INSERT_TRANSACTIONS = BulkInsert(wallet_transactions)
-_INSERT_POSTINGS = BulkInsert(postings)
-_UPDATE_WALLETS = BulkUpdate(
-    wallets, key=_WALLET_KEY, changed=("balance_minor", "version", "updated_at")
 )
 
 
@@ -171,12 +158,19 @@ async def wallet_by_id(
     return Wallet(*row) if row else None
 
 
-async def wallets_of_users(
-    transaction: Transaction, keys: Collection[tuple[str, str, str]]
-) -> dict[tuple[str, str, str], Wallet]:
-    """Return the existing wallets by business id, user id and environment."""
-    rows = await _WALLETS_OF_USERS.execute(transaction.connection, list(keys))
-    return {(row[0], row.user_id, row.env): Wallet(*row[1:]) for row in rows}
+async def currency_and_wallet(
+    transaction: Transaction, *, business_id: str, user_id: str, env: str
+) -> tuple[str, Wallet | None] | None:
+    """Return the currency of a user's wallets, and the one of an environment if it exists.
+
+    None if the business has no such user.
+    """
+    key = {"business_id": business_id, "user_id": user_id, "env": env}
+    row = (await transaction.connection.execute(_USER_AND_WALLET, key)).one_or_none()
+    if row is None:
+        return None
+    currency, *wallet = row
+    return currency, None if row.wallet_id is None else Wallet(*wallet)
 
 
 async def lock_wallets(
@@ -185,68 +179,6 @@ async def lock_wallets(
     """Lock wallets in the order of their keys and return their states."""
     rows = await _LOCK_WALLETS.execute(transaction.connection, list(keys))
     return {(row[0], row[1]): WalletState(*row[2:]) for row in rows}
-
-
-async def lock_free_wallets(
-    transaction: Transaction, keys: Collection[WalletKey]
-) -> set[WalletKey]:
-    """Lock the wallets that no other transaction has locked, and return their keys."""
-    rows = await _LOCK_FREE_WALLETS.execute(transaction.connection, list(keys))
-    return {(row[0], row[1]) for row in rows}
-
-
-async def write_movements(transaction: Transaction, applied: Sequence[Applied]) -> None:
-    """Write the movements, their postings, and the last state of each wallet."""
-    await _INSERT_TRANSACTIONS.execute(
-        transaction.connection, [_transaction_row(transaction, each) for each in applied]
-    )
-    await _INSERT_POSTINGS.execute(
-        transaction.connection,
-        [
-            {
-                "business_id": each.movement.business_id,
-                "transaction_id": each.movement.transaction_id,
-                "account": posting.account,
-                "amount_minor": posting.amount_minor,
-                "currency": posting.currency,
-            }
-            for each in applied
-            for posting in each.postings
-        ],
-    )
-    last = {(each.movement.business_id, each.movement.wallet_id): each.wallet for each in applied}
-    await _UPDATE_WALLETS.execute(
-        transaction.connection,
-        [
-            {
-                "business_id": business_id,
-                "wallet_id": wallet_id,
-                "balance_minor": state.balance_minor,
-                "version": state.version,
-                "updated_at": transaction.now,
-            }
-            for (business_id, wallet_id), state in last.items()
-        ],
-    )
-
-
-def _transaction_row(transaction: Transaction, each: Applied) -> Mapping[str, object]:
-    movement = each.movement
-    return {
-        "business_id": movement.business_id,
-        "transaction_id": movement.transaction_id,
-        "wallet_id": movement.wallet_id,
-        "version": each.wallet.version,
-        "type": movement.direction.value,
-        "amount_minor": movement.amount_minor,
-        "balance_after_minor": each.wallet.balance_minor,
-        "source": movement.source,
-        "reason": movement.reason,
-        "description": movement.description,
-        "payment_id": movement.payment_id,
-        "taken_before_minor": movement.taken_before_minor,
-        "created_at": transaction.now,
-    }
 
 
 async def wallet_after_credit(

@@ -36,7 +36,7 @@ from core.payments import (
 from core.payments.attempts import Attempts
 from core.payments.service import PaymentsService
 from core.security import keyring
-from core.wallet import ledger
+from core.wallet import batch_store, ledger
 from core.wallet import rules as wallet_rules
 from core.wallet import store as wallet_store
 from core.wallet.batch import WalletBatch
@@ -159,29 +159,35 @@ def answer_is_not_kept() -> None:
 
 
 def record_is_not_kept() -> None:
-    async def nothing(self: Any, transaction: Any, answers: Any) -> list[Any]:
-        return []
+    async def nothing(self: Any, transaction: Any, call: Any, answer: Any) -> None:
+        pass
 
-    patch(Idempotency, "keep_all", nothing)
+    patch(Idempotency, "keep", nothing)
+    _write_no_records_of_batches()
 
 
 def record_in_its_own_transaction() -> None:
-    execute, keep_all = WalletBatch._run_batch, Idempotency.keep_all
-
-    async def nothing(self: Any, transaction: Any, answers: Any) -> list[Any]:
-        return []
+    execute, keep = WalletBatch._run_batch, Idempotency.keep
 
     async def apart(self: WalletBatch, orders: Any) -> Any:
         ends = await execute(self, orders)
         for order, end in zip(orders, ends, strict=True):
             if not isinstance(end, Exception):
                 async with self._database.transaction("mutant") as transaction:
-                    kept = {order.call: Answer.response(end)}
-                    await keep_all(self._idempotency, transaction, kept)
+                    await keep(self._idempotency, transaction, order.call, Answer.response(end))
         return ends
 
-    patch(Idempotency, "keep_all", nothing)
+    _write_no_records_of_batches()
     patch(WalletBatch, "_run_batch", apart)
+
+
+def _write_no_records_of_batches() -> None:
+    write = batch_store.write
+
+    async def without_records(transaction: Any, applied: Any, records: Any) -> bool:
+        return await write(transaction, applied, [])
+
+    patch(batch_store, "write", without_records)
 
 
 def answered_before_the_commit() -> None:
@@ -341,15 +347,23 @@ def credit_without_balance() -> None:
 
 
 def wallet_is_not_locked() -> None:
-    lock = wallet_store.lock_wallets
+    lock, read = wallet_store.lock_wallets, batch_store.read
+
+    async def released(transaction: Any) -> None:
+        await transaction.connection.rollback()  # releases the locks
+        await transaction.connection.begin(Kind.SHORT)
 
     async def read_early(transaction: Any, keys: Any) -> Any:
         states = await lock(transaction, keys)
-        await transaction.connection.rollback()  # releases the locks
-        await transaction.connection.begin(Kind.SHORT)
+        await released(transaction)
         return states
 
+    async def read_batch_early(transaction: Any, *of: Any, **options: Any) -> None:
+        await read(transaction, *of, **options)
+        await released(transaction)
+
     patch(wallet_store, "lock_wallets", read_early)
+    patch(batch_store, "read", read_batch_early)
 
 
 def success_is_not_written() -> None:

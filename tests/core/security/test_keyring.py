@@ -1,7 +1,12 @@
 """A sealed secret can be opened with its keyring, for its business and purpose only."""
 
+import base64
+import hmac
+
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +56,21 @@ def test_each_business_and_purpose_has_its_own_key(monkeypatch: pytest.MonkeyPat
         keyring.seal("x", business_id=business_id, purpose=purpose)
     assert used[0] == used[-1]
     assert len({*used, keyring.keys["k1"]}) == 5
+
+
+def test_the_key_of_a_business_and_purpose_is_the_one_that_hkdf_expands() -> None:
+    keyring = Keyring.parse(ONE)
+    belongs_to = b"\0\0\0\x01B\0\0\0\x01p"
+    key = HKDFExpand(SHA256(), 32, b"seal" + belongs_to).derive(keyring.keys["k1"])
+    sealed = keyring.seal("sk_test_fake", business_id="B", purpose="p")
+    raw = base64.b64decode(sealed.removeprefix("v2:k1:"))
+    assert AESGCM(key).decrypt(raw[:12], raw[12:], belongs_to) == b"sk_test_fake"
+
+
+def test_a_fingerprint_stays_the_same_in_every_version() -> None:
+    made = Keyring.parse(ONE).fingerprint(b"x", key_id="k1", business_id="B", purpose="p")
+    own_key = hmac.digest(bytes(32), b"fingerprint", "sha256")
+    assert made == hmac.digest(own_key, b"\0\0\0\x01B\0\0\0\x01px", "sha256").hex()
 
 
 def test_a_secret_that_an_older_version_sealed_can_be_opened() -> None:
