@@ -86,11 +86,14 @@ class Idempotency:
         for end in (await self.earlier(transaction, [call])).values():
             raise end
 
-    async def claim(self, transaction: Transaction, call: IdempotentCall) -> str | None:
+    async def claim(
+        self, transaction: Transaction, call: IdempotentCall, payment_id: str | None = None
+    ) -> str | None:
         """Create or continue the record of a keyed call, locked until the transaction ends.
 
-        Returns the payment that an earlier run of the call began. Calls without a key have none.
-        Afterwards `call.env` is the environment of the earlier run.
+        Returns the payment that an earlier run of the call began; a record without one gets
+        `payment_id`. Calls without a key have no record. Afterwards `call.env` is the environment
+        of the earlier run.
 
         Raises:
             Replay: the record has an answer.
@@ -98,21 +101,22 @@ class Idempotency:
         """
         if not call.is_keyed:
             return None
-        row = await self._find(transaction, call)
-        if row is None:
-            if not await self._insert_missing(transaction, [(call, None)]):
-                return None
+        while await self._insert_missing(transaction, [(call, None)], payment_id):
             row = await self._find(transaction, call)
-            assert row is not None, "a conflicting record exists"
-        if row.sealed_answer is not None:
-            raise Replay(self._opened(call.record_key, row))
-        payment_id: str | None = row.payment_id
-        return payment_id
+            if row is None:  # expired, and deleted now
+                continue
+            if row.sealed_answer is not None:
+                raise Replay(self._opened(call.record_key, row))
+            earlier: str | None = row.payment_id
+            if earlier is None and payment_id is not None:
+                await self.point_to(transaction, call, payment_id)
+            return earlier
+        return None
 
     async def point_to(
         self, transaction: Transaction, call: IdempotentCall, payment_id: str
     ) -> None:
-        """Store the payment of a claimed call, so that a later run continues it."""
+        """Store another payment of a claimed call, so that a later run continues it."""
         if call.is_keyed:
             await store.set_payment(transaction, call.record_key, payment_id)
 
@@ -303,7 +307,10 @@ class Idempotency:
         return resolved_by_currency(currency) if currency else {}
 
     async def _insert_missing(
-        self, transaction: Transaction, calls: Sequence[tuple[IdempotentCall, str | None]]
+        self,
+        transaction: Transaction,
+        calls: Sequence[tuple[IdempotentCall, str | None]],
+        payment_id: str | None = None,
     ) -> list[IdempotentCall]:
         """Insert records with their sealed answers; return the calls that have a record already."""
         key_id = self._keyring.primary_id
@@ -319,7 +326,7 @@ class Idempotency:
                 else "",
                 "fingerprint_key_id": key_id,
                 "api_key_hash": call.api_key_hash,
-                "payment_id": None,
+                "payment_id": payment_id,
                 **_answer_columns(sealed),
                 "created_at": transaction.now,
                 "expires_at": transaction.now + (KEY_LIFE if call.is_keyed else UNKEYED_LIFE),

@@ -61,7 +61,7 @@ from core.gateways.gateway import (
     Unknown,
 )
 from core.ids import new_request_id
-from core.payments import rules, store
+from core.payments import attempt_store, delivery_store, rules
 from core.payments.charge_request import gateway_charge
 from core.payments.event_rules import CHARGED
 from core.payments.funding import charge_result_of
@@ -162,7 +162,9 @@ class Attempts:
                 now=transaction.now,
             )
         lease = self.new_lease(transaction.now)
-        await store.lease_attempt(transaction, payment, lease, is_sent=step is ResumeStep.SEND)
+        await attempt_store.lease_attempt(
+            transaction, payment, lease, is_sent=step is ResumeStep.SEND
+        )
         return self.start(
             payment, account, may_have_charged=may_have_charged, resumed=True, step=step
         )
@@ -229,7 +231,7 @@ class Attempts:
 
     async def take_response(self, transaction: Transaction, payment: Payment) -> None:
         """Store that this core sends the response of an unanswered success."""
-        await store.set_responding_core(transaction, payment, self._core_id)
+        await delivery_store.set_responding_core(transaction, payment, self._core_id)
 
     async def _record_delivery(self, payment: Payment, waiting: Sequence[Presence]) -> None:
         answered = False
@@ -243,9 +245,9 @@ class Attempts:
             try:
                 async with self._database.transaction("payments.record_delivery") as transaction:
                     if answered:
-                        await store.set_answered(transaction, payment)
+                        await delivery_store.set_answered(transaction, payment)
                     else:
-                        await store.end_response(transaction, payment, self._core_id)
+                        await delivery_store.end_response(transaction, payment, self._core_id)
                     return
             except (DatabaseUnavailableError, CommitUnknownError):
                 logger.warning(
@@ -264,7 +266,7 @@ class Attempts:
             lease = self.new_lease(transaction.now)
             for joinable in (False, True):
                 keys = [key for key, attempt in attempts.items() if attempt.is_joinable == joinable]
-                await store.renew_leases(transaction, keys, lease, joinable=joinable)
+                await attempt_store.renew_leases(transaction, keys, lease, joinable=joinable)
 
     async def _charge_and_commit(self, started: StartedAttempt) -> ChargeResult:
         payment = started.payment
@@ -320,7 +322,9 @@ class Attempts:
             async with self._database.transaction("payments.record_resend") as transaction:
                 if self.is_too_old_to_send(started.payment, transaction.now):
                     return False
-                return await store.record_resend(transaction, started.payment, self._core_id)
+                return await attempt_store.record_resend(
+                    transaction, started.payment, self._core_id
+                )
         except (DatabaseUnavailableError, CommitUnknownError):
             return False
 
@@ -381,26 +385,27 @@ class Attempts:
         A core whose lease was taken over writes only what the gateway decided, and over another
         outcome only a success.
         """
-        payment = await self._transitions.lock(transaction, started.payment)
-        update = self._update_of(payment, outcome, transaction.now)
+        update = self._update_of(started.payment, outcome, transaction.now)
         is_conclusive = rules.is_conclusive(outcome)
-        is_ours = payment.lease is not None and payment.lease.owner == self._core_id
-        is_open = payment.status == "pending"
-        is_late_success = update.is_success and rules.may_still_succeed(payment.status)
-        if not (is_ours or (is_open and is_conclusive) or is_late_success):
-            if payment.status in CHARGED or update.is_success:
-                return await charge_result_of(transaction, payment)
-            if not is_conclusive:  # the core that took the attempt over may still charge
-                raise rules.outcome_unknown(payment.payment_id)
-            return None
-        sends_response = update.is_success and payment.idempotency_key is None
-        written, result = await self._transitions.write_outcome(
-            transaction,
-            payment,
-            outcome,
-            update,
-            responding_core=self._core_id if sends_response else None,
+        written = await self._transitions.end_attempt(
+            transaction, started.payment, outcome, update, owner=self._core_id
         )
-        followed = await self._transitions.apply_events(transaction, written)
-        # A conclusive outcome was stored as the key's answer, so this response is the same.
-        return result if is_conclusive else followed
+        if written is None:  # the lease was taken over, or the outcome is written already
+            payment = await self._transitions.lock(transaction, started.payment)
+            update = self._update_of(payment, outcome, transaction.now)
+            is_open = payment.status == "pending"
+            is_late_success = update.is_success and rules.may_still_succeed(payment.status)
+            if not ((is_open and is_conclusive) or is_late_success):
+                if payment.status in CHARGED or update.is_success:
+                    return await charge_result_of(transaction, payment)
+                if not is_conclusive:  # the core that took the attempt over may still charge
+                    raise rules.outcome_unknown(payment.payment_id)
+                return None
+            written = await self._transitions.write_outcome(
+                transaction, payment, outcome, update, core_id=self._core_id
+            )
+        payment, result = written
+        payment = await self._transitions.apply_events(transaction, payment)
+        if is_conclusive:  # it was stored as the key's answer, so this response is the same
+            return result
+        return await charge_result_of(transaction, payment) if payment.status in CHARGED else None

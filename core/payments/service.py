@@ -19,12 +19,14 @@ from core.database.transactions import Database, Transaction
 from core.due_work.rules import Key
 from core.due_work.store import PAYMENTS
 from core.errors import Reason, Refusal
-from core.gateways.gateway import Gateway, GatewayError, GatewayRefused
+from core.gateways.gateway import Account, Gateway, GatewayError, GatewayRefused
 from core.idempotency.service import Idempotency
+from core.ids import new_payment_id
 from core.money import MAX_BALANCE_MINOR, Amount, amount_from_message
-from core.payments import rules, store
+from core.payments import attempt_store, charge_store, rules, store
 from core.payments.attempts import Attempts, StartedAttempt
-from core.payments.charge_request import ChargeRequest, new_payment
+from core.payments.charge_request import ChargeRequest, new_payment, with_id
+from core.payments.charge_store import Chargeable
 from core.payments.following import Following
 from core.payments.funding import charge_result_of
 from core.payments.in_flight import Attempt, ChargeResult
@@ -38,7 +40,7 @@ from core.payments.store import Payment, PaymentFilter
 from core.payments.sweep import Sweep
 from core.payments.transitions import Transitions
 from core.security.keyring import SealBrokenError
-from core.users.service import check_active, existing_user
+from core.users.service import check_active, user_not_found
 from core.users.store import User
 from core.wallet import store as wallet_store
 from core.wallet.batch import amount_in_currency
@@ -218,34 +220,68 @@ class PaymentsService:
         """Find the charge to retry, or store a new pending payment."""
         if request.origin is not None:
             await request.origin.permit(transaction)
+        payment_id = new_payment_id(transaction.now)
         claimed = None
         if request.call is not None:
-            claimed = await self._idempotency.claim(transaction, request.call)
+            claimed = await self._idempotency.claim(transaction, request.call, payment_id)
         if claimed is not None:
             request = await resolved_as_first(transaction, caller, request, claimed)
-        user = await existing_user(transaction, caller.business_id, request.user_id, lock=True)
-        amount, balance_minor = await _amount_and_balance(transaction, caller, request, user)
+        chargeable = await charge_store.lock_chargeable(
+            transaction,
+            business_id=caller.business_id,
+            user_id=request.user_id,
+            env=request.env,
+            gateway=request.gateway,
+        )
+        if chargeable is None:
+            raise user_not_found()
+        amount, balance_minor = await _amount_and_balance(transaction, caller, request, chargeable)
         for payment in await find_retried_payments(
             transaction, caller, request, amount, claimed=claimed, waited_for=lease_ends.keys()
         ):
-            if found := await self._retry(transaction, request, payment, user, lease_ends):
+            if found := await self._retry(
+                transaction, request, payment, chargeable.user, lease_ends
+            ):
                 return found
         if request.kind == "fund" and balance_minor + amount.minor > MAX_BALANCE_MINOR:
             raise movement_refusal(MovementRefusal.WALLET_LIMIT)
-        check_active(user)
-        gateway = request.gateway or user.default_gateway
-        account = await self._credentials.account(
-            transaction, caller.business_id, gateway or "stripe", request.env
+        payment, account = await self._new_payment(
+            transaction, caller, request, chargeable, amount, payment_id
         )
-        card = await card_to_charge(transaction, caller.business_id, user, request.env, gateway)
-        lease = self._attempts.new_lease(transaction.now)
-        payment = await new_payment(transaction, caller, request, amount, card, lease)
-        await store.insert_payment(transaction, payment)
-        if request.call is not None:
+        is_recorded = claimed is None and payment.payment_id == payment_id
+        if request.call is not None and not is_recorded:
             await self._idempotency.point_to(transaction, request.call, payment.payment_id)
         if request.origin is not None:
             await request.origin.note(transaction, payment.payment_id)
         return self._attempts.start(payment, account, may_have_charged=False, resumed=False)
+
+    async def _new_payment(
+        self,
+        transaction: Transaction,
+        caller: Caller,
+        request: ChargeRequest,
+        chargeable: Chargeable,
+        amount: Amount,
+        payment_id: str,
+    ) -> tuple[Payment, Account]:
+        """Store a new pending payment, with this id if it is free; also return its account."""
+        user = chargeable.user
+        check_active(user)
+        gateway = request.gateway or user.default_gateway or "stripe"
+        account = self._credentials.account_of(
+            chargeable.authorize if gateway == "authorize" else chargeable.stripe,
+            caller.business_id,
+            gateway,
+            request.env,
+        )
+        card = chargeable.card or await card_to_charge(
+            transaction, caller.business_id, user, request.env, request.gateway
+        )
+        lease = self._attempts.new_lease(transaction.now)
+        payment = new_payment(caller, request, payment_id, amount, card, lease, now=transaction.now)
+        while not await store.insert_payment(transaction, payment):
+            payment = with_id(payment, new_payment_id(transaction.now))
+        return payment, account
 
     async def _retry(
         self,
@@ -299,7 +335,9 @@ class PaymentsService:
             check_active(user)
             is_too_old = self._attempts.is_too_old_to_send(payment, transaction.now)
             if is_too_old or not await _card_is_still_primary(transaction, payment):
-                await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
+                await attempt_store.end_attempt(
+                    transaction, payment, rules.CLOSED_UNSENT, answered=True
+                )
                 return None
         try:
             account = await self._credentials.account(
@@ -315,12 +353,13 @@ class PaymentsService:
 
 
 async def _amount_and_balance(
-    transaction: Transaction, caller: Caller, request: ChargeRequest, user: User
+    transaction: Transaction, caller: Caller, request: ChargeRequest, chargeable: Chargeable
 ) -> tuple[Amount, int]:
     """Return the amount to charge, and the balance of the wallet to credit, in minor units."""
+    user = chargeable.user
     if request.kind != "fund":
         return amount_from_message(request.money, user.currency), 0
-    wallet = await wallet_store.wallet_of_user(
+    wallet = chargeable.wallet or await wallet_store.wallet_of_user(
         transaction,
         business_id=caller.business_id,
         user_id=user.user_id,
