@@ -1,10 +1,10 @@
 """SQL of attempts: their leases, their ends, and the looks at them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from sqlalchemy import and_, bindparam, case, func, literal, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, func, literal, or_, select, update
 
-from core.database.bulk_sql import one_of
+from core.database.bulk_sql import BulkSelect, BulkUpdate
 from core.database.schema import UtcDateTime, payments
 from core.database.transactions import Transaction
 from core.due_work.rules import Key
@@ -14,6 +14,7 @@ from core.payments.store import (
     COLUMNS,
     Lease,
     Payment,
+    PaymentKey,
     lease_columns,
     payment_of,
     update_columns,
@@ -62,6 +63,16 @@ _END_ATTEMPT = (
     )
 )
 
+_KEY = ("business_id", "payment_id")
+_LOCK_FREE_LEASES = BulkSelect(
+    select(
+        payments.c.business_id, payments.c.payment_id, payments.c.attempt, payments.c.lease_owner
+    ).with_for_update(of=payments, skip_locked=True),
+    payments,
+    key=_KEY,
+)
+_RENEW_LEASES = BulkUpdate(payments, key=_KEY, changed=("leased_until", "look_at", "joinable"))
+
 
 async def due_payment(transaction: Transaction, key: Key) -> Payment | None:
     """Lock and return a payment that is due; None if it is not, or is locked by others."""
@@ -108,32 +119,27 @@ async def record_resend(transaction: Transaction, payment: Payment, owner: str) 
 
 
 async def renew_leases(
-    transaction: Transaction,
-    keys: Sequence[tuple[str, str]],
-    lease: Lease,
-    *,
-    joinable: bool,
+    transaction: Transaction, joinable: Mapping[PaymentKey, bool], lease: Lease
 ) -> None:
-    """Renew the owner's leases on running attempts, by business id and payment id.
+    """Renew the owner's leases on running attempts, and store which of them are joinable.
 
     Skips rows that are locked, to be renewed next time, so that renewals cannot deadlock.
     """
-    key = (payments.c.business_id, payments.c.payment_id)
-    free = (
-        select(payments.c.business_id, payments.c.payment_id)
-        .where(
-            one_of(transaction.connection, key, keys),
-            payments.c.lease_owner == lease.owner,
-            payments.c.attempt == "running",  # a responding core is no lease owner
-        )
-        .with_for_update(skip_locked=True)
-    )
-    if keys:
-        await transaction.connection.execute(
-            update(payments)
-            .where(tuple_(*key).in_(free))
-            .values(leased_until=lease.until, look_at=lease.until, joinable=joinable)
-        )
+    free = await _LOCK_FREE_LEASES.execute(transaction.connection, list(joinable))
+    renewed = [
+        {
+            "business_id": row.business_id,
+            "payment_id": row.payment_id,
+            "joinable": joinable[row.business_id, row.payment_id],
+            "leased_until": lease.until,
+            "look_at": lease.until,
+        }
+        for row in free
+        # A responding core is no lease owner.
+        if row.attempt == "running" and row.lease_owner == lease.owner
+    ]
+    if renewed:
+        await _RENEW_LEASES.execute(transaction.connection, renewed)
 
 
 async def end_attempt(

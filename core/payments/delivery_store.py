@@ -1,15 +1,44 @@
 """SQL of successes without a key: which are unanswered, and which core sends the response."""
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
+from core.database.bulk_sql import BulkSelect, BulkUpdate
 from core.database.schema import payments
 from core.database.transactions import Transaction
-from core.payments.store import COLUMNS, Payment, payment_of, update_columns
+from core.payments.store import COLUMNS, Payment, PaymentKey, payment_of, update_columns
 
 _succeeded_at = func.coalesce(payments.c.succeeded_at, payments.c.updated_at)
 """When a payment succeeded. Later events and the delivery of the response move `updated_at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The response of a payment with an outcome, as stored."""
+
+    business_id: str
+    payment_id: str
+    answered: bool
+    lease_owner: str | None
+    """The core that is sending it."""
+    updated_at: datetime
+
+
+_LOCK_FREE = BulkSelect(
+    select(*(payments.c[each.name] for each in fields(Response))).with_for_update(
+        of=payments, skip_locked=True
+    ),
+    payments,
+    key=("business_id", "payment_id"),
+)
+_RECORD = BulkUpdate(
+    payments,
+    key=("business_id", "payment_id"),
+    changed=("answered", "lease_owner", "updated_at"),
+)
 
 
 async def unanswered_payments(
@@ -62,20 +91,32 @@ async def set_responding_core(transaction: Transaction, payment: Payment, core_i
     await update_columns(transaction, payment, {"lease_owner": core_id})
 
 
-async def set_answered(transaction: Transaction, payment: Payment) -> None:
-    """Store that a caller received the response; no core sends it any more."""
-    await update_columns(transaction, payment, {"answered": True, "lease_owner": None})
+async def lock_free_responses(
+    transaction: Transaction, keys: Sequence[PaymentKey]
+) -> dict[PaymentKey, Response]:
+    """Lock the payments that no other transaction has locked, and return their responses.
+
+    It waits for nobody, so that it cannot deadlock.
+    """
+    rows = await _LOCK_FREE.execute(transaction.connection, keys)
+    return {(row[0], row[1]): Response(*row) for row in rows}
 
 
-async def end_response(transaction: Transaction, payment: Payment, core_id: str) -> None:
-    """Store that the core no longer sends the response, unless another core does."""
-    await transaction.connection.execute(
-        update(payments)
-        .where(
-            payments.c.business_id == payment.business_id,
-            payments.c.payment_id == payment.payment_id,
-            payments.c.lease_owner == core_id,
-            payments.c.attempt.is_(None),
-        )
-        .values(lease_owner=None)
-    )
+async def record_responses(
+    transaction: Transaction, core_id: str, responses: Sequence[tuple[Response, bool]]
+) -> None:
+    """Store of locked responses whether a caller received them; the core no longer sends them.
+
+    Another core may send one that no caller received.
+    """
+    rows = {}
+    for response, is_received in sorted(responses, key=lambda each: each[1]):
+        if is_received:
+            changes = {"answered": True, "lease_owner": None, "updated_at": transaction.now}
+        elif response.lease_owner == core_id:
+            changes = {"lease_owner": None}
+        else:
+            continue
+        rows[response.business_id, response.payment_id] = {**asdict(response), **changes}
+    if rows:
+        await _RECORD.execute(transaction.connection, list(rows.values()))

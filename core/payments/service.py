@@ -21,12 +21,13 @@ from core.due_work.store import PAYMENTS
 from core.errors import Reason, Refusal
 from core.gateways.gateway import Account, Gateway, GatewayError, GatewayRefused
 from core.idempotency.service import Idempotency
-from core.ids import new_payment_id
+from core.ids import new_payment_id, new_request_id
 from core.money import MAX_BALANCE_MINOR, Amount, amount_from_message
 from core.payments import attempt_store, charge_store, rules, store
 from core.payments.attempts import Attempts, StartedAttempt
 from core.payments.charge_request import ChargeRequest, new_payment, with_id
 from core.payments.charge_store import Chargeable
+from core.payments.delivery import Deliveries
 from core.payments.following import Following
 from core.payments.funding import charge_result_of
 from core.payments.in_flight import Attempt, ChargeResult
@@ -89,8 +90,15 @@ class PaymentsService:
         self._database = database
         self._credentials = credentials
         self._idempotency = idempotency
+        core_id = new_request_id()
+        self._deliveries = Deliveries(database, core_id)
         self._attempts = Attempts(
-            database, gateways, transitions, rules.resume_policies(settle_time)
+            database,
+            gateways,
+            transitions,
+            rules.resume_policies(settle_time),
+            self._deliveries,
+            core_id,
         )
         self._following = Following(database, credentials, gateways, transitions)
         self._sweep = Sweep(database, credentials, self._attempts, self._following)
@@ -114,7 +122,7 @@ class PaymentsService:
                 async with self._database.read() as transaction:
                     result = await charge_result_of(transaction, found)
                 if found.idempotency_key is None:
-                    self._attempts.record_delivery(found, [current_presence()])
+                    self._deliveries.record(found, [current_presence()])
                 return result
             case Attempt():
                 return await asyncio.shield(found.result)
@@ -152,7 +160,7 @@ class PaymentsService:
 
     async def drain(self, timeout_seconds: float) -> None:
         """Wait until it is recorded which responses were delivered."""
-        await self._attempts.drain(timeout_seconds)
+        await self._deliveries.drain(timeout_seconds)
 
     async def look(self, key: Key) -> None:
         """Look at a due payment, as core.due_work asks."""
@@ -304,7 +312,7 @@ class PaymentsService:
             attempt_here=attempt_here,
             is_leased_elsewhere=is_leased_elsewhere,
             is_lease_renewed=is_lease_renewed,
-            is_response_in_flight=self._attempts.is_response_in_flight(payment, transaction.now),
+            is_response_in_flight=self._deliveries.is_response_in_flight(payment, transaction.now),
         )
         match step:
             case RetryStep.NEW_CHARGE:
@@ -318,7 +326,7 @@ class PaymentsService:
                 return _OtherCore(payment)
             case RetryStep.RETURN_SUCCESS:
                 if payment.idempotency_key is None:
-                    await self._attempts.take_response(transaction, payment)
+                    await self._deliveries.take_response(transaction, payment)
                 return payment
             case RetryStep.REFUSE:
                 raise rules.needs_review(payment.payment_id)

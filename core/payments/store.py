@@ -17,6 +17,8 @@ from core.database.transactions import Transaction
 from core.due_work.store import RELEASED
 from core.payments.rules import CANCELABLE, pause_after
 
+PaymentKey = tuple[str, str]
+"""Business id and payment id."""
 LOOK_TIME = timedelta(minutes=2)
 """Longest time of a look at a payment that is not pending: some calls to its gateway."""
 
