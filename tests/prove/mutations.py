@@ -23,13 +23,13 @@ from core.ids import new_request_id
 from core.payments import (
     attempt_store,
     attempts,
+    beginning,
     charge_request,
     delivery_store,
     funding,
     messages,
     retries,
     rules,
-    service,
     sweep,
     transitions,
 )
@@ -271,7 +271,16 @@ def keyed_retry_begins_anew() -> None:
             return []
         return await find_retried_payments(transaction, caller, request, *more, **known)
 
-    patch(service, "find_retried_payments", nothing)
+    patch(beginning, "find_retried_payments", nothing)
+
+
+def record_without_its_payment() -> None:
+    claim = Idempotency.claim
+
+    async def claimed(self: Idempotency, transaction: Any, call: Any, *payment_id: Any) -> Any:
+        return await claim(self, transaction, call)
+
+    patch(Idempotency, "claim", claimed)
 
 
 def unkeyed_retry_begins_anew() -> None:
