@@ -131,27 +131,40 @@ class CredentialsService:
             Refusal: CREDENTIALS_MISSING.
             InvalidFields: the stored transaction key is too long for Authorize.Net.
         """
-        if gateway == "authorize":
-            return await self._authorize_account(transaction, business_id, env)
-        stored = await store.stripe_credentials_of(transaction, business_id=business_id, env=env)
-        if stored is None:
-            raise credentials_missing(gateway, env)
-        secret_key = self._opened(
-            stored.sealed_secret_key, business_id, gateway, env, "stripe_secret_key"
+        read = (
+            store.authorize_credentials_of
+            if gateway == "authorize"
+            else store.stripe_credentials_of
         )
-        return Account(env, secret_key, stored.account_id)
+        stored = await read(transaction, business_id=business_id, env=env)
+        return self.account_of(stored, business_id, gateway, env)
 
-    async def _authorize_account(
-        self, transaction: Transaction, business_id: str, env: str
+    def account_of(
+        self,
+        stored: store.StripeCredentials | store.AuthorizeCredentials | None,
+        business_id: str,
+        gateway: str,
+        env: str,
     ) -> Account:
-        stored = await store.authorize_credentials_of(transaction, business_id=business_id, env=env)
-        if stored is None:
-            raise credentials_missing("authorize", env)
-        transaction_key = self._opened(
-            stored.sealed_transaction_key, business_id, "authorize", env, "transaction_key"
-        )
-        rules.check_transaction_key_length(transaction_key)
-        return Account(env, transaction_key, login_id=stored.api_login_id)
+        """Return the account of stored credentials, with its secret in plain text.
+
+        Raises:
+            Refusal, InvalidFields: as `account` does; None are missing.
+        """
+        match stored:
+            case store.StripeCredentials():
+                secret_key = self._opened(
+                    stored.sealed_secret_key, business_id, gateway, env, "stripe_secret_key"
+                )
+                return Account(env, secret_key, stored.account_id)
+            case store.AuthorizeCredentials():
+                transaction_key = self._opened(
+                    stored.sealed_transaction_key, business_id, gateway, env, "transaction_key"
+                )
+                rules.check_transaction_key_length(transaction_key)
+                return Account(env, transaction_key, login_id=stored.api_login_id)
+            case None:
+                raise credentials_missing(gateway, env)
 
     async def _read_webhook_secrets(self, keys: Sequence[SecretsKey]) -> list[WebhookSecrets]:
         """Read the webhook secrets of many businesses in one transaction."""

@@ -93,11 +93,14 @@ class Idempotency:
         for end in (await self.ends(transaction, [call], found)).values():
             raise end
 
-    async def claim(self, transaction: Transaction, call: IdempotentCall) -> str | None:
+    async def claim(
+        self, transaction: Transaction, call: IdempotentCall, payment_id: str | None = None
+    ) -> str | None:
         """Create or continue the record of a keyed call, locked until the transaction ends.
 
-        Returns the payment that an earlier run of the call began. Calls without a key have none.
-        Afterwards `call.env` is the environment of the earlier run.
+        Returns the payment that an earlier run of the call began; a record without one gets
+        `payment_id`. Calls without a key have no record. Afterwards `call.env` is the environment
+        of the earlier run.
 
         Raises:
             Replay: the record has an answer.
@@ -105,20 +108,22 @@ class Idempotency:
         """
         if not call.is_keyed:
             return None
-        record = await self._find(transaction, call)
-        if record is None:
-            if await store.insert_missing(transaction, self._row(transaction, call, None)):
-                return None
+        row = self._row(transaction, call, None, payment_id)
+        while not await store.insert_missing(transaction, row):
             record = await self._find(transaction, call)
-            assert record is not None, "a conflicting record exists"
-        if record.sealed_answer is not None:
-            raise Replay(self._opened(call.record_key, record))
-        return record.payment_id
+            if record is None:  # expired, and deleted now
+                continue
+            if record.sealed_answer is not None:
+                raise Replay(self._opened(call.record_key, record))
+            if record.payment_id is None and payment_id is not None:
+                await self.point_to(transaction, call, payment_id)
+            return record.payment_id
+        return None
 
     async def point_to(
         self, transaction: Transaction, call: IdempotentCall, payment_id: str
     ) -> None:
-        """Store the payment of a claimed call, so that a later run continues it."""
+        """Store another payment of a claimed call, so that a later run continues it."""
         if call.is_keyed:
             await store.set_payment(transaction, call.record_key, payment_id)
 
@@ -312,7 +317,11 @@ class Idempotency:
         return resolved_by_currency(currency) if currency else {}
 
     def _row(
-        self, transaction: Transaction, call: IdempotentCall, sealed_answer: str | None
+        self,
+        transaction: Transaction,
+        call: IdempotentCall,
+        sealed_answer: str | None,
+        payment_id: str | None = None,
     ) -> Mapping[str, Any]:
         key_id = self._keyring.primary_id
         fingerprint = ""
@@ -327,7 +336,7 @@ class Idempotency:
             "fingerprint": fingerprint,
             "fingerprint_key_id": key_id,
             "api_key_hash": call.api_key_hash,
-            "payment_id": None,
+            "payment_id": payment_id,
             **_answer_columns(sealed_answer),
             "created_at": transaction.now,
             "expires_at": transaction.now + (KEY_LIFE if call.is_keyed else UNKEYED_LIFE),

@@ -37,12 +37,12 @@ connection leaves its outcome unknown, as the earlier call may have charged.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from core.caller import Presence, current_presence
+from core.caller import current_presence
 from core.database.transactions import (
     CommitUnknownError,
     Database,
@@ -60,14 +60,14 @@ from core.gateways.gateway import (
     Succeeded,
     Unknown,
 )
-from core.ids import new_request_id
-from core.payments import rules, store
+from core.payments import attempt_store, rules
 from core.payments.charge_request import gateway_charge
+from core.payments.delivery import Deliveries
 from core.payments.event_rules import CHARGED
 from core.payments.funding import charge_result_of
-from core.payments.in_flight import Attempt, ChargeResult, InFlightAttempts, PaymentKey
+from core.payments.in_flight import Attempt, ChargeResult, InFlightAttempts
 from core.payments.rules import PaymentUpdate, ResumeStep
-from core.payments.store import Lease, Payment
+from core.payments.store import Lease, Payment, PaymentKey
 from core.payments.transitions import Transitions
 
 logger = logging.getLogger("core.payments")
@@ -77,8 +77,6 @@ LEASE = timedelta(seconds=6)
 RENEW_SECONDS = 1.0
 WRITE_SECONDS = 60.0
 """How long the write of an outcome is retried."""
-DELIVERY_PAUSE_SECONDS_MAX = 2.0
-"""Longest delay between two tries to record a delivery, which go on until it is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +105,20 @@ class Attempts:
         gateways: Mapping[str, Gateway],
         transitions: Transitions,
         policies: Mapping[str, rules.ResumePolicy],
+        deliveries: Deliveries,
+        core_id: str,
     ) -> None:
-        """Charge through `gateways` and resume by `policies`, both by the gateway's name."""
+        """Charge through `gateways` and resume by `policies`, both by the gateway's name.
+
+        `deliveries` records who received a success without a key.
+        """
         self._policies = policies
         self._database = database
         self._gateways = gateways
         self._transitions = transitions
-        self._core_id = new_request_id()
+        self._core_id = core_id
         self._in_flight = InFlightAttempts()
-        self._deliveries: set[asyncio.Task[None]] = set()
+        self._deliveries = deliveries
 
     def in_flight_on(self, payment: Payment) -> Attempt | None:
         """Return this core's attempt on a payment, or None."""
@@ -162,7 +165,9 @@ class Attempts:
                 now=transaction.now,
             )
         lease = self.new_lease(transaction.now)
-        await store.lease_attempt(transaction, payment, lease, is_sent=step is ResumeStep.SEND)
+        await attempt_store.lease_attempt(
+            transaction, payment, lease, is_sent=step is ResumeStep.SEND
+        )
         return self.start(
             payment, account, may_have_charged=may_have_charged, resumed=True, step=step
         )
@@ -190,70 +195,10 @@ class Attempts:
         self._in_flight.resolve(started.key, result)
         remove = partial(self._in_flight.remove, started.key)
         if payment.idempotency_key is None:
-            self.record_delivery(payment, started.attempt.waiting, then=remove)
+            self._deliveries.record(payment, started.attempt.waiting, then=remove)
         else:
             remove()
         return result
-
-    def record_delivery(
-        self,
-        payment: Payment,
-        waiting: Sequence[Presence],
-        then: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Store, once the responses are sent, whether a caller received the success.
-
-        From then on an equal request without a key is another charge. Not earlier: a caller that
-        received nothing and retries must not be charged twice.
-        """
-        delivery = asyncio.create_task(self._record_delivery(payment, waiting))
-        self._deliveries.add(delivery)
-        delivery.add_done_callback(self._deliveries.discard)
-        delivery.add_done_callback(lambda _: then())
-
-    async def drain(self, timeout_seconds: float) -> None:
-        """Wait until all deliveries are recorded."""
-        if self._deliveries:
-            await asyncio.wait(set(self._deliveries), timeout=timeout_seconds)
-
-    def is_response_in_flight(self, payment: Payment, now: datetime) -> bool:
-        """Return whether a live core is sending the response of an unanswered success."""
-        is_core_alive = (
-            payment.responding_core == self._core_id or not self._database.has_one_process
-        )
-        return (
-            payment.responding_core is not None
-            and is_core_alive
-            and payment.updated_at > now - LEASE
-        )
-
-    async def take_response(self, transaction: Transaction, payment: Payment) -> None:
-        """Store that this core sends the response of an unanswered success."""
-        await store.set_responding_core(transaction, payment, self._core_id)
-
-    async def _record_delivery(self, payment: Payment, waiting: Sequence[Presence]) -> None:
-        answered = False
-        for presence in waiting:  # grows when callers join
-            await presence.ended()
-            if presence.is_answered:
-                answered = True
-                break
-        pause = 0.05
-        while True:
-            try:
-                async with self._database.transaction("payments.record_delivery") as transaction:
-                    if answered:
-                        await store.set_answered(transaction, payment)
-                    else:
-                        await store.end_response(transaction, payment, self._core_id)
-                    return
-            except (DatabaseUnavailableError, CommitUnknownError):
-                logger.warning(
-                    "response delivery not recorded, retrying",
-                    extra={"payment_id": payment.payment_id},
-                )
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, DELIVERY_PAUSE_SECONDS_MAX)
 
     async def renew_leases(self) -> None:
         """Renew the leases of this core's attempts, and store which of them are joinable."""
@@ -262,9 +207,8 @@ class Attempts:
             return
         async with self._database.transaction("payments.renew_leases") as transaction:
             lease = self.new_lease(transaction.now)
-            for joinable in (False, True):
-                keys = [key for key, attempt in attempts.items() if attempt.is_joinable == joinable]
-                await store.renew_leases(transaction, keys, lease, joinable=joinable)
+            joinable = {key: attempt.is_joinable for key, attempt in attempts.items()}
+            await attempt_store.renew_leases(transaction, joinable, lease)
 
     async def _charge_and_commit(self, started: StartedAttempt) -> ChargeResult:
         payment = started.payment
@@ -320,7 +264,9 @@ class Attempts:
             async with self._database.transaction("payments.record_resend") as transaction:
                 if self.is_too_old_to_send(started.payment, transaction.now):
                     return False
-                return await store.record_resend(transaction, started.payment, self._core_id)
+                return await attempt_store.record_resend(
+                    transaction, started.payment, self._core_id
+                )
         except (DatabaseUnavailableError, CommitUnknownError):
             return False
 
@@ -381,26 +327,27 @@ class Attempts:
         A core whose lease was taken over writes only what the gateway decided, and over another
         outcome only a success.
         """
-        payment = await self._transitions.lock(transaction, started.payment)
-        update = self._update_of(payment, outcome, transaction.now)
+        update = self._update_of(started.payment, outcome, transaction.now)
         is_conclusive = rules.is_conclusive(outcome)
-        is_ours = payment.lease is not None and payment.lease.owner == self._core_id
-        is_open = payment.status == "pending"
-        is_late_success = update.is_success and rules.may_still_succeed(payment.status)
-        if not (is_ours or (is_open and is_conclusive) or is_late_success):
-            if payment.status in CHARGED or update.is_success:
-                return await charge_result_of(transaction, payment)
-            if not is_conclusive:  # the core that took the attempt over may still charge
-                raise rules.outcome_unknown(payment.payment_id)
-            return None
-        sends_response = update.is_success and payment.idempotency_key is None
-        written, result = await self._transitions.write_outcome(
-            transaction,
-            payment,
-            outcome,
-            update,
-            responding_core=self._core_id if sends_response else None,
+        written = await self._transitions.end_attempt(
+            transaction, started.payment, outcome, update, owner=self._core_id
         )
-        followed = await self._transitions.apply_events(transaction, written)
-        # A conclusive outcome was stored as the key's answer, so this response is the same.
-        return result if is_conclusive else followed
+        if written is None:  # the lease was taken over, or the outcome is written already
+            payment = await self._transitions.lock(transaction, started.payment)
+            update = self._update_of(payment, outcome, transaction.now)
+            is_open = payment.status == "pending"
+            is_late_success = update.is_success and rules.may_still_succeed(payment.status)
+            if not ((is_open and is_conclusive) or is_late_success):
+                if payment.status in CHARGED or update.is_success:
+                    return await charge_result_of(transaction, payment)
+                if not is_conclusive:  # the core that took the attempt over may still charge
+                    raise rules.outcome_unknown(payment.payment_id)
+                return None
+            written = await self._transitions.write_outcome(
+                transaction, payment, outcome, update, core_id=self._core_id
+            )
+        payment, result = written
+        payment = await self._transitions.apply_events(transaction, payment)
+        if is_conclusive:  # it was stored as the key's answer, so this response is the same
+            return result
+        return await charge_result_of(transaction, payment) if payment.status in CHARGED else None

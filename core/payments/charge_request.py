@@ -1,6 +1,7 @@
 """A request to charge a card, the payment that it creates, and the request to the gateway."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 from google.type import money_pb2
@@ -10,9 +11,7 @@ from core.cards.store import Card
 from core.database.transactions import Transaction
 from core.gateways.gateway import GatewayCharge
 from core.idempotency.call import IdempotentCall
-from core.ids import new_payment_id
 from core.money import Amount
-from core.payments import store
 from core.payments.store import Lease, Payment
 
 
@@ -67,20 +66,17 @@ def gateway_charge(payment: Payment) -> GatewayCharge:
     )
 
 
-async def new_payment(
-    transaction: Transaction,
+def new_payment(
     caller: Caller,
     request: ChargeRequest,
+    payment_id: str,
     amount: Amount,
     card: Card,
     lease: Lease,
+    *,
+    now: datetime,
 ) -> Payment:
-    """Return a new payment with an unused id, to be inserted and charged."""
-    payment_id = new_payment_id(transaction.now)
-    while await store.payment_exists(
-        transaction, business_id=caller.business_id, payment_id=payment_id
-    ):
-        payment_id = new_payment_id(transaction.now)
+    """Return a new payment, to be inserted and charged."""
     return Payment(
         business_id=caller.business_id,
         payment_id=payment_id,
@@ -94,7 +90,7 @@ async def new_payment(
         idempotency_key=request.call.sent_key if request.call else None,
         customer_id=card.customer_id,
         gateway_card_id=card.gateway_card_id,
-        gateway_key=f"{caller.business_id}/{payment_id}",
+        gateway_key=_gateway_key(caller.business_id, payment_id),
         status="pending",
         attempt="running",
         lease=lease,
@@ -103,6 +99,16 @@ async def new_payment(
         transaction_id=None,
         decline_code=None,
         answered=False,
-        created_at=transaction.now,
-        updated_at=transaction.now,
+        created_at=now,
+        updated_at=now,
     )
+
+
+def with_id(payment: Payment, payment_id: str) -> Payment:
+    """Return a new payment with another id."""
+    gateway_key = _gateway_key(payment.business_id, payment_id)
+    return replace(payment, payment_id=payment_id, gateway_key=gateway_key)
+
+
+def _gateway_key(business_id: str, payment_id: str) -> str:
+    return f"{business_id}/{payment_id}"

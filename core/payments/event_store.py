@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import String, and_, bindparam, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.schema import webhook_events as events
@@ -46,6 +46,35 @@ _INSERT = {
     "postgresql": postgresql.insert(events).on_conflict_do_nothing().returning(events.c.event_id),
     "sqlite": sqlite.insert(events).on_conflict_do_nothing().returning(events.c.event_id),
 }
+
+_EVENTS = (
+    select(
+        events.c.event_id,
+        events.c.occurred_at,
+        events.c.received_at,
+        events.c.type,
+        events.c.transaction_id,
+        events.c.payment_id,
+        events.c.fact,
+    )
+    .where(
+        events.c.business_id == bindparam("business_id"),
+        events.c.gateway == bindparam("gateway"),
+        events.c.env == bindparam("env"),
+        events.c.state != "ignored",
+        ~events.c.needs_lookup,
+        events.c.set_aside_at.is_(None),
+        or_(
+            events.c.payment_id == bindparam("payment_id"),
+            and_(
+                events.c.transaction_id == bindparam("transaction_id", type_=String),
+                events.c.payment_id.is_(None),
+            ),
+        ),
+    )
+    .order_by(events.c.occurred_at, events.c.event_id)
+)
+"""Events of a payment by our id, and by the gateway's id those that carry only that one."""
 
 
 async def insert_event(transaction: Transaction, source: Source, event: Event) -> bool:
@@ -123,36 +152,12 @@ async def events_of(
 
     Events with our id give the gateway's id, which gives the events that carry only that one.
     """
-    query = (
-        select(
-            events.c.event_id,
-            events.c.occurred_at,
-            events.c.received_at,
-            events.c.type,
-            events.c.transaction_id,
-            events.c.payment_id,
-            events.c.fact,
-        )
-        .where(
-            events.c.business_id == source.business_id,
-            events.c.gateway == source.gateway,
-            events.c.env == source.env,
-            events.c.state != "ignored",
-            ~events.c.needs_lookup,
-            events.c.set_aside_at.is_(None),
-        )
-        .order_by(events.c.occurred_at, events.c.event_id)
-    )
-    ours = await transaction.connection.execute(query.where(events.c.payment_id == payment_id))
+    ids = {**asdict(source), "payment_id": payment_id}
+    ours = await transaction.connection.execute(_EVENTS, {**ids, "transaction_id": transaction_id})
     found = {row.event_id: _recorded(row) for row in ours}
-    transactions = {each.transaction_id for each in found.values()} | {transaction_id} - {None}
-    if transactions:
-        theirs = await transaction.connection.execute(
-            query.where(
-                events.c.transaction_id.in_(transactions),
-                or_(events.c.payment_id.is_(None), events.c.payment_id == payment_id),
-            )
-        )
+    others = {each.transaction_id for each in found.values()} - {transaction_id, None}
+    for other in sorted(filter(None, others)):
+        theirs = await transaction.connection.execute(_EVENTS, {**ids, "transaction_id": other})
         found |= {row.event_id: _recorded(row) for row in theirs}
     return list(found.values())
 

@@ -10,13 +10,13 @@ from core.payments.store import Payment
 from core.wallet import ledger
 from core.wallet import store as wallet_store
 from core.wallet.rules import Direction, Movement, WalletState
-from core.wallet.store import TakenBack
+from core.wallet.store import TakenBack, Wallet
 
 logger = logging.getLogger("core.payments")
 
 
-async def credit_wallet(transaction: Transaction, payment: Payment) -> None:
-    """Credit the user's wallet with the charged amount."""
+async def credit_wallet(transaction: Transaction, payment: Payment) -> Wallet:
+    """Credit the user's wallet with the charged amount, and return it as it is then."""
     wallet = await wallet_store.wallet_of_user(
         transaction,
         business_id=payment.business_id,
@@ -42,6 +42,7 @@ async def credit_wallet(transaction: Transaction, payment: Payment) -> None:
         ],
     )
     assert isinstance(credited, WalletState), "a credit with a payment has no limit"
+    return replace(wallet, balance_minor=credited.balance_minor, updated_at=transaction.now)
 
 
 async def move_taken_back(

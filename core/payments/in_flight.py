@@ -5,11 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.caller import Presence
-from core.payments.store import Payment
+from core.payments.store import Payment, PaymentKey
 from core.wallet.store import Wallet
-
-PaymentKey = tuple[str, str]
-"""Business id and payment id."""
 
 
 @dataclass(frozen=True, slots=True)

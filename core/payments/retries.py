@@ -52,7 +52,7 @@ from core.business.store import business_by_id
 from core.caller import Caller
 from core.database.transactions import Transaction
 from core.money import Amount
-from core.payments import store
+from core.payments import delivery_store, store
 from core.payments.charge_request import ChargeRequest
 from core.payments.event_rules import CHARGED
 from core.payments.in_flight import Attempt
@@ -131,7 +131,7 @@ async def find_retried_payments(
     `waited_for` are the payments whose attempts on other cores the request waited for.
     """
     if not request.is_keyed:
-        unanswered = await store.unanswered_payments(
+        unanswered = await delivery_store.unanswered_payments(
             transaction,
             business_id=caller.business_id,
             user_id=request.user_id,

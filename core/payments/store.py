@@ -1,31 +1,24 @@
-"""SQL of payments."""
+"""SQL of payments: their rows, and the states that follow an outcome.
+
+Attempts, and the delivery of responses, have stores of their own beside it.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    and_,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import Column, func, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from core.database.bulk_sql import one_of
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import GATEWAYS, PAYMENT_STATUSES, UtcDateTime, payments
 from core.database.transactions import Transaction
-from core.due_work.rules import Key
-from core.due_work.store import PAYMENTS, RELEASED
-from core.payments.rules import CANCELABLE, PaymentUpdate, pause_after
+from core.due_work.store import RELEASED
+from core.payments.rules import CANCELABLE, pause_after
 
+PaymentKey = tuple[str, str]
+"""Business id and payment id."""
 LOOK_TIME = timedelta(minutes=2)
 """Longest time of a look at a payment that is not pending: some calls to its gateway."""
 
@@ -87,7 +80,7 @@ class PaymentFilter:
     gateway: str | None = None
 
 
-_COLUMNS: tuple[Column[Any], ...] = (
+COLUMNS: tuple[Column[Any], ...] = (
     payments.c.business_id,
     payments.c.payment_id,
     payments.c.user_id,
@@ -119,106 +112,57 @@ _COLUMNS: tuple[Column[Any], ...] = (
 )
 
 
-_succeeded_at = func.coalesce(payments.c.succeeded_at, payments.c.updated_at)
-"""When a payment succeeded. Later events and the delivery of the response move `updated_at`."""
-_COLUMN_NAMES = tuple(column.key for column in _COLUMNS)
+_COLUMN_NAMES = tuple(column.key for column in COLUMNS)
 _PAYMENTS: PagedList[Payment] = PagedList(
     "payments",
-    columns=_COLUMNS,
-    row=lambda *row: _payment(row),
+    columns=COLUMNS,
+    row=lambda *row: payment_of(row),
     key=(payments.c.business_id, payments.c.payment_id),
     moment=payments.c.created_at,
     order=(payments.c.created_at, payments.c.payment_id),
 )
+_INSERT = {
+    "postgresql": postgresql.insert(payments).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(payments).on_conflict_do_nothing(),
+}
 _WORDS = {payments.c.gateway: GATEWAYS, payments.c.status: PAYMENT_STATUSES}
 
 
-async def insert_payment(transaction: Transaction, payment: Payment) -> None:
-    """Insert a payment."""
+async def insert_payment(transaction: Transaction, payment: Payment) -> bool:
+    """Insert a payment, and return whether its id was free."""
     columns = asdict(payment)
     for name in ("lease", "responding_core"):
         del columns[name]
     columns["look_at"] = payment.lease and payment.lease.until
-    await transaction.connection.execute(
-        insert(payments).values(**columns, **_lease_columns(payment.lease))
+    result = await transaction.connection.execute(
+        _INSERT[transaction.connection.dialect.name],
+        {**columns, **lease_columns(payment.lease), **RELEASED, "succeeded_at": None},
     )
+    return result.rowcount == 1
 
 
-def _lease_columns(lease: Lease | None) -> dict[str, object]:
+def lease_columns(lease: Lease | None) -> dict[str, object]:
+    """Return the columns of a lease, or of none."""
     return {"lease_owner": lease and lease.owner, "leased_until": lease and lease.until}
 
 
-def _payment(row: Iterable[Any]) -> Payment:
+def payment_of(row: Iterable[Any]) -> Payment:
+    """Return the payment of a row with COLUMNS."""
     columns = dict(zip(_COLUMN_NAMES, row, strict=True))
     owner, until = columns.pop("lease_owner"), columns.pop("leased_until")
     lease = Lease(owner, until) if until else None
     return Payment(**columns, lease=lease, responding_core=None if until else owner)
 
 
-async def payment_exists(transaction: Transaction, *, business_id: str, payment_id: str) -> bool:
-    """Return whether the business has a payment with this id."""
-    result = await transaction.connection.execute(
-        select(payments.c.payment_id).where(
-            payments.c.business_id == business_id, payments.c.payment_id == payment_id
-        )
-    )
-    return result.one_or_none() is not None
-
-
-async def unanswered_payments(
-    transaction: Transaction,
-    *,
-    business_id: str,
-    user_id: str,
-    env: str | None,
-    kind: str,
-    amount_minor: int,
-    currency: str,
-    gateway: str | None,
-    description: str | None,
-    succeeded_since: datetime,
-) -> list[Payment]:
-    """Return and lock the unanswered payments of equal requests without a key, oldest first.
-
-    These are the pending ones, and those that succeeded since `succeeded_since`. Without `env` or
-    `gateway`, those of any.
-    """
-    conditions: list[ColumnElement[bool]] = [
-        payments.c.business_id == business_id,
-        payments.c.user_id == user_id,
-        ~payments.c.answered,
-        payments.c.kind == kind,
-        payments.c.amount_minor == amount_minor,
-        payments.c.currency == currency,
-        payments.c.description.is_not_distinct_from(description),
-        payments.c.idempotency_key.is_(None),
-        or_(
-            payments.c.status == "pending",
-            and_(payments.c.status == "succeeded", _succeeded_at >= succeeded_since),
-        ),
-    ]
-    if env is not None:
-        conditions.append(payments.c.env == env)
-    if gateway is not None:
-        conditions.append(payments.c.gateway == gateway)
-    rows = await transaction.connection.execute(
-        select(*_COLUMNS)
-        .where(*conditions)
-        .order_by(payments.c.created_at, payments.c.payment_id)
-        .with_for_update()
-    )
-    return [_payment(row) for row in rows]
-
-
 async def payment_by_id(
     transaction: Transaction, *, business_id: str, payment_id: str, lock: bool = True
 ) -> Payment:
     """Return a payment that exists; with `lock`, lock its row until the transaction ends."""
-    query = select(*_COLUMNS).where(
+    query = select(*COLUMNS).where(
         payments.c.business_id == business_id, payments.c.payment_id == payment_id
     )
     rows = await transaction.connection.execute(query.with_for_update() if lock else query)
-    return _payment(rows.one())
+    return payment_of(rows.one())
 
 
 async def find_payment(
@@ -236,7 +180,7 @@ async def find_payment(
         if value is None:
             continue
         rows = await transaction.connection.execute(
-            select(*_COLUMNS)
+            select(*COLUMNS)
             .where(
                 payments.c.business_id == business_id,
                 payments.c.gateway == gateway,
@@ -247,7 +191,7 @@ async def find_payment(
             .limit(1)
         )
         if row := rows.one_or_none():
-            return _payment(row)
+            return payment_of(row)
     return None
 
 
@@ -262,7 +206,7 @@ async def write_state(
 ) -> None:
     """Update a payment that has its outcome."""
     assert payment.attempt is None, "a pending payment gets its outcome first"
-    await _update(
+    await update_columns(
         transaction,
         payment,
         {
@@ -279,20 +223,22 @@ async def write_state(
 async def check_now(transaction: Transaction, payment: Payment) -> None:
     """Make an open payment due now."""
     if payment.attempt in ("unknown", "not_sent"):
-        await _update(transaction, payment, {"look_at": transaction.now, "attempt": "unknown"})
+        await update_columns(
+            transaction, payment, {"look_at": transaction.now, "attempt": "unknown"}
+        )
 
 
 async def look_later(transaction: Transaction, payment: Payment, at: datetime | None) -> None:
     """Look at a payment with an outcome again at this time; None: never."""
     assert payment.attempt is None, "an open payment is looked at by its attempt's state"
-    await _update(transaction, payment, {"look_at": at})
+    await update_columns(transaction, payment, {"look_at": at})
 
 
 async def put_off_look(transaction: Transaction, payment: Payment) -> None:
     """Put off a payment with an outcome for longer than a look at it takes."""
     pause = max(pause_after(payment.checks), LOOK_TIME)
     columns = {"look_at": transaction.now + pause, "checks": payment.checks + 1}
-    await _update(transaction, payment, columns)
+    await update_columns(transaction, payment, columns)
 
 
 async def cancel_payments(
@@ -318,124 +264,10 @@ async def cancel_payments(
         )
 
 
-async def lease_attempt(
-    transaction: Transaction, payment: Payment, lease: Lease, *, is_sent: bool
-) -> None:
-    """Set an open attempt running again, joinable by equal requests.
-
-    With `is_sent` the charge goes to the gateway at once.
-    """
-    columns = {
-        "attempt": "running",
-        "joinable": True,
-        "look_at": lease.until,
-        **_lease_columns(lease),
-    }
-    if is_sent:
-        columns["sent_at"] = transaction.now
-    await _update(transaction, payment, columns)
-
-
-async def record_resend(transaction: Transaction, payment: Payment, owner: str) -> bool:
-    """Store that the charge is sent again, and return whether `owner` still has the lease."""
-    result = await transaction.connection.execute(
-        update(payments)
-        .where(
-            payments.c.business_id == payment.business_id,
-            payments.c.payment_id == payment.payment_id,
-            payments.c.attempt == "running",
-            payments.c.lease_owner == owner,
-        )
-        .values(sent_at=transaction.now, updated_at=transaction.now)
-    )
-    return result.rowcount == 1
-
-
-async def renew_leases(
-    transaction: Transaction,
-    keys: Sequence[tuple[str, str]],
-    lease: Lease,
-    *,
-    joinable: bool,
-) -> None:
-    """Renew the owner's leases on running attempts, by business id and payment id.
-
-    Skips rows that are locked, to be renewed next time, so that renewals cannot deadlock.
-    """
-    key = (payments.c.business_id, payments.c.payment_id)
-    free = (
-        select(payments.c.business_id, payments.c.payment_id)
-        .where(
-            one_of(transaction.connection, key, keys),
-            payments.c.lease_owner == lease.owner,
-            payments.c.attempt == "running",  # a responding core is no lease owner
-        )
-        .with_for_update(skip_locked=True)
-    )
-    if keys:
-        await transaction.connection.execute(
-            update(payments)
-            .where(tuple_(*key).in_(free))
-            .values(leased_until=lease.until, look_at=lease.until, joinable=joinable)
-        )
-
-
-async def update_payment(
-    transaction: Transaction,
-    payment: Payment,
-    changes: PaymentUpdate,
-    *,
-    answered: bool,
-    responding_core: str | None = None,
-) -> None:
-    """End an attempt: write its outcome, and whether a caller has the response or gets it now."""
-    columns = asdict(changes)
-    pause = columns.pop("check_after")
-    columns |= {"answered": answered, "lease_owner": responding_core, "leased_until": None}
-    columns |= {"look_at": pause and transaction.now + pause, "checks": payment.checks + 1}
-    if changes.status != "pending":
-        columns |= {"checks": 0, **RELEASED}
-    await _update(transaction, payment, columns)
-
-
-async def due_payment(transaction: Transaction, key: Key) -> Payment | None:
-    """Lock and return a payment that is due; None if it is not, or is locked by others."""
-    rows = await transaction.connection.execute(
-        select(*_COLUMNS)
-        .where(PAYMENTS.is_key(key), PAYMENTS.is_due(transaction.now))
-        .with_for_update(skip_locked=True)
-    )
-    row = rows.one_or_none()
-    return _payment(row) if row else None
-
-
-async def set_responding_core(transaction: Transaction, payment: Payment, core_id: str) -> None:
-    """Store which core sends the response of an unanswered success."""
-    await _update(transaction, payment, {"lease_owner": core_id})
-
-
-async def set_answered(transaction: Transaction, payment: Payment) -> None:
-    """Store that a caller received the response; no core sends it any more."""
-    await _update(transaction, payment, {"answered": True, "lease_owner": None})
-
-
-async def end_response(transaction: Transaction, payment: Payment, core_id: str) -> None:
-    """Store that the core no longer sends the response, unless another core does."""
-    await transaction.connection.execute(
-        update(payments)
-        .where(
-            payments.c.business_id == payment.business_id,
-            payments.c.payment_id == payment.payment_id,
-            payments.c.lease_owner == core_id,
-            payments.c.attempt.is_(None),
-        )
-        .values(lease_owner=None)
-    )
-
-
-async def _update(
+async def update_columns(
     transaction: Transaction, payment: Payment, columns: Mapping[str, object]
 ) -> None:
+    """Write columns of a payment that exists."""
     if columns.get("status") == "succeeded":
         now = literal(transaction.now, UtcDateTime)
         columns = {**columns, "succeeded_at": func.coalesce(payments.c.succeeded_at, now)}

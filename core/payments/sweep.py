@@ -10,7 +10,7 @@ from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
 from core.due_work.rules import Key
 from core.errors import Refusal
-from core.payments import rules, store
+from core.payments import attempt_store, rules, store
 from core.payments.attempts import Attempts, StartedAttempt
 from core.payments.following import Following
 from core.payments.store import Payment
@@ -46,7 +46,7 @@ class Sweep:
         payment: Payment | None = None
         try:
             async with self._database.transaction("payments.sweep") as transaction:
-                payment = await store.due_payment(transaction, key)
+                payment = await attempt_store.due_payment(transaction, key)
                 if payment is None:
                     return
                 if payment.status == "pending":
@@ -93,7 +93,9 @@ class Sweep:
         if self._attempts.in_flight_on(payment):
             return None  # its lease could not be renewed, but it runs here
         if payment.attempt == "not_sent":
-            await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
+            await attempt_store.end_attempt(
+                transaction, payment, rules.CLOSED_UNSENT, answered=True
+            )
             return None
         account = await self._credentials.account(
             transaction, payment.business_id, payment.gateway, payment.env

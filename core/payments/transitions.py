@@ -16,7 +16,7 @@ from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import ChargeOutcome, Declined, HeldForReview, Succeeded
 from core.idempotency.call import Answer
 from core.idempotency.service import Idempotency
-from core.payments import event_rules, event_store, rules, store
+from core.payments import attempt_store, event_rules, event_store, rules, store
 from core.payments.event_rules import CHARGED, PaymentState, RecordedEvent
 from core.payments.event_store import Source
 from core.payments.funding import charge_result_of, credit_wallet, move_taken_back
@@ -54,13 +54,42 @@ class Transitions:
 
         The order is that of a charge: the recurring job, the idempotency record, the payment.
         """
+        await self._lock_before(transaction, payment)
+        return await store.payment_by_id(
+            transaction, business_id=payment.business_id, payment_id=payment.payment_id
+        )
+
+    async def _lock_before(self, transaction: Transaction, payment: Payment) -> None:
+        """Lock what must be locked before the payment."""
         for follower in self._followers:
             await follower.lock(transaction, payment)
         if payment.idempotency_key is not None:
             await self._idempotency.lock(transaction, payment.business_id, payment.idempotency_key)
-        return await store.payment_by_id(
-            transaction, business_id=payment.business_id, payment_id=payment.payment_id
+
+    async def end_attempt(
+        self,
+        transaction: Transaction,
+        payment: Payment,
+        outcome: ChargeOutcome,
+        update: PaymentUpdate,
+        *,
+        owner: str,
+    ) -> tuple[Payment, ChargeResult | None] | None:
+        """Write the outcome of an attempt as `write_outcome` does, without reading the payment.
+
+        None if the core `owner` does not have its lease; then nothing is written. While it has, no
+        other transaction changes what this needs to know of the payment.
+        """
+        await self._lock_before(transaction, payment)
+        is_ended = await attempt_store.end_attempt(
+            transaction,
+            payment,
+            update,
+            answered=_is_answered(update),
+            responding_core=_responding(payment, update, owner),
+            owner=owner,
         )
+        return await self._ended(transaction, payment, outcome, update) if is_ended else None
 
     async def write_outcome(
         self,
@@ -69,17 +98,29 @@ class Transitions:
         outcome: ChargeOutcome,
         update: PaymentUpdate,
         *,
-        responding_core: str | None = None,
+        core_id: str | None = None,
     ) -> tuple[Payment, ChargeResult | None]:
-        """Write the outcome of a pending payment; return the payment, and a success's result.
+        """Write the outcome of a locked payment; return the payment, and a success's result.
 
-        `responding_core` is the core that sends the response to a request without a key.
+        `core_id` is the core that sends the response, if one does.
         """
-        # A success is answered once a caller received it; anything else charged nothing.
-        answered = update.status not in ("pending", "succeeded")
-        await store.update_payment(
-            transaction, payment, update, answered=answered, responding_core=responding_core
+        await attempt_store.end_attempt(
+            transaction,
+            payment,
+            update,
+            answered=_is_answered(update),
+            responding_core=_responding(payment, update, core_id),
         )
+        return await self._ended(transaction, payment, outcome, update)
+
+    async def _ended(
+        self,
+        transaction: Transaction,
+        payment: Payment,
+        outcome: ChargeOutcome,
+        update: PaymentUpdate,
+    ) -> tuple[Payment, ChargeResult | None]:
+        """Have all that belongs to a payment follow the outcome that was written."""
         payment = replace(
             payment,
             status=update.status,
@@ -91,9 +132,9 @@ class Transitions:
         )
         result = None
         if isinstance(outcome, Succeeded):
-            if payment.kind == "fund":
-                await credit_wallet(transaction, payment)
-            result = await charge_result_of(transaction, payment)
+            is_funding = payment.kind == "fund"
+            wallet = await credit_wallet(transaction, payment) if is_funding else None
+            result = ChargeResult(payment, wallet)
         answer = success_answer(result) if result else refusal_answer(outcome)
         if answer is not None:
             await self._store_answer(transaction, payment, answer)
@@ -101,14 +142,14 @@ class Transitions:
             await self._follow(transaction, payment, rules.decline_message(outcome))
         return payment, result
 
-    async def apply_events(self, transaction: Transaction, payment: Payment) -> ChargeResult | None:
-        """Apply all events of a payment to it, and return the result if its card was charged.
+    async def apply_events(self, transaction: Transaction, payment: Payment) -> Payment:
+        """Apply all events of a payment to it, and return it as it is then.
 
         Called with each new event and after each outcome, so events may come before the outcome.
         Does nothing while a core runs an attempt.
         """
         if payment.lease is not None and payment.lease.until > transaction.now:
-            return None
+            return payment
         source = Source(payment.business_id, payment.gateway, payment.env)
         events = await event_store.events_of(
             transaction,
@@ -119,7 +160,7 @@ class Transitions:
         if not events:
             if payment.status != "pending":
                 await self._look_later(transaction, payment, events)
-            return await _result_if_charged(transaction, payment)
+            return payment
         transaction_id, agreeing, contradicting = event_rules.events_of_payment(
             events,
             transaction_id=payment.transaction_id,
@@ -132,17 +173,16 @@ class Transitions:
             outcome = _outcome_of(agreeing)
             if outcome is None:
                 await store.check_now(transaction, payment)
-                return None
+                return payment
             payment, _ = await self.write_outcome(
                 transaction, payment, outcome, rules.payment_update(outcome)
             )
         payment = replace(payment, transaction_id=transaction_id)
         await self._write_next_state(transaction, payment, agreeing)
         await event_store.set_applied(transaction, source, agreeing)
-        payment = await store.payment_by_id(
+        return await store.payment_by_id(
             transaction, business_id=payment.business_id, payment_id=payment.payment_id
         )
-        return await _result_if_charged(transaction, payment)
 
     async def apply_reads(
         self,
@@ -295,8 +335,17 @@ async def _report(
         )
 
 
-async def _result_if_charged(transaction: Transaction, payment: Payment) -> ChargeResult | None:
-    return await charge_result_of(transaction, payment) if payment.status in CHARGED else None
+def _is_answered(update: PaymentUpdate) -> bool:
+    """Return whether no caller needs the response any more.
+
+    A success is answered once a caller received it; anything else charged nothing.
+    """
+    return update.status not in ("pending", "succeeded")
+
+
+def _responding(payment: Payment, update: PaymentUpdate, core_id: str | None) -> str | None:
+    """Return the core that sends the response of a success to a request without a key."""
+    return core_id if update.is_success and payment.idempotency_key is None else None
 
 
 def _outcome_of(events: Sequence[RecordedEvent]) -> ChargeOutcome | None:

@@ -21,8 +21,9 @@ from core.database.schema import (
 )
 from core.database.transactions import Database, Transaction
 from core.idempotency.service import UNKEYED_LIFE
+from core.payments.attempt_store import end_attempt
 from core.payments.rules import PaymentUpdate
-from core.payments.store import Payment, insert_payment, update_payment
+from core.payments.store import Payment, insert_payment
 from nivisco.internal.v1 import operator_pb2
 from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, call
@@ -155,7 +156,7 @@ async def add_payment(
             if status == "pending"
             else PaymentUpdate(status, transaction_id=transaction_of(gateway, client, number))
         )
-        await update_payment(transaction, payment, settled, answered=status != "pending")
+        await end_attempt(transaction, payment, settled, answered=status != "pending")
     return payment_id
 
 

@@ -172,6 +172,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
         mutations.keyed_retry_begins_anew,
         (_CHARGED,),
     ),
+    "record_without_payment": Mutant(
+        "a key's record does not name the payment that it begins",
+        mutations.record_without_its_payment,
+        (_CHARGED,),
+    ),
     "unkeyed_retry_is_new": Mutant(
         "a retry without a key does not look for an open payment",
         mutations.unkeyed_retry_begins_anew,

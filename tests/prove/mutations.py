@@ -22,14 +22,15 @@ from core.idempotency.pipeline import IdempotentRuns
 from core.idempotency.service import Idempotency
 from core.ids import new_request_id
 from core.payments import (
+    attempt_store,
     attempts,
+    beginning,
     charge_request,
+    delivery_store,
     funding,
     messages,
     retries,
     rules,
-    service,
-    store,
     sweep,
     transitions,
 )
@@ -131,8 +132,9 @@ def key_in_use_is_a_refusal() -> None:
 def credit_in_its_own_transaction() -> None:
     write, credit = Attempts._commit_outcome, funding.credit_wallet
 
-    async def nothing(transaction: Any, payment: Any) -> None:
-        pass
+    async def credited_before(transaction: Any, payment: Any) -> Any:
+        ids = {"business_id": payment.business_id, "payment_id": payment.payment_id}
+        return await wallet_store.wallet_after_credit(transaction, **ids)
 
     async def credited_first(self: Attempts, started: Any, outcome: Any) -> Any:
         if isinstance(outcome, Succeeded) and started.payment.kind == "fund":
@@ -140,7 +142,7 @@ def credit_in_its_own_transaction() -> None:
                 await credit(transaction, started.payment)
         return await write(self, started, outcome)
 
-    patch(transitions, "credit_wallet", nothing)
+    patch(transitions, "credit_wallet", credited_before)
     patch(Attempts, "_commit_outcome", credited_first)
 
 
@@ -276,18 +278,27 @@ def keyed_retry_begins_anew() -> None:
             return []
         return await find_retried_payments(transaction, caller, request, *more, **known)
 
-    patch(service, "find_retried_payments", nothing)
+    patch(beginning, "find_retried_payments", nothing)
+
+
+def record_without_its_payment() -> None:
+    claim = Idempotency.claim
+
+    async def claimed(self: Idempotency, transaction: Any, call: Any, *payment_id: Any) -> Any:
+        return await claim(self, transaction, call)
+
+    patch(Idempotency, "claim", claimed)
 
 
 def unkeyed_retry_begins_anew() -> None:
     async def nothing(transaction: Any, **equal: Any) -> Any:
         return []
 
-    patch(store, "unanswered_payments", nothing)
+    patch(delivery_store, "unanswered_payments", nothing)
 
 
 def answered_is_set_with_the_outcome() -> None:
-    settle = store.update_payment
+    settle = attempt_store.end_attempt
 
     async def settled(
         transaction: Any,
@@ -296,12 +307,15 @@ def answered_is_set_with_the_outcome() -> None:
         *,
         answered: bool,
         responding_core: str | None = None,
-    ) -> None:
+        owner: str | None = None,
+    ) -> bool:
         core = None if how.is_success else responding_core
         is_answered = answered or how.is_success
-        await settle(transaction, payment, how, answered=is_answered, responding_core=core)
+        return await settle(
+            transaction, payment, how, answered=is_answered, responding_core=core, owner=owner
+        )
 
-    patch(store, "update_payment", settled)
+    patch(attempt_store, "end_attempt", settled)
 
 
 def nothing_sweeps() -> None:
@@ -313,7 +327,7 @@ def nothing_sweeps() -> None:
 
 def sweep_closes_in_flight() -> None:
     async def close(self: Any, transaction: Any, payment: Any) -> None:
-        await store.update_payment(transaction, payment, rules.CLOSED_UNSENT, answered=True)
+        await attempt_store.end_attempt(transaction, payment, rules.CLOSED_UNSENT, answered=True)
 
     patch(sweep.Sweep, "_resume_or_close", close)
 

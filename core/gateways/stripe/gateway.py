@@ -64,7 +64,6 @@ stripe.enable_telemetry = False  # it would send one merchant's timings with ano
 
 _log = logging.getLogger(__name__)
 
-CALLS_PER_ACCOUNT_MAX: Final = 32
 FIRST_TRY_SHARE: Final = 0.75
 """Share of the timeout for the first try; the rest is for the resend."""
 IN_USE_PAUSE_SHARE: Final = 0.05
@@ -91,7 +90,7 @@ class StripeGateway:
         self._connect_seconds = min(CONNECT_SECONDS_MAX, timeout_seconds / 2)
         self._session: aiohttp.ClientSession | None = None
         self._http: stripe.AIOHTTPClient | None = None
-        self._slots = AccountSlots(CALLS_PER_ACCOUNT_MAX, self._connect_seconds)
+        self._slots = AccountSlots(CONNECTIONS_MAX, self._connect_seconds)
         self._clients: OrderedDict[Account, stripe.StripeClient] = OrderedDict()
 
     async def close(self) -> None:
@@ -99,7 +98,6 @@ class StripeGateway:
         if self._session is not None:
             await self._session.close()
         self._session = self._http = None
-        self._slots.clear()
         self._clients.clear()
 
     async def create_customer(
@@ -319,13 +317,12 @@ class StripeGateway:
 
     async def _send(self, account: Account, call: _Call, deadline: float) -> Body | Failure:
         """Send a call in one of the account's slots; it counts as throttled if none is free."""
-        slot = await self._slots.acquire(account)
-        if slot is None:
+        if not await self._slots.acquire(account):
             return Failure(Kind.THROTTLED)
         try:
             return await self._send_twice(call, deadline)
         finally:
-            slot.release()
+            self._slots.release(account)
 
     async def _send_twice(self, call: _Call, deadline: float) -> Body | Failure:
         """Send a call, and resend it once with the same idempotency key if that is inconclusive.

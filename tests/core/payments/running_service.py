@@ -63,6 +63,7 @@ class RunningService:
     service: PaymentsService
     webhooks: WebhooksService
     credentials: CredentialsService
+    idempotency: Idempotency
     caller: Caller
     user_id: str
     decisions: Decisions
@@ -142,8 +143,9 @@ async def running_service(
     )
     decisions = Decisions(database, credentials, gateways, transitions)
     yield RunningService(
-        database, clock, gateway, service, webhooks, credentials, caller, user.user_id, decisions
-    )
+        database, clock, gateway, service, webhooks, credentials, idempotency, caller,
+        user.user_id, decisions,
+    )  # fmt: skip
     await service.drain(0.5)
     await stripe.close()
     await authorize.close()

@@ -216,3 +216,13 @@ async def test_many_waiting_callers_at_two_cores_make_as_many_charges(
         )
         assert len({answer.transaction_id for answer in answers}) == 12
         assert len(await gateway.charges()) == 12 * number
+
+
+async def test_equal_charges_of_one_client_in_turn_at_two_cores_are_as_many_charges(
+    shops: list[Business], gateway: Gateway
+) -> None:
+    user_id = await card_holder(shops[0])
+    for number in range(1, 7):
+        answer = await shops[number % 2].call(fund_request(user_id))
+        assert answer.wallet.balance.units == 50 * number
+    await assert_charged(gateway, shops[0], user_id, 6)

@@ -81,7 +81,7 @@ async def test_a_refund_takes_the_money_until_it_fails(hooks: Hooks) -> None:
 
 async def spend(hooks: Hooks, amount: int) -> None:
     running = hooks.running
-    await WalletBatch(running.database, running.service._idempotency).move(
+    await WalletBatch(running.database, running.idempotency).move(
         MovementRequest(
             running.caller,
             running.call(f"spend-{amount}"),

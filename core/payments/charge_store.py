@@ -1,0 +1,104 @@
+"""SQL that begins a charge: all that it needs of a user, in one statement."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import Column, String, Table, and_, bindparam, func, select
+
+from core.cards.store import Card
+from core.credentials.store import AuthorizeCredentials, StripeCredentials
+from core.database.schema import authorize_credentials, cards, stripe_credentials, users, wallets
+from core.database.transactions import Transaction
+from core.users.store import User
+from core.wallet.store import Wallet
+
+
+@dataclass(frozen=True, slots=True)
+class Chargeable:
+    """A user, and what a charge of theirs in an environment uses; None: there is none."""
+
+    user: User
+    wallet: Wallet | None
+    card: Card | None
+    """The primary card at the gateway of the charge."""
+    stripe: StripeCredentials | None
+    authorize: AuthorizeCredentials | None
+
+
+def _columns(table: Table, stored_as: type) -> tuple[Column[Any], ...]:
+    return tuple(table.c[each.name] for each in fields(stored_as))
+
+
+_PARTS = (
+    _columns(users, User),
+    _columns(wallets, Wallet),
+    _columns(cards, Card),
+    _columns(stripe_credentials, StripeCredentials),
+    _columns(authorize_credentials, AuthorizeCredentials),
+)
+_ENV = bindparam("env", type_=String)
+_CHARGEABLE = (
+    select(*(column for part in _PARTS for column in part))
+    .outerjoin_from(
+        users,
+        wallets,
+        and_(
+            wallets.c.business_id == users.c.business_id,
+            wallets.c.user_id == users.c.user_id,
+            wallets.c.env == _ENV,
+        ),
+    )
+    .outerjoin(
+        cards,
+        and_(
+            cards.c.business_id == users.c.business_id,
+            cards.c.user_id == users.c.user_id,
+            cards.c.env == _ENV,
+            cards.c.gateway
+            == func.coalesce(bindparam("gateway", type_=String), users.c.default_gateway),
+            cards.c.is_primary,
+        ),
+    )
+    .outerjoin(
+        stripe_credentials,
+        and_(
+            stripe_credentials.c.business_id == users.c.business_id,
+            stripe_credentials.c.env == _ENV,
+        ),
+    )
+    .outerjoin(
+        authorize_credentials,
+        and_(
+            authorize_credentials.c.business_id == users.c.business_id,
+            authorize_credentials.c.env == _ENV,
+        ),
+    )
+    .where(users.c.business_id == bindparam("business_id"), users.c.user_id == bindparam("user_id"))
+    .with_for_update(of=users, key_share=True)
+)
+
+
+async def lock_chargeable(
+    transaction: Transaction, *, business_id: str, user_id: str, env: str, gateway: str | None
+) -> Chargeable | None:
+    """Return a user with what a charge uses, and lock the user until the transaction ends.
+
+    `gateway` None stands for the user's default. If the lock is waited for, all but the user is as
+    it was before the wait, so a card that is missing here may exist.
+    """
+    rows = await transaction.connection.execute(
+        _CHARGEABLE,
+        {"business_id": business_id, "user_id": user_id, "env": env, "gateway": gateway},
+    )
+    row = rows.one_or_none()
+    if row is None:
+        return None
+    values = iter(row)
+    user, wallet, card, stripe, authorize = ([next(values) for _ in part] for part in _PARTS)
+    return Chargeable(
+        User(*user),
+        Wallet(*wallet) if wallet[0] is not None else None,
+        Card(*card) if card[0] is not None else None,
+        StripeCredentials(*stripe) if stripe[0] is not None else None,
+        AuthorizeCredentials(*authorize) if authorize[0] is not None else None,
+    )

@@ -1,0 +1,122 @@
+"""SQL of successes without a key: which are unanswered, and which core sends the response."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from core.database.bulk_sql import BulkSelect, BulkUpdate
+from core.database.schema import payments
+from core.database.transactions import Transaction
+from core.payments.store import COLUMNS, Payment, PaymentKey, payment_of, update_columns
+
+_succeeded_at = func.coalesce(payments.c.succeeded_at, payments.c.updated_at)
+"""When a payment succeeded. Later events and the delivery of the response move `updated_at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The response of a payment with an outcome, as stored."""
+
+    business_id: str
+    payment_id: str
+    answered: bool
+    lease_owner: str | None
+    """The core that is sending it."""
+    updated_at: datetime
+
+
+_LOCK_FREE = BulkSelect(
+    select(*(payments.c[each.name] for each in fields(Response))).with_for_update(
+        of=payments, skip_locked=True
+    ),
+    payments,
+    key=("business_id", "payment_id"),
+)
+_RECORD = BulkUpdate(
+    payments,
+    key=("business_id", "payment_id"),
+    changed=("answered", "lease_owner", "updated_at"),
+)
+
+
+async def unanswered_payments(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    user_id: str,
+    env: str | None,
+    kind: str,
+    amount_minor: int,
+    currency: str,
+    gateway: str | None,
+    description: str | None,
+    succeeded_since: datetime,
+) -> list[Payment]:
+    """Return and lock the unanswered payments of equal requests without a key, oldest first.
+
+    These are the pending ones, and those that succeeded since `succeeded_since`. Without `env` or
+    `gateway`, those of any.
+    """
+    conditions: list[ColumnElement[bool]] = [
+        payments.c.business_id == business_id,
+        payments.c.user_id == user_id,
+        ~payments.c.answered,
+        payments.c.kind == kind,
+        payments.c.amount_minor == amount_minor,
+        payments.c.currency == currency,
+        payments.c.description.is_not_distinct_from(description),
+        payments.c.idempotency_key.is_(None),
+        or_(
+            payments.c.status == "pending",
+            and_(payments.c.status == "succeeded", _succeeded_at >= succeeded_since),
+        ),
+    ]
+    if env is not None:
+        conditions.append(payments.c.env == env)
+    if gateway is not None:
+        conditions.append(payments.c.gateway == gateway)
+    rows = await transaction.connection.execute(
+        select(*COLUMNS)
+        .where(*conditions)
+        .order_by(payments.c.created_at, payments.c.payment_id)
+        .with_for_update()
+    )
+    return [payment_of(row) for row in rows]
+
+
+async def set_responding_core(transaction: Transaction, payment: Payment, core_id: str) -> None:
+    """Store which core sends the response of an unanswered success."""
+    await update_columns(transaction, payment, {"lease_owner": core_id})
+
+
+async def lock_free_responses(
+    transaction: Transaction, keys: Sequence[PaymentKey]
+) -> dict[PaymentKey, Response]:
+    """Lock the payments that no other transaction has locked, and return their responses.
+
+    It waits for nobody, so that it cannot deadlock.
+    """
+    rows = await _LOCK_FREE.execute(transaction.connection, keys)
+    return {(row[0], row[1]): Response(*row) for row in rows}
+
+
+async def record_responses(
+    transaction: Transaction, core_id: str, responses: Sequence[tuple[Response, bool]]
+) -> None:
+    """Store of locked responses whether a caller received them; the core no longer sends them.
+
+    Another core may send one that no caller received.
+    """
+    rows = {}
+    for response, is_received in sorted(responses, key=lambda each: each[1]):
+        if is_received:
+            changes = {"answered": True, "lease_owner": None, "updated_at": transaction.now}
+        elif response.lease_owner == core_id:
+            changes = {"lease_owner": None}
+        else:
+            continue
+        rows[response.business_id, response.payment_id] = {**asdict(response), **changes}
+    if rows:
+        await _RECORD.execute(transaction.connection, list(rows.values()))
