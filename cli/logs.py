@@ -1,5 +1,6 @@
 """Sets up logging: one JSON object a line on stderr, with the request id."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.json import JsonEncoder
 
 from rpc.catalogue import secret_names
 from rpc.metadata import request_id
@@ -31,29 +32,86 @@ _AT_LEAST = {
     "pyxb": logging.WARNING,
     "sqlalchemy": logging.WARNING,
 }
+_OF_EVERY_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+"""Attributes of a record that are not its caller's `extra`."""
 
 
-class JsonLines(JsonFormatter):
+class JsonLines(logging.Formatter):
     """Formats a record as one line of JSON: fixed keys first, then the caller's `extra`."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
+        self._encode = JsonEncoder().encode
 
-    def add_fields(
-        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
-    ) -> None:
-        """Fill `log_data` with the keys of the line."""
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
         time = datetime.fromtimestamp(record.created, UTC)
-        log_data["time"] = time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        log_data["level"] = record.levelname
-        log_data["process"] = self._process
-        log_data["logger"] = record.name
-        log_data["request_id"] = request_id.get()
-        log_data["message"] = record.message
-        super().add_fields(log_data, record, message_dict)
-        for name in secret_names() & log_data.keys():
-            log_data[name] = REDACTED
+        fields: dict[str, Any] = {
+            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname,
+            "process": self._process,
+            "logger": record.name,
+            "request_id": request_id.get(),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exc_info"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            fields["stack_info"] = self.formatStack(record.stack_info)
+        fields |= {
+            name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD
+        }
+        for name in secret_names() & fields.keys():
+            fields[name] = REDACTED
+        return self._encode(fields)
+
+
+class LineWriter(logging.Handler):
+    """Writes lines in their order, those of one turn of an event loop with one system call.
+
+    A line outside of a loop, and one from WARNING on, is written at once, with those before it. So
+    a process that is killed loses at most the INFO lines of its last turn.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._waiting: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record now, or at the end of this turn."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as every handler of the standard library
+            self.handleError(record)
+            return
+        self._waiting.append(line)
+        if record.levelno >= logging.WARNING or not self._will_flush():
+            self.flush()
+
+    def _will_flush(self) -> bool:
+        """Return whether `flush` runs at the end of this turn; plan it with the first line."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        if len(self._waiting) == 1:
+            loop.call_soon(self.flush)
+        return True
+
+    def flush(self) -> None:
+        """Write the lines that wait; also called when the process exits."""
+        self.acquire()
+        try:
+            lines, self._waiting = self._waiting, []
+            if lines:
+                self._stream.write("\n".join(lines) + "\n")
+                self._stream.flush()
+        except (OSError, ValueError):
+            pass  # a full disk or a closed terminal must not stop a payment
+        finally:
+            self.release()
 
 
 def level_of(environ: Mapping[str, str]) -> int:
@@ -77,7 +135,7 @@ def configure(process: str, stream: TextIO | None = None) -> None:
         ValueError: NIVISCO_LOG_LEVEL is not a level.
     """
     level = level_of(os.environ)
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = LineWriter(stream or sys.stderr)
     handler.setFormatter(JsonLines(process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -87,7 +145,9 @@ def configure(process: str, stream: TextIO | None = None) -> None:
     # With this variable Stripe's library prints requests to stderr, regardless of the levels above.
     os.environ.pop("STRIPE_LOG", None)
     logging.captureWarnings(capture=True)
-    logging.raiseExceptions = False  # a full disk or a closed terminal must not stop a payment
+    logging.raiseExceptions = False  # a line that cannot be written must not stop a payment
+    # No line shows its thread, process id and source line, so they are not looked up.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     if stream is None:  # otherwise Python prints uncaught exceptions on the terminal
         sys.excepthook = _log_uncaught
         threading.excepthook = _log_uncaught_in_thread
