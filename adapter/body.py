@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import aiohttp
+from aiohttp import hdrs, web
 
 from transcoding.parsing import InvalidJson
 
@@ -56,8 +57,7 @@ def _take_any(_size: int) -> None:
 
 
 async def read_body(
-    content: aiohttp.StreamReader,
-    content_length: int | None,
+    request: web.BaseRequest,
     *,
     max_bytes: int,
     timeout_seconds: float,
@@ -65,7 +65,8 @@ async def read_body(
 ) -> bytes:
     """Return the whole body; reads at most one byte more than `max_bytes`.
 
-    `take` is called with the size of each part.
+    A client that waits for `100 Continue` gets it unless its body is too large. `take` is called
+    with the size of each part.
 
     Raises:
         TooManyBodies: raised by `take`.
@@ -73,20 +74,31 @@ async def read_body(
         BodyTooSlow: the body did not arrive in time.
         InvalidJson: the body was cut off.
     """
-    if content_length is not None and content_length > max_bytes:
+    if (request.content_length or 0) > max_bytes:
         raise BodyTooLarge
-    parts: list[bytes] = []
-    room = max_bytes + 1
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     try:
+        if request.content.is_eof():  # the usual case, which needs no timeout
+            return await _read_all(request.content, max_bytes, take)
         async with asyncio.timeout(timeout_seconds):
-            while part := await content.read(room):
-                take(len(part))
-                parts.append(part)
-                room -= len(part)
-                if not room:
-                    raise BodyTooLarge
+            return await _read_all(request.content, max_bytes, take)
     except TimeoutError:
         raise BodyTooSlow from None
     except (ConnectionError, aiohttp.ClientError, aiohttp.http.HttpProcessingError):
         raise InvalidJson from None
+
+
+async def _read_all(
+    content: aiohttp.StreamReader, max_bytes: int, take: Callable[[int], None]
+) -> bytes:
+    parts: list[bytes] = []
+    room = max_bytes + 1
+    while part := await content.read(room):
+        take(len(part))
+        parts.append(part)
+        room -= len(part)
+        if not room:
+            raise BodyTooLarge
     return b"".join(parts)
