@@ -63,7 +63,7 @@ async def read_body(
     timeout_seconds: float,
     take: Callable[[int], None] = _take_any,
 ) -> bytes:
-    """Return the whole body; reads at most one byte more than `max_bytes`.
+    """Return the whole body; waits for at most one byte more than `max_bytes`.
 
     A client that waits for `100 Continue` gets it unless its body is too large. `take` is called
     with the size of each part.
@@ -80,25 +80,28 @@ async def read_body(
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     try:
-        if request.content.is_eof():  # the usual case, which needs no timeout
-            return await _read_all(request.content, max_bytes, take)
-        async with asyncio.timeout(timeout_seconds):
-            return await _read_all(request.content, max_bytes, take)
+        if request.content.is_eof():  # the usual case: it has arrived with the headers
+            body = request.content.read_nowait()
+            take(len(body))
+        else:
+            async with asyncio.timeout(timeout_seconds):
+                body = await _receive(request.content, max_bytes + 1, take)
     except TimeoutError:
         raise BodyTooSlow from None
     except (ConnectionError, aiohttp.ClientError, aiohttp.http.HttpProcessingError):
         raise InvalidJson from None
+    if len(body) > max_bytes:
+        raise BodyTooLarge
+    return body
 
 
-async def _read_all(
-    content: aiohttp.StreamReader, max_bytes: int, take: Callable[[int], None]
+async def _receive(
+    content: aiohttp.StreamReader, most_bytes: int, take: Callable[[int], None]
 ) -> bytes:
+    """Return the body until it ends, or until it has this size."""
     parts: list[bytes] = []
-    room = max_bytes + 1
-    while part := await content.read(room):
+    while most_bytes and (part := await content.read(most_bytes)):
         take(len(part))
         parts.append(part)
-        room -= len(part)
-        if not room:
-            raise BodyTooLarge
+        most_bytes -= len(part)
     return b"".join(parts)
