@@ -74,11 +74,11 @@ class App:
         self._trusted = settings.trusted_proxies if settings.tls is None else ()
         self._handlers: dict[str, Handlers] = {"/": {HTTPMethod.POST: self._post}}
         for path in with_slash("/healthz"):
-            self._handlers[path] = _reading(self._alive)
+            self._handlers[path] = _get_and_head(self._alive)
         for path in with_slash("/readyz"):
-            self._handlers[path] = _reading(self._ready)
+            self._handlers[path] = _get_and_head(self._ready)
         for path, document in documents().items():
-            self._handlers[path] = _reading(partial(_show, document))
+            self._handlers[path] = _get_and_head(partial(_show, document))
 
     async def handle(self, request: web.BaseRequest) -> Response:
         """Return the response to a request, with its id and the common headers."""
@@ -142,7 +142,7 @@ class App:
         return json_response(JsonResponse(503, '{"status":"not ready"}', retry_after_seconds=1))
 
 
-def _reading(handler: Handler) -> Handlers:
+def _get_and_head(handler: Handler) -> Handlers:
     return {HTTPMethod.GET: handler, HTTPMethod.HEAD: handler}
 
 
