@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import aiohttp
+from aiohttp import hdrs, web
 
 from transcoding.parsing import InvalidJson
 
@@ -56,16 +57,16 @@ def _take_any(_size: int) -> None:
 
 
 async def read_body(
-    content: aiohttp.StreamReader,
-    content_length: int | None,
+    request: web.BaseRequest,
     *,
     max_bytes: int,
     timeout_seconds: float,
     take: Callable[[int], None] = _take_any,
 ) -> bytes:
-    """Return the whole body; reads at most one byte more than `max_bytes`.
+    """Return the whole body; waits for at most one byte more than `max_bytes`.
 
-    `take` is called with the size of each part.
+    A client that waits for `100 Continue` gets it unless its body is too large. `take` is called
+    with the size of each part.
 
     Raises:
         TooManyBodies: raised by `take`.
@@ -73,20 +74,34 @@ async def read_body(
         BodyTooSlow: the body did not arrive in time.
         InvalidJson: the body was cut off.
     """
-    if content_length is not None and content_length > max_bytes:
+    if (request.content_length or 0) > max_bytes:
         raise BodyTooLarge
-    parts: list[bytes] = []
-    room = max_bytes + 1
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     try:
-        async with asyncio.timeout(timeout_seconds):
-            while part := await content.read(room):
-                take(len(part))
-                parts.append(part)
-                room -= len(part)
-                if not room:
-                    raise BodyTooLarge
+        if request.content.is_eof():  # the usual case: it has arrived with the headers
+            body = request.content.read_nowait()
+            take(len(body))
+        else:
+            async with asyncio.timeout(timeout_seconds):
+                body = await _receive(request.content, max_bytes + 1, take)
     except TimeoutError:
         raise BodyTooSlow from None
     except (ConnectionError, aiohttp.ClientError, aiohttp.http.HttpProcessingError):
         raise InvalidJson from None
+    if len(body) > max_bytes:
+        raise BodyTooLarge
+    return body
+
+
+async def _receive(
+    content: aiohttp.StreamReader, most_bytes: int, take: Callable[[int], None]
+) -> bytes:
+    """Return the body until it ends, or until it has this size."""
+    parts: list[bytes] = []
+    while most_bytes and (part := await content.read(most_bytes)):
+        take(len(part))
+        parts.append(part)
+        most_bytes -= len(part)
     return b"".join(parts)

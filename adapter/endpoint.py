@@ -65,7 +65,7 @@ class Endpoint:
         self._settings = settings
         self._in_flight = 0
 
-    async def handle(self, request: web.Request, log_fields: dict[str, str]) -> JsonResponse:
+    async def handle(self, request: web.BaseRequest, log_fields: dict[str, str]) -> JsonResponse:
         """Return the response to one POST; adds `action` and `business_id` to the log fields.
 
         The body is read as JSON whatever its Content-Type is: the credentials are in the body, so a
@@ -76,8 +76,7 @@ class Endpoint:
         """
         try:
             body = await read_body(
-                request.content,
-                request.content_length,
+                request,
                 max_bytes=MAX_BODY_BYTES,
                 timeout_seconds=self._settings.body_timeout_seconds,
             )

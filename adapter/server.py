@@ -11,10 +11,10 @@ from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import BadHttpMethod
-from ulid import ULID
 
-from adapter.app import build_app, http_response, log_exception, set_common_headers
+from adapter.app import App, log_exception, new_request_id
 from adapter.plain_http import check_may_listen
+from adapter.responses import json_response, method_not_allowed, set_common_headers
 from adapter.settings import AdapterSettings
 from adapter.tls import PublicCertificate
 from rpc.client import CoreClient
@@ -58,19 +58,17 @@ class JsonProtocol(web.RequestHandler):
         """Return the response to malformed HTTP, or to an exception outside of a handler."""
         if request.writer.output_size > 0:
             raise ConnectionError("the response has already begun")
-        identity = str(ULID())
+        identity = new_request_id()
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             if exc is not None:
                 log_exception(exc)
-            content = json_responses.internal_error(identity)
+            response = json_response(json_responses.internal_error(identity))
         elif isinstance(exc, BadHttpMethod):
-            content = json_responses.METHOD_NOT_ALLOWED
+            response = method_not_allowed(hdrs.METH_POST)
         else:
-            content = json_responses.malformed_http(status, HTTPStatus(status).phrase)
-        response = http_response(content)
+            phrase = HTTPStatus(status).phrase
+            response = json_response(json_responses.malformed_http(status, phrase))
         set_common_headers(response, identity, secure=request.secure)
-        if content is json_responses.METHOD_NOT_ALLOWED:
-            response.headers[hdrs.ALLOW] = hdrs.METH_POST
         response.force_close()
         logger.info("malformed HTTP request rejected", extra={"status": status})
         return response
@@ -107,48 +105,43 @@ async def serve(
     core = CoreClient(settings.core_target, settings.core_tls)
     # If a client disconnects, its handler and the call to the core are cancelled, so that the core
     # knows that nobody waits. A charge continues there; the same request gets its outcome later.
-    runner = web.AppRunner(
-        build_app(core, settings, stop), shutdown_timeout=DRAIN_SECONDS, handler_cancellation=True
-    )
+    manager = web.Server(App(core, settings, stop).handle, handler_cancellation=True)
+    runner = web.ServerRunner(manager, shutdown_timeout=DRAIN_SECONDS)
     try:
         await runner.setup()
         context = None if certificate is None else certificate.context
         one_closed = asyncio.Event()
-        server = await _listen(settings, runner, one_closed.set, listener, context)
+        server = await _listen(settings, manager, one_closed.set, listener, context)
         try:
             on_ready(base_url(server.sockets[0], "https" if context else "http"))
             await stop.wait()
             await asyncio.sleep(settings.lame_duck_seconds)
         finally:
             server.close()
-        await _wait_until_closed(runner, one_closed, settings.lame_duck_seconds)
+        await _wait_until_closed(manager, one_closed, settings.lame_duck_seconds)
     finally:
         await runner.cleanup()
         await core.close()
 
 
 async def _wait_until_closed(
-    runner: web.AppRunner, one_closed: asyncio.Event, wait_seconds: float
+    manager: web.Server, one_closed: asyncio.Event, wait_seconds: float
 ) -> None:
-    assert runner.server is not None, "runner.setup() has run"
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(wait_seconds):
-            while runner.server.connections:
+            while manager.connections:
                 one_closed.clear()
                 await one_closed.wait()
 
 
 async def _listen(
     settings: AdapterSettings,
-    runner: web.AppRunner,
+    manager: web.Server,
     on_lost: Callable[[], None],
     listener: socket.socket | None,
     context: ssl.SSLContext | None,
 ) -> asyncio.Server:
     loop = asyncio.get_running_loop()
-    manager = runner.server
-    assert manager is not None, "runner.setup() has run"
-
     options: dict[str, Any] = {
         "access_log": None,  # adapter.app writes ours
         "auto_decompress": False,  # a small body could exceed the limit

@@ -83,10 +83,11 @@ class Webhooks:
         self._limited_in_flight = 0
         self._limited_slots = asyncio.Semaphore(LIMITED_AT_ONCE)
 
-    async def handle(self, request: web.Request, gateway: str) -> JsonResponse:
+    async def handle(
+        self, request: web.BaseRequest, gateway: str, business_id: str
+    ) -> JsonResponse:
         """Return the response to one delivery."""
         value, header = _GATEWAYS[gateway]
-        business_id = request.match_info["business_id"]
         sender = sender_of(request.remote, business_id, gateway)
         if busy := self._busy(sender):
             return busy
@@ -98,8 +99,7 @@ class Webhooks:
         with bodies.lease() as take:
             try:
                 body = await read_body(
-                    request.content,
-                    request.content_length,
+                    request,
                     max_bytes=MAX_WEBHOOK_BYTES,
                     timeout_seconds=self._settings.body_timeout_seconds,
                     take=take,

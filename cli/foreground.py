@@ -102,6 +102,7 @@ def _log_nothing_to_reload() -> None:
 def _stop_or_exit(stop: asyncio.Event, number: int) -> None:
     """Stop gracefully at the first signal; exit at once at the second."""
     if stop.is_set():
+        logging.shutdown()  # writes the last lines
         os._exit(128 + number)
     _logger.info("stopping", extra={"signal": signal.Signals(number).name})
     stop.set()

@@ -1,11 +1,13 @@
 """Sets up logging: one JSON object a line on stderr, with the request id."""
 
+import asyncio
 import logging
 import os
 import sys
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -17,10 +19,6 @@ from rpc.metadata import request_id
 REDACTED = "(redacted)"
 """What a log line shows for a field that has a secret's name."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
-_NOT_EXTRA = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))
-"""Attributes of every record."""
-_encode = JsonEncoder().encode
 
 # Below these levels, libraries log requests with card numbers and rows with their values.
 _AT_LEAST = {
@@ -35,6 +33,8 @@ _AT_LEAST = {
     "pyxb": logging.WARNING,
     "sqlalchemy": logging.WARNING,
 }
+_OF_EVERY_RECORD = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))
+"""Attributes of a record that are not its caller's `extra`."""
 
 
 class JsonLines(logging.Formatter):
@@ -43,12 +43,13 @@ class JsonLines(logging.Formatter):
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
+        self._encode = JsonEncoder().encode
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, without its end."""
-        time = datetime.fromtimestamp(record.created, UTC)
-        line: dict[str, Any] = {
-            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        """Return the line."""
+        second, fraction = divmod(record.created, 1)
+        fields: dict[str, Any] = {
+            "time": f"{_time(int(second))}.{int(fraction * 1000):03d}Z",
             "level": record.levelname,
             "process": self._process,
             "logger": record.name,
@@ -56,19 +57,72 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
         }
         if record.exc_info:
-            line["exc_info"] = self.formatException(record.exc_info)
+            fields["exc_info"] = self.formatException(record.exc_info)
         elif record.exc_text:
-            line["exc_info"] = record.exc_text
+            fields["exc_info"] = record.exc_text
         if record.stack_info:
-            line["stack_info"] = self.formatStack(record.stack_info)
-        line |= {
+            fields["stack_info"] = self.formatStack(record.stack_info)
+        fields |= {
             name: value
             for name, value in vars(record).items()
-            if name not in _NOT_EXTRA and not name.startswith("_")
+            if name not in _OF_EVERY_RECORD and not name.startswith("_")
         }
-        for name in secret_names() & line.keys():
-            line[name] = REDACTED
-        return _encode(line)
+        for name in secret_names() & fields.keys():
+            fields[name] = REDACTED
+        return self._encode(fields)
+
+
+@lru_cache(maxsize=1)
+def _time(second: int) -> str:
+    """Return a second since 1970, in UTC, for the many lines of one second."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+class LineWriter(logging.Handler):
+    """Writes lines in their order, those of one turn of an event loop with one system call.
+
+    A line outside of a loop, and one from WARNING on, is written at once, with those before it. So
+    a process that is killed loses at most the INFO lines of its last turn.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._waiting: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record now, or at the end of this turn."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as every handler of the standard library
+            self.handleError(record)
+            return
+        self._waiting.append(line)
+        if record.levelno >= logging.WARNING or not self._will_flush():
+            self.flush()
+
+    def _will_flush(self) -> bool:
+        """Return whether `flush` runs at the end of this turn; plan it with the first line."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        if len(self._waiting) == 1:
+            loop.call_soon(self.flush)
+        return True
+
+    def flush(self) -> None:
+        """Write the lines that wait; also called when the process exits."""
+        self.acquire()
+        try:
+            lines, self._waiting = self._waiting, []
+            if lines:
+                self._stream.write("\n".join(lines) + "\n")
+                self._stream.flush()
+        except (OSError, ValueError):
+            pass  # a full disk or a closed terminal must not stop a payment
+        finally:
+            self.release()
 
 
 def level_of(environ: Mapping[str, str]) -> int:
@@ -92,7 +146,7 @@ def configure(process: str, stream: TextIO | None = None) -> None:
         ValueError: NIVISCO_LOG_LEVEL is not a level.
     """
     level = level_of(os.environ)
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = LineWriter(stream or sys.stderr)
     handler.setFormatter(JsonLines(process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -102,7 +156,11 @@ def configure(process: str, stream: TextIO | None = None) -> None:
     # With this variable Stripe's library prints requests to stderr, regardless of the levels above.
     os.environ.pop("STRIPE_LOG", None)
     logging.captureWarnings(capture=True)
-    logging.raiseExceptions = False  # a full disk or a closed terminal must not stop a payment
+    logging.raiseExceptions = False  # a line that cannot be written must not stop a payment
+    # No line shows its thread, process id and source line, so they are not looked up:
+    # https://docs.python.org/3/howto/logging.html#optimization
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001 - documented there
     if stream is None:  # otherwise Python prints uncaught exceptions on the terminal
         sys.excepthook = _log_uncaught
         threading.excepthook = _log_uncaught_in_thread

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import hdrs, web
 
@@ -29,6 +29,14 @@ MEDIA_TYPES: Final = {
 _GZIP_LEVEL = 9
 
 
+class Content(NamedTuple):
+    """What a response consists of."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
 @dataclass(frozen=True)
 class Document:
     """A text with its media type, compressed form and version."""
@@ -44,7 +52,7 @@ class Document:
         object.__setattr__(self, "compressed", gzip.compress(self.body, _GZIP_LEVEL, mtime=0))
         object.__setattr__(self, "version", hashlib.sha256(self.body).hexdigest()[:16])
 
-    def respond(self, request: web.Request) -> web.Response:
+    def respond(self, request: web.BaseRequest) -> Content:
         """Return the document, or 304 if the client has this version."""
         is_named = request.query.get("v") == self.version
         headers = {
@@ -59,14 +67,11 @@ class Document:
         }
         known = request.if_none_match or ()
         if any(tag.value in (self.version, "*") for tag in known):
-            return web.Response(status=304, headers=headers)
+            return Content(304, headers, b"")
         body = self.body
         if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower():
             body = self.compressed
             headers[hdrs.CONTENT_ENCODING] = "gzip"
-        return web.Response(
-            body=body,
-            headers=headers,
-            content_type=MEDIA_TYPES[PurePosixPath(self.name).suffix],
-            charset="utf-8",
-        )
+        media_type = MEDIA_TYPES[PurePosixPath(self.name).suffix]
+        headers[hdrs.CONTENT_TYPE] = f"{media_type}; charset=utf-8"
+        return Content(200, headers, body)

@@ -186,6 +186,52 @@ async def test_a_client_that_waits_for_100_continue_gets_it(
     assert response.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("POST", "/nope", b"404"), ("POST", "/docs", b"405"), ("GET", "/healthz", b"200")],
+)
+async def test_what_reads_no_body_asks_for_none(
+    client: AdapterClient, method: str, path: str, status: bytes
+) -> None:
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    response = await client.exchange(f"{head}Expect: 100-continue\r\n\r\n".encode())
+    assert response.startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/docs", "/readyz/"])
+async def test_head_gets_the_headers_of_get_without_the_body(
+    client: AdapterClient, path: str
+) -> None:
+    head = f"HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    head_response = await client.exchange(head.encode())
+    get_response = await client.exchange(head.replace("HEAD", "GET").encode())
+    varying = re.compile(rb"(Date|X-Request-Id): .*")
+    headers, _, body = get_response.partition(b"\r\n\r\n")
+    assert varying.sub(b"", head_response) == varying.sub(b"", headers) + b"\r\n\r\n"
+    assert b"Content-Length: %d\r\n" % len(body) in headers
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "stays_open"),
+    [
+        ("1.1", "", None),
+        ("1.1", "close", b"close"),
+        ("1.0", "", None),
+        ("1.0", "keep-alive", b"keep-alive"),
+    ],
+)
+async def test_the_connection_header_says_whether_the_connection_stays_open(
+    client: AdapterClient, version: str, connection: str, stays_open: bytes | None
+) -> None:
+    reader, writer = await asyncio.open_connection(*client.address)
+    wanted = f"Connection: {connection}\r\n" if connection else ""
+    writer.write(f"GET /healthz HTTP/{version}\r\nHost: x\r\n{wanted}\r\n".encode())
+    response = await reader.readuntil(b'{"status":"alive"}')
+    found = re.search(rb"\r\nConnection: (.*)\r\n", response)
+    assert (found and found[1]) == stays_open
+    writer.close()
+
+
 async def test_an_unknown_expectation_is_ignored(client: AdapterClient) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: coffee\r\n"
     response = await client.exchange(

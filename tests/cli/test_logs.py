@@ -1,3 +1,4 @@
+import asyncio
 import io
 import json
 import logging
@@ -136,3 +137,90 @@ raise RuntimeError("in the main thread")
     assert [line["level"] for line in lines] == ["CRITICAL", "CRITICAL"]
     assert "in a thread" in lines[0]["exc_info"]
     assert "in the main thread" in lines[1]["exc_info"]
+
+
+class Writes(io.StringIO):
+    """A stream that counts what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+    def messages(self) -> list[str]:
+        return [line["message"] for line in _lines(self)]
+
+
+async def test_the_lines_of_one_turn_of_the_loop_are_one_write_in_order() -> None:
+    stream = Writes()
+    logs.configure("core", stream)
+    for message in ("a", "b", "c"):
+        logging.getLogger("core").info(message)
+    assert stream.messages() == []
+    await asyncio.sleep(0)
+    assert (stream.messages(), stream.writes) == (["a", "b", "c"], 1)
+    logging.getLogger("core").info("d")
+    await asyncio.sleep(0)
+    assert (stream.messages(), stream.writes) == (["a", "b", "c", "d"], 2)
+
+
+async def test_a_warning_is_written_at_once_after_what_waits() -> None:
+    stream = Writes()
+    logs.configure("core", stream)
+    logging.getLogger("core").info("a")
+    logging.getLogger("core").warning("b")
+    assert (stream.messages(), stream.writes) == (["a", "b"], 1)
+    logging.getLogger("core").info("c")
+    await asyncio.sleep(0)
+    assert stream.messages() == ["a", "b", "c"]
+
+
+async def test_a_line_of_a_thread_is_written_at_once_after_what_waits() -> None:
+    stream = Writes()
+    logs.configure("core", stream)
+    logging.getLogger("core").info("a")
+    await asyncio.to_thread(logging.getLogger("core").info, "b")
+    assert stream.messages() == ["a", "b"]
+
+
+async def test_lines_below_the_level_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIVISCO_LOG_LEVEL", "WARNING")
+    stream = Writes()
+    logs.configure("core", stream)
+    logging.getLogger("core").info("a")
+    await asyncio.sleep(0)
+    assert stream.writes == 0
+
+
+async def test_a_stream_that_cannot_be_written_stops_nothing() -> None:
+    stream = Writes()
+    logs.configure("core", stream)
+    stream.close()
+    logging.getLogger("core").info("a")
+    logging.getLogger("core").error("b")
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "ending", ["sys.exit(3)", "raise RuntimeError", "stop.set(); _stop_or_exit(stop, 15)"]
+)
+def test_the_lines_of_the_last_turn_are_written_before_the_process_exits(ending: str) -> None:
+    program = f"""
+import asyncio, logging, sys
+from cli import logs
+from cli.foreground import _stop_or_exit
+logs.configure("core")
+async def main():
+    stop = asyncio.Event()
+    logging.getLogger("core").info("last words")
+    {ending}
+asyncio.run(main())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=20
+    )
+    assert ended.returncode != 0
+    assert json.loads(ended.stderr.splitlines()[0])["message"] == "last words"

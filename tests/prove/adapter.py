@@ -13,7 +13,7 @@ from aiohttp import web
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-from adapter.app import build_app
+from adapter.app import App
 from adapter.settings import AdapterSettings
 from rpc.client import CoreClient, CoreResponse
 from rpc.error_details import FieldProblem
@@ -65,8 +65,10 @@ async def running_adapter(serving: Callable[[], Awaitable[CoreClient]]) -> Async
     """Serve until the block ends, and yield the URL."""
     logging.getLogger("adapter").setLevel(logging.CRITICAL)
     core = cast(CoreClient, ServingCore(serving))
-    app = build_app(core, AdapterSettings(webhooks_token=WEBHOOKS_TOKEN), asyncio.Event())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    app = App(core, AdapterSettings(webhooks_token=WEBHOOKS_TOKEN), asyncio.Event())
+    runner = web.ServerRunner(
+        web.Server(app.handle, access_log=None, handler_cancellation=True), shutdown_timeout=0.1
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
