@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check check-fast generate bench prove lock fmt clean proto-deps release-image
+.PHONY: help install run test check check-fast generate bench profile prove lock fmt clean proto-deps release-image
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## |^#: ' $(MAKEFILE_LIST) | sed -E 's/^#: /\n/; s/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -86,6 +86,9 @@ bench: install ## measure speed, as ratios within one run
 	$(PY) -m tests.bench.gateway
 	$(PY) -m tests.bench.recurring
 	$(PY) -m tests.bench.lists
+
+profile: $(VENV)/.runtime ## show where the running processes spend CPU time (ARGS="--seconds 30")
+	@$(BIN)/nivisco profile $(ARGS)
 
 prove: install ## kill cores at every failpoint, then compare the books (PROVE_MINUTES=10)
 	$(PY) -m tests.prove
