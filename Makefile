@@ -81,11 +81,8 @@ check: check-fast ## lint, types, import contracts, schema rules, generated code
 	@diff -r -x __pycache__ build/generated generated || { echo 'generated/ is not what proto/ says: run make generate'; exit 1; }
 	$(PY) -m clients.generate --check
 
-bench: install ## measure speed, as ratios within one run
-	$(PY) -m tests.bench
-	$(PY) -m tests.bench.gateway
-	$(PY) -m tests.bench.recurring
-	$(PY) -m tests.bench.lists
+bench: install ## measure speed beside its goals, 10 minutes (ARGS="debits hop", ARGS=--help)
+	$(PY) -m tests.bench $(ARGS)
 
 profile: $(VENV)/.runtime ## show where the running processes spend CPU time (ARGS="--seconds 30")
 	@$(BIN)/nivisco profile $(ARGS)

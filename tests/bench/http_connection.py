@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
+from cli.addresses import Address
+
 _HEAD_END = b"\r\n\r\n"
 _CONTENT_LENGTH = re.compile(rb"\r\nContent-Length: *([0-9]+)\r\n", re.IGNORECASE)
 _OK = b"HTTP/1.1 200 "
@@ -35,7 +37,7 @@ class HttpConnection(asyncio.Protocol):
         await connection._connect()
         return connection
 
-    async def post(self, request: bytes) -> bytes:
+    async def send(self, request: bytes) -> bytes:
         """Send a complete request and return the body of the response.
 
         Reconnects first if the server closed the idle connection.
@@ -93,14 +95,18 @@ class HttpConnection(asyncio.Protocol):
 
 
 def post_request(
-    host: str, port: int, body: bytes, path: str = "/", headers: Mapping[str, str] | None = None
+    server: Address, body: bytes, path: str = "/", headers: Mapping[str, str] | None = None
 ) -> bytes:
     """Return the bytes of a POST with a JSON body."""
-    lines = {
-        "Host": f"{host}:{port}",
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-        **(headers or {}),
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
+    content = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    return _head("POST", server, path, content | dict(headers or {})) + body
+
+
+def get_request(server: Address, path: str, headers: Mapping[str, str]) -> bytes:
+    """Return the bytes of a GET."""
+    return _head("GET", server, path, headers)
+
+
+def _head(verb: str, server: Address, path: str, headers: Mapping[str, str]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"{verb} {path} HTTP/1.1\r\nHost: {server}\r\n{lines}\r\n".encode()

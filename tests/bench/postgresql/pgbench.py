@@ -5,11 +5,13 @@ One connection per client, prepared statements, one round trip each.
 
 import asyncio
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.calls import CHARGED_CENTS
+from tests.bench.accounts import CHARGED_CENTS
+from tests.bench.histogram import Histogram
 from tests.bench.http_connection import UnexpectedAnswer
 from tests.bench.postgresql.server import Server, client_program, execute
 from tests.bench.samples import Turn
@@ -17,6 +19,8 @@ from tests.bench.turns import CpuSeconds
 
 _SCRIPT = Path(__file__).with_name("debit.sql")
 _TRANSACTIONS_OF_A_SHORT_TURN = 10
+_SECONDS_LEAST = 2.0
+"""Its seconds begin before it connects, which takes long for many clients on a busy machine."""
 _PER_SECOND = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 _NONE_FAILED = "number of failed transactions: 0 "
 _LATENCY_FIELD = 2
@@ -29,11 +33,10 @@ class Pgbench:
 
     server: Server
     database: str
-    clients: int
     directory: Path
     """Directory of its log."""
 
-    async def number_wallets(self, wallet_ids: list[str]) -> None:
+    async def number_wallets(self, wallet_ids: Sequence[str]) -> None:
         """Number the wallets from 0, because pgbench draws random numbers only."""
         url = self.server.database_url(self.database)
         await execute(
@@ -43,16 +46,18 @@ class Pgbench:
         )
         await execute(
             url,
-            "INSERT INTO numbered_wallets SELECT :number, business_id, wallet_id FROM wallets "
-            "WHERE wallet_id = :wallet_id",
-            [{"number": n, "wallet_id": wallet_id} for n, wallet_id in enumerate(wallet_ids)],
+            "INSERT INTO numbered_wallets SELECT $1, business_id, wallet_id FROM wallets "
+            "WHERE wallet_id = $2",
+            list(enumerate(wallet_ids)),
         )
         await execute(url, "VACUUM ANALYZE numbered_wallets")
 
-    async def take_turn(self, cpu_seconds: CpuSeconds, wallets: range, seconds: float) -> Turn:
-        """Debit the wallets with these numbers for a while.
+    async def take_turn(
+        self, cpu_seconds: CpuSeconds, clients: int, wallets: range, seconds: float
+    ) -> Turn:
+        """Debit the wallets with these numbers for a while, with a connection for each client.
 
-        pgbench counts whole seconds; a shorter turn is a few transactions per client. It connects
+        pgbench counts whole seconds; a turn below two is a few transactions per client. It connects
         anew for every turn, which the server's CPU time includes (a few ms per connection) and its
         rate does not.
 
@@ -60,7 +65,7 @@ class Pgbench:
             UnexpectedAnswer: a transaction failed.
         """
         before = cpu_seconds()
-        printed = await self._run(wallets, seconds)
+        printed = await self._run(clients, wallets, seconds)
         after = cpu_seconds()
         latencies = self._latencies()
         rate = _PER_SECOND.search(printed)
@@ -69,12 +74,15 @@ class Pgbench:
         cpu = {name: after[name] - before[name] for name in after}
         return Turn(len(latencies) / float(rate[1]), latencies, cpu)
 
-    async def _run(self, wallets: range, seconds: float) -> str:
-        whole = round(seconds)
-        length = ["-T", str(whole)] if whole else ["-t", str(_TRANSACTIONS_OF_A_SHORT_TURN)]
+    async def _run(self, clients: int, wallets: range, seconds: float) -> str:
+        length = (
+            ["-T", str(round(seconds))]
+            if seconds >= _SECONDS_LEAST
+            else ["-t", str(_TRANSACTIONS_OF_A_SHORT_TURN)]
+        )
         process = await asyncio.create_subprocess_exec(
             client_program("pgbench"),
-            *("-n", "-M", "prepared", "-f", str(_SCRIPT), "-c", str(self.clients), *length),
+            *("-n", "-M", "prepared", "-f", str(_SCRIPT), "-c", str(clients), *length),
             *("-D", f"first={wallets[0]}", "-D", f"last={wallets[-1]}"),
             *("-D", f"cents={CHARGED_CENTS}", "--log", f"--log-prefix={self.directory}/pgbench"),
             *("-h", self.server.directory, "-U", "postgres", self.database),
@@ -92,11 +100,11 @@ class Pgbench:
             raise UnexpectedAnswer(f"pgbench: {printed}")
         return printed
 
-    def _latencies(self) -> list[float]:
-        """Return the seconds of each transaction, and delete the log."""
-        latencies = []
+    def _latencies(self) -> Histogram:
+        """Return the times of the transactions, and delete the log."""
+        latencies = Histogram()
         for log in self.directory.glob("pgbench.*"):
-            lines = log.read_text().splitlines()
-            latencies += [int(line.split()[_LATENCY_FIELD]) / 1e6 for line in lines]
+            for line in log.read_text().splitlines():
+                latencies.record(int(line.split()[_LATENCY_FIELD]) / 1e6)
             log.unlink()
         return latencies
