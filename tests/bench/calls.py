@@ -3,19 +3,29 @@
 Requests are prepared beforehand; only the idempotency key is filled in for each.
 """
 
+import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from itertools import count
 
 from cli.addresses import Address
 from tests.bench.accounts import CHARGED_CENTS, Account
-from tests.bench.http_connection import HttpConnection, UnexpectedAnswer, get_request, post_request
+from tests.bench.http_connection import (
+    HttpConnection,
+    Unavailable,
+    UnexpectedAnswer,
+    get_request,
+    post_request,
+)
 
 CHARGE, READ, CHARGE_CARD = "charge_wallet", "get_user_wallet", "charge_customer"
 _AMOUNTS = {CHARGE: CHARGED_CENTS / 100, CHARGE_CARD: 25.5}
 _KEY = b"bench-key-00000000000000"
 """What a key replaces; keys are as long as it."""
+_PAUSE_SECONDS = 0.1
+"""Before a request that was refused is sent again."""
 _SUCCESS = b'{"success":true,'
 
 _keys = (b"bench-key-%014d" % number for number in count(1))
@@ -61,26 +71,44 @@ def orm_requests(server: Address, accounts: Iterable[Account], action: str) -> d
 
 
 async def open_clients(
-    opened: AsyncExitStack, server: Address, requests: Mapping[str, bytes], number: int
+    opened: AsyncExitStack,
+    server: Address,
+    requests: Mapping[str, bytes],
+    number: int,
+    refused: Counter[str] | None = None,
 ) -> list[Call]:
-    """Return so many clients with a connection each, which `opened` closes."""
-    return [await _open_client(opened, server, requests) for _ in range(number)]
+    """Return so many clients with a connection each, which `opened` closes.
+
+    With `refused`, a request that gets 503 is counted there by user and sent again with its key.
+    """
+    return [await _open_client(opened, server, requests, refused) for _ in range(number)]
 
 
 async def _open_client(
-    opened: AsyncExitStack, server: Address, requests: Mapping[str, bytes]
+    opened: AsyncExitStack,
+    server: Address,
+    requests: Mapping[str, bytes],
+    refused: Counter[str] | None,
 ) -> Call:
     connection = await HttpConnection.open(server.host, server.port)
     opened.callback(connection.close)
+    is_keyed = _KEY in next(iter(requests.values()))
 
     async def call(user_id: str) -> None:
-        answer = await connection.send(requests[user_id])
+        request = requests[user_id]
+        if is_keyed:
+            request = request.replace(_KEY, next(_keys), 1)
+        while True:
+            try:
+                answer = await connection.send(request)
+            except Unavailable:
+                if refused is None:
+                    raise
+                refused[user_id] += 1
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                break
         if not answer.startswith(_SUCCESS):
             raise UnexpectedAnswer(answer[:500].decode())
 
-    async def keyed_call(user_id: str) -> None:
-        answer = await connection.send(requests[user_id].replace(_KEY, next(_keys), 1))
-        if not answer.startswith(_SUCCESS):
-            raise UnexpectedAnswer(answer[:500].decode())
-
-    return keyed_call if _KEY in next(iter(requests.values())) else call
+    return call

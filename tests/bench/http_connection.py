@@ -20,6 +20,10 @@ class UnexpectedAnswer(Exception):
     """A response other than 200; a run with failures is invalid."""
 
 
+class Unavailable(UnexpectedAnswer):
+    """A 503: the request was not executed, and may be sent again."""
+
+
 class HttpConnection(asyncio.Protocol):
     """A connection to one server."""
 
@@ -43,7 +47,8 @@ class HttpConnection(asyncio.Protocol):
         Reconnects first if the server closed the idle connection.
 
         Raises:
-            UnexpectedAnswer: the status is not 200, or the connection was lost.
+            UnexpectedAnswer: the status is not 200, or the connection was lost; Unavailable if it
+                is 503.
         """
         assert self._answer is None, "one request at a time"
         if self._transport is None or self._transport.is_closing():
@@ -84,7 +89,8 @@ class HttpConnection(asyncio.Protocol):
             return
         if length is None or not head.startswith(_OK):
             status = head.partition(b"\r\n")[0].decode()
-            self._answer.set_exception(UnexpectedAnswer(f"{status}: {body[:500].decode()}"))
+            kind = Unavailable if " 503 " in status else UnexpectedAnswer
+            self._answer.set_exception(kind(f"{status}: {body[:500].decode()}"))
         else:
             self._answer.set_result(bytes(body))
 

@@ -9,7 +9,7 @@ class Size:
 
     rounds: int = 4
     turn_seconds: float = 2.0
-    """Of one variant in one round; pgbench counts whole seconds."""
+    """Of one variant in one round."""
     warm_up_seconds: float = 1.0
     limit_seconds: float = 1800.0
     """Of the whole run, with starts and stops."""

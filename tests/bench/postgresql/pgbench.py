@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.accounts import CHARGED_CENTS
@@ -18,9 +18,8 @@ from tests.bench.samples import Turn
 from tests.bench.turns import CpuSeconds
 
 _SCRIPT = Path(__file__).with_name("debit.sql")
-_TRANSACTIONS_OF_A_SHORT_TURN = 10
-_SECONDS_LEAST = 2.0
-"""Its seconds begin before it connects, which takes long for many clients on a busy machine."""
+_TRANSACTIONS_LEAST = 10
+"""Of each client, in the first turn, which shows how many are one second's."""
 _PER_SECOND = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 _NONE_FAILED = "number of failed transactions: 0 "
 _LATENCY_FIELD = 2
@@ -35,6 +34,8 @@ class Pgbench:
     database: str
     directory: Path
     """Directory of its log."""
+    rates: dict[tuple[int, range], float] = field(default_factory=dict)
+    """Transactions a second in the latest turn with these clients and wallets."""
 
     async def number_wallets(self, wallet_ids: Sequence[str]) -> None:
         """Number the wallets from 0, because pgbench draws random numbers only."""
@@ -57,32 +58,31 @@ class Pgbench:
     ) -> Turn:
         """Debit the wallets with these numbers for a while, with a connection for each client.
 
-        pgbench counts whole seconds; a turn below two is a few transactions per client. It connects
-        anew for every turn, which the server's CPU time includes (a few ms per connection) and its
-        rate does not.
+        A turn is a number of transactions, because pgbench counts the time in which it connects
+        among its seconds. It connects anew for every turn, which the server's CPU time includes (a
+        few ms per connection) and its rate does not.
 
         Raises:
             UnexpectedAnswer: a transaction failed.
         """
+        expected = self.rates.get((clients, wallets), 0.0) * seconds
+        transactions = max(_TRANSACTIONS_LEAST, round(expected / clients))
         before = cpu_seconds()
-        printed = await self._run(clients, wallets, seconds)
+        printed = await self._run(clients, wallets, transactions)
         after = cpu_seconds()
         latencies = self._latencies()
         rate = _PER_SECOND.search(printed)
         if rate is None or _NONE_FAILED not in printed or not latencies:
             raise UnexpectedAnswer(f"pgbench: {printed}")
+        self.rates[clients, wallets] = float(rate[1])
         cpu = {name: after[name] - before[name] for name in after}
         return Turn(len(latencies) / float(rate[1]), latencies, cpu)
 
-    async def _run(self, clients: int, wallets: range, seconds: float) -> str:
-        length = (
-            ["-T", str(round(seconds))]
-            if seconds >= _SECONDS_LEAST
-            else ["-t", str(_TRANSACTIONS_OF_A_SHORT_TURN)]
-        )
+    async def _run(self, clients: int, wallets: range, transactions: int) -> str:
         process = await asyncio.create_subprocess_exec(
             client_program("pgbench"),
-            *("-n", "-M", "prepared", "-f", str(_SCRIPT), "-c", str(clients), *length),
+            *("-n", "-M", "prepared", "-f", str(_SCRIPT), "-c", str(clients)),
+            *("-t", str(transactions)),
             *("-D", f"first={wallets[0]}", "-D", f"last={wallets[-1]}"),
             *("-D", f"cents={CHARGED_CENTS}", "--log", f"--log-prefix={self.directory}/pgbench"),
             *("-h", self.server.directory, "-U", "postgres", self.database),
