@@ -14,7 +14,7 @@ from pathlib import Path
 from cli.addresses import Address
 from cli.children import Child, Spawn, nivisco, spawn
 from cli.profiler import PROFILE_DIRECTORY
-from tests.core.running import OPERATOR_TOKEN
+from tests.core.running import OPERATOR_TOKEN, WEBHOOKS_TOKEN
 
 CLIENT = "client"
 """Name of the measuring process among the CPU times."""
@@ -68,7 +68,7 @@ def core_process(directory: Path, database_url: str, **settings: str) -> Spawn:
         "NIVISCO_DATABASE_URL": database_url,
         "NIVISCO_GRPC": _ANY_PORT,
         "NIVISCO_SECRET_KEYS": "k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
-        "NIVISCO_SERVICE_TOKENS": f"operator:{OPERATOR_TOKEN}",
+        "NIVISCO_SERVICE_TOKENS": f"operator:{OPERATOR_TOKEN},webhooks:{WEBHOOKS_TOKEN}",
         "NIVISCO_MIGRATE": "1",
         **settings,
     }
@@ -82,8 +82,11 @@ def with_settings(spawned: Spawn, **settings: str) -> Spawn:
 
 def adapter_process(directory: Path, *cores: Address) -> Spawn:
     """Return the command of an adapter of these cores."""
-    cores_setting = ",".join(map(str, cores))
-    environment = _environment() | {"NIVISCO_HTTP": _ANY_PORT, "NIVISCO_CORE": cores_setting}
+    environment = _environment() | {
+        "NIVISCO_HTTP": _ANY_PORT,
+        "NIVISCO_CORE": ",".join(map(str, cores)),
+        "NIVISCO_WEBHOOKS_TOKEN": WEBHOOKS_TOKEN,
+    }
     log = directory / "adapter.log"
     return Spawn("adapter", nivisco("adapter"), environment, log, _DRAIN_SECONDS)
 
