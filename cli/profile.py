@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from cli.profiler import PROFILE_DIRECTORY, SUFFIX
 
 _SHOWN = 25
 _PATIENCE_SECONDS = 10.0
+_POLL_SECONDS = 0.05
 
 
 @click.command()
@@ -53,8 +54,11 @@ def profile(data_dir: Path, directory: Path | None, seconds: float) -> None:
     running = [pid for pid in pids if _toggle(pid)]
     time.sleep(seconds)
     written = [pid for pid in running if _toggle(pid)]
-    for file in _wait_for(directory, written):
+    files = _wait_for(directory, written)
+    for file in sorted(files.values()):
         click.echo("\n".join(_report(file)))
+    if missing := [str(pid) for pid in written if pid not in files]:
+        raise Failure(f"No profile of process {', '.join(missing)}. Its log may say why.")
 
 
 def _processes_of(directory: Path) -> list[int]:
@@ -64,13 +68,18 @@ def _processes_of(directory: Path) -> list[int]:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # another user's, or it ended
             variables = (process / "environ").read_bytes().split(b"\0")
-            if setting in variables and _catches_sigusr1(process):
+            if setting in variables and _has_profiler(process):
                 found.append(int(process.name))
     return sorted(found)
 
 
-def _catches_sigusr1(process: Path) -> bool:
-    """Return whether the signal does not end a process: a shell may have the same environment."""
+def _has_profiler(process: Path) -> bool:
+    """Return whether a process of this Python handles SIGUSR1.
+
+    A shell or a database may have the same environment, and use the signal otherwise.
+    """
+    if (process / "exe").readlink() != Path("/proc/self/exe").readlink():
+        return False
     for line in (process / "status").read_text().splitlines():
         if line.startswith("SigCgt:"):
             return bool(int(line.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)
@@ -86,21 +95,16 @@ def _toggle(pid: int) -> bool:
     return True
 
 
-def _wait_for(directory: Path, pids: Iterable[int]) -> list[Path]:
-    """Return the profiles of these processes once they are written.
-
-    Raises:
-        Failure: one is not written in time.
-    """
+def _wait_for(directory: Path, pids: Collection[int]) -> dict[int, Path]:
+    """Return the profiles of these processes, once all are written or time is up."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    found = []
-    for pid in pids:
-        while not (files := list(directory.glob(f"*-{pid}{SUFFIX}"))):
-            if time.monotonic() > deadline:
-                raise Failure(f"Process {pid} has written no profile. Its log may say why.")
-            time.sleep(0.05)
-        found += files
-    return sorted(found)
+    found: dict[int, Path] = {}
+    while len(found) < len(pids) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        for pid in pids:
+            for file in directory.glob(f"*-{pid}{SUFFIX}"):
+                found[pid] = file
+    return found
 
 
 def _report(file: Path) -> list[str]:

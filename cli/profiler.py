@@ -66,9 +66,12 @@ class Profiler:
         thread_time, process_time = time.thread_time_ns(), time.process_time_ns()
         own, all_threads = thread_time - self._thread_time, process_time - self._process_time
         self._thread_time, self._process_time = thread_time, process_time
-        positions = []
+        positions: list[str] = []
         while frame is not None:
-            positions.append(_position(frame.f_code.co_filename, frame.f_code.co_qualname))
+            if frame.f_code is Profiler._sample.__code__:
+                positions.clear()  # a sample was interrupted: what that one interrupted counts
+            else:
+                positions.append(_position(frame.f_code.co_filename, frame.f_code.co_qualname))
             frame = frame.f_back
         self._nanoseconds[tuple(reversed(positions))] += own
         self._nanoseconds[OTHER_THREADS,] += max(0, all_threads - own)

@@ -5,10 +5,12 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from cli.data_dir import DataDir
-from tests.processes import Running, Start, serving_line, start_up
+import pytest
+
+from tests.processes import Start, serving_line, start_process, start_up
 
 READY = "Ctrl-C stops everything.\n"
 STACK = re.compile(r"\(other threads\) \d+|[\w./<>-]+:[\w.<>]+(;[\w./<>-]+:[\w.<>]+)* \d+")
@@ -24,45 +26,36 @@ def profiled(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def running_up(start: Start, tmp_path: Path) -> tuple[Running, DataDir]:
-    up = start_up(start, tmp_path / "var")
-    up.wait_for(READY)
-    return up, DataDir(tmp_path / "var")
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """What the second profile of an `up` printed, and where its files are."""
+    data_dir = tmp_path_factory.mktemp("profile") / "var"
+    up = start_up(start_process, data_dir)
+    try:
+        up.wait_for(READY)
+        (data_dir / "profiles" / "core-1.collapsed").write_text("of_a_process:that_ended 1\n")
+        assert profiled("--data-dir", str(data_dir)).returncode == 0
+        result = profiled("--data-dir", str(data_dir))
+        assert result.returncode == 0, result.stderr
+        yield result.stdout, data_dir / "profiles"
+    finally:
+        up.end()
 
 
-def test_core_and_adapter_are_profiled_while_they_serve(start: Start, tmp_path: Path) -> None:
-    _, directory = running_up(start, tmp_path)
-    result = profiled("--data-dir", str(directory.path))
-    assert result.returncode == 0, result.stderr
-    files = sorted(directory.profiles.iterdir())
-    assert [file.name.split("-")[0] for file in files] == [
-        "adapter",
-        "core",
-        "sandbox",
-        "scheduler",
-    ]
-    for file in files:
-        assert f"{file}: " in result.stdout
+def test_every_process_of_an_up_is_profiled(run: tuple[str, Path]) -> None:
+    printed, directory = run
+    files = sorted(directory.iterdir())
+    processes = [file.name.split("-")[0] for file in files]
+    assert processes == ["adapter", "core", "sandbox", "scheduler"]
+    assert [file for file in files if f"{file}: " not in printed] == []
+    assert {"own", "cumulative"} <= set(printed.split())
+
+
+def test_a_profile_has_only_code_positions(run: tuple[str, Path]) -> None:
+    for file in run[1].iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert {"own", "cumulative"} <= set(result.stdout.split())
-
-
-def test_a_profile_has_only_code_positions(start: Start, tmp_path: Path) -> None:
-    _, directory = running_up(start, tmp_path)
-    assert profiled("--data-dir", str(directory.path)).returncode == 0
-    lines = [
-        line for file in directory.profiles.iterdir() for line in file.read_text().splitlines()
-    ]
-    assert [line for line in lines if not STACK.fullmatch(line)] == []
-
-
-def test_a_new_profile_replaces_the_old_ones(start: Start, tmp_path: Path) -> None:
-    _, directory = running_up(start, tmp_path)
-    (directory.profiles / "core-1.collapsed").write_text("of_a_process:that_ended 1\n")
-    assert profiled("--data-dir", str(directory.path)).returncode == 0
-    assert not (directory.profiles / "core-1.collapsed").exists()
-    assert profiled("--data-dir", str(directory.path)).returncode == 0
-    assert len(list(directory.profiles.iterdir())) == 4
+        lines = file.read_text().splitlines()
+        assert [line for line in lines if not STACK.fullmatch(line)] == []
 
 
 def test_without_a_directory_the_signal_only_leaves_a_log_line(start: Start) -> None:
@@ -74,7 +67,7 @@ def test_without_a_directory_the_signal_only_leaves_a_log_line(start: Start) -> 
     assert adapter.wait() == 0
 
 
-def test_a_process_that_would_die_of_the_signal_gets_none(start: Start, tmp_path: Path) -> None:
+def test_a_process_that_has_no_profiler_gets_no_signal(start: Start, tmp_path: Path) -> None:
     directory = str(tmp_path)
     waiting = "import signal; print('runs', flush=True); signal.pause()"
     other = start("-c", waiting, NIVISCO_PROFILE_DIRECTORY=directory)
