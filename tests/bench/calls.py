@@ -14,7 +14,7 @@ from cli.addresses import Address
 from tests.bench.accounts import CHARGED_CENTS, Account
 from tests.bench.http_connection import (
     HttpConnection,
-    Unavailable,
+    SendAgain,
     UnexpectedAnswer,
     get_request,
     post_request,
@@ -79,7 +79,8 @@ async def open_clients(
 ) -> list[Call]:
     """Return so many clients with a connection each, which `opened` closes.
 
-    With `refused`, a request that gets 503 is counted there by user and sent again with its key.
+    With `refused`, a request that gets 503 or 504 is counted there by user, and sent again with its
+    key.
     """
     return [await _open_client(opened, server, requests, refused) for _ in range(number)]
 
@@ -101,7 +102,7 @@ async def _open_client(
         while True:
             try:
                 answer = await connection.send(request)
-            except Unavailable:
+            except SendAgain:
                 if refused is None:
                     raise
                 refused[user_id] += 1

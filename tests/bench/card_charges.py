@@ -1,7 +1,7 @@
 """Part `charges`: many charge_customer by JSON in flight at once, at a gateway that takes 300 ms.
 
-Ideal is what the gateway alone would take: charges / in flight * 300 ms. A request that the core
-is too busy for (503) is sent again with its key, and the time goes on.
+Ideal is what the gateway alone would take: charges / in flight * 300 ms. A request that gets
+503 or 504, because the core is too busy, is sent again with its key, and the time goes on.
 """
 
 from collections import Counter
@@ -72,7 +72,7 @@ async def measure(run: Run) -> Result:
                 Spread.of([turn.seconds / ideal for turn in measured]),
                 "x",
                 at_most(1.2),
-                f"ideal {ideal:.2f} s, {refused.total()} requests got 503 and were sent again; "
+                f"ideal {ideal:.2f} s, {refused.total()} times 503 or 504, sent again; "
                 f"{summary('ours', measured)}",
             )
         ],

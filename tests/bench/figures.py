@@ -85,5 +85,6 @@ def markdown(results: dict[str, Result]) -> Iterator[str]:
 
 
 def _with_unit(value: float, unit: str) -> str:
-    digits = 3 if value < 0.1 else 2 if value < 10 else 1 if value < 100 else 0
+    size = abs(value)
+    digits = 3 if size < 0.1 else 2 if size < 10 else 1 if size < 100 else 0
     return f"{value:,.{digits}f}{'' if unit == 'x' else ' '}{unit}"

@@ -20,8 +20,8 @@ class UnexpectedAnswer(Exception):
     """A response other than 200; a run with failures is invalid."""
 
 
-class Unavailable(UnexpectedAnswer):
-    """A 503: the request was not executed, and may be sent again."""
+class SendAgain(UnexpectedAnswer):
+    """A 503 or 504, which ask a client to send the same request with its key again."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -47,8 +47,8 @@ class HttpConnection(asyncio.Protocol):
         Reconnects first if the server closed the idle connection.
 
         Raises:
-            UnexpectedAnswer: the status is not 200, or the connection was lost; Unavailable if it
-                is 503.
+            UnexpectedAnswer: the status is not 200, or the connection was lost; SendAgain if it is
+                503 or 504.
         """
         assert self._answer is None, "one request at a time"
         if self._transport is None or self._transport.is_closing():
@@ -89,7 +89,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if length is None or not head.startswith(_OK):
             status = head.partition(b"\r\n")[0].decode()
-            kind = Unavailable if " 503 " in status else UnexpectedAnswer
+            kind = SendAgain if status.split()[1] in ("503", "504") else UnexpectedAnswer
             self._answer.set_exception(kind(f"{status}: {body[:500].decode()}"))
         else:
             self._answer.set_result(bytes(body))
