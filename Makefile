@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check check-fast generate bench prove lock fmt clean proto-deps release-image
+.PHONY: help install run test check check-fast generate bench profile prove lock fmt clean proto-deps release-image
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## |^#: ' $(MAKEFILE_LIST) | sed -E 's/^#: /\n/; s/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -81,11 +81,11 @@ check: check-fast ## lint, types, import contracts, schema rules, generated code
 	@diff -r -x __pycache__ build/generated generated || { echo 'generated/ is not what proto/ says: run make generate'; exit 1; }
 	$(PY) -m clients.generate --check
 
-bench: install ## measure speed, as ratios within one run
-	$(PY) -m tests.bench
-	$(PY) -m tests.bench.gateway
-	$(PY) -m tests.bench.recurring
-	$(PY) -m tests.bench.lists
+bench: install ## measure speed beside its goals, 10 minutes (ARGS="debits hop", ARGS=--help)
+	$(PY) -m tests.bench $(ARGS)
+
+profile: $(VENV)/.runtime ## show where the running processes spend CPU time (ARGS="--seconds 30")
+	@$(BIN)/nivisco profile $(ARGS)
 
 prove: install ## kill cores at every failpoint, then compare the books (PROVE_MINUTES=10)
 	$(PY) -m tests.prove

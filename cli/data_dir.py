@@ -8,6 +8,7 @@ demo.json       the credentials of the merchant that `nivisco demo` made, mode 6
 up.json         where the latest `up` serves, and whether with the sandbox
 nivisco.db      the database, unless another is named
 logs/           one file a process
+profiles/       what `nivisco profile` had the processes write
 """
 
 import base64
@@ -78,6 +79,7 @@ class DataDir:
         self.demo = self.path / "demo.json"
         self.endpoints = self.path / "up.json"
         self.logs = self.path / "logs"
+        self.profiles = self.path / "profiles"
 
     @property
     def is_default(self) -> bool:
@@ -85,7 +87,7 @@ class DataDir:
         return self.path == DEFAULT_DATA_DIR.absolute()
 
     def make(self) -> None:
-        """Create the directory and logs/, mode 700, unless they exist.
+        """Create the directory, logs/ and profiles/, mode 700, unless they exist.
 
         Raises:
             Failure: they cannot be created.
@@ -93,6 +95,7 @@ class DataDir:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.logs.mkdir(mode=0o700, exist_ok=True)
+            self.profiles.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise Failure(f"Cannot create {error.filename}: {error.strerror}.") from None
 

@@ -12,6 +12,7 @@ import click
 from cli import logs
 from cli.failures import SettingsError, sentence
 from cli.parent_pipes import WORKER, ParentPipes
+from cli.profiler import PROFILE_DIRECTORY, Profiler
 
 Serve = Callable[[Callable[[str], None], asyncio.Event], Coroutine[Any, Any, None]]
 """Serves until the event is set; calls back with its `host:port` when it is ready."""
@@ -32,8 +33,10 @@ def run(process: str, prepare: Callable[[], Serve]) -> None:
     parent = ParentPipes()  # before the slow imports: the parent may end meanwhile
     try:
         number = os.environ.get(WORKER)
-        logs.configure(f"{process} {number}" if number else process)
-        _run_loop(_serve(prepare(), parent))
+        name = f"{process} {number}" if number else process
+        logs.configure(name)
+        profiler = Profiler(name, os.environ.get(PROFILE_DIRECTORY))
+        _run_loop(_serve(prepare(), parent, profiler))
     except ValueError as error:
         _logger.debug("setting rejected", exc_info=True)
         raise _reported(SettingsError(sentence(error)), parent) from None
@@ -79,11 +82,12 @@ def _run_loop(work: Coroutine[Any, Any, None]) -> None:
         uvloop.run(work)
 
 
-async def _serve(serve: Serve, parent: ParentPipes) -> None:
+async def _serve(serve: Serve, parent: ParentPipes, profiler: Profiler) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_or_exit, stop, number)
+    loop.add_signal_handler(signal.SIGUSR1, profiler.toggle)
     on_hangup(_log_nothing_to_reload)
 
     def ready(address: str) -> None:

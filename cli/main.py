@@ -20,6 +20,7 @@ _COMMANDS = {
     "payments": "cli.payments:payments",
     "queue": "cli.set_aside:queue",
     "clock": "cli.test_clock:clock",
+    "profile": "cli.profile:profile",
     "migrate": "cli.processes:migrate",
     "core": "cli.processes:core",
     "adapter": "cli.processes:adapter",

@@ -16,6 +16,7 @@ from cli.children import Spawn, nivisco, open_log
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir, Endpoints, Secrets
 from cli.failures import Failure, SettingsError
 from cli.first_screen import first_screen, say
+from cli.profiler import PROFILE_DIRECTORY
 from cli.supervisor import Interrupted, Supervisor
 from cli.worker_plans import (
     LAME_DUCK,
@@ -242,6 +243,7 @@ async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
     from rpc.errors import CoreError
 
     base = {name: v for name, v in os.environ.items() if name not in _SECRET_VARIABLES}
+    base = {PROFILE_DIRECTORY: str(plan.data_dir.profiles)} | base
     sandbox = None
     if plan.sandbox is not None:
         [sandbox] = await supervisor.start(_sandbox(plan, plan.sandbox, base))

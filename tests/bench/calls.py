@@ -1,102 +1,115 @@
-"""Clients of the echo, the adapter (JSON) and the core (gRPC). Requests are prepared beforehand.
+"""Clients of HTTP servers. A client is one connection with one request at a time.
 
-A client is one HTTP connection with one request at a time; gRPC clients share a channel, like those
-of one internal service.
+Requests are prepared beforehand; only the idempotency key is filled in for each.
 """
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from itertools import count
 
-from google.protobuf.message import Message
-from google.type.money_pb2 import Money
-
 from cli.addresses import Address
-from nivisco.payments.v1 import wallet_pb2
-from tests.bench.http_connection import HttpConnection, UnexpectedAnswer, post_request
-from tests.core.running import METHODS, Business
+from tests.bench.accounts import CHARGED_CENTS, Account
+from tests.bench.http_connection import (
+    HttpConnection,
+    SendAgain,
+    UnexpectedAnswer,
+    get_request,
+    post_request,
+)
 
-CHARGED_CENTS = 1
-_CHARGE = "charge_wallet"
-_GET = "get_user_wallet"
+CHARGE, READ, CHARGE_CARD = "charge_wallet", "get_user_wallet", "charge_customer"
+_AMOUNTS = {CHARGE: CHARGED_CENTS / 100, CHARGE_CARD: 25.5}
+_KEY = b"bench-key-00000000000000"
+"""What a key replaces; keys are as long as it."""
+_PAUSE_SECONDS = 0.1
+"""Before a request that was refused is sent again."""
 _SUCCESS = b'{"success":true,'
-_TIMEOUT_SECONDS = 25.0
 
-_keys = (f"bench-{number}" for number in count())
+_keys = (b"bench-key-%014d" % number for number in count(1))
 Call = Callable[[str], Awaitable[None]]
 """Sends one request about a user; raises UnexpectedAnswer or CoreError."""
 
 
-def envelope(business: Business, user_id: str, action: str) -> bytes:
-    """Return the JSON envelope of one of the two actions."""
-    fields: dict[str, object] = {
-        "business_id": business.credentials.business_id,
-        "api_key": business.credentials.api_key,
-        "action": action,
-        "user_id": user_id,
-    }
-    if action == _CHARGE:
-        fields["amount"] = CHARGED_CENTS / 100
-    return json.dumps(fields).encode()
+def json_requests(
+    server: Address, accounts: Iterable[Account], action: str, *, keyed: bool = False
+) -> dict[str, bytes]:
+    """Return a request of the JSON endpoint for each user."""
+    requests = {}
+    for account in accounts:
+        fields: dict[str, object] = {
+            "business_id": account.credentials.business_id,
+            "api_key": account.credentials.api_key,
+            "action": action,
+            "user_id": account.user_id,
+        }
+        if action in _AMOUNTS:
+            fields["amount"] = _AMOUNTS[action]
+        if keyed:
+            fields["idempotency_key"] = _KEY.decode()
+        requests[account.user_id] = post_request(server, json.dumps(fields).encode())
+    return requests
 
 
-def message(user_id: str, action: str) -> Message:
-    """Return the request message of one of the two actions."""
-    if action == _CHARGE:
-        amount = Money(nanos=CHARGED_CENTS * 10**7)
-        return wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=amount)
-    return wallet_pb2.GetUserWalletRequest(user_id=user_id)
-
-
-class Callers:
-    """Creates the clients of one business and closes them."""
-
-    def __init__(self, business: Business, user_ids: Sequence[str]) -> None:
-        self._business = business
-        self._user_ids = user_ids
-        self._connections: list[HttpConnection] = []
-
-    async def json(self, server: Address, action: str) -> Call:
-        """Return a client of the adapter, or of a server with the same requests."""
-        return await self.http(
-            server,
-            {
-                user_id: post_request(
-                    server.host, server.port, envelope(self._business, user_id, action)
-                )
-                for user_id in self._user_ids
-            },
+def orm_requests(server: Address, accounts: Iterable[Account], action: str) -> dict[str, bytes]:
+    """Return a request of the ORM service for each user."""
+    body = json.dumps({"amount": CHARGED_CENTS / 100}).encode()
+    requests = {}
+    for account in accounts:
+        headers = {
+            "X-Business-Id": account.credentials.business_id,
+            "X-Api-Key": account.credentials.api_key,
+        }
+        requests[account.user_id] = (
+            post_request(server, body, f"/wallets/{account.wallet_id}/charge", headers)
+            if action == CHARGE
+            else get_request(server, f"/users/{account.user_id}/wallet", headers)
         )
+    return requests
 
-    async def grpc(self, action: str, *, keyed: bool = False) -> Call:
-        """Return a client of the core, with an idempotency key for each request if `keyed`."""
-        requests = {user_id: message(user_id, action) for user_id in self._user_ids}
-        name = "".join(word.capitalize() for word in action.split("_"))
-        method, business = METHODS[name], self._business
 
-        async def call(user_id: str) -> None:
-            request = requests[user_id]
-            if keyed:
-                request.idempotency_key = next(_keys)  # type: ignore[attr-defined]
-            await business.client.call(
-                method, request, business.credentials, timeout_seconds=_TIMEOUT_SECONDS
-            )
+async def open_clients(
+    opened: AsyncExitStack,
+    server: Address,
+    requests: Mapping[str, bytes],
+    number: int,
+    refused: Counter[str] | None = None,
+) -> list[Call]:
+    """Return so many clients with a connection each, which `opened` closes.
 
-        return call
+    With `refused`, a request that gets 503 or 504 is counted there by user, and sent again with its
+    key.
+    """
+    return [await _open_client(opened, server, requests, refused) for _ in range(number)]
 
-    async def http(self, server: Address, requests: Mapping[str, bytes]) -> Call:
-        """Return a client with its own connection and one request for each user."""
-        connection = await HttpConnection.open(server.host, server.port)
-        self._connections.append(connection)
 
-        async def call(user_id: str) -> None:
-            answer = await connection.post(requests[user_id])
-            if not answer.startswith(_SUCCESS):
-                raise UnexpectedAnswer(answer[:500].decode())
+async def _open_client(
+    opened: AsyncExitStack,
+    server: Address,
+    requests: Mapping[str, bytes],
+    refused: Counter[str] | None,
+) -> Call:
+    connection = await HttpConnection.open(server.host, server.port)
+    opened.callback(connection.close)
+    is_keyed = _KEY in next(iter(requests.values()))
 
-        return call
+    async def call(user_id: str) -> None:
+        request = requests[user_id]
+        if is_keyed:
+            request = request.replace(_KEY, next(_keys), 1)
+        while True:
+            try:
+                answer = await connection.send(request)
+            except SendAgain:
+                if refused is None:
+                    raise
+                refused[user_id] += 1
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                break
+        if not answer.startswith(_SUCCESS):
+            raise UnexpectedAnswer(answer[:500].decode())
 
-    def close(self) -> None:
-        """Close the connections."""
-        for connection in self._connections:
-            connection.close()
+    return call

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
+from cli.addresses import Address
+
 _HEAD_END = b"\r\n\r\n"
 _CONTENT_LENGTH = re.compile(rb"\r\nContent-Length: *([0-9]+)\r\n", re.IGNORECASE)
 _OK = b"HTTP/1.1 200 "
@@ -16,6 +18,10 @@ _OK = b"HTTP/1.1 200 "
 
 class UnexpectedAnswer(Exception):
     """A response other than 200; a run with failures is invalid."""
+
+
+class SendAgain(UnexpectedAnswer):
+    """A 503 or 504, which ask a client to send the same request with its key again."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -35,13 +41,14 @@ class HttpConnection(asyncio.Protocol):
         await connection._connect()
         return connection
 
-    async def post(self, request: bytes) -> bytes:
+    async def send(self, request: bytes) -> bytes:
         """Send a complete request and return the body of the response.
 
         Reconnects first if the server closed the idle connection.
 
         Raises:
-            UnexpectedAnswer: the status is not 200, or the connection was lost.
+            UnexpectedAnswer: the status is not 200, or the connection was lost; SendAgain if it is
+                503 or 504.
         """
         assert self._answer is None, "one request at a time"
         if self._transport is None or self._transport.is_closing():
@@ -82,7 +89,8 @@ class HttpConnection(asyncio.Protocol):
             return
         if length is None or not head.startswith(_OK):
             status = head.partition(b"\r\n")[0].decode()
-            self._answer.set_exception(UnexpectedAnswer(f"{status}: {body[:500].decode()}"))
+            kind = SendAgain if status.split()[1] in ("503", "504") else UnexpectedAnswer
+            self._answer.set_exception(kind(f"{status}: {body[:500].decode()}"))
         else:
             self._answer.set_result(bytes(body))
 
@@ -93,14 +101,18 @@ class HttpConnection(asyncio.Protocol):
 
 
 def post_request(
-    host: str, port: int, body: bytes, path: str = "/", headers: Mapping[str, str] | None = None
+    server: Address, body: bytes, path: str = "/", headers: Mapping[str, str] | None = None
 ) -> bytes:
     """Return the bytes of a POST with a JSON body."""
-    lines = {
-        "Host": f"{host}:{port}",
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-        **(headers or {}),
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
+    content = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    return _head("POST", server, path, content | dict(headers or {})) + body
+
+
+def get_request(server: Address, path: str, headers: Mapping[str, str]) -> bytes:
+    """Return the bytes of a GET."""
+    return _head("GET", server, path, headers)
+
+
+def _head(verb: str, server: Address, path: str, headers: Mapping[str, str]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"{verb} {path} HTTP/1.1\r\nHost: {server}\r\n{lines}\r\n".encode()

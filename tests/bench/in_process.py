@@ -1,8 +1,7 @@
-"""Times the functions of every request, without processes or network."""
+"""Part `functions`: the time of what every request runs, without processes or network."""
 
 import timeit
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import protovalidate
@@ -15,8 +14,9 @@ from core.security.secrets import api_key_matches, hash_api_key
 from core.server.validation import problems
 from nivisco.payments.v1 import wallet_pb2
 from rpc.metadata import Credentials
-from tests.bench.plan import Plan
+from tests.bench.figures import Figure, Result
 from tests.bench.reflection import calls_into_the_schema
+from tests.bench.run import Run
 from tests.bench.samples import Spread, ratio
 from transcoding.actions import Action, build_catalogue
 from transcoding.envelope import read_envelope
@@ -63,50 +63,43 @@ ANSWERS: Mapping[str, Message] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class InProcess:
-    """Microseconds per call of each function, and their ratios."""
-
-    microseconds: dict[str, Spread]
-    transcode_to_json_format: dict[str, Spread]
-    """By action: our transcoding time / that of protobuf's json_format."""
-    problems_to_protovalidate: dict[str, Spread]
-    """By action."""
-    schema_calls: list[str]
-    """Descriptor calls while a request and its response are transcoded; expected to be empty."""
-
-
-def measure_in_process(plan: Plan) -> InProcess:
-    """Time every function in turns."""
+async def measure(run: Run) -> Result:
+    """Time every function in turns; no money moves."""
     catalogue = build_catalogue()
     functions: dict[str, Callable[[], object]] = {}
     for name in ACTIONS:
         functions |= _functions_of(catalogue[name])
     stored_hash = hash_api_key(_API_KEY)
     functions["API key check"] = lambda: api_key_matches(_API_KEY, stored_hash)
-    seconds = plan.in_process_seconds(len(functions))
+    seconds = run.size.turn_seconds / len(functions)
     counts = {name: _count_for(function, seconds) for name, function in functions.items()}
     times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(plan.in_process_rounds):
+    for _ in range(run.size.rounds):
         for name, function in functions.items():
             taken = timeit.timeit(function, number=counts[name])
             times[name].append(taken / counts[name] * 1e6)
-    return InProcess(
-        microseconds={name: Spread.of(times[name]) for name in times},
-        transcode_to_json_format={
-            name: ratio(
-                [r + w for r, w in zip(times[_read(name)], times[_write(name)], strict=True)],
-                times[_json_format(name)],
-            )
-            for name in ACTIONS
-        },
-        problems_to_protovalidate={
-            name: ratio(times[_rules(name)], times[_protovalidate(name)]) for name in ACTIONS
-        },
-        schema_calls=[
-            call for name in ACTIONS for call in calls_into_the_schema(_transcode(catalogue[name]))
-        ],
-    )
+    figures = [Figure(name, Spread.of(times[name]), "µs") for name in times]
+    for name in ACTIONS:
+        transcode = zip(times[_read(name)], times[_write(name)], strict=True)
+        figures += [
+            Figure(
+                f"{name}: transcode / json_format",
+                ratio([read + write for read, write in transcode], times[_json_format(name)]),
+                "x",
+            ),
+            Figure(
+                f"{name}: rules / protovalidate",
+                ratio(times[_rules(name)], times[_protovalidate(name)]),
+                "x",
+            ),
+        ]
+    return Result(figures)
+
+
+def schema_calls() -> list[str]:
+    """Return the descriptor calls while a request and its response are transcoded: none."""
+    catalogue = build_catalogue()
+    return [call for name in ACTIONS for call in calls_into_the_schema(_transcode(catalogue[name]))]
 
 
 def _functions_of(action: Action) -> dict[str, Callable[[], object]]:

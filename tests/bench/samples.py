@@ -4,29 +4,22 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.bench.histogram import Histogram
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median, quartiles and bounds of some values."""
+    """The median of some rounds, and how far they differ."""
 
     median: float
-    low: float
-    """The first quartile."""
-    high: float
-    """The third quartile."""
-    least: float
-    most: float
+    percent: float
+    """Half the distance between the quartiles, in percent of the median."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Return the spread of at least two values."""
+        """Return the spread of the values of at least two rounds."""
         low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-        return cls(median, low, high, min(values), max(values))
-
-    @property
-    def percent(self) -> float:
-        """Half the interquartile range, in percent of the median."""
-        return 50 * (self.high - self.low) / self.median if self.median else 0.0
+        return cls(median, 50 * (high - low) / abs(median) if median else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +27,7 @@ class Turn:
     """One turn of a variant: request times, and CPU time by process."""
 
     seconds: float
-    latencies: Sequence[float]
+    latencies: Histogram
     cpu_seconds: dict[str, float]
     """By process."""
 
@@ -43,10 +36,9 @@ class Turn:
         """Responses per second."""
         return len(self.latencies) / self.seconds
 
-    @property
-    def median_microseconds(self) -> float:
-        """Median request time."""
-        return statistics.median(self.latencies) * 1e6
+    def milliseconds(self, percent: float) -> float:
+        """Return a percentile of the request times."""
+        return self.latencies.percentile(percent) / 1e3
 
     def cpu_microseconds(self, process: str) -> float:
         """Return a process's CPU time per request."""
@@ -58,31 +50,24 @@ def ratio(one: Sequence[float], other: Sequence[float]) -> Spread:
     return Spread.of([a / b for a, b in zip(one, other, strict=True)])
 
 
-def percentile_99(turns: Sequence[Turn]) -> float:
-    """Return the 99th percentile of the request times of all turns, in microseconds."""
-    latencies = sorted(latency for turn in turns for latency in turn.latencies)
-    return latencies[len(latencies) * 99 // 100] * 1e6
+def per_second_ratio(one: Sequence[Turn], other: Sequence[Turn]) -> Spread:
+    """Return how many times as many requests a second one variant answers as another."""
+    return ratio([turn.per_second for turn in one], [turn.per_second for turn in other])
 
 
-@dataclass(frozen=True, slots=True)
-class Throughput:
-    """Throughput of a variant with concurrent clients."""
-
-    per_second: Spread
-    median_milliseconds: Spread
-    percentile_99_milliseconds: float
-    cpu: dict[str, Spread]
-    """Microseconds per request, by process."""
-
-    @classmethod
-    def of(cls, turns: Sequence[Turn]) -> "Throughput":
-        """Return the throughput of some turns."""
-        return cls(
-            per_second=Spread.of([turn.per_second for turn in turns]),
-            median_milliseconds=Spread.of([turn.median_microseconds / 1e3 for turn in turns]),
-            percentile_99_milliseconds=percentile_99(turns) / 1e3,
-            cpu={
-                process: Spread.of([turn.cpu_microseconds(process) for turn in turns])
-                for process in turns[0].cpu_seconds
-            },
-        )
+def summary(name: str, turns: Sequence[Turn]) -> str:
+    """Return a variant's throughput, request times, and CPU time of each process, as text."""
+    all_latencies = Histogram()
+    for turn in turns:
+        all_latencies.add(turn.latencies)
+    rate = Spread.of([turn.per_second for turn in turns])
+    cpu = {
+        process: statistics.median(turn.cpu_microseconds(process) for turn in turns)
+        for process in turns[0].cpu_seconds
+    }
+    used = ", ".join(f"{process} {each:.0f}" for process, each in cpu.items() if each >= 5)
+    return (
+        f"{name} {rate.median:,.0f}/s ±{rate.percent:.0f} %, "
+        f"p50 {all_latencies.percentile(50) / 1e3:.2f} and "
+        f"p99 {all_latencies.percentile(99) / 1e3:.1f} ms, CPU µs: {used}"
+    )

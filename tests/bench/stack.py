@@ -1,48 +1,27 @@
-"""Runs core, adapter and echo like `nivisco up`: one process each, SQLite in a temporary directory.
-
-They listen on free ports of 127.0.0.1 and end with this process.
-"""
+"""Starts the processes that are measured: on free ports of 127.0.0.1, until a block ends."""
 
 import asyncio
 import base64
 import os
 import secrets
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from cli.addresses import Address
 from cli.children import Child, Spawn, nivisco, spawn
-from rpc.client import CoreClient
-from tests.core.running import OPERATOR_TOKEN
+from cli.profiler import PROFILE_DIRECTORY
+from tests.core.running import OPERATOR_TOKEN, WEBHOOKS_TOKEN
 
 CLIENT = "client"
 """Name of the measuring process among the CPU times."""
-_ECHO = Path(__file__).with_name("echo.py")
+SERVERS = Path(__file__).with_name("servers")
 _ANY_PORT = "127.0.0.1:0"
 _START_SECONDS = 60.0
 _DRAIN_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """The addresses and processes."""
-
-    core: CoreClient
-    adapter: Address
-    echo: Address
-    pids: dict[str, int]
-    directory: Path
-
-    def cpu_seconds(self) -> dict[str, float]:
-        """Return the CPU time of each process so far."""
-        return {CLIENT: time.process_time()} | {
-            name: process_cpu_seconds(pid) for name, pid in self.pids.items()
-        }
 
 
 def process_cpu_seconds(pid: int) -> float:
@@ -59,31 +38,11 @@ def _cpu_clock(pid: int) -> int:
     return ~pid << 3 | 2
 
 
-@asynccontextmanager
-async def running_stack() -> AsyncIterator[Stack]:
-    """Run all processes until the block ends.
-
-    Raises:
-        Failure: a process failed to start; the message has its last lines.
-        TimeoutError: a process was not ready in time.
-    """
-    with tempfile.TemporaryDirectory(prefix="nivisco-bench-") as name:
-        directory = Path(name)
-        database = f"sqlite+aiosqlite:///{directory / 'nivisco.db'}"
-        async with AsyncExitStack() as open_:
-            core, core_at = await open_.enter_async_context(
-                running(core_process(directory, database))
-            )
-            adapter, adapter_at = await open_.enter_async_context(
-                running(adapter_process(directory, core_at))
-            )
-            echo, echo_at = await open_.enter_async_context(
-                running(script_process(directory, _ECHO))
-            )
-            client = CoreClient(str(core_at))
-            open_.push_async_callback(client.close)
-            pids = {"core": core.pid, "adapter": adapter.pid, "echo": echo.pid}
-            yield Stack(client, adapter_at, echo_at, pids, directory)
+def cpu_seconds_of(pids: Mapping[str, int]) -> dict[str, float]:
+    """Return the CPU time of the measuring process and of the named ones, so far."""
+    return {CLIENT: time.process_time()} | {
+        name: process_cpu_seconds(pid) for name, pid in pids.items()
+    }
 
 
 @asynccontextmanager
@@ -103,37 +62,58 @@ async def running(what: Spawn) -> AsyncIterator[tuple[Child, Address]]:
         await child.stop()
 
 
-def core_process(directory: Path, database_url: str) -> Spawn:
+def core_process(directory: Path, database_url: str, **settings: str) -> Spawn:
     """Return the command of a core that has new secrets and migrates the database."""
     environment = _environment() | {
         "NIVISCO_DATABASE_URL": database_url,
         "NIVISCO_GRPC": _ANY_PORT,
         "NIVISCO_SECRET_KEYS": "k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
-        "NIVISCO_SERVICE_TOKENS": f"operator:{OPERATOR_TOKEN}",
+        "NIVISCO_SERVICE_TOKENS": f"operator:{OPERATOR_TOKEN},webhooks:{WEBHOOKS_TOKEN}",
         "NIVISCO_MIGRATE": "1",
+        **settings,
     }
     return Spawn("core", nivisco("core"), environment, directory / "core.log", _DRAIN_SECONDS)
 
 
-def adapter_process(directory: Path, core: Address) -> Spawn:
-    """Return the command of an adapter of the core."""
-    environment = _environment() | {"NIVISCO_HTTP": _ANY_PORT, "NIVISCO_CORE": str(core)}
+def with_settings(spawned: Spawn, **settings: str) -> Spawn:
+    """Return a command with other settings: the same core on another database, for example."""
+    return replace(spawned, environment=spawned.environment | settings)
+
+
+def adapter_process(directory: Path, *cores: Address) -> Spawn:
+    """Return the command of an adapter of these cores."""
+    environment = _environment() | {
+        "NIVISCO_HTTP": _ANY_PORT,
+        "NIVISCO_CORE": ",".join(map(str, cores)),
+        "NIVISCO_WEBHOOKS_TOKEN": WEBHOOKS_TOKEN,
+    }
     log = directory / "adapter.log"
     return Spawn("adapter", nivisco("adapter"), environment, log, _DRAIN_SECONDS)
 
 
-def script_process(
-    directory: Path, script: Path, settings: Mapping[str, str] | None = None
-) -> Spawn:
-    """Return the command of a server of the benchmark."""
+def scheduler_process(directory: Path, core: Address, **settings: str) -> Spawn:
+    """Return the command of a scheduler of a core."""
+    environment = _environment() | {
+        "NIVISCO_CORE": str(core),
+        "NIVISCO_SCHEDULER_HTTP": _ANY_PORT,
+        **settings,
+    }
+    log = directory / "scheduler.log"
+    return Spawn("scheduler", nivisco("scheduler"), environment, log, _DRAIN_SECONDS)
+
+
+def script_process(directory: Path, name: str, **settings: str) -> Spawn:
+    """Return the command of one of the benchmark's own servers."""
     # -P: modules beside the script must not shadow the standard library.
-    command = [sys.executable, "-P", str(script)]
-    environment = _environment() | dict(settings or {})
-    return Spawn(
-        script.stem, command, environment, directory / f"{script.stem}.log", _DRAIN_SECONDS
-    )
+    command = [sys.executable, "-P", str(SERVERS / f"{name}.py")]
+    log = directory / f"{name}.log"
+    return Spawn(name, command, _environment() | settings, log, _DRAIN_SECONDS)
 
 
 def _environment() -> dict[str, str]:
-    """Return this process's environment without NIVISCO_ settings."""
-    return {n: value for n, value in os.environ.items() if not n.startswith("NIVISCO_")}
+    """Return this process's environment without NIVISCO_ settings, but where to profile into."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("NIVISCO_") or name == PROFILE_DIRECTORY
+    }

@@ -27,7 +27,7 @@ def _mode(path: Path) -> int:
 def test_files_and_directories_are_readable_by_their_owner_only(directory: DataDir) -> None:
     directory.read_or_create_secrets(directory.database)
     directory.write_admin(Credentials("ADMIN-BUSINESS", "k"))
-    assert _mode(directory.path) == _mode(directory.logs) == 0o700
+    assert _mode(directory.path) == _mode(directory.logs) == _mode(directory.profiles) == 0o700
     assert _mode(directory.secrets) == _mode(directory.admin) == 0o600
 
 
@@ -103,7 +103,11 @@ def test_replacing_a_file_leaves_no_temporary_file(directory: DataDir) -> None:
     directory.write_admin(Credentials("A", "1"))
     directory.write_admin(Credentials("A", "2"))
     assert directory.read_admin() == Credentials("A", "2")
-    assert sorted(path.name for path in directory.path.iterdir()) == ["admin.json", "logs"]
+    assert sorted(path.name for path in directory.path.iterdir()) == [
+        "admin.json",
+        "logs",
+        "profiles",
+    ]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"business_id": 1, "api_key": "k"}'])

@@ -1,24 +1,28 @@
-"""Runs the variants of a debit on one PostgreSQL server, each with its own database.
+"""Runs variants of the same requests on one PostgreSQL server, each with its own database.
 
 The databases are copies of one that a core migrated and filled, so all variants write the same rows
 into the same tables, with the same indexes and constraints.
 """
 
 import resource
-import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.addresses import Address
 from cli.children import Spawn
 from core.database.engines import POSTGRESQL_CONNECTIONS
 from rpc.client import CoreClient
-from tests.bench.books import open_wallets
+from tests.bench.accounts import Account, Books, open_accounts
+from tests.bench.calls import Call, open_clients
+from tests.bench.postgresql.ledger import read_ledger
 from tests.bench.postgresql.pgbench import Pgbench
-from tests.bench.postgresql.server import Server, execute, query
+from tests.bench.postgresql.server import Server, execute, running_server
+from tests.bench.samples import Turn
+from tests.bench.size import Size
 from tests.bench.stack import (
     CLIENT,
     adapter_process,
@@ -26,28 +30,30 @@ from tests.bench.stack import (
     process_cpu_seconds,
     running,
     script_process,
+    with_settings,
 )
-from tests.core.running import Business, register
-from tests.databases import own_postgresql
+from tests.bench.turns import take_turn
 
 OURS, PGBENCH, ORM = "ours", "pgbench", "orm"
 """The databases."""
 _FILLED = "filled"
-_SERVICE = Path(__file__).with_name("orm_service.py")
 
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """The running processes, and the wallets of every database."""
+    """The server, the wallets of every database, and what was acknowledged in each."""
 
     server: Server
-    business: Business
-    wallet_ids: dict[str, str]
-    """By user id. The first one is the hot wallet."""
-    adapter: Address
-    service: Address
-    pgbench: Pgbench
-    pids: dict[str, int]
+    directory: Path
+    core: Spawn
+    """The command of a core on the database OURS."""
+    accounts: dict[str, list[Account]]
+    """By group."""
+    opened: AsyncExitStack
+    """Closes what was started."""
+    pids: dict[str, int] = field(default_factory=dict)
+    acknowledged: dict[str, Counter[str]] = field(default_factory=dict)
+    """By database and group."""
 
     def cpu_seconds(self) -> dict[str, float]:
         """Return the CPU time so far, by process.
@@ -61,74 +67,111 @@ class Contest:
             | {"pgbench": ended.ru_utime + ended.ru_stime, "postgres": self.server.cpu_seconds()}
         )
 
+    async def create(self, database: str) -> str:
+        """Create the database of a variant and return its URL."""
+        self.acknowledged[database] = Counter()
+        return await self.server.create_database(database, _FILLED)
+
+    async def start(self, what: Spawn, name: str = "") -> Address:
+        """Start a process, whose CPU time is then reported by name, and return its address."""
+        child, address = await self.opened.enter_async_context(running(what))
+        self.pids[name or what.name] = child.pid
+        return address
+
+    async def start_ours(self) -> Address:
+        """Start a core and an adapter on a database of their own; return the adapter's address."""
+        await self.create(OURS)
+        core = await self.start(self.core)
+        return await self.start(adapter_process(self.directory, core))
+
+    async def start_orm_service(self) -> Address:
+        """Start the ORM service on a database of its own, with as many connections as a core."""
+        url = (await self.create(ORM)).replace("postgresql:", "postgresql+asyncpg:", 1)
+        pool = {"DATABASE_URL": url, "DATABASE_POOL_SIZE": str(POSTGRESQL_CONNECTIONS)}
+        return await self.start(script_process(self.directory, "orm_service", **pool), "service")
+
+    async def start_pgbench(self) -> Pgbench:
+        """Return pgbench on a database of its own."""
+        await self.create(PGBENCH)
+        pgbench = Pgbench(self.server, PGBENCH, self.directory)
+        every = [account.wallet_id for group in self.accounts.values() for account in group]
+        await pgbench.number_wallets(every)
+        return pgbench
+
+    def numbers(self, group: str) -> range:
+        """Return the numbers of a group's wallets for pgbench."""
+        first = 0
+        for name, accounts in self.accounts.items():
+            if name == group:
+                return range(first, first + len(accounts))
+            first += len(accounts)
+        raise KeyError(group)
+
+    async def clients(
+        self, server: Address, requests: dict[str, bytes], number: int
+    ) -> Sequence[Call]:
+        """Return so many clients of a server."""
+        return await open_clients(self.opened, server, requests, number)
+
+    async def take_turn(self, clients: Sequence[Call], group: str, seconds: float) -> Turn:
+        """Run clients on the wallets of a group for a while."""
+        users = [account.user_id for account in self.accounts[group]]
+        return await take_turn(self.cpu_seconds, clients, users, seconds)
+
+    async def books(self) -> dict[str, Books]:
+        """Return the books of every variant."""
+        groups = {
+            account.wallet_id: group
+            for group, accounts in self.accounts.items()
+            for account in accounts
+        }
+        return {
+            database: await read_ledger(self.server.database_url(database), groups, counted)
+            for database, counted in self.acknowledged.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A server with a database of filled wallets, and the core that filled it."""
+
+    server: Server
+    directory: Path
+    core: Spawn
+    accounts: dict[str, list[Account]]
+    """By group."""
+
 
 @asynccontextmanager
-async def running_contest(wallets: int, clients: int) -> AsyncIterator[Contest]:
-    """Run everything, with this many wallets and a hot one, until the block ends.
+async def running_filled(size: Size) -> AsyncIterator[Filled]:
+    """Run a server with filled wallets until the block ends.
 
     Raises:
         Failure: a process failed to start; the message has its last lines.
         TimeoutError: a process was not ready in time.
     """
-    async with AsyncExitStack() as stack:
-        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="nivisco-bench-"))
-        directory = Path(name)
-        server = await Server.at(stack.enter_context(own_postgresql()).url)
-        core_of = core_process(directory, await server.create_database(_FILLED))
-        filled, wallet_ids = await _fill(server, core_of, wallets + 1)
-        for database in (OURS, PGBENCH, ORM):
-            await server.create_database(database, _FILLED)
-        pgbench = Pgbench(server, PGBENCH, clients, directory)
-        await pgbench.number_wallets(list(wallet_ids.values()))
-        core, core_at = await stack.enter_async_context(
-            running(_on(core_of, server.database_url(OURS)))
-        )
-        adapter, adapter_at = await stack.enter_async_context(
-            running(adapter_process(directory, core_at))
-        )
-        service, service_at = await stack.enter_async_context(
-            running(
-                script_process(
-                    directory,
-                    _SERVICE,
-                    {
-                        "DATABASE_URL": server.database_url(ORM),
-                        "DATABASE_POOL_SIZE": str(POSTGRESQL_CONNECTIONS),
-                    },
-                )
-            )
-        )
-        client = CoreClient(str(core_at))
-        stack.push_async_callback(client.close)
+    with running_server() as (server, directory):
+        core = core_process(directory, await server.create_database(_FILLED))
+        async with running(core) as (_, core_at):
+            client = CoreClient(str(core_at))
+            try:
+                accounts = await open_accounts(client, size)
+            finally:
+                await client.close()
+        # The first plans would suit empty tables.
+        await execute(server.database_url(_FILLED), "VACUUM ANALYZE")
+        yield Filled(server, directory, core, accounts)
+
+
+@asynccontextmanager
+async def running_contest(filled: Filled) -> AsyncIterator[Contest]:
+    """Run the variants of one part until the block ends; their databases are dropped then."""
+    server = filled.server
+    core = with_settings(filled.core, NIVISCO_DATABASE_URL=server.database_url(OURS))
+    acknowledged: dict[str, Counter[str]] = {}
+    async with AsyncExitStack() as opened:
         yield Contest(
-            server=server,
-            business=replace(filled, client=client),
-            wallet_ids=wallet_ids,
-            adapter=adapter_at,
-            service=service_at,
-            pgbench=pgbench,
-            pids={"adapter": adapter.pid, "core": core.pid, "service": service.pid},
+            server, filled.directory, core, filled.accounts, opened, acknowledged=acknowledged
         )
-
-
-async def _fill(server: Server, core_of: Spawn, count: int) -> tuple[Business, dict[str, str]]:
-    """Open wallets through a core; return the business and each user's wallet.
-
-    The tables are analysed, because the first plans would suit empty ones.
-    """
-    url = server.database_url(_FILLED)
-    async with running(core_of) as (_, core_at):
-        client = CoreClient(str(core_at))
-        try:
-            business = await register(client)
-            user_ids = await open_wallets(business, count)
-        finally:
-            await client.close()
-    wallet_of = dict(await query(url, "SELECT user_id, wallet_id FROM wallets"))
-    await execute(url, "VACUUM ANALYZE")
-    return business, {user_id: wallet_of[user_id] for user_id in user_ids}
-
-
-def _on(core_of: Spawn, database_url: str) -> Spawn:
-    environment = core_of.environment | {"NIVISCO_DATABASE_URL": database_url}
-    return replace(core_of, environment=environment)
+    for database in acknowledged:
+        await execute(server.url, f"DROP DATABASE {database} WITH (FORCE)")

@@ -5,18 +5,21 @@ One connection per client, prepared statements, one round trip each.
 
 import asyncio
 import re
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.calls import CHARGED_CENTS
+from tests.bench.accounts import CHARGED_CENTS
+from tests.bench.histogram import Histogram
 from tests.bench.http_connection import UnexpectedAnswer
 from tests.bench.postgresql.server import Server, client_program, execute
 from tests.bench.samples import Turn
 from tests.bench.turns import CpuSeconds
 
 _SCRIPT = Path(__file__).with_name("debit.sql")
-_TRANSACTIONS_OF_A_SHORT_TURN = 10
+_TRANSACTIONS_LEAST = 10
+"""Of each client, in the first turn, which shows how many are one second's."""
 _PER_SECOND = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 _NONE_FAILED = "number of failed transactions: 0 "
 _LATENCY_FIELD = 2
@@ -29,11 +32,12 @@ class Pgbench:
 
     server: Server
     database: str
-    clients: int
     directory: Path
     """Directory of its log."""
+    rates: dict[tuple[int, range], float] = field(default_factory=dict)
+    """Transactions a second in the latest turn with these clients and wallets."""
 
-    async def number_wallets(self, wallet_ids: list[str]) -> None:
+    async def number_wallets(self, wallet_ids: Sequence[str]) -> None:
         """Number the wallets from 0, because pgbench draws random numbers only."""
         url = self.server.database_url(self.database)
         await execute(
@@ -43,38 +47,42 @@ class Pgbench:
         )
         await execute(
             url,
-            "INSERT INTO numbered_wallets SELECT :number, business_id, wallet_id FROM wallets "
-            "WHERE wallet_id = :wallet_id",
-            [{"number": n, "wallet_id": wallet_id} for n, wallet_id in enumerate(wallet_ids)],
+            "INSERT INTO numbered_wallets SELECT $1, business_id, wallet_id FROM wallets "
+            "WHERE wallet_id = $2",
+            list(enumerate(wallet_ids)),
         )
         await execute(url, "VACUUM ANALYZE numbered_wallets")
 
-    async def take_turn(self, cpu_seconds: CpuSeconds, wallets: range, seconds: float) -> Turn:
-        """Debit the wallets with these numbers for a while.
+    async def take_turn(
+        self, cpu_seconds: CpuSeconds, clients: int, wallets: range, seconds: float
+    ) -> Turn:
+        """Debit the wallets with these numbers for a while, with a connection for each client.
 
-        pgbench counts whole seconds; a shorter turn is a few transactions per client. It connects
-        anew for every turn, which the server's CPU time includes (a few ms per connection) and its
-        rate does not.
+        A turn is a number of transactions, because pgbench counts the time in which it connects
+        among its seconds. It connects anew for every turn, which the server's CPU time includes (a
+        few ms per connection) and its rate does not.
 
         Raises:
             UnexpectedAnswer: a transaction failed.
         """
+        expected = self.rates.get((clients, wallets), 0.0) * seconds
+        transactions = max(_TRANSACTIONS_LEAST, round(expected / clients))
         before = cpu_seconds()
-        printed = await self._run(wallets, seconds)
+        printed = await self._run(clients, wallets, transactions)
         after = cpu_seconds()
         latencies = self._latencies()
         rate = _PER_SECOND.search(printed)
         if rate is None or _NONE_FAILED not in printed or not latencies:
             raise UnexpectedAnswer(f"pgbench: {printed}")
+        self.rates[clients, wallets] = float(rate[1])
         cpu = {name: after[name] - before[name] for name in after}
         return Turn(len(latencies) / float(rate[1]), latencies, cpu)
 
-    async def _run(self, wallets: range, seconds: float) -> str:
-        whole = round(seconds)
-        length = ["-T", str(whole)] if whole else ["-t", str(_TRANSACTIONS_OF_A_SHORT_TURN)]
+    async def _run(self, clients: int, wallets: range, transactions: int) -> str:
         process = await asyncio.create_subprocess_exec(
             client_program("pgbench"),
-            *("-n", "-M", "prepared", "-f", str(_SCRIPT), "-c", str(self.clients), *length),
+            *("-n", "-M", "prepared", "-f", str(_SCRIPT), "-c", str(clients)),
+            *("-t", str(transactions)),
             *("-D", f"first={wallets[0]}", "-D", f"last={wallets[-1]}"),
             *("-D", f"cents={CHARGED_CENTS}", "--log", f"--log-prefix={self.directory}/pgbench"),
             *("-h", self.server.directory, "-U", "postgres", self.database),
@@ -92,11 +100,11 @@ class Pgbench:
             raise UnexpectedAnswer(f"pgbench: {printed}")
         return printed
 
-    def _latencies(self) -> list[float]:
-        """Return the seconds of each transaction, and delete the log."""
-        latencies = []
+    def _latencies(self) -> Histogram:
+        """Return the times of the transactions, and delete the log."""
+        latencies = Histogram()
         for log in self.directory.glob("pgbench.*"):
-            lines = log.read_text().splitlines()
-            latencies += [int(line.split()[_LATENCY_FIELD]) / 1e6 for line in lines]
+            for line in log.read_text().splitlines():
+                latencies.record(int(line.split()[_LATENCY_FIELD]) / 1e6)
             log.unlink()
         return latencies

@@ -1,26 +1,23 @@
-"""The PostgreSQL server of all variants, from pip, with default settings."""
+"""The PostgreSQL server of a run, from pip, with default settings but for connections."""
 
+import asyncio
+import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
+import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy.engine import make_url
 
-from core.database.engines import engine_for
 from tests.bench.stack import process_cpu_seconds
+from tests.databases import own_postgresql
 
-_SHOWN = (
-    "server_version",
-    "fsync",
-    "synchronous_commit",
-    "full_page_writes",
-    "wal_sync_method",
-    "shared_buffers",
-)
+_SHOWN = ("server_version", "fsync", "synchronous_commit", "wal_sync_method", "shared_buffers")
+_MAX_CONNECTIONS = 300
+"""Enough for pgbench with many clients, beside several cores; the default is 100."""
 _TICKS_A_SECOND = 100
 """USER_HZ, proc_pid_stat(5): 100 on every Linux."""
 
@@ -33,20 +30,14 @@ class Server:
     pid: int
     """Of the postmaster, the parent of all server processes."""
 
-    @classmethod
-    async def at(cls, url: str) -> "Server":
-        """Return the server of a URL, on this machine."""
-        ((directory,),) = await query(url, "SHOW data_directory")
-        return cls(url, int((Path(directory) / "postmaster.pid").read_text().splitlines()[0]))
-
     @property
     def directory(self) -> str:
         """The directory of its Unix socket."""
         return str(make_url(self.url).query["host"])
 
     def database_url(self, name: str) -> str:
-        """Return the URL of one of its databases, for asyncpg."""
-        url = make_url(self.url).set(drivername="postgresql+asyncpg", database=name)
+        """Return the URL of one of its databases."""
+        url = make_url(self.url).set(drivername="postgresql", database=name)
         return url.render_as_string(hide_password=False)
 
     async def create_database(self, name: str, template: str = "template1") -> str:
@@ -54,9 +45,10 @@ class Server:
         await execute(self.url, f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.database_url(name)
 
-    async def settings(self) -> dict[str, str]:
-        """Return the settings that determine the cost of a commit."""
-        return {name: (await query(self.url, f"SHOW {name}"))[0][0] for name in _SHOWN}
+    async def settings(self) -> str:
+        """Return the settings that determine the cost of a commit, as text."""
+        shown = [(name, (await query(self.url, f"SHOW {name}"))[0][0]) for name in _SHOWN]
+        return ", ".join(f"{name} {value}" for name, value in shown)
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of the postmaster and all its children, ended ones included."""
@@ -71,6 +63,21 @@ class Server:
                 return total + ended
 
 
+@contextmanager
+def running_server() -> Iterator[tuple[Server, Path]]:
+    """Run a server until the block ends; yield it, and an empty directory for other files."""
+    with (
+        tempfile.TemporaryDirectory(prefix="nivisco-bench-") as directory,
+        own_postgresql() as own,
+    ):
+        data = Path(str(make_url(own.url).query["host"]))
+        (data / "postgresql.auto.conf").write_text(f"max_connections = {_MAX_CONNECTIONS}\n")
+        own.kill()
+        own.start()
+        pid = int((data / "postmaster.pid").read_text().splitlines()[0])
+        yield Server(own.url, pid), Path(directory)
+
+
 def client_program(name: str) -> Path:
     """Return the path of a program of the server's package."""
     with warnings.catch_warnings():
@@ -79,27 +86,31 @@ def client_program(name: str) -> Path:
     return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION], name)
 
 
-async def query(url: str, statement: str, values: Mapping[str, Any] | None = None) -> list[Any]:
+async def query(url: str, statement: str, *values: Any) -> list[Any]:
     """Return the rows of a statement."""
-    engine = engine_for(url)
+    connection = await _connect(url)
     try:
-        async with engine.connect() as connection:
-            return list(await connection.execute(text(statement), values))
+        return list(await connection.fetch(statement, *values))
     finally:
-        await engine.dispose()
+        await connection.close()
 
 
-async def execute(
-    url: str, statement: str, rows: Sequence[Mapping[str, Any]] | None = None
-) -> None:
-    """Execute a statement without a transaction, once for each of `rows` if given."""
-    engine = engine_for(url)
+async def execute(url: str, statement: str, rows: Sequence[Sequence[Any]] | None = None) -> None:
+    """Execute a statement without a time limit, once for each of `rows` if given."""
+    connection = await _connect(url)
     try:
-        async with engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(text(statement), rows)
+        if rows is None:
+            await connection.execute(statement)
+        else:
+            await connection.executemany(statement, rows)
     finally:
-        await engine.dispose()
+        await connection.close()
+
+
+async def _connect(url: str) -> Any:  # asyncpg has no types
+    plain = make_url(url).set(drivername="postgresql")
+    async with asyncio.timeout(20):
+        return await asyncpg.connect(plain.render_as_string(hide_password=False))
 
 
 def _children(pid: int) -> list[int]:

@@ -2,45 +2,49 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from google.type.money_pb2 import Money
 
 from nivisco.payments.v1 import wallet_pb2
-from tests.bench.books import open_wallets
+from tests.bench.accounts import HOT, ONE, open_accounts
 from tests.bench.postgresql.ledger import read_ledger
-from tests.bench.postgresql.server import execute, query
-from tests.core.running import register, running_core, settings_for
+from tests.bench.postgresql.server import execute
+from tests.bench.size import Size
+from tests.core.running import Business, running_core, settings_for
 
 CENT = Money(nanos=10**7)
-ACKNOWLEDGED = Counter({"hot": 2, "others": 1})
+SIZE = replace(Size.small(), businesses=1, wallets=1)
+ACKNOWLEDGED = Counter({HOT: 2, ONE: 1})
 
 
 async def groups_after_three_charges(tmp_path: Path, url: str) -> dict[str, str]:
-    """Charge the first of two wallets twice and the second once; return the group of each."""
+    """Charge the hot wallet twice and another one once; return the group of each."""
     async with running_core(settings_for(tmp_path, database_url=url)) as client:
-        business = await register(client)
-        hot, other = await open_wallets(business, 2)
-        for user_id in (hot, other, hot):
-            await business.call(wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=CENT))
-    group_of = {hot: "hot", other: "others"}
-    rows = await query(url, "SELECT user_id, wallet_id FROM wallets")
-    return {wallet_id: group_of[user_id] for user_id, wallet_id in rows}
+        accounts = await open_accounts(client, SIZE)
+        for group in (HOT, ONE, HOT):
+            [account] = accounts[group]
+            business = Business(client, account.credentials)
+            await business.call(
+                wallet_pb2.ChargeWalletRequest(user_id=account.user_id, amount=CENT)
+            )
+    return {each.wallet_id: group for group, every in accounts.items() for each in every}
 
 
 async def test_three_charges_balance(tmp_path: Path, postgresql_database: str) -> None:
     groups = await groups_after_three_charges(tmp_path, postgresql_database)
     books = await read_ledger(postgresql_database, groups, ACKNOWLEDGED)
     assert books.balance, books.differences
-    assert (books.wallets, books.charges, books.history_rows) == (2, 3, 5)
+    assert books.summary.startswith("3 debits of 3 wallets, 6 history rows, ")
 
 
 @pytest.mark.parametrize(
     ("damage", "acknowledged", "difference"),
     [
-        ([], {"hot": 3, "others": 1}, "2 debits of hot in place of 3"),
-        ([], {"hot": 1, "others": 2}, "1 debits of others in place of 2"),
+        ([], {HOT: 3, ONE: 1}, f"2 debits of {HOT} in place of 3"),
+        ([], {HOT: 2, ONE: 2}, f"1 debits of {ONE} in place of 2"),
         (["UPDATE wallets SET balance_minor = balance_minor + 1"], ACKNOWLEDGED, "in place of"),
         (["UPDATE wallets SET version = version + 1"], ACKNOWLEDGED, "has version"),
         (
@@ -60,7 +64,7 @@ async def test_three_charges_balance(tmp_path: Path, postgresql_database: str) -
                 "DELETE FROM wallet_transactions WHERE type = 'debit'",
             ],
             ACKNOWLEDGED,
-            "0 debits of hot in place of 2",
+            f"0 debits of {HOT} in place of 2",
         ),
     ],
 )

@@ -1,7 +1,7 @@
 """A conventional service for comparison: FastAPI, SQLAlchemy's ORM, asyncpg, uvicorn.
 
-One process, like the core. It checks the business's API key and debits a wallet in one transaction,
-on the core's tables. Runs by path, like echo.py.
+One process, like the core. It checks the business's API key and debits or reads a wallet, on the
+core's tables: what ours does, without idempotency keys. Runs by path, like echo.py.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Annotated
 import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel, Field
-from sqlalchemy import BigInteger, DateTime, ForeignKeyConstraint
+from sqlalchemy import BigInteger, DateTime, ForeignKeyConstraint, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from ulid import ULID
@@ -55,6 +55,7 @@ class Wallet(Base):
 
     business_id: Mapped[str] = mapped_column(primary_key=True)
     wallet_id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str]
     env: Mapped[str]
     currency: Mapped[str]
     balance_minor: Mapped[int]
@@ -103,6 +104,15 @@ class Charge(BaseModel):
     amount: Decimal = Field(gt=0, max_digits=12, decimal_places=2)
 
 
+class WalletResult(BaseModel):
+    success: bool = True
+    wallet_id: str
+    user_id: str
+    balance: Decimal
+    currency: str
+    updated_at: datetime
+
+
 class ChargeResult(BaseModel):
     success: bool = True
     wallet_id: str
@@ -133,6 +143,29 @@ async def get_business(
     ):
         raise HTTPException(401, "Invalid business credentials")
     return business
+
+
+@app.get("/users/{user_id}/wallet")
+async def get_user_wallet(
+    user_id: str, business: Annotated[Business, Depends(get_business)], session: Session
+) -> WalletResult:
+    found = await session.scalars(
+        select(Wallet).where(
+            Wallet.business_id == business.business_id,
+            Wallet.user_id == user_id,
+            Wallet.env == "TEST",
+        )
+    )
+    wallet = found.one_or_none()
+    if wallet is None:
+        raise HTTPException(404, "No such wallet")
+    return WalletResult(
+        wallet_id=wallet.wallet_id,
+        user_id=wallet.user_id,
+        balance=Decimal(wallet.balance_minor) / 100,
+        currency=wallet.currency,
+        updated_at=wallet.updated_at,
+    )
 
 
 @app.post("/wallets/{wallet_id}/charge")
