@@ -1,7 +1,7 @@
 """The request pipeline: what every call passes, from its bytes to those of its answer.
 
-Its steps: request id and log record (`Pipeline.answer`), status (`_answer`), and between them parse,
-authenticate, validate, idempotency and servicer (`_run`). Health and reflection do not pass it.
+Its steps: request id and log record (`Pipeline.answer`); parse, authenticate, validate, idempotency
+and servicer (`Pipeline._run`); status (`Pipeline._answer`). Health and reflection do not pass it.
 """
 
 from __future__ import annotations
