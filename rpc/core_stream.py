@@ -121,7 +121,7 @@ class CoreStream:
     ) -> None:
         """Open a stream on `channel`, which is to one core, with a service token.
 
-        `on_change` is called after each change of `state`.
+        `on_change` is called after each change of `state` and of `takes_calls`.
         """
         self.target = target
         self.state = StreamState.CLOSED
@@ -275,6 +275,7 @@ class CoreStream:
         opened, self._opened = self._opened, None
         if opened is None:
             return
+        self._on_change()
         for call in opened.waiting:
             _fail(call, NotSentError())
         for call in opened.written.values():

@@ -44,10 +44,12 @@ class CoreStreams:
         self._turn = 0
         self._changed = asyncio.Event()
         """Set at each change and then replaced."""
+        self._is_closed = False
         self._following = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
         """Close all streams; calls without an answer fail."""
+        self._is_closed = True
         self._following.cancel()
         await asyncio.wait([self._following])
         for stream in self._streams.values():
@@ -69,7 +71,7 @@ class CoreStreams:
                     return await stream.answer(request)
             elif self._is_refused():
                 raise StreamRefusedError
-            elif not await self._changes_before(reconnect_until):
+            elif self._is_closed or not await self._changes_before(reconnect_until):
                 raise not_sent_error(
                     "; ".join(f"{each.target}: {each.reason}" for each in self._streams.values())
                     or f"{self._cores} is not known"
