@@ -24,7 +24,6 @@ _PING_INTERVAL_SECONDS = 10
 _CONNECTION_OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.enable_http_proxy", 0),  # ignore http_proxy
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", round(MAX_BACKOFF_SECONDS * 1000)),
     ("grpc.dns_min_time_between_resolutions_ms", 1000),  # the cores of a name change
     # A machine that lost power does not close its connections.
@@ -101,6 +100,7 @@ def channel_options(cores: str) -> list[tuple[str, str | int]]:
     return [
         ("grpc.service_config", json.dumps(_service_config(grpc_target(cores)))),
         ("grpc.enable_retries", 1),
+        ("grpc.min_reconnect_backoff_ms", 100),
         *_CONNECTION_OPTIONS,
     ]
 
@@ -119,6 +119,8 @@ def stream_channel_options(cores: str, server_name: str) -> list[tuple[str, str 
         server_name = target.removeprefix(DNS)
     return [
         ("grpc.enable_retries", 0),
+        # The timeout of an attempt to connect, in spite of its name: busy cores take some time.
+        ("grpc.min_reconnect_backoff_ms", 2000),
         ("grpc.http2.max_pings_without_data", 0),  # an idle stream is pinged too
         *_CONNECTION_OPTIONS,
         *([("grpc.default_authority", server_name)] if server_name else []),

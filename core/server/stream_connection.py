@@ -30,20 +30,29 @@ _SHOWN_METHOD_CHARACTERS: Final = 100
 _CANCELLED: Final = status_pb2.Status(code=grpc.StatusCode.CANCELLED.value[0])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Call:
+    """A call without an answer, or whose answer is not being written yet."""
+
     presence: Presence
     task: asyncio.Task[Answer]
+
+    def leave(self) -> None:
+        """Have the call know that its caller has left. Its work continues."""
+        self.presence.end(left=True)
+        self.task.cancel()
 
 
 class StreamConnection:
     """One open stream."""
 
     def __init__(self, pipeline: Pipeline, context: Any, frame_bytes_max: int) -> None:
-        """Answer the calls on the stream of `context` with `pipeline`."""
+        """Answer the calls on the stream of `context` with `pipeline`.
+
+        gRPC itself ends a stream with a frame of more than `frame_bytes_max`, its server's limit.
+        """
         self._pipeline = pipeline
         self._context = context
-        self._frame_bytes_max = frame_bytes_max
         self._last_call_id = 0
         self._is_ending = False
         """Whether no more calls are accepted."""
@@ -88,14 +97,11 @@ class StreamConnection:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)
             for call in self._unanswered.values():
-                call.task.cancel()
-                call.presence.end(left=True)
+                call.leave()
 
     async def _read(self) -> None:
         """Accept calls until the peer breaks a rule."""
         while isinstance(raw := await self._context.read(), bytes):
-            if len(raw) > self._frame_bytes_max:
-                raise FrameError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"a frame of {len(raw)} bytes")
             frame = parse_frame(raw)
             if not frame.calls and not frame.cancelled_call_ids:
                 raise FrameError(grpc.StatusCode.INVALID_ARGUMENT, "a frame without calls")
@@ -104,7 +110,7 @@ class StreamConnection:
                     self._accept(call)
             for call_id in frame.cancelled_call_ids:
                 if cancelled := self._unanswered.get(call_id):
-                    cancelled.task.cancel()
+                    cancelled.leave()
         raise FrameError(grpc.StatusCode.CANCELLED, "the peer sends no more frames")
 
     def _accept(self, call: stream_pb2.Call) -> None:
@@ -115,9 +121,8 @@ class StreamConnection:
                 f"a call with id {call.id} after id {self._last_call_id}",
             )
         if call.method not in methods_by_path():
-            raise FrameError(
-                grpc.StatusCode.UNIMPLEMENTED, f"a call of method {call.method[:200]!r}"
-            )
+            name = call.method[:_SHOWN_METHOD_CHARACTERS]
+            raise FrameError(grpc.StatusCode.UNIMPLEMENTED, f"a call of the method {name!r}")
         if len(self._unanswered) >= UNANSWERED_CALLS_MAX:
             raise FrameError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -128,21 +133,21 @@ class StreamConnection:
         task = asyncio.create_task(
             self._pipeline.answer(call.method, metadata, call.body, presence)
         )
-        self._unanswered[call.id] = _Call(presence, task)
-        timer = asyncio.get_running_loop().call_later(call.timeout_milliseconds / 1000, task.cancel)
-        task.add_done_callback(partial(self._enqueue_answer, call.id, presence, timer))
+        self._unanswered[call.id] = accepted = _Call(presence, task)
+        timer = asyncio.get_running_loop().call_later(
+            call.timeout_milliseconds / 1000, accepted.leave
+        )
+        task.add_done_callback(partial(self._enqueue_answer, call.id, timer))
 
     def _enqueue_answer(
         self,
         call_id: int,
-        presence: Presence,
         timer: asyncio.TimerHandle,
         task: asyncio.Task[Answer],
     ) -> None:
         """Have the answer of a call written; a cancelled one has only a status."""
         timer.cancel()
         if task.cancelled():
-            presence.end(left=True)
             raw = answer_frame(call_id, b"", _CANCELLED, is_replayed=False)
         else:
             answer = task.result()
