@@ -240,7 +240,7 @@ class CoreStream:
             stream.cancel()
             if writing is not None:
                 writing.cancel()
-                with suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
+                with suppress(asyncio.CancelledError):
                     await writing
             self._lose_calls()
 
@@ -299,11 +299,13 @@ async def _read(stream: _Stream) -> stream_pb2.Frame | None:
 
 async def _write(stream: _Stream, opened: _Opened) -> None:
     """Write what waits, each time all that gathered while the frame before was written."""
-    while True:
-        await opened.wake.wait()
-        opened.wake.clear()
-        while batch := _next_batch(opened):
-            await stream.write(batch)
+    # At the stream's end it returns: the reader learns why.
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        while True:
+            await opened.wake.wait()
+            opened.wake.clear()
+            while batch := _next_batch(opened):
+                await stream.write(batch)
 
 
 def _next_batch(opened: _Opened) -> bytes:

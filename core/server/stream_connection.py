@@ -105,13 +105,17 @@ class StreamConnection:
             frame = parse_frame(raw)
             if not frame.calls and not frame.cancelled_call_ids:
                 raise FrameError(grpc.StatusCode.INVALID_ARGUMENT, "a frame without calls")
-            for call in frame.calls:
-                if not self._is_ending:
-                    self._accept(call)
-            for call_id in frame.cancelled_call_ids:
-                if cancelled := self._unanswered.get(call_id):
-                    cancelled.leave()
+            self._take(frame)
         raise FrameError(grpc.StatusCode.CANCELLED, "the peer sends no more frames")
+
+    def _take(self, frame: stream_pb2.Frame) -> None:
+        """Accept the calls of a frame, and note which callers have left."""
+        for call in frame.calls:
+            if not self._is_ending:
+                self._accept(call)
+        for call_id in frame.cancelled_call_ids:
+            if cancelled := self._unanswered.get(call_id):
+                cancelled.leave()
 
     def _accept(self, call: stream_pb2.Call) -> None:
         """Start the work of a call."""

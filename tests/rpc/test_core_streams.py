@@ -198,7 +198,8 @@ async def test_a_cancelled_call_keeps_its_place_until_the_core_answers_it(
         first, second = await stream.calls(2)
         leaving.cancel()
         frame = await stream.frame()
-        assert (frame.cancelled_call_ids, list(frame.calls)) == ([first.id], [])
+        assert list(frame.cancelled_call_ids) == [first.id]
+        assert not frame.calls
         await stream.answer(first)
         third = await stream.call()
         await stream.answer(second)
