@@ -69,7 +69,7 @@ class NotSentError(Exception):
     """The call was certainly not sent to this core, which takes no calls now."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallRequest:
     """A call to send, whichever core gets it."""
 

@@ -26,6 +26,8 @@ UNANSWERED_CALLS_MAX: Final = 2048
 """Most calls of one stream that are in flight or whose answers wait to be written."""
 WRITE_SECONDS: Final = 10.0
 """How long the peer may take to read a frame."""
+EXPIRY_SECONDS: Final = 1.0
+"""Interval at which calls are looked for whose time has passed."""
 _SHOWN_METHOD_CHARACTERS: Final = 100
 _CANCELLED: Final = status_pb2.Status(code=grpc.StatusCode.CANCELLED.value[0])
 
@@ -36,6 +38,8 @@ class _Call:
 
     presence: Presence
     task: asyncio.Task[Answer]
+    deadline: float
+    """Time of the event loop after which its caller no longer waits."""
 
     def leave(self) -> None:
         """Have the call know that its caller has left. Its work continues."""
@@ -87,7 +91,9 @@ class StreamConnection:
         Raises:
             FrameError: the peer broke a rule.
         """
-        working = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
+        working = [
+            asyncio.create_task(each) for each in (self._read(), self._write(), self._expire())
+        ]
         try:
             done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -137,20 +143,21 @@ class StreamConnection:
         task = asyncio.create_task(
             self._pipeline.answer(call.method, metadata, call.body, presence)
         )
-        self._unanswered[call.id] = accepted = _Call(presence, task)
-        timer = asyncio.get_running_loop().call_later(
-            call.timeout_milliseconds / 1000, accepted.leave
-        )
-        task.add_done_callback(partial(self._enqueue_answer, call.id, timer))
+        deadline = asyncio.get_running_loop().time() + call.timeout_milliseconds / 1000
+        self._unanswered[call.id] = _Call(presence, task, deadline)
+        task.add_done_callback(partial(self._enqueue_answer, call.id))
 
-    def _enqueue_answer(
-        self,
-        call_id: int,
-        timer: asyncio.TimerHandle,
-        task: asyncio.Task[Answer],
-    ) -> None:
+    async def _expire(self) -> None:
+        """Have callers leave whose time has passed. Clients cancel their calls earlier."""
+        time = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(EXPIRY_SECONDS)
+            for call in self._unanswered.values():
+                if call.deadline <= time():
+                    call.leave()
+
+    def _enqueue_answer(self, call_id: int, task: asyncio.Task[Answer]) -> None:
         """Have the answer of a call written; a cancelled one has only a status."""
-        timer.cancel()
         if task.cancelled():
             raw = answer_frame(call_id, b"", _CANCELLED, is_replayed=False)
         else:
