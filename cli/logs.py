@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.json import JsonEncoder
 
 from rpc.catalogue import secret_names
 from rpc.metadata import request_id
@@ -17,6 +17,10 @@ from rpc.metadata import request_id
 REDACTED = "(redacted)"
 """What a log line shows for a field that has a secret's name."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+_NOT_EXTRA = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))
+"""Attributes of every record."""
+_encode = JsonEncoder().encode
 
 # Below these levels, libraries log requests with card numbers and rows with their values.
 _AT_LEAST = {
@@ -33,27 +37,38 @@ _AT_LEAST = {
 }
 
 
-class JsonLines(JsonFormatter):
+class JsonLines(logging.Formatter):
     """Formats a record as one line of JSON: fixed keys first, then the caller's `extra`."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
 
-    def add_fields(
-        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
-    ) -> None:
-        """Fill `log_data` with the keys of the line."""
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without its end."""
         time = datetime.fromtimestamp(record.created, UTC)
-        log_data["time"] = time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        log_data["level"] = record.levelname
-        log_data["process"] = self._process
-        log_data["logger"] = record.name
-        log_data["request_id"] = request_id.get()
-        log_data["message"] = record.message
-        super().add_fields(log_data, record, message_dict)
-        for name in secret_names() & log_data.keys():
-            log_data[name] = REDACTED
+        line: dict[str, Any] = {
+            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname,
+            "process": self._process,
+            "logger": record.name,
+            "request_id": request_id.get(),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exc_info"] = self.formatException(record.exc_info)
+        elif record.exc_text:
+            line["exc_info"] = record.exc_text
+        if record.stack_info:
+            line["stack_info"] = self.formatStack(record.stack_info)
+        line |= {
+            name: value
+            for name, value in vars(record).items()
+            if name not in _NOT_EXTRA and not name.startswith("_")
+        }
+        for name in secret_names() & line.keys():
+            line[name] = REDACTED
+        return _encode(line)
 
 
 def level_of(environ: Mapping[str, str]) -> int:

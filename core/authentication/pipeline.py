@@ -1,27 +1,22 @@
-"""The pipeline step that authenticates a call by API key or service token."""
+"""The pipeline steps about credentials: admit the caller, and wait after a change of them."""
 
 from collections.abc import Mapping
-from contextvars import ContextVar
 
 from google.protobuf.message import Message
 
 from core.authentication.service import AuthenticationService
-from core.business.store import Business
 from core.caller import Caller, set_caller
 from core.errors import Reason, Refusal
-from core.security.secrets import hash_api_key
+from nivisco.payments.v1 import types_pb2
 from nivisco.payments.v1.business_pb2 import ChangeApiKeyRequest
+from nivisco.payments.v1.credentials_pb2 import (
+    AddAuthorizeCredentialsRequest,
+    AddStripeCredentialsRequest,
+)
 from rpc.catalogue import Method
 from rpc.metadata import API_KEY_METADATA, BUSINESS_ID_METADATA, SERVICE_TOKEN_METADATA
 
 _CHANGE_API_KEY = "ChangeApiKey"
-
-_business: ContextVar[Business] = ContextVar("business")
-
-
-def current_business() -> Business:
-    """Return the business that the current call was authenticated as, as read then."""
-    return _business.get()
 
 
 def metadata_text(metadata: Mapping[str, str | bytes], name: str) -> str:
@@ -47,17 +42,17 @@ async def admit(
         token = metadata_text(metadata, SERVICE_TOKEN_METADATA)
         authentication.check_service_token(token, method.scope)
         return
-    api_key = metadata_text(metadata, API_KEY_METADATA)
-    business = await _authenticated(
-        authentication, request, metadata_text(metadata, BUSINESS_ID_METADATA), api_key
+    caller = await _authenticated(
+        authentication,
+        request,
+        metadata_text(metadata, BUSINESS_ID_METADATA),
+        metadata_text(metadata, API_KEY_METADATA),
     )
-    caller = Caller(business.business_id, business.default_env, hash_api_key(api_key))
     if method.admin_only and not caller.is_admin:
         raise Refusal(
             Reason.ERROR_REASON_ADMIN_ONLY, "Only the admin business may call this action"
         )
     set_caller(caller)
-    _business.set(business)
 
 
 async def _authenticated(
@@ -65,7 +60,7 @@ async def _authenticated(
     request: Message | None,
     business_id: str,
     api_key: str,
-) -> Business:
+) -> Caller:
     try:
         return await authentication.authenticate(business_id, api_key)
     except Refusal:
@@ -77,3 +72,24 @@ async def _authenticated(
         action=_CHANGE_API_KEY,
         idempotency_key=request.idempotency_key,
     )
+
+
+async def settle(authentication: AuthenticationService, request: Message) -> None:
+    """Wait before the answer to an action that changed what cores keep of their callers.
+
+    Its answer promises that the change holds in every core. So does a replay of it, because the
+    core that made the change may have died while it waited.
+    """
+    if _changes_callers(request):
+        await authentication.until_known_everywhere()
+
+
+def _changes_callers(request: Message) -> bool:
+    """Return whether an action changes the API key or the default environment."""
+    match request:
+        case ChangeApiKeyRequest():
+            return True
+        case AddStripeCredentialsRequest() | AddAuthorizeCredentialsRequest():
+            return request.credentials.env == types_pb2.ENV_LIVE
+        case _:
+            return False

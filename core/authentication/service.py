@@ -1,38 +1,30 @@
 """Verifies credentials: a business's API key, or the service token of an internal process."""
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from core.business import store
+from core.business.known_callers import KnownCallers
 from core.business.rules import invalid_credentials
-from core.database.batching import Batcher
+from core.business.store import business_by_id
+from core.caller import Caller
 from core.database.transactions import Database
 from core.errors import Reason, Refusal
 from core.idempotency.service import has_answer_for
-from core.security.secrets import api_key_matches, hash_api_key
-
-BATCH_SIZE_MAX = 256
-_NO_BUSINESS_HASH = hash_api_key("no business has this key")
+from core.security.secrets import hash_api_key
 
 
 class AuthenticationService:
     """Authenticates businesses and internal processes."""
 
-    def __init__(self, database: Database, service_tokens: Mapping[str, str]) -> None:
-        """Read businesses from `database`; `service_tokens` maps each token to its scope."""
+    def __init__(
+        self, database: Database, known_callers: KnownCallers, service_tokens: Mapping[str, str]
+    ) -> None:
+        """Find callers in `known_callers`; `service_tokens` maps each token to its scope."""
         self._database = database
-        self._businesses = Batcher(self._read_businesses, max_size=BATCH_SIZE_MAX)
+        self._known_callers = known_callers
         self._service_tokens = service_tokens
 
-    async def _read_businesses(
-        self, business_ids: Sequence[str]
-    ) -> Sequence[store.Business | None]:
-        """Read the businesses of many calls in one query. Nothing is cached."""
-        async with self._database.read() as transaction:
-            found = await store.businesses_by_id(transaction, set(business_ids))
-        return [found.get(business_id) for business_id in business_ids]
-
-    async def authenticate(self, business_id: str, api_key: str) -> store.Business:
+    async def authenticate(self, business_id: str, api_key: str) -> Caller:
         """Return the business that the credentials belong to.
 
         Raises:
@@ -41,17 +33,14 @@ class AuthenticationService:
         """
         if not business_id or not api_key:
             raise invalid_credentials()
-        business = await self._businesses.submit(business_id)
-        # Always compare a hash, so that the response time does not reveal known business ids.
-        stored_hash = business.api_key_hash if business else _NO_BUSINESS_HASH
-        matches = api_key_matches(api_key, stored_hash)
-        if business is None or not matches or not business.active:
+        caller = await self._known_callers.find(business_id, api_key)
+        if caller is None:
             raise invalid_credentials()
-        return business
+        return caller
 
     async def authenticate_retired(
         self, business_id: str, api_key: str, *, action: str, idempotency_key: str
-    ) -> store.Business:
+    ) -> Caller:
         """Return the business whose call with this idempotency key was made with this API key.
 
         A caller that did not receive the response to `change_api_key` can repeat the request with
@@ -60,8 +49,9 @@ class AuthenticationService:
         Raises:
             Refusal: INVALID_CREDENTIALS.
         """
+        api_key_hash = hash_api_key(api_key)
         async with self._database.read() as transaction:
-            business = await store.business_by_id(transaction, business_id)
+            business = await business_by_id(transaction, business_id)
             if not (
                 business
                 and business.active
@@ -70,11 +60,15 @@ class AuthenticationService:
                     business_id=business_id,
                     idempotency_key=idempotency_key,
                     action=action,
-                    api_key_hash=hash_api_key(api_key),
+                    api_key_hash=api_key_hash,
                 )
             ):
                 raise invalid_credentials()
-        return business
+        return Caller(business_id, business.default_env, api_key_hash)
+
+    async def until_known_everywhere(self) -> None:
+        """Wait until no core admits credentials that a change committed before replaced."""
+        await self._known_callers.until_known_everywhere()
 
     def check_service_token(self, token: str, scope: str) -> None:
         """Check that the service token grants `scope`.

@@ -1,9 +1,11 @@
 """Registers businesses, changes their profiles and rotates their API keys."""
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.business import rules, store
+from core.business.known_callers import KnownCallers
 from core.caller import Caller
 from core.database.transactions import Database
 from core.errors import InvalidFields, Reason, Refusal
@@ -22,9 +24,27 @@ class IssuedKey:
 class BusinessService:
     """The use cases of BusinessService, and OperatorService.CreateAdmin."""
 
-    def __init__(self, database: Database) -> None:
-        """Store businesses in `database`."""
+    def __init__(self, database: Database, known_callers: KnownCallers) -> None:
+        """Store businesses in `database`; forget those of `known_callers` whose key changes."""
         self._database = database
+        self._known_callers = known_callers
+
+    async def get(self, caller: Caller) -> store.Business:
+        """Return the caller's business as it is now.
+
+        Raises:
+            Refusal: INVALID_CREDENTIALS if the API key was replaced or the business deactivated
+                since the caller was last compared with the database.
+        """
+        async with self._database.read() as transaction:
+            business = await store.business_by_id(transaction, caller.business_id)
+        if (
+            business is None
+            or not business.active
+            or not hmac.compare_digest(business.api_key_hash, caller.api_key_hash)
+        ):
+            raise rules.invalid_credentials()
+        return business
 
     async def register(
         self, *, name: str, email: str, domain: str
@@ -65,13 +85,14 @@ class BusinessService:
             return await store.update_profile(transaction, caller.business_id, updates)
 
     async def change_api_key(self, caller: Caller) -> IssuedKey:
-        """Replace the caller's API key. The previous key stops working immediately.
+        """Replace the caller's API key. The previous key stops working when this is answered.
 
         Raises:
             Refusal: INVALID_CREDENTIALS if a concurrent call replaced the presented key.
         """
         issued = IssuedKey(caller.business_id, new_api_key())
         async with self._database.transaction() as transaction:
+            self._known_callers.forget_at_end(transaction, caller.business_id)
             if not await store.exchange_api_key(
                 transaction,
                 caller.business_id,
@@ -83,6 +104,8 @@ class BusinessService:
 
     async def create_admin(self, *, rotate: bool) -> IssuedKey:
         """Create the admin business, or replace its API key if `rotate` is set.
+
+        Returns once every core refuses the replaced key.
 
         Raises:
             Refusal: ALREADY_EXISTS if it exists and `rotate` is not set.
@@ -99,11 +122,16 @@ class BusinessService:
                     domain="admin.invalid",
                     api_key_hash=api_key_hash,
                 )
+                is_replaced = False
             elif rotate:
+                self._known_callers.forget_at_end(transaction, ADMIN_BUSINESS_ID)
                 await store.replace_api_key(transaction, ADMIN_BUSINESS_ID, api_key_hash)
+                is_replaced = True
             else:
                 raise Refusal(
                     Reason.ERROR_REASON_ALREADY_EXISTS,
                     "The admin business exists; rotate its key to get a new one",
                 )
+        if is_replaced:
+            await self._known_callers.until_known_everywhere()
         return issued

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from core.business import store as business_store
+from core.business.known_callers import KnownCallers
 from core.caller import Caller
 from core.credentials import rules, store
 from core.credentials.webhook_secrets import SecretsKey, WebhookSecrets, WebhookSecretsCache
@@ -45,9 +46,13 @@ _CANARY = "canary"
 class CredentialsService:
     """The use cases of CredentialsService and KeysService."""
 
-    def __init__(self, database: Database, keyring: Keyring) -> None:
-        """Store credentials in `database`, with secrets sealed under `keyring`."""
+    def __init__(self, database: Database, keyring: Keyring, known_callers: KnownCallers) -> None:
+        """Store credentials in `database`, with secrets sealed under `keyring`.
+
+        Those of `known_callers` are forgotten whose default environment changes.
+        """
         self._database = database
+        self._known_callers = known_callers
         self._keyring = keyring
         self.webhook_secrets = WebhookSecretsCache(self._read_webhook_secrets, database.now)
         """The secrets that verify webhooks."""
@@ -74,6 +79,7 @@ class CredentialsService:
                     f"{GATEWAY_NAMES[gateway]} {env} credentials exist; modify them instead",
                 )
             if env == "LIVE":
+                self._known_callers.forget_at_end(transaction, caller.business_id)
                 await business_store.set_default_env(transaction, caller.business_id, "LIVE")
 
     async def modify(

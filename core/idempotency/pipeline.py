@@ -78,11 +78,15 @@ class IdempotentRuns:
         idempotency: Idempotency,
         database: Database,
         completions: Mapping[str, Completion],
+        settle: Callable[[Message], Awaitable[None]],
     ) -> None:
         """Store records with `idempotency`, in transactions of `database`.
 
-        `completions` are by method name, for responses without complete resources.
+        `completions` are by method name, for responses without complete resources. `settle` waits,
+        given the request, until its response may be returned. Equal calls join that wait, so a
+        caller whose deadline is shorter gets the response by repeating the request.
         """
+        self._settle = settle
         self._idempotency = idempotency
         self._database = database
         self._completions = completions
@@ -99,11 +103,14 @@ class IdempotentRuns:
         async def run() -> Ran:
             try:
                 if method.keeps_own_idempotency_record:
-                    return Ran(await self._run_with_own_record(call, serve))
-                return Ran(await self._run_in_one_transaction(call, serve))
+                    ran = Ran(await self._run_with_own_record(call, serve))
+                else:
+                    ran = Ran(await self._run_in_one_transaction(call, serve))
             except Replay as replay:
                 response = await self._replay(call, replay.answer, method.descriptor)
-                return Ran(response, is_replayed=True)
+                ran = Ran(response, is_replayed=True)
+            await self._settle(request)
+            return ran
 
         return await (self._join_or(call, run) if call.is_keyed else run())
 

@@ -7,20 +7,23 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from core.authentication.pipeline import settle
 from core.authentication.service import AuthenticationService
 from core.authentication.servicer import AuthenticationServicer
+from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer
 from core.cards.service import CardsService
 from core.cards.servicer import CardsServicer
 from core.credentials.service import CredentialsService, check_keyring
 from core.credentials.servicer import CredentialsServicer
-from core.database.clock import Clock, SystemClock
+from core.database.clock import Clock, MonotonicClock, SystemClock
 from core.database.engines import check_file
 from core.database.migrations import upgrade
 from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
@@ -118,11 +121,13 @@ async def serve(
     clock: Clock | None = None,
     *,
     on_hangup: Callable[[Callable[[], None]], None] | None = None,
+    monotonic_clock: MonotonicClock | None = None,
 ) -> None:
     """Serve until `stop` is set, then finish the calls in flight.
 
     `on_ready` is called with the address once the core serves. `clock` defaults to the database's
-    time. `on_hangup` is called with the function that reloads the certificates.
+    time, `monotonic_clock` to this machine's. `on_hangup` is called with the function that reloads
+    the certificates.
 
     Raises:
         DatabaseUnavailableError: the database does not answer, or its schema does not fit.
@@ -153,7 +158,8 @@ async def serve(
             await upgrade.migrate(database)
         await upgrade.check_schema(database)
         await check_keyring(database, settings.keyring)
-        services = _make_services(settings, database, stripe, authorize)
+        known_callers = KnownCallers(database, monotonic_clock)
+        services = _make_services(settings, database, known_callers, stripe, authorize)
         await _serve(settings, listener, database, services, on_ready, stop)
     finally:
         await authorize.close()
@@ -166,6 +172,7 @@ class _Services:
     """Use cases that the pipeline, servicers and background tasks share."""
 
     authentication: AuthenticationService
+    business: BusinessService
     cards: CardsService
     credentials: CredentialsService
     idempotency: Idempotency
@@ -175,15 +182,20 @@ class _Services:
 
 
 def _make_services(
-    settings: CoreSettings, database: Database, stripe: StripeGateway, authorize: AuthorizeGateway
+    settings: CoreSettings,
+    database: Database,
+    known_callers: KnownCallers,
+    stripe: StripeGateway,
+    authorize: AuthorizeGateway,
 ) -> _Services:
     gateways: dict[str, Gateway] = {"stripe": stripe, "authorize": authorize}
-    credentials = CredentialsService(database, settings.keyring)
+    credentials = CredentialsService(database, settings.keyring, known_callers)
     idempotency = Idempotency(database, settings.keyring)
     transitions = Transitions(idempotency, [CycleFollower(JobClock(settings.test_clock))])
     settle_time = timedelta(seconds=settings.authorize_settle_seconds)
     return _Services(
-        authentication=AuthenticationService(database, settings.service_tokens),
+        authentication=AuthenticationService(database, known_callers, settings.service_tokens),
+        business=BusinessService(database, known_callers),
         cards=CardsService(database, credentials, gateways, idempotency),
         credentials=credentials,
         idempotency=idempotency,
@@ -198,15 +210,14 @@ def _make_services(
 
 
 def _make_pipeline(settings: CoreSettings, database: Database, services: _Services) -> Pipeline:
-    business = BusinessService(database)
     doctor = DoctorService(database, key_ids=settings.keyring.keys)
     operator = OperatorService(database, services.decisions)
     job_clock = JobClock(settings.test_clock)
     execution = Execution(database, services.payments, job_clock)
     wallet_batch = WalletBatch(database, services.idempotency)
     public: dict[str, object] = {
-        "AuthenticationService": AuthenticationServicer(),
-        "BusinessService": BusinessServicer(business),
+        "AuthenticationService": AuthenticationServicer(services.business),
+        "BusinessService": BusinessServicer(services.business),
         "CardsService": CardsServicer(services.cards),
         "CredentialsService": CredentialsServicer(services.credentials),
         "KeysService": KeysServicer(services.credentials),
@@ -217,7 +228,9 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
     }
     internal: dict[str, object] = {
         "OccurrencesService": OccurrencesServicer(Claims(database, job_clock), execution),
-        "OperatorService": OperatorServicer(business, doctor, services.decisions, operator),
+        "OperatorService": OperatorServicer(
+            services.business, doctor, services.decisions, operator
+        ),
         "TestClockService": TestClockServicer(TestClockService(database, execution, job_clock)),
         "WebhooksService": WebhooksServicer(services.webhooks),
     }
@@ -225,7 +238,9 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
         {f"nivisco.payments.v1.{name}": each for name, each in public.items()}
         | {f"nivisco.internal.v1.{name}": each for name, each in internal.items()},
         services.authentication,
-        IdempotentRuns(services.idempotency, database, COMPLETIONS),
+        IdempotentRuns(
+            services.idempotency, database, COMPLETIONS, partial(settle, services.authentication)
+        ),
     )
 
 

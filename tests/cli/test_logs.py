@@ -2,9 +2,12 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -52,6 +55,19 @@ def test_every_line_is_json_with_its_request_id() -> None:
         "user_id": "USR-1",
     }
     assert (second["request_id"], second["level"]) == ("REQ-7", "WARNING")
+
+
+def test_a_line_has_the_same_keys_first_and_values_of_any_type() -> None:
+    stream = io.StringIO()
+    logs.configure("core", stream)
+    extra = {"due_at": datetime(2024, 2, 29, tzinfo=UTC), "amount": Decimal("1.50")}
+    logging.getLogger("core").info("due", extra=extra)
+    assert re.fullmatch(
+        r'\{"time": "[^"]{23}Z", "level": "INFO", "process": "core", "logger": "core", '
+        r'"request_id": "-", "message": "due", "due_at": "2024-02-29T00:00:00\+00:00", '
+        r'"amount": "1.50"\}\n',
+        stream.getvalue(),
+    )
 
 
 def test_fields_with_the_name_of_a_secret_are_redacted() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from typing import Any
 import aiohttp
 from google.protobuf.message import Message
 
-from core.database.clock import Clock
+from core.database.clock import Clock, MonotonicClock
 from core.security.keyring import Keyring
 from core.server import composition
 from core.server.settings import CoreSettings
@@ -85,12 +86,23 @@ async def running_core(
     tls: ClientTls | None = None,
     on_hangup: Callable[[Callable[[], None]], None] | None = None,
     transport: str = STREAM,
+    monotonic_clock: MonotonicClock | None = None,
 ) -> AsyncIterator[CoreClient]:
-    """Serve the core and give a client of it; stops it as SIGTERM would."""
+    """Serve the core and give a client of it; stops it as SIGTERM would.
+
+    By default it does not wait for what other cores keep of their callers: there is no other core.
+    """
     stop = asyncio.Event()
     ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     task: asyncio.Future[Any] = asyncio.ensure_future(
-        composition.serve(settings, ready.set_result, stop, clock, on_hangup=on_hangup)
+        composition.serve(
+            settings,
+            ready.set_result,
+            stop,
+            clock,
+            on_hangup=on_hangup,
+            monotonic_clock=monotonic_clock or SkippingClock(),
+        )
     )
     await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
@@ -237,6 +249,56 @@ class ShiftedClock:
     def now(self) -> datetime:
         """Return the present and what it is ahead."""
         return datetime.now(UTC) + self.ahead
+
+
+class SkippingClock:
+    """Monotonic time in which a wait passes at once."""
+
+    def __init__(self) -> None:
+        """Begin at 0."""
+        self._skipped_seconds = 0.0
+
+    def seconds(self) -> float:
+        """Return the seconds that passed or were skipped."""
+        return time.monotonic() + self._skipped_seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Skip the seconds."""
+        self._skipped_seconds += seconds
+
+
+class HeldClock:
+    """Monotonic time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        """Begin at 0."""
+        self._seconds = 0.0
+        self._changed = asyncio.Condition()
+        self._sleeping = 0
+
+    def seconds(self) -> float:
+        """Return the seconds that passed."""
+        return self._seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once so many seconds passed."""
+        until = self._seconds + seconds
+        async with self._changed:
+            self._sleeping += 1
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: self._seconds >= until)
+            self._sleeping -= 1
+
+    async def advance(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        async with self._changed:
+            self._seconds += seconds
+            self._changed.notify_all()
+
+    async def until_sleeping(self, count: int = 1) -> None:
+        """Wait until so many tasks sleep."""
+        async with asyncio.timeout(20), self._changed:
+            await self._changed.wait_for(lambda: self._sleeping >= count)
 
 
 class Gateway:

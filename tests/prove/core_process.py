@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Insert, event, insert, literal, or_, select, 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from stripe._object_classes import get_object_class
 
+from core.business import known_callers
 from core.database.clock import Clock
 from core.database.migrations import upgrade
 from core.database.schema import metadata
@@ -46,6 +47,7 @@ GATEWAY_SECONDS = 1.0
 POLL_SECONDS = 0.1
 REAP_SECONDS = 0.3
 RENEW_SECONDS = 0.2
+CALLERS_SECONDS = 0.2
 POLLING = ("payments.sweep", "idempotency.reap", "webhooks.take_due", "recurring.claim")
 """Transactions that run all the time: a failpoint only when they found something to write."""
 DUE_WITH_JOB_SECONDS = 2.5
@@ -236,6 +238,7 @@ def main(
     patched.POLL_SECONDS = POLL_SECONDS
     patched.REAP_SECONDS = REAP_SECONDS
     patched.RENEW_SECONDS = RENEW_SECONDS
+    _patchable(known_callers).LIFETIME_SECONDS = CALLERS_SECONDS
     FailpointDatabase.points = points
     patched.Database = FailpointDatabase
     patched.StripeGateway = with_failpoints(StripeGateway, points)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.caller import Caller
 from core.credentials import webhook_secrets
@@ -196,9 +197,10 @@ async def test_changed_credentials_are_forgotten_when_their_transaction_ends(
     del tmp_path
     database = Database(database_url)
     await migrate(database)
-    issued = await BusinessService(database).create_admin(rotate=False)
+    known_callers = KnownCallers(database)
+    issued = await BusinessService(database, known_callers).create_admin(rotate=False)
     caller = Caller(issued.business_id, "TEST", "")
-    credentials = CredentialsService(database, keyring())
+    credentials = CredentialsService(database, keyring(), known_callers)
     key = SecretsKey(caller.business_id, "stripe")
 
     async def stored() -> list[str]:

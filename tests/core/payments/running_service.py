@@ -9,6 +9,7 @@ from typing import Final
 from google.type.money_pb2 import Money
 from sqlalchemy import func, select
 
+from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.caller import Caller, Presence, set_presence
 from core.cards.service import CardsService
@@ -117,9 +118,10 @@ async def running_service(
     stripe, authorize = StripeGateway(urls), AuthorizeGateway(urls)
     gateways: dict[str, GatewayProtocol] = {"stripe": stripe, "authorize": authorize}
     ring = keyring()
-    credentials = CredentialsService(database, ring)
+    known_callers = KnownCallers(database)
+    credentials = CredentialsService(database, ring, known_callers)
     idempotency = Idempotency(database, ring)
-    issued = await BusinessService(database).create_admin(rotate=False)
+    issued = await BusinessService(database, known_callers).create_admin(rotate=False)
     caller = Caller(issued.business_id, "TEST", hash_api_key(issued.api_key))
     await credentials.add(caller, name, "TEST", _KEYS[name])
     user, _ = await UsersService(database).create(caller, name="A", email="a@b.co", currency=None)

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import select, update
 
+from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.caller import Caller
 from core.credentials.service import CredentialsService
@@ -137,9 +138,10 @@ async def running_intake(database_url: str) -> AsyncIterator[Intake]:
     clock, ring = StoppedClock(), keyring()
     database = CountingDatabase(database_url, clock)
     await migrate(database)
-    issued = await BusinessService(database).create_admin(rotate=False)
+    known_callers = KnownCallers(database)
+    issued = await BusinessService(database, known_callers).create_admin(rotate=False)
     caller = Caller(issued.business_id, "TEST", "")
-    credentials = CredentialsService(database, ring)
+    credentials = CredentialsService(database, ring, known_callers)
     # No payment exists here, so nothing is applied or looked up.
     webhooks = WebhooksService(database, credentials, cast(Any, None), {})
     intake = Intake(database, clock, ring, credentials, webhooks, caller)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from core.business.known_callers import KnownCallers
 from core.credentials.service import CredentialsService
 from core.credentials.webhook_secrets import LIFETIME, RECHECK_AFTER
 from core.errors import InvalidFields, Reason, Refusal
@@ -75,7 +76,8 @@ async def test_a_forged_body_is_not_parsed(intake: Intake, monkeypatch: pytest.M
 async def test_a_secret_that_another_core_stores_is_accepted_within_seconds(
     intake: Intake,
 ) -> None:
-    other_core = CredentialsService(intake.database, intake.ring)
+    known_callers = KnownCallers(intake.database)
+    other_core = CredentialsService(intake.database, intake.ring, known_callers)
     await intake.forge()
     await other_core.modify(intake.caller, "stripe", "TEST", {"stripe_webhook_secret": "whsec_new"})
     assert await intake.outcome(secret="whsec_new") == "INVALID_FIELDS"
@@ -87,7 +89,8 @@ async def test_a_secret_that_another_core_stores_is_accepted_within_seconds(
 async def test_a_secret_that_another_core_replaces_is_rejected_within_its_lifetime(
     intake: Intake,
 ) -> None:
-    other_core = CredentialsService(intake.database, intake.ring)
+    known_callers = KnownCallers(intake.database)
+    other_core = CredentialsService(intake.database, intake.ring, known_callers)
     await intake.deliver()
     await other_core.modify(intake.caller, "stripe", "TEST", {"stripe_webhook_secret": None})
     assert await intake.outcome() == "accepted"
