@@ -39,7 +39,7 @@ test: install ## run the whole suite (ARGS="-k wallet")
 
 # The google/* files that ours import, taken from the installed googleapis-common-protos,
 # and the details of an error and the health protocol, which clients generate.
-GOOGLE_PROTOS := google/rpc/code.proto google/rpc/error_details.proto google/type/money.proto
+GOOGLE_PROTOS := google/rpc/code.proto google/rpc/error_details.proto google/rpc/status.proto google/type/money.proto
 
 proto-deps: install
 	@rm -rf build/googleapis && $(PY) -c 'import pathlib, shutil, google.type.money_pb2 as m; \

@@ -102,7 +102,9 @@ async def serve(
         check_may_listen(settings.host, settings.port, listener, settings.trusted_proxies)
     elif on_hangup is not None:
         on_hangup(certificate.reload)
-    core = CoreClient(settings.core_target, settings.core_tls)
+    core = CoreClient(
+        settings.core_target, settings.core_tls, service_token=settings.webhooks_token
+    )
     # If a client disconnects, its handler and the call to the core are cancelled, so that the core
     # knows that nobody waits. A charge continues there; the same request gets its outcome later.
     manager = web.Server(App(core, settings, stop).handle, handler_cancellation=True)

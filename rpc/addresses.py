@@ -4,9 +4,11 @@ gRPC balances calls: round robin over the connected cores that report SERVING
 (A17, https://github.com/grpc/proposal/blob/master/A17-client-side-health-checking.md).
 """
 
+import asyncio
 import ipaddress
 import json
 import re
+import socket
 
 UNIX = "unix:"
 DNS = "dns:///"
@@ -14,11 +16,21 @@ FORMS = (
     "host:port, a list ip:port,ip:port, one name for several cores dns:///name:port, or "
     "unix:/path,unix:/path"
 )
-MAX_BACKOFF_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 0.5
 """Longest wait between two attempts to connect; gRPC adds up to 20 percent."""
 _PING_TIMEOUT_SECONDS = 5
 """Timeout of a ping, which a core's threads answer."""
 _PING_INTERVAL_SECONDS = 10
+_CONNECTION_OPTIONS: list[tuple[str, str | int]] = [
+    ("grpc.enable_http_proxy", 0),  # ignore http_proxy
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", round(MAX_BACKOFF_SECONDS * 1000)),
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),  # the cores of a name change
+    # A machine that lost power does not close its connections.
+    ("grpc.keepalive_time_ms", _PING_INTERVAL_SECONDS * 1000),
+    ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),
+    ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),
+]
 _PORT = re.compile(r"[0-9]{1,5}")
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -55,6 +67,26 @@ def grpc_target(cores: str) -> str:
     return _list_of(addresses)
 
 
+async def single_targets(cores: str) -> list[str]:
+    """Return a gRPC target for each single core, with the present addresses of a name.
+
+    Raises:
+        ValueError: as `grpc_target`.
+        OSError: the name is not known.
+    """
+    target = grpc_target(cores)
+    if not target.startswith(DNS):
+        scheme, _, addresses = target.partition(":")
+        return [f"{scheme}:{address}" for address in addresses.split(",")]
+    host, port = _split(cores, target.removeprefix(DNS))
+    found = await asyncio.get_running_loop().getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+    ips = dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found)
+    return [
+        f"ipv6:[{ip}]:{port}" if family is socket.AF_INET6 else f"ipv4:{ip}:{port}"
+        for family, ip in ips
+    ]
+
+
 def channel_options(cores: str) -> list[tuple[str, str | int]]:
     """Return the options of a channel to `cores`.
 
@@ -68,15 +100,30 @@ def channel_options(cores: str) -> list[tuple[str, str | int]]:
     return [
         ("grpc.service_config", json.dumps(_service_config(grpc_target(cores)))),
         ("grpc.enable_retries", 1),
-        ("grpc.enable_http_proxy", 0),  # ignore http_proxy
-        ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", round(MAX_BACKOFF_SECONDS * 1000)),
-        ("grpc.dns_min_time_between_resolutions_ms", 1000),  # the cores of a name change
-        # A machine that lost power does not close its connections.
-        ("grpc.keepalive_time_ms", _PING_INTERVAL_SECONDS * 1000),
-        ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),
-        ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),
+        *_CONNECTION_OPTIONS,
+    ]
+
+
+def stream_channel_options(cores: str, server_name: str) -> list[tuple[str, str | int]]:
+    """Return the options of a channel that carries one stream to one of `cores`.
+
+    A stream is never retried by gRPC: only its client knows which of its calls were sent.
+    `server_name` is the name in the core's certificate; empty: that in `cores`.
+
+    Raises:
+        ValueError: as `grpc_target`.
+    """
+    target = grpc_target(cores)
+    if not server_name and target.startswith(DNS):
+        server_name = target.removeprefix(DNS)
+    return [
+        ("grpc.enable_retries", 0),
+        # The timeout of an attempt to connect, in spite of its name: busy cores take some time.
+        ("grpc.min_reconnect_backoff_ms", 2000),
+        ("grpc.http2.max_pings_without_data", 0),  # an idle stream is pinged too
+        *_CONNECTION_OPTIONS,
+        *([("grpc.default_authority", server_name)] if server_name else []),
     ]
 
 

@@ -1,14 +1,15 @@
 """Client of the core, for the adapter, the scheduler and the command line.
 
-It opens a channel, sends credentials and the request id, and raises errors as CoreError.
+It sends calls with credentials and the request id, and raises errors as CoreError. A process with a
+service token sends its calls on one stream to each core (rpc.core_streams); the command line, and
+whoever a core refuses a stream, sends unary calls on a channel.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,12 +22,18 @@ from grpc_health.v1 import health_pb2
 
 from rpc.addresses import channel_options, grpc_target
 from rpc.catalogue import method_path
+from rpc.core_stream import CallRequest
+from rpc.core_streams import CoreStreams, StreamRefusedError
 from rpc.error_details import FieldProblem
-from rpc.errors import Trailing, core_error, log_unreachable, was_never_sent
+from rpc.errors import (
+    Trailing,
+    core_error,
+    log_unreachable,
+    status_error,
+    was_never_sent,
+)
 from rpc.metadata import REPLAYED_METADATA, Credentials, request_metadata
 from rpc.tls import ClientTls, check_transport
-
-logger = logging.getLogger("core.client")
 
 READINESS_SERVICE = "nivisco.database"
 """Health check name that answers SERVING when the core serves and its database answers."""
@@ -45,17 +52,29 @@ class CoreResponse:
     is_replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """What calls of a method need."""
+
+    path: str
+    response: type[Message]
+    unary: grpc.aio.UnaryUnaryMultiCallable[Message, Message]
+
+
 def _is_replayed(initial: grpc.aio.Metadata | None) -> bool:
     return any(key == REPLAYED_METADATA for key, _ in initial or ())
 
 
 class CoreClient:
-    """A channel to one or several cores."""
+    """Sends calls to one or several cores."""
 
-    def __init__(self, target: str, tls: ClientTls | None = None) -> None:
-        """Open a channel to the cores at `target`; it connects when needed.
+    def __init__(
+        self, target: str, tls: ClientTls | None = None, *, service_token: str = ""
+    ) -> None:
+        """Send calls to the cores at `target`; it connects when needed.
 
         `target` is `host:port`, `ip:port,ip:port`, `dns:///name:port` or `unix:/path,unix:/path`.
+        `service_token` opens streams to the cores; it authorizes no call. Empty: calls are unary.
 
         Raises:
             ValueError: the target is malformed, would receive credentials without TLS, or does not
@@ -73,7 +92,10 @@ class CoreClient:
                 grpc_target(target), credentials, options=options
             )
         self._connecting: asyncio.Task[None] | None = None
-        self._calls: dict[MethodDescriptor, grpc.aio.UnaryUnaryMultiCallable[Message, Message]] = {}
+        self._tls = tls
+        self._service_token = service_token
+        self._streams: CoreStreams | None = None
+        self._methods: dict[MethodDescriptor, _Method] = {}
         self._health: grpc.aio.UnaryUnaryMultiCallable[
             health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
         ] = self._channel.unary_unary(
@@ -83,7 +105,9 @@ class CoreClient:
         )
 
     async def close(self) -> None:
-        """Close the channel."""
+        """Close all connections. Calls without an answer fail."""
+        if self._streams is not None:
+            await self._streams.close()
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
@@ -126,14 +150,40 @@ class CoreClient:
         Raises:
             CoreError: the core refused, or did not respond within `timeout_seconds`.
         """
-        call = self._calls.get(method) or self._compile(method)
+        called = self._methods.get(method) or self._compile(method)
         metadata = request_metadata(credentials, field_problems)
-        deadline = time.monotonic() + timeout_seconds
-        reconnect_until = time.monotonic() + min(RECONNECT_SECONDS, timeout_seconds)
+        now = asyncio.get_running_loop().time()
+        deadline = now + timeout_seconds
+        reconnect_until = now + min(RECONNECT_SECONDS, timeout_seconds)
+        if self._service_token:
+            streamed = CallRequest(called.path, metadata, request.SerializeToString(), deadline)
+            with suppress(StreamRefusedError):
+                return await self._send_on_stream(called, streamed, reconnect_until)
+        return await self._send_unary(called, request, metadata, deadline, reconnect_until)
+
+    async def _send_on_stream(
+        self, called: _Method, request: CallRequest, reconnect_until: float
+    ) -> CoreResponse:
+        if self._streams is None:
+            self._streams = CoreStreams(self.target, self._tls, self._service_token)
+        answer = await self._streams.answer(request, reconnect_until)
+        if answer.HasField("status"):
+            raise status_error(answer.status, is_replayed=answer.is_replayed)
+        return CoreResponse(called.response.FromString(answer.body), answer.is_replayed)
+
+    async def _send_unary(
+        self,
+        called: _Method,
+        request: Message,
+        metadata: Sequence[tuple[str, str | bytes]],
+        deadline: float,
+        reconnect_until: float,
+    ) -> CoreResponse:
+        time = asyncio.get_running_loop().time
         while True:
-            left = max(0.0, deadline - time.monotonic())
+            left = max(0.0, deadline - time())
             try:
-                running = call(request, timeout=left, metadata=metadata)
+                running = called.unary(request, timeout=left, metadata=metadata)
                 message = await running
                 return CoreResponse(message, _is_replayed(await running.initial_metadata()))
             except grpc.aio.AioRpcError as error:
@@ -145,7 +195,7 @@ class CoreClient:
                         tuple(trailing),
                         is_replayed=_is_replayed(error.initial_metadata()),
                     ) from None
-                if not await self._connects_within(reconnect_until - time.monotonic()):
+                if not await self._connects_within(reconnect_until - time()):
                     raise core_error(error.code(), error.details(), ()) from None
 
     async def is_ready(self, *, timeout_seconds: float) -> bool:
@@ -173,14 +223,12 @@ class CoreClient:
         while (state := self._channel.get_state(try_to_connect=True)) is not ready:
             await self._channel.wait_for_state_change(state)
 
-    def _compile(
-        self, method: MethodDescriptor
-    ) -> grpc.aio.UnaryUnaryMultiCallable[Message, Message]:
-        response = message_factory.GetMessageClass(method.output_type)
-        call = self._channel.unary_unary(
-            method_path(method),
+    def _compile(self, method: MethodDescriptor) -> _Method:
+        path, response = method_path(method), message_factory.GetMessageClass(method.output_type)
+        unary: grpc.aio.UnaryUnaryMultiCallable[Message, Message] = self._channel.unary_unary(
+            path,
             request_serializer=lambda request: request.SerializeToString(),
             response_deserializer=response.FromString,
         )
-        self._calls[method] = call
-        return call
+        self._methods[method] = called = _Method(path, response, unary)
+        return called

@@ -23,6 +23,8 @@ _OUTCOME_UNKNOWN = (
     grpc.StatusCode.CANCELLED,
 )
 
+_CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
 Trailing = Sequence[tuple[str, str | bytes]]
 
 
@@ -58,14 +60,18 @@ def core_error(
     *,
     is_replayed: bool = False,
 ) -> CoreError:
-    """Return the error of a status.
+    """Return the error of a unary call's status.
 
     A status without details comes from gRPC itself: no connection, or the deadline passed.
     """
     raw = next((value for key, value in trailing if key == STATUS_DETAILS_METADATA), None)
     if not isinstance(raw, bytes):
         return _transport_error(code, details or "")
-    status = status_pb2.Status.FromString(raw)
+    return status_error(status_pb2.Status.FromString(raw), is_replayed=is_replayed)
+
+
+def status_error(status: status_pb2.Status, *, is_replayed: bool = False) -> CoreError:
+    """Return the error of a status that the core sent."""
     info = error_details_pb2.ErrorInfo()
     bad = error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()
@@ -76,11 +82,34 @@ def core_error(
     return CoreError(
         info.reason or "INTERNAL",
         status.message,
-        code=code,
+        code=_CODES.get(status.code, grpc.StatusCode.UNKNOWN),
         metadata=info.metadata,
         fields=[FieldProblem(v.field, v.description) for v in bad.field_violations],
         retry_after_seconds=retry.retry_delay.seconds if retry.HasField("retry_delay") else None,
         is_replayed=is_replayed,
+    )
+
+
+def not_sent_error(details: str) -> CoreError:
+    """Return the error of a call that was certainly not sent, and log why."""
+    log_unreachable(details)
+    return CoreError(
+        "SERVICE_UNAVAILABLE",
+        "The service is not available right now. Send the same request again.",
+        code=grpc.StatusCode.UNAVAILABLE,
+        retry_after_seconds=1,
+    )
+
+
+def outcome_unknown_error(code: grpc.StatusCode) -> CoreError:
+    """Return the error of a call that may have been sent and has no answer."""
+    return CoreError(
+        "OUTCOME_UNKNOWN",
+        "The answer did not arrive, so the outcome is not known yet. "
+        "With an idempotency key, send the same request again to learn it; without one, read "
+        "the records first.",
+        code=code,
+        retry_after_seconds=1,
     )
 
 
@@ -97,20 +126,7 @@ def was_never_sent(code: grpc.StatusCode, details: str) -> bool:
 def _transport_error(code: grpc.StatusCode, details: str) -> CoreError:
     """Return the error of a status from gRPC itself. It is certain only if nothing was sent."""
     if was_never_sent(code, details):
-        log_unreachable(details)
-        return CoreError(
-            "SERVICE_UNAVAILABLE",
-            "The service is not available right now. Send the same request again.",
-            code=code,
-            retry_after_seconds=1,
-        )
+        return not_sent_error(details)
     if code in _OUTCOME_UNKNOWN:
-        return CoreError(
-            "OUTCOME_UNKNOWN",
-            "The answer did not arrive, so the outcome is not known yet. "
-            "With an idempotency key, send the same request again to learn it; without one, read "
-            "the records first.",
-            code=code,
-            retry_after_seconds=1,
-        )
+        return outcome_unknown_error(code)
     return CoreError("INTERNAL", details or code.name, code=code)

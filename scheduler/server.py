@@ -34,7 +34,7 @@ async def serve(
             f"NIVISCO_SCHEDULER_HTTP: {settings.host} is not this machine's loopback, where alone "
             "health and metrics are served: have a collector on this machine read them"
         )
-    core = CoreClient(settings.core_target, settings.core_tls)
+    core = CoreClient(settings.core_target, settings.core_tls, service_token=settings.service_token)
     metrics = Metrics()
     occurrences = Occurrences(
         core, settings.service_token, _name(), timeout_seconds=settings.core_timeout_seconds

@@ -76,13 +76,19 @@ class AuthenticationService:
         Raises:
             Refusal: SERVICE_TOKEN_REQUIRED.
         """
-        granted = [
-            known_scope
-            for known, known_scope in self._service_tokens.items()
-            if hmac.compare_digest(known.encode(), token.encode())
-        ]
-        if scope not in granted:
+        if scope not in self._granted_scopes(token):
             raise Refusal(
                 Reason.ERROR_REASON_SERVICE_TOKEN_REQUIRED,
                 f"This internal service needs a service token of scope {scope}",
             )
+
+    def is_service_token(self, token: str) -> bool:
+        """Return whether this is a service token, of any scope."""
+        return bool(self._granted_scopes(token))
+
+    def _granted_scopes(self, token: str) -> list[str]:
+        return [
+            scope
+            for known, scope in self._service_tokens.items()
+            if hmac.compare_digest(known.encode(), token.encode())
+        ]

@@ -58,6 +58,7 @@ from core.server.listening import Listener
 from core.server.old_answers import COMPLETIONS
 from core.server.pipeline import Pipeline
 from core.server.settings import CoreSettings
+from core.server.stream import SERVER_OPTIONS, Streams
 from core.server.unary_calls import UnaryCalls
 from core.users.service import UsersService
 from core.users.servicer import UsersServicer
@@ -263,9 +264,11 @@ async def _serve(
         options=[
             ("grpc.so_reuseport", 0),  # a second core on the port must fail, not share it
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            *SERVER_OPTIONS,
         ],
     )
-    server.add_generic_rpc_handlers((UnaryCalls(pipeline),))
+    streams = Streams(pipeline, services.authentication, MAX_MESSAGE_BYTES)
+    server.add_generic_rpc_handlers((UnaryCalls(pipeline), streams))
     _enable_reflection(server)
     health_servicer = HealthServicer(database)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
@@ -288,9 +291,11 @@ async def _serve(
     finally:
         stop.set()
         health_servicer.drain()
-        # Clients that watch the health go to another core meanwhile; their calls are still served.
+        streams.drain()
+        # Clients that watch go to another core meanwhile; their calls are still served.
         await asyncio.sleep(settings.lame_duck_seconds)
         deadline = time.monotonic() + settings.drain_seconds
+        streams.end()
         await health_servicer.end()
         await server.stop(max(0.0, deadline - time.monotonic()))
         unfinished = await pipeline.drain(max(0.0, deadline - time.monotonic()))

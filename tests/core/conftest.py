@@ -7,6 +7,7 @@ import pytest
 
 from rpc.client import CoreClient
 from tests.core.running import (
+    STREAM,
     Business,
     Gateway,
     create_user,
@@ -21,7 +22,13 @@ NOWHERE = {"TEST": "http://127.0.0.1:9", "LIVE": "http://127.0.0.1:9"}
 
 
 @pytest.fixture
-async def core(tmp_path: Path, database_url: str) -> AsyncIterator[CoreClient]:
+def transport() -> str:
+    """How the core is called: over a stream, as the adapter and the scheduler do."""
+    return STREAM
+
+
+@pytest.fixture
+async def core(tmp_path: Path, database_url: str, transport: str) -> AsyncIterator[CoreClient]:
     """A core whose gateways nobody serves, on each database."""
     async with running_core(
         settings_for(
@@ -29,7 +36,8 @@ async def core(tmp_path: Path, database_url: str) -> AsyncIterator[CoreClient]:
             database_url=database_url,
             stripe_urls=NOWHERE,
             authorize_urls=NOWHERE,
-        )
+        ),
+        transport=transport,
     ) as client:
         yield client
 
@@ -54,7 +62,9 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 
 @pytest.fixture
-async def shop(tmp_path: Path, database_url: str, gateway: Gateway) -> AsyncIterator[Business]:
+async def shop(
+    tmp_path: Path, database_url: str, gateway: Gateway, transport: str
+) -> AsyncIterator[Business]:
     """A business with Stripe TEST keys, on a core whose gateway is served, on each database."""
     urls = {"TEST": gateway.url, "LIVE": gateway.url}
     async with running_core(
@@ -63,6 +73,7 @@ async def shop(tmp_path: Path, database_url: str, gateway: Gateway) -> AsyncIter
             database_url=database_url,
             stripe_urls=urls,
             authorize_urls=urls,
-        )
+        ),
+        transport=transport,
     ) as client:
         yield await with_stripe(await register(client))

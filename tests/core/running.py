@@ -30,6 +30,10 @@ CHARGE = "createTransaction"
 """The name of a charge's request at Authorize.Net."""
 OPERATOR_TOKEN = "operator-token-for-tests-" + "0" * 16
 WEBHOOKS_TOKEN = "webhooks-token-for-tests-" + "0" * 16
+STREAM = "stream"
+UNARY = "unary"
+TRANSPORTS = (STREAM, UNARY)
+"""The ways of calls to a core. A module that runs over both overrides the fixture `transport`."""
 METHODS = {method.name: method for method in service_methods()}
 
 
@@ -81,6 +85,7 @@ async def running_core(
     clock: Clock | None = None,
     tls: ClientTls | None = None,
     on_hangup: Callable[[Callable[[], None]], None] | None = None,
+    transport: str = STREAM,
     monotonic_clock: MonotonicClock | None = None,
 ) -> AsyncIterator[CoreClient]:
     """Serve the core and give a client of it; stops it as SIGTERM would.
@@ -102,7 +107,8 @@ async def running_core(
     await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
         await task
-    client = CoreClient(ready.result(), tls)
+    token = next(iter(settings.service_tokens)) if transport == STREAM else ""
+    client = CoreClient(ready.result(), tls, service_token=token)
     try:
         yield client
     finally:

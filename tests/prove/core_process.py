@@ -30,11 +30,11 @@ from core.database.transactions import Database
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.stripe.gateway import StripeGateway
 from core.security.keyring import Keyring
-from core.server import composition
+from core.server import composition, stream
 from core.server.settings import CoreSettings
 from tests.core.recurring.running import SCHEDULER_TOKEN
 from tests.core.running import OPERATOR_TOKEN, WEBHOOKS_TOKEN
-from tests.prove.failpoints import Failpoints, with_failpoints
+from tests.prove.failpoints import Failpoints, stream_with_failpoints, with_failpoints
 from tests.prove.mutants import MUTANTS
 from tests.prove.shared_clock import SharedClock
 from tests.prove.triggers import (
@@ -263,6 +263,7 @@ def main(
     FailpointDatabase.points = points
     patched.Database = FailpointDatabase
     patched.StripeGateway = with_failpoints(StripeGateway, points)
+    _patchable(stream).StreamConnection = stream_with_failpoints(points)
     patched.AuthorizeGateway = with_failpoints(AuthorizeGateway, points)
     if mutant:
         MUTANTS[mutant].apply()

@@ -117,9 +117,9 @@ def main(
 ) -> None:
     """Run mutants and scenarios on one kind of database."""
     # Cores are killed all the time and restart at once: short retries, no warnings.
-    client.RECONNECT_SECONDS = 0.05
+    client.RECONNECT_SECONDS = 0.3
     logging.getLogger("rpc").setLevel(logging.ERROR)
-    client.logger.setLevel(logging.ERROR)
+    logging.getLogger("core.client").setLevel(logging.ERROR)
     scenarios: Iterable[Scenario]
     if seeds:
         scenarios = [Scenario.parse(seed) for seed in seeds]

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
-from tests.core.running import call, create_admin
+from tests.core.running import OPERATOR_TOKEN, call, create_admin
 from tests.prove.adapter import running_adapter
 from tests.prove.forked_processes import DidNotStart, ForkServer, Process, running_fork_server
 from tests.prove.shared_clock import SharedClock
@@ -103,7 +103,7 @@ class Environment:
                 process.close()
                 return False
             raise
-        self.core = Core(process, CoreClient(process.address))
+        self.core = Core(process, CoreClient(process.address, service_token=OPERATOR_TOKEN))
         self.is_up.set()
         return True
 

@@ -1,8 +1,9 @@
-"""Failpoints: the named places, around each commit and each gateway call, where a core is killed.
+"""Failpoints: the named places, around each commit, gateway call and frame, where a core is killed.
 
 Production code has none: the test's core adds them (`tests.prove.core_process`). A failpoint is
 "<place>.before" or "<place>.after". A place is the name that core/ gives a transaction, an action
-that commits once, or a gateway's verb. So a newly named transaction is a new failpoint.
+that commits once, a gateway's verb, or the reading or writing of a stream's frame with calls or
+answers. So a newly named transaction is a new failpoint.
 """
 
 import os
@@ -14,8 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from core.caller import Presence
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.stripe.gateway import StripeGateway
+from core.server.stream_connection import StreamConnection
+from nivisco.internal.v1 import stream_pb2
 from rpc.catalogue import mutating_actions
 
 _CORE: Final = Path(__file__).parents[2] / "core"
@@ -29,6 +33,8 @@ _VERB_OF_METHOD: Final = {
     "create_customer_with_card": "create_customer",
     "look_up_charge": "look_up_charge",
 }
+_FRAMES: Final = ("frame.read", "frame.write")
+"""Before `read`, no call of the frame was accepted; after `write`, the answers were sent."""
 
 
 @cache
@@ -55,7 +61,7 @@ def actions() -> list[str]:
 def failpoints() -> list[str]:
     """Return the names of all failpoints."""
     verbs = [f"gateway.{verb}" for verb in dict.fromkeys(_VERB_OF_METHOD.values())]
-    places = [*transactions(), *actions(), *verbs]
+    places = [*transactions(), *actions(), *verbs, *_FRAMES]
     return [f"{place}.{side}" for place in places for side in ("before", "after")]
 
 
@@ -110,3 +116,24 @@ def with_failpoints(gateway: type[_Gateway], points: Failpoints) -> type[_Gatewa
         if hasattr(gateway, method)
     }
     return type(f"{gateway.__name__}WithFailpoints", (gateway,), methods)
+
+
+def stream_with_failpoints(points: Failpoints) -> type[StreamConnection]:
+    """Return a subclass of the stream with failpoints around each frame of calls or answers."""
+
+    class StreamConnectionWithFailpoints(StreamConnection):
+        def _take(self, frame: stream_pb2.Frame) -> None:
+            if frame.calls:
+                points.hit("frame.read.before")
+            super()._take(frame)
+            if frame.calls:
+                points.hit("frame.read.after")
+
+        async def _write_batch(self, frame: bytes, callers: list[Presence]) -> None:
+            if callers:
+                points.hit("frame.write.before")
+            await super()._write_batch(frame, callers)
+            if callers:
+                points.hit("frame.write.after")
+
+    return StreamConnectionWithFailpoints

@@ -122,6 +122,8 @@ _TRIGGERS: Final = {
         needs_pending_charge=True,
         advance_seconds=KEY_GONE_SECONDS,
     ),
+    "frame.read": _CHARGE,
+    "frame.write": _CHARGE,
     "RegisterBusiness": Trigger("register", is_keyed=None, is_exclusive=True),
     "ModifyBusiness": Trigger("modify_business", is_keyed=None, is_exclusive=True),
     "ChangeApiKey": Trigger("change_api_key", is_keyed=None, is_exclusive=True),

@@ -24,11 +24,24 @@ from rpc.client import CoreClient
 from rpc.error_details import FieldProblem
 from rpc.errors import CoreError, core_error
 from rpc.metadata import Credentials, request_id
-from tests.core.running import METHODS, OPERATOR_TOKEN, Business, call, create_admin
+from tests.core.running import (
+    METHODS,
+    OPERATOR_TOKEN,
+    TRANSPORTS,
+    Business,
+    call,
+    create_admin,
+)
 from transcoding.json_responses import invalid_fields
 
 VALIDATE = authentication_pb2.ValidateBusinessRequest()
 USER_INFO = users_pb2.GetUserInfoRequest(user_id="USR-1")
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    """Both: unary calls and streams pass the same pipeline."""
+    return str(request.param)
 
 
 class Log(logging.Handler):

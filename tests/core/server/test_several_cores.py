@@ -25,6 +25,8 @@ from rpc.errors import CoreError
 from rpc.metadata import request_id
 from tests.core.running import (
     OPERATOR_TOKEN,
+    STREAM,
+    TRANSPORTS,
     Business,
     create_user,
     register,
@@ -35,6 +37,11 @@ from tests.processes import Running, Start, serving_line
 
 VALIDATE = authentication_pb2.ValidateBusinessRequest()
 PATIENCE_SECONDS = 20
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 class Core:
@@ -55,8 +62,9 @@ class Core:
 
 
 @asynccontextmanager
-async def client_of(*cores: Core) -> AsyncIterator[Business]:
-    client = CoreClient(",".join(core.address for core in cores))
+async def client_of(transport: str, *cores: Core) -> AsyncIterator[Business]:
+    token = OPERATOR_TOKEN if transport == STREAM else ""
+    client = CoreClient(",".join(core.address for core in cores), service_token=token)
     try:
         yield await register(client)
     finally:
@@ -91,27 +99,31 @@ async def wait_until_all_get_calls(business: Business, *cores: Core) -> None:
             pass
 
 
-async def test_calls_are_balanced_evenly(start: Start, postgresql_database: str) -> None:
+async def test_calls_are_balanced_evenly(
+    start: Start, postgresql_database: str, transport: str
+) -> None:
     first, second = Core(start, postgresql_database), Core(start, postgresql_database)
-    async with client_of(first, second) as business:
+    async with client_of(transport, first, second) as business:
         await wait_until_all_get_calls(business, first, second)
         had = Counter([await core_of_a_call(business, first, second) for _ in range(20)])
     assert had == {first: 10, second: 10}
 
 
 async def test_a_draining_core_gets_no_new_calls_and_a_restarted_one_does(
-    start: Start, postgresql_database: str
+    start: Start, postgresql_database: str, transport: str
 ) -> None:
     lame_duck = {"NIVISCO_LAME_DUCK_SECONDS": "3000"}
     first = Core(start, postgresql_database, **lame_duck)
     second = Core(start, postgresql_database)
-    async with client_of(first, second) as business:
+    async with client_of(transport, first, second) as business:
         await wait_until_all_get_calls(business, first, second)
         first.process.signal(signal.SIGTERM)
         await wait_until_all_calls_go_to(second, business, first, second)
         had = {await core_of_a_call(business, first, second) for _ in range(20)}
         assert had == {second}
-        async with client_of(first) as direct:  # it still serves clients without another core
+        async with client_of(
+            transport, first
+        ) as direct:  # it still serves clients without another core
             assert await core_of_a_call(direct, first) is first
         first.process.signal(signal.SIGKILL)
         first.process.wait()
@@ -131,11 +143,11 @@ async def debit(business: Business, user_id: str) -> str:
 
 
 async def test_a_killed_core_leaves_only_its_own_calls_unknown(
-    start: Start, postgresql_database: str
+    start: Start, postgresql_database: str, transport: str
 ) -> None:
     first, second = Core(start, postgresql_database), Core(start, postgresql_database)
     engine = engine_for(postgresql_database)
-    async with client_of(first, second) as business:
+    async with client_of(transport, first, second) as business:
         user_id = await create_user(business)
         amount = money_pb2.Money(currency_code="USD", units=1000)
         await business.call(wallet_pb2.AddWalletFundsRequest(user_id=user_id, amount=amount))
@@ -161,7 +173,7 @@ async def wait_until_blocked(connection: Any, count: int) -> None:
             pass
 
 
-async def test_a_call_that_was_not_sent_waits_for_a_core(
+async def test_a_unary_call_that_was_not_sent_waits_for_a_core(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "RECONNECT_SECONDS", float(PATIENCE_SECONDS))
