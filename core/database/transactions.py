@@ -320,8 +320,10 @@ class Database:
     async def _commit(self, connection: Connection, name: str) -> None:
         try:
             await connection.commit()
-        except _DATABASE_ERRORS as error:
-            connection.drop()
+        except BaseException as error:
+            connection.drop()  # its transaction may still be open
+            if not isinstance(error, _DATABASE_ERRORS):
+                raise
             reason = _reason(error)
             logger.warning("commit not confirmed", extra={"transaction": name, "reason": reason})
             raise CommitUnknownError(reason) from error

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from core.database.connections import Connection
+from core.database.postgresql import PostgresqlConnection
 from core.database.sqlite import SqliteConnection
 from core.server.settings import CoreSettings
 from nivisco.payments.v1 import payments_pb2
@@ -63,20 +65,20 @@ class Death:
 def death(monkeypatch: pytest.MonkeyPatch) -> Death:
     """Kills an execution at one of its commits."""
     death = Death()
-    commit = SqliteConnection.commit
+    for driver in (SqliteConnection, PostgresqlConnection):
 
-    async def commit_unless_dead(self: SqliteConnection) -> None:
-        if not death.commit or not _is_executing():
-            await commit(self)
-            return
-        was_dead = death.is_dead
-        death.seen += 1
-        if not death.is_dead or (death.after and not was_dead):
-            await commit(self)
-        if death.is_dead:
-            raise RuntimeError("the core died here")
+        async def commit_unless_dead(self: Connection, commit: Any = driver.commit) -> None:
+            if not death.commit or not _is_executing():
+                await commit(self)
+                return
+            was_dead = death.is_dead
+            death.seen += 1
+            if not death.is_dead or (death.after and not was_dead):
+                await commit(self)
+            if death.is_dead:
+                raise RuntimeError("the core died here")
 
-    monkeypatch.setattr(SqliteConnection, "commit", commit_unless_dead)
+        monkeypatch.setattr(driver, "commit", commit_unless_dead)
     return death
 
 
