@@ -91,7 +91,7 @@ def main(parts: Sequence[str], rounds: int, markdown_file: Path | None, *, small
     """
     size = Size.small() if small else Size().with_rounds(rounds)
     try:
-        text, balances = uvloop.run(_measured(list(parts or PARTS), size))
+        text, balances = uvloop.run(_measured(list(dict.fromkeys(parts or PARTS)), size))
     except (UnexpectedAnswer, CoreError) as error:
         raise click.ClickException(f"A request failed: {error}") from None
     except TimeoutError:

@@ -17,7 +17,7 @@ from rpc.metadata import Credentials
 from tests.bench.accounts import Account, Books
 from tests.bench.calls import CHARGE_CARD, json_requests, open_clients
 from tests.bench.figures import Figure, Result, at_most
-from tests.bench.postgresql.server import execute, query
+from tests.bench.postgresql.server import query
 from tests.bench.run import Run
 from tests.bench.samples import Spread, summary
 from tests.bench.size import Size
@@ -61,7 +61,6 @@ async def measure(run: Run) -> Result:
             for _ in range(size.rounds + 1)
         ]
     books = await _read_books(url, sum(len(turn.latencies) for turn in turns))
-    await execute(filled.server.url, f"DROP DATABASE {_DATABASE} WITH (FORCE)")
     measured = turns[1:]  # the first one opens connections to the gateway
     ideal = size.charges / size.charges_in_flight * _GATEWAY_SECONDS
     return Result(

@@ -148,7 +148,6 @@ async def measure(run: Run) -> Result:
         await execute(url, "VACUUM ANALYZE payments")  # as autovacuum does after so many rows
 
     figures = await _measure(url, POSTGRESQL, fill_postgresql, size)
-    await execute(server.url, "DROP DATABASE lists WITH (FORCE)")
     with tempfile.TemporaryDirectory(prefix="nivisco-bench-") as folder:
         file = Path(folder) / "nivisco.db"
 

@@ -61,7 +61,6 @@ async def measure(run: Run) -> Result:
     for name, figure_of in (("claims", _claims_figure), ("due_charges", _charges_figure)):
         url = await filled.server.create_database(name)
         figures.append(await figure_of(url, filled.directory, size))
-        await execute(filled.server.url, f"DROP DATABASE {name} WITH (FORCE)")
     return Result(figures)
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from cli.addresses import Address
@@ -37,6 +38,7 @@ from tests.bench.turns import take_turn
 OURS, PGBENCH, ORM = "ours", "pgbench", "orm"
 """The databases."""
 _FILLED = "filled"
+_numbers = count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Contest:
     """By group."""
     opened: AsyncExitStack
     """Closes what was started."""
+    number: int
+    """Distinguishes its databases from those of other parts."""
     pids: dict[str, int] = field(default_factory=dict)
     acknowledged: dict[str, Counter[str]] = field(default_factory=dict)
     """By database and group."""
@@ -70,7 +74,13 @@ class Contest:
     async def create(self, database: str) -> str:
         """Create the database of a variant and return its URL."""
         self.acknowledged[database] = Counter()
-        return await self.server.create_database(database, _FILLED)
+        return await self.server.create_database(self._name(database), _FILLED)
+
+    def _name(self, database: str) -> str:
+        return f"{database}_{self.number}"
+
+    def _url(self, database: str) -> str:
+        return self.server.database_url(self._name(database))
 
     async def start(self, what: Spawn, name: str = "") -> Address:
         """Start a process, whose CPU time is then reported by name, and return its address."""
@@ -93,7 +103,7 @@ class Contest:
     async def start_pgbench(self) -> Pgbench:
         """Return pgbench on a database of its own."""
         await self.create(PGBENCH)
-        pgbench = Pgbench(self.server, PGBENCH, self.directory)
+        pgbench = Pgbench(self.server, self._name(PGBENCH), self.directory)
         every = [account.wallet_id for group in self.accounts.values() for account in group]
         await pgbench.number_wallets(every)
         return pgbench
@@ -126,7 +136,9 @@ class Contest:
             for account in accounts
         }
         return {
-            database: await read_ledger(self.server.database_url(database), groups, counted)
+            database: await read_ledger(
+                self.server.database_url(self._name(database)), groups, counted
+            )
             for database, counted in self.acknowledged.items()
         }
 
@@ -165,13 +177,10 @@ async def running_filled(size: Size) -> AsyncIterator[Filled]:
 
 @asynccontextmanager
 async def running_contest(filled: Filled) -> AsyncIterator[Contest]:
-    """Run the variants of one part until the block ends; their databases are dropped then."""
+    """Run the variants of one part until the block ends; the server keeps their databases."""
     server = filled.server
-    core = with_settings(filled.core, NIVISCO_DATABASE_URL=server.database_url(OURS))
-    acknowledged: dict[str, Counter[str]] = {}
+    number = next(_numbers)
+    url = server.database_url(f"{OURS}_{number}")
+    core = with_settings(filled.core, NIVISCO_DATABASE_URL=url)
     async with AsyncExitStack() as opened:
-        yield Contest(
-            server, filled.directory, core, filled.accounts, opened, acknowledged=acknowledged
-        )
-    for database in acknowledged:
-        await execute(server.url, f"DROP DATABASE {database} WITH (FORCE)")
+        yield Contest(server, filled.directory, core, filled.accounts, opened, number)
