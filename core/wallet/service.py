@@ -21,8 +21,7 @@ class WalletService:
             Refusal: USER_NOT_FOUND.
         """
         owner = {"business_id": caller.business_id, "user_id": user_id, "env": env}
-        async with self._database.read() as transaction:
-            found = await store.currency_and_wallet(transaction, **owner)
+        found = await store.currency_and_wallet(self._database, **owner)
         if found is None:
             raise user_not_found()
         currency, wallet = found

@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from core.database.bulk_sql import BulkSelect
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import users, wallet_transactions, wallets
-from core.database.transactions import Transaction
+from core.database.transactions import Database, Transaction
 from core.ids import new_wallet_id
 from core.wallet.rules import WalletState
 
@@ -159,14 +159,15 @@ async def wallet_by_id(
 
 
 async def currency_and_wallet(
-    transaction: Transaction, *, business_id: str, user_id: str, env: str
+    reader: Database | Transaction, *, business_id: str, user_id: str, env: str
 ) -> tuple[str, Wallet | None] | None:
     """Return the currency of a user's wallets, and the one of an environment if it exists.
 
-    None if the business has no such user.
+    None if the business has no such user. Read in a transaction, or without one.
     """
     key = {"business_id": business_id, "user_id": user_id, "env": env}
-    row = (await transaction.connection.execute(_USER_AND_WALLET, key)).one_or_none()
+    execute = reader.fetch if isinstance(reader, Database) else reader.connection.execute
+    row = (await execute(_USER_AND_WALLET, key)).one_or_none()
     if row is None:
         return None
     currency, *wallet = row
