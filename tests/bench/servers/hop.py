@@ -1,51 +1,63 @@
-"""A core without anything behind its door: it answers GetUserWallet with a fixed message.
+"""A core without anything behind its door: it answers every call with a fixed message.
 
 It runs by path like `nivisco core`, so that what is left is the way between adapter and core.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import cast
 
-import grpc
 import grpc.aio
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
 from cli.foreground import Serve, run
+from core.authentication.service import AuthenticationService
+from core.server.pipeline import Answer, Pipeline
+from core.server.stream import SERVER_OPTIONS, Streams
+from core.server.unary_calls import UnaryCalls
 from nivisco.payments.v1 import wallet_pb2
 
-_ANSWER = wallet_pb2.GetUserWalletResponse(
-    wallet=wallet_pb2.Wallet(
-        wallet_id="WAL-01HZZZZZZZZZZZZZZZZZZZZZZZ",
-        user_id="USR-01HZZZZZZZZZZZZZZZZZZZZZZZ",
-        balance=Money(currency_code="USD", units=999_999, nanos=500_000_000),
-        updated_at=Timestamp(seconds=1_708_438_800),
-    )
+_ANSWER = Answer(
+    wallet_pb2.GetUserWalletResponse(
+        wallet=wallet_pb2.Wallet(
+            wallet_id="WAL-01HZZZZZZZZZZZZZZZZZZZZZZZ",
+            user_id="USR-01HZZZZZZZZZZZZZZZZZZZZZZZ",
+            balance=Money(currency_code="USD", units=999_999, nanos=500_000_000),
+            updated_at=Timestamp(seconds=1_708_438_800),
+        )
+    ).SerializeToString()
 )
+_FRAME_BYTES_MAX = 4 * 1024 * 1024
 
 
-async def get_user_wallet(request: Message, context: object) -> Message:
-    """Answer at once."""
-    return _ANSWER
+class _FixedPipeline:
+    """Answers every call with the same message."""
+
+    async def answer(
+        self, _path: str, _metadata: Mapping[str, str | bytes], _body: bytes, _presence: object
+    ) -> Answer:
+        return _ANSWER
+
+
+class _AnyToken:
+    """Lets everybody open a stream."""
+
+    def is_service_token(self, _token: str) -> bool:
+        return True
 
 
 async def serve(ready: Callable[[str], None], stop: asyncio.Event) -> None:
     """Serve on a free port of 127.0.0.1 until `stop` is set."""
-    server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(
-        get_user_wallet,
-        request_deserializer=wallet_pb2.GetUserWalletRequest.FromString,
-        response_serializer=wallet_pb2.GetUserWalletResponse.SerializeToString,
-    )
-    service = wallet_pb2.DESCRIPTOR.services_by_name["WalletService"]
-    server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler(service.full_name, {"GetUserWallet": handler})]
-    )
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    pipeline = cast(Pipeline, _FixedPipeline())
+    streams = Streams(pipeline, cast(AuthenticationService, _AnyToken()), _FRAME_BYTES_MAX)
+    server.add_generic_rpc_handlers((UnaryCalls(pipeline), streams))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     ready(f"127.0.0.1:{port}")
     await stop.wait()
+    streams.end()
     await server.stop(0)
 
 
