@@ -96,7 +96,7 @@ class App:
             log_exception(error)
             response = json_response(json_responses.internal_error(identity))
         set_common_headers(response, identity, secure=request.secure)
-        if self._stopping.is_set():
+        if self._stopping.is_set() or _withholds_body(request):
             response.force_close()
         _log(response.status, request, fields, started)
         return response
@@ -180,3 +180,12 @@ def _log(status: int, request: web.BaseRequest, fields: LogFields, started: floa
             "business_id": fields.get("business_id"),
         },
     )
+
+
+def _withholds_body(request: web.BaseRequest) -> bool:
+    """Return whether a client that waits for `100 Continue` has not sent its whole body.
+
+    After a final response it may send the rest or not (RFC 9110, section 10.1.1), so the next bytes
+    of the connection could be either body or request.
+    """
+    return hdrs.EXPECT in request.headers and not request.content.is_eof()

@@ -238,11 +238,10 @@ class CoreStream:
                 frame = await _read(stream)
         finally:
             stream.cancel()
+            self._lose_calls()
             if writing is not None:
                 writing.cancel()
-                with suppress(asyncio.CancelledError):
-                    await writing
-            self._lose_calls()
+                await asyncio.wait([writing])
 
     def _take(self, opened: _Opened, frame: stream_pb2.Frame) -> None:
         """Give answers to their callers, and note that the core drains."""
@@ -310,6 +309,9 @@ async def _write(stream: _Stream, opened: _Opened) -> None:
 
 def _next_batch(opened: _Opened) -> bytes:
     """Return the next frame to write, empty if there is none. Its calls count as sent."""
+    if opened.is_ending:
+        # A write to a stream that the core has ended would have gRPC drop the answers before it.
+        return b""
     parts: list[bytes] = []
     size = 0
     if opened.cancelled:

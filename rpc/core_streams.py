@@ -118,14 +118,15 @@ class CoreStreams:
             await asyncio.sleep(RESOLVE_SECONDS)
 
     async def _connect_to(self, targets: list[str]) -> None:
-        """Open streams to new targets, and close those to former ones that do not serve."""
+        """Open streams to new targets, and close those to former ones once they have ended."""
         for target in targets:
             if target not in self._streams:
                 self._streams[target] = CoreStream(
                     target, self._channel(target), self._token, self._on_change
                 )
         for target, stream in list(self._streams.items()):
-            if target not in targets and not stream.takes_calls:
+            has_ended = stream.state in (StreamState.CLOSED, StreamState.REFUSED)
+            if target not in targets and has_ended:
                 del self._streams[target]
                 await stream.close()
 

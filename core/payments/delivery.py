@@ -33,7 +33,8 @@ logger = logging.getLogger("core.payments")
 RESPONSE_LIFE = timedelta(seconds=6)
 """How long an equal request waits for a core that sends a response, which may have died."""
 RECORD_GAP_SECONDS = 0.025
-"""Time between the beginnings of two transactions: a delivery is recorded within 250 ms."""
+"""Time between the beginnings of two transactions: a delivery is recorded within 250 ms
+as long as the database answers."""
 RECORDED_MAX = 500
 """Deliveries in one transaction."""
 RETRY_SECONDS_MAX = 2.0

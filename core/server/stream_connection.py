@@ -22,7 +22,7 @@ from nivisco.internal.v1 import stream_pb2
 from rpc.catalogue import methods_by_path
 from rpc.frames import BATCH_BYTES, FrameError, answer_frame, metadata_of, parse_frame
 
-UNANSWERED_CALLS_MAX: Final = 2048
+UNANSWERED_CALLS_MAX: Final = 8192
 """Most calls of one stream that are in flight or whose answers wait to be written."""
 WRITE_SECONDS: Final = 10.0
 """How long the peer may take to read a frame."""
@@ -101,9 +101,10 @@ class StreamConnection:
         finally:
             for task in working:
                 task.cancel()
-            await asyncio.gather(*working, return_exceptions=True)
+            # Before anything is awaited: gRPC may cancel this task too.
             for call in self._unanswered.values():
                 call.leave()
+            await asyncio.gather(*working, return_exceptions=True)
 
     async def _read(self) -> None:
         """Accept calls until the peer breaks a rule."""

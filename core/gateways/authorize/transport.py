@@ -23,6 +23,9 @@ from core.gateways.gateway import Account
 _log = logging.getLogger(__name__)
 
 PATH: Final = "/xml/v1/request.api"
+CALLS_PER_ACCOUNT_MAX: Final = 128
+"""More than at Stripe, which has a limit itself: a due schedule charges many customers of one
+business at once."""
 ANSWER_BYTES_MAX: Final = 2 * 1024 * 1024
 """About ten times the longest page of a list."""
 IDLE_SECONDS_MAX: Final = 5.0
@@ -40,23 +43,24 @@ class AuthorizeTransport:
         self._endpoints = {env: url.rstrip("/") + PATH for env, url in urls.items()}
         self._connect_seconds = min(CONNECT_SECONDS_MAX, timeout_seconds / 2)
         self._session: aiohttp.ClientSession | None = None
-        self._slots = AccountSlots(CONNECTIONS_MAX, self._connect_seconds)
+        self._slots = AccountSlots(CALLS_PER_ACCOUNT_MAX, self._connect_seconds)
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
         self._session = None
+        self._slots.clear()
 
     async def send(self, account: Account, body: bytes, deadline: float) -> bytes | Failure:
         """Send a request once and return the answer's body; `deadline` is in the loop's time."""
-        key = account.env, account.login_id
-        if not await self._slots.acquire(key):
+        slot = await self._slots.acquire((account.env, account.login_id))
+        if slot is None:
             return Failure.THROTTLED
         try:
             return await self._post(self._endpoints[account.env], body, deadline)
         finally:
-            self._slots.release(key)
+            slot.release()
 
     async def _post(self, endpoint: str, body: bytes, deadline: float) -> bytes | Failure:
         if asyncio.get_running_loop().time() >= deadline:

@@ -64,6 +64,7 @@ stripe.enable_telemetry = False  # it would send one merchant's timings with ano
 
 _log = logging.getLogger(__name__)
 
+CALLS_PER_ACCOUNT_MAX: Final = 32
 FIRST_TRY_SHARE: Final = 0.75
 """Share of the timeout for the first try; the rest is for the resend."""
 IN_USE_PAUSE_SHARE: Final = 0.05
@@ -90,7 +91,7 @@ class StripeGateway:
         self._connect_seconds = min(CONNECT_SECONDS_MAX, timeout_seconds / 2)
         self._session: aiohttp.ClientSession | None = None
         self._http: stripe.AIOHTTPClient | None = None
-        self._slots = AccountSlots(CONNECTIONS_MAX, self._connect_seconds)
+        self._slots = AccountSlots(CALLS_PER_ACCOUNT_MAX, self._connect_seconds)
         self._clients: OrderedDict[Account, stripe.StripeClient] = OrderedDict()
 
     async def close(self) -> None:
@@ -98,6 +99,7 @@ class StripeGateway:
         if self._session is not None:
             await self._session.close()
         self._session = self._http = None
+        self._slots.clear()
         self._clients.clear()
 
     async def create_customer(
@@ -317,12 +319,13 @@ class StripeGateway:
 
     async def _send(self, account: Account, call: _Call, deadline: float) -> Body | Failure:
         """Send a call in one of the account's slots; it counts as throttled if none is free."""
-        if not await self._slots.acquire(account):
+        slot = await self._slots.acquire(account)
+        if slot is None:
             return Failure(Kind.THROTTLED)
         try:
             return await self._send_twice(call, deadline)
         finally:
-            self._slots.release(account)
+            slot.release()
 
     async def _send_twice(self, call: _Call, deadline: float) -> Body | Failure:
         """Send a call, and resend it once with the same idempotency key if that is inconclusive.

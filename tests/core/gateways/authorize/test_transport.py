@@ -17,7 +17,7 @@ from core.gateways.authorize import requests
 from core.gateways.authorize import transport as transport
 from core.gateways.authorize.requests import NAMESPACE
 from core.gateways.authorize.responses import outcome_of_charge
-from core.gateways.authorize.transport import PATH
+from core.gateways.authorize.transport import CALLS_PER_ACCOUNT_MAX, PATH
 from core.gateways.authorize.xml import parse_answer
 from core.gateways.gateway import (
     CardDeclined,
@@ -138,19 +138,18 @@ async def test_random_faults_never_contradict_the_sandboxs_books(
 
 
 async def test_an_account_with_hanging_calls_is_throttled_and_others_are_not(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox,
 ) -> None:
-    monkeypatch.setattr(transport, "CONNECTIONS_MAX", 64)
     other = replace(MERCHANT, login_id="another")
     async with authorize_at(sandbox.url, timeout_seconds=8.0) as gateway:
         customer = await charge_with(gateway)
         ids = customer.customer_id, customer.gateway_card_id
-        charges = [a_charge(*ids) for _ in range(32)]
+        charges = [a_charge(*ids) for _ in range(CALLS_PER_ACCOUNT_MAX)]
         others_order = await charge_with(gateway, account=other)
         match = {**CHARGES, "account": f"authorize:{LOGIN}"}
         await sandbox.schedule_fault("delay", match=match, seconds=60, times=200)
         held = [asyncio.ensure_future(gateway.charge(MERCHANT, charge)) for charge in charges]
-        await sandbox.wait_until_delayed(32)
+        await sandbox.wait_until_delayed(CALLS_PER_ACCOUNT_MAX)
         one_more, others = await asyncio.gather(
             gateway.charge(MERCHANT, a_charge()), gateway.charge(other, others_order)
         )

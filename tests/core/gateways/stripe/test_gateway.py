@@ -17,8 +17,7 @@ from core.gateways.gateway import (
     Succeeded,
     Unknown,
 )
-from core.gateways.stripe import gateway as stripe_gateway
-from core.gateways.stripe.gateway import StripeGateway
+from core.gateways.stripe.gateway import CALLS_PER_ACCOUNT_MAX, StripeGateway
 from core.money import Amount
 from tests.core.gateways.running import (
     INTENTS,
@@ -293,11 +292,10 @@ async def test_a_key_used_for_another_payment_is_unknown(
 
 
 async def test_an_account_with_hanging_calls_is_throttled_and_others_are_not(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox,
 ) -> None:
-    monkeypatch.setattr(stripe_gateway, "CONNECTIONS_MAX", 64)
     other = Account("TEST", "sk_test_shop2_a")
-    charges = [await charge_with(sandbox) for _ in range(32)]
+    charges = [await charge_with(sandbox) for _ in range(CALLS_PER_ACCOUNT_MAX)]
     async with gateway_at(sandbox.url, timeout_seconds=8.0) as gateway:
         customer_id = await gateway.create_customer(
             other, user_id="U", name="A", email="a@example.com", gateway_key="c"
@@ -308,7 +306,7 @@ async def test_an_account_with_hanging_calls_is_throttled_and_others_are_not(
         hanging = {"match": {**INTENTS, "account": "acct_shop1"}, "seconds": 60, "times": 100}
         await sandbox.schedule_fault("delay", **hanging)
         held = [asyncio.ensure_future(gateway.charge(SHOP, charge)) for charge in charges]
-        await sandbox.wait_until_delayed(32)
+        await sandbox.wait_until_delayed(CALLS_PER_ACCOUNT_MAX)
         one_more, others = await asyncio.gather(
             gateway.charge(SHOP, a_charge()),
             gateway.charge(other, a_charge(customer_id, card.gateway_card_id)),
