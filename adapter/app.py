@@ -12,7 +12,7 @@ from functools import partial
 from http import HTTPMethod
 from typing import TypeAlias
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from adapter.endpoint import Endpoint
 from adapter.plain_http import is_trusted
