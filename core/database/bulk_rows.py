@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     FromClause,
+    String,
     Table,
     Text,
     bindparam,
@@ -19,6 +20,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 Row = Mapping[str, Any]
 """Values by column name."""
+
+
+def array_of(kind: Any) -> ARRAY[Any]:
+    """Return the type of an array of such values.
+
+    Texts in it have no length: the cast to one would cut them silently, where a column refuses.
+    """
+    return ARRAY(String() if isinstance(kind, String) else kind)
 
 
 def types_of(table: Table, *names: str) -> dict[str, Any]:
@@ -41,7 +50,7 @@ class BulkRows:
     def arrays(self) -> FromClause:
         """Return the rows to select from, on PostgreSQL."""
         arrays = (
-            bindparam(f"{self._name}_{name}", type_=ARRAY(kind))
+            bindparam(f"{self._name}_{name}", type_=array_of(kind))
             for name, kind in self._types.items()
         )
         columns = (column(name, kind) for name, kind in self._types.items())

@@ -23,8 +23,8 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 
+from core.database.bulk_rows import array_of
 from core.database.connections import Connection
 from core.database.results import Rows
 
@@ -113,9 +113,17 @@ class BulkSelect:
 def one_of(
     connection: Connection, columns: Sequence[Column[Any]], keys: Collection[Sequence[Any]]
 ) -> ColumnElement[bool]:
-    """Return the condition that a row has one of these keys, which both databases look up."""
+    """Return the condition that a row has one of these keys, at least one.
+
+    Both databases look it up, by a text that PostgreSQL prepares once.
+    """
     if connection.dialect.name == "postgresql":
-        return tuple_(*columns).in_(list(keys))
+        values = zip(*keys, strict=True)
+        arrays = (
+            bindparam(None, list(each), array_of(column.type))
+            for column, each in zip(columns, values, strict=True)
+        )
+        return tuple_(*columns).in_(select(*map(func.unnest, arrays)))
     return _is_listed(columns, list(keys))
 
 
@@ -142,7 +150,7 @@ def _uses_arrays(connection: Connection, rows: Sequence[Row]) -> bool:
 def _arrays(table: Table, names: Sequence[str]) -> Subquery:
     return select(
         *(
-            func.unnest(bindparam(f"row_{name}", type_=ARRAY(table.c[name].type))).label(name)
+            func.unnest(bindparam(f"row_{name}", type_=array_of(table.c[name].type))).label(name)
             for name in names
         )
     ).subquery("rows")

@@ -179,8 +179,10 @@ class Savepoint:
         if error is None:
             await self._connection.run(f"RELEASE SAVEPOINT {self._NAME}")
         elif isinstance(error, Exception) and not isinstance(error, TimeoutError):
-            with suppress(DBAPIError, TimeoutError):  # then the whole transaction fails
+            try:
                 await self.rollback()
+            except (DBAPIError, TimeoutError):
+                self._connection.drop()  # the whole transaction fails
 
 
 async def until_done(work: Awaitable[_T], cancel: Callable[[], None] | None = None) -> _T:

@@ -65,12 +65,16 @@ class SqliteConnection(Connection):
             except BaseException:
                 driver.close()
                 raise
+            made.append(driver)
             return driver
 
+        made: list[sqlite3.Connection] = []
         thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         try:
             driver = await until_done(asyncio.get_running_loop().run_in_executor(thread, opened))
         except BaseException as error:
+            for each in made:  # opened, but nobody waits for it: it would keep the file's lock
+                thread.submit(each.close)
             thread.shutdown(wait=False)
             if isinstance(error, sqlite3.Error):
                 raise _translated(error, None) from None

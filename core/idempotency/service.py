@@ -71,7 +71,12 @@ class Idempotency:
         ends: dict[IdempotentCall, Replay | Refusal] = {}
         for call in calls:
             record = records.get(call.record_key)
-            if record is None or await self._delete_if_expired(transaction, call, record):
+            if record is not None and record.expires_at <= transaction.now:
+                if await store.delete_closed(transaction, call.record_key):
+                    continue
+                # It stays, or another run of the call has replaced it since it was read.
+                record = await store.find(transaction, call.record_key)
+            if record is None:
                 continue
             if not await self._is_same(transaction, call, record):
                 ends[call] = key_reused()
@@ -260,18 +265,14 @@ class Idempotency:
             Refusal: IDEMPOTENCY_KEY_REUSED.
         """
         record = await store.find(transaction, call.record_key, for_update=True)
-        if record is None or await self._delete_if_expired(transaction, call, record):
+        if record is None:
+            return None
+        is_expired = record.expires_at <= transaction.now
+        if is_expired and await store.delete_closed(transaction, call.record_key):
             return None
         if not await self._is_same(transaction, call, record):
             raise key_reused()
         return record
-
-    async def _delete_if_expired(
-        self, transaction: Transaction, call: IdempotentCall, record: store.Record
-    ) -> bool:
-        if record.expires_at > transaction.now:
-            return False
-        return await store.delete_closed(transaction, call.record_key)
 
     async def _is_same(
         self, transaction: Transaction, call: IdempotentCall, record: store.Record

@@ -162,12 +162,14 @@ async def has_payment_answer(transaction: Transaction, key: RecordKey, payment_i
 
 
 async def delete_closed(transaction: Transaction, key: RecordKey) -> bool:
-    """Delete a record unless its payment is open, and return whether it was deleted.
+    """Delete an expired record unless its payment is open, and return whether it was deleted.
 
+    It may be another one than was read: a call may have stored its own record since.
     One that another transaction has locked is not deleted either. To wait for it could deadlock: a
     batch has locked wallets, which others lock after their record.
     """
-    free = select(*_KEY).where(*_is(key), _IS_CLOSED).with_for_update(skip_locked=True)
+    is_expired = records.c.expires_at <= transaction.now
+    free = select(*_KEY).where(*_is(key), is_expired, _IS_CLOSED).with_for_update(skip_locked=True)
     deleted = await transaction.connection.execute(delete(records).where(tuple_(*_KEY).in_(free)))
     return deleted.rowcount == 1
 

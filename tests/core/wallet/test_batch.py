@@ -56,6 +56,13 @@ async def balances(database: Database) -> dict[str, int]:
     return {wallet_id: minor // 100 for (_, wallet_id), (minor, _) in books.balances.items()}
 
 
+async def expire_records(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            update(idempotency_records).values(expires_at=transaction.now - timedelta(hours=1))
+        )
+
+
 WANTED = st.lists(
     st.lists(
         st.tuples(
@@ -241,6 +248,24 @@ async def test_a_batch_waits_for_a_record_that_another_core_inserts(
     assert await balances(postgresql_only) == {"USR-1": 100 if commits else 99, "USR-2": 99}
 
 
+async def test_the_record_that_replaces_an_expired_one_while_a_batch_waits_is_replayed(
+    postgresql_only: Database, postgresql_database: str
+) -> None:
+    """The batch has read the expired one when it waits for the wallet."""
+    await funded(postgresql_only, "USR")
+    batch = batch_of(postgresql_only)
+    assert await outcome(batch, debit("USR", 1, "key")) == "99"
+    await expire_records(postgresql_only)
+    elsewhere = Database(postgresql_database)
+    async with elsewhere.transaction() as transaction:
+        await batch_of(elsewhere)._run_in(transaction, [debit("USR", 1, "key")])
+        waiting = asyncio.create_task(outcome(batch, debit("USR", 1, "key")))
+        await until_blocked(postgresql_only)
+    assert await waiting == "replay: 98"
+    await elsewhere.close()
+    assert await balances(postgresql_only) == {"USR": 98}
+
+
 async def test_an_expired_record_that_is_locked_is_not_waited_for(
     postgresql_only: Database,
 ) -> None:
@@ -248,10 +273,7 @@ async def test_an_expired_record_that_is_locked_is_not_waited_for(
     await funded(postgresql_only, "USR")
     batch = batch_of(postgresql_only)
     assert await outcome(batch, debit("USR", 1, "key")) == "99"
-    async with postgresql_only.transaction() as transaction:
-        await transaction.connection.execute(
-            update(idempotency_records).values(expires_at=transaction.now - timedelta(hours=1))
-        )
+    await expire_records(postgresql_only)
     async with postgresql_only.transaction() as another:
         await idempotency_of(postgresql_only).lock(another, "B", "key")
         assert await outcome(batch, debit("USR", 1, "key")) == "replay: 99"
