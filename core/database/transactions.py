@@ -228,6 +228,7 @@ class Database:
             raise
 
     async def _fetch(self, statement: Executable, parameters: Parameters | None) -> Rows[Any]:
+        await self._take_turn()
         async with self._bounded():
             connection = await self._read_pool.acquire()
         try:
@@ -376,6 +377,7 @@ class Database:
         The first query fails on a connection that the server closed while it was idle. Then all
         idle ones are dropped, so that the second attempt gets a new one.
         """
+        await self._take_turn()
         async with self._bounded():
             try:
                 return await self._begin_once(pool, kind)
@@ -384,6 +386,11 @@ class Database:
                     raise
             pool.drop_idle()
             return await self._begin_once(pool, kind)
+
+    async def _take_turn(self) -> None:
+        """Let other tasks run: SQLite answers at once, so a loop of reads would stop them all."""
+        if not self._is_postgresql:
+            await asyncio.sleep(0)
 
     async def _begin_once(self, pool: Pool, kind: Kind) -> tuple[Connection, datetime]:
         connection = await pool.acquire()

@@ -1,5 +1,6 @@
 """Transactions that fail: what remains, and which error they raise."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -142,3 +143,13 @@ async def test_the_time_without_a_query_is_the_database_s(
     expected = slow if opened.has_one_process else timedelta()
     assert abs(behind - expected) < timedelta(minutes=1)
     await opened.close()
+
+
+async def test_a_loop_of_reads_lets_others_run(database: Database) -> None:
+    async with asyncio.timeout(60):
+        ran = asyncio.Event()
+        asyncio.get_running_loop().call_soon(ran.set)
+        while not ran.is_set():
+            async with database.read():
+                pass
+            await database.fetch(text("SELECT 1"))
