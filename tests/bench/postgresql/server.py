@@ -70,11 +70,12 @@ def running_server() -> Iterator[tuple[Server, Path]]:
         tempfile.TemporaryDirectory(prefix="nivisco-bench-") as directory,
         own_postgresql() as own,
     ):
-        data = Path(str(make_url(own.url).query["host"]))
-        (data / "postgresql.auto.conf").write_text(f"max_connections = {_MAX_CONNECTIONS}\n")
+        (own.directory / "postgresql.auto.conf").write_text(
+            f"max_connections = {_MAX_CONNECTIONS}\n"
+        )
         own.kill()
         own.start()
-        pid = int((data / "postmaster.pid").read_text().splitlines()[0])
+        pid = int((own.directory / "postmaster.pid").read_text().splitlines()[0])
         yield Server(own.url, pid), Path(directory)
 
 

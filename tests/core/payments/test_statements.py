@@ -64,8 +64,8 @@ class CountingDatabase(Database):
     [
         ("charge", None, 3, 2),
         ("charge", "order-1", 3, 4),
-        ("fund", None, 3, 7),
-        ("fund", "order-1", 3, 9),
+        ("fund", None, 3, 5),
+        ("fund", "order-1", 3, 7),
     ],
 )
 @pytest.mark.parametrize("name", ["stripe", "authorize"])
@@ -84,6 +84,8 @@ async def test_a_charge_begins_and_ends_in_few_statements(
         caller.end()
         await shop.service.drain(20)
         note = {} if key else {"payments.record_delivery": 2}
+        if kind == "fund" and database.has_one_process:
+            outcome += 2  # SQLite writes a movement in three statements
         assert database.counts == {
             "payments.begin": begin,
             "payments.write_outcome": outcome,
