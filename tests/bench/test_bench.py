@@ -124,7 +124,7 @@ def processes_of(directory: Path) -> list[str]:
 
 def files_in(directory: Path) -> list[Path]:
     """Return the files, without the lock of the package that starts PostgreSQL."""
-    return [path for path in directory.iterdir() if path.name != ".lockfile"]
+    return [path for path in directory.rglob("*") if path.is_file() and path.name != ".lockfile"]
 
 
 def table_of(tmp_path: Path, *parts: str) -> str:
