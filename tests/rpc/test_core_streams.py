@@ -17,7 +17,7 @@ from core.server.stream import SERVER_OPTIONS
 from nivisco.internal.v1 import stream_pb2
 from nivisco.payments.v1 import authentication_pb2, keys_pb2
 from rpc import client as client_module
-from rpc import core_stream
+from rpc import core_stream, core_streams
 from rpc.addresses import stream_channel_options
 from rpc.catalogue import methods_by_path
 from rpc.client import CoreClient, CoreResponse
@@ -433,6 +433,34 @@ async def test_a_name_is_connected_to_at_its_addresses(start_core: StartCore) ->
     running = start_call(client)
     stream = await core.welcomed_stream()
     await stream.answer(await stream.call())
+    await running
+    await client.close()
+
+
+async def test_a_stopping_core_that_left_its_name_answers_what_it_has(
+    start_core: StartCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a stopping pod, whose address is taken out of the name of its service."""
+    core = await start_core()
+    targets = [f"ipv4:{core.address}"]
+    looked = asyncio.Event()
+
+    async def single_targets(_cores: str) -> list[str]:
+        looked.set()
+        return list(targets)
+
+    monkeypatch.setattr(core_streams, "single_targets", single_targets)
+    monkeypatch.setattr(core_streams, "RESOLVE_SECONDS", 0.0)
+    client = CoreClient(core.address.replace("127.0.0.1", "localhost"), service_token=TOKEN)
+    running = start_call(client)
+    stream = await core.welcomed_stream()
+    call = await stream.call()
+    await stream.drain(last_call_id=call.id)
+    targets.clear()
+    for _ in range(3):
+        looked.clear()
+        await looked.wait()
+    await stream.answer(call)
     await running
     await client.close()
 

@@ -235,6 +235,19 @@ async def test_a_peer_that_floods_loses_its_stream(
     await business.call(VALIDATE)
 
 
+async def test_callers_of_streams_that_are_cut_have_left(business: Business, held: Held) -> None:
+    """Also where gRPC cancels the stream's handler while it ends the stream itself."""
+    for number in range(1, 41):
+        peer = open_stream(business.client)
+        assert (await peer.frame()).HasField("welcome")
+        await peer.stream.write(user_info(1, business))
+        await held.wait_for(number)
+        await peer.stream.done_writing()
+        peer.stream.cancel()
+    assert await held.outcomes() == [False] * 40
+    held.release()
+
+
 async def test_a_peer_that_does_not_read_loses_its_stream(
     business: Business, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
