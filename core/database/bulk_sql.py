@@ -113,15 +113,14 @@ class BulkSelect:
 def one_of(
     connection: Connection, columns: Sequence[Column[Any]], keys: Collection[Sequence[Any]]
 ) -> ColumnElement[bool]:
-    """Return the condition that a row has one of these keys, at least one.
+    """Return the condition that a row has one of these keys.
 
     Both databases look it up, by a text that PostgreSQL prepares once.
     """
     if connection.dialect.name == "postgresql":
-        values = zip(*keys, strict=True)
         arrays = (
-            bindparam(None, list(each), array_of(column.type))
-            for column, each in zip(columns, values, strict=True)
+            bindparam(None, [key[place] for key in keys], array_of(column.type))
+            for place, column in enumerate(columns)
         )
         return tuple_(*columns).in_(select(*map(func.unnest, arrays)))
     return _is_listed(columns, list(keys))

@@ -81,7 +81,10 @@ class Streams(_GenericRpcHandler):
             await self._serve(StreamConnection(self._pipeline, context, self._frame_bytes_max))
         except FrameError as error:
             extra = {"peer": peer, "code": error.code.name, "reason": str(error)}
-            logger.warning("stream ended, its peer broke a rule", extra=extra)
+            if error.code is grpc.StatusCode.CANCELLED:  # as a process that ends
+                logger.info("stream ended", extra=extra)
+            else:
+                logger.warning("stream ended, its peer broke a rule", extra=extra)
             await context.abort(error.code, str(error))  # waits for a peer that does not read
         except asyncio.CancelledError:
             # gRPC itself ends a stream with a frame that is larger than any message.
