@@ -19,6 +19,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -136,7 +137,8 @@ class CoreStream:
         self._metadata = grpc.aio.Metadata((SERVICE_TOKEN_METADATA, token))
         self._on_change = on_change
         self._opened: _Opened | None = None
-        self._running = asyncio.create_task(self._run())
+        # In a context of its own: the caller that comes first has a request id.
+        self._running = asyncio.create_task(self._run(), context=Context())
 
     async def close(self) -> None:
         """End the stream and close the channel; calls without an answer fail."""

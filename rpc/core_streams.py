@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from contextvars import Context
 from typing import Final
 
 import grpc.aio
@@ -45,7 +46,7 @@ class CoreStreams:
         self._changed = asyncio.Event()
         """Set at each change and then replaced."""
         self._is_closed = False
-        self._following = asyncio.create_task(self._follow())
+        self._following = asyncio.create_task(self._follow(), context=Context())
 
     async def close(self) -> None:
         """Close all streams; calls without an answer fail."""
