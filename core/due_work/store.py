@@ -23,6 +23,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
     union_all,
     update,
 )
@@ -159,23 +160,32 @@ def _visit_and_find(
 ) -> Select[Any]:
     """Return the query for `each` longest due rows of each visited business, at least one row."""
     inner = due.table.alias("of_business")
-    columns = [*_columns(due, inner)]
-    longest_due = (
-        select(*(columns if dialect == "postgresql" else [_row_id(inner)]))
-        .where(
-            inner.c.business_id == visited.c.visited_id,
-            _is_in_lane(due, inner, lane),
-            _is_due(due, inner, now),
-        )
-        .order_by(inner.c[due.look_at])
-        .limit(each)
-        .correlate(visited)
-    )
+    is_chosen = and_(_is_in_lane(due, inner, lane), _is_due(due, inner, now))
+    business_id, look_at = inner.c.business_id, inner.c[due.look_at]
     if dialect == "postgresql":
-        lateral = longest_due.lateral("found")
+        # A range that holds one business. With `=`, and statistics of a time at which nearly all
+        # rows were of one, PostgreSQL walks the index by time, through everybody's backlog.
+        is_of_business = and_(
+            business_id >= visited.c.visited_id,
+            tuple_(business_id, look_at) <= tuple_(visited.c.visited_id, now),
+        )
+        lateral = (
+            select(*_columns(due, inner))
+            .where(is_of_business, is_chosen)
+            .order_by(business_id, look_at)
+            .limit(each)
+            .lateral("found")
+        )
         columns = [*lateral.c]
         joined = visited.outerjoin(lateral, true())
     else:  # it has no LATERAL
+        longest_due = (
+            select(_row_id(inner))
+            .where(business_id == visited.c.visited_id, is_chosen)
+            .order_by(look_at)
+            .limit(each)
+            .correlate(visited)
+        )
         found = due.table.alias("found")
         columns = _columns(due, found)
         joined = visited.outerjoin(found, _row_id(found).in_(longest_due))

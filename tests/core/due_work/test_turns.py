@@ -3,6 +3,8 @@
 from collections import Counter
 from datetime import timedelta
 
+import pytest
+
 from core.database.transactions import Database
 from core.due_work.rules import DueRow
 from core.due_work.store import JOBS
@@ -33,18 +35,31 @@ def businesses_of(choice: Choice) -> list[str]:
     return [row.business_id for row in choice.rows]
 
 
-async def with_backlog(database: Database, others: int = 100) -> None:
-    await analyze(database)  # statistics of an empty table: the backlog comes all at once
+async def with_backlog(database: Database, others: int = 100, statistics_of: str = "none") -> None:
+    """Add a backlog of one business, and a row of each other one.
+
+    The database's statistics are of the table when it had no row, when all were of one business, or
+    of all rows: it collects them at any moment.
+    """
+    if statistics_of == "none":
+        await analyze(database)
     await add_business(database, "B-500-big")
     await add_due_jobs(database, "B-500-big", BACKLOG, HOUR)
+    if statistics_of == "one business":
+        await analyze(database)
     for number in range(others):
         business_id = f"B-{number * 10:03}"
         await add_business(database, business_id)
         await add_due_jobs(database, business_id, 1)
+    if statistics_of == "all":
+        await analyze(database)
 
 
-async def test_a_backlog_of_one_business_takes_no_turn_of_another(database: Database) -> None:
-    await with_backlog(database)
+@pytest.mark.parametrize("statistics_of", ["none", "one business", "all"])
+async def test_a_backlog_of_one_business_takes_no_turn_of_another(
+    database: Database, statistics_of: str
+) -> None:
+    await with_backlog(database, statistics_of=statistics_of)
     turns = Turns(JOBS)
     choice = await choose(turns, database, 1000)
     found = businesses_of(choice)
