@@ -34,6 +34,9 @@ async def test_100_disconnecting_clients_do_not_affect_others(merchant: JsonClie
         staying = [merchant.call("get_user_wallet", user_id=user_id) for _ in range(30)]
         results = await asyncio.gather(*leaving, *staying)
     assert {response.status for response in results if response is not None} == {200}
-    wallet = (await merchant.call("get_user_wallet", user_id=user_id)).body["wallet"]
-    history = (await merchant.call("get_wallet_history", user_id=user_id)).body
-    assert wallet["balance"] == history["total"]
+    async with asyncio.timeout(60):
+        while True:  # the work of clients that left continues
+            wallet = (await merchant.call("get_user_wallet", user_id=user_id)).body["wallet"]
+            history = (await merchant.call("get_wallet_history", user_id=user_id)).body
+            if wallet["balance"] == history["total"]:
+                break
