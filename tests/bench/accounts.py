@@ -11,7 +11,7 @@ from nivisco.payments.v1 import wallet_pb2
 from rpc.client import CoreClient
 from rpc.metadata import Credentials
 from tests.bench.size import Size
-from tests.core.running import Business, create_user, register
+from tests.core.running import Business, create_admin, create_user, register
 
 FUNDED_CENTS = 100_000_000
 CHARGED_CENTS = 1
@@ -52,7 +52,8 @@ class Books:
 async def open_accounts(client: CoreClient, size: Size) -> dict[str, list[Account]]:
     """Register businesses and open a funded wallet for each user; return them by group."""
     names = [f"shop{number}" for number in range(size.businesses)]
-    shops = [await register(client, name) for name in names]
+    admin = await create_admin(client)
+    shops = [await register(client, name, admin) for name in names]
     share = size.wallets // size.businesses
     at_once = asyncio.Semaphore(_OPENED_AT_ONCE)
     return {
