@@ -49,7 +49,17 @@ LIST_SETTINGS = {
     "enable_seqscan": "off",
     "jit": "off",
 }
-READ_SETTINGS = {"default_transaction_read_only": "on"}
+TRANSACTION_SETTINGS = {
+    # Each statement is planned once for a connection. It may be while tables are empty, so what is
+    # good for an empty table only is off: every statement finds its rows by an index.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+"""Of connections whose statements find a few rows by their keys."""
+READ_SETTINGS = TRANSACTION_SETTINGS | {"default_transaction_read_only": "on"}
 EXAMINATION_STATEMENT_SECONDS = 120.0
 """Limit for a statement of `nivisco doctor`, which no request waits for."""
 _DRIVERS = {
@@ -183,7 +193,7 @@ def _postgresql_arguments(
             "synchronous_commit": "on",
             "default_transaction_isolation": "read committed",
             "idle_in_transaction_session_timeout": "30s",
-            # A generic plan that was made for an empty table is bad for a full one.
+            # Lists and examinations are planned with their values and today's statistics.
             "plan_cache_mode": "force_custom_plan",
             # With statistics from before a backlog, the planner would read and sort all due
             # rows for the first few, rather than follow the index in their order.

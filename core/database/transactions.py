@@ -34,6 +34,7 @@ from core.database.engines import (
     POSTGRESQL_READ_CONNECTIONS,
     READ_SETTINGS,
     SQLITE_BUSY_SECONDS,
+    TRANSACTION_SETTINGS,
     connector,
     engine_for,
     is_postgresql,
@@ -119,7 +120,8 @@ class Database:
         if self._is_postgresql:
             wait_seconds = min(pool_wait_seconds, POSTGRESQL_POOL_WAIT_SECONDS)
             pool = partial(Pool, wait_seconds=wait_seconds)
-            self._pool = pool(connector(url), size=connections)
+            connect = connector(url, settings=TRANSACTION_SETTINGS)
+            self._pool = pool(connect, size=connections)
             self._list_pool = pool(connector(url, settings=LIST_SETTINGS), size=list_connections)
             self._read_pool = pool(
                 connector(url, settings=READ_SETTINGS), size=POSTGRESQL_READ_CONNECTIONS
