@@ -8,6 +8,7 @@ answers. So a newly named transaction is a new failpoint.
 
 import os
 import re
+import secrets
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -15,12 +16,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import grpc
+
 from core.caller import Presence
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.stripe.gateway import StripeGateway
 from core.server.stream_connection import StreamConnection
 from nivisco.internal.v1 import stream_pb2
 from rpc.catalogue import mutating_actions
+from rpc.frames import FrameError
 
 _CORE: Final = Path(__file__).parents[2] / "core"
 _NAMED_TRANSACTION: Final = re.compile(r'\.transaction\(\s*"([^"]+)"')
@@ -35,6 +39,9 @@ _VERB_OF_METHOD: Final = {
 }
 _FRAMES: Final = ("frame.read", "frame.write")
 """Before `read`, no call of the frame was accepted; after `write`, the answers were sent."""
+CUT: Final = "CUT at"
+"""In the journal, before the place at which a connection was cut."""
+CUT_EVERY: Final = 50
 
 
 @cache
@@ -90,6 +97,19 @@ class Failpoints:
             os.kill(os.getpid(), signal.SIGKILL)
             signal.pause()
 
+    def hit_frame(self, point: str) -> None:
+        """Do as `hit`; or end the connection, as a dying adapter does, once in CUT_EVERY times.
+
+        Only while a failpoint is armed: otherwise clients rely on their responses.
+
+        Raises:
+            FrameError: the stream is to end.
+        """
+        self.hit(point)
+        if self._armed is not None and secrets.randbelow(CUT_EVERY) == 0:
+            self.note(f"{CUT} {point}")
+            raise FrameError(grpc.StatusCode.CANCELLED, "the test cut the connection")
+
     def note(self, text: str) -> None:
         """Write a line to the journal."""
         os.write(self._journal, f"{time.time():.4f} {self._name} {text}\n".encode())
@@ -124,16 +144,21 @@ def stream_with_failpoints(points: Failpoints) -> type[StreamConnection]:
     class StreamConnectionWithFailpoints(StreamConnection):
         def _take(self, frame: stream_pb2.Frame) -> None:
             if frame.calls:
-                points.hit("frame.read.before")
+                points.hit_frame("frame.read.before")
             super()._take(frame)
             if frame.calls:
-                points.hit("frame.read.after")
+                points.hit_frame("frame.read.after")
 
         async def _write_batch(self, frame: bytes, callers: list[Presence]) -> None:
-            if callers:
-                points.hit("frame.write.before")
+            try:
+                if callers:
+                    points.hit_frame("frame.write.before")
+            except FrameError:
+                for presence in callers:
+                    presence.end(left=True)
+                raise
             await super()._write_batch(frame, callers)
             if callers:
-                points.hit("frame.write.after")
+                points.hit_frame("frame.write.after")
 
     return StreamConnectionWithFailpoints

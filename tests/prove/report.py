@@ -39,6 +39,7 @@ class Found:
     operations: int = 0
     charges: int = 0
     replays: int = 0
+    cuts: int = 0
     missed: Counter[str] = field(default_factory=Counter)
     broken: list[dict[str, Any]] = field(default_factory=list)
     """Results with violations."""
@@ -66,6 +67,7 @@ class Found:
         self.operations += result["operations"]
         self.charges += result["charges"]
         self.replays += result["replays"]
+        self.cuts += result["cuts"]
         self.missed.update(result["missed"])
 
     @property
@@ -122,6 +124,7 @@ def render(found: Found, *, seconds: float, processor_seconds: float, mutants_wa
     lines += [
         _row("failpoints by faults", f"{crossed}", f"of {len(points) * len(FAULTS)}"),
         _row("faults applied", f"{sum(found.struck.values())}", _by(found.struck)),
+        _row("connections cut", f"{found.cuts}", "between adapter and core, at any frame"),
         _row("requests", f"{found.operations}", f"and {found.replays} replays compared"),
         _row("charges", f"{found.charges}", "in the gateways' books"),
         "",

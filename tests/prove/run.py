@@ -8,6 +8,7 @@ from contextlib import suppress
 from tests.prove.checks import Books, Row, is_open, violations, waiting
 from tests.prove.clients import Clients
 from tests.prove.environment import Environment
+from tests.prove.failpoints import CUT
 from tests.prove.gateway_faults import LOST_AND_UNLISTED
 from tests.prove.gateway_side import GatewaySide
 from tests.prove.kills import Kills
@@ -128,13 +129,13 @@ class Run:
             self.result.struck = faults["struck"] - applied_before
             await self.environment.close_retired()
         self.result.violations += self.clients.violations
+        journal = self.environment.journal().splitlines()
         self.result.violations += [
-            f"a write without a name: {line}"
-            for line in self.environment.journal().splitlines()
-            if " UNNAMED " in line
+            f"a write without a name: {line}" for line in journal if " UNNAMED " in line
         ]
+        self.result.cuts = sum(CUT in line for line in journal)
         if self.result.violations:
-            self.result.story = self.environment.journal().splitlines()
+            self.result.story = journal
         self.result.operations = len(self.clients.operations)
         self.result.replays = self.clients.replays
         self.result.seconds = time.monotonic() - started

@@ -89,6 +89,8 @@ class Result:
     missed: list[str] = field(default_factory=list)
     fault: str = ""
     struck: int = 0
+    cuts: int = 0
+    """How often the connection between adapter and core was cut."""
     operations: int = 0
     charges: int = 0
     replays: int = 0
