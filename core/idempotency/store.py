@@ -33,10 +33,19 @@ class Record:
 RECORD_COLUMNS = tuple(records.c[each.name] for each in fields(Record))
 """The columns of `Record`, in its order."""
 _KEY = (records.c.business_id, records.c.key)
-_FIND = select(*RECORD_COLUMNS).where(
-    records.c.business_id == bindparam("business_id"), records.c.key == bindparam("key")
+_HAS_KEY = and_(
+    records.c.business_id == bindparam("of_business"), records.c.key == bindparam("of_key")
 )
+_FIND = select(*RECORD_COLUMNS).where(_HAS_KEY)
 _FIND_FOR_UPDATE = _FIND.with_for_update()
+_LOCK = select(records.c.key).where(_HAS_KEY).with_for_update()
+_SET_PAYMENT_ANSWER = update(records).where(
+    _HAS_KEY,
+    records.c.payment_id == bindparam("of_payment"),
+    records.c.sealed_answer.is_not_distinct_from(
+        bindparam("replaced", type_=records.c.sealed_answer.type)
+    ),
+)
 _INSERT = {
     "postgresql": postgresql.insert(records).on_conflict_do_nothing(),
     "sqlite": sqlite.insert(records).on_conflict_do_nothing(),
@@ -55,14 +64,13 @@ async def find(
 ) -> Record | None:
     """Return a record, or None. `for_update` locks it until the transaction ends."""
     query = _FIND_FOR_UPDATE if for_update else _FIND
-    parameters = {"business_id": key[0], "key": key[1]}
-    row = (await transaction.connection.execute(query, parameters)).one_or_none()
+    row = (await transaction.connection.execute(query, _of(key))).one_or_none()
     return Record(*row) if row else None
 
 
 async def lock(transaction: Transaction, key: RecordKey) -> None:
     """Lock a record until the transaction ends."""
-    await transaction.connection.execute(select(records.c.key).where(*_is(key)).with_for_update())
+    await transaction.connection.execute(_LOCK, _of(key))
 
 
 async def insert_missing(transaction: Transaction, row: Mapping[str, Any]) -> bool:
@@ -132,13 +140,14 @@ async def set_payment_answer(
     None replaces none: then the record has no answer yet.
     """
     updated = await transaction.connection.execute(
-        update(records)
-        .where(
-            *_is(key),
-            records.c.payment_id == payment_id,
-            records.c.sealed_answer.is_not_distinct_from(replaced),
-        )
-        .values(**answer, expires_at=expires_at)
+        _SET_PAYMENT_ANSWER,
+        {
+            **_of(key),
+            "of_payment": payment_id,
+            "replaced": replaced,
+            **answer,
+            "expires_at": expires_at,
+        },
     )
     return updated.rowcount > 0
 
@@ -223,3 +232,8 @@ async def uses_key(transaction: Transaction, key_id: str, prefixes: Sequence[str
 
 def _is(key: RecordKey) -> tuple[Any, Any]:
     return (records.c.business_id == key[0], records.c.key == key[1])
+
+
+def _of(key: RecordKey) -> dict[str, str]:
+    """Return the parameters of `_HAS_KEY`."""
+    return {"of_business": key[0], "of_key": key[1]}

@@ -74,8 +74,9 @@ _CHARGEABLE = (
         ),
     )
     .where(users.c.business_id == bindparam("business_id"), users.c.user_id == bindparam("user_id"))
-    .with_for_update(of=users, key_share=True)
 )
+_LOCK = _CHARGEABLE.with_for_update(of=users, key_share=True)
+_LOCK_IF_FREE = _CHARGEABLE.with_for_update(of=users, key_share=True, skip_locked=True)
 
 
 async def lock_chargeable(
@@ -83,14 +84,14 @@ async def lock_chargeable(
 ) -> Chargeable | None:
     """Return a user with what a charge uses, and lock the user until the transaction ends.
 
-    `gateway` None stands for the user's default. If the lock is waited for, all but the user is as
-    it was before the wait, so a card that is missing here may exist.
+    `gateway` None stands for the user's default. All is as it is once the user is locked.
     """
-    rows = await transaction.connection.execute(
-        _CHARGEABLE,
-        {"business_id": business_id, "user_id": user_id, "env": env, "gateway": gateway},
-    )
-    row = rows.one_or_none()
+    wanted = {"business_id": business_id, "user_id": user_id, "env": env, "gateway": gateway}
+    execute = transaction.connection.execute
+    row = (await execute(_LOCK_IF_FREE, wanted)).one_or_none()
+    if row is None and (await execute(_LOCK, wanted)).one_or_none() is not None:
+        # It waited for the lock, and read all but the user as it was before.
+        row = (await execute(_LOCK, wanted)).one()
     if row is None:
         return None
     values = iter(row)

@@ -4,15 +4,43 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select
 
 from core.database.bulk_sql import BulkSelect, BulkUpdate
-from core.database.schema import payments
+from core.database.schema import UtcDateTime, payments
 from core.database.transactions import Transaction
 from core.payments.store import COLUMNS, Payment, PaymentKey, payment_of, update_columns
 
 _succeeded_at = func.coalesce(payments.c.succeeded_at, payments.c.updated_at)
 """When a payment succeeded. Later events and the delivery of the response move `updated_at`."""
+_ENV = bindparam("of_env", type_=payments.c.env.type)
+_GATEWAY = bindparam("of_gateway", type_=payments.c.gateway.type)
+_UNANSWERED = (
+    select(*COLUMNS)
+    .where(
+        payments.c.business_id == bindparam("of_business"),
+        payments.c.user_id == bindparam("of_user"),
+        ~payments.c.answered,
+        payments.c.kind == bindparam("of_kind"),
+        payments.c.amount_minor == bindparam("of_amount"),
+        payments.c.currency == bindparam("of_currency"),
+        payments.c.description.is_not_distinct_from(
+            bindparam("of_description", type_=payments.c.description.type)
+        ),
+        payments.c.idempotency_key.is_(None),
+        or_(
+            payments.c.status == "pending",
+            and_(
+                payments.c.status == "succeeded",
+                _succeeded_at >= bindparam("succeeded_since", type_=UtcDateTime),
+            ),
+        ),
+        or_(_ENV.is_(None), payments.c.env == _ENV),
+        or_(_GATEWAY.is_(None), payments.c.gateway == _GATEWAY),
+    )
+    .order_by(payments.c.created_at, payments.c.payment_id)
+    .with_for_update()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +87,19 @@ async def unanswered_payments(
     These are the pending ones, and those that succeeded since `succeeded_since`. Without `env` or
     `gateway`, those of any.
     """
-    conditions: list[ColumnElement[bool]] = [
-        payments.c.business_id == business_id,
-        payments.c.user_id == user_id,
-        ~payments.c.answered,
-        payments.c.kind == kind,
-        payments.c.amount_minor == amount_minor,
-        payments.c.currency == currency,
-        payments.c.description.is_not_distinct_from(description),
-        payments.c.idempotency_key.is_(None),
-        or_(
-            payments.c.status == "pending",
-            and_(payments.c.status == "succeeded", _succeeded_at >= succeeded_since),
-        ),
-    ]
-    if env is not None:
-        conditions.append(payments.c.env == env)
-    if gateway is not None:
-        conditions.append(payments.c.gateway == gateway)
     rows = await transaction.connection.execute(
-        select(*COLUMNS)
-        .where(*conditions)
-        .order_by(payments.c.created_at, payments.c.payment_id)
-        .with_for_update()
+        _UNANSWERED,
+        {
+            "of_business": business_id,
+            "of_user": user_id,
+            "of_env": env,
+            "of_kind": kind,
+            "of_amount": amount_minor,
+            "of_currency": currency,
+            "of_gateway": gateway,
+            "of_description": description,
+            "succeeded_since": succeeded_since,
+        },
     )
     return [payment_of(row) for row in rows]
 

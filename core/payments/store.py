@@ -4,11 +4,11 @@ Attempts, and the delivery of responses, have stores of their own beside it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, func, literal, select, update
+from sqlalchemy import Column, and_, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.paging import Page, PagedList, PageRequest
@@ -121,18 +121,29 @@ _PAYMENTS: PagedList[Payment] = PagedList(
     moment=payments.c.created_at,
     order=(payments.c.created_at, payments.c.payment_id),
 )
+_INSERTED = tuple(
+    each.name for each in fields(Payment) if each.name not in ("lease", "responding_core")
+)
 _INSERT = {
     "postgresql": postgresql.insert(payments).on_conflict_do_nothing(),
     "sqlite": sqlite.insert(payments).on_conflict_do_nothing(),
 }
+_IS_PAYMENT = and_(
+    payments.c.business_id == bindparam("of_business"),
+    payments.c.payment_id == bindparam("of_payment"),
+)
+_FIND = select(*COLUMNS).where(_IS_PAYMENT)
+_FIND_FOR_UPDATE = _FIND.with_for_update()
+_UPDATE = update(payments).where(_IS_PAYMENT)
+_SET_SUCCEEDED = _UPDATE.values(
+    succeeded_at=func.coalesce(payments.c.succeeded_at, bindparam("now", type_=UtcDateTime))
+)
 _WORDS = {payments.c.gateway: GATEWAYS, payments.c.status: PAYMENT_STATUSES}
 
 
 async def insert_payment(transaction: Transaction, payment: Payment) -> bool:
     """Insert a payment, and return whether its id was free."""
-    columns = asdict(payment)
-    for name in ("lease", "responding_core"):
-        del columns[name]
+    columns = {name: getattr(payment, name) for name in _INSERTED}
     columns["look_at"] = payment.lease and payment.lease.until
     result = await transaction.connection.execute(
         _INSERT[transaction.connection.dialect.name],
@@ -158,10 +169,9 @@ async def payment_by_id(
     transaction: Transaction, *, business_id: str, payment_id: str, lock: bool = True
 ) -> Payment:
     """Return a payment that exists; with `lock`, lock its row until the transaction ends."""
-    query = select(*COLUMNS).where(
-        payments.c.business_id == business_id, payments.c.payment_id == payment_id
+    rows = await transaction.connection.execute(
+        _FIND_FOR_UPDATE if lock else _FIND, _of(business_id, payment_id)
     )
-    rows = await transaction.connection.execute(query.with_for_update() if lock else query)
     return payment_of(rows.one())
 
 
@@ -268,17 +278,15 @@ async def update_columns(
     transaction: Transaction, payment: Payment, columns: Mapping[str, object]
 ) -> None:
     """Write columns of a payment that exists."""
+    values = {
+        **_of(payment.business_id, payment.payment_id),
+        "updated_at": transaction.now,
+        **columns,
+    }
+    statement = _UPDATE
     if columns.get("status") == "succeeded":
-        now = literal(transaction.now, UtcDateTime)
-        columns = {**columns, "succeeded_at": func.coalesce(payments.c.succeeded_at, now)}
-    result = await transaction.connection.execute(
-        update(payments)
-        .where(
-            payments.c.business_id == payment.business_id,
-            payments.c.payment_id == payment.payment_id,
-        )
-        .values(updated_at=transaction.now, **columns)
-    )
+        statement, values["now"] = _SET_SUCCEEDED, transaction.now
+    result = await transaction.connection.execute(statement, values)
     assert result.rowcount == 1, "a payment's row is never deleted"
 
 
@@ -297,3 +305,8 @@ async def payment_page(
         equal={payments.c.business_id: business_id, payments.c.env: which.env, **filters},
         words=_WORDS if any(filters.values()) else None,  # ix_payments_newest has all payments
     )
+
+
+def _of(business_id: str, payment_id: str) -> dict[str, object]:
+    """Return the parameters of `_IS_PAYMENT`."""
+    return {"of_business": business_id, "of_payment": payment_id}

@@ -1,11 +1,14 @@
 """Part `charges`: many charge_customer by JSON in flight at once, at a gateway that takes 300 ms.
 
+They are of many businesses, because an account of a gateway has at most 32 calls in flight.
+
 Ideal is what the gateway alone would take: charges / in flight * 300 ms. A request that gets
 503 or 504, because the core is too busy, is sent again with its key, and the time goes on.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,6 @@ from pathlib import Path
 from cli.addresses import Address
 from cli.children import Spawn
 from rpc.client import CoreClient
-from rpc.metadata import Credentials
 from tests.bench.accounts import Account, Books
 from tests.bench.calls import CHARGE_CARD, json_requests, open_clients
 from tests.bench.figures import Figure, Result, at_most
@@ -30,16 +32,23 @@ from tests.bench.stack import (
     with_settings,
 )
 from tests.bench.turns import take_counted_turn
-from tests.core.running import create_user, register, running_sandbox, save_card, with_stripe
+from tests.core.running import (
+    Business,
+    create_admin,
+    create_user,
+    register,
+    running_sandbox,
+    save_card,
+    with_stripe,
+)
 
 _DATABASE = "charges"
 _GATEWAY_SECONDS = 0.3
-_USERS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class _Shop:
-    """A business whose users have cards, and the processes that charge them."""
+    """Users with cards, of several businesses in turn, and the processes that charge them."""
 
     accounts: list[Account]
     adapter: Address
@@ -83,7 +92,7 @@ async def measure(run: Run) -> Result:
 async def _running_shop(directory: Path, database_url: str, size: Size) -> AsyncIterator[_Shop]:
     """Save the cards at the sandbox, then serve with the bare gateway in its place."""
     command = core_process(directory, database_url)
-    accounts = await _save_cards(directory, command, min(_USERS, size.charges_in_flight))
+    accounts = await _save_cards(directory, command, size)
     async with AsyncExitStack() as opened:
         pids = {}
         gateway = script_process(directory, "card_gateway", GATEWAY_SECONDS=str(_GATEWAY_SECONDS))
@@ -99,22 +108,30 @@ async def _running_shop(directory: Path, database_url: str, size: Size) -> Async
         yield _Shop(accounts, adapter_at, lambda: cpu_seconds_of(pids))
 
 
-async def _save_cards(directory: Path, core: Spawn, users: int) -> list[Account]:
+async def _save_cards(directory: Path, core: Spawn, size: Size) -> list[Account]:
+    """Save a card of as many users as charges are in flight, each business's in turn."""
     async with AsyncExitStack() as opened:
         sandbox = await opened.enter_async_context(running_sandbox(directory))
         at_sandbox = with_settings(core, NIVISCO_STRIPE_TEST_URL=sandbox)
         _, core_at = await opened.enter_async_context(running(at_sandbox))
         client = CoreClient(str(core_at))
         opened.push_async_callback(client.close)
-        shop = await with_stripe(await register(client))
-        user_ids = [await create_user(shop) for _ in range(users)]
-        for user_id in user_ids:
-            await save_card(shop, user_id)
-    return [_without_wallet(shop.credentials, user_id) for user_id in user_ids]
+        admin = await create_admin(client)
+        shops = [
+            await with_stripe(await register(client, f"shop{number}", admin))
+            for number in range(size.merchants)
+        ]
+        users = size.charges_in_flight // size.merchants
+        return [account for _ in range(users) for account in await _one_user_each(shops)]
 
 
-def _without_wallet(credentials: Credentials, user_id: str) -> Account:
-    return Account(credentials, user_id, wallet_id="")
+async def _one_user_each(shops: Sequence[Business]) -> list[Account]:
+    async def user_with_card(shop: Business) -> Account:
+        user_id = await create_user(shop)
+        await save_card(shop, user_id)
+        return Account(shop.credentials, user_id, wallet_id="")
+
+    return await asyncio.gather(*map(user_with_card, shops))
 
 
 async def _read_books(database_url: str, acknowledged: int) -> Books:
