@@ -14,6 +14,8 @@ from core.database.statements import Columns, Compiler
 
 PREPARED_MAX: Final = 500
 """Prepared statements of a connection."""
+PLAN_SECONDS: Final = 10.0
+"""How long a connection keeps its plans: one that was made for empty tables is a bad one soon."""
 _BEGIN: Final = {
     Kind.SHORT: "BEGIN",
     Kind.LONG: "BEGIN",
@@ -54,11 +56,13 @@ class PostgresqlConnection(Connection):
         self._driver = driver
         self._commit_seconds = commit_seconds
         self._prepared: dict[str, Any] = {}
+        self._plans_end = asyncio.get_running_loop().time() + PLAN_SECONDS
         self._warning: str | None = None
         driver.add_log_listener(self._note_warning)
 
     async def run(self, text: str, arguments: Sequence[Any] = ()) -> Answer:
         """Execute a text, which is prepared at its first execution."""
+        await self._renew_plans()
         try:
             prepared = self._prepared.get(text) or await self._prepare(text)
             records = await prepared.fetch(*arguments)
@@ -82,8 +86,16 @@ class PostgresqlConnection(Connection):
         prepared = self._prepared[text] = await self._driver.prepare(text)
         return prepared
 
+    async def _renew_plans(self) -> None:
+        """Have all statements planned anew if the plans are old, between transactions."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._plans_end and not self._driver.is_in_transaction():
+            self._plans_end = now + PLAN_SECONDS
+            await self._command("DISCARD PLANS")
+
     async def begin(self, kind: Kind) -> datetime | None:
         """Begin a transaction and return the server's time."""
+        await self._renew_plans()
         await self._command(_BEGIN[kind])
         now = (await self.run(_CLOCK)).records[0][0]
         assert isinstance(now, datetime), "clock_timestamp() is a time"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, exists, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.bulk_sql import one_of
@@ -50,12 +50,21 @@ _INSERT = {
     "postgresql": postgresql.insert(records).on_conflict_do_nothing(),
     "sqlite": sqlite.insert(records).on_conflict_do_nothing(),
 }
-_PAYMENT_IS_OPEN = exists().where(
-    payments.c.business_id == records.c.business_id,
-    payments.c.payment_id == records.c.payment_id,
-    payments.c.status.in_(["pending", "needs_review", "requires_action", "held_for_review"]),
+# A value, not EXISTS, for which PostgreSQL may first read all payments with these statuses.
+_PAYMENT_STATUS = (
+    select(payments.c.status)
+    .where(
+        payments.c.business_id == records.c.business_id,
+        payments.c.payment_id == records.c.payment_id,
+    )
+    .scalar_subquery()
 )
-_IS_CLOSED = or_(records.c.sealed_answer.is_not(None), ~_PAYMENT_IS_OPEN)
+_IS_CLOSED = or_(
+    records.c.sealed_answer.is_not(None),
+    func.coalesce(_PAYMENT_STATUS, "").not_in(
+        ["pending", "needs_review", "requires_action", "held_for_review"]
+    ),
+)
 """Records that may expire: the rest await the outcome of a payment."""
 
 

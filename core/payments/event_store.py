@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, and_, bindparam, or_, select, update
+from sqlalchemy import String, and_, bindparam, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.schema import webhook_events as events
@@ -47,33 +47,30 @@ _INSERT = {
     "sqlite": sqlite.insert(events).on_conflict_do_nothing().returning(events.c.event_id),
 }
 
-_EVENTS = (
-    select(
-        events.c.event_id,
-        events.c.occurred_at,
-        events.c.received_at,
-        events.c.type,
-        events.c.transaction_id,
-        events.c.payment_id,
-        events.c.fact,
-    )
-    .where(
-        events.c.business_id == bindparam("business_id"),
-        events.c.gateway == bindparam("gateway"),
-        events.c.env == bindparam("env"),
-        events.c.state != "ignored",
-        ~events.c.needs_lookup,
-        events.c.set_aside_at.is_(None),
-        or_(
-            events.c.payment_id == bindparam("payment_id"),
-            and_(
-                events.c.transaction_id == bindparam("transaction_id", type_=String),
-                events.c.payment_id.is_(None),
-            ),
-        ),
-    )
-    .order_by(events.c.occurred_at, events.c.event_id)
+_OF_GATEWAY = select(
+    events.c.event_id,
+    events.c.occurred_at,
+    events.c.received_at,
+    events.c.type,
+    events.c.transaction_id,
+    events.c.payment_id,
+    events.c.fact,
+).where(
+    events.c.business_id == bindparam("business_id"),
+    events.c.gateway == bindparam("gateway"),
+    events.c.env == bindparam("env"),
+    events.c.state != "ignored",
+    ~events.c.needs_lookup,
+    events.c.set_aside_at.is_(None),
 )
+# Two queries: for one with OR, PostgreSQL reads all events of the business.
+_EVENTS = union_all(
+    _OF_GATEWAY.where(events.c.payment_id == bindparam("payment_id")),
+    _OF_GATEWAY.where(
+        events.c.transaction_id == bindparam("transaction_id", type_=String),
+        events.c.payment_id.is_(None),
+    ),
+).order_by("occurred_at", "event_id")
 """Events of a payment by our id, and by the gateway's id those that carry only that one."""
 
 

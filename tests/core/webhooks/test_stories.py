@@ -52,14 +52,10 @@ async def test_shuffled_and_repeated_deliveries_end_in_the_gateways_truth(
     clock = ShiftedClock()
     seed = int(os.environ.get("STORY_SEED", secrets.randbelow(10**6)))
     record_property("STORY_SEED", seed)
-    async with _running_shop(tmp_path, database_url, gateway, clock) as shop:
+    async with running_shop(tmp_path, database_url, gateway, clock) as shop:
         story = Story(shop, gateway, random.Random(seed))  # noqa: S311 - no secret
         async with catching(story) as url:
-            for name, key, secret in (
-                ("stripe", {"key": shop.stripe_key}, STRIPE_SECRET),
-                ("authorize", {"api_login_id": shop.login_id}, SIGNATURE_KEY),
-            ):
-                await gateway.control("webhooks", url=f"{url}/{name}", secret=secret, **key)
+            await send_webhooks(story, url)
             await story.begin()
             await story.spend()
             await story.live(max(DELIVERIES // REPEAT, len(story.caught) + 100))
@@ -82,8 +78,17 @@ async def test_shuffled_and_repeated_deliveries_end_in_the_gateways_truth(
     assert broken == []
 
 
+async def send_webhooks(story: Story, url: str) -> None:
+    """Have both gateways send the shop's events to a URL."""
+    for name, key, secret in (
+        ("stripe", {"key": story.shop.stripe_key}, STRIPE_SECRET),
+        ("authorize", {"api_login_id": story.shop.login_id}, SIGNATURE_KEY),
+    ):
+        await story.gateway.control("webhooks", url=f"{url}/{name}", secret=secret, **key)
+
+
 @asynccontextmanager
-async def _running_shop(
+async def running_shop(
     path: Path, database_url: str, gateway: Gateway, clock: ShiftedClock
 ) -> AsyncIterator[Business]:
     """A business with keys of both gateways, whose signatures the core can verify."""
