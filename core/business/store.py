@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, insert, select, update
 
 from core.database.bulk_sql import BulkSelect
 from core.database.schema import businesses
-from core.database.transactions import Transaction
+from core.database.transactions import Database, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,9 @@ _BY_ID = select(*_COLUMNS).where(businesses.c.business_id == bindparam("business
 _BY_IDS = BulkSelect(select(*_COLUMNS), businesses, key=("business_id",))
 
 
-async def business_by_id(transaction: Transaction, business_id: str) -> Business | None:
-    """Return the business, or None."""
-    rows = await transaction.connection.execute(_BY_ID, {"business_id": business_id})
-    row = rows.one_or_none()
+async def business_by_id(reader: Database | Transaction, business_id: str) -> Business | None:
+    """Return the business, or None. Read in a transaction, or without one."""
+    row = await reader.find(_BY_ID, business_id=business_id)
     return Business(*row) if row else None
 
 
