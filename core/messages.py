@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # generic in the stubs only
     from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper as Enum
 
 Value = TypeVar("Value", bound=int)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS_A_DAY = 86_400
 
 
 def enum_word(enum: Enum[Value], value: Value) -> str | None:
@@ -70,9 +72,9 @@ def gateway_value(word: str) -> types_pb2.Gateway.ValueType:
 
 def timestamp(moment: datetime) -> Timestamp:
     """Return the message of a time."""
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
+    since = moment - _EPOCH  # FromDatetime takes three times as long
+    seconds = since.days * _SECONDS_A_DAY + since.seconds
+    return Timestamp(seconds=seconds, nanos=since.microseconds * 1000)
 
 
 class ListRequest(Protocol):

@@ -14,13 +14,11 @@ admit the old credentials until what they keep is too old, so the change is answ
 """
 
 import hmac
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from core.business import store
 from core.caller import Caller
-from core.database.batching import Batcher
 from core.database.clock import MonotonicClock, SystemMonotonicClock
 from core.database.transactions import Database, Transaction
 from core.security.secrets import hash_api_key
@@ -31,24 +29,14 @@ _CLOCK_MARGIN_SECONDS = 0.1
 """By how much two machines' clocks may differ over LIFETIME_SECONDS."""
 KNOWN_MAX = 10_000
 """How many callers are kept; beyond, the one that was read first is dropped."""
-BATCH_SIZE_MAX = 256
 _NO_BUSINESS_HASH = hash_api_key("no business has this key")
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A business as one query read it, or None."""
-
-    business: store.Business | None
-    began_at: float
-    """Before the query: whatever committed later may be missing."""
-    changes: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     caller: Caller
     read_at: float
+    """Before the query: whatever committed later may be missing."""
 
 
 class KnownCallers:
@@ -58,7 +46,6 @@ class KnownCallers:
         """Read businesses from `database`; tell ages by `clock`, by default this machine's."""
         self._database = database
         self._clock = clock or SystemMonotonicClock()
-        self._reads = Batcher(self._read, max_size=BATCH_SIZE_MAX)
         self._known: dict[str, _Known] = {}
         """By business, the one that was read first in front."""
         self._changes = 0
@@ -76,16 +63,16 @@ class KnownCallers:
             if self._clock.seconds() - known.read_at < LIFETIME_SECONDS:
                 return known.caller
             del self._known[business_id]
-        read = await self._reads.submit(business_id)
-        business = read.business
+        began_at, changes = self._clock.seconds(), self._changes
+        business = await store.business_by_id(self._database, business_id)
         # Always compare a hash, so that the response time does not reveal known business ids.
         stored = business.api_key_hash if business is not None else _NO_BUSINESS_HASH
         is_equal = hmac.compare_digest(presented, stored)
         if business is None or not is_equal or not business.active:
             return None
         caller = Caller(business_id, business.default_env, presented)
-        if read.changes == self._changes:
-            self._keep(_Known(caller, read.began_at))
+        if changes == self._changes:
+            self._keep(_Known(caller, began_at))
         return caller
 
     def forget_at_end(self, transaction: Transaction, business_id: str) -> None:
@@ -99,13 +86,6 @@ class KnownCallers:
         until = self._clock.seconds() + LIFETIME_SECONDS + _CLOCK_MARGIN_SECONDS
         while (left := until - self._clock.seconds()) > 0:
             await self._clock.sleep(left)
-
-    async def _read(self, business_ids: Sequence[str]) -> Sequence[_Read]:
-        """Read the businesses of many calls in one query."""
-        began_at, changes = self._clock.seconds(), self._changes
-        async with self._database.read() as transaction:
-            found = await store.businesses_by_id(transaction, set(business_ids))
-        return [_Read(found.get(each), began_at, changes) for each in business_ids]
 
     def _keep(self, known: _Known) -> None:
         self._known.pop(known.caller.business_id, None)

@@ -36,8 +36,7 @@ class BusinessService:
             Refusal: INVALID_CREDENTIALS if the API key was replaced or the business deactivated
                 since the caller was last compared with the database.
         """
-        async with self._database.read() as transaction:
-            business = await store.business_by_id(transaction, caller.business_id)
+        business = await store.business_by_id(self._database, caller.business_id)
         if (
             business is None
             or not business.active

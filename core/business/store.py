@@ -1,14 +1,13 @@
 """SQL of businesses."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 
 from sqlalchemy import bindparam, insert, select, update
 
-from core.database.bulk_sql import BulkSelect
 from core.database.schema import businesses
-from core.database.transactions import Transaction
+from core.database.transactions import Database, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +27,12 @@ class Business:
 
 _COLUMNS = tuple(businesses.c[each.name] for each in fields(Business))
 _BY_ID = select(*_COLUMNS).where(businesses.c.business_id == bindparam("business_id"))
-_BY_IDS = BulkSelect(select(*_COLUMNS), businesses, key=("business_id",))
 
 
-async def business_by_id(transaction: Transaction, business_id: str) -> Business | None:
-    """Return the business, or None."""
-    rows = await transaction.connection.execute(_BY_ID, {"business_id": business_id})
-    row = rows.one_or_none()
+async def business_by_id(reader: Database | Transaction, business_id: str) -> Business | None:
+    """Return the business, or None. Read in a transaction, or without one."""
+    row = await reader.find(_BY_ID, business_id=business_id)
     return Business(*row) if row else None
-
-
-async def businesses_by_id(
-    transaction: Transaction, business_ids: Collection[str]
-) -> dict[str, Business]:
-    """Return the businesses with these ids, by id."""
-    rows = await _BY_IDS.execute(transaction.connection, [(each,) for each in business_ids])
-    return {row.business_id: Business(*row) for row in rows}
 
 
 async def insert_business(

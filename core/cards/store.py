@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from core.database.schema import cards, gateway_customers
 from core.database.transactions import Transaction
@@ -30,6 +30,13 @@ class Card:
 
 
 _COLUMNS = tuple(cards.c[each.name] for each in fields(Card))
+_OF_BUSINESS = select(*_COLUMNS).where(cards.c.business_id == bindparam("business_id"))
+_BY_ID = _OF_BUSINESS.where(cards.c.card_id == bindparam("card_id"))
+_OF_USER = _OF_BUSINESS.where(
+    cards.c.user_id == bindparam("user_id"), cards.c.env == bindparam("env")
+)
+_NEWEST_OF_USER = _OF_USER.order_by(cards.c.created_at.desc(), cards.c.card_id.desc())
+_PRIMARY = _OF_USER.where(cards.c.gateway == bindparam("gateway"), cards.c.is_primary)
 
 
 async def cards_of_user(
@@ -37,13 +44,7 @@ async def cards_of_user(
 ) -> list[Card]:
     """Return the user's cards of an environment, newest first."""
     rows = await transaction.connection.execute(
-        select(*_COLUMNS)
-        .where(
-            cards.c.business_id == business_id,
-            cards.c.user_id == user_id,
-            cards.c.env == env,
-        )
-        .order_by(cards.c.created_at.desc(), cards.c.card_id.desc())
+        _NEWEST_OF_USER, {"business_id": business_id, "user_id": user_id, "env": env}
     )
     return [Card(*row) for row in rows]
 
@@ -52,24 +53,15 @@ async def primary_card(
     transaction: Transaction, *, business_id: str, user_id: str, env: str, gateway: str
 ) -> Card | None:
     """Return the card that a charge at the gateway uses, or None."""
-    row = (
-        await transaction.connection.execute(
-            select(*_COLUMNS).where(
-                cards.c.business_id == business_id,
-                cards.c.user_id == user_id,
-                cards.c.env == env,
-                cards.c.gateway == gateway,
-                cards.c.is_primary,
-            )
-        )
-    ).one_or_none()
+    row = await transaction.find(
+        _PRIMARY, business_id=business_id, user_id=user_id, env=env, gateway=gateway
+    )
     return Card(*row) if row else None
 
 
 async def card_by_id(transaction: Transaction, *, business_id: str, card_id: str) -> Card | None:
     """Return the business's card, or None."""
-    query = select(*_COLUMNS).where(cards.c.business_id == business_id, cards.c.card_id == card_id)
-    row = (await transaction.connection.execute(query)).one_or_none()
+    row = await transaction.find(_BY_ID, business_id=business_id, card_id=card_id)
     return Card(*row) if row else None
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVarTuple, overload
 
-from sqlalchemy import Executable, text
+from sqlalchemy import Executable, Row, text
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
+from core.database.batching import Batcher
 from core.database.clock import Clock, SystemClock
 from core.database.connections import Connection, Kind
 from core.database.engines import (
@@ -55,6 +56,8 @@ _QUERY_CANCELED = "57014"
 _DATABASE_ERRORS = (DBAPIError, OSError)  # TimeoutError is an OSError
 _STATEMENT_ERRORS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """Errors of our statements. Every other error means that the database is unavailable."""
+_FIND_MAX = 256
+"""Most keys of one round trip."""
 _PING = text("SELECT 1")
 _Ts = TypeVarTuple("_Ts")
 
@@ -83,6 +86,10 @@ class Transaction:
     now: datetime
     at_end: list[Callable[[], None]] = field(default_factory=list)
     """What to call once it has ended, whatever its outcome: drops values cached from before it."""
+
+    async def find(self, statement: TypedReturnsRows[*_Ts], **key: str) -> Row[*_Ts] | None:
+        """Return the row that a statement finds by its parameters `key`, or None."""
+        return (await self.connection.execute(statement, key)).one_or_none()
 
 
 _shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
@@ -133,6 +140,8 @@ class Database:
         self._clock = clock or (None if self._is_postgresql else SystemClock())
         self._ahead = timedelta()
         """How far PostgreSQL's clock was ahead of this machine's at the last transaction."""
+        self._lookups: dict[object, Batcher[dict[str, str], Any]] = {}
+        """By the statement that finds the rows."""
 
     @property
     def has_one_process(self) -> bool:
@@ -196,19 +205,51 @@ class Database:
         async with self._opened(self._pool) as transaction:
             yield transaction
 
+    async def find(self, statement: TypedReturnsRows[*_Ts], **key: str) -> Row[*_Ts] | None:
+        """Return the row that a statement finds by its parameters `key`, or None.
+
+        The statement's first columns are those of the key, in the same order. Look-ups that wait at
+        the same time are one round trip, and equal ones one query. It begins after each of them, so
+        each sees what was committed before. Inside of a shared transaction, be part of that.
+
+        Raises:
+            DatabaseUnavailableError: as `transaction` does.
+        """
+        if (shared := _shared.get()) is not None:
+            return await shared.find(statement, **key)
+        if (lookups := self._lookups.get(statement)) is None:
+            lookups = Batcher(partial(self._find_all, statement), max_size=_FIND_MAX)
+            self._lookups[statement] = lookups
+        row: Row[*_Ts] | None = await lookups.submit(key)
+        return row
+
+    async def _find_all(
+        self, statement: TypedReturnsRows[*_Ts], keys: Sequence[dict[str, str]]
+    ) -> list[Row[*_Ts] | None]:
+        values = [tuple(key.values()) for key in keys]
+        distinct = dict(zip(values, keys, strict=True))
+        rows = await self.fetch(statement, list(distinct.values()))
+        found = {tuple(row[: len(values[0])]): row for row in rows}
+        return [found.get(each) for each in values]
+
     @overload
     async def fetch(
-        self, statement: TypedReturnsRows[*_Ts], parameters: Parameters | None = None
+        self,
+        statement: TypedReturnsRows[*_Ts],
+        parameters: Parameters | Sequence[Parameters] | None = None,
     ) -> Rows[*_Ts]: ...
 
     @overload
     async def fetch(
-        self, statement: Executable, parameters: Parameters | None = None
+        self, statement: Executable, parameters: Parameters | Sequence[Parameters] | None = None
     ) -> Rows[*tuple[Any, ...]]: ...
 
-    async def fetch(self, statement: Executable, parameters: Parameters | None = None) -> Rows[Any]:
+    async def fetch(
+        self, statement: Executable, parameters: Parameters | Sequence[Parameters] | None = None
+    ) -> Rows[Any]:
         """Return the result of one statement that reads, without a transaction.
 
+        It is executed once for each of the `parameters` if they are a sequence, in one round trip.
         Inside of a shared transaction, it is executed there.
 
         Raises:
@@ -229,7 +270,9 @@ class Database:
                 raise _unavailable(error) from error
             raise
 
-    async def _fetch(self, statement: Executable, parameters: Parameters | None) -> Rows[Any]:
+    async def _fetch(
+        self, statement: Executable, parameters: Parameters | Sequence[Parameters] | None
+    ) -> Rows[Any]:
         await self._take_turn()
         async with self._bounded():
             connection = await self._read_pool.acquire()

@@ -55,8 +55,7 @@ class UsersService:
         Raises:
             Refusal: USER_NOT_FOUND, also for another business's user.
         """
-        async with self._database.read() as transaction:
-            return await existing_user(transaction, caller.business_id, user_id)
+        return await existing_user(self._database, caller.business_id, user_id)
 
     async def list_active(self, caller: Caller, page: PageRequest) -> Page[store.User]:
         """Return a page of the caller's active users.
@@ -89,14 +88,14 @@ class UsersService:
 
 
 async def existing_user(
-    transaction: Transaction, business_id: str, user_id: str, *, lock: bool = False
+    reader: Database | Transaction, business_id: str, user_id: str, *, lock: bool = False
 ) -> store.User:
-    """Return the business's user.
+    """Return the business's user. Read in a transaction, or without one.
 
     Raises:
         Refusal: USER_NOT_FOUND, also for another business's user.
     """
-    user = await store.user_by_id(transaction, business_id=business_id, user_id=user_id, lock=lock)
+    user = await store.user_by_id(reader, business_id=business_id, user_id=user_id, lock=lock)
     if user is None:
         raise user_not_found()
     return user

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import bindparam, insert, select, text, update
 
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import users
-from core.database.transactions import Transaction
+from core.database.transactions import Database, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,12 @@ class User:
 
 
 _COLUMNS = tuple(users.c[each.name] for each in fields(User))
+_BY_ID = select(users.c.business_id, *_COLUMNS).where(
+    users.c.business_id == bindparam("business_id"), users.c.user_id == bindparam("user_id")
+)
+# FOR NO KEY UPDATE, so that inserts of rows that refer to the user do not wait: a wallet is created
+# both with and without this lock, and waiting for it would deadlock.
+_LOCK_BY_ID = _BY_ID.with_for_update(key_share=True)
 _ACTIVE_USERS = PagedList(
     "users",
     columns=_COLUMNS,
@@ -64,18 +70,15 @@ async def insert_user(
 
 
 async def user_by_id(
-    transaction: Transaction, *, business_id: str, user_id: str, lock: bool = False
+    reader: Database | Transaction, *, business_id: str, user_id: str, lock: bool = False
 ) -> User | None:
-    """Return the business's user, or None. `lock` locks the row until the transaction ends.
+    """Return the business's user, or None. Read in a transaction, or without one.
 
-    FOR NO KEY UPDATE, so that inserts of rows that refer to the user do not wait: a wallet is
-    created both with and without this lock, and waiting for it would deadlock.
+    `lock` locks the row until the transaction ends.
     """
-    query = select(*_COLUMNS).where(users.c.business_id == business_id, users.c.user_id == user_id)
-    if lock:
-        query = query.with_for_update(key_share=True)
-    row = (await transaction.connection.execute(query)).one_or_none()
-    return User(*row) if row else None
+    statement = _LOCK_BY_ID if lock else _BY_ID
+    row = await reader.find(statement, business_id=business_id, user_id=user_id)
+    return User(*row[1:]) if row else None
 
 
 async def active_users(

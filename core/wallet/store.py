@@ -82,15 +82,26 @@ _WALLET_OF_USER = select(*_WALLET_COLUMNS).where(
     wallets.c.user_id == bindparam("user_id"),
     wallets.c.env == bindparam("env"),
 )
+_WALLET_BY_ID = select(*_WALLET_COLUMNS).where(
+    wallets.c.business_id == bindparam("business_id"),
+    wallets.c.wallet_id == bindparam("wallet_id"),
+)
+_ENV = bindparam("env", type_=wallets.c.env.type)
 _USER_AND_WALLET = (
-    select(users.c.currency.label("user_currency"), *_WALLET_COLUMNS)
+    select(
+        users.c.business_id,
+        users.c.user_id,
+        _ENV.label("env"),
+        users.c.currency,
+        *_WALLET_COLUMNS,
+    )
     .select_from(users)
     .outerjoin(
         wallets,
         and_(
             wallets.c.business_id == users.c.business_id,
             wallets.c.user_id == users.c.user_id,
-            wallets.c.env == bindparam("env"),
+            wallets.c.env == _ENV,
         ),
     )
     .where(users.c.business_id == bindparam("business_id"), users.c.user_id == bindparam("user_id"))
@@ -151,10 +162,7 @@ async def wallet_by_id(
     transaction: Transaction, *, business_id: str, wallet_id: str
 ) -> Wallet | None:
     """Return the business's wallet, or None."""
-    query = select(*_WALLET_COLUMNS).where(
-        wallets.c.business_id == business_id, wallets.c.wallet_id == wallet_id
-    )
-    row = (await transaction.connection.execute(query)).one_or_none()
+    row = await transaction.find(_WALLET_BY_ID, business_id=business_id, wallet_id=wallet_id)
     return Wallet(*row) if row else None
 
 
@@ -165,13 +173,11 @@ async def currency_and_wallet(
 
     None if the business has no such user. Read in a transaction, or without one.
     """
-    key = {"business_id": business_id, "user_id": user_id, "env": env}
-    execute = reader.fetch if isinstance(reader, Database) else reader.connection.execute
-    row = (await execute(_USER_AND_WALLET, key)).one_or_none()
+    row = await reader.find(_USER_AND_WALLET, business_id=business_id, user_id=user_id, env=env)
     if row is None:
         return None
-    currency, *wallet = row
-    return currency, None if row.wallet_id is None else Wallet(*wallet)
+    _, _, _, currency, *wallet = row
+    return currency, None if wallet[0] is None else Wallet(*wallet)
 
 
 async def lock_wallets(

@@ -1,12 +1,13 @@
 """Conversions between messages and plain values."""
 
+from datetime import UTC, datetime, timedelta, timezone
 from types import ModuleType
 from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from core.messages import enum_value, enum_word
+from core.messages import enum_value, enum_word, timestamp
 from nivisco.payments.v1 import payments_pb2, recurring_pb2, types_pb2, users_pb2, wallet_pb2
 from tests.core.running import Business
 
@@ -38,6 +39,23 @@ def test_every_enum_value_has_its_own_word(module: ModuleType) -> None:
 )
 def test_a_word_is_the_one_of_json(enum: Any, word: str, value: int) -> None:
     assert enum_value(enum, word) == value
+
+
+@pytest.mark.parametrize(
+    ("moment", "shown"),
+    [
+        (datetime(1970, 1, 1, tzinfo=UTC), "1970-01-01T00:00:00Z"),
+        (datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), "1969-12-31T23:59:59.999999Z"),
+        (
+            datetime(2024, 2, 29, 1, 2, 3, 4, timezone(timedelta(hours=2))),
+            "2024-02-28T23:02:03.000004Z",
+        ),
+        (datetime.min.replace(tzinfo=UTC), "0001-01-01T00:00:00Z"),
+        (datetime.max.replace(tzinfo=UTC), "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_a_timestamp_is_the_same_moment(moment: datetime, shown: str) -> None:
+    assert timestamp(moment).ToJsonString() == shown
 
 
 @pytest.mark.parametrize(

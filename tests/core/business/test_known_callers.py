@@ -24,9 +24,9 @@ STRIPE_LIVE = {"stripe_secret_key": "sk_live_a", "stripe_public_key": "pk_live_a
 class CountingDatabase(Database):
     reads = 0
 
-    def read(self) -> Any:
+    async def fetch(self, *arguments: Any) -> Any:
         self.reads += 1
-        return super().read()
+        return await super().fetch(*arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +117,18 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it(
 ) -> None:
     old = await cores.register()
     read, resume = asyncio.Event(), asyncio.Event()
-    businesses_by_id = store.businesses_by_id
+    business_by_id = store.business_by_id
 
     async def read_and_pause(*arguments: Any) -> Any:
-        found = await businesses_by_id(*arguments)
+        found = await business_by_id(*arguments)
         read.set()
         await resume.wait()
         return found
 
-    monkeypatch.setattr(store, "businesses_by_id", read_and_pause)
+    monkeypatch.setattr(store, "business_by_id", read_and_pause)
     reading = asyncio.create_task(cores.is_admitted(cores.here, old))
     await read.wait()
-    # SQLite has one connection, which the read holds, so nothing can commit meanwhile.
-    cores.here._forget(old.business_id)
+    cores.here._forget(old.business_id)  # as at the end of the change's transaction
     resume.set()
     assert await reading
     assert not cores.here._known

@@ -9,6 +9,12 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
+from core.business import store as business_store
+from core.caller import Caller
+from core.database.migrations.upgrade import migrate
+from core.database.transactions import Database
+from core.users import store as user_store
+from core.users.service import UsersService
 from core.wallet import batch
 from core.wallet.messages import (
     MovementResponse,
@@ -16,6 +22,7 @@ from core.wallet.messages import (
     wallet_transaction_message,
 )
 from core.wallet.rules import Movement, WalletState
+from core.wallet.service import WalletService
 from core.wallet.store import Wallet, WalletTransaction
 from nivisco.payments.v1 import types_pb2, users_pb2, wallet_pb2
 from rpc.errors import CoreError
@@ -278,3 +285,39 @@ async def test_a_fault_with_one_request_of_a_batch_does_not_fail_the_others(
     ]
     assert found == [1, "INTERNAL", 2, 3]
     assert [(await balance(business, user))[0] for user in users] == [1, 0, 2, 3]
+
+
+async def test_businesses_with_equal_user_ids_read_their_own_at_the_same_time(
+    database_url: str,
+) -> None:
+    database = Database(database_url)
+    await migrate(database)
+    callers = [Caller("B1", "TEST"), Caller("B2", "TEST")]
+    async with database.transaction() as transaction:
+        for caller, currency in zip(callers, ("usd", "eur"), strict=True):
+            await business_store.insert_business(
+                transaction,
+                business_id=caller.business_id,
+                name="A",
+                email="a@b.co",
+                domain=f"{caller.business_id}.co",
+                api_key_hash="",
+            )
+            await user_store.insert_user(
+                transaction,
+                business_id=caller.business_id,
+                user_id="USR",
+                name=f"of {caller.business_id}",
+                email="a@b.co",
+                currency=currency,
+            )
+    service, users = WalletService(database), UsersService(database)
+    for environment in ("TEST", "TEST", "LIVE"):  # created by the first, read by the second
+        wallets = await asyncio.gather(*(service.get(each, "USR", environment) for each in callers))
+        assert [(each.currency, each.env) for each in wallets] == [
+            ("usd", environment),
+            ("eur", environment),
+        ]
+    found = await asyncio.gather(*(users.get(each, "USR") for each in callers))
+    assert [each.name for each in found] == ["of B1", "of B2"]
+    await database.close()
