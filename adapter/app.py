@@ -29,6 +29,7 @@ from portal.pages.documents import Document
 from portal.pages.routes import documents, with_slash
 from rpc.client import CoreClient
 from rpc.metadata import request_id
+from rpc.request_log import log_request
 from transcoding import json_responses
 from transcoding.actions import build_catalogue
 from transcoding.json_responses import JsonResponse
@@ -170,9 +171,11 @@ def log_exception(error: BaseException) -> None:
 
 
 def _log(status: int, request: web.BaseRequest, fields: LogFields, started: float) -> None:
-    logger.info(
+    log_request(
+        logger,
+        logging.INFO,
         "request completed",
-        extra={
+        {
             "method": request.method,
             "status": status,
             "milliseconds": round((time.perf_counter() - started) * 1000, 3),

@@ -1,6 +1,7 @@
 """Runs one serving process until a signal stops it."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -91,6 +92,10 @@ async def _serve(serve: Serve, parent: ParentPipes, profiler: Profiler) -> None:
     on_hangup(_log_nothing_to_reload)
 
     def ready(address: str) -> None:
+        # Modules, classes and settings live as long as the process. A full garbage collection that
+        # looks at them stops the core, with the classes of authorizenet, for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
         _logger.info("serving", extra={"address": address})
         parent.report_ready(address)
 

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -15,6 +16,7 @@ from pythonjsonlogger.json import JsonEncoder
 
 from rpc.catalogue import secret_names
 from rpc.metadata import request_id
+from rpc.request_log import FieldsHandler
 
 REDACTED = "(redacted)"
 """What a log line shows for a field that has a secret's name."""
@@ -47,15 +49,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        second, fraction = divmod(record.created, 1)
-        fields: dict[str, Any] = {
-            "time": f"{_time(int(second))}.{int(fraction * 1000):03d}Z",
-            "level": record.levelname,
-            "process": self._process,
-            "logger": record.name,
-            "request_id": request_id.get(),
-            "message": record.getMessage(),
-        }
+        fields: dict[str, Any] = {}
         if record.exc_info:
             fields["exc_info"] = self.formatException(record.exc_info)
         elif record.exc_text:
@@ -67,9 +61,25 @@ class JsonLines(logging.Formatter):
             for name, value in vars(record).items()
             if name not in _OF_EVERY_RECORD and not name.startswith("_")
         }
-        for name in secret_names() & fields.keys():
-            fields[name] = REDACTED
-        return self._encode(fields)
+        return self.line(record.created, record.levelname, record.name, record.getMessage(), fields)
+
+    def line(
+        self, created: float, level: str, logger: str, message: str, fields: Mapping[str, object]
+    ) -> str:
+        """Return the line of what was logged at `created`, in seconds since 1970."""
+        second, fraction = divmod(created, 1)
+        shown = {
+            "time": f"{_time(int(second))}.{int(fraction * 1000):03d}Z",
+            "level": level,
+            "process": self._process,
+            "logger": logger,
+            "request_id": request_id.get(),
+            "message": message,
+            **fields,
+        }
+        for name in secret_names() & shown.keys():
+            shown[name] = REDACTED
+        return self._encode(shown)
 
 
 @lru_cache(maxsize=1)
@@ -78,16 +88,18 @@ def _time(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-class LineWriter(logging.Handler):
+class LineWriter(FieldsHandler):
     """Writes lines in their order, those of one turn of an event loop with one system call.
 
     A line outside of a loop, and one from WARNING on, is written at once, with those before it. So
     a process that is killed loses at most the INFO lines of its last turn.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, lines: JsonLines) -> None:
         super().__init__()
+        self.setFormatter(lines)
         self._stream = stream
+        self._lines = lines
         self._waiting: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -97,8 +109,22 @@ class LineWriter(logging.Handler):
         except Exception:  # noqa: BLE001 - as every handler of the standard library
             self.handleError(record)
             return
+        self._add(line, record.levelno)
+
+    def write_fields(
+        self, level: int, logger: str, message: str, fields: Mapping[str, object]
+    ) -> None:
+        """Write the line of a request now, or at the end of this turn."""
+        line = self._lines.line(time.time(), logging.getLevelName(level), logger, message, fields)
+        self.acquire()
+        try:
+            self._add(line, level)
+        finally:
+            self.release()
+
+    def _add(self, line: str, level: int) -> None:
         self._waiting.append(line)
-        if record.levelno >= logging.WARNING or not self._will_flush():
+        if level >= logging.WARNING or not self._will_flush():
             self.flush()
 
     def _will_flush(self) -> bool:
@@ -146,8 +172,7 @@ def configure(process: str, stream: TextIO | None = None) -> None:
         ValueError: NIVISCO_LOG_LEVEL is not a level.
     """
     level = level_of(os.environ)
-    handler = LineWriter(stream or sys.stderr)
-    handler.setFormatter(JsonLines(process))
+    handler = LineWriter(stream or sys.stderr, JsonLines(process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

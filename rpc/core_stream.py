@@ -34,6 +34,7 @@ from rpc.frames import (
     STREAM_SERVICE,
     FrameError,
     call_frame,
+    gather,
     parse_frame,
 )
 from rpc.metadata import SERVICE_TOKEN_METADATA
@@ -299,13 +300,18 @@ async def _read(stream: _Stream) -> stream_pb2.Frame | None:
 
 
 async def _write(stream: _Stream, opened: _Opened) -> None:
-    """Write what waits, each time all that gathered while the frame before was written."""
+    """Write what waits, each time all that gathered while the frame before was written.
+
+    While the core works on calls, it does not wait for these: they may gather a little longer.
+    """
     # At the stream's end it returns: the reader learns why.
     with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
         while True:
             await opened.wake.wait()
             opened.wake.clear()
-            while batch := _next_batch(opened):
+            await gather(opened.waiting, lambda: bool(opened.written))
+            if batch := _next_batch(opened):
+                opened.wake.set()  # more may wait
                 await stream.write(batch)
 
 

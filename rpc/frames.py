@@ -5,7 +5,8 @@ The serialized form of a frame is the concatenation of those of its parts
 serialized once, as a frame of its own, and a batch joins what has gathered.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sized
 from math import ceil
 from typing import Final
 
@@ -21,6 +22,10 @@ ANSWER_FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 """Largest frame that a core sends: what a gRPC client receives by default."""
 BATCH_BYTES: Final = 256 * 1024
 """A batch with so many bytes takes no more parts, so that its first need not wait for its last."""
+_GATHERED_MAX: Final = 16
+"""So many parts are written at once: the cost of a frame is small beside theirs."""
+_IDLE_TURNS: Final = 6
+"""After so many turns of the event loop without a new part, no more are awaited."""
 _TIMEOUT_MILLISECONDS_MAX: Final = 2**32 - 1
 _BINARY: Final = "-bin"
 """Ending of the names of metadata whose values are bytes, as in gRPC."""
@@ -46,6 +51,18 @@ def parse_frame(raw: bytes) -> stream_pb2.Frame:
         return stream_pb2.Frame.FromString(raw)
     except DecodeError:
         raise FrameError(grpc.StatusCode.INVALID_ARGUMENT, "not a frame") from None
+
+
+async def gather(parts: Sized, expects_more: Callable[[], bool]) -> None:
+    """Let more parts come for the same frame, which costs more than a part does.
+
+    Takes a few turns of the event loop, and only while `expects_more`: a lone part is written now.
+    """
+    size = idle_turns = 0
+    while 0 < len(parts) < _GATHERED_MAX and idle_turns < _IDLE_TURNS and expects_more():
+        idle_turns = idle_turns + 1 if len(parts) == size else 0
+        size = len(parts)
+        await asyncio.sleep(0)
 
 
 def call_frame(

@@ -35,6 +35,7 @@ from core.server.validation import problems
 from rpc.catalogue import Method, methods_by_path
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
 from rpc.metadata import FIELD_PROBLEMS_METADATA, REQUEST_ID_METADATA, request_id
+from rpc.request_log import log_request
 
 logger = logging.getLogger("core")
 
@@ -160,8 +161,8 @@ def _request_id_of(metadata: Mapping[str, str | bytes]) -> str:
 
 def _log_call(path: str, code: str, seconds: float) -> None:
     level = logging.DEBUG if path == _POLLED and code == _OK else logging.INFO
-    extra = {"method": path, "code": code, "milliseconds": round(seconds * 1000, 3)}
-    logger.log(level, "call", extra=extra)
+    fields = {"method": path, "code": code, "milliseconds": round(seconds * 1000, 3)}
+    log_request(logger, level, "call", fields)
 
 
 def _parsed(served: _Served, body: bytes) -> Message | None:

@@ -20,7 +20,7 @@ from core.caller import Presence
 from core.server.pipeline import Answer, Pipeline
 from nivisco.internal.v1 import stream_pb2
 from rpc.catalogue import methods_by_path
-from rpc.frames import BATCH_BYTES, FrameError, answer_frame, metadata_of, parse_frame
+from rpc.frames import BATCH_BYTES, FrameError, answer_frame, gather, metadata_of, parse_frame
 
 UNANSWERED_CALLS_MAX: Final = 8192
 """Most calls of one stream that are in flight or whose answers wait to be written."""
@@ -174,12 +174,15 @@ class StreamConnection:
     async def _write(self) -> None:
         """Write what waits, each time all that gathered while the frame before was written.
 
-        Returns when the stream is to end and all of its calls are answered.
+        While other calls are worked on, answers may gather a little longer. Returns when the stream
+        is to end and all of its calls are answered.
         """
         while not (self._is_ending and not self._unanswered and not self._announcement):
             await self._wake.wait()
             self._wake.clear()
-            while batch := self._next_batch():
+            await gather(self._answers, lambda: len(self._answers) < len(self._unanswered))
+            if batch := self._next_batch():
+                self._wake.set()  # more may wait
                 await self._write_batch(*batch)
 
     def _next_batch(self) -> tuple[bytes, list[Presence]] | None:

@@ -16,6 +16,7 @@ import pytest
 from cli import logs
 from rpc.catalogue import secret_names
 from rpc.metadata import request_id
+from rpc.request_log import log_request
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,43 @@ def test_fields_with_the_name_of_a_secret_are_redacted() -> None:
     (line,) = _lines(stream)
     assert "4242" not in line.values()
     assert (line["card_number"], line["user_id"]) == ("(redacted)", "USR-1")
+
+
+@pytest.mark.parametrize(
+    ("level", "fields"),
+    [
+        (logging.INFO, {"method": "POST", "status": 200, "milliseconds": 1.5, "action": None}),
+        (logging.INFO, {"action": 'a"\n\u2028é', "business_id": "\ud800"}),
+        (logging.INFO, dict.fromkeys(secret_names(), "value")),
+        (logging.WARNING, {"amount": Decimal("1.50")}),
+        (logging.DEBUG, {"below": "the level"}),
+    ],
+    ids=["plain", "escaped", "redacted", "warning", "below_the_level"],
+)
+def test_a_line_of_a_request_is_what_a_record_is_written_as(
+    level: int, fields: dict[str, object]
+) -> None:
+    stream = io.StringIO()
+    logs.configure("core", stream)
+    log_request(logging.getLogger("core"), level, "call", fields)
+    logging.getLogger("core").log(level, "call", extra=fields)
+    lines = [re.sub(r'"time": "[^"]+Z"', "", line) for line in stream.getvalue().splitlines()]
+    assert lines == lines[:1] * (0 if level == logging.DEBUG else 2)
+
+
+@pytest.mark.parametrize("name", ["", "core"], ids=["of_the_root", "of_the_logger"])
+def test_other_handlers_get_a_record_of_each_request(name: str) -> None:
+    class Records(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(vars(record)["code"])
+
+    found: list[str] = []
+    stream, other = io.StringIO(), Records()
+    logs.configure("core", stream)
+    logging.getLogger(name).addHandler(other)
+    log_request(logging.getLogger("core"), logging.INFO, "call", {"code": "OK"})
+    logging.getLogger(name).removeHandler(other)
+    assert found == [line["code"] for line in _lines(stream)] == ["OK"]
 
 
 def test_an_exception_is_one_line() -> None:

@@ -114,6 +114,22 @@ async def test_calls_made_together_are_one_frame_and_answered_in_any_order(
             await running[business_of(call)]
 
 
+async def test_calls_of_a_few_turns_are_one_frame_while_the_core_works(core: ScriptedCore) -> None:
+    async with client_of(core) as client:
+        running = [start_call(client)]
+        stream = await core.welcomed_stream()
+        calls = [await stream.call()]
+        for name in "ab":
+            running.append(start_call(client, name))
+            for _turn in range(4):
+                await asyncio.sleep(0)
+        calls += (await stream.frame()).calls
+        assert [business_of(call) for call in calls] == ["B", "a", "b"]
+        for call in calls:
+            await stream.answer(call)
+        await asyncio.gather(*running)
+
+
 async def test_a_status_is_an_error_with_its_details(core: ScriptedCore) -> None:
     violation = error_details_pb2.BadRequest.FieldViolation(field="a", description="is wrong")
     status = status_pb2.Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message="No.")

@@ -281,6 +281,31 @@ async def test_an_answer_counts_as_delivered_when_it_is_written(
         assert await held.outcomes() == [True, True]
 
 
+async def test_answers_of_a_few_turns_are_one_frame_while_a_call_is_at_work(
+    business: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def wait(*_: object) -> users_pb2.GetUserInfoResponse:
+        end = asyncio.Event()
+        at_work.put_nowait(end)
+        await end.wait()
+        raise AssertionError("the work ends with an internal error")
+
+    monkeypatch.setattr(UsersService, "get", wait)
+    async with peer_of(business.client) as peer:
+        await peer.stream.write(b"".join(user_info(call_id, business) for call_id in (1, 2, 3)))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            ends = [await at_work.get() for _ in range(3)]
+        for end in ends[:2]:
+            end.set()
+            for _turn in range(4):
+                await asyncio.sleep(0)
+        assert [answer.call_id for answer in (await peer.frame()).answers] == [1, 2]
+        ends[2].set()
+        await peer.answers(1)
+
+
 async def test_a_cancelled_call_is_left_and_answered_and_its_work_continues(
     business: Business, held: Held
 ) -> None:
