@@ -75,7 +75,7 @@ class _WalletMissing(Exception):
 _Outcome = MovementResponse | Refusal | Replay | WalletLockedError | _WalletMissing
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class MovementRequest:
     """A caller's request to debit or credit a user's wallet."""
 
