@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -30,7 +30,7 @@ def enum_word(enum: Enum[Value], value: Value) -> str | None:
 
 def enum_value(enum: Enum[Value], word: str) -> Value:
     """Return the enum value of a word."""
-    return enum.Value(_names(enum.DESCRIPTOR)[word])
+    return cast("Value", _numbers(enum.DESCRIPTOR)[word])
 
 
 @cache
@@ -45,9 +45,8 @@ def _words(enum: EnumDescriptor) -> Mapping[int, str]:
 
 
 @cache
-def _names(enum: EnumDescriptor) -> Mapping[str, str]:
-    words = _words(enum)
-    return {words[value.number]: value.name for value in enum.values}
+def _numbers(enum: EnumDescriptor) -> Mapping[str, int]:
+    return {word: number for number, word in _words(enum).items()}
 
 
 def env_word(env: types_pb2.Env.ValueType) -> str | None:

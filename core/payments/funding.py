@@ -92,8 +92,7 @@ async def move_taken_back(
         receivable_minor = min(-change_minor, owed_minor)
     movements = [movement]
     if receivable_minor:
-        receivable = replace(
-            movement,
+        receivable = movement._replace(
             transaction_id=new_wallet_transaction_id(),
             direction=Direction.CREDIT if is_debit else Direction.DEBIT,
             amount_minor=receivable_minor,

@@ -43,7 +43,7 @@ def derived_key(*parts: str) -> str:
 
 def _associated_data(*parts: str) -> bytes:
     # With lengths, because ("ab", "c") and ("a", "bc") must differ.
-    return b"".join(len(raw).to_bytes(4, "big") + raw for raw in (p.encode() for p in parts))
+    return b"".join([len(raw).to_bytes(4, "big") + raw for raw in map(str.encode, parts)])
 
 
 @lru_cache(maxsize=64)

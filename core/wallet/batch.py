@@ -10,7 +10,8 @@ a core that hangs, delays one batch by LOCK_SECONDS:
 
 A batch never deadlocks: it locks wallets in the order of their keys, then inserts idempotency
 records in the order of theirs, and waits for nothing else. A wallet that does not exist yet is
-created outside of batches.
+created outside of batches. Two batches of this process that run at a time have no wallet in common,
+so that none waits for the locks of another.
 """
 
 import asyncio
@@ -46,6 +47,10 @@ from core.wallet.rules import Direction, Movement, MovementRefusal
 logger = logging.getLogger("core.wallet")
 
 BATCH_SIZE_MAX = 256
+BATCHES_MAX = 2
+"""Batches that run at a time on PostgreSQL."""
+BESIDE_SIZE_MIN = 12
+"""Requests that a batch needs to begin beside another: a batch costs as much as some of them."""
 LOCKED_PAUSE_SECONDS = 0.05
 """Delay before a request for a locked wallet is repeated."""
 _SOURCE_AND_REASON = {
@@ -70,7 +75,7 @@ class _WalletMissing(Exception):
 _Outcome = MovementResponse | Refusal | Replay | WalletLockedError | _WalletMissing
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class MovementRequest:
     """A caller's request to debit or credit a user's wallet."""
 
@@ -86,6 +91,10 @@ class MovementRequest:
     def owner(self) -> Owner:
         """The owner of the wallet."""
         return self.caller.business_id, self.user_id, self.env
+
+
+def _owner(request: MovementRequest) -> Owner:
+    return request.owner
 
 
 class _AnsweredConcurrently(Exception):
@@ -105,7 +114,11 @@ class WalletBatch:
         self._database = database
         self._idempotency = idempotency
         self._batcher = Batcher[MovementRequest, MovementResponse](
-            self._run_batch, max_size=BATCH_SIZE_MAX
+            self._run_batch,
+            max_size=BATCH_SIZE_MAX,
+            max_running=1 if database.has_one_process else BATCHES_MAX,
+            beside_min=BESIDE_SIZE_MIN,
+            key_of=_owner,
         )
         self._suspected: set[Owner] = set()
         """Owners of wallets that may be locked by others: a batch does not wait for those."""

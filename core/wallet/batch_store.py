@@ -6,7 +6,7 @@ rows. SQLite gets keys as JSON, and rows with executemany.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -45,16 +45,14 @@ UserKey = tuple[str, str]
 """Business id and user id."""
 
 
-@dataclass(frozen=True, slots=True)
-class WalletUser:
+class WalletUser(NamedTuple):
     """What a movement needs to know of a user."""
 
     active: bool
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class LockedWallet:
+class LockedWallet(NamedTuple):
     """A wallet, locked until the transaction ends."""
 
     wallet_id: str
@@ -72,8 +70,7 @@ class Found:
     """Owners of wallets that exist and were not waited for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """A movement with its wallet after it and its postings."""
 
     movement: Movement

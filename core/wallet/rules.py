@@ -3,8 +3,8 @@
 Amounts are in minor units of the wallet's currency.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from core.money import MAX_BALANCE_MINOR
 
@@ -16,8 +16,7 @@ class Direction(Enum):
     DEBIT = "debit"
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(NamedTuple):
     """A movement of money between a user's wallet and an account of the business."""
 
     business_id: str
@@ -36,8 +35,7 @@ class Movement:
     for a payment and reason, so that each happens once."""
 
 
-@dataclass(frozen=True, slots=True)
-class WalletState:
+class WalletState(NamedTuple):
     """The part of a wallet that a movement reads and changes."""
 
     env: str
@@ -53,8 +51,7 @@ class MovementRefusal(Enum):
     WALLET_LIMIT = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """One side of a movement. A positive amount increases the account."""
 
     account: str

@@ -354,7 +354,7 @@ def credit_without_balance() -> None:
     def applied(wallet: Any, movement: Any) -> Any:
         result = apply(wallet, movement)
         if isinstance(result, WalletState) and movement.payment_id is not None:
-            return replace(result, balance_minor=wallet.balance_minor)
+            return result._replace(balance_minor=wallet.balance_minor)
         return result
 
     patch(ledger, "apply", applied)
