@@ -56,6 +56,7 @@ TRANSACTION_SETTINGS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    "enable_incremental_sort": "off",
     "jit": "off",
 }
 """Of connections whose statements find a few rows by their keys."""

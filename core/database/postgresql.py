@@ -62,9 +62,8 @@ class PostgresqlConnection(Connection):
 
     async def run(self, text: str, arguments: Sequence[Any] = ()) -> Answer:
         """Execute a text, which is prepared at its first execution."""
-        await self._renew_plans()
         try:
-            prepared = self._prepared.get(text) or await self._prepare(text)
+            prepared = await self._prepared_for(text)
             records = await prepared.fetch(*arguments)
         except _Error as error:
             raise self._failed(error, text) from None
@@ -73,14 +72,17 @@ class PostgresqlConnection(Connection):
     async def run_many(self, text: str, rows: Sequence[Sequence[Any]]) -> Answer:
         """Execute a text for each row, in one round trip."""
         try:
-            prepared = self._prepared.get(text) or await self._prepare(text)
+            prepared = await self._prepared_for(text)
             records = await prepared.fetchmany(rows)
         except _Error as error:
             raise self._failed(error, text) from None
         rowcount = len(records) if prepared.get_attributes() else -1  # asyncpg has no status
         return Answer(records, rowcount, _columns_of(prepared))
 
-    async def _prepare(self, text: str) -> Any:
+    async def _prepared_for(self, text: str) -> Any:
+        await self._renew_plans()
+        if (prepared := self._prepared.get(text)) is not None:
+            return prepared
         if len(self._prepared) >= PREPARED_MAX:
             del self._prepared[next(iter(self._prepared))]
         prepared = self._prepared[text] = await self._driver.prepare(text)
