@@ -10,8 +10,7 @@ a core that hangs, delays one batch by LOCK_SECONDS:
 
 A batch never deadlocks: it locks wallets in the order of their keys, then inserts idempotency
 records in the order of theirs, and waits for nothing else. A wallet that does not exist yet is
-created outside of batches. Two batches of this process that run at a time have no wallet in common,
-so that none waits for the locks of another.
+created outside of batches.
 """
 
 import asyncio
@@ -47,10 +46,6 @@ from core.wallet.rules import Direction, Movement, MovementRefusal
 logger = logging.getLogger("core.wallet")
 
 BATCH_SIZE_MAX = 256
-BATCHES_MAX = 2
-"""Batches that run at a time on PostgreSQL."""
-BESIDE_SIZE_MIN = 12
-"""Requests that a batch needs to begin beside another: a batch costs as much as some of them."""
 LOCKED_PAUSE_SECONDS = 0.05
 """Delay before a request for a locked wallet is repeated."""
 _SOURCE_AND_REASON = {
@@ -93,10 +88,6 @@ class MovementRequest:
         return self.caller.business_id, self.user_id, self.env
 
 
-def _owner(request: MovementRequest) -> Owner:
-    return request.owner
-
-
 class _AnsweredConcurrently(Exception):
     """Another run of a call stored its answer first; the transaction must roll back."""
 
@@ -114,11 +105,7 @@ class WalletBatch:
         self._database = database
         self._idempotency = idempotency
         self._batcher = Batcher[MovementRequest, MovementResponse](
-            self._run_batch,
-            max_size=BATCH_SIZE_MAX,
-            max_running=1 if database.has_one_process else BATCHES_MAX,
-            beside_min=BESIDE_SIZE_MIN,
-            key_of=_owner,
+            self._run_batch, max_size=BATCH_SIZE_MAX
         )
         self._suspected: set[Owner] = set()
         """Owners of wallets that may be locked by others: a batch does not wait for those."""
