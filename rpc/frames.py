@@ -24,8 +24,6 @@ BATCH_BYTES: Final = 256 * 1024
 """A batch with so many bytes takes no more parts, so that its first need not wait for its last."""
 _GATHERED_MAX: Final = 16
 """So many parts are written at once: the cost of a frame is small beside theirs."""
-_IDLE_TURNS: Final = 6
-"""After so many turns of the event loop without a new part, no more are awaited."""
 _TIMEOUT_MILLISECONDS_MAX: Final = 2**32 - 1
 _BINARY: Final = "-bin"
 """Ending of the names of metadata whose values are bytes, as in gRPC."""
@@ -56,11 +54,11 @@ def parse_frame(raw: bytes) -> stream_pb2.Frame:
 async def gather(parts: Sized, expects_more: Callable[[], bool]) -> None:
     """Let more parts come for the same frame, which costs more than a part does.
 
-    Takes a few turns of the event loop, and only while `expects_more`: a lone part is written now.
+    Takes a turn of the event loop for as long as each brings a part, and only while `expects_more`:
+    a lone part is written now.
     """
-    size = idle_turns = 0
-    while 0 < len(parts) < _GATHERED_MAX and idle_turns < _IDLE_TURNS and expects_more():
-        idle_turns = idle_turns + 1 if len(parts) == size else 0
+    size = 0
+    while size < len(parts) < _GATHERED_MAX and expects_more():
         size = len(parts)
         await asyncio.sleep(0)
 
