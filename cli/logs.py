@@ -115,7 +115,11 @@ class LineWriter(FieldsHandler):
         self, level: int, logger: str, message: str, fields: Mapping[str, object]
     ) -> None:
         """Write the line of a request now, or at the end of this turn."""
-        line = self._lines.line(time.time(), logging.getLevelName(level), logger, message, fields)
+        name = logging.getLevelName(level)
+        try:
+            line = self._lines.line(time.time(), name, logger, message, fields)
+        except Exception:  # noqa: BLE001 - a line that cannot be made must not replace an answer
+            return
         self.acquire()
         try:
             self._add(line, level)

@@ -19,16 +19,25 @@ class FieldsHandler(logging.Handler):
 
 
 def log_request(
-    logger: logging.Logger, level: int, message: str, fields: Mapping[str, object]
+    target: logging.Logger, level: int, message: str, fields: Mapping[str, object]
 ) -> None:
-    """Log `message` with `fields`, as `logger.log(level, message, extra=fields)` does."""
-    if not logger.isEnabledFor(level):
+    """Log `message` with `fields`, as `target.log(level, message, extra=fields)` does."""
+    if not target.isEnabledFor(level):
         return
+    if handler := _only_handler(target):
+        handler.write_fields(level, target.name, message, fields)
+    else:
+        target.log(level, message, extra=fields)
+
+
+def _only_handler(target: logging.Logger) -> FieldsHandler | None:
+    """Return the handler of all that is logged, if it needs no record and nothing else sees one."""
     root = logging.getLogger()
-    is_root_only = logger.parent is root and not logger.handlers and not logger.filters
-    if is_root_only and len(root.handlers) == 1:
-        handler = root.handlers[0]
-        if isinstance(handler, FieldsHandler):
-            handler.write_fields(level, logger.name, message, fields)
-            return
-    logger.log(level, message, extra=fields)
+    if target.handlers or target.filters or target.parent is not root or not target.propagate:
+        return None
+    if len(root.handlers) != 1:
+        return None
+    (handler,) = root.handlers
+    if isinstance(handler, FieldsHandler) and not handler.filters and not handler.level:
+        return handler
+    return None

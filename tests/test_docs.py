@@ -131,6 +131,8 @@ def _log_messages() -> tuple[set[str], set[str]]:
                         *_, message = node.args
                         found = alarming if level in ALARMING else others
                         found |= set(_texts(message))
+                    case ast.Call(ast.Name("log_request"), [_, _, message, _]):
+                        others |= set(_texts(message))
     return alarming, others
 
 

@@ -57,6 +57,8 @@ class KnownCallers:
         Raises:
             DatabaseUnavailableError: the business must be read, and cannot.
         """
+        if not business_id.isprintable():
+            return None  # PostgreSQL takes no NUL: the look-ups of others would fail with this one
         presented = hash_api_key(api_key)
         known = self._known.get(business_id)
         if known is not None and hmac.compare_digest(presented, known.caller.api_key_hash):

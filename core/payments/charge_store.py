@@ -84,7 +84,8 @@ async def lock_chargeable(
 ) -> Chargeable | None:
     """Return a user with what a charge uses, and lock the user until the transaction ends.
 
-    `gateway` None stands for the user's default. All is as it is once the user is locked.
+    `gateway` None stands for the user's default. All is as of the last statement's begin: what
+    commits while that one runs may be missing.
     """
     wanted = {"business_id": business_id, "user_id": user_id, "env": env, "gateway": gateway}
     execute = transaction.connection.execute

@@ -56,6 +56,7 @@ def test_kills_at_every_failpoint_violate_nothing_and_mutants_are_caught() -> No
     for database in ("sqlite", "postgresql"):
         assert number_of(done.stdout, f"failpoints, {database}") == str(len(failpoints()))
     assert number_of(done.stdout, "mutants caught") == str(len(SHORT_MUTANTS))
+    assert int(number_of(done.stdout, "connections cut")) > 0
     assert number_of(done.stdout, "double charges") == "0"
 
 

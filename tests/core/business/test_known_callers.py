@@ -154,6 +154,18 @@ async def test_live_credentials_change_the_environment_at_once_here(cores: TwoCo
     assert (await cores.caller(cores.there, issued)).default_env == "LIVE"
 
 
+@pytest.mark.parametrize("business_id", ["B\0", "B\ud800"])
+async def test_an_id_that_a_database_does_not_take_fails_nobody_else(
+    cores: TwoCores, business_id: str
+) -> None:
+    issued = await cores.register()
+    unknown, is_admitted = await asyncio.gather(
+        cores.here.find(business_id, "k"), cores.is_admitted(cores.here, issued)
+    )
+    assert unknown is None
+    assert is_admitted
+
+
 async def test_unknown_businesses_and_wrong_keys_displace_nobody(
     cores: TwoCores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
