@@ -251,13 +251,15 @@ class Kills:
         await self.gateway_side.refund_a_transaction()
 
     async def _complete_and_wait(self, trigger: Trigger) -> None:
-        """Run the trigger's operation, and let time pass; a day only if no charge is open.
+        """Run the trigger's operation, and let time pass; a day only if no request is open.
 
-        The gateway would forget its key while a core waits, which takes seconds in production.
+        Its key would be forgotten, and a retry be a new request. So would the gateway forget the
+        key of a charge while a core waits, which takes seconds in production.
         """
         await self.clients.complete(trigger.kind)
         is_open = self.has_pending_charge or any(
-            each.is_payment and not each.final for each in self.clients.operations
+            not each.final and (each.is_payment or not each.gives_up)
+            for each in self.clients.operations
         )
         if trigger.passes_seconds < DAY_SECONDS or not is_open:
             self.environment.clock.advance(trigger.passes_seconds)
