@@ -105,6 +105,17 @@ class Story:
             request = wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=amount)
             await self._try(request, 1000 + number)
 
+    async def overdraw(self) -> None:
+        """Refund a wallet's funding at the gateway once the wallet covers only a part of it."""
+        user_id = await create_user(self.shop)
+        await save_card(self.shop, user_id, STRIPE_CARDS[0])
+        fund = payments_pb2.FundCustomerRequest(user_id=user_id, amount=_usd(DOLLARS))
+        funded = await self.shop.call(fund)
+        spend = wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=_usd(DOLLARS - 10))
+        await self.shop.call(spend)
+        ids = {"payment_intent": funded.transaction_id}
+        await self.gateway.control("stripe/refunds", **ids, amount=3000)
+
     async def live(self, events: int) -> None:
         """Have things happen at the gateways until there are so many events."""
         while len(self.caught) < events:

@@ -58,6 +58,7 @@ async def test_shuffled_and_repeated_deliveries_end_in_the_gateways_truth(
             await send_webhooks(story, url)
             await story.begin()
             await story.spend()
+            await story.overdraw()
             await story.live(max(DELIVERIES // REPEAT, len(story.caught) + 100))
             assert await _differences(story) != []
             await story.deliver()
