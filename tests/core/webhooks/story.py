@@ -137,18 +137,25 @@ class Story:
 
         async def one(delivery: Delivery) -> None:
             async with slots:
-                await call(
-                    self.shop.client,
-                    Credentials(service_token=WEBHOOKS_TOKEN),
-                    webhooks_pb2.ReceiveWebhookRequest(
-                        business_id=self.shop.credentials.business_id,
-                        gateway=types_pb2.Gateway.Value(f"GATEWAY_{delivery.gateway.upper()}"),
-                        body=delivery.body,
-                        signature=next(iter(delivery.headers(time.time()).values())),
-                    ),
-                )
+                while not await self._is_received(delivery):
+                    await asyncio.sleep(0.1)  # a gateway repeats what is not received
 
         await asyncio.gather(*(one(each) for each in deliveries))
+
+    async def _is_received(self, delivery: Delivery) -> bool:
+        request = webhooks_pb2.ReceiveWebhookRequest(
+            business_id=self.shop.credentials.business_id,
+            gateway=types_pb2.Gateway.Value(f"GATEWAY_{delivery.gateway.upper()}"),
+            body=delivery.body,
+            signature=next(iter(delivery.headers(time.time()).values())),
+        )
+        try:
+            await call(self.shop.client, Credentials(service_token=WEBHOOKS_TOKEN), request)
+        except CoreError as error:
+            if error.reason != "SERVICE_UNAVAILABLE":
+                raise
+            return False
+        return True
 
     async def _try(self, request: Any, number: int) -> None:
         request.idempotency_key = f"k{number}"
