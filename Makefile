@@ -25,7 +25,7 @@ define install_from
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Nivisco needs Python 3.11 or newer; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(1)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --ignore-requires-python -e .
 	@touch $@
 endef
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -60,6 +61,11 @@ _PROGRAMS: Mapping[str, Program] = {
     ),
     "curl": Program("curl", lambda: shutil.which("curl") is not None, "apt-get install curl"),
     "node": Program(f"Node {_OLDEST_NODE}+", _has_node, "apt-get install nodejs npm"),
+    "package index": Program(
+        "a package index",
+        lambda: _printed(sys.executable, "-m", "pip", "index", "versions", "pip") != "",
+        "pip index versions pip  # must find one",
+    ),
     "php": Program("PHP with curl", _has_php, "apt-get install php-cli php-curl"),
     "zsh": Program("zsh", lambda: shutil.which("zsh") is not None, "apt-get install zsh"),
 }

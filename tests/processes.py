@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _PATIENCE_SECONDS = 20.0
+FREE_PORTS = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--sandbox", "127.0.0.1:0")
+"""Options of `nivisco up`."""
 
 
 class Running:
@@ -131,8 +133,8 @@ def start_process(*arguments: str, **variables: str) -> Running:
 
 def start_up(start: Start, data_dir: Path, *more: str, **variables: str) -> Running:
     """Start `nivisco up` on free ports."""
-    ports = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--sandbox", "127.0.0.1:0")
-    return start("-P", "-m", "cli", "up", "--data-dir", str(data_dir), *ports, *more, **variables)
+    options = ("--data-dir", str(data_dir), *FREE_PORTS, *more)
+    return start("-P", "-m", "cli", "up", *options, **variables)
 
 
 def serving_line(process: str) -> re.Pattern[str]:
