@@ -26,6 +26,8 @@ function renamed(value, rename) {
 function shown(error) {
   return {
     ...renamed(error, snake),
+    client_secret: error.clientSecret ?? null,
+    body: error.body ?? {},
     message: error.message,
     kind: error.name.replace(/^(?!ApiError)(.*)Error$/, "$1"),
   };

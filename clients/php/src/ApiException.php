@@ -23,6 +23,21 @@ final class ApiException extends NiviscoException
     /** The gateway's id of the payment, if there is one. */
     public ?string $transactionId;
 
+    /** Id of the payment, `PAY-…`, if there is one. */
+    public ?string $paymentId;
+
+    /**
+     * With AUTHENTICATION_REQUIRED, what Stripe's browser library needs to have the customer
+     * authenticate. For that customer's browser only: do not log it.
+     */
+    public ?string $clientSecret;
+
+    /**
+     * @var array<string, mixed> The whole response; it may have more fields than this library
+     *                           knows, and the client secret.
+     */
+    public array $body;
+
     /** Seconds to wait before a retry, if the API returns them. */
     public ?int $retryAfter;
 
@@ -43,6 +58,9 @@ final class ApiException extends NiviscoException
         $this->errorCode = self::text($body, 'code') ?? ErrorCode::OF_STATUS[$httpStatus] ?? null;
         $this->declineCode = self::text($body, 'decline_code');
         $this->transactionId = self::text($body, 'transaction_id');
+        $this->paymentId = self::text($body, 'payment_id');
+        $this->clientSecret = self::text($body, 'client_secret');
+        $this->body = $body;
         foreach (is_array($body['fields'] ?? null) ? $body['fields'] : [] as $problem) {
             if (is_array($problem)) {
                 $this->fields[] = new FieldProblem(

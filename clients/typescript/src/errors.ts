@@ -48,6 +48,15 @@ export class ApiError extends NiviscoError {
   readonly declineCode: string | null;
   /** The gateway's id of the payment, if there is one. */
   readonly transactionId: string | null;
+  /** Id of the payment, `PAY-…`, if there is one. */
+  readonly paymentId: string | null;
+  /**
+   * With `AUTHENTICATION_REQUIRED`, what Stripe's browser library needs to have the customer
+   * authenticate. For that customer's browser only; printing the error does not show it.
+   */
+  declare readonly clientSecret: string | null;
+  /** The whole response, with more fields than this library may know. Not printed either. */
+  declare readonly body: Readonly<Record<string, unknown>>;
   /** Seconds to wait before a retry, if the API returns them. */
   readonly retryAfter: number | null;
 
@@ -64,6 +73,11 @@ export class ApiError extends NiviscoError {
     this.code = text(body["code"]) ?? CODE_OF_STATUS[httpStatus] ?? null;
     this.declineCode = text(body["decline_code"]);
     this.transactionId = text(body["transaction_id"]);
+    this.paymentId = text(body["payment_id"]);
+    Object.defineProperties(this, {
+      clientSecret: { value: text(body["client_secret"]) },
+      body: { value: body },
+    });
     const problems: unknown[] = Array.isArray(body["fields"]) ? body["fields"] : [];
     this.fields = problems.filter(isObject).map((problem) => ({
       field: text(problem["field"]) ?? "",

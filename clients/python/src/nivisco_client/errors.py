@@ -6,7 +6,9 @@ NiviscoError
 └── UnexpectedResponse  the response is not from the API
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,10 @@ class ApiError(NiviscoError):
         fields: tuple[FieldProblem, ...] = (),
         decline_code: str | None = None,
         transaction_id: str | None = None,
+        payment_id: str | None = None,
+        client_secret: str | None = None,
         retry_after: float | None = None,
+        body: Mapping[str, Any] | None = None,
         request_id: str,
         idempotency_key: str | None,
     ) -> None:
@@ -58,6 +63,14 @@ class ApiError(NiviscoError):
         """With `CARD_DECLINED`, the gateway's decline code."""
         self.transaction_id = transaction_id
         """The gateway's id of the payment, if there is one."""
+        self.payment_id = payment_id
+        """Id of the payment, `PAY-…`, if there is one."""
+        self.client_secret = client_secret
+        """With `AUTHENTICATION_REQUIRED`, what Stripe's browser library needs to have the customer
+        authenticate. For that customer's browser only: do not log it."""
+        self.body: Mapping[str, Any] = body or {}
+        """The whole response, with decimal numbers as strings; it may have more fields than this
+        library knows, and the client secret."""
         self.retry_after = retry_after
         """Seconds to wait before a retry, if the API returns them."""
 
