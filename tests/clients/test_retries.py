@@ -1,6 +1,7 @@
 """Retries of a client: which calls it repeats, and with which idempotency key."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -159,6 +160,27 @@ def test_a_timeout_has_the_key_of_the_request(
     assert (
         _assert_key_of_the_request(_charge(impatient_client), server, "ConnectionFailed") >= least
     )
+
+
+def test_a_call_that_found_no_connection_was_not_sent(client: str, built: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and does not listen: connections are refused
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        with running(client, url, "BUS-1", _KEY, built, timeout_seconds=1.0) as runner:
+            error = _charge(runner, "order-1").error
+    assert error is not None
+    assert (error["kind"], error["idempotency_key"]) == ("ConnectionFailed", "order-1")
+    assert (error["was_sent"], error["outcome_is_unknown"]) == (False, False)
+
+
+@pytest.mark.parametrize("does", [SLOW, DROPPED])
+def test_a_call_whose_connection_broke_may_have_been_sent(
+    impatient_client: Runner, server: Failing, does: str
+) -> None:
+    server.play([does])
+    error = _charge(impatient_client).error
+    assert error is not None
+    assert (error["was_sent"], error["outcome_is_unknown"]) == (True, True)
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,8 @@ final class Connection
         $text = curl_exec($this->curl);
         if (!is_string($text)) {
             $reason = curl_error($this->curl);
-            throw new ConnectionFailedException("no response ($reason)", $requestId, $idempotencyKey);
+            $wasSent = (float) curl_getinfo($this->curl, CURLINFO_PRETRANSFER_TIME) > 0.0;
+            throw new ConnectionFailedException("no response ($reason)", $wasSent, $requestId, $idempotencyKey);
         }
         $status = (int) curl_getinfo($this->curl, CURLINFO_HTTP_CODE);
         $requestId = $headers['x-request-id'] ?? $requestId;

@@ -126,7 +126,8 @@ export class Connection {
       });
       text = await response.text();
     } catch (error) {
-      throw new ConnectionFailedError(`no response (${reasonOf(error)})`, ids);
+      const wasSent = !failedToConnect(error);
+      throw new ConnectionFailedError(`no response (${reasonOf(error)})`, wasSent, ids);
     }
     return result(response, text, read, {
       ...ids,
@@ -182,6 +183,18 @@ function reasonOf(error: unknown): string {
   }
   const cause = error.cause instanceof Error ? error.cause.message : "";
   return cause === "" ? error.message : `${error.message}: ${cause}`;
+}
+
+/** Returns whether a fetch failed before it had a connection, so that nothing was sent. */
+function failedToConnect(error: unknown): boolean {
+  const cause: unknown = error instanceof Error ? error.cause : null;
+  const causes: unknown[] = cause instanceof AggregateError ? cause.errors : [cause];
+  return causes.every(
+    (each) =>
+      each instanceof Error &&
+      (("syscall" in each && ["connect", "getaddrinfo"].includes(String(each.syscall))) ||
+        ("code" in each && each.code === "UND_ERR_CONNECT_TIMEOUT")),
+  );
 }
 
 function check(url: string, allowPlainHttp: boolean): void {

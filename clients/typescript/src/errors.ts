@@ -87,7 +87,16 @@ export class ApiError extends NiviscoError {
 }
 
 /** No response arrived in time. */
-export class ConnectionFailedError extends NiviscoError {}
+export class ConnectionFailedError extends NiviscoError {
+  /** Whether any of the request may have left: false if no connection was made. */
+  readonly wasSent: boolean;
+
+  constructor(message: string, wasSent: boolean, ids: CallIds) {
+    super(message, ids);
+    this.wasSent = wasSent;
+    this.outcomeIsUnknown = wasSent && ids.idempotencyKey !== null;
+  }
+}
 
 /** The response is not from the API: the URL may be wrong, or a proxy responded. */
 export class UnexpectedResponseError extends NiviscoError {

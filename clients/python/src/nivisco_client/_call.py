@@ -25,6 +25,9 @@ _NOT_IMPLEMENTED = 501
 _OUTCOMES = frozenset({402, 404, 409})
 """Statuses of errors that are the final outcome, also of an earlier attempt."""
 
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""Errors before the first byte of a request, TLS included."""
+
 
 class Call:
     """A call in flight. Its repr contains nothing of the request."""
@@ -112,6 +115,7 @@ class Call:
         """Return the error of an attempt without a response."""
         return ConnectionFailed(
             f"no response ({type(error).__name__}: {error})",
+            was_sent=not isinstance(error, _NOT_SENT),
             request_id=self.request_id,
             idempotency_key=self.idempotency_key,
         )

@@ -81,6 +81,14 @@ class ApiError(NiviscoError):
 class ConnectionFailed(NiviscoError):
     """No response arrived in time."""
 
+    def __init__(
+        self, message: str, *, was_sent: bool, request_id: str, idempotency_key: str | None
+    ) -> None:
+        super().__init__(message, request_id=request_id, idempotency_key=idempotency_key)
+        self.was_sent = was_sent
+        """Whether any of the request may have left: false if no connection was made."""
+        self.outcome_is_unknown = was_sent and idempotency_key is not None
+
 
 class UnexpectedResponse(NiviscoError):
     """The response is not from the API: the URL may be wrong, or a proxy responded."""
