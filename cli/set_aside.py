@@ -20,6 +20,7 @@ _KINDS = {
     "payment": pb.DUE_KIND_PAYMENT,
     "webhook_event": pb.DUE_KIND_WEBHOOK_EVENT,
     "recurring_job": pb.DUE_KIND_RECURRING_JOB,
+    "refund": pb.DUE_KIND_REFUND,
 }
 
 

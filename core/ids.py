@@ -58,6 +58,11 @@ def new_request_id() -> str:
     return str(ULID())
 
 
+def new_refund_id(now: datetime) -> str:
+    """Return `REF-` and 16 Crockford characters, as `new_payment_id` does for the same reason."""
+    return f"REF-{_sixteen_characters(now)}"
+
+
 def new_payment_id(now: datetime) -> str:
     """Return `PAY-` and 16 Crockford characters: 40 bits of milliseconds, 40 random bits.
 
@@ -65,9 +70,13 @@ def new_payment_id(now: datetime) -> str:
     until 2058. Two payments of one millisecond collide with a probability of 2**-40: the row is
     UNIQUE, and the caller retries.
     """
+    return f"PAY-{_sixteen_characters(now)}"
+
+
+def _sixteen_characters(now: datetime) -> str:
     milliseconds = int((now - _PAYMENT_EPOCH).total_seconds() * 1000) & (2**40 - 1)
     bits = milliseconds << 40 | secrets.randbits(40)
     characters = (
         _CROCKFORD[bits >> 5 * position & 31] for position in reversed(range(_PAYMENT_CHARACTERS))
     )
-    return "PAY-" + "".join(characters)
+    return "".join(characters)

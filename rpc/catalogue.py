@@ -25,6 +25,7 @@ from nivisco.payments.v1 import (
     keys_pb2,
     payments_pb2,
     recurring_pb2,
+    refunds_pb2,
     users_pb2,
     wallet_pb2,
 )
@@ -39,6 +40,7 @@ FILES: Final[tuple[FileDescriptor, ...]] = tuple(
         keys_pb2,
         cards_pb2,
         payments_pb2,
+        refunds_pb2,
         wallet_pb2,
         recurring_pb2,
         operator_pb2,

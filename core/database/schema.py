@@ -94,6 +94,7 @@ PAYMENT_STATUSES = (
     "refunded",
     "disputed",
 )
+REFUND_STATUSES = ("pending", "succeeded", "failed", "canceled")
 JOB_STATUSES = ("active", "paused", "cancelled", "completed")
 LOG_STATUSES = ("succeeded", "declined", "requires_action", "failed", "skipped")
 
@@ -360,9 +361,80 @@ payments = Table(
     ),
 )
 
+refunds = Table(
+    # Refunds that were requested here; those of the gateways' dashboards are events only. Rows are
+    # written with their payment locked, but for leases.
+    "refunds",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("refund_id", String(64), primary_key=True),
+    _id("payment_id"),
+    _id("user_id"),
+    _word("env"),
+    _word("gateway"),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    # Whether all of the payment was refunded by this one, so that it can be voided.
+    Column("is_whole", Boolean, nullable=False),
+    _word("reason", nullable=True),
+    Column("description", String(500), nullable=True),
+    Column("idempotency_key", String(64), nullable=True),
+    Column("gateway_key", String(255), nullable=False),
+    # pending: reserved, or not finished at the gateway.
+    _word("status"),
+    # running: a core calls the gateway, or died; unknown: sent, outcome unknown; unsettled: to be
+    # sent when the payment settles. NULL once the gateway has the refund, or refused it.
+    _word("attempt", nullable=True),
+    _id("lease_owner", nullable=True),
+    Column("leased_until", UtcDateTime, nullable=True),
+    Column("look_at", UtcDateTime, nullable=True),
+    Column("checks", Integer, nullable=False),
+    # When the refund was sent to the gateway first and last.
+    _moment("first_sent_at"),
+    _moment("sent_at"),
+    # The gateway's id; of a payment that was voided, the payment's transaction id.
+    Column("gateway_refund_id", String(255), nullable=True),
+    Column("failure_code", String(255), nullable=True),
+    _moment("created_at"),
+    _moment("updated_at"),
+    *_set_aside(),
+    ForeignKeyConstraint(
+        ["business_id", "payment_id"], ["payments.business_id", "payments.payment_id"]
+    ),
+    CheckConstraint("amount_minor > 0", name="amount_is_positive"),
+    CheckConstraint("attempt IS NULL OR status = 'pending'", name="attempt_while_pending"),
+    CheckConstraint(
+        "(leased_until IS NOT NULL) = (attempt IS NOT NULL AND attempt = 'running')",
+        name="lease_while_running",
+    ),
+    CheckConstraint(
+        "(lease_owner IS NULL) = (leased_until IS NULL)", name="lease_has_owner_and_end"
+    ),
+    CheckConstraint("(attempt IS NULL) = (look_at IS NULL)", name="looked_at_during_attempt"),
+    _one_of("env", "TEST", "LIVE"),
+    _one_of("gateway", *GATEWAYS),
+    _one_of("reason", "duplicate", "fraudulent", "requested_by_customer"),
+    _one_of("status", *REFUND_STATUSES),
+    _one_of("attempt", "running", "unknown", "unsettled"),
+    Index(
+        "ix_refunds_by_payment",
+        "business_id",
+        "payment_id",
+        "env",
+        "status",
+        "created_at",
+        "refund_id",
+    ),
+    Index("ix_refunds_by_status", "business_id", "env", "status", "created_at", "refund_id"),
+    Index(
+        "ix_refunds_by_user", "business_id", "user_id", "env", "status", "created_at", "refund_id"
+    ),
+    *_due_work("refunds", "look_at", "gateway"),
+)
+
 idempotency_records = Table(
-    # Answers to mutating calls, for replays. A record without an answer belongs to a payment whose
-    # outcome is unknown.
+    # Answers to mutating calls, for replays. A record without an answer belongs to a payment or
+    # refund, whose id is in `payment_id`, with an unknown outcome.
     "idempotency_records",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -649,6 +721,8 @@ webhook_events = Table(
     Column("look_at", UtcDateTime, nullable=True),
     Column("checks", Integer, nullable=False),
     *_set_aside(),
+    # Our id of the refund that it is about, if the event carries it.
+    _id("refund_id", nullable=True),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     CheckConstraint("(look_at IS NOT NULL) = (state = 'waiting')", name="looked_at_while_waiting"),
     _one_of("env", "TEST", "LIVE"),
@@ -691,7 +765,7 @@ decisions = Table(
     CheckConstraint(
         "(action = 'resolve') = (resolution IS NOT NULL)", name="resolution_of_resolve"
     ),
-    _one_of("subject", "payment", "recurring_job", "webhook_event"),
+    _one_of("subject", "payment", "recurring_job", "webhook_event", "refund"),
     _one_of("action", "resolve", "retry", "release"),
     _one_of("resolution", "succeeded", "declined", "failed"),
     Index("ix_decisions_business_id_subject", "business_id", "subject", "subject_id", "decided_at"),

@@ -11,11 +11,18 @@ from core.database.schema import (
     postings,
     recurring_jobs,
     recurring_occurrences,
+    refunds,
     stripe_credentials,
     wallet_transactions,
     wallets,
 )
-from core.doctor import ledger_store, payments_store, records_store, recurring_store
+from core.doctor import (
+    ledger_store,
+    payments_store,
+    records_store,
+    recurring_store,
+    refunds_store,
+)
 from core.doctor.rules import Verdict
 from core.doctor.store import Query
 
@@ -121,19 +128,40 @@ CHECKS = (
         severity=Verdict.WARNING,
     ),
     Check(
+        "refunds",
+        "Refunds that are reserved or made count in what is refunded of their payment",
+        "More may be refunded than was paid. Look the payment's refunds up in the gateway's "
+        "dashboard before you refund more of it. " + _WRONG_LEDGER,
+        (Query(refunds_store.payments_not_matching_refunds, table=payments),),
+    ),
+    Check(
+        "pending_refunds",
+        "No refund's outcome is unknown for more than an hour",
+        "It is unknown whether the money was given back; it stays reserved. Look for the gateway's "
+        "errors in the core's log: the gateway may be unavailable, or the business's keys revoked. "
+        "The core keeps asking. Look for the refund_id in the gateway's dashboard, in the refund's "
+        "metadata or invoice number.",
+        (Query(refunds_store.refunds_unknown_too_long, table=refunds),),
+        severity=Verdict.WARNING,
+    ),
+    Check(
         "stale_leases",
         "No running attempt's lease expired more than a minute ago",
         "The core that ran the attempt died, and no core resumes it: none runs, or its looks at "
         "due work fail. Start a core, or look for the task due_work in its log.",
-        (Query(payments_store.expired_leases),),
+        (Query(payments_store.expired_leases), Query(refunds_store.expired_leases)),
         needs_core=True,
     ),
     Check(
         "overdue_checks",
-        "No payment or gateway event is overdue for a core's look by more than ten minutes",
+        "No payment, refund or gateway event is overdue for a core's look by more than ten minutes",
         "No core runs, or its looks at due work fail or are too slow, for example because a "
         "gateway does not answer. Start a core, or look for the task due_work in its log.",
-        (Query(payments_store.overdue_payments), Query(payments_store.overdue_events)),
+        (
+            Query(payments_store.overdue_payments),
+            Query(payments_store.overdue_events),
+            Query(refunds_store.overdue_refunds),
+        ),
         needs_core=True,
     ),
     Check(
@@ -146,7 +174,7 @@ CHECKS = (
     ),
     Check(
         "set_aside",
-        "No payment, gateway event or recurring job is set aside",
+        "No payment, gateway event, recurring job or refund is set aside",
         "No core looks at it until it is released, because that failed: set_aside_error says why. "
         "Correct the cause: for an unknown time zone, update the package tzdata of every core; for "
         "a secret that cannot be decrypted, store it again; for an unexpected error, install a "
@@ -156,6 +184,7 @@ CHECKS = (
             Query(payments_store.payments_set_aside),
             Query(payments_store.events_set_aside),
             Query(recurring_store.jobs_set_aside),
+            Query(refunds_store.refunds_set_aside),
         ),
         severity=Verdict.WARNING,
     ),

@@ -28,6 +28,7 @@ from core.database.schema import (
     keyring_canaries,
     metadata,
     payments,
+    refunds,
     stripe_credentials,
 )
 from core.doctor.store import Query, Scope, problem
@@ -48,7 +49,10 @@ def records_not_matching_payments(scope: Scope) -> Select[Any]:
             record.c.key,
             record.c.payment_id,
             problem(
-                (payments.c.payment_id.is_(None), "its payment does not exist"),
+                (
+                    and_(payments.c.payment_id.is_(None), refunds.c.refund_id.is_(None)),
+                    "its payment or refund does not exist",
+                ),
                 (
                     and_(record.c.sealed_answer.is_(None), payments.c.status.not_in(_OPEN)),
                     "has no answer, though its payment has an outcome",
@@ -57,6 +61,14 @@ def records_not_matching_payments(scope: Scope) -> Select[Any]:
                     and_(record.c.sealed_answer.is_not(None), payments.c.status == "pending"),
                     "has an answer, though its payment has no outcome",
                 ),
+                (
+                    and_(
+                        record.c.sealed_answer.is_(None),
+                        refunds.c.attempt.is_(None),
+                        refunds.c.status.in_(("pending", "succeeded")),
+                    ),
+                    "has no answer, though its refund has an outcome",
+                ),
             ),
         )
         .outerjoin(
@@ -64,6 +76,13 @@ def records_not_matching_payments(scope: Scope) -> Select[Any]:
             and_(
                 payments.c.business_id == record.c.business_id,
                 payments.c.payment_id == record.c.payment_id,
+            ),
+        )
+        .outerjoin(
+            refunds,
+            and_(
+                refunds.c.business_id == record.c.business_id,
+                refunds.c.refund_id == record.c.payment_id,
             ),
         )
         .where(

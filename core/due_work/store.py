@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import NamedFromClause
 
-from core.database.schema import payments, recurring_jobs, webhook_events
+from core.database.schema import payments, recurring_jobs, refunds, webhook_events
 from core.database.transactions import Transaction
 from core.due_work.rules import FAILED_LOOKS_MAX, DueRow, Failure, Key, pause_after
 
@@ -76,7 +76,8 @@ class DueTable:
 PAYMENTS: Final = DueTable("payment", payments, "look_at", "payment_id", True, True)
 EVENTS: Final = DueTable("webhook_event", webhook_events, "look_at", "event_id", True, False)
 JOBS: Final = DueTable("recurring_job", recurring_jobs, "due_at", "recurring_id", False, True)
-TABLES: Final = {each.kind: each for each in (PAYMENTS, EVENTS, JOBS)}
+REFUNDS: Final = DueTable("refund", refunds, "look_at", "refund_id", True, True)
+TABLES: Final = {each.kind: each for each in (PAYMENTS, EVENTS, JOBS, REFUNDS)}
 
 
 @dataclass(frozen=True, slots=True)

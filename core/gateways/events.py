@@ -42,7 +42,9 @@ class Fact:
     object_id: str = ""
     decline_code: str | None = None
     message: str | None = None
-    """The gateway's message to the cardholder."""
+    """The gateway's message to the cardholder. Of a refund what the gateway adds to its state: why
+    it is not finished (`pending`, `requires_action`), or why it failed (`canceled`, or a reason).
+    None if it is finished."""
     is_lost: bool = False
 
 
@@ -61,6 +63,8 @@ class Event:
     needs_lookup: bool = False
     """Whether a look-up at the gateway must find the payment of `transaction_id`, which may be the
     id of a charge or refund."""
+    refund_id: str | None = None
+    """Our id of the refund, if it is about one that we made."""
     is_live: bool | None = None
     """Whether it is of the LIVE environment; None if the gateway does not say. Not stored."""
 

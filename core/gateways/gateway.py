@@ -142,6 +142,44 @@ class Unknown:
     decides it, or refuses to be asked. False if it was away or gave no clear answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayRefund:
+    """A refund as requested from the gateway. Equal ones with one key are the same refund."""
+
+    refund_id: str
+    gateway_key: str
+    """The idempotency key at the gateway, constant for the refund's life."""
+    payment_id: str
+    transaction_id: str
+    """The gateway's id of the payment."""
+    customer_id: str
+    amount: Amount
+    is_whole: bool
+    """Whether it is the whole payment, and its only refund, so that the payment can be voided."""
+    reason: str | None
+    created_at: datetime
+    may_have_been_sent: bool
+    """Whether an earlier call with an unknown outcome may have made the refund."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRefused:
+    """The gateway does not make the refund, whatever is sent. It gave no money back."""
+
+    code: str
+    """The gateway's code, for example `charge_already_refunded`."""
+    message: str
+    payment_fact: Fact | None = None
+    """The payment's state, if that is why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """The payment must settle before the refund can be made. Nothing was sent."""
+
+
+RefundOutcome = Fact | RefundRefused | Unsettled | Refused | NotSent | Unknown
+"""A fact is the state of the refund, or of a payment that was voided."""
 ChargeOutcome = Succeeded | Declined | RequiresAction | HeldForReview | Refused | NotSent | Unknown
 
 
@@ -256,6 +294,22 @@ class Gateway(Protocol):
 
         That is SUCCEEDED or FAILED, if it was decided before, or else CANCELED (Stripe) or VOIDED
         (Authorize.Net). To repeat the call does nothing.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        ...
+
+    async def refund(self, account: Account, refund: GatewayRefund) -> RefundOutcome:
+        """Refund a payment at most once, within the gateway's timeout.
+
+        The outcome of a call holds for earlier ones, too: it is RefundRefused or Unsettled only if
+        the gateway shows no refund with this id.
+        """
+        ...
+
+    async def look_up_refund(self, account: Account, refund: GatewayRefund) -> RefundOutcome | None:
+        """Return the state of a refund, or None if the gateway does not show it.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.

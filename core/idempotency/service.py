@@ -180,7 +180,7 @@ class Idempotency:
         payment_id: str,
         answer: Answer,
     ) -> None:
-        """Store the outcome of a payment as the answer to the call that began it.
+        """Store the outcome of a payment or refund as the answer to the call that began it.
 
         stored answer    outcome      answer from then on
         none             any          the outcome

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, tuple_, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.bulk_sql import one_of
 from core.database.schema import idempotency_records as records
-from core.database.schema import payments, users
+from core.database.schema import payments, refunds, users
 from core.database.transactions import Transaction
 
 RecordKey = tuple[str, str]
@@ -101,10 +101,18 @@ async def set_payment(transaction: Transaction, key: RecordKey, payment_id: str)
 async def resolved_by_payment(
     transaction: Transaction, business_id: str, payment_id: str
 ) -> tuple[str, str, str]:
-    """Return environment, gateway and currency of a payment."""
+    """Return environment, gateway and currency of a payment or refund, whichever has the id."""
     rows = await transaction.connection.execute(
-        select(payments.c.env, payments.c.gateway, payments.c.currency).where(
-            payments.c.business_id == business_id, payments.c.payment_id == payment_id
+        union_all(
+            *(
+                select(table.c.env, table.c.gateway, table.c.currency).where(
+                    table.c.business_id == business_id, row_id == payment_id
+                )
+                for table, row_id in (
+                    (payments, payments.c.payment_id),
+                    (refunds, refunds.c.refund_id),
+                )
+            )
         )
     )
     env, gateway, currency = rows.one()

@@ -57,6 +57,7 @@ class Subject(StrEnum):
     PAYMENT = "payment"
     RECURRING_JOB = "recurring_job"
     WEBHOOK_EVENT = "webhook_event"
+    REFUND = "refund"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from typing import Final
 from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import ObjectKind
 from core.payments.rules import CANCELABLE
+from core.refunds.rules import OwnRefund, ToldRefund
 
 CHARGED: Final = frozenset(("succeeded", "partially_refunded", "refunded", "disputed"))
 """Statuses of a payment whose card was charged, whatever came after."""
@@ -77,6 +78,8 @@ class RecordedEvent:
     fact: Fact
     is_read: bool = False
     """Whether it was read at the gateway or decided by an operator; else the gateway sent it."""
+    refund_id: str | None = None
+    """Our id of the refund that it is about, if the gateway has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +193,17 @@ def unsettled_refunds(
 
 
 def next_state(
-    state: PaymentState, events: Sequence[RecordedEvent], *, amount_minor: int, currency: str
+    state: PaymentState,
+    events: Sequence[RecordedEvent],
+    *,
+    amount_minor: int,
+    currency: str,
+    refunds: Sequence[OwnRefund] = (),
 ) -> PaymentState:
     """Return the state of a payment that is not pending after all events about it.
+
+    `refunds` were requested here. One that the gateway has not told of counts from its reservation
+    on, until it fails.
 
     voided                              voided
     charged, a dispute open or lost     disputed
@@ -207,7 +218,8 @@ def next_state(
     is_charged = was_charged or kind is FactKind.SUCCEEDED
     if is_voided:
         is_charged |= any(each.fact.kind is FactKind.SUCCEEDED for each in events)
-    refunded = min(amount_minor, _refunded(events)) if is_charged or is_voided else 0
+    reserved = _reserved(events, refunds, state.transaction_id)
+    refunded = min(amount_minor, _refunded(events, reserved)) if is_charged or is_voided else 0
     lost, is_disputed = _disputes(events, amount_minor=amount_minor, currency=currency)
     decline_code = state.decline_code
     if is_voided:
@@ -248,15 +260,74 @@ def tells_status(fact: Fact, status: str) -> bool:
     return _STATUSES.get(fact.kind) == status
 
 
-def _refunded(events: Sequence[RecordedEvent]) -> int:
-    """Return the amount of all refunds that have not failed.
+def has_refund(events: Sequence[RecordedEvent]) -> bool:
+    """Return whether an event is about a refund."""
+    return any(each.fact.kind in _REFUND_KINDS for each in events)
+
+
+def told_refunds(
+    events: Sequence[RecordedEvent], refunds: Sequence[OwnRefund], transaction_id: str | None
+) -> dict[str, ToldRefund]:
+    """Return what the events about a payment tell of refunds that were requested here, by our id.
+
+    Our id on any event about a refund, or the gateway's id that it answered us, tells which one it
+    is. The void of the payment is the refund that has the payment's transaction id.
+    """
+    by_object = {states[0].fact.object_id: states for states in _by_object(events, _REFUND_KINDS)}
+    ours = {
+        each.refund_id: each.fact.object_id
+        for each in events
+        if each.refund_id and each.fact.kind in _REFUND_KINDS
+    }
+    outcome = outcome_event(events)
+    is_voided = outcome is not None and outcome.fact.kind is FactKind.VOIDED
+    told: dict[str, ToldRefund] = {}
+    for refund in refunds:
+        object_id = refund.gateway_refund_id or ours.get(refund.refund_id)
+        if object_id is not None and object_id == transaction_id and is_voided:
+            told[refund.refund_id] = ToldRefund("succeeded", object_id)
+        elif object_id in by_object:
+            present = _present(by_object[object_id])
+            told[refund.refund_id] = _told(present.fact)
+    return told
+
+
+def _told(refund: Fact) -> ToldRefund:
+    """Return the state of a refund.
+
+    REFUND                         succeeded, or pending with a message
+    REFUND_FAILED                  canceled if its message says so, else failed
+    """
+    if refund.kind is FactKind.REFUND:
+        return ToldRefund("pending" if refund.message else "succeeded", refund.object_id)
+    status = "canceled" if refund.message == "canceled" else "failed"
+    return ToldRefund(status, refund.object_id, refund.message or "unknown")
+
+
+def _reserved(
+    events: Sequence[RecordedEvent], refunds: Sequence[OwnRefund], transaction_id: str | None
+) -> int:
+    """Return the amount of the refunds requested here that the gateway has not told of."""
+    told = told_refunds(events, refunds, transaction_id)
+    return sum(
+        each.amount_minor
+        for each in refunds
+        if each.is_counted
+        and each.refund_id not in told
+        and each.gateway_refund_id != (transaction_id or "")
+    )
+
+
+def _refunded(events: Sequence[RecordedEvent], reserved_minor: int) -> int:
+    """Return the amount of all refunds that have not failed, with those that are only reserved.
 
     The gateway's sum tells of refunds without events of their own. It is of the time of its event,
-    so refunds that failed since are subtracted.
+    so refunds that failed since are subtracted. It may contain the reserved ones already.
     """
     refunds = _by_object(events, _REFUND_KINDS)
     latest = [_present(states) for states in refunds]
     known = sum(each.fact.amount_minor or 0 for each in latest if not _has_failed(each))
+    known += reserved_minor
     sums = [each for each in events if each.fact.kind is FactKind.REFUNDED]
     if not sums:
         return known
@@ -318,7 +389,8 @@ def _present(states: Sequence[RecordedEvent]) -> RecordedEvent:
         fact = each.fact
         final = _STAGES[fact.kind] if fact.kind in _FINAL else 0
         is_won = fact.kind is FactKind.DISPUTE_CLOSED and not fact.is_lost
-        return final, each.occurred_at, _STAGES[fact.kind], is_won, each.event_id
+        is_finished = fact.kind is FactKind.REFUND and fact.message is None
+        return final, each.occurred_at, _STAGES[fact.kind], is_won or is_finished, each.event_id
 
     return max(_since_read(states), key=order)
 

@@ -54,6 +54,7 @@ _OF_GATEWAY = select(
     events.c.type,
     events.c.transaction_id,
     events.c.payment_id,
+    events.c.refund_id,
     events.c.fact,
 ).where(
     events.c.business_id == bindparam("business_id"),
@@ -84,6 +85,7 @@ async def insert_event(transaction: Transaction, source: Source, event: Event) -
             type=event.type,
             transaction_id=event.transaction_id,
             payment_id=event.payment_id,
+            refund_id=event.refund_id,
             fact=_fact_json(event.fact),
             needs_lookup=event.needs_lookup,
             state="waiting" if waits else "ignored",
@@ -132,6 +134,7 @@ async def complete_event(transaction: Transaction, source: Source, event: Event)
     columns: dict[str, object] = {
         "transaction_id": event.transaction_id,
         "payment_id": event.payment_id,
+        "refund_id": event.refund_id,
         "needs_lookup": event.needs_lookup,
         "fact": _fact_json(event.fact),
     }
@@ -250,6 +253,7 @@ def _recorded(row: Any) -> RecordedEvent:
         row.payment_id,
         _fact(row.fact),
         is_read=row.type in _WORDS,
+        refund_id=row.refund_id,
     )
 
 
@@ -266,5 +270,6 @@ def _waiting(row: Any) -> WaitingEvent:
         row.payment_id,
         fact,
         row.needs_lookup,
+        row.refund_id,
     )
     return WaitingEvent(Source(row.business_id, row.gateway, row.env), event, row.checks)

@@ -9,7 +9,8 @@ from core.payments.in_flight import ChargeResult
 from core.payments.store import Payment
 from core.wallet import ledger
 from core.wallet import store as wallet_store
-from core.wallet.rules import Direction, Movement, WalletState
+from core.wallet.batch import refusal_of
+from core.wallet.rules import Direction, Movement, MovementRefusal, WalletState
 from core.wallet.store import TakenBack, Wallet
 
 logger = logging.getLogger("core.payments")
@@ -53,6 +54,7 @@ async def move_taken_back(
     taken: TakenBack,
     total_minor: int,
     reason: str,
+    allow_receivable: bool = True,
 ) -> None:
     """Debit or credit a wallet from what was `taken` back to a total of `total_minor`.
 
@@ -62,6 +64,9 @@ async def move_taken_back(
                                                              debit
     credit       the user owes the business nothing          credit
     credit       otherwise                                   credit, debit up to the receivables
+
+    Raises:
+        Refusal: WALLET_TOO_LOW if the balance does not cover a debit, without `allow_receivable`.
     """
     change_minor = total_minor - taken.net_minor
     if change_minor == 0:
@@ -85,6 +90,8 @@ async def move_taken_back(
     )
     if is_debit:
         receivable_minor = max(0, change_minor - wallet.balance_minor)
+        if receivable_minor and not allow_receivable:
+            raise refusal_of(MovementRefusal.WALLET_TOO_LOW)
     else:
         owed_minor = await wallet_store.receivable_of_wallet(
             transaction, business_id=payment.business_id, wallet_id=wallet_id

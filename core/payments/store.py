@@ -179,12 +179,15 @@ async def find_payment(
     transaction: Transaction,
     *,
     business_id: str,
-    gateway: str,
+    gateway: str | None,
     env: str,
     payment_id: str | None,
     transaction_id: str | None,
 ) -> Payment | None:
-    """Return the payment with the gateway's id, or else with our id, without a lock; or None."""
+    """Return the payment with the gateway's id, or else with our id, without a lock; or None.
+
+    `gateway` None stands for any.
+    """
     ids = ((payments.c.transaction_id, transaction_id), (payments.c.payment_id, payment_id))
     for column, value in ids:
         if value is None:
@@ -193,7 +196,7 @@ async def find_payment(
             select(*COLUMNS)
             .where(
                 payments.c.business_id == business_id,
-                payments.c.gateway == gateway,
+                *((payments.c.gateway == gateway,) if gateway else ()),
                 payments.c.env == env,
                 column == value,
             )

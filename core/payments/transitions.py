@@ -24,6 +24,9 @@ from core.payments.in_flight import ChargeResult
 from core.payments.messages import refusal_answer, success_answer
 from core.payments.rules import PaymentUpdate
 from core.payments.store import Payment
+from core.refunds.messages import answer_of
+from core.refunds.rules import ToldRefund
+from core.refunds.store import Refund, follow, refunds_of_payment
 from core.wallet import store as wallet_store
 
 logger = logging.getLogger("core.payments")
@@ -148,6 +151,31 @@ class Transitions:
         Called with each new event and after each outcome, so events may come before the outcome.
         Does nothing while a core runs an attempt.
         """
+        return await self._apply(transaction, payment)
+
+    async def apply_refunds(
+        self, transaction: Transaction, payment: Payment, *, allow_receivable: bool = True
+    ) -> Payment:
+        """Apply the refunds that were requested here to their payment, as events are.
+
+        A refund debits the wallet that the payment funded from its reservation on, and credits it
+        if it fails. Without `allow_receivable` the wallet must cover the debit.
+
+        Raises:
+            Refusal: WALLET_TOO_LOW; the transaction must not commit.
+        """
+        return await self._apply(
+            transaction, payment, has_refunds=True, allow_receivable=allow_receivable
+        )
+
+    async def _apply(
+        self,
+        transaction: Transaction,
+        payment: Payment,
+        *,
+        has_refunds: bool = False,
+        allow_receivable: bool = True,
+    ) -> Payment:
         if payment.lease is not None and payment.lease.until > transaction.now:
             return payment
         source = Source(payment.business_id, payment.gateway, payment.env)
@@ -157,7 +185,10 @@ class Transitions:
             payment_id=payment.payment_id,
             transaction_id=payment.transaction_id,
         )
-        if not events:
+        refunds: list[Refund] = []
+        if has_refunds or payment.amount_refunded_minor or event_rules.has_refund(events):
+            refunds = await refunds_of_payment(transaction, payment.business_id, payment.payment_id)
+        if not events and not refunds:
             if payment.status != "pending":
                 await self._look_later(transaction, payment, events)
             return payment
@@ -178,8 +209,14 @@ class Transitions:
                 transaction, payment, outcome, rules.payment_update(outcome)
             )
         payment = replace(payment, transaction_id=transaction_id)
-        await self._write_next_state(transaction, payment, agreeing)
+        await self._write_next_state(
+            transaction, payment, agreeing, refunds, allow_receivable=allow_receivable
+        )
         await event_store.set_applied(transaction, source, agreeing)
+        told = event_rules.told_refunds(agreeing, refunds, transaction_id)
+        for refund in refunds:
+            if refund.refund_id in told:
+                await self._follow_refund(transaction, refund, told[refund.refund_id])
         return await store.payment_by_id(
             transaction, business_id=payment.business_id, payment_id=payment.payment_id
         )
@@ -200,8 +237,39 @@ class Transitions:
             await event_store.insert_read(transaction, payment, fact, began_at=began_at)
         await self.apply_events(transaction, payment)
 
+    async def _follow_refund(
+        self, transaction: Transaction, refund: Refund, told: ToldRefund
+    ) -> None:
+        """Write what the gateway tells of a refund, and store the answer to its key."""
+        is_same = (refund.status, refund.gateway_refund_id, refund.failure_code) == (
+            told.status,
+            told.gateway_refund_id,
+            told.failure_code,
+        )
+        if is_same and refund.attempt is None:
+            return
+        refund = await follow(transaction, refund, told)
+        logger.info(
+            "refund status changed by its gateway",
+            extra={"refund_id": refund.refund_id, "status": refund.status},
+        )
+        if refund.idempotency_key is not None:
+            await self._idempotency.keep_for_payment(
+                transaction,
+                business_id=refund.business_id,
+                idempotency_key=refund.idempotency_key,
+                payment_id=refund.refund_id,
+                answer=answer_of(refund),
+            )
+
     async def _write_next_state(
-        self, transaction: Transaction, payment: Payment, events: Sequence[RecordedEvent]
+        self,
+        transaction: Transaction,
+        payment: Payment,
+        events: Sequence[RecordedEvent],
+        refunds: Sequence[Refund],
+        *,
+        allow_receivable: bool,
     ) -> None:
         """Write the state of a payment after all its events, and move its wallet's money."""
         wallet_id, taken = await wallet_store.moved_by_payment(
@@ -216,7 +284,11 @@ class Transitions:
             is_charged=wallet_id is not None or payment.status in CHARGED,
         )
         after = event_rules.next_state(
-            before, events, amount_minor=payment.amount_minor, currency=payment.currency
+            before,
+            events,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            refunds=refunds,
         )
         await self._look_later(transaction, replace(payment, status=after.status), events)
         if after == before:
@@ -252,6 +324,7 @@ class Transitions:
                     taken=taken,
                     total_minor=after.taken_back_minor,
                     reason="dispute" if "disputed" in (before.status, after.status) else "refund",
+                    allow_receivable=allow_receivable,
                 )
         elif (outcome := _outcome_of(events)) and (answer := refusal_answer(outcome)):
             await self._store_answer(transaction, payment, answer)

@@ -52,6 +52,8 @@ from core.recurring.following import CycleFollower
 from core.recurring.internal_servicers import OccurrencesServicer, TestClockServicer
 from core.recurring.service import RecurringService
 from core.recurring.servicer import RecurringServicer
+from core.refunds.service import RefundsService
+from core.refunds.servicer import RefundsServicer
 from core.server import validation
 from core.server.health import HealthServicer
 from core.server.listening import Listener
@@ -177,6 +179,7 @@ class _Services:
     credentials: CredentialsService
     idempotency: Idempotency
     payments: PaymentsService
+    refunds: RefundsService
     decisions: Decisions
     webhooks: WebhooksService
 
@@ -202,6 +205,9 @@ def _make_services(
         payments=PaymentsService(
             database, credentials, gateways, idempotency, transitions, settle_time
         ),
+        refunds=RefundsService(
+            database, credentials, gateways, idempotency, transitions, settle_time
+        ),
         decisions=Decisions(database, credentials, gateways, transitions, settle_time),
         webhooks=WebhooksService(
             database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
@@ -223,6 +229,7 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
         "KeysService": KeysServicer(services.credentials),
         "PaymentsService": PaymentsServicer(services.payments),
         "RecurringService": RecurringServicer(RecurringService(database, job_clock)),
+        "RefundsService": RefundsServicer(services.refunds),
         "UsersService": UsersServicer(UsersService(database)),
         "WalletService": WalletServicer(WalletService(database), wallet_batch),
     }
@@ -275,10 +282,17 @@ async def _serve(
     address = listener.open(server)
     await server.start()
     drained = asyncio.Event()
-    leases = asyncio.create_task(
-        every(RENEW_SECONDS, services.payments.renew_leases, "renew_leases", drained)
+    leases = asyncio.gather(
+        *(
+            every(RENEW_SECONDS, each.renew_leases, "renew_leases", drained)
+            for each in (services.payments, services.refunds)
+        )
     )
-    due_work = DueWork(database, [services.payments, services.webhooks], poll_seconds=POLL_SECONDS)
+    due_work = DueWork(
+        database,
+        [services.payments, services.webhooks, services.refunds],
+        poll_seconds=POLL_SECONDS,
+    )
     tasks = asyncio.gather(
         due_work.run(stop),
         every(REAP_SECONDS, services.idempotency.reap, "reap_idempotency_records", stop),

@@ -1,4 +1,4 @@
-"""createTransactionRequest: charges stored cards, voids charges, and refuses duplicates.
+"""createTransactionRequest: charges stored cards, voids and refunds, and refuses duplicates.
 
 | status           | event                         | next status                      |
 |------------------|-------------------------------|----------------------------------|
@@ -11,6 +11,9 @@
 | voidable         | void                          | voided                           |
 | voided           | void                          | voided, reason 310               |
 | any other        | void                          | unchanged, reason 16             |
+| settled          | refund of at most the rest    | a refund, refundPendingSettlement|
+| settled          | refund of more than the rest  | no refund, reason 55             |
+| any other        | refund                        | no refund, reason 54             |
 
 Voidable: capturedPendingSettlement, refundPendingSettlement and the three reviews. What else
 happens to a transaction is in `settlement`.
@@ -39,11 +42,14 @@ from sandbox.authorize.calls import (
 )
 from sandbox.authorize.cards import ChargeResult, charge_card, get_result
 from sandbox.authorize.customers import find_card
+from sandbox.authorize.settlement import add_refund, get_refundable
 from sandbox.authorize.xml import SUCCESSFUL, ApiError, Element, Field, messages
 from sandbox.books import Record
 
 WINDOW_SECONDS: Final = 120
 WINDOW_SECONDS_MAX: Final = 28_800
+REFUND_SECONDS_MAX: Final = 180 * 24 * 60 * 60
+"""How long after its charge a refund is accepted (responseCodes.html?code=54)."""
 
 _STATUS_BY_REASON: Final = {"252": "FDSPendingReview", "253": "FDSAuthorizedPendingReview"}
 _STATUS_BY_RESPONSE: Final = {"1": "capturedPendingSettlement", "2": "declined", "4": "underReview"}
@@ -60,8 +66,10 @@ def create_transaction(call: Call) -> Fields:
             return _charge(call, request)
         case "voidTransaction":
             return _void(call, request)
+        case "refundTransaction":
+            return _refund(call, request)
         case _:
-            raise ApiError("E00004", "The sandbox charges (authCapture) and voids, nothing else.")
+            raise ApiError("E00004", "The sandbox charges (authCapture), voids and refunds only.")
 
 
 def _charge(call: Call, request: Element) -> Fields:
@@ -126,6 +134,47 @@ def _void(call: Call, request: Element) -> Fields:
     transaction.body["status"] = "voided"
     call.books.update(transaction)
     return _respond(get_result(1), identifier, transaction, reference=identifier)
+
+
+def _refund(call: Call, request: Element) -> Fields:
+    """Refund a settled charge; the card's last four digits must be those that were charged."""
+    identifier = request.text("refTransId")
+    charged = call.books.find(call.scope, TRANSACTION, identifier)
+    amount = Decimal(request.text("amount", "0"))
+    number = request.text("payment/creditCard/cardNumber")
+    if charged is None:
+        return _respond(get_result(16), None, None, reference=identifier)
+    if amount <= 0 or amount != round(amount, 2):
+        return _respond(get_result(5), None, charged, reference=identifier)
+    requested_window = _read_setting(request, "duplicateWindow")
+    window = min(int(requested_window or WINDOW_SECONDS), WINDOW_SECONDS_MAX)
+    fingerprint = _fingerprint_refund(request, window)
+    if window and call.detects_duplicates:
+        first = call.books.find_by_fingerprint(call.scope, fingerprint, call.now - window)
+        if first is not None:
+            shown = first if requested_window else None
+            return _respond(get_result(11), shown, charged, reference=identifier)
+    is_old = call.now - charged.body["created"] > REFUND_SECONDS_MAX
+    if charged.body["status"] != "settledSuccessfully" or is_old:
+        return _respond(get_result(54), None, charged, reference=identifier)
+    if number[-4:] != charged.body["last4"]:
+        return _respond(get_result(6), None, charged, reference=identifier)
+    if amount > get_refundable(call.books, call.scope, charged):
+        return _respond(get_result(55), None, charged, reference=identifier)
+    refund = add_refund(
+        call.books, call.scope, charged, amount, request.text("order/invoiceNumber")
+    )
+    call.books.store_fingerprint(call.scope, fingerprint, refund.id, call.now)
+    return _respond(get_result(1), refund.id, charged, reference=identifier)
+
+
+def _fingerprint_refund(request: Element, window: int) -> str:
+    compared = (
+        *(request.text(name) for name in ("transactionType", "refTransId", "amount")),
+        request.text("order/invoiceNumber"),
+        window,
+    )
+    return hashlib.sha256(json.dumps(compared).encode()).hexdigest()
 
 
 def _read_setting(request: Element, name: str) -> str:

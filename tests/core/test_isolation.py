@@ -6,7 +6,14 @@ import pytest
 from google.type.money_pb2 import Money
 
 from nivisco.annotations.v1 import annotations_pb2
-from nivisco.payments.v1 import cards_pb2, payments_pb2, recurring_pb2, users_pb2, wallet_pb2
+from nivisco.payments.v1 import (
+    cards_pb2,
+    payments_pb2,
+    recurring_pb2,
+    refunds_pb2,
+    users_pb2,
+    wallet_pb2,
+)
 from rpc.catalogue import service_methods
 from rpc.client import CoreClient
 from rpc.errors import CoreError
@@ -31,6 +38,7 @@ REQUESTS: dict[str, Any] = {
     "ChargeCustomer": payments_pb2.ChargeCustomerRequest(amount=AMOUNT),
     "FundCustomer": payments_pb2.FundCustomerRequest(amount=AMOUNT),
     "GetPaymentRecords": payments_pb2.GetPaymentRecordsRequest(),
+    "ListRefunds": refunds_pb2.ListRefundsRequest(),
     "GetUserWallet": wallet_pb2.GetUserWalletRequest(),
     "GetWalletHistory": wallet_pb2.GetWalletHistoryRequest(),
     "ChargeWallet": wallet_pb2.ChargeWalletRequest(amount=AMOUNT),

@@ -30,7 +30,8 @@ SEQUENCE = (
     "modify_authorize_credentials", "create_user", "validate_user", "get_user_info",
     "get_all_users", "update_user", "get_stripe_public_key", "create_stripe_customer",
     "get_user_cards", "get_user_primary_card", "create_authorize_customer", "charge_customer",
-    "fund_customer", "get_payment_records", "get_user_wallet", "charge_wallet", "add_wallet_funds",
+    "fund_customer", "get_payment_records", "refund_payment", "list_refunds", "get_user_wallet",
+    "charge_wallet", "add_wallet_funds",
     "get_wallet_history", "create_recurring", "update_recurring", "list_recurring",
     "get_recurring_logs", "pause_recurring", "resume_recurring", "cancel_recurring",
     "errors/INVALID_FIELDS", "errors/USER_NOT_FOUND", "errors/CARD_DECLINED",
@@ -39,8 +40,8 @@ SEQUENCE = (
 """Every action and some errors, in an order in which each finds what it needs."""
 
 _SAMPLES = {
-    "id": re.compile(r"(USR|WAL|WTX|CRD|PAY|REC|LOG)-[0-9A-Z]+"),
-    "gateway's id": re.compile(r"(cus|pm|pi|ch|card)_[A-Za-z0-9]+"),
+    "id": re.compile(r"(USR|WAL|WTX|CRD|PAY|REC|LOG|REF)-[0-9A-Z]+"),
+    "gateway's id": re.compile(r"(cus|pm|pi|ch|card|re)_[A-Za-z0-9]+"),
     "gateway's number": re.compile(r"[0-9]{6,12}"),
     "UUID": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "API key": re.compile(r"[0-9a-f]{64}"),

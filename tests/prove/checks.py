@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from core.gateways.stripe.responses import REFUND_ID_KEY
 from core.security.secrets import hash_api_key
+from sandbox.authorize.calls import REFUNDED
 from tests.prove.cycle_checks import cycle_differences
 from tests.prove.gateway_side import FOREIGN
 from tests.prove.gateway_truth import (
@@ -53,6 +55,9 @@ def _waiting(rows: Mapping[str, list[Row]], now: datetime) -> Iterator[str]:
         soon = now + LOOKS_AGAIN_WITHIN if row["status"] in CHARGED else now
         if row["status"] == "pending" or _is_due(row["look_at"], soon) or row["set_aside_at"]:
             yield f"{row['payment_id']} is {row['status']}, {row['attempt']}, due {row['look_at']}"
+    for row in rows["refunds"]:
+        if row["attempt"] or row["set_aside_at"]:
+            yield f"{row['refund_id']} is {row['status']}, {row['attempt']}, due {row['look_at']}"
     known = {row["transaction_id"] for row in rows["payments"]}
     for row in rows["webhook_events"]:
         is_ours = row["transaction_id"] in known or row["needs_lookup"]
@@ -87,6 +92,7 @@ def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> l
         *wallet_differences(truths, payments, books.of("wallet_transactions", shop_id)),
         *cycle_differences(truths, {name: books.of(name, shop_id) for name in books.rows}),
         *_movements(operations, books, shop_id),
+        *_refunds(operations, books, shop_id),
         *ledger(books.rows),
         *_users(operations, books, shop_id),
         *_cards(operations, books, shop_id),
@@ -228,6 +234,40 @@ def _movement_of(operation: Operation, made: Sequence[Row]) -> Iterator[str]:
         written = (made[0]["transaction_id"], made[0]["balance_after_minor"])
         if (response.transaction_id, balance) != written:
             yield f"{operation} got another movement than was made"
+
+
+def _refunds(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
+    """Every refund is made once or not at all, as its row and its client were told."""
+    rows = {row["refund_id"]: row for row in books.of("refunds", shop_id)}
+    made = Counter(_refunds_made(books))
+    transactions = {row["transaction_id"] for row in books.of("payments", shop_id)}
+    for refund_id, row in rows.items():
+        is_void = row["is_whole"] and row["gateway_refund_id"] in transactions
+        expected = 1 if row["status"] == "succeeded" and not is_void else 0
+        if made.pop(refund_id, 0) != expected:
+            yield f"lost: {refund_id} is {row['status']}, and its gateway says otherwise"
+    for refund_id, count in made.items():
+        yield f"double refund: the gateway made {refund_id} {count} times, which we do not know"
+    for each in operations:
+        if not each.is_refund:
+            continue
+        own = [row for row in rows.values() if row["description"] == each.description]
+        counted = [row for row in own if row["status"] in ("pending", "succeeded")]
+        if len(counted) > 1:
+            yield f"double refund: {each} was refunded {len(counted)} times"
+        if each.was_executed and not any(row["gateway_refund_id"] for row in own):
+            yield f"lost: {each} was answered, and no refund was made"
+
+
+def _refunds_made(books: Books) -> Iterator[str]:
+    """Yield our id of each refund in the gateways' books that moves money."""
+    for each in books.gateway.get("refunds", []):
+        if each["metadata"].get(REFUND_ID_KEY) and each["status"] not in ("failed", "canceled"):
+            yield each["metadata"][REFUND_ID_KEY]
+    for each in books.authorize.get("transactions", []):
+        is_refund = each["type"] == "refundTransaction" and each["status"] in REFUNDED
+        if is_refund and each["invoice_number"].startswith("REF-"):
+            yield each["invoice_number"]
 
 
 def ledger(rows: Mapping[str, list[Row]]) -> Iterator[str]:
@@ -389,10 +429,11 @@ def _has_a_set_value(
 
 
 def _records(books: Books) -> Iterator[str]:
-    """A record has no answer only if its payment failed or needs review."""
-    payments = {(row["business_id"], row["payment_id"]): row for row in books.rows["payments"]}
+    """A record has no answer only if its payment or refund failed, or the payment needs review."""
+    owners = {(row["business_id"], row["payment_id"]): row for row in books.rows["payments"]}
+    owners |= {(row["business_id"], row["refund_id"]): row for row in books.rows["refunds"]}
     for row in books.rows["idempotency_records"]:
         if row["sealed_answer"] is None and row["payment_id"] is not None:
-            payment = payments[(row["business_id"], row["payment_id"])]
+            payment = owners[(row["business_id"], row["payment_id"])]
             if payment["status"] not in ("failed", "needs_review"):
                 yield f"the record of {row['key']} has no answer; its payment {payment['status']}"

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from nivisco.payments.v1 import wallet_pb2
@@ -32,6 +32,7 @@ from tests.prove.scenario import Mode
 from tests.prove.triggers import Trigger
 
 TRIGGERS_MAX = 3
+SETTLED = "settledSuccessfully"
 DAY_SECONDS = 23.8 * 3600
 """After this an idempotency key may have expired, so that a retry proves nothing."""
 BY_JSON = 0.1
@@ -73,32 +74,35 @@ class Clients:
         """Responses that no client may receive."""
         self.replays = 0
         self.uses_json = rng.random() < BY_JSON
-        self._has_authorize = gateway != "stripe"
-        self.merchants = Merchants(environment, has_authorize=self._has_authorize)
+        self.has_authorize = gateway != "stripe"
+        """Whether there is an account at Authorize.Net."""
+        self.merchants = Merchants(environment, has_authorize=self.has_authorize)
         self._tasks: list[asyncio.Task[None]] = []
         self._rotation = asyncio.Lock()
         self._mix: list[str] = []
         self._users: dict[str, str] = {}
         """By role."""
         self._users_without_customer: list[str] = []
+        self._refundable: dict[str, str] = {}
+        """Payments with much left, by the kind of operation that refunds them."""
 
     async def set_up(self, triggers: Sequence[Trigger], mode: Mode) -> None:
         """Register the businesses and create the users that the triggers need."""
         kinds = {trigger.kind for trigger in triggers}
         self._mix = [*_MIX, *(_JOBS if mode.has_jobs else ())]
         if mode.has_webhooks:
-            self._mix += ["authenticate", *(["review"] if self._has_authorize else [])]
+            self._mix += ["authenticate", *(["review"] if self.has_authorize else [])]
         if self._rng.random() >= WITH_DECLINES:
             self._mix = [kind for kind in self._mix if kind not in _DECLINED]
         await self.merchants.set_up(triggers, mode)
         self._users["payer"] = await self.create_user("pm_card_visa")
-        if self._has_authorize:
+        if self.has_authorize:
             await self.complete("save_authorize", user_id=self._users["payer"])
         if _DECLINED & {*self._mix}:
             self._users["declined"] = await self.create_user("pm_card_chargeCustomerFail")
         if mode.has_webhooks:
             self._users["authenticating"] = await self.create_user(CARD_OF_AUTHENTICATION)
-        if mode.has_webhooks and self._has_authorize:
+        if mode.has_webhooks and self.has_authorize:
             self._users["reviewed"] = await self.create_user(None)
             await self.complete("save_reviewed", user_id=self._users["reviewed"])
         if needed := sum(trigger.kind == "new_customer" for trigger in triggers):
@@ -111,6 +115,25 @@ class Clients:
         adds = sum(trigger.kind in ADDS for trigger in triggers)
         self.merchants.new = [await self.merchants.register("new") for _ in range(adds)]
         await self.complete("credit")
+        await self.fund_refundable({*kinds, mode.play})
+
+    async def fund_refundable(self, wanted: Collection[str]) -> None:
+        """Fund a wallet at each gateway, and settle what has to settle before it is refunded."""
+        if not any(each.startswith("give_back") for each in wanted):
+            return
+        await self.fund_to_refund("fund")
+        if self.has_authorize:
+            funded = await self.fund_to_refund("fund_authorize")
+            body = {"transaction": funded.response().transaction_id, "status": SETTLED}
+            await self._environment.call_sandbox("POST", "authorize/transactions", body)
+
+    async def fund_to_refund(self, kind: str, user_id: str = "") -> Operation:
+        """Fund a wallet, and have the following refunds at its gateway be of this payment."""
+        funded = self.new(kind, user_id=user_id, is_keyed=True)
+        funded.uses_json = False  # whose response has no payment_id
+        await self.run(funded)
+        self._refundable[kind.replace("fund", "give_back")] = funded.response().payment_id
+        return funded
 
     async def create_user(self, token: str | None) -> str:
         """Create a user, with a card if there is a token."""
@@ -175,6 +198,8 @@ class Clients:
             return Target(shop)
         if kind in ("new_customer", "new_profile"):
             return Target(shop, self._users_without_customer.pop())
+        if kind in self._refundable:
+            return Target(shop, self._users["payer"], payment_id=self._refundable[kind])
         now = self._environment.clock.seconds()
         card_number = CARD_OF_REVIEW if kind == "save_reviewed" else ""
         user_id = user_id or self._users[_ROLES.get(kind, "payer")]

@@ -51,11 +51,17 @@ POLL_SECONDS = 0.1
 REAP_SECONDS = 0.3
 RENEW_SECONDS = 0.2
 CALLERS_SECONDS = 0.2
-POLLING = ("payments.sweep", "idempotency.reap", "webhooks.take_due", "recurring.claim")
+POLLING = (
+    "payments.sweep",
+    "refunds.sweep",
+    "idempotency.reap",
+    "webhooks.take_due",
+    "recurring.claim",
+)
 """Transactions that run all the time: a failpoint only when they found something to write."""
 DUE_WITH_JOB_SECONDS = 2.5
 """After this, a job that a client creates now is due, too."""
-_STRIPE_OBJECTS = ("customer", "payment_method", "payment_intent", "charge", "list")
+_STRIPE_OBJECTS = ("customer", "payment_method", "payment_intent", "charge", "refund", "list")
 DUMPED = (
     "payments",
     "wallets",
@@ -72,6 +78,7 @@ DUMPED = (
     "recurring_occurrences",
     "recurring_logs",
     "webhook_events",
+    "refunds",
 )
 
 

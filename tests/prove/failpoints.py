@@ -36,6 +36,8 @@ _VERB_OF_METHOD: Final = {
     "create_customer": "create_customer",
     "create_customer_with_card": "create_customer",
     "look_up_charge": "look_up_charge",
+    "refund": "refund",
+    "look_up_refund": "look_up_refund",
 }
 _FRAMES: Final = ("frame.read", "frame.write")
 """Before `read`, no call of the frame was accepted; after `write`, the answers were sent."""

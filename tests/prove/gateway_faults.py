@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 INTENTS = "/v1/payment_intents"
+REFUNDS = "/v1/refunds"
 ANY = "/v1/"
 AUTHORIZE = "/xml/"
 CHARGES = "createTransactionRequest"
@@ -99,6 +100,8 @@ LOSE_AUTHORIZE = FaultOrder("reset_before", AUTHORIZE, request=CHARGES)
 """Loses the request, so that nothing is charged and the outcome is unknown."""
 DELAY = FaultOrder("delay_after", INTENTS, seconds=0.7)
 """Makes a charge last longer than a lease renewal."""
+HOLD_REFUND = FaultOrder("delay_after", REFUNDS, seconds=60.0)
+DELAY_REFUND = FaultOrder("delay_after", REFUNDS, seconds=0.7)
 TIMES_MAX = 8
 """More than the core's own single resend, which hides a few faults."""
 

@@ -10,8 +10,10 @@ from tests.prove.clients import DAY_SECONDS, PAUSE_SECONDS, TRIGGERS_MAX, Client
 from tests.prove.environment import SIGKILL, Environment
 from tests.prove.gateway_faults import (
     DELAY,
+    DELAY_REFUND,
     HOLD,
     HOLD_AUTHORIZE,
+    HOLD_REFUND,
     LOSE_AUTHORIZE,
     fault_orders,
 )
@@ -126,6 +128,7 @@ class Kills:
             await self.environment.call_sandbox("DELETE", "faults")
         kind = self.clients.at_a_gateway(trigger.kind)
         order = HOLD_AUTHORIZE if kind.endswith("_authorize") else HOLD
+        order = HOLD_REFUND if kind == "give_back" else order
         await self.environment.call_sandbox(
             "POST", "faults", order.as_json(self.clients.merchants.accounts)
         )
@@ -182,8 +185,9 @@ class Kills:
                 await self._leave_charge_pending(following)
             await self.arm(armed)
         if trigger.slows_gateway:
+            order = DELAY_REFUND if trigger.kind == "give_back" else DELAY
             await self.environment.call_sandbox(
-                "POST", "faults", DELAY.as_json(self.clients.merchants.accounts)
+                "POST", "faults", order.as_json(self.clients.merchants.accounts)
             )
         if kill == ANY_MOMENT:
             self.clients.trigger(trigger)

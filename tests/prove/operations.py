@@ -15,6 +15,7 @@ AT_AUTHORIZE = {
     "save_card": "save_authorize",
     "new_customer": "new_profile",
     "job": "job_authorize",
+    "give_back": "give_back_authorize",
 }
 """The same kind of operation at Authorize.Net."""
 RETRYABLE = frozenset(
@@ -108,6 +109,11 @@ class Operation:
     def is_payment(self) -> bool:
         """Whether it charges a card."""
         return self.kind in _PAYMENTS
+
+    @property
+    def is_refund(self) -> bool:
+        """Whether it refunds a payment."""
+        return self.kind.startswith("give_back")
 
     @property
     def is_job(self) -> bool:

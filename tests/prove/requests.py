@@ -13,6 +13,7 @@ from nivisco.payments.v1 import (
     credentials_pb2,
     payments_pb2,
     recurring_pb2,
+    refunds_pb2,
     types_pb2,
     users_pb2,
     wallet_pb2,
@@ -44,6 +45,8 @@ class Target:
     """Unix seconds by the shared clock."""
     card_number: str = ""
     """Of a card to save at Authorize.Net; empty: any."""
+    payment_id: str = ""
+    """Of the payment to refund."""
 
 
 Builder = Callable[[int, Target], Any]
@@ -191,6 +194,16 @@ def _modify_authorize(number: int, target: Target) -> Any:
     )
 
 
+def _give_back(number: int, target: Target) -> Any:
+    return refunds_pb2.RefundPaymentRequest(
+        payment_id=target.payment_id,
+        amount=Money(units=1 + number),
+        description=f"op {number}",
+        allow_receivable=True,
+        env=TEST,
+    )
+
+
 def _review(number: int, target: Target) -> Any:
     request = _charge_authorize(number, target)
     request.amount.CopyFrom(Money(units=REVIEWED_UNITS))
@@ -245,6 +258,8 @@ BUILDERS: dict[str, Builder] = {
     "job_wallet": _job_wallet,
     "charge_authorize": _charge_authorize,
     "fund_authorize": _fund_authorize,
+    "give_back": _give_back,
+    "give_back_authorize": _give_back,
     "save_authorize": _save_authorize,
     "save_reviewed": _save_authorize,
     "new_profile": _save_authorize,

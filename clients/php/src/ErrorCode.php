@@ -140,9 +140,19 @@ final class ErrorCode
 
     /**
      * HTTP 409. The state of the payment, or what its gateway says of it, does not allow
-     * the operator's decision.
+     * the request or the operator's decision.
      */
     public const PAYMENT_STATE = 'PAYMENT_STATE';
+
+    /** HTTP 409. The amount is above what is left of the payment. Nothing was refunded. */
+    public const REFUND_TOO_HIGH = 'REFUND_TOO_HIGH';
+
+    /**
+     * HTTP 409. The gateway refused the refund, for example because the payment was
+     * refunded in its dashboard. `failure_code` is the reason; this request refunded
+     * nothing.
+     */
+    public const REFUND_REFUSED = 'REFUND_REFUSED';
 
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [

@@ -100,9 +100,16 @@ export const ErrorCode = {
   PAYMENT_NOT_FOUND: "PAYMENT_NOT_FOUND",
   /**
    * HTTP 409. The state of the payment, or what its gateway says of it, does not allow the
-   * operator's decision.
+   * request or the operator's decision.
    */
   PAYMENT_STATE: "PAYMENT_STATE",
+  /** HTTP 409. The amount is above what is left of the payment. Nothing was refunded. */
+  REFUND_TOO_HIGH: "REFUND_TOO_HIGH",
+  /**
+   * HTTP 409. The gateway refused the refund, for example because the payment was refunded
+   * in its dashboard. `failure_code` is the reason; this request refunded nothing.
+   */
+  REFUND_REFUSED: "REFUND_REFUSED",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

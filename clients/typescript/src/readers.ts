@@ -144,6 +144,25 @@ export function readRecurringLog(json: Json): types.RecurringLog {
   };
 }
 
+export function readRefund(json: Json): types.Refund {
+  return {
+    refundId: string(json["refund_id"]),
+    paymentId: string(json["payment_id"]),
+    userId: string(json["user_id"]),
+    env: word<types.Env>(json["env"]),
+    gateway: word<types.Gateway>(json["gateway"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    status: word<types.RefundStatus>(json["status"]),
+    reason: nullable(word<types.RefundReason>)(json["reason"]),
+    description: nullable(string)(json["description"]),
+    gatewayRefundId: nullable(string)(json["gateway_refund_id"]),
+    failureCode: nullable(string)(json["failure_code"]),
+    createdAt: string(json["created_at"]),
+    updatedAt: string(json["updated_at"]),
+  };
+}
+
 export function readValidateBusinessResult(json: Json): types.ValidateBusinessResult {
   return {
     business: object(readBusiness)(json["business"]),
@@ -427,6 +446,22 @@ export function readGetRecurringLogsResult(json: Json): types.GetRecurringLogsRe
     count: integer(json["count"]),
     total: integer(json["total"]),
     logs: list(object(readRecurringLog))(json["logs"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
+  };
+}
+
+export function readRefundPaymentResult(json: Json): types.RefundPaymentResult {
+  return {
+    refund: object(readRefund)(json["refund"]),
+  };
+}
+
+export function readListRefundsResult(json: Json): types.ListRefundsResult {
+  return {
+    count: integer(json["count"]),
+    total: integer(json["total"]),
+    refunds: list(object(readRefund))(json["refunds"]),
     totalIsEstimate: boolean(json["total_is_estimate"]),
     nextCursor: nullable(string)(json["next_cursor"]),
   };

@@ -163,6 +163,23 @@ STATUSES: Final[Mapping[str, Reading]] = {
     # authorizedPendingCapture, authorizedPendingRelease, approvedReview, couldNotVoid,
     # settlementError and unknown ones: unclear.
 }
+REFUND_REFUSALS: Final[Mapping[str, tuple[str, str]]] = {
+    # Reasons of refused refunds, with our code: responseCodes.html?code=54 and 55.
+    "54": ("not_refundable", "It settled too long ago, or cannot be refunded."),
+    "55": ("amount_too_large", "The amount is above what is left of the payment."),
+}
+VOIDABLE: Final = "capturedPendingSettlement"
+UNSETTLED: Final = frozenset(
+    (
+        VOIDABLE,
+        "pendingSettlement",
+        "pendingFinalSettlement",
+        "updatingSettlement",
+        "settlementError",  # the batch is submitted again
+    )
+)
+"""Statuses of a charge whose refund the gateway refuses (reason 54), until it settles."""
+SETTLED: Final = "settledSuccessfully"
 EFFECTIVE_REFUNDS: Final = frozenset(
     (
         "refundPendingSettlement",

@@ -24,6 +24,7 @@ from core.gateways.events import Event, Fact, FactKind, UnreadableEvent, storabl
 _PREFIX: Final = "net.authorize.payment."
 _OUTCOMES: Final = ("authcapture.created", "fraud.approved", "fraud.declined", "fraud.held")
 _PAYMENT_PREFIX: Final = "PAY-"
+_REFUND_PREFIX: Final = "REF-"
 REFUND: Final = "refundTransaction"
 
 
@@ -79,7 +80,12 @@ def with_details(event: Event, transaction: Transaction) -> Event:
         payment_id = _payment_id(transaction.invoice_number)
         completed = replace(completed, payment_id=payment_id)
         return completed if payment_id else replace(completed, fact=None)
-    completed = replace(completed, transaction_id=transaction.reference_id or None, payment_id=None)
+    completed = replace(
+        completed,
+        transaction_id=transaction.reference_id or None,
+        payment_id=None,
+        refund_id=_our_id(transaction.invoice_number, _REFUND_PREFIX),
+    )
     match event.fact:
         case Fact(kind=FactKind.REFUND) if completed.transaction_id:
             return completed
@@ -144,10 +150,14 @@ def _id(value: object) -> str | None:
 
 
 def _payment_id(value: object) -> str | None:
+    return _our_id(value, _PAYMENT_PREFIX)
+
+
+def _our_id(value: object, prefix: str) -> str | None:
     return (
         value
         if isinstance(value, str)
-        and value.startswith(_PAYMENT_PREFIX)
+        and value.startswith(prefix)
         and value.isprintable()
         and len(value) <= 20
         else None

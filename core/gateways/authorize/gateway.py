@@ -12,18 +12,21 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from core.gateways.authorize import requests
+from core.gateways.authorize.codes import SETTLED, UNSETTLED, VOIDABLE
 from core.gateways.authorize.customers import AuthorizeCustomers, built
 from core.gateways.authorize.events import REFUND, charge_fact, refund_fact, with_details
 from core.gateways.authorize.requests import PAGE_SIZE, Request, UnsendableError
 from core.gateways.authorize.responses import (
     NO_CLEAR_ANSWER,
     UNCLEAR_CHARGE,
+    UNCLEAR_REFUND,
     Duplicate,
     Listed,
     Transaction,
     check_voided,
     listed_transactions,
     outcome_of_charge,
+    outcome_of_refund,
     outcome_of_transaction,
     transaction_of,
 )
@@ -36,14 +39,20 @@ from core.gateways.gateway import (
     Declined,
     GatewayCharge,
     GatewayError,
+    GatewayRefund,
     GatewayRefused,
+    GatewayUnavailable,
     GatewayUnknown,
     HeldForReview,
     ListTooLong,
+    NotSent,
     ObjectKind,
+    RefundOutcome,
+    RefundRefused,
     Refused,
     Succeeded,
     Unknown,
+    Unsettled,
 )
 
 _log = logging.getLogger(__name__)
@@ -120,6 +129,100 @@ class AuthorizeGateway(AuthorizeCustomers):
             GatewayError: CustomerMissing if there is no such transaction, or any other.
         """
         return await self._transaction(account, transaction_id, self._deadline())
+
+    async def refund(self, account: Account, refund: GatewayRefund) -> RefundOutcome:
+        """Refund a charge as its state allows; sends a refund once, and a void as often as asked.
+
+        charge                                 outcome
+        not settled, the whole of it           voided
+        not settled, or settles just now       Unsettled: nothing was sent
+        settled                                refunded by a transaction on our refund's id
+        voided, or not charged                 RefundRefused
+
+        A refund refused as a duplicate, within 8 hours of the first one, is looked up and adopted.
+        """
+        deadline = self._deadline()
+        try:
+            charge = await self._transaction(account, refund.transaction_id, deadline)
+        except GatewayRefused as error:
+            return Refused(error.message)
+        except GatewayError as error:
+            return NotSent(error.message)
+        if charge.status == VOIDABLE and refund.is_whole:
+            return await self._void_whole(account, refund, deadline)
+        if charge.status in UNSETTLED:
+            return Unsettled()
+        if charge.status != SETTLED:
+            return _not_refundable(charge, refund)
+        try:
+            request = requests.refund(account, refund, charge.card_number)
+        except UnsendableError as unsendable:
+            return Refused(unsendable.message)
+        outcome = outcome_of_refund(await self._call(account, request, deadline), account, refund)
+        if not isinstance(outcome, Duplicate):
+            return outcome
+        try:
+            found = await self._find_refund(account, refund, outcome.transaction_id, deadline)
+        except GatewayError as error:
+            return Unknown(error.message)
+        return found or Unknown(UNCLEAR_REFUND)
+
+    async def look_up_refund(self, account: Account, refund: GatewayRefund) -> RefundOutcome | None:
+        """Find a refund by its invoice number, or the void of the whole charge.
+
+        Unsettled if the charge is not settled, which proves that it was not refunded. None if
+        neither the customer's transactions nor the unsettled ones show the invoice: a refund that
+        has settled may be in neither. A resend within 8 hours finds it as a duplicate.
+
+        Raises:
+            GatewayError: as `look_up_charge`.
+        """
+        deadline = self._deadline()
+        charge = await self._transaction(account, refund.transaction_id, deadline)
+        if charge.status == "voided":
+            return _not_refundable(charge, refund)
+        if charge.status in UNSETTLED:
+            return Unsettled()
+        return await self._find_refund(account, refund, None, deadline)
+
+    async def _void_whole(
+        self, account: Account, refund: GatewayRefund, deadline: float
+    ) -> RefundOutcome:
+        try:
+            await self._void(account, refund.transaction_id, deadline)
+        except GatewayRefused:
+            return Unsettled()  # it settles just now
+        except GatewayUnavailable as error:
+            return NotSent(error.message)
+        except GatewayError as error:
+            return Unknown(error.message)
+        return Fact(FactKind.VOIDED)
+
+    async def _find_refund(
+        self, account: Account, refund: GatewayRefund, known_id: str | None, deadline: float
+    ) -> RefundOutcome | None:
+        """Return the state of a refund, by the gateway's id if it is known, or else its invoice."""
+
+        def of_customer(page: int) -> Request:
+            return requests.transactions_of_customer(account, refund.customer_id, page)
+
+        def unsettled(page: int) -> Request:
+            return requests.unsettled_transactions(account, page)
+
+        for listing in (of_customer, unsettled):
+            ids = (
+                [known_id]
+                if known_id
+                else await self._on_invoice(
+                    account, refund.refund_id, refund.created_at, listing, deadline
+                )
+            )
+            for each in ids:
+                shown = await self._transaction(account, each, deadline)
+                is_ours = shown.invoice_number == refund.refund_id
+                if shown.type == REFUND and is_ours and shown.reference_id == refund.transaction_id:
+                    return refund_fact(shown) or Unknown("Authorize.Net has not finished it.")
+        return None
 
     async def read_state(self, account: Account, kind: ObjectKind, object_id: str) -> Fact | None:
         """Return the present state of a charge or refund, or None if the account has none.
@@ -252,7 +355,9 @@ class AuthorizeGateway(AuthorizeCustomers):
             return requests.unsettled_transactions(account, page)
 
         for listing in (of_customer, unsettled):
-            ids = await self._on_invoice(account, charge, listing, deadline)
+            ids = await self._on_invoice(
+                account, charge.payment_id, charge.created_at, listing, deadline
+            )
             transactions = [await self._transaction(account, each, deadline) for each in ids]
             charges = [each for each in transactions if each.type == _CHARGE]
             if charges:
@@ -266,13 +371,14 @@ class AuthorizeGateway(AuthorizeCustomers):
     async def _on_invoice(
         self,
         account: Account,
-        charge: GatewayCharge,
+        invoice_number: str,
+        created_at: datetime | None,
         listing: Callable[[int], Request],
         deadline: float,
     ) -> list[str]:
-        """Return the ids of the transactions in a list that are on a charge's invoice.
+        """Return the ids of the transactions in a list that are on an invoice.
 
-        The list is read, newest first, until it is older than the payment.
+        The list is read, newest first, until it is older than the invoice, made at `created_at`.
         """
         found: dict[str, None] = {}  # a list that grows during the read shows one on two pages
         newest: datetime | None = None
@@ -289,29 +395,29 @@ class AuthorizeGateway(AuthorizeCustomers):
             found.update(
                 (each.transaction_id, None)
                 for each in shown
-                if each.invoice_number == charge.payment_id
+                if each.invoice_number == invoice_number
             )
             newest = newest or (shown[0].submitted_at if shown else None)
-            if len(shown) < PAGE_SIZE or self._is_older(shown, newest, charge):
+            if len(shown) < PAGE_SIZE or self._is_older(shown, newest, created_at):
                 return list(found)
         raise ListTooLong(
             "Authorize.Net lists too many transactions since the payment was created; look for "
-            f"invoice {charge.payment_id} in the merchant interface."
+            f"invoice {invoice_number} in the merchant interface."
         )
 
     def _is_older(
-        self, page: Sequence[Listed], newest: datetime | None, charge: GatewayCharge
+        self, page: Sequence[Listed], newest: datetime | None, created_at: datetime | None
     ) -> bool:
-        """Return whether a page, newest first as requested, ends before the charge can begin.
+        """Return whether a page, newest first as requested, ends before the invoice can begin.
 
-        The payment's age is compared with the gateway's times, as the clocks may differ: the list's
+        The invoice's age is compared with the gateway's times, as the clocks may differ: the list's
         newest transaction is not in the gateway's future.
         """
         times = [each.submitted_at for each in page if each.submitted_at is not None]
         is_sorted = len(times) == len(page) and times == sorted(times, reverse=True)
-        if charge.created_at is None or newest is None or not is_sorted:
+        if created_at is None or newest is None or not is_sorted:
             return False
-        age = self._now() - charge.created_at
+        age = self._now() - created_at
         return age >= timedelta() and times[-1] < newest - age - _AGE_MARGIN
 
     async def _transaction(
@@ -319,3 +425,16 @@ class AuthorizeGateway(AuthorizeCustomers):
     ) -> Transaction:
         request = built(requests.transaction_details, account, transaction_id)
         return transaction_of(await self._call(account, request, deadline), account)
+
+
+def _not_refundable(charge: Transaction, refund: GatewayRefund) -> RefundOutcome:
+    """Return the outcome of a refund whose charge is not settled and cannot be voided.
+
+    One that is voided was voided by this refund if that may have been sent; else in the dashboard.
+    """
+    if charge.status != "voided":
+        return RefundRefused("not_refundable", "Authorize.Net has not taken the payment's money.")
+    voided = Fact(FactKind.VOIDED)
+    if refund.is_whole and refund.may_have_been_sent:
+        return voided
+    return RefundRefused("voided", "The payment was voided at Authorize.Net before.", voided)

@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final, assert_never
 
 from core.gateways.authorize.codes import (
+    REFUND_REFUSALS,
     STATUSES,
     UNCLEAR,
     Meaning,
@@ -24,6 +25,7 @@ from core.gateways.authorize.xml import (
     code_of,
     id_of,
 )
+from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import (
     Account,
     CardDeclined,
@@ -32,11 +34,14 @@ from core.gateways.gateway import (
     Declined,
     GatewayCharge,
     GatewayError,
+    GatewayRefund,
     GatewayRefused,
     GatewayUnavailable,
     GatewayUnknown,
     HeldForReview,
     NotSent,
+    RefundOutcome,
+    RefundRefused,
     Refused,
     Succeeded,
     Unknown,
@@ -46,6 +51,9 @@ _log = logging.getLogger(__name__)
 
 UNCLEAR_CHARGE: Final = (
     "Authorize.Net gave no clear answer. The charge may or may not have been made."
+)
+UNCLEAR_REFUND: Final = (
+    "Authorize.Net gave no clear answer. The refund may or may not have been made."
 )
 NO_CLEAR_ANSWER: Final = "Authorize.Net gave no clear answer."
 
@@ -94,6 +102,52 @@ def _outcome_of_response(
     elif not is_real or (reading.meaning is Meaning.APPROVED and not answer.is_ok):
         reading = UNCLEAR
     return _outcome_of_reading(reading, reason, account, transaction_id)
+
+
+def outcome_of_refund(
+    answer: Answer | Failure, account: Account, refund: GatewayRefund
+) -> RefundOutcome | Duplicate:
+    """Return the outcome of a refund; an answer counts only if it is clearly of this refund."""
+    match answer:
+        case Failure.NOT_CONNECTED | Failure.THROTTLED:
+            return NotSent("Authorize.Net cannot be reached. Nothing was refunded.")
+        case Failure.LOST:
+            return Unknown(UNCLEAR_REFUND)
+    for response in answer.all("transactionResponse"):
+        reason = code_of(response.text("errors/error/errorCode"))
+        reading = reading_of_transaction(response.text("responseCode"), reason)
+        transaction_id = id_of(response.text("transId"))
+        if reading.meaning is Meaning.DUPLICATE:
+            return Duplicate(transaction_id)
+        is_ours = answer.text("refId") == refund.refund_id
+        is_real = response.text("testRequest") in ("", "0")
+        if reading.meaning is not Meaning.APPROVED:
+            return _refused_refund(reading, reason, account)
+        if not (answer.is_ok and is_ours and is_real and transaction_id):
+            return Unknown(UNCLEAR_REFUND)
+        return Fact(FactKind.REFUND, refund.amount.minor, object_id=transaction_id)
+    if answer.is_ok:
+        return Unknown(UNCLEAR_REFUND)
+    return _refused_refund(reading_of_call(answer.code), answer.code, account)
+
+
+def _refused_refund(reading: Reading, code: str, account: Account) -> RefundOutcome:
+    if code in REFUND_REFUSALS:
+        word, why = REFUND_REFUSALS[code]
+        return RefundRefused(word, f"Authorize.Net refused the refund. {why}")
+    match reading.meaning:
+        case Meaning.DECLINED:
+            return RefundRefused(reading.decline_code, "Authorize.Net declined the refund.")
+        case Meaning.REFUSED:
+            return Refused(reading.message.format(env=account.env, code=code))
+        case Meaning.MISSING:
+            return RefundRefused("not_refundable", "Authorize.Net has no such payment.")
+        case Meaning.BUSY:
+            return NotSent("Authorize.Net is too busy or in maintenance. Nothing was refunded.")
+        case Meaning.APPROVED | Meaning.HELD | Meaning.DUPLICATE | Meaning.UNCLEAR:
+            return Unknown(UNCLEAR_REFUND)
+        case _:
+            assert_never(reading.meaning)
 
 
 def _disagreements(answer: Answer, response: Answer, charge: GatewayCharge) -> list[str]:
@@ -174,6 +228,8 @@ class Transaction:
     reason_code: str
     reference_id: str = ""
     """Of a refund: the transaction that it refunds."""
+    card_number: str = ""
+    """The card's number, masked but for the last four digits."""
 
 
 def transaction_of(answer: Answer | Failure, account: Account) -> Transaction:
@@ -199,6 +255,7 @@ def transaction_of(answer: Answer | Failure, account: Account) -> Transaction:
             response_code=details.text("responseCode"),
             reason_code=details.text("responseReasonCode"),
             reference_id=details.text("refTransId"),
+            card_number=details.text("payment/creditCard/cardNumber"),
         )
     raise GatewayUnknown(NO_CLEAR_ANSWER)
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from core.gateways.events import Event, Fact, FactKind, UnreadableEvent, storable
-from core.gateways.stripe.responses import PAYMENT_ID_KEY, minor_of
+from core.gateways.stripe.responses import PAYMENT_ID_KEY, REFUND_ID_KEY, minor_of
 
 _SIGNATURES_MAX: Final = 16
 """Stripe sends one for each secret that was valid in the last day."""
@@ -107,14 +107,16 @@ def with_charge(event: Event, charge: dict[str, Any]) -> Event:
 def _with_ids(event: Event, kind: str, subject: dict[str, Any]) -> Event:
     """Return an event with the ids of its payment; without a fact if it names none.
 
-    Our own id counts only on payment intents, as we create no other objects.
+    Our own ids count only on payment intents and refunds, as we create no other objects.
     """
+    metadata = subject.get("metadata")
+    ours = metadata if isinstance(metadata, dict) else {}
     if kind.startswith("payment_intent."):
-        metadata = subject.get("metadata")
-        ours = metadata.get(PAYMENT_ID_KEY) if isinstance(metadata, dict) else None
-        intent = _id(subject)
+        intent, payment_id = _id(subject), _text(ours.get(PAYMENT_ID_KEY), 64)
         fact = event.fact if intent else None
-        return replace(event, transaction_id=intent, payment_id=_text(ours, 64), fact=fact)
+        return replace(event, transaction_id=intent, payment_id=payment_id, fact=fact)
+    if event.fact is not None and event.fact.kind in (FactKind.REFUND, FactKind.REFUND_FAILED):
+        event = replace(event, refund_id=_text(ours.get(REFUND_ID_KEY), 64))
     charge = subject.get("charge")
     within = charge.get("payment_intent") if isinstance(charge, dict) else None
     if intent := _id(subject.get("payment_intent")) or _id(within):
@@ -156,7 +158,7 @@ def _fact(kind: str, subject: dict[str, Any]) -> Fact | None:
         case "charge.refunded":
             return _amount(FactKind.REFUNDED, subject, "amount_refunded")
         case "refund.failed":
-            return _amount(FactKind.REFUND_FAILED, subject, "amount")
+            return refund_fact({"status": "failed"} | subject) or _refund_failed(subject)
         case "refund.created" | "refund.updated" | "charge.refund.updated":
             return refund_fact(subject)
         case _ if kind.startswith("charge.dispute."):
@@ -196,8 +198,17 @@ def refund_fact(refund: dict[str, Any]) -> Fact | None:
     """Return the state of a refund; None if its status is unknown."""
     status = refund.get("status")
     if status in _EFFECTIVE_REFUNDS:
-        return _amount(FactKind.REFUND, refund, "amount")
-    return _amount(FactKind.REFUND_FAILED, refund, "amount") if status in _FAILED_REFUNDS else None
+        fact = _amount(FactKind.REFUND, refund, "amount")
+        return fact and replace(fact, message=None if status == "succeeded" else status)
+    return _refund_failed(refund) if status in _FAILED_REFUNDS else None
+
+
+def _refund_failed(refund: dict[str, Any]) -> Fact | None:
+    """Return the state of a refund that failed, with its reason, or was canceled."""
+    fact = _amount(FactKind.REFUND_FAILED, refund, "amount")
+    is_canceled = refund.get("status") == "canceled"
+    reason = "canceled" if is_canceled else _text(refund.get("failure_reason"), 64)
+    return fact and replace(fact, message=reason)
 
 
 def dispute_fact(dispute: dict[str, Any]) -> Fact | None:

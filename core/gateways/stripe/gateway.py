@@ -12,7 +12,7 @@ import secrets
 import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 import aiohttp
 import stripe
@@ -29,9 +29,12 @@ from core.gateways.gateway import (
     CardData,
     ChargeOutcome,
     GatewayCharge,
+    GatewayRefund,
     GatewayRefused,
     GatewayUnknown,
     ObjectKind,
+    RefundOutcome,
+    RefundRefused,
     Refused,
     SavedCard,
     Unknown,
@@ -41,6 +44,7 @@ from core.gateways.stripe.responses import (
     INCONCLUSIVE,
     INCONCLUSIVE_ABOUT_FIRST,
     PAYMENT_ID_KEY,
+    REFUND_ID_KEY,
     Body,
     Failure,
     Kind,
@@ -53,12 +57,21 @@ from core.gateways.stripe.responses import (
     outcome_of_all,
     outcome_of_failure,
     payment_id_of,
+    refund_id_of,
+    refund_refusal_of,
     saved_card,
     stripe_amount,
 )
 
 if TYPE_CHECKING:
-    from stripe.params import PaymentIntentCreateParams, PaymentIntentListParams
+    from stripe.params import (
+        PaymentIntentCreateParams,
+        PaymentIntentListParams,
+        RefundCreateParams,
+        RefundListParams,
+    )
+
+    _Reason = Literal["duplicate", "fraudulent", "requested_by_customer"]
 
 stripe.enable_telemetry = False  # it would send one merchant's timings with another's request
 
@@ -72,6 +85,11 @@ IN_USE_PAUSE_SHARE: Final = 0.05
 PAGE_SIZE: Final = 100  # Stripe's largest: https://docs.stripe.com/api/pagination
 LOOK_UP_PAGES_MAX: Final = 3
 
+_REASONS: "Final[Mapping[str, _Reason]]" = {
+    "duplicate": "duplicate",
+    "fraudulent": "fraudulent",
+    "requested_by_customer": "requested_by_customer",
+}
 _Call = Callable[[], Awaitable[stripe.StripeObject]]
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
 _FINAL: Final = frozenset({FactKind.SUCCEEDED, FactKind.CANCELED})
@@ -218,6 +236,83 @@ class StripeGateway:
         if isinstance(found, Failure):
             raise error_of(found, account)
         return found
+
+    async def refund(self, account: Account, refund: GatewayRefund) -> RefundOutcome:
+        """Refund a payment intent at most once, with our refund's id in the metadata.
+
+        An unclear response is resent once, then looked up; so is a refusal, which may be of a
+        refund that Stripe made and whose key it has forgotten (docs.stripe.com/api/refunds/create).
+        """
+        params: RefundCreateParams = {
+            "payment_intent": refund.transaction_id,
+            "amount": stripe_amount(refund.amount),
+            "metadata": {REFUND_ID_KEY: refund.refund_id, PAYMENT_ID_KEY: refund.payment_id},
+        }
+        if refund.reason:
+            params["reason"] = _REASONS[refund.reason]
+        service, deadline = self._client(account).v1.refunds, self._deadline()
+        response = await self._send(
+            account,
+            lambda: service.create_async(params, {"idempotency_key": refund.gateway_key}),
+            deadline,
+        )
+        if not isinstance(response, Failure):
+            return self._refund_outcome(response, refund)
+        outcome = refund_refusal_of(response, account)
+        if isinstance(outcome, RefundRefused | Unknown):
+            found = await self._find_refund(account, refund, deadline)
+            if isinstance(found, Failure) and isinstance(outcome, RefundRefused):
+                return Unknown("Stripe refused the refund, and does not show whether it made it.")
+            if found is not None and not isinstance(found, Failure):
+                return found
+        return outcome
+
+    async def look_up_refund(self, account: Account, refund: GatewayRefund) -> RefundOutcome | None:
+        """Find the refund among those of its payment intent (docs.stripe.com/api/refunds/list).
+
+        A payment intent that the account does not have is an error: its list would be empty.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        deadline, service = self._deadline(), self._client(account).v1.payment_intents
+        intent = await self._send(
+            account, lambda: service.retrieve_async(refund.transaction_id), deadline
+        )
+        object_of(intent, account, "payment_intent")
+        found = await self._find_refund(account, refund, deadline)
+        if isinstance(found, Failure):
+            raise error_of(found, account)
+        return found
+
+    def _refund_outcome(self, shown: Body, refund: GatewayRefund) -> RefundOutcome:
+        """Return the state that a refund shows, if it is of this request."""
+        fact = refund_fact(shown) if shown.get("object") == "refund" else None
+        expected = (refund.amount.minor, refund.amount.currency)
+        if fact is None or not fact.object_id or (fact.amount_minor, fact.currency) != expected:
+            return Unknown("Stripe's refund differs from the request.")
+        return fact
+
+    async def _find_refund(
+        self, account: Account, refund: GatewayRefund, deadline: float
+    ) -> RefundOutcome | Failure | None:
+        """Return the state of the refund with our id, or None if the whole list shows none."""
+        service = self._client(account).v1.refunds
+        params: RefundListParams = {"payment_intent": refund.transaction_id, "limit": PAGE_SIZE}
+        for _ in range(LOOK_UP_PAGES_MAX):
+            page = await self._send(account, lambda: service.list_async(params), deadline)
+            if isinstance(page, Failure):
+                return page
+            shown = page.get("data")
+            if page.get("object") != "list" or not isinstance(shown, list):
+                return Failure(Kind.LOST)
+            for each in shown:
+                if refund_id_of(each) == refund.refund_id:
+                    return self._refund_outcome(each, refund)
+            if not shown or not page.get("has_more"):
+                return None
+            params["starting_after"] = shown[-1]["id"]
+        return Failure(Kind.LOST)
 
     async def read_state(self, account: Account, kind: ObjectKind, object_id: str) -> Fact | None:
         """Return the present state of a payment intent, refund or dispute, or None if missing.

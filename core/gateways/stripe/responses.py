@@ -26,6 +26,8 @@ from core.gateways.gateway import (
     GatewayUnavailable,
     GatewayUnknown,
     NotSent,
+    RefundOutcome,
+    RefundRefused,
     Refused,
     RequiresAction,
     SavedCard,
@@ -225,6 +227,43 @@ PAYMENT_ID_KEY: Final = "nivisco_payment_id"
 """Metadata key of our payment's id, on the payment intents that we create."""
 
 
+REFUND_ID_KEY: Final = "nivisco_refund_id"
+"""Metadata key of our refund's id, on the refunds that we create."""
+
+
+def refund_id_of(refund: Body) -> object:
+    """Return our refund's id in the metadata of a refund, if it is there."""
+    metadata = refund.get("metadata")
+    return metadata.get(REFUND_ID_KEY) if isinstance(metadata, dict) else None
+
+
+def refund_refusal_of(failure: Failure, account: Account) -> RefundOutcome:
+    """Return the outcome of a refund whose call failed.
+
+    Stripe refuses a refund of more than is left of the charge, and one of a disputed charge
+    (docs.stripe.com/api/refunds/create, docs.stripe.com/error-codes). An account that does not have
+    the payment decides nothing: the keys may be of another one now.
+    """
+    match failure.kind:
+        case Kind.REFUSED if failure.word("code") == "resource_missing":
+            return Refused("Stripe has no such payment under these keys.")
+        case Kind.DECLINED | Kind.REFUSED:
+            code = failure.word("code")
+            if not code and failure.word("param") == "amount":
+                code = "amount_too_large"
+            return RefundRefused(code or "refused", _refusal(failure))
+        case Kind.UNAUTHORIZED:
+            return Refused(_unauthorized(failure, account))
+        case Kind.NOT_CONNECTED:
+            return NotSent("Stripe cannot be reached. Nothing was refunded.")
+        case Kind.THROTTLED:
+            return NotSent("Stripe is too busy for this account. Nothing was refunded.")
+        case Kind.LOST | Kind.SERVER_ERROR | Kind.KEY_IN_USE | Kind.KEY_REUSED:
+            return Unknown("Stripe gave no clear answer. The refund may or may not have been made.")
+        case _:
+            assert_never(failure.kind)
+
+
 def payment_id_of(intent: object) -> object:
     """Return our payment's id in the metadata of a customer's intent, if it is there.
 
@@ -305,6 +344,9 @@ def error_of(failure: Failure, account: Account, field: str | None = None) -> Ga
 
 
 _REFUSALS: Final = {
+    ("charge_already_refunded", ""): "The payment was refunded before.",
+    ("charge_disputed", ""): "The payment is disputed, or was charged back.",
+    ("", "amount"): "The amount is above what is left of the payment at Stripe.",
     ("amount_too_small", "amount"): "The amount is below what Stripe charges in this currency.",
     ("amount_too_large", "amount"): "The amount is above what Stripe charges in this currency.",
     ("", "currency"): "Stripe does not charge this currency.",

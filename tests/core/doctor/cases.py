@@ -15,6 +15,7 @@ from core.database.schema import (
     postings,
     recurring_jobs,
     recurring_occurrences,
+    refunds,
     stripe_credentials,
     users,
     wallet_transactions,
@@ -65,6 +66,33 @@ def payment(which: str, **values: Any) -> Any:
 def record(of_payment: str, **values: Any) -> Any:
     table = idempotency_records
     return update(table).where(table.c.key == f"key:{of_payment.lower()}").values(**values)
+
+
+def refund(**values: Any) -> Any:
+    columns = {
+        "business_id": "B",
+        "refund_id": "REF-1",
+        "payment_id": "P-CHARGE",
+        "user_id": "U1",
+        "env": "TEST",
+        "gateway": "stripe",
+        "amount_minor": 100,
+        "currency": "usd",
+        "is_whole": False,
+        "gateway_key": "B/REF-1",
+        "status": "pending",
+        "attempt": "unknown",
+        "look_at": NEVER,
+        "checks": 1,
+        "first_sent_at": datetime.now(UTC),
+        "sent_at": datetime.now(UTC),
+        "created_at": LONG_AGO,
+        "updated_at": LONG_AGO,
+    }
+    return insert(refunds).values(columns | values)
+
+
+RESERVED = payment("P-CHARGE", status="partially_refunded", amount_refunded_minor=100)
 
 
 def job(**values: Any) -> Any:
@@ -582,6 +610,85 @@ CASES = [
             **shown("set_aside_at"),
         ),
         verdict=Verdict.WARNING,
+    ),
+    # Refunds.
+    Case(
+        "a refund that its payment does not count",
+        (refund(),),
+        "refunds",
+        of(
+            "payment_id",
+            "P-CHARGE",
+            "its refunds are more than what is refunded of it",
+            status="succeeded",
+            amount_refunded_minor="0",
+            counted_minor="100",
+        ),
+    ),
+    Case(
+        "a refund whose outcome stays unknown",
+        (RESERVED, refund(first_sent_at=LONG_AGO)),
+        "pending_refunds",
+        of(
+            "refund_id",
+            "REF-1",
+            "its outcome is unknown for over an hour",
+            payment_id="P-CHARGE",
+            attempt="unknown",
+            **shown("first_sent_at"),
+        ),
+        verdict=Verdict.WARNING,
+    ),
+    Case(
+        "a refund whose core died",
+        (
+            RESERVED,
+            refund(attempt="running", lease_owner="dead", leased_until=LONG_AGO, look_at=LONG_AGO),
+        ),
+        "stale_leases",
+        of(
+            "refund_id",
+            "REF-1",
+            "its lease expired",
+            lease_owner="dead",
+            **shown("leased_until"),
+        ),
+    ),
+    Case(
+        "a refund that was not looked at",
+        (RESERVED, refund(look_at=LONG_AGO)),
+        "overdue_checks",
+        of("refund_id", "REF-1", "was not looked at", attempt="unknown", **shown("look_at")),
+    ),
+    Case(
+        "a refund that is set aside",
+        (RESERVED, refund(set_aside_at=LONG_AGO, set_aside_error="not shown")),
+        "set_aside",
+        of(
+            "refund_id",
+            "REF-1",
+            "is set aside",
+            set_aside_error="not shown",
+            command="nivisco queue release refund REF-1 --reason TEXT",
+            **shown("set_aside_at"),
+        ),
+        verdict=Verdict.WARNING,
+    ),
+    Case(
+        "a refund without the answer to its key",
+        (
+            RESERVED,
+            refund(attempt=None, look_at=None, status="succeeded"),
+            record("P-CHARGE", payment_id="REF-1", sealed_answer=None),
+            payment("P-CHARGE", idempotency_key=None),
+        ),
+        "idempotency_records",
+        {
+            "business_id": "B",
+            "key": "key:p-charge",
+            "payment_id": "REF-1",
+            "problem": "has no answer, though its refund has an outcome",
+        },
     ),
     # Recurring jobs.
     Case(

@@ -30,6 +30,7 @@ from core.payments.decisions import Decisions
 from core.payments.service import PaymentsService
 from core.payments.store import Payment, PaymentFilter
 from core.payments.transitions import Transitions
+from core.refunds.service import RefundsService
 from core.security.secrets import Secret, hash_api_key
 from core.users.service import UsersService
 from core.webhooks.service import WebhooksService
@@ -67,6 +68,7 @@ class RunningService:
     caller: Caller
     user_id: str
     decisions: Decisions
+    refunds: RefundsService
 
     def call(self, key: str) -> IdempotentCall:
         request = payments_pb2.FundCustomerRequest(user_id=self.user_id, idempotency_key=key)
@@ -86,7 +88,7 @@ class RunningService:
 
     def due_work(self) -> DueWork:
         """Return the core's looks at due payments and events."""
-        return DueWork(self.database, [self.service, self.webhooks])
+        return DueWork(self.database, [self.service, self.webhooks, self.refunds])
 
     async def later(self, **passed: float) -> None:
         """Advance the clock and look at what is due once."""
@@ -142,9 +144,10 @@ async def running_service(
         database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
     )
     decisions = Decisions(database, credentials, gateways, transitions)
+    refunds = RefundsService(database, credentials, gateways, idempotency, transitions)
     yield RunningService(
         database, clock, gateway, service, webhooks, credentials, idempotency, caller,
-        user.user_id, decisions,
+        user.user_id, decisions, refunds,
     )  # fmt: skip
     await service.drain(0.5)
     await stripe.close()

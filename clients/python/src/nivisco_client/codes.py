@@ -86,7 +86,12 @@ class ErrorCode(StrEnum):
     """HTTP 404. No payment has that id."""
     PAYMENT_STATE = "PAYMENT_STATE"
     """HTTP 409. The state of the payment, or what its gateway says of it, does not allow the
-    operator's decision."""
+    request or the operator's decision."""
+    REFUND_TOO_HIGH = "REFUND_TOO_HIGH"
+    """HTTP 409. The amount is above what is left of the payment. Nothing was refunded."""
+    REFUND_REFUSED = "REFUND_REFUSED"
+    """HTTP 409. The gateway refused the refund, for example because the payment was refunded
+    in its dashboard. `failure_code` is the reason; this request refunded nothing."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

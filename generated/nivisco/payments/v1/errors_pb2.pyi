@@ -104,8 +104,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PAYMENT_NOT_FOUND: _ErrorReason.ValueType  # 32
     """No payment has that id."""
     ERROR_REASON_PAYMENT_STATE: _ErrorReason.ValueType  # 33
-    """The state of the payment, or what its gateway says of it, does not allow the operator's
-    decision.
+    """The state of the payment, or what its gateway says of it, does not allow the request or the
+    operator's decision.
+    """
+    ERROR_REASON_REFUND_TOO_HIGH: _ErrorReason.ValueType  # 34
+    """The amount is above what is left of the payment. Nothing was refunded."""
+    ERROR_REASON_REFUND_REFUSED: _ErrorReason.ValueType  # 35
+    """The gateway refused the refund, for example because the payment was refunded in its dashboard.
+    `failure_code` is the reason; this request refunded nothing.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -193,8 +199,14 @@ dashboard; the payment then gets its outcome.
 ERROR_REASON_PAYMENT_NOT_FOUND: ErrorReason.ValueType  # 32
 """No payment has that id."""
 ERROR_REASON_PAYMENT_STATE: ErrorReason.ValueType  # 33
-"""The state of the payment, or what its gateway says of it, does not allow the operator's
-decision.
+"""The state of the payment, or what its gateway says of it, does not allow the request or the
+operator's decision.
+"""
+ERROR_REASON_REFUND_TOO_HIGH: ErrorReason.ValueType  # 34
+"""The amount is above what is left of the payment. Nothing was refunded."""
+ERROR_REASON_REFUND_REFUSED: ErrorReason.ValueType  # 35
+"""The gateway refused the refund, for example because the payment was refunded in its dashboard.
+`failure_code` is the reason; this request refunded nothing.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

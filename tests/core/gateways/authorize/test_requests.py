@@ -1,6 +1,7 @@
 """Authorize.Net: requests fit the schema and the charge, and show no secret."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from core.gateways.authorize.requests import NAMESPACE, Request
 from core.gateways.authorize.transport import PATH
 from core.gateways.gateway import (
     Account,
+    GatewayRefund,
     GatewayRefused,
     Refused,
 )
@@ -39,6 +41,18 @@ pyxb.binding.content.AutomatonConfiguration.PermittedNondeterminism = 1000
 
 ODD = "Ünïcode <&> \N{PILE OF POO} \x00\x07\ud800 and the rest" + "x" * 300
 ORDER = a_charge("12345678901", "23456789012", payment_id="PAY-0123456789ABCDEF")
+REFUND = GatewayRefund(
+    refund_id="REF-0123456789ABCDEF",
+    gateway_key="B/REF-0123456789ABCDEF",
+    payment_id=ORDER.payment_id,
+    transaction_id="60",
+    customer_id=ORDER.customer_id,
+    amount=Amount(1050, "usd"),
+    is_whole=False,
+    reason="duplicate",
+    created_at=datetime(2026, 1, 31, tzinfo=UTC),
+    may_have_been_sent=False,
+)
 REQUESTS: list[tuple[str, Request]] = [
     (
         "customer with a card",
@@ -68,6 +82,7 @@ REQUESTS: list[tuple[str, Request]] = [
     ),
     ("bare charge", requests.charge(MERCHANT, replace(ORDER, description=None))),
     ("void", requests.void(MERCHANT, "60")),
+    ("refund", requests.refund(MERCHANT, REFUND, "XXXX1111")),
     ("customer's list", requests.transactions_of_customer(MERCHANT, "51", 2)),
     ("unsettled list", requests.unsettled_transactions(MERCHANT, 1)),
     ("details", requests.transaction_details(MERCHANT, "60")),
@@ -134,6 +149,7 @@ def test_every_kind_of_request_is_in_the_table() -> None:
         "update_card",
         "charge",
         "void",
+        "refund",
         "transactions_of_customer",
         "unsettled_transactions",
         "transaction_details",

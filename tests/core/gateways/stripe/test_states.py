@@ -111,19 +111,22 @@ def _event_fact(kind: str, subject: dict[str, Any]) -> Fact | None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "kind", "message"),
     [
-        ("pending", FactKind.REFUND),
-        ("succeeded", FactKind.REFUND),
-        ("requires_action", FactKind.REFUND),
-        ("failed", FactKind.REFUND_FAILED),
-        ("canceled", FactKind.REFUND_FAILED),
-        ("new", None),
+        ("pending", FactKind.REFUND, "pending"),
+        ("succeeded", FactKind.REFUND, None),
+        ("requires_action", FactKind.REFUND, "requires_action"),
+        ("failed", FactKind.REFUND_FAILED, "declined"),
+        ("canceled", FactKind.REFUND_FAILED, "canceled"),
+        ("new", None, None),
     ],
 )
-def test_a_refunds_status_is_a_fact(status: str, kind: FactKind | None) -> None:
+def test_a_refunds_status_is_a_fact(
+    status: str, kind: FactKind | None, message: str | None
+) -> None:
     refund = {"id": "re_1", "amount": 500, "currency": "usd", "status": status}
-    assert refund_fact(refund) == (kind and Fact(kind, 500, "usd", "re_1"))
+    refund["failure_reason"] = "declined"
+    assert refund_fact(refund) == (kind and Fact(kind, 500, "usd", "re_1", message=message))
 
 
 def moved(*amounts: int) -> list[dict[str, int]]:
@@ -205,9 +208,11 @@ async def test_a_refund_is_read_until_its_end(
     refund = await control(
         sandbox, "stripe/refunds", payment_intent=intent, amount=500, status="pending"
     )
-    expected = Fact(FactKind.REFUND, 500, "usd", refund["id"])
+    expected = Fact(FactKind.REFUND, 500, "usd", refund["id"], message="pending")
     assert await gateway.read_state(SHOP, ObjectKind.REFUND, refund["id"]) == expected
     await control(sandbox, f"stripe/refunds/{refund['id']}", status=end)
+    reason = {"succeeded": None, "failed": "unknown", "canceled": "canceled"}[end]
+    expected = replace(expected, message=reason)
     if end != "succeeded":
         expected = replace(expected, kind=FactKind.REFUND_FAILED)
     assert await gateway.read_state(SHOP, ObjectKind.REFUND, refund["id"]) == expected

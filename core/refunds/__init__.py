@@ -1,0 +1,1 @@
+"""Refunds: giving the money of card payments back."""
