@@ -3,14 +3,17 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from secrets import token_hex
 from typing import Any
 
+from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.stripe import events as stripe_events
 from core.payments import event_rules
 from core.recurring import rules as recurring_rules
 from core.recurring.calendar import first_after
 from core.recurring.claims import Claims
 from core.recurring.following import CycleFollower
+from core.refunds import service as refunds_service
 from core.webhooks.service import WebhooksService
 from tests.prove.mutations import patch
 
@@ -88,3 +91,29 @@ def signatures_are_not_checked() -> None:
         return timedelta(0)
 
     patch(stripe_events, "signature_age", signed_now)
+
+
+def refunds_are_not_reserved() -> None:
+    def nothing(events: Any, refunds: Any, transaction_id: Any) -> int:
+        return 0
+
+    patch(event_rules, "_reserved", nothing)
+
+
+def parts_are_voided() -> None:
+    refund = AuthorizeGateway.refund
+
+    async def whole(self: Any, account: Any, wanted: Any) -> Any:
+        return await refund(self, account, replace(wanted, is_whole=True))
+
+    patch(AuthorizeGateway, "refund", whole)
+
+
+def refunds_are_resent_anew() -> None:
+    request_of = refunds_service._gateway_refund
+
+    def under_new_key(started: Any) -> Any:
+        wanted = request_of(started)
+        return replace(wanted, gateway_key=token_hex(16))
+
+    patch(refunds_service, "_gateway_refund", under_new_key)

@@ -268,4 +268,22 @@ MUTANTS: Final[dict[str, Mutant]] = {
         mutations.success_is_not_written,
         (_CHARGED,),
     ),
+    "refund_without_reservation": Mutant(
+        "a refund counts only once its gateway has made it",
+        later_mutations.refunds_are_not_reserved,
+        (),
+        play="give_back_in_flight",
+    ),
+    "part_is_voided": Mutant(
+        "a part of an unsettled charge is refunded by a void of all of it",
+        later_mutations.parts_are_voided,
+        (),
+        gateway="authorize",
+        play="give_back_before_settlement",
+    ),
+    "refund_sent_anew": Mutant(
+        "a refund with an unknown outcome is sent again as another one",
+        later_mutations.refunds_are_resent_anew,
+        ("gateway.refund.after",),
+    ),
 }

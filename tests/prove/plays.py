@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from core.gateways.stripe.responses import PAYMENT_ID_KEY
+from core.refunds.rules import UNSETTLED_PAUSE
 from nivisco.payments.v1 import recurring_pb2
-from tests.prove.clients import Clients
+from tests.prove.clients import SETTLED, Clients
 from tests.prove.environment import Environment
+from tests.prove.gateway_faults import DELAY_REFUND
 from tests.prove.gateway_side import GatewaySide
 from tests.prove.kills import Kills
 from tests.prove.operations import Operation
@@ -158,6 +160,38 @@ async def false_event(stage: Stage) -> None:
     )
 
 
+async def give_back_in_flight(stage: Stage) -> None:
+    """The wallet is to be spent while the refund of its funding is at the gateway."""
+    user_id = await stage.clients.create_user("pm_card_visa")
+    funded = await stage.clients.fund_to_refund("fund", user_id)
+    accounts = stage.clients.merchants.accounts
+    await stage.environment.call_sandbox("POST", "faults", DELAY_REFUND.as_json(accounts))
+    refund = stage.clients.new("give_back", user_id=user_id, is_keyed=True)
+    refund.request.amount.CopyFrom(funded.request.amount)
+    refund.request.allow_receivable = False
+    refunding = asyncio.ensure_future(stage.clients.run(refund))
+    async with asyncio.timeout(KILL_SECONDS):
+        while not (await stage.environment.call_sandbox("GET", "faults"))["holding"]:
+            await asyncio.sleep(0.02)
+    spent = stage.clients.new("debit", user_id=user_id, is_keyed=True)
+    spent.request.amount.CopyFrom(funded.request.amount)
+    await stage.clients.run(spent)
+    await refunding
+    if spent.was_executed and refund.was_executed:
+        stage.clients.violations.append("lost: a wallet's money was refunded and spent")
+
+
+async def give_back_before_settlement(stage: Stage) -> None:
+    """A part of a charge at Authorize.Net is refunded before it settles."""
+    if not stage.clients.has_authorize:
+        return
+    funded = await stage.clients.fund_to_refund("fund_authorize")
+    await stage.clients.complete("give_back_authorize")
+    transaction_id = funded.response().transaction_id
+    await stage.order("authorize/transactions", transaction=transaction_id, status=SETTLED)
+    stage.environment.clock.advance(UNSETTLED_PAUSE.total_seconds())
+
+
 PLAYS: Final[dict[str, tuple[Callable[[Stage], Awaitable[None]], Mode]]] = {
     "failed_refund": (failed_refund, Mode(has_webhooks=True)),
     "killed_receiver": (killed_receiver, Mode(has_webhooks=True)),
@@ -166,5 +200,7 @@ PLAYS: Final[dict[str, tuple[Callable[[Stage], Awaitable[None]], Mode]]] = {
     "changed_zone": (changed_zone, Mode(has_jobs=True)),
     "poison": (poison, Mode(has_jobs=True, has_poison=True)),
     "false_event": (false_event, Mode(has_webhooks=True)),
+    "give_back_in_flight": (give_back_in_flight, Mode()),
+    "give_back_before_settlement": (give_back_before_settlement, Mode()),
 }
 """Each play, and what it needs besides charges."""
