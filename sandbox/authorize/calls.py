@@ -15,16 +15,19 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from sandbox.authorize.xml import ApiError, Element, Field
-from sandbox.books import Books, Record, Scope, hash_key
+from sandbox.books import Books, Json, Record, Scope, hash_key
 
 CUSTOMER: Final = "authorize_customer"
 CARD: Final = "authorize_card"
 TRANSACTION: Final = "authorize_transaction"
 CAPTURED: Final = ("capturedPendingSettlement", "settledSuccessfully")
 """The statuses of a transaction whose money was taken."""
+AUTHORIZED: Final = "authorizedPendingCapture"
+"""The status of a transaction whose money is reserved and not taken."""
 REFUNDED: Final = ("refundPendingSettlement", "refundSettledSuccessfully")
 """The statuses of a refund that gives money back."""
 IN_REVIEW: Final = ("FDSPendingReview", "FDSAuthorizedPendingReview", "underReview")
@@ -68,6 +71,11 @@ class Call:
 
 Fields = Sequence[Field]
 Endpoint = Callable[[Call], Fields]
+
+
+def get_settled_amount(body: Json) -> Decimal:
+    """Return what a transaction takes or gives back: of an authorization what was captured."""
+    return Decimal(str(body.get("captured_amount", body["amount"])))
 
 
 def generate_id(kind: str) -> str:

@@ -48,11 +48,13 @@ _TEXTS: Final = {
     13: "The merchant login ID or password is invalid or the account is inactive.",
     16: "The transaction cannot be found.",
     17: "The merchant does not accept this type of credit card.",
+    47: "The amount to settle is above the amount that was authorized.",
     54: "The referenced transaction does not meet the criteria for issuing a credit.",
     55: "The sum of credits against the referenced transaction would exceed the original debit.",
     252: "Your order has been received. Thank you for your business!",
     253: "Your order has been received. Thank you for your business!",
     310: "This transaction has already been voided.",
+    311: "This transaction has already been captured.",
 }
 
 

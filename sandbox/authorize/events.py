@@ -1,7 +1,8 @@
 """Which of Authorize.Net's events a change of a transaction causes.
 
 A pure function of the transaction before and after. There is no event for settlement, for a refund
-that fails at settlement, or for a held transaction that expires: only its details show them
+that fails at settlement, or for a held or authorized transaction that expires: only its details
+show them
 (https://developer.authorize.net/api/reference/features/webhooks.html).
 """
 
@@ -10,16 +11,24 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from sandbox.authorize.calls import IN_REVIEW, TRANSACTION, format_moment
+from sandbox.authorize.calls import (
+    AUTHORIZED,
+    IN_REVIEW,
+    TRANSACTION,
+    format_moment,
+    get_settled_amount,
+)
 from sandbox.books import Change, Json
 from sandbox.stripe.resources import generate_id
 
 _AFTER_REVIEW: Final = {
+    AUTHORIZED: "fraud.approved",
     "capturedPendingSettlement": "fraud.approved",
     "declined": "fraud.declined",
     "voided": "void.created",
 }
 _NEW: Final = {
+    AUTHORIZED: "authorization.created",
     "capturedPendingSettlement": "authcapture.created",
     "refundPendingSettlement": "refund.created",
     **dict.fromkeys(IN_REVIEW, "fraud.held"),
@@ -42,7 +51,7 @@ def build_event(change: Change, now: float) -> Json | None:
         "webhookId": "sandbox",
         "payload": {
             "responseCode": int(after["response_code"]),
-            "authAmount": float(after["amount"]),
+            "authAmount": float(get_settled_amount(after)),
             "invoiceNumber": after["invoice_number"],
             "entityName": "transaction",
             "id": after["id"],
@@ -57,4 +66,6 @@ def _find_name(before: str | None, after: str) -> str | None:
         return None
     if before in IN_REVIEW:
         return _AFTER_REVIEW.get(after)
+    if before == AUTHORIZED and after == "capturedPendingSettlement":
+        return "priorAuthCapture.created"
     return "void.created" if after == "voided" else None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sandbox.authorize.calls import (
+    AUTHORIZED,
     CAPTURED,
     CUSTOMER,
     IN_REVIEW,
@@ -18,6 +19,7 @@ from sandbox.authorize.calls import (
     TRANSACTION,
     Call,
     Fields,
+    get_settled_amount,
 )
 from sandbox.authorize.xml import ApiError, Field, messages
 from sandbox.books import PageQuery, Record
@@ -144,8 +146,8 @@ def _times(body: dict[str, Any]) -> Sequence[Field]:
 
 def _settle_amount(body: dict[str, Any]) -> str:
     """Return the amount that settles: zero for a transaction that moves no money."""
-    can_settle = body["status"] in (*CAPTURED, *REFUNDED, *IN_REVIEW)
-    return str(body["amount"]) if can_settle else "0.00"
+    can_settle = body["status"] in (*CAPTURED, *REFUNDED, *IN_REVIEW, AUTHORIZED)
+    return f"{get_settled_amount(body):.2f}" if can_settle else "0.00"
 
 
 def _profile(body: dict[str, Any]) -> Sequence[Field]:

@@ -2,9 +2,11 @@
 
 | status                     | event                              | next status               |
 |----------------------------|------------------------------------|---------------------------|
-| held for review            | approved in the dashboard          | capturedPendingSettlement |
+| held for review            | approved in the dashboard          | capturedPendingSettlement,|
+|                            |                                    | or authorizedPendingCapture |
 | held for review            | declined in the dashboard          | declined                  |
 | held for review            | no decision within days            | expired                   |
+| authorizedPendingCapture   | no capture within 30 days          | expired                   |
 | capturedPendingSettlement  | settled, daily                     | settledSuccessfully       |
 | capturedPendingSettlement  | refused by the processor           | an error                  |
 | settlementError            | the batch is submitted again       | settledSuccessfully       |
@@ -26,7 +28,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.authorize.calls import REFUNDED, TRANSACTION, format_moment, generate_id
+from sandbox.authorize.calls import (
+    AUTHORIZED,
+    REFUNDED,
+    TRANSACTION,
+    format_moment,
+    generate_id,
+    get_settled_amount,
+)
 from sandbox.authorize.cards import get_result
 from sandbox.books import Books, PageQuery, Record, Scope
 
@@ -55,6 +64,14 @@ def is_refund(transaction: Record) -> bool:
     return bool(transaction.body["type"] == "refundTransaction")
 
 
+def decide(books: Books, transaction: Record, decision: str) -> None:
+    """Approve or decline a transaction that is held for review, or let its time pass."""
+    status = DECISIONS[decision]
+    if decision == "approve" and transaction.body["type"] == "authOnlyTransaction":
+        status = AUTHORIZED
+    move(books, transaction, status)
+
+
 def move(books: Books, transaction: Record, status: str) -> None:
     """Set a transaction's status, and the codes that show how a review or charge ended."""
     transaction.body["status"] = status
@@ -74,7 +91,7 @@ def get_refundable(books: Books, scope: Scope, charged: Record) -> Decimal:
     transactions, _ = books.list_page(scope, TRANSACTION, query)
     refunds = [each.body for each in transactions if each.body.get("refunds") == charged.id]
     refunded = sum(Decimal(each["amount"]) for each in refunds if each["status"] in REFUNDED)
-    return Decimal(charged.body["amount"]) - refunded
+    return get_settled_amount(charged.body) - refunded
 
 
 def add_refund(
@@ -94,6 +111,7 @@ def add_refund(
         "response_code": approved.response_code,
         "reason_code": approved.reason_code,
         "reason": approved.text,
+        "captured_amount": f"{amount:.2f}",
         "refunds": charged.id,
         "invoice_number": invoice_number,
     }

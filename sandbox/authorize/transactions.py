@@ -1,9 +1,14 @@
-"""createTransactionRequest: charges stored cards, voids and refunds, and refuses duplicates.
+"""createTransactionRequest: charges, authorizes, captures, voids, refunds; finds duplicates.
 
 | status           | event                         | next status                      |
 |------------------|-------------------------------|----------------------------------|
 | -                | charge approved               | capturedPendingSettlement        |
-| -                | charge declined               | declined                         |
+| -                | authorization approved        | authorizedPendingCapture         |
+| authorized       | capture of at most its amount | capturedPendingSettlement        |
+| authorized       | capture of more               | unchanged, reason 47             |
+| captured         | capture                       | unchanged, reason 311            |
+| any other        | capture                       | unchanged, reason 16             |
+| -                | either declined               | declined                         |
 | -                | charge in review, reason 252  | FDSPendingReview                 |
 | -                | charge in review, reason 253  | FDSAuthorizedPendingReview       |
 | -                | charge in review, reason 193  | underReview                      |
@@ -15,8 +20,8 @@
 | settled          | refund of more than the rest  | no refund, reason 55             |
 | any other        | refund                        | no refund, reason 54             |
 
-Voidable: capturedPendingSettlement, refundPendingSettlement and the three reviews. What else
-happens to a transaction is in `settlement`.
+Voidable: authorizedPendingCapture, capturedPendingSettlement, refundPendingSettlement and the three
+reviews. A capture keeps the transaction's id. What else happens to one is in `settlement`.
 
 A duplicate has the same values in the fields that the gateway compares (documentation of its error
 11) within `duplicateWindow` seconds: 120 if the request names none, at most 28 800, 0 for no check.
@@ -32,6 +37,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from sandbox.authorize.calls import (
+    AUTHORIZED,
+    CAPTURED,
     CUSTOMER,
     IN_REVIEW,
     TRANSACTION,
@@ -53,23 +60,30 @@ REFUND_SECONDS_MAX: Final = 180 * 24 * 60 * 60
 
 _STATUS_BY_REASON: Final = {"252": "FDSPendingReview", "253": "FDSAuthorizedPendingReview"}
 _STATUS_BY_RESPONSE: Final = {"1": "capturedPendingSettlement", "2": "declined", "4": "underReview"}
-_VOIDABLE: Final = ("capturedPendingSettlement", "refundPendingSettlement", *IN_REVIEW)
+_VOIDABLE: Final = (
+    AUTHORIZED,
+    "capturedPendingSettlement",
+    "refundPendingSettlement",
+    *IN_REVIEW,
+)
 _UNSUCCESSFUL: Final = messages("Error", "E00027", "The transaction was unsuccessful.")
 
 
 def create_transaction(call: Call) -> Fields:
-    """Charge or void; other transaction types are refused."""
+    """Charge, authorize, capture, void or refund; other types are refused."""
     request = call.request.find("transactionRequest")
     assert request is not None, "the schema requires it"
     match request.text("transactionType"):
-        case "authCaptureTransaction":
+        case "authCaptureTransaction" | "authOnlyTransaction":
             return _charge(call, request)
+        case "priorAuthCaptureTransaction":
+            return _capture(call, request)
         case "voidTransaction":
             return _void(call, request)
         case "refundTransaction":
             return _refund(call, request)
         case _:
-            raise ApiError("E00004", "The sandbox charges (authCapture), voids and refunds only.")
+            raise ApiError("E00004", "The sandbox has no such type of transaction.")
 
 
 def _charge(call: Call, request: Element) -> Fields:
@@ -99,7 +113,10 @@ def _charge(call: Call, request: Element) -> Fields:
 
 
 def _build_transaction(call: Call, request: Element, card: Record, result: ChargeResult) -> Record:
+    kind = request.text("transactionType")
     status = _STATUS_BY_RESPONSE[result.response_code]
+    if result.response_code == "1" and kind == "authOnlyTransaction":
+        status = AUTHORIZED
     return Record(
         TRANSACTION,
         {
@@ -108,7 +125,7 @@ def _build_transaction(call: Call, request: Element, card: Record, result: Charg
             "submitted_at": format_moment(call.now),
             "customer": card.body["customer"],
             "card": card.id,
-            "type": "authCaptureTransaction",
+            "type": kind,
             "status": _STATUS_BY_REASON.get(result.reason_code, status),
             "amount": f"{Decimal(request.text('amount')):.2f}",
             "currency": request.text("currencyCode", "USD").lower(),
@@ -121,6 +138,25 @@ def _build_transaction(call: Call, request: Element, card: Record, result: Charg
             "last4": card.body["last4"],
         },
     )
+
+
+def _capture(call: Call, request: Element) -> Fields:
+    identifier = request.text("refTransId")
+    transaction = call.books.find(call.scope, TRANSACTION, identifier)
+    if transaction is not None and transaction.body["status"] in CAPTURED:
+        captured = ChargeResult("1", "311", get_result(311).text)
+        return _respond(captured, identifier, transaction, reference=identifier)
+    if transaction is None or transaction.body["status"] != AUTHORIZED:
+        return _respond(get_result(16), None, transaction, reference=identifier)
+    authorized = Decimal(transaction.body["amount"])
+    amount = Decimal(request.text("amount") or authorized)
+    if amount <= 0 or amount != round(amount, 2):
+        return _respond(get_result(5), None, transaction, reference=identifier)
+    if amount > authorized:
+        return _respond(get_result(47), None, transaction, reference=identifier)
+    transaction.body |= {"status": "capturedPendingSettlement", "captured_amount": f"{amount:.2f}"}
+    call.books.update(transaction)
+    return _respond(get_result(1), identifier, transaction, reference=identifier)
 
 
 def _void(call: Call, request: Element) -> Fields:

@@ -19,6 +19,7 @@ from sandbox.authorize.calls import (
     TRANSACTION,
     AnswerFormat,
     get_account,
+    get_settled_amount,
     hash_keys,
 )
 from sandbox.authorize.server import AuthorizeSettings
@@ -134,7 +135,7 @@ class AuthorizeControl:
                 raise ControlRefusal(
                     f"The transaction is {transaction.body['status']}: it is not held for review."
                 )
-            settlement.move(self._books, transaction, settlement.DECISIONS[decision])
+            settlement.decide(self._books, transaction, decision)
         return web.json_response(transaction.body)
 
     async def refund(self, request: web.Request) -> web.Response:
@@ -186,7 +187,7 @@ def summarize_account(books: Books, scope: Scope, limit: int) -> dict[str, Any]:
         kinds[f"more_{plural}"] = has_more
     taken: defaultdict[str, int] = defaultdict(int)
     for transaction in kinds["transactions"]:
-        cents = int(Decimal(transaction["amount"]) * 100)
+        cents = int(get_settled_amount(transaction) * 100)
         if transaction["status"] in CAPTURED:
             taken[transaction["currency"]] += cents
         elif transaction["status"] in REFUNDED:

@@ -94,7 +94,7 @@ class StripeControl:
         return web.json_response(intent.body)
 
     async def cancel_intent(self, request: web.Request) -> web.Response:
-        """POST stripe/cancellations: cancel a payment intent that has not been charged."""
+        """POST stripe/cancellations: cancel a payment intent that has not been captured."""
         body = await read_body(request, "payment_intent", "reason")
         reason = _read_optional(body, "reason", _CANCELLATION_REASONS)
         with self._change():
@@ -140,7 +140,7 @@ class StripeControl:
                 call,
                 charge,
                 status=status,
-                amount=amount or charge.body["amount"] - charge.body["amount_refunded"],
+                amount=amount or charge.body["amount_captured"] - charge.body["amount_refunded"],
                 currency=currency or charge.body["currency"],
                 reason=reason,
                 metadata=metadata,
@@ -179,8 +179,8 @@ class StripeControl:
     def _find_charge(self, intent_id: object) -> tuple[Call, Record]:
         call, intent = self._find("payment_intent", intent_id)
         charge = self._books.find(call.scope, "charge", str(intent.body["latest_charge"]))
-        if charge is None or not charge.body["paid"]:
-            raise ControlRefusal(f"The payment intent {intent.id} has no charge that succeeded.")
+        if charge is None or not charge.body["captured"]:
+            raise ControlRefusal(f"The payment intent {intent.id} has no captured charge.")
         return call, charge
 
 
@@ -237,8 +237,8 @@ def summarize_account(books: Books, scope: Scope, limit: int) -> dict[str, Any]:
         kinds[f"more_{kind}s"] = has_more
     taken: defaultdict[str, int] = defaultdict(int)
     for charge in kinds["charges"]:
-        if charge["status"] == "succeeded":
-            taken[charge["currency"]] += charge["amount"] - charge["amount_refunded"]
+        if charge["captured"]:
+            taken[charge["currency"]] += charge["amount_captured"] - charge["amount_refunded"]
     for dispute in kinds["disputes"]:
         for transaction in dispute["balance_transactions"]:
             taken[transaction["currency"]] += transaction["amount"]

@@ -29,6 +29,7 @@ from sandbox.stripe.errors import Response, Stage, StripeError
 from sandbox.stripe.forms import Form
 from sandbox.stripe.payment_intents import (
     cancel_payment_intent,
+    capture_payment_intent,
     confirm_payment_intent,
     create_payment_intent,
     list_payment_intents,
@@ -71,6 +72,7 @@ _ENDPOINTS: Final[dict[tuple[str, ...], Endpoint]] = {
     ("GET", "payment_intents", _ID): retrieve_payment_intent,
     ("POST", "payment_intents", _ID, "confirm"): confirm_payment_intent,
     ("POST", "payment_intents", _ID, "cancel"): cancel_payment_intent,
+    ("POST", "payment_intents", _ID, "capture"): capture_payment_intent,
     ("GET", "charges", _ID): retrieve_charge,
     ("POST", "refunds"): create_refund,
     ("GET", "refunds"): list_refunds,

@@ -11,12 +11,16 @@
 | requires_action     | authentication succeeds         | as confirm, without 3D Secure         |
 | requires_action     | authentication fails            | requires_payment_method, 402          |
 | open                | cancel                          | canceled                              |
-| succeeded, canceled | confirm, cancel, authentication | unchanged, 400                        |
+| open                | confirm, `capture_method` manual| requires_capture                      |
+| requires_capture    | capture, of all or a part       | succeeded                             |
+| requires_capture    | cancel, or seven days           | canceled                              |
+| succeeded, canceled | any of these                    | unchanged, 400                        |
 
 Open: requires_payment_method, requires_confirmation, requires_action. Without a cardholder:
 `off_session` or `error_on_requires_action`. Authentication is also accepted in
 requires_payment_method when the last error is authentication_required: the cardholder came back.
-A decline stores a failed charge. Separate capture is not modelled.
+A decline stores a failed charge. What a capture leaves is released, and like a canceled
+authorization it is no refund (docs.stripe.com/changelog/basil, 2025-03-31).
 """
 
 from __future__ import annotations
@@ -114,13 +118,11 @@ def _charge(call: Call, intent: Record, method: Record) -> Response:
     charge = call.add(Record("charge", body))
     if decline is not None:
         return _fail(call, intent, method, decline, charge=charge.id)
-    intent.body |= {
-        "status": "succeeded",
-        "amount_received": intent.body["amount"],
-        "last_payment_error": None,
-        "latest_charge": charge.id,
-        "next_action": None,
-    }
+    intent.body |= {"last_payment_error": None, "latest_charge": charge.id, "next_action": None}
+    if intent.body["capture_method"] == "manual":
+        intent.body |= {"status": "requires_capture", "amount_capturable": intent.body["amount"]}
+    else:
+        intent.body |= {"status": "succeeded", "amount_received": intent.body["amount"]}
     call.books.update(intent)
     if method.body["customer"] is None:
         _save_or_spend(call, intent, method)
@@ -128,6 +130,19 @@ def _charge(call: Call, intent: Record, method: Record) -> Response:
         method.private["set_up"] = True
         call.books.update(method)
     return Response(200, intent.body)
+
+
+def capture(call: Call, intent: Record, amount: int) -> None:
+    """Take an amount of an authorized intent; the rest is released."""
+    charge = call.require("charge", intent.body["latest_charge"], param="latest_charge")
+    charge.body |= {
+        "amount_captured": amount,
+        "balance_transaction": resources.generate_id("txn"),
+        "captured": True,
+    }
+    call.books.update(charge)
+    intent.body |= {"status": "succeeded", "amount_capturable": 0, "amount_received": amount}
+    call.books.update(intent)
 
 
 def _save_or_spend(call: Call, intent: Record, method: Record) -> None:

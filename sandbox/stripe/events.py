@@ -15,7 +15,12 @@ from sandbox.stripe.api import API_VERSION
 from sandbox.stripe.disputes import CLOSED, count_withdrawn
 from sandbox.stripe.resources import generate_id
 
-_NAMED_AFTER_STATUS: Final = ("succeeded", "canceled", "requires_action")
+_BY_STATUS: Final = {
+    "succeeded": "payment_intent.succeeded",
+    "canceled": "payment_intent.canceled",
+    "requires_action": "payment_intent.requires_action",
+    "requires_capture": "payment_intent.amount_capturable_updated",
+}
 
 
 def build_events(change: Change, now: int) -> Iterator[Json]:
@@ -62,8 +67,8 @@ def _list_intent_types(before: Json | None, after: Json) -> Iterator[str]:
     if before is None:
         yield "payment_intent.created"
     elif _state_of(before) != _state_of(after):
-        if after["status"] in _NAMED_AFTER_STATUS:
-            yield f"payment_intent.{after['status']}"
+        if after["status"] in _BY_STATUS:
+            yield _BY_STATUS[after["status"]]
         elif after["last_payment_error"]:
             yield "payment_intent.payment_failed"
 

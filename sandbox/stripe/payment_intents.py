@@ -12,7 +12,7 @@ from sandbox.books import Json, Record
 from sandbox.stripe import errors, resources
 from sandbox.stripe.amounts import check_amount
 from sandbox.stripe.calls import LIST_PARAMETERS, Call, respond, respond_with_page
-from sandbox.stripe.confirmation import ConfirmOptions, confirm, unexpected_state
+from sandbox.stripe.confirmation import ConfirmOptions, capture, confirm, unexpected_state
 from sandbox.stripe.errors import Response
 from sandbox.stripe.params import (
     ADDRESS,
@@ -47,7 +47,7 @@ _TYPES_PARAMETERS: Final = ("payment_method_types", "allowed_payment_method_type
 _CLEARABLE: Final = Text(clearable=True)
 _CONFIRM: Final[Shape] = {
     **EXPAND,
-    "capture_method": Choice(("automatic", "automatic_async")),
+    "capture_method": Choice(("automatic", "automatic_async", "manual")),
     "error_on_requires_action": Boolean(),
     "off_session": BooleanOr(("one_off", "recurring")),
     "payment_method": Text(),
@@ -103,6 +103,24 @@ _CANCEL: Final[Shape] = {
     "cancellation_reason": Choice(
         ("abandoned", "duplicate", "fraudulent", "requested_by_customer")
     ),
+}
+_CAPTURE: Final[Shape] = {
+    **EXPAND,
+    "amount_to_capture": Integer(minimum=1),
+    "metadata": Metadata(),
+    "statement_descriptor": Text(characters_max=22, clearable=True),
+    "statement_descriptor_suffix": Text(characters_max=22, clearable=True),
+    **{
+        name: NotModelled()
+        for name in (
+            "amount_details",
+            "application_fee_amount",
+            "final_capture",
+            "hooks",
+            "payment_details",
+            "transfer_data",
+        )
+    },
 }
 _LIST: Final[Shape] = {**LIST_PARAMETERS, "customer": Text(), "customer_account": NotModelled()}
 
@@ -169,7 +187,7 @@ def confirm_payment_intent(call: Call) -> Response:
 
 
 def cancel_payment_intent(call: Call) -> Response:
-    """POST /v1/payment_intents/{id}/cancel; refused after a charge."""
+    """POST /v1/payment_intents/{id}/cancel; refused after a charge was captured."""
     params = read(call.form, _CANCEL)
     intent = _get_from_path(call)
     cancel(call, intent, params.get("cancellation_reason"))
@@ -177,15 +195,39 @@ def cancel_payment_intent(call: Call) -> Response:
 
 
 def cancel(call: Call, intent: Record, reason: str | None) -> None:
-    """Cancel an intent that has not been charged; raises Stripe's 400 for any other."""
+    """Cancel an intent, or release what is authorized; raises Stripe's 400 once it is captured."""
     _require_status(intent, _CANCELABLE, "cancel", "canceled")
     intent.body |= {
         "status": "canceled",
+        "amount_capturable": 0,
         "canceled_at": call.now,
         "cancellation_reason": reason,
         "next_action": None,
     }
     call.books.update(intent)
+
+
+def capture_payment_intent(call: Call) -> Response:
+    """POST /v1/payment_intents/{id}/capture: take all that was authorized, or less."""
+    params = read(call.form, _CAPTURE)
+    intent = _get_from_path(call)
+    _require_status(intent, ("requires_capture",), "capture", "captured")
+    capturable: int = intent.body["amount_capturable"]
+    amount = params.get("amount_to_capture", capturable)
+    if amount > capturable:
+        raise errors.invalid_request(
+            f"Amount {amount} is above the amount that can be captured, {capturable}.",
+            code="amount_too_large",
+            param="amount_to_capture",
+            stage=errors.Stage.EXECUTION,
+            payment_intent=intent.body,
+        )
+    intent.body["metadata"] = merge_metadata(intent.body["metadata"], params.get("metadata"))
+    for name in ("statement_descriptor", "statement_descriptor_suffix"):
+        if name in params:
+            intent.body[name] = params[name]
+    capture(call, intent, amount)
+    return respond(call, intent.body, params)
 
 
 def retrieve_charge(call: Call) -> Response:

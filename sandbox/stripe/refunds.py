@@ -225,6 +225,8 @@ def _get_refundable(call: Call, charge: Record) -> int:
     refundable: int = body["amount_captured"] - body["amount_refunded"]
     if not body["paid"]:
         message, code = f"Charge {charge.id} has not been paid; it cannot be refunded.", None
+    elif not body["captured"]:
+        message, code = f"Charge {charge.id} has not been captured: cancel its PaymentIntent.", None
     elif count_withdrawn_of(call, body):
         message = f"Charge {charge.id} has been charged back; cannot issue a refund."
         code = "charge_disputed"

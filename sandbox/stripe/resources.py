@@ -199,20 +199,21 @@ def build_charge(intent: Json, method: Json, decline: Decline | None, *, created
     """Return a charge of the intent's amount: failed with `decline`, or succeeded for None."""
     identifier = generate_id("ch")
     paid = decline is None
+    captured = paid and intent["capture_method"] != "manual"
     amount: int = intent["amount"]
     return {
         "id": identifier,
         "object": "charge",
         "amount": amount,
-        "amount_captured": amount if paid else 0,
+        "amount_captured": amount if captured else 0,
         "amount_refunded": 0,
         "application": None,
         "application_fee": None,
         "application_fee_amount": None,
-        "balance_transaction": generate_id("txn") if paid else None,
+        "balance_transaction": generate_id("txn") if captured else None,
         "billing_details": method["billing_details"],
         "calculated_statement_descriptor": "SANDBOX",
-        "captured": paid,
+        "captured": captured,
         "created": created,
         "currency": intent["currency"],
         "customer": intent["customer"],

@@ -194,7 +194,7 @@ async def test_an_unsettled_charge_can_be_voided(sandbox: Sandbox) -> None:
 
 async def test_unsupported_transaction_types_are_refused(sandbox: Sandbox) -> None:
     customer, card = await customer_with_card(sandbox)
-    inner = charge_xml(customer, card).replace("authCapture", "authOnly")
+    inner = charge_xml(customer, card).replace("authCapture", "captureOnly")
     assert (await send(sandbox, "createTransactionRequest", inner)).code == "E00004"
 
 
