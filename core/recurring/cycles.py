@@ -107,7 +107,14 @@ def resumed(job: Job, now: datetime) -> Job:
     """
     if problem := calendar_problem(job):
         raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"Update the job first: {problem}")
-    job = replace(job, status="active", failed_cycles=0, counts_from=max(now, job.counts_from))
+    job = replace(
+        job,
+        status="active",
+        paused_at=None,
+        paused_reason=None,
+        failed_cycles=0,
+        counts_from=max(now, job.counts_from),
+    )
     at = rules.next_after(job.calendar, job.counts_from)
     if at is None:
         raise Refusal(

@@ -42,6 +42,8 @@ from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence
 
 CHARGED_MESSAGE = "Charge completed"
+PAUSED_BY_FAILURES = "failed_cycles"
+"""`paused_reason` of a job that paused itself."""
 _SUCCEEDED = frozenset(  # what follows a success does not change the cycle's outcome
     {"succeeded", "partially_refunded", "refunded", "disputed"}
 )
@@ -238,5 +240,8 @@ def job_after_cycle(attempt: Attempt, outcome: Outcome) -> tuple[Job, str]:
         return replace(job, status="completed"), ""
     if job.failed_cycles >= rules.FAILED_CYCLES_MAX:
         note = f"The job is paused, because {job.failed_cycles} cycles in a row failed; resume it."
-        return replace(job, status="paused"), note
+        paused = replace(
+            job, status="paused", paused_at=attempt.now, paused_reason=PAUSED_BY_FAILURES
+        )
+        return paused, note
     return replace(job, next_run=attempt.next_cycle_at, due_at=attempt.next_cycle_at), ""

@@ -11,7 +11,7 @@
 Cancelled and completed jobs cannot be updated, paused or resumed. Every change locks the job's row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -37,12 +37,14 @@ from core.recurring.cycles import (
     skip_due,
 )
 from core.recurring.log_store import insert_logs
+from core.recurring.occurrence_states import Attempt
 from core.recurring.store import Job
 from core.recurring.transitions import STOPPED, cancel_open_payments, read_attempt, skip
 from core.users.service import active_user, existing_user
 from core.wallet import store as wallet_store
 
 DEFAULT_ZONE = "UTC"
+LAST_LOGS = 10
 _Parsed = TypeVar("_Parsed")
 
 
@@ -75,6 +77,17 @@ class JobUpdate:
     timezone: str | None = None
     end_at: str | None = None
     status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownJob:
+    """A job with what is known of its dunning."""
+
+    job: Job
+    cycle: Attempt | None
+    """The current attempt of its open cycle, if there is one."""
+    logs: Sequence[log_store.Log]
+    """Its last log entries, newest first, at most LAST_LOGS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +234,30 @@ class RecurringService:
             return await store.job_page(
                 transaction, business_id=caller.business_id, which=which, page=page
             )
+
+    async def get(self, caller: Caller, recurring_id: str) -> ShownJob:
+        """Return one of the caller's jobs with its open cycle and its last log entries.
+
+        Raises:
+            Refusal: RECURRING_NOT_FOUND.
+        """
+        async with self._database.listing() as transaction:
+            job = await store.job_by_id(
+                transaction, business_id=caller.business_id, recurring_id=recurring_id, lock=False
+            )
+            if job is None:
+                raise _not_found()
+            cycle = None
+            if job.open_occurrence is not None:
+                now = await self._clock.now_for(transaction, job.business_id, job.env)
+                cycle = await read_attempt(transaction, job, now)
+            logs = await log_store.log_page(
+                transaction,
+                business_id=caller.business_id,
+                which=log_store.LogFilter(recurring_id=recurring_id),
+                page=PageRequest(limit=LAST_LOGS),
+            )
+            return ShownJob(job, cycle, logs.rows)
 
     async def list_logs(
         self, caller: Caller, which: log_store.LogFilter, page: PageRequest
@@ -370,6 +407,9 @@ async def _stopped(
         job = change.job
     if status == "cancelled":
         await cancel_open_payments(transaction, job, job.open_occurrence)
+    else:
+        paused_at = now if job.status == "active" else job.paused_at
+        job = replace(job, paused_at=paused_at, paused_reason="requested")
     job = replace(job, status=status, next_run=None, **RELEASED)
     if job.open_occurrence is None:
         return replace(job, due_at=None), False

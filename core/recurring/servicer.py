@@ -9,6 +9,7 @@ from core.recurring.log_store import LogFilter
 from core.recurring.messages import (
     job_message,
     log_message,
+    open_cycle_message,
     optional_timestamp,
     upcoming,
 )
@@ -114,6 +115,18 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
             recurring=[job_message(job, request.preview) for job in page.rows],
             total_is_estimate=page.total_is_estimate,
             next_cursor=page.next_cursor,
+        )
+
+    async def GetRecurring(
+        self, request: pb.GetRecurringRequest, context: object
+    ) -> pb.GetRecurringResponse:
+        """Return a job with its open cycle and its last log entries."""
+        shown = await self._service.get(current_caller(), request.recurring_id)
+        return pb.GetRecurringResponse(
+            recurring=job_message(shown.job, request.preview),
+            failed_cycles=shown.job.failed_cycles,
+            open_cycle=open_cycle_message(shown.cycle) if shown.cycle else None,
+            logs=[log_message(log) for log in shown.logs],
         )
 
     async def GetRecurringLogs(

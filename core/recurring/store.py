@@ -50,6 +50,8 @@ class Job:
     leased_until: datetime | None = None
     fencing_token: int = 0
     last_cycle_local: str | None = None
+    paused_at: datetime | None = None
+    paused_reason: str | None = None
     set_aside_at: datetime | None = None
     set_aside_error: str | None = None
     failed_looks: int = 0
@@ -142,13 +144,14 @@ async def save_job(transaction: Transaction, job: Job) -> Job:
     return saved
 
 
-async def job_by_id(transaction: Transaction, *, business_id: str, recurring_id: str) -> Job | None:
-    """Lock and return the business's job; None if it has no such job."""
-    rows = await transaction.connection.execute(
-        select(*_JOB_COLUMNS)
-        .where(jobs.c.business_id == business_id, jobs.c.recurring_id == recurring_id)
-        .with_for_update()
+async def job_by_id(
+    transaction: Transaction, *, business_id: str, recurring_id: str, lock: bool = True
+) -> Job | None:
+    """Return the business's job, locked unless `lock` is false; None if it has no such job."""
+    query = select(*_JOB_COLUMNS).where(
+        jobs.c.business_id == business_id, jobs.c.recurring_id == recurring_id
     )
+    rows = await transaction.connection.execute(query.with_for_update() if lock else query)
     row = rows.one_or_none()
     return Job(*row) if row else None
 

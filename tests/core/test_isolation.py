@@ -44,6 +44,7 @@ REQUESTS: dict[str, Any] = {
     "CancelRecurring": recurring_pb2.CancelRecurringRequest(),
     "ListRecurring": recurring_pb2.ListRecurringRequest(),
     "GetRecurringLogs": recurring_pb2.GetRecurringLogsRequest(),
+    "GetRecurring": recurring_pb2.GetRecurringRequest(),
 }
 
 

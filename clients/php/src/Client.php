@@ -1168,6 +1168,31 @@ final class Client
     }
 
     /**
+     * Returns a recurring job, its failed cycles, its open cycle and its last log entries.
+     *
+     * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - preview: Number of upcoming occurrences to return, 0 to 24. Defaults to 0.
+     *
+     * @param array{
+     *     recurring_id: string,
+     *     preview?: int
+     * } $fields
+     * @throws ApiException with the errorCode RECURRING_NOT_FOUND or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function getRecurring(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\GetRecurringResult {
+        return $this->connection->read(
+            'get_recurring',
+            $fields,
+            [Result\GetRecurringResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Lists the log entries of the business's recurring jobs, newest first.
      *
      * - recurring_id: Only log entries of this job. Must be 1 to 64 printable characters

@@ -555,6 +555,16 @@ export class Nivisco {
   }
 
   /**
+   * Returns a recurring job, its failed cycles, its open cycle and its last log entries.
+   *
+   * @throws ApiError with the code RECURRING_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async getRecurring(fields: types.GetRecurringFields): Promise<types.GetRecurringResult> {
+    return this.#connection.read("get_recurring", fields, readers.readGetRecurringResult);
+  }
+
+  /**
    * Lists the log entries of the business's recurring jobs, newest first.
    *
    * @throws ApiError with the code RECURRING_NOT_FOUND or one of every action.

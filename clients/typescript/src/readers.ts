@@ -126,6 +126,21 @@ export function readRecurringJob(json: Json): types.RecurringJob {
     createdAt: string(json["created_at"]),
     updatedAt: string(json["updated_at"]),
     startAt: string(json["start_at"]),
+    pausedReason: nullable(word<types.PausedReason>)(json["paused_reason"]),
+    pausedAt: nullable(string)(json["paused_at"]),
+  };
+}
+
+export function readOpenCycle(json: Json): types.OpenCycle {
+  return {
+    occurrence: string(json["occurrence"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    source: nullable(word<types.RecurringSource>)(json["source"]),
+    attempt: integer(json["attempt"]),
+    nextAttemptAt: nullable(string)(json["next_attempt_at"]),
+    paymentId: nullable(string)(json["payment_id"]),
+    paymentStatus: nullable(word<types.PaymentStatus>)(json["payment_status"]),
   };
 }
 
@@ -419,6 +434,15 @@ export function readListRecurringResult(json: Json): types.ListRecurringResult {
     recurring: list(object(readRecurringJob))(json["recurring"]),
     totalIsEstimate: boolean(json["total_is_estimate"]),
     nextCursor: nullable(string)(json["next_cursor"]),
+  };
+}
+
+export function readGetRecurringResult(json: Json): types.GetRecurringResult {
+  return {
+    recurring: object(readRecurringJob)(json["recurring"]),
+    failedCycles: integer(json["failed_cycles"]),
+    openCycle: nullable(object(readOpenCycle))(json["open_cycle"]),
+    logs: list(object(readRecurringLog))(json["logs"]),
   };
 }
 

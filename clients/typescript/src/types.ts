@@ -40,6 +40,8 @@ export type CatchUp = "latest" | "all" | "skip";
 
 export type RecurringStatus = "active" | "paused" | "cancelled" | "completed";
 
+export type PausedReason = "requested" | "failed_cycles";
+
 export type RecurringLogStatus =
   | "succeeded"
   | "declined"
@@ -433,6 +435,33 @@ export interface RecurringJob {
   readonly updatedAt: string;
   /** Start of the calendar. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly startAt: string;
+  /** Why the job is paused. Null if it is not paused. */
+  readonly pausedReason: PausedReason | null;
+  /** Since when the job is paused. Null if it is not paused. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly pausedAt: string | null;
+}
+
+/** A cycle of a recurring job that began and has no final outcome yet. */
+export interface OpenCycle {
+  /** Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly occurrence: string;
+  /** Amount of the charge, as it was when the cycle began. A decimal string. */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Payment source, as it was when the cycle began. Null for the user's default gateway. */
+  readonly source: RecurringSource | null;
+  /** Number of the current or next attempt, from 1. */
+  readonly attempt: number;
+  /**
+   * When the attempt is made. Null if it was made already: its outcome then decides the
+   * cycle. `YYYY-MM-DD HH:MM:SS` in UTC.
+   */
+  readonly nextAttemptAt: string | null;
+  /** Id of the attempt's card payment, `PAY-…`. Null if there is none yet. */
+  readonly paymentId: string | null;
+  /** Status of that payment, for example `requires_action`. Null if there is none yet. */
+  readonly paymentStatus: PaymentStatus | null;
 }
 
 /** A log entry of a recurring job: an attempt to charge an occurrence, or a skipped occurrence. */
@@ -1295,6 +1324,29 @@ export interface ListRecurringResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+}
+
+/** Fields of `get_recurring`. */
+export interface GetRecurringFields {
+  /** Id of the job, for example `REC-123`. Must be 1 to 64 printable characters without spaces. */
+  readonly recurringId: string;
+  /** Number of upcoming occurrences to return, 0 to 24. Defaults to 0. */
+  readonly preview?: number | undefined;
+}
+
+/** Response of `get_recurring`. */
+export interface GetRecurringResult {
+  /** The job. */
+  readonly recurring: RecurringJob;
+  /** Number of failed cycles since the last successful charge or resumption. */
+  readonly failedCycles: number;
+  /**
+   * The cycle that is being charged, waits for its retry, or waits for its customer or a
+   * review. Null if there is none.
+   */
+  readonly openCycle: OpenCycle | null;
+  /** The last log entries, newest first, at most ten. */
+  readonly logs: readonly RecurringLog[];
 }
 
 /** Fields of `get_recurring_logs`. */

@@ -110,6 +110,16 @@ final class RecurringJob
     public string $startAt;
 
     /**
+     * Why the job is paused. Null if it is not paused.
+     *
+     * @var 'requested'|'failed_cycles'|null
+     */
+    public ?string $pausedReason;
+
+    /** Since when the job is paused. Null if it is not paused. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    public ?string $pausedAt;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -140,6 +150,8 @@ final class RecurringJob
         $read->createdAt = $body['created_at'];
         $read->updatedAt = $body['updated_at'];
         $read->startAt = $body['start_at'];
+        $read->pausedReason = $body['paused_reason'];
+        $read->pausedAt = $body['paused_at'];
         return $read;
     }
 }

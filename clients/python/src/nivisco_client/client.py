@@ -25,6 +25,7 @@ from .types import (
     GetBusinessInfoResult,
     GetPaymentRecordsResult,
     GetRecurringLogsResult,
+    GetRecurringResult,
     GetStripePublicKeyResult,
     GetUserCardsResult,
     GetUserInfoResult,
@@ -1203,6 +1204,33 @@ class Nivisco(Connection):
                 "cursor": cursor,
             },
             ListRecurringResult.from_json,
+        )
+
+    def get_recurring(
+        self,
+        *,
+        recurring_id: str,
+        preview: int | None = None,
+    ) -> GetRecurringResult:
+        """Returns a recurring job, its failed cycles, its open cycle and its last log entries.
+
+        Args:
+            recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+                characters without spaces.
+            preview: Number of upcoming occurrences to return, 0 to 24. Defaults to 0.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `RECURRING_NOT_FOUND` or one of
+                every action.
+        """
+        return self._read(
+            "get_recurring",
+            {
+                "recurring_id": recurring_id,
+                "preview": preview,
+            },
+            GetRecurringResult.from_json,
         )
 
     def get_recurring_logs(

@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import money_pb2 as _money_pb2
+from nivisco.payments.v1 import payments_pb2 as _payments_pb2
 from nivisco.payments.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -115,6 +116,30 @@ RECURRING_STATUS_COMPLETED: RecurringStatus.ValueType  # 4
 """The job reached its end or its maximum number of cycles."""
 Global___RecurringStatus: _TypeAlias = RecurringStatus  # noqa: Y015
 
+class _PausedReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PausedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PausedReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAUSED_REASON_UNSPECIFIED: _PausedReason.ValueType  # 0
+    """Unspecified."""
+    PAUSED_REASON_REQUESTED: _PausedReason.ValueType  # 1
+    """The business paused it."""
+    PAUSED_REASON_FAILED_CYCLES: _PausedReason.ValueType  # 2
+    """It paused itself, because several cycles in a row failed."""
+
+class PausedReason(_PausedReason, metaclass=_PausedReasonEnumTypeWrapper):
+    """Why a job is paused."""
+
+PAUSED_REASON_UNSPECIFIED: PausedReason.ValueType  # 0
+"""Unspecified."""
+PAUSED_REASON_REQUESTED: PausedReason.ValueType  # 1
+"""The business paused it."""
+PAUSED_REASON_FAILED_CYCLES: PausedReason.ValueType  # 2
+"""It paused itself, because several cycles in a row failed."""
+Global___PausedReason: _TypeAlias = PausedReason  # noqa: Y015
+
 class _CatchUp:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -209,6 +234,8 @@ class RecurringJob(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     START_AT_FIELD_NUMBER: _builtins.int
+    PAUSED_REASON_FIELD_NUMBER: _builtins.int
+    PAUSED_AT_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
     """Id of the job, for example `REC-123`."""
     interval_type: Global___IntervalType.ValueType
@@ -233,6 +260,8 @@ class RecurringJob(_message.Message):
     """Handling of missed occurrences."""
     env: _types_pb2.Env.ValueType
     """Environment of the job."""
+    paused_reason: Global___PausedReason.ValueType
+    """Why the job is paused. Null if it is not paused."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of each charge."""
@@ -265,6 +294,10 @@ class RecurringJob(_message.Message):
     def start_at(self) -> _timestamp_pb2.Timestamp:
         """Start of the calendar."""
 
+    @_builtins.property
+    def paused_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when the job is paused. Null if it is not paused."""
+
     def __init__(
         self,
         *,
@@ -288,10 +321,12 @@ class RecurringJob(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         start_at: _timestamp_pb2.Timestamp | None = ...,
+        paused_reason: Global___PausedReason.ValueType = ...,
+        paused_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "start_at", b"start_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "paused_at", b"paused_at", "start_at", b"start_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "catch_up", b"catch_up", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "env", b"env", "executed_cycles", b"executed_cycles", "interval_type", b"interval_type", "interval_value", b"interval_value", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "recurring_id", b"recurring_id", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "upcoming", b"upcoming", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "catch_up", b"catch_up", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "env", b"env", "executed_cycles", b"executed_cycles", "interval_type", b"interval_type", "interval_value", b"interval_value", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "paused_at", b"paused_at", "paused_reason", b"paused_reason", "recurring_id", b"recurring_id", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "upcoming", b"upcoming", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -303,6 +338,60 @@ class RecurringJob(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cycles) -> _WhichOneofReturnType__max_cycles | None: ...
 
 Global___RecurringJob: _TypeAlias = RecurringJob  # noqa: Y015
+
+@_typing.final
+class OpenCycle(_message.Message):
+    """A cycle of a recurring job that began and has no final outcome yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OCCURRENCE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_AT_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_STATUS_FIELD_NUMBER: _builtins.int
+    source: Global___RecurringSource.ValueType
+    """Payment source, as it was when the cycle began. Null for the user's default gateway."""
+    attempt: _builtins.int
+    """Number of the current or next attempt, from 1."""
+    payment_id: _builtins.str
+    """Id of the attempt's card payment, `PAY-…`. Null if there is none yet."""
+    payment_status: _payments_pb2.PaymentStatus.ValueType
+    """Status of that payment, for example `requires_action`. Null if there is none yet."""
+    @_builtins.property
+    def occurrence(self) -> _timestamp_pb2.Timestamp:
+        """Scheduled time of the occurrence."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount of the charge, as it was when the cycle began."""
+
+    @_builtins.property
+    def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
+        """When the attempt is made. Null if it was made already: its outcome then decides the cycle."""
+
+    def __init__(
+        self,
+        *,
+        occurrence: _timestamp_pb2.Timestamp | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        source: Global___RecurringSource.ValueType = ...,
+        attempt: _builtins.int = ...,
+        next_attempt_at: _timestamp_pb2.Timestamp | None = ...,
+        payment_id: _builtins.str | None = ...,
+        payment_status: _payments_pb2.PaymentStatus.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "amount", b"amount", "next_attempt_at", b"next_attempt_at", "occurrence", b"occurrence", "payment_id", b"payment_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "amount", b"amount", "attempt", b"attempt", "next_attempt_at", b"next_attempt_at", "occurrence", b"occurrence", "payment_id", b"payment_id", "payment_status", b"payment_status", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
+    _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
+
+Global___OpenCycle: _TypeAlias = OpenCycle  # noqa: Y015
 
 @_typing.final
 class RecurringLog(_message.Message):
@@ -1105,3 +1194,73 @@ class GetRecurringLogsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__next_cursor) -> _WhichOneofReturnType__next_cursor | None: ...
 
 Global___GetRecurringLogsResponse: _TypeAlias = GetRecurringLogsResponse  # noqa: Y015
+
+@_typing.final
+class GetRecurringRequest(_message.Message):
+    """Request for GetRecurring."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECURRING_ID_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    recurring_id: _builtins.str
+    """Id of the job, for example `REC-123`."""
+    preview: _builtins.int
+    """Number of upcoming occurrences to return, 0 to 24. Defaults to 0."""
+    def __init__(
+        self,
+        *,
+        recurring_id: _builtins.str = ...,
+        preview: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_preview", b"_preview", "preview", b"preview"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_preview", b"_preview", "preview", b"preview", "recurring_id", b"recurring_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__preview: _TypeAlias = _typing.Literal["preview"]  # noqa: Y015
+    _WhichOneofArgType__preview: _TypeAlias = _typing.Literal["_preview", b"_preview"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__preview) -> _WhichOneofReturnType__preview | None: ...
+
+Global___GetRecurringRequest: _TypeAlias = GetRecurringRequest  # noqa: Y015
+
+@_typing.final
+class GetRecurringResponse(_message.Message):
+    """Response for GetRecurring."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECURRING_FIELD_NUMBER: _builtins.int
+    FAILED_CYCLES_FIELD_NUMBER: _builtins.int
+    OPEN_CYCLE_FIELD_NUMBER: _builtins.int
+    LOGS_FIELD_NUMBER: _builtins.int
+    failed_cycles: _builtins.int
+    """Number of failed cycles since the last successful charge or resumption."""
+    @_builtins.property
+    def recurring(self) -> Global___RecurringJob:
+        """The job."""
+
+    @_builtins.property
+    def open_cycle(self) -> Global___OpenCycle:
+        """The cycle that is being charged, waits for its retry, or waits for its customer or a review.
+        Null if there is none.
+        """
+
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecurringLog]:
+        """The last log entries, newest first, at most ten."""
+
+    def __init__(
+        self,
+        *,
+        recurring: Global___RecurringJob | None = ...,
+        failed_cycles: _builtins.int = ...,
+        open_cycle: Global___OpenCycle | None = ...,
+        logs: _abc.Iterable[Global___RecurringLog] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["open_cycle", b"open_cycle", "recurring", b"recurring"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_cycles", b"failed_cycles", "logs", b"logs", "open_cycle", b"open_cycle", "recurring", b"recurring"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRecurringResponse: _TypeAlias = GetRecurringResponse  # noqa: Y015

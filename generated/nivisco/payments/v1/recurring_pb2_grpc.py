@@ -66,6 +66,11 @@ class RecurringServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringResponse.FromString,
                 _registered_method=True)
+        self.GetRecurring = channel.unary_unary(
+                '/nivisco.payments.v1.RecurringService/GetRecurring',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringResponse.FromString,
+                _registered_method=True)
         self.GetRecurringLogs = channel.unary_unary(
                 '/nivisco.payments.v1.RecurringService/GetRecurringLogs',
                 request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringLogsRequest.SerializeToString,
@@ -123,6 +128,13 @@ class RecurringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRecurring(self, request, context):
+        """Returns a recurring job, its failed cycles, its open cycle and its last log entries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetRecurringLogs(self, request, context):
         """Lists the log entries of the business's recurring jobs, newest first.
         """
@@ -162,6 +174,11 @@ def add_RecurringServiceServicer_to_server(servicer, server):
                     servicer.ListRecurring,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringResponse.SerializeToString,
+            ),
+            'GetRecurring': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRecurring,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringResponse.SerializeToString,
             ),
             'GetRecurringLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRecurringLogs,
@@ -333,6 +350,33 @@ class RecurringService:
             '/nivisco.payments.v1.RecurringService/ListRecurring',
             nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRecurring(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.RecurringService/GetRecurring',
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringResponse.FromString,
             options,
             channel_credentials,
             insecure,

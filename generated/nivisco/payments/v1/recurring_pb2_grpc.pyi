@@ -52,6 +52,8 @@ class RecurringServiceStub:
     """Cancels a recurring job permanently. No charge starts after the response."""
     ListRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.ListRecurringRequest, _recurring_pb2.ListRecurringResponse]
     """Lists the business's recurring jobs, newest first."""
+    GetRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringRequest, _recurring_pb2.GetRecurringResponse]
+    """Returns a recurring job, its failed cycles, its open cycle and its last log entries."""
     GetRecurringLogs: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringLogsRequest, _recurring_pb2.GetRecurringLogsResponse]
     """Lists the log entries of the business's recurring jobs, newest first."""
 
@@ -79,6 +81,8 @@ class RecurringServiceAsyncStub(RecurringServiceStub):
     """Cancels a recurring job permanently. No charge starts after the response."""
     ListRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.ListRecurringRequest, _recurring_pb2.ListRecurringResponse]  # type: ignore[assignment]
     """Lists the business's recurring jobs, newest first."""
+    GetRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringRequest, _recurring_pb2.GetRecurringResponse]  # type: ignore[assignment]
+    """Returns a recurring job, its failed cycles, its open cycle and its last log entries."""
     GetRecurringLogs: _aio.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringLogsRequest, _recurring_pb2.GetRecurringLogsResponse]  # type: ignore[assignment]
     """Lists the log entries of the business's recurring jobs, newest first."""
 
@@ -139,6 +143,14 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.ListRecurringResponse, _abc.Awaitable[_recurring_pb2.ListRecurringResponse]]:
         """Lists the business's recurring jobs, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetRecurring(
+        self,
+        request: _recurring_pb2.GetRecurringRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recurring_pb2.GetRecurringResponse, _abc.Awaitable[_recurring_pb2.GetRecurringResponse]]:
+        """Returns a recurring job, its failed cycles, its open cycle and its last log entries."""
 
     @_abc_1.abstractmethod
     def GetRecurringLogs(
