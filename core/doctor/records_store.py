@@ -50,7 +50,12 @@ def records_not_matching_payments(scope: Scope) -> Select[Any]:
             problem(
                 (payments.c.payment_id.is_(None), "its payment does not exist"),
                 (
-                    and_(record.c.sealed_answer.is_(None), payments.c.status.not_in(_OPEN)),
+                    and_(
+                        record.c.sealed_answer.is_(None),
+                        payments.c.status.not_in(_OPEN),
+                        # Answered after the payment, or when it is repeated: core.recurring.retries
+                        record.c.action != "RetryRecurring",
+                    ),
                     "has no answer, though its payment has an outcome",
                 ),
                 (

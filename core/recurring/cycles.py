@@ -261,6 +261,11 @@ def _nothing_left(job: Job) -> InvalidFields:
     return InvalidFields.of(field, "leaves no date on which the job would charge")
 
 
+def not_found() -> Refusal:
+    """Return the refusal of a job that the caller does not have."""
+    return Refusal(Reason.ERROR_REASON_RECURRING_NOT_FOUND, "Recurring job not found")
+
+
 def _several_due() -> Refusal:
     return Refusal(
         Reason.ERROR_REASON_RECURRING_STATE,

@@ -91,6 +91,13 @@ def log_message(log: Log) -> pb.RecurringLog:
     )
 
 
+def retry_response(job: Job, log: Log) -> pb.RetryRecurringResponse:
+    """Return the response to a retry that charged the cycle."""
+    return pb.RetryRecurringResponse(
+        message="Recurring cycle charged", log=log_message(log), recurring=job_message(job)
+    )
+
+
 def optional_timestamp(moment: datetime | None) -> Timestamp | None:
     """Return the message of a time, or None."""
     return timestamp(moment) if moment else None

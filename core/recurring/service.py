@@ -31,6 +31,7 @@ from core.recurring.clock_store import JobClock
 from core.recurring.cycles import (
     Change,
     calendar_problem,
+    not_found,
     rescheduled,
     resumed,
     scheduled,
@@ -246,7 +247,7 @@ class RecurringService:
                 transaction, business_id=caller.business_id, recurring_id=recurring_id, lock=False
             )
             if job is None:
-                raise _not_found()
+                raise not_found()
             cycle = None
             if job.open_occurrence is not None:
                 now = await self._clock.now_for(transaction, job.business_id, job.env)
@@ -272,7 +273,7 @@ class RecurringService:
             if which.recurring_id is not None and not await store.job_exists(
                 transaction, business_id=caller.business_id, recurring_id=which.recurring_id
             ):
-                raise _not_found()
+                raise not_found()
             return await log_store.log_page(
                 transaction, business_id=caller.business_id, which=which, page=page
             )
@@ -371,12 +372,8 @@ async def _existing(transaction: Transaction, caller: Caller, recurring_id: str)
         transaction, business_id=caller.business_id, recurring_id=recurring_id
     )
     if job is None:
-        raise _not_found()
+        raise not_found()
     return job
-
-
-def _not_found() -> Refusal:
-    return Refusal(Reason.ERROR_REASON_RECURRING_NOT_FOUND, "Recurring job not found")
 
 
 def _state_forbids(job: Job, verb: str) -> Refusal:

@@ -4,6 +4,7 @@ from typing import Any
 
 from core.caller import current_caller
 from core.errors import InvalidFields
+from core.idempotency.call import current_call
 from core.messages import enum_word, env_word, page_request
 from core.recurring.log_store import LogFilter
 from core.recurring.messages import (
@@ -11,8 +12,10 @@ from core.recurring.messages import (
     log_message,
     open_cycle_message,
     optional_timestamp,
+    retry_response,
     upcoming,
 )
+from core.recurring.retries import Retries
 from core.recurring.service import JobRequest, JobUpdate, RecurringService, StoppedJob
 from core.recurring.store import JobFilter
 from core.update_mask import update_of
@@ -23,9 +26,10 @@ from nivisco.payments.v1 import recurring_pb2_grpc
 class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
     """Serves nivisco.payments.v1.RecurringService."""
 
-    def __init__(self, service: RecurringService) -> None:
-        """Serve with `service`."""
+    def __init__(self, service: RecurringService, retries: Retries) -> None:
+        """Serve with `service` and `retries`."""
         self._service = service
+        self._retries = retries
 
     async def CreateRecurring(
         self, request: pb.CreateRecurringRequest, context: object
@@ -128,6 +132,15 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
             open_cycle=open_cycle_message(shown.cycle) if shown.cycle else None,
             logs=[log_message(log) for log in shown.logs],
         )
+
+    async def RetryRecurring(
+        self, request: pb.RetryRecurringRequest, context: object
+    ) -> pb.RetryRecurringResponse:
+        """Charge the open or last failed cycle now."""
+        collected = await self._retries.retry(
+            current_caller(), request.recurring_id, current_call()
+        )
+        return retry_response(collected.job, collected.log)
 
     async def GetRecurringLogs(
         self, request: pb.GetRecurringLogsRequest, context: object

@@ -16,6 +16,9 @@ from core.due_work.rules import Key
 from core.due_work.store import JOBS
 from core.recurring.calendar import Calendar
 
+PAUSED_BY_FAILURES = "failed_cycles"
+"""`paused_reason` of a job that paused itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -65,6 +68,19 @@ class Job:
             and self.set_aside_at is None
             and not is_leased
         )
+
+    @property
+    def has_paused_itself(self) -> bool:
+        """Whether the job is paused because several cycles in a row failed.
+
+        What is open then was asked for by retry_recurring.
+        """
+        return self.status == "paused" and self.paused_reason == PAUSED_BY_FAILURES
+
+    @property
+    def may_charge(self) -> bool:
+        """Whether the open occurrence may be charged."""
+        return self.status == "active" or self.has_paused_itself
 
     @property
     def calendar(self) -> Calendar:
@@ -287,6 +303,21 @@ async def open_occurrence(transaction: Transaction, job: Job) -> Occurrence:
     found = Occurrence(*rows.one())
     assert found.status == "open", "a job refers to no occurrence that has ended"
     return found
+
+
+async def last_occurrence(transaction: Transaction, job: Job) -> Occurrence | None:
+    """Return the newest occurrence of a job that was claimed, or None."""
+    rows = await transaction.connection.execute(
+        select(*_OCCURRENCE_COLUMNS)
+        .where(
+            occurrences.c.business_id == job.business_id,
+            occurrences.c.recurring_id == job.recurring_id,
+        )
+        .order_by(occurrences.c.occurrence.desc())
+        .limit(1)
+    )
+    row = rows.one_or_none()
+    return Occurrence(*row) if row else None
 
 
 async def occurrence_at(transaction: Transaction, job: Job, second: datetime) -> Occurrence:

@@ -1193,6 +1193,40 @@ final class Client
     }
 
     /**
+     * Charges the open or last failed cycle of a recurring job now.
+     *
+     * It is the next attempt of the same cycle, which is charged at most once. Succeeds if
+     * the charge does; any other outcome is an error, as with `charge_customer`. Possible
+     * while the job is active, or after it has paused itself; then it stays paused until it
+     * is resumed.
+     *
+     * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     recurring_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE,
+     *     NO_FAILED_CYCLE, CYCLE_IN_PROGRESS, USER_INACTIVE, CARD_NOT_FOUND,
+     *     CREDENTIALS_MISSING, CARD_DECLINED, WALLET_TOO_LOW, AUTHENTICATION_REQUIRED,
+     *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
+     *     every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function retryRecurring(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\RetryRecurringResult {
+        return $this->connection->change(
+            'retry_recurring',
+            $fields,
+            [Result\RetryRecurringResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Lists the log entries of the business's recurring jobs, newest first.
      *
      * - recurring_id: Only log entries of this job. Must be 1 to 64 printable characters

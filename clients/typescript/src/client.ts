@@ -565,6 +565,32 @@ export class Nivisco {
   }
 
   /**
+   * Charges the open or last failed cycle of a recurring job now.
+   *
+   * It is the next attempt of the same cycle, which is charged at most once. Succeeds if
+   * the charge does; any other outcome is an error, as with `charge_customer`. Possible
+   * while the job is active, or after it has paused itself; then it stays paused until it
+   * is resumed.
+   *
+   * @throws ApiError with the code RECURRING_NOT_FOUND, RECURRING_STATE, NO_FAILED_CYCLE,
+   *     CYCLE_IN_PROGRESS, USER_INACTIVE, CARD_NOT_FOUND, CREDENTIALS_MISSING,
+   *     CARD_DECLINED, WALLET_TOO_LOW, AUTHENTICATION_REQUIRED, PENDING_REVIEW,
+   *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async retryRecurring(
+    fields: types.RetryRecurringFields,
+    options: ChangeOptions = {},
+  ): Promise<types.RetryRecurringResult> {
+    return this.#connection.change(
+      "retry_recurring",
+      fields,
+      readers.readRetryRecurringResult,
+      options,
+    );
+  }
+
+  /**
    * Lists the log entries of the business's recurring jobs, newest first.
    *
    * @throws ApiError with the code RECURRING_NOT_FOUND or one of every action.

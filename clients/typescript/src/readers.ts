@@ -446,6 +446,14 @@ export function readGetRecurringResult(json: Json): types.GetRecurringResult {
   };
 }
 
+export function readRetryRecurringResult(json: Json): types.RetryRecurringResult {
+  return {
+    message: string(json["message"]),
+    log: object(readRecurringLog)(json["log"]),
+    recurring: object(readRecurringJob)(json["recurring"]),
+  };
+}
+
 export function readGetRecurringLogsResult(json: Json): types.GetRecurringLogsResult {
   return {
     count: integer(json["count"]),

@@ -1349,6 +1349,22 @@ export interface GetRecurringResult {
   readonly logs: readonly RecurringLog[];
 }
 
+/** Fields of `retry_recurring`. */
+export interface RetryRecurringFields {
+  /** Id of the job, for example `REC-123`. Must be 1 to 64 printable characters without spaces. */
+  readonly recurringId: string;
+}
+
+/** Response of `retry_recurring`. */
+export interface RetryRecurringResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The log entry of the attempt. */
+  readonly log: RecurringLog;
+  /** The job after the charge. */
+  readonly recurring: RecurringJob;
+}
+
 /** Fields of `get_recurring_logs`. */
 export interface GetRecurringLogsFields {
   /** Only log entries of this job. Must be 1 to 64 printable characters without spaces. */

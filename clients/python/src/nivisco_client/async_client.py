@@ -50,6 +50,7 @@ from .types import (
     RecurringStatus,
     RegisterBusinessResult,
     ResumeRecurringResult,
+    RetryRecurringResult,
     UpdateRecurringResult,
     UpdateUserResult,
     UpdateUserUpdates,
@@ -1231,6 +1232,41 @@ class AsyncNivisco(AsyncConnection):
                 "preview": preview,
             },
             GetRecurringResult.from_json,
+        )
+
+    async def retry_recurring(
+        self,
+        *,
+        recurring_id: str,
+        idempotency_key: str | None = None,
+    ) -> RetryRecurringResult:
+        """Charges the open or last failed cycle of a recurring job now.
+
+        It is the next attempt of the same cycle, which is charged at most once. Succeeds if
+        the charge does; any other outcome is an error, as with `charge_customer`. Possible
+        while the job is active, or after it has paused itself; then it stays paused until
+        it is resumed.
+
+        Args:
+            recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+                characters without spaces.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `RECURRING_NOT_FOUND`,
+                `RECURRING_STATE`, `NO_FAILED_CYCLE`, `CYCLE_IN_PROGRESS`, `USER_INACTIVE`,
+                `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`, `WALLET_TOO_LOW`,
+                `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`, `GATEWAY_REFUSED`,
+                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
+        """
+        return await self._change(
+            "retry_recurring",
+            {
+                "recurring_id": recurring_id,
+            },
+            RetryRecurringResult.from_json,
+            idempotency_key,
         )
 
     async def get_recurring_logs(

@@ -87,6 +87,12 @@ class ErrorCode(StrEnum):
     PAYMENT_STATE = "PAYMENT_STATE"
     """HTTP 409. The state of the payment, or what its gateway says of it, does not allow the
     operator's decision."""
+    CYCLE_IN_PROGRESS = "CYCLE_IN_PROGRESS"
+    """HTTP 409. A cycle of the recurring job is being charged, waits for its customer or a
+    review, or is due. Its outcome will be in the logs."""
+    NO_FAILED_CYCLE = "NO_FAILED_CYCLE"
+    """HTTP 409. The recurring job has no open cycle, and its last cycle did not fail. Nothing
+    was charged."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -1405,6 +1405,27 @@ class GetRecurringResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRecurringResult:
+    """Response of `retry_recurring`."""
+
+    message: str
+    """Human-readable message."""
+    log: RecurringLog
+    """The log entry of the attempt."""
+    recurring: RecurringJob
+    """The job after the charge."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "RetryRecurringResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            log=RecurringLog.from_json(body["log"]),
+            recurring=RecurringJob.from_json(body["recurring"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GetRecurringLogsResult:
     """Response of `get_recurring_logs`."""
 

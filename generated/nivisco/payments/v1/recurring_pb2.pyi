@@ -1264,3 +1264,67 @@ class GetRecurringResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRecurringResponse: _TypeAlias = GetRecurringResponse  # noqa: Y015
+
+@_typing.final
+class RetryRecurringRequest(_message.Message):
+    """Request for RetryRecurring."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECURRING_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    recurring_id: _builtins.str
+    """Id of the job, for example `REC-123`."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    def __init__(
+        self,
+        *,
+        recurring_id: _builtins.str = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "recurring_id", b"recurring_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___RetryRecurringRequest: _TypeAlias = RetryRecurringRequest  # noqa: Y015
+
+@_typing.final
+class RetryRecurringResponse(_message.Message):
+    """Response for RetryRecurring: the cycle was charged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Human-readable message."""
+    @_builtins.property
+    def log(self) -> Global___RecurringLog:
+        """The log entry of the attempt."""
+
+    @_builtins.property
+    def recurring(self) -> Global___RecurringJob:
+        """The job after the charge."""
+
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        log: Global___RecurringLog | None = ...,
+        recurring: Global___RecurringJob | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "recurring", b"recurring"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "message", b"message", "recurring", b"recurring"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRecurringResponse: _TypeAlias = RetryRecurringResponse  # noqa: Y015

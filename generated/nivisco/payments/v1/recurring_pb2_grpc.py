@@ -71,6 +71,11 @@ class RecurringServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringResponse.FromString,
                 _registered_method=True)
+        self.RetryRecurring = channel.unary_unary(
+                '/nivisco.payments.v1.RecurringService/RetryRecurring',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringResponse.FromString,
+                _registered_method=True)
         self.GetRecurringLogs = channel.unary_unary(
                 '/nivisco.payments.v1.RecurringService/GetRecurringLogs',
                 request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringLogsRequest.SerializeToString,
@@ -135,6 +140,16 @@ class RecurringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryRecurring(self, request, context):
+        """Charges the open or last failed cycle of a recurring job now. It is the next attempt of the same
+        cycle, which is charged at most once. Succeeds if the charge does; any other outcome is an
+        error, as with `charge_customer`. Possible while the job is active, or after it has paused
+        itself; then it stays paused until it is resumed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetRecurringLogs(self, request, context):
         """Lists the log entries of the business's recurring jobs, newest first.
         """
@@ -179,6 +194,11 @@ def add_RecurringServiceServicer_to_server(servicer, server):
                     servicer.GetRecurring,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringResponse.SerializeToString,
+            ),
+            'RetryRecurring': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryRecurring,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringResponse.SerializeToString,
             ),
             'GetRecurringLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRecurringLogs,
@@ -377,6 +397,33 @@ class RecurringService:
             '/nivisco.payments.v1.RecurringService/GetRecurring',
             nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryRecurring(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.RecurringService/RetryRecurring',
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,12 @@ class RecurringServiceStub:
     """Lists the business's recurring jobs, newest first."""
     GetRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringRequest, _recurring_pb2.GetRecurringResponse]
     """Returns a recurring job, its failed cycles, its open cycle and its last log entries."""
+    RetryRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.RetryRecurringRequest, _recurring_pb2.RetryRecurringResponse]
+    """Charges the open or last failed cycle of a recurring job now. It is the next attempt of the same
+    cycle, which is charged at most once. Succeeds if the charge does; any other outcome is an
+    error, as with `charge_customer`. Possible while the job is active, or after it has paused
+    itself; then it stays paused until it is resumed.
+    """
     GetRecurringLogs: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringLogsRequest, _recurring_pb2.GetRecurringLogsResponse]
     """Lists the log entries of the business's recurring jobs, newest first."""
 
@@ -83,6 +89,12 @@ class RecurringServiceAsyncStub(RecurringServiceStub):
     """Lists the business's recurring jobs, newest first."""
     GetRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringRequest, _recurring_pb2.GetRecurringResponse]  # type: ignore[assignment]
     """Returns a recurring job, its failed cycles, its open cycle and its last log entries."""
+    RetryRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.RetryRecurringRequest, _recurring_pb2.RetryRecurringResponse]  # type: ignore[assignment]
+    """Charges the open or last failed cycle of a recurring job now. It is the next attempt of the same
+    cycle, which is charged at most once. Succeeds if the charge does; any other outcome is an
+    error, as with `charge_customer`. Possible while the job is active, or after it has paused
+    itself; then it stays paused until it is resumed.
+    """
     GetRecurringLogs: _aio.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringLogsRequest, _recurring_pb2.GetRecurringLogsResponse]  # type: ignore[assignment]
     """Lists the log entries of the business's recurring jobs, newest first."""
 
@@ -151,6 +163,18 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.GetRecurringResponse, _abc.Awaitable[_recurring_pb2.GetRecurringResponse]]:
         """Returns a recurring job, its failed cycles, its open cycle and its last log entries."""
+
+    @_abc_1.abstractmethod
+    def RetryRecurring(
+        self,
+        request: _recurring_pb2.RetryRecurringRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recurring_pb2.RetryRecurringResponse, _abc.Awaitable[_recurring_pb2.RetryRecurringResponse]]:
+        """Charges the open or last failed cycle of a recurring job now. It is the next attempt of the same
+        cycle, which is charged at most once. Succeeds if the charge does; any other outcome is an
+        error, as with `charge_customer`. Possible while the job is active, or after it has paused
+        itself; then it stays paused until it is resumed.
+        """
 
     @_abc_1.abstractmethod
     def GetRecurringLogs(
