@@ -5,6 +5,7 @@ as skipped. While a job is active, each of its dates becomes one cycle, in order
 
 | event                    | dates that are due and not begun     | next date                      |
 |--------------------------|--------------------------------------|--------------------------------|
+| creation to charge now   | none: the time of creation begins    | the first after now            |
 | claim                    | begun or skipped, by `catch_up`      | the one after them             |
 | end of a cycle           | stay due                             | the one after it               |
 | pause, cancel            | skipped                              | none                           |
@@ -68,6 +69,15 @@ def begin_due(job: Job, now: datetime) -> Change:
         return Change(job, skipped=skipped)
     wall = calendar.wall_clock(plan.charge, job.timezone)
     return _opened(job, plan.charge, wall, now, skipped)
+
+
+def begin_now(job: Job, now: datetime) -> Change:
+    """Return a new job whose first cycle begins now, whatever its calendar says.
+
+    No date of the calendar is at its time, because those up to now are no cycles.
+    """
+    at = now.replace(microsecond=0)
+    return _opened(job, at, calendar.wall_clock(at, job.timezone), now, [])
 
 
 def skip_due(job: Job, now: datetime, reason: str) -> Change:

@@ -30,6 +30,7 @@ from core.recurring import calendar, log_store, store
 from core.recurring.clock_store import JobClock
 from core.recurring.cycles import (
     Change,
+    begin_now,
     calendar_problem,
     not_found,
     rescheduled,
@@ -65,6 +66,8 @@ class JobRequest:
     end_at: str | None
     max_cycles: int | None
     catch_up: str
+    charge_now: bool = False
+    """Whether the first cycle begins now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class RecurringService:
         self._clock = clock
 
     async def create(self, caller: Caller, request: JobRequest) -> Job:
-        """Create a job that charges first at its first occurrence after now.
+        """Create a job that charges first at its first occurrence after now, or also now.
 
         Raises:
             Refusal: USER_NOT_FOUND or USER_INACTIVE.
@@ -155,9 +158,12 @@ class RecurringService:
                 created_at=transaction.now,
                 updated_at=transaction.now,
             )
-            job = scheduled(job)
-            await store.insert_job(transaction, job)
-        return job
+            change = Change(scheduled(job))
+            if request.charge_now:
+                change = begin_now(change.job, now)
+            await store.insert_job(transaction, change.job)
+            await store.insert_occurrences(transaction, change.opened)
+        return change.job
 
     async def update(self, caller: Caller, recurring_id: str, update: JobUpdate) -> Job:
         """Update a job for the cycles that have not begun, and return it.

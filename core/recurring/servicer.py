@@ -51,6 +51,7 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
                 end_at=request.end_at or None,
                 max_cycles=request.max_cycles or None,
                 catch_up=enum_word(pb.CatchUp, request.catch_up) or "latest",
+                charge_now=request.charge_now,
             ),
         )
         return pb.CreateRecurringResponse(

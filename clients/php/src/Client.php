@@ -911,7 +911,8 @@ final class Client
     /**
      * Creates a recurring job.
      *
-     * The first charge is at the first occurrence after the current time.
+     * The first charge is at the first occurrence after the current time, or now with
+     * `charge_now`.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
@@ -940,6 +941,10 @@ final class Client
      * - env: Environment of the job, which never changes. Defaults to the business's
      *   default environment.
      * - preview: Number of upcoming occurrences to return, 0 to 24. Defaults to 0.
+     * - charge_now: Whether the first cycle begins now, beside the dates of the calendar.
+     *   The response does not wait for its charge, which follows within seconds and is
+     *   counted and logged like any other. If it is declined, the job exists all the same,
+     *   and the cycle is retried as every cycle is. Defaults to false.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -957,6 +962,7 @@ final class Client
      *     catch_up?: 'latest'|'all'|'skip',
      *     env?: 'TEST'|'LIVE',
      *     preview?: int,
+     *     charge_now?: bool,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS

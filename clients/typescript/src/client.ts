@@ -443,7 +443,8 @@ export class Nivisco {
   /**
    * Creates a recurring job.
    *
-   * The first charge is at the first occurrence after the current time.
+   * The first charge is at the first occurrence after the current time, or now with
+   * `charge_now`.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS or one of
    *     every action.

@@ -1154,6 +1154,13 @@ export interface CreateRecurringFields {
   readonly env?: Env | undefined;
   /** Number of upcoming occurrences to return, 0 to 24. Defaults to 0. */
   readonly preview?: number | undefined;
+  /**
+   * Whether the first cycle begins now, beside the dates of the calendar. The response does
+   * not wait for its charge, which follows within seconds and is counted and logged like
+   * any other. If it is declined, the job exists all the same, and the cycle is retried as
+   * every cycle is. Defaults to false.
+   */
+  readonly chargeNow?: boolean | undefined;
 }
 
 /** Response of `create_recurring`. */

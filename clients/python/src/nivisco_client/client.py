@@ -922,11 +922,13 @@ class Nivisco(Connection):
         catch_up: CatchUp | None = None,
         env: Env | None = None,
         preview: int | None = None,
+        charge_now: bool | None = None,
         idempotency_key: str | None = None,
     ) -> CreateRecurringResult:
         """Creates a recurring job.
 
-        The first charge is at the first occurrence after the current time.
+        The first charge is at the first occurrence after the current time, or now with
+        `charge_now`.
 
         Args:
             user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
@@ -958,6 +960,11 @@ class Nivisco(Connection):
             env: Environment of the job, which never changes. Defaults to the business's
                 default environment.
             preview: Number of upcoming occurrences to return, 0 to 24. Defaults to 0.
+            charge_now: Whether the first cycle begins now, beside the dates of the
+                calendar. The response does not wait for its charge, which follows within
+                seconds and is counted and logged like any other. If it is declined, the job
+                exists all the same, and the cycle is retried as every cycle is. Defaults to
+                false.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
@@ -982,6 +989,7 @@ class Nivisco(Connection):
                 "catch_up": catch_up,
                 "env": env,
                 "preview": preview,
+                "charge_now": charge_now,
             },
             CreateRecurringResult.from_json,
             idempotency_key,

@@ -486,6 +486,7 @@ class CreateRecurringRequest(_message.Message):
     ENV_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    CHARGE_NOW_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     interval_type: Global___IntervalType.ValueType
@@ -522,6 +523,12 @@ class CreateRecurringRequest(_message.Message):
     """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
     within 24 hours returns the first response.
     """
+    charge_now: _builtins.bool
+    """Whether the first cycle begins now, beside the dates of the calendar. The response does not wait
+    for its charge, which follows within seconds and is counted and logged like any other. If it is
+    declined, the job exists all the same, and the cycle is retried as every cycle is. Defaults to
+    false.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of each charge, greater than zero. The currency defaults to the currency of the wallet."""
@@ -543,11 +550,14 @@ class CreateRecurringRequest(_message.Message):
         env: _types_pb2.Env.ValueType = ...,
         preview: _builtins.int | None = ...,
         idempotency_key: _builtins.str | None = ...,
+        charge_now: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "preview", b"preview", "start_at", b"start_at", "timezone", b"timezone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now", "_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "charge_now", b"charge_now", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "preview", b"preview", "start_at", b"start_at", "timezone", b"timezone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "description", b"description", "end_at", b"end_at", "env", b"env", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "preview", b"preview", "source", b"source", "start_at", b"start_at", "timezone", b"timezone", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now", "_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "charge_now", b"charge_now", "description", b"description", "end_at", b"end_at", "env", b"env", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "preview", b"preview", "source", b"source", "start_at", b"start_at", "timezone", b"timezone", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__charge_now: _TypeAlias = _typing.Literal["charge_now"]  # noqa: Y015
+    _WhichOneofArgType__charge_now: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now"]  # noqa: Y015
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
     _WhichOneofReturnType__end_at: _TypeAlias = _typing.Literal["end_at"]  # noqa: Y015
@@ -564,6 +574,8 @@ class CreateRecurringRequest(_message.Message):
     _WhichOneofArgType__start_at: _TypeAlias = _typing.Literal["_start_at", b"_start_at"]  # noqa: Y015
     _WhichOneofReturnType__timezone: _TypeAlias = _typing.Literal["timezone"]  # noqa: Y015
     _WhichOneofArgType__timezone: _TypeAlias = _typing.Literal["_timezone", b"_timezone"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__charge_now) -> _WhichOneofReturnType__charge_now | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload

@@ -89,7 +89,8 @@ class RecurringServiceServicer:
     """
 
     def CreateRecurring(self, request, context):
-        """Creates a recurring job. The first charge is at the first occurrence after the current time.
+        """Creates a recurring job. The first charge is at the first occurrence after the current time, or
+        now with `charge_now`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

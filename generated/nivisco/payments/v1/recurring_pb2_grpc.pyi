@@ -36,7 +36,9 @@ class RecurringServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecurringServiceAsyncStub: ...
     CreateRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.CreateRecurringRequest, _recurring_pb2.CreateRecurringResponse]
-    """Creates a recurring job. The first charge is at the first occurrence after the current time."""
+    """Creates a recurring job. The first charge is at the first occurrence after the current time, or
+    now with `charge_now`.
+    """
     UpdateRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.UpdateRecurringRequest, _recurring_pb2.UpdateRecurringResponse]
     """Updates a recurring job. Cycles that have already begun do not change. A new start, interval or
     time zone moves the next cycle: none is charged twice or lost, and `recurring.next_run` is its
@@ -71,7 +73,9 @@ class RecurringServiceAsyncStub(RecurringServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.CreateRecurringRequest, _recurring_pb2.CreateRecurringResponse]  # type: ignore[assignment]
-    """Creates a recurring job. The first charge is at the first occurrence after the current time."""
+    """Creates a recurring job. The first charge is at the first occurrence after the current time, or
+    now with `charge_now`.
+    """
     UpdateRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.UpdateRecurringRequest, _recurring_pb2.UpdateRecurringResponse]  # type: ignore[assignment]
     """Updates a recurring job. Cycles that have already begun do not change. A new start, interval or
     time zone moves the next cycle: none is charged twice or lost, and `recurring.next_run` is its
@@ -109,7 +113,9 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.CreateRecurringRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.CreateRecurringResponse, _abc.Awaitable[_recurring_pb2.CreateRecurringResponse]]:
-        """Creates a recurring job. The first charge is at the first occurrence after the current time."""
+        """Creates a recurring job. The first charge is at the first occurrence after the current time, or
+        now with `charge_now`.
+        """
 
     @_abc_1.abstractmethod
     def UpdateRecurring(
