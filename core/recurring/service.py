@@ -37,6 +37,7 @@ from core.recurring.cycles import (
     resumed,
     scheduled,
     skip_due,
+    skip_next,
 )
 from core.recurring.log_store import insert_logs
 from core.recurring.occurrence_states import Attempt
@@ -92,6 +93,14 @@ class ShownJob:
     """The current attempt of its open cycle, if there is one."""
     logs: Sequence[log_store.Log]
     """Its last log entries, newest first, at most LAST_LOGS."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedNext:
+    """A job, and its occurrence that will not be charged."""
+
+    job: Job
+    skipped: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +237,21 @@ class RecurringService:
                 return job
             now = await self._clock.now_for(transaction, job.business_id, job.env)
             return await store.save_job(transaction, resumed(job, now))
+
+    async def skip_next(self, caller: Caller, recurring_id: str) -> SkippedNext:
+        """Skip a job's next occurrence that has not begun.
+
+        Raises:
+            Refusal: RECURRING_NOT_FOUND; RECURRING_STATE if the job is not active, or has no
+                occurrence left.
+        """
+        async with self._database.transaction() as transaction:
+            job = await _existing(transaction, caller, recurring_id)
+            now = await self._clock.now_for(transaction, job.business_id, job.env)
+            change = skip_next(job, now)
+            await insert_logs(transaction, change.skipped)
+            (log,) = change.skipped
+            return SkippedNext(await store.save_job(transaction, change.job), log.occurrence)
 
     async def list_jobs(
         self, caller: Caller, which: store.JobFilter, page: PageRequest

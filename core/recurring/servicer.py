@@ -5,7 +5,7 @@ from typing import Any
 from core.caller import current_caller
 from core.errors import InvalidFields
 from core.idempotency.call import current_call
-from core.messages import enum_word, env_word, page_request
+from core.messages import enum_word, env_word, page_request, timestamp
 from core.recurring.log_store import LogFilter
 from core.recurring.messages import (
     job_message,
@@ -142,6 +142,15 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
             current_caller(), request.recurring_id, current_call()
         )
         return retry_response(collected.job, collected.log)
+
+    async def SkipNext(self, request: pb.SkipNextRequest, context: object) -> pb.SkipNextResponse:
+        """Skip the next occurrence of a job."""
+        done = await self._service.skip_next(current_caller(), request.recurring_id)
+        return pb.SkipNextResponse(
+            message="Next occurrence skipped",
+            skipped=timestamp(done.skipped),
+            recurring=job_message(done.job),
+        )
 
     async def GetRecurringLogs(
         self, request: pb.GetRecurringLogsRequest, context: object

@@ -45,6 +45,7 @@ REQUESTS: dict[str, Any] = {
     "ListRecurring": recurring_pb2.ListRecurringRequest(),
     "GetRecurringLogs": recurring_pb2.GetRecurringLogsRequest(),
     "GetRecurring": recurring_pb2.GetRecurringRequest(),
+    "SkipNext": recurring_pb2.SkipNextRequest(),
     "RetryRecurring": recurring_pb2.RetryRecurringRequest(),
 }
 

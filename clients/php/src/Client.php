@@ -1233,6 +1233,35 @@ final class Client
     }
 
     /**
+     * Skips the next occurrence of an active recurring job that has not begun.
+     *
+     * It is logged as skipped and never charged; an open cycle, also one that waits for its
+     * retry, goes on. Each call skips one more occurrence.
+     *
+     * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     recurring_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE or one
+     *     of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function skipNext(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\SkipNextResult {
+        return $this->connection->change(
+            'skip_next',
+            $fields,
+            [Result\SkipNextResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Lists the log entries of the business's recurring jobs, newest first.
      *
      * - recurring_id: Only log entries of this job. Must be 1 to 64 printable characters

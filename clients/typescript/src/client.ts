@@ -592,6 +592,23 @@ export class Nivisco {
   }
 
   /**
+   * Skips the next occurrence of an active recurring job that has not begun.
+   *
+   * It is logged as skipped and never charged; an open cycle, also one that waits for its
+   * retry, goes on. Each call skips one more occurrence.
+   *
+   * @throws ApiError with the code RECURRING_NOT_FOUND, RECURRING_STATE or one of every
+   *     action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async skipNext(
+    fields: types.SkipNextFields,
+    options: ChangeOptions = {},
+  ): Promise<types.SkipNextResult> {
+    return this.#connection.change("skip_next", fields, readers.readSkipNextResult, options);
+  }
+
+  /**
    * Lists the log entries of the business's recurring jobs, newest first.
    *
    * @throws ApiError with the code RECURRING_NOT_FOUND or one of every action.

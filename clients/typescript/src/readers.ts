@@ -454,6 +454,14 @@ export function readRetryRecurringResult(json: Json): types.RetryRecurringResult
   };
 }
 
+export function readSkipNextResult(json: Json): types.SkipNextResult {
+  return {
+    message: string(json["message"]),
+    skipped: string(json["skipped"]),
+    recurring: object(readRecurringJob)(json["recurring"]),
+  };
+}
+
 export function readGetRecurringLogsResult(json: Json): types.GetRecurringLogsResult {
   return {
     count: integer(json["count"]),

@@ -1372,6 +1372,22 @@ export interface RetryRecurringResult {
   readonly recurring: RecurringJob;
 }
 
+/** Fields of `skip_next`. */
+export interface SkipNextFields {
+  /** Id of the job, for example `REC-123`. Must be 1 to 64 printable characters without spaces. */
+  readonly recurringId: string;
+}
+
+/** Response of `skip_next`. */
+export interface SkipNextResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** Time of the occurrence that is skipped. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly skipped: string;
+  /** The job after that. It is completed if it has no further occurrence. */
+  readonly recurring: RecurringJob;
+}
+
 /** Fields of `get_recurring_logs`. */
 export interface GetRecurringLogsFields {
   /** Only log entries of this job. Must be 1 to 64 printable characters without spaces. */

@@ -51,6 +51,7 @@ from .types import (
     RegisterBusinessResult,
     ResumeRecurringResult,
     RetryRecurringResult,
+    SkipNextResult,
     UpdateRecurringResult,
     UpdateUserResult,
     UpdateUserUpdates,
@@ -1274,6 +1275,36 @@ class AsyncNivisco(AsyncConnection):
                 "recurring_id": recurring_id,
             },
             RetryRecurringResult.from_json,
+            idempotency_key,
+        )
+
+    async def skip_next(
+        self,
+        *,
+        recurring_id: str,
+        idempotency_key: str | None = None,
+    ) -> SkipNextResult:
+        """Skips the next occurrence of an active recurring job that has not begun.
+
+        It is logged as skipped and never charged; an open cycle, also one that waits for
+        its retry, goes on. Each call skips one more occurrence.
+
+        Args:
+            recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+                characters without spaces.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `RECURRING_NOT_FOUND`,
+                `RECURRING_STATE` or one of every action.
+        """
+        return await self._change(
+            "skip_next",
+            {
+                "recurring_id": recurring_id,
+            },
+            SkipNextResult.from_json,
             idempotency_key,
         )
 

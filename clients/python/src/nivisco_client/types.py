@@ -1426,6 +1426,27 @@ class RetryRecurringResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SkipNextResult:
+    """Response of `skip_next`."""
+
+    message: str
+    """Human-readable message."""
+    skipped: str
+    """Time of the occurrence that is skipped. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    recurring: RecurringJob
+    """The job after that. It is completed if it has no further occurrence."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "SkipNextResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            skipped=body["skipped"],
+            recurring=RecurringJob.from_json(body["recurring"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GetRecurringLogsResult:
     """Response of `get_recurring_logs`."""
 

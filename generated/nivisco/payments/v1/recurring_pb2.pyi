@@ -1340,3 +1340,67 @@ class RetryRecurringResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RetryRecurringResponse: _TypeAlias = RetryRecurringResponse  # noqa: Y015
+
+@_typing.final
+class SkipNextRequest(_message.Message):
+    """Request for SkipNext."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECURRING_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    recurring_id: _builtins.str
+    """Id of the job, for example `REC-123`."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    def __init__(
+        self,
+        *,
+        recurring_id: _builtins.str = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "recurring_id", b"recurring_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___SkipNextRequest: _TypeAlias = SkipNextRequest  # noqa: Y015
+
+@_typing.final
+class SkipNextResponse(_message.Message):
+    """Response for SkipNext."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Human-readable message."""
+    @_builtins.property
+    def skipped(self) -> _timestamp_pb2.Timestamp:
+        """Time of the occurrence that is skipped."""
+
+    @_builtins.property
+    def recurring(self) -> Global___RecurringJob:
+        """The job after that. It is completed if it has no further occurrence."""
+
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        skipped: _timestamp_pb2.Timestamp | None = ...,
+        recurring: Global___RecurringJob | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recurring", b"recurring", "skipped", b"skipped"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "recurring", b"recurring", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkipNextResponse: _TypeAlias = SkipNextResponse  # noqa: Y015

@@ -76,6 +76,11 @@ class RecurringServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringResponse.FromString,
                 _registered_method=True)
+        self.SkipNext = channel.unary_unary(
+                '/nivisco.payments.v1.RecurringService/SkipNext',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextResponse.FromString,
+                _registered_method=True)
         self.GetRecurringLogs = channel.unary_unary(
                 '/nivisco.payments.v1.RecurringService/GetRecurringLogs',
                 request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringLogsRequest.SerializeToString,
@@ -151,6 +156,15 @@ class RecurringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SkipNext(self, request, context):
+        """Skips the next occurrence of an active recurring job that has not begun. It is logged as skipped
+        and never charged; an open cycle, also one that waits for its retry, goes on. Each call skips
+        one more occurrence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetRecurringLogs(self, request, context):
         """Lists the log entries of the business's recurring jobs, newest first.
         """
@@ -200,6 +214,11 @@ def add_RecurringServiceServicer_to_server(servicer, server):
                     servicer.RetryRecurring,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringResponse.SerializeToString,
+            ),
+            'SkipNext': grpc.unary_unary_rpc_method_handler(
+                    servicer.SkipNext,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextResponse.SerializeToString,
             ),
             'GetRecurringLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRecurringLogs,
@@ -425,6 +444,33 @@ class RecurringService:
             '/nivisco.payments.v1.RecurringService/RetryRecurring',
             nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SkipNext(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.RecurringService/SkipNext',
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,11 @@ class RecurringServiceStub:
     error, as with `charge_customer`. Possible while the job is active, or after it has paused
     itself; then it stays paused until it is resumed.
     """
+    SkipNext: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.SkipNextRequest, _recurring_pb2.SkipNextResponse]
+    """Skips the next occurrence of an active recurring job that has not begun. It is logged as skipped
+    and never charged; an open cycle, also one that waits for its retry, goes on. Each call skips
+    one more occurrence.
+    """
     GetRecurringLogs: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringLogsRequest, _recurring_pb2.GetRecurringLogsResponse]
     """Lists the log entries of the business's recurring jobs, newest first."""
 
@@ -98,6 +103,11 @@ class RecurringServiceAsyncStub(RecurringServiceStub):
     cycle, which is charged at most once. Succeeds if the charge does; any other outcome is an
     error, as with `charge_customer`. Possible while the job is active, or after it has paused
     itself; then it stays paused until it is resumed.
+    """
+    SkipNext: _aio.UnaryUnaryMultiCallable[_recurring_pb2.SkipNextRequest, _recurring_pb2.SkipNextResponse]  # type: ignore[assignment]
+    """Skips the next occurrence of an active recurring job that has not begun. It is logged as skipped
+    and never charged; an open cycle, also one that waits for its retry, goes on. Each call skips
+    one more occurrence.
     """
     GetRecurringLogs: _aio.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringLogsRequest, _recurring_pb2.GetRecurringLogsResponse]  # type: ignore[assignment]
     """Lists the log entries of the business's recurring jobs, newest first."""
@@ -180,6 +190,17 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         cycle, which is charged at most once. Succeeds if the charge does; any other outcome is an
         error, as with `charge_customer`. Possible while the job is active, or after it has paused
         itself; then it stays paused until it is resumed.
+        """
+
+    @_abc_1.abstractmethod
+    def SkipNext(
+        self,
+        request: _recurring_pb2.SkipNextRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recurring_pb2.SkipNextResponse, _abc.Awaitable[_recurring_pb2.SkipNextResponse]]:
+        """Skips the next occurrence of an active recurring job that has not begun. It is logged as skipped
+        and never charged; an open cycle, also one that waits for its retry, goes on. Each call skips
+        one more occurrence.
         """
 
     @_abc_1.abstractmethod
