@@ -42,6 +42,8 @@ def job_message(job: Job, preview: int = 0) -> pb.RecurringJob:
         start_at=timestamp(_start_of(job)),
         paused_reason=enum_value(pb.PausedReason, paused_reason),
         paused_at=optional_timestamp(job.paused_at) if is_paused else None,
+        retry_days=job.dunning.retry_days,
+        max_failed_cycles=job.dunning.max_failed_cycles,
     )
 
 

@@ -294,7 +294,7 @@ def job_after_cycle(attempt: Attempt, outcome: Outcome) -> tuple[Job, str]:
         return job, ""
     if attempt.next_cycle_at is None:
         return replace(job, status="completed"), ""
-    if job.failed_cycles >= rules.FAILED_CYCLES_MAX:
+    if job.failed_cycles >= job.dunning.max_failed_cycles:
         note = f"The job is paused, because {job.failed_cycles} cycles in a row failed; resume it."
         paused = replace(
             job, status="paused", paused_at=attempt.now, paused_reason=PAUSED_BY_FAILURES

@@ -26,7 +26,7 @@ from core.due_work.store import RELEASED
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_recurring_id
 from core.money import Amount, amount_from_message
-from core.recurring import calendar, log_store, store
+from core.recurring import calendar, log_store, rules, store
 from core.recurring.clock_store import JobClock
 from core.recurring.cycles import (
     Change,
@@ -69,6 +69,9 @@ class JobRequest:
     catch_up: str
     charge_now: bool = False
     """Whether the first cycle begins now."""
+    retry_days: Sequence[int] = ()
+    """Empty: the default."""
+    max_failed_cycles: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,8 @@ class RecurringService:
                 end_at=_end_at(request.end_at, zone),
                 max_cycles=request.max_cycles,
                 catch_up=request.catch_up,
+                retry_days=_stored_days(request.retry_days),
+                max_failed_cycles=request.max_failed_cycles,
                 created_at=transaction.now,
                 updated_at=transaction.now,
             )
@@ -335,6 +340,8 @@ async def _updated(
         columns |= {"amount_minor": amount.minor, "currency": amount.currency}
     elif "source" in columns and source == "wallet":
         await _check_wallet_currency(transaction, caller, job.user_id, job.env, job.currency)
+    if days := columns.get("retry_days"):
+        columns["retry_days"] = _stored_days(days)
     if (max_cycles := columns.get("max_cycles")) and max_cycles <= job.executed_cycles:
         raise InvalidFields.of(
             "max_cycles", f"must be above the {job.executed_cycles} cycles that were charged"
@@ -411,6 +418,17 @@ def _state_forbids(job: Job, verb: str) -> Refusal:
         Reason.ERROR_REASON_RECURRING_STATE,
         f"The recurring job is {job.status} and cannot be {verb}; create another one",
     )
+
+
+def _stored_days(days: Sequence[int]) -> str | None:
+    """Return the days of retries as stored; None for none, which is the default.
+
+    Raises:
+        InvalidFields: they are invalid.
+    """
+    if problem := rules.retry_days_problem(days):
+        raise InvalidFields.of("retry_days", problem)
+    return ",".join(map(str, days)) or None
 
 
 def _anchor(job: Job) -> tuple[object, ...]:

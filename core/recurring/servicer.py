@@ -52,6 +52,8 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
                 max_cycles=request.max_cycles or None,
                 catch_up=enum_word(pb.CatchUp, request.catch_up) or "latest",
                 charge_now=request.charge_now,
+                retry_days=request.retry_days,
+                max_failed_cycles=request.max_failed_cycles or None,
             ),
         )
         return pb.CreateRecurringResponse(
@@ -187,6 +189,8 @@ def _job_update(request: pb.UpdateRecurringRequest) -> JobUpdate:
         "max_cycles": request.max_cycles,
         "catch_up": enum_word(pb.CatchUp, request.catch_up),
         "status": enum_word(pb.RecurringStatus, request.status),
+        "retry_days": request.retry_days,
+        "max_failed_cycles": request.max_failed_cycles,
     }
     given = {path: values.pop(path) for path in update.set_paths}
     if given.get("status") == "completed":

@@ -14,7 +14,9 @@ from core.database.schema import recurring_occurrences as occurrences
 from core.database.transactions import Transaction
 from core.due_work.rules import Key
 from core.due_work.store import JOBS
+from core.recurring import rules
 from core.recurring.calendar import Calendar
+from core.recurring.rules import Dunning
 
 PAUSED_BY_FAILURES = "failed_cycles"
 """`paused_reason` of a job that paused itself."""
@@ -55,6 +57,8 @@ class Job:
     last_cycle_local: str | None = None
     paused_at: datetime | None = None
     paused_reason: str | None = None
+    retry_days: str | None = None
+    max_failed_cycles: int | None = None
     set_aside_at: datetime | None = None
     set_aside_error: str | None = None
     failed_looks: int = 0
@@ -76,6 +80,15 @@ class Job:
         What is open then was asked for by retry_recurring.
         """
         return self.status == "paused" and self.paused_reason == PAUSED_BY_FAILURES
+
+    @property
+    def dunning(self) -> Dunning:
+        """How a cycle that was not charged is followed up."""
+        days = self.retry_days
+        return Dunning(
+            tuple(map(int, days.split(","))) if days else rules.RETRY_DAYS,
+            self.max_failed_cycles or rules.FAILED_CYCLES_MAX,
+        )
 
     @property
     def may_charge(self) -> bool:

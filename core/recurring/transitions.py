@@ -95,6 +95,7 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
             first_attempt_at=occurrence.created_at,
             now=now,
             next_cycle_at=attempt.next_cycle_at,
+            retry_days=job.dunning.retry_days,
         )
     if retry_at is not None:
         changed = replace(job, next_run=retry_at, due_at=retry_at)

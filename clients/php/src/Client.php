@@ -945,6 +945,12 @@ final class Client
      *   The response does not wait for its charge, which follows within seconds and is
      *   counted and logged like any other. If it is declined, the job exists all the same,
      *   and the cycle is retried as every cycle is. Defaults to false.
+     * - retry_days: Days after the first attempt of a cycle on which it is retried if it
+     *   was not charged: 1 to 10 numbers from 1 to 365, in ascending order. No retry is
+     *   made once the next cycle is due, or after a decline that is final. Defaults to 1, 3
+     *   and 7.
+     * - max_failed_cycles: Number of failed cycles in a row that pauses the job, 1 to 1000.
+     *   Defaults to 3.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -963,6 +969,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     preview?: int,
      *     charge_now?: bool,
+     *     retry_days?: list<int>,
+     *     max_failed_cycles?: int,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
@@ -1016,6 +1024,11 @@ final class Client
      *   maximum.
      * - catch_up: New handling of missed occurrences.
      * - status: New status: `active`, `paused` or `cancelled`.
+     * - retry_days: New days after the first attempt of a cycle on which it is retried, 1
+     *   to 10 numbers from 1 to 365, in ascending order. A retry that is scheduled already
+     *   keeps its time. Null restores the default.
+     * - max_failed_cycles: New number of failed cycles in a row that pauses the job, 1 to
+     *   1000. It counts from the next failed cycle on. Null restores the default.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -1032,6 +1045,8 @@ final class Client
      *     max_cycles?: int|null,
      *     catch_up?: 'latest'|'all'|'skip',
      *     status?: 'active'|'paused'|'cancelled'|'completed',
+     *     retry_days?: list<int>|null,
+     *     max_failed_cycles?: int|null,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE,

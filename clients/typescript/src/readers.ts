@@ -128,6 +128,8 @@ export function readRecurringJob(json: Json): types.RecurringJob {
     startAt: string(json["start_at"]),
     pausedReason: nullable(word<types.PausedReason>)(json["paused_reason"]),
     pausedAt: nullable(string)(json["paused_at"]),
+    retryDays: list(integer)(json["retry_days"]),
+    maxFailedCycles: integer(json["max_failed_cycles"]),
   };
 }
 

@@ -439,6 +439,10 @@ export interface RecurringJob {
   readonly pausedReason: PausedReason | null;
   /** Since when the job is paused. Null if it is not paused. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly pausedAt: string | null;
+  /** Days after the first attempt of a cycle on which it is retried if it was not charged. */
+  readonly retryDays: readonly number[];
+  /** Number of failed cycles in a row that pauses the job. */
+  readonly maxFailedCycles: number;
 }
 
 /** A cycle of a recurring job that began and has no final outcome yet. */
@@ -1161,6 +1165,14 @@ export interface CreateRecurringFields {
    * every cycle is. Defaults to false.
    */
   readonly chargeNow?: boolean | undefined;
+  /**
+   * Days after the first attempt of a cycle on which it is retried if it was not charged: 1
+   * to 10 numbers from 1 to 365, in ascending order. No retry is made once the next cycle
+   * is due, or after a decline that is final. Defaults to 1, 3 and 7.
+   */
+  readonly retryDays?: readonly number[] | undefined;
+  /** Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to 3. */
+  readonly maxFailedCycles?: number | undefined;
 }
 
 /** Response of `create_recurring`. */
@@ -1233,6 +1245,17 @@ export interface UpdateRecurringFields {
   readonly catchUp?: CatchUp | undefined;
   /** New status: `active`, `paused` or `cancelled`. */
   readonly status?: RecurringStatus | undefined;
+  /**
+   * New days after the first attempt of a cycle on which it is retried, 1 to 10 numbers
+   * from 1 to 365, in ascending order. A retry that is scheduled already keeps its time.
+   * Null restores the default.
+   */
+  readonly retryDays?: readonly number[] | null | undefined;
+  /**
+   * New number of failed cycles in a row that pauses the job, 1 to 1000. It counts from the
+   * next failed cycle on. Null restores the default.
+   */
+  readonly maxFailedCycles?: number | null | undefined;
 }
 
 /** Response of `update_recurring`. */

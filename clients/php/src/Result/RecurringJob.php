@@ -120,6 +120,16 @@ final class RecurringJob
     public ?string $pausedAt;
 
     /**
+     * Days after the first attempt of a cycle on which it is retried if it was not charged.
+     *
+     * @var list<int>
+     */
+    public array $retryDays;
+
+    /** Number of failed cycles in a row that pauses the job. */
+    public int $maxFailedCycles;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -152,6 +162,8 @@ final class RecurringJob
         $read->startAt = $body['start_at'];
         $read->pausedReason = $body['paused_reason'];
         $read->pausedAt = $body['paused_at'];
+        $read->retryDays = (int) $body['retry_days'];
+        $read->maxFailedCycles = (int) $body['max_failed_cycles'];
         return $read;
     }
 }

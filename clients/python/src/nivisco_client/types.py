@@ -542,6 +542,10 @@ class RecurringJob:
     """Why the job is paused. Null if it is not paused."""
     paused_at: str | None
     """Since when the job is paused. Null if it is not paused. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    retry_days: tuple[int, ...]
+    """Days after the first attempt of a cycle on which it is retried if it was not charged."""
+    max_failed_cycles: int
+    """Number of failed cycles in a row that pauses the job."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RecurringJob":
@@ -570,6 +574,8 @@ class RecurringJob:
             start_at=body["start_at"],
             paused_reason=body["paused_reason"],
             paused_at=body["paused_at"],
+            retry_days=tuple(body["retry_days"]),
+            max_failed_cycles=body["max_failed_cycles"],
         )
 
 

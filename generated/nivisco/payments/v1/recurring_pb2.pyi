@@ -236,6 +236,8 @@ class RecurringJob(_message.Message):
     START_AT_FIELD_NUMBER: _builtins.int
     PAUSED_REASON_FIELD_NUMBER: _builtins.int
     PAUSED_AT_FIELD_NUMBER: _builtins.int
+    RETRY_DAYS_FIELD_NUMBER: _builtins.int
+    MAX_FAILED_CYCLES_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
     """Id of the job, for example `REC-123`."""
     interval_type: Global___IntervalType.ValueType
@@ -262,6 +264,8 @@ class RecurringJob(_message.Message):
     """Environment of the job."""
     paused_reason: Global___PausedReason.ValueType
     """Why the job is paused. Null if it is not paused."""
+    max_failed_cycles: _builtins.int
+    """Number of failed cycles in a row that pauses the job."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of each charge."""
@@ -298,6 +302,10 @@ class RecurringJob(_message.Message):
     def paused_at(self) -> _timestamp_pb2.Timestamp:
         """Since when the job is paused. Null if it is not paused."""
 
+    @_builtins.property
+    def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Days after the first attempt of a cycle on which it is retried if it was not charged."""
+
     def __init__(
         self,
         *,
@@ -323,10 +331,12 @@ class RecurringJob(_message.Message):
         start_at: _timestamp_pb2.Timestamp | None = ...,
         paused_reason: Global___PausedReason.ValueType = ...,
         paused_at: _timestamp_pb2.Timestamp | None = ...,
+        retry_days: _abc.Iterable[_builtins.int] | None = ...,
+        max_failed_cycles: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "paused_at", b"paused_at", "start_at", b"start_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "catch_up", b"catch_up", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "env", b"env", "executed_cycles", b"executed_cycles", "interval_type", b"interval_type", "interval_value", b"interval_value", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "paused_at", b"paused_at", "paused_reason", b"paused_reason", "recurring_id", b"recurring_id", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "upcoming", b"upcoming", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "catch_up", b"catch_up", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "env", b"env", "executed_cycles", b"executed_cycles", "interval_type", b"interval_type", "interval_value", b"interval_value", "last_run", b"last_run", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "next_run", b"next_run", "paused_at", b"paused_at", "paused_reason", b"paused_reason", "recurring_id", b"recurring_id", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "upcoming", b"upcoming", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -487,6 +497,8 @@ class CreateRecurringRequest(_message.Message):
     PREVIEW_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     CHARGE_NOW_FIELD_NUMBER: _builtins.int
+    RETRY_DAYS_FIELD_NUMBER: _builtins.int
+    MAX_FAILED_CYCLES_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     interval_type: Global___IntervalType.ValueType
@@ -529,9 +541,18 @@ class CreateRecurringRequest(_message.Message):
     declined, the job exists all the same, and the cycle is retried as every cycle is. Defaults to
     false.
     """
+    max_failed_cycles: _builtins.int
+    """Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to 3."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of each charge, greater than zero. The currency defaults to the currency of the wallet."""
+
+    @_builtins.property
+    def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Days after the first attempt of a cycle on which it is retried if it was not charged: 1 to 10
+        numbers from 1 to 365, in ascending order. No retry is made once the next cycle is due, or after
+        a decline that is final. Defaults to 1, 3 and 7.
+        """
 
     def __init__(
         self,
@@ -551,10 +572,12 @@ class CreateRecurringRequest(_message.Message):
         preview: _builtins.int | None = ...,
         idempotency_key: _builtins.str | None = ...,
         charge_now: _builtins.bool | None = ...,
+        retry_days: _abc.Iterable[_builtins.int] | None = ...,
+        max_failed_cycles: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now", "_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "charge_now", b"charge_now", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "preview", b"preview", "start_at", b"start_at", "timezone", b"timezone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now", "_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "charge_now", b"charge_now", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "preview", b"preview", "start_at", b"start_at", "timezone", b"timezone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now", "_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "charge_now", b"charge_now", "description", b"description", "end_at", b"end_at", "env", b"env", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "preview", b"preview", "source", b"source", "start_at", b"start_at", "timezone", b"timezone", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now", "_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "charge_now", b"charge_now", "description", b"description", "end_at", b"end_at", "env", b"env", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "preview", b"preview", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "timezone", b"timezone", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__charge_now: _TypeAlias = _typing.Literal["charge_now"]  # noqa: Y015
     _WhichOneofArgType__charge_now: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now"]  # noqa: Y015
@@ -568,6 +591,8 @@ class CreateRecurringRequest(_message.Message):
     _WhichOneofArgType__interval_value: _TypeAlias = _typing.Literal["_interval_value", b"_interval_value"]  # noqa: Y015
     _WhichOneofReturnType__max_cycles: _TypeAlias = _typing.Literal["max_cycles"]  # noqa: Y015
     _WhichOneofArgType__max_cycles: _TypeAlias = _typing.Literal["_max_cycles", b"_max_cycles"]  # noqa: Y015
+    _WhichOneofReturnType__max_failed_cycles: _TypeAlias = _typing.Literal["max_failed_cycles"]  # noqa: Y015
+    _WhichOneofArgType__max_failed_cycles: _TypeAlias = _typing.Literal["_max_failed_cycles", b"_max_failed_cycles"]  # noqa: Y015
     _WhichOneofReturnType__preview: _TypeAlias = _typing.Literal["preview"]  # noqa: Y015
     _WhichOneofArgType__preview: _TypeAlias = _typing.Literal["_preview", b"_preview"]  # noqa: Y015
     _WhichOneofReturnType__start_at: _TypeAlias = _typing.Literal["start_at"]  # noqa: Y015
@@ -586,6 +611,8 @@ class CreateRecurringRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval_value) -> _WhichOneofReturnType__interval_value | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cycles) -> _WhichOneofReturnType__max_cycles | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_failed_cycles) -> _WhichOneofReturnType__max_failed_cycles | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__preview) -> _WhichOneofReturnType__preview | None: ...
     @_typing.overload
@@ -663,6 +690,8 @@ class UpdateRecurringRequest(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    RETRY_DAYS_FIELD_NUMBER: _builtins.int
+    MAX_FAILED_CYCLES_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
     """Id of the job, for example `REC-123`."""
     interval_type: Global___IntervalType.ValueType
@@ -701,6 +730,10 @@ class UpdateRecurringRequest(_message.Message):
     """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
     within 24 hours returns the first response.
     """
+    max_failed_cycles: _builtins.int
+    """New number of failed cycles in a row that pauses the job, 1 to 1000. It counts from the next
+    failed cycle on. Null restores the default.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """New amount, greater than zero. The currency defaults to the job's currency, or to the wallet's
@@ -712,6 +745,13 @@ class UpdateRecurringRequest(_message.Message):
         """Paths of the fields to update, relative to this request, for example `end_at`. Defaults to the
         fields that are set. A path whose field is unset clears the field if its stored value is
         optional, and is invalid otherwise. JSON has no mask: null clears a field.
+        """
+
+    @_builtins.property
+    def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """New days after the first attempt of a cycle on which it is retried, 1 to 10 numbers from 1 to
+        365, in ascending order. A retry that is scheduled already keeps its time. Null restores the
+        default.
         """
 
     def __init__(
@@ -731,10 +771,12 @@ class UpdateRecurringRequest(_message.Message):
         status: Global___RecurringStatus.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        retry_days: _abc.Iterable[_builtins.int] | None = ...,
+        max_failed_cycles: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "start_at", b"start_at", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "start_at", b"start_at", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "recurring_id", b"recurring_id", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "recurring_id", b"recurring_id", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -746,6 +788,8 @@ class UpdateRecurringRequest(_message.Message):
     _WhichOneofArgType__interval_value: _TypeAlias = _typing.Literal["_interval_value", b"_interval_value"]  # noqa: Y015
     _WhichOneofReturnType__max_cycles: _TypeAlias = _typing.Literal["max_cycles"]  # noqa: Y015
     _WhichOneofArgType__max_cycles: _TypeAlias = _typing.Literal["_max_cycles", b"_max_cycles"]  # noqa: Y015
+    _WhichOneofReturnType__max_failed_cycles: _TypeAlias = _typing.Literal["max_failed_cycles"]  # noqa: Y015
+    _WhichOneofArgType__max_failed_cycles: _TypeAlias = _typing.Literal["_max_failed_cycles", b"_max_failed_cycles"]  # noqa: Y015
     _WhichOneofReturnType__start_at: _TypeAlias = _typing.Literal["start_at"]  # noqa: Y015
     _WhichOneofArgType__start_at: _TypeAlias = _typing.Literal["_start_at", b"_start_at"]  # noqa: Y015
     _WhichOneofReturnType__timezone: _TypeAlias = _typing.Literal["timezone"]  # noqa: Y015
@@ -760,6 +804,8 @@ class UpdateRecurringRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval_value) -> _WhichOneofReturnType__interval_value | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cycles) -> _WhichOneofReturnType__max_cycles | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_failed_cycles) -> _WhichOneofReturnType__max_failed_cycles | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__start_at) -> _WhichOneofReturnType__start_at | None: ...
     @_typing.overload
