@@ -3,8 +3,9 @@
 | status         | event                                       | next status |
 |----------------|---------------------------------------------|-------------|
 | (none)         | create                                      | active      |
-| active         | pause, or three failed cycles in a row      | paused      |
+| active         | pause, or `max_failed_cycles` in a row      | paused      |
 | paused         | resume                                      | active      |
+| active         | skip_next of the last occurrence            | completed   |
 | active, paused | the end or the maximum of cycles is reached | completed   |
 | any            | cancel                                      | cancelled   |
 
