@@ -89,7 +89,9 @@ def _null_problems(files: Sequence[FileDescriptor]) -> Iterator[str]:
     )
     for field in fields_of(files):
         options, message = field.GetOptions(), field.full_name.rpartition(".")[0]
-        may_be_unset = field.has_presence or field.enum_type is not None  # 0 is unspecified
+        # Of an enum, 0 is unspecified; an empty list is as if it were absent.
+        has_empty = field.enum_type is not None or field.is_repeated
+        may_be_unset = field.has_presence or has_empty
         if options.Extensions[annotations_pb2.clearable] and not (
             message in updates and may_be_unset and not _is_required(field)
         ):

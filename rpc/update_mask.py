@@ -36,7 +36,7 @@ def _paths(descriptor: Descriptor, prefix: str) -> Iterator[tuple[str, bool]]:
     for field in descriptor.fields:
         options = field.GetOptions()
         is_required = options.Extensions[validate_pb2.field].required
-        if field.name in _NOT_UPDATABLE or field.is_repeated:
+        if field.name in _NOT_UPDATABLE:
             continue
         if not is_required:
             yield prefix + field.name, options.Extensions[annotations_pb2.clearable]

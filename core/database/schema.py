@@ -581,10 +581,18 @@ recurring_jobs = Table(
     # none did since revision 0008.
     Column("last_cycle_local", String(32), nullable=True),
     *_set_aside(),
+    # Since when and why the job is paused; what they say of a job that is not paused is past.
+    Column("paused_at", UtcDateTime, nullable=True),
+    _word("paused_reason", nullable=True),
+    # Days of the retries, separated by commas, and the failed cycles that pause the job; NULL: the
+    # defaults of core.recurring.rules.
+    Column("retry_days", String(64), nullable=True),
+    Column("max_failed_cycles", Integer, nullable=True),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("interval_value > 0", name="interval_is_positive"),
     CheckConstraint("max_cycles > 0", name="max_cycles_is_positive"),
+    CheckConstraint("max_failed_cycles > 0", name="max_failed_cycles_is_positive"),
     CheckConstraint("executed_cycles >= 0", name="executed_cycles_is_not_negative"),
     CheckConstraint("failed_cycles >= 0", name="failed_cycles_is_not_negative"),
     CheckConstraint("fencing_token >= 0", name="fencing_token_is_not_negative"),
@@ -600,6 +608,7 @@ recurring_jobs = Table(
     _one_of("source", *GATEWAYS, "wallet"),
     _one_of("interval_type", "day", "week", "month", "year"),
     _one_of("catch_up", "latest", "all", "skip"),
+    _one_of("paused_reason", "requested", "failed_cycles"),
     _one_of("status", *JOB_STATUSES),
     Index(
         "ix_recurring_jobs_by_status", "business_id", "env", "status", "created_at", "recurring_id"

@@ -54,7 +54,12 @@ def records_not_matching_payments(scope: Scope) -> Select[Any]:
                     "its payment or refund does not exist",
                 ),
                 (
-                    and_(record.c.sealed_answer.is_(None), payments.c.status.not_in(_OPEN)),
+                    and_(
+                        record.c.sealed_answer.is_(None),
+                        payments.c.status.not_in(_OPEN),
+                        # Answered after the payment, or when it is repeated: core.recurring.retries
+                        record.c.action != "RetryRecurring",
+                    ),
                     "has no answer, though its payment has an outcome",
                 ),
                 (

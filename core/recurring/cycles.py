@@ -5,8 +5,11 @@ as skipped. While a job is active, each of its dates becomes one cycle, in order
 
 | event                    | dates that are due and not begun     | next date                      |
 |--------------------------|--------------------------------------|--------------------------------|
+| creation to charge now   | none: the time of creation begins    | the first after now            |
 | claim                    | begun or skipped, by `catch_up`      | the one after them             |
 | end of a cycle           | stay due                             | the one after it               |
+| skip_next                | stay due, but the first, or the next | the one after the skipped one  |
+|                          | date if none is due, is skipped      |                                |
 | pause, cancel            | skipped                              | none                           |
 | resume                   | none: those of a pause are no cycles | the first after now            |
 | change of the calendar   | as at a claim, by the old calendar   | `rules.ordinal_after_change`   |
@@ -33,6 +36,7 @@ MESSAGE_CHARACTERS = 500
 _SECOND = timedelta(seconds=1)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _MISSED = Outcome(Status.SKIPPED, "Missed while no scheduler ran; skipped by the catch_up rule")
+_ASKED = Outcome(Status.SKIPPED, "Skipped by skip_next")
 _MOVED = Outcome(Status.SKIPPED, "A change of the schedule moved this date before the next one")
 
 
@@ -70,6 +74,15 @@ def begin_due(job: Job, now: datetime) -> Change:
     return _opened(job, plan.charge, wall, now, skipped)
 
 
+def begin_now(job: Job, now: datetime) -> Change:
+    """Return a new job whose first cycle begins now, whatever its calendar says.
+
+    No date of the calendar is at its time, because those up to now are no cycles.
+    """
+    at = now.replace(microsecond=0)
+    return _opened(job, at, calendar.wall_clock(at, job.timezone), now, [])
+
+
 def skip_due(job: Job, now: datetime, reason: str) -> Change:
     """Return a job whose due occurrences are skipped, except an open one."""
     if calendar_problem(job):
@@ -83,6 +96,33 @@ def skip_due(job: Job, now: datetime, reason: str) -> Change:
         return Change(job)
     outcome = Outcome(Status.SKIPPED, reason)
     return Change(_done(job, due[-1]), skipped=[log_of(job, at, 1, outcome, now) for at in due])
+
+
+def skip_next(job: Job, now: datetime) -> Change:
+    """Return an active job without its next date that has not begun, due or not.
+
+    A job that has no date after it, and no open occurrence, is completed.
+
+    Raises:
+        Refusal: RECURRING_STATE if the job is not active, or has no such date.
+    """
+    problem = calendar_problem(job)
+    if problem or job.status != "active":
+        reason = f"Update the job first: {problem}" if problem else f"The job is {job.status}"
+        raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"{reason}; nothing was skipped")
+    at = rules.next_after(job.calendar, _begun_until(job))
+    if at is None:
+        raise Refusal(
+            Reason.ERROR_REASON_RECURRING_STATE, "The recurring job has no further date to skip"
+        )
+    skipped = [log_of(job, at, 1, _ASKED, now)]
+    following = rules.next_after(job.calendar, at)
+    if job.open_occurrence is not None:  # it is looked at as before
+        next_run = following if job.next_run == at else job.next_run
+        return Change(replace(_done(job, at), next_run=next_run), skipped=skipped)
+    status = "active" if following else "completed"
+    job = replace(_done(job, at), status=status, next_run=following, due_at=following)
+    return Change(job, skipped=skipped)
 
 
 def scheduled(job: Job) -> Job:
@@ -107,7 +147,14 @@ def resumed(job: Job, now: datetime) -> Job:
     """
     if problem := calendar_problem(job):
         raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"Update the job first: {problem}")
-    job = replace(job, status="active", failed_cycles=0, counts_from=max(now, job.counts_from))
+    job = replace(
+        job,
+        status="active",
+        paused_at=None,
+        paused_reason=None,
+        failed_cycles=0,
+        counts_from=max(now, job.counts_from),
+    )
     at = rules.next_after(job.calendar, job.counts_from)
     if at is None:
         raise Refusal(
@@ -252,6 +299,11 @@ def _calendar_columns(job: Job) -> Mapping[str, Any]:
 def _nothing_left(job: Job) -> InvalidFields:
     field = "start_at" if job.end_at is None else "end_at"
     return InvalidFields.of(field, "leaves no date on which the job would charge")
+
+
+def not_found() -> Refusal:
+    """Return the refusal of a job that the caller does not have."""
+    return Refusal(Reason.ERROR_REASON_RECURRING_NOT_FOUND, "Recurring job not found")
 
 
 def _several_due() -> Refusal:

@@ -17,7 +17,7 @@ from core.errors import Reason, Refusal
 from core.idempotency.call import IdempotentCall, Replay
 from core.ids import new_wallet_transaction_id
 from core.money import Amount, money_message
-from core.payments.charge_request import ChargeRequest
+from core.payments.charge_request import ChargeRequest, Origin
 from core.payments.service import PaymentsService
 from core.recurring import log_store, store
 from core.recurring.claims import Lease
@@ -92,7 +92,7 @@ class Execution:
         if transition is None:
             if attempt.occurrence.source != "wallet":
                 return PendingCharge(lease, attempt)
-            transition = End(await _debit_wallet(transaction, attempt.job, attempt.occurrence))
+            transition = End(await debit_wallet(transaction, attempt.job, attempt.occurrence))
         return await apply(transaction, attempt, transition)
 
     async def charge(self, pending: PendingCharge) -> ExecutionResult:
@@ -104,8 +104,9 @@ class Execution:
         refusal: Refusal | None = None
         job = pending.attempt.job
         try:
-            await self._cancel_earlier(pending)
-            await self._payments.charge(Caller(job.business_id, job.env), _request(pending))
+            await self.cancel_earlier(pending.attempt)
+            request = charge_request(pending.attempt, _AttemptOrigin(pending.lease))
+            await self._payments.charge(Caller(job.business_id, job.env), request)
         except Replay:
             pass  # another executor was faster; the payment's row has the outcome
         except Refusal as refused:
@@ -116,7 +117,7 @@ class Execution:
             attempt = await self._leased_attempt(transaction, pending.lease)
             return await apply(transaction, attempt, after_charge(attempt, refusal))
 
-    async def _cancel_earlier(self, pending: PendingCharge) -> None:
+    async def cancel_earlier(self, attempt: Attempt) -> None:
         """Cancel the declined payments of a retry's earlier attempts at their gateway.
 
         So that no customer can complete one of them after the retry was charged.
@@ -124,7 +125,7 @@ class Execution:
         Raises:
             Refusal: GATEWAY_UNAVAILABLE if it is not certain; CREDENTIALS_MISSING.
         """
-        job, occurrence = pending.attempt.job, pending.attempt.occurrence
+        job, occurrence = attempt.job, attempt.occurrence
         if occurrence.attempt == 1 or occurrence.payment_id is not None:
             return
         async with self._database.read() as transaction:
@@ -196,7 +197,7 @@ async def _leased_job(transaction: Transaction, lease: Lease) -> Job:
     return job
 
 
-async def _debit_wallet(transaction: Transaction, job: Job, occurrence: Occurrence) -> Outcome:
+async def debit_wallet(transaction: Transaction, job: Job, occurrence: Occurrence) -> Outcome:
     """Debit the user's wallet and return the outcome."""
     try:
         user = await active_user(transaction, job.business_id, job.user_id)
@@ -236,7 +237,7 @@ class _AttemptOrigin:
 
     async def permit(self, transaction: Transaction) -> None:
         job = await _leased_job(transaction, self.lease)
-        if job.status != "active":
+        if not job.may_charge:
             raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"The recurring job is {job.status}")
 
     async def note(self, transaction: Transaction, payment_id: str) -> None:
@@ -245,8 +246,9 @@ class _AttemptOrigin:
         await store.save_occurrence(transaction, replace(occurrence, payment_id=payment_id))
 
 
-def _request(pending: PendingCharge) -> ChargeRequest:
-    job, occurrence = pending.attempt.job, pending.attempt.occurrence
+def charge_request(attempt: Attempt, origin: Origin) -> ChargeRequest:
+    """Return the charge of an attempt, under the attempt's own key."""
+    job, occurrence = attempt.job, attempt.occurrence
     key = str(AttemptKey(job.recurring_id, occurrence.occurrence, occurrence.attempt))
     return ChargeRequest(
         kind="charge",
@@ -263,5 +265,5 @@ def _request(pending: PendingCharge) -> ChargeRequest:
             content=key.encode(),
             api_key_hash="",
         ),
-        origin=_AttemptOrigin(pending.lease),
+        origin=origin,
     )

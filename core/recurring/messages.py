@@ -9,12 +9,16 @@ from core.money import Amount, money_message
 from core.recurring import calendar
 from core.recurring.cycles import calendar_problem
 from core.recurring.log_store import Log
+from core.recurring.occurrence_states import Attempt
 from core.recurring.store import Job
 from nivisco.payments.v1 import recurring_pb2 as pb
+from nivisco.payments.v1.payments_pb2 import PaymentStatus
 
 
 def job_message(job: Job, preview: int = 0) -> pb.RecurringJob:
     """Return a job with at most `preview` upcoming occurrences."""
+    is_paused = job.status == "paused"
+    paused_reason = (is_paused and job.paused_reason) or "unspecified"
     return pb.RecurringJob(
         recurring_id=job.recurring_id,
         amount=money_message(Amount(job.amount_minor, job.currency)),
@@ -36,6 +40,24 @@ def job_message(job: Job, preview: int = 0) -> pb.RecurringJob:
         created_at=timestamp(job.created_at),
         updated_at=timestamp(job.updated_at),
         start_at=timestamp(_start_of(job)),
+        paused_reason=enum_value(pb.PausedReason, paused_reason),
+        paused_at=optional_timestamp(job.paused_at) if is_paused else None,
+        retry_days=job.dunning.retry_days,
+        max_failed_cycles=job.dunning.max_failed_cycles,
+    )
+
+
+def open_cycle_message(attempt: Attempt) -> pb.OpenCycle:
+    """Return the open cycle of a job, by its current attempt."""
+    job, occurrence, payment = attempt.job, attempt.occurrence, attempt.payment
+    return pb.OpenCycle(
+        occurrence=timestamp(occurrence.occurrence),
+        amount=money_message(Amount(occurrence.amount_minor, occurrence.currency)),
+        source=enum_value(pb.RecurringSource, occurrence.source or "unspecified"),
+        attempt=occurrence.attempt,
+        next_attempt_at=None if attempt.is_submitted else optional_timestamp(job.due_at),
+        payment_id=occurrence.payment_id,
+        payment_status=enum_value(PaymentStatus, payment.status if payment else "unspecified"),
     )
 
 
@@ -68,6 +90,13 @@ def log_message(log: Log) -> pb.RecurringLog:
         user_id=log.user_id,
         payment_id=log.payment_id,
         attempt=log.attempt,
+    )
+
+
+def retry_response(job: Job, log: Log) -> pb.RetryRecurringResponse:
+    """Return the response to a retry that charged the cycle."""
+    return pb.RetryRecurringResponse(
+        message="Recurring cycle charged", log=log_message(log), recurring=job_message(job)
     )
 
 

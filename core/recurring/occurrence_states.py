@@ -23,6 +23,12 @@
 | open, unsubmitted | payment of an earlier attempt succeeded       | succeeded, retry dropped    |
 | ended, but not    | payment of one of its attempts succeeded      | succeeded: counted, logged, |
 | succeeded         |                                               | failures reset              |
+| open              | retry_recurring                               | open, leased: charged now   |
+| the last, and in  | retry_recurring                               | open, attempt + 1, leased:  |
+| `_FAILED`         |                                               | charged now; not counted    |
+|                   |                                               | as failed any more          |
+
+A job that paused itself has an open occurrence only after retry_recurring: it may charge that one.
 
 Submitted: the attempt has a payment that may have reached the gateway.
 
@@ -36,10 +42,11 @@ from functools import cached_property
 from typing import Any
 
 from core.errors import Reason, Refusal
+from core.payments.rules import needs_review
 from core.payments.store import Payment
 from core.recurring import rules
 from core.recurring.rules import Outcome, Status
-from core.recurring.store import Job, Occurrence
+from core.recurring.store import PAUSED_BY_FAILURES, Job, Occurrence
 
 CHARGED_MESSAGE = "Charge completed"
 _SUCCEEDED = frozenset(  # what follows a success does not change the cycle's outcome
@@ -65,6 +72,8 @@ CORRECTABLE = frozenset(
 )
 """Refusals after which nothing was charged, and whose cause the business or its user may correct:
 the cycle is retried like a decline that may be temporary."""
+_FAILED = frozenset({"declined", "failed", "requires_action"})
+"""Statuses of an ended occurrence that failed: nothing was charged, unless its payment says so."""
 _NEVER_REACHED = Outcome(
     Status.FAILED, "The gateway could not be reached until the next cycle was due; not charged"
 )
@@ -90,7 +99,12 @@ class Attempt:
 
     @cached_property
     def next_cycle_at(self) -> datetime | None:
-        """The occurrence after this one, by the job's current calendar."""
+        """The occurrence after this one, by the job's current calendar.
+
+        None for a job that paused itself: the dates of a pause are no cycles.
+        """
+        if self.job.has_paused_itself:
+            return None
         after = max(self.job.counts_from, self.occurrence.occurrence)
         return rules.next_after(self.job.calendar, after)
 
@@ -135,7 +149,7 @@ def before_charge(attempt: Attempt) -> Transition | None:
         return ended(attempt, outcome)
     if attempt.occurrence.attempt > 1 and not attempt.is_submitted and attempt.is_next_cycle_due:
         return End(_NEXT_IS_DUE)
-    if attempt.job.status == "active":
+    if attempt.job.may_charge:
         return None
     return CheckLater() if attempt.is_submitted else _skip_of(attempt)
 
@@ -148,11 +162,55 @@ def after_charge(attempt: Attempt, refusal: Refusal | None) -> Transition:
     if attempt.is_submitted:
         # Whatever this call was refused for, the charge that was sent before has its own outcome.
         return CheckLater()
-    if attempt.job.status != "active":
+    if not attempt.job.may_charge:
         return _skip_of(attempt)
     if refusal is not None and refusal.reason not in _UNRESOLVED:
         return End(failed(refusal, attempt.occurrence.payment_id))
     return End(_NEVER_REACHED) if attempt.is_next_cycle_due else CheckLater()
+
+
+def attempt_to_retry(attempt: Attempt) -> Attempt:
+    """Return the attempt that retry_recurring makes, given that of the open or last occurrence.
+
+    | payment of the attempt               | attempt                         |
+    |--------------------------------------|---------------------------------|
+    | none, never sent, or unknown; open   | the same, under the same key    |
+    | none, declined, failed, voided; over | the next one                    |
+    | waits for its customer or a review   | none: the payment decides       |
+    | its outcome cannot be determined     | none: it may have been charged  |
+
+    Raises:
+        Refusal: CYCLE_IN_PROGRESS, NO_FAILED_CYCLE or OUTCOME_UNKNOWN.
+    """
+    occurrence, payment = attempt.occurrence, attempt.payment
+    if payment is not None and payment.status in ("requires_action", "held_for_review"):
+        raise in_progress(f"Payment {payment.payment_id} waits for its customer or a review")
+    if payment is not None and payment.status == "needs_review":
+        raise needs_review(payment.payment_id)
+    if occurrence.status != "open":
+        is_paid = payment is not None and payment.status not in ("declined", "failed", "voided")
+        if is_paid or occurrence.status not in _FAILED:
+            raise no_failed_cycle()
+        number = occurrence.attempt + 1
+        occurrence = replace(occurrence, status="open", attempt=number, payment_id=None, checks=0)
+        attempt = replace(attempt, occurrence=occurrence, payment=None)
+    if attempt.is_next_cycle_due and not attempt.is_submitted:
+        raise in_progress("The next cycle is due")
+    return attempt
+
+
+def in_progress(what: str) -> Refusal:
+    """Return the refusal of a retry while a cycle has no outcome yet."""
+    message = f"{what}; the outcome will be in the logs"
+    return Refusal(Reason.ERROR_REASON_CYCLE_IN_PROGRESS, message)
+
+
+def no_failed_cycle() -> Refusal:
+    """Return the refusal of a retry where nothing is unpaid."""
+    return Refusal(
+        Reason.ERROR_REASON_NO_FAILED_CYCLE,
+        "The recurring job has no open cycle, and its last cycle did not fail",
+    )
 
 
 def failed(refusal: Refusal, payment_id: str | None = None) -> Outcome:
@@ -236,7 +294,10 @@ def job_after_cycle(attempt: Attempt, outcome: Outcome) -> tuple[Job, str]:
         return job, ""
     if attempt.next_cycle_at is None:
         return replace(job, status="completed"), ""
-    if job.failed_cycles >= rules.FAILED_CYCLES_MAX:
+    if job.failed_cycles >= job.dunning.max_failed_cycles:
         note = f"The job is paused, because {job.failed_cycles} cycles in a row failed; resume it."
-        return replace(job, status="paused"), note
+        paused = replace(
+            job, status="paused", paused_at=attempt.now, paused_reason=PAUSED_BY_FAILURES
+        )
+        return paused, note
     return replace(job, next_run=attempt.next_cycle_at, due_at=attempt.next_cycle_at), ""

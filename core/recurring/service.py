@@ -3,15 +3,16 @@
 | status         | event                                       | next status |
 |----------------|---------------------------------------------|-------------|
 | (none)         | create                                      | active      |
-| active         | pause, or three failed cycles in a row      | paused      |
+| active         | pause, or `max_failed_cycles` in a row      | paused      |
 | paused         | resume                                      | active      |
+| active         | skip_next of the last occurrence            | completed   |
 | active, paused | the end or the maximum of cycles is reached | completed   |
 | any            | cancel                                      | cancelled   |
 
 Cancelled and completed jobs cannot be updated, paused or resumed. Every change locks the job's row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -26,23 +27,28 @@ from core.due_work.store import RELEASED
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_recurring_id
 from core.money import Amount, amount_from_message
-from core.recurring import calendar, log_store, store
+from core.recurring import calendar, log_store, rules, store
 from core.recurring.clock_store import JobClock
 from core.recurring.cycles import (
     Change,
+    begin_now,
     calendar_problem,
+    not_found,
     rescheduled,
     resumed,
     scheduled,
     skip_due,
+    skip_next,
 )
 from core.recurring.log_store import insert_logs
+from core.recurring.occurrence_states import Attempt
 from core.recurring.store import Job
 from core.recurring.transitions import STOPPED, cancel_open_payments, read_attempt, skip
 from core.users.service import active_user, existing_user
 from core.wallet import store as wallet_store
 
 DEFAULT_ZONE = "UTC"
+LAST_LOGS = 10
 _Parsed = TypeVar("_Parsed")
 
 
@@ -62,6 +68,11 @@ class JobRequest:
     end_at: str | None
     max_cycles: int | None
     catch_up: str
+    charge_now: bool = False
+    """Whether the first cycle begins now."""
+    retry_days: Sequence[int] = ()
+    """Empty: the default."""
+    max_failed_cycles: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,25 @@ class JobUpdate:
     timezone: str | None = None
     end_at: str | None = None
     status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownJob:
+    """A job with what is known of its dunning."""
+
+    job: Job
+    cycle: Attempt | None
+    """The current attempt of its open cycle, if there is one."""
+    logs: Sequence[log_store.Log]
+    """Its last log entries, newest first, at most LAST_LOGS."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedNext:
+    """A job, and its occurrence that will not be charged."""
+
+    job: Job
+    skipped: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +125,7 @@ class RecurringService:
         self._clock = clock
 
     async def create(self, caller: Caller, request: JobRequest) -> Job:
-        """Create a job that charges first at its first occurrence after now.
+        """Create a job that charges first at its first occurrence after now, or also now.
 
         Raises:
             Refusal: USER_NOT_FOUND or USER_INACTIVE.
@@ -138,12 +168,17 @@ class RecurringService:
                 end_at=_end_at(request.end_at, zone),
                 max_cycles=request.max_cycles,
                 catch_up=request.catch_up,
+                retry_days=_stored_days(request.retry_days),
+                max_failed_cycles=request.max_failed_cycles,
                 created_at=transaction.now,
                 updated_at=transaction.now,
             )
-            job = scheduled(job)
-            await store.insert_job(transaction, job)
-        return job
+            change = Change(scheduled(job))
+            if request.charge_now:
+                change = begin_now(change.job, now)
+            await store.insert_job(transaction, change.job)
+            await store.insert_occurrences(transaction, change.opened)
+        return change.job
 
     async def update(self, caller: Caller, recurring_id: str, update: JobUpdate) -> Job:
         """Update a job for the cycles that have not begun, and return it.
@@ -209,6 +244,21 @@ class RecurringService:
             now = await self._clock.now_for(transaction, job.business_id, job.env)
             return await store.save_job(transaction, resumed(job, now))
 
+    async def skip_next(self, caller: Caller, recurring_id: str) -> SkippedNext:
+        """Skip a job's next occurrence that has not begun.
+
+        Raises:
+            Refusal: RECURRING_NOT_FOUND; RECURRING_STATE if the job is not active, or has no
+                occurrence left.
+        """
+        async with self._database.transaction() as transaction:
+            job = await _existing(transaction, caller, recurring_id)
+            now = await self._clock.now_for(transaction, job.business_id, job.env)
+            change = skip_next(job, now)
+            await insert_logs(transaction, change.skipped)
+            (log,) = change.skipped
+            return SkippedNext(await store.save_job(transaction, change.job), log.occurrence)
+
     async def list_jobs(
         self, caller: Caller, which: store.JobFilter, page: PageRequest
     ) -> Page[Job]:
@@ -221,6 +271,30 @@ class RecurringService:
             return await store.job_page(
                 transaction, business_id=caller.business_id, which=which, page=page
             )
+
+    async def get(self, caller: Caller, recurring_id: str) -> ShownJob:
+        """Return one of the caller's jobs with its open cycle and its last log entries.
+
+        Raises:
+            Refusal: RECURRING_NOT_FOUND.
+        """
+        async with self._database.listing() as transaction:
+            job = await store.job_by_id(
+                transaction, business_id=caller.business_id, recurring_id=recurring_id, lock=False
+            )
+            if job is None:
+                raise not_found()
+            cycle = None
+            if job.open_occurrence is not None:
+                now = await self._clock.now_for(transaction, job.business_id, job.env)
+                cycle = await read_attempt(transaction, job, now)
+            logs = await log_store.log_page(
+                transaction,
+                business_id=caller.business_id,
+                which=log_store.LogFilter(recurring_id=recurring_id),
+                page=PageRequest(limit=LAST_LOGS),
+            )
+            return ShownJob(job, cycle, logs.rows)
 
     async def list_logs(
         self, caller: Caller, which: log_store.LogFilter, page: PageRequest
@@ -235,7 +309,7 @@ class RecurringService:
             if which.recurring_id is not None and not await store.job_exists(
                 transaction, business_id=caller.business_id, recurring_id=which.recurring_id
             ):
-                raise _not_found()
+                raise not_found()
             return await log_store.log_page(
                 transaction, business_id=caller.business_id, which=which, page=page
             )
@@ -267,6 +341,8 @@ async def _updated(
         columns |= {"amount_minor": amount.minor, "currency": amount.currency}
     elif "source" in columns and source == "wallet":
         await _check_wallet_currency(transaction, caller, job.user_id, job.env, job.currency)
+    if days := columns.get("retry_days"):
+        columns["retry_days"] = _stored_days(days)
     if (max_cycles := columns.get("max_cycles")) and max_cycles <= job.executed_cycles:
         raise InvalidFields.of(
             "max_cycles", f"must be above the {job.executed_cycles} cycles that were charged"
@@ -334,12 +410,8 @@ async def _existing(transaction: Transaction, caller: Caller, recurring_id: str)
         transaction, business_id=caller.business_id, recurring_id=recurring_id
     )
     if job is None:
-        raise _not_found()
+        raise not_found()
     return job
-
-
-def _not_found() -> Refusal:
-    return Refusal(Reason.ERROR_REASON_RECURRING_NOT_FOUND, "Recurring job not found")
 
 
 def _state_forbids(job: Job, verb: str) -> Refusal:
@@ -347,6 +419,17 @@ def _state_forbids(job: Job, verb: str) -> Refusal:
         Reason.ERROR_REASON_RECURRING_STATE,
         f"The recurring job is {job.status} and cannot be {verb}; create another one",
     )
+
+
+def _stored_days(days: Sequence[int]) -> str | None:
+    """Return the days of retries as stored; None for none, which is the default.
+
+    Raises:
+        InvalidFields: they are invalid.
+    """
+    if problem := rules.retry_days_problem(days):
+        raise InvalidFields.of("retry_days", problem)
+    return ",".join(map(str, days)) or None
 
 
 def _anchor(job: Job) -> tuple[object, ...]:
@@ -370,6 +453,9 @@ async def _stopped(
         job = change.job
     if status == "cancelled":
         await cancel_open_payments(transaction, job, job.open_occurrence)
+    else:
+        paused_at = now if job.status == "active" else job.paused_at
+        job = replace(job, paused_at=paused_at, paused_reason="requested")
     job = replace(job, status=status, next_run=None, **RELEASED)
     if job.open_occurrence is None:
         return replace(job, due_at=None), False

@@ -4,14 +4,18 @@ from typing import Any
 
 from core.caller import current_caller
 from core.errors import InvalidFields
-from core.messages import enum_word, env_word, page_request
+from core.idempotency.call import current_call
+from core.messages import enum_word, env_word, page_request, timestamp
 from core.recurring.log_store import LogFilter
 from core.recurring.messages import (
     job_message,
     log_message,
+    open_cycle_message,
     optional_timestamp,
+    retry_response,
     upcoming,
 )
+from core.recurring.retries import Retries
 from core.recurring.service import JobRequest, JobUpdate, RecurringService, StoppedJob
 from core.recurring.store import JobFilter
 from core.update_mask import update_of
@@ -22,9 +26,10 @@ from nivisco.payments.v1 import recurring_pb2_grpc
 class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
     """Serves nivisco.payments.v1.RecurringService."""
 
-    def __init__(self, service: RecurringService) -> None:
-        """Serve with `service`."""
+    def __init__(self, service: RecurringService, retries: Retries) -> None:
+        """Serve with `service` and `retries`."""
         self._service = service
+        self._retries = retries
 
     async def CreateRecurring(
         self, request: pb.CreateRecurringRequest, context: object
@@ -46,6 +51,9 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
                 end_at=request.end_at or None,
                 max_cycles=request.max_cycles or None,
                 catch_up=enum_word(pb.CatchUp, request.catch_up) or "latest",
+                charge_now=request.charge_now,
+                retry_days=request.retry_days,
+                max_failed_cycles=request.max_failed_cycles or None,
             ),
         )
         return pb.CreateRecurringResponse(
@@ -116,6 +124,36 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
             next_cursor=page.next_cursor,
         )
 
+    async def GetRecurring(
+        self, request: pb.GetRecurringRequest, context: object
+    ) -> pb.GetRecurringResponse:
+        """Return a job with its open cycle and its last log entries."""
+        shown = await self._service.get(current_caller(), request.recurring_id)
+        return pb.GetRecurringResponse(
+            recurring=job_message(shown.job, request.preview),
+            failed_cycles=shown.job.failed_cycles,
+            open_cycle=open_cycle_message(shown.cycle) if shown.cycle else None,
+            logs=[log_message(log) for log in shown.logs],
+        )
+
+    async def RetryRecurring(
+        self, request: pb.RetryRecurringRequest, context: object
+    ) -> pb.RetryRecurringResponse:
+        """Charge the open or last failed cycle now."""
+        collected = await self._retries.retry(
+            current_caller(), request.recurring_id, current_call()
+        )
+        return retry_response(collected.job, collected.log)
+
+    async def SkipNext(self, request: pb.SkipNextRequest, context: object) -> pb.SkipNextResponse:
+        """Skip the next occurrence of a job."""
+        done = await self._service.skip_next(current_caller(), request.recurring_id)
+        return pb.SkipNextResponse(
+            message="Next occurrence skipped",
+            skipped=timestamp(done.skipped),
+            recurring=job_message(done.job),
+        )
+
     async def GetRecurringLogs(
         self, request: pb.GetRecurringLogsRequest, context: object
     ) -> pb.GetRecurringLogsResponse:
@@ -151,6 +189,8 @@ def _job_update(request: pb.UpdateRecurringRequest) -> JobUpdate:
         "max_cycles": request.max_cycles,
         "catch_up": enum_word(pb.CatchUp, request.catch_up),
         "status": enum_word(pb.RecurringStatus, request.status),
+        "retry_days": request.retry_days,
+        "max_failed_cycles": request.max_failed_cycles,
     }
     given = {path: values.pop(path) for path in update.set_paths}
     if given.get("status") == "completed":

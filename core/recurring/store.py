@@ -14,7 +14,12 @@ from core.database.schema import recurring_occurrences as occurrences
 from core.database.transactions import Transaction
 from core.due_work.rules import Key
 from core.due_work.store import JOBS
+from core.recurring import rules
 from core.recurring.calendar import Calendar
+from core.recurring.rules import Dunning
+
+PAUSED_BY_FAILURES = "failed_cycles"
+"""`paused_reason` of a job that paused itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,10 @@ class Job:
     leased_until: datetime | None = None
     fencing_token: int = 0
     last_cycle_local: str | None = None
+    paused_at: datetime | None = None
+    paused_reason: str | None = None
+    retry_days: str | None = None
+    max_failed_cycles: int | None = None
     set_aside_at: datetime | None = None
     set_aside_error: str | None = None
     failed_looks: int = 0
@@ -63,6 +72,28 @@ class Job:
             and self.set_aside_at is None
             and not is_leased
         )
+
+    @property
+    def has_paused_itself(self) -> bool:
+        """Whether the job is paused because several cycles in a row failed.
+
+        What is open then was asked for by retry_recurring.
+        """
+        return self.status == "paused" and self.paused_reason == PAUSED_BY_FAILURES
+
+    @property
+    def dunning(self) -> Dunning:
+        """How a cycle that was not charged is followed up."""
+        days = self.retry_days
+        return Dunning(
+            tuple(map(int, days.split(","))) if days else rules.RETRY_DAYS,
+            self.max_failed_cycles or rules.FAILED_CYCLES_MAX,
+        )
+
+    @property
+    def may_charge(self) -> bool:
+        """Whether the open occurrence may be charged."""
+        return self.status == "active" or self.has_paused_itself
 
     @property
     def calendar(self) -> Calendar:
@@ -142,13 +173,14 @@ async def save_job(transaction: Transaction, job: Job) -> Job:
     return saved
 
 
-async def job_by_id(transaction: Transaction, *, business_id: str, recurring_id: str) -> Job | None:
-    """Lock and return the business's job; None if it has no such job."""
-    rows = await transaction.connection.execute(
-        select(*_JOB_COLUMNS)
-        .where(jobs.c.business_id == business_id, jobs.c.recurring_id == recurring_id)
-        .with_for_update()
+async def job_by_id(
+    transaction: Transaction, *, business_id: str, recurring_id: str, lock: bool = True
+) -> Job | None:
+    """Return the business's job, locked unless `lock` is false; None if it has no such job."""
+    query = select(*_JOB_COLUMNS).where(
+        jobs.c.business_id == business_id, jobs.c.recurring_id == recurring_id
     )
+    rows = await transaction.connection.execute(query.with_for_update() if lock else query)
     row = rows.one_or_none()
     return Job(*row) if row else None
 
@@ -284,6 +316,21 @@ async def open_occurrence(transaction: Transaction, job: Job) -> Occurrence:
     found = Occurrence(*rows.one())
     assert found.status == "open", "a job refers to no occurrence that has ended"
     return found
+
+
+async def last_occurrence(transaction: Transaction, job: Job) -> Occurrence | None:
+    """Return the newest occurrence of a job that was claimed, or None."""
+    rows = await transaction.connection.execute(
+        select(*_OCCURRENCE_COLUMNS)
+        .where(
+            occurrences.c.business_id == job.business_id,
+            occurrences.c.recurring_id == job.recurring_id,
+        )
+        .order_by(occurrences.c.occurrence.desc())
+        .limit(1)
+    )
+    row = rows.one_or_none()
+    return Occurrence(*row) if row else None
 
 
 async def occurrence_at(transaction: Transaction, job: Job, second: datetime) -> Occurrence:

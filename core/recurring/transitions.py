@@ -26,7 +26,7 @@ from core.recurring.occurrence_states import (
     job_after_cycle,
 )
 from core.recurring.rules import Outcome, Status
-from core.recurring.store import Job
+from core.recurring.store import Job, Occurrence
 
 logger = logging.getLogger("core.recurring")
 
@@ -47,6 +47,13 @@ class ExecutionResult:
 async def read_attempt(transaction: Transaction, job: Job, now: datetime) -> Attempt:
     """Return the current attempt of a job that has an open occurrence and whose row is locked."""
     occurrence = await store.open_occurrence(transaction, job)
+    return await attempt_of(transaction, job, occurrence, now)
+
+
+async def attempt_of(
+    transaction: Transaction, job: Job, occurrence: Occurrence, now: datetime
+) -> Attempt:
+    """Return the current or last attempt of an occurrence of a job whose row is locked."""
     payment = None
     if occurrence.payment_id is not None:
         payment = await payments_store.payment_by_id(
@@ -88,6 +95,7 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
             first_attempt_at=occurrence.created_at,
             now=now,
             next_cycle_at=attempt.next_cycle_at,
+            retry_days=job.dunning.retry_days,
         )
     if retry_at is not None:
         changed = replace(job, next_run=retry_at, due_at=retry_at)

@@ -50,6 +50,7 @@ from core.recurring.clock_store import JobClock
 from core.recurring.execution import Execution
 from core.recurring.following import CycleFollower
 from core.recurring.internal_servicers import OccurrencesServicer, TestClockServicer
+from core.recurring.retries import Retries
 from core.recurring.service import RecurringService
 from core.recurring.servicer import RecurringServicer
 from core.refunds.service import RefundsService
@@ -228,7 +229,10 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
         "CredentialsService": CredentialsServicer(services.credentials),
         "KeysService": KeysServicer(services.credentials),
         "PaymentsService": PaymentsServicer(services.payments),
-        "RecurringService": RecurringServicer(RecurringService(database, job_clock)),
+        "RecurringService": RecurringServicer(
+            RecurringService(database, job_clock),
+            Retries(database, services.payments, services.idempotency, execution, job_clock),
+        ),
         "RefundsService": RefundsServicer(services.refunds),
         "UsersService": UsersServicer(UsersService(database)),
         "WalletService": WalletServicer(WalletService(database), wallet_batch),

@@ -126,7 +126,9 @@ def _field_check(field: FieldDescriptor, outer: tuple[str, ...]) -> _FieldCheck 
             return _repeated_messages(field.name, rules.required, check)
         return _single_message(field.name, rules.required, check)
     if field.is_repeated:
-        raise UnknownRule(f"{field.full_name}: repeated values are not supported, messages are")
+        if value_rules or rules.required:
+            raise UnknownRule(f"{field.full_name}: repeated values with rules are not supported")
+        return None
     if field.has_presence:
         return _optional_value(field.name, rules.required, value_rules)
     return _plain_value(field.name, rules.required, field.default_value, value_rules)

@@ -52,6 +52,9 @@ REQUESTS: dict[str, Any] = {
     "CancelRecurring": recurring_pb2.CancelRecurringRequest(),
     "ListRecurring": recurring_pb2.ListRecurringRequest(),
     "GetRecurringLogs": recurring_pb2.GetRecurringLogsRequest(),
+    "GetRecurring": recurring_pb2.GetRecurringRequest(),
+    "SkipNext": recurring_pb2.SkipNextRequest(),
+    "RetryRecurring": recurring_pb2.RetryRecurringRequest(),
 }
 
 

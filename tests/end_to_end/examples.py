@@ -33,7 +33,8 @@ SEQUENCE = (
     "fund_customer", "get_payment_records", "refund_payment", "list_refunds", "get_user_wallet",
     "charge_wallet", "add_wallet_funds",
     "get_wallet_history", "create_recurring", "update_recurring", "list_recurring",
-    "get_recurring_logs", "pause_recurring", "resume_recurring", "cancel_recurring",
+    "get_recurring_logs", "retry_recurring", "get_recurring", "skip_next",
+    "pause_recurring", "resume_recurring", "cancel_recurring",
     "errors/INVALID_FIELDS", "errors/USER_NOT_FOUND", "errors/CARD_DECLINED",
     "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED", "change_api_key",
 )  # fmt: skip
@@ -135,14 +136,23 @@ class ExampleResult:
     actual: Any
 
 
-async def run_a_job(stack: Stack, client: JsonClient) -> None:
+async def run_a_job(stack: Stack, client: JsonClient, hours: int = 24) -> None:
     """Advance the merchant's test clock until its job has run, so that there is a log entry."""
     (job,) = (await client.call("list_recurring")).body["recurring"]
     to = Timestamp()
-    to.FromDatetime(datetime.fromisoformat(job["next_run"]) + timedelta(days=1))
+    to.FromDatetime(datetime.fromisoformat(job["next_run"]) + timedelta(hours=hours))
     request = AdvanceTestClockRequest(business_id=client.business_id, advance_to=to)
     while not (await call(stack.core, Credentials(service_token=OPERATOR_TOKEN), request)).done:
         pass
+
+
+async def fail_a_job(stack: Stack, client: JsonClient) -> None:
+    """Advance the merchant's test clock until a cycle of its job has failed."""
+    (job,) = (await client.call("list_recurring")).body["recurring"]
+    user_id = job["user_id"]
+    await client.call("update_user", user_id=user_id, updates={"active": False})
+    await run_a_job(stack, client, hours=1)
+    await client.call("update_user", user_id=user_id, updates={"active": True})
 
 
 async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleResult]:
@@ -152,6 +162,8 @@ async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleR
         client = merchant or stack.admin
         if name == "get_recurring_logs":
             await run_a_job(stack, client)
+        if name == "retry_recurring":
+            await fail_a_job(stack, client)
         example = read(name)
         request = samples.to_send(example["request"])
         response = await client.send(envelope(client, example["action"], request))

@@ -47,6 +47,20 @@ async def test_fields_are_set_and_cleared_in_one_update(merchant: JsonClient) ->
     )  # fmt: skip
 
 
+async def test_a_list_of_numbers_is_set_and_cleared(merchant: JsonClient) -> None:
+    recurring_id = await new_job(merchant)
+    for sent, expected in (([2, 30], [2, 30]), (None, [1, 3, 7])):
+        updated = await merchant.call(
+            "update_recurring", recurring_id=recurring_id, retry_days=sent
+        )
+        assert updated.body["recurring"]["retry_days"] == expected
+    for invalid, field in (([1.5], "retry_days[0]"), (3, "retry_days"), ([3, 2], "retry_days")):
+        refused = await merchant.call(
+            "update_recurring", recurring_id=recurring_id, retry_days=invalid
+        )
+        assert (refused.status, refused.body["fields"][0]["field"]) == (400, field)
+
+
 async def test_null_for_a_field_that_cannot_be_cleared_is_absent(merchant: JsonClient) -> None:
     recurring_id = await new_job(merchant)
     response = await merchant.call("update_recurring", recurring_id=recurring_id, amount=None)

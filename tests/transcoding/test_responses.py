@@ -83,6 +83,8 @@ def test_unset_fields_are_null() -> None:
         "created_at",
         "updated_at",
         "start_at",
+        "paused_reason",
+        "paused_at",
     }
 
 

@@ -119,6 +119,7 @@ TESTED_ELSEWHERE = {
     "ModifyAuthorizeCredentials",  # like the one for Stripe
     "CreateAuthorizeCustomer",
     *("CreateRecurring", "UpdateRecurring", "PauseRecurring", "ResumeRecurring", "CancelRecurring"),
+    *("RetryRecurring", "SkipNext"),
 }
 
 

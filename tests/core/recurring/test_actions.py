@@ -101,6 +101,8 @@ async def test_every_response_carries_the_complete_job(shop: Business, clock: Sh
         created_at=job.created_at,
         updated_at=job.created_at,
         start_at=timestamp(datetime(2024, 3, 1, 14, tzinfo=UTC)),
+        retry_days=[1, 3, 7],
+        max_failed_cycles=3,
     )
     assert await job_of(shop, job.recurring_id) == job
     for request, message, status in (

@@ -23,6 +23,8 @@ from nivisco.payments.v1 import payments_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
 from rpc.errors import CoreError
 from tests.core.recurring.running import (
+    DECLINED,
+    FAILED,
     SUCCEEDED,
     claim,
     create_job,
@@ -44,6 +46,7 @@ RACES = int(os.environ.get("RECURRING_RACES", "20"))
 AT_ONCE = 10
 COMMITS = 4
 """The commits of a card's execution: start, the payment's row, its outcome, the occurrence."""
+EXECUTING = ("core/recurring/execution.py", "core/recurring/retries.py")
 
 
 @dataclass(slots=True)
@@ -85,7 +88,7 @@ def death(monkeypatch: pytest.MonkeyPatch) -> Death:
 def _is_executing() -> bool:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        if frame.f_code.co_filename.endswith("core/recurring/execution.py"):
+        if frame.f_code.co_filename.endswith(EXECUTING):
             return True
         frame = frame.f_back
     return False
@@ -126,6 +129,64 @@ async def test_a_core_that_dies_at_any_commit_charges_once(
             assert len(charges) == round_number + 1, (commit, after)
 
 
+@pytest.mark.parametrize(("token", "outcome"), [("visa", SUCCEEDED), ("radarBlock", DECLINED)])
+@pytest.mark.parametrize("has_scheduler", [False, True])
+async def test_a_core_that_dies_at_any_commit_of_a_retry_makes_one_attempt_for_a_key(
+    shop: Business,
+    settings: CoreSettings,
+    clock: ShiftedClock,
+    gateway: Gateway,
+    death: Death,
+    token: str,
+    outcome: int,
+    has_scheduler: bool,
+) -> None:
+    async with AsyncExitStack() as running:
+        survivor = shop
+        if settings.database_url.startswith("postgresql"):
+            client = await running.enter_async_context(running_core(settings, clock))
+            survivor = replace(shop, client=client)
+        user_id = await create_user(shop)
+        jobs = [
+            await create_job(
+                shop,
+                user_id,
+                source=pb.RECURRING_SOURCE_STRIPE,
+                interval_type=pb.INTERVAL_TYPE_YEAR,
+            )
+            for _ in range(2 * COMMITS)
+        ]
+        clock.ahead += timedelta(days=366)
+        for lease in await claim(shop):  # without a card
+            await execute(shop, lease)
+        await save_card(shop, user_id, f"pm_card_{token}")
+        for number, job in enumerate(jobs):
+            death.commit, death.after, death.seen = number // 2 + 1, bool(number % 2), 0
+            request = pb.RetryRecurringRequest(recurring_id=job, idempotency_key=f"key-{number}")
+            with pytest.raises(CoreError):
+                await shop.call(request)
+            assert death.is_dead
+            death.commit = 0
+            clock.ahead += timedelta(minutes=2)  # leases expire
+            if has_scheduler:
+                for lease in await claim(survivor):
+                    await execute(survivor, lease)
+            answers = [await _answer(survivor, request) for _ in range(2)]
+            assert answers[0] == answers[1], number
+            logs = await logs_of(shop, job)
+            assert [log.status for log in logs] == [FAILED, outcome], number
+        charges = await gateway.charges()
+        assert len(charges) == (len(jobs) if outcome == SUCCEEDED else 0)
+
+
+async def _answer(shop: Business, request: Any) -> Any:
+    try:
+        return await shop.call(request)
+    except CoreError as error:
+        assert error.reason == "CARD_DECLINED", error  # noqa: PT017 - or it succeeds
+        return error.message, error.metadata
+
+
 async def test_no_charge_starts_after_an_acknowledged_cancel_pause_or_update(
     shop: Business, clock: ShiftedClock, gateway: Gateway
 ) -> None:
@@ -154,9 +215,37 @@ async def test_no_charge_starts_after_an_acknowledged_cancel_pause_or_update(
             await shop.call(pb.CancelRecurringRequest(recurring_id=job))
 
 
-async def _due_job(shop: Business) -> tuple[str, str]:
+async def test_no_retry_starts_after_an_acknowledged_cancel_or_pause(
+    shop: Business, clock: ShiftedClock
+) -> None:
+    chance = random.Random(7)  # noqa: S311 - no secret
+    runners = [await _due_job(shop, "pm_card_radarBlock") for _ in range(AT_ONCE)]
+    clock.ahead += timedelta(days=1, minutes=1)
+    for lease in await claim(shop):
+        await execute(shop, lease)
+
+    async def race(user_id: str, job: str, delay: float) -> None:
+        running = asyncio.ensure_future(_answer_or_reason(shop, job))
+        await asyncio.sleep(delay)
+        stop = chance.choice([pb.CancelRecurringRequest, pb.PauseRecurringRequest])
+        await shop.call(stop(recurring_id=job))
+        at_response = {each.payment_id for each in await _payments(shop, user_id)}
+        assert await running in ("CARD_DECLINED", "RECURRING_STATE", "CYCLE_IN_PROGRESS")
+        assert {each.payment_id for each in await _payments(shop, user_id)} == at_response
+        assert len(await logs_of(shop, job)) <= 2
+
+    await asyncio.gather(*(race(*runner, chance.random() * 0.1) for runner in runners))
+
+
+async def _answer_or_reason(shop: Business, job: str) -> str:
+    with pytest.raises(CoreError) as refused:
+        await shop.call(pb.RetryRecurringRequest(recurring_id=job))
+    return refused.value.reason
+
+
+async def _due_job(shop: Business, token: str = "pm_card_visa") -> tuple[str, str]:
     user_id = await create_user(shop)
-    await save_card(shop, user_id)
+    await save_card(shop, user_id, token)
     source = pb.RECURRING_SOURCE_STRIPE
     return user_id, await create_job(shop, user_id, source=source, amount=usd(10))
 

@@ -110,6 +110,26 @@ final class RecurringJob
     public string $startAt;
 
     /**
+     * Why the job is paused. Null if it is not paused.
+     *
+     * @var 'requested'|'failed_cycles'|null
+     */
+    public ?string $pausedReason;
+
+    /** Since when the job is paused. Null if it is not paused. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    public ?string $pausedAt;
+
+    /**
+     * Days after the first attempt of a cycle on which it is retried if it was not charged.
+     *
+     * @var list<int>
+     */
+    public array $retryDays;
+
+    /** Number of failed cycles in a row that pauses the job. */
+    public int $maxFailedCycles;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -140,6 +160,10 @@ final class RecurringJob
         $read->createdAt = $body['created_at'];
         $read->updatedAt = $body['updated_at'];
         $read->startAt = $body['start_at'];
+        $read->pausedReason = $body['paused_reason'];
+        $read->pausedAt = $body['paused_at'];
+        $read->retryDays = (int) $body['retry_days'];
+        $read->maxFailedCycles = (int) $body['max_failed_cycles'];
         return $read;
     }
 }

@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import money_pb2 as _money_pb2
+from nivisco.payments.v1 import payments_pb2 as _payments_pb2
 from nivisco.payments.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -115,6 +116,30 @@ RECURRING_STATUS_COMPLETED: RecurringStatus.ValueType  # 4
 """The job reached its end or its maximum number of cycles."""
 Global___RecurringStatus: _TypeAlias = RecurringStatus  # noqa: Y015
 
+class _PausedReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PausedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PausedReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAUSED_REASON_UNSPECIFIED: _PausedReason.ValueType  # 0
+    """Unspecified."""
+    PAUSED_REASON_REQUESTED: _PausedReason.ValueType  # 1
+    """The business paused it."""
+    PAUSED_REASON_FAILED_CYCLES: _PausedReason.ValueType  # 2
+    """It paused itself, because several cycles in a row failed."""
+
+class PausedReason(_PausedReason, metaclass=_PausedReasonEnumTypeWrapper):
+    """Why a job is paused."""
+
+PAUSED_REASON_UNSPECIFIED: PausedReason.ValueType  # 0
+"""Unspecified."""
+PAUSED_REASON_REQUESTED: PausedReason.ValueType  # 1
+"""The business paused it."""
+PAUSED_REASON_FAILED_CYCLES: PausedReason.ValueType  # 2
+"""It paused itself, because several cycles in a row failed."""
+Global___PausedReason: _TypeAlias = PausedReason  # noqa: Y015
+
 class _CatchUp:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -209,6 +234,10 @@ class RecurringJob(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     START_AT_FIELD_NUMBER: _builtins.int
+    PAUSED_REASON_FIELD_NUMBER: _builtins.int
+    PAUSED_AT_FIELD_NUMBER: _builtins.int
+    RETRY_DAYS_FIELD_NUMBER: _builtins.int
+    MAX_FAILED_CYCLES_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
     """Id of the job, for example `REC-123`."""
     interval_type: Global___IntervalType.ValueType
@@ -233,6 +262,10 @@ class RecurringJob(_message.Message):
     """Handling of missed occurrences."""
     env: _types_pb2.Env.ValueType
     """Environment of the job."""
+    paused_reason: Global___PausedReason.ValueType
+    """Why the job is paused. Null if it is not paused."""
+    max_failed_cycles: _builtins.int
+    """Number of failed cycles in a row that pauses the job."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of each charge."""
@@ -265,6 +298,14 @@ class RecurringJob(_message.Message):
     def start_at(self) -> _timestamp_pb2.Timestamp:
         """Start of the calendar."""
 
+    @_builtins.property
+    def paused_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when the job is paused. Null if it is not paused."""
+
+    @_builtins.property
+    def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Days after the first attempt of a cycle on which it is retried if it was not charged."""
+
     def __init__(
         self,
         *,
@@ -288,10 +329,14 @@ class RecurringJob(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         start_at: _timestamp_pb2.Timestamp | None = ...,
+        paused_reason: Global___PausedReason.ValueType = ...,
+        paused_at: _timestamp_pb2.Timestamp | None = ...,
+        retry_days: _abc.Iterable[_builtins.int] | None = ...,
+        max_failed_cycles: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "start_at", b"start_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "paused_at", b"paused_at", "start_at", b"start_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "catch_up", b"catch_up", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "env", b"env", "executed_cycles", b"executed_cycles", "interval_type", b"interval_type", "interval_value", b"interval_value", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "recurring_id", b"recurring_id", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "upcoming", b"upcoming", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "catch_up", b"catch_up", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "env", b"env", "executed_cycles", b"executed_cycles", "interval_type", b"interval_type", "interval_value", b"interval_value", "last_run", b"last_run", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "next_run", b"next_run", "paused_at", b"paused_at", "paused_reason", b"paused_reason", "recurring_id", b"recurring_id", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "upcoming", b"upcoming", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -303,6 +348,60 @@ class RecurringJob(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cycles) -> _WhichOneofReturnType__max_cycles | None: ...
 
 Global___RecurringJob: _TypeAlias = RecurringJob  # noqa: Y015
+
+@_typing.final
+class OpenCycle(_message.Message):
+    """A cycle of a recurring job that began and has no final outcome yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OCCURRENCE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_AT_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_STATUS_FIELD_NUMBER: _builtins.int
+    source: Global___RecurringSource.ValueType
+    """Payment source, as it was when the cycle began. Null for the user's default gateway."""
+    attempt: _builtins.int
+    """Number of the current or next attempt, from 1."""
+    payment_id: _builtins.str
+    """Id of the attempt's card payment, `PAY-…`. Null if there is none yet."""
+    payment_status: _payments_pb2.PaymentStatus.ValueType
+    """Status of that payment, for example `requires_action`. Null if there is none yet."""
+    @_builtins.property
+    def occurrence(self) -> _timestamp_pb2.Timestamp:
+        """Scheduled time of the occurrence."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount of the charge, as it was when the cycle began."""
+
+    @_builtins.property
+    def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
+        """When the attempt is made. Null if it was made already: its outcome then decides the cycle."""
+
+    def __init__(
+        self,
+        *,
+        occurrence: _timestamp_pb2.Timestamp | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        source: Global___RecurringSource.ValueType = ...,
+        attempt: _builtins.int = ...,
+        next_attempt_at: _timestamp_pb2.Timestamp | None = ...,
+        payment_id: _builtins.str | None = ...,
+        payment_status: _payments_pb2.PaymentStatus.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "amount", b"amount", "next_attempt_at", b"next_attempt_at", "occurrence", b"occurrence", "payment_id", b"payment_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "amount", b"amount", "attempt", b"attempt", "next_attempt_at", b"next_attempt_at", "occurrence", b"occurrence", "payment_id", b"payment_id", "payment_status", b"payment_status", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
+    _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
+
+Global___OpenCycle: _TypeAlias = OpenCycle  # noqa: Y015
 
 @_typing.final
 class RecurringLog(_message.Message):
@@ -397,6 +496,9 @@ class CreateRecurringRequest(_message.Message):
     ENV_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    CHARGE_NOW_FIELD_NUMBER: _builtins.int
+    RETRY_DAYS_FIELD_NUMBER: _builtins.int
+    MAX_FAILED_CYCLES_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     interval_type: Global___IntervalType.ValueType
@@ -433,9 +535,24 @@ class CreateRecurringRequest(_message.Message):
     """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
     within 24 hours returns the first response.
     """
+    charge_now: _builtins.bool
+    """Whether the first cycle begins now, beside the dates of the calendar. The response does not wait
+    for its charge, which follows within seconds and is counted and logged like any other. If it is
+    declined, the job exists all the same, and the cycle is retried as every cycle is. Defaults to
+    false.
+    """
+    max_failed_cycles: _builtins.int
+    """Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to 3."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of each charge, greater than zero. The currency defaults to the currency of the wallet."""
+
+    @_builtins.property
+    def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Days after the first attempt of a cycle on which it is retried if it was not charged: 1 to 10
+        numbers from 1 to 365, in ascending order. No retry is made once the next cycle is due, or after
+        a decline that is final. Defaults to 1, 3 and 7.
+        """
 
     def __init__(
         self,
@@ -454,11 +571,16 @@ class CreateRecurringRequest(_message.Message):
         env: _types_pb2.Env.ValueType = ...,
         preview: _builtins.int | None = ...,
         idempotency_key: _builtins.str | None = ...,
+        charge_now: _builtins.bool | None = ...,
+        retry_days: _abc.Iterable[_builtins.int] | None = ...,
+        max_failed_cycles: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "preview", b"preview", "start_at", b"start_at", "timezone", b"timezone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now", "_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "charge_now", b"charge_now", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "preview", b"preview", "start_at", b"start_at", "timezone", b"timezone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "description", b"description", "end_at", b"end_at", "env", b"env", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "preview", b"preview", "source", b"source", "start_at", b"start_at", "timezone", b"timezone", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now", "_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "charge_now", b"charge_now", "description", b"description", "end_at", b"end_at", "env", b"env", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "preview", b"preview", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "timezone", b"timezone", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__charge_now: _TypeAlias = _typing.Literal["charge_now"]  # noqa: Y015
+    _WhichOneofArgType__charge_now: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now"]  # noqa: Y015
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
     _WhichOneofReturnType__end_at: _TypeAlias = _typing.Literal["end_at"]  # noqa: Y015
@@ -469,12 +591,16 @@ class CreateRecurringRequest(_message.Message):
     _WhichOneofArgType__interval_value: _TypeAlias = _typing.Literal["_interval_value", b"_interval_value"]  # noqa: Y015
     _WhichOneofReturnType__max_cycles: _TypeAlias = _typing.Literal["max_cycles"]  # noqa: Y015
     _WhichOneofArgType__max_cycles: _TypeAlias = _typing.Literal["_max_cycles", b"_max_cycles"]  # noqa: Y015
+    _WhichOneofReturnType__max_failed_cycles: _TypeAlias = _typing.Literal["max_failed_cycles"]  # noqa: Y015
+    _WhichOneofArgType__max_failed_cycles: _TypeAlias = _typing.Literal["_max_failed_cycles", b"_max_failed_cycles"]  # noqa: Y015
     _WhichOneofReturnType__preview: _TypeAlias = _typing.Literal["preview"]  # noqa: Y015
     _WhichOneofArgType__preview: _TypeAlias = _typing.Literal["_preview", b"_preview"]  # noqa: Y015
     _WhichOneofReturnType__start_at: _TypeAlias = _typing.Literal["start_at"]  # noqa: Y015
     _WhichOneofArgType__start_at: _TypeAlias = _typing.Literal["_start_at", b"_start_at"]  # noqa: Y015
     _WhichOneofReturnType__timezone: _TypeAlias = _typing.Literal["timezone"]  # noqa: Y015
     _WhichOneofArgType__timezone: _TypeAlias = _typing.Literal["_timezone", b"_timezone"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__charge_now) -> _WhichOneofReturnType__charge_now | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload
@@ -485,6 +611,8 @@ class CreateRecurringRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval_value) -> _WhichOneofReturnType__interval_value | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cycles) -> _WhichOneofReturnType__max_cycles | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_failed_cycles) -> _WhichOneofReturnType__max_failed_cycles | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__preview) -> _WhichOneofReturnType__preview | None: ...
     @_typing.overload
@@ -562,6 +690,8 @@ class UpdateRecurringRequest(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    RETRY_DAYS_FIELD_NUMBER: _builtins.int
+    MAX_FAILED_CYCLES_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
     """Id of the job, for example `REC-123`."""
     interval_type: Global___IntervalType.ValueType
@@ -600,6 +730,10 @@ class UpdateRecurringRequest(_message.Message):
     """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
     within 24 hours returns the first response.
     """
+    max_failed_cycles: _builtins.int
+    """New number of failed cycles in a row that pauses the job, 1 to 1000. It counts from the next
+    failed cycle on. Null restores the default.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """New amount, greater than zero. The currency defaults to the job's currency, or to the wallet's
@@ -611,6 +745,13 @@ class UpdateRecurringRequest(_message.Message):
         """Paths of the fields to update, relative to this request, for example `end_at`. Defaults to the
         fields that are set. A path whose field is unset clears the field if its stored value is
         optional, and is invalid otherwise. JSON has no mask: null clears a field.
+        """
+
+    @_builtins.property
+    def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """New days after the first attempt of a cycle on which it is retried, 1 to 10 numbers from 1 to
+        365, in ascending order. A retry that is scheduled already keeps its time. Null restores the
+        default.
         """
 
     def __init__(
@@ -630,10 +771,12 @@ class UpdateRecurringRequest(_message.Message):
         status: Global___RecurringStatus.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        retry_days: _abc.Iterable[_builtins.int] | None = ...,
+        max_failed_cycles: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "start_at", b"start_at", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "start_at", b"start_at", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "recurring_id", b"recurring_id", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "recurring_id", b"recurring_id", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -645,6 +788,8 @@ class UpdateRecurringRequest(_message.Message):
     _WhichOneofArgType__interval_value: _TypeAlias = _typing.Literal["_interval_value", b"_interval_value"]  # noqa: Y015
     _WhichOneofReturnType__max_cycles: _TypeAlias = _typing.Literal["max_cycles"]  # noqa: Y015
     _WhichOneofArgType__max_cycles: _TypeAlias = _typing.Literal["_max_cycles", b"_max_cycles"]  # noqa: Y015
+    _WhichOneofReturnType__max_failed_cycles: _TypeAlias = _typing.Literal["max_failed_cycles"]  # noqa: Y015
+    _WhichOneofArgType__max_failed_cycles: _TypeAlias = _typing.Literal["_max_failed_cycles", b"_max_failed_cycles"]  # noqa: Y015
     _WhichOneofReturnType__start_at: _TypeAlias = _typing.Literal["start_at"]  # noqa: Y015
     _WhichOneofArgType__start_at: _TypeAlias = _typing.Literal["_start_at", b"_start_at"]  # noqa: Y015
     _WhichOneofReturnType__timezone: _TypeAlias = _typing.Literal["timezone"]  # noqa: Y015
@@ -659,6 +804,8 @@ class UpdateRecurringRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval_value) -> _WhichOneofReturnType__interval_value | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cycles) -> _WhichOneofReturnType__max_cycles | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_failed_cycles) -> _WhichOneofReturnType__max_failed_cycles | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__start_at) -> _WhichOneofReturnType__start_at | None: ...
     @_typing.overload
@@ -1105,3 +1252,201 @@ class GetRecurringLogsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__next_cursor) -> _WhichOneofReturnType__next_cursor | None: ...
 
 Global___GetRecurringLogsResponse: _TypeAlias = GetRecurringLogsResponse  # noqa: Y015
+
+@_typing.final
+class GetRecurringRequest(_message.Message):
+    """Request for GetRecurring."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECURRING_ID_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    recurring_id: _builtins.str
+    """Id of the job, for example `REC-123`."""
+    preview: _builtins.int
+    """Number of upcoming occurrences to return, 0 to 24. Defaults to 0."""
+    def __init__(
+        self,
+        *,
+        recurring_id: _builtins.str = ...,
+        preview: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_preview", b"_preview", "preview", b"preview"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_preview", b"_preview", "preview", b"preview", "recurring_id", b"recurring_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__preview: _TypeAlias = _typing.Literal["preview"]  # noqa: Y015
+    _WhichOneofArgType__preview: _TypeAlias = _typing.Literal["_preview", b"_preview"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__preview) -> _WhichOneofReturnType__preview | None: ...
+
+Global___GetRecurringRequest: _TypeAlias = GetRecurringRequest  # noqa: Y015
+
+@_typing.final
+class GetRecurringResponse(_message.Message):
+    """Response for GetRecurring."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECURRING_FIELD_NUMBER: _builtins.int
+    FAILED_CYCLES_FIELD_NUMBER: _builtins.int
+    OPEN_CYCLE_FIELD_NUMBER: _builtins.int
+    LOGS_FIELD_NUMBER: _builtins.int
+    failed_cycles: _builtins.int
+    """Number of failed cycles since the last successful charge or resumption."""
+    @_builtins.property
+    def recurring(self) -> Global___RecurringJob:
+        """The job."""
+
+    @_builtins.property
+    def open_cycle(self) -> Global___OpenCycle:
+        """The cycle that is being charged, waits for its retry, or waits for its customer or a review.
+        Null if there is none.
+        """
+
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecurringLog]:
+        """The last log entries, newest first, at most ten."""
+
+    def __init__(
+        self,
+        *,
+        recurring: Global___RecurringJob | None = ...,
+        failed_cycles: _builtins.int = ...,
+        open_cycle: Global___OpenCycle | None = ...,
+        logs: _abc.Iterable[Global___RecurringLog] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["open_cycle", b"open_cycle", "recurring", b"recurring"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_cycles", b"failed_cycles", "logs", b"logs", "open_cycle", b"open_cycle", "recurring", b"recurring"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRecurringResponse: _TypeAlias = GetRecurringResponse  # noqa: Y015
+
+@_typing.final
+class RetryRecurringRequest(_message.Message):
+    """Request for RetryRecurring."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECURRING_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    recurring_id: _builtins.str
+    """Id of the job, for example `REC-123`."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    def __init__(
+        self,
+        *,
+        recurring_id: _builtins.str = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "recurring_id", b"recurring_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___RetryRecurringRequest: _TypeAlias = RetryRecurringRequest  # noqa: Y015
+
+@_typing.final
+class RetryRecurringResponse(_message.Message):
+    """Response for RetryRecurring: the cycle was charged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Human-readable message."""
+    @_builtins.property
+    def log(self) -> Global___RecurringLog:
+        """The log entry of the attempt."""
+
+    @_builtins.property
+    def recurring(self) -> Global___RecurringJob:
+        """The job after the charge."""
+
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        log: Global___RecurringLog | None = ...,
+        recurring: Global___RecurringJob | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "recurring", b"recurring"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "message", b"message", "recurring", b"recurring"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRecurringResponse: _TypeAlias = RetryRecurringResponse  # noqa: Y015
+
+@_typing.final
+class SkipNextRequest(_message.Message):
+    """Request for SkipNext."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECURRING_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    recurring_id: _builtins.str
+    """Id of the job, for example `REC-123`."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    def __init__(
+        self,
+        *,
+        recurring_id: _builtins.str = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key", "recurring_id", b"recurring_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___SkipNextRequest: _TypeAlias = SkipNextRequest  # noqa: Y015
+
+@_typing.final
+class SkipNextResponse(_message.Message):
+    """Response for SkipNext."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Human-readable message."""
+    @_builtins.property
+    def skipped(self) -> _timestamp_pb2.Timestamp:
+        """Time of the occurrence that is skipped."""
+
+    @_builtins.property
+    def recurring(self) -> Global___RecurringJob:
+        """The job after that. It is completed if it has no further occurrence."""
+
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        skipped: _timestamp_pb2.Timestamp | None = ...,
+        recurring: Global___RecurringJob | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recurring", b"recurring", "skipped", b"skipped"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "recurring", b"recurring", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkipNextResponse: _TypeAlias = SkipNextResponse  # noqa: Y015

@@ -66,6 +66,21 @@ class RecurringServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringResponse.FromString,
                 _registered_method=True)
+        self.GetRecurring = channel.unary_unary(
+                '/nivisco.payments.v1.RecurringService/GetRecurring',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringResponse.FromString,
+                _registered_method=True)
+        self.RetryRecurring = channel.unary_unary(
+                '/nivisco.payments.v1.RecurringService/RetryRecurring',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringResponse.FromString,
+                _registered_method=True)
+        self.SkipNext = channel.unary_unary(
+                '/nivisco.payments.v1.RecurringService/SkipNext',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextResponse.FromString,
+                _registered_method=True)
         self.GetRecurringLogs = channel.unary_unary(
                 '/nivisco.payments.v1.RecurringService/GetRecurringLogs',
                 request_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringLogsRequest.SerializeToString,
@@ -79,7 +94,8 @@ class RecurringServiceServicer:
     """
 
     def CreateRecurring(self, request, context):
-        """Creates a recurring job. The first charge is at the first occurrence after the current time.
+        """Creates a recurring job. The first charge is at the first occurrence after the current time, or
+        now with `charge_now`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,6 +134,32 @@ class RecurringServiceServicer:
 
     def ListRecurring(self, request, context):
         """Lists the business's recurring jobs, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRecurring(self, request, context):
+        """Returns a recurring job, its failed cycles, its open cycle and its last log entries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryRecurring(self, request, context):
+        """Charges the open or last failed cycle of a recurring job now. It is the next attempt of the same
+        cycle, which is charged at most once. Succeeds if the charge does; any other outcome is an
+        error, as with `charge_customer`. Possible while the job is active, or after it has paused
+        itself; then it stays paused until it is resumed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SkipNext(self, request, context):
+        """Skips the next occurrence of an active recurring job that has not begun. It is logged as skipped
+        and never charged; an open cycle, also one that waits for its retry, goes on. Each call skips
+        one more occurrence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +204,21 @@ def add_RecurringServiceServicer_to_server(servicer, server):
                     servicer.ListRecurring,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringResponse.SerializeToString,
+            ),
+            'GetRecurring': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRecurring,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringResponse.SerializeToString,
+            ),
+            'RetryRecurring': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryRecurring,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringResponse.SerializeToString,
+            ),
+            'SkipNext': grpc.unary_unary_rpc_method_handler(
+                    servicer.SkipNext,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextResponse.SerializeToString,
             ),
             'GetRecurringLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRecurringLogs,
@@ -333,6 +390,87 @@ class RecurringService:
             '/nivisco.payments.v1.RecurringService/ListRecurring',
             nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_recurring__pb2.ListRecurringResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRecurring(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.RecurringService/GetRecurring',
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.GetRecurringResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryRecurring(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.RecurringService/RetryRecurring',
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.RetryRecurringResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SkipNext(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.RecurringService/SkipNext',
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_recurring__pb2.SkipNextResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,7 +36,9 @@ class RecurringServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecurringServiceAsyncStub: ...
     CreateRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.CreateRecurringRequest, _recurring_pb2.CreateRecurringResponse]
-    """Creates a recurring job. The first charge is at the first occurrence after the current time."""
+    """Creates a recurring job. The first charge is at the first occurrence after the current time, or
+    now with `charge_now`.
+    """
     UpdateRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.UpdateRecurringRequest, _recurring_pb2.UpdateRecurringResponse]
     """Updates a recurring job. Cycles that have already begun do not change. A new start, interval or
     time zone moves the next cycle: none is charged twice or lost, and `recurring.next_run` is its
@@ -52,6 +54,19 @@ class RecurringServiceStub:
     """Cancels a recurring job permanently. No charge starts after the response."""
     ListRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.ListRecurringRequest, _recurring_pb2.ListRecurringResponse]
     """Lists the business's recurring jobs, newest first."""
+    GetRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringRequest, _recurring_pb2.GetRecurringResponse]
+    """Returns a recurring job, its failed cycles, its open cycle and its last log entries."""
+    RetryRecurring: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.RetryRecurringRequest, _recurring_pb2.RetryRecurringResponse]
+    """Charges the open or last failed cycle of a recurring job now. It is the next attempt of the same
+    cycle, which is charged at most once. Succeeds if the charge does; any other outcome is an
+    error, as with `charge_customer`. Possible while the job is active, or after it has paused
+    itself; then it stays paused until it is resumed.
+    """
+    SkipNext: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.SkipNextRequest, _recurring_pb2.SkipNextResponse]
+    """Skips the next occurrence of an active recurring job that has not begun. It is logged as skipped
+    and never charged; an open cycle, also one that waits for its retry, goes on. Each call skips
+    one more occurrence.
+    """
     GetRecurringLogs: _grpc.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringLogsRequest, _recurring_pb2.GetRecurringLogsResponse]
     """Lists the log entries of the business's recurring jobs, newest first."""
 
@@ -63,7 +78,9 @@ class RecurringServiceAsyncStub(RecurringServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.CreateRecurringRequest, _recurring_pb2.CreateRecurringResponse]  # type: ignore[assignment]
-    """Creates a recurring job. The first charge is at the first occurrence after the current time."""
+    """Creates a recurring job. The first charge is at the first occurrence after the current time, or
+    now with `charge_now`.
+    """
     UpdateRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.UpdateRecurringRequest, _recurring_pb2.UpdateRecurringResponse]  # type: ignore[assignment]
     """Updates a recurring job. Cycles that have already begun do not change. A new start, interval or
     time zone moves the next cycle: none is charged twice or lost, and `recurring.next_run` is its
@@ -79,6 +96,19 @@ class RecurringServiceAsyncStub(RecurringServiceStub):
     """Cancels a recurring job permanently. No charge starts after the response."""
     ListRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.ListRecurringRequest, _recurring_pb2.ListRecurringResponse]  # type: ignore[assignment]
     """Lists the business's recurring jobs, newest first."""
+    GetRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringRequest, _recurring_pb2.GetRecurringResponse]  # type: ignore[assignment]
+    """Returns a recurring job, its failed cycles, its open cycle and its last log entries."""
+    RetryRecurring: _aio.UnaryUnaryMultiCallable[_recurring_pb2.RetryRecurringRequest, _recurring_pb2.RetryRecurringResponse]  # type: ignore[assignment]
+    """Charges the open or last failed cycle of a recurring job now. It is the next attempt of the same
+    cycle, which is charged at most once. Succeeds if the charge does; any other outcome is an
+    error, as with `charge_customer`. Possible while the job is active, or after it has paused
+    itself; then it stays paused until it is resumed.
+    """
+    SkipNext: _aio.UnaryUnaryMultiCallable[_recurring_pb2.SkipNextRequest, _recurring_pb2.SkipNextResponse]  # type: ignore[assignment]
+    """Skips the next occurrence of an active recurring job that has not begun. It is logged as skipped
+    and never charged; an open cycle, also one that waits for its retry, goes on. Each call skips
+    one more occurrence.
+    """
     GetRecurringLogs: _aio.UnaryUnaryMultiCallable[_recurring_pb2.GetRecurringLogsRequest, _recurring_pb2.GetRecurringLogsResponse]  # type: ignore[assignment]
     """Lists the log entries of the business's recurring jobs, newest first."""
 
@@ -93,7 +123,9 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recurring_pb2.CreateRecurringRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.CreateRecurringResponse, _abc.Awaitable[_recurring_pb2.CreateRecurringResponse]]:
-        """Creates a recurring job. The first charge is at the first occurrence after the current time."""
+        """Creates a recurring job. The first charge is at the first occurrence after the current time, or
+        now with `charge_now`.
+        """
 
     @_abc_1.abstractmethod
     def UpdateRecurring(
@@ -139,6 +171,37 @@ class RecurringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recurring_pb2.ListRecurringResponse, _abc.Awaitable[_recurring_pb2.ListRecurringResponse]]:
         """Lists the business's recurring jobs, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetRecurring(
+        self,
+        request: _recurring_pb2.GetRecurringRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recurring_pb2.GetRecurringResponse, _abc.Awaitable[_recurring_pb2.GetRecurringResponse]]:
+        """Returns a recurring job, its failed cycles, its open cycle and its last log entries."""
+
+    @_abc_1.abstractmethod
+    def RetryRecurring(
+        self,
+        request: _recurring_pb2.RetryRecurringRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recurring_pb2.RetryRecurringResponse, _abc.Awaitable[_recurring_pb2.RetryRecurringResponse]]:
+        """Charges the open or last failed cycle of a recurring job now. It is the next attempt of the same
+        cycle, which is charged at most once. Succeeds if the charge does; any other outcome is an
+        error, as with `charge_customer`. Possible while the job is active, or after it has paused
+        itself; then it stays paused until it is resumed.
+        """
+
+    @_abc_1.abstractmethod
+    def SkipNext(
+        self,
+        request: _recurring_pb2.SkipNextRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recurring_pb2.SkipNextResponse, _abc.Awaitable[_recurring_pb2.SkipNextResponse]]:
+        """Skips the next occurrence of an active recurring job that has not begun. It is logged as skipped
+        and never charged; an open cycle, also one that waits for its retry, goes on. Each call skips
+        one more occurrence.
+        """
 
     @_abc_1.abstractmethod
     def GetRecurringLogs(

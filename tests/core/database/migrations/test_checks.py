@@ -70,6 +70,8 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_recurring_jobs_source_is_known": {"source": "paypal"},
     "ck_recurring_jobs_interval_type_is_known": {"interval_type": "hour"},
     "ck_recurring_jobs_catch_up_is_known": {"catch_up": ""},
+    "ck_recurring_jobs_max_failed_cycles_is_positive": {"max_failed_cycles": 0},
+    "ck_recurring_jobs_paused_reason_is_known": {"paused_reason": "unknown"},
     "ck_recurring_jobs_status_is_known": {"status": "stopped", "next_run": None},
     "ck_recurring_occurrences_amount_is_positive": {"amount_minor": 0},
     "ck_recurring_occurrences_attempt_is_positive": {"attempt": 0},
