@@ -156,6 +156,25 @@ class CardsService:
         to_save = _CardToSave(caller.business_id, user_id, env, "authorize", card)
         return await self._save(to_save, set_as_primary=set_as_primary, call=call)
 
+    async def set_primary(
+        self, caller: Caller, card_id: str, *, user_id: str | None = None
+    ) -> store.Card:
+        """Make a card primary, and its gateway the user's default; return the card.
+
+        `user_id`, if given, is the owner that the caller expects. Locks the user.
+
+        Raises:
+            Refusal: USER_NOT_FOUND or CARD_NOT_FOUND.
+        """
+        business_id = caller.business_id
+        async with self._database.transaction() as transaction:
+            if user_id is not None:
+                await existing_user(transaction, business_id, user_id)
+            user, card = await _lock_card(transaction, business_id, card_id, user_id)
+            return await _choose_primary(
+                transaction, business_id, user, card, (), set_as_primary=True
+            )
+
     async def _save(
         self, to_save: _CardToSave, *, set_as_primary: bool, call: IdempotentCall | None
     ) -> store.Card:
@@ -252,6 +271,26 @@ class CardsService:
                 return customer_id
         assert known is not None
         return known
+
+
+async def _lock_card(
+    transaction: Transaction, business_id: str, card_id: str, user_id: str | None = None
+) -> tuple[User, store.Card]:
+    """Return the business's card with its user, and lock the user until the transaction ends.
+
+    Whatever changes a user's cards holds this lock.
+
+    Raises:
+        Refusal: CARD_NOT_FOUND, also if the card is not of `user_id`.
+    """
+    card = await store.card_by_id(transaction, business_id=business_id, card_id=card_id)
+    if card is not None and user_id in (None, card.user_id):
+        user = await existing_user(transaction, business_id, card.user_id, lock=True)
+        # It may have changed while this waited for the lock.
+        card = await store.card_by_id(transaction, business_id=business_id, card_id=card_id)
+        if card is not None:
+            return user, card
+    raise Refusal(Reason.ERROR_REASON_CARD_NOT_FOUND, "Card not found")
 
 
 async def card_to_charge(

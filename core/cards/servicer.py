@@ -81,6 +81,15 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
             card=card_message(saved),
         )
 
+    async def SetPrimaryCard(
+        self, request: pb.SetPrimaryCardRequest, context: object
+    ) -> pb.SetPrimaryCardResponse:
+        """Make a card primary."""
+        card = await self._service.set_primary(
+            current_caller(), request.card_id, user_id=request.user_id or None
+        )
+        return pb.SetPrimaryCardResponse(card=card_message(card))
+
 
 def card_message(card: Card) -> pb.Card:
     """Return the message of a card."""

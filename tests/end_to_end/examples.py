@@ -34,7 +34,9 @@ SEQUENCE = (
     "get_wallet_history", "create_recurring", "update_recurring", "list_recurring",
     "get_recurring_logs", "pause_recurring", "resume_recurring", "cancel_recurring",
     "errors/INVALID_FIELDS", "errors/USER_NOT_FOUND", "errors/CARD_DECLINED",
-    "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED", "change_api_key",
+    "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED",
+    "set_primary_card",
+    "change_api_key",
 )  # fmt: skip
 """Every action and some errors, in an order in which each finds what it needs."""
 

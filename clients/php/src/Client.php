@@ -650,6 +650,38 @@ final class Client
     }
 
     /**
+     * Makes a saved card the user's primary card.
+     *
+     * It is the primary card at its gateway and in its environment, and the gateway becomes
+     * the user's default gateway.
+     *
+     * - card_id: Id of the card, `CRD-…`. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - user_id: Id of the user, for example `USR-5678`. If it is set, another user's card
+     *   is not found. Must be 1 to 64 printable characters without spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     card_id: string,
+     *     user_id?: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, CARD_NOT_FOUND or one of
+     *     every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function setPrimaryCard(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\SetPrimaryCardResult {
+        return $this->connection->change(
+            'set_primary_card',
+            $fields,
+            [Result\SetPrimaryCardResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Charges the user's primary card.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable

@@ -325,6 +325,27 @@ export class Nivisco {
   }
 
   /**
+   * Makes a saved card the user's primary card.
+   *
+   * It is the primary card at its gateway and in its environment, and the gateway becomes
+   * the user's default gateway.
+   *
+   * @throws ApiError with the code USER_NOT_FOUND, CARD_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async setPrimaryCard(
+    fields: types.SetPrimaryCardFields,
+    options: ChangeOptions = {},
+  ): Promise<types.SetPrimaryCardResult> {
+    return this.#connection.change(
+      "set_primary_card",
+      fields,
+      readers.readSetPrimaryCardResult,
+      options,
+    );
+  }
+
+  /**
    * Charges the user's primary card.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,

@@ -288,6 +288,12 @@ export function readCreateAuthorizeCustomerResult(json: Json): types.CreateAutho
   };
 }
 
+export function readSetPrimaryCardResult(json: Json): types.SetPrimaryCardResult {
+  return {
+    card: object(readCard)(json["card"]),
+  };
+}
+
 export function readChargeCustomerResult(json: Json): types.ChargeCustomerResult {
   return {
     transactionId: string(json["transaction_id"]),

@@ -790,6 +790,23 @@ export interface CreateAuthorizeCustomerResult {
   readonly card: Card | null;
 }
 
+/** Fields of `set_primary_card`. */
+export interface SetPrimaryCardFields {
+  /** Id of the card, `CRD-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly cardId: string;
+  /**
+   * Id of the user, for example `USR-5678`. If it is set, another user's card is not found.
+   * Must be 1 to 64 printable characters without spaces.
+   */
+  readonly userId?: string | undefined;
+}
+
+/** Response of `set_primary_card`. */
+export interface SetPrimaryCardResult {
+  /** The card, which is primary now. */
+  readonly card: Card;
+}
+
 /** Fields of `charge_customer`. */
 export interface ChargeCustomerFields {
   /**

@@ -49,6 +49,7 @@ from .types import (
     RecurringStatus,
     RegisterBusinessResult,
     ResumeRecurringResult,
+    SetPrimaryCardResult,
     UpdateRecurringResult,
     UpdateUserResult,
     UpdateUserUpdates,
@@ -600,6 +601,40 @@ class Nivisco(Connection):
                 "env": env,
             },
             CreateAuthorizeCustomerResult.from_json,
+            idempotency_key,
+        )
+
+    def set_primary_card(
+        self,
+        *,
+        card_id: str,
+        user_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> SetPrimaryCardResult:
+        """Makes a saved card the user's primary card.
+
+        It is the primary card at its gateway and in its environment, and the gateway
+        becomes the user's default gateway.
+
+        Args:
+            card_id: Id of the card, `CRD-…`. Must be 1 to 64 printable characters without
+                spaces.
+            user_id: Id of the user, for example `USR-5678`. If it is set, another user's
+                card is not found. Must be 1 to 64 printable characters without spaces.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `CARD_NOT_FOUND` or one of every action.
+        """
+        return self._change(
+            "set_primary_card",
+            {
+                "card_id": card_id,
+                "user_id": user_id,
+            },
+            SetPrimaryCardResult.from_json,
             idempotency_key,
         )
 

@@ -959,6 +959,19 @@ class CreateAuthorizeCustomerResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetPrimaryCardResult:
+    """Response of `set_primary_card`."""
+
+    card: Card
+    """The card, which is primary now."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "SetPrimaryCardResult":
+        """Read it from a response."""
+        return cls(card=Card.from_json(body["card"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeCustomerResult:
     """Response of `charge_customer`."""
 

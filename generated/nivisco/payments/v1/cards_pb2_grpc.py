@@ -55,6 +55,11 @@ class CardsServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerResponse.FromString,
                 _registered_method=True)
+        self.SetPrimaryCard = channel.unary_unary(
+                '/nivisco.payments.v1.CardsService/SetPrimaryCard',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardResponse.FromString,
+                _registered_method=True)
 
 
 class CardsServiceServicer:
@@ -89,6 +94,14 @@ class CardsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetPrimaryCard(self, request, context):
+        """Makes a saved card the user's primary card. It is the primary card at its gateway and in its
+        environment, and the gateway becomes the user's default gateway.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CardsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +124,11 @@ def add_CardsServiceServicer_to_server(servicer, server):
                     servicer.CreateAuthorizeCustomer,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerResponse.SerializeToString,
+            ),
+            'SetPrimaryCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPrimaryCard,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +240,33 @@ class CardsService:
             '/nivisco.payments.v1.CardsService/CreateAuthorizeCustomer',
             nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPrimaryCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.CardsService/SetPrimaryCard',
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardResponse.FromString,
             options,
             channel_credentials,
             insecure,

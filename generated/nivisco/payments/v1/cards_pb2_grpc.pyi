@@ -41,6 +41,10 @@ class CardsServiceStub:
     """Saves a card at Stripe from a token. Creates the user's Stripe customer if there is none."""
     CreateAuthorizeCustomer: _grpc.UnaryUnaryMultiCallable[_cards_pb2.CreateAuthorizeCustomerRequest, _cards_pb2.CreateAuthorizeCustomerResponse]
     """Saves a card at Authorize.Net. Creates the user's customer profile if there is none."""
+    SetPrimaryCard: _grpc.UnaryUnaryMultiCallable[_cards_pb2.SetPrimaryCardRequest, _cards_pb2.SetPrimaryCardResponse]
+    """Makes a saved card the user's primary card. It is the primary card at its gateway and in its
+    environment, and the gateway becomes the user's default gateway.
+    """
 
 @_typing.type_check_only
 class CardsServiceAsyncStub(CardsServiceStub):
@@ -55,6 +59,10 @@ class CardsServiceAsyncStub(CardsServiceStub):
     """Saves a card at Stripe from a token. Creates the user's Stripe customer if there is none."""
     CreateAuthorizeCustomer: _aio.UnaryUnaryMultiCallable[_cards_pb2.CreateAuthorizeCustomerRequest, _cards_pb2.CreateAuthorizeCustomerResponse]  # type: ignore[assignment]
     """Saves a card at Authorize.Net. Creates the user's customer profile if there is none."""
+    SetPrimaryCard: _aio.UnaryUnaryMultiCallable[_cards_pb2.SetPrimaryCardRequest, _cards_pb2.SetPrimaryCardResponse]  # type: ignore[assignment]
+    """Makes a saved card the user's primary card. It is the primary card at its gateway and in its
+    environment, and the gateway becomes the user's default gateway.
+    """
 
 class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Saves cards at the gateways. Card numbers are never stored in this service."""
@@ -90,5 +98,15 @@ class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cards_pb2.CreateAuthorizeCustomerResponse, _abc.Awaitable[_cards_pb2.CreateAuthorizeCustomerResponse]]:
         """Saves a card at Authorize.Net. Creates the user's customer profile if there is none."""
+
+    @_abc_1.abstractmethod
+    def SetPrimaryCard(
+        self,
+        request: _cards_pb2.SetPrimaryCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cards_pb2.SetPrimaryCardResponse, _abc.Awaitable[_cards_pb2.SetPrimaryCardResponse]]:
+        """Makes a saved card the user's primary card. It is the primary card at its gateway and in its
+        environment, and the gateway becomes the user's default gateway.
+        """
 
 def add_CardsServiceServicer_to_server(servicer: CardsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
