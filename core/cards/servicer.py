@@ -90,6 +90,17 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
         )
         return pb.SetPrimaryCardResponse(card=card_message(card))
 
+    async def RemoveCard(
+        self, request: pb.RemoveCardRequest, context: object
+    ) -> pb.RemoveCardResponse:
+        """Remove a card."""
+        removed, primary = await self._service.remove(
+            current_caller(), request.card_id, call=current_call()
+        )
+        return pb.RemoveCardResponse(
+            card=card_message(removed), primary_card=card_message(primary) if primary else None
+        )
+
 
 def card_message(card: Card) -> pb.Card:
     """Return the message of a card."""

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, false, insert, select, update
 
-from core.database.schema import cards, gateway_customers
+from core.database.schema import cards, gateway_customers, removed_cards
 from core.database.transactions import Transaction
 from core.gateways.gateway import SavedCard
 from core.ids import new_card_id
@@ -36,6 +36,18 @@ _OF_USER = _OF_BUSINESS.where(
     cards.c.user_id == bindparam("user_id"), cards.c.env == bindparam("env")
 )
 _NEWEST_OF_USER = _OF_USER.order_by(cards.c.created_at.desc(), cards.c.card_id.desc())
+_REMOVED = select(
+    *(
+        false().label(each.name) if each.name == "is_primary" else removed_cards.c[each.name]
+        for each in fields(Card)
+    )
+).where(removed_cards.c.business_id == bindparam("business_id"))
+_REMOVED_BY_ID = _REMOVED.where(removed_cards.c.card_id == bindparam("card_id"))
+_REMOVED_BY_GATEWAY_ID = _REMOVED.where(
+    removed_cards.c.env == bindparam("env"),
+    removed_cards.c.gateway == bindparam("gateway"),
+    removed_cards.c.gateway_card_id == bindparam("gateway_card_id"),
+)
 _PRIMARY = _OF_USER.where(cards.c.gateway == bindparam("gateway"), cards.c.is_primary)
 
 
@@ -80,6 +92,42 @@ async def card_by_gateway_id(
         )
     ).one_or_none()
     return Card(*row) if row else None
+
+
+async def removed_card(transaction: Transaction, *, business_id: str, card_id: str) -> Card | None:
+    """Return the business's removed card, or None."""
+    row = await transaction.find(_REMOVED_BY_ID, business_id=business_id, card_id=card_id)
+    return Card(*row) if row else None
+
+
+async def was_removed(
+    transaction: Transaction, *, business_id: str, env: str, gateway: str, gateway_card_id: str
+) -> bool:
+    """Return whether a card with this id at the gateway was removed."""
+    row = (
+        await transaction.connection.execute(
+            _REMOVED_BY_GATEWAY_ID.limit(1),
+            {
+                "business_id": business_id,
+                "env": env,
+                "gateway": gateway,
+                "gateway_card_id": gateway_card_id,
+            },
+        )
+    ).one_or_none()
+    return row is not None
+
+
+async def remove_card(transaction: Transaction, *, business_id: str, card: Card) -> None:
+    """Move a card to the removed ones."""
+    values = asdict(card)
+    del values["is_primary"]
+    await transaction.connection.execute(
+        delete(cards).where(cards.c.business_id == business_id, cards.c.card_id == card.card_id)
+    )
+    await transaction.connection.execute(
+        insert(removed_cards).values(business_id=business_id, removed_at=transaction.now, **values)
+    )
 
 
 async def keep_card(

@@ -231,6 +231,16 @@ class Gateway(Protocol):
         """Return whether the customer has the card. Raises a GatewayError as `read_state` does."""
         ...
 
+    async def remove_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> None:
+        """Remove a customer's card, which cannot be charged any more. To repeat it does nothing.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        ...
+
     async def charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome:
         """Charge a saved card at most once, within the gateway's timeout."""
         ...

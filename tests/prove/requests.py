@@ -44,6 +44,8 @@ class Target:
     """Unix seconds by the shared clock."""
     card_number: str = ""
     """Of a card to save at Authorize.Net; empty: any."""
+    card_id: str = ""
+    """Of a saved card to change."""
 
 
 Builder = Callable[[int, Target], Any]
@@ -121,6 +123,14 @@ def _save_card(number: int, target: Target) -> Any:
     return cards_pb2.CreateStripeCustomerRequest(
         user_id=target.user_id, payment_method_token=token, env=TEST
     )
+
+
+def _set_primary(number: int, target: Target) -> Any:
+    return cards_pb2.SetPrimaryCardRequest(card_id=target.card_id, user_id=target.user_id)
+
+
+def _remove_card(number: int, target: Target) -> Any:
+    return cards_pb2.RemoveCardRequest(card_id=target.card_id)
 
 
 def _create_user(number: int, target: Target) -> Any:
@@ -253,6 +263,8 @@ BUILDERS: dict[str, Builder] = {
     "overdraw": _overdraw,
     "save_card": _save_card,
     "new_customer": _save_card,
+    "set_primary": _set_primary,
+    "remove_card": _remove_card,
     "create_user": _create_user,
     "update_user": _update_user,
     "register": _register,

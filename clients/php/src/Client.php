@@ -682,6 +682,37 @@ final class Client
     }
 
     /**
+     * Removes a saved card, also at its gateway.
+     *
+     * Charges in flight are completed. If it was the primary card, the newest other card at
+     * that gateway and in that environment takes its place; without one, charges and
+     * recurring jobs through that gateway fail with CARD_NOT_FOUND. To repeat the call does
+     * nothing.
+     *
+     * - card_id: Id of the card, `CRD-…`. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     card_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode CARD_NOT_FOUND, CREDENTIALS_MISSING,
+     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function removeCard(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\RemoveCardResult {
+        return $this->connection->change(
+            'remove_card',
+            $fields,
+            [Result\RemoveCardResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Charges the user's primary card.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable

@@ -346,6 +346,25 @@ export class Nivisco {
   }
 
   /**
+   * Removes a saved card, also at its gateway.
+   *
+   * Charges in flight are completed. If it was the primary card, the newest other card at
+   * that gateway and in that environment takes its place; without one, charges and
+   * recurring jobs through that gateway fail with CARD_NOT_FOUND. To repeat the call does
+   * nothing.
+   *
+   * @throws ApiError with the code CARD_NOT_FOUND, CREDENTIALS_MISSING, GATEWAY_REFUSED,
+   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async removeCard(
+    fields: types.RemoveCardFields,
+    options: ChangeOptions = {},
+  ): Promise<types.RemoveCardResult> {
+    return this.#connection.change("remove_card", fields, readers.readRemoveCardResult, options);
+  }
+
+  /**
    * Charges the user's primary card.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,

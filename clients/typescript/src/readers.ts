@@ -294,6 +294,13 @@ export function readSetPrimaryCardResult(json: Json): types.SetPrimaryCardResult
   };
 }
 
+export function readRemoveCardResult(json: Json): types.RemoveCardResult {
+  return {
+    card: object(readCard)(json["card"]),
+    primaryCard: nullable(object(readCard))(json["primary_card"]),
+  };
+}
+
 export function readChargeCustomerResult(json: Json): types.ChargeCustomerResult {
   return {
     transactionId: string(json["transaction_id"]),

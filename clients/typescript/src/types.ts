@@ -807,6 +807,20 @@ export interface SetPrimaryCardResult {
   readonly card: Card;
 }
 
+/** Fields of `remove_card`. */
+export interface RemoveCardFields {
+  /** Id of the card, `CRD-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly cardId: string;
+}
+
+/** Response of `remove_card`. */
+export interface RemoveCardResult {
+  /** The removed card. */
+  readonly card: Card;
+  /** The user's primary card at that gateway and in that environment from now on. */
+  readonly primaryCard: Card | null;
+}
+
 /** Fields of `charge_customer`. */
 export interface ChargeCustomerFields {
   /**

@@ -5,6 +5,7 @@ gateway refuses duplicates of both (E00039), so that a repeated call finds what 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import ParamSpec
@@ -129,6 +130,20 @@ class AuthorizeCustomers:
         except CustomerMissing:
             return False
         return True
+
+    async def remove_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> None:
+        """Delete a card of a customer profile, or find that it has no such card.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        request = built(
+            requests.delete_card, account, customer_id=customer_id, gateway_card_id=gateway_card_id
+        )
+        with contextlib.suppress(CustomerMissing):
+            ok_answer(await self._call(account, request, self._deadline()), account)
 
     async def _find_customer(self, account: Account, user_id: str, deadline: float) -> str:
         """Return the id of a customer profile that exists, by our user's id in it."""

@@ -137,6 +137,15 @@ def read_card(account: Account, *, customer_id: str, gateway_card_id: str) -> Re
 
 
 @_checked
+def delete_card(account: Account, *, customer_id: str, gateway_card_id: str) -> Request:
+    """Build the deletion of one card."""
+    request = contract.deleteCustomerPaymentProfileRequest(
+        customerProfileId=customer_id, customerPaymentProfileId=gateway_card_id
+    )
+    return _authenticated(account, request, "deleteCustomerPaymentProfile")
+
+
+@_checked
 def charge(account: Account, charge: GatewayCharge) -> Request:
     """Build a charge: always the same bytes, so that it can be resent."""
     settings = {"allowPartialAuth": "false", "duplicateWindow": str(DUPLICATE_WINDOW_SECONDS)}

@@ -29,6 +29,7 @@ from core.gateways.gateway import (
     CardData,
     ChargeOutcome,
     GatewayCharge,
+    GatewayError,
     GatewayRefused,
     GatewayUnknown,
     ObjectKind,
@@ -162,9 +163,45 @@ class StripeGateway:
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
         """
+        return await self._has_card(account, customer_id, gateway_card_id, self._deadline())
+
+    async def remove_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> None:
+        """Detach a payment method (https://docs.stripe.com/api/payment_methods/detach).
+
+        It cannot be used or attached again. Each call has an idempotency key of its own: Stripe
+        refuses to detach it twice, and then the payment method shows that it is detached.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        service, deadline = self._client(account).v1.payment_methods, self._deadline()
+        key = f"detach-{gateway_card_id}-{secrets.token_hex(8)}"
+        detached = await self._send(
+            account,
+            lambda: service.detach_async(gateway_card_id, {}, {"idempotency_key": key}),
+            deadline,
+        )
+        if not isinstance(detached, Failure):
+            object_of(detached, account, "payment_method")
+        elif not is_missing(detached):
+            failed = error_of(detached, account)
+            if detached.kind is not Kind.REFUSED and detached.kind not in INCONCLUSIVE:
+                raise failed
+            try:
+                has_card = await self._has_card(account, customer_id, gateway_card_id, deadline)
+            except GatewayError:
+                raise failed from None
+            if has_card:
+                raise failed
+
+    async def _has_card(
+        self, account: Account, customer_id: str, gateway_card_id: str, deadline: float
+    ) -> bool:
         service = self._client(account).v1.payment_methods
         response = await self._send(
-            account, lambda: service.retrieve_async(gateway_card_id), self._deadline()
+            account, lambda: service.retrieve_async(gateway_card_id), deadline
         )
         if is_missing(response):
             return False

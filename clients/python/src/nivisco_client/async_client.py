@@ -48,6 +48,7 @@ from .types import (
     RecurringSource,
     RecurringStatus,
     RegisterBusinessResult,
+    RemoveCardResult,
     ResumeRecurringResult,
     SetPrimaryCardResult,
     UpdateRecurringResult,
@@ -635,6 +636,39 @@ class AsyncNivisco(AsyncConnection):
                 "user_id": user_id,
             },
             SetPrimaryCardResult.from_json,
+            idempotency_key,
+        )
+
+    async def remove_card(
+        self,
+        *,
+        card_id: str,
+        idempotency_key: str | None = None,
+    ) -> RemoveCardResult:
+        """Removes a saved card, also at its gateway.
+
+        Charges in flight are completed. If it was the primary card, the newest other card
+        at that gateway and in that environment takes its place; without one, charges and
+        recurring jobs through that gateway fail with CARD_NOT_FOUND. To repeat the call
+        does nothing.
+
+        Args:
+            card_id: Id of the card, `CRD-…`. Must be 1 to 64 printable characters without
+                spaces.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `CARD_NOT_FOUND`,
+                `CREDENTIALS_MISSING`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
+                `OUTCOME_UNKNOWN` or one of every action.
+        """
+        return await self._change(
+            "remove_card",
+            {
+                "card_id": card_id,
+            },
+            RemoveCardResult.from_json,
             idempotency_key,
         )
 

@@ -972,6 +972,26 @@ class SetPrimaryCardResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveCardResult:
+    """Response of `remove_card`."""
+
+    card: Card
+    """The removed card."""
+    primary_card: Card | None
+    """The user's primary card at that gateway and in that environment from now on."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "RemoveCardResult":
+        """Read it from a response."""
+        return cls(
+            card=Card.from_json(body["card"]),
+            primary_card=None
+            if body["primary_card"] is None
+            else Card.from_json(body["primary_card"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeCustomerResult:
     """Response of `charge_customer`."""
 

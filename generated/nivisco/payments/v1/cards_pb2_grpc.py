@@ -60,6 +60,11 @@ class CardsServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardResponse.FromString,
                 _registered_method=True)
+        self.RemoveCard = channel.unary_unary(
+                '/nivisco.payments.v1.CardsService/RemoveCard',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardResponse.FromString,
+                _registered_method=True)
 
 
 class CardsServiceServicer:
@@ -102,6 +107,16 @@ class CardsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveCard(self, request, context):
+        """Removes a saved card, also at its gateway. Charges in flight are completed. If it was the
+        primary card, the newest other card at that gateway and in that environment takes its place;
+        without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
+        repeat the call does nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CardsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +144,11 @@ def add_CardsServiceServicer_to_server(servicer, server):
                     servicer.SetPrimaryCard,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardResponse.SerializeToString,
+            ),
+            'RemoveCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveCard,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +287,33 @@ class CardsService:
             '/nivisco.payments.v1.CardsService/SetPrimaryCard',
             nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.CardsService/RemoveCard',
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardResponse.FromString,
             options,
             channel_credentials,
             insecure,

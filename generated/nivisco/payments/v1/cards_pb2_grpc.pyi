@@ -45,6 +45,12 @@ class CardsServiceStub:
     """Makes a saved card the user's primary card. It is the primary card at its gateway and in its
     environment, and the gateway becomes the user's default gateway.
     """
+    RemoveCard: _grpc.UnaryUnaryMultiCallable[_cards_pb2.RemoveCardRequest, _cards_pb2.RemoveCardResponse]
+    """Removes a saved card, also at its gateway. Charges in flight are completed. If it was the
+    primary card, the newest other card at that gateway and in that environment takes its place;
+    without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
+    repeat the call does nothing.
+    """
 
 @_typing.type_check_only
 class CardsServiceAsyncStub(CardsServiceStub):
@@ -62,6 +68,12 @@ class CardsServiceAsyncStub(CardsServiceStub):
     SetPrimaryCard: _aio.UnaryUnaryMultiCallable[_cards_pb2.SetPrimaryCardRequest, _cards_pb2.SetPrimaryCardResponse]  # type: ignore[assignment]
     """Makes a saved card the user's primary card. It is the primary card at its gateway and in its
     environment, and the gateway becomes the user's default gateway.
+    """
+    RemoveCard: _aio.UnaryUnaryMultiCallable[_cards_pb2.RemoveCardRequest, _cards_pb2.RemoveCardResponse]  # type: ignore[assignment]
+    """Removes a saved card, also at its gateway. Charges in flight are completed. If it was the
+    primary card, the newest other card at that gateway and in that environment takes its place;
+    without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
+    repeat the call does nothing.
     """
 
 class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -107,6 +119,18 @@ class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_cards_pb2.SetPrimaryCardResponse, _abc.Awaitable[_cards_pb2.SetPrimaryCardResponse]]:
         """Makes a saved card the user's primary card. It is the primary card at its gateway and in its
         environment, and the gateway becomes the user's default gateway.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveCard(
+        self,
+        request: _cards_pb2.RemoveCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cards_pb2.RemoveCardResponse, _abc.Awaitable[_cards_pb2.RemoveCardResponse]]:
+        """Removes a saved card, also at its gateway. Charges in flight are completed. If it was the
+        primary card, the newest other card at that gateway and in that environment takes its place;
+        without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
+        repeat the call does nothing.
         """
 
 def add_CardsServiceServicer_to_server(servicer: CardsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -74,6 +74,7 @@ REQUESTS: list[tuple[str, Request]] = [
     ("user's customer", requests.customer_of_user(MERCHANT, "U" * 64)),
     ("customer's cards", requests.cards_of_customer(MERCHANT, "51")),
     ("one card", requests.read_card(MERCHANT, customer_id="51", gateway_card_id="52")),
+    ("removed card", requests.delete_card(MERCHANT, customer_id="51", gateway_card_id="52")),
 ]
 
 
@@ -122,7 +123,7 @@ def elements_of(root: Any) -> list[tuple[str, str | None]]:
 
 def test_every_kind_of_request_is_in_the_table() -> None:
     built = {etree.QName(etree.fromstring(request.body)).localname for _, request in REQUESTS}
-    assert len(built) == 9
+    assert len(built) == 10
     builders = {
         name
         for name, value in vars(requests).items()
@@ -140,6 +141,7 @@ def test_every_kind_of_request_is_in_the_table() -> None:
         "customer_of_user",
         "cards_of_customer",
         "read_card",
+        "delete_card",
     }
 
 
