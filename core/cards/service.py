@@ -14,6 +14,7 @@ from core.database.transactions import Database, Transaction
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import (
     Account,
+    CardChange,
     CardData,
     CardDeclined,
     CustomerMissing,
@@ -193,15 +194,12 @@ class CardsService:
         async with self._database.transaction("cards.find") as transaction:
             if call is not None:
                 await self._idempotency.claim(transaction, call)
-            card = await store.removed_card(transaction, business_id=business_id, card_id=card_id)
-            if card is not None:
-                return card, await _primary_beside(transaction, business_id, card)
-            card = await store.card_by_id(transaction, business_id=business_id, card_id=card_id)
-            if card is None:
-                raise _card_not_found()
-            account = await self._credentials.account(
-                transaction, business_id, card.gateway, card.env
+            removed = await store.removed_card(
+                transaction, business_id=business_id, card_id=card_id
             )
+            if removed is not None:
+                return removed, await _primary_beside(transaction, business_id, removed)
+            card, account = await self._card_and_account(transaction, business_id, card_id)
         try:
             await self._gateways[card.gateway].remove_card(
                 account, customer_id=card.customer_id, gateway_card_id=card.gateway_card_id
@@ -214,6 +212,62 @@ class CardsService:
             return replace(card, is_primary=False), await _primary_beside(
                 transaction, business_id, card
             )
+
+    async def update(
+        self, caller: Caller, card_id: str, change: CardChange, *, call: IdempotentCall | None
+    ) -> store.Card:
+        """Change a card at its gateway, and return it with the expiry date of then.
+
+        To repeat it sets the same values again. Of two concurrent changes the last answer is
+        stored. Locks the user.
+
+        Raises:
+            Refusal: CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED,
+                GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
+            InvalidFields: nothing to change, or an expiry date that is over.
+            Replay: the call has an answer.
+        """
+        business_id = caller.business_id
+        async with self._database.transaction("cards.find_to_update") as transaction:
+            if call is not None:
+                await self._idempotency.claim(transaction, call)
+            rules.check_change(change, transaction.now)
+            card, account = await self._card_and_account(transaction, business_id, card_id)
+        try:
+            saved = await self._gateways[card.gateway].update_card(
+                account,
+                customer_id=card.customer_id,
+                gateway_card_id=card.gateway_card_id,
+                change=change,
+            )
+        except GatewayError as error:
+            raise refusal_of(error) from None
+        async with self._database.transaction("cards.update") as transaction:
+            _, present = await _lock_card(transaction, business_id, card_id)
+            if present.gateway_card_id != card.gateway_card_id:
+                return present  # another card of the gateway has taken its place meanwhile
+            return await store.set_expiry(
+                transaction,
+                business_id=business_id,
+                card=present,
+                exp_month=saved.exp_month,
+                exp_year=saved.exp_year,
+            )
+
+    async def _card_and_account(
+        self, transaction: Transaction, business_id: str, card_id: str
+    ) -> tuple[store.Card, Account]:
+        """Return the business's card, and its keys of the card's gateway and environment.
+
+        Raises:
+            Refusal: CARD_NOT_FOUND or CREDENTIALS_MISSING.
+        """
+        card = await store.card_by_id(transaction, business_id=business_id, card_id=card_id)
+        if card is None:
+            raise _card_not_found()
+        return card, await self._credentials.account(
+            transaction, business_id, card.gateway, card.env
+        )
 
     async def _save(
         self, to_save: _CardToSave, *, set_as_primary: bool, call: IdempotentCall | None

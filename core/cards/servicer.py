@@ -3,7 +3,7 @@
 from core.caller import current_caller
 from core.cards.service import CardsService
 from core.cards.store import Card
-from core.gateways.gateway import CardData
+from core.gateways.gateway import CardChange, CardData
 from core.idempotency.call import current_call
 from core.messages import env_value, env_word, gateway_value, gateway_word, timestamp
 from core.security.secrets import Secret
@@ -100,6 +100,24 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
         return pb.RemoveCardResponse(
             card=card_message(removed), primary_card=card_message(primary) if primary else None
         )
+
+    async def UpdateCard(
+        self, request: pb.UpdateCardRequest, context: object
+    ) -> pb.UpdateCardResponse:
+        """Change a card."""
+        change = CardChange(
+            exp_month=request.exp_month or None,
+            exp_year=request.exp_year or None,
+            address=request.address or None,
+            city=request.city or None,
+            state=request.state or None,
+            postal_code=request.postal_code or None,
+            country=request.country or None,
+        )
+        card = await self._service.update(
+            current_caller(), request.card_id, change, call=current_call()
+        )
+        return pb.UpdateCardResponse(card=card_message(card))
 
 
 def card_message(card: Card) -> pb.Card:

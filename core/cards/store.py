@@ -153,12 +153,13 @@ async def keep_card(
         gateway_card_id=saved.gateway_card_id,
     )
     if known is not None:
-        await transaction.connection.execute(
-            update(cards)
-            .where(cards.c.business_id == business_id, cards.c.card_id == known.card_id)
-            .values(exp_month=saved.exp_month, exp_year=saved.exp_year)
+        return await set_expiry(
+            transaction,
+            business_id=business_id,
+            card=known,
+            exp_month=saved.exp_month,
+            exp_year=saved.exp_year,
         )
-        return replace(known, exp_month=saved.exp_month, exp_year=saved.exp_year)
     if replaces is not None:
         replaced = await _replace_card(
             transaction,
@@ -187,6 +188,18 @@ async def keep_card(
         insert(cards).values(business_id=business_id, **asdict(card))
     )
     return card
+
+
+async def set_expiry(
+    transaction: Transaction, *, business_id: str, card: Card, exp_month: int, exp_year: int
+) -> Card:
+    """Store a card's expiry date and return the card."""
+    await transaction.connection.execute(
+        update(cards)
+        .where(cards.c.business_id == business_id, cards.c.card_id == card.card_id)
+        .values(exp_month=exp_month, exp_year=exp_year)
+    )
+    return replace(card, exp_month=exp_month, exp_year=exp_year)
 
 
 async def _replace_card(

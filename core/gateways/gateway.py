@@ -66,6 +66,22 @@ class SavedCard:
 
 
 @dataclass(frozen=True, slots=True)
+class CardChange:
+    """What to change of a card at the gateway; None stays as it is."""
+
+    exp_month: int | None = None
+    exp_year: int | None = None
+    """Set together with the month."""
+    address: str | None = None
+    """Street and number."""
+    city: str | None = None
+    state: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+    """ISO 3166-1, two letters."""
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayCharge:
     """A charge as requested from the gateway. Equal ones with one key are the same charge."""
 
@@ -238,6 +254,16 @@ class Gateway(Protocol):
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        ...
+
+    async def update_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str, change: CardChange
+    ) -> SavedCard:
+        """Change a customer's card, and return it as the gateway has it now.
+
+        Raises:
+            GatewayError: any subclass.
         """
         ...
 

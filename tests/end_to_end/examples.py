@@ -36,6 +36,7 @@ SEQUENCE = (
     "errors/INVALID_FIELDS", "errors/USER_NOT_FOUND", "errors/CARD_DECLINED",
     "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED",
     "set_primary_card",
+    "update_card",
     "remove_card",
     "change_api_key",
 )  # fmt: skip

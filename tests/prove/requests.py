@@ -133,6 +133,12 @@ def _remove_card(number: int, target: Target) -> Any:
     return cards_pb2.RemoveCardRequest(card_id=target.card_id)
 
 
+def _update_card(number: int, target: Target) -> Any:
+    return cards_pb2.UpdateCardRequest(
+        card_id=target.card_id, exp_month=12, exp_year=2060 + number % 9
+    )
+
+
 def _create_user(number: int, target: Target) -> Any:
     return users_pb2.CreateUserRequest(
         user=users_pb2.CreateUserRequest.NewUser(
@@ -265,6 +271,7 @@ BUILDERS: dict[str, Builder] = {
     "new_customer": _save_card,
     "set_primary": _set_primary,
     "remove_card": _remove_card,
+    "update_card": _update_card,
     "create_user": _create_user,
     "update_user": _update_user,
     "register": _register,

@@ -83,6 +83,8 @@ _TRIGGERS: Final = {
     ANY_MOMENT: _CHARGE,
     "cards.claim": Trigger("save_card"),
     "cards.find": Trigger("remove_card", is_exclusive=True),
+    "cards.find_to_update": Trigger("update_card", is_exclusive=True),
+    "cards.update": Trigger("update_card", is_exclusive=True),
     "cards.remove": Trigger("remove_card", is_exclusive=True),
     "cards.keep_card": Trigger("save_card"),
     "cards.keep_customer": Trigger("new_customer", is_exclusive=True),
@@ -117,6 +119,7 @@ _TRIGGERS: Final = {
     "gateway.charge": _CHARGE,
     "gateway.save_card": Trigger("save_card"),
     "gateway.create_customer": Trigger("new_customer", is_exclusive=True),
+    "gateway.update_card": Trigger("update_card", is_exclusive=True),
     "gateway.remove_card": Trigger("remove_card", is_exclusive=True),
     "gateway.look_up_charge": Trigger(
         "fund",

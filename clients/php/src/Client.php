@@ -713,6 +713,56 @@ final class Client
     }
 
     /**
+     * Changes the expiry date or billing address of a saved card at its gateway.
+     *
+     * Fields that are not set stay as they are. The card's issuer is not asked: the next
+     * charge shows what it accepts.
+     *
+     * - card_id: Id of the card, `CRD-…`. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - exp_month: Expiry month, 1 to 12. Set together with `exp_year`.
+     * - exp_year: Expiry year, four digits. Set together with `exp_month`. Must be between
+     *   2000 and 2100.
+     * - address: Street and number of the billing address, at most 60 characters. Must have
+     *   at least 1 character.
+     * - city: City of the billing address, at most 40 characters. Must have at least 1
+     *   character.
+     * - state: State or province of the billing address, at most 40 characters. Must have
+     *   at least 1 character.
+     * - postal_code: Postal code of the billing address, at most 20 characters. Must have
+     *   at least 1 character.
+     * - country: Country of the billing address, two capital letters (ISO 3166-1). Must fit
+     *   ^[A-Z]{2}$.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     card_id: string,
+     *     exp_month?: int,
+     *     exp_year?: int,
+     *     address?: string,
+     *     city?: string,
+     *     state?: string,
+     *     postal_code?: string,
+     *     country?: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode CARD_NOT_FOUND, CREDENTIALS_MISSING,
+     *     CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
+     *     every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function updateCard(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\UpdateCardResult {
+        return $this->connection->change(
+            'update_card',
+            $fields,
+            [Result\UpdateCardResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Charges the user's primary card.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable

@@ -365,6 +365,23 @@ export class Nivisco {
   }
 
   /**
+   * Changes the expiry date or billing address of a saved card at its gateway.
+   *
+   * Fields that are not set stay as they are. The card's issuer is not asked: the next
+   * charge shows what it accepts.
+   *
+   * @throws ApiError with the code CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
+   *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async updateCard(
+    fields: types.UpdateCardFields,
+    options: ChangeOptions = {},
+  ): Promise<types.UpdateCardResult> {
+    return this.#connection.change("update_card", fields, readers.readUpdateCardResult, options);
+  }
+
+  /**
    * Charges the user's primary card.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,

@@ -301,6 +301,12 @@ export function readRemoveCardResult(json: Json): types.RemoveCardResult {
   };
 }
 
+export function readUpdateCardResult(json: Json): types.UpdateCardResult {
+  return {
+    card: object(readCard)(json["card"]),
+  };
+}
+
 export function readChargeCustomerResult(json: Json): types.ChargeCustomerResult {
   return {
     transactionId: string(json["transaction_id"]),

@@ -821,6 +821,38 @@ export interface RemoveCardResult {
   readonly primaryCard: Card | null;
 }
 
+/** Fields of `update_card`. */
+export interface UpdateCardFields {
+  /** Id of the card, `CRD-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly cardId: string;
+  /** Expiry month, 1 to 12. Set together with `exp_year`. */
+  readonly expMonth?: number | undefined;
+  /** Expiry year, four digits. Set together with `exp_month`. Must be between 2000 and 2100. */
+  readonly expYear?: number | undefined;
+  /**
+   * Street and number of the billing address, at most 60 characters. Must have at least 1
+   * character.
+   */
+  readonly address?: string | undefined;
+  /** City of the billing address, at most 40 characters. Must have at least 1 character. */
+  readonly city?: string | undefined;
+  /**
+   * State or province of the billing address, at most 40 characters. Must have at least 1
+   * character.
+   */
+  readonly state?: string | undefined;
+  /** Postal code of the billing address, at most 20 characters. Must have at least 1 character. */
+  readonly postalCode?: string | undefined;
+  /** Country of the billing address, two capital letters (ISO 3166-1). Must fit ^[A-Z]{2}$. */
+  readonly country?: string | undefined;
+}
+
+/** Response of `update_card`. */
+export interface UpdateCardResult {
+  /** The card after the change. The billing address is stored at the gateway only. */
+  readonly card: Card;
+}
+
 /** Fields of `charge_customer`. */
 export interface ChargeCustomerFields {
   /**

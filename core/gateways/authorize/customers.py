@@ -16,6 +16,7 @@ from core.gateways.authorize.profiles import (
     check_saved,
     customer_id_of,
     found_customer_id,
+    read_profile,
     same_card_id,
     saved_card,
 )
@@ -25,6 +26,7 @@ from core.gateways.authorize.transport import AuthorizeTransport
 from core.gateways.authorize.xml import Answer, Failure, parse_answer
 from core.gateways.gateway import (
     Account,
+    CardChange,
     CardData,
     CustomerMissing,
     GatewayRefused,
@@ -144,6 +146,31 @@ class AuthorizeCustomers:
         )
         with contextlib.suppress(CustomerMissing):
             ok_answer(await self._call(account, request, self._deadline()), account)
+
+    async def update_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str, change: CardChange
+    ) -> SavedCard:
+        """Change a card of a customer profile, whose other fields are sent back as they were.
+
+        Raises:
+            GatewayError: any subclass; CustomerMissing if there is no such card.
+        """
+        ids = {"customer_id": customer_id, "gateway_card_id": gateway_card_id}
+        deadline = self._deadline()
+        read = built(requests.read_card, account, **ids)
+        profile = read_profile(await self._call(account, read, deadline), account)
+        changed = profile.changed(change)
+        request = built(
+            requests.change_card,
+            account,
+            **ids,
+            card_number=changed.card_number,
+            expiration_date=changed.expiration_date,
+            bill_to=changed.bill_to,
+            settings=changed.settings,
+        )
+        check_saved(await self._call(account, request, deadline), account)
+        return changed.card(gateway_card_id)
 
     async def _find_customer(self, account: Account, user_id: str, deadline: float) -> str:
         """Return the id of a customer profile that exists, by our user's id in it."""

@@ -26,6 +26,7 @@ from core.gateways.connections import (
 from core.gateways.events import Event, Fact, FactKind
 from core.gateways.gateway import (
     Account,
+    CardChange,
     CardData,
     ChargeOutcome,
     GatewayCharge,
@@ -59,7 +60,12 @@ from core.gateways.stripe.responses import (
 )
 
 if TYPE_CHECKING:
-    from stripe.params import PaymentIntentCreateParams, PaymentIntentListParams
+    from stripe.params import (
+        PaymentIntentCreateParams,
+        PaymentIntentListParams,
+        PaymentMethodUpdateParams,
+        PaymentMethodUpdateParamsBillingDetailsAddress,
+    )
 
 stripe.enable_telemetry = False  # it would send one merchant's timings with another's request
 
@@ -195,6 +201,27 @@ class StripeGateway:
                 raise failed from None
             if has_card:
                 raise failed
+
+    async def update_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str, change: CardChange
+    ) -> SavedCard:
+        """Update a payment method (https://docs.stripe.com/api/payment_methods/update).
+
+        Each call has an idempotency key of its own: to set the same values twice does no harm.
+
+        Raises:
+            GatewayError: any subclass; GatewayRefused if it is not attached to a customer.
+        """
+        service = self._client(account).v1.payment_methods
+        key = f"update-{gateway_card_id}-{secrets.token_hex(8)}"
+        updated = await self._send(
+            account,
+            lambda: service.update_async(
+                gateway_card_id, update_params(change), {"idempotency_key": key}
+            ),
+            self._deadline(),
+        )
+        return saved_card(object_of(updated, account, "payment_method"), customer_id)
 
     async def _has_card(
         self, account: Account, customer_id: str, gateway_card_id: str, deadline: float
@@ -411,6 +438,27 @@ class StripeGateway:
             )
             self._http = stripe.AIOHTTPClient(timeout=timeout, session=self._session)
         return self._http
+
+
+def update_params(change: CardChange) -> "PaymentMethodUpdateParams":
+    """Return the parameters that change a payment method; absent ones stay as they are."""
+    params: PaymentMethodUpdateParams = {}
+    if change.exp_month is not None and change.exp_year is not None:
+        params["card"] = {"exp_month": change.exp_month, "exp_year": change.exp_year}
+    address: PaymentMethodUpdateParamsBillingDetailsAddress = {}
+    if change.address is not None:
+        address["line1"] = change.address
+    if change.city is not None:
+        address["city"] = change.city
+    if change.state is not None:
+        address["state"] = change.state
+    if change.postal_code is not None:
+        address["postal_code"] = change.postal_code
+    if change.country is not None:
+        address["country"] = change.country
+    if address:
+        params["billing_details"] = {"address": address}
+    return params
 
 
 async def _send_once(call: _Call, until: float) -> Body | Failure:

@@ -51,6 +51,7 @@ from .types import (
     RemoveCardResult,
     ResumeRecurringResult,
     SetPrimaryCardResult,
+    UpdateCardResult,
     UpdateRecurringResult,
     UpdateUserResult,
     UpdateUserUpdates,
@@ -669,6 +670,64 @@ class Nivisco(Connection):
                 "card_id": card_id,
             },
             RemoveCardResult.from_json,
+            idempotency_key,
+        )
+
+    def update_card(
+        self,
+        *,
+        card_id: str,
+        exp_month: int | None = None,
+        exp_year: int | None = None,
+        address: str | None = None,
+        city: str | None = None,
+        state: str | None = None,
+        postal_code: str | None = None,
+        country: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> UpdateCardResult:
+        """Changes the expiry date or billing address of a saved card at its gateway.
+
+        Fields that are not set stay as they are. The card's issuer is not asked: the next
+        charge shows what it accepts.
+
+        Args:
+            card_id: Id of the card, `CRD-…`. Must be 1 to 64 printable characters without
+                spaces.
+            exp_month: Expiry month, 1 to 12. Set together with `exp_year`.
+            exp_year: Expiry year, four digits. Set together with `exp_month`. Must be
+                between 2000 and 2100.
+            address: Street and number of the billing address, at most 60 characters. Must
+                have at least 1 character.
+            city: City of the billing address, at most 40 characters. Must have at least 1
+                character.
+            state: State or province of the billing address, at most 40 characters. Must
+                have at least 1 character.
+            postal_code: Postal code of the billing address, at most 20 characters. Must
+                have at least 1 character.
+            country: Country of the billing address, two capital letters (ISO 3166-1). Must
+                fit ^[A-Z]{2}$.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `CARD_NOT_FOUND`,
+                `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
+                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
+        """
+        return self._change(
+            "update_card",
+            {
+                "card_id": card_id,
+                "exp_month": exp_month,
+                "exp_year": exp_year,
+                "address": address,
+                "city": city,
+                "state": state,
+                "postal_code": postal_code,
+                "country": country,
+            },
+            UpdateCardResult.from_json,
             idempotency_key,
         )
 

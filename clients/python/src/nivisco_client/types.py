@@ -992,6 +992,19 @@ class RemoveCardResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateCardResult:
+    """Response of `update_card`."""
+
+    card: Card
+    """The card after the change. The billing address is stored at the gateway only."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "UpdateCardResult":
+        """Read it from a response."""
+        return cls(card=Card.from_json(body["card"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeCustomerResult:
     """Response of `charge_customer`."""
 

@@ -65,6 +65,11 @@ class CardsServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardResponse.FromString,
                 _registered_method=True)
+        self.UpdateCard = channel.unary_unary(
+                '/nivisco.payments.v1.CardsService/UpdateCard',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardResponse.FromString,
+                _registered_method=True)
 
 
 class CardsServiceServicer:
@@ -117,6 +122,14 @@ class CardsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateCard(self, request, context):
+        """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
+        set stay as they are. The card's issuer is not asked: the next charge shows what it accepts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CardsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -149,6 +162,11 @@ def add_CardsServiceServicer_to_server(servicer, server):
                     servicer.RemoveCard,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardResponse.SerializeToString,
+            ),
+            'UpdateCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCard,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -314,6 +332,33 @@ class CardsService:
             '/nivisco.payments.v1.CardsService/RemoveCard',
             nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.CardsService/UpdateCard',
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,10 @@ class CardsServiceStub:
     without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
     repeat the call does nothing.
     """
+    UpdateCard: _grpc.UnaryUnaryMultiCallable[_cards_pb2.UpdateCardRequest, _cards_pb2.UpdateCardResponse]
+    """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
+    set stay as they are. The card's issuer is not asked: the next charge shows what it accepts.
+    """
 
 @_typing.type_check_only
 class CardsServiceAsyncStub(CardsServiceStub):
@@ -74,6 +78,10 @@ class CardsServiceAsyncStub(CardsServiceStub):
     primary card, the newest other card at that gateway and in that environment takes its place;
     without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
     repeat the call does nothing.
+    """
+    UpdateCard: _aio.UnaryUnaryMultiCallable[_cards_pb2.UpdateCardRequest, _cards_pb2.UpdateCardResponse]  # type: ignore[assignment]
+    """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
+    set stay as they are. The card's issuer is not asked: the next charge shows what it accepts.
     """
 
 class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -131,6 +139,16 @@ class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
         primary card, the newest other card at that gateway and in that environment takes its place;
         without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
         repeat the call does nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateCard(
+        self,
+        request: _cards_pb2.UpdateCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cards_pb2.UpdateCardResponse, _abc.Awaitable[_cards_pb2.UpdateCardResponse]]:
+        """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
+        set stay as they are. The card's issuer is not asked: the next charge shows what it accepts.
         """
 
 def add_CardsServiceServicer_to_server(servicer: CardsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -74,6 +74,30 @@ REQUESTS: list[tuple[str, Request]] = [
     ("user's customer", requests.customer_of_user(MERCHANT, "U" * 64)),
     ("customer's cards", requests.cards_of_customer(MERCHANT, "51")),
     ("one card", requests.read_card(MERCHANT, customer_id="51", gateway_card_id="52")),
+    (
+        "card changed by its masked number",
+        requests.change_card(
+            MERCHANT,
+            customer_id="51",
+            gateway_card_id="52",
+            card_number="XXXX1111",
+            expiration_date="2060-12",
+            bill_to={"firstName": "Ä", "address": "1 Main St", "zip": "77001", "country": "US"},
+            settings={"customerType": "individual", "defaultPaymentProfile": "true"},
+        ),
+    ),
+    (
+        "card changed and nothing else",
+        requests.change_card(
+            MERCHANT,
+            customer_id="51",
+            gateway_card_id="52",
+            card_number="XXXX1111",
+            expiration_date="2060-12",
+            bill_to={},
+            settings={},
+        ),
+    ),
     ("removed card", requests.delete_card(MERCHANT, customer_id="51", gateway_card_id="52")),
 ]
 
@@ -142,6 +166,7 @@ def test_every_kind_of_request_is_in_the_table() -> None:
         "cards_of_customer",
         "read_card",
         "delete_card",
+        "change_card",
     }
 
 
