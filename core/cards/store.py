@@ -48,6 +48,11 @@ _REMOVED_BY_GATEWAY_ID = _REMOVED.where(
     removed_cards.c.gateway == bindparam("gateway"),
     removed_cards.c.gateway_card_id == bindparam("gateway_card_id"),
 )
+_BY_FINGERPRINT = _OF_USER.where(
+    cards.c.gateway == bindparam("gateway"),
+    cards.c.customer_id == bindparam("customer_id"),
+    cards.c.fingerprint == bindparam("fingerprint"),
+).order_by(cards.c.created_at.desc(), cards.c.card_id.desc())
 _PRIMARY = _OF_USER.where(cards.c.gateway == bindparam("gateway"), cards.c.is_primary)
 
 
@@ -143,7 +148,8 @@ async def keep_card(
 ) -> Card:
     """Store a card that is not primary, or the new expiry date of a known card.
 
-    The row of a card that it `replaces`, if nobody changed it meanwhile, becomes that of the card.
+    The row of a card that it `replaces`, if nobody changed it meanwhile, becomes that of the card;
+    likewise that of the customer's card with the same number, unless that expires later.
     """
     known = await card_by_gateway_id(
         transaction,
@@ -160,6 +166,19 @@ async def keep_card(
             exp_month=saved.exp_month,
             exp_year=saved.exp_year,
         )
+    same = saved.fingerprint and await _card_by_fingerprint(
+        transaction,
+        business_id=business_id,
+        user_id=user_id,
+        env=env,
+        gateway=gateway,
+        customer_id=customer_id,
+        fingerprint=saved.fingerprint,
+    )
+    if same and (replaces is None or same.gateway_card_id != replaces.gateway_card_id):
+        if (same.exp_year, same.exp_month) > (saved.exp_year, saved.exp_month):
+            return same
+        replaces = same
     if replaces is not None:
         replaced = await _replace_card(
             transaction,
@@ -185,9 +204,16 @@ async def keep_card(
         created_at=transaction.now,
     )
     await transaction.connection.execute(
-        insert(cards).values(business_id=business_id, **asdict(card))
+        insert(cards).values(business_id=business_id, fingerprint=saved.fingerprint, **asdict(card))
     )
     return card
+
+
+async def _card_by_fingerprint(transaction: Transaction, **wanted: str) -> Card | None:
+    """Return the newest card of a customer with a fingerprint, or None."""
+    rows = await transaction.connection.execute(_BY_FINGERPRINT.limit(1), wanted)
+    row = rows.one_or_none()
+    return Card(*row) if row else None
 
 
 async def set_expiry(
@@ -220,6 +246,7 @@ async def _replace_card(
             last4=saved.last4,
             exp_month=saved.exp_month,
             exp_year=saved.exp_year,
+            fingerprint=saved.fingerprint,
         )
     )
     changed = await card_by_id(transaction, business_id=business_id, card_id=card.card_id)

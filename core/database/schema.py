@@ -244,6 +244,8 @@ cards = Table(
     Column("exp_year", Integer, nullable=False),
     Column("is_primary", Boolean, nullable=False),
     _moment("created_at"),
+    # The gateway's, equal for all of its cards with one number. Cards saved before have none.
+    Column("fingerprint", String(64), nullable=True),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     UniqueConstraint("business_id", "env", "gateway", "gateway_card_id"),
     _one_of("env", "TEST", "LIVE"),

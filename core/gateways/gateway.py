@@ -63,6 +63,9 @@ class SavedCard:
     last4: str
     exp_month: int
     exp_year: int
+    fingerprint: str | None = None
+    """Equal for all of a gateway's cards with one number. None: the gateway has none, and
+    recognizes a customer's card itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from stripe.params import (
         PaymentIntentCreateParams,
         PaymentIntentListParams,
+        PaymentMethodListParams,
         PaymentMethodUpdateParams,
         PaymentMethodUpdateParamsBillingDetailsAddress,
     )
@@ -174,15 +175,63 @@ class StripeGateway:
     async def remove_card(
         self, account: Account, *, customer_id: str, gateway_card_id: str
     ) -> None:
-        """Detach a payment method (https://docs.stripe.com/api/payment_methods/detach).
+        """Detach a payment method, and others of the customer with the same card number.
 
-        It cannot be used or attached again. Each call has an idempotency key of its own: Stripe
-        refuses to detach it twice, and then the payment method shows that it is detached.
+        A card that was saved several times has a payment method for each, with one fingerprint
+        (https://docs.stripe.com/api/payment_methods/object). None of them can be used or attached
+        again (https://docs.stripe.com/api/payment_methods/detach).
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
         """
-        service, deadline = self._client(account).v1.payment_methods, self._deadline()
+        deadline = self._deadline()
+        listed = await self._cards_of(account, customer_id, deadline)
+        number = next(
+            (card.fingerprint for card in listed if card.gateway_card_id == gateway_card_id), None
+        )
+        others = [
+            card.gateway_card_id
+            for card in listed
+            if card.fingerprint is not None and card.fingerprint == number
+        ]
+        for card_id in dict.fromkeys([*others, gateway_card_id]):
+            await self._detach(account, customer_id, card_id, deadline)
+
+    async def _cards_of(
+        self, account: Account, customer_id: str, deadline: float
+    ) -> list[SavedCard]:
+        """Return the newest cards of a customer, up to 300; none if the customer is missing."""
+        service = self._client(account).v1.payment_methods
+        params: PaymentMethodListParams = {
+            "customer": customer_id,
+            "type": "card",
+            "limit": PAGE_SIZE,
+        }
+        cards: list[SavedCard] = []
+        for _ in range(LOOK_UP_PAGES_MAX):
+            page = await self._send(account, lambda: service.list_async(params), deadline)
+            if is_missing(page):
+                return []
+            if isinstance(page, Failure):
+                raise error_of(page, account)
+            methods = page.get("data")
+            if page.get("object") != "list" or not isinstance(methods, list):
+                raise GatewayUnknown("Stripe gave no clear answer.")
+            cards += [saved_card(method, customer_id) for method in methods]
+            if not methods or not page.get("has_more"):
+                break
+            params["starting_after"] = methods[-1]["id"]
+        return cards
+
+    async def _detach(
+        self, account: Account, customer_id: str, gateway_card_id: str, deadline: float
+    ) -> None:
+        """Detach a payment method.
+
+        Each call has an idempotency key of its own: Stripe refuses to detach it twice, and then
+        the payment method shows that it is detached.
+        """
+        service = self._client(account).v1.payment_methods
         key = f"detach-{gateway_card_id}-{secrets.token_hex(8)}"
         detached = await self._send(
             account,

@@ -1,4 +1,4 @@
-"""Removed cards."""
+"""Removed cards, and fingerprints of cards."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table."""
+    """Create the table, and add the column."""
+    op.add_column("cards", sa.Column("fingerprint", sa.String(length=64), nullable=True))
     op.create_table(
         "removed_cards",
         sa.Column("business_id", sa.String(length=64), nullable=False),
@@ -47,5 +48,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table."""
+    """Drop the table and the column."""
     op.drop_table("removed_cards")
+    op.drop_column("cards", "fingerprint")
