@@ -1,4 +1,4 @@
-"""Finds stored cards that the gateway does not have any more, and the one that a card replaces."""
+"""Finds stored cards that the gateway does not have any more, and what takes a card's place."""
 
 import asyncio
 import contextlib
@@ -54,6 +54,17 @@ def replaced_card(removed: Sequence[Card], saved: SavedCard) -> Card | None:
     """Return the removed card that the saved one replaces: the same card, the primary one first."""
     same = [card for card in removed if _looks_like(card, saved)]
     return min(same, key=lambda card: not card.is_primary, default=None)
+
+
+def next_primary(cards: Sequence[Card], gateway: str, customer_id: str | None) -> Card | None:
+    """Return the card to charge at a gateway once the primary one is removed: the newest.
+
+    `cards` are the user's in one environment, newest first. Only those of the user's present
+    customer at the gateway can be charged.
+    """
+    return next(
+        (card for card in cards if (card.gateway, card.customer_id) == (gateway, customer_id)), None
+    )
 
 
 def _looks_like(card: Card, saved: SavedCard) -> bool:

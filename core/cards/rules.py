@@ -1,11 +1,11 @@
-"""Validates card data before it goes to Authorize.Net. Pure. No message quotes a value."""
+"""Validates card data and changes before they go to a gateway. Pure. No message quotes a value."""
 
 from datetime import datetime, timedelta
 
 from stdnum import luhn
 
 from core.errors import FieldProblem, InvalidFields
-from core.gateways.gateway import CardData, network_of
+from core.gateways.gateway import CardChange, CardData, network_of
 
 NUMBER_DIGITS_MAX = 16
 """Authorize.Net's schema allows no more (creditCardSimpleType)."""
@@ -24,12 +24,35 @@ def check_card(card: CardData, now: datetime) -> None:
         FieldProblem(f"{_PROFILE}.{field}", problem)
         for field, problem in (
             ("card_number", _number_problem(card.number.reveal())),
-            *_expiry_problems(card, now),
+            *_expiry_problems(card.exp_month, card.exp_year, now),
             ("cvv", _cvv_problem(card)),
             ("postal_code", _postal_code_problem(card.postal_code)),
         )
         if problem
     ]
+    if problems:
+        raise InvalidFields(problems)
+
+
+def check_change(change: CardChange, now: datetime) -> None:
+    """Check that a change of a card sets something, and no date that is over or half a date.
+
+    Raises:
+        InvalidFields: with every invalid field.
+    """
+    problems: list[FieldProblem] = []
+    if change == CardChange():
+        problem = "must be set, or a field of the billing address"
+        problems = [FieldProblem("exp_month", problem)]
+    elif (change.exp_month is None) != (change.exp_year is None):
+        missing = "exp_month" if change.exp_month is None else "exp_year"
+        problems = [FieldProblem(missing, "must be set with the other part of the date")]
+    elif change.exp_month is not None and change.exp_year is not None:
+        found = _expiry_problems(change.exp_month, change.exp_year, now)
+        problems = [FieldProblem(field, problem) for field, problem in found]
+    for field in ("address", "city", "state", "postal_code"):
+        if not (getattr(change, field) or "").isprintable():
+            problems.append(FieldProblem(field, "must be printable"))
     if problems:
         raise InvalidFields(problems)
 
@@ -47,11 +70,11 @@ def _number_problem(number: str) -> str:
     return ""
 
 
-def _expiry_problems(card: CardData, now: datetime) -> list[tuple[str, str]]:
+def _expiry_problems(month: int, year: int, now: datetime) -> list[tuple[str, str]]:
     earliest = now - _LAST_ZONE_BEHIND
-    if card.exp_year < earliest.year:
+    if year < earliest.year:
         return [("exp_year", "is over: the card has expired")]
-    if (card.exp_year, card.exp_month) < (earliest.year, earliest.month):
+    if (year, month) < (earliest.year, earliest.month):
         return [("exp_month", "is over: the card has expired")]
     return []
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from core.caller import Caller
 from core.cards import rules, store
-from core.cards.removed import find_removed, replaced_card
+from core.cards.removed import find_removed, next_primary, replaced_card
 from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import (
     Account,
+    CardChange,
     CardData,
     CardDeclined,
     CustomerMissing,
@@ -156,6 +157,118 @@ class CardsService:
         to_save = _CardToSave(caller.business_id, user_id, env, "authorize", card)
         return await self._save(to_save, set_as_primary=set_as_primary, call=call)
 
+    async def set_primary(
+        self, caller: Caller, card_id: str, *, user_id: str | None = None
+    ) -> store.Card:
+        """Make a card primary, and its gateway the user's default; return the card.
+
+        `user_id`, if given, is the owner that the caller expects. Locks the user.
+
+        Raises:
+            Refusal: USER_NOT_FOUND or CARD_NOT_FOUND.
+        """
+        business_id = caller.business_id
+        async with self._database.transaction() as transaction:
+            if user_id is not None:
+                await existing_user(transaction, business_id, user_id)
+            user, card = await _lock_card(transaction, business_id, card_id, user_id)
+            return await _choose_primary(
+                transaction, business_id, user, card, (), set_as_primary=True
+            )
+
+    async def remove(
+        self, caller: Caller, card_id: str, *, call: IdempotentCall | None
+    ) -> tuple[store.Card, store.Card | None]:
+        """Remove a card at its gateway and here; return it, and the primary card from then on.
+
+        The gateway comes first: an error leaves the card as it was, and the same request removes
+        it. A removed primary card is replaced by `next_primary`. Payments keep the gateway's
+        id of the card, so attempts with it go on. Locks the user.
+
+        Raises:
+            Refusal: CARD_NOT_FOUND, CREDENTIALS_MISSING, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or
+                OUTCOME_UNKNOWN.
+            Replay: the call has an answer.
+        """
+        business_id = caller.business_id
+        async with self._database.transaction("cards.find") as transaction:
+            if call is not None:
+                await self._idempotency.claim(transaction, call)
+            removed = await store.removed_card(
+                transaction, business_id=business_id, card_id=card_id
+            )
+            if removed is not None:
+                return removed, await _primary_beside(transaction, business_id, removed)
+            card, account = await self._card_and_account(transaction, business_id, card_id)
+        try:
+            await self._gateways[card.gateway].remove_card(
+                account, customer_id=card.customer_id, gateway_card_id=card.gateway_card_id
+            )
+        except GatewayError as error:
+            raise refusal_of(error) from None
+        async with self._database.transaction("cards.remove") as transaction:
+            await existing_user(transaction, business_id, card.user_id, lock=True)
+            await _remove_card(transaction, business_id, card)
+            return replace(card, is_primary=False), await _primary_beside(
+                transaction, business_id, card
+            )
+
+    async def update(
+        self, caller: Caller, card_id: str, change: CardChange, *, call: IdempotentCall | None
+    ) -> store.Card:
+        """Change a card at its gateway, and return it with the expiry date of then.
+
+        To repeat it sets the same values again. Of two concurrent changes the last answer is
+        stored. Locks the user.
+
+        Raises:
+            Refusal: CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED,
+                GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
+            InvalidFields: nothing to change, or an expiry date that is over.
+            Replay: the call has an answer.
+        """
+        business_id = caller.business_id
+        async with self._database.transaction("cards.find_to_update") as transaction:
+            if call is not None:
+                await self._idempotency.claim(transaction, call)
+            rules.check_change(change, transaction.now)
+            card, account = await self._card_and_account(transaction, business_id, card_id)
+        try:
+            saved = await self._gateways[card.gateway].update_card(
+                account,
+                customer_id=card.customer_id,
+                gateway_card_id=card.gateway_card_id,
+                change=change,
+            )
+        except GatewayError as error:
+            raise refusal_of(error) from None
+        async with self._database.transaction("cards.update") as transaction:
+            _, present = await _lock_card(transaction, business_id, card_id)
+            if present.gateway_card_id != card.gateway_card_id:
+                return present  # another card of the gateway has taken its place meanwhile
+            return await store.set_expiry(
+                transaction,
+                business_id=business_id,
+                card=present,
+                exp_month=saved.exp_month,
+                exp_year=saved.exp_year,
+            )
+
+    async def _card_and_account(
+        self, transaction: Transaction, business_id: str, card_id: str
+    ) -> tuple[store.Card, Account]:
+        """Return the business's card, and its keys of the card's gateway and environment.
+
+        Raises:
+            Refusal: CARD_NOT_FOUND or CREDENTIALS_MISSING.
+        """
+        card = await store.card_by_id(transaction, business_id=business_id, card_id=card_id)
+        if card is None:
+            raise _card_not_found()
+        return card, await self._credentials.account(
+            transaction, business_id, card.gateway, card.env
+        )
+
     async def _save(
         self, to_save: _CardToSave, *, set_as_primary: bool, call: IdempotentCall | None
     ) -> store.Card:
@@ -183,6 +296,7 @@ class CardsService:
         removed = await find_removed(self._gateways[to_save.gateway], account, at_gateway, saved)
         async with self._database.transaction("cards.keep_card") as transaction:
             user = await active_user(transaction, business_id, to_save.user_id, lock=True)
+            await _check_not_removed(transaction, to_save, saved)
             card = await store.keep_card(
                 transaction,
                 **to_save.customer_key,
@@ -252,6 +366,97 @@ class CardsService:
                 return customer_id
         assert known is not None
         return known
+
+
+async def _lock_card(
+    transaction: Transaction, business_id: str, card_id: str, user_id: str | None = None
+) -> tuple[User, store.Card]:
+    """Return the business's card with its user, and lock the user until the transaction ends.
+
+    Whatever changes a user's cards holds this lock.
+
+    Raises:
+        Refusal: CARD_NOT_FOUND, also if the card is not of `user_id`.
+    """
+    card = await store.card_by_id(transaction, business_id=business_id, card_id=card_id)
+    if card is not None and user_id in (None, card.user_id):
+        user = await existing_user(transaction, business_id, card.user_id, lock=True)
+        # It may have changed while this waited for the lock.
+        card = await store.card_by_id(transaction, business_id=business_id, card_id=card_id)
+        if card is not None:
+            return user, card
+    raise _card_not_found()
+
+
+def _card_not_found() -> Refusal:
+    return Refusal(Reason.ERROR_REASON_CARD_NOT_FOUND, "Card not found")
+
+
+async def _primary_beside(
+    transaction: Transaction, business_id: str, card: store.Card
+) -> store.Card | None:
+    """Return the primary card of the card's user at its gateway and in its environment."""
+    return await store.primary_card(
+        transaction,
+        business_id=business_id,
+        user_id=card.user_id,
+        env=card.env,
+        gateway=card.gateway,
+    )
+
+
+async def _remove_card(transaction: Transaction, business_id: str, card: store.Card) -> None:
+    """Remove a card whose user is locked, and have another one take its place as primary.
+
+    A card whose row meanwhile became that of another card at the gateway stays: it was saved again.
+    """
+    present = await store.card_by_id(transaction, business_id=business_id, card_id=card.card_id)
+    if present is None or present.gateway_card_id != card.gateway_card_id:
+        return
+    await store.remove_card(transaction, business_id=business_id, card=present)
+    if not present.is_primary:
+        return
+    customer_id = await store.customer_of_user(
+        transaction,
+        business_id=business_id,
+        user_id=card.user_id,
+        env=card.env,
+        gateway=card.gateway,
+    )
+    left = await store.cards_of_user(
+        transaction, business_id=business_id, user_id=card.user_id, env=card.env
+    )
+    if (following := next_primary(left, card.gateway, customer_id)) is not None:
+        await store.make_primary(
+            transaction,
+            business_id=business_id,
+            user_id=card.user_id,
+            env=card.env,
+            gateway=card.gateway,
+            card_id=following.card_id,
+        )
+
+
+async def _check_not_removed(
+    transaction: Transaction, to_save: _CardToSave, saved: SavedCard
+) -> None:
+    """Check that the card was not removed since the gateway saved it.
+
+    Raises:
+        Refusal: OUTCOME_UNKNOWN; the same request saves the card again, if the gateway can.
+    """
+    if await store.was_removed(
+        transaction,
+        business_id=to_save.business_id,
+        env=to_save.env,
+        gateway=to_save.gateway,
+        gateway_card_id=saved.gateway_card_id,
+    ):
+        raise Refusal(
+            Reason.ERROR_REASON_OUTCOME_UNKNOWN,
+            "The card was removed while it was saved. Send the same request again to save it.",
+            retry_after_seconds=RETRY_SECONDS,
+        )
 
 
 async def card_to_charge(

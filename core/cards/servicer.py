@@ -3,7 +3,7 @@
 from core.caller import current_caller
 from core.cards.service import CardsService
 from core.cards.store import Card
-from core.gateways.gateway import CardData
+from core.gateways.gateway import CardChange, CardData
 from core.idempotency.call import current_call
 from core.messages import env_value, env_word, gateway_value, gateway_word, timestamp
 from core.security.secrets import Secret
@@ -80,6 +80,44 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
             payment_profile_id=saved.gateway_card_id,
             card=card_message(saved),
         )
+
+    async def SetPrimaryCard(
+        self, request: pb.SetPrimaryCardRequest, context: object
+    ) -> pb.SetPrimaryCardResponse:
+        """Make a card primary."""
+        card = await self._service.set_primary(
+            current_caller(), request.card_id, user_id=request.user_id or None
+        )
+        return pb.SetPrimaryCardResponse(card=card_message(card))
+
+    async def RemoveCard(
+        self, request: pb.RemoveCardRequest, context: object
+    ) -> pb.RemoveCardResponse:
+        """Remove a card."""
+        removed, primary = await self._service.remove(
+            current_caller(), request.card_id, call=current_call()
+        )
+        return pb.RemoveCardResponse(
+            card=card_message(removed), primary_card=card_message(primary) if primary else None
+        )
+
+    async def UpdateCard(
+        self, request: pb.UpdateCardRequest, context: object
+    ) -> pb.UpdateCardResponse:
+        """Change a card."""
+        change = CardChange(
+            exp_month=request.exp_month or None,
+            exp_year=request.exp_year or None,
+            address=request.address or None,
+            city=request.city or None,
+            state=request.state or None,
+            postal_code=request.postal_code or None,
+            country=request.country or None,
+        )
+        card = await self._service.update(
+            current_caller(), request.card_id, change, call=current_call()
+        )
+        return pb.UpdateCardResponse(card=card_message(card))
 
 
 def card_message(card: Card) -> pb.Card:

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, false, insert, select, update
 
-from core.database.schema import cards, gateway_customers
+from core.database.schema import cards, gateway_customers, removed_cards
 from core.database.transactions import Transaction
 from core.gateways.gateway import SavedCard
 from core.ids import new_card_id
@@ -36,6 +36,23 @@ _OF_USER = _OF_BUSINESS.where(
     cards.c.user_id == bindparam("user_id"), cards.c.env == bindparam("env")
 )
 _NEWEST_OF_USER = _OF_USER.order_by(cards.c.created_at.desc(), cards.c.card_id.desc())
+_REMOVED = select(
+    *(
+        false().label(each.name) if each.name == "is_primary" else removed_cards.c[each.name]
+        for each in fields(Card)
+    )
+).where(removed_cards.c.business_id == bindparam("business_id"))
+_REMOVED_BY_ID = _REMOVED.where(removed_cards.c.card_id == bindparam("card_id"))
+_REMOVED_BY_GATEWAY_ID = _REMOVED.where(
+    removed_cards.c.env == bindparam("env"),
+    removed_cards.c.gateway == bindparam("gateway"),
+    removed_cards.c.gateway_card_id == bindparam("gateway_card_id"),
+)
+_BY_FINGERPRINT = _OF_USER.where(
+    cards.c.gateway == bindparam("gateway"),
+    cards.c.customer_id == bindparam("customer_id"),
+    cards.c.fingerprint == bindparam("fingerprint"),
+).order_by(cards.c.created_at.desc(), cards.c.card_id.desc())
 _PRIMARY = _OF_USER.where(cards.c.gateway == bindparam("gateway"), cards.c.is_primary)
 
 
@@ -82,6 +99,42 @@ async def card_by_gateway_id(
     return Card(*row) if row else None
 
 
+async def removed_card(transaction: Transaction, *, business_id: str, card_id: str) -> Card | None:
+    """Return the business's removed card, or None."""
+    row = await transaction.find(_REMOVED_BY_ID, business_id=business_id, card_id=card_id)
+    return Card(*row) if row else None
+
+
+async def was_removed(
+    transaction: Transaction, *, business_id: str, env: str, gateway: str, gateway_card_id: str
+) -> bool:
+    """Return whether a card with this id at the gateway was removed."""
+    row = (
+        await transaction.connection.execute(
+            _REMOVED_BY_GATEWAY_ID.limit(1),
+            {
+                "business_id": business_id,
+                "env": env,
+                "gateway": gateway,
+                "gateway_card_id": gateway_card_id,
+            },
+        )
+    ).one_or_none()
+    return row is not None
+
+
+async def remove_card(transaction: Transaction, *, business_id: str, card: Card) -> None:
+    """Move a card to the removed ones."""
+    values = asdict(card)
+    del values["is_primary"]
+    await transaction.connection.execute(
+        delete(cards).where(cards.c.business_id == business_id, cards.c.card_id == card.card_id)
+    )
+    await transaction.connection.execute(
+        insert(removed_cards).values(business_id=business_id, removed_at=transaction.now, **values)
+    )
+
+
 async def keep_card(
     transaction: Transaction,
     *,
@@ -95,7 +148,8 @@ async def keep_card(
 ) -> Card:
     """Store a card that is not primary, or the new expiry date of a known card.
 
-    The row of a card that it `replaces`, if nobody changed it meanwhile, becomes that of the card.
+    The row of a card that it `replaces`, if nobody changed it meanwhile, becomes that of the card;
+    likewise that of the customer's card with the same number, unless that expires later.
     """
     known = await card_by_gateway_id(
         transaction,
@@ -105,12 +159,26 @@ async def keep_card(
         gateway_card_id=saved.gateway_card_id,
     )
     if known is not None:
-        await transaction.connection.execute(
-            update(cards)
-            .where(cards.c.business_id == business_id, cards.c.card_id == known.card_id)
-            .values(exp_month=saved.exp_month, exp_year=saved.exp_year)
+        return await set_expiry(
+            transaction,
+            business_id=business_id,
+            card=known,
+            exp_month=saved.exp_month,
+            exp_year=saved.exp_year,
         )
-        return replace(known, exp_month=saved.exp_month, exp_year=saved.exp_year)
+    same = saved.fingerprint and await _card_by_fingerprint(
+        transaction,
+        business_id=business_id,
+        user_id=user_id,
+        env=env,
+        gateway=gateway,
+        customer_id=customer_id,
+        fingerprint=saved.fingerprint,
+    )
+    if same and (replaces is None or same.gateway_card_id != replaces.gateway_card_id):
+        if (same.exp_year, same.exp_month) > (saved.exp_year, saved.exp_month):
+            return same
+        replaces = same
     if replaces is not None:
         replaced = await _replace_card(
             transaction,
@@ -136,9 +204,28 @@ async def keep_card(
         created_at=transaction.now,
     )
     await transaction.connection.execute(
-        insert(cards).values(business_id=business_id, **asdict(card))
+        insert(cards).values(business_id=business_id, fingerprint=saved.fingerprint, **asdict(card))
     )
     return card
+
+
+async def _card_by_fingerprint(transaction: Transaction, **wanted: str) -> Card | None:
+    """Return the newest card of a customer with a fingerprint, or None."""
+    rows = await transaction.connection.execute(_BY_FINGERPRINT.limit(1), wanted)
+    row = rows.one_or_none()
+    return Card(*row) if row else None
+
+
+async def set_expiry(
+    transaction: Transaction, *, business_id: str, card: Card, exp_month: int, exp_year: int
+) -> Card:
+    """Store a card's expiry date and return the card."""
+    await transaction.connection.execute(
+        update(cards)
+        .where(cards.c.business_id == business_id, cards.c.card_id == card.card_id)
+        .values(exp_month=exp_month, exp_year=exp_year)
+    )
+    return replace(card, exp_month=exp_month, exp_year=exp_year)
 
 
 async def _replace_card(
@@ -159,6 +246,7 @@ async def _replace_card(
             last4=saved.last4,
             exp_month=saved.exp_month,
             exp_year=saved.exp_year,
+            fingerprint=saved.fingerprint,
         )
     )
     changed = await card_by_id(transaction, business_id=business_id, card_id=card.card_id)

@@ -245,6 +245,8 @@ cards = Table(
     Column("exp_year", Integer, nullable=False),
     Column("is_primary", Boolean, nullable=False),
     _moment("created_at"),
+    # The gateway's, equal for all of its cards with one number. Cards saved before have none.
+    Column("fingerprint", String(64), nullable=True),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     UniqueConstraint("business_id", "env", "gateway", "gateway_card_id"),
     _one_of("env", "TEST", "LIVE"),
@@ -260,6 +262,29 @@ cards = Table(
         postgresql_where=text("is_primary"),
     ),
     Index("ix_cards_business_id_user_id", "business_id", "user_id", "env"),
+)
+
+removed_cards = Table(
+    # Cards that were removed here and at their gateway. No charge reads them.
+    "removed_cards",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("card_id", String(64), primary_key=True),
+    _id("user_id"),
+    _word("env"),
+    _word("gateway"),
+    Column("customer_id", String(255), nullable=False),
+    Column("gateway_card_id", String(255), nullable=False),
+    _word("brand"),
+    Column("last4", String(4), nullable=False),
+    Column("exp_month", Integer, nullable=False),
+    Column("exp_year", Integer, nullable=False),
+    _moment("created_at"),
+    _moment("removed_at"),
+    ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
+    _one_of("env", "TEST", "LIVE"),
+    _one_of("gateway", *GATEWAYS),
+    Index("ix_removed_cards_gateway_card_id", "business_id", "env", "gateway", "gateway_card_id"),
 )
 
 payments = Table(

@@ -63,6 +63,25 @@ class SavedCard:
     last4: str
     exp_month: int
     exp_year: int
+    fingerprint: str | None = None
+    """Equal for all of a gateway's cards with one number. None: the gateway has none, and
+    recognizes a customer's card itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardChange:
+    """What to change of a card at the gateway; None stays as it is."""
+
+    exp_month: int | None = None
+    exp_year: int | None = None
+    """Set together with the month."""
+    address: str | None = None
+    """Street and number."""
+    city: str | None = None
+    state: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+    """ISO 3166-1, two letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +286,26 @@ class Gateway(Protocol):
 
     async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:
         """Return whether the customer has the card. Raises a GatewayError as `read_state` does."""
+        ...
+
+    async def remove_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> None:
+        """Remove a customer's card, which cannot be charged any more. To repeat it does nothing.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        ...
+
+    async def update_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str, change: CardChange
+    ) -> SavedCard:
+        """Change a customer's card, and return it as the gateway has it now.
+
+        Raises:
+            GatewayError: any subclass.
+        """
         ...
 
     async def charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome:

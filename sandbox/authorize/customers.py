@@ -32,6 +32,19 @@ _LOOKUP: Final = {
     "merchantCustomerId": "merchantCustomerId",
     "email": "email",
 }
+_BILL_TO: Final = (
+    "firstName",
+    "lastName",
+    "company",
+    "address",
+    "city",
+    "state",
+    "zip",
+    "country",
+    "phoneNumber",
+    "faxNumber",
+    "email",
+)
 _EXPIRATION_DATE: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _WITHOUT_VALIDATION: Final = frozenset(("", "none", "testMode"))
 
@@ -107,11 +120,12 @@ def create_payment_profile(call: Call) -> Fields:
 
 
 def update_payment_profile(call: Call) -> Fields:
-    """Handle updateCustomerPaymentProfileRequest: replaces the card's data."""
+    """Handle updateCustomerPaymentProfileRequest: replaces the card's data, masked values aside."""
     profile = call.request.find("paymentProfile")
     assert profile is not None, "the schema requires it"
     card = _get_card(call, "paymentProfile/customerPaymentProfileId")
-    body, private = _read_card(profile)
+    body, private = _read_card(profile, card)
+    private = card.private | private
     direct_response = _validate(call, body, private)
     card.body |= body
     card.private |= private
@@ -152,14 +166,14 @@ def _show_customer(call: Call, customer: Record) -> Fields:
 def _show_card(call: Call, card: Record) -> Fields:
     """Return a card with its number masked; its date is shown on request."""
     is_unmasked = call.request.text("unmaskExpirationDate") in ("true", "1")
-    postal_code = card.body["postal_code"]
+    bill_to = [*card.body["bill_to"].items()]
     shown: Sequence[Field] = [
         ("cardNumber", f"XXXX{card.body['last4']}"),
         ("expirationDate", card.body["expiration_date"] if is_unmasked else "XXXX"),
         ("cardType", card.body["brand"]),
     ]
     return [
-        ("billTo", [("zip", postal_code)] if postal_code else None),
+        ("billTo", bill_to or None),
         ("customerPaymentProfileId", card.id),
         ("payment", [("creditCard", shown)]),
     ]
@@ -186,17 +200,29 @@ def _add_card(call: Call, customer_id: str, profile: Element) -> tuple[Record, s
     return call.add(Record(CARD, identity | body, private)), direct_response
 
 
-def _read_card(profile: Element) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the body and the private part of the card's record."""
+def _read_card(
+    profile: Element, stored: Record | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the body and the private part of the card's record.
+
+    A masked number or date, as the gateway shows it, is that of the stored card.
+    """
     number = profile.text("payment/creditCard/cardNumber")
     if not number:
         raise ApiError("E00029", "The sandbox takes credit cards only.")
+    date = profile.text("payment/creditCard/expirationDate")
+    if stored is not None and date == "XXXX":
+        date = stored.body["expiration_date"]
+    bill_to = {name: profile.text(f"billTo/{name}") for name in _BILL_TO}
     body = {
         "brand": find_brand(number) or "",
         "last4": number[-4:],
-        "expiration_date": profile.text("payment/creditCard/expirationDate"),
-        "postal_code": profile.text("billTo/zip"),
+        "expiration_date": date,
+        "postal_code": bill_to["zip"],
+        "bill_to": {name: text for name, text in bill_to.items() if text},
     }
+    if stored is not None and number == f"XXXX{stored.body['last4']}":
+        return body | {"brand": stored.body["brand"]}, {}
     return body, {"fingerprint": fingerprint_card(number) if body["brand"] else ""}
 
 

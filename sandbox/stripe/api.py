@@ -42,6 +42,7 @@ from sandbox.stripe.payment_methods import (
     detach_payment_method,
     list_payment_methods,
     retrieve_payment_method,
+    update_payment_method,
 )
 from sandbox.stripe.refunds import (
     cancel_refund,
@@ -65,6 +66,7 @@ _ENDPOINTS: Final[dict[tuple[str, ...], Endpoint]] = {
     ("POST", "payment_methods"): create_payment_method,
     ("GET", "payment_methods"): list_payment_methods,
     ("GET", "payment_methods", _ID): retrieve_payment_method,
+    ("POST", "payment_methods", _ID): update_payment_method,
     ("POST", "payment_methods", _ID, "attach"): attach_payment_method,
     ("POST", "payment_methods", _ID, "detach"): detach_payment_method,
     ("POST", "payment_intents"): create_payment_intent,

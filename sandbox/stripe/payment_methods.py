@@ -45,6 +45,10 @@ from sandbox.stripe.params import (
 
 TEST_CARD_LIFE_YEARS: Final = 1  # for cards created from a token or test id
 
+_BILLING_DETAILS: Final[Shape] = {
+    "address": ADDRESS,
+    **{part: Text(clearable=True) for part in ("email", "name", "phone", "tax_id")},
+}
 _ALLOW_REDISPLAY: Final = Choice(("always", "limited", "unspecified"))
 _CARD: Final[Shape] = {
     "number": Text(),
@@ -58,15 +62,19 @@ _CREATE: Final[Shape] = {
     **EXPAND,
     "type": Text(),
     "card": _CARD,
-    "billing_details": {
-        "address": ADDRESS,
-        **{part: Text(clearable=True) for part in ("email", "name", "phone", "tax_id")},
-    },
+    "billing_details": _BILLING_DETAILS,
     "metadata": Metadata(),
     "allow_redisplay": _ALLOW_REDISPLAY,
     "customer": NotModelled(),
     "payment_method": NotModelled(),
     "radar_options": NotModelled(),
+}
+_UPDATE: Final[Shape] = {
+    **EXPAND,
+    "card": {"exp_month": Text(), "exp_year": Text(), "networks": NotModelled()},
+    "billing_details": _BILLING_DETAILS,
+    "metadata": Metadata(),
+    "allow_redisplay": _ALLOW_REDISPLAY,
 }
 _LIST: Final[Shape] = {
     **PAGE,
@@ -133,6 +141,31 @@ def attach_payment_method(call: Call) -> Response:
     customer = call.require("customer", params["customer"], param="customer")
     attach(call, method, customer.id)
     return respond(call, method.body, params)
+
+
+def update_payment_method(call: Call) -> Response:
+    """POST /v1/payment_methods/{id}: of an attached card; absent parameters stay unchanged."""
+    params = read(call.form, _UPDATE)
+    method = call.require("payment_method", call.ids[0], param="payment_method", in_path=True)
+    body = method.body
+    if body["customer"] is None:
+        raise errors.invalid_request(
+            "You must save this PaymentMethod to a customer before you can update it.",
+            stage=errors.Stage.EXECUTION,
+        )
+    if card := params.get("card"):
+        month, year = (
+            card.get(name, str(body["card"][name])) for name in ("exp_month", "exp_year")
+        )
+        body["card"]["exp_year"], body["card"]["exp_month"] = _read_expiry(call, month, year)
+    billing = dict(params.get("billing_details") or {})
+    address = billing.pop("address", None) or {}
+    body["billing_details"] |= billing
+    body["billing_details"]["address"] |= address
+    body["metadata"] = merge_metadata(body["metadata"], params.get("metadata"))
+    body["allow_redisplay"] = params.get("allow_redisplay", body["allow_redisplay"])
+    call.books.update(method)
+    return respond(call, body, params)
 
 
 def detach_payment_method(call: Call) -> Response:

@@ -35,6 +35,7 @@ REQUESTS: dict[str, Any] = {
         payment_method_token="pm_card_visa"
     ),
     "CreateAuthorizeCustomer": cards_pb2.CreateAuthorizeCustomerRequest(payment_profile=PROFILE),
+    "SetPrimaryCard": cards_pb2.SetPrimaryCardRequest(card_id="CRD-1"),
     "ChargeCustomer": payments_pb2.ChargeCustomerRequest(amount=AMOUNT),
     "FundCustomer": payments_pb2.FundCustomerRequest(amount=AMOUNT),
     "GetPaymentRecords": payments_pb2.GetPaymentRecordsRequest(),

@@ -36,7 +36,11 @@ SEQUENCE = (
     "get_recurring_logs", "retry_recurring", "get_recurring", "skip_next",
     "pause_recurring", "resume_recurring", "cancel_recurring",
     "errors/INVALID_FIELDS", "errors/USER_NOT_FOUND", "errors/CARD_DECLINED",
-    "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED", "change_api_key",
+    "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED",
+    "set_primary_card",
+    "update_card",
+    "remove_card",
+    "change_api_key",
 )  # fmt: skip
 """Every action and some errors, in an order in which each finds what it needs."""
 

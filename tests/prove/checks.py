@@ -325,12 +325,11 @@ def _users(operations: Sequence[Operation], books: Books, shop_id: str) -> Itera
 
 def _cards(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
     """One customer at the gateway for each user, one card for each operation that saved one."""
-    wanted: Counter[str] = Counter()
-    certain: Counter[str] = Counter()
-    for each in operations:
-        if each.kind in ("save_card", "new_customer"):
-            wanted[each.user_id] += 1
-            certain[each.user_id] += each.was_executed
+    wanted, different, certain = _saved_cards(operations)
+    # A removal that nobody repeats may have reached the gateway only.
+    half_removed = Counter(
+        each.user_id for each in operations if each.kind == "remove_card" and not each.was_executed
+    )
     cards = Counter(row["user_id"] for row in _of_gateway("stripe", books, "cards", shop_id))
     customers = books.gateway.get("customers", [])
     made = Counter(customer["metadata"].get("user_id") for customer in customers)
@@ -342,11 +341,39 @@ def _cards(operations: Sequence[Operation], books: Books, shop_id: str) -> Itera
         user_id, count = row["user_id"], attached[row["customer_id"]]
         if count > wanted[user_id]:
             yield f"{user_id} requested {wanted[user_id]} cards, and the gateway has {count}"
-        if cards[user_id] > min(count, wanted[user_id]):
+        if cards[user_id] > min(count + half_removed[user_id], different[user_id]):
             yield f"{user_id} has cards that no client requested or the gateway does not have"
     for user_id, count in certain.items():
         if cards[user_id] < count:
             yield f"lost: {user_id} saved {count} cards and has {cards[user_id]}"
+
+
+def _saved_cards(
+    operations: Sequence[Operation],
+) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """Return how many cards each user saved, and how many different ones there are at most and at
+    least: a card that is saved again is one card.
+    """
+    saved: Counter[str] = Counter()
+    most: defaultdict[str, set[str]] = defaultdict(set)
+    least: defaultdict[str, set[str]] = defaultdict(set)
+    removed: Counter[str] = Counter()
+    surely_removed: Counter[str] = Counter()
+    for each in operations:
+        if each.kind in ("save_card", "new_customer"):
+            saved[each.user_id] += 1
+            most[each.user_id].add(each.request.payment_method_token)
+            if each.was_executed:
+                least[each.user_id].add(each.request.payment_method_token)
+        elif each.kind == "remove_card":
+            removed[each.user_id] += 1
+            surely_removed[each.user_id] += each.was_executed
+    saved.subtract(surely_removed)
+    return (
+        saved,
+        Counter({user: len(cards) - surely_removed[user] for user, cards in most.items()}),
+        Counter({user: len(cards) - removed[user] for user, cards in least.items()}),
+    )
 
 
 def _of_gateway(gateway: str, books: Books, table: str, shop_id: str) -> list[Row]:

@@ -85,6 +85,10 @@ class Clients:
         self._users_without_customer: list[str] = []
         self._refundable: dict[str, str] = {}
         """Payments with much left, by the kind of operation that refunds them."""
+        self._cards: dict[str, str] = {}
+        """A card of each user at Stripe."""
+        self._cards_to_remove: list[tuple[str, str]] = []
+        """A user and their card."""
 
     async def set_up(self, triggers: Sequence[Trigger], mode: Mode) -> None:
         """Register the businesses and create the users that the triggers need."""
@@ -105,10 +109,7 @@ class Clients:
         if mode.has_webhooks and self.has_authorize:
             self._users["reviewed"] = await self.create_user(None)
             await self.complete("save_reviewed", user_id=self._users["reviewed"])
-        if needed := sum(trigger.kind == "new_customer" for trigger in triggers):
-            self._users_without_customer = [
-                await self.create_user(None) for _ in range(TRIGGERS_MAX * needed)
-            ]
+        await self._create_used_up([trigger.kind for trigger in triggers])
         if kinds & MODIFIES:
             for kind in ADDS:
                 await self.complete(kind)
@@ -135,12 +136,21 @@ class Clients:
         self._refundable[kind.replace("fund", "give_back")] = funded.response().payment_id
         return funded
 
+    async def _create_used_up(self, kinds: Sequence[str]) -> None:
+        """Create the users and cards that are good for one operation each."""
+        for _ in range(TRIGGERS_MAX * kinds.count("new_customer")):
+            self._users_without_customer.append(await self.create_user(None))
+        for _ in range(TRIGGERS_MAX * kinds.count("remove_card")):
+            user_id = await self.create_user("pm_card_visa")
+            self._cards_to_remove.append((user_id, self._cards[user_id]))
+
     async def create_user(self, token: str | None) -> str:
         """Create a user, with a card if there is a token."""
         created = await self.complete("create_user")
         user_id = str(created.response().user.user_id)
         if token:
-            await self.complete("save_card", user_id=user_id, token=token)
+            saved = await self.complete("save_card", user_id=user_id, token=token)
+            self._cards[user_id] = saved.response().card.card_id
         return user_id
 
     async def complete(self, kind: str, user_id: str = "", token: str = "") -> Operation:
@@ -200,10 +210,14 @@ class Clients:
             return Target(shop, self._users_without_customer.pop())
         if kind in self._refundable:
             return Target(shop, self._users["payer"], payment_id=self._refundable[kind])
+        if kind == "remove_card":
+            user_id, card_id = self._cards_to_remove.pop()
+            return Target(shop, user_id, card_id=card_id)
         now = self._environment.clock.seconds()
         card_number = CARD_OF_REVIEW if kind == "save_reviewed" else ""
         user_id = user_id or self._users[_ROLES.get(kind, "payer")]
-        return Target(shop, user_id, now=now, card_number=card_number)
+        card_id = self._cards.get(user_id, "")
+        return Target(shop, user_id, now=now, card_number=card_number, card_id=card_id)
 
     def release(self, operation: Operation) -> None:
         """Start the operation's client, or both concurrent ones."""
@@ -336,6 +350,8 @@ class Clients:
     def trigger(self, trigger: Trigger) -> None:
         """Run a trigger's operation, and sometimes a random one beside it."""
         if trigger.kind == "new_customer" and not self._users_without_customer:
+            return
+        if trigger.kind == "remove_card" and not self._cards_to_remove:
             return
         gives_up = self._rng.random() < GIVES_UP and not trigger.loses_request
         kind = trigger.kind if trigger.slows_gateway else self.at_a_gateway(trigger.kind)

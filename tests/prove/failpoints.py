@@ -33,6 +33,8 @@ _DECISIONS: Final = ("operator.release", "payments.resolve", "payments.retry")
 _VERB_OF_METHOD: Final = {
     "charge": "charge",
     "save_card": "save_card",
+    "remove_card": "remove_card",
+    "update_card": "update_card",
     "create_customer": "create_customer",
     "create_customer_with_card": "create_customer",
     "look_up_charge": "look_up_charge",

@@ -47,6 +47,8 @@ class Target:
     """Of a card to save at Authorize.Net; empty: any."""
     payment_id: str = ""
     """Of the payment to refund."""
+    card_id: str = ""
+    """Of a saved card to change."""
 
 
 Builder = Callable[[int, Target], Any]
@@ -123,6 +125,20 @@ def _save_card(number: int, target: Target) -> Any:
     token = "pm_card_mastercard" if number % 2 else "pm_card_visa"
     return cards_pb2.CreateStripeCustomerRequest(
         user_id=target.user_id, payment_method_token=token, env=TEST
+    )
+
+
+def _set_primary(number: int, target: Target) -> Any:
+    return cards_pb2.SetPrimaryCardRequest(card_id=target.card_id, user_id=target.user_id)
+
+
+def _remove_card(number: int, target: Target) -> Any:
+    return cards_pb2.RemoveCardRequest(card_id=target.card_id)
+
+
+def _update_card(number: int, target: Target) -> Any:
+    return cards_pb2.UpdateCardRequest(
+        card_id=target.card_id, exp_month=12, exp_year=2060 + number % 9
     )
 
 
@@ -268,6 +284,9 @@ BUILDERS: dict[str, Builder] = {
     "overdraw": _overdraw,
     "save_card": _save_card,
     "new_customer": _save_card,
+    "set_primary": _set_primary,
+    "remove_card": _remove_card,
+    "update_card": _update_card,
     "create_user": _create_user,
     "update_user": _update_user,
     "register": _register,

@@ -82,6 +82,10 @@ _WALLET_JOB: Final = Trigger("job_wallet", has_jobs=True)
 _TRIGGERS: Final = {
     ANY_MOMENT: _CHARGE,
     "cards.claim": Trigger("save_card"),
+    "cards.find": Trigger("remove_card", is_exclusive=True),
+    "cards.find_to_update": Trigger("update_card", is_exclusive=True),
+    "cards.update": Trigger("update_card", is_exclusive=True),
+    "cards.remove": Trigger("remove_card", is_exclusive=True),
     "cards.keep_card": Trigger("save_card"),
     "cards.keep_customer": Trigger("new_customer", is_exclusive=True),
     "credentials.check_keyring": Trigger("charge", at_start=True, is_exclusive=True),
@@ -120,6 +124,8 @@ _TRIGGERS: Final = {
     "gateway.charge": _CHARGE,
     "gateway.save_card": Trigger("save_card"),
     "gateway.create_customer": Trigger("new_customer", is_exclusive=True),
+    "gateway.update_card": Trigger("update_card", is_exclusive=True),
+    "gateway.remove_card": Trigger("remove_card", is_exclusive=True),
     "gateway.look_up_charge": Trigger(
         "fund",
         is_keyed=None,
@@ -143,6 +149,7 @@ _TRIGGERS: Final = {
     "ModifyStripeCredentials": Trigger("modify_stripe", is_keyed=None, is_exclusive=True),
     "AddAuthorizeCredentials": Trigger("add_authorize", is_keyed=None, is_exclusive=True),
     "ModifyAuthorizeCredentials": Trigger("modify_authorize", is_keyed=None, is_exclusive=True),
+    "SetPrimaryCard": Trigger("set_primary", is_keyed=None, is_exclusive=True),
     "UpdateUser": Trigger("update_user", is_keyed=None, is_exclusive=True),
     "CreateUser": Trigger("create_user", is_keyed=None),
 }

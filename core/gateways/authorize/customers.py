@@ -5,6 +5,7 @@ gateway refuses duplicates of both (E00039), so that a repeated call finds what 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import ParamSpec
@@ -15,6 +16,7 @@ from core.gateways.authorize.profiles import (
     check_saved,
     customer_id_of,
     found_customer_id,
+    read_profile,
     same_card_id,
     saved_card,
 )
@@ -24,6 +26,7 @@ from core.gateways.authorize.transport import AuthorizeTransport
 from core.gateways.authorize.xml import Answer, Failure, parse_answer
 from core.gateways.gateway import (
     Account,
+    CardChange,
     CardData,
     CustomerMissing,
     GatewayRefused,
@@ -129,6 +132,45 @@ class AuthorizeCustomers:
         except CustomerMissing:
             return False
         return True
+
+    async def remove_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> None:
+        """Delete a card of a customer profile, or find that it has no such card.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        request = built(
+            requests.delete_card, account, customer_id=customer_id, gateway_card_id=gateway_card_id
+        )
+        with contextlib.suppress(CustomerMissing):
+            ok_answer(await self._call(account, request, self._deadline()), account)
+
+    async def update_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str, change: CardChange
+    ) -> SavedCard:
+        """Change a card of a customer profile, whose other fields are sent back as they were.
+
+        Raises:
+            GatewayError: any subclass; CustomerMissing if there is no such card.
+        """
+        ids = {"customer_id": customer_id, "gateway_card_id": gateway_card_id}
+        deadline = self._deadline()
+        read = built(requests.read_card, account, **ids)
+        profile = read_profile(await self._call(account, read, deadline), account)
+        changed = profile.changed(change)
+        request = built(
+            requests.change_card,
+            account,
+            **ids,
+            card_number=changed.card_number,
+            expiration_date=changed.expiration_date,
+            bill_to=changed.bill_to,
+            settings=changed.settings,
+        )
+        check_saved(await self._call(account, request, deadline), account)
+        return changed.card(gateway_card_id)
 
     async def _find_customer(self, account: Account, user_id: str, deadline: float) -> str:
         """Return the id of a customer profile that exists, by our user's id in it."""

@@ -1,6 +1,8 @@
 """Maps Authorize.Net's responses about customers and cards. No I/O."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from core.gateways.authorize.codes import Meaning, reading_of_call, reading_of_transaction
@@ -9,6 +11,7 @@ from core.gateways.authorize.responses import NO_CLEAR_ANSWER, error_of, ok_answ
 from core.gateways.authorize.xml import Answer, Failure, id_of
 from core.gateways.gateway import (
     Account,
+    CardChange,
     CardData,
     GatewayRefused,
     GatewayUnknown,
@@ -22,6 +25,94 @@ _VALIDATION: Final = re.compile(
 )
 """Response code, an unused number, reason code. The merchant chooses the separator, and a sign that
 encloses each field."""
+
+_EXPIRATION_DATE: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_MASKED_NUMBER: Final = re.compile(r"X+(\d{4})")
+_BILL_TO: Final = (
+    "firstName",
+    "lastName",
+    "company",
+    "address",
+    "city",
+    "state",
+    "zip",
+    "country",
+    "phoneNumber",
+    "faxNumber",
+    "email",
+)
+_SETTINGS: Final = ("customerType", "defaultPaymentProfile")
+_BRANDS: Final = {
+    # cardType of the schema, and its network as at Stripe.
+    "Visa": "visa",
+    "MasterCard": "mastercard",
+    "AmericanExpress": "amex",
+    "Discover": "discover",
+    "JCB": "jcb",
+    "DinersClub": "diners",
+    "ChinaUnionPay": "unionpay",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CardProfile:
+    """A card as the gateway shows it, with its number masked."""
+
+    card_number: str
+    """Masked, as `XXXX1111`."""
+    expiration_date: str
+    """As `2030-12`."""
+    card_type: str
+    bill_to: Mapping[str, str]
+    settings: Mapping[str, str]
+
+    def changed(self, change: CardChange) -> "CardProfile":
+        """Return the card after a change."""
+        address = {
+            "address": change.address,
+            "city": change.city,
+            "state": change.state,
+            "zip": change.postal_code,
+            "country": change.country,
+        }
+        date = self.expiration_date
+        if change.exp_year is not None:
+            date = f"{change.exp_year:04d}-{change.exp_month:02d}"
+        given = {name: value for name, value in address.items() if value is not None}
+        return replace(self, expiration_date=date, bill_to={**self.bill_to, **given})
+
+    def card(self, gateway_card_id: str) -> SavedCard:
+        """Return the card as stored here."""
+        year, month = self.expiration_date.split("-")
+        brand = _BRANDS.get(self.card_type, "unknown")
+        return SavedCard(gateway_card_id, brand, self.card_number[-4:], int(month), int(year))
+
+
+def read_profile(answer: Answer | Failure, account: Account) -> CardProfile:
+    """Return a card that was read.
+
+    Raises:
+        GatewayError: any subclass; CustomerMissing if there is no such card.
+    """
+    for profile in ok_answer(answer, account).all("paymentProfile"):
+        if (card := _profile_of(profile)) is not None:
+            return card
+    raise GatewayUnknown(NO_CLEAR_ANSWER)
+
+
+def _profile_of(profile: Answer) -> CardProfile | None:
+    """Return the card of a payment profile, or None if it shows none, such as a bank account."""
+    number = profile.text("payment/creditCard/cardNumber")
+    date = profile.text("payment/creditCard/expirationDate")
+    if not _MASKED_NUMBER.fullmatch(number) or not _EXPIRATION_DATE.fullmatch(date):
+        return None
+    return CardProfile(
+        card_number=number,
+        expiration_date=date,
+        card_type=profile.text("payment/creditCard/cardType"),
+        bill_to={name: text for name in _BILL_TO if (text := profile.text(f"billTo/{name}"))},
+        settings={name: text for name in _SETTINGS if (text := profile.text(name))},
+    )
 
 
 def customer_id_of(answer: Answer | Failure, account: Account) -> tuple[str | None, bool]:

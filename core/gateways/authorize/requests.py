@@ -8,7 +8,7 @@ Schema: https://api.authorize.net/xml/v1/schema/AnetApiSchema.xsd
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, ParamSpec
@@ -135,11 +135,56 @@ def cards_of_customer(account: Account, customer_id: str) -> Request:
 
 @_checked
 def read_card(account: Account, *, customer_id: str, gateway_card_id: str) -> Request:
-    """Build the read of one card."""
+    """Build the read of one card, its number masked and its date not."""
     request = contract.getCustomerPaymentProfileRequest(
-        customerProfileId=customer_id, customerPaymentProfileId=gateway_card_id
+        customerProfileId=customer_id,
+        customerPaymentProfileId=gateway_card_id,
+        unmaskExpirationDate=True,
     )
     return _authenticated(account, request, "getCustomerPaymentProfile")
+
+
+@_checked
+def change_card(
+    account: Account,
+    *,
+    customer_id: str,
+    gateway_card_id: str,
+    card_number: str,
+    expiration_date: str,
+    bill_to: Mapping[str, str],
+    settings: Mapping[str, str],
+) -> Request:
+    """Build the change of a card whose number is not known, only as the gateway masks it.
+
+    A masked value stays as it is, but a field that is left out is removed, so `bill_to` and
+    `settings` hold all of the card's (https://developer.authorize.net/api/reference/,
+    Update Customer Payment Profile). The issuer is not asked: it would want the security code.
+    """
+    profile = contract.customerPaymentProfileExType(
+        payment=contract.paymentType(
+            creditCard=contract.creditCardType(
+                cardNumber=card_number, expirationDate=expiration_date
+            )
+        ),
+        customerPaymentProfileId=gateway_card_id,
+        **settings,
+    )
+    if bill_to:
+        profile.billTo = contract.customerAddressType(**bill_to)
+    request = contract.updateCustomerPaymentProfileRequest(
+        customerProfileId=customer_id, paymentProfile=profile, validationMode="none"
+    )
+    return _authenticated(account, request, "updateCustomerPaymentProfile")
+
+
+@_checked
+def delete_card(account: Account, *, customer_id: str, gateway_card_id: str) -> Request:
+    """Build the deletion of one card."""
+    request = contract.deleteCustomerPaymentProfileRequest(
+        customerProfileId=customer_id, customerPaymentProfileId=gateway_card_id
+    )
+    return _authenticated(account, request, "deleteCustomerPaymentProfile")
 
 
 @_checked

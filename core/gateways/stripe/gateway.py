@@ -26,9 +26,11 @@ from core.gateways.connections import (
 from core.gateways.events import Event, Fact, FactKind
 from core.gateways.gateway import (
     Account,
+    CardChange,
     CardData,
     ChargeOutcome,
     GatewayCharge,
+    GatewayError,
     GatewayRefund,
     GatewayRefused,
     GatewayUnknown,
@@ -67,6 +69,9 @@ if TYPE_CHECKING:
     from stripe.params import (
         PaymentIntentCreateParams,
         PaymentIntentListParams,
+        PaymentMethodListParams,
+        PaymentMethodUpdateParams,
+        PaymentMethodUpdateParamsBillingDetailsAddress,
         RefundCreateParams,
         RefundListParams,
     )
@@ -180,9 +185,114 @@ class StripeGateway:
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
         """
+        return await self._has_card(account, customer_id, gateway_card_id, self._deadline())
+
+    async def remove_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> None:
+        """Detach a payment method, and others of the customer with the same card number.
+
+        A card that was saved several times has a payment method for each, with one fingerprint
+        (https://docs.stripe.com/api/payment_methods/object). None of them can be used or attached
+        again (https://docs.stripe.com/api/payment_methods/detach).
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        deadline = self._deadline()
+        listed = await self._cards_of(account, customer_id, deadline)
+        number = next(
+            (card.fingerprint for card in listed if card.gateway_card_id == gateway_card_id), None
+        )
+        others = [
+            card.gateway_card_id
+            for card in listed
+            if card.fingerprint is not None and card.fingerprint == number
+        ]
+        for card_id in dict.fromkeys([*others, gateway_card_id]):
+            await self._detach(account, customer_id, card_id, deadline)
+
+    async def _cards_of(
+        self, account: Account, customer_id: str, deadline: float
+    ) -> list[SavedCard]:
+        """Return the newest cards of a customer, up to 300; none if the customer is missing."""
+        service = self._client(account).v1.payment_methods
+        params: PaymentMethodListParams = {
+            "customer": customer_id,
+            "type": "card",
+            "limit": PAGE_SIZE,
+        }
+        cards: list[SavedCard] = []
+        for _ in range(LOOK_UP_PAGES_MAX):
+            page = await self._send(account, lambda: service.list_async(params), deadline)
+            if is_missing(page):
+                return []
+            if isinstance(page, Failure):
+                raise error_of(page, account)
+            methods = page.get("data")
+            if page.get("object") != "list" or not isinstance(methods, list):
+                raise GatewayUnknown("Stripe gave no clear answer.")
+            cards += [saved_card(method, customer_id) for method in methods]
+            if not methods or not page.get("has_more"):
+                break
+            params["starting_after"] = methods[-1]["id"]
+        return cards
+
+    async def _detach(
+        self, account: Account, customer_id: str, gateway_card_id: str, deadline: float
+    ) -> None:
+        """Detach a payment method.
+
+        Each call has an idempotency key of its own: Stripe refuses to detach it twice, and then
+        the payment method shows that it is detached.
+        """
+        service = self._client(account).v1.payment_methods
+        key = f"detach-{gateway_card_id}-{secrets.token_hex(8)}"
+        detached = await self._send(
+            account,
+            lambda: service.detach_async(gateway_card_id, {}, {"idempotency_key": key}),
+            deadline,
+        )
+        if not isinstance(detached, Failure):
+            object_of(detached, account, "payment_method")
+        elif not is_missing(detached):
+            failed = error_of(detached, account)
+            if detached.kind is not Kind.REFUSED and detached.kind not in INCONCLUSIVE:
+                raise failed
+            try:
+                has_card = await self._has_card(account, customer_id, gateway_card_id, deadline)
+            except GatewayError:
+                raise failed from None
+            if has_card:
+                raise failed
+
+    async def update_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str, change: CardChange
+    ) -> SavedCard:
+        """Update a payment method (https://docs.stripe.com/api/payment_methods/update).
+
+        Each call has an idempotency key of its own: to set the same values twice does no harm.
+
+        Raises:
+            GatewayError: any subclass; GatewayRefused if it is not attached to a customer.
+        """
+        service = self._client(account).v1.payment_methods
+        key = f"update-{gateway_card_id}-{secrets.token_hex(8)}"
+        updated = await self._send(
+            account,
+            lambda: service.update_async(
+                gateway_card_id, update_params(change), {"idempotency_key": key}
+            ),
+            self._deadline(),
+        )
+        return saved_card(object_of(updated, account, "payment_method"), customer_id)
+
+    async def _has_card(
+        self, account: Account, customer_id: str, gateway_card_id: str, deadline: float
+    ) -> bool:
         service = self._client(account).v1.payment_methods
         response = await self._send(
-            account, lambda: service.retrieve_async(gateway_card_id), self._deadline()
+            account, lambda: service.retrieve_async(gateway_card_id), deadline
         )
         if is_missing(response):
             return False
@@ -469,6 +579,27 @@ class StripeGateway:
             )
             self._http = stripe.AIOHTTPClient(timeout=timeout, session=self._session)
         return self._http
+
+
+def update_params(change: CardChange) -> "PaymentMethodUpdateParams":
+    """Return the parameters that change a payment method; absent ones stay as they are."""
+    params: PaymentMethodUpdateParams = {}
+    if change.exp_month is not None and change.exp_year is not None:
+        params["card"] = {"exp_month": change.exp_month, "exp_year": change.exp_year}
+    address: PaymentMethodUpdateParamsBillingDetailsAddress = {}
+    if change.address is not None:
+        address["line1"] = change.address
+    if change.city is not None:
+        address["city"] = change.city
+    if change.state is not None:
+        address["state"] = change.state
+    if change.postal_code is not None:
+        address["postal_code"] = change.postal_code
+    if change.country is not None:
+        address["country"] = change.country
+    if address:
+        params["billing_details"] = {"address": address}
+    return params
 
 
 async def _send_once(call: _Call, until: float) -> Body | Failure:

@@ -416,5 +416,7 @@ def saved_card(method: Body, customer_id: str) -> SavedCard:
             "exp_month": int(month),
             "exp_year": int(year),
         }:
-            return SavedCard(str(method["id"]), brand, last4, month, year)
+            fingerprint = method["card"].get("fingerprint")
+            known = fingerprint if isinstance(fingerprint, str) else None
+            return SavedCard(str(method["id"]), brand, last4, month, year, known)
     raise GatewayUnknown("Stripe shows no card of the payment method.")

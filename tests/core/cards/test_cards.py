@@ -46,10 +46,11 @@ async def test_all_cards_of_a_user_have_the_same_customer(shop: Business) -> Non
 
 async def test_concurrently_saved_cards_have_one_customer_and_one_primary(shop: Business) -> None:
     user_id = await create_user(shop)
-    saved = await asyncio.gather(*(save_card(shop, user_id) for _ in range(5)))
+    tokens = ("pm_card_visa", "pm_card_mastercard", "pm_card_amex", "pm_card_jcb", "pm_card_visa")
+    saved = await asyncio.gather(*(save_card(shop, user_id, token) for token in tokens))
     assert len({answer.customer_id for answer in saved}) == 1
     cards = (await shop.call(cards_pb2.GetUserCardsRequest(user_id=user_id))).cards
-    assert [len(cards), sum(card.primary for card in cards)] == [5, 1]
+    assert [len(cards), sum(card.primary for card in cards)] == [4, 1]
 
 
 async def test_a_card_token_is_saved_like_a_payment_method(shop: Business) -> None:

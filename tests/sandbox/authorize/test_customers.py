@@ -72,6 +72,32 @@ async def test_a_customer_that_is_not_there_is_not_found(sandbox: Sandbox) -> No
     assert (await send(sandbox, "getCustomerProfileRequest")).code == "E00041"
 
 
+async def test_masked_values_stay_and_fields_that_are_left_out_are_removed(
+    sandbox: Sandbox,
+) -> None:
+    customer_id, card_id = await customer_with_card(sandbox)
+
+    async def update(number: str, expires: str, bill_to: str) -> str | None:
+        payment = card_xml(number, expires)
+        identity = f"<customerPaymentProfileId>{card_id}</customerPaymentProfileId>"
+        profile = f"<paymentProfile>{bill_to}{payment}{identity}</paymentProfile>"
+        inner = f"<customerProfileId>{customer_id}</customerProfileId>{profile}"
+        return (await send(sandbox, "updateCustomerPaymentProfileRequest", inner)).code
+
+    address = "<billTo><city>Houston</city><zip>77001</zip></billTo>"
+    assert await update("XXXX1111", "2061-05", address) == "I00001"
+    assert await update("XXXX1111", "XXXX", "<billTo><zip>77002</zip></billTo>") == "I00001"
+    shown = by_card(customer_id, card_id) + "<unmaskExpirationDate>true</unmaskExpirationDate>"
+    card = await send(sandbox, "getCustomerPaymentProfileRequest", shown)
+    assert [card.texts(name) for name in ("expirationDate", "zip", "city", "cardType")] == [
+        ["2061-05"],
+        ["77002"],
+        [],
+        ["Visa"],
+    ]
+    assert await update("XXXX2222", "2061-05", "") == "E00027"
+
+
 async def test_a_deleted_card_is_gone_and_the_same_card_gets_another_id(sandbox: Sandbox) -> None:
     customer_id, card_id = await customer_with_card(sandbox)
     card = by_card(customer_id, card_id)

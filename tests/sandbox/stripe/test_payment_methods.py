@@ -204,6 +204,44 @@ class TestDetach:
         assert "may not be used again" in body["error"]["message"]
 
 
+class TestUpdate:
+    async def test_absent_parameters_stay_unchanged(self, sandbox: Sandbox) -> None:
+        service = sandbox.stripe().v1.payment_methods
+        _, card = await sandbox.customer_with_card()
+        before = await service.retrieve_async(card)
+        await service.update_async(card, {"card": {"exp_month": 5, "exp_year": 2034}})
+        await service.update_async(card, {"billing_details": {"address": {"city": "Houston"}}})
+        updated = await service.update_async(
+            card, {"billing_details": {"name": "J", "address": {"country": "US"}}}
+        )
+        assert updated.card is not None
+        assert before.card is not None
+        assert (updated.card.exp_month, updated.card.exp_year) == (5, 2034)
+        assert updated.card.fingerprint == before.card.fingerprint
+        address = updated.billing_details.address
+        assert address is not None
+        assert (address.city, address.country, updated.billing_details.name) == (
+            "Houston",
+            "US",
+            "J",
+        )
+
+    async def test_only_an_attached_card_is_updated(self, sandbox: Sandbox) -> None:
+        service = sandbox.stripe().v1.payment_methods
+        _, card = await sandbox.customer_with_card()
+        await service.detach_async(card)
+        with pytest.raises(stripe.InvalidRequestError, match="before you can update it"):
+            await service.update_async(card, {"card": {"exp_month": 5}})
+
+    async def test_a_date_that_is_over_is_refused(self, sandbox: Sandbox) -> None:
+        _, card = await sandbox.customer_with_card()
+        with pytest.raises(stripe.CardError) as refused:
+            await sandbox.stripe().v1.payment_methods.update_async(
+                card, {"card": {"exp_month": 1, "exp_year": 2020}}
+            )
+        assert refused.value.code == "invalid_expiry_year"
+
+
 async def test_no_card_number_reaches_the_disk(sandbox: Sandbox, tmp_path: Path) -> None:
     number = "4242424242424242"
     await sandbox.call("POST", "/v1/payment_methods", card_form(number), Idempotency_Key="card-1")

@@ -392,3 +392,237 @@ class CreateAuthorizeCustomerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateAuthorizeCustomerResponse: _TypeAlias = CreateAuthorizeCustomerResponse  # noqa: Y015
+
+@_typing.final
+class SetPrimaryCardRequest(_message.Message):
+    """Request for SetPrimaryCard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARD_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    card_id: _builtins.str
+    """Id of the card, `CRD-…`."""
+    user_id: _builtins.str
+    """Id of the user, for example `USR-5678`. If it is set, another user's card is not found."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    def __init__(
+        self,
+        *,
+        card_id: _builtins.str = ...,
+        user_id: _builtins.str | None = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_user_id", b"_user_id", "idempotency_key", b"idempotency_key", "user_id", b"user_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_user_id", b"_user_id", "card_id", b"card_id", "idempotency_key", b"idempotency_key", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
+    _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__user_id) -> _WhichOneofReturnType__user_id | None: ...
+
+Global___SetPrimaryCardRequest: _TypeAlias = SetPrimaryCardRequest  # noqa: Y015
+
+@_typing.final
+class SetPrimaryCardResponse(_message.Message):
+    """Response for SetPrimaryCard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def card(self) -> Global___Card:
+        """The card, which is primary now."""
+
+    def __init__(
+        self,
+        *,
+        card: Global___Card | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetPrimaryCardResponse: _TypeAlias = SetPrimaryCardResponse  # noqa: Y015
+
+@_typing.final
+class RemoveCardRequest(_message.Message):
+    """Request for RemoveCard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARD_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    card_id: _builtins.str
+    """Id of the card, `CRD-…`."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    def __init__(
+        self,
+        *,
+        card_id: _builtins.str = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "card_id", b"card_id", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___RemoveCardRequest: _TypeAlias = RemoveCardRequest  # noqa: Y015
+
+@_typing.final
+class RemoveCardResponse(_message.Message):
+    """Response for RemoveCard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARD_FIELD_NUMBER: _builtins.int
+    PRIMARY_CARD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def card(self) -> Global___Card:
+        """The removed card."""
+
+    @_builtins.property
+    def primary_card(self) -> Global___Card:
+        """The user's primary card at that gateway and in that environment from now on."""
+
+    def __init__(
+        self,
+        *,
+        card: Global___Card | None = ...,
+        primary_card: Global___Card | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "primary_card", b"primary_card"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "primary_card", b"primary_card"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveCardResponse: _TypeAlias = RemoveCardResponse  # noqa: Y015
+
+@_typing.final
+class UpdateCardRequest(_message.Message):
+    """Request for UpdateCard. It sets the expiry date, a field of the billing address, or both."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARD_ID_FIELD_NUMBER: _builtins.int
+    EXP_MONTH_FIELD_NUMBER: _builtins.int
+    EXP_YEAR_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    CITY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    POSTAL_CODE_FIELD_NUMBER: _builtins.int
+    COUNTRY_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    card_id: _builtins.str
+    """Id of the card, `CRD-…`."""
+    exp_month: _builtins.int
+    """Expiry month, 1 to 12. Set together with `exp_year`."""
+    exp_year: _builtins.int
+    """Expiry year, four digits. Set together with `exp_month`."""
+    address: _builtins.str
+    """Street and number of the billing address, at most 60 characters."""
+    city: _builtins.str
+    """City of the billing address, at most 40 characters."""
+    state: _builtins.str
+    """State or province of the billing address, at most 40 characters."""
+    postal_code: _builtins.str
+    """Postal code of the billing address, at most 20 characters."""
+    country: _builtins.str
+    """Country of the billing address, two capital letters (ISO 3166-1)."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    def __init__(
+        self,
+        *,
+        card_id: _builtins.str = ...,
+        exp_month: _builtins.int | None = ...,
+        exp_year: _builtins.int | None = ...,
+        address: _builtins.str | None = ...,
+        city: _builtins.str | None = ...,
+        state: _builtins.str | None = ...,
+        postal_code: _builtins.str | None = ...,
+        country: _builtins.str | None = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_city", b"_city", "_country", b"_country", "_exp_month", b"_exp_month", "_exp_year", b"_exp_year", "_idempotency_key", b"_idempotency_key", "_postal_code", b"_postal_code", "_state", b"_state", "address", b"address", "city", b"city", "country", b"country", "exp_month", b"exp_month", "exp_year", b"exp_year", "idempotency_key", b"idempotency_key", "postal_code", b"postal_code", "state", b"state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_city", b"_city", "_country", b"_country", "_exp_month", b"_exp_month", "_exp_year", b"_exp_year", "_idempotency_key", b"_idempotency_key", "_postal_code", b"_postal_code", "_state", b"_state", "address", b"address", "card_id", b"card_id", "city", b"city", "country", b"country", "exp_month", b"exp_month", "exp_year", b"exp_year", "idempotency_key", b"idempotency_key", "postal_code", b"postal_code", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
+    _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
+    _WhichOneofReturnType__city: _TypeAlias = _typing.Literal["city"]  # noqa: Y015
+    _WhichOneofArgType__city: _TypeAlias = _typing.Literal["_city", b"_city"]  # noqa: Y015
+    _WhichOneofReturnType__country: _TypeAlias = _typing.Literal["country"]  # noqa: Y015
+    _WhichOneofArgType__country: _TypeAlias = _typing.Literal["_country", b"_country"]  # noqa: Y015
+    _WhichOneofReturnType__exp_month: _TypeAlias = _typing.Literal["exp_month"]  # noqa: Y015
+    _WhichOneofArgType__exp_month: _TypeAlias = _typing.Literal["_exp_month", b"_exp_month"]  # noqa: Y015
+    _WhichOneofReturnType__exp_year: _TypeAlias = _typing.Literal["exp_year"]  # noqa: Y015
+    _WhichOneofArgType__exp_year: _TypeAlias = _typing.Literal["_exp_year", b"_exp_year"]  # noqa: Y015
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    _WhichOneofReturnType__postal_code: _TypeAlias = _typing.Literal["postal_code"]  # noqa: Y015
+    _WhichOneofArgType__postal_code: _TypeAlias = _typing.Literal["_postal_code", b"_postal_code"]  # noqa: Y015
+    _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
+    _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__address) -> _WhichOneofReturnType__address | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__city) -> _WhichOneofReturnType__city | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__country) -> _WhichOneofReturnType__country | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exp_month) -> _WhichOneofReturnType__exp_month | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exp_year) -> _WhichOneofReturnType__exp_year | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__postal_code) -> _WhichOneofReturnType__postal_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__state) -> _WhichOneofReturnType__state | None: ...
+
+Global___UpdateCardRequest: _TypeAlias = UpdateCardRequest  # noqa: Y015
+
+@_typing.final
+class UpdateCardResponse(_message.Message):
+    """Response for UpdateCard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def card(self) -> Global___Card:
+        """The card after the change. The billing address is stored at the gateway only."""
+
+    def __init__(
+        self,
+        *,
+        card: Global___Card | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateCardResponse: _TypeAlias = UpdateCardResponse  # noqa: Y015

@@ -55,6 +55,21 @@ class CardsServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerResponse.FromString,
                 _registered_method=True)
+        self.SetPrimaryCard = channel.unary_unary(
+                '/nivisco.payments.v1.CardsService/SetPrimaryCard',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardResponse.FromString,
+                _registered_method=True)
+        self.RemoveCard = channel.unary_unary(
+                '/nivisco.payments.v1.CardsService/RemoveCard',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardResponse.FromString,
+                _registered_method=True)
+        self.UpdateCard = channel.unary_unary(
+                '/nivisco.payments.v1.CardsService/UpdateCard',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardResponse.FromString,
+                _registered_method=True)
 
 
 class CardsServiceServicer:
@@ -89,6 +104,32 @@ class CardsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetPrimaryCard(self, request, context):
+        """Makes a saved card the user's primary card. It is the primary card at its gateway and in its
+        environment, and the gateway becomes the user's default gateway.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveCard(self, request, context):
+        """Removes a saved card, also at its gateway. Charges in flight are completed. If it was the
+        primary card, the newest other card at that gateway and in that environment takes its place;
+        without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
+        repeat the call does nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCard(self, request, context):
+        """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
+        set stay as they are. The card's issuer is not asked: the next charge shows what it accepts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CardsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +152,21 @@ def add_CardsServiceServicer_to_server(servicer, server):
                     servicer.CreateAuthorizeCustomer,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerResponse.SerializeToString,
+            ),
+            'SetPrimaryCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPrimaryCard,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardResponse.SerializeToString,
+            ),
+            'RemoveCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveCard,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardResponse.SerializeToString,
+            ),
+            'UpdateCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCard,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +278,87 @@ class CardsService:
             '/nivisco.payments.v1.CardsService/CreateAuthorizeCustomer',
             nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_cards__pb2.CreateAuthorizeCustomerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPrimaryCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.CardsService/SetPrimaryCard',
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.SetPrimaryCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.CardsService/RemoveCard',
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.RemoveCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.CardsService/UpdateCard',
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardResponse.FromString,
             options,
             channel_credentials,
             insecure,

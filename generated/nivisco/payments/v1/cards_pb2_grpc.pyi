@@ -41,6 +41,20 @@ class CardsServiceStub:
     """Saves a card at Stripe from a token. Creates the user's Stripe customer if there is none."""
     CreateAuthorizeCustomer: _grpc.UnaryUnaryMultiCallable[_cards_pb2.CreateAuthorizeCustomerRequest, _cards_pb2.CreateAuthorizeCustomerResponse]
     """Saves a card at Authorize.Net. Creates the user's customer profile if there is none."""
+    SetPrimaryCard: _grpc.UnaryUnaryMultiCallable[_cards_pb2.SetPrimaryCardRequest, _cards_pb2.SetPrimaryCardResponse]
+    """Makes a saved card the user's primary card. It is the primary card at its gateway and in its
+    environment, and the gateway becomes the user's default gateway.
+    """
+    RemoveCard: _grpc.UnaryUnaryMultiCallable[_cards_pb2.RemoveCardRequest, _cards_pb2.RemoveCardResponse]
+    """Removes a saved card, also at its gateway. Charges in flight are completed. If it was the
+    primary card, the newest other card at that gateway and in that environment takes its place;
+    without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
+    repeat the call does nothing.
+    """
+    UpdateCard: _grpc.UnaryUnaryMultiCallable[_cards_pb2.UpdateCardRequest, _cards_pb2.UpdateCardResponse]
+    """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
+    set stay as they are. The card's issuer is not asked: the next charge shows what it accepts.
+    """
 
 @_typing.type_check_only
 class CardsServiceAsyncStub(CardsServiceStub):
@@ -55,6 +69,20 @@ class CardsServiceAsyncStub(CardsServiceStub):
     """Saves a card at Stripe from a token. Creates the user's Stripe customer if there is none."""
     CreateAuthorizeCustomer: _aio.UnaryUnaryMultiCallable[_cards_pb2.CreateAuthorizeCustomerRequest, _cards_pb2.CreateAuthorizeCustomerResponse]  # type: ignore[assignment]
     """Saves a card at Authorize.Net. Creates the user's customer profile if there is none."""
+    SetPrimaryCard: _aio.UnaryUnaryMultiCallable[_cards_pb2.SetPrimaryCardRequest, _cards_pb2.SetPrimaryCardResponse]  # type: ignore[assignment]
+    """Makes a saved card the user's primary card. It is the primary card at its gateway and in its
+    environment, and the gateway becomes the user's default gateway.
+    """
+    RemoveCard: _aio.UnaryUnaryMultiCallable[_cards_pb2.RemoveCardRequest, _cards_pb2.RemoveCardResponse]  # type: ignore[assignment]
+    """Removes a saved card, also at its gateway. Charges in flight are completed. If it was the
+    primary card, the newest other card at that gateway and in that environment takes its place;
+    without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
+    repeat the call does nothing.
+    """
+    UpdateCard: _aio.UnaryUnaryMultiCallable[_cards_pb2.UpdateCardRequest, _cards_pb2.UpdateCardResponse]  # type: ignore[assignment]
+    """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
+    set stay as they are. The card's issuer is not asked: the next charge shows what it accepts.
+    """
 
 class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Saves cards at the gateways. Card numbers are never stored in this service."""
@@ -90,5 +118,37 @@ class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cards_pb2.CreateAuthorizeCustomerResponse, _abc.Awaitable[_cards_pb2.CreateAuthorizeCustomerResponse]]:
         """Saves a card at Authorize.Net. Creates the user's customer profile if there is none."""
+
+    @_abc_1.abstractmethod
+    def SetPrimaryCard(
+        self,
+        request: _cards_pb2.SetPrimaryCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cards_pb2.SetPrimaryCardResponse, _abc.Awaitable[_cards_pb2.SetPrimaryCardResponse]]:
+        """Makes a saved card the user's primary card. It is the primary card at its gateway and in its
+        environment, and the gateway becomes the user's default gateway.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveCard(
+        self,
+        request: _cards_pb2.RemoveCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cards_pb2.RemoveCardResponse, _abc.Awaitable[_cards_pb2.RemoveCardResponse]]:
+        """Removes a saved card, also at its gateway. Charges in flight are completed. If it was the
+        primary card, the newest other card at that gateway and in that environment takes its place;
+        without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
+        repeat the call does nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateCard(
+        self,
+        request: _cards_pb2.UpdateCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cards_pb2.UpdateCardResponse, _abc.Awaitable[_cards_pb2.UpdateCardResponse]]:
+        """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
+        set stay as they are. The card's issuer is not asked: the next charge shows what it accepts.
+        """
 
 def add_CardsServiceServicer_to_server(servicer: CardsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

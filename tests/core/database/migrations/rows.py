@@ -100,6 +100,18 @@ OLD_ROWS: dict[str, dict[str, Any]] = {
 }
 ROWS = OLD_ROWS | {
     "payments": OLD_ROWS["payments"] | {"joinable": False, "checks": 0},
+    "removed_cards": {
+        **_USER,
+        **_CARD,
+        "card_id": "CRD-0",
+        "env": "TEST",
+        "gateway_card_id": "pm_0",
+        "brand": "visa",
+        "last4": "4242",
+        "exp_month": 12,
+        "exp_year": 2030,
+        "removed_at": NOW,
+    },
     "idempotency_records": {
         "business_id": "B",
         "key": "key:1",

@@ -18,6 +18,8 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_gateway_customers_gateway_is_known": {"gateway": "Stripe"},
     "ck_cards_env_is_known": {"env": "live"},
     "ck_cards_gateway_is_known": {"gateway": ""},
+    "ck_removed_cards_env_is_known": {"env": "live"},
+    "ck_removed_cards_gateway_is_known": {"gateway": ""},
     "ck_payments_amount_is_positive": {"amount_minor": 0},
     "ck_payments_attempt_while_pending": {"attempt": "unknown", "look_at": NOW},
     "ck_payments_success_has_a_transaction": {"transaction_id": None},

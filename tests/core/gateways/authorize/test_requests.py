@@ -89,6 +89,31 @@ REQUESTS: list[tuple[str, Request]] = [
     ("user's customer", requests.customer_of_user(MERCHANT, "U" * 64)),
     ("customer's cards", requests.cards_of_customer(MERCHANT, "51")),
     ("one card", requests.read_card(MERCHANT, customer_id="51", gateway_card_id="52")),
+    (
+        "card changed by its masked number",
+        requests.change_card(
+            MERCHANT,
+            customer_id="51",
+            gateway_card_id="52",
+            card_number="XXXX1111",
+            expiration_date="2060-12",
+            bill_to={"firstName": "Ä", "address": "1 Main St", "zip": "77001", "country": "US"},
+            settings={"customerType": "individual", "defaultPaymentProfile": "true"},
+        ),
+    ),
+    (
+        "card changed and nothing else",
+        requests.change_card(
+            MERCHANT,
+            customer_id="51",
+            gateway_card_id="52",
+            card_number="XXXX1111",
+            expiration_date="2060-12",
+            bill_to={},
+            settings={},
+        ),
+    ),
+    ("removed card", requests.delete_card(MERCHANT, customer_id="51", gateway_card_id="52")),
 ]
 
 
@@ -137,7 +162,7 @@ def elements_of(root: Any) -> list[tuple[str, str | None]]:
 
 def test_every_kind_of_request_is_in_the_table() -> None:
     built = {etree.QName(etree.fromstring(request.body)).localname for _, request in REQUESTS}
-    assert len(built) == 9
+    assert len(built) == 10
     builders = {
         name
         for name, value in vars(requests).items()
@@ -156,6 +181,8 @@ def test_every_kind_of_request_is_in_the_table() -> None:
         "customer_of_user",
         "cards_of_customer",
         "read_card",
+        "delete_card",
+        "change_card",
     }
 
 
