@@ -650,6 +650,119 @@ final class Client
     }
 
     /**
+     * Makes a saved card the user's primary card.
+     *
+     * It is the primary card at its gateway and in its environment, and the gateway becomes
+     * the user's default gateway.
+     *
+     * - card_id: Id of the card, `CRD-…`. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - user_id: Id of the user, for example `USR-5678`. If it is set, another user's card
+     *   is not found. Must be 1 to 64 printable characters without spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     card_id: string,
+     *     user_id?: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, CARD_NOT_FOUND or one of
+     *     every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function setPrimaryCard(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\SetPrimaryCardResult {
+        return $this->connection->change(
+            'set_primary_card',
+            $fields,
+            [Result\SetPrimaryCardResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Removes a saved card, also at its gateway.
+     *
+     * Charges in flight are completed. If it was the primary card, the newest other card at
+     * that gateway and in that environment takes its place; without one, charges and
+     * recurring jobs through that gateway fail with CARD_NOT_FOUND. To repeat the call does
+     * nothing.
+     *
+     * - card_id: Id of the card, `CRD-…`. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     card_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode CARD_NOT_FOUND, CREDENTIALS_MISSING,
+     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function removeCard(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\RemoveCardResult {
+        return $this->connection->change(
+            'remove_card',
+            $fields,
+            [Result\RemoveCardResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Changes the expiry date or billing address of a saved card at its gateway.
+     *
+     * Fields that are not set stay as they are. The card's issuer is not asked: the next
+     * charge shows what it accepts.
+     *
+     * - card_id: Id of the card, `CRD-…`. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - exp_month: Expiry month, 1 to 12. Set together with `exp_year`.
+     * - exp_year: Expiry year, four digits. Set together with `exp_month`. Must be between
+     *   2000 and 2100.
+     * - address: Street and number of the billing address, at most 60 characters. Must have
+     *   at least 1 character.
+     * - city: City of the billing address, at most 40 characters. Must have at least 1
+     *   character.
+     * - state: State or province of the billing address, at most 40 characters. Must have
+     *   at least 1 character.
+     * - postal_code: Postal code of the billing address, at most 20 characters. Must have
+     *   at least 1 character.
+     * - country: Country of the billing address, two capital letters (ISO 3166-1). Must fit
+     *   ^[A-Z]{2}$.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     card_id: string,
+     *     exp_month?: int,
+     *     exp_year?: int,
+     *     address?: string,
+     *     city?: string,
+     *     state?: string,
+     *     postal_code?: string,
+     *     country?: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode CARD_NOT_FOUND, CREDENTIALS_MISSING,
+     *     CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
+     *     every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function updateCard(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\UpdateCardResult {
+        return $this->connection->change(
+            'update_card',
+            $fields,
+            [Result\UpdateCardResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Charges the user's primary card.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
@@ -911,7 +1024,8 @@ final class Client
     /**
      * Creates a recurring job.
      *
-     * The first charge is at the first occurrence after the current time.
+     * The first charge is at the first occurrence after the current time, or now with
+     * `charge_now`.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
@@ -940,6 +1054,16 @@ final class Client
      * - env: Environment of the job, which never changes. Defaults to the business's
      *   default environment.
      * - preview: Number of upcoming occurrences to return, 0 to 24. Defaults to 0.
+     * - charge_now: Whether the first cycle begins now, beside the dates of the calendar.
+     *   The response does not wait for its charge, which follows within seconds and is
+     *   counted and logged like any other. If it is declined, the job exists all the same,
+     *   and the cycle is retried as every cycle is. Defaults to false.
+     * - retry_days: Days after the first attempt of a cycle on which it is retried if it
+     *   was not charged: 1 to 10 numbers from 1 to 365, in ascending order. No retry is
+     *   made once the next cycle is due, or after a decline that is final. Defaults to 1, 3
+     *   and 7.
+     * - max_failed_cycles: Number of failed cycles in a row that pauses the job, 1 to 1000.
+     *   Defaults to 3.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -957,6 +1081,9 @@ final class Client
      *     catch_up?: 'latest'|'all'|'skip',
      *     env?: 'TEST'|'LIVE',
      *     preview?: int,
+     *     charge_now?: bool,
+     *     retry_days?: list<int>,
+     *     max_failed_cycles?: int,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
@@ -1010,6 +1137,11 @@ final class Client
      *   maximum.
      * - catch_up: New handling of missed occurrences.
      * - status: New status: `active`, `paused` or `cancelled`.
+     * - retry_days: New days after the first attempt of a cycle on which it is retried, 1
+     *   to 10 numbers from 1 to 365, in ascending order. A retry that is scheduled already
+     *   keeps its time. Null restores the default.
+     * - max_failed_cycles: New number of failed cycles in a row that pauses the job, 1 to
+     *   1000. It counts from the next failed cycle on. Null restores the default.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -1026,6 +1158,8 @@ final class Client
      *     max_cycles?: int|null,
      *     catch_up?: 'latest'|'all'|'skip',
      *     status?: 'active'|'paused'|'cancelled'|'completed',
+     *     retry_days?: list<int>|null,
+     *     max_failed_cycles?: int|null,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE,
@@ -1164,6 +1298,94 @@ final class Client
             'list_recurring',
             $fields,
             [Result\ListRecurringResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Returns a recurring job, its failed cycles, its open cycle and its last log entries.
+     *
+     * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - preview: Number of upcoming occurrences to return, 0 to 24. Defaults to 0.
+     *
+     * @param array{
+     *     recurring_id: string,
+     *     preview?: int
+     * } $fields
+     * @throws ApiException with the errorCode RECURRING_NOT_FOUND or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function getRecurring(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\GetRecurringResult {
+        return $this->connection->read(
+            'get_recurring',
+            $fields,
+            [Result\GetRecurringResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Charges the open or last failed cycle of a recurring job now.
+     *
+     * It is the next attempt of the same cycle, which is charged at most once. Succeeds if
+     * the charge does; any other outcome is an error, as with `charge_customer`. Possible
+     * while the job is active, or after it has paused itself; then it stays paused until it
+     * is resumed.
+     *
+     * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     recurring_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE,
+     *     NO_FAILED_CYCLE, CYCLE_IN_PROGRESS, USER_INACTIVE, CARD_NOT_FOUND,
+     *     CREDENTIALS_MISSING, CARD_DECLINED, WALLET_TOO_LOW, AUTHENTICATION_REQUIRED,
+     *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
+     *     every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function retryRecurring(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\RetryRecurringResult {
+        return $this->connection->change(
+            'retry_recurring',
+            $fields,
+            [Result\RetryRecurringResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Skips the next occurrence of an active recurring job that has not begun.
+     *
+     * It is logged as skipped and never charged; an open cycle, also one that waits for its
+     * retry, goes on. Each call skips one more occurrence.
+     *
+     * - recurring_id: Id of the job, for example `REC-123`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     recurring_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE or one
+     *     of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function skipNext(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\SkipNextResult {
+        return $this->connection->change(
+            'skip_next',
+            $fields,
+            [Result\SkipNextResult::class, 'fromJson']
         );
     }
 

@@ -154,6 +154,18 @@ final class ErrorCode
      */
     public const REFUND_REFUSED = 'REFUND_REFUSED';
 
+    /**
+     * HTTP 409. A cycle of the recurring job is being charged, waits for its customer or a
+     * review, or is due. Its outcome will be in the logs.
+     */
+    public const CYCLE_IN_PROGRESS = 'CYCLE_IN_PROGRESS';
+
+    /**
+     * HTTP 409. The recurring job has no open cycle, and its last cycle did not fail.
+     * Nothing was charged.
+     */
+    public const NO_FAILED_CYCLE = 'NO_FAILED_CYCLE';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

@@ -325,6 +325,63 @@ export class Nivisco {
   }
 
   /**
+   * Makes a saved card the user's primary card.
+   *
+   * It is the primary card at its gateway and in its environment, and the gateway becomes
+   * the user's default gateway.
+   *
+   * @throws ApiError with the code USER_NOT_FOUND, CARD_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async setPrimaryCard(
+    fields: types.SetPrimaryCardFields,
+    options: ChangeOptions = {},
+  ): Promise<types.SetPrimaryCardResult> {
+    return this.#connection.change(
+      "set_primary_card",
+      fields,
+      readers.readSetPrimaryCardResult,
+      options,
+    );
+  }
+
+  /**
+   * Removes a saved card, also at its gateway.
+   *
+   * Charges in flight are completed. If it was the primary card, the newest other card at
+   * that gateway and in that environment takes its place; without one, charges and
+   * recurring jobs through that gateway fail with CARD_NOT_FOUND. To repeat the call does
+   * nothing.
+   *
+   * @throws ApiError with the code CARD_NOT_FOUND, CREDENTIALS_MISSING, GATEWAY_REFUSED,
+   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async removeCard(
+    fields: types.RemoveCardFields,
+    options: ChangeOptions = {},
+  ): Promise<types.RemoveCardResult> {
+    return this.#connection.change("remove_card", fields, readers.readRemoveCardResult, options);
+  }
+
+  /**
+   * Changes the expiry date or billing address of a saved card at its gateway.
+   *
+   * Fields that are not set stay as they are. The card's issuer is not asked: the next
+   * charge shows what it accepts.
+   *
+   * @throws ApiError with the code CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
+   *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async updateCard(
+    fields: types.UpdateCardFields,
+    options: ChangeOptions = {},
+  ): Promise<types.UpdateCardResult> {
+    return this.#connection.change("update_card", fields, readers.readUpdateCardResult, options);
+  }
+
+  /**
    * Charges the user's primary card.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
@@ -443,7 +500,8 @@ export class Nivisco {
   /**
    * Creates a recurring job.
    *
-   * The first charge is at the first occurrence after the current time.
+   * The first charge is at the first occurrence after the current time, or now with
+   * `charge_now`.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS or one of
    *     every action.
@@ -552,6 +610,59 @@ export class Nivisco {
    */
   async listRecurring(fields: types.ListRecurringFields = {}): Promise<types.ListRecurringResult> {
     return this.#connection.read("list_recurring", fields, readers.readListRecurringResult);
+  }
+
+  /**
+   * Returns a recurring job, its failed cycles, its open cycle and its last log entries.
+   *
+   * @throws ApiError with the code RECURRING_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async getRecurring(fields: types.GetRecurringFields): Promise<types.GetRecurringResult> {
+    return this.#connection.read("get_recurring", fields, readers.readGetRecurringResult);
+  }
+
+  /**
+   * Charges the open or last failed cycle of a recurring job now.
+   *
+   * It is the next attempt of the same cycle, which is charged at most once. Succeeds if
+   * the charge does; any other outcome is an error, as with `charge_customer`. Possible
+   * while the job is active, or after it has paused itself; then it stays paused until it
+   * is resumed.
+   *
+   * @throws ApiError with the code RECURRING_NOT_FOUND, RECURRING_STATE, NO_FAILED_CYCLE,
+   *     CYCLE_IN_PROGRESS, USER_INACTIVE, CARD_NOT_FOUND, CREDENTIALS_MISSING,
+   *     CARD_DECLINED, WALLET_TOO_LOW, AUTHENTICATION_REQUIRED, PENDING_REVIEW,
+   *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async retryRecurring(
+    fields: types.RetryRecurringFields,
+    options: ChangeOptions = {},
+  ): Promise<types.RetryRecurringResult> {
+    return this.#connection.change(
+      "retry_recurring",
+      fields,
+      readers.readRetryRecurringResult,
+      options,
+    );
+  }
+
+  /**
+   * Skips the next occurrence of an active recurring job that has not begun.
+   *
+   * It is logged as skipped and never charged; an open cycle, also one that waits for its
+   * retry, goes on. Each call skips one more occurrence.
+   *
+   * @throws ApiError with the code RECURRING_NOT_FOUND, RECURRING_STATE or one of every
+   *     action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async skipNext(
+    fields: types.SkipNextFields,
+    options: ChangeOptions = {},
+  ): Promise<types.SkipNextResult> {
+    return this.#connection.change("skip_next", fields, readers.readSkipNextResult, options);
   }
 
   /**

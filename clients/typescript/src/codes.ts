@@ -110,6 +110,16 @@ export const ErrorCode = {
    * in its dashboard. `failure_code` is the reason; this request refunded nothing.
    */
   REFUND_REFUSED: "REFUND_REFUSED",
+  /**
+   * HTTP 409. A cycle of the recurring job is being charged, waits for its customer or a
+   * review, or is due. Its outcome will be in the logs.
+   */
+  CYCLE_IN_PROGRESS: "CYCLE_IN_PROGRESS",
+  /**
+   * HTTP 409. The recurring job has no open cycle, and its last cycle did not fail. Nothing
+   * was charged.
+   */
+  NO_FAILED_CYCLE: "NO_FAILED_CYCLE",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

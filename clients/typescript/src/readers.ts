@@ -126,6 +126,23 @@ export function readRecurringJob(json: Json): types.RecurringJob {
     createdAt: string(json["created_at"]),
     updatedAt: string(json["updated_at"]),
     startAt: string(json["start_at"]),
+    pausedReason: nullable(word<types.PausedReason>)(json["paused_reason"]),
+    pausedAt: nullable(string)(json["paused_at"]),
+    retryDays: list(integer)(json["retry_days"]),
+    maxFailedCycles: integer(json["max_failed_cycles"]),
+  };
+}
+
+export function readOpenCycle(json: Json): types.OpenCycle {
+  return {
+    occurrence: string(json["occurrence"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    source: nullable(word<types.RecurringSource>)(json["source"]),
+    attempt: integer(json["attempt"]),
+    nextAttemptAt: nullable(string)(json["next_attempt_at"]),
+    paymentId: nullable(string)(json["payment_id"]),
+    paymentStatus: nullable(word<types.PaymentStatus>)(json["payment_status"]),
   };
 }
 
@@ -307,6 +324,25 @@ export function readCreateAuthorizeCustomerResult(json: Json): types.CreateAutho
   };
 }
 
+export function readSetPrimaryCardResult(json: Json): types.SetPrimaryCardResult {
+  return {
+    card: object(readCard)(json["card"]),
+  };
+}
+
+export function readRemoveCardResult(json: Json): types.RemoveCardResult {
+  return {
+    card: object(readCard)(json["card"]),
+    primaryCard: nullable(object(readCard))(json["primary_card"]),
+  };
+}
+
+export function readUpdateCardResult(json: Json): types.UpdateCardResult {
+  return {
+    card: object(readCard)(json["card"]),
+  };
+}
+
 export function readChargeCustomerResult(json: Json): types.ChargeCustomerResult {
   return {
     transactionId: string(json["transaction_id"]),
@@ -438,6 +474,31 @@ export function readListRecurringResult(json: Json): types.ListRecurringResult {
     recurring: list(object(readRecurringJob))(json["recurring"]),
     totalIsEstimate: boolean(json["total_is_estimate"]),
     nextCursor: nullable(string)(json["next_cursor"]),
+  };
+}
+
+export function readGetRecurringResult(json: Json): types.GetRecurringResult {
+  return {
+    recurring: object(readRecurringJob)(json["recurring"]),
+    failedCycles: integer(json["failed_cycles"]),
+    openCycle: nullable(object(readOpenCycle))(json["open_cycle"]),
+    logs: list(object(readRecurringLog))(json["logs"]),
+  };
+}
+
+export function readRetryRecurringResult(json: Json): types.RetryRecurringResult {
+  return {
+    message: string(json["message"]),
+    log: object(readRecurringLog)(json["log"]),
+    recurring: object(readRecurringJob)(json["recurring"]),
+  };
+}
+
+export function readSkipNextResult(json: Json): types.SkipNextResult {
+  return {
+    message: string(json["message"]),
+    skipped: string(json["skipped"]),
+    recurring: object(readRecurringJob)(json["recurring"]),
   };
 }
 

@@ -40,6 +40,8 @@ export type CatchUp = "latest" | "all" | "skip";
 
 export type RecurringStatus = "active" | "paused" | "cancelled" | "completed";
 
+export type PausedReason = "requested" | "failed_cycles";
+
 export type RecurringLogStatus =
   | "succeeded"
   | "declined"
@@ -437,6 +439,37 @@ export interface RecurringJob {
   readonly updatedAt: string;
   /** Start of the calendar. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly startAt: string;
+  /** Why the job is paused. Null if it is not paused. */
+  readonly pausedReason: PausedReason | null;
+  /** Since when the job is paused. Null if it is not paused. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly pausedAt: string | null;
+  /** Days after the first attempt of a cycle on which it is retried if it was not charged. */
+  readonly retryDays: readonly number[];
+  /** Number of failed cycles in a row that pauses the job. */
+  readonly maxFailedCycles: number;
+}
+
+/** A cycle of a recurring job that began and has no final outcome yet. */
+export interface OpenCycle {
+  /** Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly occurrence: string;
+  /** Amount of the charge, as it was when the cycle began. A decimal string. */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Payment source, as it was when the cycle began. Null for the user's default gateway. */
+  readonly source: RecurringSource | null;
+  /** Number of the current or next attempt, from 1. */
+  readonly attempt: number;
+  /**
+   * When the attempt is made. Null if it was made already: its outcome then decides the
+   * cycle. `YYYY-MM-DD HH:MM:SS` in UTC.
+   */
+  readonly nextAttemptAt: string | null;
+  /** Id of the attempt's card payment, `PAY-…`. Null if there is none yet. */
+  readonly paymentId: string | null;
+  /** Status of that payment, for example `requires_action`. Null if there is none yet. */
+  readonly paymentStatus: PaymentStatus | null;
 }
 
 /** A log entry of a recurring job: an attempt to charge an occurrence, or a skipped occurrence. */
@@ -829,6 +862,69 @@ export interface CreateAuthorizeCustomerResult {
   readonly card: Card | null;
 }
 
+/** Fields of `set_primary_card`. */
+export interface SetPrimaryCardFields {
+  /** Id of the card, `CRD-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly cardId: string;
+  /**
+   * Id of the user, for example `USR-5678`. If it is set, another user's card is not found.
+   * Must be 1 to 64 printable characters without spaces.
+   */
+  readonly userId?: string | undefined;
+}
+
+/** Response of `set_primary_card`. */
+export interface SetPrimaryCardResult {
+  /** The card, which is primary now. */
+  readonly card: Card;
+}
+
+/** Fields of `remove_card`. */
+export interface RemoveCardFields {
+  /** Id of the card, `CRD-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly cardId: string;
+}
+
+/** Response of `remove_card`. */
+export interface RemoveCardResult {
+  /** The removed card. */
+  readonly card: Card;
+  /** The user's primary card at that gateway and in that environment from now on. */
+  readonly primaryCard: Card | null;
+}
+
+/** Fields of `update_card`. */
+export interface UpdateCardFields {
+  /** Id of the card, `CRD-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly cardId: string;
+  /** Expiry month, 1 to 12. Set together with `exp_year`. */
+  readonly expMonth?: number | undefined;
+  /** Expiry year, four digits. Set together with `exp_month`. Must be between 2000 and 2100. */
+  readonly expYear?: number | undefined;
+  /**
+   * Street and number of the billing address, at most 60 characters. Must have at least 1
+   * character.
+   */
+  readonly address?: string | undefined;
+  /** City of the billing address, at most 40 characters. Must have at least 1 character. */
+  readonly city?: string | undefined;
+  /**
+   * State or province of the billing address, at most 40 characters. Must have at least 1
+   * character.
+   */
+  readonly state?: string | undefined;
+  /** Postal code of the billing address, at most 20 characters. Must have at least 1 character. */
+  readonly postalCode?: string | undefined;
+  /** Country of the billing address, two capital letters (ISO 3166-1). Must fit ^[A-Z]{2}$. */
+  readonly country?: string | undefined;
+}
+
+/** Response of `update_card`. */
+export interface UpdateCardResult {
+  /** The card after the change. The billing address is stored at the gateway only. */
+  readonly card: Card;
+}
+
 /** Fields of `charge_customer`. */
 export interface ChargeCustomerFields {
   /**
@@ -1164,6 +1260,21 @@ export interface CreateRecurringFields {
   readonly env?: Env | undefined;
   /** Number of upcoming occurrences to return, 0 to 24. Defaults to 0. */
   readonly preview?: number | undefined;
+  /**
+   * Whether the first cycle begins now, beside the dates of the calendar. The response does
+   * not wait for its charge, which follows within seconds and is counted and logged like
+   * any other. If it is declined, the job exists all the same, and the cycle is retried as
+   * every cycle is. Defaults to false.
+   */
+  readonly chargeNow?: boolean | undefined;
+  /**
+   * Days after the first attempt of a cycle on which it is retried if it was not charged: 1
+   * to 10 numbers from 1 to 365, in ascending order. No retry is made once the next cycle
+   * is due, or after a decline that is final. Defaults to 1, 3 and 7.
+   */
+  readonly retryDays?: readonly number[] | undefined;
+  /** Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to 3. */
+  readonly maxFailedCycles?: number | undefined;
 }
 
 /** Response of `create_recurring`. */
@@ -1236,6 +1347,17 @@ export interface UpdateRecurringFields {
   readonly catchUp?: CatchUp | undefined;
   /** New status: `active`, `paused` or `cancelled`. */
   readonly status?: RecurringStatus | undefined;
+  /**
+   * New days after the first attempt of a cycle on which it is retried, 1 to 10 numbers
+   * from 1 to 365, in ascending order. A retry that is scheduled already keeps its time.
+   * Null restores the default.
+   */
+  readonly retryDays?: readonly number[] | null | undefined;
+  /**
+   * New number of failed cycles in a row that pauses the job, 1 to 1000. It counts from the
+   * next failed cycle on. Null restores the default.
+   */
+  readonly maxFailedCycles?: number | null | undefined;
 }
 
 /** Response of `update_recurring`. */
@@ -1334,6 +1456,61 @@ export interface ListRecurringResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+}
+
+/** Fields of `get_recurring`. */
+export interface GetRecurringFields {
+  /** Id of the job, for example `REC-123`. Must be 1 to 64 printable characters without spaces. */
+  readonly recurringId: string;
+  /** Number of upcoming occurrences to return, 0 to 24. Defaults to 0. */
+  readonly preview?: number | undefined;
+}
+
+/** Response of `get_recurring`. */
+export interface GetRecurringResult {
+  /** The job. */
+  readonly recurring: RecurringJob;
+  /** Number of failed cycles since the last successful charge or resumption. */
+  readonly failedCycles: number;
+  /**
+   * The cycle that is being charged, waits for its retry, or waits for its customer or a
+   * review. Null if there is none.
+   */
+  readonly openCycle: OpenCycle | null;
+  /** The last log entries, newest first, at most ten. */
+  readonly logs: readonly RecurringLog[];
+}
+
+/** Fields of `retry_recurring`. */
+export interface RetryRecurringFields {
+  /** Id of the job, for example `REC-123`. Must be 1 to 64 printable characters without spaces. */
+  readonly recurringId: string;
+}
+
+/** Response of `retry_recurring`. */
+export interface RetryRecurringResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The log entry of the attempt. */
+  readonly log: RecurringLog;
+  /** The job after the charge. */
+  readonly recurring: RecurringJob;
+}
+
+/** Fields of `skip_next`. */
+export interface SkipNextFields {
+  /** Id of the job, for example `REC-123`. Must be 1 to 64 printable characters without spaces. */
+  readonly recurringId: string;
+}
+
+/** Response of `skip_next`. */
+export interface SkipNextResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** Time of the occurrence that is skipped. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly skipped: string;
+  /** The job after that. It is completed if it has no further occurrence. */
+  readonly recurring: RecurringJob;
 }
 
 /** Fields of `get_recurring_logs`. */

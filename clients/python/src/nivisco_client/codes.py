@@ -92,6 +92,12 @@ class ErrorCode(StrEnum):
     REFUND_REFUSED = "REFUND_REFUSED"
     """HTTP 409. The gateway refused the refund, for example because the payment was refunded
     in its dashboard. `failure_code` is the reason; this request refunded nothing."""
+    CYCLE_IN_PROGRESS = "CYCLE_IN_PROGRESS"
+    """HTTP 409. A cycle of the recurring job is being charged, waits for its customer or a
+    review, or is due. Its outcome will be in the logs."""
+    NO_FAILED_CYCLE = "NO_FAILED_CYCLE"
+    """HTTP 409. The recurring job has no open cycle, and its last cycle did not fail. Nothing
+    was charged."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -61,6 +61,8 @@ CatchUp = Literal["latest", "all", "skip"]
 
 RecurringStatus = Literal["active", "paused", "cancelled", "completed"]
 
+PausedReason = Literal["requested", "failed_cycles"]
+
 RecurringLogStatus = Literal["succeeded", "declined", "requires_action", "failed", "skipped"]
 
 RefundReason = Literal["duplicate", "fraudulent", "requested_by_customer"]
@@ -540,6 +542,14 @@ class RecurringJob:
     """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
     start_at: str
     """Start of the calendar. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    paused_reason: PausedReason | None
+    """Why the job is paused. Null if it is not paused."""
+    paused_at: str | None
+    """Since when the job is paused. Null if it is not paused. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    retry_days: tuple[int, ...]
+    """Days after the first attempt of a cycle on which it is retried if it was not charged."""
+    max_failed_cycles: int
+    """Number of failed cycles in a row that pauses the job."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RecurringJob":
@@ -566,6 +576,47 @@ class RecurringJob:
             created_at=body["created_at"],
             updated_at=body["updated_at"],
             start_at=body["start_at"],
+            paused_reason=body["paused_reason"],
+            paused_at=body["paused_at"],
+            retry_days=tuple(body["retry_days"]),
+            max_failed_cycles=body["max_failed_cycles"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCycle:
+    """A cycle of a recurring job that began and has no final outcome yet."""
+
+    occurrence: str
+    """Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    amount: str
+    """Amount of the charge, as it was when the cycle began. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    source: RecurringSource | None
+    """Payment source, as it was when the cycle began. Null for the user's default gateway."""
+    attempt: int
+    """Number of the current or next attempt, from 1."""
+    next_attempt_at: str | None
+    """When the attempt is made. Null if it was made already: its outcome then decides the
+    cycle. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    payment_id: str | None
+    """Id of the attempt's card payment, `PAY-…`. Null if there is none yet."""
+    payment_status: PaymentStatus | None
+    """Status of that payment, for example `requires_action`. Null if there is none yet."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "OpenCycle":
+        """Read it from a response."""
+        return cls(
+            occurrence=body["occurrence"],
+            amount=str(body["amount"]),
+            currency=body["currency"],
+            source=body["source"],
+            attempt=body["attempt"],
+            next_attempt_at=body["next_attempt_at"],
+            payment_id=body["payment_id"],
+            payment_status=body["payment_status"],
         )
 
 
@@ -1018,6 +1069,52 @@ class CreateAuthorizeCustomerResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetPrimaryCardResult:
+    """Response of `set_primary_card`."""
+
+    card: Card
+    """The card, which is primary now."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "SetPrimaryCardResult":
+        """Read it from a response."""
+        return cls(card=Card.from_json(body["card"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveCardResult:
+    """Response of `remove_card`."""
+
+    card: Card
+    """The removed card."""
+    primary_card: Card | None
+    """The user's primary card at that gateway and in that environment from now on."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "RemoveCardResult":
+        """Read it from a response."""
+        return cls(
+            card=Card.from_json(body["card"]),
+            primary_card=None
+            if body["primary_card"] is None
+            else Card.from_json(body["primary_card"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateCardResult:
+    """Response of `update_card`."""
+
+    card: Card
+    """The card after the change. The billing address is stored at the gateway only."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "UpdateCardResult":
+        """Read it from a response."""
+        return cls(card=Card.from_json(body["card"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeCustomerResult:
     """Response of `charge_customer`."""
 
@@ -1388,6 +1485,75 @@ class ListRecurringResult:
             recurring=tuple(RecurringJob.from_json(each) for each in body["recurring"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetRecurringResult:
+    """Response of `get_recurring`."""
+
+    recurring: RecurringJob
+    """The job."""
+    failed_cycles: int
+    """Number of failed cycles since the last successful charge or resumption."""
+    open_cycle: OpenCycle | None
+    """The cycle that is being charged, waits for its retry, or waits for its customer or a
+    review. Null if there is none."""
+    logs: tuple[RecurringLog, ...]
+    """The last log entries, newest first, at most ten."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "GetRecurringResult":
+        """Read it from a response."""
+        return cls(
+            recurring=RecurringJob.from_json(body["recurring"]),
+            failed_cycles=body["failed_cycles"],
+            open_cycle=None
+            if body["open_cycle"] is None
+            else OpenCycle.from_json(body["open_cycle"]),
+            logs=tuple(RecurringLog.from_json(each) for each in body["logs"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRecurringResult:
+    """Response of `retry_recurring`."""
+
+    message: str
+    """Human-readable message."""
+    log: RecurringLog
+    """The log entry of the attempt."""
+    recurring: RecurringJob
+    """The job after the charge."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "RetryRecurringResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            log=RecurringLog.from_json(body["log"]),
+            recurring=RecurringJob.from_json(body["recurring"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkipNextResult:
+    """Response of `skip_next`."""
+
+    message: str
+    """Human-readable message."""
+    skipped: str
+    """Time of the occurrence that is skipped. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    recurring: RecurringJob
+    """The job after that. It is completed if it has no further occurrence."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "SkipNextResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            skipped=body["skipped"],
+            recurring=RecurringJob.from_json(body["recurring"]),
         )
 
 

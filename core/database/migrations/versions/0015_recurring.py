@@ -6,7 +6,7 @@ from alembic import op
 from core.database.schema import UtcDateTime
 
 revision = "0015_recurring"
-down_revision = "0012_decisions"
+down_revision = "0014_cards"
 branch_labels = None
 depends_on = None
 

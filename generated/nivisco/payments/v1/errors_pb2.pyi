@@ -113,6 +113,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The gateway refused the refund, for example because the payment was refunded in its dashboard.
     `failure_code` is the reason; this request refunded nothing.
     """
+    ERROR_REASON_CYCLE_IN_PROGRESS: _ErrorReason.ValueType  # 43
+    """A cycle of the recurring job is being charged, waits for its customer or a review, or is due.
+    Its outcome will be in the logs.
+    """
+    ERROR_REASON_NO_FAILED_CYCLE: _ErrorReason.ValueType  # 44
+    """The recurring job has no open cycle, and its last cycle did not fail. Nothing was charged."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -208,6 +214,12 @@ ERROR_REASON_REFUND_REFUSED: ErrorReason.ValueType  # 35
 """The gateway refused the refund, for example because the payment was refunded in its dashboard.
 `failure_code` is the reason; this request refunded nothing.
 """
+ERROR_REASON_CYCLE_IN_PROGRESS: ErrorReason.ValueType  # 43
+"""A cycle of the recurring job is being charged, waits for its customer or a review, or is due.
+Its outcome will be in the logs.
+"""
+ERROR_REASON_NO_FAILED_CYCLE: ErrorReason.ValueType  # 44
+"""The recurring job has no open cycle, and its last cycle did not fail. Nothing was charged."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int
