@@ -308,6 +308,10 @@ payments = Table(
     Column("cancel_at", UtcDateTime, nullable=True),
     # When it first succeeded; NULL before, and for payments from before revision 0010.
     Column("succeeded_at", UtcDateTime, nullable=True),
+    # The status that followed `pending`, and since when; NULL before, and for payments that had an
+    # outcome before revision 0017.
+    _word("first_outcome", nullable=True),
+    Column("first_outcome_at", UtcDateTime, nullable=True),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint(

@@ -41,6 +41,7 @@ from core.operator.service import OperatorService
 from core.operator.servicer import OperatorServicer
 from core.payments.attempts import RENEW_SECONDS
 from core.payments.decisions import Decisions
+from core.payments.lookup import Lookup
 from core.payments.service import PaymentsService
 from core.payments.servicer import PaymentsServicer
 from core.payments.transitions import Transitions
@@ -221,7 +222,7 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
         "CardsService": CardsServicer(services.cards),
         "CredentialsService": CredentialsServicer(services.credentials),
         "KeysService": KeysServicer(services.credentials),
-        "PaymentsService": PaymentsServicer(services.payments),
+        "PaymentsService": PaymentsServicer(services.payments, Lookup(database)),
         "RecurringService": RecurringServicer(RecurringService(database, job_clock)),
         "UsersService": UsersServicer(UsersService(database)),
         "WalletService": WalletServicer(WalletService(database), wallet_batch),

@@ -32,7 +32,7 @@ SEQUENCE = (
     "get_user_cards", "get_user_primary_card", "create_authorize_customer", "charge_customer",
     "fund_customer", "get_payment_records", "get_user_wallet", "charge_wallet", "add_wallet_funds",
     "get_wallet_history", "create_recurring", "update_recurring", "list_recurring",
-    "get_recurring_logs", "pause_recurring", "resume_recurring", "cancel_recurring",
+    "get_recurring_logs", "pause_recurring", "resume_recurring", "cancel_recurring", "get_payment",
     "errors/INVALID_FIELDS", "errors/USER_NOT_FOUND", "errors/CARD_DECLINED",
     "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED", "change_api_key",
 )  # fmt: skip

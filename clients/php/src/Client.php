@@ -773,6 +773,36 @@ final class Client
     }
 
     /**
+     * Returns a payment with its card, refunds, disputes and history.
+     *
+     * - payment_id: Id of the payment, `PAY-…`, in any environment. Must be 1 to 64
+     *   printable characters without spaces.
+     * - transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1 to
+     *   255 printable characters without spaces.
+     * - env: Environment of `transaction_id`. Defaults to the business's default
+     *   environment.
+     *
+     * @param array{
+     *     payment_id?: string,
+     *     transaction_id?: string,
+     *     env?: 'TEST'|'LIVE'
+     * } $fields
+     * @throws ApiException with the errorCode INVALID_FIELDS, PAYMENT_NOT_FOUND or one of
+     *     every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function getPayment(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\GetPaymentResult {
+        return $this->connection->read(
+            'get_payment',
+            $fields,
+            [Result\GetPaymentResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Returns a user's wallet.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable

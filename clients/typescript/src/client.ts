@@ -381,6 +381,17 @@ export class Nivisco {
   }
 
   /**
+   * Returns a payment with its card, refunds, disputes and history.
+   *
+   * @throws ApiError with the code INVALID_FIELDS, PAYMENT_NOT_FOUND or one of every
+   *     action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async getPayment(fields: types.GetPaymentFields = {}): Promise<types.GetPaymentResult> {
+    return this.#connection.read("get_payment", fields, readers.readGetPaymentResult);
+  }
+
+  /**
    * Returns a user's wallet.
    *
    * @throws ApiError with the code USER_NOT_FOUND or one of every action.

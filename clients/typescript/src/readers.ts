@@ -85,6 +85,40 @@ export function readPayment(json: Json): types.Payment {
   };
 }
 
+export function readGatewayRefund(json: Json): types.GatewayRefund {
+  return {
+    gatewayRefundId: string(json["gateway_refund_id"]),
+    amount: nullable(string)(json["amount"]),
+    currency: nullable(string)(json["currency"]),
+    status: word<types.GatewayRefundStatus>(json["status"]),
+    createdAt: string(json["created_at"]),
+    updatedAt: string(json["updated_at"]),
+  };
+}
+
+export function readDispute(json: Json): types.Dispute {
+  return {
+    disputeId: string(json["dispute_id"]),
+    amount: nullable(string)(json["amount"]),
+    currency: nullable(string)(json["currency"]),
+    status: word<types.DisputeStatus>(json["status"]),
+    createdAt: string(json["created_at"]),
+    updatedAt: string(json["updated_at"]),
+  };
+}
+
+export function readPaymentChange(json: Json): types.PaymentChange {
+  return {
+    status: word<types.PaymentStatus>(json["status"]),
+    amountRefunded: string(json["amount_refunded"]),
+    currency: string(json["currency"]),
+    since: string(json["since"]),
+    source: word<types.PaymentSource>(json["source"]),
+    eventId: nullable(string)(json["event_id"]),
+    occurredAt: nullable(string)(json["occurred_at"]),
+  };
+}
+
 export function readWalletTransaction(json: Json): types.WalletTransaction {
   return {
     transactionId: string(json["transaction_id"]),
@@ -320,6 +354,16 @@ export function readGetPaymentRecordsResult(json: Json): types.GetPaymentRecords
     payments: list(object(readPayment))(json["payments"]),
     totalIsEstimate: boolean(json["total_is_estimate"]),
     nextCursor: nullable(string)(json["next_cursor"]),
+  };
+}
+
+export function readGetPaymentResult(json: Json): types.GetPaymentResult {
+  return {
+    payment: object(readPayment)(json["payment"]),
+    card: nullable(object(readCard))(json["card"]),
+    gatewayRefunds: list(object(readGatewayRefund))(json["gateway_refunds"]),
+    disputes: list(object(readDispute))(json["disputes"]),
+    history: list(object(readPaymentChange))(json["history"]),
   };
 }
 

@@ -19,6 +19,12 @@ export type PaymentStatus =
 
 export type PaymentKind = "charge" | "fund";
 
+export type GatewayRefundStatus = "accepted" | "failed";
+
+export type DisputeStatus = "open" | "won" | "lost";
+
+export type PaymentSource = "request" | "recurring" | "gateway_event" | "gateway_read" | "operator";
+
 export type TransactionType = "credit" | "debit";
 
 export type TransactionSource = "system" | "manual" | "stripe" | "authorize" | "recurring";
@@ -345,6 +351,68 @@ export interface Payment {
   readonly updatedAt: string;
   /** Kind of the payment. */
   readonly kind: PaymentKind;
+}
+
+/** A refund of a payment, as its gateway told of it. */
+export interface GatewayRefund {
+  /** The gateway's id of the refund, for example `re_…`. */
+  readonly gatewayRefundId: string;
+  /** Amount of the refund. Null if the gateway did not tell it. A decimal string. */
+  readonly amount: string | null;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string | null;
+  /** Status of the refund. */
+  readonly status: GatewayRefundStatus;
+  /**
+   * Time of the first event about the refund, by the gateway's clock. `YYYY-MM-DD HH:MM:SS`
+   * in UTC.
+   */
+  readonly createdAt: string;
+  /** Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly updatedAt: string;
+}
+
+/** A dispute of a payment, as its gateway told of it. */
+export interface Dispute {
+  /** The gateway's id of the dispute, for example `dp_…`. */
+  readonly disputeId: string;
+  /**
+   * Disputed amount, in the cardholder's currency. Null if that currency is unknown. A
+   * decimal string.
+   */
+  readonly amount: string | null;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string | null;
+  /** Status of the dispute. */
+  readonly status: DisputeStatus;
+  /**
+   * Time of the first event about the dispute, by the gateway's clock. `YYYY-MM-DD
+   * HH:MM:SS` in UTC.
+   */
+  readonly createdAt: string;
+  /** Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly updatedAt: string;
+}
+
+/** A change of a payment's status or refunded amount. */
+export interface PaymentChange {
+  /** Status from then on. */
+  readonly status: PaymentStatus;
+  /** Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string. */
+  readonly amountRefunded: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Time at which it became known here. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly since: string;
+  /** Where it came from. */
+  readonly source: PaymentSource;
+  /** The gateway's id of the event, for example `evt_…`. Null if it was none. */
+  readonly eventId: string | null;
+  /**
+   * Time of the event by the gateway's clock. Null if it was none. `YYYY-MM-DD HH:MM:SS` in
+   * UTC.
+   */
+  readonly occurredAt: string | null;
 }
 
 /** A transaction of a wallet: one credit or debit. */
@@ -915,6 +983,39 @@ export interface GetPaymentRecordsResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+}
+
+/** Fields of `get_payment`. */
+export interface GetPaymentFields {
+  /**
+   * Id of the payment, `PAY-…`, in any environment. Must be 1 to 64 printable characters
+   * without spaces.
+   */
+  readonly paymentId?: string | undefined;
+  /**
+   * The gateway's id of the payment, for example `pi_…`. Must be 1 to 255 printable
+   * characters without spaces.
+   */
+  readonly transactionId?: string | undefined;
+  /** Environment of `transaction_id`. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `get_payment`. */
+export interface GetPaymentResult {
+  /** The payment. */
+  readonly payment: Payment;
+  /** The charged card as it is now. Null if it is not saved any more. */
+  readonly card: Card | null;
+  /**
+   * Refunds that the gateway told of, oldest first, also those made in its dashboard. One
+   * that it only told of in a sum is in `amount_refunded` of the payment, and not here.
+   */
+  readonly gatewayRefunds: readonly GatewayRefund[];
+  /** Disputes that the gateway told of, oldest first. */
+  readonly disputes: readonly Dispute[];
+  /** Statuses of the payment, oldest first; the last one is the present. */
+  readonly history: readonly PaymentChange[];
 }
 
 /** Fields of `get_user_wallet`. */

@@ -24,6 +24,7 @@ from .types import (
     GetAllUsersResult,
     GetBusinessInfoResult,
     GetPaymentRecordsResult,
+    GetPaymentResult,
     GetRecurringLogsResult,
     GetStripePublicKeyResult,
     GetUserCardsResult,
@@ -746,6 +747,38 @@ class Nivisco(Connection):
                 "cursor": cursor,
             },
             GetPaymentRecordsResult.from_json,
+        )
+
+    def get_payment(
+        self,
+        *,
+        payment_id: str | None = None,
+        transaction_id: str | None = None,
+        env: Env | None = None,
+    ) -> GetPaymentResult:
+        """Returns a payment with its card, refunds, disputes and history.
+
+        Args:
+            payment_id: Id of the payment, `PAY-…`, in any environment. Must be 1 to 64
+                printable characters without spaces.
+            transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1
+                to 255 printable characters without spaces.
+            env: Environment of `transaction_id`. Defaults to the business's default
+                environment.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
+                `PAYMENT_NOT_FOUND` or one of every action.
+        """
+        return self._read(
+            "get_payment",
+            {
+                "payment_id": payment_id,
+                "transaction_id": transaction_id,
+                "env": env,
+            },
+            GetPaymentResult.from_json,
         )
 
     def get_user_wallet(

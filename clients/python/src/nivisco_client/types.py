@@ -39,6 +39,12 @@ PaymentStatus = Literal[
 
 PaymentKind = Literal["charge", "fund"]
 
+GatewayRefundStatus = Literal["accepted", "failed"]
+
+DisputeStatus = Literal["open", "won", "lost"]
+
+PaymentSource = Literal["request", "recurring", "gateway_event", "gateway_read", "operator"]
+
 TransactionType = Literal["credit", "debit"]
 
 TransactionSource = Literal["system", "manual", "stripe", "authorize", "recurring"]
@@ -430,6 +436,103 @@ class Payment:
             else str(body["amount_refunded"]),
             updated_at=body["updated_at"],
             kind=body["kind"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayRefund:
+    """A refund of a payment, as its gateway told of it."""
+
+    gateway_refund_id: str
+    """The gateway's id of the refund, for example `re_…`."""
+    amount: str | None
+    """Amount of the refund. Null if the gateway did not tell it. A decimal string."""
+    currency: str | None
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    status: GatewayRefundStatus
+    """Status of the refund."""
+    created_at: str
+    """Time of the first event about the refund, by the gateway's clock. `YYYY-MM-DD HH:MM:SS`
+    in UTC."""
+    updated_at: str
+    """Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "GatewayRefund":
+        """Read it from a response."""
+        return cls(
+            gateway_refund_id=body["gateway_refund_id"],
+            amount=None if body["amount"] is None else str(body["amount"]),
+            currency=body["currency"],
+            status=body["status"],
+            created_at=body["created_at"],
+            updated_at=body["updated_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """A dispute of a payment, as its gateway told of it."""
+
+    dispute_id: str
+    """The gateway's id of the dispute, for example `dp_…`."""
+    amount: str | None
+    """Disputed amount, in the cardholder's currency. Null if that currency is unknown. A
+    decimal string."""
+    currency: str | None
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    status: DisputeStatus
+    """Status of the dispute."""
+    created_at: str
+    """Time of the first event about the dispute, by the gateway's clock. `YYYY-MM-DD HH:MM:SS`
+    in UTC."""
+    updated_at: str
+    """Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Dispute":
+        """Read it from a response."""
+        return cls(
+            dispute_id=body["dispute_id"],
+            amount=None if body["amount"] is None else str(body["amount"]),
+            currency=body["currency"],
+            status=body["status"],
+            created_at=body["created_at"],
+            updated_at=body["updated_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentChange:
+    """A change of a payment's status or refunded amount."""
+
+    status: PaymentStatus
+    """Status from then on."""
+    amount_refunded: str
+    """Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    since: str
+    """Time at which it became known here. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    source: PaymentSource
+    """Where it came from."""
+    event_id: str | None
+    """The gateway's id of the event, for example `evt_…`. Null if it was none."""
+    occurred_at: str | None
+    """Time of the event by the gateway's clock. Null if it was none. `YYYY-MM-DD HH:MM:SS` in
+    UTC."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "PaymentChange":
+        """Read it from a response."""
+        return cls(
+            status=body["status"],
+            amount_refunded=str(body["amount_refunded"]),
+            currency=body["currency"],
+            since=body["since"],
+            source=body["source"],
+            event_id=body["event_id"],
+            occurred_at=body["occurred_at"],
         )
 
 
@@ -1051,6 +1154,36 @@ class GetPaymentRecordsResult:
             payments=tuple(Payment.from_json(each) for each in body["payments"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetPaymentResult:
+    """Response of `get_payment`."""
+
+    payment: Payment
+    """The payment."""
+    card: Card | None
+    """The charged card as it is now. Null if it is not saved any more."""
+    gateway_refunds: tuple[GatewayRefund, ...]
+    """Refunds that the gateway told of, oldest first, also those made in its dashboard. One
+    that it only told of in a sum is in `amount_refunded` of the payment, and not here."""
+    disputes: tuple[Dispute, ...]
+    """Disputes that the gateway told of, oldest first."""
+    history: tuple[PaymentChange, ...]
+    """Statuses of the payment, oldest first; the last one is the present."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "GetPaymentResult":
+        """Read it from a response."""
+        return cls(
+            payment=Payment.from_json(body["payment"]),
+            card=None if body["card"] is None else Card.from_json(body["card"]),
+            gateway_refunds=tuple(
+                GatewayRefund.from_json(each) for each in body["gateway_refunds"]
+            ),
+            disputes=tuple(Dispute.from_json(each) for each in body["disputes"]),
+            history=tuple(PaymentChange.from_json(each) for each in body["history"]),
         )
 
 
