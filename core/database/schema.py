@@ -398,10 +398,27 @@ wallets = Table(
     _moment("created_at"),
     _moment("updated_at"),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
+    # What the user owes the business, and since when: the sum of the wallet's transactions with
+    # reason `receivable`, written with each of them. Whatever moves money reads these.
+    Column("receivable_minor", BigInteger, nullable=False, server_default=text("0")),
+    Column("receivable_since", UtcDateTime, nullable=True),
     UniqueConstraint("business_id", "user_id", "env"),
     CheckConstraint("balance_minor >= 0", name="balance_is_not_negative"),
     CheckConstraint("version >= 0", name="version_is_not_negative"),
+    CheckConstraint(
+        "receivable_minor >= 0 AND (receivable_minor > 0) = (receivable_since IS NOT NULL)",
+        name="receivable_since_owed",
+    ),
     _one_of("env", "TEST", "LIVE"),
+    Index(
+        "ix_wallets_owing",
+        "business_id",
+        "env",
+        "receivable_since",
+        "wallet_id",
+        sqlite_where=text("receivable_minor > 0"),
+        postgresql_where=text("receivable_minor > 0"),
+    ),
 )
 
 wallet_transactions = Table(
@@ -433,6 +450,13 @@ wallet_transactions = Table(
         "reason",
         "taken_before_minor",
         name="uq_wallet_transactions_step",
+    ),
+    Index(
+        "ix_wallet_transactions_receivable",
+        "business_id",
+        "wallet_id",
+        sqlite_where=text("reason = 'receivable'"),
+        postgresql_where=text("reason = 'receivable'"),
     ),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("balance_after_minor >= 0", name="balance_after_is_not_negative"),

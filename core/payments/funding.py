@@ -7,9 +7,9 @@ from core.database.transactions import Transaction
 from core.ids import new_wallet_transaction_id
 from core.payments.in_flight import ChargeResult
 from core.payments.store import Payment
-from core.wallet import ledger
+from core.wallet import ledger, receivable_store
 from core.wallet import store as wallet_store
-from core.wallet.rules import Direction, Movement, WalletState
+from core.wallet.rules import RECEIVABLES, Direction, Movement, WalletState
 from core.wallet.store import TakenBack, Wallet
 
 logger = logging.getLogger("core.payments")
@@ -86,7 +86,7 @@ async def move_taken_back(
     if is_debit:
         receivable_minor = max(0, change_minor - wallet.balance_minor)
     else:
-        owed_minor = await wallet_store.receivable_of_wallet(
+        owed_minor = await receivable_store.receivable_of_wallet(
             transaction, business_id=payment.business_id, wallet_id=wallet_id
         )
         receivable_minor = min(-change_minor, owed_minor)
@@ -97,7 +97,7 @@ async def move_taken_back(
             direction=Direction.CREDIT if is_debit else Direction.DEBIT,
             amount_minor=receivable_minor,
             reason="receivable",
-            account="receivables",
+            account=RECEIVABLES,
         )
         movements = [receivable, movement] if is_debit else [movement, receivable]
         logger.warning(

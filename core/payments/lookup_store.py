@@ -75,10 +75,12 @@ async def payment_by_transaction(
 
 
 def _found(row: tuple[Any, ...]) -> FoundPayment:
-    width, times = len(COLUMNS), len(_TIMES)
-    card = row[width + times :]
+    payment, rest = row[: len(COLUMNS)], row[len(COLUMNS) :]
+    first_outcome, first_outcome_at, succeeded_at, *card = rest
     return FoundPayment(
-        payment_of(row[:width]),
-        *row[width : width + times],
+        payment_of(payment),
+        first_outcome,
+        first_outcome_at,
+        succeeded_at,
         None if card[0] is None else Card(*card),
     )

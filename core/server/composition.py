@@ -64,6 +64,7 @@ from core.server.unary_calls import UnaryCalls
 from core.users.service import UsersService
 from core.users.servicer import UsersServicer
 from core.wallet.batch import WalletBatch
+from core.wallet.receivables import Receivables
 from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
 from core.webhooks.service import WebhooksService
@@ -225,7 +226,9 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
         "PaymentsService": PaymentsServicer(services.payments, Lookup(database)),
         "RecurringService": RecurringServicer(RecurringService(database, job_clock)),
         "UsersService": UsersServicer(UsersService(database)),
-        "WalletService": WalletServicer(WalletService(database), wallet_batch),
+        "WalletService": WalletServicer(
+            WalletService(database), wallet_batch, Receivables(database)
+        ),
     }
     internal: dict[str, object] = {
         "OccurrencesService": OccurrencesServicer(Claims(database, job_clock), execution),

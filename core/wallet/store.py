@@ -49,6 +49,8 @@ class Wallet:
     balance_minor: int
     created_at: datetime
     updated_at: datetime
+    receivable_minor: int = 0
+    """What the user owes the business, in minor units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,22 +233,6 @@ async def moved_by_payment(
             net_minor += row.amount_minor if row.type == "debit" else -row.amount_minor
             moved_minor += row.amount_minor
     return wallet_id, TakenBack(net_minor, moved_minor)
-
-
-async def receivable_of_wallet(
-    transaction: Transaction, *, business_id: str, wallet_id: str
-) -> int:
-    """Return what the wallet's user owes the business for reversed fundings, in minor units."""
-    table = wallet_transactions
-    signed = case((table.c.type == "credit", table.c.amount_minor), else_=-table.c.amount_minor)
-    total = await transaction.connection.scalar(
-        select(func.coalesce(func.sum(signed), 0)).where(
-            table.c.business_id == business_id,
-            table.c.wallet_id == wallet_id,
-            table.c.reason == "receivable",
-        )
-    )
-    return int(total or 0)
 
 
 async def history(

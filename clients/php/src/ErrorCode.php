@@ -144,6 +144,12 @@ final class ErrorCode
      */
     public const PAYMENT_STATE = 'PAYMENT_STATE';
 
+    /**
+     * HTTP 409. The user owes the business nothing, or less than the amount. Nothing was
+     * settled.
+     */
+    public const RECEIVABLE_TOO_LOW = 'RECEIVABLE_TOO_LOW';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

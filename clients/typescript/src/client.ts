@@ -452,6 +452,36 @@ export class Nivisco {
   }
 
   /**
+   * Lists what users owe the business, newest first.
+   *
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async listReceivables(
+    fields: types.ListReceivablesFields = {},
+  ): Promise<types.ListReceivablesResult> {
+    return this.#connection.read("list_receivables", fields, readers.readListReceivablesResult);
+  }
+
+  /**
+   * Settles what a user owes from the balance of the user's wallet.
+   *
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, RECEIVABLE_TOO_LOW,
+   *     WALLET_TOO_LOW or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async settleReceivable(
+    fields: types.SettleReceivableFields,
+    options: ChangeOptions = {},
+  ): Promise<types.SettleReceivableResult> {
+    return this.#connection.change(
+      "settle_receivable",
+      fields,
+      readers.readSettleReceivableResult,
+      options,
+    );
+  }
+
+  /**
    * Creates a recurring job.
    *
    * The first charge is at the first occurrence after the current time.

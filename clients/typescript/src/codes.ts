@@ -103,6 +103,8 @@ export const ErrorCode = {
    * operator's decision.
    */
   PAYMENT_STATE: "PAYMENT_STATE",
+  /** HTTP 409. The user owes the business nothing, or less than the amount. Nothing was settled. */
+  RECEIVABLE_TOO_LOW: "RECEIVABLE_TOO_LOW",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

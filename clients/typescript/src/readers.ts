@@ -137,6 +137,17 @@ export function readWalletTransaction(json: Json): types.WalletTransaction {
   };
 }
 
+export function readReceivable(json: Json): types.Receivable {
+  return {
+    userId: string(json["user_id"]),
+    walletId: string(json["wallet_id"]),
+    env: word<types.Env>(json["env"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    since: string(json["since"]),
+  };
+}
+
 export function readRecurringJob(json: Json): types.RecurringJob {
   return {
     recurringId: string(json["recurring_id"]),
@@ -370,6 +381,8 @@ export function readGetPaymentResult(json: Json): types.GetPaymentResult {
 export function readGetUserWalletResult(json: Json): types.GetUserWalletResult {
   return {
     wallet: object(readWallet)(json["wallet"]),
+    receivable: string(json["receivable"]),
+    currency: string(json["currency"]),
   };
 }
 
@@ -414,6 +427,30 @@ export function readAddWalletFundsResult(json: Json): types.AddWalletFundsResult
     userId: nullable(string)(json["user_id"]),
     amount: nullable(string)(json["amount"]),
     description: nullable(string)(json["description"]),
+  };
+}
+
+export function readListReceivablesResult(json: Json): types.ListReceivablesResult {
+  return {
+    count: integer(json["count"]),
+    total: integer(json["total"]),
+    receivables: list(object(readReceivable))(json["receivables"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
+  };
+}
+
+export function readSettleReceivableResult(json: Json): types.SettleReceivableResult {
+  return {
+    message: string(json["message"]),
+    walletId: string(json["wallet_id"]),
+    userId: string(json["user_id"]),
+    env: word<types.Env>(json["env"]),
+    transactionId: string(json["transaction_id"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    newBalance: string(json["new_balance"]),
+    receivable: string(json["receivable"]),
   };
 }
 

@@ -448,6 +448,22 @@ export interface WalletTransaction {
   readonly env: Env;
 }
 
+/** What a user owes the business: the part of reversed fundings that the wallet did not cover. */
+export interface Receivable {
+  /** Id of the user who owes it. */
+  readonly userId: string;
+  /** Id of the user's wallet. */
+  readonly walletId: string;
+  /** Environment of the wallet. */
+  readonly env: Env;
+  /** Owed amount, greater than zero. A decimal string. */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Time since which the user has owed something. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly since: string;
+}
+
 /** A recurring job: a schedule of charges. */
 export interface RecurringJob {
   /** Id of the job, for example `REC-123`. */
@@ -1033,6 +1049,13 @@ export interface GetUserWalletFields {
 export interface GetUserWalletResult {
   /** The wallet. */
   readonly wallet: Wallet;
+  /**
+   * What the user owes the business for reversed fundings of this wallet, 0 if nothing. A
+   * decimal string.
+   */
+  readonly receivable: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
 }
 
 /** Fields of `get_wallet_history`. */
@@ -1170,6 +1193,88 @@ export interface AddWalletFundsResult {
   readonly amount: string | null;
   /** Description from the request. Null if there is none. */
   readonly description: string | null;
+}
+
+/** Fields of `list_receivables`. */
+export interface ListReceivablesFields {
+  /** Only what this user owes. Must be 1 to 64 printable characters without spaces. */
+  readonly userId?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
+  readonly page?: number | undefined;
+  /** Number of receivables on a page, 1 to 100. Defaults to 25. */
+  readonly limit?: number | undefined;
+  /**
+   * Only users who have owed something since this time or later. ISO 8601, in UTC unless it
+   * has an offset.
+   */
+  readonly fromDate?: string | undefined;
+  /**
+   * Only users who have owed something since this time or earlier. A date without a time
+   * includes that day. ISO 8601, in UTC unless it has an offset.
+   */
+  readonly toDate?: string | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * receivables do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
+}
+
+/** Response of `list_receivables`. */
+export interface ListReceivablesResult {
+  /** Number of receivables on this page. */
+  readonly count: number;
+  /** Number of receivables on all pages. */
+  readonly total: number;
+  /** The receivables of this page. */
+  readonly receivables: readonly Receivable[];
+  /** Whether `total` is an estimate, because there are more than 10,000 receivables. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
+}
+
+/** Fields of `settle_receivable`. */
+export interface SettleReceivableFields {
+  /**
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId: string;
+  /**
+   * Amount to settle, greater than zero, at most what the user owes. The currency must be
+   * the wallet's currency, which is the default. Absent: what the user owes, or as much of
+   * it as the balance covers. A decimal string.
+   */
+  readonly amount?: string | undefined;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `settle_receivable`. */
+export interface SettleReceivableResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** Id of the wallet. */
+  readonly walletId: string;
+  /** Id of the user who owns the wallet. */
+  readonly userId: string;
+  /** Environment of the wallet. */
+  readonly env: Env;
+  /** Id of the wallet's transaction, `WTX-…`. */
+  readonly transactionId: string;
+  /** Settled amount. A decimal string. */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Balance after the settlement. A decimal string. */
+  readonly newBalance: string;
+  /** What the user still owes, 0 if nothing. A decimal string. */
+  readonly receivable: string;
 }
 
 /** Fields of `create_recurring`. */

@@ -87,6 +87,9 @@ class ErrorCode(StrEnum):
     PAYMENT_STATE = "PAYMENT_STATE"
     """HTTP 409. The state of the payment, or what its gateway says of it, does not allow the
     operator's decision."""
+    RECEIVABLE_TOO_LOW = "RECEIVABLE_TOO_LOW"
+    """HTTP 409. The user owes the business nothing, or less than the amount. Nothing was
+    settled."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

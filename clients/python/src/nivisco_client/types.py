@@ -589,6 +589,39 @@ class WalletTransaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Receivable:
+    """What a user owes the business.
+
+    The part of reversed fundings that the wallet did not cover.
+    """
+
+    user_id: str
+    """Id of the user who owes it."""
+    wallet_id: str
+    """Id of the user's wallet."""
+    env: Env
+    """Environment of the wallet."""
+    amount: str
+    """Owed amount, greater than zero. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    since: str
+    """Time since which the user has owed something. `YYYY-MM-DD HH:MM:SS` in UTC."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Receivable":
+        """Read it from a response."""
+        return cls(
+            user_id=body["user_id"],
+            wallet_id=body["wallet_id"],
+            env=body["env"],
+            amount=str(body["amount"]),
+            currency=body["currency"],
+            since=body["since"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecurringJob:
     """A recurring job: a schedule of charges."""
 
@@ -1193,11 +1226,20 @@ class GetUserWalletResult:
 
     wallet: Wallet
     """The wallet."""
+    receivable: str
+    """What the user owes the business for reversed fundings of this wallet, 0 if nothing. A
+    decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetUserWalletResult":
         """Read it from a response."""
-        return cls(wallet=Wallet.from_json(body["wallet"]))
+        return cls(
+            wallet=Wallet.from_json(body["wallet"]),
+            receivable=str(body["receivable"]),
+            currency=body["currency"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1320,6 +1362,72 @@ class AddWalletFundsResult:
             user_id=body["user_id"],
             amount=None if body["amount"] is None else str(body["amount"]),
             description=body["description"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListReceivablesResult:
+    """Response of `list_receivables`."""
+
+    count: int
+    """Number of receivables on this page."""
+    total: int
+    """Number of receivables on all pages."""
+    receivables: tuple[Receivable, ...]
+    """The receivables of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 receivables."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ListReceivablesResult":
+        """Read it from a response."""
+        return cls(
+            count=body["count"],
+            total=body["total"],
+            receivables=tuple(Receivable.from_json(each) for each in body["receivables"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleReceivableResult:
+    """Response of `settle_receivable`."""
+
+    message: str
+    """Human-readable message."""
+    wallet_id: str
+    """Id of the wallet."""
+    user_id: str
+    """Id of the user who owns the wallet."""
+    env: Env
+    """Environment of the wallet."""
+    transaction_id: str
+    """Id of the wallet's transaction, `WTX-…`."""
+    amount: str
+    """Settled amount. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    new_balance: str
+    """Balance after the settlement. A decimal string."""
+    receivable: str
+    """What the user still owes, 0 if nothing. A decimal string."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "SettleReceivableResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            wallet_id=body["wallet_id"],
+            user_id=body["user_id"],
+            env=body["env"],
+            transaction_id=body["transaction_id"],
+            amount=str(body["amount"]),
+            currency=body["currency"],
+            new_balance=str(body["new_balance"]),
+            receivable=str(body["receivable"]),
         )
 
 
