@@ -148,6 +148,8 @@ businesses = Table(
     _word("default_env"),
     _moment("created_at"),
     _moment("updated_at"),
+    # Whether what a user owes is settled whenever the user's wallet is credited.
+    Column("settle_receivables", Boolean, nullable=False, server_default=text("false")),
     _one_of("default_env", "TEST", "LIVE"),
 )
 

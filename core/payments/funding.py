@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 
+from core.business.store import business_by_id
 from core.database.transactions import Transaction
 from core.ids import new_wallet_transaction_id
 from core.payments.in_flight import ChargeResult
@@ -10,14 +11,18 @@ from core.payments.store import Payment
 from core.wallet import ledger, receivable_store
 from core.wallet import store as wallet_store
 from core.wallet.rules import RECEIVABLES, Direction, Movement, WalletState
+from core.wallet.settling import settle_after_credit
 from core.wallet.store import TakenBack, Wallet
 
 logger = logging.getLogger("core.payments")
 
 
 async def credit_wallet(transaction: Transaction, payment: Payment) -> Wallet:
-    """Credit the user's wallet with the charged amount, and return it as it is then."""
-    wallet = await wallet_store.wallet_of_user(
+    """Credit the user's wallet with the charged amount, and return it as it is then.
+
+    What the user owes is settled after that, if the business wants so.
+    """
+    wallet = await wallet_store.lock_wallet_of_user(
         transaction,
         business_id=payment.business_id,
         user_id=payment.user_id,
@@ -42,6 +47,12 @@ async def credit_wallet(transaction: Transaction, payment: Payment) -> Wallet:
         ],
     )
     assert isinstance(credited, WalletState), "a credit with a payment has no limit"
+    if wallet.receivable_minor:
+        business = await business_by_id(transaction, payment.business_id)
+        if business is not None and business.settle_receivables:
+            await settle_after_credit(
+                transaction, (payment.business_id, wallet.wallet_id), credited
+            )
     return replace(wallet, balance_minor=credited.balance_minor, updated_at=transaction.now)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, case, func, select, text, update
 
+from core.database.bulk_sql import BulkSelect
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import UtcDateTime, wallet_transactions, wallets
 from core.database.transactions import Transaction
@@ -57,6 +58,11 @@ _WRITE = (
         ),
     )
 )
+_OWING = BulkSelect(
+    select(wallets.c.business_id, wallets.c.wallet_id).where(wallets.c.receivable_minor > 0),
+    wallets,
+    key=("business_id", "wallet_id"),
+)
 _RECEIVABLES = PagedList(
     "receivables",
     columns=tuple(wallets.c[each.name] for each in fields(Receivable)),
@@ -76,6 +82,14 @@ async def receivable_of_wallet(
         _OWED, {"of_business": business_id, "of_wallet": wallet_id}
     )
     return int(total or 0)
+
+
+async def owing_wallets(transaction: Transaction, keys: Collection[WalletKey]) -> list[WalletKey]:
+    """Return those of the wallets whose users owe something, in the order of their keys."""
+    if not keys:
+        return []
+    rows = await _OWING.execute(transaction.connection, list(keys))
+    return sorted((row[0], row[1]) for row in rows)
 
 
 async def write_receivables(transaction: Transaction, keys: Collection[WalletKey]) -> None:

@@ -73,7 +73,7 @@ class Receivables:
         business_id = caller.business_id
         async with self._database.transaction("wallet.settle") as transaction:
             user = await active_user(transaction, business_id, user_id)
-            wallet = await store.wallet_of_user(
+            wallet = await store.lock_wallet_of_user(
                 transaction,
                 business_id=business_id,
                 user_id=user_id,
@@ -81,17 +81,17 @@ class Receivables:
                 currency=user.currency,
             )
             asked_minor = money and amount_in_currency(money, wallet.currency).minor
-            key = (business_id, wallet.wallet_id)
-            locked = (await store.lock_wallets(transaction, [key]))[key]
             owed_minor = await receivable_store.receivable_of_wallet(
                 transaction, business_id=business_id, wallet_id=wallet.wallet_id
             )
             amount_minor = settled_minor(
-                asked_minor, owed_minor=owed_minor, available_minor=locked.balance_minor
+                asked_minor, owed_minor=owed_minor, available_minor=wallet.balance_minor
             )
             if isinstance(amount_minor, SettlementRefusal):
                 raise _refusal_of(amount_minor)
-            movement = settlement(*key, new_wallet_transaction_id(), amount_minor)
+            movement = settlement(
+                business_id, wallet.wallet_id, new_wallet_transaction_id(), amount_minor
+            )
             (after,) = await ledger.move(transaction, [movement])
             assert isinstance(after, WalletState), "the locked balance covers the settlement"
             return Settled(user_id, movement, after, owed_minor - amount_minor)

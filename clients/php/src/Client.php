@@ -108,7 +108,7 @@ final class Client
     }
 
     /**
-     * Updates the business's name or email address.
+     * Updates the business's name, email address or settings.
      *
      * The address must be at the business's domain.
      *
@@ -117,12 +117,17 @@ final class Client
      *   is not a space.
      * - updates.email: New email address, at the business's domain. Must have at most 254
      *   characters. Must be an e-mail address.
+     * - updates.settle_receivables: Whether to settle what a user owes for reversed
+     *   fundings whenever the user's wallet is credited, from as much of the balance as
+     *   that needs. False for a new business. A change counts for every credit from two
+     *   seconds after the response on.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     updates: array{
      *         name?: string,
-     *         email?: string
+     *         email?: string,
+     *         settle_receivables?: bool
      *     },
      *     idempotency_key?: string
      * } $fields

@@ -72,7 +72,7 @@ export class Nivisco {
   }
 
   /**
-   * Updates the business's name or email address.
+   * Updates the business's name, email address or settings.
    *
    * The address must be at the business's domain.
    *

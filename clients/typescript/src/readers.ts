@@ -23,6 +23,7 @@ export function readBusiness(json: Json): types.Business {
     updatedAt: string(json["updated_at"]),
     active: boolean(json["active"]),
     defaultEnv: word<types.Env>(json["default_env"]),
+    settleReceivables: boolean(json["settle_receivables"]),
   };
 }
 

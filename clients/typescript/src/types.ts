@@ -74,6 +74,8 @@ export interface Business {
    * stored, and LIVE from then on.
    */
   readonly defaultEnv: Env;
+  /** Whether what a user owes is settled whenever the user's wallet is credited. */
+  readonly settleReceivables: boolean;
 }
 
 /** Profile of a new business. */
@@ -104,6 +106,12 @@ export interface ModifyBusinessUpdates {
    * an e-mail address.
    */
   readonly email?: string | undefined;
+  /**
+   * Whether to settle what a user owes for reversed fundings whenever the user's wallet is
+   * credited, from as much of the balance as that needs. False for a new business. A change
+   * counts for every credit from two seconds after the response on.
+   */
+  readonly settleReceivables?: boolean | undefined;
 }
 
 /** Credentials of one Stripe account for one environment. */

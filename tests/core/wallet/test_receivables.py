@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from core.doctor.service import DoctorService
 from core.errors import Refusal
 from core.ids import new_wallet_transaction_id
 from core.wallet import ledger
+from core.wallet.batch import MovementRequest
 from core.wallet.receivables import Receivables
 from core.wallet.rules import (
     RECEIVABLES,
@@ -25,12 +27,20 @@ from core.wallet.rules import (
     SettlementRefusal,
     settled_minor,
 )
+from core.wallet.service import WalletService
 from nivisco.internal.v1.webhooks_pb2 import ReceiveWebhookRequest
-from nivisco.payments.v1 import credentials_pb2, types_pb2, wallet_pb2
+from nivisco.payments.v1 import (
+    authentication_pb2,
+    business_pb2,
+    credentials_pb2,
+    types_pb2,
+    wallet_pb2,
+)
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
 from tests.core.payments.charging import card_holder, fund_request
 from tests.core.running import WEBHOOKS_TOKEN, Business, call, create_user, register
+from tests.core.wallet import moving
 from tests.core.wallet.ledgers import credit, open_wallets
 from tests.end_to_end.signing import STRIPE_SECRET, stripe_event, stripe_signature
 
@@ -156,11 +166,9 @@ async def test_settlements_and_new_receivables_at_the_same_time_add_up(
         async with postgresql_only.transaction() as transaction:
             await owe(transaction, ("B", "U"), 100)
 
-    done, *_ = await asyncio.gather(
-        asyncio.gather(*(settle(postgresql_only, 1) for _ in range(12))),
-        *(owe_more() for _ in range(12)),
-    )
-    settled = sum(each[0] for each in done if isinstance(each, tuple))
+    settling = asyncio.gather(*(settle(postgresql_only, 1) for _ in range(12)))
+    await asyncio.gather(settling, *(owe_more() for _ in range(12)))
+    settled = sum(each[0] for each in settling.result() if isinstance(each, tuple))
     assert await listed(postgresql_only) == [("U", 1000 + 1200 - settled)]
     await is_sound(postgresql_only)
 
@@ -252,7 +260,7 @@ async def test_requests_that_settle_nothing(business: Business) -> None:
     user_id = await create_user(business)
     stranger = await register(business.client, "stranger")
     theirs = await create_user(stranger)
-    refused = [
+    refused: list[tuple[dict[str, Any], str, list[str]]] = [
         ({"user_id": user_id}, "RECEIVABLE_TOO_LOW", []),
         ({"user_id": user_id, "amount": Money(units=1)}, "RECEIVABLE_TOO_LOW", []),
         ({"user_id": theirs}, "USER_NOT_FOUND", []),
@@ -272,3 +280,104 @@ async def test_requests_that_settle_nothing(business: Business) -> None:
         assert error.value.reason == reason, fields
         assert [each.field for each in error.value.fields] == problems
     assert await state(business, user_id) == (0, 0)
+
+
+SETTLING = Caller("B", "TEST", "hash", settles_receivables=True)
+
+
+def settling_credit(user: str, units: int, key: str = "") -> MovementRequest:
+    return replace(moving.credit(user, units, key), caller=SETTLING)
+
+
+async def state_of(database: Database, user: str) -> tuple[int, int]:
+    """Return the balance and what is owed, in minor units."""
+    wallet = await WalletService(database).get(CALLER, user, "TEST")
+    return wallet.balance_minor, wallet.receivable_minor
+
+
+@pytest.mark.parametrize(("units", "balance", "owed"), [(10, 0, 2000), (30, 0, 0), (50, 2000, 0)])
+async def test_a_credit_settles_what_it_covers(
+    database: Database, units: int, balance: int, owed: int
+) -> None:
+    await debtor(database, owed=3000, balance=0)
+    batch = moving.batch_of(database)
+    assert await moving.outcome(batch, settling_credit("U", units, "k")) == str(units)
+    assert await state_of(database, "U") == (balance, owed)
+    assert await moving.outcome(batch, settling_credit("U", units, "k")) == f"replay: {units}"
+    assert await state_of(database, "U") == (balance, owed)
+    await is_sound(database)
+
+
+async def test_a_batch_settles_for_those_who_are_credited_and_owe(database: Database) -> None:
+    async with database.transaction() as transaction:
+        keys = await open_wallets(transaction, "B", ["U1", "U2", "U3", "U4"])
+        for key in (keys[0], keys[2], keys[3]):
+            await owe(transaction, key, 500)
+        await ledger.move(transaction, [credit(keys[3], 900)])
+    done = await moving.outcomes(
+        moving.batch_of(database),
+        [
+            settling_credit("U1", 3),
+            settling_credit("U1", 4),
+            moving.debit("U1", 1),
+            settling_credit("U2", 7),
+            moving.credit("U3", 7),  # this caller does not settle
+            replace(moving.debit("U4", 1), caller=SETTLING),
+            settling_credit("U9", 1),
+        ],
+    )
+    assert done == ["3", "7", "6", "7", "7", "8", "User not found"]
+    assert [await state_of(database, user) for user in ("U1", "U2", "U3", "U4")] == [
+        (100, 0),
+        (700, 0),
+        (700, 500),
+        (800, 500),
+    ]
+    await is_sound(database)
+
+
+async def test_credits_debits_settlements_and_refunds_at_once_add_up(
+    postgresql_only: Database,
+) -> None:
+    await debtor(postgresql_only, owed=2000, balance=0)
+    batch = moving.batch_of(postgresql_only)
+
+    async def owe_more() -> None:
+        async with postgresql_only.transaction() as transaction:
+            await owe(transaction, ("B", "U"), 100)
+
+    requests = [settling_credit("U", 1) for _ in range(40)]
+    requests += [moving.debit("U", 1) for _ in range(10)]
+    running = asyncio.gather(*(moving.outcome(batch, each) for each in requests))
+    await asyncio.gather(running, *(settle(postgresql_only) for _ in range(5)))
+    await asyncio.gather(*(owe_more() for _ in range(8)))
+    debits = sum(100 for each in running.result()[40:] if each.isdigit())
+    balance, owed = await state_of(postgresql_only, "U")
+    assert balance - owed == 4000 - debits - 2000 - 800
+    await is_sound(postgresql_only)
+
+
+async def test_wallets_settle_when_they_are_funded_if_the_business_wants_it(
+    shop: Business,
+) -> None:
+    user_id = await refund_a_spent_funding(shop)
+    await add_funds(shop, user_id, 5)
+    assert await state(shop, user_id) == (5, 30)
+    updates = business_pb2.ModifyBusinessRequest.Updates(settle_receivables=True)
+    modified = await shop.call(business_pb2.ModifyBusinessRequest(updates=updates))
+    assert list(modified.updated_fields) == ["settle_receivables"]
+    assert modified.business.settle_receivables
+    info = await shop.call(authentication_pb2.GetBusinessInfoRequest())
+    assert info.business == modified.business
+    added = await add_funds(shop, user_id, 10)
+    assert added.new_balance.units == 15, "the balance of the credit's transaction"
+    assert await state(shop, user_id) == (0, 15)
+    request = fund_request(user_id, idempotency_key="f")
+    funded = await shop.call(request)
+    assert funded.wallet.balance.units == 50
+    assert await state(shop, user_id) == (35, 0)
+    assert await shop.call(request) == funded
+    updates = business_pb2.ModifyBusinessRequest.Updates(settle_receivables=False)
+    await shop.call(business_pb2.ModifyBusinessRequest(updates=updates))
+    info = await shop.call(authentication_pb2.GetBusinessInfoRequest())
+    assert not info.business.settle_receivables

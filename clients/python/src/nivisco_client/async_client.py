@@ -147,7 +147,7 @@ class AsyncNivisco(AsyncConnection):
         updates: ModifyBusinessUpdates,
         idempotency_key: str | None = None,
     ) -> ModifyBusinessResult:
-        """Updates the business's name or email address.
+        """Updates the business's name, email address or settings.
 
         The address must be at the business's domain.
 

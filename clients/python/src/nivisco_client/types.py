@@ -91,6 +91,8 @@ class Business:
     default_env: Env
     """Environment of requests that specify none. TEST until LIVE keys of any gateway are
     stored, and LIVE from then on."""
+    settle_receivables: bool
+    """Whether what a user owes is settled whenever the user's wallet is credited."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Business":
@@ -104,6 +106,7 @@ class Business:
             updated_at=body["updated_at"],
             active=body["active"],
             default_env=body["default_env"],
+            settle_receivables=body["settle_receivables"],
         )
 
 
@@ -134,6 +137,10 @@ class ModifyBusinessUpdates:
     email: str | None = None
     """New email address, at the business's domain. Must have at most 254 characters. Must be
     an e-mail address."""
+    settle_receivables: bool | None = None
+    """Whether to settle what a user owes for reversed fundings whenever the user's wallet is
+    credited, from as much of the balance as that needs. False for a new business. A change
+    counts for every credit from two seconds after the response on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,12 @@ _NOTHING_OWED = "UPDATE wallets SET receivable_since = NULL WHERE receivable_min
 
 def upgrade() -> None:
     """Add the columns, which are NULL for payments from before, and sum up what users owe."""
+    op.add_column(
+        "businesses",
+        sa.Column(
+            "settle_receivables", sa.Boolean(), nullable=False, server_default=sa.text("false")
+        ),
+    )
     op.add_column("payments", sa.Column("first_outcome", sa.String(length=32), nullable=True))
     op.add_column("payments", sa.Column("first_outcome_at", UtcDateTime(), nullable=True))
     is_receivable, is_owing = sa.text("reason = 'receivable'"), sa.text("receivable_minor > 0")
@@ -77,3 +83,4 @@ def downgrade() -> None:
     op.drop_index("ix_wallet_transactions_receivable", "wallet_transactions")
     op.drop_column("payments", "first_outcome_at")
     op.drop_column("payments", "first_outcome")
+    op.drop_column("businesses", "settle_receivables")
