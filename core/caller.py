@@ -19,6 +19,8 @@ class Caller:
     """Environment of requests that specify none: `TEST` or `LIVE`."""
     api_key_hash: str = field(default="", repr=False)
     """Hash of the API key of this call. The key may be replaced while the call runs."""
+    settles_receivables: bool = False
+    """Whether what a user owes is settled whenever the user's wallet is credited."""
 
     @property
     def is_admin(self) -> bool:

@@ -16,4 +16,5 @@ def business_message(business: Business) -> pb.Business:
         updated_at=timestamp(business.updated_at),
         active=business.active,
         default_env=env_value(business.default_env),
+        settle_receivables=business.settle_receivables,
     )

@@ -66,20 +66,22 @@ class BusinessService:
             )
         return business, issued
 
-    async def modify(self, caller: Caller, updates: Mapping[str, str]) -> store.Business:
-        """Change the caller's name or email address and return the business.
+    async def modify(self, caller: Caller, updates: Mapping[str, str | bool]) -> store.Business:
+        """Change the caller's name, email address or settings and return the business.
 
         Raises:
             InvalidFields: nothing to change, or the address is at another domain.
         """
         if not updates:
-            raise InvalidFields.of("updates", "must hold name or email")
+            raise InvalidFields.of("updates", "must hold name, email or settle_receivables")
         async with self._database.transaction() as transaction:
+            if "settle_receivables" in updates:
+                self._known_callers.forget_at_end(transaction, caller.business_id)
             if "email" in updates:
                 business = await store.business_by_id(transaction, caller.business_id)
                 assert business is not None, "an authenticated business exists"
                 rules.check_email_at_domain(
-                    updates["email"], business.domain, field="updates.email"
+                    str(updates["email"]), business.domain, field="updates.email"
                 )
             return await store.update_profile(transaction, caller.business_id, updates)
 

@@ -21,6 +21,7 @@ class Business:
     active: bool
     api_key_hash: str = field(repr=False)
     default_env: str
+    settle_receivables: bool
     created_at: datetime
     updated_at: datetime
 
@@ -53,6 +54,7 @@ async def insert_business(
         active=True,
         api_key_hash=api_key_hash,
         default_env="TEST",
+        settle_receivables=False,
         created_at=transaction.now,
         updated_at=transaction.now,
     )
@@ -61,7 +63,7 @@ async def insert_business(
 
 
 async def update_profile(
-    transaction: Transaction, business_id: str, updates: Mapping[str, str]
+    transaction: Transaction, business_id: str, updates: Mapping[str, str | bool]
 ) -> Business:
     """Set the columns in `updates` and return the business."""
     result = await transaction.connection.execute(

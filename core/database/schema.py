@@ -149,6 +149,8 @@ businesses = Table(
     _word("default_env"),
     _moment("created_at"),
     _moment("updated_at"),
+    # Whether what a user owes is settled whenever the user's wallet is credited.
+    Column("settle_receivables", Boolean, nullable=False, server_default=text("false")),
     _one_of("default_env", "TEST", "LIVE"),
 )
 
@@ -334,6 +336,10 @@ payments = Table(
     Column("cancel_at", UtcDateTime, nullable=True),
     # When it first succeeded; NULL before, and for payments from before revision 0010.
     Column("succeeded_at", UtcDateTime, nullable=True),
+    # The status that followed `pending`, and since when; NULL before, and for payments that had an
+    # outcome before revision 0017.
+    _word("first_outcome", nullable=True),
+    Column("first_outcome_at", UtcDateTime, nullable=True),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint(
@@ -491,10 +497,27 @@ wallets = Table(
     _moment("created_at"),
     _moment("updated_at"),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
+    # What the user owes the business, and since when: the sum of the wallet's transactions with
+    # reason `receivable`, written with each of them. Whatever moves money reads these.
+    Column("receivable_minor", BigInteger, nullable=False, server_default=text("0")),
+    Column("receivable_since", UtcDateTime, nullable=True),
     UniqueConstraint("business_id", "user_id", "env"),
     CheckConstraint("balance_minor >= 0", name="balance_is_not_negative"),
     CheckConstraint("version >= 0", name="version_is_not_negative"),
+    CheckConstraint(
+        "receivable_minor >= 0 AND (receivable_minor > 0) = (receivable_since IS NOT NULL)",
+        name="receivable_since_owed",
+    ),
     _one_of("env", "TEST", "LIVE"),
+    Index(
+        "ix_wallets_owing",
+        "business_id",
+        "env",
+        "receivable_since",
+        "wallet_id",
+        sqlite_where=text("receivable_minor > 0"),
+        postgresql_where=text("receivable_minor > 0"),
+    ),
 )
 
 wallet_transactions = Table(
@@ -526,6 +549,13 @@ wallet_transactions = Table(
         "reason",
         "taken_before_minor",
         name="uq_wallet_transactions_step",
+    ),
+    Index(
+        "ix_wallet_transactions_receivable",
+        "business_id",
+        "wallet_id",
+        sqlite_where=text("reason = 'receivable'"),
+        postgresql_where=text("reason = 'receivable'"),
     ),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("balance_after_minor >= 0", name="balance_after_is_not_negative"),

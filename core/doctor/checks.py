@@ -90,6 +90,13 @@ CHECKS = (
         ),
     ),
     Check(
+        "receivables",
+        "What a user owes is the sum of the postings on the business's receivables",
+        "What list_receivables shows is wrong; how much may be settled is decided by the postings. "
+        + _WRONG_LEDGER,
+        (Query(ledger_store.receivables_not_matching_postings, table=wallets),),
+    ),
+    Check(
         "funding_credits",
         "A successful funding credited its user's wallet once with its amount, and no other "
         "payment credited a wallet",

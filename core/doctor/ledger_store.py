@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy import Column, ColumnElement, Select, and_, case, func, or_, select, text
 from sqlalchemy.sql.functions import coalesce
 
 from core.database.schema import (
@@ -194,6 +194,46 @@ def transactions_out_of_sequence(scope: Scope) -> Select[Any]:
             ),
         ),
     ).where(scope.contains(table.c.business_id, table.c.wallet_id))
+
+
+def receivables_not_matching_postings(scope: Scope) -> Select[Any]:
+    """Wallets whose receivable is not what the postings of its transactions say."""
+    table = wallet_transactions
+    replayed = (
+        select(coalesce(-func.sum(postings.c.amount_minor), 0))
+        .select_from(table)
+        .join(
+            postings,
+            and_(
+                postings.c.business_id == table.c.business_id,
+                postings.c.transaction_id == table.c.transaction_id,
+                postings.c.account.like("receivables:%"),
+            ),
+        )
+        .where(
+            table.c.business_id == wallets.c.business_id,
+            table.c.wallet_id == wallets.c.wallet_id,
+            # In these words the planners know ix_wallet_transactions_receivable by it.
+            text("wallet_transactions.reason = 'receivable'"),
+        )
+        .scalar_subquery()
+        .label("postings_minor")
+    )
+    one = (
+        select(wallets.c.business_id, wallets.c.wallet_id, wallets.c.receivable_minor, replayed)
+        .where(scope.contains(wallets.c.business_id, wallets.c.wallet_id))
+        .subquery()
+    )
+    return select(
+        *one.c,
+        problem(
+            (one.c.postings_minor < 0, "more was settled than was owed"),
+            (
+                one.c.receivable_minor != one.c.postings_minor,
+                "receivable is not its postings' sum",
+            ),
+        ),
+    )
 
 
 def payments_not_matching_credits(scope: Scope) -> Select[Any]:

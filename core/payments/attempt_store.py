@@ -1,8 +1,20 @@
 """SQL of attempts: their leases, their ends, and the looks at them."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import and_, bindparam, case, func, literal, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from core.database.bulk_sql import BulkSelect, BulkUpdate
 from core.database.schema import UtcDateTime, payments
@@ -33,6 +45,13 @@ _ENDED = (
 _STATUS = bindparam("new_status", type_=payments.c.status.type)
 _NOW = bindparam("now", type_=UtcDateTime)
 _OWNER = bindparam("of_owner", type_=payments.c.lease_owner.type)
+
+
+def _unless_pending(column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return what a column of the first outcome is then: `value` at first, and never another."""
+    return case((_STATUS == "pending", column), else_=func.coalesce(column, value))
+
+
 _END_ATTEMPT = (
     update(payments)
     .where(
@@ -52,6 +71,8 @@ _END_ATTEMPT = (
                 (_STATUS == "succeeded", func.coalesce(payments.c.succeeded_at, _NOW)),
                 else_=payments.c.succeeded_at,
             ),
+            "first_outcome": _unless_pending(payments.c.first_outcome, _STATUS),
+            "first_outcome_at": _unless_pending(payments.c.first_outcome_at, _NOW),
         }
         | {
             name: case(

@@ -255,6 +255,13 @@ def _decline_code(state: PaymentState, events: Sequence[RecordedEvent]) -> str |
     return state.decline_code if state.status == "declined" else present.fact.decline_code
 
 
+def states_of_objects(
+    events: Sequence[RecordedEvent], kinds: Collection[FactKind]
+) -> list[tuple[list[RecordedEvent], RecordedEvent]]:
+    """Return the events of each refund or dispute, and the one of them with its present state."""
+    return [(states, _present(states)) for states in _by_object(events, kinds)]
+
+
 def tells_status(fact: Fact, status: str) -> bool:
     """Return whether a fact about a payment itself tells only the status that it has."""
     return _STATUSES.get(fact.kind) == status

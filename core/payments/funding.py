@@ -3,22 +3,27 @@
 import logging
 from dataclasses import replace
 
+from core.business.store import business_by_id
 from core.database.transactions import Transaction
 from core.ids import new_wallet_transaction_id
 from core.payments.in_flight import ChargeResult
 from core.payments.store import Payment
-from core.wallet import ledger
+from core.wallet import ledger, receivable_store
 from core.wallet import store as wallet_store
 from core.wallet.batch import refusal_of
-from core.wallet.rules import Direction, Movement, MovementRefusal, WalletState
+from core.wallet.rules import RECEIVABLES, Direction, Movement, MovementRefusal, WalletState
+from core.wallet.settling import settle_after_credit
 from core.wallet.store import TakenBack, Wallet
 
 logger = logging.getLogger("core.payments")
 
 
 async def credit_wallet(transaction: Transaction, payment: Payment) -> Wallet:
-    """Credit the user's wallet with the charged amount, and return it as it is then."""
-    wallet = await wallet_store.wallet_of_user(
+    """Credit the user's wallet with the charged amount, and return it as it is then.
+
+    What the user owes is settled after that, if the business wants so.
+    """
+    wallet = await wallet_store.lock_wallet_of_user(
         transaction,
         business_id=payment.business_id,
         user_id=payment.user_id,
@@ -43,6 +48,12 @@ async def credit_wallet(transaction: Transaction, payment: Payment) -> Wallet:
         ],
     )
     assert isinstance(credited, WalletState), "a credit with a payment has no limit"
+    if wallet.receivable_minor:
+        business = await business_by_id(transaction, payment.business_id)
+        if business is not None and business.settle_receivables:
+            await settle_after_credit(
+                transaction, (payment.business_id, wallet.wallet_id), credited
+            )
     return replace(wallet, balance_minor=credited.balance_minor, updated_at=transaction.now)
 
 
@@ -93,7 +104,7 @@ async def move_taken_back(
         if receivable_minor and not allow_receivable:
             raise refusal_of(MovementRefusal.WALLET_TOO_LOW)
     else:
-        owed_minor = await wallet_store.receivable_of_wallet(
+        owed_minor = await receivable_store.receivable_of_wallet(
             transaction, business_id=payment.business_id, wallet_id=wallet_id
         )
         receivable_minor = min(-change_minor, owed_minor)
@@ -104,7 +115,7 @@ async def move_taken_back(
             direction=Direction.CREDIT if is_debit else Direction.DEBIT,
             amount_minor=receivable_minor,
             reason="receivable",
-            account="receivables",
+            account=RECEIVABLES,
         )
         movements = [receivable, movement] if is_debit else [movement, receivable]
         logger.warning(

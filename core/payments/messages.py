@@ -1,12 +1,19 @@
 """Messages of payments and responses to charges, for the servicer and for stored answers."""
 
+from google.type.money_pb2 import Money
+
+from core.cards.servicer import card_message
 from core.errors import is_outcome
+from core.gateways.events import FactKind
 from core.gateways.gateway import ChargeOutcome
 from core.idempotency.call import Answer
 from core.messages import enum_value, env_value, gateway_value, timestamp
-from core.money import Amount, money_message
+from core.money import Amount, money_message, stored_exponent
 from core.payments import rules
+from core.payments.event_rules import RecordedEvent
+from core.payments.history_rules import Change, ObjectHistory
 from core.payments.in_flight import ChargeResult
+from core.payments.lookup import PaymentDetails
 from core.payments.store import Payment
 from core.wallet.messages import wallet_message
 from nivisco.payments.v1 import payments_pb2 as pb
@@ -71,3 +78,62 @@ def refusal_answer(outcome: ChargeOutcome) -> Answer | None:
     """Return the answer to store for a charge without success; None if it may be tried again."""
     refusal = rules.refusal_of(outcome, "")
     return Answer.refusal(refusal) if is_outcome(refusal) else None
+
+
+def payment_details_response(found: PaymentDetails) -> pb.GetPaymentResponse:
+    """Return the response with all that is known about a payment."""
+    currency = found.payment.currency
+    return pb.GetPaymentResponse(
+        payment=payment_message(found.payment),
+        card=card_message(found.card) if found.card else None,
+        gateway_refunds=[_gateway_refund(each, currency) for each in found.refunds],
+        disputes=[_dispute(each, currency) for each in found.disputes],
+        history=[_change(each, currency) for each in found.history],
+    )
+
+
+def _gateway_refund(refund: ObjectHistory, currency: str) -> pb.GatewayRefund:
+    has_failed = refund.present.fact.kind is FactKind.REFUND_FAILED
+    return pb.GatewayRefund(
+        gateway_refund_id=refund.present.fact.object_id,
+        amount=_amount_told(refund.present, currency),
+        status=pb.GATEWAY_REFUND_STATUS_FAILED if has_failed else pb.GATEWAY_REFUND_STATUS_ACCEPTED,
+        created_at=timestamp(refund.first.occurred_at),
+        updated_at=timestamp(refund.present.occurred_at),
+    )
+
+
+def _dispute(dispute: ObjectHistory, currency: str) -> pb.Dispute:
+    fact = dispute.present.fact
+    if fact.kind is FactKind.DISPUTED:
+        status = pb.DISPUTE_STATUS_OPEN
+    else:
+        status = pb.DISPUTE_STATUS_LOST if fact.is_lost else pb.DISPUTE_STATUS_WON
+    return pb.Dispute(
+        dispute_id=fact.object_id,
+        amount=_amount_told(dispute.present, currency),
+        status=status,
+        created_at=timestamp(dispute.first.occurred_at),
+        updated_at=timestamp(dispute.present.occurred_at),
+    )
+
+
+def _amount_told(event: RecordedEvent, currency: str) -> Money | None:
+    """Return the amount of an event, in the payment's currency unless it names another."""
+    minor, told_currency = event.fact.amount_minor, event.fact.currency or currency
+    if minor is None or stored_exponent(told_currency) is None:
+        return None
+    return money_message(Amount(minor, told_currency))
+
+
+def _change(change: Change, currency: str) -> pb.PaymentChange:
+    event = change.event
+    is_sent = event is not None and not event.is_read
+    return pb.PaymentChange(
+        status=enum_value(pb.PaymentStatus, change.status),
+        amount_refunded=money_message(Amount(change.amount_refunded_minor, currency)),
+        since=timestamp(change.since),
+        source=enum_value(pb.PaymentSource, change.source.value),
+        event_id=event.event_id if event and is_sent else None,
+        occurred_at=timestamp(event.occurred_at) if event and is_sent else None,
+    )

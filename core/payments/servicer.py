@@ -1,10 +1,17 @@
 """Maps the messages of PaymentsService to use cases and back."""
 
 from core.caller import current_caller
+from core.errors import InvalidFields
 from core.idempotency.call import current_call
 from core.messages import enum_word, env_word, gateway_word, page_request
 from core.payments.charge_request import ChargeRequest
-from core.payments.messages import charge_response, fund_response, payment_message
+from core.payments.lookup import Lookup
+from core.payments.messages import (
+    charge_response,
+    fund_response,
+    payment_details_response,
+    payment_message,
+)
 from core.payments.service import PaymentsService
 from core.payments.store import PaymentFilter
 from nivisco.payments.v1 import payments_pb2 as pb
@@ -14,9 +21,10 @@ from nivisco.payments.v1 import payments_pb2_grpc
 class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
     """Serves nivisco.payments.v1.PaymentsService."""
 
-    def __init__(self, service: PaymentsService) -> None:
-        """Serve with `service`."""
+    def __init__(self, service: PaymentsService, lookup: Lookup) -> None:
+        """Charge and list with `service`, and look one payment up with `lookup`."""
         self._service = service
+        self._lookup = lookup
 
     async def ChargeCustomer(
         self, request: pb.ChargeCustomerRequest, context: object
@@ -51,6 +59,23 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
             total_is_estimate=page.total_is_estimate,
             next_cursor=page.next_cursor,
         )
+
+    async def GetPayment(
+        self, request: pb.GetPaymentRequest, context: object
+    ) -> pb.GetPaymentResponse:
+        """Return a payment with all that is known about it."""
+        if request.payment_id and request.transaction_id:
+            raise InvalidFields.of("transaction_id", "must not be given together with payment_id")
+        if not request.payment_id and not request.transaction_id:
+            raise InvalidFields.of("payment_id", "is required, or transaction_id")
+        caller = current_caller()
+        found = await self._lookup.payment(
+            caller,
+            payment_id=request.payment_id or None,
+            transaction_id=request.transaction_id or None,
+            env=env_word(request.env) or caller.default_env,
+        )
+        return payment_details_response(found)
 
 
 def _charge_request(

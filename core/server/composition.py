@@ -41,6 +41,7 @@ from core.operator.service import OperatorService
 from core.operator.servicer import OperatorServicer
 from core.payments.attempts import RENEW_SECONDS
 from core.payments.decisions import Decisions
+from core.payments.lookup import Lookup
 from core.payments.service import PaymentsService
 from core.payments.servicer import PaymentsServicer
 from core.payments.transitions import Transitions
@@ -66,6 +67,7 @@ from core.server.unary_calls import UnaryCalls
 from core.users.service import UsersService
 from core.users.servicer import UsersServicer
 from core.wallet.batch import WalletBatch
+from core.wallet.receivables import Receivables
 from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
 from core.webhooks.service import WebhooksService
@@ -228,14 +230,16 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
         "CardsService": CardsServicer(services.cards),
         "CredentialsService": CredentialsServicer(services.credentials),
         "KeysService": KeysServicer(services.credentials),
-        "PaymentsService": PaymentsServicer(services.payments),
+        "PaymentsService": PaymentsServicer(services.payments, Lookup(database)),
         "RecurringService": RecurringServicer(
             RecurringService(database, job_clock),
             Retries(database, services.payments, services.idempotency, execution, job_clock),
         ),
         "RefundsService": RefundsServicer(services.refunds),
         "UsersService": UsersServicer(UsersService(database)),
-        "WalletService": WalletServicer(WalletService(database), wallet_batch),
+        "WalletService": WalletServicer(
+            WalletService(database), wallet_batch, Receivables(database)
+        ),
     }
     internal: dict[str, object] = {
         "OccurrencesService": OccurrencesServicer(Claims(database, job_clock), execution),

@@ -8,6 +8,9 @@ a core that hangs, delays one batch by LOCK_SECONDS:
     suspected wallet is locked         its requests are repeated for LOCK_SECONDS, then 503
     suspected wallet is free           as any other from then on
 
+A batch with credits of a business that settles receivables has one more statement, and some more
+for each of these wallets that owes something: core.wallet.settling.
+
 A batch never deadlocks: it locks wallets in the order of their keys, then inserts idempotency
 records in the order of theirs, and waits for nothing else. A wallet that does not exist yet is
 created outside of batches.
@@ -40,8 +43,10 @@ from core.money import Amount, amount_from_message
 from core.users.service import user_inactive, user_not_found
 from core.wallet import batch_store, ledger, store
 from core.wallet.batch_store import Found, LockedWallet, Owner
+from core.wallet.ledger import WalletKey
 from core.wallet.messages import MovementResponse, movement_response
 from core.wallet.rules import Direction, Movement, MovementRefusal
+from core.wallet.settling import settlements
 
 logger = logging.getLogger("core.wallet")
 
@@ -243,11 +248,15 @@ class WalletBatch:
                 movements[request] = planned
             else:
                 outcomes[request] = planned
-        decided = ledger.decide(
-            {(owner[0], wallet.wallet_id): wallet.state for owner, wallet in found.wallets.items()},
-            list(movements.values()),
-        )
-        for (request, movement), result in zip(movements.items(), decided.results, strict=True):
+        wallets = {
+            (owner[0], wallet.wallet_id): wallet.state for owner, wallet in found.wallets.items()
+        }
+        moves = list(movements.values())
+        decided = ledger.decide(wallets, moves)
+        if settled := await settlements(transaction, _owing(movements), decided):
+            decided = ledger.decide(wallets, [*moves, *settled])
+        results = decided.results[: len(moves)]
+        for (request, movement), result in zip(movements.items(), results, strict=True):
             outcomes[request] = (
                 refusal_of(result)
                 if isinstance(result, MovementRefusal)
@@ -259,7 +268,7 @@ class WalletBatch:
             if request.call not in ends
             and (answer := _answer(request, outcomes[request])) is not None
         ]
-        assert len(records) >= len(decided.applied), "every movement has a record"
+        assert len(records) >= len(decided.applied) - len(settled), "every movement has a record"
         if records and not await ledger.write(transaction, decided, records):
             raise _AnsweredConcurrently
         return outcomes
@@ -302,6 +311,15 @@ def _planned(request: MovementRequest, found: Found) -> Movement | _Outcome:
         return _movement(request, wallet)
     except InvalidFields as refusal:
         return refusal
+
+
+def _owing(movements: Mapping[MovementRequest, Movement]) -> set[WalletKey]:
+    """Return the wallets whose receivables are to be settled after these movements."""
+    return {
+        (movement.business_id, movement.wallet_id)
+        for request, movement in movements.items()
+        if request.caller.settles_receivables and request.direction is Direction.CREDIT
+    }
 
 
 def _movement(request: MovementRequest, wallet: LockedWallet) -> Movement:

@@ -10,9 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.database.transactions import Transaction
-from core.wallet import batch_store, store
+from core.wallet import batch_store, receivable_store, store
 from core.wallet.batch_store import Applied
-from core.wallet.rules import Movement, MovementRefusal, WalletState, apply, postings_of
+from core.wallet.rules import (
+    RECEIVABLES,
+    Movement,
+    MovementRefusal,
+    WalletState,
+    apply,
+    postings_of,
+)
 
 WalletKey = tuple[str, str]
 """Business id and wallet id."""
@@ -71,4 +78,12 @@ async def write(
     Raises:
         IntegrityError: a payment has made this movement already.
     """
-    return await batch_store.write(transaction, decided.applied, records)
+    is_new = await batch_store.write(transaction, decided.applied, records)
+    owing = {
+        (movement.business_id, movement.wallet_id)
+        for movement, _, _ in decided.applied
+        if movement.account == RECEIVABLES
+    }
+    if owing:
+        await receivable_store.write_receivables(transaction, owing)
+    return is_new

@@ -51,6 +51,8 @@ def wallet_transaction_message(row: WalletTransaction, wallet: Wallet) -> pb.Wal
 
 
 def _default_description(row: WalletTransaction) -> str:
+    if row.reason == "receivable" and row.source == "system":
+        return "Receivable settled"
     gateway = _GATEWAY_NAMES.get(row.source, row.source)
     return _DEFAULT_DESCRIPTIONS[row.reason].format(gateway=gateway)
 

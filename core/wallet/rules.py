@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from core.money import MAX_BALANCE_MINOR
 
+RECEIVABLES = "receivables"
+"""The business's account of what users owe it. Only movements with reason `receivable` name it."""
+
 
 class Direction(Enum):
     """Direction of a movement, seen from the wallet. The value is the stored word."""
@@ -51,6 +54,13 @@ class MovementRefusal(Enum):
     WALLET_LIMIT = auto()
 
 
+class SettlementRefusal(Enum):
+    """Why nothing is settled. Checked in this order."""
+
+    RECEIVABLE_TOO_LOW = auto()
+    WALLET_TOO_LOW = auto()
+
+
 class Posting(NamedTuple):
     """One side of a movement. A positive amount increases the account."""
 
@@ -72,6 +82,39 @@ def apply(wallet: WalletState, movement: Movement) -> WalletState | MovementRefu
     if balance > MAX_BALANCE_MINOR and sign > 0 and movement.payment_id is None:
         return MovementRefusal.WALLET_LIMIT
     return WalletState(wallet.env, wallet.currency, balance, wallet.version + 1)
+
+
+def settled_minor(
+    amount_minor: int | None, *, owed_minor: int, available_minor: int
+) -> int | SettlementRefusal:
+    """Return how much of what a user owes is settled, or why nothing is.
+
+    Without an amount that is as much as is owed and available.
+    """
+    assert owed_minor >= 0, "a user is not owed by these transactions"
+    assert available_minor >= 0, "a balance is not negative"
+    if owed_minor == 0 or owed_minor < (amount_minor or 0):
+        return SettlementRefusal.RECEIVABLE_TOO_LOW
+    settled = min(owed_minor, available_minor) if amount_minor is None else amount_minor
+    if settled == 0 or settled > available_minor:
+        return SettlementRefusal.WALLET_TOO_LOW
+    return settled
+
+
+def settlement(
+    business_id: str, wallet_id: str, transaction_id: str, amount_minor: int
+) -> Movement:
+    """Return the movement that settles an amount from a wallet's balance."""
+    return Movement(
+        business_id=business_id,
+        wallet_id=wallet_id,
+        transaction_id=transaction_id,
+        direction=Direction.DEBIT,
+        amount_minor=amount_minor,
+        source="system",
+        reason="receivable",
+        account=RECEIVABLES,
+    )
 
 
 def postings_of(wallet: WalletState, movement: Movement) -> tuple[Posting, Posting]:

@@ -3,8 +3,11 @@
 from core.caller import current_caller
 from core.idempotency.call import current_call
 from core.messages import env_word, page_request
+from core.money import Amount, money_message
 from core.wallet.batch import MovementRequest, WalletBatch
 from core.wallet.messages import wallet_message, wallet_transaction_message
+from core.wallet.receivable_messages import receivable_message, settled_response
+from core.wallet.receivables import Receivables
 from core.wallet.rules import Direction
 from core.wallet.service import WalletService
 from nivisco.payments.v1 import wallet_pb2 as pb
@@ -14,10 +17,13 @@ from nivisco.payments.v1 import wallet_pb2_grpc
 class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     """Serves nivisco.payments.v1.WalletService."""
 
-    def __init__(self, service: WalletService, batch: WalletBatch) -> None:
-        """Read wallets with `service` and change them with `batch`."""
+    def __init__(
+        self, service: WalletService, batch: WalletBatch, receivables: Receivables
+    ) -> None:
+        """Read wallets with `service`, change them with `batch`, and settle `receivables`."""
         self._service = service
         self._batch = batch
+        self._receivables = receivables
 
     async def GetUserWallet(
         self, request: pb.GetUserWalletRequest, context: object
@@ -26,7 +32,10 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         caller = current_caller()
         env = env_word(request.env) or caller.default_env
         wallet = await self._service.get(caller, request.user_id, env)
-        return pb.GetUserWalletResponse(wallet=wallet_message(wallet))
+        return pb.GetUserWalletResponse(
+            wallet=wallet_message(wallet),
+            receivable=money_message(Amount(wallet.receivable_minor, wallet.currency)),
+        )
 
     async def GetWalletHistory(
         self, request: pb.GetWalletHistoryRequest, context: object
@@ -60,6 +69,32 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         response = await self._batch.move(_movement_request(Direction.CREDIT, request))
         assert isinstance(response, pb.AddWalletFundsResponse), "the movement is a credit"
         return response
+
+    async def ListReceivables(
+        self, request: pb.ListReceivablesRequest, context: object
+    ) -> pb.ListReceivablesResponse:
+        """Return a page of what users owe."""
+        caller = current_caller()
+        env = env_word(request.env) or caller.default_env
+        page = await self._receivables.page(
+            caller, env, request.user_id or None, page_request(request)
+        )
+        return pb.ListReceivablesResponse(
+            count=len(page.rows),
+            total=page.total,
+            receivables=[receivable_message(row) for row in page.rows],
+            total_is_estimate=page.total_is_estimate,
+            next_cursor=page.next_cursor,
+        )
+
+    async def SettleReceivable(
+        self, request: pb.SettleReceivableRequest, context: object
+    ) -> pb.SettleReceivableResponse:
+        """Settle what a user owes from the wallet's balance."""
+        caller = current_caller()
+        env = env_word(request.env) or caller.default_env
+        money = request.amount if request.HasField("amount") else None
+        return settled_response(await self._receivables.settle(caller, request.user_id, env, money))
 
 
 def _movement_request(

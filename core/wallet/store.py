@@ -4,11 +4,13 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    Select,
     and_,
     bindparam,
     case,
@@ -49,6 +51,8 @@ class Wallet:
     balance_minor: int
     created_at: datetime
     updated_at: datetime
+    receivable_minor: int = 0
+    """What the user owes the business, in minor units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ _WALLET_BY_ID = select(*_WALLET_COLUMNS).where(
     wallets.c.business_id == bindparam("business_id"),
     wallets.c.wallet_id == bindparam("wallet_id"),
 )
+_LOCK_WALLET_OF_USER = _WALLET_OF_USER.with_for_update(of=wallets, key_share=True)
 _ENV = bindparam("env", type_=wallets.c.env.type)
 _USER_AND_WALLET = (
     select(
@@ -136,8 +141,28 @@ async def wallet_of_user(
     transaction: Transaction, *, business_id: str, user_id: str, env: str, currency: str
 ) -> Wallet:
     """Return the user's wallet of an environment. Creates it in `currency` on first use."""
+    return await _wallet_of_user(transaction, _WALLET_OF_USER, business_id, user_id, env, currency)
+
+
+async def lock_wallet_of_user(
+    transaction: Transaction, *, business_id: str, user_id: str, env: str, currency: str
+) -> Wallet:
+    """Return the user's wallet as `wallet_of_user` does, locked until the transaction ends."""
+    return await _wallet_of_user(
+        transaction, _LOCK_WALLET_OF_USER, business_id, user_id, env, currency
+    )
+
+
+async def _wallet_of_user(
+    transaction: Transaction,
+    query: Select[Any],
+    business_id: str,
+    user_id: str,
+    env: str,
+    currency: str,
+) -> Wallet:
     key = {"business_id": business_id, "user_id": user_id, "env": env}
-    row = (await transaction.connection.execute(_WALLET_OF_USER, key)).one_or_none()
+    row = (await transaction.connection.execute(query, key)).one_or_none()
     if row is None:
         with suppress(IntegrityError):  # a concurrent transaction created it
             async with transaction.connection.begin_nested():
@@ -154,7 +179,7 @@ async def wallet_of_user(
                         updated_at=transaction.now,
                     )
                 )
-        row = (await transaction.connection.execute(_WALLET_OF_USER, key)).one()
+        row = (await transaction.connection.execute(query, key)).one()
     return Wallet(*row)
 
 
@@ -231,22 +256,6 @@ async def moved_by_payment(
             net_minor += row.amount_minor if row.type == "debit" else -row.amount_minor
             moved_minor += row.amount_minor
     return wallet_id, TakenBack(net_minor, moved_minor)
-
-
-async def receivable_of_wallet(
-    transaction: Transaction, *, business_id: str, wallet_id: str
-) -> int:
-    """Return what the wallet's user owes the business for reversed fundings, in minor units."""
-    table = wallet_transactions
-    signed = case((table.c.type == "credit", table.c.amount_minor), else_=-table.c.amount_minor)
-    total = await transaction.connection.scalar(
-        select(func.coalesce(func.sum(signed), 0)).where(
-            table.c.business_id == business_id,
-            table.c.wallet_id == wallet_id,
-            table.c.reason == "receivable",
-        )
-    )
-    return int(total or 0)
 
 
 async def history(

@@ -43,6 +43,8 @@ REQUESTS: dict[str, Any] = {
     "GetUserWallet": wallet_pb2.GetUserWalletRequest(),
     "GetWalletHistory": wallet_pb2.GetWalletHistoryRequest(),
     "ChargeWallet": wallet_pb2.ChargeWalletRequest(amount=AMOUNT),
+    "ListReceivables": wallet_pb2.ListReceivablesRequest(),
+    "SettleReceivable": wallet_pb2.SettleReceivableRequest(),
     "AddWalletFunds": wallet_pb2.AddWalletFundsRequest(amount=AMOUNT),
     "CreateRecurring": recurring_pb2.CreateRecurringRequest(
         amount=AMOUNT, interval_type=recurring_pb2.INTERVAL_TYPE_DAY

@@ -7,9 +7,11 @@ To change an example, edit its `request` in portal/examples/ and run
 import asyncio
 import re
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from nivisco.internal.v1.test_clock_pb2 import AdvanceTestClockRequest
 from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, call
 from tests.end_to_end.running import JsonClient, Stack, running_stack
+from tests.end_to_end.signing import stripe_event, stripe_signature
 from transcoding import exact_json
 
 FOLDER = Path(__file__).parents[2] / "portal" / "examples"
@@ -35,6 +38,7 @@ SEQUENCE = (
     "get_wallet_history", "create_recurring", "update_recurring", "list_recurring",
     "get_recurring_logs", "retry_recurring", "get_recurring", "skip_next",
     "pause_recurring", "resume_recurring", "cancel_recurring",
+    "get_payment", "list_receivables", "settle_receivable",
     "errors/INVALID_FIELDS", "errors/USER_NOT_FOUND", "errors/CARD_DECLINED",
     "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED",
     "set_primary_card",
@@ -159,6 +163,33 @@ async def fail_a_job(stack: Stack, client: JsonClient) -> None:
     await client.call("update_user", user_id=user_id, updates={"active": True})
 
 
+async def owe_something(client: JsonClient) -> None:
+    """Have the funding refunded that was spent but for 15.50, and add 20 to the empty wallet."""
+    payments = (await client.call("get_payment_records")).body["payments"]
+    (funding,) = [each for each in payments if each["kind"] == "fund"]
+    wallet = {"user_id": funding["user_id"]}
+    balance = (await client.call("get_user_wallet", **wallet)).body["wallet"]["balance"]
+    spent = await client.call("charge_wallet", **wallet, amount=str(balance - Decimal("15.5")))
+    assert spent.status == 200, spent.text
+    refund = {"id": "re_1", "amount": 5000, "currency": "usd", "status": "succeeded"}
+    body = stripe_event(
+        "evt_1",
+        "refund.created",
+        int(time.time()),
+        payment_intent=funding["transaction_id"],
+        **refund,
+    ).body
+    secret = read("modify_stripe_credentials")["request"]["credentials"]["stripe_webhook_secret"]
+    signature = stripe_signature(body, time.time(), secret)
+    async with client.session.post(
+        f"{client.url}/webhooks/stripe/{client.business_id}",
+        data=body,
+        headers={"Stripe-Signature": signature},
+    ) as response:
+        assert response.status == 200, await response.text()
+    await client.call("add_wallet_funds", **wallet, amount=20)
+
+
 async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleResult]:
     """Send the examples one after another; the caller compares each before the next."""
     merchant: JsonClient | None = None
@@ -168,6 +199,8 @@ async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleR
             await run_a_job(stack, client)
         if name == "retry_recurring":
             await fail_a_job(stack, client)
+        if name == "list_receivables":
+            await owe_something(client)
         example = read(name)
         request = samples.to_send(example["request"])
         response = await client.send(envelope(client, example["action"], request))

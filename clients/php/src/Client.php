@@ -108,7 +108,7 @@ final class Client
     }
 
     /**
-     * Updates the business's name or email address.
+     * Updates the business's name, email address or settings.
      *
      * The address must be at the business's domain.
      *
@@ -117,12 +117,17 @@ final class Client
      *   is not a space.
      * - updates.email: New email address, at the business's domain. Must have at most 254
      *   characters. Must be an e-mail address.
+     * - updates.settle_receivables: Whether to settle what a user owes for reversed
+     *   fundings whenever the user's wallet is credited, from as much of the balance as
+     *   that needs. False for a new business. A change counts for every credit from two
+     *   seconds after the response on.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     updates: array{
      *         name?: string,
-     *         email?: string
+     *         email?: string,
+     *         settle_receivables?: bool
      *     },
      *     idempotency_key?: string
      * } $fields
@@ -886,6 +891,36 @@ final class Client
     }
 
     /**
+     * Returns a payment with its card, refunds, disputes and history.
+     *
+     * - payment_id: Id of the payment, `PAY-…`, in any environment. Must be 1 to 64
+     *   printable characters without spaces.
+     * - transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1 to
+     *   255 printable characters without spaces.
+     * - env: Environment of `transaction_id`. Defaults to the business's default
+     *   environment.
+     *
+     * @param array{
+     *     payment_id?: string,
+     *     transaction_id?: string,
+     *     env?: 'TEST'|'LIVE'
+     * } $fields
+     * @throws ApiException with the errorCode INVALID_FIELDS, PAYMENT_NOT_FOUND or one of
+     *     every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function getPayment(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\GetPaymentResult {
+        return $this->connection->read(
+            'get_payment',
+            $fields,
+            [Result\GetPaymentResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Returns a user's wallet.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
@@ -1018,6 +1053,79 @@ final class Client
             'add_wallet_funds',
             $fields,
             [Result\AddWalletFundsResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Lists what users owe the business, newest first.
+     *
+     * - user_id: Only what this user owes. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - env: Environment. Defaults to the business's default environment.
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of receivables on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only users who have owed something since this time or later. ISO 8601,
+     *   in UTC unless it has an offset.
+     * - to_date: Only users who have owed something since this time or earlier. A date
+     *   without a time includes that day. ISO 8601, in UTC unless it has an offset.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New receivables do not shift its pages. Must be the next_cursor of a
+     *   response.
+     *
+     * @param array{
+     *     user_id?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     page?: int,
+     *     limit?: int,
+     *     from_date?: string,
+     *     to_date?: string,
+     *     cursor?: string
+     * } $fields
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function listReceivables(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\ListReceivablesResult {
+        return $this->connection->read(
+            'list_receivables',
+            $fields,
+            [Result\ListReceivablesResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Settles what a user owes from the balance of the user's wallet.
+     *
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - amount: Amount to settle, greater than zero, at most what the user owes. The
+     *   currency must be the wallet's currency, which is the default. Absent: what the user
+     *   owes, or as much of it as the balance covers. A decimal string.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
+     * - env: Environment. Defaults to the business's default environment.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     user_id: string,
+     *     amount?: string,
+     *     currency?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     RECEIVABLE_TOO_LOW, WALLET_TOO_LOW or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function settleReceivable(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\SettleReceivableResult {
+        return $this->connection->change(
+            'settle_receivable',
+            $fields,
+            [Result\SettleReceivableResult::class, 'fromJson']
         );
     }
 

@@ -166,6 +166,12 @@ final class ErrorCode
      */
     public const NO_FAILED_CYCLE = 'NO_FAILED_CYCLE';
 
+    /**
+     * HTTP 409. The user owes the business nothing, or less than the amount. Nothing was
+     * settled.
+     */
+    public const RECEIVABLE_TOO_LOW = 'RECEIVABLE_TOO_LOW';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

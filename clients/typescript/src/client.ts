@@ -72,7 +72,7 @@ export class Nivisco {
   }
 
   /**
-   * Updates the business's name or email address.
+   * Updates the business's name, email address or settings.
    *
    * The address must be at the business's domain.
    *
@@ -438,6 +438,17 @@ export class Nivisco {
   }
 
   /**
+   * Returns a payment with its card, refunds, disputes and history.
+   *
+   * @throws ApiError with the code INVALID_FIELDS, PAYMENT_NOT_FOUND or one of every
+   *     action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async getPayment(fields: types.GetPaymentFields = {}): Promise<types.GetPaymentResult> {
+    return this.#connection.read("get_payment", fields, readers.readGetPaymentResult);
+  }
+
+  /**
    * Returns a user's wallet.
    *
    * @throws ApiError with the code USER_NOT_FOUND or one of every action.
@@ -493,6 +504,36 @@ export class Nivisco {
       "add_wallet_funds",
       fields,
       readers.readAddWalletFundsResult,
+      options,
+    );
+  }
+
+  /**
+   * Lists what users owe the business, newest first.
+   *
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async listReceivables(
+    fields: types.ListReceivablesFields = {},
+  ): Promise<types.ListReceivablesResult> {
+    return this.#connection.read("list_receivables", fields, readers.readListReceivablesResult);
+  }
+
+  /**
+   * Settles what a user owes from the balance of the user's wallet.
+   *
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, RECEIVABLE_TOO_LOW,
+   *     WALLET_TOO_LOW or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async settleReceivable(
+    fields: types.SettleReceivableFields,
+    options: ChangeOptions = {},
+  ): Promise<types.SettleReceivableResult> {
+    return this.#connection.change(
+      "settle_receivable",
+      fields,
+      readers.readSettleReceivableResult,
       options,
     );
   }

@@ -120,6 +120,8 @@ export const ErrorCode = {
    * was charged.
    */
   NO_FAILED_CYCLE: "NO_FAILED_CYCLE",
+  /** HTTP 409. The user owes the business nothing, or less than the amount. Nothing was settled. */
+  RECEIVABLE_TOO_LOW: "RECEIVABLE_TOO_LOW",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

@@ -23,6 +23,7 @@ export function readBusiness(json: Json): types.Business {
     updatedAt: string(json["updated_at"]),
     active: boolean(json["active"]),
     defaultEnv: word<types.Env>(json["default_env"]),
+    settleReceivables: boolean(json["settle_receivables"]),
   };
 }
 
@@ -85,6 +86,40 @@ export function readPayment(json: Json): types.Payment {
   };
 }
 
+export function readGatewayRefund(json: Json): types.GatewayRefund {
+  return {
+    gatewayRefundId: string(json["gateway_refund_id"]),
+    amount: nullable(string)(json["amount"]),
+    currency: nullable(string)(json["currency"]),
+    status: word<types.GatewayRefundStatus>(json["status"]),
+    createdAt: string(json["created_at"]),
+    updatedAt: string(json["updated_at"]),
+  };
+}
+
+export function readDispute(json: Json): types.Dispute {
+  return {
+    disputeId: string(json["dispute_id"]),
+    amount: nullable(string)(json["amount"]),
+    currency: nullable(string)(json["currency"]),
+    status: word<types.DisputeStatus>(json["status"]),
+    createdAt: string(json["created_at"]),
+    updatedAt: string(json["updated_at"]),
+  };
+}
+
+export function readPaymentChange(json: Json): types.PaymentChange {
+  return {
+    status: word<types.PaymentStatus>(json["status"]),
+    amountRefunded: string(json["amount_refunded"]),
+    currency: string(json["currency"]),
+    since: string(json["since"]),
+    source: word<types.PaymentSource>(json["source"]),
+    eventId: nullable(string)(json["event_id"]),
+    occurredAt: nullable(string)(json["occurred_at"]),
+  };
+}
+
 export function readWalletTransaction(json: Json): types.WalletTransaction {
   return {
     transactionId: string(json["transaction_id"]),
@@ -100,6 +135,17 @@ export function readWalletTransaction(json: Json): types.WalletTransaction {
     paymentId: nullable(string)(json["payment_id"]),
     userId: string(json["user_id"]),
     env: word<types.Env>(json["env"]),
+  };
+}
+
+export function readReceivable(json: Json): types.Receivable {
+  return {
+    userId: string(json["user_id"]),
+    walletId: string(json["wallet_id"]),
+    env: word<types.Env>(json["env"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    since: string(json["since"]),
   };
 }
 
@@ -378,9 +424,21 @@ export function readGetPaymentRecordsResult(json: Json): types.GetPaymentRecords
   };
 }
 
+export function readGetPaymentResult(json: Json): types.GetPaymentResult {
+  return {
+    payment: object(readPayment)(json["payment"]),
+    card: nullable(object(readCard))(json["card"]),
+    gatewayRefunds: list(object(readGatewayRefund))(json["gateway_refunds"]),
+    disputes: list(object(readDispute))(json["disputes"]),
+    history: list(object(readPaymentChange))(json["history"]),
+  };
+}
+
 export function readGetUserWalletResult(json: Json): types.GetUserWalletResult {
   return {
     wallet: object(readWallet)(json["wallet"]),
+    receivable: string(json["receivable"]),
+    currency: string(json["currency"]),
   };
 }
 
@@ -425,6 +483,30 @@ export function readAddWalletFundsResult(json: Json): types.AddWalletFundsResult
     userId: nullable(string)(json["user_id"]),
     amount: nullable(string)(json["amount"]),
     description: nullable(string)(json["description"]),
+  };
+}
+
+export function readListReceivablesResult(json: Json): types.ListReceivablesResult {
+  return {
+    count: integer(json["count"]),
+    total: integer(json["total"]),
+    receivables: list(object(readReceivable))(json["receivables"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
+  };
+}
+
+export function readSettleReceivableResult(json: Json): types.SettleReceivableResult {
+  return {
+    message: string(json["message"]),
+    walletId: string(json["wallet_id"]),
+    userId: string(json["user_id"]),
+    env: word<types.Env>(json["env"]),
+    transactionId: string(json["transaction_id"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    newBalance: string(json["new_balance"]),
+    receivable: string(json["receivable"]),
   };
 }
 

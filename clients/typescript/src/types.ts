@@ -19,6 +19,12 @@ export type PaymentStatus =
 
 export type PaymentKind = "charge" | "fund";
 
+export type GatewayRefundStatus = "accepted" | "failed";
+
+export type DisputeStatus = "open" | "won" | "lost";
+
+export type PaymentSource = "request" | "recurring" | "gateway_event" | "gateway_read" | "operator";
+
 export type TransactionType = "credit" | "debit";
 
 export type TransactionSource = "system" | "manual" | "stripe" | "authorize" | "recurring";
@@ -74,6 +80,8 @@ export interface Business {
    * stored, and LIVE from then on.
    */
   readonly defaultEnv: Env;
+  /** Whether what a user owes is settled whenever the user's wallet is credited. */
+  readonly settleReceivables: boolean;
 }
 
 /** Profile of a new business. */
@@ -104,6 +112,12 @@ export interface ModifyBusinessUpdates {
    * an e-mail address.
    */
   readonly email?: string | undefined;
+  /**
+   * Whether to settle what a user owes for reversed fundings whenever the user's wallet is
+   * credited, from as much of the balance as that needs. False for a new business. A change
+   * counts for every credit from two seconds after the response on.
+   */
+  readonly settleReceivables?: boolean | undefined;
 }
 
 /** Credentials of one Stripe account for one environment. */
@@ -353,6 +367,68 @@ export interface Payment {
   readonly kind: PaymentKind;
 }
 
+/** A refund of a payment, as its gateway told of it. */
+export interface GatewayRefund {
+  /** The gateway's id of the refund, for example `re_…`. */
+  readonly gatewayRefundId: string;
+  /** Amount of the refund. Null if the gateway did not tell it. A decimal string. */
+  readonly amount: string | null;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string | null;
+  /** Status of the refund. */
+  readonly status: GatewayRefundStatus;
+  /**
+   * Time of the first event about the refund, by the gateway's clock. `YYYY-MM-DD HH:MM:SS`
+   * in UTC.
+   */
+  readonly createdAt: string;
+  /** Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly updatedAt: string;
+}
+
+/** A dispute of a payment, as its gateway told of it. */
+export interface Dispute {
+  /** The gateway's id of the dispute, for example `dp_…`. */
+  readonly disputeId: string;
+  /**
+   * Disputed amount, in the cardholder's currency. Null if that currency is unknown. A
+   * decimal string.
+   */
+  readonly amount: string | null;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string | null;
+  /** Status of the dispute. */
+  readonly status: DisputeStatus;
+  /**
+   * Time of the first event about the dispute, by the gateway's clock. `YYYY-MM-DD
+   * HH:MM:SS` in UTC.
+   */
+  readonly createdAt: string;
+  /** Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly updatedAt: string;
+}
+
+/** A change of a payment's status or refunded amount. */
+export interface PaymentChange {
+  /** Status from then on. */
+  readonly status: PaymentStatus;
+  /** Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string. */
+  readonly amountRefunded: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Time at which it became known here. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly since: string;
+  /** Where it came from. */
+  readonly source: PaymentSource;
+  /** The gateway's id of the event, for example `evt_…`. Null if it was none. */
+  readonly eventId: string | null;
+  /**
+   * Time of the event by the gateway's clock. Null if it was none. `YYYY-MM-DD HH:MM:SS` in
+   * UTC.
+   */
+  readonly occurredAt: string | null;
+}
+
 /** A transaction of a wallet: one credit or debit. */
 export interface WalletTransaction {
   /** Id of the transaction, `WTX-…`. */
@@ -384,6 +460,22 @@ export interface WalletTransaction {
   readonly userId: string;
   /** Environment of the wallet. */
   readonly env: Env;
+}
+
+/** What a user owes the business: the part of reversed fundings that the wallet did not cover. */
+export interface Receivable {
+  /** Id of the user who owes it. */
+  readonly userId: string;
+  /** Id of the user's wallet. */
+  readonly walletId: string;
+  /** Environment of the wallet. */
+  readonly env: Env;
+  /** Owed amount, greater than zero. A decimal string. */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Time since which the user has owed something. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly since: string;
 }
 
 /** A recurring job: a schedule of charges. */
@@ -1052,6 +1144,39 @@ export interface GetPaymentRecordsResult {
   readonly nextCursor: string | null;
 }
 
+/** Fields of `get_payment`. */
+export interface GetPaymentFields {
+  /**
+   * Id of the payment, `PAY-…`, in any environment. Must be 1 to 64 printable characters
+   * without spaces.
+   */
+  readonly paymentId?: string | undefined;
+  /**
+   * The gateway's id of the payment, for example `pi_…`. Must be 1 to 255 printable
+   * characters without spaces.
+   */
+  readonly transactionId?: string | undefined;
+  /** Environment of `transaction_id`. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `get_payment`. */
+export interface GetPaymentResult {
+  /** The payment. */
+  readonly payment: Payment;
+  /** The charged card as it is now. Null if it is not saved any more. */
+  readonly card: Card | null;
+  /**
+   * Refunds that the gateway told of, oldest first, also those made in its dashboard. One
+   * that it only told of in a sum is in `amount_refunded` of the payment, and not here.
+   */
+  readonly gatewayRefunds: readonly GatewayRefund[];
+  /** Disputes that the gateway told of, oldest first. */
+  readonly disputes: readonly Dispute[];
+  /** Statuses of the payment, oldest first; the last one is the present. */
+  readonly history: readonly PaymentChange[];
+}
+
 /** Fields of `get_user_wallet`. */
 export interface GetUserWalletFields {
   /**
@@ -1067,6 +1192,13 @@ export interface GetUserWalletFields {
 export interface GetUserWalletResult {
   /** The wallet. */
   readonly wallet: Wallet;
+  /**
+   * What the user owes the business for reversed fundings of this wallet, 0 if nothing. A
+   * decimal string.
+   */
+  readonly receivable: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
 }
 
 /** Fields of `get_wallet_history`. */
@@ -1204,6 +1336,88 @@ export interface AddWalletFundsResult {
   readonly amount: string | null;
   /** Description from the request. Null if there is none. */
   readonly description: string | null;
+}
+
+/** Fields of `list_receivables`. */
+export interface ListReceivablesFields {
+  /** Only what this user owes. Must be 1 to 64 printable characters without spaces. */
+  readonly userId?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
+  readonly page?: number | undefined;
+  /** Number of receivables on a page, 1 to 100. Defaults to 25. */
+  readonly limit?: number | undefined;
+  /**
+   * Only users who have owed something since this time or later. ISO 8601, in UTC unless it
+   * has an offset.
+   */
+  readonly fromDate?: string | undefined;
+  /**
+   * Only users who have owed something since this time or earlier. A date without a time
+   * includes that day. ISO 8601, in UTC unless it has an offset.
+   */
+  readonly toDate?: string | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * receivables do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
+}
+
+/** Response of `list_receivables`. */
+export interface ListReceivablesResult {
+  /** Number of receivables on this page. */
+  readonly count: number;
+  /** Number of receivables on all pages. */
+  readonly total: number;
+  /** The receivables of this page. */
+  readonly receivables: readonly Receivable[];
+  /** Whether `total` is an estimate, because there are more than 10,000 receivables. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
+}
+
+/** Fields of `settle_receivable`. */
+export interface SettleReceivableFields {
+  /**
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId: string;
+  /**
+   * Amount to settle, greater than zero, at most what the user owes. The currency must be
+   * the wallet's currency, which is the default. Absent: what the user owes, or as much of
+   * it as the balance covers. A decimal string.
+   */
+  readonly amount?: string | undefined;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `settle_receivable`. */
+export interface SettleReceivableResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** Id of the wallet. */
+  readonly walletId: string;
+  /** Id of the user who owns the wallet. */
+  readonly userId: string;
+  /** Environment of the wallet. */
+  readonly env: Env;
+  /** Id of the wallet's transaction, `WTX-…`. */
+  readonly transactionId: string;
+  /** Settled amount. A decimal string. */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Balance after the settlement. A decimal string. */
+  readonly newBalance: string;
+  /** What the user still owes, 0 if nothing. A decimal string. */
+  readonly receivable: string;
 }
 
 /** Fields of `create_recurring`. */

@@ -33,7 +33,7 @@ def new_business(**changes: str) -> pb.RegisterBusinessRequest:
     )
 
 
-def modify(*mask: str, **updates: str) -> pb.ModifyBusinessRequest:
+def modify(*mask: str, **updates: Any) -> pb.ModifyBusinessRequest:
     return pb.ModifyBusinessRequest(
         updates=pb.ModifyBusinessRequest.Updates(**updates), update_mask=FieldMask(paths=mask)
     )

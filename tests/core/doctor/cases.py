@@ -522,6 +522,38 @@ CASES = [
         reversal("credit", 200, "receivable", account="receivables:TEST:usd"),
         "funding_refunds",
         refunds_of_funding("the business bore more than was taken back", borne=200),
+        also=frozenset({"receivables"}),
+    ),
+    Case(
+        "a receivable that was changed by hand",
+        (wallet(receivable_minor=300, receivable_since=LONG_AGO),),
+        "receivables",
+        of(
+            "wallet_id",
+            "WAL-1",
+            "receivable is not its postings' sum",
+            receivable_minor="300",
+            postings_minor="0",
+        ),
+    ),
+    Case(
+        "a settlement of nothing owed",
+        (
+            new_movement(
+                type="debit", balance_after_minor=700, source="system", reason="receivable"
+            ),
+            new_posting("WTX-9", "WAL-1", -500),
+            new_posting("WTX-9", "receivables:TEST:usd", 500),
+            wallet(balance_minor=700, version=4),
+        ),
+        "receivables",
+        of(
+            "wallet_id",
+            "WAL-1",
+            "more was settled than was owed",
+            receivable_minor="0",
+            postings_minor="-500",
+        ),
     ),
     Case(
         "a refund in the wallet that the payment does not have",

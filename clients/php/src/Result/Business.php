@@ -38,6 +38,9 @@ final class Business
      */
     public string $defaultEnv;
 
+    /** Whether what a user owes is settled whenever the user's wallet is credited. */
+    public bool $settleReceivables;
+
     /**
      * Reads it from a response.
      *
@@ -56,6 +59,7 @@ final class Business
         $read->updatedAt = $body['updated_at'];
         $read->active = $body['active'];
         $read->defaultEnv = $body['default_env'];
+        $read->settleReceivables = $body['settle_receivables'];
         return $read;
     }
 }

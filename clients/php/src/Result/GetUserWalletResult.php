@@ -13,6 +13,15 @@ final class GetUserWalletResult
     public Wallet $wallet;
 
     /**
+     * What the user owes the business for reversed fundings of this wallet, 0 if nothing. A
+     * decimal string.
+     */
+    public string $receivable;
+
+    /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+    public string $currency;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -23,6 +32,8 @@ final class GetUserWalletResult
     ): self {
         $read = new self();
         $read->wallet = Wallet::fromJson($body['wallet']);
+        $read->receivable = $body['receivable'];
+        $read->currency = $body['currency'];
         return $read;
     }
 }

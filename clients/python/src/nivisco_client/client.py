@@ -26,6 +26,7 @@ from .types import (
     GetAllUsersResult,
     GetBusinessInfoResult,
     GetPaymentRecordsResult,
+    GetPaymentResult,
     GetRecurringLogsResult,
     GetRecurringResult,
     GetStripePublicKeyResult,
@@ -35,6 +36,7 @@ from .types import (
     GetUserWalletResult,
     GetWalletHistoryResult,
     IntervalType,
+    ListReceivablesResult,
     ListRecurringResult,
     ListRefundsResult,
     ModifyAuthorizeCredentials,
@@ -59,6 +61,7 @@ from .types import (
     ResumeRecurringResult,
     RetryRecurringResult,
     SetPrimaryCardResult,
+    SettleReceivableResult,
     SkipNextResult,
     UpdateCardResult,
     UpdateRecurringResult,
@@ -156,7 +159,7 @@ class Nivisco(Connection):
         updates: ModifyBusinessUpdates,
         idempotency_key: str | None = None,
     ) -> ModifyBusinessResult:
-        """Updates the business's name or email address.
+        """Updates the business's name, email address or settings.
 
         The address must be at the business's domain.
 
@@ -885,6 +888,38 @@ class Nivisco(Connection):
             GetPaymentRecordsResult.from_json,
         )
 
+    def get_payment(
+        self,
+        *,
+        payment_id: str | None = None,
+        transaction_id: str | None = None,
+        env: Env | None = None,
+    ) -> GetPaymentResult:
+        """Returns a payment with its card, refunds, disputes and history.
+
+        Args:
+            payment_id: Id of the payment, `PAY-…`, in any environment. Must be 1 to 64
+                printable characters without spaces.
+            transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1
+                to 255 printable characters without spaces.
+            env: Environment of `transaction_id`. Defaults to the business's default
+                environment.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
+                `PAYMENT_NOT_FOUND` or one of every action.
+        """
+        return self._read(
+            "get_payment",
+            {
+                "payment_id": payment_id,
+                "transaction_id": transaction_id,
+                "env": env,
+            },
+            GetPaymentResult.from_json,
+        )
+
     def get_user_wallet(
         self,
         *,
@@ -1037,6 +1072,90 @@ class Nivisco(Connection):
                 "env": env,
             },
             AddWalletFundsResult.from_json,
+            idempotency_key,
+        )
+
+    def list_receivables(
+        self,
+        *,
+        user_id: str | None = None,
+        env: Env | None = None,
+        page: int | None = None,
+        limit: int | None = None,
+        from_date: str | None = None,
+        to_date: str | None = None,
+        cursor: str | None = None,
+    ) -> ListReceivablesResult:
+        """Lists what users owe the business, newest first.
+
+        Args:
+            user_id: Only what this user owes. Must be 1 to 64 printable characters without
+                spaces.
+            env: Environment. Defaults to the business's default environment.
+            page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+            limit: Number of receivables on a page, 1 to 100. Defaults to 25.
+            from_date: Only users who have owed something since this time or later. ISO
+                8601, in UTC unless it has an offset.
+            to_date: Only users who have owed something since this time or earlier. A date
+                without a time includes that day. ISO 8601, in UTC unless it has an offset.
+            cursor: `next_cursor` of a response to a request with the same filters, in place
+                of `page`. New receivables do not shift its pages. Must be the next_cursor
+                of a response.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+        """
+        return self._read(
+            "list_receivables",
+            {
+                "user_id": user_id,
+                "env": env,
+                "page": page,
+                "limit": limit,
+                "from_date": from_date,
+                "to_date": to_date,
+                "cursor": cursor,
+            },
+            ListReceivablesResult.from_json,
+        )
+
+    def settle_receivable(
+        self,
+        *,
+        user_id: str,
+        amount: Amount | None = None,
+        currency: str | None = None,
+        env: Env | None = None,
+        idempotency_key: str | None = None,
+    ) -> SettleReceivableResult:
+        """Settles what a user owes from the balance of the user's wallet.
+
+        Args:
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+                characters without spaces.
+            amount: Amount to settle, greater than zero, at most what the user owes. The
+                currency must be the wallet's currency, which is the default. Absent: what
+                the user owes, or as much of it as the balance covers. A decimal string.
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+                `usd`.
+            env: Environment. Defaults to the business's default environment.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `RECEIVABLE_TOO_LOW`, `WALLET_TOO_LOW` or one of every
+                action.
+        """
+        return self._change(
+            "settle_receivable",
+            {
+                "user_id": user_id,
+                "amount": amount,
+                "currency": currency,
+                "env": env,
+            },
+            SettleReceivableResult.from_json,
             idempotency_key,
         )
 

@@ -98,6 +98,9 @@ class ErrorCode(StrEnum):
     NO_FAILED_CYCLE = "NO_FAILED_CYCLE"
     """HTTP 409. The recurring job has no open cycle, and its last cycle did not fail. Nothing
     was charged."""
+    RECEIVABLE_TOO_LOW = "RECEIVABLE_TOO_LOW"
+    """HTTP 409. The user owes the business nothing, or less than the amount. Nothing was
+    settled."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

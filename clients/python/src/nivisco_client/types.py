@@ -39,6 +39,12 @@ PaymentStatus = Literal[
 
 PaymentKind = Literal["charge", "fund"]
 
+GatewayRefundStatus = Literal["accepted", "failed"]
+
+DisputeStatus = Literal["open", "won", "lost"]
+
+PaymentSource = Literal["request", "recurring", "gateway_event", "gateway_read", "operator"]
+
 TransactionType = Literal["credit", "debit"]
 
 TransactionSource = Literal["system", "manual", "stripe", "authorize", "recurring"]
@@ -91,6 +97,8 @@ class Business:
     default_env: Env
     """Environment of requests that specify none. TEST until LIVE keys of any gateway are
     stored, and LIVE from then on."""
+    settle_receivables: bool
+    """Whether what a user owes is settled whenever the user's wallet is credited."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Business":
@@ -104,6 +112,7 @@ class Business:
             updated_at=body["updated_at"],
             active=body["active"],
             default_env=body["default_env"],
+            settle_receivables=body["settle_receivables"],
         )
 
 
@@ -134,6 +143,10 @@ class ModifyBusinessUpdates:
     email: str | None = None
     """New email address, at the business's domain. Must have at most 254 characters. Must be
     an e-mail address."""
+    settle_receivables: bool | None = None
+    """Whether to settle what a user owes for reversed fundings whenever the user's wallet is
+    credited, from as much of the balance as that needs. False for a new business. A change
+    counts for every credit from two seconds after the response on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,6 +453,103 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayRefund:
+    """A refund of a payment, as its gateway told of it."""
+
+    gateway_refund_id: str
+    """The gateway's id of the refund, for example `re_…`."""
+    amount: str | None
+    """Amount of the refund. Null if the gateway did not tell it. A decimal string."""
+    currency: str | None
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    status: GatewayRefundStatus
+    """Status of the refund."""
+    created_at: str
+    """Time of the first event about the refund, by the gateway's clock. `YYYY-MM-DD HH:MM:SS`
+    in UTC."""
+    updated_at: str
+    """Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "GatewayRefund":
+        """Read it from a response."""
+        return cls(
+            gateway_refund_id=body["gateway_refund_id"],
+            amount=None if body["amount"] is None else str(body["amount"]),
+            currency=body["currency"],
+            status=body["status"],
+            created_at=body["created_at"],
+            updated_at=body["updated_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """A dispute of a payment, as its gateway told of it."""
+
+    dispute_id: str
+    """The gateway's id of the dispute, for example `dp_…`."""
+    amount: str | None
+    """Disputed amount, in the cardholder's currency. Null if that currency is unknown. A
+    decimal string."""
+    currency: str | None
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    status: DisputeStatus
+    """Status of the dispute."""
+    created_at: str
+    """Time of the first event about the dispute, by the gateway's clock. `YYYY-MM-DD HH:MM:SS`
+    in UTC."""
+    updated_at: str
+    """Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Dispute":
+        """Read it from a response."""
+        return cls(
+            dispute_id=body["dispute_id"],
+            amount=None if body["amount"] is None else str(body["amount"]),
+            currency=body["currency"],
+            status=body["status"],
+            created_at=body["created_at"],
+            updated_at=body["updated_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentChange:
+    """A change of a payment's status or refunded amount."""
+
+    status: PaymentStatus
+    """Status from then on."""
+    amount_refunded: str
+    """Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    since: str
+    """Time at which it became known here. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    source: PaymentSource
+    """Where it came from."""
+    event_id: str | None
+    """The gateway's id of the event, for example `evt_…`. Null if it was none."""
+    occurred_at: str | None
+    """Time of the event by the gateway's clock. Null if it was none. `YYYY-MM-DD HH:MM:SS` in
+    UTC."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "PaymentChange":
+        """Read it from a response."""
+        return cls(
+            status=body["status"],
+            amount_refunded=str(body["amount_refunded"]),
+            currency=body["currency"],
+            since=body["since"],
+            source=body["source"],
+            event_id=body["event_id"],
+            occurred_at=body["occurred_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WalletTransaction:
     """A transaction of a wallet: one credit or debit."""
 
@@ -488,6 +598,39 @@ class WalletTransaction:
             payment_id=body["payment_id"],
             user_id=body["user_id"],
             env=body["env"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receivable:
+    """What a user owes the business.
+
+    The part of reversed fundings that the wallet did not cover.
+    """
+
+    user_id: str
+    """Id of the user who owes it."""
+    wallet_id: str
+    """Id of the user's wallet."""
+    env: Env
+    """Environment of the wallet."""
+    amount: str
+    """Owed amount, greater than zero. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    since: str
+    """Time since which the user has owed something. `YYYY-MM-DD HH:MM:SS` in UTC."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Receivable":
+        """Read it from a response."""
+        return cls(
+            user_id=body["user_id"],
+            wallet_id=body["wallet_id"],
+            env=body["env"],
+            amount=str(body["amount"]),
+            currency=body["currency"],
+            since=body["since"],
         )
 
 
@@ -1211,16 +1354,55 @@ class GetPaymentRecordsResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GetPaymentResult:
+    """Response of `get_payment`."""
+
+    payment: Payment
+    """The payment."""
+    card: Card | None
+    """The charged card as it is now. Null if it is not saved any more."""
+    gateway_refunds: tuple[GatewayRefund, ...]
+    """Refunds that the gateway told of, oldest first, also those made in its dashboard. One
+    that it only told of in a sum is in `amount_refunded` of the payment, and not here."""
+    disputes: tuple[Dispute, ...]
+    """Disputes that the gateway told of, oldest first."""
+    history: tuple[PaymentChange, ...]
+    """Statuses of the payment, oldest first; the last one is the present."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "GetPaymentResult":
+        """Read it from a response."""
+        return cls(
+            payment=Payment.from_json(body["payment"]),
+            card=None if body["card"] is None else Card.from_json(body["card"]),
+            gateway_refunds=tuple(
+                GatewayRefund.from_json(each) for each in body["gateway_refunds"]
+            ),
+            disputes=tuple(Dispute.from_json(each) for each in body["disputes"]),
+            history=tuple(PaymentChange.from_json(each) for each in body["history"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GetUserWalletResult:
     """Response of `get_user_wallet`."""
 
     wallet: Wallet
     """The wallet."""
+    receivable: str
+    """What the user owes the business for reversed fundings of this wallet, 0 if nothing. A
+    decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetUserWalletResult":
         """Read it from a response."""
-        return cls(wallet=Wallet.from_json(body["wallet"]))
+        return cls(
+            wallet=Wallet.from_json(body["wallet"]),
+            receivable=str(body["receivable"]),
+            currency=body["currency"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1343,6 +1525,72 @@ class AddWalletFundsResult:
             user_id=body["user_id"],
             amount=None if body["amount"] is None else str(body["amount"]),
             description=body["description"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListReceivablesResult:
+    """Response of `list_receivables`."""
+
+    count: int
+    """Number of receivables on this page."""
+    total: int
+    """Number of receivables on all pages."""
+    receivables: tuple[Receivable, ...]
+    """The receivables of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 receivables."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ListReceivablesResult":
+        """Read it from a response."""
+        return cls(
+            count=body["count"],
+            total=body["total"],
+            receivables=tuple(Receivable.from_json(each) for each in body["receivables"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleReceivableResult:
+    """Response of `settle_receivable`."""
+
+    message: str
+    """Human-readable message."""
+    wallet_id: str
+    """Id of the wallet."""
+    user_id: str
+    """Id of the user who owns the wallet."""
+    env: Env
+    """Environment of the wallet."""
+    transaction_id: str
+    """Id of the wallet's transaction, `WTX-…`."""
+    amount: str
+    """Settled amount. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    new_balance: str
+    """Balance after the settlement. A decimal string."""
+    receivable: str
+    """What the user still owes, 0 if nothing. A decimal string."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "SettleReceivableResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            wallet_id=body["wallet_id"],
+            user_id=body["user_id"],
+            env=body["env"],
+            transaction_id=body["transaction_id"],
+            amount=str(body["amount"]),
+            currency=body["currency"],
+            new_balance=str(body["new_balance"]),
+            receivable=str(body["receivable"]),
         )
 
 

@@ -35,6 +35,7 @@ class Business(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
     DEFAULT_ENV_FIELD_NUMBER: _builtins.int
+    SETTLE_RECEIVABLES_FIELD_NUMBER: _builtins.int
     business_id: _builtins.str
     """Id of the business: a UUID, or `ADMIN-BUSINESS` for the admin business."""
     name: _builtins.str
@@ -49,6 +50,8 @@ class Business(_message.Message):
     """Environment of requests that specify none. TEST until LIVE keys of any gateway are stored, and
     LIVE from then on.
     """
+    settle_receivables: _builtins.bool
+    """Whether what a user owes is settled whenever the user's wallet is credited."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """Time of registration."""
@@ -68,10 +71,11 @@ class Business(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         active: _builtins.bool = ...,
         default_env: _types_pb2.Env.ValueType = ...,
+        settle_receivables: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "business_id", b"business_id", "created_at", b"created_at", "default_env", b"default_env", "domain", b"domain", "email", b"email", "name", b"name", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "business_id", b"business_id", "created_at", b"created_at", "default_env", b"default_env", "domain", b"domain", "email", b"email", "name", b"name", "settle_receivables", b"settle_receivables", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -191,28 +195,39 @@ class ModifyBusinessRequest(_message.Message):
 
         NAME_FIELD_NUMBER: _builtins.int
         EMAIL_FIELD_NUMBER: _builtins.int
+        SETTLE_RECEIVABLES_FIELD_NUMBER: _builtins.int
         name: _builtins.str
         """New name, 1 to 200 characters."""
         email: _builtins.str
         """New email address, at the business's domain."""
+        settle_receivables: _builtins.bool
+        """Whether to settle what a user owes for reversed fundings whenever the user's wallet is
+        credited, from as much of the balance as that needs. False for a new business. A change counts
+        for every credit from two seconds after the response on.
+        """
         def __init__(
             self,
             *,
             name: _builtins.str | None = ...,
             email: _builtins.str | None = ...,
+            settle_receivables: _builtins.bool | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_name", b"_name", "email", b"email", "name", b"name"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_name", b"_name", "_settle_receivables", b"_settle_receivables", "email", b"email", "name", b"name", "settle_receivables", b"settle_receivables"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_name", b"_name", "email", b"email", "name", b"name"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_name", b"_name", "_settle_receivables", b"_settle_receivables", "email", b"email", "name", b"name", "settle_receivables", b"settle_receivables"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__email: _TypeAlias = _typing.Literal["email"]  # noqa: Y015
         _WhichOneofArgType__email: _TypeAlias = _typing.Literal["_email", b"_email"]  # noqa: Y015
         _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
         _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+        _WhichOneofReturnType__settle_receivables: _TypeAlias = _typing.Literal["settle_receivables"]  # noqa: Y015
+        _WhichOneofArgType__settle_receivables: _TypeAlias = _typing.Literal["_settle_receivables", b"_settle_receivables"]  # noqa: Y015
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__email) -> _WhichOneofReturnType__email | None: ...
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__settle_receivables) -> _WhichOneofReturnType__settle_receivables | None: ...
 
     UPDATES_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int

@@ -64,7 +64,8 @@ class BusinessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ModifyBusiness(self, request, context):
-        """Updates the business's name or email address. The address must be at the business's domain.
+        """Updates the business's name, email address or settings. The address must be at the business's
+        domain.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,9 @@ class BusinessServiceStub:
     RegisterBusiness: _grpc.UnaryUnaryMultiCallable[_business_pb2.RegisterBusinessRequest, _business_pb2.RegisterBusinessResponse]
     """Creates a business and its first API key. Available to the admin business only."""
     ModifyBusiness: _grpc.UnaryUnaryMultiCallable[_business_pb2.ModifyBusinessRequest, _business_pb2.ModifyBusinessResponse]
-    """Updates the business's name or email address. The address must be at the business's domain."""
+    """Updates the business's name, email address or settings. The address must be at the business's
+    domain.
+    """
     ChangeApiKey: _grpc.UnaryUnaryMultiCallable[_business_pb2.ChangeApiKeyRequest, _business_pb2.ChangeApiKeyResponse]
     """Replaces the business's API key. The previous key stops working immediately."""
 
@@ -48,7 +50,9 @@ class BusinessServiceAsyncStub(BusinessServiceStub):
     RegisterBusiness: _aio.UnaryUnaryMultiCallable[_business_pb2.RegisterBusinessRequest, _business_pb2.RegisterBusinessResponse]  # type: ignore[assignment]
     """Creates a business and its first API key. Available to the admin business only."""
     ModifyBusiness: _aio.UnaryUnaryMultiCallable[_business_pb2.ModifyBusinessRequest, _business_pb2.ModifyBusinessResponse]  # type: ignore[assignment]
-    """Updates the business's name or email address. The address must be at the business's domain."""
+    """Updates the business's name, email address or settings. The address must be at the business's
+    domain.
+    """
     ChangeApiKey: _aio.UnaryUnaryMultiCallable[_business_pb2.ChangeApiKeyRequest, _business_pb2.ChangeApiKeyResponse]  # type: ignore[assignment]
     """Replaces the business's API key. The previous key stops working immediately."""
 
@@ -69,7 +73,9 @@ class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _business_pb2.ModifyBusinessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_business_pb2.ModifyBusinessResponse, _abc.Awaitable[_business_pb2.ModifyBusinessResponse]]:
-        """Updates the business's name or email address. The address must be at the business's domain."""
+        """Updates the business's name, email address or settings. The address must be at the business's
+        domain.
+        """
 
     @_abc_1.abstractmethod
     def ChangeApiKey(

@@ -119,6 +119,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_NO_FAILED_CYCLE: _ErrorReason.ValueType  # 44
     """The recurring job has no open cycle, and its last cycle did not fail. Nothing was charged."""
+    ERROR_REASON_RECEIVABLE_TOO_LOW: _ErrorReason.ValueType  # 51
+    """The user owes the business nothing, or less than the amount. Nothing was settled."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -220,6 +222,8 @@ Its outcome will be in the logs.
 """
 ERROR_REASON_NO_FAILED_CYCLE: ErrorReason.ValueType  # 44
 """The recurring job has no open cycle, and its last cycle did not fail. Nothing was charged."""
+ERROR_REASON_RECEIVABLE_TOO_LOW: ErrorReason.ValueType  # 51
+"""The user owes the business nothing, or less than the amount. Nothing was settled."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int

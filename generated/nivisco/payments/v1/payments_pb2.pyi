@@ -10,16 +10,17 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import money_pb2 as _money_pb2
+from nivisco.payments.v1 import cards_pb2 as _cards_pb2
 from nivisco.payments.v1 import types_pb2 as _types_pb2
 from nivisco.payments.v1 import wallet_pb2 as _wallet_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -110,6 +111,94 @@ PAYMENT_KIND_CHARGE: PaymentKind.ValueType  # 1
 PAYMENT_KIND_FUND: PaymentKind.ValueType  # 2
 """A charge of the card that credits the user's wallet."""
 Global___PaymentKind: _TypeAlias = PaymentKind  # noqa: Y015
+
+class _GatewayRefundStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GatewayRefundStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GatewayRefundStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GATEWAY_REFUND_STATUS_UNSPECIFIED: _GatewayRefundStatus.ValueType  # 0
+    """Unspecified."""
+    GATEWAY_REFUND_STATUS_ACCEPTED: _GatewayRefundStatus.ValueType  # 1
+    """The gateway accepted the refund: it is pending or has succeeded."""
+    GATEWAY_REFUND_STATUS_FAILED: _GatewayRefundStatus.ValueType  # 2
+    """The refund failed or was canceled. It moved nothing."""
+
+class GatewayRefundStatus(_GatewayRefundStatus, metaclass=_GatewayRefundStatusEnumTypeWrapper):
+    """Status of a refund at the gateway."""
+
+GATEWAY_REFUND_STATUS_UNSPECIFIED: GatewayRefundStatus.ValueType  # 0
+"""Unspecified."""
+GATEWAY_REFUND_STATUS_ACCEPTED: GatewayRefundStatus.ValueType  # 1
+"""The gateway accepted the refund: it is pending or has succeeded."""
+GATEWAY_REFUND_STATUS_FAILED: GatewayRefundStatus.ValueType  # 2
+"""The refund failed or was canceled. It moved nothing."""
+Global___GatewayRefundStatus: _TypeAlias = GatewayRefundStatus  # noqa: Y015
+
+class _DisputeStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DisputeStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DisputeStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISPUTE_STATUS_UNSPECIFIED: _DisputeStatus.ValueType  # 0
+    """Unspecified."""
+    DISPUTE_STATUS_OPEN: _DisputeStatus.ValueType  # 1
+    """The dispute is open."""
+    DISPUTE_STATUS_WON: _DisputeStatus.ValueType  # 2
+    """The dispute was won, or was an inquiry that took no money."""
+    DISPUTE_STATUS_LOST: _DisputeStatus.ValueType  # 3
+    """The dispute was lost. The cardholder has the money."""
+
+class DisputeStatus(_DisputeStatus, metaclass=_DisputeStatusEnumTypeWrapper):
+    """Status of a dispute."""
+
+DISPUTE_STATUS_UNSPECIFIED: DisputeStatus.ValueType  # 0
+"""Unspecified."""
+DISPUTE_STATUS_OPEN: DisputeStatus.ValueType  # 1
+"""The dispute is open."""
+DISPUTE_STATUS_WON: DisputeStatus.ValueType  # 2
+"""The dispute was won, or was an inquiry that took no money."""
+DISPUTE_STATUS_LOST: DisputeStatus.ValueType  # 3
+"""The dispute was lost. The cardholder has the money."""
+Global___DisputeStatus: _TypeAlias = DisputeStatus  # noqa: Y015
+
+class _PaymentSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PaymentSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PaymentSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAYMENT_SOURCE_UNSPECIFIED: _PaymentSource.ValueType  # 0
+    """Unspecified."""
+    PAYMENT_SOURCE_REQUEST: _PaymentSource.ValueType  # 1
+    """The request to charge: its creation, and the gateway's answer to it."""
+    PAYMENT_SOURCE_RECURRING: _PaymentSource.ValueType  # 2
+    """The same of a recurring job."""
+    PAYMENT_SOURCE_GATEWAY_EVENT: _PaymentSource.ValueType  # 3
+    """An event that the gateway sent."""
+    PAYMENT_SOURCE_GATEWAY_READ: _PaymentSource.ValueType  # 4
+    """The gateway's answer when the core asked it later."""
+    PAYMENT_SOURCE_OPERATOR: _PaymentSource.ValueType  # 5
+    """The decision of an operator."""
+
+class PaymentSource(_PaymentSource, metaclass=_PaymentSourceEnumTypeWrapper):
+    """Where the status of a payment came from."""
+
+PAYMENT_SOURCE_UNSPECIFIED: PaymentSource.ValueType  # 0
+"""Unspecified."""
+PAYMENT_SOURCE_REQUEST: PaymentSource.ValueType  # 1
+"""The request to charge: its creation, and the gateway's answer to it."""
+PAYMENT_SOURCE_RECURRING: PaymentSource.ValueType  # 2
+"""The same of a recurring job."""
+PAYMENT_SOURCE_GATEWAY_EVENT: PaymentSource.ValueType  # 3
+"""An event that the gateway sent."""
+PAYMENT_SOURCE_GATEWAY_READ: PaymentSource.ValueType  # 4
+"""The gateway's answer when the core asked it later."""
+PAYMENT_SOURCE_OPERATOR: PaymentSource.ValueType  # 5
+"""The decision of an operator."""
+Global___PaymentSource: _TypeAlias = PaymentSource  # noqa: Y015
 
 @_typing.final
 class Payment(_message.Message):
@@ -524,3 +613,228 @@ class GetPaymentRecordsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__next_cursor) -> _WhichOneofReturnType__next_cursor | None: ...
 
 Global___GetPaymentRecordsResponse: _TypeAlias = GetPaymentRecordsResponse  # noqa: Y015
+
+@_typing.final
+class GetPaymentRequest(_message.Message):
+    """Request for GetPayment. Exactly one of the two ids is required."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Id of the payment, `PAY-…`, in any environment."""
+    transaction_id: _builtins.str
+    """The gateway's id of the payment, for example `pi_…`."""
+    env: _types_pb2.Env.ValueType
+    """Environment of `transaction_id`. Defaults to the business's default environment."""
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str | None = ...,
+        transaction_id: _builtins.str | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "payment_id", b"payment_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "env", b"env", "payment_id", b"payment_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
+    _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
+    _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
+
+Global___GetPaymentRequest: _TypeAlias = GetPaymentRequest  # noqa: Y015
+
+@_typing.final
+class GetPaymentResponse(_message.Message):
+    """Response for GetPayment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    CARD_FIELD_NUMBER: _builtins.int
+    GATEWAY_REFUNDS_FIELD_NUMBER: _builtins.int
+    DISPUTES_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment(self) -> Global___Payment:
+        """The payment."""
+
+    @_builtins.property
+    def card(self) -> _cards_pb2.Card:
+        """The charged card as it is now. Null if it is not saved any more."""
+
+    @_builtins.property
+    def gateway_refunds(self) -> _containers.RepeatedCompositeFieldContainer[Global___GatewayRefund]:
+        """Refunds that the gateway told of, oldest first, also those made in its dashboard. One that it
+        only told of in a sum is in `amount_refunded` of the payment, and not here.
+        """
+
+    @_builtins.property
+    def disputes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dispute]:
+        """Disputes that the gateway told of, oldest first."""
+
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaymentChange]:
+        """Statuses of the payment, oldest first; the last one is the present."""
+
+    def __init__(
+        self,
+        *,
+        payment: Global___Payment | None = ...,
+        card: _cards_pb2.Card | None = ...,
+        gateway_refunds: _abc.Iterable[Global___GatewayRefund] | None = ...,
+        disputes: _abc.Iterable[Global___Dispute] | None = ...,
+        history: _abc.Iterable[Global___PaymentChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "disputes", b"disputes", "gateway_refunds", b"gateway_refunds", "history", b"history", "payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPaymentResponse: _TypeAlias = GetPaymentResponse  # noqa: Y015
+
+@_typing.final
+class GatewayRefund(_message.Message):
+    """A refund of a payment, as its gateway told of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_REFUND_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    gateway_refund_id: _builtins.str
+    """The gateway's id of the refund, for example `re_…`."""
+    status: Global___GatewayRefundStatus.ValueType
+    """Status of the refund."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount of the refund. Null if the gateway did not tell it."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the first event about the refund, by the gateway's clock."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the event with its present status."""
+
+    def __init__(
+        self,
+        *,
+        gateway_refund_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        status: Global___GatewayRefundStatus.ValueType = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "gateway_refund_id", b"gateway_refund_id", "status", b"status", "updated_at", b"updated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GatewayRefund: _TypeAlias = GatewayRefund  # noqa: Y015
+
+@_typing.final
+class Dispute(_message.Message):
+    """A dispute of a payment, as its gateway told of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPUTE_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    dispute_id: _builtins.str
+    """The gateway's id of the dispute, for example `dp_…`."""
+    status: Global___DisputeStatus.ValueType
+    """Status of the dispute."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Disputed amount, in the cardholder's currency. Null if that currency is unknown."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the first event about the dispute, by the gateway's clock."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the event with its present status."""
+
+    def __init__(
+        self,
+        *,
+        dispute_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        status: Global___DisputeStatus.ValueType = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "dispute_id", b"dispute_id", "status", b"status", "updated_at", b"updated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Dispute: _TypeAlias = Dispute  # noqa: Y015
+
+@_typing.final
+class PaymentChange(_message.Message):
+    """A change of a payment's status or refunded amount."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    AMOUNT_REFUNDED_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    status: Global___PaymentStatus.ValueType
+    """Status from then on."""
+    source: Global___PaymentSource.ValueType
+    """Where it came from."""
+    event_id: _builtins.str
+    """The gateway's id of the event, for example `evt_…`. Null if it was none."""
+    @_builtins.property
+    def amount_refunded(self) -> _money_pb2.Money:
+        """Refunded part of the amount from then on, 0 if nothing was refunded."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Time at which it became known here."""
+
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the event by the gateway's clock. Null if it was none."""
+
+    def __init__(
+        self,
+        *,
+        status: Global___PaymentStatus.ValueType = ...,
+        amount_refunded: _money_pb2.Money | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        source: Global___PaymentSource.ValueType = ...,
+        event_id: _builtins.str | None = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_id", b"_event_id", "amount_refunded", b"amount_refunded", "event_id", b"event_id", "occurred_at", b"occurred_at", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_id", b"_event_id", "amount_refunded", b"amount_refunded", "event_id", b"event_id", "occurred_at", b"occurred_at", "since", b"since", "source", b"source", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
+
+Global___PaymentChange: _TypeAlias = PaymentChange  # noqa: Y015

@@ -50,6 +50,11 @@ class PaymentsServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRecordsRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRecordsResponse.FromString,
                 _registered_method=True)
+        self.GetPayment = channel.unary_unary(
+                '/nivisco.payments.v1.PaymentsService/GetPayment',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentResponse.FromString,
+                _registered_method=True)
 
 
 class PaymentsServiceServicer:
@@ -77,6 +82,13 @@ class PaymentsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPayment(self, request, context):
+        """Returns a payment with its card, refunds, disputes and history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PaymentsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +106,11 @@ def add_PaymentsServiceServicer_to_server(servicer, server):
                     servicer.GetPaymentRecords,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRecordsRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRecordsResponse.SerializeToString,
+            ),
+            'GetPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPayment,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +195,33 @@ class PaymentsService:
             '/nivisco.payments.v1.PaymentsService/GetPaymentRecords',
             nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRecordsRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.PaymentsService/GetPayment',
+            nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentResponse.FromString,
             options,
             channel_credentials,
             insecure,

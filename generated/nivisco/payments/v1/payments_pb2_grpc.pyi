@@ -39,6 +39,8 @@ class PaymentsServiceStub:
     """Charges the user's primary card and credits the amount to the user's wallet."""
     GetPaymentRecords: _grpc.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRecordsRequest, _payments_pb2.GetPaymentRecordsResponse]
     """Lists the business's card payments, newest first."""
+    GetPayment: _grpc.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRequest, _payments_pb2.GetPaymentResponse]
+    """Returns a payment with its card, refunds, disputes and history."""
 
 @_typing.type_check_only
 class PaymentsServiceAsyncStub(PaymentsServiceStub):
@@ -51,6 +53,8 @@ class PaymentsServiceAsyncStub(PaymentsServiceStub):
     """Charges the user's primary card and credits the amount to the user's wallet."""
     GetPaymentRecords: _aio.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRecordsRequest, _payments_pb2.GetPaymentRecordsResponse]  # type: ignore[assignment]
     """Lists the business's card payments, newest first."""
+    GetPayment: _aio.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRequest, _payments_pb2.GetPaymentResponse]  # type: ignore[assignment]
+    """Returns a payment with its card, refunds, disputes and history."""
 
 class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Charges saved cards and records every payment."""
@@ -78,5 +82,13 @@ class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_payments_pb2.GetPaymentRecordsResponse, _abc.Awaitable[_payments_pb2.GetPaymentRecordsResponse]]:
         """Lists the business's card payments, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetPayment(
+        self,
+        request: _payments_pb2.GetPaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payments_pb2.GetPaymentResponse, _abc.Awaitable[_payments_pb2.GetPaymentResponse]]:
+        """Returns a payment with its card, refunds, disputes and history."""
 
 def add_PaymentsServiceServicer_to_server(servicer: PaymentsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -104,7 +104,8 @@ class _TransactionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tra
     """A recurring job charged the wallet."""
     TRANSACTION_REASON_RECEIVABLE: _TransactionReason.ValueType  # 7
     """The business covered the part of a reversed funding that exceeded the wallet's balance. The
-    user owes this amount to the business. As a debit: it was repaid from money that came back.
+    user owes this amount to the business. As a debit: it was repaid from money that came back, or
+    settled from the balance.
     """
 
 class TransactionReason(_TransactionReason, metaclass=_TransactionReasonEnumTypeWrapper):
@@ -126,7 +127,8 @@ TRANSACTION_REASON_RECURRING_CHARGE: TransactionReason.ValueType  # 6
 """A recurring job charged the wallet."""
 TRANSACTION_REASON_RECEIVABLE: TransactionReason.ValueType  # 7
 """The business covered the part of a reversed funding that exceeded the wallet's balance. The
-user owes this amount to the business. As a debit: it was repaid from money that came back.
+user owes this amount to the business. As a debit: it was repaid from money that came back, or
+settled from the balance.
 """
 Global___TransactionReason: _TypeAlias = TransactionReason  # noqa: Y015
 
@@ -292,18 +294,24 @@ class GetUserWalletResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WALLET_FIELD_NUMBER: _builtins.int
+    RECEIVABLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def wallet(self) -> Global___Wallet:
         """The wallet."""
+
+    @_builtins.property
+    def receivable(self) -> _money_pb2.Money:
+        """What the user owes the business for reversed fundings of this wallet, 0 if nothing."""
 
     def __init__(
         self,
         *,
         wallet: Global___Wallet | None = ...,
+        receivable: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receivable", b"receivable", "wallet", b"wallet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receivable", b"receivable", "wallet", b"wallet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -661,3 +669,255 @@ class AddWalletFundsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__user_id) -> _WhichOneofReturnType__user_id | None: ...
 
 Global___AddWalletFundsResponse: _TypeAlias = AddWalletFundsResponse  # noqa: Y015
+
+@_typing.final
+class Receivable(_message.Message):
+    """What a user owes the business: the part of reversed fundings that the wallet did not cover."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Id of the user who owes it."""
+    wallet_id: _builtins.str
+    """Id of the user's wallet."""
+    env: _types_pb2.Env.ValueType
+    """Environment of the wallet."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Owed amount, greater than zero."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Time since which the user has owed something."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        wallet_id: _builtins.str = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        amount: _money_pb2.Money | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "env", b"env", "since", b"since", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Receivable: _TypeAlias = Receivable  # noqa: Y015
+
+@_typing.final
+class ListReceivablesRequest(_message.Message):
+    """Request for ListReceivables."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    FROM_DATE_FIELD_NUMBER: _builtins.int
+    TO_DATE_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Only what this user owes."""
+    env: _types_pb2.Env.ValueType
+    """Environment. Defaults to the business's default environment."""
+    page: _builtins.int
+    """Page number, from 1. Defaults to 1."""
+    limit: _builtins.int
+    """Number of receivables on a page, 1 to 100. Defaults to 25."""
+    cursor: _builtins.str
+    """`next_cursor` of a response to a request with the same filters, in place of `page`.
+    New receivables do not shift its pages.
+    """
+    @_builtins.property
+    def from_date(self) -> _timestamp_pb2.Timestamp:
+        """Only users who have owed something since this time or later."""
+
+    @_builtins.property
+    def to_date(self) -> _timestamp_pb2.Timestamp:
+        """Only users who have owed something since this time or earlier. A date without a time includes
+        that day.
+        """
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        page: _builtins.int | None = ...,
+        limit: _builtins.int | None = ...,
+        from_date: _timestamp_pb2.Timestamp | None = ...,
+        to_date: _timestamp_pb2.Timestamp | None = ...,
+        cursor: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "from_date", b"from_date", "limit", b"limit", "page", b"page", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "limit", b"limit", "page", b"page", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cursor: _TypeAlias = _typing.Literal["cursor"]  # noqa: Y015
+    _WhichOneofArgType__cursor: _TypeAlias = _typing.Literal["_cursor", b"_cursor"]  # noqa: Y015
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
+    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
+    _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
+    _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cursor) -> _WhichOneofReturnType__cursor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__user_id) -> _WhichOneofReturnType__user_id | None: ...
+
+Global___ListReceivablesRequest: _TypeAlias = ListReceivablesRequest  # noqa: Y015
+
+@_typing.final
+class ListReceivablesResponse(_message.Message):
+    """Response for ListReceivables."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    RECEIVABLES_FIELD_NUMBER: _builtins.int
+    TOTAL_IS_ESTIMATE_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """Number of receivables on this page."""
+    total: _builtins.int
+    """Number of receivables on all pages."""
+    total_is_estimate: _builtins.bool
+    """Whether `total` is an estimate, because there are more than 10,000 receivables."""
+    next_cursor: _builtins.str
+    """`cursor` of the next page. Null on the last page."""
+    @_builtins.property
+    def receivables(self) -> _containers.RepeatedCompositeFieldContainer[Global___Receivable]:
+        """The receivables of this page."""
+
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        total: _builtins.int = ...,
+        receivables: _abc.Iterable[Global___Receivable] | None = ...,
+        total_is_estimate: _builtins.bool = ...,
+        next_cursor: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor", "next_cursor", b"next_cursor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor", "count", b"count", "next_cursor", b"next_cursor", "receivables", b"receivables", "total", b"total", "total_is_estimate", b"total_is_estimate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__next_cursor: _TypeAlias = _typing.Literal["next_cursor"]  # noqa: Y015
+    _WhichOneofArgType__next_cursor: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next_cursor) -> _WhichOneofReturnType__next_cursor | None: ...
+
+Global___ListReceivablesResponse: _TypeAlias = ListReceivablesResponse  # noqa: Y015
+
+@_typing.final
+class SettleReceivableRequest(_message.Message):
+    """Request for SettleReceivable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Id of the user, for example `USR-5678`."""
+    env: _types_pb2.Env.ValueType
+    """Environment. Defaults to the business's default environment."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount to settle, greater than zero, at most what the user owes. The currency must be the
+        wallet's currency, which is the default. Absent: what the user owes, or as much of it as the
+        balance covers.
+        """
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "amount", b"amount", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "amount", b"amount", "env", b"env", "idempotency_key", b"idempotency_key", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___SettleReceivableRequest: _TypeAlias = SettleReceivableRequest  # noqa: Y015
+
+@_typing.final
+class SettleReceivableResponse(_message.Message):
+    """Response for SettleReceivable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    NEW_BALANCE_FIELD_NUMBER: _builtins.int
+    RECEIVABLE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Human-readable message."""
+    wallet_id: _builtins.str
+    """Id of the wallet."""
+    user_id: _builtins.str
+    """Id of the user who owns the wallet."""
+    env: _types_pb2.Env.ValueType
+    """Environment of the wallet."""
+    transaction_id: _builtins.str
+    """Id of the wallet's transaction, `WTX-…`."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Settled amount."""
+
+    @_builtins.property
+    def new_balance(self) -> _money_pb2.Money:
+        """Balance after the settlement."""
+
+    @_builtins.property
+    def receivable(self) -> _money_pb2.Money:
+        """What the user still owes, 0 if nothing."""
+
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        wallet_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        transaction_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        new_balance: _money_pb2.Money | None = ...,
+        receivable: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "new_balance", b"new_balance", "receivable", b"receivable"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "env", b"env", "message", b"message", "new_balance", b"new_balance", "receivable", b"receivable", "transaction_id", b"transaction_id", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleReceivableResponse: _TypeAlias = SettleReceivableResponse  # noqa: Y015

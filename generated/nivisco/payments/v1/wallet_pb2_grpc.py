@@ -56,6 +56,16 @@ class WalletServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsResponse.FromString,
                 _registered_method=True)
+        self.ListReceivables = channel.unary_unary(
+                '/nivisco.payments.v1.WalletService/ListReceivables',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListReceivablesRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListReceivablesResponse.FromString,
+                _registered_method=True)
+        self.SettleReceivable = channel.unary_unary(
+                '/nivisco.payments.v1.WalletService/SettleReceivable',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableResponse.FromString,
+                _registered_method=True)
 
 
 class WalletServiceServicer:
@@ -91,6 +101,20 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReceivables(self, request, context):
+        """Lists what users owe the business, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleReceivable(self, request, context):
+        """Settles what a user owes from the balance of the user's wallet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WalletServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +137,16 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.AddWalletFunds,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsResponse.SerializeToString,
+            ),
+            'ListReceivables': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReceivables,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListReceivablesRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListReceivablesResponse.SerializeToString,
+            ),
+            'SettleReceivable': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleReceivable,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -225,6 +259,60 @@ class WalletService:
             '/nivisco.payments.v1.WalletService/AddWalletFunds',
             nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReceivables(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.WalletService/ListReceivables',
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListReceivablesRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListReceivablesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleReceivable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.WalletService/SettleReceivable',
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,10 @@ class WalletServiceStub:
     """Debits a wallet."""
     AddWalletFunds: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.AddWalletFundsRequest, _wallet_pb2.AddWalletFundsResponse]
     """Credits a wallet."""
+    ListReceivables: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.ListReceivablesRequest, _wallet_pb2.ListReceivablesResponse]
+    """Lists what users owe the business, newest first."""
+    SettleReceivable: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.SettleReceivableRequest, _wallet_pb2.SettleReceivableResponse]
+    """Settles what a user owes from the balance of the user's wallet."""
 
 @_typing.type_check_only
 class WalletServiceAsyncStub(WalletServiceStub):
@@ -59,6 +63,10 @@ class WalletServiceAsyncStub(WalletServiceStub):
     """Debits a wallet."""
     AddWalletFunds: _aio.UnaryUnaryMultiCallable[_wallet_pb2.AddWalletFundsRequest, _wallet_pb2.AddWalletFundsResponse]  # type: ignore[assignment]
     """Credits a wallet."""
+    ListReceivables: _aio.UnaryUnaryMultiCallable[_wallet_pb2.ListReceivablesRequest, _wallet_pb2.ListReceivablesResponse]  # type: ignore[assignment]
+    """Lists what users owe the business, newest first."""
+    SettleReceivable: _aio.UnaryUnaryMultiCallable[_wallet_pb2.SettleReceivableRequest, _wallet_pb2.SettleReceivableResponse]  # type: ignore[assignment]
+    """Settles what a user owes from the balance of the user's wallet."""
 
 class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     """Debits and credits wallets. Wallets are a double-entry ledger: every transaction is a pair of
@@ -96,5 +104,21 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.AddWalletFundsResponse, _abc.Awaitable[_wallet_pb2.AddWalletFundsResponse]]:
         """Credits a wallet."""
+
+    @_abc_1.abstractmethod
+    def ListReceivables(
+        self,
+        request: _wallet_pb2.ListReceivablesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.ListReceivablesResponse, _abc.Awaitable[_wallet_pb2.ListReceivablesResponse]]:
+        """Lists what users owe the business, newest first."""
+
+    @_abc_1.abstractmethod
+    def SettleReceivable(
+        self,
+        request: _wallet_pb2.SettleReceivableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.SettleReceivableResponse, _abc.Awaitable[_wallet_pb2.SettleReceivableResponse]]:
+        """Settles what a user owes from the balance of the user's wallet."""
 
 def add_WalletServiceServicer_to_server(servicer: WalletServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

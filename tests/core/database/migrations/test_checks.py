@@ -51,6 +51,7 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_wallets_balance_is_not_negative": {"balance_minor": -1},
     "ck_wallets_version_is_not_negative": {"version": -1},
     "ck_wallets_env_is_known": {"env": "live"},
+    "ck_wallets_receivable_since_owed": {"receivable_minor": 1},
     "ck_wallet_transactions_amount_is_positive": {"amount_minor": 0},
     "ck_wallet_transactions_balance_after_is_not_negative": {"balance_after_minor": -1},
     "ck_wallet_transactions_version_is_positive": {"version": 0},

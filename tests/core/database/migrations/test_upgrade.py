@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.database.migrations import upgrade
 from core.database.migrations.upgrade import check_schema, head_revision, migrate
-from core.database.schema import UtcDateTime, payments
+from core.database.schema import UtcDateTime, payments, wallets
 from core.database.transactions import Database, DatabaseUnavailableError
 from tests.core.database.migrations.rows import NOW, OLD_ROWS, ROWS, write
 
@@ -110,6 +110,23 @@ async def test_open_payments_are_looked_at_after_an_upgrade_as_before(database: 
         )
         expected = [("PAY-1", None), ("PAY-2", NOW), ("PAY-3", LATER)]
         assert [tuple(row) for row in found] == expected
+
+
+async def test_what_users_owe_is_summed_up_by_an_upgrade(database: Database) -> None:
+    await with_old_rows(database)
+    await to_revision(database, "0012_decisions")
+    old = OLD_ROWS["wallet_transactions"] | {"reason": "receivable", "payment_id": None}
+    for version, (direction, amount_minor) in enumerate(
+        [("credit", 500), ("credit", 100), ("debit", 200)], start=2
+    ):
+        changes = {"type": direction, "amount_minor": amount_minor, "version": version}
+        row = old | changes | {"transaction_id": f"WTX-{version}"}
+        await write(database, "wallet_transactions", row)
+    await migrate(database)
+    async with database.transaction() as transaction:
+        query = select(wallets.c.receivable_minor, wallets.c.receivable_since)
+        found = (await transaction.connection.execute(query)).one()
+    assert tuple(found) == (400, NOW)
 
 
 @pytest.mark.parametrize(
