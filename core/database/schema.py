@@ -419,6 +419,9 @@ wallet_transactions = Table(
     # Sum of the payment's movements for refunds and disputes before this one, in both directions.
     # Unique, so that each happens once.
     Column("taken_before_minor", BigInteger, nullable=False, server_default=text("0")),
+    # Of a transfer, which is a debit of one wallet and a credit of another.
+    _id("transfer_id", nullable=True),
+    _id("other_user_id", nullable=True),
     ForeignKeyConstraint(
         ["business_id", "wallet_id"], ["wallets.business_id", "wallets.wallet_id"]
     ),
@@ -430,8 +433,22 @@ wallet_transactions = Table(
         "taken_before_minor",
         name="uq_wallet_transactions_step",
     ),
+    Index(
+        "uq_wallet_transactions_transfer",
+        "business_id",
+        "transfer_id",
+        "type",
+        unique=True,
+        sqlite_where=text("transfer_id IS NOT NULL"),
+        postgresql_where=text("transfer_id IS NOT NULL"),
+    ),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("balance_after_minor >= 0", name="balance_after_is_not_negative"),
+    CheckConstraint(
+        "(transfer_id IS NOT NULL) = (reason = 'transfer')"
+        " AND (transfer_id IS NULL) = (other_user_id IS NULL)",
+        name="transfer_has_an_other_user",
+    ),
     CheckConstraint("version > 0", name="version_is_positive"),
     _one_of("type", "credit", "debit"),
     _one_of("source", "system", "manual", "stripe", "authorize", "recurring"),
@@ -444,6 +461,7 @@ wallet_transactions = Table(
         "dispute",
         "recurring_charge",
         "receivable",
+        "transfer",
     ),
 )
 

@@ -83,6 +83,12 @@ CHECKS = (
         ),
     ),
     Check(
+        "wallet_transfers",
+        "A transfer debited one wallet and credited another with the same amount",
+        _WRONG_LEDGER,
+        (Query(ledger_store.transfers_without_other_side, table=wallet_transactions),),
+    ),
+    Check(
         "funding_credits",
         "A successful funding credited its user's wallet once with its amount, and no other "
         "payment credited a wallet",

@@ -334,6 +334,37 @@ def transactions_without_payment(scope: Scope) -> Select[Any]:
     )
 
 
+def transfers_without_other_side(scope: Scope) -> Select[Any]:
+    """Sides of transfers whose other side is missing or has another amount."""
+    one, other = wallet_transactions, wallet_transactions.alias("other_side")
+    return (
+        select(
+            one.c.business_id,
+            one.c.transaction_id,
+            one.c.wallet_id,
+            one.c.transfer_id,
+            problem(
+                (other.c.transaction_id.is_(None), "the transfer has no other side"),
+                (
+                    and_(one.c.type == "debit", other.c.amount_minor != one.c.amount_minor),
+                    "the other side has another amount",
+                ),
+            ),
+        )
+        .outerjoin(
+            other,
+            and_(
+                other.c.business_id == one.c.business_id,
+                other.c.transfer_id == one.c.transfer_id,
+                other.c.type != one.c.type,
+            ),
+        )
+        .where(
+            scope.contains(one.c.business_id, one.c.transaction_id), one.c.transfer_id.is_not(None)
+        )
+    )
+
+
 def _same_wallet() -> ColumnElement[bool]:
     return and_(
         wallets.c.business_id == wallet_transactions.c.business_id,

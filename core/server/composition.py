@@ -65,6 +65,7 @@ from core.users.servicer import UsersServicer
 from core.wallet.batch import WalletBatch
 from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
+from core.wallet.transfers import Transfers
 from core.webhooks.service import WebhooksService
 from core.webhooks.servicer import WebhooksServicer
 from nivisco.internal.v1 import operator_pb2
@@ -224,7 +225,7 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
         "PaymentsService": PaymentsServicer(services.payments),
         "RecurringService": RecurringServicer(RecurringService(database, job_clock)),
         "UsersService": UsersServicer(UsersService(database)),
-        "WalletService": WalletServicer(WalletService(database), wallet_batch),
+        "WalletService": WalletServicer(WalletService(database), wallet_batch, Transfers(database)),
     }
     internal: dict[str, object] = {
         "OccurrencesService": OccurrencesServicer(Claims(database, job_clock), execution),

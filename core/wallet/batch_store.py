@@ -305,6 +305,8 @@ def _movement_row(transaction: Transaction, each: Applied) -> Row:
         "payment_id": movement.payment_id,
         "taken_before_minor": movement.taken_before_minor,
         "created_at": transaction.now,
+        "transfer_id": movement.transfer_id,
+        "other_user_id": movement.other_user_id,
     }
 
 

@@ -33,6 +33,9 @@ class Movement(NamedTuple):
     taken_before_minor: int = 0
     """Sum of the payment's movements for refunds and disputes before, in both directions. Unique
     for a payment and reason, so that each happens once."""
+    transfer_id: str | None = None
+    other_user_id: str | None = None
+    """The user at the other side of the transfer."""
 
 
 class WalletState(NamedTuple):

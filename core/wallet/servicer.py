@@ -4,9 +4,14 @@ from core.caller import current_caller
 from core.idempotency.call import current_call
 from core.messages import env_word, page_request
 from core.wallet.batch import MovementRequest, WalletBatch
-from core.wallet.messages import wallet_message, wallet_transaction_message
+from core.wallet.messages import (
+    transfer_response,
+    wallet_message,
+    wallet_transaction_message,
+)
 from core.wallet.rules import Direction
 from core.wallet.service import WalletService
+from core.wallet.transfers import TransferRequest, Transfers
 from nivisco.payments.v1 import wallet_pb2 as pb
 from nivisco.payments.v1 import wallet_pb2_grpc
 
@@ -14,10 +19,11 @@ from nivisco.payments.v1 import wallet_pb2_grpc
 class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     """Serves nivisco.payments.v1.WalletService."""
 
-    def __init__(self, service: WalletService, batch: WalletBatch) -> None:
-        """Read wallets with `service` and change them with `batch`."""
+    def __init__(self, service: WalletService, batch: WalletBatch, transfers: Transfers) -> None:
+        """Read wallets with `service`; change one with `batch`, and two with `transfers`."""
         self._service = service
         self._batch = batch
+        self._transfers = transfers
 
     async def GetUserWallet(
         self, request: pb.GetUserWalletRequest, context: object
@@ -60,6 +66,20 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         response = await self._batch.move(_movement_request(Direction.CREDIT, request))
         assert isinstance(response, pb.AddWalletFundsResponse), "the movement is a credit"
         return response
+
+    async def TransferWallet(
+        self, request: pb.TransferWalletRequest, context: object
+    ) -> pb.TransferWalletResponse:
+        """Transfer an amount between two wallets."""
+        caller = current_caller()
+        transfer = TransferRequest(
+            from_user_id=request.from_user_id,
+            to_user_id=request.to_user_id,
+            env=env_word(request.env) or caller.default_env,
+            money=request.amount,
+            description=request.description or None,
+        )
+        return transfer_response(*await self._transfers.transfer(caller, transfer))
 
 
 def _movement_request(

@@ -64,6 +64,9 @@ class WalletTransaction:
     payment_id: str | None
     balance_after_minor: int
     created_at: datetime
+    transfer_id: str | None = None
+    other_user_id: str | None = None
+    """The user at the other side of the transfer."""
 
 
 @dataclass(frozen=True, slots=True)

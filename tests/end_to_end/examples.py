@@ -31,15 +31,18 @@ SEQUENCE = (
     "get_all_users", "update_user", "get_stripe_public_key", "create_stripe_customer",
     "get_user_cards", "get_user_primary_card", "create_authorize_customer", "charge_customer",
     "fund_customer", "get_payment_records", "get_user_wallet", "charge_wallet", "add_wallet_funds",
-    "get_wallet_history", "create_recurring", "update_recurring", "list_recurring",
-    "get_recurring_logs", "pause_recurring", "resume_recurring", "cancel_recurring",
+    "get_wallet_history", "transfer_wallet", "create_recurring", "update_recurring",
+    "list_recurring", "get_recurring_logs", "pause_recurring", "resume_recurring",
+    "cancel_recurring",
     "errors/INVALID_FIELDS", "errors/USER_NOT_FOUND", "errors/CARD_DECLINED",
     "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED", "change_api_key",
 )  # fmt: skip
 """Every action and some errors, in an order in which each finds what it needs."""
+OTHER_USER = "USR-01JZ3T9B4F2G3H4J5K6M7N8P9Q"
+"""Stands for a second user, whom no example creates."""
 
 _SAMPLES = {
-    "id": re.compile(r"(USR|WAL|WTX|CRD|PAY|REC|LOG)-[0-9A-Z]+"),
+    "id": re.compile(r"(USR|WAL|WTX|TRF|CRD|PAY|REC|LOG)-[0-9A-Z]+"),
     "gateway's id": re.compile(r"(cus|pm|pi|ch|card)_[A-Za-z0-9]+"),
     "gateway's number": re.compile(r"[0-9]{6,12}"),
     "UUID": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
@@ -144,6 +147,13 @@ async def run_a_job(stack: Stack, client: JsonClient) -> None:
         pass
 
 
+async def create_another_user(client: JsonClient) -> str:
+    """Return the id of a new user, to whom the first one transfers money."""
+    user = {"name": "Bruno Lima", "email": "bruno@example.com"}
+    created = await client.call("create_user", user=user)
+    return str(created.body["user"]["user_id"])
+
+
 async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleResult]:
     """Send the examples one after another; the caller compares each before the next."""
     merchant: JsonClient | None = None
@@ -151,6 +161,8 @@ async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleR
         client = merchant or stack.admin
         if name == "get_recurring_logs":
             await run_a_job(stack, client)
+        if name == "transfer_wallet":
+            samples.real[OTHER_USER] = await create_another_user(client)
         example = read(name)
         request = samples.to_send(example["request"])
         response = await client.send(envelope(client, example["action"], request))

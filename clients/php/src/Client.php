@@ -909,6 +909,47 @@ final class Client
     }
 
     /**
+     * Transfers an amount from a user's wallet to another user's.
+     *
+     * Both wallets belong to the same environment and currency. Both change, or none does.
+     *
+     * - from_user_id: Id of the user whose wallet is debited, for example `USR-5678`. Must
+     *   be 1 to 64 printable characters without spaces.
+     * - to_user_id: Id of the user whose wallet is credited, another one than
+     *   `from_user_id`. Must be 1 to 64 printable characters without spaces.
+     * - amount: Amount to transfer, greater than zero. The currency must be that of both
+     *   wallets, which is the default. A decimal string.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
+     * - description: Description of both transactions, at most 500 characters.
+     * - env: Environment. Defaults to the business's default environment.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     from_user_id: string,
+     *     to_user_id: string,
+     *     amount: string,
+     *     currency?: string,
+     *     description?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     WALLET_CURRENCY, WALLET_TOO_LOW, WALLET_LIMIT or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function transferWallet(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\TransferWalletResult {
+        return $this->connection->change(
+            'transfer_wallet',
+            $fields,
+            [Result\TransferWalletResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Creates a recurring job.
      *
      * The first charge is at the first occurrence after the current time.

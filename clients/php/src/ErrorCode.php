@@ -144,6 +144,12 @@ final class ErrorCode
      */
     public const PAYMENT_STATE = 'PAYMENT_STATE';
 
+    /**
+     * HTTP 409. The wallets of the two users have different currencies. Nothing was
+     * transferred.
+     */
+    public const WALLET_CURRENCY = 'WALLET_CURRENCY';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

@@ -441,6 +441,27 @@ export class Nivisco {
   }
 
   /**
+   * Transfers an amount from a user's wallet to another user's.
+   *
+   * Both wallets belong to the same environment and currency. Both change, or none does.
+   *
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, WALLET_CURRENCY,
+   *     WALLET_TOO_LOW, WALLET_LIMIT or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async transferWallet(
+    fields: types.TransferWalletFields,
+    options: ChangeOptions = {},
+  ): Promise<types.TransferWalletResult> {
+    return this.#connection.change(
+      "transfer_wallet",
+      fields,
+      readers.readTransferWalletResult,
+      options,
+    );
+  }
+
+  /**
    * Creates a recurring job.
    *
    * The first charge is at the first occurrence after the current time.

@@ -103,6 +103,8 @@ export const ErrorCode = {
    * operator's decision.
    */
   PAYMENT_STATE: "PAYMENT_STATE",
+  /** HTTP 409. The wallets of the two users have different currencies. Nothing was transferred. */
+  WALLET_CURRENCY: "WALLET_CURRENCY",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

@@ -100,6 +100,8 @@ export function readWalletTransaction(json: Json): types.WalletTransaction {
     paymentId: nullable(string)(json["payment_id"]),
     userId: string(json["user_id"]),
     env: word<types.Env>(json["env"]),
+    transferId: nullable(string)(json["transfer_id"]),
+    otherUserId: nullable(string)(json["other_user_id"]),
   };
 }
 
@@ -370,6 +372,25 @@ export function readAddWalletFundsResult(json: Json): types.AddWalletFundsResult
     userId: nullable(string)(json["user_id"]),
     amount: nullable(string)(json["amount"]),
     description: nullable(string)(json["description"]),
+  };
+}
+
+export function readTransferWalletResult(json: Json): types.TransferWalletResult {
+  return {
+    transferId: string(json["transfer_id"]),
+    message: string(json["message"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    description: nullable(string)(json["description"]),
+    env: word<types.Env>(json["env"]),
+    fromUserId: string(json["from_user_id"]),
+    fromWalletId: string(json["from_wallet_id"]),
+    fromTransactionId: string(json["from_transaction_id"]),
+    fromNewBalance: string(json["from_new_balance"]),
+    toUserId: string(json["to_user_id"]),
+    toWalletId: string(json["to_wallet_id"]),
+    toTransactionId: string(json["to_transaction_id"]),
+    toNewBalance: string(json["to_new_balance"]),
   };
 }
 

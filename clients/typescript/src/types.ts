@@ -30,7 +30,8 @@ export type TransactionReason =
   | "refund"
   | "dispute"
   | "recurring_charge"
-  | "receivable";
+  | "receivable"
+  | "transfer";
 
 export type IntervalType = "day" | "week" | "month" | "year";
 
@@ -378,6 +379,10 @@ export interface WalletTransaction {
   readonly userId: string;
   /** Environment of the wallet. */
   readonly env: Env;
+  /** Id of the transfer that the transaction is one side of, `TRF-…`. Null if there is none. */
+  readonly transferId: string | null;
+  /** Id of the other user of the transfer. Null if there is none. */
+  readonly otherUserId: string | null;
 }
 
 /** A recurring job: a schedule of charges. */
@@ -1069,6 +1074,63 @@ export interface AddWalletFundsResult {
   readonly amount: string | null;
   /** Description from the request. Null if there is none. */
   readonly description: string | null;
+}
+
+/** Fields of `transfer_wallet`. */
+export interface TransferWalletFields {
+  /**
+   * Id of the user whose wallet is debited, for example `USR-5678`. Must be 1 to 64
+   * printable characters without spaces.
+   */
+  readonly fromUserId: string;
+  /**
+   * Id of the user whose wallet is credited, another one than `from_user_id`. Must be 1 to
+   * 64 printable characters without spaces.
+   */
+  readonly toUserId: string;
+  /**
+   * Amount to transfer, greater than zero. The currency must be that of both wallets, which
+   * is the default. A decimal string.
+   */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+  /** Description of both transactions, at most 500 characters. */
+  readonly description?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `transfer_wallet`. */
+export interface TransferWalletResult {
+  /** Id of the transfer, `TRF-…`. */
+  readonly transferId: string;
+  /** Human-readable message. */
+  readonly message: string;
+  /** Transferred amount. A decimal string. */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Description from the request. Null if there is none. */
+  readonly description: string | null;
+  /** Environment of both wallets. */
+  readonly env: Env;
+  /** Id of the user whose wallet was debited. */
+  readonly fromUserId: string;
+  /** Id of the debited wallet. */
+  readonly fromWalletId: string;
+  /** Id of the debit, `WTX-…`. */
+  readonly fromTransactionId: string;
+  /** Balance of the debited wallet after the transfer. A decimal string. */
+  readonly fromNewBalance: string;
+  /** Id of the user whose wallet was credited. */
+  readonly toUserId: string;
+  /** Id of the credited wallet. */
+  readonly toWalletId: string;
+  /** Id of the credit, `WTX-…`. */
+  readonly toTransactionId: string;
+  /** Balance of the credited wallet after the transfer. A decimal string. */
+  readonly toNewBalance: string;
 }
 
 /** Fields of `create_recurring`. */

@@ -324,6 +324,33 @@ CASES = [
         also=frozenset({"postings", "ledger_sums"}),
     ),
     Case(
+        "a transfer without its other side",
+        (movement("WTX-4", transfer_id="TRF-1", other_user_id="U", reason="transfer"),),
+        "wallet_transfers",
+        of(
+            "transaction_id",
+            "WTX-4",
+            "the transfer has no other side",
+            wallet_id="WAL-2",
+            transfer_id="TRF-1",
+        ),
+    ),
+    Case(
+        "a transfer of two amounts",
+        tuple(
+            movement(each, transfer_id="TRF-1", other_user_id="U", reason="transfer")
+            for each in ("WTX-3", "WTX-4")
+        ),
+        "wallet_transfers",
+        of(
+            "transaction_id",
+            "WTX-3",
+            "the other side has another amount",
+            wallet_id="WAL-1",
+            transfer_id="TRF-1",
+        ),
+    ),
+    Case(
         "a gap in a history",
         (movement("WTX-3", version=4), wallet(version=4)),
         "wallet_histories",

@@ -126,6 +126,7 @@ async def test_history_returns_complete_transactions(business: Business, user_id
         ("authorize", "dispute", "Authorize.Net wallet dispute"),
         ("recurring", "recurring_charge", "Recurring wallet charge"),
         ("stripe", "receivable", "Stripe wallet receivable"),
+        ("system", "transfer", "Wallet transfer"),
     ],
 )
 def test_a_transaction_without_a_description_has_a_default_one(

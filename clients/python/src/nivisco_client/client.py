@@ -49,6 +49,7 @@ from .types import (
     RecurringStatus,
     RegisterBusinessResult,
     ResumeRecurringResult,
+    TransferWalletResult,
     UpdateRecurringResult,
     UpdateUserResult,
     UpdateUserUpdates,
@@ -900,6 +901,54 @@ class Nivisco(Connection):
                 "env": env,
             },
             AddWalletFundsResult.from_json,
+            idempotency_key,
+        )
+
+    def transfer_wallet(
+        self,
+        *,
+        from_user_id: str,
+        to_user_id: str,
+        amount: Amount,
+        currency: str | None = None,
+        description: str | None = None,
+        env: Env | None = None,
+        idempotency_key: str | None = None,
+    ) -> TransferWalletResult:
+        """Transfers an amount from a user's wallet to another user's.
+
+        Both wallets belong to the same environment and currency. Both change, or none does.
+
+        Args:
+            from_user_id: Id of the user whose wallet is debited, for example `USR-5678`.
+                Must be 1 to 64 printable characters without spaces.
+            to_user_id: Id of the user whose wallet is credited, another one than
+                `from_user_id`. Must be 1 to 64 printable characters without spaces.
+            amount: Amount to transfer, greater than zero. The currency must be that of both
+                wallets, which is the default. A decimal string.
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+                `usd`.
+            description: Description of both transactions, at most 500 characters.
+            env: Environment. Defaults to the business's default environment.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `WALLET_CURRENCY`, `WALLET_TOO_LOW`, `WALLET_LIMIT` or one
+                of every action.
+        """
+        return self._change(
+            "transfer_wallet",
+            {
+                "from_user_id": from_user_id,
+                "to_user_id": to_user_id,
+                "amount": amount,
+                "currency": currency,
+                "description": description,
+                "env": env,
+            },
+            TransferWalletResult.from_json,
             idempotency_key,
         )
 

@@ -87,6 +87,9 @@ class ErrorCode(StrEnum):
     PAYMENT_STATE = "PAYMENT_STATE"
     """HTTP 409. The state of the payment, or what its gateway says of it, does not allow the
     operator's decision."""
+    WALLET_CURRENCY = "WALLET_CURRENCY"
+    """HTTP 409. The wallets of the two users have different currencies. Nothing was
+    transferred."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

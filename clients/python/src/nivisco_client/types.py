@@ -51,6 +51,7 @@ TransactionReason = Literal[
     "dispute",
     "recurring_charge",
     "receivable",
+    "transfer",
 ]
 
 IntervalType = Literal["day", "week", "month", "year"]
@@ -464,6 +465,10 @@ class WalletTransaction:
     """Id of the user who owns the wallet."""
     env: Env
     """Environment of the wallet."""
+    transfer_id: str | None
+    """Id of the transfer that the transaction is one side of, `TRF-…`. Null if there is none."""
+    other_user_id: str | None
+    """Id of the other user of the transfer. Null if there is none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "WalletTransaction":
@@ -482,6 +487,8 @@ class WalletTransaction:
             payment_id=body["payment_id"],
             user_id=body["user_id"],
             env=body["env"],
+            transfer_id=body["transfer_id"],
+            other_user_id=body["other_user_id"],
         )
 
 
@@ -1187,6 +1194,60 @@ class AddWalletFundsResult:
             user_id=body["user_id"],
             amount=None if body["amount"] is None else str(body["amount"]),
             description=body["description"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferWalletResult:
+    """Response of `transfer_wallet`."""
+
+    transfer_id: str
+    """Id of the transfer, `TRF-…`."""
+    message: str
+    """Human-readable message."""
+    amount: str
+    """Transferred amount. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    description: str | None
+    """Description from the request. Null if there is none."""
+    env: Env
+    """Environment of both wallets."""
+    from_user_id: str
+    """Id of the user whose wallet was debited."""
+    from_wallet_id: str
+    """Id of the debited wallet."""
+    from_transaction_id: str
+    """Id of the debit, `WTX-…`."""
+    from_new_balance: str
+    """Balance of the debited wallet after the transfer. A decimal string."""
+    to_user_id: str
+    """Id of the user whose wallet was credited."""
+    to_wallet_id: str
+    """Id of the credited wallet."""
+    to_transaction_id: str
+    """Id of the credit, `WTX-…`."""
+    to_new_balance: str
+    """Balance of the credited wallet after the transfer. A decimal string."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "TransferWalletResult":
+        """Read it from a response."""
+        return cls(
+            transfer_id=body["transfer_id"],
+            message=body["message"],
+            amount=str(body["amount"]),
+            currency=body["currency"],
+            description=body["description"],
+            env=body["env"],
+            from_user_id=body["from_user_id"],
+            from_wallet_id=body["from_wallet_id"],
+            from_transaction_id=body["from_transaction_id"],
+            from_new_balance=str(body["from_new_balance"]),
+            to_user_id=body["to_user_id"],
+            to_wallet_id=body["to_wallet_id"],
+            to_transaction_id=body["to_transaction_id"],
+            to_new_balance=str(body["to_new_balance"]),
         )
 
 

@@ -107,6 +107,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The state of the payment, or what its gateway says of it, does not allow the operator's
     decision.
     """
+    ERROR_REASON_WALLET_CURRENCY: _ErrorReason.ValueType  # 46
+    """The wallets of the two users have different currencies. Nothing was transferred."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -196,6 +198,8 @@ ERROR_REASON_PAYMENT_STATE: ErrorReason.ValueType  # 33
 """The state of the payment, or what its gateway says of it, does not allow the operator's
 decision.
 """
+ERROR_REASON_WALLET_CURRENCY: ErrorReason.ValueType  # 46
+"""The wallets of the two users have different currencies. Nothing was transferred."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int

@@ -55,7 +55,7 @@ class _TransactionSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tra
     TRANSACTION_SOURCE_UNSPECIFIED: _TransactionSource.ValueType  # 0
     """Unspecified."""
     TRANSACTION_SOURCE_SYSTEM: _TransactionSource.ValueType  # 1
-    """The business's system debited the wallet."""
+    """The business's system debited the wallet, or moved money between two wallets."""
     TRANSACTION_SOURCE_MANUAL: _TransactionSource.ValueType  # 2
     """The business credited the wallet manually."""
     TRANSACTION_SOURCE_STRIPE: _TransactionSource.ValueType  # 3
@@ -71,7 +71,7 @@ class TransactionSource(_TransactionSource, metaclass=_TransactionSourceEnumType
 TRANSACTION_SOURCE_UNSPECIFIED: TransactionSource.ValueType  # 0
 """Unspecified."""
 TRANSACTION_SOURCE_SYSTEM: TransactionSource.ValueType  # 1
-"""The business's system debited the wallet."""
+"""The business's system debited the wallet, or moved money between two wallets."""
 TRANSACTION_SOURCE_MANUAL: TransactionSource.ValueType  # 2
 """The business credited the wallet manually."""
 TRANSACTION_SOURCE_STRIPE: TransactionSource.ValueType  # 3
@@ -106,6 +106,8 @@ class _TransactionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tra
     """The business covered the part of a reversed funding that exceeded the wallet's balance. The
     user owes this amount to the business. As a debit: it was repaid from money that came back.
     """
+    TRANSACTION_REASON_TRANSFER: _TransactionReason.ValueType  # 8
+    """A transfer between the wallets of two users: a debit of one, a credit of the other."""
 
 class TransactionReason(_TransactionReason, metaclass=_TransactionReasonEnumTypeWrapper):
     """Reason for a wallet transaction."""
@@ -128,6 +130,8 @@ TRANSACTION_REASON_RECEIVABLE: TransactionReason.ValueType  # 7
 """The business covered the part of a reversed funding that exceeded the wallet's balance. The
 user owes this amount to the business. As a debit: it was repaid from money that came back.
 """
+TRANSACTION_REASON_TRANSFER: TransactionReason.ValueType  # 8
+"""A transfer between the wallets of two users: a debit of one, a credit of the other."""
 Global___TransactionReason: _TypeAlias = TransactionReason  # noqa: Y015
 
 @_typing.final
@@ -196,6 +200,8 @@ class WalletTransaction(_message.Message):
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    OTHER_USER_ID_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """Id of the transaction, `WTX-…`."""
     type: Global___TransactionType.ValueType
@@ -216,6 +222,10 @@ class WalletTransaction(_message.Message):
     """Id of the user who owns the wallet."""
     env: _types_pb2.Env.ValueType
     """Environment of the wallet."""
+    transfer_id: _builtins.str
+    """Id of the transfer that the transaction is one side of, `TRF-…`. Null if there is none."""
+    other_user_id: _builtins.str
+    """Id of the other user of the transfer. Null if there is none."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of the transaction, greater than zero."""
@@ -243,19 +253,29 @@ class WalletTransaction(_message.Message):
         payment_id: _builtins.str | None = ...,
         user_id: _builtins.str = ...,
         env: _types_pb2.Env.ValueType = ...,
+        transfer_id: _builtins.str | None = ...,
+        other_user_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_payment_id", b"_payment_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "new_balance", b"new_balance", "payment_id", b"payment_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_other_user_id", b"_other_user_id", "_payment_id", b"_payment_id", "_transfer_id", b"_transfer_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "new_balance", b"new_balance", "other_user_id", b"other_user_id", "payment_id", b"payment_id", "transfer_id", b"transfer_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_payment_id", b"_payment_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "env", b"env", "new_balance", b"new_balance", "payment_id", b"payment_id", "reason", b"reason", "source", b"source", "transaction_id", b"transaction_id", "type", b"type", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_other_user_id", b"_other_user_id", "_payment_id", b"_payment_id", "_transfer_id", b"_transfer_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "env", b"env", "new_balance", b"new_balance", "other_user_id", b"other_user_id", "payment_id", b"payment_id", "reason", b"reason", "source", b"source", "transaction_id", b"transaction_id", "transfer_id", b"transfer_id", "type", b"type", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__other_user_id: _TypeAlias = _typing.Literal["other_user_id"]  # noqa: Y015
+    _WhichOneofArgType__other_user_id: _TypeAlias = _typing.Literal["_other_user_id", b"_other_user_id"]  # noqa: Y015
     _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
     _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    _WhichOneofReturnType__transfer_id: _TypeAlias = _typing.Literal["transfer_id"]  # noqa: Y015
+    _WhichOneofArgType__transfer_id: _TypeAlias = _typing.Literal["_transfer_id", b"_transfer_id"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__other_user_id) -> _WhichOneofReturnType__other_user_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transfer_id) -> _WhichOneofReturnType__transfer_id | None: ...
 
 Global___WalletTransaction: _TypeAlias = WalletTransaction  # noqa: Y015
 
@@ -661,3 +681,136 @@ class AddWalletFundsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__user_id) -> _WhichOneofReturnType__user_id | None: ...
 
 Global___AddWalletFundsResponse: _TypeAlias = AddWalletFundsResponse  # noqa: Y015
+
+@_typing.final
+class TransferWalletRequest(_message.Message):
+    """Request for TransferWallet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_USER_ID_FIELD_NUMBER: _builtins.int
+    TO_USER_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    from_user_id: _builtins.str
+    """Id of the user whose wallet is debited, for example `USR-5678`."""
+    to_user_id: _builtins.str
+    """Id of the user whose wallet is credited, another one than `from_user_id`."""
+    description: _builtins.str
+    """Description of both transactions, at most 500 characters."""
+    env: _types_pb2.Env.ValueType
+    """Environment. Defaults to the business's default environment."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount to transfer, greater than zero. The currency must be that of both wallets, which is the
+        default.
+        """
+
+    def __init__(
+        self,
+        *,
+        from_user_id: _builtins.str = ...,
+        to_user_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        description: _builtins.str | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "env", b"env", "from_user_id", b"from_user_id", "idempotency_key", b"idempotency_key", "to_user_id", b"to_user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___TransferWalletRequest: _TypeAlias = TransferWalletRequest  # noqa: Y015
+
+@_typing.final
+class TransferWalletResponse(_message.Message):
+    """Response for TransferWallet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    FROM_USER_ID_FIELD_NUMBER: _builtins.int
+    FROM_WALLET_ID_FIELD_NUMBER: _builtins.int
+    FROM_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    FROM_NEW_BALANCE_FIELD_NUMBER: _builtins.int
+    TO_USER_ID_FIELD_NUMBER: _builtins.int
+    TO_WALLET_ID_FIELD_NUMBER: _builtins.int
+    TO_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    TO_NEW_BALANCE_FIELD_NUMBER: _builtins.int
+    transfer_id: _builtins.str
+    """Id of the transfer, `TRF-…`."""
+    message: _builtins.str
+    """Human-readable message."""
+    description: _builtins.str
+    """Description from the request. Null if there is none."""
+    env: _types_pb2.Env.ValueType
+    """Environment of both wallets."""
+    from_user_id: _builtins.str
+    """Id of the user whose wallet was debited."""
+    from_wallet_id: _builtins.str
+    """Id of the debited wallet."""
+    from_transaction_id: _builtins.str
+    """Id of the debit, `WTX-…`."""
+    to_user_id: _builtins.str
+    """Id of the user whose wallet was credited."""
+    to_wallet_id: _builtins.str
+    """Id of the credited wallet."""
+    to_transaction_id: _builtins.str
+    """Id of the credit, `WTX-…`."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Transferred amount."""
+
+    @_builtins.property
+    def from_new_balance(self) -> _money_pb2.Money:
+        """Balance of the debited wallet after the transfer."""
+
+    @_builtins.property
+    def to_new_balance(self) -> _money_pb2.Money:
+        """Balance of the credited wallet after the transfer."""
+
+    def __init__(
+        self,
+        *,
+        transfer_id: _builtins.str = ...,
+        message: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        description: _builtins.str | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        from_user_id: _builtins.str = ...,
+        from_wallet_id: _builtins.str = ...,
+        from_transaction_id: _builtins.str = ...,
+        from_new_balance: _money_pb2.Money | None = ...,
+        to_user_id: _builtins.str = ...,
+        to_wallet_id: _builtins.str = ...,
+        to_transaction_id: _builtins.str = ...,
+        to_new_balance: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "amount", b"amount", "description", b"description", "from_new_balance", b"from_new_balance", "to_new_balance", b"to_new_balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "amount", b"amount", "description", b"description", "env", b"env", "from_new_balance", b"from_new_balance", "from_transaction_id", b"from_transaction_id", "from_user_id", b"from_user_id", "from_wallet_id", b"from_wallet_id", "message", b"message", "to_new_balance", b"to_new_balance", "to_transaction_id", b"to_transaction_id", "to_user_id", b"to_user_id", "to_wallet_id", b"to_wallet_id", "transfer_id", b"transfer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+
+Global___TransferWalletResponse: _TypeAlias = TransferWalletResponse  # noqa: Y015

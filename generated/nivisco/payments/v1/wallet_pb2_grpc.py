@@ -56,6 +56,11 @@ class WalletServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsResponse.FromString,
                 _registered_method=True)
+        self.TransferWallet = channel.unary_unary(
+                '/nivisco.payments.v1.WalletService/TransferWallet',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletResponse.FromString,
+                _registered_method=True)
 
 
 class WalletServiceServicer:
@@ -91,6 +96,14 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TransferWallet(self, request, context):
+        """Transfers an amount from a user's wallet to another user's. Both wallets belong to the same
+        environment and currency. Both change, or none does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WalletServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +126,11 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.AddWalletFunds,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsResponse.SerializeToString,
+            ),
+            'TransferWallet': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferWallet,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -225,6 +243,33 @@ class WalletService:
             '/nivisco.payments.v1.WalletService/AddWalletFunds',
             nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_wallet__pb2.AddWalletFundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferWallet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.WalletService/TransferWallet',
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletResponse.FromString,
             options,
             channel_credentials,
             insecure,

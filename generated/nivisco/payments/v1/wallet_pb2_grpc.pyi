@@ -43,6 +43,10 @@ class WalletServiceStub:
     """Debits a wallet."""
     AddWalletFunds: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.AddWalletFundsRequest, _wallet_pb2.AddWalletFundsResponse]
     """Credits a wallet."""
+    TransferWallet: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.TransferWalletRequest, _wallet_pb2.TransferWalletResponse]
+    """Transfers an amount from a user's wallet to another user's. Both wallets belong to the same
+    environment and currency. Both change, or none does.
+    """
 
 @_typing.type_check_only
 class WalletServiceAsyncStub(WalletServiceStub):
@@ -59,6 +63,10 @@ class WalletServiceAsyncStub(WalletServiceStub):
     """Debits a wallet."""
     AddWalletFunds: _aio.UnaryUnaryMultiCallable[_wallet_pb2.AddWalletFundsRequest, _wallet_pb2.AddWalletFundsResponse]  # type: ignore[assignment]
     """Credits a wallet."""
+    TransferWallet: _aio.UnaryUnaryMultiCallable[_wallet_pb2.TransferWalletRequest, _wallet_pb2.TransferWalletResponse]  # type: ignore[assignment]
+    """Transfers an amount from a user's wallet to another user's. Both wallets belong to the same
+    environment and currency. Both change, or none does.
+    """
 
 class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     """Debits and credits wallets. Wallets are a double-entry ledger: every transaction is a pair of
@@ -96,5 +104,15 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.AddWalletFundsResponse, _abc.Awaitable[_wallet_pb2.AddWalletFundsResponse]]:
         """Credits a wallet."""
+
+    @_abc_1.abstractmethod
+    def TransferWallet(
+        self,
+        request: _wallet_pb2.TransferWalletRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.TransferWalletResponse, _abc.Awaitable[_wallet_pb2.TransferWalletResponse]]:
+        """Transfers an amount from a user's wallet to another user's. Both wallets belong to the same
+        environment and currency. Both change, or none does.
+        """
 
 def add_WalletServiceServicer_to_server(servicer: WalletServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

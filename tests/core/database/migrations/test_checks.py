@@ -44,6 +44,7 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_wallet_transactions_type_is_known": {"type": "transfer"},
     "ck_wallet_transactions_source_is_known": {"source": "s"},
     "ck_wallet_transactions_reason_is_known": {"reason": ""},
+    "ck_wallet_transactions_transfer_has_an_other_user": {"transfer_id": "TRF-1"},
     "ck_postings_amount_is_not_zero": {"amount_minor": 0},
     "ck_recurring_jobs_amount_is_positive": {"amount_minor": 0},
     "ck_recurring_jobs_interval_is_positive": {"interval_value": 0},
