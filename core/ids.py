@@ -43,6 +43,11 @@ def new_transfer_id() -> str:
     return f"TRF-{ULID()}"
 
 
+def new_hold_id() -> str:
+    """Return `HLD-` and a ULID."""
+    return f"HLD-{ULID()}"
+
+
 def new_recurring_id() -> str:
     """Return `REC-` and a ULID."""
     return f"REC-{ULID()}"

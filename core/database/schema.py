@@ -95,6 +95,7 @@ PAYMENT_STATUSES = (
     "disputed",
 )
 JOB_STATUSES = ("active", "paused", "cancelled", "completed")
+HOLD_STATUSES = ("open", "captured", "released", "expired")
 LOG_STATUSES = ("succeeded", "declined", "requires_action", "failed", "skipped")
 
 
@@ -393,11 +394,69 @@ wallets = Table(
     Column("version", BigInteger, nullable=False),
     _moment("created_at"),
     _moment("updated_at"),
+    # Sum of the open holds.
+    Column("held_minor", BigInteger, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     UniqueConstraint("business_id", "user_id", "env"),
     CheckConstraint("balance_minor >= 0", name="balance_is_not_negative"),
     CheckConstraint("version >= 0", name="version_is_not_negative"),
+    CheckConstraint(
+        "held_minor >= 0 AND held_minor <= balance_minor", name="held_is_within_balance"
+    ),
     _one_of("env", "TEST", "LIVE"),
+)
+
+wallet_holds = Table(
+    # Parts of a wallet's balance that only their capture can debit.
+    "wallet_holds",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("hold_id", String(64), primary_key=True),
+    _id("wallet_id"),
+    _id("user_id"),
+    _word("env"),
+    Column("currency", String(3), nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("captured_minor", BigInteger, nullable=True),
+    _word("status"),
+    Column("description", String(500), nullable=True),
+    # The wallet transaction that captured it.
+    _id("transaction_id", nullable=True),
+    _moment("expires_at"),
+    # When the queue closes the hold: at expires_at. NULL once it is closed.
+    Column("look_at", UtcDateTime, nullable=True),
+    _moment("created_at"),
+    Column("closed_at", UtcDateTime, nullable=True),
+    *_set_aside(),
+    ForeignKeyConstraint(
+        ["business_id", "wallet_id"], ["wallets.business_id", "wallets.wallet_id"]
+    ),
+    CheckConstraint("amount_minor > 0", name="amount_is_positive"),
+    CheckConstraint(
+        "captured_minor > 0 AND captured_minor <= amount_minor", name="captured_is_within_amount"
+    ),
+    CheckConstraint(
+        "(status = 'captured') = (captured_minor IS NOT NULL)"
+        " AND (status = 'captured') = (transaction_id IS NOT NULL)",
+        name="captured_with_a_transaction",
+    ),
+    CheckConstraint(
+        "(status = 'open') = (look_at IS NOT NULL) AND (status = 'open') = (closed_at IS NULL)",
+        name="looked_at_while_open",
+    ),
+    _one_of("env", "TEST", "LIVE"),
+    _one_of("status", *HOLD_STATUSES),
+    Index("ix_wallet_holds_by_status", "business_id", "env", "status", "created_at", "hold_id"),
+    Index(
+        "ix_wallet_holds_by_user",
+        "business_id",
+        "user_id",
+        "env",
+        "status",
+        "created_at",
+        "hold_id",
+    ),
+    *_due_work("wallet_holds", "look_at"),
 )
 
 wallet_transactions = Table(
@@ -462,6 +521,7 @@ wallet_transactions = Table(
         "recurring_charge",
         "receivable",
         "transfer",
+        "hold_capture",
     ),
 )
 
@@ -709,7 +769,7 @@ decisions = Table(
     CheckConstraint(
         "(action = 'resolve') = (resolution IS NOT NULL)", name="resolution_of_resolve"
     ),
-    _one_of("subject", "payment", "recurring_job", "webhook_event"),
+    _one_of("subject", "payment", "recurring_job", "webhook_event", "wallet_hold"),
     _one_of("action", "resolve", "retry", "release"),
     _one_of("resolution", "succeeded", "declined", "failed"),
     Index("ix_decisions_business_id_subject", "business_id", "subject", "subject_id", "decided_at"),

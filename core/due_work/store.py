@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import NamedFromClause
 
-from core.database.schema import payments, recurring_jobs, webhook_events
+from core.database.schema import GATEWAYS, payments, recurring_jobs, wallet_holds, webhook_events
 from core.database.transactions import Transaction
 from core.due_work.rules import FAILED_LOOKS_MAX, DueRow, Failure, Key, pause_after
 
@@ -58,6 +58,11 @@ class DueTable:
     is_leased: bool
     """Whether a row may have a lease, until the end of which nobody else looks at it."""
 
+    @property
+    def lanes(self) -> Sequence[str]:
+        """The gateways that looks ask, or one empty name."""
+        return GATEWAYS if self.has_lanes else ("",)
+
     def is_key(self, key: Key) -> ColumnElement[bool]:
         """Return the condition that a row has this primary key."""
         columns = self.table.primary_key.columns
@@ -76,7 +81,8 @@ class DueTable:
 PAYMENTS: Final = DueTable("payment", payments, "look_at", "payment_id", True, True)
 EVENTS: Final = DueTable("webhook_event", webhook_events, "look_at", "event_id", True, False)
 JOBS: Final = DueTable("recurring_job", recurring_jobs, "due_at", "recurring_id", False, True)
-TABLES: Final = {each.kind: each for each in (PAYMENTS, EVENTS, JOBS)}
+HOLDS: Final = DueTable("wallet_hold", wallet_holds, "look_at", "hold_id", False, False)
+TABLES: Final = {each.kind: each for each in (PAYMENTS, EVENTS, JOBS, HOLDS)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class Subject(StrEnum):
     PAYMENT = "payment"
     RECURRING_JOB = "recurring_job"
     WEBHOOK_EVENT = "webhook_event"
+    WALLET_HOLD = "wallet_hold"
 
 
 @dataclass(frozen=True, slots=True)

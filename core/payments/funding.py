@@ -42,7 +42,12 @@ async def credit_wallet(transaction: Transaction, payment: Payment) -> Wallet:
         ],
     )
     assert isinstance(credited, WalletState), "a credit with a payment has no limit"
-    return replace(wallet, balance_minor=credited.balance_minor, updated_at=transaction.now)
+    return replace(
+        wallet,
+        balance_minor=credited.balance_minor,
+        held_minor=credited.held_minor,
+        updated_at=transaction.now,
+    )
 
 
 async def move_taken_back(
@@ -56,8 +61,8 @@ async def move_taken_back(
 ) -> None:
     """Debit or credit a wallet from what was `taken` back to a total of `total_minor`.
 
-    movement     balance or receivable                       movements
-    debit        the balance covers it                       debit
+    movement     available or receivable                     movements
+    debit        what is available covers it                 debit
     debit        otherwise                                   credit the rest from the receivables,
                                                              debit
     credit       the user owes the business nothing          credit
@@ -84,7 +89,7 @@ async def move_taken_back(
         taken_before_minor=taken.moved_minor,
     )
     if is_debit:
-        receivable_minor = max(0, change_minor - wallet.balance_minor)
+        receivable_minor = max(0, change_minor - wallet.available_minor)
     else:
         owed_minor = await wallet_store.receivable_of_wallet(
             transaction, business_id=payment.business_id, wallet_id=wallet_id

@@ -63,6 +63,7 @@ from core.server.unary_calls import UnaryCalls
 from core.users.service import UsersService
 from core.users.servicer import UsersServicer
 from core.wallet.batch import WalletBatch
+from core.wallet.holds import Holds
 from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
 from core.wallet.transfers import Transfers
@@ -180,6 +181,7 @@ class _Services:
     payments: PaymentsService
     decisions: Decisions
     webhooks: WebhooksService
+    holds: Holds
 
 
 def _make_services(
@@ -207,6 +209,7 @@ def _make_services(
         webhooks=WebhooksService(
             database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
         ),
+        holds=Holds(database),
     )
 
 
@@ -225,7 +228,9 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
         "PaymentsService": PaymentsServicer(services.payments),
         "RecurringService": RecurringServicer(RecurringService(database, job_clock)),
         "UsersService": UsersServicer(UsersService(database)),
-        "WalletService": WalletServicer(WalletService(database), wallet_batch, Transfers(database)),
+        "WalletService": WalletServicer(
+            WalletService(database), wallet_batch, Transfers(database), services.holds
+        ),
     }
     internal: dict[str, object] = {
         "OccurrencesService": OccurrencesServicer(Claims(database, job_clock), execution),
@@ -279,7 +284,11 @@ async def _serve(
     leases = asyncio.create_task(
         every(RENEW_SECONDS, services.payments.renew_leases, "renew_leases", drained)
     )
-    due_work = DueWork(database, [services.payments, services.webhooks], poll_seconds=POLL_SECONDS)
+    due_work = DueWork(
+        database,
+        [services.payments, services.webhooks, services.holds],
+        poll_seconds=POLL_SECONDS,
+    )
     tasks = asyncio.gather(
         due_work.run(stop),
         every(REAP_SECONDS, services.idempotency.reap, "reap_idempotency_records", stop),

@@ -3,6 +3,7 @@
 from core.messages import enum_value, env_value, timestamp
 from core.money import Amount, money_message
 from core.wallet.batch_store import Applied
+from core.wallet.hold_store import Hold
 from core.wallet.rules import Direction, Movement, WalletState
 from core.wallet.store import Wallet, WalletTransaction
 from nivisco.payments.v1 import wallet_pb2 as pb
@@ -17,6 +18,7 @@ _DEFAULT_DESCRIPTIONS = {
     "recurring_charge": "Recurring wallet charge",
     "receivable": "{gateway} wallet receivable",
     "transfer": "Wallet transfer",
+    "hold_capture": "Captured wallet hold",
 }
 """Descriptions of transactions without one, by reason, in the style of the API reference."""
 MovementResponse = pb.ChargeWalletResponse | pb.AddWalletFundsResponse
@@ -31,6 +33,26 @@ def wallet_message(wallet: Wallet) -> pb.Wallet:
         updated_at=timestamp(wallet.updated_at),
         env=env_value(wallet.env),
         created_at=timestamp(wallet.created_at),
+        available=money_message(Amount(wallet.balance_minor - wallet.held_minor, wallet.currency)),
+    )
+
+
+def hold_message(hold: Hold) -> pb.WalletHold:
+    """Return the message of a hold."""
+    captured = hold.captured_minor and money_message(Amount(hold.captured_minor, hold.currency))
+    return pb.WalletHold(
+        hold_id=hold.hold_id,
+        status=enum_value(pb.HoldStatus, hold.status),
+        amount=money_message(Amount(hold.amount_minor, hold.currency)),
+        captured_amount=captured or None,
+        description=hold.description,
+        expires_at=timestamp(hold.expires_at),
+        created_at=timestamp(hold.created_at),
+        closed_at=timestamp(hold.closed_at) if hold.closed_at else None,
+        transaction_id=hold.transaction_id,
+        wallet_id=hold.wallet_id,
+        user_id=hold.user_id,
+        env=env_value(hold.env),
     )
 
 

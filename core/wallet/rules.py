@@ -45,6 +45,13 @@ class WalletState(NamedTuple):
     currency: str
     balance_minor: int
     version: int
+    held_minor: int = 0
+    """Sum of the open holds."""
+
+    @property
+    def available_minor(self) -> int:
+        """The balance without open holds: what can be debited."""
+        return self.balance_minor - self.held_minor
 
 
 class MovementRefusal(Enum):
@@ -70,11 +77,11 @@ def apply(wallet: WalletState, movement: Movement) -> WalletState | MovementRefu
     assert movement.amount_minor > 0, "a movement has an amount"
     sign = 1 if movement.direction is Direction.CREDIT else -1
     balance = wallet.balance_minor + sign * movement.amount_minor
-    if balance < 0:
+    if balance < wallet.held_minor:
         return MovementRefusal.WALLET_TOO_LOW
     if balance > MAX_BALANCE_MINOR and sign > 0 and movement.payment_id is None:
         return MovementRefusal.WALLET_LIMIT
-    return WalletState(wallet.env, wallet.currency, balance, wallet.version + 1)
+    return WalletState(wallet.env, wallet.currency, balance, wallet.version + 1, wallet.held_minor)
 
 
 def postings_of(wallet: WalletState, movement: Movement) -> tuple[Posting, Posting]:

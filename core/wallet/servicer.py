@@ -1,10 +1,15 @@
 """Maps the messages of WalletService to use cases and back."""
 
+from datetime import timedelta
+
 from core.caller import current_caller
 from core.idempotency.call import current_call
-from core.messages import env_word, page_request
+from core.messages import enum_word, env_word, page_request
 from core.wallet.batch import MovementRequest, WalletBatch
+from core.wallet.hold_store import HoldFilter
+from core.wallet.holds import HoldRequest, Holds
 from core.wallet.messages import (
+    hold_message,
     transfer_response,
     wallet_message,
     wallet_transaction_message,
@@ -19,11 +24,14 @@ from nivisco.payments.v1 import wallet_pb2_grpc
 class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     """Serves nivisco.payments.v1.WalletService."""
 
-    def __init__(self, service: WalletService, batch: WalletBatch, transfers: Transfers) -> None:
-        """Read wallets with `service`; change one with `batch`, and two with `transfers`."""
+    def __init__(
+        self, service: WalletService, batch: WalletBatch, transfers: Transfers, holds: Holds
+    ) -> None:
+        """Read wallets with `service`; change one with `batch` or `holds`, two with `transfers`."""
         self._service = service
         self._batch = batch
         self._transfers = transfers
+        self._holds = holds
 
     async def GetUserWallet(
         self, request: pb.GetUserWalletRequest, context: object
@@ -80,6 +88,70 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             description=request.description or None,
         )
         return transfer_response(*await self._transfers.transfer(caller, transfer))
+
+    async def HoldWallet(
+        self, request: pb.HoldWalletRequest, context: object
+    ) -> pb.HoldWalletResponse:
+        """Hold a part of the user's wallet."""
+        caller = current_caller()
+        wanted = HoldRequest(
+            user_id=request.user_id,
+            env=env_word(request.env) or caller.default_env,
+            money=request.amount,
+            expires_in=timedelta(seconds=request.expires_in_seconds),
+            description=request.description or None,
+        )
+        hold, wallet = await self._holds.hold(caller, wanted)
+        return pb.HoldWalletResponse(
+            message="Amount held successfully",
+            hold_id=hold.hold_id,
+            hold=hold_message(hold),
+            wallet=wallet_message(wallet),
+        )
+
+    async def CaptureHold(
+        self, request: pb.CaptureHoldRequest, context: object
+    ) -> pb.CaptureHoldResponse:
+        """Debit the wallet with all or a part of a hold."""
+        money = request.amount if request.HasField("amount") else None
+        hold, wallet = await self._holds.capture(current_caller(), request.hold_id, money)
+        assert hold.transaction_id is not None, "a captured hold has a transaction"
+        return pb.CaptureHoldResponse(
+            message="Hold captured successfully",
+            transaction_id=hold.transaction_id,
+            hold=hold_message(hold),
+            wallet=wallet_message(wallet),
+        )
+
+    async def ReleaseHold(
+        self, request: pb.ReleaseHoldRequest, context: object
+    ) -> pb.ReleaseHoldResponse:
+        """Make the amount of a hold available again."""
+        hold, wallet = await self._holds.release(current_caller(), request.hold_id)
+        return pb.ReleaseHoldResponse(
+            message="Hold released successfully",
+            hold=hold_message(hold),
+            wallet=wallet_message(wallet),
+        )
+
+    async def ListHolds(
+        self, request: pb.ListHoldsRequest, context: object
+    ) -> pb.ListHoldsResponse:
+        """Return a page of holds."""
+        caller = current_caller()
+        which = HoldFilter(
+            env=env_word(request.env) or caller.default_env,
+            user_id=request.user_id or None,
+            status=enum_word(pb.HoldStatus, request.status),
+        )
+        page = await self._holds.list_holds(caller, which, page_request(request))
+        return pb.ListHoldsResponse(
+            count=len(page.rows),
+            total=page.total,
+            holds=[hold_message(hold) for hold in page.rows],
+            total_is_estimate=page.total_is_estimate,
+            next_cursor=page.next_cursor,
+        )
 
 
 def _movement_request(

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import (
@@ -12,16 +12,18 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     func,
     insert,
     literal,
+    or_,
     select,
 )
 from sqlalchemy.exc import IntegrityError
 
 from core.database.bulk_sql import BulkSelect
 from core.database.paging import Page, PagedList, PageRequest
-from core.database.schema import users, wallet_transactions, wallets
+from core.database.schema import users, wallet_holds, wallet_transactions, wallets
 from core.database.transactions import Database, Transaction
 from core.ids import new_wallet_id
 from core.wallet.rules import WalletState
@@ -49,6 +51,8 @@ class Wallet:
     balance_minor: int
     created_at: datetime
     updated_at: datetime
+    held_minor: int = 0
+    """Sum of the open holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ _LOCK_WALLETS = BulkSelect(
         wallets.c.currency,
         wallets.c.balance_minor,
         wallets.c.version,
+        wallets.c.held_minor,
     )
     .order_by(wallets.c.business_id, wallets.c.wallet_id)
     .with_for_update(of=wallets, key_share=True),
@@ -205,6 +210,7 @@ async def wallet_after_credit(
             table.c.balance_after_minor,
             wallets.c.created_at,
             table.c.created_at,
+            _held_at(table.c.created_at),
         )
         .join_from(table, wallets)
         .where(
@@ -213,7 +219,28 @@ async def wallet_after_credit(
             table.c.reason == "wallet_fund",
         )
     )
-    return Wallet(*rows.one())
+    wallet = Wallet(*rows.one())
+    return replace(wallet, held_minor=min(wallet.held_minor, wallet.balance_minor))
+
+
+def _held_at(moment: ColumnElement[datetime]) -> ColumnElement[int]:
+    """Return the sum of a wallet's holds that were open at a time, in minor units.
+
+    Times are those at which transactions began, so that it may not fit the balance of then exactly.
+    """
+    total = (
+        select(func.coalesce(func.sum(wallet_holds.c.amount_minor), 0))
+        .where(
+            wallet_holds.c.business_id == wallets.c.business_id,
+            wallet_holds.c.user_id == wallets.c.user_id,
+            wallet_holds.c.env == wallets.c.env,
+            wallet_holds.c.created_at <= moment,
+            or_(wallet_holds.c.closed_at.is_(None), wallet_holds.c.closed_at > moment),
+        )
+        .correlate_except(wallet_holds)
+        .scalar_subquery()
+    )
+    return cast(total, BigInteger)
 
 
 async def moved_by_payment(

@@ -74,7 +74,10 @@ final class ErrorCode
     /** HTTP 409. The credit would raise the wallet's balance above its maximum. */
     public const WALLET_LIMIT = 'WALLET_LIMIT';
 
-    /** HTTP 402. The wallet's balance is below the amount. Nothing was debited. */
+    /**
+     * HTTP 402. The wallet's balance without its open holds is below the amount. Nothing
+     * was debited or held.
+     */
     public const WALLET_TOO_LOW = 'WALLET_TOO_LOW';
 
     /** HTTP 402. The card was declined. `decline_code` is the reason; nothing was charged. */
@@ -149,6 +152,18 @@ final class ErrorCode
      * transferred.
      */
     public const WALLET_CURRENCY = 'WALLET_CURRENCY';
+
+    /** HTTP 404. The business has no hold with that id. */
+    public const HOLD_NOT_FOUND = 'HOLD_NOT_FOUND';
+
+    /** HTTP 409. The hold has expired. Nothing was debited. */
+    public const HOLD_EXPIRED = 'HOLD_EXPIRED';
+
+    /** HTTP 409. The hold was captured or released before. */
+    public const HOLD_STATE = 'HOLD_STATE';
+
+    /** HTTP 409. The amount is above the hold's amount. Nothing was debited. */
+    public const HOLD_TOO_LOW = 'HOLD_TOO_LOW';
 
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [

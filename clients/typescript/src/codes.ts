@@ -46,7 +46,10 @@ export const ErrorCode = {
   ALREADY_EXISTS: "ALREADY_EXISTS",
   /** HTTP 409. The credit would raise the wallet's balance above its maximum. */
   WALLET_LIMIT: "WALLET_LIMIT",
-  /** HTTP 402. The wallet's balance is below the amount. Nothing was debited. */
+  /**
+   * HTTP 402. The wallet's balance without its open holds is below the amount. Nothing was
+   * debited or held.
+   */
   WALLET_TOO_LOW: "WALLET_TOO_LOW",
   /** HTTP 402. The card was declined. `decline_code` is the reason; nothing was charged. */
   CARD_DECLINED: "CARD_DECLINED",
@@ -105,6 +108,14 @@ export const ErrorCode = {
   PAYMENT_STATE: "PAYMENT_STATE",
   /** HTTP 409. The wallets of the two users have different currencies. Nothing was transferred. */
   WALLET_CURRENCY: "WALLET_CURRENCY",
+  /** HTTP 404. The business has no hold with that id. */
+  HOLD_NOT_FOUND: "HOLD_NOT_FOUND",
+  /** HTTP 409. The hold has expired. Nothing was debited. */
+  HOLD_EXPIRED: "HOLD_EXPIRED",
+  /** HTTP 409. The hold was captured or released before. */
+  HOLD_STATE: "HOLD_STATE",
+  /** HTTP 409. The amount is above the hold's amount. Nothing was debited. */
+  HOLD_TOO_LOW: "HOLD_TOO_LOW",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

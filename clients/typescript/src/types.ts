@@ -31,7 +31,10 @@ export type TransactionReason =
   | "dispute"
   | "recurring_charge"
   | "receivable"
-  | "transfer";
+  | "transfer"
+  | "hold_capture";
+
+export type HoldStatus = "open" | "captured" | "released" | "expired";
 
 export type IntervalType = "day" | "week" | "month" | "year";
 
@@ -264,6 +267,11 @@ export interface Wallet {
   readonly env: Env;
   /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly createdAt: string;
+  /**
+   * Balance without open holds: what can be debited. Null in an answer that is replayed
+   * from before there were holds. A decimal string.
+   */
+  readonly available: string | null;
 }
 
 /** A saved card. */
@@ -383,6 +391,42 @@ export interface WalletTransaction {
   readonly transferId: string | null;
   /** Id of the other user of the transfer. Null if there is none. */
   readonly otherUserId: string | null;
+}
+
+/** A hold: a part of a wallet's balance that only its capture can debit. */
+export interface WalletHold {
+  /** Id of the hold, `HLD-…`. */
+  readonly holdId: string;
+  /** Status of the hold. */
+  readonly status: HoldStatus;
+  /** Held amount. A decimal string. */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Part of it that was debited. Null unless captured. A decimal string. */
+  readonly capturedAmount: string | null;
+  /** Description from the request. Null if there is none. */
+  readonly description: string | null;
+  /**
+   * Time from which the hold cannot be captured. Its amount is available again a few
+   * seconds later. `YYYY-MM-DD HH:MM:SS` in UTC.
+   */
+  readonly expiresAt: string;
+  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly createdAt: string;
+  /**
+   * Time of the capture, release or expiry. Null while the hold is open. `YYYY-MM-DD
+   * HH:MM:SS` in UTC.
+   */
+  readonly closedAt: string | null;
+  /** Id of the debit, `WTX-…`. Null unless captured. */
+  readonly transactionId: string | null;
+  /** Id of the wallet. */
+  readonly walletId: string;
+  /** Id of the user who owns the wallet. */
+  readonly userId: string;
+  /** Environment of the wallet. */
+  readonly env: Env;
 }
 
 /** A recurring job: a schedule of charges. */
@@ -1131,6 +1175,121 @@ export interface TransferWalletResult {
   readonly toTransactionId: string;
   /** Balance of the credited wallet after the transfer. A decimal string. */
   readonly toNewBalance: string;
+}
+
+/** Fields of `hold_wallet`. */
+export interface HoldWalletFields {
+  /**
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId: string;
+  /**
+   * Amount to hold, greater than zero and at most what is available. The currency must be
+   * the wallet's currency, which is the default. A decimal string.
+   */
+  readonly amount: string;
+  /** Seconds until the hold expires, 1 to 2678400 (31 days). */
+  readonly expiresInSeconds: number;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+  /** Description of the hold and of the transaction that captures it, at most 500 characters. */
+  readonly description?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `hold_wallet`. */
+export interface HoldWalletResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** Id of the hold, `HLD-…`. */
+  readonly holdId: string;
+  /** The hold. */
+  readonly hold: WalletHold;
+  /** The wallet after it. */
+  readonly wallet: Wallet;
+}
+
+/** Fields of `capture_hold`. */
+export interface CaptureHoldFields {
+  /** Id of the hold, `HLD-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly holdId: string;
+  /**
+   * Amount to debit, greater than zero and at most that of the hold, which is the default.
+   * The currency must be the wallet's currency, which is the default. A decimal string.
+   */
+  readonly amount?: string | undefined;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+}
+
+/** Response of `capture_hold`. */
+export interface CaptureHoldResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** Id of the debit, `WTX-…`. */
+  readonly transactionId: string;
+  /** The hold. */
+  readonly hold: WalletHold;
+  /** The wallet after the debit. */
+  readonly wallet: Wallet;
+}
+
+/** Fields of `release_hold`. */
+export interface ReleaseHoldFields {
+  /** Id of the hold, `HLD-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly holdId: string;
+}
+
+/** Response of `release_hold`. */
+export interface ReleaseHoldResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The hold. */
+  readonly hold: WalletHold;
+  /** The wallet after it. */
+  readonly wallet: Wallet;
+}
+
+/** Fields of `list_holds`. */
+export interface ListHoldsFields {
+  /** Only holds of this user. Must be 1 to 64 printable characters without spaces. */
+  readonly userId?: string | undefined;
+  /** Only holds with this status. */
+  readonly status?: HoldStatus | undefined;
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
+  readonly page?: number | undefined;
+  /** Number of holds on a page, 1 to 100. Defaults to 25. */
+  readonly limit?: number | undefined;
+  /** Only holds created at or after this time. ISO 8601, in UTC unless it has an offset. */
+  readonly fromDate?: string | undefined;
+  /**
+   * Only holds created at or before this time. A date without a time includes that day. ISO
+   * 8601, in UTC unless it has an offset.
+   */
+  readonly toDate?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * holds do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
+}
+
+/** Response of `list_holds`. */
+export interface ListHoldsResult {
+  /** Number of holds on this page. */
+  readonly count: number;
+  /** Number of holds on all pages. */
+  readonly total: number;
+  /** The holds of this page. */
+  readonly holds: readonly WalletHold[];
+  /** Whether `total` is an estimate, because there are more than 10,000 holds. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
 }
 
 /** Fields of `create_recurring`. */

@@ -35,7 +35,7 @@ final class WalletTransaction
     /**
      * Reason for the transaction.
      *
-     * @var 'business_charge'|'manual_credit'|'wallet_fund'|'refund'|'dispute'|'recurring_charge'|'receivable'|'transfer'
+     * @var 'business_charge'|'manual_credit'|'wallet_fund'|'refund'|'dispute'|'recurring_charge'|'receivable'|'transfer'|'hold_capture'
      */
     public string $reason;
 

@@ -49,7 +49,8 @@ class ErrorCode(StrEnum):
     WALLET_LIMIT = "WALLET_LIMIT"
     """HTTP 409. The credit would raise the wallet's balance above its maximum."""
     WALLET_TOO_LOW = "WALLET_TOO_LOW"
-    """HTTP 402. The wallet's balance is below the amount. Nothing was debited."""
+    """HTTP 402. The wallet's balance without its open holds is below the amount. Nothing was
+    debited or held."""
     CARD_DECLINED = "CARD_DECLINED"
     """HTTP 402. The card was declined. `decline_code` is the reason; nothing was charged."""
     AUTHENTICATION_REQUIRED = "AUTHENTICATION_REQUIRED"
@@ -90,6 +91,14 @@ class ErrorCode(StrEnum):
     WALLET_CURRENCY = "WALLET_CURRENCY"
     """HTTP 409. The wallets of the two users have different currencies. Nothing was
     transferred."""
+    HOLD_NOT_FOUND = "HOLD_NOT_FOUND"
+    """HTTP 404. The business has no hold with that id."""
+    HOLD_EXPIRED = "HOLD_EXPIRED"
+    """HTTP 409. The hold has expired. Nothing was debited."""
+    HOLD_STATE = "HOLD_STATE"
+    """HTTP 409. The hold was captured or released before."""
+    HOLD_TOO_LOW = "HOLD_TOO_LOW"
+    """HTTP 409. The amount is above the hold's amount. Nothing was debited."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -69,6 +69,8 @@ class _DueKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DueKind.Value
     """An event of a gateway."""
     DUE_KIND_RECURRING_JOB: _DueKind.ValueType  # 3
     """A recurring job."""
+    DUE_KIND_WALLET_HOLD: _DueKind.ValueType  # 4
+    """A hold on a wallet."""
 
 class DueKind(_DueKind, metaclass=_DueKindEnumTypeWrapper):
     """Kind of a row that cores look at when its time comes."""
@@ -81,6 +83,8 @@ DUE_KIND_WEBHOOK_EVENT: DueKind.ValueType  # 2
 """An event of a gateway."""
 DUE_KIND_RECURRING_JOB: DueKind.ValueType  # 3
 """A recurring job."""
+DUE_KIND_WALLET_HOLD: DueKind.ValueType  # 4
+"""A hold on a wallet."""
 Global___DueKind: _TypeAlias = DueKind  # noqa: Y015
 
 class _PaymentResolution:

@@ -68,7 +68,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_WALLET_LIMIT: _ErrorReason.ValueType  # 20
     """The credit would raise the wallet's balance above its maximum."""
     ERROR_REASON_WALLET_TOO_LOW: _ErrorReason.ValueType  # 21
-    """The wallet's balance is below the amount. Nothing was debited."""
+    """The wallet's balance without its open holds is below the amount. Nothing was debited or held."""
     ERROR_REASON_CARD_DECLINED: _ErrorReason.ValueType  # 22
     """The card was declined. `decline_code` is the reason; nothing was charged."""
     ERROR_REASON_AUTHENTICATION_REQUIRED: _ErrorReason.ValueType  # 23
@@ -109,6 +109,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_WALLET_CURRENCY: _ErrorReason.ValueType  # 46
     """The wallets of the two users have different currencies. Nothing was transferred."""
+    ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 47
+    """The business has no hold with that id."""
+    ERROR_REASON_HOLD_EXPIRED: _ErrorReason.ValueType  # 48
+    """The hold has expired. Nothing was debited."""
+    ERROR_REASON_HOLD_STATE: _ErrorReason.ValueType  # 49
+    """The hold was captured or released before."""
+    ERROR_REASON_HOLD_TOO_LOW: _ErrorReason.ValueType  # 50
+    """The amount is above the hold's amount. Nothing was debited."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -159,7 +167,7 @@ ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 19
 ERROR_REASON_WALLET_LIMIT: ErrorReason.ValueType  # 20
 """The credit would raise the wallet's balance above its maximum."""
 ERROR_REASON_WALLET_TOO_LOW: ErrorReason.ValueType  # 21
-"""The wallet's balance is below the amount. Nothing was debited."""
+"""The wallet's balance without its open holds is below the amount. Nothing was debited or held."""
 ERROR_REASON_CARD_DECLINED: ErrorReason.ValueType  # 22
 """The card was declined. `decline_code` is the reason; nothing was charged."""
 ERROR_REASON_AUTHENTICATION_REQUIRED: ErrorReason.ValueType  # 23
@@ -200,6 +208,14 @@ decision.
 """
 ERROR_REASON_WALLET_CURRENCY: ErrorReason.ValueType  # 46
 """The wallets of the two users have different currencies. Nothing was transferred."""
+ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 47
+"""The business has no hold with that id."""
+ERROR_REASON_HOLD_EXPIRED: ErrorReason.ValueType  # 48
+"""The hold has expired. Nothing was debited."""
+ERROR_REASON_HOLD_STATE: ErrorReason.ValueType  # 49
+"""The hold was captured or released before."""
+ERROR_REASON_HOLD_TOO_LOW: ErrorReason.ValueType  # 50
+"""The amount is above the hold's amount. Nothing was debited."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int
