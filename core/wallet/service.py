@@ -1,5 +1,7 @@
 """Reads wallets and their transactions."""
 
+from datetime import datetime
+
 from core.caller import Caller
 from core.database.paging import Page, PageRequest
 from core.database.transactions import Database, Transaction
@@ -29,6 +31,20 @@ class WalletService:
             return wallet
         async with self._database.transaction() as transaction:
             return await store.wallet_of_user(transaction, **owner, currency=currency)
+
+    async def get_at(
+        self, caller: Caller, user_id: str, env: str, moment: datetime
+    ) -> store.Wallet:
+        """Return the user's wallet as of a time. Creates it on first use.
+
+        Raises:
+            Refusal: USER_NOT_FOUND.
+        """
+        wallet = await self.get(caller, user_id, env)
+        async with self._database.listing() as transaction:
+            return await store.wallet_at(
+                transaction, business_id=caller.business_id, wallet=wallet, moment=moment
+            )
 
     async def history(
         self, caller: Caller, user_id: str, env: str, page: PageRequest

@@ -1,6 +1,6 @@
 """Maps the messages of WalletService to use cases and back."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from core.caller import current_caller
 from core.idempotency.call import current_call
@@ -39,7 +39,11 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         """Return the user's wallet."""
         caller = current_caller()
         env = env_word(request.env) or caller.default_env
-        wallet = await self._service.get(caller, request.user_id, env)
+        if request.HasField("as_of"):
+            moment = request.as_of.ToDatetime(tzinfo=UTC)
+            wallet = await self._service.get_at(caller, request.user_id, env, moment)
+        else:
+            wallet = await self._service.get(caller, request.user_id, env)
         return pb.GetUserWalletResponse(wallet=wallet_message(wallet))
 
     async def GetWalletHistory(

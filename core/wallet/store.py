@@ -23,7 +23,13 @@ from sqlalchemy.exc import IntegrityError
 
 from core.database.bulk_sql import BulkSelect
 from core.database.paging import Page, PagedList, PageRequest
-from core.database.schema import users, wallet_holds, wallet_transactions, wallets
+from core.database.schema import (
+    UtcDateTime,
+    users,
+    wallet_holds,
+    wallet_transactions,
+    wallets,
+)
 from core.database.transactions import Database, Transaction
 from core.ids import new_wallet_id
 from core.wallet.rules import WalletState
@@ -297,6 +303,42 @@ async def history(
         _, first = await _versions_around(transaction, equal, min(page.to_date, _LAST) + OVERLAP)
         within.append(table.c.version < first)
     return await _HISTORY.read(transaction, page, equal=equal, within=within)
+
+
+async def wallet_at(
+    transaction: Transaction, *, business_id: str, wallet: Wallet, moment: datetime
+) -> Wallet:
+    """Return a wallet as its newest transaction up to a time left it.
+
+    That is what replaying its postings up to that transaction gives. A time of the last seconds may
+    get another transaction, which began before it and has not committed yet.
+    """
+    table = wallet_transactions
+    of_wallet = {table.c.business_id: business_id, table.c.wallet_id: wallet.wallet_id}
+    _, first = await _versions_around(transaction, of_wallet, min(moment, _LAST) + OVERLAP)
+    rows = await transaction.connection.execute(
+        select(table.c.balance_after_minor, table.c.created_at)
+        .where(
+            *(column == value for column, value in of_wallet.items()),
+            table.c.version < first,
+            table.c.created_at <= moment,
+        )
+        .order_by(table.c.version.desc())
+        .limit(1)
+    )
+    row = rows.one_or_none()
+    balance_minor, updated_at = (0, wallet.created_at) if row is None else (row[0], row[1])
+    held = await transaction.connection.scalar(
+        select(_held_at(literal(moment, UtcDateTime)))
+        .select_from(wallets)
+        .where(wallets.c.business_id == business_id, wallets.c.wallet_id == wallet.wallet_id)
+    )
+    return replace(
+        wallet,
+        balance_minor=balance_minor,
+        updated_at=updated_at,
+        held_minor=min(held or 0, balance_minor),
+    )
 
 
 async def _versions_around(

@@ -778,10 +778,14 @@ final class Client
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
      * - env: Environment. Defaults to the business's default environment.
+     * - as_of: Time as of which to return balance and available; `updated_at` is then that
+     *   of the last transaction before it. A date without a time means the end of that day.
+     *   Defaults to now. ISO 8601, in UTC unless it has an offset.
      *
      * @param array{
      *     user_id: string,
-     *     env?: 'TEST'|'LIVE'
+     *     env?: 'TEST'|'LIVE',
+     *     as_of?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException if the call did not succeed

@@ -975,6 +975,12 @@ export interface GetUserWalletFields {
   readonly userId: string;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /**
+   * Time as of which to return balance and available; `updated_at` is then that of the last
+   * transaction before it. A date without a time means the end of that day. Defaults to
+   * now. ISO 8601, in UTC unless it has an offset.
+   */
+  readonly asOf?: string | undefined;
 }
 
 /** Response of `get_user_wallet`. */

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -173,6 +173,39 @@ async def test_what_a_gateway_takes_back_is_taken_from_what_is_available(bank: B
     assert after_credit.held_minor == 900
     assert await bank.shown("ana") == (12, 0)
     assert owed == 200
+
+
+async def test_a_wallet_as_of_a_time_is_the_replay_of_its_postings(bank: Bank) -> None:
+    """A minute apart, so that no transaction could have begun before the one before it."""
+    shown: list[tuple[datetime, tuple[int, int]]] = []
+
+    async def note() -> None:
+        bank.clock.ahead += timedelta(minutes=2)
+        shown.append((bank.clock.now(), await bank.shown("ana")))
+        bank.clock.ahead += timedelta(minutes=2)
+
+    before = bank.clock.now() - timedelta(days=1)
+    await note()
+    for call in (bank.debit("ana", 1), bank.transfer("ana", "bob", 2), bank.credit("ana", 4)):
+        await call
+        await note()
+    hold = await bank.hold("ana", 5)
+    await note()
+    await bank.debit("ana", 1)
+    await note()
+    await bank.capture(hold.hold_id, 3)
+    await note()
+    await bank.hold("ana", 1, 60)
+    await note()
+    await bank.expire()
+    await note()
+    assert [each for _, each in shown] == [
+        (10, 10), (9, 9), (7, 7), (11, 11), (11, 6), (10, 5), (7, 7), (7, 6), (7, 7),
+    ]  # fmt: skip
+    for moment, expected in [(before, (0, 0)), *shown, (datetime.max.replace(tzinfo=UTC), (7, 7))]:
+        wallet = await bank.wallets.get_at(bank.caller, "ana", "TEST", moment)
+        available = (wallet.balance_minor - wallet.held_minor) // 100
+        assert (wallet.balance_minor // 100, available) == expected
 
 
 async def place(business: Business, user_id: str, units: int, **others: Any) -> Any:

@@ -759,6 +759,7 @@ class AsyncNivisco(AsyncConnection):
         *,
         user_id: str,
         env: Env | None = None,
+        as_of: str | None = None,
     ) -> GetUserWalletResult:
         """Returns a user's wallet.
 
@@ -766,6 +767,9 @@ class AsyncNivisco(AsyncConnection):
             user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
             env: Environment. Defaults to the business's default environment.
+            as_of: Time as of which to return balance and available; `updated_at` is then
+                that of the last transaction before it. A date without a time means the end
+                of that day. Defaults to now. ISO 8601, in UTC unless it has an offset.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -777,6 +781,7 @@ class AsyncNivisco(AsyncConnection):
             {
                 "user_id": user_id,
                 "env": env,
+                "as_of": as_of,
             },
             GetUserWalletResult.from_json,
         )
