@@ -21,6 +21,7 @@ _KINDS = {
     "webhook_event": pb.DUE_KIND_WEBHOOK_EVENT,
     "recurring_job": pb.DUE_KIND_RECURRING_JOB,
     "refund": pb.DUE_KIND_REFUND,
+    "wallet_hold": pb.DUE_KIND_WALLET_HOLD,
 }
 
 
@@ -43,7 +44,7 @@ def queue() -> None:
 @json_option
 @core_options
 def list_(limit: int, target: str, data_dir: Path | None, *, as_json: bool) -> None:
-    """List payments, gateway events and recurring jobs that are set aside, the first one first.
+    """List payments, gateway events, jobs and holds that are set aside, the first one first.
 
     \b
     nivisco queue list

@@ -38,6 +38,16 @@ def new_wallet_transaction_id() -> str:
     return f"WTX-{ULID()}"
 
 
+def new_transfer_id() -> str:
+    """Return `TRF-` and a ULID."""
+    return f"TRF-{ULID()}"
+
+
+def new_hold_id() -> str:
+    """Return `HLD-` and a ULID."""
+    return f"HLD-{ULID()}"
+
+
 def new_recurring_id() -> str:
     """Return `REC-` and a ULID."""
     return f"REC-{ULID()}"

@@ -96,6 +96,7 @@ PAYMENT_STATUSES = (
 )
 REFUND_STATUSES = ("pending", "succeeded", "failed", "canceled")
 JOB_STATUSES = ("active", "paused", "cancelled", "completed")
+HOLD_STATUSES = ("open", "captured", "released", "expired")
 LOG_STATUSES = ("succeeded", "declined", "requires_action", "failed", "skipped")
 
 
@@ -496,6 +497,8 @@ wallets = Table(
     Column("version", BigInteger, nullable=False),
     _moment("created_at"),
     _moment("updated_at"),
+    # Sum of the open holds.
+    Column("held_minor", BigInteger, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     # What the user owes the business, and since when: the sum of the wallet's transactions with
     # reason `receivable`, written with each of them. Whatever moves money reads these.
@@ -508,6 +511,9 @@ wallets = Table(
         "receivable_minor >= 0 AND (receivable_minor > 0) = (receivable_since IS NOT NULL)",
         name="receivable_since_owed",
     ),
+    CheckConstraint(
+        "held_minor >= 0 AND held_minor <= balance_minor", name="held_is_within_balance"
+    ),
     _one_of("env", "TEST", "LIVE"),
     Index(
         "ix_wallets_owing",
@@ -518,6 +524,59 @@ wallets = Table(
         sqlite_where=text("receivable_minor > 0"),
         postgresql_where=text("receivable_minor > 0"),
     ),
+)
+
+wallet_holds = Table(
+    # Parts of a wallet's balance that only their capture can debit.
+    "wallet_holds",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("hold_id", String(64), primary_key=True),
+    _id("wallet_id"),
+    _id("user_id"),
+    _word("env"),
+    Column("currency", String(3), nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("captured_minor", BigInteger, nullable=True),
+    _word("status"),
+    Column("description", String(500), nullable=True),
+    # The wallet transaction that captured it.
+    _id("transaction_id", nullable=True),
+    _moment("expires_at"),
+    # When the queue closes the hold: at expires_at. NULL once it is closed.
+    Column("look_at", UtcDateTime, nullable=True),
+    _moment("created_at"),
+    Column("closed_at", UtcDateTime, nullable=True),
+    *_set_aside(),
+    ForeignKeyConstraint(
+        ["business_id", "wallet_id"], ["wallets.business_id", "wallets.wallet_id"]
+    ),
+    CheckConstraint("amount_minor > 0", name="amount_is_positive"),
+    CheckConstraint(
+        "captured_minor > 0 AND captured_minor <= amount_minor", name="captured_is_within_amount"
+    ),
+    CheckConstraint(
+        "(status = 'captured') = (captured_minor IS NOT NULL)"
+        " AND (status = 'captured') = (transaction_id IS NOT NULL)",
+        name="captured_with_a_transaction",
+    ),
+    CheckConstraint(
+        "(status = 'open') = (look_at IS NOT NULL) AND (status = 'open') = (closed_at IS NULL)",
+        name="looked_at_while_open",
+    ),
+    _one_of("env", "TEST", "LIVE"),
+    _one_of("status", *HOLD_STATUSES),
+    Index("ix_wallet_holds_by_status", "business_id", "env", "status", "created_at", "hold_id"),
+    Index(
+        "ix_wallet_holds_by_user",
+        "business_id",
+        "user_id",
+        "env",
+        "status",
+        "created_at",
+        "hold_id",
+    ),
+    *_due_work("wallet_holds", "look_at"),
 )
 
 wallet_transactions = Table(
@@ -539,6 +598,9 @@ wallet_transactions = Table(
     # Sum of the payment's movements for refunds and disputes before this one, in both directions.
     # Unique, so that each happens once.
     Column("taken_before_minor", BigInteger, nullable=False, server_default=text("0")),
+    # Of a transfer, which is a debit of one wallet and a credit of another.
+    _id("transfer_id", nullable=True),
+    _id("other_user_id", nullable=True),
     ForeignKeyConstraint(
         ["business_id", "wallet_id"], ["wallets.business_id", "wallets.wallet_id"]
     ),
@@ -557,8 +619,22 @@ wallet_transactions = Table(
         sqlite_where=text("reason = 'receivable'"),
         postgresql_where=text("reason = 'receivable'"),
     ),
+    Index(
+        "uq_wallet_transactions_transfer",
+        "business_id",
+        "transfer_id",
+        "type",
+        unique=True,
+        sqlite_where=text("transfer_id IS NOT NULL"),
+        postgresql_where=text("transfer_id IS NOT NULL"),
+    ),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("balance_after_minor >= 0", name="balance_after_is_not_negative"),
+    CheckConstraint(
+        "(transfer_id IS NOT NULL) = (reason = 'transfer')"
+        " AND (transfer_id IS NULL) = (other_user_id IS NULL)",
+        name="transfer_has_an_other_user",
+    ),
     CheckConstraint("version > 0", name="version_is_positive"),
     _one_of("type", "credit", "debit"),
     _one_of("source", "system", "manual", "stripe", "authorize", "recurring"),
@@ -571,6 +647,8 @@ wallet_transactions = Table(
         "dispute",
         "recurring_charge",
         "receivable",
+        "transfer",
+        "hold_capture",
     ),
 )
 
@@ -829,7 +907,7 @@ decisions = Table(
     CheckConstraint(
         "(action = 'resolve') = (resolution IS NOT NULL)", name="resolution_of_resolve"
     ),
-    _one_of("subject", "payment", "recurring_job", "webhook_event", "refund"),
+    _one_of("subject", "payment", "recurring_job", "webhook_event", "refund", "wallet_hold"),
     _one_of("action", "resolve", "retry", "release"),
     _one_of("resolution", "succeeded", "declined", "failed"),
     Index("ix_decisions_business_id_subject", "business_id", "subject", "subject_id", "decided_at"),

@@ -13,6 +13,7 @@ from core.database.schema import (
     recurring_occurrences,
     refunds,
     stripe_credentials,
+    wallet_holds,
     wallet_transactions,
     wallets,
 )
@@ -97,6 +98,22 @@ CHECKS = (
         (Query(ledger_store.receivables_not_matching_postings, table=wallets),),
     ),
     Check(
+        "wallet_transfers",
+        "A transfer debited one wallet and credited another with the same amount",
+        _WRONG_LEDGER,
+        (Query(ledger_store.transfers_without_other_side, table=wallet_transactions),),
+    ),
+    Check(
+        "wallet_holds",
+        "What a wallet holds is the sum of its open holds and within its balance, and a captured "
+        "hold debited it once",
+        _WRONG_LEDGER,
+        (
+            Query(ledger_store.wallets_not_matching_holds, table=wallets),
+            Query(ledger_store.captures_without_transaction, table=wallet_holds),
+        ),
+    ),
+    Check(
         "funding_credits",
         "A successful funding credited its user's wallet once with its amount, and no other "
         "payment credited a wallet",
@@ -161,13 +178,15 @@ CHECKS = (
     ),
     Check(
         "overdue_checks",
-        "No payment, refund or gateway event is overdue for a core's look by more than ten minutes",
+        "No payment, refund, gateway event or hold is overdue for a core's look by more than "
+        "ten minutes",
         "No core runs, or its looks at due work fail or are too slow, for example because a "
         "gateway does not answer. Start a core, or look for the task due_work in its log.",
         (
             Query(payments_store.overdue_payments),
             Query(payments_store.overdue_events),
             Query(refunds_store.overdue_refunds),
+            Query(ledger_store.overdue_holds),
         ),
         needs_core=True,
     ),
@@ -181,7 +200,7 @@ CHECKS = (
     ),
     Check(
         "set_aside",
-        "No payment, gateway event, recurring job or refund is set aside",
+        "No payment, gateway event, recurring job, refund or hold is set aside",
         "No core looks at it until it is released, because that failed: set_aside_error says why. "
         "Correct the cause: for an unknown time zone, update the package tzdata of every core; for "
         "a secret that cannot be decrypted, store it again; for an unexpected error, install a "
@@ -192,6 +211,7 @@ CHECKS = (
             Query(payments_store.events_set_aside),
             Query(recurring_store.jobs_set_aside),
             Query(refunds_store.refunds_set_aside),
+            Query(ledger_store.holds_set_aside),
         ),
         severity=Verdict.WARNING,
     ),

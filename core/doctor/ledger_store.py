@@ -8,10 +8,12 @@ from sqlalchemy.sql.functions import coalesce
 from core.database.schema import (
     payments,
     postings,
+    wallet_holds,
     wallet_transactions,
     wallets,
 )
-from core.doctor.store import Scope, problem
+from core.doctor.payments_store import OVERDUE_AFTER
+from core.doctor.store import RELEASE_END, Scope, command, problem
 
 _CREDITED = ("succeeded", "partially_refunded", "refunded", "disputed")
 """Statuses of a funding that credited the wallet, whether refunded later or not."""
@@ -128,6 +130,97 @@ def wallets_not_matching_postings(scope: Scope) -> Select[Any]:
         *one.c,
         problem((one.c.balance_minor != one.c.postings_minor, "balance is not its postings' sum")),
     )
+
+
+def wallets_not_matching_holds(scope: Scope) -> Select[Any]:
+    """Wallets whose held amount is not the sum of their open holds, or above the balance."""
+    is_open = (
+        select(coalesce(func.sum(wallet_holds.c.amount_minor), 0))
+        .where(
+            wallet_holds.c.business_id == wallets.c.business_id,
+            wallet_holds.c.user_id == wallets.c.user_id,
+            wallet_holds.c.env == wallets.c.env,
+            wallet_holds.c.status == "open",
+        )
+        .scalar_subquery()
+        .label("open_holds_minor")
+    )
+    one = (
+        select(
+            wallets.c.business_id,
+            wallets.c.wallet_id,
+            wallets.c.balance_minor,
+            wallets.c.held_minor,
+            is_open,
+        )
+        .where(scope.contains(wallets.c.business_id, wallets.c.wallet_id))
+        .subquery()
+    )
+    return select(
+        *one.c,
+        problem(
+            (one.c.held_minor != one.c.open_holds_minor, "held is not its open holds' sum"),
+            (one.c.held_minor > one.c.balance_minor, "more is held than its balance"),
+        ),
+    )
+
+
+def captures_without_transaction(scope: Scope) -> Select[Any]:
+    """Captured holds that did not debit their wallet once with the captured amount."""
+    table = wallet_transactions
+    return (
+        select(
+            wallet_holds.c.business_id,
+            wallet_holds.c.hold_id,
+            wallet_holds.c.wallet_id,
+            problem(
+                (table.c.transaction_id.is_(None), "was captured without a debit"),
+                (
+                    or_(
+                        table.c.amount_minor != wallet_holds.c.captured_minor,
+                        table.c.reason != "hold_capture",
+                        table.c.wallet_id != wallet_holds.c.wallet_id,
+                    ),
+                    "its transaction is not its capture",
+                ),
+            ),
+        )
+        .outerjoin(
+            table,
+            and_(
+                table.c.business_id == wallet_holds.c.business_id,
+                table.c.transaction_id == wallet_holds.c.transaction_id,
+            ),
+        )
+        .where(
+            scope.contains(wallet_holds.c.business_id, wallet_holds.c.hold_id),
+            wallet_holds.c.status == "captured",
+        )
+    )
+
+
+def overdue_holds(scope: Scope) -> Select[Any]:
+    """Holds that a core should have closed."""
+    return select(
+        wallet_holds.c.business_id,
+        wallet_holds.c.hold_id,
+        wallet_holds.c.look_at,
+        problem((wallet_holds.c.look_at.is_not(None), "was not looked at")),
+    ).where(
+        wallet_holds.c.look_at < scope.now - OVERDUE_AFTER, wallet_holds.c.set_aside_at.is_(None)
+    )
+
+
+def holds_set_aside(scope: Scope) -> Select[Any]:
+    """Holds at which no core looks until they are released."""
+    return select(
+        wallet_holds.c.business_id,
+        wallet_holds.c.hold_id,
+        wallet_holds.c.set_aside_at,
+        wallet_holds.c.set_aside_error,
+        command("queue release wallet_hold", wallet_holds.c.hold_id, RELEASE_END),
+        problem((wallet_holds.c.set_aside_at.is_not(None), "is set aside")),
+    ).where(wallet_holds.c.set_aside_at <= scope.now)
 
 
 def wallets_not_matching_last_transaction(scope: Scope) -> Select[Any]:
@@ -370,6 +463,37 @@ def transactions_without_payment(scope: Scope) -> Select[Any]:
         .where(
             scope.contains(table.c.business_id, table.c.transaction_id),
             table.c.payment_id.is_not(None),
+        )
+    )
+
+
+def transfers_without_other_side(scope: Scope) -> Select[Any]:
+    """Sides of transfers whose other side is missing or has another amount."""
+    one, other = wallet_transactions, wallet_transactions.alias("other_side")
+    return (
+        select(
+            one.c.business_id,
+            one.c.transaction_id,
+            one.c.wallet_id,
+            one.c.transfer_id,
+            problem(
+                (other.c.transaction_id.is_(None), "the transfer has no other side"),
+                (
+                    and_(one.c.type == "debit", other.c.amount_minor != one.c.amount_minor),
+                    "the other side has another amount",
+                ),
+            ),
+        )
+        .outerjoin(
+            other,
+            and_(
+                other.c.business_id == one.c.business_id,
+                other.c.transfer_id == one.c.transfer_id,
+                other.c.type != one.c.type,
+            ),
+        )
+        .where(
+            scope.contains(one.c.business_id, one.c.transaction_id), one.c.transfer_id.is_not(None)
         )
     )
 

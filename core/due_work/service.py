@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
-from core.database.schema import GATEWAYS
 from core.database.transactions import Database, LockTimeoutError
 from core.due_work.failures import UNAVAILABLE, record_failure
 from core.due_work.rules import DueRow, Key
@@ -142,7 +141,7 @@ class DueWork:
             for kind, turns in self._turns.items():
                 choice = await turns.choose(
                     transaction,
-                    {lane: self._room(kind, lane) for lane in GATEWAYS},
+                    {lane: self._room(kind, lane) for lane in self._kinds[kind].due.lanes},
                     room_of=partial(self._room_of, kind),
                     each=2 * self._workers_per_business,
                     except_for={key for of, key in (*self._tasks, *self._tried) if of == kind},

@@ -29,7 +29,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import NamedFromClause
 
-from core.database.schema import payments, recurring_jobs, refunds, webhook_events
+from core.database.schema import (
+    GATEWAYS,
+    payments,
+    recurring_jobs,
+    refunds,
+    wallet_holds,
+    webhook_events,
+)
 from core.database.transactions import Transaction
 from core.due_work.rules import FAILED_LOOKS_MAX, DueRow, Failure, Key, pause_after
 
@@ -58,6 +65,11 @@ class DueTable:
     is_leased: bool
     """Whether a row may have a lease, until the end of which nobody else looks at it."""
 
+    @property
+    def lanes(self) -> Sequence[str]:
+        """The gateways that looks ask, or one empty name."""
+        return GATEWAYS if self.has_lanes else ("",)
+
     def is_key(self, key: Key) -> ColumnElement[bool]:
         """Return the condition that a row has this primary key."""
         columns = self.table.primary_key.columns
@@ -77,7 +89,8 @@ PAYMENTS: Final = DueTable("payment", payments, "look_at", "payment_id", True, T
 EVENTS: Final = DueTable("webhook_event", webhook_events, "look_at", "event_id", True, False)
 JOBS: Final = DueTable("recurring_job", recurring_jobs, "due_at", "recurring_id", False, True)
 REFUNDS: Final = DueTable("refund", refunds, "look_at", "refund_id", True, True)
-TABLES: Final = {each.kind: each for each in (PAYMENTS, EVENTS, JOBS, REFUNDS)}
+HOLDS: Final = DueTable("wallet_hold", wallet_holds, "look_at", "hold_id", False, False)
+TABLES: Final = {each.kind: each for each in (PAYMENTS, EVENTS, JOBS, REFUNDS, HOLDS)}
 
 
 @dataclass(frozen=True, slots=True)

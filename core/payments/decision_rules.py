@@ -58,6 +58,7 @@ class Subject(StrEnum):
     RECURRING_JOB = "recurring_job"
     WEBHOOK_EVENT = "webhook_event"
     REFUND = "refund"
+    WALLET_HOLD = "wallet_hold"
 
 
 @dataclass(frozen=True, slots=True)

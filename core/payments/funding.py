@@ -54,7 +54,12 @@ async def credit_wallet(transaction: Transaction, payment: Payment) -> Wallet:
             await settle_after_credit(
                 transaction, (payment.business_id, wallet.wallet_id), credited
             )
-    return replace(wallet, balance_minor=credited.balance_minor, updated_at=transaction.now)
+    return replace(
+        wallet,
+        balance_minor=credited.balance_minor,
+        held_minor=credited.held_minor,
+        updated_at=transaction.now,
+    )
 
 
 async def move_taken_back(
@@ -69,8 +74,8 @@ async def move_taken_back(
 ) -> None:
     """Debit or credit a wallet from what was `taken` back to a total of `total_minor`.
 
-    movement     balance or receivable                       movements
-    debit        the balance covers it                       debit
+    movement     available or receivable                     movements
+    debit        what is available covers it                 debit
     debit        otherwise                                   credit the rest from the receivables,
                                                              debit
     credit       the user owes the business nothing          credit
@@ -100,7 +105,7 @@ async def move_taken_back(
         taken_before_minor=taken.moved_minor,
     )
     if is_debit:
-        receivable_minor = max(0, change_minor - wallet.balance_minor)
+        receivable_minor = max(0, change_minor - wallet.available_minor)
         if receivable_minor and not allow_receivable:
             raise refusal_of(MovementRefusal.WALLET_TOO_LOW)
     else:

@@ -67,9 +67,11 @@ from core.server.unary_calls import UnaryCalls
 from core.users.service import UsersService
 from core.users.servicer import UsersServicer
 from core.wallet.batch import WalletBatch
+from core.wallet.holds import Holds
 from core.wallet.receivables import Receivables
 from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
+from core.wallet.transfers import Transfers
 from core.webhooks.service import WebhooksService
 from core.webhooks.servicer import WebhooksServicer
 from nivisco.internal.v1 import operator_pb2
@@ -185,6 +187,7 @@ class _Services:
     refunds: RefundsService
     decisions: Decisions
     webhooks: WebhooksService
+    holds: Holds
 
 
 def _make_services(
@@ -215,6 +218,7 @@ def _make_services(
         webhooks=WebhooksService(
             database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
         ),
+        holds=Holds(database),
     )
 
 
@@ -238,7 +242,11 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
         "RefundsService": RefundsServicer(services.refunds),
         "UsersService": UsersServicer(UsersService(database)),
         "WalletService": WalletServicer(
-            WalletService(database), wallet_batch, Receivables(database)
+            WalletService(database),
+            wallet_batch,
+            Transfers(database),
+            services.holds,
+            Receivables(database),
         ),
     }
     internal: dict[str, object] = {
@@ -298,7 +306,7 @@ async def _serve(
     )
     due_work = DueWork(
         database,
-        [services.payments, services.webhooks, services.refunds],
+        [services.payments, services.webhooks, services.refunds, services.holds],
         poll_seconds=POLL_SECONDS,
     )
     tasks = asyncio.gather(

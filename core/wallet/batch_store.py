@@ -82,7 +82,7 @@ _OWNER = ("business_id", "user_id", "env")
 _RECORD_KEY = ("business_id", "key")
 _OWNERS = BulkRows("owner", types_of(wallets, *_OWNER))
 _CALLS = BulkRows("call", types_of(idempotency_records, *_RECORD_KEY))
-_WALLET_COLUMNS = (*_OWNER, "wallet_id", "currency", "balance_minor", "version")
+_WALLET_COLUMNS = (*_OWNER, "wallet_id", "currency", "balance_minor", "version", "held_minor")
 _READ_COLUMNS = {
     each.name: each.type
     for each in (
@@ -164,7 +164,9 @@ async def read(
         owner = (row.business_id, row.user_id, row.env)
         match row.kind:
             case "locked":
-                state = WalletState(row.env, row.currency, row.balance_minor, row.version)
+                state = WalletState(
+                    row.env, row.currency, row.balance_minor, row.version, row.held_minor
+                )
                 found.wallets[owner] = LockedWallet(row.wallet_id, state)
             case "existing":
                 found.locked_by_others.add(owner)
@@ -305,6 +307,8 @@ def _movement_row(transaction: Transaction, each: Applied) -> Row:
         "payment_id": movement.payment_id,
         "taken_before_minor": movement.taken_before_minor,
         "created_at": transaction.now,
+        "transfer_id": movement.transfer_id,
+        "other_user_id": movement.other_user_id,
     }
 
 

@@ -61,7 +61,7 @@ def decide(wallets: Mapping[WalletKey, WalletState], movements: Sequence[Movemen
         after = apply(before, movement)
         decided.results.append(after)
         if isinstance(after, WalletState):
-            assert after.balance_minor >= 0, "a balance is not negative"
+            assert after.balance_minor >= after.held_minor >= 0, "holds are covered by the balance"
             assert after.version == before.version + 1, "a movement is a step of its wallet"
             states[key] = after
             decided.applied.append(Applied(movement, after, postings_of(after, movement)))

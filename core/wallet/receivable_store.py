@@ -43,6 +43,7 @@ _OWED = select(
     # In these words the planners know ix_wallet_transactions_receivable by it.
     text("wallet_transactions.reason = 'receivable'"),
 )
+_OWED_AT = _OWED.where(_MOVED.created_at <= bindparam("moment", type_=UtcDateTime))
 _OWED_MINOR = bindparam("owed_minor", type_=wallets.c.receivable_minor.type)
 _WRITE = (
     update(wallets)
@@ -75,12 +76,15 @@ _RECEIVABLES = PagedList(
 
 
 async def receivable_of_wallet(
-    transaction: Transaction, *, business_id: str, wallet_id: str
+    transaction: Transaction, *, business_id: str, wallet_id: str, at: datetime | None = None
 ) -> int:
-    """Return what the wallet's user owes the business for reversed fundings, in minor units."""
-    total = await transaction.connection.scalar(
-        _OWED, {"of_business": business_id, "of_wallet": wallet_id}
-    )
+    """Return what the wallet's user owes the business for reversed fundings, in minor units.
+
+    Or what was owed `at` a time.
+    """
+    of_wallet = {"of_business": business_id, "of_wallet": wallet_id}
+    query, at_moment = (_OWED, {}) if at is None else (_OWED_AT, {"moment": at})
+    total = await transaction.connection.scalar(query, of_wallet | at_moment)
     return int(total or 0)
 
 

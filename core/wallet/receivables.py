@@ -85,7 +85,7 @@ class Receivables:
                 transaction, business_id=business_id, wallet_id=wallet.wallet_id
             )
             amount_minor = settled_minor(
-                asked_minor, owed_minor=owed_minor, available_minor=wallet.balance_minor
+                asked_minor, owed_minor=owed_minor, available_minor=wallet.available_minor
             )
             if isinstance(amount_minor, SettlementRefusal):
                 raise _refusal_of(amount_minor)

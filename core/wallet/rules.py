@@ -36,6 +36,9 @@ class Movement(NamedTuple):
     taken_before_minor: int = 0
     """Sum of the payment's movements for refunds and disputes before, in both directions. Unique
     for a payment and reason, so that each happens once."""
+    transfer_id: str | None = None
+    other_user_id: str | None = None
+    """The user at the other side of the transfer."""
 
 
 class WalletState(NamedTuple):
@@ -45,6 +48,13 @@ class WalletState(NamedTuple):
     currency: str
     balance_minor: int
     version: int
+    held_minor: int = 0
+    """Sum of the open holds."""
+
+    @property
+    def available_minor(self) -> int:
+        """The balance without open holds: what can be debited."""
+        return self.balance_minor - self.held_minor
 
 
 class MovementRefusal(Enum):
@@ -77,11 +87,11 @@ def apply(wallet: WalletState, movement: Movement) -> WalletState | MovementRefu
     assert movement.amount_minor > 0, "a movement has an amount"
     sign = 1 if movement.direction is Direction.CREDIT else -1
     balance = wallet.balance_minor + sign * movement.amount_minor
-    if balance < 0:
+    if balance < wallet.held_minor:
         return MovementRefusal.WALLET_TOO_LOW
     if balance > MAX_BALANCE_MINOR and sign > 0 and movement.payment_id is None:
         return MovementRefusal.WALLET_LIMIT
-    return WalletState(wallet.env, wallet.currency, balance, wallet.version + 1)
+    return WalletState(wallet.env, wallet.currency, balance, wallet.version + 1, wallet.held_minor)
 
 
 def settled_minor(

@@ -1,10 +1,13 @@
 """Reads wallets and their transactions."""
 
+from dataclasses import replace
+from datetime import datetime
+
 from core.caller import Caller
 from core.database.paging import Page, PageRequest
 from core.database.transactions import Database, Transaction
 from core.users.service import user_not_found
-from core.wallet import store
+from core.wallet import receivable_store, store
 
 
 class WalletService:
@@ -29,6 +32,25 @@ class WalletService:
             return wallet
         async with self._database.transaction() as transaction:
             return await store.wallet_of_user(transaction, **owner, currency=currency)
+
+    async def get_at(
+        self, caller: Caller, user_id: str, env: str, moment: datetime
+    ) -> store.Wallet:
+        """Return the user's wallet as of a time. Creates it on first use.
+
+        Raises:
+            Refusal: USER_NOT_FOUND.
+        """
+        wallet = await self.get(caller, user_id, env)
+        async with self._database.listing() as transaction:
+            business_id = caller.business_id
+            then = await store.wallet_at(
+                transaction, business_id=business_id, wallet=wallet, moment=moment
+            )
+            owed_minor = await receivable_store.receivable_of_wallet(
+                transaction, business_id=business_id, wallet_id=wallet.wallet_id, at=moment
+            )
+            return replace(then, receivable_minor=owed_minor)
 
     async def history(
         self, caller: Caller, user_id: str, env: str, page: PageRequest

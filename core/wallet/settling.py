@@ -44,7 +44,8 @@ async def _settlement(
     owed_minor = await receivable_store.receivable_of_wallet(
         transaction, business_id=key[0], wallet_id=key[1]
     )
-    amount_minor = settled_minor(None, owed_minor=owed_minor, available_minor=wallet.balance_minor)
+    available_minor = wallet.available_minor
+    amount_minor = settled_minor(None, owed_minor=owed_minor, available_minor=available_minor)
     if isinstance(amount_minor, SettlementRefusal):
         return None
     return settlement(*key, new_wallet_transaction_id(), amount_minor)

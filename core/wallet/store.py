@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,16 +14,24 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     func,
     insert,
     literal,
+    or_,
     select,
 )
 from sqlalchemy.exc import IntegrityError
 
 from core.database.bulk_sql import BulkSelect
 from core.database.paging import Page, PagedList, PageRequest
-from core.database.schema import users, wallet_transactions, wallets
+from core.database.schema import (
+    UtcDateTime,
+    users,
+    wallet_holds,
+    wallet_transactions,
+    wallets,
+)
 from core.database.transactions import Database, Transaction
 from core.ids import new_wallet_id
 from core.wallet.rules import WalletState
@@ -51,8 +59,15 @@ class Wallet:
     balance_minor: int
     created_at: datetime
     updated_at: datetime
+    held_minor: int = 0
+    """Sum of the open holds."""
     receivable_minor: int = 0
     """What the user owes the business, in minor units."""
+
+    @property
+    def available_minor(self) -> int:
+        """What debits and new holds can take."""
+        return self.balance_minor - self.held_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,9 @@ class WalletTransaction:
     payment_id: str | None
     balance_after_minor: int
     created_at: datetime
+    transfer_id: str | None = None
+    other_user_id: str | None = None
+    """The user at the other side of the transfer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +139,7 @@ _LOCK_WALLETS = BulkSelect(
         wallets.c.currency,
         wallets.c.balance_minor,
         wallets.c.version,
+        wallets.c.held_minor,
     )
     .order_by(wallets.c.business_id, wallets.c.wallet_id)
     .with_for_update(of=wallets, key_share=True),
@@ -227,6 +246,7 @@ async def wallet_after_credit(
             table.c.balance_after_minor,
             wallets.c.created_at,
             table.c.created_at,
+            _held_at(table.c.created_at),
         )
         .join_from(table, wallets)
         .where(
@@ -235,7 +255,28 @@ async def wallet_after_credit(
             table.c.reason == "wallet_fund",
         )
     )
-    return Wallet(*rows.one())
+    wallet = Wallet(*rows.one())
+    return replace(wallet, held_minor=min(wallet.held_minor, wallet.balance_minor))
+
+
+def _held_at(moment: ColumnElement[datetime]) -> ColumnElement[int]:
+    """Return the sum of a wallet's holds that were open at a time, in minor units.
+
+    Times are those at which transactions began, so that it may not fit the balance of then exactly.
+    """
+    total = (
+        select(func.coalesce(func.sum(wallet_holds.c.amount_minor), 0))
+        .where(
+            wallet_holds.c.business_id == wallets.c.business_id,
+            wallet_holds.c.user_id == wallets.c.user_id,
+            wallet_holds.c.env == wallets.c.env,
+            wallet_holds.c.created_at <= moment,
+            or_(wallet_holds.c.closed_at.is_(None), wallet_holds.c.closed_at > moment),
+        )
+        .correlate_except(wallet_holds)
+        .scalar_subquery()
+    )
+    return cast(total, BigInteger)
 
 
 async def moved_by_payment(
@@ -276,6 +317,42 @@ async def history(
         _, first = await _versions_around(transaction, equal, min(page.to_date, _LAST) + OVERLAP)
         within.append(table.c.version < first)
     return await _HISTORY.read(transaction, page, equal=equal, within=within)
+
+
+async def wallet_at(
+    transaction: Transaction, *, business_id: str, wallet: Wallet, moment: datetime
+) -> Wallet:
+    """Return a wallet as its newest transaction up to a time left it.
+
+    That is what replaying its postings up to that transaction gives. A time of the last seconds may
+    get another transaction, which began before it and has not committed yet.
+    """
+    table = wallet_transactions
+    of_wallet = {table.c.business_id: business_id, table.c.wallet_id: wallet.wallet_id}
+    _, first = await _versions_around(transaction, of_wallet, min(moment, _LAST) + OVERLAP)
+    rows = await transaction.connection.execute(
+        select(table.c.balance_after_minor, table.c.created_at)
+        .where(
+            *(column == value for column, value in of_wallet.items()),
+            table.c.version < first,
+            table.c.created_at <= moment,
+        )
+        .order_by(table.c.version.desc())
+        .limit(1)
+    )
+    row = rows.one_or_none()
+    balance_minor, updated_at = (0, wallet.created_at) if row is None else (row[0], row[1])
+    held = await transaction.connection.scalar(
+        select(_held_at(literal(moment, UtcDateTime)))
+        .select_from(wallets)
+        .where(wallets.c.business_id == business_id, wallets.c.wallet_id == wallet.wallet_id)
+    )
+    return replace(
+        wallet,
+        balance_minor=balance_minor,
+        updated_at=updated_at,
+        held_minor=min(held or 0, balance_minor),
+    )
 
 
 async def _versions_around(

@@ -20,6 +20,8 @@ NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
         (ids.new_user_id, r"USR-[0-9A-HJKMNP-TV-Z]{26}"),
         (ids.new_wallet_id, r"WAL-[0-9A-HJKMNP-TV-Z]{26}"),
         (ids.new_wallet_transaction_id, r"WTX-[0-9A-HJKMNP-TV-Z]{26}"),
+        (ids.new_transfer_id, r"TRF-[0-9A-HJKMNP-TV-Z]{26}"),
+        (ids.new_hold_id, r"HLD-[0-9A-HJKMNP-TV-Z]{26}"),
         (ids.new_card_id, r"CRD-[0-9A-HJKMNP-TV-Z]{26}"),
         (partial(ids.new_payment_id, NOW), r"PAY-[0-9A-HJKMNP-TV-Z]{16}"),
         (ids.new_business_id, r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),

@@ -45,6 +45,8 @@ REQUESTS: dict[str, Any] = {
     "ChargeWallet": wallet_pb2.ChargeWalletRequest(amount=AMOUNT),
     "ListReceivables": wallet_pb2.ListReceivablesRequest(),
     "SettleReceivable": wallet_pb2.SettleReceivableRequest(),
+    "HoldWallet": wallet_pb2.HoldWalletRequest(amount=AMOUNT, expires_in_seconds=60),
+    "ListHolds": wallet_pb2.ListHoldsRequest(),
     "AddWalletFunds": wallet_pb2.AddWalletFundsRequest(amount=AMOUNT),
     "CreateRecurring": recurring_pb2.CreateRecurringRequest(
         amount=AMOUNT, interval_type=recurring_pb2.INTERVAL_TYPE_DAY

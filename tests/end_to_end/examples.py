@@ -35,7 +35,8 @@ SEQUENCE = (
     "get_user_cards", "get_user_primary_card", "create_authorize_customer", "charge_customer",
     "fund_customer", "get_payment_records", "refund_payment", "list_refunds", "get_user_wallet",
     "charge_wallet", "add_wallet_funds",
-    "get_wallet_history", "create_recurring", "update_recurring", "list_recurring",
+    "get_wallet_history", "transfer_wallet", "hold_wallet", "list_holds", "capture_hold",
+    "release_hold", "create_recurring", "update_recurring", "list_recurring",
     "get_recurring_logs", "retry_recurring", "get_recurring", "skip_next",
     "pause_recurring", "resume_recurring", "cancel_recurring",
     "get_payment", "list_receivables", "settle_receivable",
@@ -47,9 +48,13 @@ SEQUENCE = (
     "change_api_key",
 )  # fmt: skip
 """Every action and some errors, in an order in which each finds what it needs."""
+OTHER_USER = "USR-01JZ3T9B4F2G3H4J5K6M7N8P9Q"
+"""Stands for a second user, whom no example creates."""
+OTHER_HOLD = "HLD-01JZ3TBZC1D2E3F4G5H6J7K8M9"
+"""Stands for a second hold, which no example creates."""
 
 _SAMPLES = {
-    "id": re.compile(r"(USR|WAL|WTX|CRD|PAY|REC|LOG|REF)-[0-9A-Z]+"),
+    "id": re.compile(r"(USR|WAL|WTX|TRF|HLD|CRD|PAY|REC|LOG|REF)-[0-9A-Z]+"),
     "gateway's id": re.compile(r"(cus|pm|pi|ch|card|re)_[A-Za-z0-9]+"),
     "gateway's number": re.compile(r"[0-9]{6,12}"),
     "UUID": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
@@ -190,6 +195,19 @@ async def owe_something(client: JsonClient) -> None:
     await client.call("add_wallet_funds", **wallet, amount=20)
 
 
+async def create_another_user(client: JsonClient) -> str:
+    """Return the id of a new user, to whom the first one transfers money."""
+    user = {"name": "Bruno Lima", "email": "bruno@example.com"}
+    created = await client.call("create_user", user=user)
+    return str(created.body["user"]["user_id"])
+
+
+async def create_another_hold(client: JsonClient, user_id: str) -> str:
+    """Return the id of a new hold on the first user's wallet, which is released."""
+    held = await client.call("hold_wallet", user_id=user_id, amount=20, expires_in_seconds=3600)
+    return str(held.body["hold_id"])
+
+
 async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleResult]:
     """Send the examples one after another; the caller compares each before the next."""
     merchant: JsonClient | None = None
@@ -201,6 +219,11 @@ async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleR
             await fail_a_job(stack, client)
         if name == "list_receivables":
             await owe_something(client)
+        if name == "transfer_wallet":
+            samples.real[OTHER_USER] = await create_another_user(client)
+        if name == "release_hold":
+            user_id = samples.real[read("hold_wallet")["request"]["user_id"]]
+            samples.real[OTHER_HOLD] = await create_another_hold(client, user_id)
         example = read(name)
         request = samples.to_send(example["request"])
         response = await client.send(envelope(client, example["action"], request))

@@ -926,10 +926,14 @@ final class Client
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
      * - env: Environment. Defaults to the business's default environment.
+     * - as_of: Time as of which to return balance and available; `updated_at` is then that
+     *   of the last transaction before it. A date without a time means the end of that day.
+     *   Defaults to now. ISO 8601, in UTC unless it has an offset.
      *
      * @param array{
      *     user_id: string,
-     *     env?: 'TEST'|'LIVE'
+     *     env?: 'TEST'|'LIVE',
+     *     as_of?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException if the call did not succeed
@@ -1126,6 +1130,188 @@ final class Client
             'settle_receivable',
             $fields,
             [Result\SettleReceivableResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Transfers an amount from a user's wallet to another user's.
+     *
+     * Both wallets belong to the same environment and currency. Both change, or none does.
+     *
+     * - from_user_id: Id of the user whose wallet is debited, for example `USR-5678`. Must
+     *   be 1 to 64 printable characters without spaces.
+     * - to_user_id: Id of the user whose wallet is credited, another one than
+     *   `from_user_id`. Must be 1 to 64 printable characters without spaces.
+     * - amount: Amount to transfer, greater than zero. The currency must be that of both
+     *   wallets, which is the default. A decimal string.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
+     * - description: Description of both transactions, at most 500 characters.
+     * - env: Environment. Defaults to the business's default environment.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     from_user_id: string,
+     *     to_user_id: string,
+     *     amount: string,
+     *     currency?: string,
+     *     description?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     WALLET_CURRENCY, WALLET_TOO_LOW, WALLET_LIMIT or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function transferWallet(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\TransferWalletResult {
+        return $this->connection->change(
+            'transfer_wallet',
+            $fields,
+            [Result\TransferWalletResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Holds a part of a wallet's balance.
+     *
+     * Nothing else can take it until the hold is captured, released or expires.
+     *
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - amount: Amount to hold, greater than zero and at most what is available. The
+     *   currency must be the wallet's currency, which is the default. A decimal string.
+     * - expires_in_seconds: Seconds until the hold expires, 1 to 2678400 (31 days).
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
+     * - description: Description of the hold and of the transaction that captures it, at
+     *   most 500 characters.
+     * - env: Environment. Defaults to the business's default environment.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     user_id: string,
+     *     amount: string,
+     *     expires_in_seconds: int,
+     *     currency?: string,
+     *     description?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW
+     *     or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function holdWallet(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\HoldWalletResult {
+        return $this->connection->change(
+            'hold_wallet',
+            $fields,
+            [Result\HoldWalletResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Debits a wallet with all or a part of a hold, once.
+     *
+     * The rest is available again.
+     *
+     * - hold_id: Id of the hold, `HLD-…`. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - amount: Amount to debit, greater than zero and at most that of the hold, which is
+     *   the default. The currency must be the wallet's currency, which is the default. A
+     *   decimal string.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     hold_id: string,
+     *     amount?: string,
+     *     currency?: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_STATE,
+     *     HOLD_TOO_LOW, USER_INACTIVE or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function captureHold(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\CaptureHoldResult {
+        return $this->connection->change(
+            'capture_hold',
+            $fields,
+            [Result\CaptureHoldResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Makes the amount of a hold available again.
+     *
+     * - hold_id: Id of the hold, `HLD-…`. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     hold_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_STATE or
+     *     one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function releaseHold(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\ReleaseHoldResult {
+        return $this->connection->change(
+            'release_hold',
+            $fields,
+            [Result\ReleaseHoldResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Lists the business's holds, newest first.
+     *
+     * - user_id: Only holds of this user. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - status: Only holds with this status.
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of holds on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only holds created at or after this time. ISO 8601, in UTC unless it has
+     *   an offset.
+     * - to_date: Only holds created at or before this time. A date without a time includes
+     *   that day. ISO 8601, in UTC unless it has an offset.
+     * - env: Environment. Defaults to the business's default environment.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New holds do not shift its pages. Must be the next_cursor of a response.
+     *
+     * @param array{
+     *     user_id?: string,
+     *     status?: 'open'|'captured'|'released'|'expired',
+     *     page?: int,
+     *     limit?: int,
+     *     from_date?: string,
+     *     to_date?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     cursor?: string
+     * } $fields
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function listHolds(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\ListHoldsResult {
+        return $this->connection->read(
+            'list_holds',
+            $fields,
+            [Result\ListHoldsResult::class, 'fromJson']
         );
     }
 

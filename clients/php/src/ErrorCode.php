@@ -172,6 +172,25 @@ final class ErrorCode
      */
     public const RECEIVABLE_TOO_LOW = 'RECEIVABLE_TOO_LOW';
 
+    /**
+     * HTTP 409. The wallet's balance without its open holds is below the amount. Nothing
+     * was debited or held. The wallets of the two users have different currencies. Nothing
+     * was transferred.
+     */
+    public const WALLET_CURRENCY = 'WALLET_CURRENCY';
+
+    /** HTTP 404. The business has no hold with that id. */
+    public const HOLD_NOT_FOUND = 'HOLD_NOT_FOUND';
+
+    /** HTTP 409. The hold has expired. Nothing was debited. */
+    public const HOLD_EXPIRED = 'HOLD_EXPIRED';
+
+    /** HTTP 409. The hold was captured or released before. */
+    public const HOLD_STATE = 'HOLD_STATE';
+
+    /** HTTP 409. The amount is above the hold's amount. Nothing was debited. */
+    public const HOLD_TOO_LOW = 'HOLD_TOO_LOW';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

@@ -539,6 +539,82 @@ export class Nivisco {
   }
 
   /**
+   * Transfers an amount from a user's wallet to another user's.
+   *
+   * Both wallets belong to the same environment and currency. Both change, or none does.
+   *
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, WALLET_CURRENCY,
+   *     WALLET_TOO_LOW, WALLET_LIMIT or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async transferWallet(
+    fields: types.TransferWalletFields,
+    options: ChangeOptions = {},
+  ): Promise<types.TransferWalletResult> {
+    return this.#connection.change(
+      "transfer_wallet",
+      fields,
+      readers.readTransferWalletResult,
+      options,
+    );
+  }
+
+  /**
+   * Holds a part of a wallet's balance.
+   *
+   * Nothing else can take it until the hold is captured, released or expires.
+   *
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW or one of
+   *     every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async holdWallet(
+    fields: types.HoldWalletFields,
+    options: ChangeOptions = {},
+  ): Promise<types.HoldWalletResult> {
+    return this.#connection.change("hold_wallet", fields, readers.readHoldWalletResult, options);
+  }
+
+  /**
+   * Debits a wallet with all or a part of a hold, once.
+   *
+   * The rest is available again.
+   *
+   * @throws ApiError with the code HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_STATE, HOLD_TOO_LOW,
+   *     USER_INACTIVE or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async captureHold(
+    fields: types.CaptureHoldFields,
+    options: ChangeOptions = {},
+  ): Promise<types.CaptureHoldResult> {
+    return this.#connection.change("capture_hold", fields, readers.readCaptureHoldResult, options);
+  }
+
+  /**
+   * Makes the amount of a hold available again.
+   *
+   * @throws ApiError with the code HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_STATE or one of every
+   *     action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async releaseHold(
+    fields: types.ReleaseHoldFields,
+    options: ChangeOptions = {},
+  ): Promise<types.ReleaseHoldResult> {
+    return this.#connection.change("release_hold", fields, readers.readReleaseHoldResult, options);
+  }
+
+  /**
+   * Lists the business's holds, newest first.
+   *
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async listHolds(fields: types.ListHoldsFields = {}): Promise<types.ListHoldsResult> {
+    return this.#connection.read("list_holds", fields, readers.readListHoldsResult);
+  }
+
+  /**
    * Creates a recurring job.
    *
    * The first charge is at the first occurrence after the current time, or now with

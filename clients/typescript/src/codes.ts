@@ -122,6 +122,20 @@ export const ErrorCode = {
   NO_FAILED_CYCLE: "NO_FAILED_CYCLE",
   /** HTTP 409. The user owes the business nothing, or less than the amount. Nothing was settled. */
   RECEIVABLE_TOO_LOW: "RECEIVABLE_TOO_LOW",
+  /**
+   * HTTP 409. The wallet's balance without its open holds is below the amount. Nothing was
+   * debited or held. The wallets of the two users have different currencies. Nothing was
+   * transferred.
+   */
+  WALLET_CURRENCY: "WALLET_CURRENCY",
+  /** HTTP 404. The business has no hold with that id. */
+  HOLD_NOT_FOUND: "HOLD_NOT_FOUND",
+  /** HTTP 409. The hold has expired. Nothing was debited. */
+  HOLD_EXPIRED: "HOLD_EXPIRED",
+  /** HTTP 409. The hold was captured or released before. */
+  HOLD_STATE: "HOLD_STATE",
+  /** HTTP 409. The amount is above the hold's amount. Nothing was debited. */
+  HOLD_TOO_LOW: "HOLD_TOO_LOW",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

@@ -49,6 +49,7 @@ export function readWallet(json: Json): types.Wallet {
     updatedAt: string(json["updated_at"]),
     env: word<types.Env>(json["env"]),
     createdAt: string(json["created_at"]),
+    available: nullable(string)(json["available"]),
   };
 }
 
@@ -135,6 +136,8 @@ export function readWalletTransaction(json: Json): types.WalletTransaction {
     paymentId: nullable(string)(json["payment_id"]),
     userId: string(json["user_id"]),
     env: word<types.Env>(json["env"]),
+    transferId: nullable(string)(json["transfer_id"]),
+    otherUserId: nullable(string)(json["other_user_id"]),
   };
 }
 
@@ -146,6 +149,24 @@ export function readReceivable(json: Json): types.Receivable {
     amount: string(json["amount"]),
     currency: string(json["currency"]),
     since: string(json["since"]),
+  };
+}
+
+export function readWalletHold(json: Json): types.WalletHold {
+  return {
+    holdId: string(json["hold_id"]),
+    status: word<types.HoldStatus>(json["status"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    capturedAmount: nullable(string)(json["captured_amount"]),
+    description: nullable(string)(json["description"]),
+    expiresAt: string(json["expires_at"]),
+    createdAt: string(json["created_at"]),
+    closedAt: nullable(string)(json["closed_at"]),
+    transactionId: nullable(string)(json["transaction_id"]),
+    walletId: string(json["wallet_id"]),
+    userId: string(json["user_id"]),
+    env: word<types.Env>(json["env"]),
   };
 }
 
@@ -507,6 +528,61 @@ export function readSettleReceivableResult(json: Json): types.SettleReceivableRe
     currency: string(json["currency"]),
     newBalance: string(json["new_balance"]),
     receivable: string(json["receivable"]),
+  };
+}
+
+export function readTransferWalletResult(json: Json): types.TransferWalletResult {
+  return {
+    transferId: string(json["transfer_id"]),
+    message: string(json["message"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    description: nullable(string)(json["description"]),
+    env: word<types.Env>(json["env"]),
+    fromUserId: string(json["from_user_id"]),
+    fromWalletId: string(json["from_wallet_id"]),
+    fromTransactionId: string(json["from_transaction_id"]),
+    fromNewBalance: string(json["from_new_balance"]),
+    toUserId: string(json["to_user_id"]),
+    toWalletId: string(json["to_wallet_id"]),
+    toTransactionId: string(json["to_transaction_id"]),
+    toNewBalance: string(json["to_new_balance"]),
+  };
+}
+
+export function readHoldWalletResult(json: Json): types.HoldWalletResult {
+  return {
+    message: string(json["message"]),
+    holdId: string(json["hold_id"]),
+    hold: object(readWalletHold)(json["hold"]),
+    wallet: object(readWallet)(json["wallet"]),
+  };
+}
+
+export function readCaptureHoldResult(json: Json): types.CaptureHoldResult {
+  return {
+    message: string(json["message"]),
+    transactionId: string(json["transaction_id"]),
+    hold: object(readWalletHold)(json["hold"]),
+    wallet: object(readWallet)(json["wallet"]),
+  };
+}
+
+export function readReleaseHoldResult(json: Json): types.ReleaseHoldResult {
+  return {
+    message: string(json["message"]),
+    hold: object(readWalletHold)(json["hold"]),
+    wallet: object(readWallet)(json["wallet"]),
+  };
+}
+
+export function readListHoldsResult(json: Json): types.ListHoldsResult {
+  return {
+    count: integer(json["count"]),
+    total: integer(json["total"]),
+    holds: list(object(readWalletHold))(json["holds"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
   };
 }
 

@@ -36,7 +36,11 @@ export type TransactionReason =
   | "refund"
   | "dispute"
   | "recurring_charge"
-  | "receivable";
+  | "receivable"
+  | "transfer"
+  | "hold_capture";
+
+export type HoldStatus = "open" | "captured" | "released" | "expired";
 
 export type IntervalType = "day" | "week" | "month" | "year";
 
@@ -283,6 +287,11 @@ export interface Wallet {
   readonly env: Env;
   /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly createdAt: string;
+  /**
+   * Balance without open holds: what can be debited. Null in an answer that is replayed
+   * from before there were holds. A decimal string.
+   */
+  readonly available: string | null;
 }
 
 /** A saved card. */
@@ -460,6 +469,10 @@ export interface WalletTransaction {
   readonly userId: string;
   /** Environment of the wallet. */
   readonly env: Env;
+  /** Id of the transfer that the transaction is one side of, `TRF-…`. Null if there is none. */
+  readonly transferId: string | null;
+  /** Id of the other user of the transfer. Null if there is none. */
+  readonly otherUserId: string | null;
 }
 
 /** What a user owes the business: the part of reversed fundings that the wallet did not cover. */
@@ -476,6 +489,42 @@ export interface Receivable {
   readonly currency: string;
   /** Time since which the user has owed something. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly since: string;
+}
+
+/** A hold: a part of a wallet's balance that only its capture can debit. */
+export interface WalletHold {
+  /** Id of the hold, `HLD-…`. */
+  readonly holdId: string;
+  /** Status of the hold. */
+  readonly status: HoldStatus;
+  /** Held amount. A decimal string. */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Part of it that was debited. Null unless captured. A decimal string. */
+  readonly capturedAmount: string | null;
+  /** Description from the request. Null if there is none. */
+  readonly description: string | null;
+  /**
+   * Time from which the hold cannot be captured. Its amount is available again a few
+   * seconds later. `YYYY-MM-DD HH:MM:SS` in UTC.
+   */
+  readonly expiresAt: string;
+  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly createdAt: string;
+  /**
+   * Time of the capture, release or expiry. Null while the hold is open. `YYYY-MM-DD
+   * HH:MM:SS` in UTC.
+   */
+  readonly closedAt: string | null;
+  /** Id of the debit, `WTX-…`. Null unless captured. */
+  readonly transactionId: string | null;
+  /** Id of the wallet. */
+  readonly walletId: string;
+  /** Id of the user who owns the wallet. */
+  readonly userId: string;
+  /** Environment of the wallet. */
+  readonly env: Env;
 }
 
 /** A recurring job: a schedule of charges. */
@@ -1186,6 +1235,12 @@ export interface GetUserWalletFields {
   readonly userId: string;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /**
+   * Time as of which to return balance and available; `updated_at` is then that of the last
+   * transaction before it. A date without a time means the end of that day. Defaults to
+   * now. ISO 8601, in UTC unless it has an offset.
+   */
+  readonly asOf?: string | undefined;
 }
 
 /** Response of `get_user_wallet`. */
@@ -1418,6 +1473,178 @@ export interface SettleReceivableResult {
   readonly newBalance: string;
   /** What the user still owes, 0 if nothing. A decimal string. */
   readonly receivable: string;
+}
+
+/** Fields of `transfer_wallet`. */
+export interface TransferWalletFields {
+  /**
+   * Id of the user whose wallet is debited, for example `USR-5678`. Must be 1 to 64
+   * printable characters without spaces.
+   */
+  readonly fromUserId: string;
+  /**
+   * Id of the user whose wallet is credited, another one than `from_user_id`. Must be 1 to
+   * 64 printable characters without spaces.
+   */
+  readonly toUserId: string;
+  /**
+   * Amount to transfer, greater than zero. The currency must be that of both wallets, which
+   * is the default. A decimal string.
+   */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+  /** Description of both transactions, at most 500 characters. */
+  readonly description?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `transfer_wallet`. */
+export interface TransferWalletResult {
+  /** Id of the transfer, `TRF-…`. */
+  readonly transferId: string;
+  /** Human-readable message. */
+  readonly message: string;
+  /** Transferred amount. A decimal string. */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Description from the request. Null if there is none. */
+  readonly description: string | null;
+  /** Environment of both wallets. */
+  readonly env: Env;
+  /** Id of the user whose wallet was debited. */
+  readonly fromUserId: string;
+  /** Id of the debited wallet. */
+  readonly fromWalletId: string;
+  /** Id of the debit, `WTX-…`. */
+  readonly fromTransactionId: string;
+  /** Balance of the debited wallet after the transfer. A decimal string. */
+  readonly fromNewBalance: string;
+  /** Id of the user whose wallet was credited. */
+  readonly toUserId: string;
+  /** Id of the credited wallet. */
+  readonly toWalletId: string;
+  /** Id of the credit, `WTX-…`. */
+  readonly toTransactionId: string;
+  /** Balance of the credited wallet after the transfer. A decimal string. */
+  readonly toNewBalance: string;
+}
+
+/** Fields of `hold_wallet`. */
+export interface HoldWalletFields {
+  /**
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId: string;
+  /**
+   * Amount to hold, greater than zero and at most what is available. The currency must be
+   * the wallet's currency, which is the default. A decimal string.
+   */
+  readonly amount: string;
+  /** Seconds until the hold expires, 1 to 2678400 (31 days). */
+  readonly expiresInSeconds: number;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+  /** Description of the hold and of the transaction that captures it, at most 500 characters. */
+  readonly description?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `hold_wallet`. */
+export interface HoldWalletResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** Id of the hold, `HLD-…`. */
+  readonly holdId: string;
+  /** The hold. */
+  readonly hold: WalletHold;
+  /** The wallet after it. */
+  readonly wallet: Wallet;
+}
+
+/** Fields of `capture_hold`. */
+export interface CaptureHoldFields {
+  /** Id of the hold, `HLD-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly holdId: string;
+  /**
+   * Amount to debit, greater than zero and at most that of the hold, which is the default.
+   * The currency must be the wallet's currency, which is the default. A decimal string.
+   */
+  readonly amount?: string | undefined;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+}
+
+/** Response of `capture_hold`. */
+export interface CaptureHoldResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** Id of the debit, `WTX-…`. */
+  readonly transactionId: string;
+  /** The hold. */
+  readonly hold: WalletHold;
+  /** The wallet after the debit. */
+  readonly wallet: Wallet;
+}
+
+/** Fields of `release_hold`. */
+export interface ReleaseHoldFields {
+  /** Id of the hold, `HLD-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly holdId: string;
+}
+
+/** Response of `release_hold`. */
+export interface ReleaseHoldResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The hold. */
+  readonly hold: WalletHold;
+  /** The wallet after it. */
+  readonly wallet: Wallet;
+}
+
+/** Fields of `list_holds`. */
+export interface ListHoldsFields {
+  /** Only holds of this user. Must be 1 to 64 printable characters without spaces. */
+  readonly userId?: string | undefined;
+  /** Only holds with this status. */
+  readonly status?: HoldStatus | undefined;
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
+  readonly page?: number | undefined;
+  /** Number of holds on a page, 1 to 100. Defaults to 25. */
+  readonly limit?: number | undefined;
+  /** Only holds created at or after this time. ISO 8601, in UTC unless it has an offset. */
+  readonly fromDate?: string | undefined;
+  /**
+   * Only holds created at or before this time. A date without a time includes that day. ISO
+   * 8601, in UTC unless it has an offset.
+   */
+  readonly toDate?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * holds do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
+}
+
+/** Response of `list_holds`. */
+export interface ListHoldsResult {
+  /** Number of holds on this page. */
+  readonly count: number;
+  /** Number of holds on all pages. */
+  readonly total: number;
+  /** The holds of this page. */
+  readonly holds: readonly WalletHold[];
+  /** Whether `total` is an estimate, because there are more than 10,000 holds. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
 }
 
 /** Fields of `create_recurring`. */

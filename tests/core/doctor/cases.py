@@ -18,6 +18,7 @@ from core.database.schema import (
     refunds,
     stripe_credentials,
     users,
+    wallet_holds,
     wallet_transactions,
     wallets,
 )
@@ -52,6 +53,23 @@ def posting(transaction_id: str, at: str, **values: Any) -> Any:
 
 def wallet(**values: Any) -> Any:
     return update(wallets).where(wallets.c.wallet_id == "WAL-1").values(**values)
+
+
+def hold(**values: Any) -> Any:
+    row = {
+        "business_id": "B",
+        "hold_id": "HLD-1",
+        "wallet_id": "WAL-1",
+        "user_id": "U1",
+        "env": "TEST",
+        "currency": "usd",
+        "amount_minor": 300,
+        "status": "open",
+        "created_at": LONG_AGO,
+        "expires_at": NEVER,
+        "look_at": NEVER,
+    }
+    return insert(wallet_holds).values(row | values)
 
 
 def movement(transaction_id: str, **values: Any) -> Any:
@@ -311,7 +329,7 @@ CASES = [
         (wallet(balance_minor=-1),),
         "wallets_below_zero",
         of("wallet_id", "WAL-1", "is below zero", balance_minor="-1"),
-        also=frozenset({"wallet_balances", "wallet_histories"}),
+        also=frozenset({"wallet_balances", "wallet_histories", "wallet_holds"}),
     ),
     Case(
         "a balance that was changed by hand",
@@ -350,6 +368,107 @@ CASES = [
             last_version="3",
         ),
         also=frozenset({"postings", "ledger_sums"}),
+    ),
+    Case(
+        "a wallet that holds what no hold does",
+        (wallet(held_minor=1),),
+        "wallet_holds",
+        of(
+            "wallet_id",
+            "WAL-1",
+            "held is not its open holds' sum",
+            balance_minor="1200",
+            held_minor="1",
+            open_holds_minor="0",
+        ),
+    ),
+    Case(
+        "a wallet that holds more than its balance",
+        (hold(amount_minor=1201), wallet(held_minor=1201)),
+        "wallet_holds",
+        of(
+            "wallet_id",
+            "WAL-1",
+            "more is held than its balance",
+            balance_minor="1200",
+            held_minor="1201",
+            open_holds_minor="1201",
+        ),
+    ),
+    Case(
+        "a captured hold without a debit",
+        (
+            hold(
+                status="captured",
+                captured_minor=1,
+                transaction_id="WTX-GONE",
+                look_at=None,
+                closed_at=LONG_AGO,
+            ),
+        ),
+        "wallet_holds",
+        of("hold_id", "HLD-1", "was captured without a debit", wallet_id="WAL-1"),
+    ),
+    Case(
+        "a captured hold with another transaction",
+        (
+            hold(
+                status="captured",
+                captured_minor=200,
+                transaction_id="WTX-3",
+                look_at=None,
+                closed_at=LONG_AGO,
+            ),
+        ),
+        "wallet_holds",
+        of("hold_id", "HLD-1", "its transaction is not its capture", wallet_id="WAL-1"),
+    ),
+    Case(
+        "a hold that was not closed",
+        (hold(look_at=LONG_AGO), wallet(held_minor=300)),
+        "overdue_checks",
+        of("hold_id", "HLD-1", "was not looked at", **shown("look_at")),
+    ),
+    Case(
+        "a hold that is set aside",
+        (hold(set_aside_at=LONG_AGO, set_aside_error="damaged"), wallet(held_minor=300)),
+        "set_aside",
+        of(
+            "hold_id",
+            "HLD-1",
+            "is set aside",
+            set_aside_error="damaged",
+            command="nivisco queue release wallet_hold HLD-1 --reason TEXT",
+            **shown("set_aside_at"),
+        ),
+        verdict=Verdict.WARNING,
+    ),
+    Case(
+        "a transfer without its other side",
+        (movement("WTX-4", transfer_id="TRF-1", other_user_id="U", reason="transfer"),),
+        "wallet_transfers",
+        of(
+            "transaction_id",
+            "WTX-4",
+            "the transfer has no other side",
+            wallet_id="WAL-2",
+            transfer_id="TRF-1",
+        ),
+    ),
+    Case(
+        "a transfer of two amounts",
+        tuple(
+            movement(each, transfer_id="TRF-1", other_user_id="U", reason="transfer")
+            for each in ("WTX-3", "WTX-4")
+        ),
+        "wallet_transfers",
+        of(
+            "transaction_id",
+            "WTX-3",
+            "the other side has another amount",
+            wallet_id="WAL-1",
+            transfer_id="TRF-1",
+        ),
     ),
     Case(
         "a gap in a history",

@@ -126,6 +126,8 @@ async def test_history_returns_complete_transactions(business: Business, user_id
         ("authorize", "dispute", "Authorize.Net wallet dispute"),
         ("recurring", "recurring_charge", "Recurring wallet charge"),
         ("stripe", "receivable", "Stripe wallet receivable"),
+        ("system", "transfer", "Wallet transfer"),
+        ("system", "hold_capture", "Captured wallet hold"),
     ],
 )
 def test_a_transaction_without_a_description_has_a_default_one(
@@ -153,6 +155,7 @@ async def test_a_wallet_is_the_same_resource_everywhere(business: Business) -> N
         user_id=created.user.user_id,
         env=types_pb2.ENV_TEST,
         balance=Money(currency_code="EUR"),
+        available=Money(currency_code="EUR"),
         created_at=created.user.created_at,
         updated_at=created.user.created_at,
     )

@@ -35,7 +35,7 @@ final class AddWalletFundsResult
     /**
      * Reason for the transaction.
      *
-     * @var 'business_charge'|'manual_credit'|'wallet_fund'|'refund'|'dispute'|'recurring_charge'|'receivable'
+     * @var 'business_charge'|'manual_credit'|'wallet_fund'|'refund'|'dispute'|'recurring_charge'|'receivable'|'transfer'|'hold_capture'
      */
     public string $reason;
 

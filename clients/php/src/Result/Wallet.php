@@ -35,6 +35,12 @@ final class Wallet
     public string $createdAt;
 
     /**
+     * Balance without open holds: what can be debited. Null in an answer that is replayed
+     * from before there were holds. A decimal string.
+     */
+    public ?string $available;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -51,6 +57,7 @@ final class Wallet
         $read->updatedAt = $body['updated_at'];
         $read->env = $body['env'];
         $read->createdAt = $body['created_at'];
+        $read->available = $body['available'];
         return $read;
     }
 }

@@ -35,7 +35,7 @@ final class WalletTransaction
     /**
      * Reason for the transaction.
      *
-     * @var 'business_charge'|'manual_credit'|'wallet_fund'|'refund'|'dispute'|'recurring_charge'|'receivable'
+     * @var 'business_charge'|'manual_credit'|'wallet_fund'|'refund'|'dispute'|'recurring_charge'|'receivable'|'transfer'|'hold_capture'
      */
     public string $reason;
 
@@ -67,6 +67,12 @@ final class WalletTransaction
      */
     public string $env;
 
+    /** Id of the transfer that the transaction is one side of, `TRF-…`. Null if there is none. */
+    public ?string $transferId;
+
+    /** Id of the other user of the transfer. Null if there is none. */
+    public ?string $otherUserId;
+
     /**
      * Reads it from a response.
      *
@@ -90,6 +96,8 @@ final class WalletTransaction
         $read->paymentId = $body['payment_id'];
         $read->userId = $body['user_id'];
         $read->env = $body['env'];
+        $read->transferId = $body['transfer_id'];
+        $read->otherUserId = $body['other_user_id'];
         return $read;
     }
 }

@@ -11,6 +11,7 @@ from .types import (
     AddWalletFundsResult,
     Amount,
     CancelRecurringResult,
+    CaptureHoldResult,
     CatchUp,
     ChangeApiKeyResult,
     ChargeCustomerResult,
@@ -35,7 +36,10 @@ from .types import (
     GetUserPrimaryCardResult,
     GetUserWalletResult,
     GetWalletHistoryResult,
+    HoldStatus,
+    HoldWalletResult,
     IntervalType,
+    ListHoldsResult,
     ListReceivablesResult,
     ListRecurringResult,
     ListRefundsResult,
@@ -57,12 +61,14 @@ from .types import (
     RefundReason,
     RefundStatus,
     RegisterBusinessResult,
+    ReleaseHoldResult,
     RemoveCardResult,
     ResumeRecurringResult,
     RetryRecurringResult,
     SetPrimaryCardResult,
     SettleReceivableResult,
     SkipNextResult,
+    TransferWalletResult,
     UpdateCardResult,
     UpdateRecurringResult,
     UpdateUserResult,
@@ -925,6 +931,7 @@ class AsyncNivisco(AsyncConnection):
         *,
         user_id: str,
         env: Env | None = None,
+        as_of: str | None = None,
     ) -> GetUserWalletResult:
         """Returns a user's wallet.
 
@@ -932,6 +939,9 @@ class AsyncNivisco(AsyncConnection):
             user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
             env: Environment. Defaults to the business's default environment.
+            as_of: Time as of which to return balance and available; `updated_at` is then
+                that of the last transaction before it. A date without a time means the end
+                of that day. Defaults to now. ISO 8601, in UTC unless it has an offset.
 
         Raises:
             NiviscoError: the call did not succeed.
@@ -943,6 +953,7 @@ class AsyncNivisco(AsyncConnection):
             {
                 "user_id": user_id,
                 "env": env,
+                "as_of": as_of,
             },
             GetUserWalletResult.from_json,
         )
@@ -1157,6 +1168,215 @@ class AsyncNivisco(AsyncConnection):
             },
             SettleReceivableResult.from_json,
             idempotency_key,
+        )
+
+    async def transfer_wallet(
+        self,
+        *,
+        from_user_id: str,
+        to_user_id: str,
+        amount: Amount,
+        currency: str | None = None,
+        description: str | None = None,
+        env: Env | None = None,
+        idempotency_key: str | None = None,
+    ) -> TransferWalletResult:
+        """Transfers an amount from a user's wallet to another user's.
+
+        Both wallets belong to the same environment and currency. Both change, or none does.
+
+        Args:
+            from_user_id: Id of the user whose wallet is debited, for example `USR-5678`.
+                Must be 1 to 64 printable characters without spaces.
+            to_user_id: Id of the user whose wallet is credited, another one than
+                `from_user_id`. Must be 1 to 64 printable characters without spaces.
+            amount: Amount to transfer, greater than zero. The currency must be that of both
+                wallets, which is the default. A decimal string.
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+                `usd`.
+            description: Description of both transactions, at most 500 characters.
+            env: Environment. Defaults to the business's default environment.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `WALLET_CURRENCY`, `WALLET_TOO_LOW`, `WALLET_LIMIT` or one
+                of every action.
+        """
+        return await self._change(
+            "transfer_wallet",
+            {
+                "from_user_id": from_user_id,
+                "to_user_id": to_user_id,
+                "amount": amount,
+                "currency": currency,
+                "description": description,
+                "env": env,
+            },
+            TransferWalletResult.from_json,
+            idempotency_key,
+        )
+
+    async def hold_wallet(
+        self,
+        *,
+        user_id: str,
+        amount: Amount,
+        expires_in_seconds: int,
+        currency: str | None = None,
+        description: str | None = None,
+        env: Env | None = None,
+        idempotency_key: str | None = None,
+    ) -> HoldWalletResult:
+        """Holds a part of a wallet's balance.
+
+        Nothing else can take it until the hold is captured, released or expires.
+
+        Args:
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+                characters without spaces.
+            amount: Amount to hold, greater than zero and at most what is available. The
+                currency must be the wallet's currency, which is the default. A decimal
+                string.
+            expires_in_seconds: Seconds until the hold expires, 1 to 2678400 (31 days).
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+                `usd`.
+            description: Description of the hold and of the transaction that captures it, at
+                most 500 characters.
+            env: Environment. Defaults to the business's default environment.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `WALLET_TOO_LOW` or one of every action.
+        """
+        return await self._change(
+            "hold_wallet",
+            {
+                "user_id": user_id,
+                "amount": amount,
+                "expires_in_seconds": expires_in_seconds,
+                "currency": currency,
+                "description": description,
+                "env": env,
+            },
+            HoldWalletResult.from_json,
+            idempotency_key,
+        )
+
+    async def capture_hold(
+        self,
+        *,
+        hold_id: str,
+        amount: Amount | None = None,
+        currency: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> CaptureHoldResult:
+        """Debits a wallet with all or a part of a hold, once.
+
+        The rest is available again.
+
+        Args:
+            hold_id: Id of the hold, `HLD-…`. Must be 1 to 64 printable characters without
+                spaces.
+            amount: Amount to debit, greater than zero and at most that of the hold, which
+                is the default. The currency must be the wallet's currency, which is the
+                default. A decimal string.
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+                `usd`.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `HOLD_NOT_FOUND`,
+                `HOLD_EXPIRED`, `HOLD_STATE`, `HOLD_TOO_LOW`, `USER_INACTIVE` or one of
+                every action.
+        """
+        return await self._change(
+            "capture_hold",
+            {
+                "hold_id": hold_id,
+                "amount": amount,
+                "currency": currency,
+            },
+            CaptureHoldResult.from_json,
+            idempotency_key,
+        )
+
+    async def release_hold(
+        self,
+        *,
+        hold_id: str,
+        idempotency_key: str | None = None,
+    ) -> ReleaseHoldResult:
+        """Makes the amount of a hold available again.
+
+        Args:
+            hold_id: Id of the hold, `HLD-…`. Must be 1 to 64 printable characters without
+                spaces.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `HOLD_NOT_FOUND`,
+                `HOLD_EXPIRED`, `HOLD_STATE` or one of every action.
+        """
+        return await self._change(
+            "release_hold",
+            {
+                "hold_id": hold_id,
+            },
+            ReleaseHoldResult.from_json,
+            idempotency_key,
+        )
+
+    async def list_holds(
+        self,
+        *,
+        user_id: str | None = None,
+        status: HoldStatus | None = None,
+        page: int | None = None,
+        limit: int | None = None,
+        from_date: str | None = None,
+        to_date: str | None = None,
+        env: Env | None = None,
+        cursor: str | None = None,
+    ) -> ListHoldsResult:
+        """Lists the business's holds, newest first.
+
+        Args:
+            user_id: Only holds of this user. Must be 1 to 64 printable characters without
+                spaces.
+            status: Only holds with this status.
+            page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+            limit: Number of holds on a page, 1 to 100. Defaults to 25.
+            from_date: Only holds created at or after this time. ISO 8601, in UTC unless it
+                has an offset.
+            to_date: Only holds created at or before this time. A date without a time
+                includes that day. ISO 8601, in UTC unless it has an offset.
+            env: Environment. Defaults to the business's default environment.
+            cursor: `next_cursor` of a response to a request with the same filters, in place
+                of `page`. New holds do not shift its pages. Must be the next_cursor of a
+                response.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+        """
+        return await self._read(
+            "list_holds",
+            {
+                "user_id": user_id,
+                "status": status,
+                "page": page,
+                "limit": limit,
+                "from_date": from_date,
+                "to_date": to_date,
+                "env": env,
+                "cursor": cursor,
+            },
+            ListHoldsResult.from_json,
         )
 
     async def create_recurring(

@@ -57,7 +57,11 @@ TransactionReason = Literal[
     "dispute",
     "recurring_charge",
     "receivable",
+    "transfer",
+    "hold_capture",
 ]
+
+HoldStatus = Literal["open", "captured", "released", "expired"]
 
 IntervalType = Literal["day", "week", "month", "year"]
 
@@ -316,6 +320,9 @@ class Wallet:
     """Environment of the wallet."""
     created_at: str
     """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    available: str | None
+    """Balance without open holds: what can be debited. Null in an answer that is replayed from
+    before there were holds. A decimal string."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Wallet":
@@ -328,6 +335,7 @@ class Wallet:
             updated_at=body["updated_at"],
             env=body["env"],
             created_at=body["created_at"],
+            available=None if body["available"] is None else str(body["available"]),
         )
 
 
@@ -580,6 +588,10 @@ class WalletTransaction:
     """Id of the user who owns the wallet."""
     env: Env
     """Environment of the wallet."""
+    transfer_id: str | None
+    """Id of the transfer that the transaction is one side of, `TRF-…`. Null if there is none."""
+    other_user_id: str | None
+    """Id of the other user of the transfer. Null if there is none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "WalletTransaction":
@@ -598,6 +610,8 @@ class WalletTransaction:
             payment_id=body["payment_id"],
             user_id=body["user_id"],
             env=body["env"],
+            transfer_id=body["transfer_id"],
+            other_user_id=body["other_user_id"],
         )
 
 
@@ -631,6 +645,61 @@ class Receivable:
             amount=str(body["amount"]),
             currency=body["currency"],
             since=body["since"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletHold:
+    """A hold: a part of a wallet's balance that only its capture can debit."""
+
+    hold_id: str
+    """Id of the hold, `HLD-…`."""
+    status: HoldStatus
+    """Status of the hold."""
+    amount: str
+    """Held amount. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    captured_amount: str | None
+    """Part of it that was debited. Null unless captured. A decimal string."""
+    description: str | None
+    """Description from the request. Null if there is none."""
+    expires_at: str
+    """Time from which the hold cannot be captured. Its amount is available again a few seconds
+    later. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: str
+    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    closed_at: str | None
+    """Time of the capture, release or expiry. Null while the hold is open. `YYYY-MM-DD
+    HH:MM:SS` in UTC."""
+    transaction_id: str | None
+    """Id of the debit, `WTX-…`. Null unless captured."""
+    wallet_id: str
+    """Id of the wallet."""
+    user_id: str
+    """Id of the user who owns the wallet."""
+    env: Env
+    """Environment of the wallet."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "WalletHold":
+        """Read it from a response."""
+        return cls(
+            hold_id=body["hold_id"],
+            status=body["status"],
+            amount=str(body["amount"]),
+            currency=body["currency"],
+            captured_amount=None
+            if body["captured_amount"] is None
+            else str(body["captured_amount"]),
+            description=body["description"],
+            expires_at=body["expires_at"],
+            created_at=body["created_at"],
+            closed_at=body["closed_at"],
+            transaction_id=body["transaction_id"],
+            wallet_id=body["wallet_id"],
+            user_id=body["user_id"],
+            env=body["env"],
         )
 
 
@@ -1591,6 +1660,156 @@ class SettleReceivableResult:
             currency=body["currency"],
             new_balance=str(body["new_balance"]),
             receivable=str(body["receivable"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferWalletResult:
+    """Response of `transfer_wallet`."""
+
+    transfer_id: str
+    """Id of the transfer, `TRF-…`."""
+    message: str
+    """Human-readable message."""
+    amount: str
+    """Transferred amount. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    description: str | None
+    """Description from the request. Null if there is none."""
+    env: Env
+    """Environment of both wallets."""
+    from_user_id: str
+    """Id of the user whose wallet was debited."""
+    from_wallet_id: str
+    """Id of the debited wallet."""
+    from_transaction_id: str
+    """Id of the debit, `WTX-…`."""
+    from_new_balance: str
+    """Balance of the debited wallet after the transfer. A decimal string."""
+    to_user_id: str
+    """Id of the user whose wallet was credited."""
+    to_wallet_id: str
+    """Id of the credited wallet."""
+    to_transaction_id: str
+    """Id of the credit, `WTX-…`."""
+    to_new_balance: str
+    """Balance of the credited wallet after the transfer. A decimal string."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "TransferWalletResult":
+        """Read it from a response."""
+        return cls(
+            transfer_id=body["transfer_id"],
+            message=body["message"],
+            amount=str(body["amount"]),
+            currency=body["currency"],
+            description=body["description"],
+            env=body["env"],
+            from_user_id=body["from_user_id"],
+            from_wallet_id=body["from_wallet_id"],
+            from_transaction_id=body["from_transaction_id"],
+            from_new_balance=str(body["from_new_balance"]),
+            to_user_id=body["to_user_id"],
+            to_wallet_id=body["to_wallet_id"],
+            to_transaction_id=body["to_transaction_id"],
+            to_new_balance=str(body["to_new_balance"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldWalletResult:
+    """Response of `hold_wallet`."""
+
+    message: str
+    """Human-readable message."""
+    hold_id: str
+    """Id of the hold, `HLD-…`."""
+    hold: WalletHold
+    """The hold."""
+    wallet: Wallet
+    """The wallet after it."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "HoldWalletResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            hold_id=body["hold_id"],
+            hold=WalletHold.from_json(body["hold"]),
+            wallet=Wallet.from_json(body["wallet"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureHoldResult:
+    """Response of `capture_hold`."""
+
+    message: str
+    """Human-readable message."""
+    transaction_id: str
+    """Id of the debit, `WTX-…`."""
+    hold: WalletHold
+    """The hold."""
+    wallet: Wallet
+    """The wallet after the debit."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "CaptureHoldResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            transaction_id=body["transaction_id"],
+            hold=WalletHold.from_json(body["hold"]),
+            wallet=Wallet.from_json(body["wallet"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseHoldResult:
+    """Response of `release_hold`."""
+
+    message: str
+    """Human-readable message."""
+    hold: WalletHold
+    """The hold."""
+    wallet: Wallet
+    """The wallet after it."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ReleaseHoldResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            hold=WalletHold.from_json(body["hold"]),
+            wallet=Wallet.from_json(body["wallet"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListHoldsResult:
+    """Response of `list_holds`."""
+
+    count: int
+    """Number of holds on this page."""
+    total: int
+    """Number of holds on all pages."""
+    holds: tuple[WalletHold, ...]
+    """The holds of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 holds."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ListHoldsResult":
+        """Read it from a response."""
+        return cls(
+            count=body["count"],
+            total=body["total"],
+            holds=tuple(WalletHold.from_json(each) for each in body["holds"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
         )
 
 

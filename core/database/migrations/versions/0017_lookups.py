@@ -6,7 +6,7 @@ from alembic import op
 from core.database.schema import UtcDateTime
 
 revision = "0017_lookups"
-down_revision = "0015_recurring"
+down_revision = "0016_wallets"
 branch_labels = None
 depends_on = None
 

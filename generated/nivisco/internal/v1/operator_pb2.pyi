@@ -71,6 +71,8 @@ class _DueKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DueKind.Value
     """A recurring job."""
     DUE_KIND_REFUND: _DueKind.ValueType  # 4
     """A refund."""
+    DUE_KIND_WALLET_HOLD: _DueKind.ValueType  # 5
+    """A hold on a wallet."""
 
 class DueKind(_DueKind, metaclass=_DueKindEnumTypeWrapper):
     """Kind of a row that cores look at when its time comes."""
@@ -85,6 +87,8 @@ DUE_KIND_RECURRING_JOB: DueKind.ValueType  # 3
 """A recurring job."""
 DUE_KIND_REFUND: DueKind.ValueType  # 4
 """A refund."""
+DUE_KIND_WALLET_HOLD: DueKind.ValueType  # 5
+"""A hold on a wallet."""
 Global___DueKind: _TypeAlias = DueKind  # noqa: Y015
 
 class _PaymentResolution:

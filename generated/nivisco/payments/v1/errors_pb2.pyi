@@ -121,6 +121,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The recurring job has no open cycle, and its last cycle did not fail. Nothing was charged."""
     ERROR_REASON_RECEIVABLE_TOO_LOW: _ErrorReason.ValueType  # 51
     """The user owes the business nothing, or less than the amount. Nothing was settled."""
+    ERROR_REASON_WALLET_CURRENCY: _ErrorReason.ValueType  # 46
+    """The wallet's balance without its open holds is below the amount. Nothing was debited or held.
+    The wallets of the two users have different currencies. Nothing was transferred.
+    """
+    ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 47
+    """The business has no hold with that id."""
+    ERROR_REASON_HOLD_EXPIRED: _ErrorReason.ValueType  # 48
+    """The hold has expired. Nothing was debited."""
+    ERROR_REASON_HOLD_STATE: _ErrorReason.ValueType  # 49
+    """The hold was captured or released before."""
+    ERROR_REASON_HOLD_TOO_LOW: _ErrorReason.ValueType  # 50
+    """The amount is above the hold's amount. Nothing was debited."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -224,6 +236,18 @@ ERROR_REASON_NO_FAILED_CYCLE: ErrorReason.ValueType  # 44
 """The recurring job has no open cycle, and its last cycle did not fail. Nothing was charged."""
 ERROR_REASON_RECEIVABLE_TOO_LOW: ErrorReason.ValueType  # 51
 """The user owes the business nothing, or less than the amount. Nothing was settled."""
+ERROR_REASON_WALLET_CURRENCY: ErrorReason.ValueType  # 46
+"""The wallet's balance without its open holds is below the amount. Nothing was debited or held.
+The wallets of the two users have different currencies. Nothing was transferred.
+"""
+ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 47
+"""The business has no hold with that id."""
+ERROR_REASON_HOLD_EXPIRED: ErrorReason.ValueType  # 48
+"""The hold has expired. Nothing was debited."""
+ERROR_REASON_HOLD_STATE: ErrorReason.ValueType  # 49
+"""The hold was captured or released before."""
+ERROR_REASON_HOLD_TOO_LOW: ErrorReason.ValueType  # 50
+"""The amount is above the hold's amount. Nothing was debited."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int

@@ -55,7 +55,7 @@ class _TransactionSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tra
     TRANSACTION_SOURCE_UNSPECIFIED: _TransactionSource.ValueType  # 0
     """Unspecified."""
     TRANSACTION_SOURCE_SYSTEM: _TransactionSource.ValueType  # 1
-    """The business's system debited the wallet."""
+    """The business's system debited the wallet, or moved money between two wallets."""
     TRANSACTION_SOURCE_MANUAL: _TransactionSource.ValueType  # 2
     """The business credited the wallet manually."""
     TRANSACTION_SOURCE_STRIPE: _TransactionSource.ValueType  # 3
@@ -71,7 +71,7 @@ class TransactionSource(_TransactionSource, metaclass=_TransactionSourceEnumType
 TRANSACTION_SOURCE_UNSPECIFIED: TransactionSource.ValueType  # 0
 """Unspecified."""
 TRANSACTION_SOURCE_SYSTEM: TransactionSource.ValueType  # 1
-"""The business's system debited the wallet."""
+"""The business's system debited the wallet, or moved money between two wallets."""
 TRANSACTION_SOURCE_MANUAL: TransactionSource.ValueType  # 2
 """The business credited the wallet manually."""
 TRANSACTION_SOURCE_STRIPE: TransactionSource.ValueType  # 3
@@ -107,6 +107,10 @@ class _TransactionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tra
     user owes this amount to the business. As a debit: it was repaid from money that came back, or
     settled from the balance.
     """
+    TRANSACTION_REASON_TRANSFER: _TransactionReason.ValueType  # 8
+    """A transfer between the wallets of two users: a debit of one, a credit of the other."""
+    TRANSACTION_REASON_HOLD_CAPTURE: _TransactionReason.ValueType  # 9
+    """All or a part of a hold was captured."""
 
 class TransactionReason(_TransactionReason, metaclass=_TransactionReasonEnumTypeWrapper):
     """Reason for a wallet transaction."""
@@ -130,7 +134,43 @@ TRANSACTION_REASON_RECEIVABLE: TransactionReason.ValueType  # 7
 user owes this amount to the business. As a debit: it was repaid from money that came back, or
 settled from the balance.
 """
+TRANSACTION_REASON_TRANSFER: TransactionReason.ValueType  # 8
+"""A transfer between the wallets of two users: a debit of one, a credit of the other."""
+TRANSACTION_REASON_HOLD_CAPTURE: TransactionReason.ValueType  # 9
+"""All or a part of a hold was captured."""
 Global___TransactionReason: _TypeAlias = TransactionReason  # noqa: Y015
+
+class _HoldStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HoldStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HoldStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HOLD_STATUS_UNSPECIFIED: _HoldStatus.ValueType  # 0
+    """Unspecified."""
+    HOLD_STATUS_OPEN: _HoldStatus.ValueType  # 1
+    """The amount is held."""
+    HOLD_STATUS_CAPTURED: _HoldStatus.ValueType  # 2
+    """All or a part of the amount was debited."""
+    HOLD_STATUS_RELEASED: _HoldStatus.ValueType  # 3
+    """The business released the amount."""
+    HOLD_STATUS_EXPIRED: _HoldStatus.ValueType  # 4
+    """The hold reached its end."""
+
+class HoldStatus(_HoldStatus, metaclass=_HoldStatusEnumTypeWrapper):
+    """Status of a hold."""
+
+HOLD_STATUS_UNSPECIFIED: HoldStatus.ValueType  # 0
+"""Unspecified."""
+HOLD_STATUS_OPEN: HoldStatus.ValueType  # 1
+"""The amount is held."""
+HOLD_STATUS_CAPTURED: HoldStatus.ValueType  # 2
+"""All or a part of the amount was debited."""
+HOLD_STATUS_RELEASED: HoldStatus.ValueType  # 3
+"""The business released the amount."""
+HOLD_STATUS_EXPIRED: HoldStatus.ValueType  # 4
+"""The hold reached its end."""
+Global___HoldStatus: _TypeAlias = HoldStatus  # noqa: Y015
 
 @_typing.final
 class Wallet(_message.Message):
@@ -144,6 +184,7 @@ class Wallet(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
     """Id of the wallet, for example `WAL-3456`."""
     user_id: _builtins.str
@@ -162,6 +203,12 @@ class Wallet(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """Time of creation."""
 
+    @_builtins.property
+    def available(self) -> _money_pb2.Money:
+        """Balance without open holds: what can be debited. Null in an answer that is replayed from before
+        there were holds.
+        """
+
     def __init__(
         self,
         *,
@@ -171,14 +218,98 @@ class Wallet(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         env: _types_pb2.Env.ValueType = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        available: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "balance", b"balance", "created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "created_at", b"created_at", "env", b"env", "updated_at", b"updated_at", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "balance", b"balance", "created_at", b"created_at", "env", b"env", "updated_at", b"updated_at", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Wallet: _TypeAlias = Wallet  # noqa: Y015
+
+@_typing.final
+class WalletHold(_message.Message):
+    """A hold: a part of a wallet's balance that only its capture can debit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    CAPTURED_AMOUNT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    CLOSED_AT_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    hold_id: _builtins.str
+    """Id of the hold, `HLD-…`."""
+    status: Global___HoldStatus.ValueType
+    """Status of the hold."""
+    description: _builtins.str
+    """Description from the request. Null if there is none."""
+    transaction_id: _builtins.str
+    """Id of the debit, `WTX-…`. Null unless captured."""
+    wallet_id: _builtins.str
+    """Id of the wallet."""
+    user_id: _builtins.str
+    """Id of the user who owns the wallet."""
+    env: _types_pb2.Env.ValueType
+    """Environment of the wallet."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Held amount."""
+
+    @_builtins.property
+    def captured_amount(self) -> _money_pb2.Money:
+        """Part of it that was debited. Null unless captured."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Time from which the hold cannot be captured. Its amount is available again a few seconds later."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of creation."""
+
+    @_builtins.property
+    def closed_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the capture, release or expiry. Null while the hold is open."""
+
+    def __init__(
+        self,
+        *,
+        hold_id: _builtins.str = ...,
+        status: Global___HoldStatus.ValueType = ...,
+        amount: _money_pb2.Money | None = ...,
+        captured_amount: _money_pb2.Money | None = ...,
+        description: _builtins.str | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        closed_at: _timestamp_pb2.Timestamp | None = ...,
+        transaction_id: _builtins.str | None = ...,
+        wallet_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        env: _types_pb2.Env.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "captured_amount", b"captured_amount", "closed_at", b"closed_at", "created_at", b"created_at", "description", b"description", "expires_at", b"expires_at", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "captured_amount", b"captured_amount", "closed_at", b"closed_at", "created_at", b"created_at", "description", b"description", "env", b"env", "expires_at", b"expires_at", "hold_id", b"hold_id", "status", b"status", "transaction_id", b"transaction_id", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
+    _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
+
+Global___WalletHold: _TypeAlias = WalletHold  # noqa: Y015
 
 @_typing.final
 class WalletTransaction(_message.Message):
@@ -198,6 +329,8 @@ class WalletTransaction(_message.Message):
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    OTHER_USER_ID_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """Id of the transaction, `WTX-…`."""
     type: Global___TransactionType.ValueType
@@ -218,6 +351,10 @@ class WalletTransaction(_message.Message):
     """Id of the user who owns the wallet."""
     env: _types_pb2.Env.ValueType
     """Environment of the wallet."""
+    transfer_id: _builtins.str
+    """Id of the transfer that the transaction is one side of, `TRF-…`. Null if there is none."""
+    other_user_id: _builtins.str
+    """Id of the other user of the transfer. Null if there is none."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of the transaction, greater than zero."""
@@ -245,19 +382,29 @@ class WalletTransaction(_message.Message):
         payment_id: _builtins.str | None = ...,
         user_id: _builtins.str = ...,
         env: _types_pb2.Env.ValueType = ...,
+        transfer_id: _builtins.str | None = ...,
+        other_user_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_payment_id", b"_payment_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "new_balance", b"new_balance", "payment_id", b"payment_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_other_user_id", b"_other_user_id", "_payment_id", b"_payment_id", "_transfer_id", b"_transfer_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "new_balance", b"new_balance", "other_user_id", b"other_user_id", "payment_id", b"payment_id", "transfer_id", b"transfer_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_payment_id", b"_payment_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "env", b"env", "new_balance", b"new_balance", "payment_id", b"payment_id", "reason", b"reason", "source", b"source", "transaction_id", b"transaction_id", "type", b"type", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_other_user_id", b"_other_user_id", "_payment_id", b"_payment_id", "_transfer_id", b"_transfer_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "env", b"env", "new_balance", b"new_balance", "other_user_id", b"other_user_id", "payment_id", b"payment_id", "reason", b"reason", "source", b"source", "transaction_id", b"transaction_id", "transfer_id", b"transfer_id", "type", b"type", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__other_user_id: _TypeAlias = _typing.Literal["other_user_id"]  # noqa: Y015
+    _WhichOneofArgType__other_user_id: _TypeAlias = _typing.Literal["_other_user_id", b"_other_user_id"]  # noqa: Y015
     _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
     _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    _WhichOneofReturnType__transfer_id: _TypeAlias = _typing.Literal["transfer_id"]  # noqa: Y015
+    _WhichOneofArgType__transfer_id: _TypeAlias = _typing.Literal["_transfer_id", b"_transfer_id"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__other_user_id) -> _WhichOneofReturnType__other_user_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transfer_id) -> _WhichOneofReturnType__transfer_id | None: ...
 
 Global___WalletTransaction: _TypeAlias = WalletTransaction  # noqa: Y015
 
@@ -269,19 +416,27 @@ class GetUserWalletRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     env: _types_pb2.Env.ValueType
     """Environment. Defaults to the business's default environment."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Time as of which to return balance and available; `updated_at` is then that of the last
+        transaction before it. A date without a time means the end of that day. Defaults to now.
+        """
+
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         env: _types_pb2.Env.ValueType = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["env", b"env", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "env", b"env", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -921,3 +1076,482 @@ class SettleReceivableResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SettleReceivableResponse: _TypeAlias = SettleReceivableResponse  # noqa: Y015
+
+@_typing.final
+class TransferWalletRequest(_message.Message):
+    """Request for TransferWallet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_USER_ID_FIELD_NUMBER: _builtins.int
+    TO_USER_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    from_user_id: _builtins.str
+    """Id of the user whose wallet is debited, for example `USR-5678`."""
+    to_user_id: _builtins.str
+    """Id of the user whose wallet is credited, another one than `from_user_id`."""
+    description: _builtins.str
+    """Description of both transactions, at most 500 characters."""
+    env: _types_pb2.Env.ValueType
+    """Environment. Defaults to the business's default environment."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount to transfer, greater than zero. The currency must be that of both wallets, which is the
+        default.
+        """
+
+    def __init__(
+        self,
+        *,
+        from_user_id: _builtins.str = ...,
+        to_user_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        description: _builtins.str | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "env", b"env", "from_user_id", b"from_user_id", "idempotency_key", b"idempotency_key", "to_user_id", b"to_user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___TransferWalletRequest: _TypeAlias = TransferWalletRequest  # noqa: Y015
+
+@_typing.final
+class TransferWalletResponse(_message.Message):
+    """Response for TransferWallet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    FROM_USER_ID_FIELD_NUMBER: _builtins.int
+    FROM_WALLET_ID_FIELD_NUMBER: _builtins.int
+    FROM_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    FROM_NEW_BALANCE_FIELD_NUMBER: _builtins.int
+    TO_USER_ID_FIELD_NUMBER: _builtins.int
+    TO_WALLET_ID_FIELD_NUMBER: _builtins.int
+    TO_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    TO_NEW_BALANCE_FIELD_NUMBER: _builtins.int
+    transfer_id: _builtins.str
+    """Id of the transfer, `TRF-…`."""
+    message: _builtins.str
+    """Human-readable message."""
+    description: _builtins.str
+    """Description from the request. Null if there is none."""
+    env: _types_pb2.Env.ValueType
+    """Environment of both wallets."""
+    from_user_id: _builtins.str
+    """Id of the user whose wallet was debited."""
+    from_wallet_id: _builtins.str
+    """Id of the debited wallet."""
+    from_transaction_id: _builtins.str
+    """Id of the debit, `WTX-…`."""
+    to_user_id: _builtins.str
+    """Id of the user whose wallet was credited."""
+    to_wallet_id: _builtins.str
+    """Id of the credited wallet."""
+    to_transaction_id: _builtins.str
+    """Id of the credit, `WTX-…`."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Transferred amount."""
+
+    @_builtins.property
+    def from_new_balance(self) -> _money_pb2.Money:
+        """Balance of the debited wallet after the transfer."""
+
+    @_builtins.property
+    def to_new_balance(self) -> _money_pb2.Money:
+        """Balance of the credited wallet after the transfer."""
+
+    def __init__(
+        self,
+        *,
+        transfer_id: _builtins.str = ...,
+        message: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        description: _builtins.str | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        from_user_id: _builtins.str = ...,
+        from_wallet_id: _builtins.str = ...,
+        from_transaction_id: _builtins.str = ...,
+        from_new_balance: _money_pb2.Money | None = ...,
+        to_user_id: _builtins.str = ...,
+        to_wallet_id: _builtins.str = ...,
+        to_transaction_id: _builtins.str = ...,
+        to_new_balance: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "amount", b"amount", "description", b"description", "from_new_balance", b"from_new_balance", "to_new_balance", b"to_new_balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "amount", b"amount", "description", b"description", "env", b"env", "from_new_balance", b"from_new_balance", "from_transaction_id", b"from_transaction_id", "from_user_id", b"from_user_id", "from_wallet_id", b"from_wallet_id", "message", b"message", "to_new_balance", b"to_new_balance", "to_transaction_id", b"to_transaction_id", "to_user_id", b"to_user_id", "to_wallet_id", b"to_wallet_id", "transfer_id", b"transfer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+
+Global___TransferWalletResponse: _TypeAlias = TransferWalletResponse  # noqa: Y015
+
+@_typing.final
+class HoldWalletRequest(_message.Message):
+    """Request for HoldWallet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    EXPIRES_IN_SECONDS_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Id of the user, for example `USR-5678`."""
+    expires_in_seconds: _builtins.int
+    """Seconds until the hold expires, 1 to 2678400 (31 days)."""
+    description: _builtins.str
+    """Description of the hold and of the transaction that captures it, at most 500 characters."""
+    env: _types_pb2.Env.ValueType
+    """Environment. Defaults to the business's default environment."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount to hold, greater than zero and at most what is available. The currency must be the
+        wallet's currency, which is the default.
+        """
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        expires_in_seconds: _builtins.int = ...,
+        description: _builtins.str | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "env", b"env", "expires_in_seconds", b"expires_in_seconds", "idempotency_key", b"idempotency_key", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___HoldWalletRequest: _TypeAlias = HoldWalletRequest  # noqa: Y015
+
+@_typing.final
+class HoldWalletResponse(_message.Message):
+    """Response for HoldWallet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    WALLET_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Human-readable message."""
+    hold_id: _builtins.str
+    """Id of the hold, `HLD-…`."""
+    @_builtins.property
+    def hold(self) -> Global___WalletHold:
+        """The hold."""
+
+    @_builtins.property
+    def wallet(self) -> Global___Wallet:
+        """The wallet after it."""
+
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        hold_id: _builtins.str = ...,
+        hold: Global___WalletHold | None = ...,
+        wallet: Global___Wallet | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "wallet", b"wallet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "hold_id", b"hold_id", "message", b"message", "wallet", b"wallet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldWalletResponse: _TypeAlias = HoldWalletResponse  # noqa: Y015
+
+@_typing.final
+class CaptureHoldRequest(_message.Message):
+    """Request for CaptureHold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    hold_id: _builtins.str
+    """Id of the hold, `HLD-…`."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount to debit, greater than zero and at most that of the hold, which is the default. The
+        currency must be the wallet's currency, which is the default.
+        """
+
+    def __init__(
+        self,
+        *,
+        hold_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "amount", b"amount", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "amount", b"amount", "hold_id", b"hold_id", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___CaptureHoldRequest: _TypeAlias = CaptureHoldRequest  # noqa: Y015
+
+@_typing.final
+class CaptureHoldResponse(_message.Message):
+    """Response for CaptureHold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    WALLET_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Human-readable message."""
+    transaction_id: _builtins.str
+    """Id of the debit, `WTX-…`."""
+    @_builtins.property
+    def hold(self) -> Global___WalletHold:
+        """The hold."""
+
+    @_builtins.property
+    def wallet(self) -> Global___Wallet:
+        """The wallet after the debit."""
+
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        transaction_id: _builtins.str = ...,
+        hold: Global___WalletHold | None = ...,
+        wallet: Global___Wallet | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "wallet", b"wallet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "message", b"message", "transaction_id", b"transaction_id", "wallet", b"wallet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaptureHoldResponse: _TypeAlias = CaptureHoldResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseHoldRequest(_message.Message):
+    """Request for ReleaseHold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    hold_id: _builtins.str
+    """Id of the hold, `HLD-…`."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    def __init__(
+        self,
+        *,
+        hold_id: _builtins.str = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "hold_id", b"hold_id", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___ReleaseHoldRequest: _TypeAlias = ReleaseHoldRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseHoldResponse(_message.Message):
+    """Response for ReleaseHold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    WALLET_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Human-readable message."""
+    @_builtins.property
+    def hold(self) -> Global___WalletHold:
+        """The hold."""
+
+    @_builtins.property
+    def wallet(self) -> Global___Wallet:
+        """The wallet after it."""
+
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        hold: Global___WalletHold | None = ...,
+        wallet: Global___Wallet | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "wallet", b"wallet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "message", b"message", "wallet", b"wallet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseHoldResponse: _TypeAlias = ReleaseHoldResponse  # noqa: Y015
+
+@_typing.final
+class ListHoldsRequest(_message.Message):
+    """Request for ListHolds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    FROM_DATE_FIELD_NUMBER: _builtins.int
+    TO_DATE_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Only holds of this user."""
+    status: Global___HoldStatus.ValueType
+    """Only holds with this status."""
+    page: _builtins.int
+    """Page number, from 1. Defaults to 1."""
+    limit: _builtins.int
+    """Number of holds on a page, 1 to 100. Defaults to 25."""
+    env: _types_pb2.Env.ValueType
+    """Environment. Defaults to the business's default environment."""
+    cursor: _builtins.str
+    """`next_cursor` of a response to a request with the same filters, in place of `page`.
+    New holds do not shift its pages.
+    """
+    @_builtins.property
+    def from_date(self) -> _timestamp_pb2.Timestamp:
+        """Only holds created at or after this time."""
+
+    @_builtins.property
+    def to_date(self) -> _timestamp_pb2.Timestamp:
+        """Only holds created at or before this time. A date without a time includes that day."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str | None = ...,
+        status: Global___HoldStatus.ValueType = ...,
+        page: _builtins.int | None = ...,
+        limit: _builtins.int | None = ...,
+        from_date: _timestamp_pb2.Timestamp | None = ...,
+        to_date: _timestamp_pb2.Timestamp | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        cursor: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "from_date", b"from_date", "limit", b"limit", "page", b"page", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "limit", b"limit", "page", b"page", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cursor: _TypeAlias = _typing.Literal["cursor"]  # noqa: Y015
+    _WhichOneofArgType__cursor: _TypeAlias = _typing.Literal["_cursor", b"_cursor"]  # noqa: Y015
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
+    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
+    _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
+    _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cursor) -> _WhichOneofReturnType__cursor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__user_id) -> _WhichOneofReturnType__user_id | None: ...
+
+Global___ListHoldsRequest: _TypeAlias = ListHoldsRequest  # noqa: Y015
+
+@_typing.final
+class ListHoldsResponse(_message.Message):
+    """Response for ListHolds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    HOLDS_FIELD_NUMBER: _builtins.int
+    TOTAL_IS_ESTIMATE_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """Number of holds on this page."""
+    total: _builtins.int
+    """Number of holds on all pages."""
+    total_is_estimate: _builtins.bool
+    """Whether `total` is an estimate, because there are more than 10,000 holds."""
+    next_cursor: _builtins.str
+    """`cursor` of the next page. Null on the last page."""
+    @_builtins.property
+    def holds(self) -> _containers.RepeatedCompositeFieldContainer[Global___WalletHold]:
+        """The holds of this page."""
+
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        total: _builtins.int = ...,
+        holds: _abc.Iterable[Global___WalletHold] | None = ...,
+        total_is_estimate: _builtins.bool = ...,
+        next_cursor: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor", "next_cursor", b"next_cursor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor", "count", b"count", "holds", b"holds", "next_cursor", b"next_cursor", "total", b"total", "total_is_estimate", b"total_is_estimate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__next_cursor: _TypeAlias = _typing.Literal["next_cursor"]  # noqa: Y015
+    _WhichOneofArgType__next_cursor: _TypeAlias = _typing.Literal["_next_cursor", b"_next_cursor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next_cursor) -> _WhichOneofReturnType__next_cursor | None: ...
+
+Global___ListHoldsResponse: _TypeAlias = ListHoldsResponse  # noqa: Y015

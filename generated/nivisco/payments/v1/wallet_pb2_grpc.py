@@ -66,6 +66,31 @@ class WalletServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableResponse.FromString,
                 _registered_method=True)
+        self.TransferWallet = channel.unary_unary(
+                '/nivisco.payments.v1.WalletService/TransferWallet',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletResponse.FromString,
+                _registered_method=True)
+        self.HoldWallet = channel.unary_unary(
+                '/nivisco.payments.v1.WalletService/HoldWallet',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.HoldWalletRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.HoldWalletResponse.FromString,
+                _registered_method=True)
+        self.CaptureHold = channel.unary_unary(
+                '/nivisco.payments.v1.WalletService/CaptureHold',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.CaptureHoldRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.CaptureHoldResponse.FromString,
+                _registered_method=True)
+        self.ReleaseHold = channel.unary_unary(
+                '/nivisco.payments.v1.WalletService/ReleaseHold',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ReleaseHoldRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ReleaseHoldResponse.FromString,
+                _registered_method=True)
+        self.ListHolds = channel.unary_unary(
+                '/nivisco.payments.v1.WalletService/ListHolds',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListHoldsRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListHoldsResponse.FromString,
+                _registered_method=True)
 
 
 class WalletServiceServicer:
@@ -115,6 +140,43 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TransferWallet(self, request, context):
+        """Transfers an amount from a user's wallet to another user's. Both wallets belong to the same
+        environment and currency. Both change, or none does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HoldWallet(self, request, context):
+        """Holds a part of a wallet's balance. Nothing else can take it until the hold is captured,
+        released or expires.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CaptureHold(self, request, context):
+        """Debits a wallet with all or a part of a hold, once. The rest is available again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseHold(self, request, context):
+        """Makes the amount of a hold available again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolds(self, request, context):
+        """Lists the business's holds, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WalletServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +209,31 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.SettleReceivable,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableResponse.SerializeToString,
+            ),
+            'TransferWallet': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferWallet,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletResponse.SerializeToString,
+            ),
+            'HoldWallet': grpc.unary_unary_rpc_method_handler(
+                    servicer.HoldWallet,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.HoldWalletRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.HoldWalletResponse.SerializeToString,
+            ),
+            'CaptureHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.CaptureHold,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.CaptureHoldRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.CaptureHoldResponse.SerializeToString,
+            ),
+            'ReleaseHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseHold,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ReleaseHoldRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ReleaseHoldResponse.SerializeToString,
+            ),
+            'ListHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolds,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListHoldsRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListHoldsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -313,6 +400,141 @@ class WalletService:
             '/nivisco.payments.v1.WalletService/SettleReceivable',
             nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_wallet__pb2.SettleReceivableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferWallet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.WalletService/TransferWallet',
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.TransferWalletResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HoldWallet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.WalletService/HoldWallet',
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.HoldWalletRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.HoldWalletResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CaptureHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.WalletService/CaptureHold',
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.CaptureHoldRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.CaptureHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.WalletService/ReleaseHold',
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.ReleaseHoldRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.ReleaseHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.WalletService/ListHolds',
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListHoldsRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_wallet__pb2.ListHoldsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,20 @@ class WalletServiceStub:
     """Lists what users owe the business, newest first."""
     SettleReceivable: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.SettleReceivableRequest, _wallet_pb2.SettleReceivableResponse]
     """Settles what a user owes from the balance of the user's wallet."""
+    TransferWallet: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.TransferWalletRequest, _wallet_pb2.TransferWalletResponse]
+    """Transfers an amount from a user's wallet to another user's. Both wallets belong to the same
+    environment and currency. Both change, or none does.
+    """
+    HoldWallet: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.HoldWalletRequest, _wallet_pb2.HoldWalletResponse]
+    """Holds a part of a wallet's balance. Nothing else can take it until the hold is captured,
+    released or expires.
+    """
+    CaptureHold: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.CaptureHoldRequest, _wallet_pb2.CaptureHoldResponse]
+    """Debits a wallet with all or a part of a hold, once. The rest is available again."""
+    ReleaseHold: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.ReleaseHoldRequest, _wallet_pb2.ReleaseHoldResponse]
+    """Makes the amount of a hold available again."""
+    ListHolds: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.ListHoldsRequest, _wallet_pb2.ListHoldsResponse]
+    """Lists the business's holds, newest first."""
 
 @_typing.type_check_only
 class WalletServiceAsyncStub(WalletServiceStub):
@@ -67,6 +81,20 @@ class WalletServiceAsyncStub(WalletServiceStub):
     """Lists what users owe the business, newest first."""
     SettleReceivable: _aio.UnaryUnaryMultiCallable[_wallet_pb2.SettleReceivableRequest, _wallet_pb2.SettleReceivableResponse]  # type: ignore[assignment]
     """Settles what a user owes from the balance of the user's wallet."""
+    TransferWallet: _aio.UnaryUnaryMultiCallable[_wallet_pb2.TransferWalletRequest, _wallet_pb2.TransferWalletResponse]  # type: ignore[assignment]
+    """Transfers an amount from a user's wallet to another user's. Both wallets belong to the same
+    environment and currency. Both change, or none does.
+    """
+    HoldWallet: _aio.UnaryUnaryMultiCallable[_wallet_pb2.HoldWalletRequest, _wallet_pb2.HoldWalletResponse]  # type: ignore[assignment]
+    """Holds a part of a wallet's balance. Nothing else can take it until the hold is captured,
+    released or expires.
+    """
+    CaptureHold: _aio.UnaryUnaryMultiCallable[_wallet_pb2.CaptureHoldRequest, _wallet_pb2.CaptureHoldResponse]  # type: ignore[assignment]
+    """Debits a wallet with all or a part of a hold, once. The rest is available again."""
+    ReleaseHold: _aio.UnaryUnaryMultiCallable[_wallet_pb2.ReleaseHoldRequest, _wallet_pb2.ReleaseHoldResponse]  # type: ignore[assignment]
+    """Makes the amount of a hold available again."""
+    ListHolds: _aio.UnaryUnaryMultiCallable[_wallet_pb2.ListHoldsRequest, _wallet_pb2.ListHoldsResponse]  # type: ignore[assignment]
+    """Lists the business's holds, newest first."""
 
 class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     """Debits and credits wallets. Wallets are a double-entry ledger: every transaction is a pair of
@@ -120,5 +148,49 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.SettleReceivableResponse, _abc.Awaitable[_wallet_pb2.SettleReceivableResponse]]:
         """Settles what a user owes from the balance of the user's wallet."""
+
+    @_abc_1.abstractmethod
+    def TransferWallet(
+        self,
+        request: _wallet_pb2.TransferWalletRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.TransferWalletResponse, _abc.Awaitable[_wallet_pb2.TransferWalletResponse]]:
+        """Transfers an amount from a user's wallet to another user's. Both wallets belong to the same
+        environment and currency. Both change, or none does.
+        """
+
+    @_abc_1.abstractmethod
+    def HoldWallet(
+        self,
+        request: _wallet_pb2.HoldWalletRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.HoldWalletResponse, _abc.Awaitable[_wallet_pb2.HoldWalletResponse]]:
+        """Holds a part of a wallet's balance. Nothing else can take it until the hold is captured,
+        released or expires.
+        """
+
+    @_abc_1.abstractmethod
+    def CaptureHold(
+        self,
+        request: _wallet_pb2.CaptureHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.CaptureHoldResponse, _abc.Awaitable[_wallet_pb2.CaptureHoldResponse]]:
+        """Debits a wallet with all or a part of a hold, once. The rest is available again."""
+
+    @_abc_1.abstractmethod
+    def ReleaseHold(
+        self,
+        request: _wallet_pb2.ReleaseHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.ReleaseHoldResponse, _abc.Awaitable[_wallet_pb2.ReleaseHoldResponse]]:
+        """Makes the amount of a hold available again."""
+
+    @_abc_1.abstractmethod
+    def ListHolds(
+        self,
+        request: _wallet_pb2.ListHoldsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.ListHoldsResponse, _abc.Awaitable[_wallet_pb2.ListHoldsResponse]]:
+        """Lists the business's holds, newest first."""
 
 def add_WalletServiceServicer_to_server(servicer: WalletServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
