@@ -200,9 +200,15 @@ class CardsService:
             if removed is not None:
                 return removed, await _primary_beside(transaction, business_id, removed)
             card, account = await self._card_and_account(transaction, business_id, card_id)
+            cards = await store.cards_of_user(
+                transaction, business_id=business_id, user_id=card.user_id, env=card.env
+            )
         try:
             await self._gateways[card.gateway].remove_card(
-                account, customer_id=card.customer_id, gateway_card_id=card.gateway_card_id
+                account,
+                customer_id=card.customer_id,
+                gateway_card_id=card.gateway_card_id,
+                kept={each.gateway_card_id for each in cards if each.card_id != card_id},
             )
         except GatewayError as error:
             raise refusal_of(error) from None

@@ -16,7 +16,7 @@ account or the object at the gateway.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -289,9 +289,16 @@ class Gateway(Protocol):
         ...
 
     async def remove_card(
-        self, account: Account, *, customer_id: str, gateway_card_id: str
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        gateway_card_id: str,
+        kept: Collection[str] = (),
     ) -> None:
         """Remove a customer's card, which cannot be charged any more. To repeat it does nothing.
+
+        `kept` are the gateway's ids of other cards, which stay even if they have its number.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.

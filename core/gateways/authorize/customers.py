@@ -6,7 +6,7 @@ gateway refuses duplicates of both (E00039), so that a repeated call finds what 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import ParamSpec
 
@@ -134,9 +134,16 @@ class AuthorizeCustomers:
         return True
 
     async def remove_card(
-        self, account: Account, *, customer_id: str, gateway_card_id: str
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        gateway_card_id: str,
+        kept: Collection[str] = (),
     ) -> None:
         """Delete a card of a customer profile, or find that it has no such card.
+
+        The gateway has each number once, so `kept` is unused.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.

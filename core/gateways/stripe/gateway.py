@@ -11,7 +11,7 @@ import re
 import secrets
 import ssl
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 import aiohttp
@@ -188,13 +188,19 @@ class StripeGateway:
         return await self._has_card(account, customer_id, gateway_card_id, self._deadline())
 
     async def remove_card(
-        self, account: Account, *, customer_id: str, gateway_card_id: str
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        gateway_card_id: str,
+        kept: Collection[str] = (),
     ) -> None:
         """Detach a payment method, and others of the customer with the same card number.
 
         A card that was saved several times has a payment method for each, with one fingerprint
         (https://docs.stripe.com/api/payment_methods/object). None of them can be used or attached
-        again (https://docs.stripe.com/api/payment_methods/detach).
+        again (https://docs.stripe.com/api/payment_methods/detach). `kept` stay: users can have a
+        card twice that was saved before fingerprints were stored.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
@@ -207,7 +213,9 @@ class StripeGateway:
         others = [
             card.gateway_card_id
             for card in listed
-            if card.fingerprint is not None and card.fingerprint == number
+            if card.fingerprint is not None
+            and card.fingerprint == number
+            and card.gateway_card_id not in kept
         ]
         for card_id in dict.fromkeys([*others, gateway_card_id]):
             await self._detach(account, customer_id, card_id, deadline)

@@ -183,3 +183,31 @@ async def test_a_cards_number_is_never_sent_to_stripe(gateway: StripeGateway) ->
     card = CardData(Secret("4242424242424242"), 12, 2060)
     with pytest.raises(GatewayRefused, match="tokens only"):
         await gateway.save_card(SHOP, customer_id="cus_1", card=card, gateway_key="k")
+
+
+# --- Removing cards --------------------------------------------------------------------------
+
+
+async def test_a_card_is_removed_with_others_of_its_number_but_not_those_that_are_kept(
+    sandbox: Sandbox, gateway: StripeGateway
+) -> None:
+    customer_id = await new_customer(gateway, "remove")
+    tokens = ("pm_card_visa", "pm_card_visa", "pm_card_visa", "pm_card_mastercard")
+    cards = [
+        (
+            await gateway.save_card(
+                SHOP, customer_id=customer_id, card=token, gateway_key=f"remove-{number}"
+            )
+        ).gateway_card_id
+        for number, token in enumerate(tokens)
+    ]
+    for _ in range(2):
+        await gateway.remove_card(
+            SHOP, customer_id=customer_id, gateway_card_id=cards[0], kept={cards[1], cards[3]}
+        )
+        left = [
+            card
+            for card in cards
+            if await gateway.has_card(SHOP, customer_id=customer_id, gateway_card_id=card)
+        ]
+        assert left == [cards[1], cards[3]]
