@@ -225,11 +225,12 @@ class RefundsService:
         self, transaction: Transaction, caller: Caller, request: RefundRequest
     ) -> _Started | Refund | _Running:
         """Reserve a refund, or find the earlier one that the request repeats."""
+        await self._idempotency.replay_if_answered(transaction, request.call)
         payment = await payments_store.find_payment(
             transaction,
             business_id=caller.business_id,
             gateway=None,
-            env=request.env,
+            env=request.call.env or request.env,  # of the first request with the key
             payment_id=request.payment_id,
             transaction_id=request.transaction_id,
         )

@@ -24,6 +24,7 @@ _ORDER = (
     "Keys",
     "Cards",
     "Payments",
+    "Refunds",
     "Wallet",
     "Recurring",
 )

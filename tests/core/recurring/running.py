@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import money_pb2
@@ -22,6 +23,8 @@ DECLINED = pb.RECURRING_LOG_STATUS_DECLINED
 FAILED = pb.RECURRING_LOG_STATUS_FAILED
 SKIPPED = pb.RECURRING_LOG_STATUS_SKIPPED
 REQUIRES_ACTION = pb.RECURRING_LOG_STATUS_REQUIRES_ACTION
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""Marks a test whose statements other tests execute on each database."""
 
 
 def usd(units: int, cents: int = 0) -> money_pb2.Money:

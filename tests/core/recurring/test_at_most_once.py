@@ -19,12 +19,14 @@ from core.database.connections import Connection
 from core.database.postgresql import PostgresqlConnection
 from core.database.sqlite import SqliteConnection
 from core.server.settings import CoreSettings
+from nivisco.internal.v1 import operator_pb2
 from nivisco.payments.v1 import payments_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
 from rpc.errors import CoreError
 from tests.core.recurring.running import (
     DECLINED,
     FAILED,
+    OPERATOR,
     SUCCEEDED,
     claim,
     create_job,
@@ -37,6 +39,7 @@ from tests.core.running import (
     Business,
     Gateway,
     ShiftedClock,
+    call,
     create_user,
     running_core,
     save_card,
@@ -171,6 +174,11 @@ async def test_a_core_that_dies_at_any_commit_of_a_retry_makes_one_attempt_for_a
             if has_scheduler:
                 for lease in await claim(survivor):
                     await execute(survivor, lease)
+            if number == len(jobs) - 2:  # the charge has its outcome, the call no answer
+                found = await call(survivor.client, OPERATOR, operator_pb2.ExamineRequest())
+                wrong = {each.name for each in found.checks if each.count}
+                # The clock was moved by a year, and a core died.
+                assert wrong <= {"expired_records", "stale_leases"}
             answers = [await _answer(survivor, request) for _ in range(2)]
             assert answers[0] == answers[1], number
             logs = await logs_of(shop, job)

@@ -1,4 +1,4 @@
-"""`charge_now` at create_recurring, on each database."""
+"""`charge_now` at create_recurring, on each database where the SQL is its own."""
 
 from datetime import timedelta
 
@@ -8,6 +8,7 @@ from nivisco.payments.v1 import recurring_pb2 as pb
 from rpc.errors import CoreError
 from tests.core.recurring.running import (
     DECLINED,
+    ON_SQLITE,
     SUCCEEDED,
     advance,
     claim,
@@ -54,16 +55,7 @@ async def test_the_first_cycle_is_charged_now_and_the_next_one_by_the_calendar(
     assert len(await gateway.charges()) == 2
 
 
-async def test_without_a_start_the_next_cycle_is_an_interval_later(shop: Business) -> None:
-    user_id = await create_user(shop)
-    await fill_wallet(shop, user_id)
-    made = await shop.call(job_request(user_id, charge_now=True))
-    assert await claim_and_execute(shop) == 1
-    assert moment_of((await job_of(shop, made.recurring_id)).next_run) == (
-        moment_of(made.next_run) + DAY
-    )
-
-
+@ON_SQLITE
 async def test_a_declined_first_cycle_is_retried_as_every_cycle(shop: Business) -> None:
     user_id = await create_user(shop)
     made = await shop.call(job_request(user_id, charge_now=True, interval_type=MONTH))
@@ -77,15 +69,20 @@ async def test_a_declined_first_cycle_is_retried_as_every_cycle(shop: Business) 
     assert {moment_of(log.occurrence) for log in logs} == {moment_of(made.next_run)}
 
 
-async def test_it_counts_for_the_maximum_of_cycles(shop: Business) -> None:
+@ON_SQLITE
+async def test_it_counts_for_the_maximum_and_is_skipped_by_a_cancellation(shop: Business) -> None:
     user_id = await create_user(shop)
     await fill_wallet(shop, user_id)
     made = await shop.call(job_request(user_id, charge_now=True, max_cycles=1))
     assert await claim_and_execute(shop) == 1
     listed = await job_of(shop, made.recurring_id)
     assert (listed.status, listed.executed_cycles) == (pb.RECURRING_STATUS_COMPLETED, 1)
+    other = await shop.call(job_request(user_id, charge_now=True))
+    await shop.call(pb.CancelRecurringRequest(recurring_id=other.recurring_id))
+    assert await claim(shop) == []
 
 
+@ON_SQLITE
 async def test_a_key_creates_one_job_that_charges_once(shop: Business, gateway: Gateway) -> None:
     user_id = await create_user(shop)
     await save_card(shop, user_id)
@@ -97,15 +94,9 @@ async def test_a_key_creates_one_job_that_charges_once(shop: Business, gateway: 
     assert await shop.call(request) == made
     assert await claim(shop) == []
     assert len(await gateway.charges()) == 1
+    listed = await job_of(shop, made.recurring_id)
+    assert moment_of(listed.next_run) == moment_of(made.next_run) + DAY
     request.charge_now = False
     with pytest.raises(CoreError) as refused:
         await shop.call(request)
     assert refused.value.reason == "IDEMPOTENCY_KEY_REUSED"
-
-
-async def test_a_cancelled_job_does_not_charge_its_first_cycle(shop: Business) -> None:
-    user_id = await create_user(shop)
-    await fill_wallet(shop, user_id)
-    made = await shop.call(job_request(user_id, charge_now=True))
-    await shop.call(pb.CancelRecurringRequest(recurring_id=made.recurring_id))
-    assert await claim(shop) == []

@@ -1,4 +1,4 @@
-"""`get_recurring` and why a job is paused, on each database."""
+"""`get_recurring` and why a job is paused, on each database where the SQL is its own."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from nivisco.payments.v1 import recurring_pb2 as pb
 from rpc.errors import CoreError
 from tests.core.recurring.running import (
     DECLINED,
+    ON_SQLITE,
     SUCCEEDED,
     advance,
     advance_once,
@@ -21,7 +22,7 @@ from tests.core.recurring.running import (
     moment_of,
     usd,
 )
-from tests.core.running import Business, Gateway, create_user, register, save_card, with_stripe
+from tests.core.running import Business, Gateway, create_user, register, save_card
 
 STRIPE = pb.RECURRING_SOURCE_STRIPE
 MONTH = pb.INTERVAL_TYPE_MONTH
@@ -32,6 +33,7 @@ async def get(shop: Business, job: str, **fields: Any) -> Any:
     return await shop.call(pb.GetRecurringRequest(recurring_id=job, **fields))
 
 
+@ON_SQLITE
 async def test_a_new_job_is_as_in_the_list_and_has_nothing_open(shop: Business) -> None:
     job = await create_job(shop, await create_user(shop))
     shown = await get(shop, job, preview=2)
@@ -39,6 +41,11 @@ async def test_a_new_job_is_as_in_the_list_and_has_nothing_open(shop: Business) 
     shown.recurring.ClearField("upcoming")
     assert shown == pb.GetRecurringResponse(recurring=await job_of(shop, job))
     assert not shown.recurring.HasField("paused_at")
+    other = await register(shop.client, "elsewhere")
+    for business, recurring_id in ((other, job), (shop, "REC-none")):
+        with pytest.raises(CoreError) as refused:
+            await get(business, recurring_id)
+        assert refused.value.reason == "RECURRING_NOT_FOUND"
 
 
 async def test_a_cycle_that_waits_for_its_retry_is_open(shop: Business) -> None:
@@ -59,6 +66,7 @@ async def test_a_cycle_that_waits_for_its_retry_is_open(shop: Business) -> None:
     assert list(shown.logs) == await logs_of(shop, job)
 
 
+@ON_SQLITE
 async def test_a_cycle_that_waits_for_its_customer_has_no_next_attempt(shop: Business) -> None:
     user_id = await create_user(shop)
     await save_card(shop, user_id, "pm_card_authenticationRequired")
@@ -71,6 +79,7 @@ async def test_a_cycle_that_waits_for_its_customer_has_no_next_attempt(shop: Bus
     assert not cycle.HasField("next_attempt_at")
 
 
+@ON_SQLITE
 async def test_a_charge_with_an_unknown_outcome_has_no_next_attempt(
     shop: Business, gateway: Gateway
 ) -> None:
@@ -84,6 +93,7 @@ async def test_a_charge_with_an_unknown_outcome_has_no_next_attempt(
     assert not cycle.HasField("next_attempt_at")
 
 
+@ON_SQLITE
 async def test_the_last_ten_log_entries_are_returned_newest_first(shop: Business) -> None:
     user_id = await create_user(shop)
     await fill_wallet(shop, user_id)
@@ -109,6 +119,7 @@ async def test_a_job_that_pauses_itself_says_why_and_since_when(shop: Business) 
     assert not resumed.recurring.HasField("paused_at")
 
 
+@ON_SQLITE
 async def test_a_pause_by_the_business_is_told_apart_and_keeps_its_time(shop: Business) -> None:
     job = await create_job(shop, await create_user(shop))
     await advance(shop, in_days(9))
@@ -119,12 +130,3 @@ async def test_a_pause_by_the_business_is_told_apart_and_keeps_its_time(shop: Bu
     cancelled = await shop.call(pb.CancelRecurringRequest(recurring_id=job))
     assert cancelled.recurring.paused_reason == pb.PAUSED_REASON_UNSPECIFIED
     assert not cancelled.recurring.HasField("paused_at")
-
-
-async def test_a_job_of_another_business_is_not_found(shop: Business) -> None:
-    other = await with_stripe(await register(shop.client, "elsewhere"))
-    job = await create_job(shop, await create_user(shop))
-    for business, recurring_id in ((other, job), (shop, "REC-none")):
-        with pytest.raises(CoreError) as refused:
-            await get(business, recurring_id)
-        assert refused.value.reason == "RECURRING_NOT_FOUND"

@@ -1,4 +1,4 @@
-"""`retry_recurring` on each database: outcomes, refusals, and one effect for each key."""
+"""`retry_recurring`: outcomes, refusals, and one effect for each key; its SQL on each database."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -15,6 +15,7 @@ from rpc.errors import CoreError
 from tests.core.recurring.running import (
     DECLINED,
     FAILED,
+    ON_SQLITE,
     REQUIRES_ACTION,
     SKIPPED,
     SUCCEEDED,
@@ -126,6 +127,7 @@ async def test_an_open_or_failed_cycle_is_charged_with_the_card_of_now(
     assert (await refused(shop, job)).reason == "NO_FAILED_CYCLE"
 
 
+@ON_SQLITE
 async def test_a_declined_retry_is_an_error_and_counts_the_cycle_once(shop: Business) -> None:
     _, job = await card_job(shop, FINAL)
     for attempt in (2, 3):
@@ -136,6 +138,7 @@ async def test_a_declined_retry_is_an_error_and_counts_the_cycle_once(shop: Busi
         assert shown.recurring.status == pb.RECURRING_STATUS_ACTIVE
 
 
+@ON_SQLITE
 async def test_retries_by_hand_are_among_those_of_the_schedule(shop: Business) -> None:
     _, job = await card_job(shop, DECLINING)
     first = moment_of((await logs_of(shop, job))[0].occurrence)
@@ -145,6 +148,7 @@ async def test_retries_by_hand_are_among_those_of_the_schedule(shop: Business) -
     assert await statuses(shop, job) == [(number, DECLINED) for number in (1, 2, 3, 4)]
 
 
+@ON_SQLITE
 async def test_a_job_that_paused_itself_is_collected_and_stays_paused(shop: Business) -> None:
     user_id, job = await paused_job(shop, FINAL)
     assert (await refused(shop, job)).reason == "CARD_DECLINED"
@@ -192,6 +196,7 @@ async def test_a_key_is_one_charge_and_one_answer(shop: Business, gateway: Gatew
     assert len(await gateway.charges()) == 1
 
 
+@ON_SQLITE
 async def test_nothing_changes_if_nothing_could_be_sent(shop: Business, gateway: Gateway) -> None:
     user_id = await create_user(shop)
     job = await create_job(shop, user_id, source=STRIPE, interval_type=MONTH)
@@ -213,6 +218,7 @@ async def _set_active(shop: Business, user_id: str, *, active: bool) -> None:
     await shop.call(users_pb2.UpdateUserRequest(user_id=user_id, updates=updates))
 
 
+@ON_SQLITE
 async def test_a_refusal_of_the_gateway_is_logged_and_frees_the_key(
     shop: Business, gateway: Gateway
 ) -> None:
@@ -255,6 +261,7 @@ async def test_a_scheduler_continues_what_a_retry_could_not_send(
     assert len(await gateway.charges()) == 1
 
 
+@ON_SQLITE
 async def test_a_pause_ends_a_retry_that_was_not_sent(
     shop: Business, gateway: Gateway, clock: ShiftedClock
 ) -> None:
@@ -271,23 +278,22 @@ async def test_a_pause_ends_a_retry_that_was_not_sent(
     assert await gateway.charges() == []
 
 
-async def test_a_cycle_that_waits_for_its_customer_is_not_charged_beside(shop: Business) -> None:
-    user_id, job = await card_job(shop, "pm_card_authenticationRequired")
-    await replace_card(shop, user_id)
-    assert (await refused(shop, job)).reason == "CYCLE_IN_PROGRESS"
-    assert await statuses(shop, job) == [(1, REQUIRES_ACTION)]
-
-
-async def test_a_retry_that_the_customer_must_authenticate_says_so(shop: Business) -> None:
+@ON_SQLITE
+async def test_a_retry_that_the_customer_must_authenticate_is_not_charged_beside(
+    shop: Business,
+) -> None:
     user_id, job = await card_job(shop, FINAL)
     await replace_card(shop, user_id, "pm_card_authenticationRequired")
     errors = [await refused(shop, job, "one") for _ in range(2)]
     assert [each.reason for each in errors] == ["AUTHENTICATION_REQUIRED"] * 2
     assert errors[0].metadata["client_secret"]
     assert errors[0].metadata == errors[1].metadata
+    await replace_card(shop, user_id)
+    assert (await refused(shop, job, "two")).reason == "CYCLE_IN_PROGRESS"
     assert await statuses(shop, job) == [(1, DECLINED), (2, REQUIRES_ACTION)]
 
 
+@ON_SQLITE
 async def test_what_cannot_be_retried_is_refused_and_changes_nothing(
     shop: Business, clock: ShiftedClock
 ) -> None:

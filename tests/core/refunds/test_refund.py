@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 from google.type.money_pb2 import Money
 
-from nivisco.payments.v1 import payments_pb2, wallet_pb2
+from nivisco.payments.v1 import payments_pb2, types_pb2, wallet_pb2
 from rpc.errors import CoreError
 from tests.core.payments.charging import card_holder, charge_request, fund_request, records
 from tests.core.refunds.refunding import (
     FAILED,
+    REFUNDS,
     SUCCEEDED,
     balance_of,
     refund_request,
     refunds_of,
 )
-from tests.core.running import Business, Gateway, register
+from tests.core.running import Business, Gateway, register, with_stripe
 
 
 async def reason_of(call: Any) -> str:
@@ -55,6 +56,29 @@ async def test_refunds_are_made_and_listed_until_nothing_is_left(
     assert listed == [rest.refund, first.refund]
     assert await refunds_of(shop, payment_id=charged.payment_id, user_id=user_id) == listed
     assert await refunds_of(shop, status=FAILED) == []
+
+
+async def test_an_absent_field_is_what_the_first_request_resolved(
+    shop: Business, gateway: Gateway
+) -> None:
+    """Also after the default environment moved, and while the outcome is unknown."""
+    charged = await shop.call(charge_request(await card_holder(shop)))
+    await gateway.fault("reset_before", REFUNDS, times=2)
+    await gateway.fault("reset_before", REFUNDS, times=20, method="GET")
+    request = refund_request(charged.payment_id, 10, idempotency_key="k")
+    assert await reason_of(shop.call(request)) == "OUTCOME_UNKNOWN"
+    await gateway.clear()
+    await with_stripe(shop, types_pb2.ENV_LIVE)
+    first = await shop.call(request)
+    assert first.refund.env == types_pb2.ENV_TEST
+    request.env = types_pb2.ENV_TEST
+    assert await shop.call(request) == first
+    request.amount.currency_code = "USD"
+    assert await shop.call(request) == first
+    request.ClearField("env")
+    assert await shop.call(request) == first
+    request.amount.units = 9
+    assert await reason_of(shop.call(request)) == "IDEMPOTENCY_KEY_REUSED"
 
 
 async def test_a_refund_that_is_not_possible_moves_nothing(shop: Business) -> None:

@@ -361,7 +361,7 @@ async def test_wallets_settle_when_they_are_funded_if_the_business_wants_it(
     shop: Business,
 ) -> None:
     user_id = await refund_a_spent_funding(shop)
-    await add_funds(shop, user_id, 5)
+    await shop.call(fund_request(user_id, 5))
     assert await state(shop, user_id) == (5, 30)
     updates = business_pb2.ModifyBusinessRequest.Updates(settle_receivables=True)
     modified = await shop.call(business_pb2.ModifyBusinessRequest(updates=updates))
