@@ -921,6 +921,99 @@ final class Client
     }
 
     /**
+     * Refunds a card payment, all of it or a part.
+     *
+     * Refunds never exceed the payment: each one is reserved before the gateway is called.
+     * At Authorize.Net a payment that is not settled yet is voided if all of it is
+     * refunded; a part of it stays `pending` until the payment settles. The refund of a
+     * wallet funding debits the wallet at once.
+     *
+     * - payment_id: Id of the payment, `PAY-…`. Either this or `transaction_id` is
+     *   required. Must be 1 to 64 printable characters without spaces.
+     * - transaction_id: The gateway's id of the payment, for example `pi_…`, in place of
+     *   `payment_id`. Must be 1 to 255 printable characters without spaces.
+     * - amount: Amount to refund, greater than zero, in the payment's currency. Defaults to
+     *   all that is left. A decimal string.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
+     * - reason: Reason for the refund.
+     * - description: Description of the refund, at most 500 characters.
+     * - allow_receivable: Whether a refund of a funding may exceed the wallet's balance.
+     *   What is lacking is then owed by the user, as for a refund in the gateway's
+     *   dashboard. Defaults to false: the refund is refused.
+     * - env: Environment. Defaults to the business's default environment.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     payment_id?: string,
+     *     transaction_id?: string,
+     *     amount?: string,
+     *     currency?: string,
+     *     reason?: 'duplicate'|'fraudulent'|'requested_by_customer',
+     *     description?: string,
+     *     allow_receivable?: bool,
+     *     env?: 'TEST'|'LIVE',
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode PAYMENT_NOT_FOUND, PAYMENT_STATE,
+     *     REFUND_TOO_HIGH, WALLET_TOO_LOW, CREDENTIALS_MISSING, REFUND_REFUSED,
+     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function refundPayment(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\RefundPaymentResult {
+        return $this->connection->change(
+            'refund_payment',
+            $fields,
+            [Result\RefundPaymentResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Lists the refunds that were made with `refund_payment`, newest first.
+     *
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of refunds on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only refunds created at or after this time. ISO 8601, in UTC unless it
+     *   has an offset.
+     * - to_date: Only refunds created at or before this time. A date without a time
+     *   includes that day. ISO 8601, in UTC unless it has an offset.
+     * - payment_id: Only refunds of this payment. Must be 1 to 64 printable characters
+     *   without spaces.
+     * - user_id: Only refunds of this user's payments. Must be 1 to 64 printable characters
+     *   without spaces.
+     * - status: Only refunds with this status.
+     * - env: Environment. Defaults to the business's default environment.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New refunds do not shift its pages. Must be the next_cursor of a response.
+     *
+     * @param array{
+     *     page?: int,
+     *     limit?: int,
+     *     from_date?: string,
+     *     to_date?: string,
+     *     payment_id?: string,
+     *     user_id?: string,
+     *     status?: 'pending'|'succeeded'|'failed'|'canceled',
+     *     env?: 'TEST'|'LIVE',
+     *     cursor?: string
+     * } $fields
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function listRefunds(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\ListRefundsResult {
+        return $this->connection->read(
+            'list_refunds',
+            $fields,
+            [Result\ListRefundsResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Returns a user's wallet.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
@@ -1722,99 +1815,6 @@ final class Client
             'get_recurring_logs',
             $fields,
             [Result\GetRecurringLogsResult::class, 'fromJson']
-        );
-    }
-
-    /**
-     * Refunds a card payment, all of it or a part.
-     *
-     * Refunds never exceed the payment: each one is reserved before the gateway is called.
-     * At Authorize.Net a payment that is not settled yet is voided if all of it is
-     * refunded; a part of it stays `pending` until the payment settles. The refund of a
-     * wallet funding debits the wallet at once.
-     *
-     * - payment_id: Id of the payment, `PAY-…`. Either this or `transaction_id` is
-     *   required. Must be 1 to 64 printable characters without spaces.
-     * - transaction_id: The gateway's id of the payment, for example `pi_…`, in place of
-     *   `payment_id`. Must be 1 to 255 printable characters without spaces.
-     * - amount: Amount to refund, greater than zero, in the payment's currency. Defaults to
-     *   all that is left. A decimal string.
-     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
-     *   `usd`.
-     * - reason: Reason for the refund.
-     * - description: Description of the refund, at most 500 characters.
-     * - allow_receivable: Whether a refund of a funding may exceed the wallet's balance.
-     *   What is lacking is then owed by the user, as for a refund in the gateway's
-     *   dashboard. Defaults to false: the refund is refused.
-     * - env: Environment. Defaults to the business's default environment.
-     * - idempotency_key: Key of this call. Defaults to a new one for every call.
-     *
-     * @param array{
-     *     payment_id?: string,
-     *     transaction_id?: string,
-     *     amount?: string,
-     *     currency?: string,
-     *     reason?: 'duplicate'|'fraudulent'|'requested_by_customer',
-     *     description?: string,
-     *     allow_receivable?: bool,
-     *     env?: 'TEST'|'LIVE',
-     *     idempotency_key?: string
-     * } $fields
-     * @throws ApiException with the errorCode PAYMENT_NOT_FOUND, PAYMENT_STATE,
-     *     REFUND_TOO_HIGH, WALLET_TOO_LOW, CREDENTIALS_MISSING, REFUND_REFUSED,
-     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
-     * @throws NiviscoException if the call did not succeed
-     */
-    public function refundPayment(
-        #[\SensitiveParameter]
-        array $fields = []
-    ): Result\RefundPaymentResult {
-        return $this->connection->change(
-            'refund_payment',
-            $fields,
-            [Result\RefundPaymentResult::class, 'fromJson']
-        );
-    }
-
-    /**
-     * Lists the refunds that were made with `refund_payment`, newest first.
-     *
-     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
-     * - limit: Number of refunds on a page, 1 to 100. Defaults to 25.
-     * - from_date: Only refunds created at or after this time. ISO 8601, in UTC unless it
-     *   has an offset.
-     * - to_date: Only refunds created at or before this time. A date without a time
-     *   includes that day. ISO 8601, in UTC unless it has an offset.
-     * - payment_id: Only refunds of this payment. Must be 1 to 64 printable characters
-     *   without spaces.
-     * - user_id: Only refunds of this user's payments. Must be 1 to 64 printable characters
-     *   without spaces.
-     * - status: Only refunds with this status.
-     * - env: Environment. Defaults to the business's default environment.
-     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
-     *   `page`. New refunds do not shift its pages. Must be the next_cursor of a response.
-     *
-     * @param array{
-     *     page?: int,
-     *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
-     *     payment_id?: string,
-     *     user_id?: string,
-     *     status?: 'pending'|'succeeded'|'failed'|'canceled',
-     *     env?: 'TEST'|'LIVE',
-     *     cursor?: string
-     * } $fields
-     * @throws NiviscoException if the call did not succeed
-     */
-    public function listRefunds(
-        #[\SensitiveParameter]
-        array $fields = []
-    ): Result\ListRefundsResult {
-        return $this->connection->read(
-            'list_refunds',
-            $fields,
-            [Result\ListRefundsResult::class, 'fromJson']
         );
     }
 }

@@ -449,6 +449,40 @@ export class Nivisco {
   }
 
   /**
+   * Refunds a card payment, all of it or a part.
+   *
+   * Refunds never exceed the payment: each one is reserved before the gateway is called. At
+   * Authorize.Net a payment that is not settled yet is voided if all of it is refunded; a
+   * part of it stays `pending` until the payment settles. The refund of a wallet funding
+   * debits the wallet at once.
+   *
+   * @throws ApiError with the code PAYMENT_NOT_FOUND, PAYMENT_STATE, REFUND_TOO_HIGH,
+   *     WALLET_TOO_LOW, CREDENTIALS_MISSING, REFUND_REFUSED, GATEWAY_REFUSED,
+   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async refundPayment(
+    fields: types.RefundPaymentFields = {},
+    options: ChangeOptions = {},
+  ): Promise<types.RefundPaymentResult> {
+    return this.#connection.change(
+      "refund_payment",
+      fields,
+      readers.readRefundPaymentResult,
+      options,
+    );
+  }
+
+  /**
+   * Lists the refunds that were made with `refund_payment`, newest first.
+   *
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async listRefunds(fields: types.ListRefundsFields = {}): Promise<types.ListRefundsResult> {
+    return this.#connection.read("list_refunds", fields, readers.readListRefundsResult);
+  }
+
+  /**
    * Returns a user's wallet.
    *
    * @throws ApiError with the code USER_NOT_FOUND or one of every action.
@@ -792,39 +826,5 @@ export class Nivisco {
     fields: types.GetRecurringLogsFields = {},
   ): Promise<types.GetRecurringLogsResult> {
     return this.#connection.read("get_recurring_logs", fields, readers.readGetRecurringLogsResult);
-  }
-
-  /**
-   * Refunds a card payment, all of it or a part.
-   *
-   * Refunds never exceed the payment: each one is reserved before the gateway is called. At
-   * Authorize.Net a payment that is not settled yet is voided if all of it is refunded; a
-   * part of it stays `pending` until the payment settles. The refund of a wallet funding
-   * debits the wallet at once.
-   *
-   * @throws ApiError with the code PAYMENT_NOT_FOUND, PAYMENT_STATE, REFUND_TOO_HIGH,
-   *     WALLET_TOO_LOW, CREDENTIALS_MISSING, REFUND_REFUSED, GATEWAY_REFUSED,
-   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
-   * @throws NiviscoError if the call did not succeed.
-   */
-  async refundPayment(
-    fields: types.RefundPaymentFields = {},
-    options: ChangeOptions = {},
-  ): Promise<types.RefundPaymentResult> {
-    return this.#connection.change(
-      "refund_payment",
-      fields,
-      readers.readRefundPaymentResult,
-      options,
-    );
-  }
-
-  /**
-   * Lists the refunds that were made with `refund_payment`, newest first.
-   *
-   * @throws NiviscoError if the call did not succeed.
-   */
-  async listRefunds(fields: types.ListRefundsFields = {}): Promise<types.ListRefundsResult> {
-    return this.#connection.read("list_refunds", fields, readers.readListRefundsResult);
   }
 }

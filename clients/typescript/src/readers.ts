@@ -121,6 +121,25 @@ export function readPaymentChange(json: Json): types.PaymentChange {
   };
 }
 
+export function readRefund(json: Json): types.Refund {
+  return {
+    refundId: string(json["refund_id"]),
+    paymentId: string(json["payment_id"]),
+    userId: string(json["user_id"]),
+    env: word<types.Env>(json["env"]),
+    gateway: word<types.Gateway>(json["gateway"]),
+    amount: string(json["amount"]),
+    currency: string(json["currency"]),
+    status: word<types.RefundStatus>(json["status"]),
+    reason: nullable(word<types.RefundReason>)(json["reason"]),
+    description: nullable(string)(json["description"]),
+    gatewayRefundId: nullable(string)(json["gateway_refund_id"]),
+    failureCode: nullable(string)(json["failure_code"]),
+    createdAt: string(json["created_at"]),
+    updatedAt: string(json["updated_at"]),
+  };
+}
+
 export function readWalletTransaction(json: Json): types.WalletTransaction {
   return {
     transactionId: string(json["transaction_id"]),
@@ -225,25 +244,6 @@ export function readRecurringLog(json: Json): types.RecurringLog {
     userId: string(json["user_id"]),
     paymentId: nullable(string)(json["payment_id"]),
     attempt: integer(json["attempt"]),
-  };
-}
-
-export function readRefund(json: Json): types.Refund {
-  return {
-    refundId: string(json["refund_id"]),
-    paymentId: string(json["payment_id"]),
-    userId: string(json["user_id"]),
-    env: word<types.Env>(json["env"]),
-    gateway: word<types.Gateway>(json["gateway"]),
-    amount: string(json["amount"]),
-    currency: string(json["currency"]),
-    status: word<types.RefundStatus>(json["status"]),
-    reason: nullable(word<types.RefundReason>)(json["reason"]),
-    description: nullable(string)(json["description"]),
-    gatewayRefundId: nullable(string)(json["gateway_refund_id"]),
-    failureCode: nullable(string)(json["failure_code"]),
-    createdAt: string(json["created_at"]),
-    updatedAt: string(json["updated_at"]),
   };
 }
 
@@ -452,6 +452,22 @@ export function readGetPaymentResult(json: Json): types.GetPaymentResult {
     gatewayRefunds: list(object(readGatewayRefund))(json["gateway_refunds"]),
     disputes: list(object(readDispute))(json["disputes"]),
     history: list(object(readPaymentChange))(json["history"]),
+  };
+}
+
+export function readRefundPaymentResult(json: Json): types.RefundPaymentResult {
+  return {
+    refund: object(readRefund)(json["refund"]),
+  };
+}
+
+export function readListRefundsResult(json: Json): types.ListRefundsResult {
+  return {
+    count: integer(json["count"]),
+    total: integer(json["total"]),
+    refunds: list(object(readRefund))(json["refunds"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
   };
 }
 
@@ -665,22 +681,6 @@ export function readGetRecurringLogsResult(json: Json): types.GetRecurringLogsRe
     count: integer(json["count"]),
     total: integer(json["total"]),
     logs: list(object(readRecurringLog))(json["logs"]),
-    totalIsEstimate: boolean(json["total_is_estimate"]),
-    nextCursor: nullable(string)(json["next_cursor"]),
-  };
-}
-
-export function readRefundPaymentResult(json: Json): types.RefundPaymentResult {
-  return {
-    refund: object(readRefund)(json["refund"]),
-  };
-}
-
-export function readListRefundsResult(json: Json): types.ListRefundsResult {
-  return {
-    count: integer(json["count"]),
-    total: integer(json["total"]),
-    refunds: list(object(readRefund))(json["refunds"]),
     totalIsEstimate: boolean(json["total_is_estimate"]),
     nextCursor: nullable(string)(json["next_cursor"]),
   };

@@ -25,6 +25,10 @@ export type DisputeStatus = "open" | "won" | "lost";
 
 export type PaymentSource = "request" | "recurring" | "gateway_event" | "gateway_read" | "operator";
 
+export type RefundReason = "duplicate" | "fraudulent" | "requested_by_customer";
+
+export type RefundStatus = "pending" | "succeeded" | "failed" | "canceled";
+
 export type TransactionType = "credit" | "debit";
 
 export type TransactionSource = "system" | "manual" | "stripe" | "authorize" | "recurring";
@@ -58,10 +62,6 @@ export type RecurringLogStatus =
   | "requires_action"
   | "failed"
   | "skipped";
-
-export type RefundReason = "duplicate" | "fraudulent" | "requested_by_customer";
-
-export type RefundStatus = "pending" | "succeeded" | "failed" | "canceled";
 
 /** A business (merchant). */
 export interface Business {
@@ -438,6 +438,41 @@ export interface PaymentChange {
   readonly occurredAt: string | null;
 }
 
+/** A refund of a card payment. */
+export interface Refund {
+  /** Id of the refund, `REF-…`. The gateway stores it with the refund. */
+  readonly refundId: string;
+  /** Id of the refunded payment. */
+  readonly paymentId: string;
+  /** Id of the payment's user. */
+  readonly userId: string;
+  /** Environment of the payment. */
+  readonly env: Env;
+  /** Gateway of the payment. */
+  readonly gateway: Gateway;
+  /** Refunded amount. A decimal string. */
+  readonly amount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Status of the refund. */
+  readonly status: RefundStatus;
+  /** Reason from the request. Null if there is none. */
+  readonly reason: RefundReason | null;
+  /** Description from the request. Null if there is none. */
+  readonly description: string | null;
+  /**
+   * The gateway's id of the refund, for example `re_…`. Of a payment that was voided, the
+   * payment's. Null until the gateway has returned one.
+   */
+  readonly gatewayRefundId: string | null;
+  /** Why the refund failed, for example `charge_already_refunded`. Null if it did not. */
+  readonly failureCode: string | null;
+  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly createdAt: string;
+  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly updatedAt: string;
+}
+
 /** A transaction of a wallet: one credit or debit. */
 export interface WalletTransaction {
   /** Id of the transaction, `WTX-…`. */
@@ -638,41 +673,6 @@ export interface RecurringLog {
    * `catch_up` rule skipped.
    */
   readonly attempt: number;
-}
-
-/** A refund of a card payment. */
-export interface Refund {
-  /** Id of the refund, `REF-…`. The gateway stores it with the refund. */
-  readonly refundId: string;
-  /** Id of the refunded payment. */
-  readonly paymentId: string;
-  /** Id of the payment's user. */
-  readonly userId: string;
-  /** Environment of the payment. */
-  readonly env: Env;
-  /** Gateway of the payment. */
-  readonly gateway: Gateway;
-  /** Refunded amount. A decimal string. */
-  readonly amount: string;
-  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
-  readonly currency: string;
-  /** Status of the refund. */
-  readonly status: RefundStatus;
-  /** Reason from the request. Null if there is none. */
-  readonly reason: RefundReason | null;
-  /** Description from the request. Null if there is none. */
-  readonly description: string | null;
-  /**
-   * The gateway's id of the refund, for example `re_…`. Of a payment that was voided, the
-   * payment's. Null until the gateway has returned one.
-   */
-  readonly gatewayRefundId: string | null;
-  /** Why the refund failed, for example `charge_already_refunded`. Null if it did not. */
-  readonly failureCode: string | null;
-  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
-  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly updatedAt: string;
 }
 
 /** Response of `validate_business`. */
@@ -1224,6 +1224,87 @@ export interface GetPaymentResult {
   readonly disputes: readonly Dispute[];
   /** Statuses of the payment, oldest first; the last one is the present. */
   readonly history: readonly PaymentChange[];
+}
+
+/** Fields of `refund_payment`. */
+export interface RefundPaymentFields {
+  /**
+   * Id of the payment, `PAY-…`. Either this or `transaction_id` is required. Must be 1 to
+   * 64 printable characters without spaces.
+   */
+  readonly paymentId?: string | undefined;
+  /**
+   * The gateway's id of the payment, for example `pi_…`, in place of `payment_id`. Must be
+   * 1 to 255 printable characters without spaces.
+   */
+  readonly transactionId?: string | undefined;
+  /**
+   * Amount to refund, greater than zero, in the payment's currency. Defaults to all that is
+   * left. A decimal string.
+   */
+  readonly amount?: string | undefined;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+  /** Reason for the refund. */
+  readonly reason?: RefundReason | undefined;
+  /** Description of the refund, at most 500 characters. */
+  readonly description?: string | undefined;
+  /**
+   * Whether a refund of a funding may exceed the wallet's balance. What is lacking is then
+   * owed by the user, as for a refund in the gateway's dashboard. Defaults to false: the
+   * refund is refused.
+   */
+  readonly allowReceivable?: boolean | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `refund_payment`. */
+export interface RefundPaymentResult {
+  /** The refund. Its status is `succeeded` or `pending`. */
+  readonly refund: Refund;
+}
+
+/** Fields of `list_refunds`. */
+export interface ListRefundsFields {
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
+  readonly page?: number | undefined;
+  /** Number of refunds on a page, 1 to 100. Defaults to 25. */
+  readonly limit?: number | undefined;
+  /** Only refunds created at or after this time. ISO 8601, in UTC unless it has an offset. */
+  readonly fromDate?: string | undefined;
+  /**
+   * Only refunds created at or before this time. A date without a time includes that day.
+   * ISO 8601, in UTC unless it has an offset.
+   */
+  readonly toDate?: string | undefined;
+  /** Only refunds of this payment. Must be 1 to 64 printable characters without spaces. */
+  readonly paymentId?: string | undefined;
+  /** Only refunds of this user's payments. Must be 1 to 64 printable characters without spaces. */
+  readonly userId?: string | undefined;
+  /** Only refunds with this status. */
+  readonly status?: RefundStatus | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * refunds do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
+}
+
+/** Response of `list_refunds`. */
+export interface ListRefundsResult {
+  /** Number of refunds on this page. */
+  readonly count: number;
+  /** Number of refunds on all pages. */
+  readonly total: number;
+  /** The refunds of this page. */
+  readonly refunds: readonly Refund[];
+  /** Whether `total` is an estimate, because there are more than 10,000 refunds. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
 }
 
 /** Fields of `get_user_wallet`. */
@@ -1989,87 +2070,6 @@ export interface GetRecurringLogsResult {
   /** The log entries of this page. */
   readonly logs: readonly RecurringLog[];
   /** Whether `total` is an estimate, because there are more than 10,000 log entries. */
-  readonly totalIsEstimate: boolean;
-  /** `cursor` of the next page. Null on the last page. */
-  readonly nextCursor: string | null;
-}
-
-/** Fields of `refund_payment`. */
-export interface RefundPaymentFields {
-  /**
-   * Id of the payment, `PAY-…`. Either this or `transaction_id` is required. Must be 1 to
-   * 64 printable characters without spaces.
-   */
-  readonly paymentId?: string | undefined;
-  /**
-   * The gateway's id of the payment, for example `pi_…`, in place of `payment_id`. Must be
-   * 1 to 255 printable characters without spaces.
-   */
-  readonly transactionId?: string | undefined;
-  /**
-   * Amount to refund, greater than zero, in the payment's currency. Defaults to all that is
-   * left. A decimal string.
-   */
-  readonly amount?: string | undefined;
-  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
-  readonly currency?: string | undefined;
-  /** Reason for the refund. */
-  readonly reason?: RefundReason | undefined;
-  /** Description of the refund, at most 500 characters. */
-  readonly description?: string | undefined;
-  /**
-   * Whether a refund of a funding may exceed the wallet's balance. What is lacking is then
-   * owed by the user, as for a refund in the gateway's dashboard. Defaults to false: the
-   * refund is refused.
-   */
-  readonly allowReceivable?: boolean | undefined;
-  /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | undefined;
-}
-
-/** Response of `refund_payment`. */
-export interface RefundPaymentResult {
-  /** The refund. Its status is `succeeded` or `pending`. */
-  readonly refund: Refund;
-}
-
-/** Fields of `list_refunds`. */
-export interface ListRefundsFields {
-  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
-  readonly page?: number | undefined;
-  /** Number of refunds on a page, 1 to 100. Defaults to 25. */
-  readonly limit?: number | undefined;
-  /** Only refunds created at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | undefined;
-  /**
-   * Only refunds created at or before this time. A date without a time includes that day.
-   * ISO 8601, in UTC unless it has an offset.
-   */
-  readonly toDate?: string | undefined;
-  /** Only refunds of this payment. Must be 1 to 64 printable characters without spaces. */
-  readonly paymentId?: string | undefined;
-  /** Only refunds of this user's payments. Must be 1 to 64 printable characters without spaces. */
-  readonly userId?: string | undefined;
-  /** Only refunds with this status. */
-  readonly status?: RefundStatus | undefined;
-  /** Environment. Defaults to the business's default environment. */
-  readonly env?: Env | undefined;
-  /**
-   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
-   * refunds do not shift its pages. Must be the next_cursor of a response.
-   */
-  readonly cursor?: string | undefined;
-}
-
-/** Response of `list_refunds`. */
-export interface ListRefundsResult {
-  /** Number of refunds on this page. */
-  readonly count: number;
-  /** Number of refunds on all pages. */
-  readonly total: number;
-  /** The refunds of this page. */
-  readonly refunds: readonly Refund[];
-  /** Whether `total` is an estimate, because there are more than 10,000 refunds. */
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;

@@ -926,6 +926,117 @@ class AsyncNivisco(AsyncConnection):
             GetPaymentResult.from_json,
         )
 
+    async def refund_payment(
+        self,
+        *,
+        payment_id: str | None = None,
+        transaction_id: str | None = None,
+        amount: Amount | None = None,
+        currency: str | None = None,
+        reason: RefundReason | None = None,
+        description: str | None = None,
+        allow_receivable: bool | None = None,
+        env: Env | None = None,
+        idempotency_key: str | None = None,
+    ) -> RefundPaymentResult:
+        """Refunds a card payment, all of it or a part.
+
+        Refunds never exceed the payment: each one is reserved before the gateway is called.
+        At Authorize.Net a payment that is not settled yet is voided if all of it is
+        refunded; a part of it stays `pending` until the payment settles. The refund of a
+        wallet funding debits the wallet at once.
+
+        Args:
+            payment_id: Id of the payment, `PAY-…`. Either this or `transaction_id` is
+                required. Must be 1 to 64 printable characters without spaces.
+            transaction_id: The gateway's id of the payment, for example `pi_…`, in place of
+                `payment_id`. Must be 1 to 255 printable characters without spaces.
+            amount: Amount to refund, greater than zero, in the payment's currency. Defaults
+                to all that is left. A decimal string.
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+                `usd`.
+            reason: Reason for the refund.
+            description: Description of the refund, at most 500 characters.
+            allow_receivable: Whether a refund of a funding may exceed the wallet's balance.
+                What is lacking is then owed by the user, as for a refund in the gateway's
+                dashboard. Defaults to false: the refund is refused.
+            env: Environment. Defaults to the business's default environment.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `PAYMENT_NOT_FOUND`,
+                `PAYMENT_STATE`, `REFUND_TOO_HIGH`, `WALLET_TOO_LOW`, `CREDENTIALS_MISSING`,
+                `REFUND_REFUSED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
+                `OUTCOME_UNKNOWN` or one of every action.
+        """
+        return await self._change(
+            "refund_payment",
+            {
+                "payment_id": payment_id,
+                "transaction_id": transaction_id,
+                "amount": amount,
+                "currency": currency,
+                "reason": reason,
+                "description": description,
+                "allow_receivable": allow_receivable,
+                "env": env,
+            },
+            RefundPaymentResult.from_json,
+            idempotency_key,
+        )
+
+    async def list_refunds(
+        self,
+        *,
+        page: int | None = None,
+        limit: int | None = None,
+        from_date: str | None = None,
+        to_date: str | None = None,
+        payment_id: str | None = None,
+        user_id: str | None = None,
+        status: RefundStatus | None = None,
+        env: Env | None = None,
+        cursor: str | None = None,
+    ) -> ListRefundsResult:
+        """Lists the refunds that were made with `refund_payment`, newest first.
+
+        Args:
+            page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+            limit: Number of refunds on a page, 1 to 100. Defaults to 25.
+            from_date: Only refunds created at or after this time. ISO 8601, in UTC unless
+                it has an offset.
+            to_date: Only refunds created at or before this time. A date without a time
+                includes that day. ISO 8601, in UTC unless it has an offset.
+            payment_id: Only refunds of this payment. Must be 1 to 64 printable characters
+                without spaces.
+            user_id: Only refunds of this user's payments. Must be 1 to 64 printable
+                characters without spaces.
+            status: Only refunds with this status.
+            env: Environment. Defaults to the business's default environment.
+            cursor: `next_cursor` of a response to a request with the same filters, in place
+                of `page`. New refunds do not shift its pages. Must be the next_cursor of a
+                response.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+        """
+        return await self._read(
+            "list_refunds",
+            {
+                "page": page,
+                "limit": limit,
+                "from_date": from_date,
+                "to_date": to_date,
+                "payment_id": payment_id,
+                "user_id": user_id,
+                "status": status,
+                "env": env,
+                "cursor": cursor,
+            },
+            ListRefundsResult.from_json,
+        )
+
     async def get_user_wallet(
         self,
         *,
@@ -1848,115 +1959,4 @@ class AsyncNivisco(AsyncConnection):
                 "cursor": cursor,
             },
             GetRecurringLogsResult.from_json,
-        )
-
-    async def refund_payment(
-        self,
-        *,
-        payment_id: str | None = None,
-        transaction_id: str | None = None,
-        amount: Amount | None = None,
-        currency: str | None = None,
-        reason: RefundReason | None = None,
-        description: str | None = None,
-        allow_receivable: bool | None = None,
-        env: Env | None = None,
-        idempotency_key: str | None = None,
-    ) -> RefundPaymentResult:
-        """Refunds a card payment, all of it or a part.
-
-        Refunds never exceed the payment: each one is reserved before the gateway is called.
-        At Authorize.Net a payment that is not settled yet is voided if all of it is
-        refunded; a part of it stays `pending` until the payment settles. The refund of a
-        wallet funding debits the wallet at once.
-
-        Args:
-            payment_id: Id of the payment, `PAY-…`. Either this or `transaction_id` is
-                required. Must be 1 to 64 printable characters without spaces.
-            transaction_id: The gateway's id of the payment, for example `pi_…`, in place of
-                `payment_id`. Must be 1 to 255 printable characters without spaces.
-            amount: Amount to refund, greater than zero, in the payment's currency. Defaults
-                to all that is left. A decimal string.
-            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
-                `usd`.
-            reason: Reason for the refund.
-            description: Description of the refund, at most 500 characters.
-            allow_receivable: Whether a refund of a funding may exceed the wallet's balance.
-                What is lacking is then owed by the user, as for a refund in the gateway's
-                dashboard. Defaults to false: the refund is refused.
-            env: Environment. Defaults to the business's default environment.
-            idempotency_key: Key of this call. Defaults to a new one for every call.
-
-        Raises:
-            NiviscoError: the call did not succeed.
-            ApiError: the API returned an error, with `code` `PAYMENT_NOT_FOUND`,
-                `PAYMENT_STATE`, `REFUND_TOO_HIGH`, `WALLET_TOO_LOW`, `CREDENTIALS_MISSING`,
-                `REFUND_REFUSED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
-                `OUTCOME_UNKNOWN` or one of every action.
-        """
-        return await self._change(
-            "refund_payment",
-            {
-                "payment_id": payment_id,
-                "transaction_id": transaction_id,
-                "amount": amount,
-                "currency": currency,
-                "reason": reason,
-                "description": description,
-                "allow_receivable": allow_receivable,
-                "env": env,
-            },
-            RefundPaymentResult.from_json,
-            idempotency_key,
-        )
-
-    async def list_refunds(
-        self,
-        *,
-        page: int | None = None,
-        limit: int | None = None,
-        from_date: str | None = None,
-        to_date: str | None = None,
-        payment_id: str | None = None,
-        user_id: str | None = None,
-        status: RefundStatus | None = None,
-        env: Env | None = None,
-        cursor: str | None = None,
-    ) -> ListRefundsResult:
-        """Lists the refunds that were made with `refund_payment`, newest first.
-
-        Args:
-            page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
-            limit: Number of refunds on a page, 1 to 100. Defaults to 25.
-            from_date: Only refunds created at or after this time. ISO 8601, in UTC unless
-                it has an offset.
-            to_date: Only refunds created at or before this time. A date without a time
-                includes that day. ISO 8601, in UTC unless it has an offset.
-            payment_id: Only refunds of this payment. Must be 1 to 64 printable characters
-                without spaces.
-            user_id: Only refunds of this user's payments. Must be 1 to 64 printable
-                characters without spaces.
-            status: Only refunds with this status.
-            env: Environment. Defaults to the business's default environment.
-            cursor: `next_cursor` of a response to a request with the same filters, in place
-                of `page`. New refunds do not shift its pages. Must be the next_cursor of a
-                response.
-
-        Raises:
-            NiviscoError: the call did not succeed.
-        """
-        return await self._read(
-            "list_refunds",
-            {
-                "page": page,
-                "limit": limit,
-                "from_date": from_date,
-                "to_date": to_date,
-                "payment_id": payment_id,
-                "user_id": user_id,
-                "status": status,
-                "env": env,
-                "cursor": cursor,
-            },
-            ListRefundsResult.from_json,
         )

@@ -45,6 +45,10 @@ DisputeStatus = Literal["open", "won", "lost"]
 
 PaymentSource = Literal["request", "recurring", "gateway_event", "gateway_read", "operator"]
 
+RefundReason = Literal["duplicate", "fraudulent", "requested_by_customer"]
+
+RefundStatus = Literal["pending", "succeeded", "failed", "canceled"]
+
 TransactionType = Literal["credit", "debit"]
 
 TransactionSource = Literal["system", "manual", "stripe", "authorize", "recurring"]
@@ -74,10 +78,6 @@ RecurringStatus = Literal["active", "paused", "cancelled", "completed"]
 PausedReason = Literal["requested", "failed_cycles"]
 
 RecurringLogStatus = Literal["succeeded", "declined", "requires_action", "failed", "skipped"]
-
-RefundReason = Literal["duplicate", "fraudulent", "requested_by_customer"]
-
-RefundStatus = Literal["pending", "succeeded", "failed", "canceled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -558,6 +558,61 @@ class PaymentChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """A refund of a card payment."""
+
+    refund_id: str
+    """Id of the refund, `REF-…`. The gateway stores it with the refund."""
+    payment_id: str
+    """Id of the refunded payment."""
+    user_id: str
+    """Id of the payment's user."""
+    env: Env
+    """Environment of the payment."""
+    gateway: Gateway
+    """Gateway of the payment."""
+    amount: str
+    """Refunded amount. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    status: RefundStatus
+    """Status of the refund."""
+    reason: RefundReason | None
+    """Reason from the request. Null if there is none."""
+    description: str | None
+    """Description from the request. Null if there is none."""
+    gateway_refund_id: str | None
+    """The gateway's id of the refund, for example `re_…`. Of a payment that was voided, the
+    payment's. Null until the gateway has returned one."""
+    failure_code: str | None
+    """Why the refund failed, for example `charge_already_refunded`. Null if it did not."""
+    created_at: str
+    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    updated_at: str
+    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Refund":
+        """Read it from a response."""
+        return cls(
+            refund_id=body["refund_id"],
+            payment_id=body["payment_id"],
+            user_id=body["user_id"],
+            env=body["env"],
+            gateway=body["gateway"],
+            amount=str(body["amount"]),
+            currency=body["currency"],
+            status=body["status"],
+            reason=body["reason"],
+            description=body["description"],
+            gateway_refund_id=body["gateway_refund_id"],
+            failure_code=body["failure_code"],
+            created_at=body["created_at"],
+            updated_at=body["updated_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WalletTransaction:
     """A transaction of a wallet: one credit or debit."""
 
@@ -875,61 +930,6 @@ class RecurringLog:
             user_id=body["user_id"],
             payment_id=body["payment_id"],
             attempt=body["attempt"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refund:
-    """A refund of a card payment."""
-
-    refund_id: str
-    """Id of the refund, `REF-…`. The gateway stores it with the refund."""
-    payment_id: str
-    """Id of the refunded payment."""
-    user_id: str
-    """Id of the payment's user."""
-    env: Env
-    """Environment of the payment."""
-    gateway: Gateway
-    """Gateway of the payment."""
-    amount: str
-    """Refunded amount. A decimal string."""
-    currency: str
-    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
-    status: RefundStatus
-    """Status of the refund."""
-    reason: RefundReason | None
-    """Reason from the request. Null if there is none."""
-    description: str | None
-    """Description from the request. Null if there is none."""
-    gateway_refund_id: str | None
-    """The gateway's id of the refund, for example `re_…`. Of a payment that was voided, the
-    payment's. Null until the gateway has returned one."""
-    failure_code: str | None
-    """Why the refund failed, for example `charge_already_refunded`. Null if it did not."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
-
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> "Refund":
-        """Read it from a response."""
-        return cls(
-            refund_id=body["refund_id"],
-            payment_id=body["payment_id"],
-            user_id=body["user_id"],
-            env=body["env"],
-            gateway=body["gateway"],
-            amount=str(body["amount"]),
-            currency=body["currency"],
-            status=body["status"],
-            reason=body["reason"],
-            description=body["description"],
-            gateway_refund_id=body["gateway_refund_id"],
-            failure_code=body["failure_code"],
-            created_at=body["created_at"],
-            updated_at=body["updated_at"],
         )
 
 
@@ -1449,6 +1449,46 @@ class GetPaymentResult:
             ),
             disputes=tuple(Dispute.from_json(each) for each in body["disputes"]),
             history=tuple(PaymentChange.from_json(each) for each in body["history"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundPaymentResult:
+    """Response of `refund_payment`."""
+
+    refund: Refund
+    """The refund. Its status is `succeeded` or `pending`."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "RefundPaymentResult":
+        """Read it from a response."""
+        return cls(refund=Refund.from_json(body["refund"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRefundsResult:
+    """Response of `list_refunds`."""
+
+    count: int
+    """Number of refunds on this page."""
+    total: int
+    """Number of refunds on all pages."""
+    refunds: tuple[Refund, ...]
+    """The refunds of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 refunds."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ListRefundsResult":
+        """Read it from a response."""
+        return cls(
+            count=body["count"],
+            total=body["total"],
+            refunds=tuple(Refund.from_json(each) for each in body["refunds"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
         )
 
 
@@ -2046,46 +2086,6 @@ class GetRecurringLogsResult:
             count=body["count"],
             total=body["total"],
             logs=tuple(RecurringLog.from_json(each) for each in body["logs"]),
-            total_is_estimate=body["total_is_estimate"],
-            next_cursor=body["next_cursor"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundPaymentResult:
-    """Response of `refund_payment`."""
-
-    refund: Refund
-    """The refund. Its status is `succeeded` or `pending`."""
-
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> "RefundPaymentResult":
-        """Read it from a response."""
-        return cls(refund=Refund.from_json(body["refund"]))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListRefundsResult:
-    """Response of `list_refunds`."""
-
-    count: int
-    """Number of refunds on this page."""
-    total: int
-    """Number of refunds on all pages."""
-    refunds: tuple[Refund, ...]
-    """The refunds of this page."""
-    total_is_estimate: bool
-    """Whether `total` is an estimate, because there are more than 10,000 refunds."""
-    next_cursor: str | None
-    """`cursor` of the next page. Null on the last page."""
-
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> "ListRefundsResult":
-        """Read it from a response."""
-        return cls(
-            count=body["count"],
-            total=body["total"],
-            refunds=tuple(Refund.from_json(each) for each in body["refunds"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
         )
