@@ -176,10 +176,12 @@ def test_the_first_charge_of_the_readme_can_be_pasted(start: Start, tmp_path: Pa
     )
     printed = re.findall(r"^\{\n.*?^\}$", pasted.stdout, re.DOTALL | re.MULTILINE)
     responses = [json.loads(each) for each in printed]
-    assert [each["success"] for each in responses] == [True] * (commands.count(" call "))
-    charged, again, *_, records = responses
+    shown_calls = re.findall(r"^    \S*nivisco call ", commands, re.MULTILINE)
+    assert [each["success"] for each in responses] == [True] * len(shown_calls)
+    charged, again, *_, records, refunded = responses
     assert charged == again
     assert records["count"] == 2
+    assert (refunded["refund"]["amount"], refunded["refund"]["status"]) == (3, "succeeded")
     same_on_the_page = json.loads(response) | {
         name: charged[name] for name in ("transaction_id", "payment_id")
     }
