@@ -176,7 +176,7 @@ def test_the_first_charge_of_the_readme_can_be_pasted(start: Start, tmp_path: Pa
     )
     printed = re.findall(r"^\{\n.*?^\}$", pasted.stdout, re.DOTALL | re.MULTILINE)
     responses = [json.loads(each) for each in printed]
-    shown_calls = re.findall(r"^    \S*nivisco call ", commands, re.MULTILINE)
+    shown_calls = re.findall(r"^    [^\s=]*nivisco call ", commands, re.MULTILINE)
     assert [each["success"] for each in responses] == [True] * len(shown_calls)
     charged, again, *_, records, refunded = responses
     assert charged == again

@@ -512,7 +512,8 @@ wallets = Table(
         name="receivable_since_owed",
     ),
     CheckConstraint(
-        "held_minor >= 0 AND held_minor <= balance_minor", name="held_is_within_balance"
+        "held_minor = 0 OR (held_minor > 0 AND held_minor <= balance_minor)",
+        name="held_is_within_balance",
     ),
     _one_of("env", "TEST", "LIVE"),
     Index(

@@ -18,7 +18,7 @@ _REASONS = (
     *("business_charge", "manual_credit", "wallet_fund", "refund", "dispute"),
     *("recurring_charge", "receivable"),
 )
-_SUBJECTS = ("payment", "recurring_job", "webhook_event")
+_SUBJECTS = ("payment", "recurring_job", "webhook_event", "refund")
 _IS_TRANSFER = sa.text("transfer_id IS NOT NULL")
 _IS_DUE = sa.text("look_at IS NOT NULL AND set_aside_at IS NULL")
 _IS_ASIDE = sa.text("set_aside_at IS NOT NULL")
@@ -37,7 +37,8 @@ def upgrade() -> None:
             sa.Column("held_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
         )
         batch.create_check_constraint(
-            op.f(_HELD), sa.text("held_minor >= 0 AND held_minor <= balance_minor")
+            op.f(_HELD),
+            sa.text("held_minor = 0 OR (held_minor > 0 AND held_minor <= balance_minor)"),
         )
     with op.batch_alter_table("wallet_transactions") as batch:
         batch.add_column(sa.Column("transfer_id", sa.String(length=64), nullable=True))
