@@ -178,7 +178,9 @@ class GatewayRefund:
     reason: str | None
     created_at: datetime
     may_have_been_sent: bool
-    """Whether an earlier call with an unknown outcome may have made the refund."""
+    """Whether an earlier call may have refunded or voided the charge."""
+    is_resent: bool = False
+    """Whether an earlier call with an unknown outcome may have made this very refund."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from core.due_work.rules import pause_after
-from core.errors import RETRY_SECONDS, Reason, Refusal
+from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import NotSent, RefundRefused, Refused, Unknown, Unsettled
 
 RETRY_LIFE: Final = timedelta(minutes=30)
@@ -57,30 +57,36 @@ def refund_update(
     *,
     checks: int,
     is_resumed: bool,
+    was_unsettled: bool = False,
 ) -> RefundUpdate:
     """Return the state of a refund after an attempt.
 
     An earlier attempt may have made the refund: then a refusal of the keys, or a gateway that is
     away, decides nothing.
 
-    outcome                            first attempt     resumed
-    the gateway refuses the refund     failed            failed
-    the payment is not settled         unsettled         unsettled
-    refused for the keys, or not sent  failed            unknown
-    unknown                            unknown           unknown
+    outcome                            first attempt     resumed      was unsettled
+    the gateway refuses the refund     failed            failed       failed
+    the payment is not settled         unsettled         unsettled    unsettled
+    refused for the keys, or not sent  failed            unknown      unsettled
+    unknown                            unknown           unknown      unknown
     """
     match outcome:
         case RefundRefused():
             return RefundUpdate("failed", failure_code=outcome.code)
         case Unsettled():
-            pause = min(pause_after(checks), UNSETTLED_PAUSE)
-            return RefundUpdate("pending", "unsettled", pause)
+            return _unsettled(checks)
+        case Refused() | NotSent() if was_unsettled:
+            return _unsettled(checks)
         case Refused() if not is_resumed:
             return RefundUpdate("failed", failure_code="gateway_refused")
         case NotSent() if not is_resumed:
             return RefundUpdate("failed", failure_code="gateway_unavailable")
         case _:
             return RefundUpdate("pending", "unknown", pause_after(checks))
+
+
+def _unsettled(checks: int) -> RefundUpdate:
+    return RefundUpdate("pending", "unsettled", min(pause_after(checks), UNSETTLED_PAUSE))
 
 
 def refusal_of(
@@ -90,6 +96,8 @@ def refusal_of(
     match outcome:
         case RefundRefused():
             return refused(refund_id, outcome.code, outcome.message)
+        case Refused(field=str() as field) if not is_resumed:
+            return InvalidFields.of(field, outcome.message)
         case Refused() if not is_resumed:
             return Refusal(Reason.ERROR_REASON_GATEWAY_REFUSED, outcome.message)
         case NotSent() if not is_resumed:
@@ -194,7 +202,11 @@ def find_earlier(
     if key is not None:
         found = [each for each in refunds if each.refund_id == claimed and each.is_counted]
         found += [
-            each for each in refunds if each.idempotency_key == key and each.status == "pending"
+            each
+            for each in refunds
+            if each.idempotency_key == key
+            and each.status == "pending"
+            and requested.amount_minor in (None, each.amount_minor)
         ]
     else:
         found = [

@@ -25,8 +25,9 @@ which an event about the payment also writes with the payment locked, the refund
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Final
 
 from google.type import money_pb2
@@ -105,6 +106,8 @@ class _Started:
     is_resumed: bool = False
     """Whether an earlier attempt may have made the refund."""
     step: ResumeStep = ResumeStep.SEND
+    was_unsettled: bool = False
+    """Whether it waited for the payment to settle, so that only a void may have been sent."""
     is_last_check: bool = False
     """Whether the gateway's lists cannot show the refund after this look."""
 
@@ -138,15 +141,17 @@ class RefundsService:
         self._transitions = transitions
         self._policies = payment_rules.resume_policies(settle_time)
         self._core_id = new_request_id()
-        self._in_flight: set[Key] = set()
+        self._attempts = count(1)
+        self._in_flight: dict[Key, str] = {}
+        """The refunds that this core runs an attempt of, and the attempt's owner of the lease."""
 
     async def renew_leases(self) -> None:
         """Renew the leases of this core's attempts; called every RENEW_SECONDS."""
         if not self._in_flight:
             return
         async with self._database.transaction("refunds.renew_leases") as transaction:
-            for key in sorted(self._in_flight):
-                await store.renew_lease(transaction, key, self._core_id, transaction.now + LEASE)
+            for key, owner in sorted(self._in_flight.items()):
+                await store.renew_lease(transaction, key, owner, transaction.now + LEASE)
 
     async def refund(self, caller: Caller, request: RefundRequest) -> Refund:
         """Refund a payment, and return the refund, made or pending.
@@ -186,8 +191,8 @@ class RefundsService:
         """
         async with self._database.transaction("refunds.sweep") as transaction:
             refund = await store.due_refund(transaction, key)
-            if refund is None:
-                return
+            if refund is None or (refund.business_id, refund.refund_id) in self._in_flight:
+                return  # in flight: its lease could not be renewed, but it runs here
             payment = await payments_store.payment_by_id(
                 transaction,
                 business_id=refund.business_id,
@@ -202,11 +207,6 @@ class RefundsService:
         except Refusal as refusal:
             if refusal.reason != Reason.ERROR_REASON_OUTCOME_UNKNOWN:
                 result = "refused"
-            elif started.is_last_check:
-                raise PermanentError(
-                    "the gateway never told the outcome of this refund: look for the refund_id in "
-                    "its dashboard"
-                ) from None
         logger.info("refund swept", extra={"refund_id": refund.refund_id, "result": result})
 
     async def _begin_or_wait(self, caller: Caller, request: RefundRequest) -> _Started | Refund:
@@ -300,7 +300,7 @@ class RefundsService:
             is_whole=amount_minor == payment.amount_minor,
             gateway_key=f"{payment.business_id}/{refund_id}",
             attempt="running",
-            lease_owner=self._core_id,
+            lease_owner=self._new_owner(),
             leased_until=now + LEASE,
             look_at=now + LEASE,
             checks=0,
@@ -318,8 +318,9 @@ class RefundsService:
         if refund.attempt in (None, "unsettled"):
             return refund
         is_leased = refund.leased_until is not None and refund.leased_until > transaction.now
-        is_alive = refund.lease_owner == self._core_id or not self._database.has_one_process
-        if is_leased and is_alive:
+        is_here = (refund.business_id, refund.refund_id) in self._in_flight
+        is_alive = not self._database.has_one_process or self._is_of_this_core(refund)
+        if is_here or (is_leased and is_alive):
             return _Running(refund)
         try:
             return await self._resume(transaction, refund, payment)
@@ -344,22 +345,31 @@ class RefundsService:
                 now=transaction.now,
             )
             is_last_check = transaction.now - refund.first_sent_at > policy.review_after
+        owner = self._new_owner()
         await store.lease_attempt(
             transaction,
             refund,
-            self._core_id,
+            owner,
             transaction.now + LEASE,
             is_sent=step is ResumeStep.SEND,
         )
         return _Started(
-            refund,
+            replace(refund, lease_owner=owner),
             payment,
             account,
             transaction.now,
             is_resumed=True,
             step=step,
+            was_unsettled=is_new,
             is_last_check=is_last_check,
         )
+
+    def _new_owner(self) -> str:
+        """Return the owner of a new attempt's lease, so that an attempt knows its own."""
+        return f"{self._core_id}/{next(self._attempts)}"
+
+    def _is_of_this_core(self, refund: Refund) -> bool:
+        return (refund.lease_owner or "").startswith(f"{self._core_id}/")
 
     async def _account(self, transaction: Transaction, payment: Payment) -> Account:
         return await self._credentials.account(
@@ -371,14 +381,16 @@ class RefundsService:
 
         Raises:
             Refusal: the refund was not made, or it is unknown whether it was.
+            PermanentError: the same, to a look after which the gateway cannot tell it any more.
             Replay: another run has stored the answer to the call's key.
         """
         key = (started.refund.business_id, started.refund.refund_id)
-        self._in_flight.add(key)
+        assert started.refund.lease_owner is not None, "a started attempt has a lease"
+        self._in_flight[key] = started.refund.lease_owner
         try:
             return await self._call_and_commit(started, call)
         finally:
-            self._in_flight.discard(key)
+            del self._in_flight[key]
 
     async def _call_and_commit(self, started: _Started, call: IdempotentCall | None) -> Refund:
         outcome = await self._call_gateway(started)
@@ -401,6 +413,12 @@ class RefundsService:
         if call is not None and not is_first:
             async with self._database.read() as transaction:
                 await self._idempotency.replay_if_answered(transaction, call)
+        shows_nothing = isinstance(outcome, Unknown) and outcome.shows_nothing
+        if call is None and shows_nothing and started.is_last_check and is_first:
+            raise PermanentError(
+                "the gateway never told the outcome of this refund: look for the refund_id in its "
+                "dashboard"
+            )
         if isinstance(result, Refusal):
             raise result
         return result
@@ -440,17 +458,14 @@ class RefundsService:
                 current = await store.refund_by_id(
                     transaction, started.refund.business_id, refund.refund_id
                 )
-                if not self._is_mine(current):
+                if not _is_leased_to(current, started):
                     return Unknown("another core has the refund")
                 await store.record_resend(transaction, current)
             logger.warning("refund resent", extra={"refund_id": refund.refund_id})
             return await gateway.refund(started.account, refund)
         if started.refund.gateway == "stripe":
             return RefundRefused("not_made", "Stripe did not make the refund.")
-        return Unknown("the gateway shows nothing of the refund")
-
-    def _is_mine(self, refund: Refund) -> bool:
-        return refund.attempt == "running" and refund.lease_owner == self._core_id
+        return Unknown("the gateway shows nothing of the refund", shows_nothing=True)
 
     async def _write_outcome(
         self, transaction: Transaction, started: _Started, outcome: RefundOutcome
@@ -464,7 +479,7 @@ class RefundsService:
         refund = await store.refund_by_id(
             transaction, payment.business_id, started.refund.refund_id
         )
-        is_mine = self._is_mine(refund)
+        is_mine = _is_leased_to(refund, started)
         if isinstance(outcome, Fact):
             object_id = outcome.object_id or payment.transaction_id
             assert object_id is not None, "a refunded payment has a transaction"
@@ -477,7 +492,10 @@ class RefundsService:
                     transaction, payment, refused, began_at=started.began_at
                 )
             update = rules.refund_update(
-                outcome, checks=refund.checks, is_resumed=started.is_resumed
+                outcome,
+                checks=refund.checks,
+                is_resumed=started.is_resumed,
+                was_unsettled=started.was_unsettled,
             )
             await store.end_attempt(transaction, refund, update)
         if isinstance(outcome, Fact) or is_mine:
@@ -524,6 +542,11 @@ def _result(refund: Refund, outcome: RefundOutcome, *, is_resumed: bool) -> Refu
             return rules.refusal_of(outcome, refund.refund_id, is_resumed=is_resumed)
 
 
+def _is_leased_to(refund: Refund, started: _Started) -> bool:
+    """Return whether an attempt still has the lease of its refund."""
+    return refund.attempt == "running" and refund.lease_owner == started.refund.lease_owner
+
+
 def _gateway_refund(started: _Started) -> GatewayRefund:
     refund, payment = started.refund, started.payment
     assert payment.transaction_id is not None, "a charged payment has the gateway's id"
@@ -538,6 +561,7 @@ def _gateway_refund(started: _Started) -> GatewayRefund:
         reason=refund.reason,
         created_at=refund.created_at,
         may_have_been_sent=started.is_resumed,
+        is_resent=started.is_resumed and not started.was_unsettled,
     )
 
 

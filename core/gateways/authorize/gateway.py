@@ -140,6 +140,8 @@ class AuthorizeGateway(AuthorizeCustomers):
         voided, or not charged                 RefundRefused
 
         A refund refused as a duplicate, within 8 hours of the first one, is looked up and adopted.
+        So is one that is refused when it is sent again, as the first one may be why; unless it is
+        found, that decides nothing.
         """
         deadline = self._deadline()
         try:
@@ -159,10 +161,13 @@ class AuthorizeGateway(AuthorizeCustomers):
         except UnsendableError as unsendable:
             return Refused(unsendable.message)
         outcome = outcome_of_refund(await self._call(account, request, deadline), account, refund)
-        if not isinstance(outcome, Duplicate):
+        known_id = None
+        if isinstance(outcome, Duplicate):
+            known_id = outcome.transaction_id
+        elif not (refund.is_resent and isinstance(outcome, RefundRefused)):
             return outcome
         try:
-            found = await self._find_refund(account, refund, outcome.transaction_id, deadline)
+            found = await self._find_refund(account, refund, known_id, deadline)
         except GatewayError as error:
             return Unknown(error.message)
         return found or Unknown(UNCLEAR_REFUND)

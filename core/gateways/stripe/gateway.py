@@ -361,9 +361,13 @@ class StripeGateway:
         An unclear response is resent once, then looked up; so is a refusal, which may be of a
         refund that Stripe made and whose key it has forgotten (docs.stripe.com/api/refunds/create).
         """
+        try:
+            amount = stripe_amount(refund.amount)
+        except UnchargeableAmount as unchargeable:
+            return Refused(unchargeable.message, unchargeable.field)
         params: RefundCreateParams = {
             "payment_intent": refund.transaction_id,
-            "amount": stripe_amount(refund.amount),
+            "amount": amount,
             "metadata": {REFUND_ID_KEY: refund.refund_id, PAYMENT_ID_KEY: refund.payment_id},
         }
         if refund.reason:

@@ -15,8 +15,9 @@ from core.doctor.rules import Verdict
 from core.doctor.service import DoctorService
 from core.due_work.store import all_set_aside
 from core.errors import Reason, Refusal
+from core.gateways.gateway import NotSent
 from core.idempotency.call import Replay, call_of
-from core.refunds.service import RefundRequest
+from core.refunds.service import RefundRequest, _Started
 from core.refunds.store import Refund, RefundFilter
 from nivisco.payments.v1 import refunds_pb2
 from tests.core.payments.running_service import LOGIN, STRIPE_KEY, RunningService, running_service
@@ -50,17 +51,23 @@ async def authorize(tmp_path: Path, gateway: Gateway) -> AsyncIterator[RunningSe
 
 
 async def refund(
-    running: RunningService, units: int | None = None, key: str | None = None, **more: Any
+    running: RunningService, units: int | None = None, key: str | None = None
 ) -> Refund:
     """Refund the only payment; None stands for all that is left."""
-    payment = await running.payment()
+    request = request_of(running, (await running.payment()).payment_id, units, key)
+    return await running.refunds.refund(running.caller, request)
+
+
+def request_of(
+    running: RunningService, payment_id: str, units: int | None, key: str | None
+) -> RefundRequest:
     message = refunds_pb2.RefundPaymentRequest(
-        payment_id=payment.payment_id,
+        payment_id=payment_id,
         amount=Money(units=units) if units else None,
         idempotency_key=key,
     )
-    request = RefundRequest(
-        payment_id=payment.payment_id,
+    return RefundRequest(
+        payment_id=payment_id,
         transaction_id=None,
         env="TEST",
         money=Money(units=units) if units else None,
@@ -69,7 +76,6 @@ async def refund(
         allow_receivable=False,
         call=call_of(running.caller, "RefundPayment", message),
     )
-    return await running.refunds.refund(running.caller, request)
 
 
 async def reason_of(call: Any) -> str:
@@ -168,6 +174,24 @@ async def test_a_refund_that_stripe_never_got_fails_after_a_day(
     assert await state(stripe) == ("succeeded", 0, 5000)
     (failed,) = await refunds_of(stripe)
     assert (failed.status, failed.failure_code) == ("failed", "not_made")
+
+
+async def test_an_attempt_that_lost_its_lease_writes_no_failure(
+    hooks: Hooks, stripe: RunningService
+) -> None:
+    service, payment = stripe.refunds, await stripe.payment()
+    request = request_of(stripe, payment.payment_id, 20, "k")
+    async with stripe.database.transaction() as transaction:
+        started = await service._begin(transaction, stripe.caller, request)
+    assert isinstance(started, _Started)
+    async with stripe.database.transaction() as transaction:
+        await service._resume(transaction, started.refund, payment)
+    async with stripe.database.transaction() as transaction:
+        result, is_first = await service._write_outcome(transaction, started, NotSent("away"))
+    assert isinstance(result, Refusal)
+    assert (result.reason, is_first) == (Reason.ERROR_REASON_OUTCOME_UNKNOWN, False)
+    (open_one,) = await refunds_of(stripe)
+    assert (open_one.status, open_one.attempt) == ("pending", "running")
 
 
 async def test_a_gateway_that_is_away_leaves_nothing_reserved(
@@ -271,6 +295,33 @@ async def test_a_part_of_an_unsettled_charge_waits_until_it_settles(
     ]
     assert [each.status for each in await refunds_of(authorize)] == ["succeeded", "succeeded"]
     assert await state(authorize) == ("refunded", 5000, 0)
+
+
+async def test_a_waiting_refund_waits_for_keys_that_are_revoked_meanwhile(
+    authorize: RunningService,
+) -> None:
+    await refund(authorize, 20, "k")
+    keys = {"api_login_id": LOGIN, "transaction_key": "346HZ32z3fP4hTG2"}
+    await authorize.gateway.authorize("keys", **keys, revoked=True)
+    for _ in range(3):
+        await authorize.later(hours=5)
+    await authorize.gateway.authorize("keys", **keys, revoked=False)
+    await settle(authorize)
+    await authorize.later(hours=2)
+    assert [each.status for each in await refunds_of(authorize)] == ["succeeded"]
+    assert len(await transactions(authorize)) == 2
+
+
+async def test_a_refusal_of_a_refund_that_is_sent_again_decides_nothing(
+    authorize: RunningService, gateway: Gateway
+) -> None:
+    await settle(authorize)
+    await gateway.authorize_fault("reset_before")
+    assert await reason_of(refund(authorize, 20, "k")) == "OUTCOME_UNKNOWN"
+    payment = await authorize.payment()
+    await gateway.authorize("refunds", transaction=payment.transaction_id, amount="40.00")
+    await authorize.later(seconds=200)
+    assert [each.status for each in await refunds_of(authorize)] == ["pending"]
 
 
 async def test_a_waiting_refund_fails_if_the_charge_is_voided_meanwhile(

@@ -127,22 +127,26 @@ def test_a_refund_has_the_state_that_its_gateway_tells(fact: tuple[FactKind, str
     assert (shown.status, shown.failure_code) == TOLD[fact]
 
 
-UPDATES = [
-    (RefundRefused("charge_disputed", ""), ("failed", None), ("failed", None)),
-    (Unsettled(), ("pending", "unsettled"), ("pending", "unsettled")),
-    (Refused(""), ("failed", None), ("pending", "unknown")),
-    (NotSent(""), ("failed", None), ("pending", "unknown")),
-    (Unknown(""), ("pending", "unknown"), ("pending", "unknown")),
+FAILED, WAITS, OPEN = ("failed", None), ("pending", "unsettled"), ("pending", "unknown")
+UPDATES: list[tuple[Any, tuple[tuple[str, str | None], ...]]] = [
+    # Of a first attempt, a resumed one, and one that waited for the payment to settle.
+    (RefundRefused("charge_disputed", ""), (FAILED, FAILED, FAILED)),
+    (Unsettled(), (WAITS, WAITS, WAITS)),
+    (Refused(""), (FAILED, OPEN, WAITS)),
+    (NotSent(""), (FAILED, OPEN, WAITS)),
+    (Unknown(""), (OPEN, OPEN, OPEN)),
 ]
 
 
-@pytest.mark.parametrize(("outcome", "first", "resumed"), UPDATES)
+@pytest.mark.parametrize(("outcome", "expected"), UPDATES)
 def test_an_outcome_that_is_not_certain_keeps_the_reservation(
-    outcome: Any, first: tuple[str, str | None], resumed: tuple[str, str | None]
+    outcome: Any, expected: tuple[tuple[str, str | None], ...]
 ) -> None:
-    for is_resumed, expected in ((False, first), (True, resumed)):
-        update = refund_update(outcome, checks=0, is_resumed=is_resumed)
-        assert (update.status, update.attempt) == expected
+    found = [
+        refund_update(outcome, checks=0, is_resumed=is_resumed, was_unsettled=was_unsettled)
+        for is_resumed, was_unsettled in ((False, False), (True, False), (True, True))
+    ]
+    assert tuple((each.status, each.attempt) for each in found) == expected
 
 
 REFUNDABLE = [
@@ -227,3 +231,8 @@ def test_a_request_with_a_key_repeats_the_refund_of_its_record(
     earlier = replace(EARLIER, status=status, idempotency_key="k")
     found = find_earlier([earlier], EQUAL, key="k", claimed=claimed, left_minor=9, now=NOW)
     assert found == ("REF-1" if is_repeated else None)
+
+
+def test_a_key_that_expired_repeats_no_refund_of_another_amount() -> None:
+    earlier = replace(EARLIER, status="pending", idempotency_key="k", amount_minor=1)
+    assert find_earlier([earlier], EQUAL, key="k", claimed=None, left_minor=9, now=NOW) is None
