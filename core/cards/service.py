@@ -172,6 +172,15 @@ class CardsService:
             if user_id is not None:
                 await existing_user(transaction, business_id, user_id)
             user, card = await _lock_card(transaction, business_id, card_id, user_id)
+            customer_id = await store.customer_of_user(
+                transaction,
+                business_id=business_id,
+                user_id=card.user_id,
+                env=card.env,
+                gateway=card.gateway,
+            )
+            if card.customer_id != customer_id:  # of a customer that was replaced: not chargeable
+                raise _card_not_found()
             return await _choose_primary(
                 transaction, business_id, user, card, (), set_as_primary=True
             )

@@ -188,6 +188,8 @@ def attempt_to_retry(attempt: Attempt) -> Attempt:
     if payment is not None and payment.status == "needs_review":
         raise needs_review(payment.payment_id)
     if occurrence.status != "open":
+        if payment is not None and payment.status == "pending":
+            raise in_progress(f"Payment {payment.payment_id} has no outcome yet")
         is_paid = payment is not None and payment.status not in ("declined", "failed", "voided")
         if is_paid or occurrence.status not in _FAILED:
             raise no_failed_cycle()

@@ -74,7 +74,10 @@ final class ErrorCode
     /** HTTP 409. The credit would raise the wallet's balance above its maximum. */
     public const WALLET_LIMIT = 'WALLET_LIMIT';
 
-    /** HTTP 402. The wallet's balance is below the amount. Nothing was debited. */
+    /**
+     * HTTP 402. The wallet's balance without its open holds is below the amount. Nothing
+     * was debited or held.
+     */
     public const WALLET_TOO_LOW = 'WALLET_TOO_LOW';
 
     /** HTTP 402. The card was declined. `decline_code` is the reason; nothing was charged. */
@@ -173,9 +176,8 @@ final class ErrorCode
     public const RECEIVABLE_TOO_LOW = 'RECEIVABLE_TOO_LOW';
 
     /**
-     * HTTP 409. The wallet's balance without its open holds is below the amount. Nothing
-     * was debited or held. The wallets of the two users have different currencies. Nothing
-     * was transferred.
+     * HTTP 409. The wallets of the two users have different currencies. Nothing was
+     * transferred.
      */
     public const WALLET_CURRENCY = 'WALLET_CURRENCY';
 

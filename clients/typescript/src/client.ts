@@ -348,10 +348,10 @@ export class Nivisco {
   /**
    * Removes a saved card, also at its gateway.
    *
-   * Charges in flight are completed. If it was the primary card, the newest other card at
-   * that gateway and in that environment takes its place; without one, charges and
-   * recurring jobs through that gateway fail with CARD_NOT_FOUND. To repeat the call does
-   * nothing.
+   * Whatever else the gateway's customer has of the same card number goes with it. Charges
+   * in flight are completed. If it was the primary card, the newest other card at that
+   * gateway and in that environment takes its place; without one, charges and recurring
+   * jobs through that gateway fail with CARD_NOT_FOUND. To repeat the call does nothing.
    *
    * @throws ApiError with the code CARD_NOT_FOUND, CREDENTIALS_MISSING, GATEWAY_REFUSED,
    *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.

@@ -46,7 +46,10 @@ export const ErrorCode = {
   ALREADY_EXISTS: "ALREADY_EXISTS",
   /** HTTP 409. The credit would raise the wallet's balance above its maximum. */
   WALLET_LIMIT: "WALLET_LIMIT",
-  /** HTTP 402. The wallet's balance is below the amount. Nothing was debited. */
+  /**
+   * HTTP 402. The wallet's balance without its open holds is below the amount. Nothing was
+   * debited or held.
+   */
   WALLET_TOO_LOW: "WALLET_TOO_LOW",
   /** HTTP 402. The card was declined. `decline_code` is the reason; nothing was charged. */
   CARD_DECLINED: "CARD_DECLINED",
@@ -122,11 +125,7 @@ export const ErrorCode = {
   NO_FAILED_CYCLE: "NO_FAILED_CYCLE",
   /** HTTP 409. The user owes the business nothing, or less than the amount. Nothing was settled. */
   RECEIVABLE_TOO_LOW: "RECEIVABLE_TOO_LOW",
-  /**
-   * HTTP 409. The wallet's balance without its open holds is below the amount. Nothing was
-   * debited or held. The wallets of the two users have different currencies. Nothing was
-   * transferred.
-   */
+  /** HTTP 409. The wallets of the two users have different currencies. Nothing was transferred. */
   WALLET_CURRENCY: "WALLET_CURRENCY",
   /** HTTP 404. The business has no hold with that id. */
   HOLD_NOT_FOUND: "HOLD_NOT_FOUND",

@@ -615,9 +615,12 @@ export interface RecurringJob {
   readonly updatedAt: string;
   /** Start of the calendar. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly startAt: string;
-  /** Why the job is paused. Null if it is not paused. */
+  /** Why the job is paused. Null if it is not paused, or was paused before reasons were kept. */
   readonly pausedReason: PausedReason | null;
-  /** Since when the job is paused. Null if it is not paused. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  /**
+   * Since when the job is paused. Null if it is not paused, or was paused before that was
+   * kept. `YYYY-MM-DD HH:MM:SS` in UTC.
+   */
   readonly pausedAt: string | null;
   /** Days after the first attempt of a cycle on which it is retried if it was not charged. */
   readonly retryDays: readonly number[];
@@ -1213,7 +1216,7 @@ export interface GetPaymentFields {
 export interface GetPaymentResult {
   /** The payment. */
   readonly payment: Payment;
-  /** The charged card as it is now. Null if it is not saved any more. */
+  /** The charged card as it is now. Null if it is not saved any more, or was saved again since. */
   readonly card: Card | null;
   /**
    * Refunds that the gateway told of, oldest first, also those made in its dashboard. One

@@ -12,7 +12,10 @@ final class GetPaymentResult
     /** The payment. */
     public Payment $payment;
 
-    /** The charged card as it is now. Null if it is not saved any more. */
+    /**
+     * The charged card as it is now. Null if it is not saved any more, or was saved again
+     * since.
+     */
     public ?Card $card;
 
     /**

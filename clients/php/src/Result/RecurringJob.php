@@ -110,13 +110,17 @@ final class RecurringJob
     public string $startAt;
 
     /**
-     * Why the job is paused. Null if it is not paused.
+     * Why the job is paused. Null if it is not paused, or was paused before reasons were
+     * kept.
      *
      * @var 'requested'|'failed_cycles'|null
      */
     public ?string $pausedReason;
 
-    /** Since when the job is paused. Null if it is not paused. `YYYY-MM-DD HH:MM:SS` in UTC. */
+    /**
+     * Since when the job is paused. Null if it is not paused, or was paused before that was
+     * kept. `YYYY-MM-DD HH:MM:SS` in UTC.
+     */
     public ?string $pausedAt;
 
     /**

@@ -666,6 +666,7 @@ class Nivisco(Connection):
     ) -> RemoveCardResult:
         """Removes a saved card, also at its gateway.
 
+        Whatever else the gateway's customer has of the same card number goes with it.
         Charges in flight are completed. If it was the primary card, the newest other card
         at that gateway and in that environment takes its place; without one, charges and
         recurring jobs through that gateway fail with CARD_NOT_FOUND. To repeat the call

@@ -49,7 +49,8 @@ class ErrorCode(StrEnum):
     WALLET_LIMIT = "WALLET_LIMIT"
     """HTTP 409. The credit would raise the wallet's balance above its maximum."""
     WALLET_TOO_LOW = "WALLET_TOO_LOW"
-    """HTTP 402. The wallet's balance is below the amount. Nothing was debited."""
+    """HTTP 402. The wallet's balance without its open holds is below the amount. Nothing was
+    debited or held."""
     CARD_DECLINED = "CARD_DECLINED"
     """HTTP 402. The card was declined. `decline_code` is the reason; nothing was charged."""
     AUTHENTICATION_REQUIRED = "AUTHENTICATION_REQUIRED"
@@ -102,8 +103,7 @@ class ErrorCode(StrEnum):
     """HTTP 409. The user owes the business nothing, or less than the amount. Nothing was
     settled."""
     WALLET_CURRENCY = "WALLET_CURRENCY"
-    """HTTP 409. The wallet's balance without its open holds is below the amount. Nothing was
-    debited or held. The wallets of the two users have different currencies. Nothing was
+    """HTTP 409. The wallets of the two users have different currencies. Nothing was
     transferred."""
     HOLD_NOT_FOUND = "HOLD_NOT_FOUND"
     """HTTP 404. The business has no hold with that id."""

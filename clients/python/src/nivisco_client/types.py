@@ -810,9 +810,10 @@ class RecurringJob:
     start_at: str
     """Start of the calendar. `YYYY-MM-DD HH:MM:SS` in UTC."""
     paused_reason: PausedReason | None
-    """Why the job is paused. Null if it is not paused."""
+    """Why the job is paused. Null if it is not paused, or was paused before reasons were kept."""
     paused_at: str | None
-    """Since when the job is paused. Null if it is not paused. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    """Since when the job is paused. Null if it is not paused, or was paused before that was
+    kept. `YYYY-MM-DD HH:MM:SS` in UTC."""
     retry_days: tuple[int, ...]
     """Days after the first attempt of a cycle on which it is retried if it was not charged."""
     max_failed_cycles: int
@@ -1429,7 +1430,8 @@ class GetPaymentResult:
     payment: Payment
     """The payment."""
     card: Card | None
-    """The charged card as it is now. Null if it is not saved any more."""
+    """The charged card as it is now. Null if it is not saved any more, or was saved again
+    since."""
     gateway_refunds: tuple[GatewayRefund, ...]
     """Refunds that the gateway told of, oldest first, also those made in its dashboard. One
     that it only told of in a sum is in `amount_refunded` of the payment, and not here."""

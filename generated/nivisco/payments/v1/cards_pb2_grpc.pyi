@@ -46,10 +46,11 @@ class CardsServiceStub:
     environment, and the gateway becomes the user's default gateway.
     """
     RemoveCard: _grpc.UnaryUnaryMultiCallable[_cards_pb2.RemoveCardRequest, _cards_pb2.RemoveCardResponse]
-    """Removes a saved card, also at its gateway. Charges in flight are completed. If it was the
-    primary card, the newest other card at that gateway and in that environment takes its place;
-    without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
-    repeat the call does nothing.
+    """Removes a saved card, also at its gateway. Whatever else the gateway's customer has of the same
+    card number goes with it. Charges in flight are completed. If it was the primary card, the
+    newest other card at that gateway and in that environment takes its place; without one, charges
+    and recurring jobs through that gateway fail with CARD_NOT_FOUND. To repeat the call does
+    nothing.
     """
     UpdateCard: _grpc.UnaryUnaryMultiCallable[_cards_pb2.UpdateCardRequest, _cards_pb2.UpdateCardResponse]
     """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
@@ -74,10 +75,11 @@ class CardsServiceAsyncStub(CardsServiceStub):
     environment, and the gateway becomes the user's default gateway.
     """
     RemoveCard: _aio.UnaryUnaryMultiCallable[_cards_pb2.RemoveCardRequest, _cards_pb2.RemoveCardResponse]  # type: ignore[assignment]
-    """Removes a saved card, also at its gateway. Charges in flight are completed. If it was the
-    primary card, the newest other card at that gateway and in that environment takes its place;
-    without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
-    repeat the call does nothing.
+    """Removes a saved card, also at its gateway. Whatever else the gateway's customer has of the same
+    card number goes with it. Charges in flight are completed. If it was the primary card, the
+    newest other card at that gateway and in that environment takes its place; without one, charges
+    and recurring jobs through that gateway fail with CARD_NOT_FOUND. To repeat the call does
+    nothing.
     """
     UpdateCard: _aio.UnaryUnaryMultiCallable[_cards_pb2.UpdateCardRequest, _cards_pb2.UpdateCardResponse]  # type: ignore[assignment]
     """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
@@ -135,10 +137,11 @@ class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cards_pb2.RemoveCardRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cards_pb2.RemoveCardResponse, _abc.Awaitable[_cards_pb2.RemoveCardResponse]]:
-        """Removes a saved card, also at its gateway. Charges in flight are completed. If it was the
-        primary card, the newest other card at that gateway and in that environment takes its place;
-        without one, charges and recurring jobs through that gateway fail with CARD_NOT_FOUND. To
-        repeat the call does nothing.
+        """Removes a saved card, also at its gateway. Whatever else the gateway's customer has of the same
+        card number goes with it. Charges in flight are completed. If it was the primary card, the
+        newest other card at that gateway and in that environment takes its place; without one, charges
+        and recurring jobs through that gateway fail with CARD_NOT_FOUND. To repeat the call does
+        nothing.
         """
 
     @_abc_1.abstractmethod

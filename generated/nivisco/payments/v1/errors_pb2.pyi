@@ -68,7 +68,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_WALLET_LIMIT: _ErrorReason.ValueType  # 20
     """The credit would raise the wallet's balance above its maximum."""
     ERROR_REASON_WALLET_TOO_LOW: _ErrorReason.ValueType  # 21
-    """The wallet's balance is below the amount. Nothing was debited."""
+    """The wallet's balance without its open holds is below the amount. Nothing was debited or held."""
     ERROR_REASON_CARD_DECLINED: _ErrorReason.ValueType  # 22
     """The card was declined. `decline_code` is the reason; nothing was charged."""
     ERROR_REASON_AUTHENTICATION_REQUIRED: _ErrorReason.ValueType  # 23
@@ -122,9 +122,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RECEIVABLE_TOO_LOW: _ErrorReason.ValueType  # 51
     """The user owes the business nothing, or less than the amount. Nothing was settled."""
     ERROR_REASON_WALLET_CURRENCY: _ErrorReason.ValueType  # 46
-    """The wallet's balance without its open holds is below the amount. Nothing was debited or held.
-    The wallets of the two users have different currencies. Nothing was transferred.
-    """
+    """The wallets of the two users have different currencies. Nothing was transferred."""
     ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 47
     """The business has no hold with that id."""
     ERROR_REASON_HOLD_EXPIRED: _ErrorReason.ValueType  # 48
@@ -183,7 +181,7 @@ ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 19
 ERROR_REASON_WALLET_LIMIT: ErrorReason.ValueType  # 20
 """The credit would raise the wallet's balance above its maximum."""
 ERROR_REASON_WALLET_TOO_LOW: ErrorReason.ValueType  # 21
-"""The wallet's balance is below the amount. Nothing was debited."""
+"""The wallet's balance without its open holds is below the amount. Nothing was debited or held."""
 ERROR_REASON_CARD_DECLINED: ErrorReason.ValueType  # 22
 """The card was declined. `decline_code` is the reason; nothing was charged."""
 ERROR_REASON_AUTHENTICATION_REQUIRED: ErrorReason.ValueType  # 23
@@ -237,9 +235,7 @@ ERROR_REASON_NO_FAILED_CYCLE: ErrorReason.ValueType  # 44
 ERROR_REASON_RECEIVABLE_TOO_LOW: ErrorReason.ValueType  # 51
 """The user owes the business nothing, or less than the amount. Nothing was settled."""
 ERROR_REASON_WALLET_CURRENCY: ErrorReason.ValueType  # 46
-"""The wallet's balance without its open holds is below the amount. Nothing was debited or held.
-The wallets of the two users have different currencies. Nothing was transferred.
-"""
+"""The wallets of the two users have different currencies. Nothing was transferred."""
 ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 47
 """The business has no hold with that id."""
 ERROR_REASON_HOLD_EXPIRED: ErrorReason.ValueType  # 48

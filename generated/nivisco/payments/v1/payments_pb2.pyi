@@ -668,7 +668,9 @@ class GetPaymentResponse(_message.Message):
 
     @_builtins.property
     def card(self) -> _cards_pb2.Card:
-        """The charged card as it is now. Null if it is not saved any more."""
+        """The charged card as it is now. Null if it is not saved any more, or was saved
+        again since.
+        """
 
     @_builtins.property
     def gateway_refunds(self) -> _containers.RepeatedCompositeFieldContainer[Global___GatewayRefund]:

@@ -263,7 +263,7 @@ class RecurringJob(_message.Message):
     env: _types_pb2.Env.ValueType
     """Environment of the job."""
     paused_reason: Global___PausedReason.ValueType
-    """Why the job is paused. Null if it is not paused."""
+    """Why the job is paused. Null if it is not paused, or was paused before reasons were kept."""
     max_failed_cycles: _builtins.int
     """Number of failed cycles in a row that pauses the job."""
     @_builtins.property
@@ -300,7 +300,7 @@ class RecurringJob(_message.Message):
 
     @_builtins.property
     def paused_at(self) -> _timestamp_pb2.Timestamp:
-        """Since when the job is paused. Null if it is not paused."""
+        """Since when the job is paused. Null if it is not paused, or was paused before that was kept."""
 
     @_builtins.property
     def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
