@@ -179,6 +179,7 @@ PATTERN_DESCRIPTIONS: Final = {
     r"^[0-9]{12,19}$": "must be 12 to 19 digits",
     r"^[0-9]{3,4}$": "must be 3 or 4 digits",
     r"^[0-9A-Fa-f]{1,256}$": "must be at most 256 hexadecimal digits",
+    r"^[A-Z]{2}$": "must be a country's two letters (ISO 3166-1), for example US",
     r"^[A-Za-z]{3}$": "must be a currency's three letters, for example usd",
     r"^[A-Za-z0-9_-]{1,256}$": "must be the next_cursor of a response",
     r"^[A-Za-z0-9_+/-]{1,64}$": "must be an IANA time zone, for example America/Chicago",

@@ -71,6 +71,8 @@ def _read(what: Property) -> str:
             return f"array_map({reader}, {raw})"
         made = f"{what.type_name}::fromJson({raw})"
     elif what.field.kind is Kind.INTEGER:
+        if what.field.repeated:
+            return f"array_map('intval', {raw})"
         made = f"(int) {raw}"
     else:
         return raw

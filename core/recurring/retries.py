@@ -224,7 +224,7 @@ class Retries:
             replayed = replay.answer
         except Refusal as refused:
             refusal = refused
-        async with self._database.transaction("recurring.end") as transaction:
+        async with self._database.transaction("recurring.end_retry") as transaction:
             await self._end(transaction, retry, cycle, refusal)
             if replayed is not None and replayed.is_refusal:
                 await self._keep(transaction, retry, origin, replayed)

@@ -49,8 +49,9 @@ _DIALECTS: dict[str, Dialect] = {
     SQLITE: sqlite.dialect(),
     POSTGRESQL: postgresql.dialect(),  # type: ignore[no-untyped-call]
 }
-_BUSINESS = """INSERT INTO businesses VALUES
-    ('{business}', 'n', 'e', 'd', true, 'h', 'TEST', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)"""
+_BUSINESS = """INSERT INTO businesses
+    (business_id, name, email, domain, active, api_key_hash, default_env, created_at, updated_at)
+    VALUES ('{business}', 'n', 'e', 'd', true, 'h', 'TEST', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)"""
 _USERS = """INSERT INTO users
     (business_id, user_id, name, email, active, currency, created_at, updated_at)
     {numbers} SELECT '{business}', 'USR-' || n, 'n', 'e', true, 'usd',

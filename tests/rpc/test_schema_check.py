@@ -200,5 +200,8 @@ def test_actions_that_commit_more_than_once_keep_their_own_idempotency_records()
         "CreateAuthorizeCustomer",
         "CreateStripeCustomer",
         "FundCustomer",
+        "RefundPayment",
+        "RemoveCard",
         "RetryRecurring",
+        "UpdateCard",
     }

@@ -1059,7 +1059,10 @@ export interface UpdateCardFields {
   readonly state?: string | undefined;
   /** Postal code of the billing address, at most 20 characters. Must have at least 1 character. */
   readonly postalCode?: string | undefined;
-  /** Country of the billing address, two capital letters (ISO 3166-1). Must fit ^[A-Z]{2}$. */
+  /**
+   * Country of the billing address, two capital letters (ISO 3166-1). Must be a country's
+   * two letters (ISO 3166-1), for example US.
+   */
   readonly country?: string | undefined;
 }
 

@@ -121,6 +121,7 @@ async def happen(story: Story) -> None:
         await send_webhooks(story, url)
         await story.begin()
         await story.spend()
+        await story.give_back()
         await story.live(len(story.caught) + EVENTS)
         await story.deliver()
 

@@ -914,7 +914,7 @@ CASES = [
         "a record of a payment that does not exist",
         (record("P-FUND", key="key:x", payment_id="P-GONE"),),
         "idempotency_records",
-        of("key", "key:x", "its payment does not exist", payment_id="P-GONE"),
+        of("key", "key:x", "its payment or refund does not exist", payment_id="P-GONE"),
     ),
     Case(
         "a record without the answer that its payment has",

@@ -58,6 +58,12 @@ def debit(user_id: str, **more: Any) -> wallet_pb2.ChargeWalletRequest:
     return wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=Money(units=10), **more)
 
 
+def hold(user_id: str) -> Message:
+    return wallet_pb2.HoldWalletRequest(
+        user_id=user_id, amount=Money(units=5), expires_in_seconds=3600
+    )
+
+
 def new_user(_: str) -> users_pb2.CreateUserRequest:
     user = users_pb2.CreateUserRequest.NewUser(name="Alicia", email="alicia@example.com")
     return users_pb2.CreateUserRequest(user=user)
@@ -90,6 +96,7 @@ DEFAULTED: dict[str, tuple[Request, dict[str, Any]]] = {
     "FundCustomer": (fund_request, {"env": TEST, "gateway": STRIPE, "amount": USD}),
     "ChargeWallet": (debit, {"env": TEST, "amount": USD}),
     "AddWalletFunds": (credit, {"env": TEST, "amount": USD}),
+    "HoldWallet": (hold, {"env": TEST, "amount": USD}),
     "CreateStripeCustomer": (stripe_card, {"env": TEST, "set_as_primary": False}),
     "CreateAuthorizeCustomer": (authorize_card, {"env": TEST, "set_as_primary": False}),
     "CreateUser": (new_user, {"user": NEW_USER(currency="usd")}),
@@ -98,8 +105,13 @@ DEFAULTED: dict[str, tuple[Request, dict[str, Any]]] = {
 """By action: a request without defaulted fields, and all of them as they resolve."""
 
 
-TESTED_ELSEWHERE = {"RefundPayment": {"env", "amount"}}
-"""By tests/core/refunds/test_refund.py, as it needs a payment."""
+TESTED_ELSEWHERE = {
+    "RefundPayment": {"env", "amount"},
+    "TransferWallet": {"env", "amount"},
+    "CaptureHold": {"amount"},
+    "SettleReceivable": {"env", "amount"},
+}
+"""In tests/core/refunds and tests/core/wallet, as they need more than a user."""
 
 
 def keyed(request: Message, key: str) -> Message:

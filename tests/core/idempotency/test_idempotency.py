@@ -120,6 +120,8 @@ TESTED_ELSEWHERE = {
     "CreateAuthorizeCustomer",
     *("CreateRecurring", "UpdateRecurring", "PauseRecurring", "ResumeRecurring", "CancelRecurring"),
     *("RetryRecurring", "SkipNext"),
+    *("SetPrimaryCard", "UpdateCard", "RemoveCard", "RefundPayment"),
+    *("TransferWallet", "HoldWallet", "CaptureHold", "ReleaseHold", "SettleReceivable"),
 }
 
 

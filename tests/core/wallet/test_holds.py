@@ -249,6 +249,8 @@ async def test_the_actions_return_the_hold_and_the_wallet(business: Business, us
     )
     captured = await business.call(capture)
     assert await business.call(capture) == captured
+    capture.amount.currency_code = "USD"  # the default
+    assert await business.call(capture) == captured
     assert captured.hold.status == wallet_pb2.HOLD_STATUS_CAPTURED
     assert captured.hold.captured_amount == usd(3)
     assert captured.hold.transaction_id == captured.transaction_id

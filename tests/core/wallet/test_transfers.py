@@ -208,6 +208,8 @@ async def test_a_key_has_one_transfer_and_one_answer(
     answers = await asyncio.gather(*(business.call(request) for _ in range(4)))
     answers.append(await business.call(request))
     assert len({answer.SerializeToString(deterministic=True) for answer in answers}) == 1
+    request.env, request.amount.currency_code = types_pb2.ENV_TEST, "USD"  # the defaults
+    assert await business.call(request) == answers[0]
     assert [await balance(business, user) for user in (user_id, other_user_id)] == [6, 4]
     request.amount.units = 5
     with pytest.raises(CoreError) as reused:

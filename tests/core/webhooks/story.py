@@ -18,7 +18,7 @@ from aiohttp import web
 from google.type import money_pb2
 
 from nivisco.internal.v1 import webhooks_pb2
-from nivisco.payments.v1 import payments_pb2, types_pb2, wallet_pb2
+from nivisco.payments.v1 import payments_pb2, refunds_pb2, types_pb2, wallet_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
@@ -104,6 +104,14 @@ class Story:
             amount = _usd(self.dice.randrange(1, DOLLARS))
             request = wallet_pb2.ChargeWalletRequest(user_id=user_id, amount=amount)
             await self._try(request, 1000 + number)
+
+    async def give_back(self) -> None:
+        """Refund a dollar of each payment that can be refunded."""
+        records = await self.shop.call(payments_pb2.GetPaymentRecordsRequest(limit=100))
+        for number, payment in enumerate(records.payments):
+            payment_id = payment.payment_id
+            request = refunds_pb2.RefundPaymentRequest(payment_id=payment_id, amount=_usd(1))
+            await self._try(request, 2000 + number)
 
     async def overdraw(self) -> None:
         """Refund a wallet's funding at the gateway once the wallet covers only a part of it."""

@@ -166,7 +166,7 @@ final class RecurringJob
         $read->startAt = $body['start_at'];
         $read->pausedReason = $body['paused_reason'];
         $read->pausedAt = $body['paused_at'];
-        $read->retryDays = (int) $body['retry_days'];
+        $read->retryDays = array_map('intval', $body['retry_days']);
         $read->maxFailedCycles = (int) $body['max_failed_cycles'];
         return $read;
     }

@@ -725,7 +725,7 @@ class AsyncNivisco(AsyncConnection):
             postal_code: Postal code of the billing address, at most 20 characters. Must
                 have at least 1 character.
             country: Country of the billing address, two capital letters (ISO 3166-1). Must
-                fit ^[A-Z]{2}$.
+                be a country's two letters (ISO 3166-1), for example US.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
