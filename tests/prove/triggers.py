@@ -104,7 +104,6 @@ _TRIGGERS: Final = {
     "refunds.write_outcome": Trigger("give_back"),
     "refunds.renew_leases": Trigger("give_back", is_exclusive=True, slows_gateway=True),
     "refunds.sweep": Trigger("give_back", is_exclusive=True, needs_pending_charge=True),
-    "refunds.record_resend": Trigger("give_back_authorize", is_exclusive=True, loses_request=True),
     "payments.follow": Trigger("authenticate", has_webhooks=True, passes_seconds=31.0),
     "payments.cancel": Trigger("authenticate", has_webhooks=True, passes_seconds=25 * 3600.0),
     "payments.without_keys": Trigger(POISON_KEYS),
