@@ -25,6 +25,8 @@ def describe(field: Field) -> str:
     """Return a field's type in words."""
     if field.words:
         return f"one of {', '.join(each.word for each in field.words)}"
+    if field.repeated:
+        return f"{_TYPES.get(field.kind, 'text')}s, separated by commas"
     return _TYPES.get(field.kind, "text")
 
 
@@ -57,7 +59,9 @@ def build_payload(arguments: Sequence[str], fields: Iterable[Field]) -> dict[str
         if key in given:
             raise click.UsageError(f"{key} is given twice.")
         given.add(key)
-        _put(payload, key, typed(key, text, known[key]))
+        parts = text.split(",") if known[key].repeated else [text]
+        values = [typed(key, part, known[key]) for part in parts]
+        _put(payload, key, values if known[key].repeated else values[0])
     return payload
 
 

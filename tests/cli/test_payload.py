@@ -38,6 +38,7 @@ _RECURRING = request_fields(recurring_pb2.CreateRecurringRequest.DESCRIPTOR)
         (_RECORDS, "page=2", '{"page": 2}'),
         (_RECORDS, "from_date=2024-03-01", '{"from_date": "2024-03-01"}'),
         (_RECORDS, "status=succeeded", '{"status": "succeeded"}'),
+        (_RECURRING, "retry_days=1,3,7", '{"retry_days": [1, 3, 7]}'),
         (_RECURRING, "start_at=2024-03-01T08:00:00", '{"start_at": "2024-03-01T08:00:00"}'),
     ],
 )
@@ -54,6 +55,7 @@ def test_a_value_gets_the_type_of_its_field(
         (_CHARGE, "amount=", "amount must be a number"),
         (_CHARGE, "amount=025", "amount must be a number"),
         (_CHARGE, "amount=NaN", "amount must be a number"),
+        (_RECURRING, "retry_days=1,x", "retry_days must be whole numbers, separated by commas"),
         (_CHARGE, "env=PROD", "env must be one of TEST, LIVE"),
         (_CHARGE, "amuont=1", "There is no field amuont; did you mean `amount`? Fields: user_id"),
         (_CHARGE, "xyz=1", "There is no field xyz. Fields: user_id, amount, currency"),
