@@ -77,6 +77,9 @@ class Streams(_GenericRpcHandler):
         if self._is_ending:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "The core stops")
         logger.info("stream opened", extra={"peer": peer})
+        # Otherwise the first write sends it, and an abort during that write sends it again: gRPC
+        # refuses that, and the peer would never learn that its stream ended.
+        await context.send_initial_metadata(())
         try:
             await self._serve(StreamConnection(self._pipeline, context, self._frame_bytes_max))
         except FrameError as error:

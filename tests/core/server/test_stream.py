@@ -175,6 +175,15 @@ async def test_a_peer_that_breaks_a_rule_loses_its_stream_and_no_other(
     assert any(record.getMessage().startswith("stream ended") for record in caplog.records)
 
 
+async def test_a_peer_that_breaks_a_rule_before_its_welcome_is_written_learns_of_it(
+    business: Business,
+) -> None:
+    for _ in range(20):  # the write of the welcome and the end of the stream meet by chance
+        peer = open_stream(business.client)
+        await peer.stream.write(b"")
+        assert await peer.end() == (grpc.StatusCode.INVALID_ARGUMENT, "an empty frame")
+
+
 async def test_a_peer_that_half_closes_loses_its_stream(business: Business) -> None:
     async with peer_of(business.client) as peer:
         await peer.stream.done_writing()
