@@ -30,6 +30,7 @@ from rpc.errors import (
     core_error,
     log_unreachable,
     status_error,
+    was_cancelled,
     was_never_sent,
 )
 from rpc.metadata import REPLAYED_METADATA, Credentials, request_metadata
@@ -187,6 +188,8 @@ class CoreClient:
                 message = await running
                 return CoreResponse(message, _is_replayed(await running.initial_metadata()))
             except grpc.aio.AioRpcError as error:
+                if was_cancelled():
+                    raise asyncio.CancelledError from None
                 if not was_never_sent(error.code(), error.details() or ""):
                     trailing = cast(Trailing, error.trailing_metadata() or ())
                     raise core_error(
@@ -205,6 +208,8 @@ class CoreClient:
                 health_pb2.HealthCheckRequest(service=READINESS_SERVICE), timeout=timeout_seconds
             )
         except grpc.aio.AioRpcError as error:
+            if was_cancelled():
+                raise asyncio.CancelledError from None
             log_unreachable(error.details())
             return False
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)

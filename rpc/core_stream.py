@@ -27,7 +27,7 @@ import grpc
 import grpc.aio
 
 from nivisco.internal.v1 import stream_pb2
-from rpc.errors import CoreError, not_sent_error, outcome_unknown_error
+from rpc.errors import CoreError, not_sent_error, outcome_unknown_error, was_cancelled
 from rpc.frames import (
     BATCH_BYTES,
     STREAM_METHOD,
@@ -200,8 +200,8 @@ class CoreStream:
         return call
 
     async def _run(self) -> None:
-        """Keep the stream open."""
-        while True:
+        """Keep the stream open until the task is cancelled."""
+        while not was_cancelled():
             state = StreamState.CLOSED
             try:
                 await self._carry_calls(self._connect(None, metadata=self._metadata))

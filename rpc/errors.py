@@ -1,5 +1,6 @@
 """Errors of calls to the core, read from a gRPC status."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
@@ -51,6 +52,16 @@ class CoreError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.is_replayed = is_replayed
         """Whether the error is a replay."""
+
+
+def was_cancelled() -> bool:
+    """Return whether the running task was cancelled and has not noticed.
+
+    gRPC raises an RPC error instead of CancelledError when the connection is lost at the moment of
+    the cancellation. Whoever catches one and goes on asks this first, or it would go on for good.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def core_error(

@@ -21,6 +21,7 @@ from rpc import core_stream, core_streams
 from rpc.addresses import stream_channel_options
 from rpc.catalogue import methods_by_path
 from rpc.client import CoreClient, CoreResponse
+from rpc.core_stream import CoreStream
 from rpc.error_details import FieldProblem
 from rpc.errors import CoreError
 from rpc.metadata import API_KEY_METADATA, BUSINESS_ID_METADATA, Credentials
@@ -442,6 +443,47 @@ async def test_closing_the_client_fails_its_calls(core: ScriptedCore) -> None:
         await client.close()
         assert await reason_of(sent) == "OUTCOME_UNKNOWN"
         assert await reason_of(waiting) == "SERVICE_UNAVAILABLE"
+
+
+async def lost_when_cancelled(*_: object, **__: object) -> None:
+    """As a call of gRPC whose connection is lost at the moment of its cancellation."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        nothing = grpc.aio.Metadata()
+        raise grpc.aio.AioRpcError(
+            grpc.StatusCode.UNAVAILABLE, nothing, nothing, "the connection was lost", None
+        ) from None
+
+
+async def test_a_stream_that_is_lost_while_it_is_closed_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("grpc.aio._call.StreamStreamCall.read", lost_when_cancelled)
+    stream = CoreStream(
+        "127.0.0.1:9", grpc.aio.insecure_channel("127.0.0.1:9"), TOKEN, on_change=lambda: None
+    )
+    await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await stream.close()
+
+
+async def test_a_caller_that_is_cancelled_while_its_call_is_lost_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "grpc.aio._call.UnaryUnaryCall.__await__", lambda _: lost_when_cancelled().__await__()
+    )
+    client = CoreClient("127.0.0.1:9")
+    for running in (
+        start_call(client),
+        asyncio.create_task(client.is_ready(timeout_seconds=PATIENCE_SECONDS)),
+    ):
+        await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    await client.close()
 
 
 async def test_a_name_is_connected_to_at_its_addresses(start_core: StartCore) -> None:
