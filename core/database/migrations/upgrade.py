@@ -1,5 +1,6 @@
 """Migrates a database to this version's schema, and checks which schema it has."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -27,9 +28,14 @@ def _config() -> Config:
 
 def head_revision() -> str:
     """Return the newest revision that this version knows."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None, "revisions exist"
-    return head
+    return _revisions()[0]
+
+
+@cache
+def _revisions() -> tuple[str, ...]:
+    """Return the revisions that this version knows, newest first; reading them takes a while."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return tuple(script.revision for script in scripts)
 
 
 async def migrate(database: Database) -> str:
@@ -71,6 +77,8 @@ async def check_schema(database: Database) -> None:
 
 def _upgrade(connection: Connection) -> str:
     current = _current(connection)
+    if current == head_revision():
+        return current
     if current is not None:
         _refuse_unknown(current)
     elif taken := sorted(metadata.tables.keys() & inspect(connection).get_table_names()):
@@ -89,8 +97,7 @@ def _current(connection: Connection) -> str | None:
 
 
 def _refuse_unknown(current: str) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if current not in known:
+    if current not in _revisions():
         raise DatabaseUnavailableError(
             f"the database is at revision {current}, which this version does not know: "
             "a newer version migrated it; run that one"
