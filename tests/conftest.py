@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import drop_database, fresh_database, running_postgresql
+from tests.databases import drop_database, fresh_database, fresh_sqlite, running_postgresql
 from tests.optional_programs import pytest_configure, pytest_runtest_setup, pytest_terminal_summary
 from tests.processes import Running, Start, start_process
 
@@ -47,6 +47,6 @@ def postgresql_database(postgresql: str) -> Iterator[str]:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A new database of each kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'nivisco.db'}"
+        return fresh_sqlite(tmp_path / "nivisco.db")
     url: str = request.getfixturevalue("postgresql_database")
     return url

@@ -25,6 +25,7 @@ from rpc.client import CoreClient
 from rpc.metadata import Credentials
 from rpc.tls import ClientTls
 from sandbox.server import serve as serve_sandbox
+from tests.databases import fresh_sqlite
 
 CHARGE = "createTransaction"
 """The name of a charge's request at Authorize.Net."""
@@ -43,9 +44,9 @@ def keyring() -> Keyring:
 
 
 def settings_for(path: Path, **changes: Any) -> CoreSettings:
-    """Return settings of a core on a new SQLite file, on a free port."""
+    """Return settings of a core on a migrated SQLite file, on a free port."""
     settings = CoreSettings(
-        database_url=f"sqlite:///{path / 'nivisco.db'}",
+        database_url=changes.pop("database_url", "") or fresh_sqlite(path / "nivisco.db"),
         keyring=keyring(),
         service_tokens={OPERATOR_TOKEN: "operator", WEBHOOKS_TOKEN: "webhooks"},
         listen="127.0.0.1:0",

@@ -17,6 +17,7 @@ from core.database.postgresql import PostgresqlConnection
 from core.database.sqlite import SqliteConnection
 from core.idempotency import service
 from tests.core.database.recording import recorded
+from tests.databases import fresh_sqlite
 from tests.end_to_end.running import (
     JsonClient,
     Response,
@@ -194,7 +195,7 @@ def full_database() -> Iterator[None]:
 async def test_a_full_database_is_a_503_without_effect(tmp_path: Path) -> None:
     user = {"name": "A" * 200, "email": "a@example.com"}
     created = 0
-    async with running_stack(tmp_path, f"sqlite:///{tmp_path / 'nivisco.db'}") as stack:
+    async with running_stack(tmp_path, fresh_sqlite(tmp_path / "nivisco.db")) as stack:
         merchant = stack.merchant
         with full_database():
             while (response := await merchant.call("create_user", user=user)).status == 200:

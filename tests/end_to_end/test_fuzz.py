@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 from schemathesis import GenerationMode
 
+from tests.databases import fresh_sqlite
 from tests.end_to_end.examples import Samples, run_examples
 from tests.end_to_end.running import JsonClient, Stack, running_stack
 
@@ -95,7 +96,7 @@ def _talk(conversation: Conversation, document: dict[str, Any], mode: Generation
 async def test_no_generated_request_is_an_internal_error(
     tmp_path: Path,
 ) -> None:
-    database = f"sqlite:///{tmp_path / 'nivisco.db'}"
+    database = fresh_sqlite(tmp_path / "nivisco.db")
     async with running_stack(tmp_path, database, gateway_timeout_seconds=20.0) as stack:
         document = json.loads((await stack.admin.send("", "GET", "/openapi.json")).text)
         samples = Samples()

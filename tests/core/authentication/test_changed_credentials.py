@@ -37,6 +37,7 @@ from tests.core.running import (
     running_core,
     settings_for,
 )
+from tests.databases import fresh_sqlite
 from tests.processes import Start, serving_line
 
 KEYRING = "k1:" + "A" * 43 + "="
@@ -274,7 +275,7 @@ async def test_changes_of_what_no_core_keeps_do_not_wait(cores: Cores, request_:
 
 async def test_sqlite_has_one_core_which_waits_for_nobody(tmp_path: Path) -> None:
     """Time stands still here."""
-    async with core_on(f"sqlite:///{tmp_path / 'nivisco.db'}", tmp_path) as core:
+    async with core_on(fresh_sqlite(tmp_path / "nivisco.db"), tmp_path) as core:
         business = await register(core.client)
         user_id = await create_user(business)
         answer = await business.call(business_pb2.ChangeApiKeyRequest())

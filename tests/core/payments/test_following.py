@@ -14,6 +14,7 @@ from tests.core.payments.charging import INTENTS
 from tests.core.payments.running_service import RunningService, running_service
 from tests.core.running import Gateway, ShiftedClock
 from tests.core.webhooks.receiving import Hooks, hooks_of
+from tests.databases import fresh_sqlite
 from tests.end_to_end.signing import authorize_event
 
 CHARGED = ("succeeded", 5000)
@@ -155,7 +156,7 @@ async def test_a_refund_at_authorize_net_is_read_once_it_has_settled_or_failed(
     tmp_path: Path, gateway: Gateway, status: str, state: tuple[str, int]
 ) -> None:
     clock = ShiftedClock()
-    database = Database(f"sqlite:///{tmp_path / 'nivisco.db'}", clock)
+    database = Database(fresh_sqlite(tmp_path / "nivisco.db"), clock)
     async with running_service(database, clock, gateway, "authorize") as shop:
         await shop.fund()
         charge = (await shop.payment()).transaction_id

@@ -16,6 +16,7 @@ from core.payments import store
 from tests.core.payments.running_service import running_service
 from tests.core.running import Gateway, ShiftedClock
 from tests.core.webhooks.receiving import Hooks, hooks_of
+from tests.databases import fresh_sqlite
 from tests.end_to_end.signing import authorize_event, stripe_event
 
 
@@ -23,7 +24,7 @@ async def test_a_refund_that_the_account_does_not_have_is_not_read_at_once_again
     tmp_path: Path, gateway: Gateway
 ) -> None:
     clock = ShiftedClock()
-    database = Database(f"sqlite:///{tmp_path / 'nivisco.db'}", clock)
+    database = Database(fresh_sqlite(tmp_path / "nivisco.db"), clock)
     async with running_service(database, clock, gateway, "authorize") as shop:
         await shop.fund()
         charge = (await shop.payment()).transaction_id
@@ -54,7 +55,7 @@ async def test_a_refund_that_the_account_does_not_have_is_not_read_at_once_again
 
 async def test_an_event_does_not_undo_a_cancellation(tmp_path: Path, gateway: Gateway) -> None:
     clock = ShiftedClock()
-    database = Database(f"sqlite:///{tmp_path / 'nivisco.db'}", clock)
+    database = Database(fresh_sqlite(tmp_path / "nivisco.db"), clock)
     async with running_service(database, clock, gateway, card="pm_card_chargeCustomerFail") as shop:
         with pytest.raises(Refusal):
             await shop.fund()
@@ -83,7 +84,7 @@ async def test_looks_before_an_outcome_do_not_use_up_those_at_refunds(
     tmp_path: Path, gateway: Gateway
 ) -> None:
     clock = ShiftedClock()
-    database = Database(f"sqlite:///{tmp_path / 'nivisco.db'}", clock)
+    database = Database(fresh_sqlite(tmp_path / "nivisco.db"), clock)
     async with running_service(
         database, clock, gateway, card="pm_card_authenticationRequired"
     ) as shop:
@@ -111,7 +112,7 @@ async def test_an_intent_of_another_amount_is_reported_once_and_not_asked_for_ev
     tmp_path: Path, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = ShiftedClock()
-    database = Database(f"sqlite:///{tmp_path / 'nivisco.db'}", clock)
+    database = Database(fresh_sqlite(tmp_path / "nivisco.db"), clock)
     async with running_service(
         database, clock, gateway, card="pm_card_authenticationRequired"
     ) as shop:
@@ -133,7 +134,7 @@ async def test_an_object_in_an_unknown_state_does_not_keep_others_from_being_rea
     tmp_path: Path, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = ShiftedClock()
-    database = Database(f"sqlite:///{tmp_path / 'nivisco.db'}", clock)
+    database = Database(fresh_sqlite(tmp_path / "nivisco.db"), clock)
     async with running_service(database, clock, gateway) as shop:
         hooks = await hooks_of(shop)
 

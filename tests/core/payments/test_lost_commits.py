@@ -24,6 +24,7 @@ from tests.core.payments.charging import INTENTS
 from tests.core.payments.running_service import RunningService, running_service
 from tests.core.running import Gateway, ShiftedClock
 from tests.core.webhooks.receiving import Hooks
+from tests.databases import fresh_sqlite
 
 
 def funded_minor(charged: ChargeResult) -> int:
@@ -69,7 +70,7 @@ class ForgettingDatabase(Database):
 async def running_over_losing_database(
     path: Path, gateway: Gateway
 ) -> AsyncIterator[tuple[LosingDatabase, RunningService]]:
-    database = LosingDatabase(f"sqlite:///{path / 'n.db'}", pool_wait_seconds=0.05)
+    database = LosingDatabase(fresh_sqlite(path / "n.db"), pool_wait_seconds=0.05)
     async with running_service(database, ShiftedClock(), gateway) as running:
         yield database, running
 
@@ -186,7 +187,7 @@ async def test_a_retry_whose_caller_left_again_does_not_count_as_answered(
 async def test_a_delivery_is_recorded_once_the_database_is_back(
     tmp_path: Path, gateway: Gateway
 ) -> None:
-    database = ForgettingDatabase(f"sqlite:///{tmp_path / 'n.db'}")
+    database = ForgettingDatabase(fresh_sqlite(tmp_path / "n.db"))
     async with running_service(database, ShiftedClock(), gateway) as shop:
         database.failures = 3
         there = Presence()
@@ -201,7 +202,7 @@ async def test_a_success_that_nobody_received_is_returned_for_30_minutes(
     tmp_path: Path, gateway: Gateway
 ) -> None:
     clock = ShiftedClock()
-    database = Database(f"sqlite:///{tmp_path / 'n.db'}", clock)
+    database = Database(fresh_sqlite(tmp_path / "n.db"), clock)
     async with running_service(database, clock, gateway) as shop:
         gone = Presence(left=True)
         first = await request(shop, gone)
@@ -255,7 +256,7 @@ async def test_the_30_minutes_begin_when_the_core_learns_of_the_success(
 
 
 async def test_a_late_success_is_written_over_a_decline(tmp_path: Path, gateway: Gateway) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'n.db'}")
+    database = Database(fresh_sqlite(tmp_path / "n.db"))
     async with running_service(database, ShiftedClock(), gateway) as shop:
         await gateway.fault("delay_after", INTENTS, seconds=60)
         charge = asyncio.ensure_future(shop.service.charge(shop.caller, shop.funding()))

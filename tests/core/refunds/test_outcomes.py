@@ -24,12 +24,13 @@ from tests.core.payments.running_service import LOGIN, STRIPE_KEY, RunningServic
 from tests.core.refunds.refunding import REFUNDS
 from tests.core.running import Gateway, ShiftedClock
 from tests.core.webhooks.receiving import AMOUNT, Hooks, hooks_of
+from tests.databases import fresh_sqlite
 
 
 @pytest.fixture
 async def stripe(tmp_path: Path, gateway: Gateway) -> AsyncIterator[RunningService]:
     clock = ShiftedClock()
-    database = Database(f"sqlite:///{tmp_path / 'n.db'}", clock)
+    database = Database(fresh_sqlite(tmp_path / "n.db"), clock)
     async with running_service(database, clock, gateway) as running:
         yield running
 
@@ -44,7 +45,7 @@ async def hooks(stripe: RunningService) -> Hooks:
 async def authorize(tmp_path: Path, gateway: Gateway) -> AsyncIterator[RunningService]:
     """A funding of 50 USD at Authorize.Net, not settled."""
     clock = ShiftedClock()
-    database = Database(f"sqlite:///{tmp_path / 'n.db'}", clock)
+    database = Database(fresh_sqlite(tmp_path / "n.db"), clock)
     async with running_service(database, clock, gateway, "authorize") as running:
         await running.fund()
         yield running

@@ -220,11 +220,12 @@ NEEDS_TLS = (
 async def test_a_core_without_mutual_tls_does_not_start_on_other_addresses(
     tmp_path: Path, address: str
 ) -> None:
-    settings = settings_for(tmp_path, listen=address)
+    database = tmp_path / "new.db"
+    settings = settings_for(tmp_path, listen=address, database_url=f"sqlite:///{database}")
     with pytest.raises(ValueError, match=NEEDS_TLS):
         async with running_core(settings):
             pass
-    assert not (tmp_path / "nivisco.db").exists()
+    assert not database.exists()
 
 
 async def test_a_name_with_one_other_address_is_not_loopback(

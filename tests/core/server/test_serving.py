@@ -176,8 +176,9 @@ async def test_a_restarted_core_has_all_acknowledged_changes(tmp_path: Path) -> 
 
 
 async def test_a_database_without_a_schema_is_refused(tmp_path: Path) -> None:
+    new = f"sqlite:///{tmp_path / 'new.db'}"
     with pytest.raises(DatabaseUnavailableError, match="run `nivisco migrate`"):
-        async with running_core(settings_for(tmp_path, migrate=False)):
+        async with running_core(settings_for(tmp_path, migrate=False, database_url=new)):
             pass
 
 

@@ -30,6 +30,7 @@ from tests.core.running import (
     running_core,
     settings_for,
 )
+from tests.databases import fresh_sqlite
 
 VALIDATE = authentication_pb2.ValidateBusinessRequest()
 VALIDATE_PATH = "/nivisco.payments.v1.AuthenticationService/ValidateBusiness"
@@ -40,7 +41,7 @@ PATIENCE_SECONDS = 20.0
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """Nothing here depends on the kind of the database."""
-    return f"sqlite:///{tmp_path / 'nivisco.db'}"
+    return fresh_sqlite(tmp_path / "nivisco.db")
 
 
 class Peer:

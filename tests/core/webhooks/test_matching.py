@@ -17,6 +17,7 @@ from core.payments.store import find_payment
 from tests.core.payments.running_service import STRIPE_KEY, RunningService, running_service
 from tests.core.running import Gateway, ShiftedClock
 from tests.core.webhooks.receiving import AMOUNT, Hooks, hooks_of
+from tests.databases import fresh_sqlite
 from tests.end_to_end.signing import STRIPE_SECRET, stripe_signature
 
 NOW = int(time.time()) - 100
@@ -24,7 +25,7 @@ NOW = int(time.time()) - 100
 
 @pytest.fixture
 async def running(tmp_path: Path, gateway: Gateway) -> AsyncIterator[RunningService]:
-    database = Database(f"sqlite:///{tmp_path / 'n.db'}")
+    database = Database(fresh_sqlite(tmp_path / "n.db"))
     async with running_service(database, ShiftedClock(), gateway) as service:
         yield service
 

@@ -16,13 +16,14 @@ from core.wallet.rules import Direction
 from tests.core.payments.running_service import RunningService, running_service
 from tests.core.running import Gateway, ShiftedClock
 from tests.core.webhooks.receiving import AMOUNT, Hooks, hooks_of
+from tests.databases import fresh_sqlite
 
 Step = tuple[str, str, int, dict[str, Any]]
 
 
 @pytest.fixture
 async def running(tmp_path: Path, gateway: Gateway) -> AsyncIterator[RunningService]:
-    database = Database(f"sqlite:///{tmp_path / 'n.db'}")
+    database = Database(fresh_sqlite(tmp_path / "n.db"))
     async with running_service(database, ShiftedClock(), gateway) as service:
         yield service
 
