@@ -16,6 +16,8 @@ during the call. States of an attempt (`refunds.attempt`):
                it any more (Authorize.Net after 8 hours)
     unsettled  a look                                         running, sent for the first time
     any        a gateway event about it                       NULL, status is what the gateway says
+    any but a  an operator decides (core.refunds.decisions)   NULL, succeeded or failed
+    live lease
 
 What a reservation takes counts as refunded until it fails. Locks are taken in the order of a
 charge: the recurring job, the payment's idempotency record, the payment; then the refund's record,
@@ -417,14 +419,19 @@ class RefundsService:
         if call is None and shows_nothing and started.is_last_check and is_first:
             raise PermanentError(
                 "the gateway never told the outcome of this refund: look for the refund_id in its "
-                "dashboard"
+                "dashboard, then decide with nivisco refunds resolve"
             )
         if isinstance(result, Refusal):
             raise result
         return result
 
     async def _call_gateway(self, started: _Started) -> RefundOutcome:
-        refund = _gateway_refund(started)
+        refund = gateway_refund(
+            started.refund,
+            started.payment,
+            is_resumed=started.is_resumed,
+            was_unsettled=started.was_unsettled,
+        )
         gateway = self._gateways[started.refund.gateway]
         try:
             if started.step is ResumeStep.SEND:
@@ -464,7 +471,7 @@ class RefundsService:
             logger.warning("refund resent", extra={"refund_id": refund.refund_id})
             return await gateway.refund(started.account, refund)
         if started.refund.gateway == "stripe":
-            return RefundRefused("not_made", "Stripe did not make the refund.")
+            return RefundRefused(rules.NOT_MADE, "Stripe did not make the refund.")
         return Unknown("the gateway shows nothing of the refund", shows_nothing=True)
 
     async def _write_outcome(
@@ -547,8 +554,10 @@ def _is_leased_to(refund: Refund, started: _Started) -> bool:
     return refund.attempt == "running" and refund.lease_owner == started.refund.lease_owner
 
 
-def _gateway_refund(started: _Started) -> GatewayRefund:
-    refund, payment = started.refund, started.payment
+def gateway_refund(
+    refund: Refund, payment: Payment, *, is_resumed: bool, was_unsettled: bool = False
+) -> GatewayRefund:
+    """Return a refund as its gateway is asked for it; see `_Started` for the two flags."""
     assert payment.transaction_id is not None, "a charged payment has the gateway's id"
     return GatewayRefund(
         refund_id=refund.refund_id,
@@ -560,8 +569,8 @@ def _gateway_refund(started: _Started) -> GatewayRefund:
         is_whole=refund.is_whole,
         reason=refund.reason,
         created_at=refund.created_at,
-        may_have_been_sent=started.is_resumed,
-        is_resent=started.is_resumed and not started.was_unsettled,
+        may_have_been_sent=is_resumed,
+        is_resent=is_resumed and not was_unsettled,
     )
 
 

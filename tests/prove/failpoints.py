@@ -28,7 +28,13 @@ from rpc.frames import FrameError
 
 _CORE: Final = Path(__file__).parents[2] / "core"
 _NAMED_TRANSACTION: Final = re.compile(r'\.transaction\(\s*"([^"]+)"')
-_DECISIONS: Final = ("operator.release", "payments.resolve", "payments.retry")
+_DECISIONS: Final = (
+    "operator.release",
+    "payments.resolve",
+    "payments.retry",
+    "refunds.resolve",
+    "refunds.retry",
+)
 """An operator sees whether one was recorded, and repeats it."""
 _VERB_OF_METHOD: Final = {
     "charge": "charge",

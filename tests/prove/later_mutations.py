@@ -110,10 +110,10 @@ def parts_are_voided() -> None:
 
 
 def refunds_are_resent_anew() -> None:
-    request_of = refunds_service._gateway_refund
+    request_of = refunds_service.gateway_refund
 
-    def under_new_key(started: Any) -> Any:
-        wanted = request_of(started)
+    def under_new_key(*of: Any, **flags: Any) -> Any:
+        wanted = request_of(*of, **flags)
         return replace(wanted, gateway_key=token_hex(16))
 
-    patch(refunds_service, "_gateway_refund", under_new_key)
+    patch(refunds_service, "gateway_refund", under_new_key)

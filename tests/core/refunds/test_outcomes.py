@@ -1,7 +1,6 @@
 """Refunds whose outcome is late, lost or told by events, at both gateways."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,30 +23,6 @@ from tests.core.payments.running_service import LOGIN, STRIPE_KEY, RunningServic
 from tests.core.refunds.refunding import REFUNDS
 from tests.core.running import Gateway, ShiftedClock
 from tests.core.webhooks.receiving import AMOUNT, Hooks, hooks_of
-
-
-@pytest.fixture
-async def stripe(tmp_path: Path, gateway: Gateway) -> AsyncIterator[RunningService]:
-    clock = ShiftedClock()
-    database = Database(f"sqlite:///{tmp_path / 'n.db'}", clock)
-    async with running_service(database, clock, gateway) as running:
-        yield running
-
-
-@pytest.fixture
-async def hooks(stripe: RunningService) -> Hooks:
-    """A funding of 50 USD."""
-    return await hooks_of(stripe)
-
-
-@pytest.fixture
-async def authorize(tmp_path: Path, gateway: Gateway) -> AsyncIterator[RunningService]:
-    """A funding of 50 USD at Authorize.Net, not settled."""
-    clock = ShiftedClock()
-    database = Database(f"sqlite:///{tmp_path / 'n.db'}", clock)
-    async with running_service(database, clock, gateway, "authorize") as running:
-        await running.fund()
-        yield running
 
 
 async def refund(
