@@ -14,6 +14,8 @@ from core.recurring.calendar import first_after
 from core.recurring.claims import Claims
 from core.recurring.following import CycleFollower
 from core.refunds import service as refunds_service
+from core.refunds import store as refunds_store
+from core.refunds.decisions import RefundDecisions
 from core.webhooks.service import WebhooksService
 from tests.prove.mutations import patch
 
@@ -117,3 +119,10 @@ def refunds_are_resent_anew() -> None:
         return replace(wanted, gateway_key=token_hex(16))
 
     patch(refunds_service, "gateway_refund", under_new_key)
+
+
+def failed_decisions_free_nothing() -> None:
+    async def write(self: Any, transaction: Any, refund: Any, payment: Any, request: Any) -> None:
+        await refunds_store.decide(transaction, refund, request.resolution, None)
+
+    patch(RefundDecisions, "_write", write)
