@@ -1,7 +1,7 @@
 """Use cases of operators: they decide a refund that its gateway does not, or have it asked again.
 
 As core.payments.decisions for payments: the gateway is asked before the transaction that writes,
-which locks what a refund's outcome locks (core.refunds.service) and checks everything again. So of
+which locks what a refund's outcome locks (core.refunds.attempts) and checks everything again. So of
 two operators at once one decides.
 """
 
@@ -34,8 +34,8 @@ from core.payments.evidence import Finding, ask_about_refund, not_asked
 from core.payments.store import Payment
 from core.payments.transitions import Transitions
 from core.refunds import decision_rules, rules, store
+from core.refunds.attempts import gateway_refund
 from core.refunds.messages import answer_of
-from core.refunds.service import gateway_refund
 from core.refunds.store import Refund
 from core.security.keyring import SealBrokenError
 

@@ -16,7 +16,7 @@ from core.refunds.rules import NOT_MADE, Earlier, RefundUpdate, ToldRefund
 
 @dataclass(frozen=True, slots=True)
 class Refund(Earlier):
-    """A refund as stored. `attempt` and the lease: see core.refunds.service."""
+    """A refund as stored. `attempt` and the lease: see core.refunds.attempts."""
 
     business_id: str
     payment_id: str

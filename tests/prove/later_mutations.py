@@ -13,7 +13,7 @@ from core.recurring import rules as recurring_rules
 from core.recurring.calendar import first_after
 from core.recurring.claims import Claims
 from core.recurring.following import CycleFollower
-from core.refunds import service as refunds_service
+from core.refunds import attempts as refund_attempts
 from core.refunds import store as refunds_store
 from core.refunds.decisions import RefundDecisions
 from core.webhooks.service import WebhooksService
@@ -112,13 +112,13 @@ def parts_are_voided() -> None:
 
 
 def refunds_are_resent_anew() -> None:
-    request_of = refunds_service.gateway_refund
+    request_of = refund_attempts.gateway_refund
 
     def under_new_key(*of: Any, **flags: Any) -> Any:
         wanted = request_of(*of, **flags)
         return replace(wanted, gateway_key=token_hex(16))
 
-    patch(refunds_service, "gateway_refund", under_new_key)
+    patch(refund_attempts, "gateway_refund", under_new_key)
 
 
 def failed_decisions_free_nothing() -> None:

@@ -13,8 +13,8 @@ from core.errors import InvalidFields, Reason, Refusal
 from core.idempotency.call import Replay
 from core.payments.decision_rules import Action, Decision, Resolution
 from core.payments.decisions import Operator, Request
+from core.refunds.attempts import StartedRefund
 from core.refunds.decisions import Decided
-from core.refunds.service import _Started
 from core.refunds.store import Refund
 from nivisco.payments.v1 import refunds_pb2
 from tests.core.payments.running_service import LOGIN, RunningService, running_service
@@ -242,8 +242,8 @@ async def test_a_failure_waits_until_the_lists_show_the_refund(authorize: Runnin
 async def test_nothing_is_decided_while_a_core_makes_the_refund(authorize: RunningService) -> None:
     request = request_of(authorize, (await authorize.payment()).payment_id, 20, "k")
     async with authorize.database.transaction() as transaction:
-        started = await authorize.refunds._begin(transaction, authorize.caller, request)
-    assert isinstance(started, _Started)
+        started = await authorize.refunds._beginning._begin(transaction, authorize.caller, request)
+    assert isinstance(started, StartedRefund)
     assert "Repeat the command" in await refused(authorize, as_made(force=True))
     with pytest.raises(Refusal, match="Repeat the command"):
         await retry(authorize)

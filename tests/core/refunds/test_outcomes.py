@@ -16,7 +16,8 @@ from core.due_work.store import all_set_aside
 from core.errors import Reason, Refusal
 from core.gateways.gateway import NotSent
 from core.idempotency.call import Replay, call_of
-from core.refunds.service import RefundRequest, _Started
+from core.refunds.attempts import StartedRefund
+from core.refunds.beginning import RefundRequest
 from core.refunds.store import Refund, RefundFilter
 from nivisco.payments.v1 import refunds_pb2
 from tests.core.payments.running_service import LOGIN, STRIPE_KEY, RunningService, running_service
@@ -157,12 +158,14 @@ async def test_an_attempt_that_lost_its_lease_writes_no_failure(
     service, payment = stripe.refunds, await stripe.payment()
     request = request_of(stripe, payment.payment_id, 20, "k")
     async with stripe.database.transaction() as transaction:
-        started = await service._begin(transaction, stripe.caller, request)
-    assert isinstance(started, _Started)
+        started = await service._beginning._begin(transaction, stripe.caller, request)
+    assert isinstance(started, StartedRefund)
     async with stripe.database.transaction() as transaction:
-        await service._resume(transaction, started.refund, payment)
+        await service._attempts.resume(transaction, started.refund, payment)
     async with stripe.database.transaction() as transaction:
-        result, is_first = await service._write_outcome(transaction, started, NotSent("away"))
+        result, is_first = await service._attempts._write_outcome(
+            transaction, started, NotSent("away")
+        )
     assert isinstance(result, Refusal)
     assert (result.reason, is_first) == (Reason.ERROR_REASON_OUTCOME_UNKNOWN, False)
     (open_one,) = await refunds_of(stripe)
