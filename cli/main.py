@@ -18,6 +18,7 @@ _COMMANDS = {
     "admin": "cli.admin:admin",
     "doctor": "cli.doctor:doctor",
     "payments": "cli.payments:payments",
+    "refunds": "cli.refunds:refunds",
     "queue": "cli.set_aside:queue",
     "clock": "cli.test_clock:clock",
     "profile": "cli.profile:profile",

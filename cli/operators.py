@@ -20,7 +20,7 @@ from transcoding import exact_json
 from transcoding.responses import compile_response_writer
 
 TIMEOUT_SECONDS = 90.0
-"""Longer than a core asks a gateway for a payment's objects."""
+"""Longer than a core asks a gateway for a payment's objects, or for a refund."""
 _METHODS = pb.DESCRIPTOR.services_by_name["OperatorService"].methods_by_name
 _OPTIONS = {
     "business_id": "--business",
@@ -28,6 +28,7 @@ _OPTIONS = {
     "id": "ID",
     "payment_id": "ID",
     "reason": "--reason",
+    "refund_id": "ID",
     "transaction_id": "--transaction",
 }
 """The option or argument for each field of a request."""
@@ -43,6 +44,14 @@ by_option = click.option(
     "--by",
     metavar="NAME",
     help="Who decides, for the record. Default: the user of this machine.",
+)
+
+
+reason_option = click.option("--reason", metavar="TEXT", required=True, help="Why, for the record.")
+force_option = click.option(
+    "--force",
+    is_flag=True,
+    help="Decide even against what the gateway says, or without proof. It is recorded.",
 )
 
 

@@ -1,19 +1,31 @@
 """The commands `payments show`, `resolve` and `retry`, for payments that nobody else decides."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cli.call_output import print_json
+from cli.operator_lines import (
+    amount,
+    decision_lines,
+    event_lines,
+    finding_lines,
+    key_words,
+    movement_lines,
+    section,
+    value_lines,
+)
 from cli.operators import (
     business_option,
     by_option,
     call_operator,
     core_options,
+    force_option,
     json_option,
     operator_name,
+    reason_option,
     shown,
 )
 from nivisco.internal.v1 import operator_pb2 as pb
@@ -23,8 +35,6 @@ _RESOLUTIONS = {
     "declined": pb.PAYMENT_RESOLUTION_DECLINED,
     "failed": pb.PAYMENT_RESOLUTION_FAILED,
 }
-_LABEL = 18
-"""Width of the column of labels."""
 
 
 @click.group()
@@ -84,13 +94,9 @@ def show(
     metavar="ID",
     help="The gateway's id of the charge, for example pi_…. Needed for --as succeeded.",
 )
-@click.option("--reason", metavar="TEXT", required=True, help="Why, for the record.")
+@reason_option
 @by_option
-@click.option(
-    "--force",
-    is_flag=True,
-    help="Decide even against what the gateway says, or without proof. It is recorded.",
-)
+@force_option
 @business_option
 @json_option
 @core_options
@@ -144,7 +150,7 @@ def resolve(
         f"{shown(payment['payment_id'])} {said} as {decision['resolution']}; it is "
         f"{payment['status']}."
     )
-    click.echo("\n".join(_decision_lines([decision])))
+    click.echo("\n".join(decision_lines([decision])))
 
 
 @payments.command()
@@ -188,23 +194,23 @@ def retry(
         click.echo(f"{name} is due now: a core asks its gateway within seconds. See it with show.")
         return
     click.echo(f"{name} is {payment['status']}.")
-    click.echo("\n".join(_finding_lines(findings)))
+    click.echo("\n".join(finding_lines(findings)))
 
 
 def _payment_text(values: dict[str, Any]) -> Iterator[str]:
     """Yield the lines about a payment."""
     payment, work = values["payment"], values["work"]
     yield (
-        f"{shown(payment['payment_id'])}: {payment['kind']} of {_amount(payment)}, "
+        f"{shown(payment['payment_id'])}: {payment['kind']} of {amount(payment)}, "
         f"{payment['status']}"
     )
-    yield from _rows(
+    yield from value_lines(
         ("business", values["business_id"]),
         ("user", payment["user_id"]),
         ("gateway", f"{payment['gateway']} {payment['env']}"),
         ("transaction", payment["transaction_id"] or "not known"),
         ("decline code", payment["decline_code"]),
-        ("refunded", _amount(payment, "amount_refunded")),
+        ("refunded", amount(payment, "amount_refunded")),
         ("description", payment["description"]),
         ("created", payment["created_at"]),
         ("changed", payment["updated_at"]),
@@ -214,72 +220,17 @@ def _payment_text(values: dict[str, Any]) -> Iterator[str]:
         ("set aside", work["set_aside_at"] and f"{work['set_aside_at']} {work['set_aside_error']}"),
         ("last sent", work["sent_at"]),
         ("caller answered", "yes" if work["answered"] else "no"),
-        ("idempotency key", _key(values)),
+        ("idempotency key", key_words(values)),
         ("gateway key", work["gateway_key"]),
         ("gateway customer", work["customer_id"]),
     )
-    yield from _section(f"The gateway, asked {values['asked_at']}", _findings(values))
-    yield from _section("Events of the gateway", _event_lines(values["events"]))
-    yield from _section("Wallet", _movement_lines(values["wallet_transactions"]))
-    yield from _section("Recurring cycle", _cycle_lines(values["cycle"]))
-    yield from _section("Decisions", _decision_lines(values["decisions"]))
-
-
-def _findings(values: dict[str, Any]) -> list[str]:
-    return _finding_lines(values["gateway_findings"])
-
-
-def _key(values: dict[str, Any]) -> str | None:
-    key = values["work"]["idempotency_key"]
-    if key is None:
-        return None
-    return f"{key} ({'its answer is stored' if values['is_answer_stored'] else 'no answer stored'})"
-
-
-def _rows(*rows: tuple[str, object]) -> Iterator[str]:
-    """Yield a line for each value that there is."""
-    for label, value in rows:
-        if value:
-            yield f"  {label:{_LABEL}}{shown(value)}"
-
-
-def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield the title and the lines, or nothing without lines."""
-    found = list(lines)
-    if found:
-        yield from ("", title, *found)
-
-
-def _finding_lines(findings: Iterable[dict[str, Any]]) -> list[str]:
-    return [
-        f"  {each['object']:{_LABEL}}"
-        + "  ".join(
-            shown(part)
-            for part in (
-                each["object_id"],
-                each["answer"] if each["is_answered"] else f"NO ANSWER: {each['answer']}",
-                _amount(each["fact"]),
-            )
-            if part
-        )
-        for each in findings
-    ]
-
-
-def _event_lines(events: Iterable[dict[str, Any]]) -> Iterator[str]:
-    for each in events:
-        fact = each["fact"]
-        said = (fact["kind"], fact["object_id"], _amount(fact)) if fact else ("nothing of it",)
-        says = " ".join(shown(part) for part in said if part)
-        yield f"  {each['occurred_at']}  {shown(each['type'])}  {each['state']}: {says}"
-
-
-def _movement_lines(movements: Iterable[dict[str, Any]]) -> Iterator[str]:
-    for each in movements:
-        yield (
-            f"  {each['created_at']}  {each['type']} {_amount(each)}  {each['reason']}  "
-            f"{shown(each['wallet_id'])}, balance {each['new_balance']}"
-        )
+    yield from section(
+        f"The gateway, asked {values['asked_at']}", finding_lines(values["gateway_findings"])
+    )
+    yield from section("Events of the gateway", event_lines(values["events"]))
+    yield from section("Wallet", movement_lines(values["wallet_transactions"]))
+    yield from section("Recurring cycle", _cycle_lines(values["cycle"]))
+    yield from section("Decisions", decision_lines(values["decisions"]))
 
 
 def _cycle_lines(cycle: dict[str, Any] | None) -> Iterator[str]:
@@ -288,21 +239,3 @@ def _cycle_lines(cycle: dict[str, Any] | None) -> Iterator[str]:
             f"  {shown(cycle['recurring_id'])} ({cycle['job_status']}), cycle of "
             f"{cycle['occurrence_at']}: {cycle['status']}, attempt {cycle['attempt']}"
         )
-
-
-def _decision_lines(decisions: Iterable[dict[str, Any]]) -> list[str]:
-    lines = []
-    for each in decisions:
-        what = f"{each['action']} as {each['resolution']}" if each["resolution"] else each["action"]
-        named = f" {each['transaction_id']}" if each["transaction_id"] else ""
-        forced = ", FORCED" if each["is_forced"] else ""
-        reason = f": {each['reason']}" if each["reason"] else ""
-        by = f"{what}{named} by {each['decided_by']}{forced}{reason}"
-        lines.append(f"  {each['decided_at']}  {shown(by)} ({each['decision_id']})")
-    return lines
-
-
-def _amount(values: dict[str, Any] | None, name: str = "amount") -> str | None:
-    if values is None or values[name] is None:
-        return None
-    return f"{values[name]} {values['currency']}"

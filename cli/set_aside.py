@@ -12,6 +12,7 @@ from cli.operators import (
     core_options,
     json_option,
     operator_name,
+    reason_option,
     shown,
 )
 from nivisco.internal.v1 import operator_pb2 as pb
@@ -44,7 +45,7 @@ def queue() -> None:
 @json_option
 @core_options
 def list_(limit: int, target: str, data_dir: Path | None, *, as_json: bool) -> None:
-    """List payments, gateway events, jobs and holds that are set aside, the first one first.
+    """List payments, events, jobs, refunds and holds that are set aside, the first one first.
 
     \b
     nivisco queue list
@@ -67,7 +68,7 @@ def list_(limit: int, target: str, data_dir: Path | None, *, as_json: bool) -> N
 @queue.command()
 @click.argument("kind", type=click.Choice([*_KINDS]))
 @click.argument("row_id", metavar="ID")
-@click.option("--reason", metavar="TEXT", required=True, help="Why, for the record.")
+@reason_option
 @by_option
 @business_option
 @json_option

@@ -163,8 +163,9 @@ CHECKS = (
         "No refund's outcome is unknown for more than an hour",
         "It is unknown whether the money was given back; it stays reserved. Look for the gateway's "
         "errors in the core's log: the gateway may be unavailable, or the business's keys revoked. "
-        "The core keeps asking. Look for the refund_id in the gateway's dashboard, in the refund's "
-        "metadata or invoice number.",
+        "The core keeps asking. If it cannot know the outcome, look for the refund_id in the "
+        "gateway's dashboard, in the refund's metadata or invoice number, then decide with "
+        "`nivisco refunds resolve`. `nivisco refunds show` has all that is known.",
         (Query(refunds_store.refunds_unknown_too_long, table=refunds),),
         severity=Verdict.WARNING,
     ),
@@ -205,7 +206,8 @@ CHECKS = (
         "Correct the cause: for an unknown time zone, update the package tzdata of every core; for "
         "a secret that cannot be decrypted, store it again; for an unexpected error, install a "
         "corrected version. Then run `nivisco queue release`. What a recurring job missed follows "
-        "its catch_up; update_recurring with its timezone releases it, too.",
+        "its catch_up; update_recurring with its timezone releases it, too. A refund that its "
+        "gateway does not show is decided with `nivisco refunds resolve`.",
         (
             Query(payments_store.payments_set_aside),
             Query(payments_store.events_set_aside),

@@ -7,7 +7,7 @@ from sqlalchemy.sql.functions import coalesce
 
 from core.database.schema import payments, refunds
 from core.doctor.payments_store import LEASE_EXPIRED_AFTER, OVERDUE_AFTER, PENDING_AFTER
-from core.doctor.store import RELEASE_END, Scope, command, problem
+from core.doctor.store import Scope, command, problem
 
 
 def payments_not_matching_refunds(scope: Scope) -> Select[Any]:
@@ -60,6 +60,7 @@ def refunds_unknown_too_long(scope: Scope) -> Select[Any]:
         refunds.c.payment_id,
         refunds.c.attempt,
         refunds.c.first_sent_at,
+        command("refunds show", refunds.c.refund_id),
         problem((too_long, "its outcome is unknown for over an hour")),
     ).where(scope.contains(refunds.c.business_id, refunds.c.refund_id))
 
@@ -94,6 +95,6 @@ def refunds_set_aside(scope: Scope) -> Select[Any]:
         refunds.c.refund_id,
         refunds.c.set_aside_at,
         refunds.c.set_aside_error,
-        command("queue release refund", refunds.c.refund_id, RELEASE_END),
+        command("refunds show", refunds.c.refund_id),
         problem((refunds.c.set_aside_at.is_not(None), "is set aside")),
     ).where(refunds.c.set_aside_at <= scope.now)

@@ -303,23 +303,29 @@ async def release(transaction: Transaction, due: DueTable, row: tuple[str, str])
     return result.rowcount > 0
 
 
+async def set_aside(transaction: Transaction, due: DueTable, key: Key) -> SetAside | None:
+    """Return a row as it is set aside, or None if it is not."""
+    rows = await transaction.connection.execute(_set_aside_rows(due).where(due.is_key(key)))
+    row = rows.one_or_none()
+    return SetAside(*row) if row else None
+
+
 async def all_set_aside(transaction: Transaction, limit: int) -> list[SetAside]:
     """Return rows that are set aside, the first one first."""
     queries = [
-        select(
-            select(
-                literal(each.kind).label("kind"),
-                each.table.c.business_id,
-                each.table.c[each.id].label("id"),
-                each.table.c.set_aside_error.label("error"),
-                each.table.c.set_aside_at.label("since"),
-            )
-            .where(each.table.c.set_aside_at.is_not(None))
-            .order_by(each.table.c.set_aside_at)
-            .limit(limit)
-            .subquery()
-        )
+        select(_set_aside_rows(each).order_by(each.table.c.set_aside_at).limit(limit).subquery())
         for each in TABLES.values()
     ]
     rows = await transaction.connection.execute(union_all(*queries).order_by("since").limit(limit))
     return [SetAside(*row) for row in rows]
+
+
+def _set_aside_rows(due: DueTable) -> Select[Any]:
+    """Return the query for all rows of a table that are set aside."""
+    return select(
+        literal(due.kind).label("kind"),
+        due.table.c.business_id,
+        due.table.c[due.id].label("id"),
+        due.table.c.set_aside_error.label("error"),
+        due.table.c.set_aside_at.label("since"),
+    ).where(due.table.c.set_aside_at.is_not(None))

@@ -181,6 +181,8 @@ class GatewayRefund:
     """Whether an earlier call may have refunded or voided the charge."""
     is_resent: bool = False
     """Whether an earlier call with an unknown outcome may have made this very refund."""
+    known_id: str | None = None
+    """The gateway's id: a look-up finds this refund of the payment, whoever made it."""
 
 
 @dataclass(frozen=True, slots=True)

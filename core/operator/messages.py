@@ -1,4 +1,4 @@
-"""Messages of payments as operators see them, and of their decisions."""
+"""Messages of payments and refunds as operators see them, and of their decisions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,15 +9,16 @@ from core.due_work.store import SetAside
 from core.gateways.events import Fact
 from core.messages import enum_value, timestamp
 from core.money import Amount, money_message, stored_exponent
-from core.operator.service import Shown
+from core.operator.service import Shown, ShownRefund
 from core.operator.store import Cycle, StoredEvent, Work
-from core.payments.decision_rules import Decision
+from core.payments.decision_rules import Decision, Subject
 from core.payments.evidence import Finding
 from core.payments.messages import payment_message
 from core.payments.store import Payment
+from core.refunds.messages import refund_message
 from core.wallet.messages import wallet_transaction_message
 from nivisco.internal.v1 import operator_pb2 as pb
-from nivisco.payments.v1 import payments_pb2
+from nivisco.payments.v1 import payments_pb2, refunds_pb2
 
 
 def shown_message(shown: Shown) -> pb.ShowPaymentResponse:
@@ -41,25 +42,61 @@ def shown_message(shown: Shown) -> pb.ShowPaymentResponse:
     )
 
 
+def shown_refund_message(shown: ShownRefund) -> pb.ShowRefundResponse:
+    """Return the message of a refund with everything about it."""
+    refund, aside, currency = shown.refund, shown.aside, shown.refund.currency
+    return pb.ShowRefundResponse(
+        business_id=refund.business_id,
+        refund=refund_message(refund),
+        payment=payment_message(shown.payment),
+        work=pb.RefundWork(
+            attempt=refund.attempt,
+            leased_until=_moment(refund.leased_until),
+            look_at=_moment(refund.look_at),
+            looks=refund.checks,
+            sent_at=timestamp(refund.sent_at),
+            set_aside_at=_moment(aside.since) if aside else None,
+            set_aside_error=aside.error if aside else None,
+            idempotency_key=refund.idempotency_key,
+            gateway_key=refund.gateway_key,
+        ),
+        events=[_event(each, currency) for each in shown.events],
+        wallet_transactions=[
+            wallet_transaction_message(each, shown.wallet)
+            for each in shown.movements
+            if shown.wallet is not None
+        ],
+        is_answer_stored=shown.is_answer_stored,
+        decisions=[decision_message(each, currency) for each in shown.decisions],
+        gateway_findings=_findings(shown.findings, currency),
+        asked_at=timestamp(shown.asked_at),
+    )
+
+
 def decision_message(decision: Decision, currency: str) -> pb.Decision:
     """Return the message of a decision; amounts without a currency are in the payment's."""
-    resolution, status = pb.PAYMENT_RESOLUTION_UNSPECIFIED, payments_pb2.PAYMENT_STATUS_UNSPECIFIED
-    if decision.resolution is not None:
-        resolution = enum_value(pb.PaymentResolution, decision.resolution.value)
-    if decision.previous_status is not None:
-        status = enum_value(payments_pb2.PaymentStatus, decision.previous_status)
-    return pb.Decision(
+    message = pb.Decision(
         decision_id=decision.decision_id,
         action=decision.action.value,
-        resolution=resolution,
         transaction_id=decision.transaction_id,
-        previous_status=status,
         is_forced=decision.is_forced,
         decided_by=decision.decided_by,
         reason=decision.reason,
         decided_at=timestamp(decision.decided_at),
         gateway_findings=_findings(decision.findings, currency),
     )
+    resolution, status = decision.resolution, decision.previous_status
+    if decision.subject is Subject.REFUND:
+        if resolution is not None:
+            message.refund_resolution = enum_value(pb.RefundResolution, resolution.value)
+        if status is not None:
+            message.previous_refund_status = enum_value(refunds_pb2.RefundStatus, status)
+        return message
+    if resolution is not None:
+        message.resolution = enum_value(pb.PaymentResolution, resolution.value)
+    if status is not None:
+        message.previous_status = enum_value(payments_pb2.PaymentStatus, status)
+    return message
 
 
 def set_aside_message(row: SetAside) -> pb.SetAside:

@@ -1,4 +1,4 @@
-"""Use cases of operators beside those of core.payments.decisions: they look, list and release."""
+"""Use cases of operators beside the decisions about payments and refunds: look, list, release."""
 
 import logging
 from collections.abc import Sequence
@@ -15,13 +15,34 @@ from core.operator import store
 from core.operator.store import Cycle, StoredEvent, Work
 from core.payments import decision_store
 from core.payments import store as payments_store
-from core.payments.decision_rules import Action, Decision, Subject
+from core.payments.decision_rules import Action, Decision, Subject, only_business
 from core.payments.decisions import Decisions, Operator
 from core.payments.evidence import Finding
 from core.payments.store import Payment
+from core.refunds.decisions import RefundDecisions
+from core.refunds.store import Refund
 from core.wallet.store import Wallet, WalletTransaction
 
 logger = logging.getLogger("core")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRefund:
+    """A refund with what is stored about it and its payment, and what its gateway says now."""
+
+    refund: Refund
+    payment: Payment
+    aside: SetAside | None
+    """Since when it is set aside, and why, if it is."""
+    events: Sequence[StoredEvent]
+    wallet: Wallet | None
+    """The wallet that the payment moved."""
+    movements: Sequence[WalletTransaction]
+    is_answer_stored: bool | None
+    """None without an idempotency key."""
+    decisions: Sequence[Decision]
+    findings: Sequence[Finding]
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +66,13 @@ class Shown:
 class OperatorService:
     """The use cases."""
 
-    def __init__(self, database: Database, decisions: Decisions) -> None:
-        """Read from `database`, and ask gateways with `decisions`."""
+    def __init__(
+        self, database: Database, decisions: Decisions, refund_decisions: RefundDecisions
+    ) -> None:
+        """Read from `database`, and ask gateways with the decisions' use cases."""
         self._database = database
         self._decisions = decisions
+        self._refund_decisions = refund_decisions
 
     async def show(self, payment_id: str, business_id: str | None) -> Shown:
         """Return a payment with everything about it. The gateway is asked first.
@@ -74,8 +98,42 @@ class OperatorService:
                 wallet=wallet,
                 movements=movements,
                 cycle=await store.cycle_of(transaction, payment),
-                is_answer_stored=await _is_answer_stored(transaction, payment),
+                is_answer_stored=await _is_answer_stored(
+                    transaction,
+                    payment.business_id,
+                    payment.idempotency_key,
+                    payment.payment_id,
+                ),
                 decisions=await self._decisions.history(transaction, payment),
+                findings=findings,
+                asked_at=transaction.now,
+            )
+
+    async def show_refund(self, refund_id: str, business_id: str | None) -> ShownRefund:
+        """Return a refund with everything about it. The gateway is asked first.
+
+        Raises:
+            InvalidFields: no such refund, or several businesses have a refund of this id.
+        """
+        findings = await self._refund_decisions.ask(
+            *await self._refund_decisions.find(refund_id, business_id)
+        )
+        refund, payment = await self._refund_decisions.find(refund_id, business_id)
+        async with self._database.read() as transaction:
+            wallet, movements = await store.movements_of(transaction, payment)
+            return ShownRefund(
+                refund=refund,
+                payment=payment,
+                aside=await due_store.set_aside(
+                    transaction, due_store.REFUNDS, (refund.business_id, refund.refund_id)
+                ),
+                events=await store.events_about(transaction, payment),
+                wallet=wallet,
+                movements=movements,
+                is_answer_stored=await _is_answer_stored(
+                    transaction, refund.business_id, refund.idempotency_key, refund.refund_id
+                ),
+                decisions=await self._refund_decisions.history(transaction, refund),
                 findings=findings,
                 asked_at=transaction.now,
             )
@@ -116,14 +174,17 @@ class OperatorService:
         return decision
 
 
-async def _is_answer_stored(transaction: Transaction, payment: Payment) -> bool | None:
-    if payment.idempotency_key is None:
+async def _is_answer_stored(
+    transaction: Transaction, business_id: str, idempotency_key: str | None, payment_id: str
+) -> bool | None:
+    """Return whether the key of a payment or refund has its answer, None without a key."""
+    if idempotency_key is None:
         return None
     return await has_payment_answer(
         transaction,
-        business_id=payment.business_id,
-        idempotency_key=payment.idempotency_key,
-        payment_id=payment.payment_id,
+        business_id=business_id,
+        idempotency_key=idempotency_key,
+        payment_id=payment_id,
     )
 
 
@@ -136,13 +197,10 @@ async def _owner(
         InvalidFields: there is none, or several and none is named.
     """
     owners = await store.businesses_of_set_aside(transaction, due, row_id)
-    if business_id is not None:
-        owners = [each for each in owners if each == business_id]
-    if not owners:
+    owner = only_business(owners, business_id, "id")
+    if owner is None:
         raise _none_set_aside(due)
-    if len(owners) > 1:
-        raise InvalidFields.of("business_id", f"is needed: {', '.join(owners[:20])} have this id")
-    return owners[0]
+    return owner
 
 
 def _none_set_aside(due: DueTable) -> InvalidFields:

@@ -6,11 +6,18 @@ from core.doctor.rules import DEFAULT_LIMIT
 from core.doctor.service import DoctorService
 from core.messages import enum_word
 from core.money import DEFAULT_CURRENCY
-from core.operator.messages import decision_message, set_aside_message, shown_message
+from core.operator.messages import (
+    decision_message,
+    set_aside_message,
+    shown_message,
+    shown_refund_message,
+)
 from core.operator.service import OperatorService
 from core.payments.decision_rules import Resolution
 from core.payments.decisions import Decisions, Operator, Request
 from core.payments.messages import payment_message
+from core.refunds.decisions import RefundDecisions
+from core.refunds.messages import refund_message
 from nivisco.internal.v1 import operator_pb2 as pb
 from nivisco.internal.v1 import operator_pb2_grpc
 
@@ -25,12 +32,14 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         business: BusinessService,
         doctor: DoctorService,
         decisions: Decisions,
+        refund_decisions: RefundDecisions,
         service: OperatorService,
     ) -> None:
         """Serve with these use cases."""
         self._business = business
         self._doctor = doctor
         self._decisions = decisions
+        self._refund_decisions = refund_decisions
         self._service = service
 
     async def CreateAdmin(
@@ -105,3 +114,42 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
             Operator(request.decided_by, request.reason),
         )
         return pb.ReleaseSetAsideResponse(decision=decision_message(decision, DEFAULT_CURRENCY))
+
+    async def ShowRefund(
+        self, request: pb.ShowRefundRequest, context: object
+    ) -> pb.ShowRefundResponse:
+        """Return a refund with everything about it."""
+        shown = await self._service.show_refund(request.refund_id, request.business_id or None)
+        return shown_refund_message(shown)
+
+    async def ResolveRefund(
+        self, request: pb.ResolveRefundRequest, context: object
+    ) -> pb.ResolveRefundResponse:
+        """Decide the outcome of a refund."""
+        word = enum_word(pb.RefundResolution, request.resolution)
+        assert word is not None, "validation requires it"
+        decided = await self._refund_decisions.resolve(
+            request.refund_id,
+            request.business_id or None,
+            Operator(request.decided_by, request.reason),
+            Request(Resolution(word), request.transaction_id or None, request.force),
+        )
+        return pb.ResolveRefundResponse(
+            refund=refund_message(decided.refund),
+            decision=decision_message(decided.decision, decided.refund.currency),
+            is_repeated=decided.is_repeated,
+        )
+
+    async def RetryRefund(
+        self, request: pb.RetryRefundRequest, context: object
+    ) -> pb.RetryRefundResponse:
+        """Have the gateway asked about a refund now."""
+        decided = await self._refund_decisions.retry(
+            request.refund_id,
+            request.business_id or None,
+            Operator(request.decided_by, request.reason),
+        )
+        return pb.RetryRefundResponse(
+            refund=refund_message(decided.refund),
+            decision=decision_message(decided.decision, decided.refund.currency),
+        )

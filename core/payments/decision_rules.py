@@ -1,5 +1,7 @@
 """Rules of operators' decisions about payments: when one is allowed, and what it does. Pure.
 
+Those about refunds are in core.refunds.decision_rules.
+
 A payment may be resolved as
 
     status                              succeeded                   declined or failed
@@ -20,6 +22,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
+from core.errors import InvalidFields
 from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import (
     ChargeOutcome,
@@ -44,7 +47,7 @@ class Action(StrEnum):
 
 
 class Resolution(StrEnum):
-    """Outcome of a payment that an operator decided."""
+    """Outcome of a payment or refund that an operator decided; no refund is declined."""
 
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
@@ -75,11 +78,31 @@ class Decision:
     decided_at: datetime
     resolution: Resolution | None = None
     transaction_id: str | None = None
-    """The gateway's id of the payment, as the operator named it."""
+    """The gateway's id of the payment or refund, as the operator named it."""
     previous_status: str | None = None
     is_forced: bool = False
     findings: Sequence[Finding] = field(default=())
     """What the gateway said then."""
+
+
+def only_business(owners: Sequence[str], business_id: str | None, id_name: str) -> str | None:
+    """Return the business that has an id: the one that is named, or else the only one.
+
+    None if there is none.
+
+    Raises:
+        InvalidFields: several have it, and none is named.
+    """
+    found = [each for each in owners if business_id in (None, each)]
+    if len(found) > 1:
+        named = ", ".join(found[:20])
+        raise InvalidFields.of("business_id", f"is needed: {named} have this {id_name}")
+    return found[0] if found else None
+
+
+def last_resolution(made: Sequence[Decision]) -> Decision | None:
+    """Return the last of some decisions that resolved what they are about, or None."""
+    return next((each for each in reversed(made) if each.action is Action.RESOLVE), None)
 
 
 def is_repeated(
@@ -110,7 +133,7 @@ def state_problem(
         return running
     by = ""
     if last is not None:
-        by = f" It was resolved as {last.resolution} by {last.decided_by} at {_time(last)}."
+        by = f" It was resolved as {words_of(last)}."
     if payment.status in CHARGED or payment.status == "voided":
         return f"The payment is {payment.status}: there is nothing to decide.{by}"
     if payment.status in ("declined", "failed") and resolution is not Resolution.SUCCEEDED:
@@ -242,5 +265,6 @@ def conclusive_outcome(payment: Payment, findings: Sequence[Finding]) -> ChargeO
     return None
 
 
-def _time(decision: Decision) -> str:
-    return f"{decision.decided_at:%Y-%m-%d %H:%M:%S} UTC"
+def words_of(last: Decision) -> str:
+    """Return what was resolved, by whom and when."""
+    return f"{last.resolution} by {last.decided_by} at {last.decided_at:%Y-%m-%d %H:%M:%S} UTC"

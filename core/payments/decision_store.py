@@ -1,4 +1,4 @@
-"""SQL of operators' decisions, and of the payments that they are about."""
+"""SQL of operators' decisions, and of the rows that they are about."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,38 +7,36 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from core.database.schema import businesses, decisions, payments
+from core.database.schema import businesses, decisions
 from core.database.transactions import Transaction
-from core.due_work.store import RELEASED
+from core.due_work.rules import Key
+from core.due_work.store import RELEASED, DueTable
 from core.gateways.events import Fact, FactKind
 from core.payments.decision_rules import Action, Decision, Resolution, Subject
 from core.payments.evidence import Finding
-from core.payments.store import Payment
 
 _COLUMNS = tuple(decisions.c[each.name] for each in fields(Decision))
 
 
-async def businesses_of_payment(transaction: Transaction, payment_id: str) -> list[str]:
-    """Return the businesses that have a payment of this id, by one look at each business's ids."""
+async def businesses_of(transaction: Transaction, due: DueTable, row_id: str) -> list[str]:
+    """Return the businesses that have a row of this id, by one look at each business's ids."""
+    columns = due.table.c
     rows = await transaction.connection.execute(
-        select(payments.c.business_id)
-        .join_from(businesses, payments, businesses.c.business_id == payments.c.business_id)
-        .where(payments.c.payment_id == payment_id)
-        .order_by(payments.c.business_id)
+        select(columns.business_id)
+        .join_from(businesses, due.table, businesses.c.business_id == columns.business_id)
+        .where(columns[due.id] == row_id)
+        .order_by(columns.business_id)
     )
     return list(rows.scalars())
 
 
-async def look_now(transaction: Transaction, payment: Payment) -> None:
-    """Make a payment due that waits for a look, also one that was set aside."""
+async def look_now(transaction: Transaction, due: DueTable, key: Key) -> None:
+    """Make a row due that waits for a look, also one that was set aside."""
+    look_at = due.table.c[due.look_at]
     await transaction.connection.execute(
-        update(payments)
-        .where(
-            payments.c.business_id == payment.business_id,
-            payments.c.payment_id == payment.payment_id,
-            payments.c.look_at.is_not(None),
-        )
-        .values(look_at=transaction.now, **RELEASED)
+        update(due.table)
+        .where(due.is_key(key), look_at.is_not(None))
+        .values({look_at: transaction.now, **RELEASED})
     )
 
 

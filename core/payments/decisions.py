@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
+from core.due_work.store import PAYMENTS
 from core.errors import InvalidFields, Reason, Refusal
 from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import ChargeOutcome, Declined, Gateway, ObjectKind
@@ -25,8 +26,10 @@ from core.payments.decision_rules import (
     conclusive_outcome,
     evidence_problem,
     is_repeated,
+    last_resolution,
     lease_problem,
     may_force,
+    only_business,
     outcome_of,
     state_problem,
 )
@@ -56,11 +59,11 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """How a payment is to be resolved."""
+    """How a payment or refund is to be resolved."""
 
     resolution: Resolution
     transaction_id: str | None = None
-    """The gateway's id of a success."""
+    """The gateway's id of a success; of a refund it may be left out."""
     force: bool = False
     """Whether what the gateway says does not count."""
 
@@ -104,17 +107,14 @@ class Decisions:
             InvalidFields: several businesses have a payment of this id.
         """
         async with self._database.read() as transaction:
-            owners = await decision_store.businesses_of_payment(transaction, payment_id)
-            found = [each for each in owners if business_id in (None, each)]
-            if not found:
+            owners = await decision_store.businesses_of(transaction, PAYMENTS, payment_id)
+            owner = only_business(owners, business_id, "payment id")
+            if owner is None:
                 raise Refusal(
                     Reason.ERROR_REASON_PAYMENT_NOT_FOUND, f"No payment has the id {payment_id}"
                 )
-            if len(found) > 1:
-                named = ", ".join(found[:20])
-                raise InvalidFields.of("business_id", f"is needed: {named} have this payment id")
             return await store.payment_by_id(
-                transaction, business_id=found[0], payment_id=payment_id, lock=False
+                transaction, business_id=owner, payment_id=payment_id, lock=False
             )
 
     async def ask(self, payment: Payment, transaction_id: str | None = None) -> tuple[Finding, ...]:
@@ -179,10 +179,11 @@ class Decisions:
         async with self._database.transaction("payments.retry") as transaction:
             payment = await self._transitions.lock(transaction, payment)
             if problem := lease_problem(payment, transaction.now):
-                raise _not_allowed(problem)
+                raise not_allowed(problem)
             decision = _decision(transaction, payment, operator, Action.RETRY, findings)
             await decision_store.insert_decision(transaction, decision)
-            await decision_store.look_now(transaction, payment)
+            key = (payment.business_id, payment.payment_id)
+            await decision_store.look_now(transaction, PAYMENTS, key)
             await self._apply(transaction, payment, findings, began_at)
             return Decided(await _reread(transaction, payment), decision)
 
@@ -203,7 +204,7 @@ class Decisions:
         Raises:
             Refusal: PAYMENT_STATE.
         """
-        last = await self._last_resolution(transaction, payment)
+        last = last_resolution(await self.history(transaction, payment))
         if is_repeated(payment, last, request.resolution, request.transaction_id):
             return last
         problem = state_problem(
@@ -215,7 +216,7 @@ class Decisions:
             now=transaction.now,
         )
         if problem:
-            raise _not_allowed(problem)
+            raise not_allowed(problem)
         return None
 
     async def _resolve(
@@ -278,9 +279,9 @@ class Decisions:
         )
         if problem is None:
             return False
-        can_force = may_force(payment, await self._last_resolution(transaction, payment))
+        can_force = may_force(payment, last_resolution(await self.history(transaction, payment)))
         if not (request.force and can_force):
-            raise _not_allowed(problem, can_force=can_force)
+            raise not_allowed(problem, can_force=can_force)
         return True
 
     async def _apply(
@@ -315,10 +316,6 @@ class Decisions:
         written, _ = await self._transitions.write_outcome(transaction, payment, outcome, update)
         await self._transitions.apply_events(transaction, written)
 
-    async def _last_resolution(self, transaction: Transaction, payment: Payment) -> Decision | None:
-        made = await self.history(transaction, payment)
-        return next((each for each in reversed(made) if each.action is Action.RESOLVE), None)
-
     async def _now(self) -> datetime:
         async with self._database.read() as transaction:
             return transaction.now
@@ -350,7 +347,7 @@ async def _check_unused(
         transaction_id=transaction_id,
     )
     if other is not None and other.payment_id != payment.payment_id:
-        raise _not_allowed(f"{transaction_id} is the transaction of {other.payment_id}.")
+        raise not_allowed(f"{transaction_id} is the transaction of {other.payment_id}.")
 
 
 def _decision(
@@ -394,7 +391,7 @@ async def _reread(transaction: Transaction, payment: Payment) -> Payment:
     )
 
 
-def _not_allowed(problem: str, *, can_force: bool = False) -> Refusal:
+def not_allowed(problem: str, *, can_force: bool = False) -> Refusal:
     """Return the refusal of a decision; one for the evidence only may be forced."""
     metadata = {"can_force": "true"} if can_force else {}
     return Refusal(Reason.ERROR_REASON_PAYMENT_STATE, problem, metadata=metadata)

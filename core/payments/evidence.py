@@ -1,11 +1,11 @@
-"""Asks a gateway what it says of a payment now, without changing the payment.
+"""Asks a gateway what it says of a payment or refund now, without changing either.
 
 No transaction is open meanwhile. A gateway that does not answer is a finding, too.
 """
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from core.gateways.events import Fact, FactKind
@@ -16,13 +16,17 @@ from core.gateways.gateway import (
     Gateway,
     GatewayCharge,
     GatewayError,
+    GatewayRefund,
     HeldForReview,
     NotSent,
     ObjectKind,
+    RefundOutcome,
+    RefundRefused,
     Refused,
     RequiresAction,
     Succeeded,
     Unknown,
+    Unsettled,
 )
 from core.money import Amount
 from core.payments.event_rules import GatewayObject, RecordedEvent, events_of_payment
@@ -41,7 +45,7 @@ class Finding:
     """What a gateway says of one of a payment's objects."""
 
     object: str
-    """CHARGE, or a kind of ObjectKind."""
+    """CHARGE, or a kind of ObjectKind; a refund is found by our id or by the gateway's."""
     object_id: str | None
     """The gateway's id, if it is known."""
     fact: Fact | None
@@ -75,9 +79,20 @@ async def ask_gateway(
     return tuple(await asyncio.gather(*asked))
 
 
-def not_asked(reason: str) -> tuple[Finding, ...]:
-    """Return the finding of a gateway that could not be asked."""
-    return (Finding(CHARGE, None, None, reason, is_answered=False),)
+async def ask_about_refund(
+    gateway: Gateway, account: Account, refund: GatewayRefund, named: str | None
+) -> tuple[Finding, ...]:
+    """Return what the gateway says of a refund by our id, and of the one that is named, if any."""
+    asked = [_asked(ObjectKind.REFUND, None, _look_up_refund(gateway, account, refund))]
+    if named is not None:
+        by_name = replace(refund, known_id=named)
+        asked.append(_asked(ObjectKind.REFUND, named, _look_up_refund(gateway, account, by_name)))
+    return tuple(await asyncio.gather(*asked))
+
+
+def not_asked(reason: str, name: str = CHARGE) -> tuple[Finding, ...]:
+    """Return the finding of a gateway that could not be asked about an object."""
+    return (Finding(name, None, None, reason, is_answered=False),)
 
 
 async def _asked(name: str, object_id: str | None, answer: Awaitable[Finding]) -> Finding:
@@ -103,6 +118,31 @@ async def _look_up(gateway: Gateway, account: Account, charge: GatewayCharge) ->
     if outcome is None:
         return Finding(CHARGE, None, None, "The gateway shows no charge of this payment.")
     return _finding_of(outcome, charge.amount)
+
+
+async def _look_up_refund(gateway: Gateway, account: Account, refund: GatewayRefund) -> Finding:
+    outcome = await gateway.look_up_refund(account, refund)
+    return _finding_of_refund(outcome, refund.known_id)
+
+
+def _finding_of_refund(outcome: RefundOutcome | None, named: str | None) -> Finding:
+    match outcome:
+        case None:
+            fact, answer = None, f"The gateway shows no refund {named or 'with our id'}."
+        case Fact():
+            fact, answer = outcome, _sentence(outcome)
+        case Unsettled():
+            fact, answer = None, "The payment is not settled, so that it was not refunded."
+        case RefundRefused():
+            fact, answer = None, outcome.message
+        case Refused() | NotSent() | Unknown():
+            is_unclear = isinstance(outcome, Unknown)
+            return Finding(
+                ObjectKind.REFUND, named, None, outcome.message, is_unclear, is_unclear=is_unclear
+            )
+        case _:
+            assert_never(outcome)
+    return Finding(ObjectKind.REFUND, (fact and fact.object_id) or named, fact, answer)
 
 
 def _finding_of(outcome: ChargeOutcome, amount: Amount) -> Finding:

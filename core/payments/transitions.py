@@ -16,7 +16,8 @@ from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import ChargeOutcome, Declined, HeldForReview, Succeeded
 from core.idempotency.call import Answer
 from core.idempotency.service import Idempotency
-from core.payments import attempt_store, event_rules, event_store, rules, store
+from core.payments import attempt_store, decision_store, event_rules, event_store, rules, store
+from core.payments.decision_rules import Resolution, Subject, last_resolution
 from core.payments.event_rules import CHARGED, PaymentState, RecordedEvent
 from core.payments.event_store import Source
 from core.payments.funding import charge_result_of, credit_wallet, move_taken_back
@@ -248,11 +249,17 @@ class Transitions:
         )
         if is_same and refund.attempt is None:
             return
-        refund = await follow(transaction, refund, told)
+        before, refund = refund, await follow(transaction, refund, told)
         logger.info(
             "refund status changed by its gateway",
-            extra={"refund_id": refund.refund_id, "status": refund.status},
+            extra={
+                "refund_id": refund.refund_id,
+                "previous_status": before.status,
+                "status": refund.status,
+            },
         )
+        if before.attempt is None and before.is_counted != refund.is_counted:
+            await _report_decision(transaction, refund)
         if refund.idempotency_key is not None:
             await self._idempotency.keep_for_payment(
                 transaction,
@@ -406,6 +413,29 @@ async def _report(
                 "event_currency": each.fact.currency,
             },
         )
+
+
+async def _report_decision(transaction: Transaction, refund: Refund) -> None:
+    """Log that the gateway contradicts what an operator decided about a refund, if one did."""
+    made = await decision_store.decisions_about(
+        transaction,
+        business_id=refund.business_id,
+        subject=Subject.REFUND,
+        subject_id=refund.refund_id,
+    )
+    last = last_resolution(made)
+    if last is None or (last.resolution is Resolution.SUCCEEDED) == refund.is_counted:
+        return
+    logger.error(
+        "gateway contradicts an operator's decision about a refund, and counts",
+        extra={
+            "refund_id": refund.refund_id,
+            "decision_id": last.decision_id,
+            "resolution": last.resolution,
+            "status": refund.status,
+            "gateway_refund_id": refund.gateway_refund_id,
+        },
+    )
 
 
 def _is_answered(update: PaymentUpdate) -> bool:

@@ -14,6 +14,8 @@ from core.gateways.gateway import NotSent, RefundRefused, Refused, Unknown, Unse
 
 RETRY_LIFE: Final = timedelta(minutes=30)
 """How long an equal request without a key returns an earlier refund."""
+NOT_MADE: Final = "not_made"
+"""Failure code of a refund that its gateway does not have."""
 UNSETTLED_PAUSE: Final = timedelta(hours=1)
 """Between looks at a payment that is to settle, which it does once a day."""
 

@@ -1,122 +1,23 @@
-"""Use cases of RefundsService.
+"""Use cases of RefundsService. Attempts and their states: core.refunds.attempts."""
 
-A refund has three phases: reserve it, call the gateway, commit the outcome. No transaction is open
-during the call. States of an attempt (`refunds.attempt`):
-
-    state      event                                          next state
-    -          new refund reserved                            running
-    running    the gateway has it, or shows it                NULL, status is what the gateway says
-    running    the gateway refuses it, or it was not sent     NULL, failed
-    running    the payment is not settled (Authorize.Net)     unsettled, looked at up to hourly
-    running    outcome unknown                                unknown, looked at in 5 s to 1 hour
-    running    lease expired as its core died; the same       running, resumed
-               request, or a look
-    unknown    the same request, or a look                    running, resumed
-    unknown    a look, and the gateway's lists cannot show    unknown, set aside for an operator
-               it any more (Authorize.Net after 8 hours)
-    unsettled  a look                                         running, sent for the first time
-    any        a gateway event about it                       NULL, status is what the gateway says
-
-What a reservation takes counts as refunded until it fails. Locks are taken in the order of a
-charge: the recurring job, the payment's idempotency record, the payment; then the refund's record,
-which an event about the payment also writes with the payment locked, the refund, and the wallet.
-"""
-
-import asyncio
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from itertools import count
-from typing import Final
-
-from google.type import money_pb2
+from datetime import timedelta
 
 from core.caller import Caller
 from core.credentials.service import CredentialsService
 from core.database.paging import Page, PageRequest
-from core.database.transactions import (
-    CommitUnknownError,
-    Database,
-    DatabaseUnavailableError,
-    Transaction,
-)
-from core.due_work.rules import Key, PermanentError
+from core.database.transactions import Database
+from core.due_work.rules import Key
 from core.due_work.store import REFUNDS
-from core.errors import InvalidFields, Reason, Refusal
-from core.gateways.events import Fact
-from core.gateways.gateway import (
-    Account,
-    Gateway,
-    GatewayError,
-    GatewayRefund,
-    RefundOutcome,
-    RefundRefused,
-    Unknown,
-    Unsettled,
-)
-from core.idempotency.call import Answer, IdempotentCall
+from core.gateways.gateway import Gateway
 from core.idempotency.service import Idempotency
-from core.ids import new_refund_id, new_request_id
-from core.money import Amount, amount_from_message
-from core.payments import event_store
 from core.payments import rules as payment_rules
-from core.payments import store as payments_store
-from core.payments.attempts import LEASE
-from core.payments.rules import ResumeStep
-from core.payments.store import Payment
 from core.payments.transitions import Transitions
-from core.refunds import rules, store
-from core.refunds.messages import answer_of
-from core.refunds.rules import Requested
+from core.refunds import store
+from core.refunds.attempts import Attempts
+from core.refunds.beginning import Beginning, RefundRequest
 from core.refunds.store import Refund, RefundFilter
-
-logger = logging.getLogger("core.refunds")
-
-WAIT_SECONDS: Final = 24.0
-"""How long a request waits for a running attempt, below the adapter's deadline of 25 s."""
-WAIT_PAUSE_SECONDS: Final = 0.1
-WRITE_SECONDS: Final = 60.0
-"""How long the write of an outcome is retried."""
-
-
-@dataclass(frozen=True, slots=True)
-class RefundRequest:
-    """A request to refund a payment, which one of the two ids names."""
-
-    payment_id: str | None
-    transaction_id: str | None
-    env: str
-    money: money_pb2.Money | None
-    """None: all that is left."""
-    reason: str | None
-    description: str | None
-    allow_receivable: bool
-    call: IdempotentCall
-
-
-@dataclass(frozen=True, slots=True)
-class _Started:
-    """An attempt that is committed as running, to be run."""
-
-    refund: Refund
-    payment: Payment
-    account: Account = field(repr=False)
-    began_at: datetime
-    is_resumed: bool = False
-    """Whether an earlier attempt may have made the refund."""
-    step: ResumeStep = ResumeStep.SEND
-    was_unsettled: bool = False
-    """Whether it waited for the payment to settle, so that only a void may have been sent."""
-    is_last_check: bool = False
-    """Whether the gateway's lists cannot show the refund after this look."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Running:
-    """Another run of the refund, to wait for."""
-
-    refund: Refund
+from core.refunds.sweep import Sweep
 
 
 class RefundsService:
@@ -135,23 +36,15 @@ class RefundsService:
     ) -> None:
         """Refund through `gateways`, by their names; payments follow by `transitions`."""
         self._database = database
-        self._credentials = credentials
-        self._gateways = gateways
-        self._idempotency = idempotency
-        self._transitions = transitions
-        self._policies = payment_rules.resume_policies(settle_time)
-        self._core_id = new_request_id()
-        self._attempts = count(1)
-        self._in_flight: dict[Key, str] = {}
-        """The refunds that this core runs an attempt of, and the attempt's owner of the lease."""
+        self._attempts = Attempts(
+            database, credentials, gateways, idempotency, transitions, settle_time
+        )
+        self._beginning = Beginning(database, idempotency, transitions, self._attempts)
+        self._sweep = Sweep(database, self._attempts)
 
     async def renew_leases(self) -> None:
         """Renew the leases of this core's attempts; called every RENEW_SECONDS."""
-        if not self._in_flight:
-            return
-        async with self._database.transaction("refunds.renew_leases") as transaction:
-            for key, owner in sorted(self._in_flight.items()):
-                await store.renew_lease(transaction, key, owner, transaction.now + LEASE)
+        await self._attempts.renew_leases()
 
     async def refund(self, caller: Caller, request: RefundRequest) -> Refund:
         """Refund a payment, and return the refund, made or pending.
@@ -163,11 +56,11 @@ class RefundsService:
             InvalidFields: the amount is not in the payment's currency.
             Replay: the key has an answer.
         """
-        found = await self._begin_or_wait(caller, request)
+        found = await self._beginning.begin_or_wait(caller, request)
         if isinstance(found, Refund):
             return found
         request.call.is_kept = True  # with the outcome, in the same transaction
-        return await self._run(found, request.call)
+        return await self._attempts.run(found, request.call)
 
     async def list_refunds(
         self, caller: Caller, which: RefundFilter, page: PageRequest
@@ -189,392 +82,4 @@ class RefundsService:
             Refusal: CREDENTIALS_MISSING, to be tried again.
             PermanentError: the gateway never told the outcome.
         """
-        async with self._database.transaction("refunds.sweep") as transaction:
-            refund = await store.due_refund(transaction, key)
-            if refund is None or (refund.business_id, refund.refund_id) in self._in_flight:
-                return  # in flight: its lease could not be renewed, but it runs here
-            payment = await payments_store.payment_by_id(
-                transaction,
-                business_id=refund.business_id,
-                payment_id=refund.payment_id,
-                lock=False,
-            )
-            started = await self._resume(transaction, refund, payment)
-        result = "open"
-        try:
-            refund = await self._run(started, None)
-            result = refund.status
-        except Refusal as refusal:
-            if refusal.reason != Reason.ERROR_REASON_OUTCOME_UNKNOWN:
-                result = "refused"
-        logger.info("refund swept", extra={"refund_id": refund.refund_id, "result": result})
-
-    async def _begin_or_wait(self, caller: Caller, request: RefundRequest) -> _Started | Refund:
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + WAIT_SECONDS
-        while True:
-            async with self._database.transaction("refunds.begin") as transaction:
-                found = await self._begin(transaction, caller, request)
-            if not isinstance(found, _Running):
-                return found
-            if clock() >= deadline:
-                raise rules.outcome_unknown(found.refund.refund_id)
-            await asyncio.sleep(WAIT_PAUSE_SECONDS)
-
-    async def _begin(
-        self, transaction: Transaction, caller: Caller, request: RefundRequest
-    ) -> _Started | Refund | _Running:
-        """Reserve a refund, or find the earlier one that the request repeats."""
-        await self._idempotency.replay_if_answered(transaction, request.call)
-        payment = await payments_store.find_payment(
-            transaction,
-            business_id=caller.business_id,
-            gateway=None,
-            env=request.call.env or request.env,  # of the first request with the key
-            payment_id=request.payment_id,
-            transaction_id=request.transaction_id,
-        )
-        if payment is None:
-            raise Refusal(
-                Reason.ERROR_REASON_PAYMENT_NOT_FOUND, "The business has no payment with that id"
-            )
-        payment = await self._transitions.lock(transaction, payment)
-        refund_id = new_refund_id(transaction.now)
-        claimed = await self._idempotency.claim(transaction, request.call, refund_id)
-        requested = Requested(
-            _amount_minor(request.money, payment.currency), request.reason, request.description
-        )
-        left_minor = payment.amount_minor - payment.amount_refunded_minor
-        refunds = await store.refunds_of_payment(
-            transaction, payment.business_id, payment.payment_id
-        )
-        earlier_id = rules.find_earlier(
-            refunds,
-            requested,
-            key=request.call.sent_key,
-            claimed=claimed,
-            left_minor=left_minor,
-            now=transaction.now,
-        )
-        if earlier_id is not None:
-            (earlier,) = (each for each in refunds if each.refund_id == earlier_id)
-            await self._idempotency.point_to(transaction, request.call, earlier_id)
-            return await self._continue(transaction, earlier, payment)
-        if claimed is not None:
-            await self._idempotency.point_to(transaction, request.call, refund_id)
-        amount_minor = left_minor if requested.amount_minor is None else requested.amount_minor
-        rules.check_refundable(payment.status, left_minor=left_minor, amount_minor=amount_minor)
-        account = await self._account(transaction, payment)
-        refund = self._new_refund(transaction, payment, refund_id, amount_minor, request)
-        await store.insert_refund(transaction, refund)
-        await self._transitions.apply_refunds(
-            transaction, payment, allow_receivable=request.allow_receivable
-        )
-        return _Started(refund, payment, account, transaction.now)
-
-    def _new_refund(
-        self,
-        transaction: Transaction,
-        payment: Payment,
-        refund_id: str,
-        amount_minor: int,
-        request: RefundRequest,
-    ) -> Refund:
-        """Return a new refund, leased to this core."""
-        now = transaction.now
-        return Refund(
-            refund_id=refund_id,
-            amount_minor=amount_minor,
-            status="pending",
-            gateway_refund_id=None,
-            reason=request.reason,
-            description=request.description,
-            idempotency_key=request.call.sent_key,
-            created_at=now,
-            business_id=payment.business_id,
-            payment_id=payment.payment_id,
-            user_id=payment.user_id,
-            env=payment.env,
-            gateway=payment.gateway,
-            currency=payment.currency,
-            is_whole=amount_minor == payment.amount_minor,
-            gateway_key=f"{payment.business_id}/{refund_id}",
-            attempt="running",
-            lease_owner=self._new_owner(),
-            leased_until=now + LEASE,
-            look_at=now + LEASE,
-            checks=0,
-            first_sent_at=now,
-            sent_at=now,
-            failure_code=None,
-            updated_at=now,
-        )
-
-    async def _continue(
-        self, transaction: Transaction, refund: Refund, payment: Payment
-    ) -> _Started | Refund | _Running:
-        """Return the result of an earlier refund, wait for its attempt, or resume it."""
-        refund = await store.refund_by_id(transaction, refund.business_id, refund.refund_id)
-        if refund.attempt in (None, "unsettled"):
-            return refund
-        is_leased = refund.leased_until is not None and refund.leased_until > transaction.now
-        is_here = (refund.business_id, refund.refund_id) in self._in_flight
-        is_alive = not self._database.has_one_process or self._is_of_this_core(refund)
-        if is_here or (is_leased and is_alive):
-            return _Running(refund)
-        try:
-            return await self._resume(transaction, refund, payment)
-        except Refusal:  # the keys were deleted, which says nothing about the refund
-            raise rules.outcome_unknown(refund.refund_id) from None
-
-    async def _resume(self, transaction: Transaction, refund: Refund, payment: Payment) -> _Started:
-        """Lease an open attempt that no core runs.
-
-        Raises:
-            Refusal: CREDENTIALS_MISSING.
-        """
-        policy = self._policies[refund.gateway]
-        account = await self._account(transaction, payment)
-        is_new = refund.attempt == "unsettled"
-        step, is_last_check = ResumeStep.SEND, False
-        if not is_new:
-            step = payment_rules.resume_step(
-                policy,
-                created_at=refund.first_sent_at,
-                sent_at=refund.sent_at,
-                now=transaction.now,
-            )
-            is_last_check = transaction.now - refund.first_sent_at > policy.review_after
-        owner = self._new_owner()
-        await store.lease_attempt(
-            transaction,
-            refund,
-            owner,
-            transaction.now + LEASE,
-            is_sent=step is ResumeStep.SEND,
-        )
-        return _Started(
-            replace(refund, lease_owner=owner),
-            payment,
-            account,
-            transaction.now,
-            is_resumed=True,
-            step=step,
-            was_unsettled=is_new,
-            is_last_check=is_last_check,
-        )
-
-    def _new_owner(self) -> str:
-        """Return the owner of a new attempt's lease, so that an attempt knows its own."""
-        return f"{self._core_id}/{next(self._attempts)}"
-
-    def _is_of_this_core(self, refund: Refund) -> bool:
-        return (refund.lease_owner or "").startswith(f"{self._core_id}/")
-
-    async def _account(self, transaction: Transaction, payment: Payment) -> Account:
-        return await self._credentials.account(
-            transaction, payment.business_id, payment.gateway, payment.env
-        )
-
-    async def _run(self, started: _Started, call: IdempotentCall | None) -> Refund:
-        """Refund at the gateway and commit the outcome, retrying while the database is away.
-
-        Raises:
-            Refusal: the refund was not made, or it is unknown whether it was.
-            PermanentError: the same, to a look after which the gateway cannot tell it any more.
-            Replay: another run has stored the answer to the call's key.
-        """
-        key = (started.refund.business_id, started.refund.refund_id)
-        assert started.refund.lease_owner is not None, "a started attempt has a lease"
-        self._in_flight[key] = started.refund.lease_owner
-        try:
-            return await self._call_and_commit(started, call)
-        finally:
-            del self._in_flight[key]
-
-    async def _call_and_commit(self, started: _Started, call: IdempotentCall | None) -> Refund:
-        outcome = await self._call_gateway(started)
-        refund_id = started.refund.refund_id
-        clock = asyncio.get_running_loop().time
-        deadline, pause = clock() + WRITE_SECONDS, 0.05
-        while True:
-            try:
-                async with self._database.transaction("refunds.write_outcome") as transaction:
-                    result, is_first = await self._write_outcome(transaction, started, outcome)
-                break
-            except (DatabaseUnavailableError, CommitUnknownError):
-                if clock() >= deadline:
-                    raise rules.outcome_unknown(refund_id) from None
-                logger.warning(
-                    "refund outcome not stored, retrying", extra={"refund_id": refund_id}
-                )
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
-        if call is not None and not is_first:
-            async with self._database.read() as transaction:
-                await self._idempotency.replay_if_answered(transaction, call)
-        shows_nothing = isinstance(outcome, Unknown) and outcome.shows_nothing
-        if call is None and shows_nothing and started.is_last_check and is_first:
-            raise PermanentError(
-                "the gateway never told the outcome of this refund: look for the refund_id in its "
-                "dashboard"
-            )
-        if isinstance(result, Refusal):
-            raise result
-        return result
-
-    async def _call_gateway(self, started: _Started) -> RefundOutcome:
-        refund = _gateway_refund(started)
-        gateway = self._gateways[started.refund.gateway]
-        try:
-            if started.step is ResumeStep.SEND:
-                outcome = await gateway.refund(started.account, refund)
-            else:
-                outcome = await self._look_up(gateway, started, refund)
-        except GatewayError as error:
-            outcome = Unknown(error.message)
-        except Exception:
-            # A bug of ours leaves the outcome of the refund unknown.
-            logger.exception("refund interrupted", extra={"refund_id": refund.refund_id})
-            outcome = Unknown("the refund was interrupted")
-        logger.info(
-            "refund",
-            extra={"refund_id": refund.refund_id, "outcome": type(outcome).__name__.lower()},
-        )
-        return outcome
-
-    async def _look_up(
-        self, gateway: Gateway, started: _Started, refund: GatewayRefund
-    ) -> RefundOutcome:
-        """Look a refund up; send it again if it was not found and the step allows it.
-
-        Stripe lists all refunds of a payment, so that one it does not show a day after it was sent
-        was never made.
-        """
-        if found := await gateway.look_up_refund(started.account, refund):
-            return found
-        if started.step is ResumeStep.LOOK_UP_AND_SEND:
-            async with self._database.transaction("refunds.record_resend") as transaction:
-                current = await store.refund_by_id(
-                    transaction, started.refund.business_id, refund.refund_id
-                )
-                if not _is_leased_to(current, started):
-                    return Unknown("another core has the refund")
-                await store.record_resend(transaction, current)
-            logger.warning("refund resent", extra={"refund_id": refund.refund_id})
-            return await gateway.refund(started.account, refund)
-        if started.refund.gateway == "stripe":
-            return RefundRefused("not_made", "Stripe did not make the refund.")
-        return Unknown("the gateway shows nothing of the refund", shows_nothing=True)
-
-    async def _write_outcome(
-        self, transaction: Transaction, started: _Started, outcome: RefundOutcome
-    ) -> tuple[Refund | Refusal, bool]:
-        """Write an outcome, the payment's state, and the stored answer; once, if repeated.
-
-        Returns the result, and whether this wrote it. What the gateway tells of the refund counts
-        from any core; what it does not, from the one with the attempt's lease.
-        """
-        payment = await self._transitions.lock(transaction, started.payment)
-        refund = await store.refund_by_id(
-            transaction, payment.business_id, started.refund.refund_id
-        )
-        is_mine = _is_leased_to(refund, started)
-        if isinstance(outcome, Fact):
-            object_id = outcome.object_id or payment.transaction_id
-            assert object_id is not None, "a refunded payment has a transaction"
-            await store.set_gateway_id(transaction, refund, object_id)
-            await event_store.insert_read(transaction, payment, outcome, began_at=started.began_at)
-        elif is_mine:
-            refused = outcome.payment_fact if isinstance(outcome, RefundRefused) else None
-            if refused is not None:
-                await event_store.insert_read(
-                    transaction, payment, refused, began_at=started.began_at
-                )
-            update = rules.refund_update(
-                outcome,
-                checks=refund.checks,
-                is_resumed=started.is_resumed,
-                was_unsettled=started.was_unsettled,
-            )
-            await store.end_attempt(transaction, refund, update)
-        if isinstance(outcome, Fact) or is_mine:
-            await self._transitions.apply_refunds(transaction, payment)
-        after = await store.refund_by_id(transaction, refund.business_id, refund.refund_id)
-        result = _result(after, outcome, is_resumed=started.is_resumed)
-        if is_mine and isinstance(outcome, RefundRefused | Unsettled):
-            await self._store_answer(transaction, after, outcome)
-        return result, is_mine
-
-    async def _store_answer(
-        self, transaction: Transaction, refund: Refund, outcome: RefundRefused | Unsettled
-    ) -> None:
-        """Store the answer to the refund's key: that it is refused, or waits to be sent."""
-        if refund.idempotency_key is None:
-            return
-        answer = answer_of(refund)
-        if isinstance(outcome, RefundRefused):
-            refusal = rules.refused(refund.refund_id, outcome.code, outcome.message)
-            answer = Answer.refusal(refusal)
-        await self._idempotency.keep_for_payment(
-            transaction,
-            business_id=refund.business_id,
-            idempotency_key=refund.idempotency_key,
-            payment_id=refund.refund_id,
-            answer=answer,
-        )
-
-
-def _result(refund: Refund, outcome: RefundOutcome, *, is_resumed: bool) -> Refund | Refusal:
-    """Return the refund as the response, or the refusal of one that was not made or is unknown."""
-    if refund.is_counted and refund.attempt in (None, "unsettled"):
-        return refund
-    if refund.attempt is not None:
-        return rules.outcome_unknown(refund.refund_id)
-    match outcome:
-        case Fact():
-            code = refund.failure_code or "unknown"
-            message = "The gateway did not make the refund, or could not deliver it."
-            return rules.refused(refund.refund_id, code, message)
-        case Unsettled():
-            raise AssertionError("a refund that waits is no refusal")
-        case _:
-            return rules.refusal_of(outcome, refund.refund_id, is_resumed=is_resumed)
-
-
-def _is_leased_to(refund: Refund, started: _Started) -> bool:
-    """Return whether an attempt still has the lease of its refund."""
-    return refund.attempt == "running" and refund.lease_owner == started.refund.lease_owner
-
-
-def _gateway_refund(started: _Started) -> GatewayRefund:
-    refund, payment = started.refund, started.payment
-    assert payment.transaction_id is not None, "a charged payment has the gateway's id"
-    return GatewayRefund(
-        refund_id=refund.refund_id,
-        gateway_key=refund.gateway_key,
-        payment_id=refund.payment_id,
-        transaction_id=payment.transaction_id,
-        customer_id=payment.customer_id,
-        amount=Amount(refund.amount_minor, refund.currency),
-        is_whole=refund.is_whole,
-        reason=refund.reason,
-        created_at=refund.created_at,
-        may_have_been_sent=started.is_resumed,
-        is_resent=started.is_resumed and not started.was_unsettled,
-    )
-
-
-def _amount_minor(money: money_pb2.Money | None, currency: str) -> int | None:
-    """Return the requested amount, None for all that is left.
-
-    Raises:
-        InvalidFields: it names another currency than the payment's, or has too many decimals.
-    """
-    if money is None:
-        return None
-    if money.currency_code and money.currency_code.lower() != currency:
-        raise InvalidFields.of(
-            "amount.currency_code", f"must be the payment's currency, {currency}"
-        )
-    return amount_from_message(money, currency).minor
+        await self._sweep.look(key)

@@ -4,8 +4,9 @@ from core.caller import current_caller
 from core.errors import InvalidFields
 from core.idempotency.call import current_call
 from core.messages import enum_word, env_word, page_request
+from core.refunds.beginning import RefundRequest
 from core.refunds.messages import refund_message, refund_response
-from core.refunds.service import RefundRequest, RefundsService
+from core.refunds.service import RefundsService
 from core.refunds.store import RefundFilter
 from nivisco.payments.v1 import refunds_pb2 as pb
 from nivisco.payments.v1 import refunds_pb2_grpc

@@ -11,12 +11,12 @@ from core.database.schema import REFUND_STATUSES, refunds
 from core.database.transactions import Transaction
 from core.due_work.rules import Key
 from core.due_work.store import REFUNDS, RELEASED
-from core.refunds.rules import Earlier, RefundUpdate, ToldRefund
+from core.refunds.rules import NOT_MADE, Earlier, RefundUpdate, ToldRefund
 
 
 @dataclass(frozen=True, slots=True)
 class Refund(Earlier):
-    """A refund as stored. `attempt` and the lease: see core.refunds.service."""
+    """A refund as stored. `attempt` and the lease: see core.refunds.attempts."""
 
     business_id: str
     payment_id: str
@@ -165,6 +165,16 @@ async def end_attempt(transaction: Transaction, refund: Refund, changes: RefundU
             "look_at": transaction.now + changes.check_after,
             "checks": refund.checks + 1,
         }
+    await _write(transaction, refund, columns)
+
+
+async def decide(
+    transaction: Transaction, refund: Refund, status: str, gateway_refund_id: str | None
+) -> None:
+    """End an attempt as an operator decides: as `succeeded`, or as `failed`."""
+    columns = {"status": status, "gateway_refund_id": gateway_refund_id, **_ENDED}
+    if status == "failed":
+        columns["failure_code"] = NOT_MADE
     await _write(transaction, refund, columns)
 
 

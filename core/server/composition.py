@@ -54,6 +54,7 @@ from core.recurring.internal_servicers import OccurrencesServicer, TestClockServ
 from core.recurring.retries import Retries
 from core.recurring.service import RecurringService
 from core.recurring.servicer import RecurringServicer
+from core.refunds.decisions import RefundDecisions
 from core.refunds.service import RefundsService
 from core.refunds.servicer import RefundsServicer
 from core.server import validation
@@ -186,6 +187,7 @@ class _Services:
     payments: PaymentsService
     refunds: RefundsService
     decisions: Decisions
+    refund_decisions: RefundDecisions
     webhooks: WebhooksService
     holds: Holds
 
@@ -215,6 +217,9 @@ def _make_services(
             database, credentials, gateways, idempotency, transitions, settle_time
         ),
         decisions=Decisions(database, credentials, gateways, transitions, settle_time),
+        refund_decisions=RefundDecisions(
+            database, credentials, gateways, idempotency, transitions, settle_time
+        ),
         webhooks=WebhooksService(
             database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
         ),
@@ -224,7 +229,7 @@ def _make_services(
 
 def _make_pipeline(settings: CoreSettings, database: Database, services: _Services) -> Pipeline:
     doctor = DoctorService(database, key_ids=settings.keyring.keys)
-    operator = OperatorService(database, services.decisions)
+    operator = OperatorService(database, services.decisions, services.refund_decisions)
     job_clock = JobClock(settings.test_clock)
     execution = Execution(database, services.payments, job_clock)
     wallet_batch = WalletBatch(database, services.idempotency)
@@ -252,7 +257,7 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
     internal: dict[str, object] = {
         "OccurrencesService": OccurrencesServicer(Claims(database, job_clock), execution),
         "OperatorService": OperatorServicer(
-            services.business, doctor, services.decisions, operator
+            services.business, doctor, services.decisions, services.refund_decisions, operator
         ),
         "TestClockService": TestClockServicer(TestClockService(database, execution, job_clock)),
         "WebhooksService": WebhooksServicer(services.webhooks),

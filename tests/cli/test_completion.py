@@ -45,6 +45,7 @@ def completed_by_bash(*words: str) -> list[str]:
         (("completion", ""), ["bash", "zsh"]),
         (("payments", ""), ["resolve", "retry", "show"]),
         (("payments", "resolve", "PAY-1", "--as", ""), ["succeeded", "declined", "failed"]),
+        (("refunds", "resolve", "REF-1", "--as", ""), ["succeeded", "failed"]),
         (("queue", "release", "re"), ["recurring_job", "refund"]),
         (("call", "charge_"), ["charge_customer", "charge_wallet"]),
         (("call", "--exa"), ["--example"]),

@@ -1,4 +1,4 @@
-"""`nivisco payments` and `nivisco queue` against a real `nivisco up` with its sandbox."""
+"""`nivisco payments`, `refunds` and `queue` against a real `nivisco up` with its sandbox."""
 
 import json
 import signal
@@ -53,9 +53,13 @@ class Shop:
 
     def payments(self, *arguments: str) -> Result:
         """Run `nivisco payments`, again while a core looks at the payment."""
+        return self.run("payments", *arguments)
+
+    def run(self, *arguments: str) -> Result:
+        """Run an operator's command, again while a core works on what it is about."""
         where = [*self.core, "--data-dir", str(self.directory.path)]
         while True:
-            result = nivisco("payments", *arguments, *where)
+            result = nivisco(*arguments, *where)
             if "Repeat the command in a few seconds" not in result.stderr:
                 return result
 
@@ -126,8 +130,39 @@ def test_a_payment_whose_outcome_nobody_knows_is_shown_resolved_and_retried(shop
     assert history.index("by ana, FORCED") < history.index("retry by bo")
     for secret in (STRIPE_KEY, shop.credentials.api_key, "4242", "pm_card"):
         assert secret not in history + seen.stdout
+    refund_of_unknown_outcome(shop, payment_id)
     doctor = nivisco("doctor", *shop.core, "--data-dir", str(shop.directory.path))
     assert doctor.exit_code == 0, doctor.stdout
+
+
+def refund_of_unknown_outcome(shop: Shop, payment_id: str) -> None:
+    """Lose a refund on its way to Stripe; show it, resolve it as failed, and ask again."""
+    shop.control("faults", kind="reset_before", match={"path": "/v1/refunds"}, times=1000)
+    answer = shop.post("refund_payment", payment_id=payment_id, amount=20, idempotency_key="two")
+    assert answer["code"] == "OUTCOME_UNKNOWN"
+    refund_id = answer["refund_id"]
+    seen = shop.run("refunds", "show", refund_id)
+    assert seen.exit_code == 0, seen.output
+    assert f"{refund_id}: refund of 20 usd, pending\n" in seen.stdout
+    assert "two (no answer stored)" in seen.stdout
+    assert "NO ANSWER" in seen.stdout
+    failed = ["refunds", "resolve", refund_id, "--as", "failed", "--reason", "lost", "--by", "ana"]
+    refused = shop.run(*failed)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "less than 180 seconds ago" in refused.stderr
+    assert "--force decides all the same, and is recorded" in refused.stderr
+    resolved = shop.run(*failed, "--force")
+    assert resolved.exit_code == 0, resolved.output
+    assert f"{refund_id} is resolved as failed; it is failed.\n" in resolved.stdout
+    assert "resolve as failed by ana, FORCED: lost" in resolved.stdout
+    assert "was resolved already as failed" in shop.run(*failed).stdout
+    assert shop.post("get_user_wallet", user_id=shop.user_id)["wallet"]["balance"] == 50
+    shop.control("faults", method="DELETE")
+    retried = shop.run("refunds", "retry", refund_id, "--by", "bo")
+    assert f"{refund_id} is failed.\n" in retried.stdout
+    assert "The gateway shows no refund with our id." in retried.stdout
+    as_json = json.loads(shop.run("refunds", "show", refund_id, "--json").stdout)
+    assert [each["action"] for each in as_json["decisions"]] == ["resolve", "retry"]
 
 
 def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
@@ -138,6 +173,9 @@ def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
         assert (
             "No payment has the id PAY-NONE. `nivisco call get_payment_records`" in unknown.stderr
         )
+    unknown = shop.run("refunds", "show", "REF-NONE")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "The core refused: ID names no refund: REF-NONE." in unknown.stderr
     long = shop.payments("retry", "PAY-NONE", "--reason", "r" * 1001)
     assert "--reason must have at most 1000 characters" in long.stderr
     nothing = nivisco("queue", "list", *where)
@@ -175,6 +213,12 @@ def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
         ),
         (["payments", "retry", "PAY-1", "--by", " "], "Say who decides, with --by"),
         (["payments", "show"], "ID"),
+        (["refunds", "resolve", "REF-1", "--as", "failed"], "--reason"),
+        (["refunds", "resolve", "REF-1", "--as", "declined", "--reason", "r"], "--as"),
+        (
+            ["refunds", "resolve", "R", "--as", "failed", "--reason", "r", "--transaction", "6"],
+            "--transaction is for --as succeeded",
+        ),
         (["queue", "release", "wallet", "W", "--reason", "r"], "wallet"),
         (["queue", "list", "--limit", "0"], "--limit"),
         (["payments", "show", "PAY-1", "--data-dir", "{}"], "No operator's token"),

@@ -28,7 +28,13 @@ from rpc.frames import FrameError
 
 _CORE: Final = Path(__file__).parents[2] / "core"
 _NAMED_TRANSACTION: Final = re.compile(r'\.transaction\(\s*"([^"]+)"')
-_DECISIONS: Final = ("operator.release", "payments.resolve", "payments.retry")
+_DECISIONS: Final = (
+    "operator.release",
+    "payments.resolve",
+    "payments.retry",
+    "refunds.resolve",
+    "refunds.retry",
+)
 """An operator sees whether one was recorded, and repeats it."""
 _VERB_OF_METHOD: Final = {
     "charge": "charge",
@@ -45,11 +51,9 @@ _WITHOUT_OPERATION: Final = (
     *("wallet.transfer", "wallet.hold", "wallet.capture_hold", "wallet.release_hold"),
     *("wallet.expire_hold", "wallet.settle", "recurring.retry", "recurring.end_retry"),
     *("TransferWallet", "HoldWallet", "CaptureHold", "ReleaseHold", "SettleReceivable"),
-    "refunds.record_resend",
 )
 """Transactions and actions that no operation of a scenario reaches yet. Tests of their own kill
-retry_recurring; those on wallets are one transaction, with their record. A refund that is lost on
-the way to Authorize.Net needs an operator 8 hours later, and others advance the clock by 23."""
+retry_recurring; those on wallets are one transaction, with their record."""
 _FRAMES: Final = ("frame.read", "frame.write")
 """Before `read`, no call of the frame was accepted; after `write`, the answers were sent."""
 CUT: Final = "CUT at"

@@ -98,6 +98,8 @@ HOLD = FaultOrder("delay_after", INTENTS, seconds=60.0)
 HOLD_AUTHORIZE = FaultOrder("delay_after", AUTHORIZE, seconds=60.0, request=CHARGES)
 LOSE_AUTHORIZE = FaultOrder("reset_before", AUTHORIZE, request=CHARGES)
 """Loses the request, so that nothing is charged and the outcome is unknown."""
+LAND_LATE_AT_AUTHORIZE = FaultOrder("late_landing", AUTHORIZE, seconds=600.0, request=CHARGES)
+"""Loses the answer, and has the request arrive when the faults are cleared."""
 DELAY = FaultOrder("delay_after", INTENTS, seconds=0.7)
 """Makes a charge last longer than a lease renewal."""
 HOLD_REFUND = FaultOrder("delay_after", REFUNDS, seconds=60.0)

@@ -13,7 +13,9 @@ from core.recurring import rules as recurring_rules
 from core.recurring.calendar import first_after
 from core.recurring.claims import Claims
 from core.recurring.following import CycleFollower
-from core.refunds import service as refunds_service
+from core.refunds import attempts as refund_attempts
+from core.refunds import store as refunds_store
+from core.refunds.decisions import RefundDecisions
 from core.webhooks.service import WebhooksService
 from tests.prove.mutations import patch
 
@@ -110,10 +112,17 @@ def parts_are_voided() -> None:
 
 
 def refunds_are_resent_anew() -> None:
-    request_of = refunds_service._gateway_refund
+    request_of = refund_attempts.gateway_refund
 
-    def under_new_key(started: Any) -> Any:
-        wanted = request_of(started)
+    def under_new_key(*of: Any, **flags: Any) -> Any:
+        wanted = request_of(*of, **flags)
         return replace(wanted, gateway_key=token_hex(16))
 
-    patch(refunds_service, "_gateway_refund", under_new_key)
+    patch(refund_attempts, "gateway_refund", under_new_key)
+
+
+def failed_decisions_free_nothing() -> None:
+    async def write(self: Any, transaction: Any, refund: Any, payment: Any, request: Any) -> None:
+        await refunds_store.decide(transaction, refund, request.resolution, None)
+
+    patch(RefundDecisions, "_write", write)

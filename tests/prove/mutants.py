@@ -286,4 +286,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
         later_mutations.refunds_are_resent_anew,
         ("gateway.refund.after",),
     ),
+    "failed_refund_stays_reserved": Mutant(
+        "a refund that an operator resolves as failed stays reserved",
+        later_mutations.failed_decisions_free_nothing,
+        (),
+        gateway="authorize",
+        play="give_back_lost",
+    ),
 }

@@ -9,13 +9,19 @@ from typing import Any, Final
 
 from core.gateways.stripe.responses import PAYMENT_ID_KEY
 from core.refunds.rules import UNSETTLED_PAUSE
+from nivisco.internal.v1.operator_pb2 import ListSetAsideRequest
 from nivisco.payments.v1 import recurring_pb2
 from tests.prove.clients import SETTLED, Clients
 from tests.prove.environment import Environment
-from tests.prove.gateway_faults import DELAY_REFUND
+from tests.prove.gateway_faults import (
+    DELAY_REFUND,
+    LAND_LATE_AT_AUTHORIZE,
+    LOSE_AUTHORIZE,
+)
 from tests.prove.gateway_side import GatewaySide
 from tests.prove.kills import Kills
 from tests.prove.operations import Operation
+from tests.prove.operator import GIVEN_UP_AFTER, OPERATOR
 from tests.prove.scenario import Mode
 from tests.prove.scheduler import Scheduler
 from tests.prove.triggers import LEASE_OVER_SECONDS, POISON_CLAIM, POISON_PAYMENT
@@ -56,6 +62,16 @@ class Stage:
         self.environment.note(f"{path}: {answer.get('status')}", who="gateway")
         await self.gateway_side.wait_until_delivered()
         return answer
+
+    async def until_set_aside(self, count: int) -> None:
+        """Wait until the cores have set so many of the shop's rows aside."""
+        shop = self.clients.merchants.shop.business_id
+        async with asyncio.timeout(KILL_SECONDS):
+            while True:
+                listed = await self.environment.call(OPERATOR, ListSetAsideRequest(limit=1000))
+                if sum(row.business_id == shop for row in listed.rows) >= count:
+                    return
+                await asyncio.sleep(0.05)
 
     async def weekly_job(self, user_id: str = "") -> Operation:
         """Create a job whose first cycle is due now, and wait until it was executed."""
@@ -192,6 +208,27 @@ async def give_back_before_settlement(stage: Stage) -> None:
     stage.environment.clock.advance(UNSETTLED_PAUSE.total_seconds())
 
 
+async def give_back_lost(stage: Stage) -> None:
+    """Two refunds are set aside, of which one arrives at Authorize.Net afterwards, and one never.
+
+    The operator decides them as that shows: see `tests.prove.operator`.
+    """
+    if not stage.clients.has_authorize:
+        return
+    environment, accounts = stage.environment, stage.clients.merchants.accounts
+    for loss in (LOSE_AUTHORIZE, LAND_LATE_AT_AUTHORIZE):
+        funded = await stage.clients.fund_to_refund("fund_authorize")
+        transaction_id = funded.response().transaction_id
+        await stage.order("authorize/transactions", transaction=transaction_id, status=SETTLED)
+        await environment.call_sandbox("POST", "faults", loss.as_json(accounts))
+        refund = stage.clients.new("give_back_authorize", is_keyed=True, gives_up=True)
+        await stage.clients.run(refund)
+    environment.clock.advance(GIVEN_UP_AFTER.total_seconds() + LEASE_OVER_SECONDS)
+    await stage.until_set_aside(2)
+    await environment.call_sandbox("DELETE", "faults")
+    await environment.wait_until_landed()
+
+
 PLAYS: Final[dict[str, tuple[Callable[[Stage], Awaitable[None]], Mode]]] = {
     "failed_refund": (failed_refund, Mode(has_webhooks=True)),
     "killed_receiver": (killed_receiver, Mode(has_webhooks=True)),
@@ -202,5 +239,6 @@ PLAYS: Final[dict[str, tuple[Callable[[Stage], Awaitable[None]], Mode]]] = {
     "false_event": (false_event, Mode(has_webhooks=True)),
     "give_back_in_flight": (give_back_in_flight, Mode()),
     "give_back_before_settlement": (give_back_before_settlement, Mode()),
+    "give_back_lost": (give_back_lost, Mode()),
 }
 """Each play, and what it needs besides charges."""

@@ -13,6 +13,7 @@ from tests.prove.gateway_faults import LOST_AND_UNLISTED
 from tests.prove.gateway_side import GatewaySide
 from tests.prove.kills import Kills
 from tests.prove.mutants import MUTANTS
+from tests.prove.operator import Operator
 from tests.prove.plays import PLAYS, Stage
 from tests.prove.scenario import CHARGES_ONLY, Mode, Result, Scenario
 from tests.prove.scheduler import Scheduler
@@ -54,6 +55,7 @@ class Run:
         self.clients = Clients(environment, self.rng, self._gateway())
         merchants = self.clients.merchants
         self.gateway_side = GatewaySide(environment, merchants, self.rng)
+        self.operator = Operator(environment, self.gateway_side)
         self.scheduler = Scheduler(environment)
         self.is_stuck = False
         """Whether something waited although its time had come."""
@@ -152,6 +154,9 @@ class Run:
         if self.clients.active() and self.kills.looks_up:
             self.environment.clock.advance(REVIEWED_SECONDS)
             await self.kills.wait_for_clients()
+        if self.clients.active():
+            await self.operator.decide_old((await self._rows())["refunds"])
+            await self.kills.wait_for_clients()
         self.clients.raise_errors()
         stuck = [each for each in self.clients.operations if not (each.final or each.was_found)]
         self.result.violations += [
@@ -199,6 +204,7 @@ class Run:
                 rows = await self._rows()
                 if not waiting(rows, self.environment.clock.now()):
                     return True
+                await self.operator.decide(rows["refunds"])
             await asyncio.sleep(0.05)
         return False
 

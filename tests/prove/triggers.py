@@ -102,6 +102,7 @@ _TRIGGERS: Final = {
     "wallet.move": Trigger("credit", is_keyed=None),
     "refunds.begin": Trigger("give_back"),
     "refunds.write_outcome": Trigger("give_back"),
+    "refunds.record_resend": Trigger("give_back_authorize", is_exclusive=True, loses_request=True),
     "refunds.renew_leases": Trigger("give_back", is_exclusive=True, slows_gateway=True),
     "refunds.sweep": Trigger("give_back", is_exclusive=True, needs_pending_charge=True),
     "payments.follow": Trigger("authenticate", has_webhooks=True, passes_seconds=31.0),

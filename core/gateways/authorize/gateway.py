@@ -64,6 +64,7 @@ PAGES_IN_TIME: Final = 10
 _AGE_MARGIN: Final = timedelta(hours=1)
 """For a charge that the gateway may have dated earlier."""
 _CHARGE: Final = "authCaptureTransaction"
+_NOT_FINISHED: Final = "Authorize.Net has not finished it."
 _PRECEDENCE: Final = (Succeeded, Unknown, HeldForReview, Declined)
 """Which of several charges on one invoice counts; of equal ones the first."""
 
@@ -175,6 +176,8 @@ class AuthorizeGateway(AuthorizeCustomers):
     async def look_up_refund(self, account: Account, refund: GatewayRefund) -> RefundOutcome | None:
         """Find a refund by its invoice number, or the void of the whole charge.
 
+        With `known_id` it is the refund with this id, if that is of the payment.
+
         Unsettled if the charge is not settled, which proves that it was not refunded. None if
         neither the customer's transactions nor the unsettled ones show the invoice: a refund that
         has settled may be in neither. A resend within 8 hours finds it as a duplicate.
@@ -188,7 +191,23 @@ class AuthorizeGateway(AuthorizeCustomers):
             return _not_refundable(charge, refund)
         if charge.status in UNSETTLED:
             return Unsettled()
+        if refund.known_id is not None:
+            return await self._read_refund(account, refund, refund.known_id, deadline)
         return await self._find_refund(account, refund, None, deadline)
+
+    async def _read_refund(
+        self, account: Account, refund: GatewayRefund, known_id: str, deadline: float
+    ) -> RefundOutcome | None:
+        """Return the state of a refund of the payment by the gateway's id, on any invoice."""
+        if id_of(known_id) is None:
+            return None
+        try:
+            shown = await self._transaction(account, known_id, deadline)
+        except CustomerMissing:
+            return None
+        if shown.type != REFUND or shown.reference_id != refund.transaction_id:
+            return None
+        return refund_fact(shown) or Unknown(_NOT_FINISHED)
 
     async def _void_whole(
         self, account: Account, refund: GatewayRefund, deadline: float
@@ -226,7 +245,7 @@ class AuthorizeGateway(AuthorizeCustomers):
                 shown = await self._transaction(account, each, deadline)
                 is_ours = shown.invoice_number == refund.refund_id
                 if shown.type == REFUND and is_ours and shown.reference_id == refund.transaction_id:
-                    return refund_fact(shown) or Unknown("Authorize.Net has not finished it.")
+                    return refund_fact(shown) or Unknown(_NOT_FINISHED)
         return None
 
     async def read_state(self, account: Account, kind: ObjectKind, object_id: str) -> Fact | None:

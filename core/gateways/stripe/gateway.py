@@ -392,6 +392,8 @@ class StripeGateway:
     async def look_up_refund(self, account: Account, refund: GatewayRefund) -> RefundOutcome | None:
         """Find the refund among those of its payment intent (docs.stripe.com/api/refunds/list).
 
+        It is the one with our id in its metadata, or else with `known_id`.
+
         A payment intent that the account does not have is an error: its list would be empty.
 
         Raises:
@@ -418,7 +420,7 @@ class StripeGateway:
     async def _find_refund(
         self, account: Account, refund: GatewayRefund, deadline: float
     ) -> RefundOutcome | Failure | None:
-        """Return the state of the refund with our id, or None if the whole list shows none."""
+        """Return the state of the refund, or None if the whole list shows none."""
         service = self._client(account).v1.refunds
         params: RefundListParams = {"payment_intent": refund.transaction_id, "limit": PAGE_SIZE}
         for _ in range(LOOK_UP_PAGES_MAX):
@@ -429,7 +431,8 @@ class StripeGateway:
             if page.get("object") != "list" or not isinstance(shown, list):
                 return Failure(Kind.LOST)
             for each in shown:
-                if refund_id_of(each) == refund.refund_id:
+                is_ours = refund_id_of(each) == refund.refund_id
+                if each.get("id") == refund.known_id if refund.known_id else is_ours:
                     return self._refund_outcome(each, refund)
             if not shown or not page.get("has_more"):
                 return None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nivisco.internal.v1 import operator_pb2 as pb
-from nivisco.payments.v1 import payments_pb2
+from nivisco.payments.v1 import payments_pb2, refunds_pb2
 from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
@@ -16,6 +16,7 @@ from tests.core.payments.charging import (
     fund_request,
     records,
 )
+from tests.core.refunds.refunding import refund_request
 from tests.core.running import OPERATOR_TOKEN, Business, Gateway, call
 
 OPERATOR = Credentials(service_token=OPERATOR_TOKEN)
@@ -117,6 +118,55 @@ async def test_a_decision_is_made_over_grpc(shop: Business, gateway: Gateway) ->
     assert retried.decision.action == "retry"
 
 
+async def test_a_refund_is_shown_decided_and_retried_over_grpc(
+    shop: Business, gateway: Gateway
+) -> None:
+    await shop.call(fund_request(await card_holder(shop)))
+    payment = await only_payment(shop)
+    await gateway.fault("reset_after", "/v1/refunds", times=20, method=None)
+    request = refund_request(payment.payment_id, 20, idempotency_key="two")
+    with pytest.raises(CoreError, match="not known yet") as unknown:
+        await shop.call(request)
+    refund_id = unknown.value.metadata["refund_id"]
+    await gateway.clear()
+    shown = await call(shop.client, OPERATOR, pb.ShowRefundRequest(refund_id=refund_id))
+    assert shown.business_id == shop.credentials.business_id
+    assert (shown.refund.refund_id, shown.payment.payment_id) == (refund_id, payment.payment_id)
+    assert (shown.work.attempt, shown.work.idempotency_key) == ("unknown", "two")
+    assert (shown.is_answer_stored, len(shown.wallet_transactions)) == (False, 2)
+    (finding,) = shown.gateway_findings
+    assert (finding.object, finding.fact.kind, finding.fact.amount.units) == (
+        "refund",
+        "refund",
+        20,
+    )
+    for secret in (shop.stripe_key, shop.credentials.api_key, "pm_card", "4242"):
+        assert secret not in str(shown)
+    decision: dict[str, Any] = {"refund_id": refund_id, "decided_by": "ana", "reason": "r"}
+    failed = pb.ResolveRefundRequest(**decision, resolution=pb.REFUND_RESOLUTION_FAILED)
+    with pytest.raises(CoreError, match="money was given back") as refused:
+        await call(shop.client, OPERATOR, failed)
+    assert (refused.value.reason, refused.value.metadata) == (
+        "PAYMENT_STATE",
+        {"can_force": "true"},
+    )
+    made = pb.ResolveRefundRequest(**decision, resolution=pb.REFUND_RESOLUTION_SUCCEEDED)
+    first, again = [await call(shop.client, OPERATOR, made) for _ in range(2)]
+    assert (first.is_repeated, again.is_repeated) == (False, True)
+    assert first.decision == again.decision
+    assert first.decision.refund_resolution == pb.REFUND_RESOLUTION_SUCCEEDED
+    assert first.decision.previous_refund_status == refunds_pb2.REFUND_STATUS_PENDING
+    assert first.decision.resolution == pb.PAYMENT_RESOLUTION_UNSPECIFIED
+    assert first.refund.gateway_refund_id == finding.object_id
+    retried = await call(
+        shop.client, OPERATOR, pb.RetryRefundRequest(refund_id=refund_id, decided_by="bo")
+    )
+    assert retried.refund.status == refunds_pb2.REFUND_STATUS_SUCCEEDED
+    shown = await call(shop.client, OPERATOR, pb.ShowRefundRequest(refund_id=refund_id))
+    assert list(shown.decisions) == [first.decision, retried.decision]
+    assert (await shop.call(request)).refund == shown.refund  # the answer to its key
+
+
 async def test_a_refused_decision_says_whether_force_helps(
     shop: Business, gateway: Gateway
 ) -> None:
@@ -147,6 +197,13 @@ async def test_a_refused_decision_says_whether_force_helps(
         (pb.ResolvePaymentRequest(payment_id="PAY-1", **RESOLVED | {"reason": " "}), ["reason"]),
         (pb.ResolvePaymentRequest(payment_id="P" * 65, **RESOLVED), ["payment_id"]),
         (pb.RetryPaymentRequest(payment_id="PAY 1", decided_by="ana"), ["payment_id"]),
+        (pb.ShowRefundRequest(), ["refund_id"]),
+        (pb.ResolveRefundRequest(refund_id="REF-1"), ["resolution", "decided_by", "reason"]),
+        (
+            pb.ResolveRefundRequest(refund_id="REF-1", **RESOLVED | {"resolution": 3}),
+            ["resolution"],
+        ),
+        (pb.RetryRefundRequest(refund_id="REF 1", decided_by="ana"), ["refund_id"]),
         (pb.ReleaseSetAsideRequest(id="x", decided_by="a", reason="r"), ["kind"]),
         (pb.ListSetAsideRequest(limit=0), ["limit"]),
     ],
@@ -166,6 +223,14 @@ async def test_malformed_requests_are_refused_by_field(
         pb.ShowPaymentRequest(payment_id="PAY-1"),
         pb.ResolvePaymentRequest(payment_id="PAY-1", **RESOLVED),
         pb.RetryPaymentRequest(payment_id="PAY-1", decided_by="ana"),
+        pb.ShowRefundRequest(refund_id="REF-1"),
+        pb.ResolveRefundRequest(
+            refund_id="REF-1",
+            resolution=pb.REFUND_RESOLUTION_FAILED,
+            decided_by="ana",
+            reason="r",
+        ),
+        pb.RetryRefundRequest(refund_id="REF-1", decided_by="ana"),
         pb.ListSetAsideRequest(),
         pb.ReleaseSetAsideRequest(
             kind=pb.DUE_KIND_PAYMENT, id="PAY-1", decided_by="ana", reason="r"
@@ -189,6 +254,8 @@ async def test_unknown_ids_are_refused(core: CoreClient) -> None:
         with pytest.raises(CoreError) as refused:
             await call(core, OPERATOR, request)
         assert refused.value.reason == "PAYMENT_NOT_FOUND"
+    with pytest.raises(CoreError, match="names no refund") as refused:
+        await call(core, OPERATOR, pb.ShowRefundRequest(refund_id="REF-1"))
     with pytest.raises(CoreError) as refused:
         await call(
             core,

@@ -30,6 +30,7 @@ from core.payments.decisions import Decisions
 from core.payments.service import PaymentsService
 from core.payments.store import Payment, PaymentFilter
 from core.payments.transitions import Transitions
+from core.refunds.decisions import RefundDecisions
 from core.refunds.service import RefundsService
 from core.security.secrets import Secret, hash_api_key
 from core.users.service import UsersService
@@ -69,6 +70,7 @@ class RunningService:
     user_id: str
     decisions: Decisions
     refunds: RefundsService
+    refund_decisions: RefundDecisions
 
     def call(self, key: str) -> IdempotentCall:
         request = payments_pb2.FundCustomerRequest(user_id=self.user_id, idempotency_key=key)
@@ -145,9 +147,10 @@ async def running_service(
     )
     decisions = Decisions(database, credentials, gateways, transitions)
     refunds = RefundsService(database, credentials, gateways, idempotency, transitions)
+    refund_decisions = RefundDecisions(database, credentials, gateways, idempotency, transitions)
     yield RunningService(
         database, clock, gateway, service, webhooks, credentials, idempotency, caller,
-        user.user_id, decisions, refunds,
+        user.user_id, decisions, refunds, refund_decisions,
     )  # fmt: skip
     await service.drain(0.5)
     await stripe.close()

@@ -1,7 +1,6 @@
 """Refunds whose outcome is late, lost or told by events, at both gateways."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,38 +16,14 @@ from core.due_work.store import all_set_aside
 from core.errors import Reason, Refusal
 from core.gateways.gateway import NotSent
 from core.idempotency.call import Replay, call_of
-from core.refunds.service import RefundRequest, _Started
+from core.refunds.attempts import StartedRefund
+from core.refunds.beginning import RefundRequest
 from core.refunds.store import Refund, RefundFilter
 from nivisco.payments.v1 import refunds_pb2
 from tests.core.payments.running_service import LOGIN, STRIPE_KEY, RunningService, running_service
 from tests.core.refunds.refunding import REFUNDS
 from tests.core.running import Gateway, ShiftedClock
 from tests.core.webhooks.receiving import AMOUNT, Hooks, hooks_of
-from tests.databases import fresh_sqlite
-
-
-@pytest.fixture
-async def stripe(tmp_path: Path, gateway: Gateway) -> AsyncIterator[RunningService]:
-    clock = ShiftedClock()
-    database = Database(fresh_sqlite(tmp_path / "n.db"), clock)
-    async with running_service(database, clock, gateway) as running:
-        yield running
-
-
-@pytest.fixture
-async def hooks(stripe: RunningService) -> Hooks:
-    """A funding of 50 USD."""
-    return await hooks_of(stripe)
-
-
-@pytest.fixture
-async def authorize(tmp_path: Path, gateway: Gateway) -> AsyncIterator[RunningService]:
-    """A funding of 50 USD at Authorize.Net, not settled."""
-    clock = ShiftedClock()
-    database = Database(fresh_sqlite(tmp_path / "n.db"), clock)
-    async with running_service(database, clock, gateway, "authorize") as running:
-        await running.fund()
-        yield running
 
 
 async def refund(
@@ -183,12 +158,14 @@ async def test_an_attempt_that_lost_its_lease_writes_no_failure(
     service, payment = stripe.refunds, await stripe.payment()
     request = request_of(stripe, payment.payment_id, 20, "k")
     async with stripe.database.transaction() as transaction:
-        started = await service._begin(transaction, stripe.caller, request)
-    assert isinstance(started, _Started)
+        started = await service._beginning._begin(transaction, stripe.caller, request)
+    assert isinstance(started, StartedRefund)
     async with stripe.database.transaction() as transaction:
-        await service._resume(transaction, started.refund, payment)
+        await service._attempts.resume(transaction, started.refund, payment)
     async with stripe.database.transaction() as transaction:
-        result, is_first = await service._write_outcome(transaction, started, NotSent("away"))
+        result, is_first = await service._attempts._write_outcome(
+            transaction, started, NotSent("away")
+        )
     assert isinstance(result, Refusal)
     assert (result.reason, is_first) == (Reason.ERROR_REASON_OUTCOME_UNKNOWN, False)
     (open_one,) = await refunds_of(stripe)

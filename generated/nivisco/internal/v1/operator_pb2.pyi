@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import money_pb2 as _money_pb2
 from nivisco.payments.v1 import payments_pb2 as _payments_pb2
+from nivisco.payments.v1 import refunds_pb2 as _refunds_pb2
 from nivisco.payments.v1 import wallet_pb2 as _wallet_pb2
 import builtins as _builtins
 import sys
@@ -122,6 +123,34 @@ under the same idempotency key gets this answer.
 PAYMENT_RESOLUTION_FAILED: PaymentResolution.ValueType  # 3
 """Nothing was charged. A retry under the same idempotency key is a new charge."""
 Global___PaymentResolution: _TypeAlias = PaymentResolution  # noqa: Y015
+
+class _RefundResolution:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RefundResolutionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundResolution.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REFUND_RESOLUTION_UNSPECIFIED: _RefundResolution.ValueType  # 0
+    """Unspecified."""
+    REFUND_RESOLUTION_SUCCEEDED: _RefundResolution.ValueType  # 1
+    """The money was given back. The refund counts for good."""
+    REFUND_RESOLUTION_FAILED: _RefundResolution.ValueType  # 2
+    """Nothing was given back. What the refund reserved is free again, and a retry under the same
+    idempotency key is a new refund.
+    """
+
+class RefundResolution(_RefundResolution, metaclass=_RefundResolutionEnumTypeWrapper):
+    """Outcome of a refund that an operator decides."""
+
+REFUND_RESOLUTION_UNSPECIFIED: RefundResolution.ValueType  # 0
+"""Unspecified."""
+REFUND_RESOLUTION_SUCCEEDED: RefundResolution.ValueType  # 1
+"""The money was given back. The refund counts for good."""
+REFUND_RESOLUTION_FAILED: RefundResolution.ValueType  # 2
+"""Nothing was given back. What the refund reserved is free again, and a retry under the same
+idempotency key is a new refund.
+"""
+Global___RefundResolution: _TypeAlias = RefundResolution  # noqa: Y015
 
 @_typing.final
 class CreateAdminRequest(_message.Message):
@@ -669,6 +698,8 @@ class Decision(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     DECIDED_AT_FIELD_NUMBER: _builtins.int
     GATEWAY_FINDINGS_FIELD_NUMBER: _builtins.int
+    REFUND_RESOLUTION_FIELD_NUMBER: _builtins.int
+    PREVIOUS_REFUND_STATUS_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     """Id of the decision, `DEC-…`."""
     action: _builtins.str
@@ -676,7 +707,7 @@ class Decision(_message.Message):
     resolution: Global___PaymentResolution.ValueType
     """Outcome of a resolved payment. Unspecified for any other action."""
     transaction_id: _builtins.str
-    """The gateway's id of the payment, as the operator named it."""
+    """The gateway's id of the payment or refund, as the operator named it."""
     previous_status: _payments_pb2.PaymentStatus.ValueType
     """Status of the payment before."""
     is_forced: _builtins.bool
@@ -685,6 +716,10 @@ class Decision(_message.Message):
     """The operator."""
     reason: _builtins.str
     """The operator's reason."""
+    refund_resolution: Global___RefundResolution.ValueType
+    """Outcome of a resolved refund. Unspecified for any other action."""
+    previous_refund_status: _refunds_pb2.RefundStatus.ValueType
+    """Status of the refund before. Unspecified for a decision about anything else."""
     @_builtins.property
     def decided_at(self) -> _timestamp_pb2.Timestamp:
         """Time of the decision."""
@@ -706,10 +741,12 @@ class Decision(_message.Message):
         reason: _builtins.str = ...,
         decided_at: _timestamp_pb2.Timestamp | None = ...,
         gateway_findings: _abc.Iterable[Global___GatewayFinding] | None = ...,
+        refund_resolution: Global___RefundResolution.ValueType = ...,
+        previous_refund_status: _refunds_pb2.RefundStatus.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id", "decided_at", b"decided_at", "transaction_id", b"transaction_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id", "action", b"action", "decided_at", b"decided_at", "decided_by", b"decided_by", "decision_id", b"decision_id", "gateway_findings", b"gateway_findings", "is_forced", b"is_forced", "previous_status", b"previous_status", "reason", b"reason", "resolution", b"resolution", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id", "action", b"action", "decided_at", b"decided_at", "decided_by", b"decided_by", "decision_id", b"decision_id", "gateway_findings", b"gateway_findings", "is_forced", b"is_forced", "previous_refund_status", b"previous_refund_status", "previous_status", b"previous_status", "reason", b"reason", "refund_resolution", b"refund_resolution", "resolution", b"resolution", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
     _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
@@ -729,7 +766,9 @@ class GatewayFinding(_message.Message):
     ANSWER_FIELD_NUMBER: _builtins.int
     IS_ANSWERED_FIELD_NUMBER: _builtins.int
     object: _builtins.str
-    """The object: `charge` as found by the payment's id; `payment`, `refund` or `dispute` by its own."""
+    """The object: `charge` as found by the payment's id; `payment`, `refund` or `dispute` by its own.
+    Of a refund: `refund`, as found by our id or by its own.
+    """
     object_id: _builtins.str
     """The gateway's id of the object."""
     answer: _builtins.str
@@ -1063,3 +1102,337 @@ class ReleaseSetAsideResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReleaseSetAsideResponse: _TypeAlias = ReleaseSetAsideResponse  # noqa: Y015
+
+@_typing.final
+class ShowRefundRequest(_message.Message):
+    """Request for ShowRefund."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_ID_FIELD_NUMBER: _builtins.int
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    refund_id: _builtins.str
+    """Id of the refund, `REF-…`."""
+    business_id: _builtins.str
+    """Id of the refund's business. Needed only if several businesses have a refund with that id."""
+    def __init__(
+        self,
+        *,
+        refund_id: _builtins.str = ...,
+        business_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id", "refund_id", b"refund_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
+    _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_id) -> _WhichOneofReturnType__business_id | None: ...
+
+Global___ShowRefundRequest: _TypeAlias = ShowRefundRequest  # noqa: Y015
+
+@_typing.final
+class ShowRefundResponse(_message.Message):
+    """Response for ShowRefund. It has no secret and no card data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    REFUND_FIELD_NUMBER: _builtins.int
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    WALLET_TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    IS_ANSWER_STORED_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    GATEWAY_FINDINGS_FIELD_NUMBER: _builtins.int
+    ASKED_AT_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    """Id of the refund's business."""
+    is_answer_stored: _builtins.bool
+    """Whether an answer is stored under the refund's idempotency key. Null without a key."""
+    @_builtins.property
+    def refund(self) -> _refunds_pb2.Refund:
+        """The refund."""
+
+    @_builtins.property
+    def payment(self) -> _payments_pb2.Payment:
+        """Its payment."""
+
+    @_builtins.property
+    def work(self) -> Global___RefundWork:
+        """What the core does about the refund."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaymentEvent]:
+        """Events of the gateway about the payment, oldest first."""
+
+    @_builtins.property
+    def wallet_transactions(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_pb2.WalletTransaction]:
+        """Wallet transactions of the payment, oldest first."""
+
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Decision]:
+        """Decisions of operators about the refund, oldest first."""
+
+    @_builtins.property
+    def gateway_findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___GatewayFinding]:
+        """What the gateway says of the refund now."""
+
+    @_builtins.property
+    def asked_at(self) -> _timestamp_pb2.Timestamp:
+        """Time at which the gateway was asked."""
+
+    def __init__(
+        self,
+        *,
+        business_id: _builtins.str = ...,
+        refund: _refunds_pb2.Refund | None = ...,
+        payment: _payments_pb2.Payment | None = ...,
+        work: Global___RefundWork | None = ...,
+        events: _abc.Iterable[Global___PaymentEvent] | None = ...,
+        wallet_transactions: _abc.Iterable[_wallet_pb2.WalletTransaction] | None = ...,
+        is_answer_stored: _builtins.bool | None = ...,
+        decisions: _abc.Iterable[Global___Decision] | None = ...,
+        gateway_findings: _abc.Iterable[Global___GatewayFinding] | None = ...,
+        asked_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_answer_stored", b"_is_answer_stored", "asked_at", b"asked_at", "is_answer_stored", b"is_answer_stored", "payment", b"payment", "refund", b"refund", "work", b"work"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_answer_stored", b"_is_answer_stored", "asked_at", b"asked_at", "business_id", b"business_id", "decisions", b"decisions", "events", b"events", "gateway_findings", b"gateway_findings", "is_answer_stored", b"is_answer_stored", "payment", b"payment", "refund", b"refund", "wallet_transactions", b"wallet_transactions", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__is_answer_stored: _TypeAlias = _typing.Literal["is_answer_stored"]  # noqa: Y015
+    _WhichOneofArgType__is_answer_stored: _TypeAlias = _typing.Literal["_is_answer_stored", b"_is_answer_stored"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_answer_stored) -> _WhichOneofReturnType__is_answer_stored | None: ...
+
+Global___ShowRefundResponse: _TypeAlias = ShowRefundResponse  # noqa: Y015
+
+@_typing.final
+class RefundWork(_message.Message):
+    """What the core does about a refund."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    LEASED_UNTIL_FIELD_NUMBER: _builtins.int
+    LOOK_AT_FIELD_NUMBER: _builtins.int
+    LOOKS_FIELD_NUMBER: _builtins.int
+    SENT_AT_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_AT_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_ERROR_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    GATEWAY_KEY_FIELD_NUMBER: _builtins.int
+    attempt: _builtins.str
+    """`running` while a core calls the gateway, or died; `unknown` after a call without a clear
+    answer; `unsettled` while the payment must settle first. Null once the refund has an outcome.
+    """
+    looks: _builtins.int
+    """Number of looks that gave no outcome."""
+    set_aside_error: _builtins.str
+    """Why it was set aside."""
+    idempotency_key: _builtins.str
+    """Idempotency key of the request."""
+    gateway_key: _builtins.str
+    """Idempotency key at the gateway."""
+    @_builtins.property
+    def leased_until(self) -> _timestamp_pb2.Timestamp:
+        """Time until which a core has the refund to itself, unless it renews that."""
+
+    @_builtins.property
+    def look_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the next look at the gateway."""
+
+    @_builtins.property
+    def sent_at(self) -> _timestamp_pb2.Timestamp:
+        """Time at which the refund was last sent."""
+
+    @_builtins.property
+    def set_aside_at(self) -> _timestamp_pb2.Timestamp:
+        """Time at which the refund was set aside. Null if it is not."""
+
+    def __init__(
+        self,
+        *,
+        attempt: _builtins.str | None = ...,
+        leased_until: _timestamp_pb2.Timestamp | None = ...,
+        look_at: _timestamp_pb2.Timestamp | None = ...,
+        looks: _builtins.int = ...,
+        sent_at: _timestamp_pb2.Timestamp | None = ...,
+        set_aside_at: _timestamp_pb2.Timestamp | None = ...,
+        set_aside_error: _builtins.str | None = ...,
+        idempotency_key: _builtins.str | None = ...,
+        gateway_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_attempt", b"_attempt", "_idempotency_key", b"_idempotency_key", "_set_aside_error", b"_set_aside_error", "attempt", b"attempt", "idempotency_key", b"idempotency_key", "leased_until", b"leased_until", "look_at", b"look_at", "sent_at", b"sent_at", "set_aside_at", b"set_aside_at", "set_aside_error", b"set_aside_error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attempt", b"_attempt", "_idempotency_key", b"_idempotency_key", "_set_aside_error", b"_set_aside_error", "attempt", b"attempt", "gateway_key", b"gateway_key", "idempotency_key", b"idempotency_key", "leased_until", b"leased_until", "look_at", b"look_at", "looks", b"looks", "sent_at", b"sent_at", "set_aside_at", b"set_aside_at", "set_aside_error", b"set_aside_error"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__attempt: _TypeAlias = _typing.Literal["attempt"]  # noqa: Y015
+    _WhichOneofArgType__attempt: _TypeAlias = _typing.Literal["_attempt", b"_attempt"]  # noqa: Y015
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    _WhichOneofReturnType__set_aside_error: _TypeAlias = _typing.Literal["set_aside_error"]  # noqa: Y015
+    _WhichOneofArgType__set_aside_error: _TypeAlias = _typing.Literal["_set_aside_error", b"_set_aside_error"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__attempt) -> _WhichOneofReturnType__attempt | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__set_aside_error) -> _WhichOneofReturnType__set_aside_error | None: ...
+
+Global___RefundWork: _TypeAlias = RefundWork  # noqa: Y015
+
+@_typing.final
+class ResolveRefundRequest(_message.Message):
+    """Request for ResolveRefund."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_ID_FIELD_NUMBER: _builtins.int
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    refund_id: _builtins.str
+    """Id of the refund, `REF-…`."""
+    business_id: _builtins.str
+    """Id of the refund's business. Needed only if several businesses have a refund with that id."""
+    resolution: Global___RefundResolution.ValueType
+    """The outcome."""
+    transaction_id: _builtins.str
+    """The gateway's id of the refund, where it is not the one that the gateway shows for our id.
+    Allowed for succeeded.
+    """
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why the operator decides so, 1 to 1000 characters."""
+    force: _builtins.bool
+    """Whether to decide even against what the gateway says. It is recorded."""
+    def __init__(
+        self,
+        *,
+        refund_id: _builtins.str = ...,
+        business_id: _builtins.str | None = ...,
+        resolution: Global___RefundResolution.ValueType = ...,
+        transaction_id: _builtins.str | None = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "_transaction_id", b"_transaction_id", "business_id", b"business_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "_transaction_id", b"_transaction_id", "business_id", b"business_id", "decided_by", b"decided_by", "force", b"force", "reason", b"reason", "refund_id", b"refund_id", "resolution", b"resolution", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
+    _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
+    _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
+    _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_id) -> _WhichOneofReturnType__business_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
+
+Global___ResolveRefundRequest: _TypeAlias = ResolveRefundRequest  # noqa: Y015
+
+@_typing.final
+class ResolveRefundResponse(_message.Message):
+    """Response for ResolveRefund."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    IS_REPEATED_FIELD_NUMBER: _builtins.int
+    is_repeated: _builtins.bool
+    """Whether the decision was made before, so that nothing changed."""
+    @_builtins.property
+    def refund(self) -> _refunds_pb2.Refund:
+        """The refund after the decision."""
+
+    @_builtins.property
+    def decision(self) -> Global___Decision:
+        """The decision. If it was a repetition, the first one."""
+
+    def __init__(
+        self,
+        *,
+        refund: _refunds_pb2.Refund | None = ...,
+        decision: Global___Decision | None = ...,
+        is_repeated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "refund", b"refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "is_repeated", b"is_repeated", "refund", b"refund"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveRefundResponse: _TypeAlias = ResolveRefundResponse  # noqa: Y015
+
+@_typing.final
+class RetryRefundRequest(_message.Message):
+    """Request for RetryRefund."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_ID_FIELD_NUMBER: _builtins.int
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    refund_id: _builtins.str
+    """Id of the refund, `REF-…`."""
+    business_id: _builtins.str
+    """Id of the refund's business. Needed only if several businesses have a refund with that id."""
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why the operator decides so, at most 1000 characters."""
+    def __init__(
+        self,
+        *,
+        refund_id: _builtins.str = ...,
+        business_id: _builtins.str | None = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id", "decided_by", b"decided_by", "reason", b"reason", "refund_id", b"refund_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
+    _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_id) -> _WhichOneofReturnType__business_id | None: ...
+
+Global___RetryRefundRequest: _TypeAlias = RetryRefundRequest  # noqa: Y015
+
+@_typing.final
+class RetryRefundResponse(_message.Message):
+    """Response for RetryRefund."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def refund(self) -> _refunds_pb2.Refund:
+        """The refund."""
+
+    @_builtins.property
+    def decision(self) -> Global___Decision:
+        """The decision."""
+
+    def __init__(
+        self,
+        *,
+        refund: _refunds_pb2.Refund | None = ...,
+        decision: Global___Decision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "refund", b"refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "refund", b"refund"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRefundResponse: _TypeAlias = RetryRefundResponse  # noqa: Y015

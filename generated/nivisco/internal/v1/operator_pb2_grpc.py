@@ -70,6 +70,21 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideRequest.SerializeToString,
                 response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideResponse.FromString,
                 _registered_method=True)
+        self.ShowRefund = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ShowRefund',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRefundRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRefundResponse.FromString,
+                _registered_method=True)
+        self.ResolveRefund = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ResolveRefund',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolveRefundRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolveRefundResponse.FromString,
+                _registered_method=True)
+        self.RetryRefund = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/RetryRefund',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -128,6 +143,28 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShowRefund(self, request, context):
+        """Returns a refund with everything that is stored about it, and what its gateway says of it now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveRefund(self, request, context):
+        """Decides the outcome of a refund that its gateway does not report. The decision is recorded with
+        what the gateway said. Repeating it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryRefund(self, request, context):
+        """Has the core ask the gateway about a refund at once, also one that was set aside.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -165,6 +202,21 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.ReleaseSetAside,
                     request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideRequest.FromString,
                     response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideResponse.SerializeToString,
+            ),
+            'ShowRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowRefund,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRefundRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRefundResponse.SerializeToString,
+            ),
+            'ResolveRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveRefund,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolveRefundRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolveRefundResponse.SerializeToString,
+            ),
+            'RetryRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryRefund,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -357,6 +409,87 @@ class OperatorService:
             '/nivisco.internal.v1.OperatorService/ReleaseSetAside',
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideRequest.SerializeToString,
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ReleaseSetAsideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ShowRefund',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRefundRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ResolveRefund',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolveRefundRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ResolveRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/RetryRefund',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundResponse.FromString,
             options,
             channel_credentials,
             insecure,

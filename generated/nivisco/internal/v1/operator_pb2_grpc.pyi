@@ -53,6 +53,14 @@ class OperatorServiceStub:
     """Has the cores look at a row again that was set aside. What a recurring job missed meanwhile
     follows its `catch_up`.
     """
+    ShowRefund: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ShowRefundRequest, _operator_pb2.ShowRefundResponse]
+    """Returns a refund with everything that is stored about it, and what its gateway says of it now."""
+    ResolveRefund: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ResolveRefundRequest, _operator_pb2.ResolveRefundResponse]
+    """Decides the outcome of a refund that its gateway does not report. The decision is recorded with
+    what the gateway said. Repeating it changes nothing.
+    """
+    RetryRefund: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RetryRefundRequest, _operator_pb2.RetryRefundResponse]
+    """Has the core ask the gateway about a refund at once, also one that was set aside."""
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -79,6 +87,14 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """Has the cores look at a row again that was set aside. What a recurring job missed meanwhile
     follows its `catch_up`.
     """
+    ShowRefund: _aio.UnaryUnaryMultiCallable[_operator_pb2.ShowRefundRequest, _operator_pb2.ShowRefundResponse]  # type: ignore[assignment]
+    """Returns a refund with everything that is stored about it, and what its gateway says of it now."""
+    ResolveRefund: _aio.UnaryUnaryMultiCallable[_operator_pb2.ResolveRefundRequest, _operator_pb2.ResolveRefundResponse]  # type: ignore[assignment]
+    """Decides the outcome of a refund that its gateway does not report. The decision is recorded with
+    what the gateway said. Repeating it changes nothing.
+    """
+    RetryRefund: _aio.UnaryUnaryMultiCallable[_operator_pb2.RetryRefundRequest, _operator_pb2.RetryRefundResponse]  # type: ignore[assignment]
+    """Has the core ask the gateway about a refund at once, also one that was set aside."""
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -144,5 +160,31 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         """Has the cores look at a row again that was set aside. What a recurring job missed meanwhile
         follows its `catch_up`.
         """
+
+    @_abc_1.abstractmethod
+    def ShowRefund(
+        self,
+        request: _operator_pb2.ShowRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ShowRefundResponse, _abc.Awaitable[_operator_pb2.ShowRefundResponse]]:
+        """Returns a refund with everything that is stored about it, and what its gateway says of it now."""
+
+    @_abc_1.abstractmethod
+    def ResolveRefund(
+        self,
+        request: _operator_pb2.ResolveRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ResolveRefundResponse, _abc.Awaitable[_operator_pb2.ResolveRefundResponse]]:
+        """Decides the outcome of a refund that its gateway does not report. The decision is recorded with
+        what the gateway said. Repeating it changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryRefund(
+        self,
+        request: _operator_pb2.RetryRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RetryRefundResponse, _abc.Awaitable[_operator_pb2.RetryRefundResponse]]:
+        """Has the core ask the gateway about a refund at once, also one that was set aside."""
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
