@@ -1,0 +1,36 @@
+"""Refusals of the use cases of cards."""
+
+from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
+from core.gateways.gateway import CardDeclined, GatewayError, GatewayRefused, GatewayUnavailable
+
+
+def card_not_found() -> Refusal:
+    """Return the refusal of a card that the business does not have."""
+    return Refusal(Reason.ERROR_REASON_CARD_NOT_FOUND, "Card not found")
+
+
+def refusal_of(error: GatewayError) -> Refusal:
+    """Return the refusal of a failed gateway call other than a charge."""
+    match error:
+        case CardDeclined():
+            return Refusal(
+                Reason.ERROR_REASON_CARD_DECLINED,
+                error.message,
+                metadata={"decline_code": error.decline_code},
+            )
+        case GatewayRefused(field=str() as field):
+            return InvalidFields.of(field, error.message)
+        case GatewayRefused():
+            return Refusal(Reason.ERROR_REASON_GATEWAY_REFUSED, error.message)
+        case GatewayUnavailable():
+            return Refusal(
+                Reason.ERROR_REASON_GATEWAY_UNAVAILABLE,
+                error.message,
+                retry_after_seconds=RETRY_SECONDS,
+            )
+        case _:
+            return Refusal(
+                Reason.ERROR_REASON_OUTCOME_UNKNOWN,
+                error.message,
+                retry_after_seconds=RETRY_SECONDS,
+            )
