@@ -1,6 +1,6 @@
 """Selects the card that a charge uses, within a transaction: the user's primary card."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from core.cards import store
@@ -8,6 +8,7 @@ from core.cards.refusals import card_not_found
 from core.cards.removed import next_primary
 from core.database.transactions import Transaction
 from core.errors import Reason, Refusal
+from core.ids import new_card_id
 from core.users import store as users_store
 from core.users.service import existing_user
 from core.users.store import User
@@ -105,26 +106,49 @@ async def primary_beside(
     )
 
 
-async def remove_card(transaction: Transaction, business_id: str, card: store.Card) -> None:
-    """Remove a card whose user is locked, and have another one take its place as primary.
+async def remove_card(
+    transaction: Transaction, business_id: str, card: store.Card, detached: Collection[str]
+) -> None:
+    """Remove a card, and whatever else was `detached` at its gateway with it.
 
-    A card whose row meanwhile became that of another card at the gateway stays: it was saved again.
+    Another card takes the place of the primary one. A card whose row meanwhile became that of
+    another card at the gateway stays, if that one is attached: it was saved again. One that is
+    detached and not stored here may be saved at this moment: it counts as removed, too.
+    The user is locked.
     """
-    present = await store.card_by_id(transaction, business_id=business_id, card_id=card.card_id)
-    if present is None or present.gateway_card_id != card.gateway_card_id:
-        return
-    await store.remove_card(transaction, business_id=business_id, card=present)
-    if not present.is_primary:
-        return
+    cards = await store.cards_of_user(
+        transaction, business_id=business_id, user_id=card.user_id, env=card.env
+    )
+    removed = [
+        each for each in cards if each.gateway == card.gateway and each.gateway_card_id in detached
+    ]
+    for each in removed:
+        await store.remove_card(transaction, business_id=business_id, card=each)
+    for gateway_card_id in sorted({*detached} - {each.gateway_card_id for each in removed}):
+        if not await store.was_removed(
+            transaction,
+            business_id=business_id,
+            env=card.env,
+            gateway=card.gateway,
+            gateway_card_id=gateway_card_id,
+        ):
+            other = replace(card, card_id=new_card_id(), gateway_card_id=gateway_card_id)
+            await store.remove_card(transaction, business_id=business_id, card=other)
+    if any(each.is_primary for each in removed):
+        left = [each for each in cards if each not in removed]
+        await _promote_next(transaction, business_id, card, left)
+
+
+async def _promote_next(
+    transaction: Transaction, business_id: str, card: store.Card, left: Sequence[store.Card]
+) -> None:
+    """Make the newest card that is `left` primary in place of a removed card, if it can be."""
     customer_id = await store.customer_of_user(
         transaction,
         business_id=business_id,
         user_id=card.user_id,
         env=card.env,
         gateway=card.gateway,
-    )
-    left = await store.cards_of_user(
-        transaction, business_id=business_id, user_id=card.user_id, env=card.env
     )
     if (following := next_primary(left, card.gateway, customer_id)) is not None:
         await store.make_primary(

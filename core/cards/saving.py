@@ -112,6 +112,7 @@ class CardSaver:
                 customer_id=customer_id,
                 saved=saved,
                 replaces=replaced_card(removed, saved),
+                removed=removed,
             )
             return await choose_primary(
                 transaction, business_id, user, card, removed, set_as_primary=set_as_primary

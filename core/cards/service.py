@@ -170,7 +170,7 @@ class CardsService:
                 transaction, business_id=business_id, user_id=card.user_id, env=card.env
             )
         try:
-            await self._gateways[card.gateway].remove_card(
+            detached = await self._gateways[card.gateway].remove_card(
                 account,
                 customer_id=card.customer_id,
                 gateway_card_id=card.gateway_card_id,
@@ -180,7 +180,7 @@ class CardsService:
             raise refusal_of(error) from None
         async with self._database.transaction("cards.remove") as transaction:
             await existing_user(transaction, business_id, card.user_id, lock=True)
-            await remove_card(transaction, business_id, card)
+            await remove_card(transaction, business_id, card, detached)
             return replace(card, is_primary=False), await primary_beside(
                 transaction, business_id, card
             )

@@ -1,5 +1,6 @@
 """SQL of saved cards and the users' customers at the gateways."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
@@ -145,11 +146,13 @@ async def keep_card(
     customer_id: str,
     saved: SavedCard,
     replaces: Card | None,
+    removed: Sequence[Card] = (),
 ) -> Card:
     """Store a card that is not primary, or the new expiry date of a known card.
 
     The row of a card that it `replaces`, if nobody changed it meanwhile, becomes that of the card;
-    likewise that of the customer's card with the same number, unless that expires later.
+    likewise that of the customer's card with the same number, unless that expires later. Cards
+    that are `removed` at the gateway do not count.
     """
     known = await card_by_gateway_id(
         transaction,
@@ -175,7 +178,7 @@ async def keep_card(
         customer_id=customer_id,
         fingerprint=saved.fingerprint,
     )
-    if same and (replaces is None or same.gateway_card_id != replaces.gateway_card_id):
+    if same and same.gateway_card_id not in {each.gateway_card_id for each in removed}:
         if (same.exp_year, same.exp_month) > (saved.exp_year, saved.exp_month):
             return same
         replaces = same

@@ -297,10 +297,11 @@ class Gateway(Protocol):
         customer_id: str,
         gateway_card_id: str,
         kept: Collection[str] = (),
-    ) -> None:
+    ) -> Collection[str]:
         """Remove a customer's card, which cannot be charged any more. To repeat it does nothing.
 
-        `kept` are the gateway's ids of other cards, which stay even if they have its number.
+        Returns the gateway's ids of all cards that it removed, which are the card and others with
+        its number. `kept` are the gateway's ids of other cards, which stay even if they have it.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.

@@ -46,6 +46,7 @@ _BILL_TO: Final = (
     "email",
 )
 _EXPIRATION_DATE: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_TRUE: Final = ("true", "1")
 _WITHOUT_VALIDATION: Final = frozenset(("", "none", "testMode"))
 
 
@@ -125,6 +126,8 @@ def update_payment_profile(call: Call) -> Fields:
     assert profile is not None, "the schema requires it"
     card = _get_card(call, "paymentProfile/customerPaymentProfileId")
     body, private = _read_card(profile, card)
+    if body["is_default"]:
+        _clear_default(call, card.body["customer"])
     private = card.private | private
     direct_response = _validate(call, body, private)
     card.body |= body
@@ -165,7 +168,7 @@ def _show_customer(call: Call, customer: Record) -> Fields:
 
 def _show_card(call: Call, card: Record) -> Fields:
     """Return a card with its number masked; its date is shown on request."""
-    is_unmasked = call.request.text("unmaskExpirationDate") in ("true", "1")
+    is_unmasked = call.request.text("unmaskExpirationDate") in _TRUE
     bill_to = [*card.body["bill_to"].items()]
     shown: Sequence[Field] = [
         ("cardNumber", f"XXXX{card.body['last4']}"),
@@ -173,10 +176,20 @@ def _show_card(call: Call, card: Record) -> Fields:
         ("cardType", card.body["brand"]),
     ]
     return [
+        ("customerType", card.body.get("customer_type") or None),
         ("billTo", bill_to or None),
         ("customerPaymentProfileId", card.id),
+        ("defaultPaymentProfile", "true" if card.body.get("is_default") else None),
         ("payment", [("creditCard", shown)]),
     ]
+
+
+def _clear_default(call: Call, customer_id: str) -> None:
+    """Have no default card: a customer has one at most."""
+    for card in _cards_of(call, customer_id):
+        if card.body.get("is_default"):
+            card.body["is_default"] = False
+            call.books.update(card)
 
 
 def _not_found() -> ApiError:
@@ -196,6 +209,8 @@ def _add_card(call: Call, customer_id: str, profile: Element) -> tuple[Record, s
                 ids if call.answer_format.names_duplicates else (),
             )
     direct_response = _validate(call, body, private)
+    if body["is_default"]:
+        _clear_default(call, customer_id)
     identity = {"id": generate_id(CARD), "created": int(call.now), "customer": customer_id}
     return call.add(Record(CARD, identity | body, private)), direct_response
 
@@ -220,6 +235,8 @@ def _read_card(
         "expiration_date": date,
         "postal_code": bill_to["zip"],
         "bill_to": {name: text for name, text in bill_to.items() if text},
+        "customer_type": profile.text("customerType"),
+        "is_default": profile.text("defaultPaymentProfile") in _TRUE,
     }
     if stored is not None and number == f"XXXX{stored.body['last4']}":
         return body | {"brand": stored.body["brand"]}, {}

@@ -140,8 +140,8 @@ class AuthorizeCustomers:
         customer_id: str,
         gateway_card_id: str,
         kept: Collection[str] = (),
-    ) -> None:
-        """Delete a card of a customer profile, or find that it has no such card.
+    ) -> Collection[str]:
+        """Delete a card of a customer profile, or find that it has no such card; return its id.
 
         The gateway has each number once, so `kept` is unused.
 
@@ -153,6 +153,7 @@ class AuthorizeCustomers:
         )
         with contextlib.suppress(CustomerMissing):
             ok_answer(await self._call(account, request, self._deadline()), account)
+        return (gateway_card_id,)
 
     async def update_card(
         self, account: Account, *, customer_id: str, gateway_card_id: str, change: CardChange

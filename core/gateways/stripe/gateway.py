@@ -194,8 +194,10 @@ class StripeGateway:
         customer_id: str,
         gateway_card_id: str,
         kept: Collection[str] = (),
-    ) -> None:
+    ) -> Collection[str]:
         """Detach a payment method, and others of the customer with the same card number.
+
+        Returns the ids of all of them.
 
         A card that was saved several times has a payment method for each, with one fingerprint
         (https://docs.stripe.com/api/payment_methods/object). None of them can be used or attached
@@ -217,8 +219,10 @@ class StripeGateway:
             and card.fingerprint == number
             and card.gateway_card_id not in kept
         ]
-        for card_id in dict.fromkeys([*others, gateway_card_id]):
+        detached = dict.fromkeys([*others, gateway_card_id])
+        for card_id in detached:
             await self._detach(account, customer_id, card_id, deadline)
+        return detached
 
     async def _cards_of(
         self, account: Account, customer_id: str, deadline: float
