@@ -197,6 +197,10 @@ PATTERN_DESCRIPTIONS: Final = {
     r"^(pm|tok)_[A-Za-z0-9_]{1,200}$": (
         "must be a Stripe payment method or token, which begins with pm_ or tok_"
     ),
+    r"^(cus_[A-Za-z0-9_]{1,200}|[0-9]{1,20})$": (
+        "must be a Stripe customer, which begins with cus_, or the digits of an Authorize.Net "
+        "customer profile id"
+    ),
     (
         r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"
         r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"

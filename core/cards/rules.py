@@ -57,6 +57,16 @@ def check_change(change: CardChange, now: datetime) -> None:
         raise InvalidFields(problems)
 
 
+def check_customer_id(gateway: str, customer_id: str) -> None:
+    """Check that a customer's id is one of the gateway.
+
+    Raises:
+        InvalidFields: it is one of the other gateway.
+    """
+    if customer_id.startswith("cus_") != (gateway == "stripe"):
+        raise InvalidFields.of("customer_id", f"must be the id of a customer at {gateway}")
+
+
 def _number_problem(number: str) -> str:
     if len(number) > NUMBER_DIGITS_MAX:
         return f"has more than the {NUMBER_DIGITS_MAX} digits that Authorize.Net takes"

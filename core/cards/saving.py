@@ -105,7 +105,7 @@ class CardSaver:
         removed = await find_removed(self._gateways[to_save.gateway], account, at_gateway, saved)
         async with self._database.transaction("cards.keep_card") as transaction:
             user = await active_user(transaction, business_id, to_save.user_id, lock=True)
-            await _check_not_removed(transaction, to_save, saved)
+            await _check_still_saved(transaction, to_save, customer_id, saved)
             card = await store.keep_card(
                 transaction,
                 **to_save.customer_key,
@@ -178,10 +178,10 @@ class CardSaver:
         return known
 
 
-async def _check_not_removed(
-    transaction: Transaction, to_save: CardToSave, saved: SavedCard
+async def _check_still_saved(
+    transaction: Transaction, to_save: CardToSave, customer_id: str, saved: SavedCard
 ) -> None:
-    """Check that the card was not removed since the gateway saved it.
+    """Check that neither the card was removed nor the customer replaced since the gateway saved it.
 
     Raises:
         Refusal: OUTCOME_UNKNOWN; the same request saves the card again, if the gateway can.
@@ -193,8 +193,13 @@ async def _check_not_removed(
         gateway=to_save.gateway,
         gateway_card_id=saved.gateway_card_id,
     ):
-        raise Refusal(
-            Reason.ERROR_REASON_OUTCOME_UNKNOWN,
-            "The card was removed while it was saved. Send the same request again to save it.",
-            retry_after_seconds=RETRY_SECONDS,
-        )
+        changed = "The card was removed"
+    elif await store.customer_of_user(transaction, **to_save.customer_key) != customer_id:
+        changed = "The user got another customer"
+    else:
+        return
+    raise Refusal(
+        Reason.ERROR_REASON_OUTCOME_UNKNOWN,
+        f"{changed} while the card was saved. Send the same request again to save it.",
+        retry_after_seconds=RETRY_SECONDS,
+    )

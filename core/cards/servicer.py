@@ -1,6 +1,7 @@
 """Maps the messages of CardsService to use cases and back."""
 
 from core.caller import current_caller
+from core.cards.importing import CustomerImporter
 from core.cards.service import CardsService
 from core.cards.store import Card
 from core.gateways.gateway import CardChange, CardData
@@ -14,9 +15,10 @@ from nivisco.payments.v1 import cards_pb2_grpc
 class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
     """Serves nivisco.payments.v1.CardsService."""
 
-    def __init__(self, service: CardsService) -> None:
-        """Serve with `service`."""
+    def __init__(self, service: CardsService, importer: CustomerImporter) -> None:
+        """Serve with `service`; import customers with `importer`."""
         self._service = service
+        self._importer = importer
 
     async def GetUserCards(
         self, request: pb.GetUserCardsRequest, context: object
@@ -118,6 +120,25 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
             current_caller(), request.card_id, change, call=current_call()
         )
         return pb.UpdateCardResponse(card=card_message(card))
+
+    async def ImportCustomer(
+        self, request: pb.ImportCustomerRequest, context: object
+    ) -> pb.ImportCustomerResponse:
+        """Import a gateway's customer."""
+        caller = current_caller()
+        gateway = gateway_word(request.gateway)
+        assert gateway is not None, "the schema requires it"
+        cards = await self._importer.import_customer(
+            caller,
+            request.user_id,
+            env_word(request.env) or caller.default_env,
+            gateway,
+            request.customer_id,
+            call=current_call(),
+        )
+        return pb.ImportCustomerResponse(
+            customer_id=request.customer_id, cards=[card_message(card) for card in cards]
+        )
 
 
 def card_message(card: Card) -> pb.Card:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, delete, false, insert, select, update
 
-from core.database.schema import cards, gateway_customers, removed_cards
+from core.database.schema import businesses, cards, gateway_customers, removed_cards
 from core.database.transactions import Transaction
 from core.gateways.gateway import SavedCard
 from core.ids import new_card_id
@@ -293,6 +293,42 @@ async def customer_of_user(
         )
     )
     return result.scalar_one_or_none()
+
+
+async def other_user_of_customer(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    user_id: str,
+    env: str,
+    gateway: str,
+    customer_id: str,
+) -> str | None:
+    """Return the id of another user who has this customer at the gateway, or None."""
+    result = await transaction.connection.execute(
+        select(gateway_customers.c.user_id)
+        .where(
+            gateway_customers.c.business_id == business_id,
+            gateway_customers.c.env == env,
+            gateway_customers.c.gateway == gateway,
+            gateway_customers.c.customer_id == customer_id,
+            gateway_customers.c.user_id != user_id,
+        )
+        .limit(1)
+    )
+    return result.scalar_one_or_none()
+
+
+async def lock_imports(transaction: Transaction, business_id: str) -> None:
+    """Lock the business against other imports of customers until the transaction ends.
+
+    It excludes no insert of the business's rows, only changes of the business itself.
+    """
+    await transaction.connection.execute(
+        select(businesses.c.business_id)
+        .where(businesses.c.business_id == business_id)
+        .with_for_update(key_share=True)
+    )
 
 
 async def set_customer(

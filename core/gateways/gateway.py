@@ -290,6 +290,15 @@ class Gateway(Protocol):
         """Return whether the customer has the card. Raises a GatewayError as `read_state` does."""
         ...
 
+    async def cards_of_customer(self, account: Account, customer_id: str) -> list[SavedCard]:
+        """Return the cards of a customer, the default card first.
+
+        Raises:
+            GatewayError: CustomerMissing if there is no such customer, or it was deleted;
+                GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        ...
+
     async def remove_card(
         self,
         account: Account,

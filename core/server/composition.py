@@ -19,6 +19,7 @@ from core.authentication.servicer import AuthenticationServicer
 from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer
+from core.cards.importing import CustomerImporter
 from core.cards.service import CardsService
 from core.cards.servicer import CardsServicer
 from core.credentials.service import CredentialsService, check_keyring
@@ -181,6 +182,7 @@ class _Services:
     authentication: AuthenticationService
     business: BusinessService
     cards: CardsService
+    importer: CustomerImporter
     credentials: CredentialsService
     idempotency: Idempotency
     payments: PaymentsService
@@ -206,6 +208,7 @@ def _make_services(
         authentication=AuthenticationService(database, known_callers, settings.service_tokens),
         business=BusinessService(database, known_callers),
         cards=CardsService(database, credentials, gateways, idempotency),
+        importer=CustomerImporter(database, credentials, gateways, idempotency),
         credentials=credentials,
         idempotency=idempotency,
         payments=PaymentsService(
@@ -231,7 +234,7 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
     public: dict[str, object] = {
         "AuthenticationService": AuthenticationServicer(services.business),
         "BusinessService": BusinessServicer(services.business),
-        "CardsService": CardsServicer(services.cards),
+        "CardsService": CardsServicer(services.cards, services.importer),
         "CredentialsService": CredentialsServicer(services.credentials),
         "KeysService": KeysServicer(services.credentials),
         "PaymentsService": PaymentsServicer(services.payments, Lookup(database)),

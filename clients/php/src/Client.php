@@ -769,6 +769,46 @@ final class Client
     }
 
     /**
+     * Makes an existing customer of a gateway the user's, with its cards.
+     *
+     * Both are read from the gateway with the business's keys, and nothing is changed
+     * there. Cards that are stored already keep their `card_id`. The customer's default
+     * card becomes the primary card if the user has none at that gateway. A customer can be
+     * imported again, which adds its new cards.
+     *
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - gateway: Gateway that has the customer.
+     * - customer_id: Id of the customer at the gateway: a Stripe customer (`cus_…`) or the
+     *   id of an Authorize.Net customer profile. Must be a Stripe customer, which begins
+     *   with cus_, or the digits of an Authorize.Net customer profile id.
+     * - env: Environment. Defaults to the business's default environment.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     user_id: string,
+     *     gateway: 'stripe'|'authorize',
+     *     customer_id: string,
+     *     env?: 'TEST'|'LIVE',
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     CREDENTIALS_MISSING, CUSTOMER_IN_USE, USER_HAS_CUSTOMER, GATEWAY_REFUSED,
+     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function importCustomer(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\ImportCustomerResult {
+        return $this->connection->change(
+            'import_customer',
+            $fields,
+            [Result\ImportCustomerResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Charges the user's primary card.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable

@@ -1072,6 +1072,36 @@ export interface UpdateCardResult {
   readonly card: Card;
 }
 
+/** Fields of `import_customer`. */
+export interface ImportCustomerFields {
+  /**
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId: string;
+  /** Gateway that has the customer. */
+  readonly gateway: Gateway;
+  /**
+   * Id of the customer at the gateway: a Stripe customer (`cus_…`) or the id of an
+   * Authorize.Net customer profile. Must be a Stripe customer, which begins with cus_, or
+   * the digits of an Authorize.Net customer profile id.
+   */
+  readonly customerId: string;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `import_customer`. */
+export interface ImportCustomerResult {
+  /** Id of the customer at the gateway. */
+  readonly customerId: string;
+  /**
+   * The customer's cards, its default card first. At Stripe up to 300, the newest. Another
+   * type of payment method, for example a bank account, is no card.
+   */
+  readonly cards: readonly Card[];
+}
+
 /** Fields of `charge_customer`. */
 export interface ChargeCustomerFields {
   /**

@@ -13,6 +13,7 @@ from typing import ParamSpec
 from core.gateways.authorize import requests
 from core.gateways.authorize.profiles import (
     card_id_of,
+    cards_of_profile,
     check_saved,
     customer_id_of,
     found_customer_id,
@@ -132,6 +133,16 @@ class AuthorizeCustomers:
         except CustomerMissing:
             return False
         return True
+
+    async def cards_of_customer(self, account: Account, customer_id: str) -> list[SavedCard]:
+        """Return the cards of a customer profile, the default card first.
+
+        Raises:
+            GatewayError: CustomerMissing, GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        request = built(requests.cards_of_customer, account, customer_id)
+        answer = await self._call(account, request, self._deadline())
+        return cards_of_profile(answer, account, customer_id)
 
     async def remove_card(
         self,

@@ -29,6 +29,7 @@ from core.gateways.gateway import (
     CardChange,
     CardData,
     ChargeOutcome,
+    CustomerMissing,
     GatewayCharge,
     GatewayError,
     GatewayRefund,
@@ -52,6 +53,7 @@ from core.gateways.stripe.responses import (
     Kind,
     UnchargeableAmount,
     classify,
+    default_card_id,
     error_of,
     is_missing,
     object_of,
@@ -186,6 +188,26 @@ class StripeGateway:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
         """
         return await self._has_card(account, customer_id, gateway_card_id, self._deadline())
+
+    async def cards_of_customer(self, account: Account, customer_id: str) -> list[SavedCard]:
+        """Return the newest cards of a customer, up to 300, the default card first.
+
+        That is the default payment method of invoices, or else the default source
+        (https://docs.stripe.com/api/customers/object). A deleted customer shows only that it is.
+
+        Raises:
+            GatewayError: CustomerMissing, GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        deadline, service = self._deadline(), self._client(account).v1.customers
+        response = await self._send(account, lambda: service.retrieve_async(customer_id), deadline)
+        if is_missing(response):
+            raise CustomerMissing("Stripe has no such customer under these keys.")
+        customer = object_of(response, account, "customer")
+        if customer.get("deleted"):
+            raise CustomerMissing("The customer was deleted at Stripe.")
+        cards = await self._cards_of(account, customer_id, deadline)
+        default_id = default_card_id(customer)
+        return sorted(cards, key=lambda card: card.gateway_card_id != default_id)
 
     async def remove_card(
         self,

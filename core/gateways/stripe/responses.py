@@ -420,3 +420,12 @@ def saved_card(method: Body, customer_id: str) -> SavedCard:
             known = fingerprint if isinstance(fingerprint, str) else None
             return SavedCard(str(method["id"]), brand, last4, month, year, known)
     raise GatewayUnknown("Stripe shows no card of the payment method.")
+
+
+def default_card_id(customer: Body) -> str | None:
+    """Return the id of a customer's default card, if it has one."""
+    settings = customer.get("invoice_settings")
+    default = settings.get("default_payment_method") if isinstance(settings, dict) else None
+    default = default or customer.get("default_source")
+    found = default.get("id") if isinstance(default, dict) else default
+    return found if isinstance(found, str) else None

@@ -38,6 +38,7 @@ from .types import (
     GetWalletHistoryResult,
     HoldStatus,
     HoldWalletResult,
+    ImportCustomerResult,
     IntervalType,
     ListHoldsResult,
     ListReceivablesResult,
@@ -747,6 +748,52 @@ class AsyncNivisco(AsyncConnection):
                 "country": country,
             },
             UpdateCardResult.from_json,
+            idempotency_key,
+        )
+
+    async def import_customer(
+        self,
+        *,
+        user_id: str,
+        gateway: Gateway,
+        customer_id: str,
+        env: Env | None = None,
+        idempotency_key: str | None = None,
+    ) -> ImportCustomerResult:
+        """Makes an existing customer of a gateway the user's, with its cards.
+
+        Both are read from the gateway with the business's keys, and nothing is changed
+        there. Cards that are stored already keep their `card_id`. The customer's default
+        card becomes the primary card if the user has none at that gateway. A customer can
+        be imported again, which adds its new cards.
+
+        Args:
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+                characters without spaces.
+            gateway: Gateway that has the customer.
+            customer_id: Id of the customer at the gateway: a Stripe customer (`cus_…`) or
+                the id of an Authorize.Net customer profile. Must be a Stripe customer,
+                which begins with cus_, or the digits of an Authorize.Net customer profile
+                id.
+            env: Environment. Defaults to the business's default environment.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CUSTOMER_IN_USE`,
+                `USER_HAS_CUSTOMER`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
+                `OUTCOME_UNKNOWN` or one of every action.
+        """
+        return await self._change(
+            "import_customer",
+            {
+                "user_id": user_id,
+                "gateway": gateway,
+                "customer_id": customer_id,
+                "env": env,
+            },
+            ImportCustomerResult.from_json,
             idempotency_key,
         )
 

@@ -1328,6 +1328,25 @@ class UpdateCardResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportCustomerResult:
+    """Response of `import_customer`."""
+
+    customer_id: str
+    """Id of the customer at the gateway."""
+    cards: tuple[Card, ...]
+    """The customer's cards, its default card first. At Stripe up to 300, the newest. Another
+    type of payment method, for example a bank account, is no card."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ImportCustomerResult":
+        """Read it from a response."""
+        return cls(
+            customer_id=body["customer_id"],
+            cards=tuple(Card.from_json(each) for each in body["cards"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeCustomerResult:
     """Response of `charge_customer`."""
 
