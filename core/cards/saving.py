@@ -16,6 +16,7 @@ from core.errors import RETRY_SECONDS, Reason, Refusal
 from core.gateways.gateway import (
     Account,
     CardData,
+    CardNonce,
     CustomerMissing,
     Gateway,
     GatewayError,
@@ -31,13 +32,13 @@ from core.users.store import User
 
 @dataclass(frozen=True, slots=True)
 class CardToSave:
-    """A user's card to save at a gateway: a token, or the card's data."""
+    """A user's card to save at a gateway: a token, the card's data, or a nonce."""
 
     business_id: str
     user_id: str
     env: str
     gateway: str
-    card: str | CardData = field(repr=False)
+    card: str | CardData | CardNonce = field(repr=False)
     request_key: str = ""
     """The request's idempotency key, or an id of the request alone. None for card data, whose
     gateway has no idempotency keys."""
@@ -45,7 +46,7 @@ class CardToSave:
     @property
     def gateway_key(self) -> str:
         """The gateway's idempotency key of a token: equal for equal requests."""
-        if isinstance(self.card, CardData):
+        if not isinstance(self.card, str):
             return ""
         return "card-" + derived_key(
             self.business_id, self.user_id, self.env, self.card, self.request_key
@@ -89,6 +90,8 @@ class CardSaver:
                 to_save = replace(to_save, env=call.env or to_save.env)
             if isinstance(to_save.card, CardData):
                 rules.check_card(to_save.card, transaction.now)
+            elif isinstance(to_save.card, CardNonce):
+                rules.check_nonce(to_save.card)
             user = await active_user(transaction, business_id, to_save.user_id)
             account = await self._credentials.account(
                 transaction, business_id, to_save.gateway, to_save.env

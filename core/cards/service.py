@@ -16,7 +16,14 @@ from core.cards.refusals import card_not_found, refusal_of
 from core.cards.saving import CardSaver, CardToSave
 from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
-from core.gateways.gateway import Account, CardChange, CardData, Gateway, GatewayError
+from core.gateways.gateway import (
+    Account,
+    CardChange,
+    CardData,
+    CardNonce,
+    Gateway,
+    GatewayError,
+)
 from core.idempotency.call import IdempotentCall
 from core.idempotency.service import Idempotency
 from core.ids import new_request_id
@@ -95,7 +102,7 @@ class CardsService:
         caller: Caller,
         user_id: str,
         env: str,
-        card: CardData,
+        card: CardData | CardNonce,
         *,
         set_as_primary: bool,
         call: IdempotentCall | None,
@@ -103,7 +110,7 @@ class CardsService:
         """Save a card in the user's customer profile at Authorize.Net, created if there is none.
 
         A retry, with or without an idempotency key, finds the same profile and card: the gateway
-        detects both duplicates.
+        detects both duplicates. A nonce can be sent once, so the retry has another one of the card.
 
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_DECLINED,

@@ -4,10 +4,12 @@ from core.caller import current_caller
 from core.cards.importing import CustomerImporter
 from core.cards.service import CardsService
 from core.cards.store import Card
-from core.gateways.gateway import CardChange, CardData
+from core.errors import InvalidFields
+from core.gateways.gateway import CardChange, CardData, CardNonce
 from core.idempotency.call import current_call
 from core.messages import env_value, env_word, gateway_value, gateway_word, timestamp
 from core.security.secrets import Secret
+from core.server.validation import REQUIRED
 from nivisco.payments.v1 import cards_pb2 as pb
 from nivisco.payments.v1 import cards_pb2_grpc
 
@@ -62,18 +64,11 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
     ) -> pb.CreateAuthorizeCustomerResponse:
         """Save a card at Authorize.Net. Card number and code are `Secret`s from here on."""
         caller = current_caller()
-        profile = request.payment_profile
         saved = await self._service.save_authorize_card(
             caller,
             request.user_id,
             env_word(request.env) or caller.default_env,
-            CardData(
-                number=Secret(profile.card_number),
-                exp_month=profile.exp_month,
-                exp_year=profile.exp_year,
-                cvv=Secret(profile.cvv) if profile.cvv else None,
-                postal_code=profile.postal_code or None,
-            ),
+            _card_to_save(request),
             set_as_primary=request.set_as_primary,
             call=current_call(),
         )
@@ -139,6 +134,29 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
         return pb.ImportCustomerResponse(
             customer_id=request.customer_id, cards=[card_message(card) for card in cards]
         )
+
+
+def _card_to_save(request: pb.CreateAuthorizeCustomerRequest) -> CardData | CardNonce:
+    """Return the card of a request.
+
+    Raises:
+        InvalidFields: it has none, or two.
+    """
+    profile, opaque = request.payment_profile, request.opaque_data
+    if request.HasField("payment_profile") and request.HasField("opaque_data"):
+        raise InvalidFields.of("opaque_data", "must not be set beside payment_profile")
+    if request.HasField("opaque_data"):
+        value, postal_code = Secret(opaque.data_value), opaque.postal_code or None
+        return CardNonce(opaque.data_descriptor, value, postal_code)
+    if not request.HasField("payment_profile"):
+        raise InvalidFields.of("payment_profile", REQUIRED)
+    return CardData(
+        number=Secret(profile.card_number),
+        exp_month=profile.exp_month,
+        exp_year=profile.exp_year,
+        cvv=Secret(profile.cvv) if profile.cvv else None,
+        postal_code=profile.postal_code or None,
+    )
 
 
 def card_message(card: Card) -> pb.Card:

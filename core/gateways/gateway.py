@@ -55,6 +55,18 @@ class CardData:
 
 
 @dataclass(frozen=True, slots=True)
+class CardNonce:
+    """Card data that the cardholder's browser gave to the gateway, to be used once. Never stored.
+
+    https://developer.authorize.net/api/reference/features/acceptjs.html
+    """
+
+    descriptor: str
+    value: Secret
+    postal_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SavedCard:
     """A card that is stored at the gateway."""
 
@@ -281,9 +293,14 @@ class Gateway(Protocol):
         ...
 
     async def save_card(
-        self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        card: str | CardData | CardNonce,
+        gateway_key: str,
     ) -> SavedCard:
-        """Save a card for the customer: by its token at Stripe, by its data at Authorize.Net."""
+        """Save a card for the customer: by its token at Stripe, else by its data or a nonce."""
         ...
 
     async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:

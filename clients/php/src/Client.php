@@ -608,7 +608,7 @@ final class Client
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - payment_profile: The card to save.
+     * - payment_profile: The card to save. Required unless `opaque_data` is set.
      * - payment_profile.card_number: Card number, 12 to 19 digits. Authorize.Net accepts at
      *   most 16 digits. The check digit and the length for the card network are verified.
      *   Must be 12 to 19 digits.
@@ -623,11 +623,20 @@ final class Client
      *   card becomes primary in any case, as does one that is saved after the primary card
      *   was removed at Authorize.Net.
      * - env: Environment. Defaults to the business's default environment.
+     * - opaque_data: The card to save as a nonce of Authorize.Net's browser library
+     *   Accept.js, in place of `payment_profile`: no card number passes through your
+     *   server. A nonce can be used once within 15 minutes; after any error but
+     *   GATEWAY_UNAVAILABLE, get another one, and use another `idempotency_key`. A card
+     *   that the customer has already stays as it is, with its expiry date.
+     * - opaque_data.data_descriptor: Kind of the nonce, `COMMON.ACCEPT.INAPP.PAYMENT`. Must
+     *   be COMMON.ACCEPT.INAPP.PAYMENT.
+     * - opaque_data.data_value: The nonce. Must be a nonce of Accept.js.
+     * - opaque_data.postal_code: Postal code of the billing address, at most 20 characters.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user_id: string,
-     *     payment_profile: array{
+     *     payment_profile?: array{
      *         card_number: string,
      *         exp_month: int,
      *         exp_year: int,
@@ -636,6 +645,11 @@ final class Client
      *     },
      *     set_as_primary?: bool,
      *     env?: 'TEST'|'LIVE',
+     *     opaque_data?: array{
+     *         data_descriptor: string,
+     *         data_value: string,
+     *         postal_code?: string
+     *     },
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,

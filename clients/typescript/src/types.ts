@@ -341,6 +341,19 @@ export interface PaymentProfile {
   readonly postalCode?: string | undefined;
 }
 
+/**
+ * A card as Accept.js gives it to the browser. It is sent to the gateway and never stored
+ * in this service.
+ */
+export interface OpaqueData {
+  /** Kind of the nonce, `COMMON.ACCEPT.INAPP.PAYMENT`. Must be COMMON.ACCEPT.INAPP.PAYMENT. */
+  readonly dataDescriptor: string;
+  /** The nonce. Must be a nonce of Accept.js. */
+  readonly dataValue: string;
+  /** Postal code of the billing address, at most 20 characters. */
+  readonly postalCode?: string | undefined;
+}
+
 /** A card payment. */
 export interface Payment {
   /**
@@ -983,8 +996,8 @@ export interface CreateAuthorizeCustomerFields {
    * spaces.
    */
   readonly userId: string;
-  /** The card to save. */
-  readonly paymentProfile: PaymentProfile;
+  /** The card to save. Required unless `opaque_data` is set. */
+  readonly paymentProfile?: PaymentProfile | undefined;
   /**
    * Whether the card becomes the user's primary card at Authorize.Net, and Authorize.Net
    * the user's default gateway. Defaults to false. The user's first card becomes primary in
@@ -994,6 +1007,14 @@ export interface CreateAuthorizeCustomerFields {
   readonly setAsPrimary?: boolean | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /**
+   * The card to save as a nonce of Authorize.Net's browser library Accept.js, in place of
+   * `payment_profile`: no card number passes through your server. A nonce can be used once
+   * within 15 minutes; after any error but GATEWAY_UNAVAILABLE, get another one, and use
+   * another `idempotency_key`. A card that the customer has already stays as it is, with
+   * its expiry date.
+   */
+  readonly opaqueData?: OpaqueData | undefined;
 }
 
 /** Response of `create_authorize_customer`. */

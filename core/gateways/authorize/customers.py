@@ -29,8 +29,10 @@ from core.gateways.gateway import (
     Account,
     CardChange,
     CardData,
+    CardNonce,
     CustomerMissing,
     GatewayRefused,
+    GatewayUnavailable,
     GatewayUnknown,
     SavedCard,
 )
@@ -105,7 +107,12 @@ class AuthorizeCustomers:
         return customer_id, saved_card(card_id, card)
 
     async def save_card(
-        self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        card: str | CardData | CardNonce,
+        gateway_key: str,
     ) -> SavedCard:
         """Save a card in a customer profile, after the issuer confirmed it.
 
@@ -117,6 +124,8 @@ class AuthorizeCustomers:
         """
         if isinstance(card, str):
             raise GatewayRefused("Authorize.Net takes a card's data, not a token.")
+        if isinstance(card, CardNonce):
+            return await self._save_nonce(account, customer_id, card, self._deadline())
         return await self._save_card(account, customer_id, card, self._deadline())
 
     async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:
@@ -221,6 +230,27 @@ class AuthorizeCustomers:
                 raise GatewayUnknown(NO_CLEAR_ANSWER) from None
         assert card_id is not None, "a new card has an id"
         return saved_card(card_id, card)
+
+    async def _save_nonce(
+        self, account: Account, customer_id: str, nonce: CardNonce, deadline: float
+    ) -> SavedCard:
+        """Create the card of a nonce, or find that the customer has it, and read it.
+
+        The nonce is spent then, so that an existing card cannot be updated with it. After an
+        unclear answer another nonce of the card finds the existing one.
+        """
+        request = built(requests.create_card, account, customer_id=customer_id, card=nonce)
+        card_id, _ = card_id_of(await self._call(account, request, deadline), account)
+        if card_id is None:
+            raise GatewayRefused(
+                "Authorize.Net has this card of the customer already and does not say which it is. "
+                "Import the customer to have its cards."
+            )
+        read = built(requests.read_card, account, customer_id=customer_id, gateway_card_id=card_id)
+        try:
+            return read_profile(await self._call(account, read, deadline), account).card(card_id)
+        except (CustomerMissing, GatewayUnavailable):
+            raise GatewayUnknown(NO_CLEAR_ANSWER) from None
 
     async def _find_card(
         self, account: Account, customer_id: str, card: CardData, deadline: float

@@ -28,6 +28,7 @@ from core.gateways.gateway import (
     Account,
     CardChange,
     CardData,
+    CardNonce,
     ChargeOutcome,
     CustomerMissing,
     GatewayCharge,
@@ -147,7 +148,12 @@ class StripeGateway:
         return str(object_of(response, account, "customer")["id"])
 
     async def save_card(
-        self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        card: str | CardData | CardNonce,
+        gateway_key: str,
     ) -> SavedCard:
         """Attach a payment method (pm_…), or one created from a card token (tok_…).
 
@@ -155,7 +161,7 @@ class StripeGateway:
             GatewayError: any subclass; GatewayRefused names `payment_method_token` if the token is
                 at fault.
         """
-        if isinstance(card, CardData):
+        if not isinstance(card, str):
             raise GatewayRefused("Stripe takes tokens only, never a card's number.")
         service, deadline = self._client(account).v1.payment_methods, self._deadline()
         method_id = card

@@ -52,6 +52,7 @@ from .types import (
     ModifyStripeCredentialsResult,
     NewBusiness,
     NewUser,
+    OpaqueData,
     PauseRecurringResult,
     PaymentProfile,
     PaymentStatus,
@@ -587,9 +588,10 @@ class Nivisco(Connection):
         self,
         *,
         user_id: str,
-        payment_profile: PaymentProfile,
+        payment_profile: PaymentProfile | None = None,
         set_as_primary: bool | None = None,
         env: Env | None = None,
+        opaque_data: OpaqueData | None = None,
         idempotency_key: str | None = None,
     ) -> CreateAuthorizeCustomerResult:
         """Saves a card at Authorize.Net.
@@ -599,12 +601,17 @@ class Nivisco(Connection):
         Args:
             user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            payment_profile: The card to save.
+            payment_profile: The card to save. Required unless `opaque_data` is set.
             set_as_primary: Whether the card becomes the user's primary card at
                 Authorize.Net, and Authorize.Net the user's default gateway. Defaults to
                 false. The user's first card becomes primary in any case, as does one that
                 is saved after the primary card was removed at Authorize.Net.
             env: Environment. Defaults to the business's default environment.
+            opaque_data: The card to save as a nonce of Authorize.Net's browser library
+                Accept.js, in place of `payment_profile`: no card number passes through your
+                server. A nonce can be used once within 15 minutes; after any error but
+                GATEWAY_UNAVAILABLE, get another one, and use another `idempotency_key`. A
+                card that the customer has already stays as it is, with its expiry date.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
@@ -620,6 +627,7 @@ class Nivisco(Connection):
                 "payment_profile": payment_profile,
                 "set_as_primary": set_as_primary,
                 "env": env,
+                "opaque_data": opaque_data,
             },
             CreateAuthorizeCustomerResult.from_json,
             idempotency_key,

@@ -404,6 +404,21 @@ class PaymentProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpaqueData:
+    """A card as Accept.js gives it to the browser.
+
+    It is sent to the gateway and never stored in this service.
+    """
+
+    data_descriptor: str
+    """Kind of the nonce, `COMMON.ACCEPT.INAPP.PAYMENT`. Must be COMMON.ACCEPT.INAPP.PAYMENT."""
+    data_value: str = field(repr=False)
+    """The nonce. Must be a nonce of Accept.js."""
+    postal_code: str | None = None
+    """Postal code of the billing address, at most 20 characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
     """A card payment."""
 

@@ -315,11 +315,44 @@ class CreateAuthorizeCustomerRequest(_message.Message):
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__postal_code) -> _WhichOneofReturnType__postal_code | None: ...
 
+    @_typing.final
+    class OpaqueData(_message.Message):
+        """A card as Accept.js gives it to the browser. It is sent to the gateway and never stored in this
+        service.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DATA_DESCRIPTOR_FIELD_NUMBER: _builtins.int
+        DATA_VALUE_FIELD_NUMBER: _builtins.int
+        POSTAL_CODE_FIELD_NUMBER: _builtins.int
+        data_descriptor: _builtins.str
+        """Kind of the nonce, `COMMON.ACCEPT.INAPP.PAYMENT`."""
+        data_value: _builtins.str
+        """The nonce."""
+        postal_code: _builtins.str
+        """Postal code of the billing address, at most 20 characters."""
+        def __init__(
+            self,
+            *,
+            data_descriptor: _builtins.str = ...,
+            data_value: _builtins.str = ...,
+            postal_code: _builtins.str | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_postal_code", b"_postal_code", "postal_code", b"postal_code"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_postal_code", b"_postal_code", "data_descriptor", b"data_descriptor", "data_value", b"data_value", "postal_code", b"postal_code"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__postal_code: _TypeAlias = _typing.Literal["postal_code"]  # noqa: Y015
+        _WhichOneofArgType__postal_code: _TypeAlias = _typing.Literal["_postal_code", b"_postal_code"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__postal_code) -> _WhichOneofReturnType__postal_code | None: ...
+
     USER_ID_FIELD_NUMBER: _builtins.int
     PAYMENT_PROFILE_FIELD_NUMBER: _builtins.int
     SET_AS_PRIMARY_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    OPAQUE_DATA_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     set_as_primary: _builtins.bool
@@ -335,7 +368,15 @@ class CreateAuthorizeCustomerRequest(_message.Message):
     """
     @_builtins.property
     def payment_profile(self) -> Global___CreateAuthorizeCustomerRequest.PaymentProfile:
-        """The card to save."""
+        """The card to save. Required unless `opaque_data` is set."""
+
+    @_builtins.property
+    def opaque_data(self) -> Global___CreateAuthorizeCustomerRequest.OpaqueData:
+        """The card to save as a nonce of Authorize.Net's browser library Accept.js, in place of
+        `payment_profile`: no card number passes through your server. A nonce can be used once within
+        15 minutes; after any error but GATEWAY_UNAVAILABLE, get another one, and use another
+        `idempotency_key`. A card that the customer has already stays as it is, with its expiry date.
+        """
 
     def __init__(
         self,
@@ -345,10 +386,11 @@ class CreateAuthorizeCustomerRequest(_message.Message):
         set_as_primary: _builtins.bool | None = ...,
         env: _types_pb2.Env.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
+        opaque_data: Global___CreateAuthorizeCustomerRequest.OpaqueData | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "idempotency_key", b"idempotency_key", "payment_profile", b"payment_profile", "set_as_primary", b"set_as_primary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "idempotency_key", b"idempotency_key", "opaque_data", b"opaque_data", "payment_profile", b"payment_profile", "set_as_primary", b"set_as_primary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "env", b"env", "idempotency_key", b"idempotency_key", "payment_profile", b"payment_profile", "set_as_primary", b"set_as_primary", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "env", b"env", "idempotency_key", b"idempotency_key", "opaque_data", b"opaque_data", "payment_profile", b"payment_profile", "set_as_primary", b"set_as_primary", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
