@@ -231,6 +231,27 @@ async def set_expiry(
     return replace(card, exp_month=exp_month, exp_year=exp_year)
 
 
+async def set_details(
+    transaction: Transaction, *, business_id: str, card: Card, saved: SavedCard
+) -> None:
+    """Store a card's details as its gateway has them now."""
+    await transaction.connection.execute(
+        update(cards)
+        .where(
+            cards.c.business_id == business_id,
+            cards.c.card_id == card.card_id,
+            cards.c.gateway_card_id == saved.gateway_card_id,
+        )
+        .values(
+            brand=saved.brand,
+            last4=saved.last4,
+            exp_month=saved.exp_month,
+            exp_year=saved.exp_year,
+            fingerprint=saved.fingerprint,
+        )
+    )
+
+
 async def _replace_card(
     transaction: Transaction, *, business_id: str, card: Card, customer_id: str, saved: SavedCard
 ) -> Card | None:

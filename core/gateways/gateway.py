@@ -303,8 +303,14 @@ class Gateway(Protocol):
         """Save a card for the customer: by its token at Stripe, else by its data or a nonce."""
         ...
 
-    async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:
-        """Return whether the customer has the card. Raises a GatewayError as `read_state` does."""
+    async def find_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> SavedCard | None:
+        """Return a card as the gateway has it, or None if the customer has no such card.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
         ...
 
     async def cards_of_customer(self, account: Account, customer_id: str) -> list[SavedCard]:

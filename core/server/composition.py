@@ -19,6 +19,7 @@ from core.authentication.servicer import AuthenticationServicer
 from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer
+from core.cards.following import CardFollower
 from core.cards.importing import CustomerImporter
 from core.cards.service import CardsService
 from core.cards.servicer import CardsServicer
@@ -219,7 +220,11 @@ def _make_services(
         ),
         decisions=Decisions(database, credentials, gateways, transitions, settle_time),
         webhooks=WebhooksService(
-            database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
+            database,
+            credentials,
+            transitions,
+            {"stripe": stripe, "authorize": authorize},
+            CardFollower(database, credentials, gateways),
         ),
         holds=Holds(database),
     )

@@ -111,7 +111,10 @@ def get_payment_profile(call: Call) -> Fields:
 
 def delete_payment_profile(call: Call) -> Fields:
     """Handle deleteCustomerPaymentProfileRequest."""
-    call.books.delete(_get_card(call))
+    card = _get_card(call)
+    card.body["is_deleted"] = True  # for the event
+    call.books.update(card)
+    call.books.delete(card)
     return []
 
 

@@ -128,8 +128,10 @@ class AuthorizeCustomers:
             return await self._save_nonce(account, customer_id, card, self._deadline())
         return await self._save_card(account, customer_id, card, self._deadline())
 
-    async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:
-        """Return whether a customer profile has a card.
+    async def find_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> SavedCard | None:
+        """Return a card of a customer profile, or None if it has no such card.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
@@ -138,10 +140,10 @@ class AuthorizeCustomers:
             requests.read_card, account, customer_id=customer_id, gateway_card_id=gateway_card_id
         )
         try:
-            ok_answer(await self._call(account, request, self._deadline()), account)
+            shown = read_profile(await self._call(account, request, self._deadline()), account)
         except CustomerMissing:
-            return False
-        return True
+            return None
+        return shown.card(gateway_card_id)
 
     async def cards_of_customer(self, account: Account, customer_id: str) -> list[SavedCard]:
         """Return the cards of a customer profile, the default card first.

@@ -187,13 +187,15 @@ class StripeGateway:
         method = object_of(attached, account, "payment_method", token=True)
         return saved_card(method, customer_id)
 
-    async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:
-        """Return whether a payment method is attached to the customer.
+    async def find_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> SavedCard | None:
+        """Return a payment method, or None if it is not attached to the customer.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
         """
-        return await self._has_card(account, customer_id, gateway_card_id, self._deadline())
+        return await self._find_card(account, customer_id, gateway_card_id, self._deadline())
 
     async def cards_of_customer(self, account: Account, customer_id: str) -> list[SavedCard]:
         """Return the newest cards of a customer, up to 300, the default card first.
@@ -300,10 +302,10 @@ class StripeGateway:
             if detached.kind is not Kind.REFUSED and detached.kind not in INCONCLUSIVE:
                 raise failed
             try:
-                has_card = await self._has_card(account, customer_id, gateway_card_id, deadline)
+                found = await self._find_card(account, customer_id, gateway_card_id, deadline)
             except GatewayError:
                 raise failed from None
-            if has_card:
+            if found is not None:
                 raise failed
 
     async def update_card(
@@ -327,17 +329,17 @@ class StripeGateway:
         )
         return saved_card(object_of(updated, account, "payment_method"), customer_id)
 
-    async def _has_card(
+    async def _find_card(
         self, account: Account, customer_id: str, gateway_card_id: str, deadline: float
-    ) -> bool:
+    ) -> SavedCard | None:
         service = self._client(account).v1.payment_methods
         response = await self._send(
             account, lambda: service.retrieve_async(gateway_card_id), deadline
         )
         if is_missing(response):
-            return False
+            return None
         method = object_of(response, account, "payment_method")
-        return bool(method.get("customer") == customer_id)
+        return saved_card(method, customer_id) if method.get("customer") == customer_id else None
 
     async def charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome:
         """Charge a saved card at most once; an unclear response is resent once, then looked up."""

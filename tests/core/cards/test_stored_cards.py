@@ -66,3 +66,16 @@ async def test_a_card_that_the_gateway_has_not_any_more_is_never_the_one_of_its_
         gone = [older, alike]
         saved = await keep(running, transaction, NEWER, replaces=alike, removed=gone)
         assert (saved.gateway_card_id, saved.exp_year) == ("pm_newer", 2050)
+
+
+async def test_a_cards_details_are_stored_unless_another_card_took_its_row(
+    running: RunningService,
+) -> None:
+    ids = {"business_id": running.caller.business_id}
+    async with running.database.transaction() as transaction:
+        card = await keep(running, transaction, OLDER)
+        changed = replace(OLDER, last4="1881", exp_month=1, exp_year=2061)
+        await store.set_details(transaction, **ids, card=card, saved=changed)
+        await store.set_details(transaction, **ids, card=card, saved=ALIKE)
+        stored = await store.card_by_id(transaction, **ids, card_id=card.card_id)
+        assert stored == replace(card, last4="1881", exp_month=1, exp_year=2061)
