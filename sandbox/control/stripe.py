@@ -31,6 +31,7 @@ from sandbox.stripe.errors import StripeError
 from sandbox.stripe.keys import get_account, is_account, is_secret_key
 from sandbox.stripe.payment_intents import cancel
 from sandbox.stripe.resources import generate_id
+from sandbox.stripe.setup_intents import complete_setup_authentication
 
 _LAST4: Final = re.compile(r"[0-9]{4}")
 _CANCELLATION_REASONS: Final = (
@@ -79,11 +80,16 @@ class StripeControl:
 
     async def authenticate_cardholder(self, request: web.Request) -> web.Response:
         """POST authentications: the cardholder passes 3D Secure, fails it, or never comes."""
-        body = await read_body(request, "payment_intent", "succeeds", "expires")
+        body = await read_body(request, "payment_intent", "setup_intent", "succeeds", "expires")
         if "succeeds" in body and "expires" in body:
             raise ControlRefusal('Give "succeeds" or "expires", not both.')
         succeeds = read_boolean(body.get("succeeds", True), "succeeds")
         expires = read_boolean(body.get("expires", False), "expires")
+        if "setup_intent" in body:
+            with self._change():
+                call, intent = self._find("setup_intent", body["setup_intent"])
+                complete_setup_authentication(call, intent, succeeded=succeeds and not expires)
+            return web.json_response(intent.body)
         with self._change():
             call, intent = self._find("payment_intent", body.get("payment_intent"))
             if expires and intent.body["status"] != "requires_action":
@@ -254,7 +260,15 @@ def _read_metadata(body: dict[str, Any]) -> dict[str, str]:
 def summarize_account(books: Books, scope: Scope, limit: int) -> dict[str, Any]:
     """Return the account's objects, newest first, and what remains of its succeeded charges."""
     kinds: dict[str, Any] = {}
-    for kind in ("customer", "payment_method", "payment_intent", "charge", "refund", "dispute"):
+    for kind in (
+        "customer",
+        "payment_method",
+        "payment_intent",
+        "setup_intent",
+        "charge",
+        "refund",
+        "dispute",
+    ):
         records, has_more = books.list_page(scope, kind, PageQuery(limit=limit))
         kinds[f"{kind}s"] = [record.body for record in records]
         kinds[f"more_{kind}s"] = has_more

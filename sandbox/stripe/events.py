@@ -1,8 +1,8 @@
 """Which of Stripe's events a change of an object causes (https://docs.stripe.com/api/events/types).
 
 A pure function of the object before and after. Only the events that an endpoint of ours listens to:
-payment_intent.*, charge.refunded, charge.refund.updated, refund.*, charge.dispute.*, and
-payment_method.updated, automatically_updated and detached.
+payment_intent.*, setup_intent.*, charge.refunded, charge.refund.updated, refund.*,
+charge.dispute.*, and payment_method.updated, automatically_updated and detached.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ def _list_types(kind: str, before: Json | None, after: Json) -> Iterator[str]:
     match kind:
         case "payment_intent":
             return _list_intent_types(before, after)
+        case "setup_intent":
+            return _list_setup_types(before, after)
         case "charge":
             return _list_charge_types(before, after)
         case "refund":
@@ -74,6 +76,16 @@ def _list_intent_types(before: Json | None, after: Json) -> Iterator[str]:
             yield _BY_STATUS[after["status"]]
         elif after["last_payment_error"]:
             yield "payment_intent.payment_failed"
+
+
+def _list_setup_types(before: Json | None, after: Json) -> Iterator[str]:
+    if before is None:
+        yield "setup_intent.created"
+    elif before["latest_attempt"] != after["latest_attempt"] or before["status"] != after["status"]:
+        if after["status"] in ("succeeded", "canceled", "requires_action"):
+            yield f"setup_intent.{after['status']}"
+        elif after["last_setup_error"]:
+            yield "setup_intent.setup_failed"
 
 
 def _state_of(intent: Json) -> tuple[Any, ...]:
