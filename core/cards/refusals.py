@@ -1,7 +1,13 @@
 """Refusals of the use cases of cards."""
 
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
-from core.gateways.gateway import CardDeclined, GatewayError, GatewayRefused, GatewayUnavailable
+from core.gateways.gateway import (
+    AuthenticationNeeded,
+    CardDeclined,
+    GatewayError,
+    GatewayRefused,
+    GatewayUnavailable,
+)
 
 
 def card_not_found() -> Refusal:
@@ -17,6 +23,15 @@ def refusal_of(error: GatewayError) -> Refusal:
                 Reason.ERROR_REASON_CARD_DECLINED,
                 error.message,
                 metadata={"decline_code": error.decline_code},
+            )
+        case AuthenticationNeeded():
+            return Refusal(
+                Reason.ERROR_REASON_AUTHENTICATION_REQUIRED,
+                error.message,
+                metadata={
+                    "transaction_id": error.setup_id,
+                    "client_secret": error.client_secret,
+                },
             )
         case GatewayRefused(field=str() as field):
             return InvalidFields.of(field, error.message)

@@ -21,6 +21,7 @@ from core.gateways.gateway import (
     Gateway,
     GatewayError,
     SavedCard,
+    SetsUpCards,
     TakesCardData,
 )
 from core.idempotency.call import IdempotentCall
@@ -42,6 +43,9 @@ class CardToSave:
     request_key: str = ""
     """The request's idempotency key, or an id of the request alone. None for card data, whose
     gateway has no idempotency keys."""
+    is_set_up: bool = False
+    """Whether the card's bank is asked to allow charges without the cardholder."""
+    set_as_primary: bool = False
 
     @property
     def gateway_key(self) -> str:
@@ -79,9 +83,7 @@ class CardSaver:
         self._credentials = credentials
         self._gateways = gateways
 
-    async def save(
-        self, to_save: CardToSave, *, set_as_primary: bool, call: IdempotentCall | None
-    ) -> store.Card:
+    async def save(self, to_save: CardToSave, *, call: IdempotentCall | None) -> store.Card:
         """Save a card. No transaction is open during calls to the gateway."""
         business_id = to_save.business_id
         async with self._database.transaction("cards.claim") as transaction:
@@ -118,7 +120,12 @@ class CardSaver:
                 removed=removed,
             )
             return await choose_primary(
-                transaction, business_id, user, card, removed, set_as_primary=set_as_primary
+                transaction,
+                business_id,
+                user,
+                card,
+                removed,
+                set_as_primary=to_save.set_as_primary,
             )
 
     async def _save_at_gateway(
@@ -160,7 +167,19 @@ class CardSaver:
     async def _save_card(
         self, to_save: CardToSave, account: Account, customer_id: str
     ) -> SavedCard:
-        return await self._gateways[to_save.gateway].save_card(
+        gateway = self._gateways[to_save.gateway]
+        if to_save.is_set_up:
+            assert isinstance(gateway, SetsUpCards), "only this kind of gateway sets cards up"
+            assert isinstance(to_save.card, str), "only a token is set up"
+            return await gateway.set_up_card(
+                account,
+                customer_id=customer_id,
+                token=to_save.card,
+                gateway_key=to_save.gateway_key,
+                user_id=to_save.user_id,
+                set_as_primary=to_save.set_as_primary,
+            )
+        return await gateway.save_card(
             account, customer_id=customer_id, card=to_save.card, gateway_key=to_save.gateway_key
         )
 

@@ -80,22 +80,33 @@ class CardsService:
         *,
         set_as_primary: bool,
         call: IdempotentCall | None,
+        set_up: bool = False,
     ) -> store.Card:
         """Save the card of a token at the user's Stripe customer, created if there is none.
 
-        A retry finds the same customer and, with the same idempotency key, the same card.
+        A retry finds the same customer and, with the same idempotency key, the same card. With
+        `set_up` the card's bank is asked to allow charges without the cardholder.
 
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_DECLINED,
-                GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
+                AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
             InvalidFields: the gateway does not know the token.
             Replay: the call has an answer.
         """
         # Without an idempotency key every call saves its own card; a random key makes only the
         # gateway client's resends equal.
         request_key = (call and call.sent_key) or new_request_id()
-        to_save = CardToSave(caller.business_id, user_id, env, "stripe", token, request_key)
-        return await self._saver.save(to_save, set_as_primary=set_as_primary, call=call)
+        to_save = CardToSave(
+            caller.business_id,
+            user_id,
+            env,
+            "stripe",
+            token,
+            request_key,
+            is_set_up=set_up,
+            set_as_primary=set_as_primary,
+        )
+        return await self._saver.save(to_save, call=call)
 
     async def save_authorize_card(
         self,
@@ -118,8 +129,10 @@ class CardsService:
             InvalidFields: the card is invalid or has expired.
             Replay: the call has an answer.
         """
-        to_save = CardToSave(caller.business_id, user_id, env, "authorize", card)
-        return await self._saver.save(to_save, set_as_primary=set_as_primary, call=call)
+        to_save = CardToSave(
+            caller.business_id, user_id, env, "authorize", card, set_as_primary=set_as_primary
+        )
+        return await self._saver.save(to_save, call=call)
 
     async def set_primary(
         self, caller: Caller, card_id: str, *, user_id: str | None = None

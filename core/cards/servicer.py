@@ -54,6 +54,7 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
             request.payment_method_token,
             set_as_primary=request.set_as_primary,
             call=current_call(),
+            set_up=request.set_up,
         )
         return pb.CreateStripeCustomerResponse(
             customer_id=card.customer_id, card=card_message(card)

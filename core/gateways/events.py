@@ -36,8 +36,11 @@ class FactKind(StrEnum):
     CARD_REMOVED = "card_removed"
     """A saved card was removed at the gateway; `object_id` is the gateway's id of the card."""
 
+    CARD_SET_UP = "card_set_up"
+    """The cardholder authenticated a card that we set up; `object_id` is the set-up's id."""
 
-CARD_FACTS: Final = frozenset((FactKind.CARD_CHANGED, FactKind.CARD_REMOVED))
+
+CARD_FACTS: Final = frozenset((FactKind.CARD_CHANGED, FactKind.CARD_REMOVED, FactKind.CARD_SET_UP))
 """Kinds of facts about a card and no payment."""
 
 

@@ -5,6 +5,7 @@ what they created, or raise:
 
     GatewayError
     ├── CardDeclined           the card was declined; another card is needed
+    ├── AuthenticationNeeded   the cardholder must authenticate before the card is saved
     ├── GatewayRefused         the call was refused (keys, account, parameters): nothing happened
     │   └── CustomerMissing    the account behind these keys has no such customer
     ├── GatewayUnavailable     not reached, or throttled: nothing happened
@@ -244,6 +245,17 @@ class CardDeclined(GatewayError):
         self.decline_code = decline_code
 
 
+class AuthenticationNeeded(GatewayError):
+    """The card's bank wants the cardholder to authenticate before the card is saved."""
+
+    is_permanent = True
+
+    def __init__(self, setup_id: str, client_secret: str) -> None:
+        super().__init__("The cardholder must authenticate with their bank to save the card")
+        self.setup_id = setup_id
+        self.client_secret = client_secret
+
+
 class GatewayRefused(GatewayError):
     """The gateway refused the call; nothing happened. `field` is the caller's field at fault."""
 
@@ -270,6 +282,46 @@ class ListTooLong(GatewayUnknown):
     """The charge was not found in as much of a list as is read; the list only grows."""
 
     is_permanent = True
+
+
+@dataclass(frozen=True, slots=True)
+class CardSetup:
+    """A card that its bank lets be charged without the cardholder, and for whom it was set up."""
+
+    user_id: str
+    customer_id: str
+    set_as_primary: bool
+    saved: SavedCard
+
+
+@runtime_checkable
+class SetsUpCards(Protocol):
+    """A gateway that asks a card's bank to allow charges without the cardholder."""
+
+    async def set_up_card(
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        token: str,
+        gateway_key: str,
+        user_id: str,
+        set_as_primary: bool,
+    ) -> SavedCard:
+        """Save the card of a token, and have its bank allow such charges.
+
+        Raises:
+            GatewayError: any subclass; AuthenticationNeeded if the bank wants the cardholder.
+        """
+        ...
+
+    async def find_setup(self, account: Account, setup_id: str) -> CardSetup | None:
+        """Return a set-up of ours that is finished, or None.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        ...
 
 
 @runtime_checkable

@@ -211,6 +211,9 @@ class WebhooksService:
     async def _completed(self, source: Source, event: Event) -> Event:
         """Return an event with the details of its look-up; what it tells of a card is stored."""
         fact = event.fact
+        if fact is not None and fact.kind is FactKind.CARD_SET_UP:
+            await self._cards.keep_set_up(**asdict(source), setup_id=fact.object_id)
+            return replace(event, fact=None, needs_lookup=False)
         if fact is not None and fact.kind in CARD_FACTS:
             await self._cards.follow(
                 **asdict(source),

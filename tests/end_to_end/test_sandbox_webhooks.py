@@ -189,6 +189,26 @@ async def test_saved_cards_follow_the_account_updater_and_the_dashboard(stack: S
     await until_cards(client, user_id, [])
 
 
+async def test_a_card_is_saved_when_its_holder_authenticated(stack: Stack) -> None:
+    client = await new_business(stack, "s5")
+    key = "sk_test_s5_a"
+    url = f"{client.url}/webhooks/stripe/{client.business_id}"
+    await control(stack, "webhooks", key=key, url=url, secret=STRIPE_SECRET)
+    user_id = await new_user(client)
+    token = "pm_card_authenticationRequiredOnSetup"
+    asked = await client.call(
+        "create_stripe_customer", user_id=user_id, payment_method_token=token, set_up=True
+    )
+    assert (asked.status, asked.body["code"]) == (402, "AUTHENTICATION_REQUIRED")
+    assert asked.body["client_secret"].startswith(asked.body["transaction_id"])
+    await control(stack, "authentications", setup_intent=asked.body["transaction_id"])
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (await client.call("get_user_cards", user_id=user_id)).body["cards"]:
+            await asyncio.sleep(0.1)
+    charged = await client.call("charge_customer", user_id=user_id, amount=20)
+    assert charged.status == 200, charged.text
+
+
 async def stripe_cards(stack: Stack, key: str) -> list[str]:
     """Return the ids of the payment methods of a key's account."""
     async with stack.merchant.session.get(

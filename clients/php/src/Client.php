@@ -576,6 +576,12 @@ final class Client
      *   primary in any case, as does one that is saved after the primary card was removed
      *   at Stripe.
      * - env: Environment. Defaults to the business's default environment.
+     * - set_up: Whether the card's bank is asked now to allow charges without the
+     *   cardholder, by a SetupIntent. If the cardholder must authenticate, the error is
+     *   AUTHENTICATION_REQUIRED, with the id of the SetupIntent as `transaction_id`; finish
+     *   it in the browser with `client_secret`. The card is saved when Stripe's event
+     *   `setup_intent.succeeded` arrives, or when the request is sent again without or with
+     *   another `idempotency_key`. Defaults to false: the bank asks at a charge.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -583,11 +589,12 @@ final class Client
      *     payment_method_token: string,
      *     set_as_primary?: bool,
      *     env?: 'TEST'|'LIVE',
+     *     set_up?: bool,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-     *     OUTCOME_UNKNOWN or one of every action
+     *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
+     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function createStripeCustomer(

@@ -286,8 +286,8 @@ export class Nivisco {
    * Creates the user's Stripe customer if there is none.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING,
-   *     CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
-   *     every action.
+   *     CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+   *     OUTCOME_UNKNOWN or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async createStripeCustomer(

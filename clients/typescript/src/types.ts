@@ -979,6 +979,15 @@ export interface CreateStripeCustomerFields {
   readonly setAsPrimary?: boolean | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /**
+   * Whether the card's bank is asked now to allow charges without the cardholder, by a
+   * SetupIntent. If the cardholder must authenticate, the error is AUTHENTICATION_REQUIRED,
+   * with the id of the SetupIntent as `transaction_id`; finish it in the browser with
+   * `client_secret`. The card is saved when Stripe's event `setup_intent.succeeded`
+   * arrives, or when the request is sent again without or with another `idempotency_key`.
+   * Defaults to false: the bank asks at a charge.
+   */
+  readonly setUp?: boolean | undefined;
 }
 
 /** Response of `create_stripe_customer`. */

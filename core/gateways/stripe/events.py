@@ -105,6 +105,12 @@ def read(body: bytes, received_at: datetime) -> Event:
             return replace(
                 event, fact=Fact(_CARD_EVENTS[kind], object_id=card_id), needs_lookup=True
             )
+        case {"object": {"id": str() as setup_id, "metadata": {"nivisco_user_id": str()}}} if (
+            kind == "setup_intent.succeeded" and _text(setup_id)
+        ):
+            return replace(
+                event, fact=Fact(FactKind.CARD_SET_UP, object_id=setup_id), needs_lookup=True
+            )
         case {"object": dict(subject)} if fact := _fact(kind, subject):
             return _with_ids(replace(event, fact=fact), kind, subject)
         case _:

@@ -29,6 +29,7 @@ from core.gateways.gateway import (
     CardChange,
     CardData,
     CardNonce,
+    CardSetup,
     ChargeOutcome,
     CustomerMissing,
     GatewayCharge,
@@ -57,6 +58,7 @@ from core.gateways.stripe.responses import (
     default_card_id,
     error_of,
     is_missing,
+    is_setup_of_primary,
     object_of,
     outcome_of,
     outcome_of_all,
@@ -65,6 +67,9 @@ from core.gateways.stripe.responses import (
     refund_id_of,
     refund_refusal_of,
     saved_card,
+    set_up_card_id,
+    setup_metadata,
+    setup_user_id,
     stripe_amount,
 )
 
@@ -77,6 +82,8 @@ if TYPE_CHECKING:
         PaymentMethodUpdateParamsBillingDetailsAddress,
         RefundCreateParams,
         RefundListParams,
+        SetupIntentCreateParams,
+        SetupIntentListParams,
     )
 
     _Reason = Literal["duplicate", "fraudulent", "requested_by_customer"]
@@ -164,17 +171,7 @@ class StripeGateway:
         if not isinstance(card, str):
             raise GatewayRefused("Stripe takes tokens only, never a card's number.")
         service, deadline = self._client(account).v1.payment_methods, self._deadline()
-        method_id = card
-        if card.startswith("tok_"):
-            created = await self._send(
-                account,
-                lambda: service.create_async(
-                    {"type": "card", "card": {"token": card}},
-                    {"idempotency_key": f"{gateway_key}-method"},
-                ),
-                deadline,
-            )
-            method_id = str(object_of(created, account, "payment_method", token=True)["id"])
+        method_id = await self._method_of(account, card, gateway_key, deadline)
         attached = await self._send(
             account,
             lambda: service.attach_async(
@@ -186,6 +183,111 @@ class StripeGateway:
         )
         method = object_of(attached, account, "payment_method", token=True)
         return saved_card(method, customer_id)
+
+    async def set_up_card(
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        token: str,
+        gateway_key: str,
+        user_id: str,
+        set_as_primary: bool,
+    ) -> SavedCard:
+        """Set a card up by a SetupIntent, or find the one of the same payment method.
+
+        https://docs.stripe.com/payments/setup-intents. A success attaches the payment method to the
+        customer. The metadata says for whom, for `find_setup`.
+
+        Raises:
+            GatewayError: any subclass; AuthenticationNeeded if the bank wants the cardholder.
+        """
+        deadline = self._deadline()
+        method_id = await self._method_of(account, token, gateway_key, deadline)
+        intent = await self._setup_with(account, customer_id, method_id, deadline)
+        if intent is None:
+            service = self._client(account).v1.setup_intents
+            params: SetupIntentCreateParams = {
+                "customer": customer_id,
+                "payment_method": method_id,
+                "allowed_payment_method_types": ["card"],
+                "confirm": True,
+                "usage": "off_session",
+                "metadata": setup_metadata(user_id, set_as_primary=set_as_primary),
+            }
+            created = await self._send(
+                account,
+                lambda: service.create_async(
+                    params, {"idempotency_key": f"{gateway_key}-setup-{customer_id}"}
+                ),
+                deadline,
+            )
+            intent = object_of(created, account, "setup_intent", token=True)
+        card_id = set_up_card_id(intent)
+        found = await self._find_card(account, customer_id, card_id, deadline)
+        if found is None:
+            raise GatewayRefused("The card was removed at Stripe.", "payment_method_token")
+        return found
+
+    async def find_setup(self, account: Account, setup_id: str) -> CardSetup | None:
+        """Return a SetupIntent of ours that succeeded, with its card, or None.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        if not _ID.fullmatch(setup_id):
+            return None
+        deadline, service = self._deadline(), self._client(account).v1.setup_intents
+        response = await self._send(account, lambda: service.retrieve_async(setup_id), deadline)
+        if is_missing(response):
+            return None
+        intent = object_of(response, account, "setup_intent")
+        user_id, customer_id = setup_user_id(intent), intent.get("customer")
+        if intent.get("status") != "succeeded" or user_id is None or customer_id is None:
+            return None
+        card_id = set_up_card_id(intent)
+        saved = await self._find_card(account, customer_id, card_id, deadline)
+        if saved is None:
+            return None
+        return CardSetup(user_id, customer_id, is_setup_of_primary(intent), saved)
+
+    async def _method_of(
+        self, account: Account, token: str, gateway_key: str, deadline: float
+    ) -> str:
+        """Return the id of a token's payment method, which is created from a tok_…."""
+        if not token.startswith("tok_"):
+            return token
+        service = self._client(account).v1.payment_methods
+        created = await self._send(
+            account,
+            lambda: service.create_async(
+                {"type": "card", "card": {"token": token}},
+                {"idempotency_key": f"{gateway_key}-method"},
+            ),
+            deadline,
+        )
+        return str(object_of(created, account, "payment_method", token=True)["id"])
+
+    async def _setup_with(
+        self, account: Account, customer_id: str, method_id: str, deadline: float
+    ) -> Body | None:
+        """Return the customer's SetupIntent with a payment method: finished, or else waiting."""
+        service = self._client(account).v1.setup_intents
+        params: SetupIntentListParams = {
+            "customer": customer_id,
+            "payment_method": method_id,
+            "limit": PAGE_SIZE,
+        }
+        page = await self._send(account, lambda: service.list_async(params), deadline)
+        if is_missing(page):
+            return None
+        if isinstance(page, Failure):
+            raise error_of(page, account)
+        intents = page.get("data")
+        if page.get("object") != "list" or not isinstance(intents, list):
+            raise GatewayUnknown("Stripe gave no clear answer.")
+        by_status = {each.get("status"): each for each in reversed(intents)}
+        return by_status.get("succeeded") or by_status.get("requires_action")
 
     async def find_card(
         self, account: Account, *, customer_id: str, gateway_card_id: str

@@ -547,6 +547,7 @@ class AsyncNivisco(AsyncConnection):
         payment_method_token: str,
         set_as_primary: bool | None = None,
         env: Env | None = None,
+        set_up: bool | None = None,
         idempotency_key: str | None = None,
     ) -> CreateStripeCustomerResult:
         """Saves a card at Stripe from a token.
@@ -564,13 +565,21 @@ class AsyncNivisco(AsyncConnection):
                 becomes primary in any case, as does one that is saved after the primary
                 card was removed at Stripe.
             env: Environment. Defaults to the business's default environment.
+            set_up: Whether the card's bank is asked now to allow charges without the
+                cardholder, by a SetupIntent. If the cardholder must authenticate, the error
+                is AUTHENTICATION_REQUIRED, with the id of the SetupIntent as
+                `transaction_id`; finish it in the browser with `client_secret`. The card is
+                saved when Stripe's event `setup_intent.succeeded` arrives, or when the
+                request is sent again without or with another `idempotency_key`. Defaults to
+                false: the bank asks at a charge.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
+                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+                `AUTHENTICATION_REQUIRED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
+                `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
             "create_stripe_customer",
@@ -579,6 +588,7 @@ class AsyncNivisco(AsyncConnection):
                 "payment_method_token": payment_method_token,
                 "set_as_primary": set_as_primary,
                 "env": env,
+                "set_up": set_up,
             },
             CreateStripeCustomerResult.from_json,
             idempotency_key,

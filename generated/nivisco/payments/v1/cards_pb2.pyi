@@ -197,6 +197,7 @@ class CreateStripeCustomerRequest(_message.Message):
     SET_AS_PRIMARY_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    SET_UP_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     payment_method_token: _builtins.str
@@ -212,6 +213,13 @@ class CreateStripeCustomerRequest(_message.Message):
     """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
     within 24 hours returns the first response.
     """
+    set_up: _builtins.bool
+    """Whether the card's bank is asked now to allow charges without the cardholder, by a SetupIntent.
+    If the cardholder must authenticate, the error is AUTHENTICATION_REQUIRED, with the id of the
+    SetupIntent as `transaction_id`; finish it in the browser with `client_secret`. The card is
+    saved when Stripe's event `setup_intent.succeeded` arrives, or when the request is sent again
+    without or with another `idempotency_key`. Defaults to false: the bank asks at a charge.
+    """
     def __init__(
         self,
         *,
@@ -220,19 +228,24 @@ class CreateStripeCustomerRequest(_message.Message):
         set_as_primary: _builtins.bool | None = ...,
         env: _types_pb2.Env.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
+        set_up: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "idempotency_key", b"idempotency_key", "set_as_primary", b"set_as_primary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "_set_up", b"_set_up", "idempotency_key", b"idempotency_key", "set_as_primary", b"set_as_primary", "set_up", b"set_up"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "env", b"env", "idempotency_key", b"idempotency_key", "payment_method_token", b"payment_method_token", "set_as_primary", b"set_as_primary", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "_set_up", b"_set_up", "env", b"env", "idempotency_key", b"idempotency_key", "payment_method_token", b"payment_method_token", "set_as_primary", b"set_as_primary", "set_up", b"set_up", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
     _WhichOneofReturnType__set_as_primary: _TypeAlias = _typing.Literal["set_as_primary"]  # noqa: Y015
     _WhichOneofArgType__set_as_primary: _TypeAlias = _typing.Literal["_set_as_primary", b"_set_as_primary"]  # noqa: Y015
+    _WhichOneofReturnType__set_up: _TypeAlias = _typing.Literal["set_up"]  # noqa: Y015
+    _WhichOneofArgType__set_up: _TypeAlias = _typing.Literal["_set_up", b"_set_up"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__set_as_primary) -> _WhichOneofReturnType__set_as_primary | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__set_up) -> _WhichOneofReturnType__set_up | None: ...
 
 Global___CreateStripeCustomerRequest: _TypeAlias = CreateStripeCustomerRequest  # noqa: Y015
 
