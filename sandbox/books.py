@@ -133,6 +133,7 @@ class PageQuery:
     email: str | None = None
     charge: str | None = None
     payment_intent: str | None = None
+    payment_method: str | None = None
     created_from: int | None = None
     created_to: int | None = None
 
@@ -277,6 +278,7 @@ class Books:
             ("email = ?", query.email),
             ("json_extract(body, '$.charge') = ?", query.charge),
             ("json_extract(body, '$.payment_intent') = ?", query.payment_intent),
+            ("json_extract(body, '$.payment_method') = ?", query.payment_method),
             ("created >= ?", query.created_from),
             ("created <= ?", query.created_to),
             ("seq < (SELECT seq FROM objects WHERE id = ?)", query.starting_after),

@@ -28,9 +28,10 @@ async def find_removed(
     with contextlib.suppress(GatewayError, TimeoutError):
         async with asyncio.timeout(CHECK_SECONDS_MAX):
             for card in perhaps_removed(cards, saved):
-                if not await gateway.has_card(
+                found = await gateway.find_card(
                     account, customer_id=card.customer_id, gateway_card_id=card.gateway_card_id
-                ):
+                )
+                if found is None:
                     logger.info("card was removed at the gateway", extra={"card_id": card.card_id})
                     removed.append(card)
     return removed

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from stdnum import luhn
 
 from core.errors import FieldProblem, InvalidFields
-from core.gateways.gateway import CardChange, CardData, network_of
+from core.gateways.gateway import CardChange, CardData, CardNonce, network_of
 
 NUMBER_DIGITS_MAX = 16
 """Authorize.Net's schema allows no more (creditCardSimpleType)."""
@@ -55,6 +55,26 @@ def check_change(change: CardChange, now: datetime) -> None:
             problems.append(FieldProblem(field, "must be printable"))
     if problems:
         raise InvalidFields(problems)
+
+
+def check_nonce(nonce: CardNonce) -> None:
+    """Check what comes with a nonce.
+
+    Raises:
+        InvalidFields: the postal code is not printable.
+    """
+    if problem := _postal_code_problem(nonce.postal_code):
+        raise InvalidFields.of("opaque_data.postal_code", problem)
+
+
+def check_customer_id(gateway: str, customer_id: str) -> None:
+    """Check that a customer's id is one of the gateway.
+
+    Raises:
+        InvalidFields: it is one of the other gateway.
+    """
+    if customer_id.startswith("cus_") != (gateway == "stripe"):
+        raise InvalidFields.of("customer_id", f"must be the id of a customer at {gateway}")
 
 
 def _number_problem(number: str) -> str:

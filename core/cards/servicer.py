@@ -1,12 +1,15 @@
 """Maps the messages of CardsService to use cases and back."""
 
 from core.caller import current_caller
+from core.cards.importing import CustomerImporter
 from core.cards.service import CardsService
 from core.cards.store import Card
-from core.gateways.gateway import CardChange, CardData
+from core.errors import InvalidFields
+from core.gateways.gateway import CardChange, CardData, CardNonce
 from core.idempotency.call import current_call
 from core.messages import env_value, env_word, gateway_value, gateway_word, timestamp
 from core.security.secrets import Secret
+from core.server.validation import REQUIRED
 from nivisco.payments.v1 import cards_pb2 as pb
 from nivisco.payments.v1 import cards_pb2_grpc
 
@@ -14,9 +17,10 @@ from nivisco.payments.v1 import cards_pb2_grpc
 class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
     """Serves nivisco.payments.v1.CardsService."""
 
-    def __init__(self, service: CardsService) -> None:
-        """Serve with `service`."""
+    def __init__(self, service: CardsService, importer: CustomerImporter) -> None:
+        """Serve with `service`; import customers with `importer`."""
         self._service = service
+        self._importer = importer
 
     async def GetUserCards(
         self, request: pb.GetUserCardsRequest, context: object
@@ -50,6 +54,7 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
             request.payment_method_token,
             set_as_primary=request.set_as_primary,
             call=current_call(),
+            set_up=request.set_up,
         )
         return pb.CreateStripeCustomerResponse(
             customer_id=card.customer_id, card=card_message(card)
@@ -60,18 +65,11 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
     ) -> pb.CreateAuthorizeCustomerResponse:
         """Save a card at Authorize.Net. Card number and code are `Secret`s from here on."""
         caller = current_caller()
-        profile = request.payment_profile
         saved = await self._service.save_authorize_card(
             caller,
             request.user_id,
             env_word(request.env) or caller.default_env,
-            CardData(
-                number=Secret(profile.card_number),
-                exp_month=profile.exp_month,
-                exp_year=profile.exp_year,
-                cvv=Secret(profile.cvv) if profile.cvv else None,
-                postal_code=profile.postal_code or None,
-            ),
+            _card_to_save(request),
             set_as_primary=request.set_as_primary,
             call=current_call(),
         )
@@ -118,6 +116,48 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
             current_caller(), request.card_id, change, call=current_call()
         )
         return pb.UpdateCardResponse(card=card_message(card))
+
+    async def ImportCustomer(
+        self, request: pb.ImportCustomerRequest, context: object
+    ) -> pb.ImportCustomerResponse:
+        """Import a gateway's customer."""
+        caller = current_caller()
+        gateway = gateway_word(request.gateway)
+        assert gateway is not None, "the schema requires it"
+        cards = await self._importer.import_customer(
+            caller,
+            request.user_id,
+            env_word(request.env) or caller.default_env,
+            gateway,
+            request.customer_id,
+            call=current_call(),
+        )
+        return pb.ImportCustomerResponse(
+            customer_id=request.customer_id, cards=[card_message(card) for card in cards]
+        )
+
+
+def _card_to_save(request: pb.CreateAuthorizeCustomerRequest) -> CardData | CardNonce:
+    """Return the card of a request.
+
+    Raises:
+        InvalidFields: it has none, or two.
+    """
+    profile, opaque = request.payment_profile, request.opaque_data
+    if request.HasField("payment_profile") and request.HasField("opaque_data"):
+        raise InvalidFields.of("opaque_data", "must not be set beside payment_profile")
+    if request.HasField("opaque_data"):
+        value, postal_code = Secret(opaque.data_value), opaque.postal_code or None
+        return CardNonce(opaque.data_descriptor, value, postal_code)
+    if not request.HasField("payment_profile"):
+        raise InvalidFields.of("payment_profile", REQUIRED)
+    return CardData(
+        number=Secret(profile.card_number),
+        exp_month=profile.exp_month,
+        exp_year=profile.exp_year,
+        cvv=Secret(profile.cvv) if profile.cvv else None,
+        postal_code=profile.postal_code or None,
+    )
 
 
 def card_message(card: Card) -> pb.Card:

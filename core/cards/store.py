@@ -1,11 +1,12 @@
 """SQL of saved cards and the users' customers at the gateways."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
 from sqlalchemy import bindparam, delete, false, insert, select, update
 
-from core.database.schema import cards, gateway_customers, removed_cards
+from core.database.schema import businesses, cards, gateway_customers, removed_cards
 from core.database.transactions import Transaction
 from core.gateways.gateway import SavedCard
 from core.ids import new_card_id
@@ -145,11 +146,13 @@ async def keep_card(
     customer_id: str,
     saved: SavedCard,
     replaces: Card | None,
+    removed: Sequence[Card] = (),
 ) -> Card:
     """Store a card that is not primary, or the new expiry date of a known card.
 
     The row of a card that it `replaces`, if nobody changed it meanwhile, becomes that of the card;
-    likewise that of the customer's card with the same number, unless that expires later.
+    likewise that of the customer's card with the same number, unless that expires later. Cards
+    that are `removed` at the gateway do not count.
     """
     known = await card_by_gateway_id(
         transaction,
@@ -175,7 +178,7 @@ async def keep_card(
         customer_id=customer_id,
         fingerprint=saved.fingerprint,
     )
-    if same and (replaces is None or same.gateway_card_id != replaces.gateway_card_id):
+    if same and same.gateway_card_id not in {each.gateway_card_id for each in removed}:
         if (same.exp_year, same.exp_month) > (saved.exp_year, saved.exp_month):
             return same
         replaces = same
@@ -226,6 +229,27 @@ async def set_expiry(
         .values(exp_month=exp_month, exp_year=exp_year)
     )
     return replace(card, exp_month=exp_month, exp_year=exp_year)
+
+
+async def set_details(
+    transaction: Transaction, *, business_id: str, card: Card, saved: SavedCard
+) -> None:
+    """Store a card's details as its gateway has them now."""
+    await transaction.connection.execute(
+        update(cards)
+        .where(
+            cards.c.business_id == business_id,
+            cards.c.card_id == card.card_id,
+            cards.c.gateway_card_id == saved.gateway_card_id,
+        )
+        .values(
+            brand=saved.brand,
+            last4=saved.last4,
+            exp_month=saved.exp_month,
+            exp_year=saved.exp_year,
+            fingerprint=saved.fingerprint,
+        )
+    )
 
 
 async def _replace_card(
@@ -290,6 +314,42 @@ async def customer_of_user(
         )
     )
     return result.scalar_one_or_none()
+
+
+async def other_user_of_customer(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    user_id: str,
+    env: str,
+    gateway: str,
+    customer_id: str,
+) -> str | None:
+    """Return the id of another user who has this customer at the gateway, or None."""
+    result = await transaction.connection.execute(
+        select(gateway_customers.c.user_id)
+        .where(
+            gateway_customers.c.business_id == business_id,
+            gateway_customers.c.env == env,
+            gateway_customers.c.gateway == gateway,
+            gateway_customers.c.customer_id == customer_id,
+            gateway_customers.c.user_id != user_id,
+        )
+        .limit(1)
+    )
+    return result.scalar_one_or_none()
+
+
+async def lock_imports(transaction: Transaction, business_id: str) -> None:
+    """Lock the business against other imports of customers until the transaction ends.
+
+    It excludes no insert of the business's rows, only changes of the business itself.
+    """
+    await transaction.connection.execute(
+        select(businesses.c.business_id)
+        .where(businesses.c.business_id == business_id)
+        .with_for_update(key_share=True)
+    )
 
 
 async def set_customer(

@@ -230,6 +230,7 @@ gateway_customers = Table(
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     _one_of("env", "TEST", "LIVE"),
     _one_of("gateway", *GATEWAYS),
+    Index("ix_gateway_customers_customer_id", "business_id", "env", "gateway", "customer_id"),
 )
 
 cards = Table(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
+from typing import Final
 
 TOLERANCE = timedelta(seconds=300)
 """How far a signature's time may be from ours (docs.stripe.com/webhooks#replay-attacks)."""
@@ -29,11 +30,23 @@ class FactKind(StrEnum):
     """A dispute is open, or was opened again; `object_id` is its id."""
     DISPUTE_CLOSED = "dispute_closed"
     """A dispute ended, `is_lost` or won; `object_id` is its id."""
+    CARD_CHANGED = "card_changed"
+    """A saved card has other details; `object_id` is the gateway's id of the card. The card is
+    read at the gateway, so that events count in any order."""
+    CARD_REMOVED = "card_removed"
+    """A saved card was removed at the gateway; `object_id` is the gateway's id of the card."""
+
+    CARD_SET_UP = "card_set_up"
+    """The cardholder authenticated a card that we set up; `object_id` is the set-up's id."""
+
+
+CARD_FACTS: Final = frozenset((FactKind.CARD_CHANGED, FactKind.CARD_REMOVED, FactKind.CARD_SET_UP))
+"""Kinds of facts about a card and no payment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What an event says happened to a payment. Amounts are in minor units of `currency`."""
+    """What an event says happened to a payment or card. Amounts are in minor units."""
 
     kind: FactKind
     amount_minor: int | None = None
@@ -50,7 +63,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event of a gateway. `fact` is None if no payment is affected."""
+    """An event of a gateway. `fact` is None if no payment and no card is affected."""
 
     event_id: str
     type: str
@@ -62,7 +75,7 @@ class Event:
     fact: Fact | None = None
     needs_lookup: bool = False
     """Whether a look-up at the gateway must find the payment of `transaction_id`, which may be the
-    id of a charge or refund."""
+    id of a charge or refund; or the card of the fact."""
     refund_id: str | None = None
     """Our id of the refund, if it is about one that we made."""
     is_live: bool | None = None

@@ -5,6 +5,7 @@ what they created, or raise:
 
     GatewayError
     ├── CardDeclined           the card was declined; another card is needed
+    ├── AuthenticationNeeded   the cardholder must authenticate before the card is saved
     ├── GatewayRefused         the call was refused (keys, account, parameters): nothing happened
     │   └── CustomerMissing    the account behind these keys has no such customer
     ├── GatewayUnavailable     not reached, or throttled: nothing happened
@@ -51,6 +52,18 @@ class CardData:
     exp_month: int
     exp_year: int
     cvv: Secret | None = None
+    postal_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CardNonce:
+    """Card data that the cardholder's browser gave to the gateway, to be used once. Never stored.
+
+    https://developer.authorize.net/api/reference/features/acceptjs.html
+    """
+
+    descriptor: str
+    value: Secret
     postal_code: str | None = None
 
 
@@ -234,6 +247,17 @@ class CardDeclined(GatewayError):
         self.decline_code = decline_code
 
 
+class AuthenticationNeeded(GatewayError):
+    """The card's bank wants the cardholder to authenticate before the card is saved."""
+
+    is_permanent = True
+
+    def __init__(self, setup_id: str, client_secret: str) -> None:
+        super().__init__("The cardholder must authenticate with their bank to save the card")
+        self.setup_id = setup_id
+        self.client_secret = client_secret
+
+
 class GatewayRefused(GatewayError):
     """The gateway refused the call; nothing happened. `field` is the caller's field at fault."""
 
@@ -262,6 +286,46 @@ class ListTooLong(GatewayUnknown):
     is_permanent = True
 
 
+@dataclass(frozen=True, slots=True)
+class CardSetup:
+    """A card that its bank lets be charged without the cardholder, and for whom it was set up."""
+
+    user_id: str
+    customer_id: str
+    set_as_primary: bool
+    saved: SavedCard
+
+
+@runtime_checkable
+class SetsUpCards(Protocol):
+    """A gateway that asks a card's bank to allow charges without the cardholder."""
+
+    async def set_up_card(
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        token: str,
+        gateway_key: str,
+        user_id: str,
+        set_as_primary: bool,
+    ) -> SavedCard:
+        """Save the card of a token, and have its bank allow such charges.
+
+        Raises:
+            GatewayError: any subclass; AuthenticationNeeded if the bank wants the cardholder.
+        """
+        ...
+
+    async def find_setup(self, account: Account, setup_id: str) -> CardSetup | None:
+        """Return a set-up of ours that is finished, or None.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        ...
+
+
 @runtime_checkable
 class TakesCardData(Protocol):
     """A gateway that takes card data, and creates a customer together with the first card."""
@@ -283,13 +347,33 @@ class Gateway(Protocol):
         ...
 
     async def save_card(
-        self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        card: str | CardData | CardNonce,
+        gateway_key: str,
     ) -> SavedCard:
-        """Save a card for the customer: by its token at Stripe, by its data at Authorize.Net."""
+        """Save a card for the customer: by its token at Stripe, else by its data or a nonce."""
         ...
 
-    async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:
-        """Return whether the customer has the card. Raises a GatewayError as `read_state` does."""
+    async def find_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> SavedCard | None:
+        """Return a card as the gateway has it, or None if the customer has no such card.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        ...
+
+    async def cards_of_customer(self, account: Account, customer_id: str) -> list[SavedCard]:
+        """Return the cards of a customer, the default card first.
+
+        Raises:
+            GatewayError: CustomerMissing if there is no such customer, or it was deleted;
+                GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
         ...
 
     async def remove_card(
@@ -299,10 +383,11 @@ class Gateway(Protocol):
         customer_id: str,
         gateway_card_id: str,
         kept: Collection[str] = (),
-    ) -> None:
+    ) -> Collection[str]:
         """Remove a customer's card, which cannot be charged any more. To repeat it does nothing.
 
-        `kept` are the gateway's ids of other cards, which stay even if they have its number.
+        Returns the gateway's ids of all cards that it removed, which are the card and others with
+        its number. `kept` are the gateway's ids of other cards, which stay even if they have it.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.

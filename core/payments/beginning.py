@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import assert_never
 
 from core.caller import Caller, current_presence
-from core.cards.service import card_to_charge
+from core.cards.primary import card_to_charge
 from core.cards.store import primary_card
 from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction

@@ -19,6 +19,8 @@ from core.authentication.servicer import AuthenticationServicer
 from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer
+from core.cards.following import CardFollower
+from core.cards.importing import CustomerImporter
 from core.cards.service import CardsService
 from core.cards.servicer import CardsServicer
 from core.credentials.service import CredentialsService, check_keyring
@@ -182,6 +184,7 @@ class _Services:
     authentication: AuthenticationService
     business: BusinessService
     cards: CardsService
+    importer: CustomerImporter
     credentials: CredentialsService
     idempotency: Idempotency
     payments: PaymentsService
@@ -208,6 +211,7 @@ def _make_services(
         authentication=AuthenticationService(database, known_callers, settings.service_tokens),
         business=BusinessService(database, known_callers),
         cards=CardsService(database, credentials, gateways, idempotency),
+        importer=CustomerImporter(database, credentials, gateways, idempotency),
         credentials=credentials,
         idempotency=idempotency,
         payments=PaymentsService(
@@ -221,7 +225,11 @@ def _make_services(
             database, credentials, gateways, idempotency, transitions, settle_time
         ),
         webhooks=WebhooksService(
-            database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
+            database,
+            credentials,
+            transitions,
+            {"stripe": stripe, "authorize": authorize},
+            CardFollower(database, credentials, gateways),
         ),
         holds=Holds(database),
     )
@@ -236,7 +244,7 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
     public: dict[str, object] = {
         "AuthenticationService": AuthenticationServicer(services.business),
         "BusinessService": BusinessServicer(services.business),
-        "CardsService": CardsServicer(services.cards),
+        "CardsService": CardsServicer(services.cards, services.importer),
         "CredentialsService": CredentialsServicer(services.credentials),
         "KeysService": KeysServicer(services.credentials),
         "PaymentsService": PaymentsServicer(services.payments, Lookup(database)),

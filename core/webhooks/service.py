@@ -1,4 +1,4 @@
-"""Receives gateway events: verifies, stores once, and applies each to its payment.
+"""Receives gateway events: verifies, stores once, and applies each to its payment or card.
 
 States of an event (`webhook_events.state`):
 
@@ -8,17 +8,20 @@ States of an event (`webhook_events.state`):
     -           received                                         waiting
     waiting     its payment exists and no attempt runs           applied
     waiting     looked up: not a payment of ours                 ignored
+    waiting     its card was read at the gateway and stored      ignored
     waiting     no payment yet, or gateway cannot be reached     waiting, checked later
     waiting     3 days old                                       ignored
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from secrets import token_hex
 from types import ModuleType
 from typing import Protocol, TypeAlias
 
+from core.cards.following import CardFollower
 from core.credentials.service import CredentialsService
 from core.credentials.webhook_secrets import LIFETIME, RECHECK_AFTER, SecretsKey, WebhookSecrets
 from core.database.transactions import Database, Transaction
@@ -27,7 +30,7 @@ from core.due_work.rules import Key
 from core.due_work.store import EVENTS
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.authorize import events as authorize_events
-from core.gateways.events import TOLERANCE, Event, UnreadableEvent
+from core.gateways.events import CARD_FACTS, TOLERANCE, Event, FactKind, UnreadableEvent
 from core.gateways.gateway import Account, GatewayError, GatewayRefused
 from core.gateways.stripe import events as stripe_events
 from core.payments import event_store
@@ -66,15 +69,17 @@ class WebhooksService:
         credentials: CredentialsService,
         transitions: Transitions,
         lookups: Mapping[str, EventLookup],
+        cards: CardFollower,
     ) -> None:
         """Store events in `database`; verify them with the businesses' `credentials`.
 
-        `lookups` are by the gateway's name.
+        `lookups` are by the gateway's name. `cards` follows what events tell of cards.
         """
         self._database = database
         self._credentials = credentials
         self._transitions = transitions
         self._lookups = lookups
+        self._cards = cards
 
     async def receive(self, *, business_id: str, gateway: str, body: bytes, signature: str) -> bool:
         """Store an event and apply it; return whether it was received before.
@@ -192,11 +197,7 @@ class WebhooksService:
     async def _look_up_and_apply(self, source: Source, event: Event) -> None:
         """Look an event's transaction up with no database transaction open, and apply it."""
         try:
-            async with self._database.read() as transaction:
-                account = await self._credentials.account(
-                    transaction, source.business_id, source.gateway, source.env
-                )
-            completed = await self._lookups[source.gateway].complete_event(account, event)
+            completed = await self._completed(source, event)
         except GatewayRefused:
             logger.warning("event look-up refused, retrying", extra={"event": event.event_id})
             return
@@ -206,6 +207,25 @@ class WebhooksService:
         async with self._database.transaction("webhooks.complete") as transaction:
             await event_store.complete_event(transaction, source, completed)
             await self._apply(transaction, source, completed)
+
+    async def _completed(self, source: Source, event: Event) -> Event:
+        """Return an event with the details of its look-up; what it tells of a card is stored."""
+        fact = event.fact
+        if fact is not None and fact.kind is FactKind.CARD_SET_UP:
+            await self._cards.keep_set_up(**asdict(source), setup_id=fact.object_id)
+            return replace(event, fact=None, needs_lookup=False)
+        if fact is not None and fact.kind in CARD_FACTS:
+            await self._cards.follow(
+                **asdict(source),
+                gateway_card_id=fact.object_id,
+                is_removal=fact.kind is FactKind.CARD_REMOVED,
+            )
+            return replace(event, fact=None, needs_lookup=False)
+        async with self._database.read() as transaction:
+            account = await self._credentials.account(
+                transaction, source.business_id, source.gateway, source.env
+            )
+        return await self._lookups[source.gateway].complete_event(account, event)
 
 
 def _env_of(event: Event, envs: Sequence[str]) -> str:

@@ -51,6 +51,26 @@ class AnswerFormat:
     enclosing: str = ""
 
 
+@dataclass(frozen=True, repr=False)
+class CardInput:
+    """Card data of a request, in clear or behind a nonce. No `repr`: it would show the number."""
+
+    number: str
+    expiration_date: str
+    """As `2030-12`, or masked."""
+    code: str
+    postal_code: str
+
+
+TakeNonce = Callable[[str, str, str], CardInput]
+"""Returns the card of an account's nonce, by its descriptor and value, and spends it."""
+
+
+def refuse_nonce(_account: str, _descriptor: str, _value: str) -> CardInput:
+    """Refuse any nonce."""
+    raise ApiError("E00114", "Invalid OTS Token.")
+
+
 @dataclass(frozen=True)
 class Call:
     """An authenticated request; `now` in Unix seconds. Lists show nothing within `lag_seconds`."""
@@ -62,6 +82,7 @@ class Call:
     lag_seconds: float = 0.0
     detects_duplicates: bool = True
     answer_format: AnswerFormat = AnswerFormat()
+    take_nonce: TakeNonce = refuse_nonce
 
     def add(self, record: Record) -> Record:
         """Store a new object and return it."""

@@ -13,7 +13,15 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.authorize.calls import CARD, CUSTOMER, AnswerFormat, Call, Fields, generate_id
+from sandbox.authorize.calls import (
+    CARD,
+    CUSTOMER,
+    AnswerFormat,
+    Call,
+    CardInput,
+    Fields,
+    generate_id,
+)
 from sandbox.authorize.cards import (
     ChargeResult,
     charge_card,
@@ -46,6 +54,7 @@ _BILL_TO: Final = (
     "email",
 )
 _EXPIRATION_DATE: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_TRUE: Final = ("true", "1")
 _WITHOUT_VALIDATION: Final = frozenset(("", "none", "testMode"))
 
 
@@ -102,7 +111,10 @@ def get_payment_profile(call: Call) -> Fields:
 
 def delete_payment_profile(call: Call) -> Fields:
     """Handle deleteCustomerPaymentProfileRequest."""
-    call.books.delete(_get_card(call))
+    card = _get_card(call)
+    card.body["is_deleted"] = True  # for the event
+    call.books.update(card)
+    call.books.delete(card)
     return []
 
 
@@ -124,9 +136,11 @@ def update_payment_profile(call: Call) -> Fields:
     profile = call.request.find("paymentProfile")
     assert profile is not None, "the schema requires it"
     card = _get_card(call, "paymentProfile/customerPaymentProfileId")
-    body, private = _read_card(profile, card)
+    body, private, code = _read_card(call, profile, card)
+    if body["is_default"]:
+        _clear_default(call, card.body["customer"])
     private = card.private | private
-    direct_response = _validate(call, body, private)
+    direct_response = _validate(call, body, private, code)
     card.body |= body
     card.private |= private
     call.books.update(card)
@@ -165,7 +179,7 @@ def _show_customer(call: Call, customer: Record) -> Fields:
 
 def _show_card(call: Call, card: Record) -> Fields:
     """Return a card with its number masked; its date is shown on request."""
-    is_unmasked = call.request.text("unmaskExpirationDate") in ("true", "1")
+    is_unmasked = call.request.text("unmaskExpirationDate") in _TRUE
     bill_to = [*card.body["bill_to"].items()]
     shown: Sequence[Field] = [
         ("cardNumber", f"XXXX{card.body['last4']}"),
@@ -173,10 +187,20 @@ def _show_card(call: Call, card: Record) -> Fields:
         ("cardType", card.body["brand"]),
     ]
     return [
+        ("customerType", card.body.get("customer_type") or None),
         ("billTo", bill_to or None),
         ("customerPaymentProfileId", card.id),
+        ("defaultPaymentProfile", "true" if card.body.get("is_default") else None),
         ("payment", [("creditCard", shown)]),
     ]
+
+
+def _clear_default(call: Call, customer_id: str) -> None:
+    """Have no default card: a customer has one at most."""
+    for card in _cards_of(call, customer_id):
+        if card.body.get("is_default"):
+            card.body["is_default"] = False
+            call.books.update(card)
 
 
 def _not_found() -> ApiError:
@@ -185,7 +209,7 @@ def _not_found() -> ApiError:
 
 def _add_card(call: Call, customer_id: str, profile: Element) -> tuple[Record, str | None]:
     """Store a new card of the customer; return it and its validation's direct response."""
-    body, private = _read_card(profile)
+    body, private, code = _read_card(call, profile)
     for existing in _cards_of(call, customer_id):
         same_card = existing.private["fingerprint"] == private["fingerprint"]
         if same_card and existing.body["postal_code"] == body["postal_code"]:
@@ -195,22 +219,37 @@ def _add_card(call: Call, customer_id: str, profile: Element) -> tuple[Record, s
                 "A duplicate customer payment profile already exists.",
                 ids if call.answer_format.names_duplicates else (),
             )
-    direct_response = _validate(call, body, private)
+    direct_response = _validate(call, body, private, code)
+    if body["is_default"]:
+        _clear_default(call, customer_id)
     identity = {"id": generate_id(CARD), "created": int(call.now), "customer": customer_id}
     return call.add(Record(CARD, identity | body, private)), direct_response
 
 
+def _read_input(call: Call, profile: Element) -> CardInput:
+    """Return the card data of a request; a nonce for it is spent now."""
+    opaque = profile.find("payment/opaqueData")
+    if opaque is not None:
+        return call.take_nonce(
+            call.scope.account, opaque.text("dataDescriptor"), opaque.text("dataValue")
+        )
+    path = "payment/creditCard"
+    number = profile.text(f"{path}/cardNumber")
+    if not number:
+        raise ApiError("E00029", "The sandbox takes credit cards only.")
+    date, code = profile.text(f"{path}/expirationDate"), profile.text(f"{path}/cardCode")
+    return CardInput(number, date, code, "")
+
+
 def _read_card(
-    profile: Element, stored: Record | None = None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the body and the private part of the card's record.
+    call: Call, profile: Element, stored: Record | None = None
+) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return the body and the private part of the card's record, and its security code.
 
     A masked number or date, as the gateway shows it, is that of the stored card.
     """
-    number = profile.text("payment/creditCard/cardNumber")
-    if not number:
-        raise ApiError("E00029", "The sandbox takes credit cards only.")
-    date = profile.text("payment/creditCard/expirationDate")
+    given = _read_input(call, profile)
+    number, date = given.number, given.expiration_date
     if stored is not None and date == "XXXX":
         date = stored.body["expiration_date"]
     bill_to = {name: profile.text(f"billTo/{name}") for name in _BILL_TO}
@@ -218,17 +257,19 @@ def _read_card(
         "brand": find_brand(number) or "",
         "last4": number[-4:],
         "expiration_date": date,
-        "postal_code": bill_to["zip"],
+        "postal_code": bill_to["zip"] or given.postal_code,
         "bill_to": {name: text for name, text in bill_to.items() if text},
+        "customer_type": profile.text("customerType"),
+        "is_default": profile.text("defaultPaymentProfile") in _TRUE,
     }
     if stored is not None and number == f"XXXX{stored.body['last4']}":
-        return body | {"brand": stored.body["brand"]}, {}
-    return body, {"fingerprint": fingerprint_card(number) if body["brand"] else ""}
+        return body | {"brand": stored.body["brand"]}, {}, given.code
+    return body, {"fingerprint": fingerprint_card(number) if body["brand"] else ""}, given.code
 
 
-def _validate(call: Call, body: dict[str, Any], private: dict[str, Any]) -> str | None:
+def _validate(call: Call, body: dict[str, Any], private: dict[str, Any], code: str) -> str | None:
     """Return the direct response if validation was requested; raises E00027 if it fails."""
-    result = _get_validation_result(call, body, private)
+    result = _get_validation_result(call, body, private, code)
     direct_response = _direct_response(result, body, call.answer_format)
     if result.response_code == "1":
         is_requested = call.request.text("validationMode") not in _WITHOUT_VALIDATION
@@ -241,7 +282,7 @@ def _validate(call: Call, body: dict[str, Any], private: dict[str, Any]) -> str 
 
 
 def _get_validation_result(
-    call: Call, body: dict[str, Any], private: dict[str, Any]
+    call: Call, body: dict[str, Any], private: dict[str, Any], code: str
 ) -> ChargeResult:
     if not private["fingerprint"]:
         return get_result(6)
@@ -252,9 +293,6 @@ def _get_validation_result(
         return get_result(8)
     if call.request.text("validationMode") in _WITHOUT_VALIDATION:
         return get_result(1)
-    path = "payment/creditCard/cardCode"
-    code = call.request.text(f"paymentProfile/{path}")
-    code = code or call.request.text(f"profile/paymentProfiles/{path}")
     return charge_card(private["fingerprint"], body["postal_code"], Decimal(0), code)
 
 

@@ -1,6 +1,6 @@
-"""Which of Authorize.Net's events a change of a transaction causes.
+"""Which of Authorize.Net's events a change of a transaction or card causes.
 
-A pure function of the transaction before and after. There is no event for settlement, for a refund
+A pure function of the object before and after. There is no event for settlement, for a refund
 that fails at settlement, or for a held or authorized transaction that expires: only its details
 show them
 (https://developer.authorize.net/api/reference/features/webhooks.html).
@@ -13,6 +13,7 @@ from typing import Final
 
 from sandbox.authorize.calls import (
     AUTHORIZED,
+    CARD,
     IN_REVIEW,
     TRANSACTION,
     format_moment,
@@ -37,6 +38,8 @@ _NEW: Final = {
 
 def build_event(change: Change, now: float) -> Json | None:
     """Return the event of a change."""
+    if change.kind == CARD:
+        return _build_card_event(change, now)
     if change.kind != TRANSACTION:
         return None
     before = json.loads(change.before) if change.before is not None else None
@@ -44,18 +47,37 @@ def build_event(change: Change, now: float) -> Json | None:
     name = _find_name(before["status"] if before is not None else None, after["status"])
     if name is None:
         return None
+    payload = {
+        "responseCode": int(after["response_code"]),
+        "authAmount": float(get_settled_amount(after)),
+        "invoiceNumber": after["invoice_number"],
+        "entityName": "transaction",
+        "id": after["id"],
+    }
+    return _build(f"payment.{name}", payload, now)
+
+
+def _build_card_event(change: Change, now: float) -> Json | None:
+    """Return the event of a card that was changed or deleted; the card itself is not in it."""
+    if change.before is None:
+        return None
+    after: Json = json.loads(change.after)
+    payload = {
+        "customerProfileId": int(after["customer"]),
+        "entityName": "customerPaymentProfile",
+        "id": after["id"],
+    }
+    name = "deleted" if after.get("is_deleted") else "updated"
+    return _build(f"customer.paymentProfile.{name}", payload, now)
+
+
+def _build(kind: str, payload: Json, now: float) -> Json:
     return {
         "notificationId": generate_id("ntf"),
-        "eventType": f"net.authorize.payment.{name}",
+        "eventType": f"net.authorize.{kind}",
         "eventDate": format_moment(now).partition("+")[0] + "Z",
         "webhookId": "sandbox",
-        "payload": {
-            "responseCode": int(after["response_code"]),
-            "authAmount": float(get_settled_amount(after)),
-            "invoiceNumber": after["invoice_number"],
-            "entityName": "transaction",
-            "id": after["id"],
-        },
+        "payload": payload,
     }
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from sandbox.authorize import api
 from sandbox.authorize.calls import AnswerFormat, Call, authenticate
+from sandbox.authorize.nonces import Nonces
 from sandbox.authorize.xml import ApiError, read
 from sandbox.books import Books
 from sandbox.faults import Fault, FaultKind, Faults, reset_connection, send_half
@@ -22,6 +24,12 @@ _logger = logging.getLogger("sandbox")
 _ERROR_PAGE: Final = (
     "<html><head><title>Runtime Error</title></head><body>Server Error</body></html>"
 )
+_CORS: Final = {
+    # For the cardholder's browser, which has Accept.js ask for a nonce.
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, OPTIONS",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
 _RATE_LIMIT_PAGE: Final = "<html><head><title>Too Many Requests</title></head><body></body></html>"
 
 
@@ -49,15 +57,26 @@ class AuthorizeServer:
         self._books = books
         self._faults = faults
         self._settings = settings
+        self._nonces = Nonces(books.clock)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Return an XML response, or HTML for a wrong method, a rate limit or a server error."""
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=_CORS)
         if request.method != "POST":
             return _html(405, _ERROR_PAGE)
         try:
             body = await request.read()
         except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError):
             return _xml(api.build_error(ApiError("E00003", "The request is too long or cut.")))
+        if request.content_type == "application/json":
+            text = json.dumps(self._nonces.answer(body))
+            return web.Response(
+                body=b"\xef\xbb\xbf" + text.encode(),
+                content_type="application/json",
+                charset="utf-8",
+                headers=_CORS,
+            )
         try:
             call = self._read_call(body)
         except ApiError as error:
@@ -82,6 +101,7 @@ class AuthorizeServer:
             self._settings.lag_seconds,
             self._settings.detects_duplicates,
             self._settings.answer_formats.get(scope.account, AnswerFormat()),
+            self._nonces.take,
         )
 
     async def _apply_fault(

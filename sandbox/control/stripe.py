@@ -6,6 +6,7 @@ A status is moved as the tables in `sandbox.stripe.refunds` and `sandbox.stripe.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -29,7 +30,10 @@ from sandbox.stripe.confirmation import complete_authentication
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.keys import get_account, is_account, is_secret_key
 from sandbox.stripe.payment_intents import cancel
+from sandbox.stripe.resources import generate_id
+from sandbox.stripe.setup_intents import complete_setup_authentication
 
+_LAST4: Final = re.compile(r"[0-9]{4}")
 _CANCELLATION_REASONS: Final = (
     # docs.stripe.com/api/payment_intents/object#payment_intent_object-cancellation_reason
     "abandoned",
@@ -52,6 +56,7 @@ class StripeControl:
         return [
             ("POST", "/_sandbox/keys", self.register_key),
             ("POST", "/_sandbox/authentications", self.authenticate_cardholder),
+            ("POST", "/_sandbox/stripe/cards", self.renew_card),
             ("POST", "/_sandbox/stripe/cancellations", self.cancel_intent),
             ("POST", "/_sandbox/stripe/refunds", self.refund),
             ("POST", "/_sandbox/stripe/refunds/{id}", self.move_refund),
@@ -75,11 +80,16 @@ class StripeControl:
 
     async def authenticate_cardholder(self, request: web.Request) -> web.Response:
         """POST authentications: the cardholder passes 3D Secure, fails it, or never comes."""
-        body = await read_body(request, "payment_intent", "succeeds", "expires")
+        body = await read_body(request, "payment_intent", "setup_intent", "succeeds", "expires")
         if "succeeds" in body and "expires" in body:
             raise ControlRefusal('Give "succeeds" or "expires", not both.')
         succeeds = read_boolean(body.get("succeeds", True), "succeeds")
         expires = read_boolean(body.get("expires", False), "expires")
+        if "setup_intent" in body:
+            with self._change():
+                call, intent = self._find("setup_intent", body["setup_intent"])
+                complete_setup_authentication(call, intent, succeeded=succeeds and not expires)
+            return web.json_response(intent.body)
         with self._change():
             call, intent = self._find("payment_intent", body.get("payment_intent"))
             if expires and intent.body["status"] != "requires_action":
@@ -92,6 +102,25 @@ class StripeControl:
             else:
                 complete_authentication(call, intent, succeeded=succeeds)
         return web.json_response(intent.body)
+
+    async def renew_card(self, request: web.Request) -> web.Response:
+        """POST stripe/cards: the issuer renews a card, which Stripe's account updater notices."""
+        body = await read_body(request, "payment_method", "exp_month", "exp_year", "last4")
+        last4 = body.get("last4")
+        if not isinstance(last4, str) or not _LAST4.fullmatch(last4):
+            raise ControlRefusal('Give "last4" as four digits.')
+        month = read_count(body.get("exp_month"), "exp_month", 12)
+        year = read_count(body.get("exp_year"), "exp_year", 2100)
+        with self._change():
+            call, method = self._find("payment_method", body.get("payment_method"))
+            method.body["card"] |= {
+                "last4": last4,
+                "exp_month": month,
+                "exp_year": year,
+                "fingerprint": generate_id("fingerprint"),
+            }
+            call.books.update(method)
+        return web.json_response(method.body)
 
     async def cancel_intent(self, request: web.Request) -> web.Response:
         """POST stripe/cancellations: cancel a payment intent that has not been captured."""
@@ -231,7 +260,15 @@ def _read_metadata(body: dict[str, Any]) -> dict[str, str]:
 def summarize_account(books: Books, scope: Scope, limit: int) -> dict[str, Any]:
     """Return the account's objects, newest first, and what remains of its succeeded charges."""
     kinds: dict[str, Any] = {}
-    for kind in ("customer", "payment_method", "payment_intent", "charge", "refund", "dispute"):
+    for kind in (
+        "customer",
+        "payment_method",
+        "payment_intent",
+        "setup_intent",
+        "charge",
+        "refund",
+        "dispute",
+    ):
         records, has_more = books.list_page(scope, kind, PageQuery(limit=limit))
         kinds[f"{kind}s"] = [record.body for record in records]
         kinds[f"more_{kind}s"] = has_more

@@ -10,7 +10,7 @@ import enum
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from sandbox.books import Scope, StoredResponse
 from sandbox.stripe import errors
@@ -51,6 +51,13 @@ from sandbox.stripe.refunds import (
     retrieve_refund,
     update_refund,
 )
+from sandbox.stripe.setup_intents import (
+    cancel_setup_intent,
+    confirm_setup_intent,
+    create_setup_intent,
+    list_setup_intents,
+    retrieve_setup_intent,
+)
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the SDK 16.1 sends
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
@@ -75,6 +82,11 @@ _ENDPOINTS: Final[dict[tuple[str, ...], Endpoint]] = {
     ("POST", "payment_intents", _ID, "confirm"): confirm_payment_intent,
     ("POST", "payment_intents", _ID, "cancel"): cancel_payment_intent,
     ("POST", "payment_intents", _ID, "capture"): capture_payment_intent,
+    ("POST", "setup_intents"): create_setup_intent,
+    ("GET", "setup_intents"): list_setup_intents,
+    ("GET", "setup_intents", _ID): retrieve_setup_intent,
+    ("POST", "setup_intents", _ID, "confirm"): confirm_setup_intent,
+    ("POST", "setup_intents", _ID, "cancel"): cancel_setup_intent,
     ("GET", "charges", _ID): retrieve_charge,
     ("POST", "refunds"): create_refund,
     ("GET", "refunds"): list_refunds,
@@ -84,6 +96,18 @@ _ENDPOINTS: Final[dict[tuple[str, ...], Endpoint]] = {
     ("GET", "disputes"): list_disputes,
     ("GET", "disputes", _ID): retrieve_dispute,
 }
+PUBLISHABLE: Final = frozenset(
+    (
+        create_payment_method,
+        retrieve_payment_intent,
+        confirm_payment_intent,
+        retrieve_setup_intent,
+        confirm_setup_intent,
+    )
+)
+"""Endpoints for a browser, which has a publishable key and the client secret of the intent."""
+_SECRET_FIELDS: Final = ("customer", "metadata")
+"""Fields of an intent that a publishable key does not show."""
 
 
 class InjectedFailure(enum.Enum):
@@ -110,6 +134,45 @@ def find_endpoint(method: str, path: str) -> tuple[Endpoint, tuple[str, ...]]:
         if endpoint is not None:
             return endpoint, tuple(steps[1:2])
     raise errors.unknown_url(method, path)
+
+
+def as_browser(call: Call) -> Call:
+    """Return a browser's call in the scope of its intent, if it has the intent's client secret.
+
+    The sandbox does not know which account a publishable key belongs to.
+
+    Raises:
+        StripeError: the intent is unknown, of the other mode, or has another client secret.
+    """
+    if not call.ids:
+        return call
+    kind = call.path.split("/")[2].removesuffix("s")
+    found = call.books.find_in_any_scope(kind, call.ids[0])
+    given = call.form.get("client_secret")
+    if found is None or found[0].livemode != call.scope.livemode:
+        raise errors.resource_missing(kind, call.ids[0], param="intent", in_path=True)
+    if not isinstance(given, str) or given != found[1].body["client_secret"]:
+        raise errors.invalid_request(
+            f"The client_secret provided does not match any associated {kind} on this account.",
+            code=f"{kind}_invalid_parameter",
+            param="client_secret",
+        )
+    return replace(call, scope=found[0])
+
+
+def shown_to_browser(response: Response) -> Response:
+    """Return a response without what a publishable key does not show."""
+    body = response.body
+    if error := body.get("error"):
+        hidden = {name: _public(value) for name, value in error.items()}
+        return replace(response, body={"error": hidden})
+    return replace(response, body=_public(body))
+
+
+def _public(value: Any) -> Any:
+    if not isinstance(value, dict) or "client_secret" not in value:
+        return value
+    return {name: each for name, each in value.items() if name not in _SECRET_FIELDS}
 
 
 def execute(

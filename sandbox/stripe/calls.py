@@ -131,6 +131,7 @@ def respond_with_page(
     email: str | None = None,
     charge: str | None = None,
     payment_intent: str | None = None,
+    payment_method: str | None = None,
 ) -> Response:
     """Return a 200 with one page of the scope's objects of a kind, newest first."""
     cursors = [name for name in ("starting_after", "ending_before") if params.get(name)]
@@ -151,6 +152,7 @@ def respond_with_page(
         email=email,
         charge=charge,
         payment_intent=payment_intent,
+        payment_method=payment_method,
         created_from=max(_created_bounds(created, gte=0, gt=1), default=None),
         created_to=min(
             [

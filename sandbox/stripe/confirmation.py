@@ -25,7 +25,8 @@ authorization it is no refund (docs.stripe.com/changelog/basil, 2025-03-31).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from sandbox.books import Json, Record
 from sandbox.stripe import errors, resources
@@ -33,6 +34,12 @@ from sandbox.stripe.calls import Call
 from sandbox.stripe.cards import AUTHENTICATION_REQUIRED, Authentication, Decline
 from sandbox.stripe.errors import Response
 from sandbox.stripe.payment_methods import get_scenario
+
+AUTHENTICATION_FAILED: Final = Decline(
+    "setup_intent_authentication_failure",
+    "We are unable to authenticate your payment method. Please choose a different payment method "
+    "and try again.",
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ def confirm(call: Call, intent: Record, method: Record, options: ConfirmOptions)
         )
         return _fail(call, intent, method, action_required, charge=None)
     intent.body["status"] = "requires_action"
-    intent.body["next_action"] = _next_action(intent.id, options.return_url)
+    intent.body["next_action"] = next_action("payment_intent", intent.id, options.return_url)
     call.books.update(intent)
     return Response(200, intent.body)
 
@@ -81,11 +88,7 @@ def complete_authentication(call: Call, intent: Record, *, succeeded: bool) -> R
     method = call.require("payment_method", intent.body["payment_method"], param="payment_method")
     if succeeded:
         return _charge(call, intent, method)
-    failure = Decline(
-        "payment_intent_authentication_failure",
-        "We are unable to authenticate your payment method. Please choose a different payment "
-        "method and try again.",
-    )
+    failure = replace(AUTHENTICATION_FAILED, code="payment_intent_authentication_failure")
     return _fail(call, intent, method, failure, charge=None)
 
 
@@ -101,9 +104,9 @@ def _needs_authentication(method: Record, *, off_session: bool) -> bool:
             return not (off_session and method.private.get("set_up"))
 
 
-def _next_action(intent_id: str, return_url: str | None) -> Json:
+def next_action(kind: str, intent_id: str, return_url: str | None) -> Json:
     """Return a next_action (docs.stripe.com/api/payment_intents/object)."""
-    url = f"https://hooks.stripe.com/3d_secure_2/hosted?payment_intent={intent_id}"
+    url = f"https://hooks.stripe.com/3d_secure_2/hosted?{kind}={intent_id}"
     if return_url is not None:
         redirect = {"return_url": return_url, "url": url}
         return {"redirect_to_url": redirect, "type": "redirect_to_url"}

@@ -64,6 +64,7 @@ def invalid_request(
     status: int = 400,
     stage: Stage = Stage.VALIDATION,
     payment_intent: Json | None = None,
+    setup_intent: Json | None = None,
 ) -> StripeError:
     """Return an `invalid_request_error`, of the validation stage by default."""
     error = {
@@ -71,6 +72,7 @@ def invalid_request(
         "message": message,
         "param": param,
         "payment_intent": payment_intent,
+        "setup_intent": setup_intent,
         "type": "invalid_request_error",
     }
     return StripeError(status, error, stage)

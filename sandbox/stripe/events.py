@@ -1,7 +1,8 @@
 """Which of Stripe's events a change of an object causes (https://docs.stripe.com/api/events/types).
 
 A pure function of the object before and after. Only the events that an endpoint of ours listens to:
-payment_intent.*, charge.refunded, charge.refund.updated, refund.* and charge.dispute.*.
+payment_intent.*, setup_intent.*, charge.refunded, charge.refund.updated, refund.*,
+charge.dispute.*, and payment_method.updated, automatically_updated and detached.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def build_events(change: Change, now: int) -> Iterator[Json]:
     after = json.loads(change.after)
     for kind in _list_types(change.kind, before, after):
         data: Json = {"object": after}
-        if before is not None and kind.endswith(".updated"):
+        if before is not None and kind.endswith(("updated", "detached")):
             data["previous_attributes"] = _list_previous(before, after)
         yield {
             "id": generate_id("evt"),
@@ -53,12 +54,16 @@ def _list_types(kind: str, before: Json | None, after: Json) -> Iterator[str]:
     match kind:
         case "payment_intent":
             return _list_intent_types(before, after)
+        case "setup_intent":
+            return _list_setup_types(before, after)
         case "charge":
             return _list_charge_types(before, after)
         case "refund":
             return _list_refund_types(before, after)
         case "dispute":
             return _list_dispute_types(before, after)
+        case "payment_method":
+            return _list_method_types(before, after)
         case _:
             return iter(())
 
@@ -71,6 +76,16 @@ def _list_intent_types(before: Json | None, after: Json) -> Iterator[str]:
             yield _BY_STATUS[after["status"]]
         elif after["last_payment_error"]:
             yield "payment_intent.payment_failed"
+
+
+def _list_setup_types(before: Json | None, after: Json) -> Iterator[str]:
+    if before is None:
+        yield "setup_intent.created"
+    elif before["latest_attempt"] != after["latest_attempt"] or before["status"] != after["status"]:
+        if after["status"] in ("succeeded", "canceled", "requires_action"):
+            yield f"setup_intent.{after['status']}"
+        elif after["last_setup_error"]:
+            yield "setup_intent.setup_failed"
 
 
 def _state_of(intent: Json) -> tuple[Any, ...]:
@@ -91,6 +106,18 @@ def _list_refund_types(before: Json | None, after: Json) -> Iterator[str]:
         yield "charge.refund.updated"
         if after["status"] == "failed" != before["status"]:
             yield "refund.failed"
+
+
+def _list_method_types(before: Json | None, after: Json) -> Iterator[str]:
+    """A request can change the expiry date; only the account updater changes the number."""
+    if before is None or before == after:
+        return
+    if before["customer"] is not None and after["customer"] is None:
+        yield "payment_method.detached"
+    elif before["customer"] is not None and before["card"]["last4"] != after["card"]["last4"]:
+        yield "payment_method.automatically_updated"
+    elif before["customer"] == after["customer"] is not None:
+        yield "payment_method.updated"
 
 
 def _list_dispute_types(before: Json | None, after: Json) -> Iterator[str]:

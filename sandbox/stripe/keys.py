@@ -23,6 +23,7 @@ from sandbox.books import KeyRecord, Scope, hash_key
 from sandbox.stripe import errors
 
 _SECRET_KEY: Final = re.compile(r"(?:sk|rk)_(test|live)_([A-Za-z0-9_]{1,247})")
+_PUBLISHABLE_KEY: Final = re.compile(r"pk_(test|live)_([A-Za-z0-9_]{1,247})")
 _ACCOUNT: Final = re.compile(r"acct_[A-Za-z0-9]{1,64}")
 _UNMASKED_START: Final = 8
 _UNMASKED_END: Final = 4
@@ -57,11 +58,18 @@ def mask(key: str) -> str:
 
 def get_account(key: str) -> str:
     """Return the account of a key that is not registered (rules 2 and 3 above)."""
-    found = _SECRET_KEY.fullmatch(key)
+    found = _SECRET_KEY.fullmatch(key) or _PUBLISHABLE_KEY.fullmatch(key)
     part, underscore, rest = found[2].partition("_") if found else ("", "", "")
     if part and underscore and rest:
         return f"acct_{part}"
     return f"acct_{hash_key(key)[:16]}"
+
+
+def read_publishable_key(authorization: str | None) -> Scope | None:
+    """Return the account and mode of a publishable key, or None if it is none."""
+    key = (authorization or "").removeprefix("Bearer ").strip()
+    found = _PUBLISHABLE_KEY.fullmatch(key)
+    return Scope(get_account(key), livemode=found[1] == "live") if found else None
 
 
 def authenticate(authorization: str | None, stripe_account: str | None, find: FindKey) -> Scope:

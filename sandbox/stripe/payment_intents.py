@@ -47,6 +47,7 @@ _TYPES_PARAMETERS: Final = ("payment_method_types", "allowed_payment_method_type
 _CLEARABLE: Final = Text(clearable=True)
 _CONFIRM: Final[Shape] = {
     **EXPAND,
+    "client_secret": Text(),
     "capture_method": Choice(("automatic", "automatic_async", "manual")),
     "error_on_requires_action": Boolean(),
     "off_session": BooleanOr(("one_off", "recurring")),

@@ -195,6 +195,47 @@ def build_payment_intent(params: Mapping[str, Any], *, livemode: bool, created: 
     }
 
 
+def build_setup_intent(params: Mapping[str, Any], *, livemode: bool, created: int) -> Json:
+    """Return a new SetupIntent, not confirmed."""
+    identifier = generate_id("seti")
+    return {
+        "id": identifier,
+        "object": "setup_intent",
+        "allowed_payment_method_types": params.get("allowed_payment_method_types"),
+        "application": None,
+        "automatic_payment_methods": None,
+        "cancellation_reason": None,
+        "client_secret": f"{identifier}_secret_{_random_text(25)}",
+        "created": created,
+        "customer": params.get("customer"),
+        "customer_account": None,
+        "description": params.get("description"),
+        "excluded_payment_method_types": None,
+        "flow_directions": None,
+        "last_setup_error": None,
+        "latest_attempt": None,
+        "livemode": livemode,
+        "managed_payments": {"enabled": False},
+        "mandate": None,
+        "metadata": params.get("metadata", {}),
+        "next_action": None,
+        "on_behalf_of": None,
+        "payment_method": params.get("payment_method"),
+        "payment_method_configuration_details": None,
+        "payment_method_options": {
+            "card": {
+                "mandate_options": None,
+                "network": None,
+                "request_three_d_secure": "automatic",
+            }
+        },
+        "payment_method_types": ["card"],
+        "single_use_mandate": None,
+        "status": "requires_payment_method",
+        "usage": params.get("usage") or "off_session",
+    }
+
+
 def build_charge(intent: Json, method: Json, decline: Decline | None, *, created: int) -> Json:
     """Return a charge of the intent's amount: failed with `decline`, or succeeded for None."""
     identifier = generate_id("ch")

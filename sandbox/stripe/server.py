@@ -20,13 +20,20 @@ from sandbox.stripe.api import InjectedFailure, Outcome
 from sandbox.stripe.calls import Call, Endpoint
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import BODY_BYTES_MAX, Form, decode
-from sandbox.stripe.keys import authenticate
+from sandbox.stripe.keys import authenticate, read_publishable_key
 from sandbox.stripe.resources import generate_id
 
 _logger = logging.getLogger("sandbox")
 
 _VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?(; ?[a-z_]+=v\d+)*")
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_CORS: Final = {
+    # As api.stripe.com sends them, for the cardholder's browser.
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, PUT, PATCH, POST, DELETE",
+    "Access-Control-Expose-Headers": "Request-Id, Stripe-Manage-Version, Stripe-Should-Retry",
+    "Access-Control-Max-Age": "300",
+}
 _INJECTED: Final = {
     FaultKind.ERROR_500: InjectedFailure.BEFORE_EFFECT,
     FaultKind.ERROR_500_AFTER: InjectedFailure.AFTER_EFFECT,
@@ -42,6 +49,8 @@ class _Exchange:
     version: str = api.API_VERSION
     idempotency_key: str | None = None
     fault: Fault | None = None
+    is_browser: bool = False
+    """Whether it has a publishable key."""
 
     def has_fault(self, kind: FaultKind) -> bool:
         """Return whether a fault of this kind applies."""
@@ -58,6 +67,9 @@ class StripeServer:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Return the response in Stripe's shape, or reset the connection if a fault says so."""
+        if request.method == "OPTIONS":
+            asked = request.headers.get("Access-Control-Request-Headers", "")
+            return web.Response(headers=_CORS | {"Access-Control-Allow-Headers": asked})
         exchange = _Exchange(generate_id("req"))
         try:
             outcome = await self._handle(request, exchange)
@@ -80,10 +92,11 @@ class StripeServer:
     async def _handle(self, request: web.Request, exchange: _Exchange) -> Outcome | None:
         """Return the outcome, or None if the connection is reset before any effect."""
         endpoint, ids = api.find_endpoint(request.method, request.path)
-        scope = exchange.scope = authenticate(
-            request.headers.get("Authorization"),
-            request.headers.get("Stripe-Account"),
-            self._books.find_key,
+        authorization = request.headers.get("Authorization")
+        browser = read_publishable_key(authorization) if endpoint in api.PUBLISHABLE else None
+        exchange.is_browser = browser is not None
+        scope = exchange.scope = browser or authenticate(
+            authorization, request.headers.get("Stripe-Account"), self._books.find_key
         )
         exchange.version = _read_version(request)
         form = await _read_form(request)
@@ -97,6 +110,9 @@ class StripeServer:
             int(self._books.clock()),
             exchange.version,
         )
+        if exchange.is_browser:
+            call = api.as_browser(call)
+            scope = exchange.scope = call.scope
         key = exchange.idempotency_key = _read_idempotency_key(request)
         if key is None:
             return await self._apply_fault(call, endpoint, exchange)
@@ -194,9 +210,11 @@ async def _read_form(request: web.Request) -> Form:
 
 def _build_response(outcome: Outcome, exchange: _Exchange) -> web.Response:
     response = outcome.response
+    if exchange.is_browser:
+        response = api.shown_to_browser(response)
     if exchange.scope is not None and "request_log_url" not in response.body.get("error", {}):
         response = api.add_log_url(response, exchange.scope, exchange.request_id)
-    headers = {"Request-Id": exchange.request_id, "Stripe-Version": exchange.version}
+    headers = {"Request-Id": exchange.request_id, "Stripe-Version": exchange.version, **_CORS}
     if exchange.idempotency_key is not None:
         headers["Idempotency-Key"] = exchange.idempotency_key
     if outcome.original_request is not None:

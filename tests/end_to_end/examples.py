@@ -44,6 +44,7 @@ SEQUENCE = (
     "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED",
     "set_primary_card",
     "update_card",
+    "import_customer",
     "remove_card",
     "change_api_key",
 )  # fmt: skip

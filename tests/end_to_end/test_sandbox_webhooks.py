@@ -166,3 +166,63 @@ async def test_events_of_authorize_net_update_payment_and_wallet(
     await control(stack, "authorize/transactions", **change, status="voided")
     await until(client, user_id, *(("succeeded", 10) if is_settled else ("voided", 0)))
     await gateway.close()
+
+
+async def test_saved_cards_follow_the_account_updater_and_the_dashboard(stack: Stack) -> None:
+    client = await new_business(stack, "s4")
+    key = "sk_test_s4_a"
+    url = f"{client.url}/webhooks/stripe/{client.business_id}"
+    await control(stack, "webhooks", key=key, url=url, secret=STRIPE_SECRET)
+    user_id = await new_user(client)
+    await client.call(
+        "create_stripe_customer", user_id=user_id, payment_method_token="pm_card_visa"
+    )
+    (method,) = await stripe_cards(stack, key)
+    renewed = {"exp_month": 6, "exp_year": 2061, "last4": "1881"}
+    await control(stack, "stripe/cards", payment_method=method, **renewed)
+    await until_cards(client, user_id, [("1881", 6, 2061)])
+    async with stack.merchant.session.post(
+        f"{stack.gateway.url}/v1/payment_methods/{method}/detach",
+        headers={"Authorization": f"Bearer {key}"},
+    ) as response:
+        assert response.status == 200
+    await until_cards(client, user_id, [])
+
+
+async def test_a_card_is_saved_when_its_holder_authenticated(stack: Stack) -> None:
+    client = await new_business(stack, "s5")
+    key = "sk_test_s5_a"
+    url = f"{client.url}/webhooks/stripe/{client.business_id}"
+    await control(stack, "webhooks", key=key, url=url, secret=STRIPE_SECRET)
+    user_id = await new_user(client)
+    token = "pm_card_authenticationRequiredOnSetup"
+    asked = await client.call(
+        "create_stripe_customer", user_id=user_id, payment_method_token=token, set_up=True
+    )
+    assert (asked.status, asked.body["code"]) == (402, "AUTHENTICATION_REQUIRED")
+    assert asked.body["client_secret"].startswith(asked.body["transaction_id"])
+    await control(stack, "authentications", setup_intent=asked.body["transaction_id"])
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (await client.call("get_user_cards", user_id=user_id)).body["cards"]:
+            await asyncio.sleep(0.1)
+    charged = await client.call("charge_customer", user_id=user_id, amount=20)
+    assert charged.status == 200, charged.text
+
+
+async def stripe_cards(stack: Stack, key: str) -> list[str]:
+    """Return the ids of the payment methods of a key's account."""
+    async with stack.merchant.session.get(
+        f"{stack.gateway.url}/_sandbox/books", headers={"Authorization": f"Bearer {key}"}
+    ) as response:
+        (books,) = (await response.json())["books"]
+        return [str(each["id"]) for each in books["payment_methods"]]
+
+
+async def until_cards(client: JsonClient, user_id: str, cards: list[tuple[str, int, int]]) -> None:
+    """Wait until the user has these cards: last digits, month and year."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            listed = (await client.call("get_user_cards", user_id=user_id)).body["cards"]
+            if [(each["last4"], each["exp_month"], each["exp_year"]) for each in listed] == cards:
+                return
+            await asyncio.sleep(0.1)

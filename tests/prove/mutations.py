@@ -10,7 +10,7 @@ from typing import Any
 
 from core.authentication.service import AuthenticationService
 from core.business.rules import invalid_credentials
-from core.cards import service as cards_service
+from core.cards import saving
 from core.database.connections import Kind
 from core.gateways.authorize import gateway as authorize_gateway
 from core.gateways.gateway import Declined, GatewayCharge, Refused, Succeeded, Unknown
@@ -258,16 +258,16 @@ def customer_under_a_new_key() -> None:
     def new(*parts: str) -> str:
         return derived(*parts, new_request_id())
 
-    patch(cards_service, "derived_key", new)
+    patch(saving, "derived_key", new)
 
 
 def card_under_a_new_key() -> None:
-    save = cards_service.CardsService._save
+    save = saving.CardSaver.save
 
-    async def saved(self: Any, saving: Any, **known: Any) -> Any:
-        return await save(self, replace(saving, gateway_key=new_request_id()), **known)
+    async def saved(self: Any, to_save: Any, **known: Any) -> Any:
+        return await save(self, replace(to_save, gateway_key=new_request_id()), **known)
 
-    patch(cards_service.CardsService, "_save", saved)
+    patch(saving.CardSaver, "save", saved)
 
 
 def keyed_retry_begins_anew() -> None:

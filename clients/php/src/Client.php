@@ -576,6 +576,12 @@ final class Client
      *   primary in any case, as does one that is saved after the primary card was removed
      *   at Stripe.
      * - env: Environment. Defaults to the business's default environment.
+     * - set_up: Whether the card's bank is asked now to allow charges without the
+     *   cardholder, by a SetupIntent. If the cardholder must authenticate, the error is
+     *   AUTHENTICATION_REQUIRED, with the id of the SetupIntent as `transaction_id`; finish
+     *   it in the browser with `client_secret`. The card is saved when Stripe's event
+     *   `setup_intent.succeeded` arrives, or when the request is sent again without or with
+     *   another `idempotency_key`. Defaults to false: the bank asks at a charge.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -583,11 +589,12 @@ final class Client
      *     payment_method_token: string,
      *     set_as_primary?: bool,
      *     env?: 'TEST'|'LIVE',
+     *     set_up?: bool,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-     *     OUTCOME_UNKNOWN or one of every action
+     *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
+     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function createStripeCustomer(
@@ -608,7 +615,7 @@ final class Client
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
-     * - payment_profile: The card to save.
+     * - payment_profile: The card to save. Required unless `opaque_data` is set.
      * - payment_profile.card_number: Card number, 12 to 19 digits. Authorize.Net accepts at
      *   most 16 digits. The check digit and the length for the card network are verified.
      *   Must be 12 to 19 digits.
@@ -623,11 +630,20 @@ final class Client
      *   card becomes primary in any case, as does one that is saved after the primary card
      *   was removed at Authorize.Net.
      * - env: Environment. Defaults to the business's default environment.
+     * - opaque_data: The card to save as a nonce of Authorize.Net's browser library
+     *   Accept.js, in place of `payment_profile`: no card number passes through your
+     *   server. A nonce can be used once within 15 minutes; after any error but
+     *   GATEWAY_UNAVAILABLE, get another one, and use another `idempotency_key`. A card
+     *   that the customer has already stays as it is, with its expiry date.
+     * - opaque_data.data_descriptor: Kind of the nonce, `COMMON.ACCEPT.INAPP.PAYMENT`. Must
+     *   be COMMON.ACCEPT.INAPP.PAYMENT.
+     * - opaque_data.data_value: The nonce. Must be a nonce of Accept.js.
+     * - opaque_data.postal_code: Postal code of the billing address, at most 20 characters.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user_id: string,
-     *     payment_profile: array{
+     *     payment_profile?: array{
      *         card_number: string,
      *         exp_month: int,
      *         exp_year: int,
@@ -636,6 +652,11 @@ final class Client
      *     },
      *     set_as_primary?: bool,
      *     env?: 'TEST'|'LIVE',
+     *     opaque_data?: array{
+     *         data_descriptor: string,
+     *         data_value: string,
+     *         postal_code?: string
+     *     },
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
@@ -765,6 +786,46 @@ final class Client
             'update_card',
             $fields,
             [Result\UpdateCardResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Makes an existing customer of a gateway the user's, with its cards.
+     *
+     * Both are read from the gateway with the business's keys, and nothing is changed
+     * there. Cards that are stored already keep their `card_id`. The customer's default
+     * card becomes the primary card if the user has none at that gateway. A customer can be
+     * imported again, which adds its new cards.
+     *
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - gateway: Gateway that has the customer.
+     * - customer_id: Id of the customer at the gateway: a Stripe customer (`cus_…`) or the
+     *   id of an Authorize.Net customer profile. Must be a Stripe customer, which begins
+     *   with cus_, or the digits of an Authorize.Net customer profile id.
+     * - env: Environment. Defaults to the business's default environment.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     user_id: string,
+     *     gateway: 'stripe'|'authorize',
+     *     customer_id: string,
+     *     env?: 'TEST'|'LIVE',
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     CREDENTIALS_MISSING, CUSTOMER_IN_USE, USER_HAS_CUSTOMER, GATEWAY_REFUSED,
+     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function importCustomer(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\ImportCustomerResult {
+        return $this->connection->change(
+            'import_customer',
+            $fields,
+            [Result\ImportCustomerResult::class, 'fromJson']
         );
     }
 

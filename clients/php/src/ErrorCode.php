@@ -193,6 +193,18 @@ final class ErrorCode
     /** HTTP 409. The amount is above the hold's amount. Nothing was debited. */
     public const HOLD_TOO_LOW = 'HOLD_TOO_LOW';
 
+    /**
+     * HTTP 409. The gateway's customer belongs to another user of the business. Nothing was
+     * imported.
+     */
+    public const CUSTOMER_IN_USE = 'CUSTOMER_IN_USE';
+
+    /**
+     * HTTP 409. The user has another customer with saved cards at that gateway. Remove the
+     * cards first.
+     */
+    public const USER_HAS_CUSTOMER = 'USER_HAS_CUSTOMER';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

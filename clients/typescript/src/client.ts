@@ -286,8 +286,8 @@ export class Nivisco {
    * Creates the user's Stripe customer if there is none.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING,
-   *     CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
-   *     every action.
+   *     CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+   *     OUTCOME_UNKNOWN or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async createStripeCustomer(
@@ -379,6 +379,31 @@ export class Nivisco {
     options: ChangeOptions = {},
   ): Promise<types.UpdateCardResult> {
     return this.#connection.change("update_card", fields, readers.readUpdateCardResult, options);
+  }
+
+  /**
+   * Makes an existing customer of a gateway the user's, with its cards.
+   *
+   * Both are read from the gateway with the business's keys, and nothing is changed there.
+   * Cards that are stored already keep their `card_id`. The customer's default card becomes
+   * the primary card if the user has none at that gateway. A customer can be imported
+   * again, which adds its new cards.
+   *
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING,
+   *     CUSTOMER_IN_USE, USER_HAS_CUSTOMER, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+   *     OUTCOME_UNKNOWN or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async importCustomer(
+    fields: types.ImportCustomerFields,
+    options: ChangeOptions = {},
+  ): Promise<types.ImportCustomerResult> {
+    return this.#connection.change(
+      "import_customer",
+      fields,
+      readers.readImportCustomerResult,
+      options,
+    );
   }
 
   /**

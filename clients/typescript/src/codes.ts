@@ -135,6 +135,16 @@ export const ErrorCode = {
   HOLD_STATE: "HOLD_STATE",
   /** HTTP 409. The amount is above the hold's amount. Nothing was debited. */
   HOLD_TOO_LOW: "HOLD_TOO_LOW",
+  /**
+   * HTTP 409. The gateway's customer belongs to another user of the business. Nothing was
+   * imported.
+   */
+  CUSTOMER_IN_USE: "CUSTOMER_IN_USE",
+  /**
+   * HTTP 409. The user has another customer with saved cards at that gateway. Remove the
+   * cards first.
+   */
+  USER_HAS_CUSTOMER: "USER_HAS_CUSTOMER",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

@@ -410,6 +410,13 @@ export function readUpdateCardResult(json: Json): types.UpdateCardResult {
   };
 }
 
+export function readImportCustomerResult(json: Json): types.ImportCustomerResult {
+  return {
+    customerId: string(json["customer_id"]),
+    cards: list(object(readCard))(json["cards"]),
+  };
+}
+
 export function readChargeCustomerResult(json: Json): types.ChargeCustomerResult {
   return {
     transactionId: string(json["transaction_id"]),

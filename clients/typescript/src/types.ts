@@ -341,6 +341,19 @@ export interface PaymentProfile {
   readonly postalCode?: string | undefined;
 }
 
+/**
+ * A card as Accept.js gives it to the browser. It is sent to the gateway and never stored
+ * in this service.
+ */
+export interface OpaqueData {
+  /** Kind of the nonce, `COMMON.ACCEPT.INAPP.PAYMENT`. Must be COMMON.ACCEPT.INAPP.PAYMENT. */
+  readonly dataDescriptor: string;
+  /** The nonce. Must be a nonce of Accept.js. */
+  readonly dataValue: string;
+  /** Postal code of the billing address, at most 20 characters. */
+  readonly postalCode?: string | undefined;
+}
+
 /** A card payment. */
 export interface Payment {
   /**
@@ -966,6 +979,15 @@ export interface CreateStripeCustomerFields {
   readonly setAsPrimary?: boolean | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /**
+   * Whether the card's bank is asked now to allow charges without the cardholder, by a
+   * SetupIntent. If the cardholder must authenticate, the error is AUTHENTICATION_REQUIRED,
+   * with the id of the SetupIntent as `transaction_id`; finish it in the browser with
+   * `client_secret`. The card is saved when Stripe's event `setup_intent.succeeded`
+   * arrives, or when the request is sent again without or with another `idempotency_key`.
+   * Defaults to false: the bank asks at a charge.
+   */
+  readonly setUp?: boolean | undefined;
 }
 
 /** Response of `create_stripe_customer`. */
@@ -983,8 +1005,8 @@ export interface CreateAuthorizeCustomerFields {
    * spaces.
    */
   readonly userId: string;
-  /** The card to save. */
-  readonly paymentProfile: PaymentProfile;
+  /** The card to save. Required unless `opaque_data` is set. */
+  readonly paymentProfile?: PaymentProfile | undefined;
   /**
    * Whether the card becomes the user's primary card at Authorize.Net, and Authorize.Net
    * the user's default gateway. Defaults to false. The user's first card becomes primary in
@@ -994,6 +1016,14 @@ export interface CreateAuthorizeCustomerFields {
   readonly setAsPrimary?: boolean | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /**
+   * The card to save as a nonce of Authorize.Net's browser library Accept.js, in place of
+   * `payment_profile`: no card number passes through your server. A nonce can be used once
+   * within 15 minutes; after any error but GATEWAY_UNAVAILABLE, get another one, and use
+   * another `idempotency_key`. A card that the customer has already stays as it is, with
+   * its expiry date.
+   */
+  readonly opaqueData?: OpaqueData | undefined;
 }
 
 /** Response of `create_authorize_customer`. */
@@ -1070,6 +1100,36 @@ export interface UpdateCardFields {
 export interface UpdateCardResult {
   /** The card after the change. The billing address is stored at the gateway only. */
   readonly card: Card;
+}
+
+/** Fields of `import_customer`. */
+export interface ImportCustomerFields {
+  /**
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId: string;
+  /** Gateway that has the customer. */
+  readonly gateway: Gateway;
+  /**
+   * Id of the customer at the gateway: a Stripe customer (`cus_…`) or the id of an
+   * Authorize.Net customer profile. Must be a Stripe customer, which begins with cus_, or
+   * the digits of an Authorize.Net customer profile id.
+   */
+  readonly customerId: string;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `import_customer`. */
+export interface ImportCustomerResult {
+  /** Id of the customer at the gateway. */
+  readonly customerId: string;
+  /**
+   * The customer's cards, its default card first. At Stripe up to 300, the newest. Another
+   * type of payment method, for example a bank account, is no card.
+   */
+  readonly cards: readonly Card[];
 }
 
 /** Fields of `charge_customer`. */

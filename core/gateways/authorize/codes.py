@@ -62,6 +62,11 @@ _WRONG_DATE: Final = _declined("invalid_expiry_year", "The card's expiration dat
 _EXPIRED: Final = _declined("expired_card", "The card has expired.")
 _FRAUD: Final = _declined("fraudulent")
 _UNSUPPORTED: Final = _declined("card_not_supported", "This type of card is not accepted.")
+_NO_NONCE: Final = _refused(
+    "Authorize.Net does not take the nonce: it was used, has expired after 15 minutes, or is of "
+    "another account. Get another one with Accept.js.",
+    "opaque_data.data_value",
+)
 _PROCESSING: Final = _declined(
     "processing_error", "An error occurred while processing the card. Try again in a little bit."
 )
@@ -112,6 +117,7 @@ _API_CODES: Final[Mapping[str, Reading]] = {
         ("E00002", "E00003", "E00004", "E00045", *(f"E000{number}" for number in range(13, 20))),
         _refused("Authorize.Net refused the request ({code})."),
     ),
+    **dict.fromkeys(("E00113", "E00114", "E00115", "E00116"), _NO_NONCE),
     "E00042": _refused("Authorize.Net keeps no more cards of this customer."),
     **dict.fromkeys(("E00053", "E00104"), Reading(Meaning.BUSY)),
 }

@@ -13,6 +13,7 @@ from typing import ParamSpec
 from core.gateways.authorize import requests
 from core.gateways.authorize.profiles import (
     card_id_of,
+    cards_of_profile,
     check_saved,
     customer_id_of,
     found_customer_id,
@@ -28,8 +29,10 @@ from core.gateways.gateway import (
     Account,
     CardChange,
     CardData,
+    CardNonce,
     CustomerMissing,
     GatewayRefused,
+    GatewayUnavailable,
     GatewayUnknown,
     SavedCard,
 )
@@ -104,7 +107,12 @@ class AuthorizeCustomers:
         return customer_id, saved_card(card_id, card)
 
     async def save_card(
-        self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        card: str | CardData | CardNonce,
+        gateway_key: str,
     ) -> SavedCard:
         """Save a card in a customer profile, after the issuer confirmed it.
 
@@ -116,10 +124,14 @@ class AuthorizeCustomers:
         """
         if isinstance(card, str):
             raise GatewayRefused("Authorize.Net takes a card's data, not a token.")
+        if isinstance(card, CardNonce):
+            return await self._save_nonce(account, customer_id, card, self._deadline())
         return await self._save_card(account, customer_id, card, self._deadline())
 
-    async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:
-        """Return whether a customer profile has a card.
+    async def find_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> SavedCard | None:
+        """Return a card of a customer profile, or None if it has no such card.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
@@ -128,10 +140,20 @@ class AuthorizeCustomers:
             requests.read_card, account, customer_id=customer_id, gateway_card_id=gateway_card_id
         )
         try:
-            ok_answer(await self._call(account, request, self._deadline()), account)
+            shown = read_profile(await self._call(account, request, self._deadline()), account)
         except CustomerMissing:
-            return False
-        return True
+            return None
+        return shown.card(gateway_card_id)
+
+    async def cards_of_customer(self, account: Account, customer_id: str) -> list[SavedCard]:
+        """Return the cards of a customer profile, the default card first.
+
+        Raises:
+            GatewayError: CustomerMissing, GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        request = built(requests.cards_of_customer, account, customer_id)
+        answer = await self._call(account, request, self._deadline())
+        return cards_of_profile(answer, account, customer_id)
 
     async def remove_card(
         self,
@@ -140,8 +162,8 @@ class AuthorizeCustomers:
         customer_id: str,
         gateway_card_id: str,
         kept: Collection[str] = (),
-    ) -> None:
-        """Delete a card of a customer profile, or find that it has no such card.
+    ) -> Collection[str]:
+        """Delete a card of a customer profile, or find that it has no such card; return its id.
 
         The gateway has each number once, so `kept` is unused.
 
@@ -153,6 +175,7 @@ class AuthorizeCustomers:
         )
         with contextlib.suppress(CustomerMissing):
             ok_answer(await self._call(account, request, self._deadline()), account)
+        return (gateway_card_id,)
 
     async def update_card(
         self, account: Account, *, customer_id: str, gateway_card_id: str, change: CardChange
@@ -209,6 +232,27 @@ class AuthorizeCustomers:
                 raise GatewayUnknown(NO_CLEAR_ANSWER) from None
         assert card_id is not None, "a new card has an id"
         return saved_card(card_id, card)
+
+    async def _save_nonce(
+        self, account: Account, customer_id: str, nonce: CardNonce, deadline: float
+    ) -> SavedCard:
+        """Create the card of a nonce, or find that the customer has it, and read it.
+
+        The nonce is spent then, so that an existing card cannot be updated with it. After an
+        unclear answer another nonce of the card finds the existing one.
+        """
+        request = built(requests.create_card, account, customer_id=customer_id, card=nonce)
+        card_id, _ = card_id_of(await self._call(account, request, deadline), account)
+        if card_id is None:
+            raise GatewayRefused(
+                "Authorize.Net has this card of the customer already and does not say which it is. "
+                "Import the customer to have its cards."
+            )
+        read = built(requests.read_card, account, customer_id=customer_id, gateway_card_id=card_id)
+        try:
+            return read_profile(await self._call(account, read, deadline), account).card(card_id)
+        except (CustomerMissing, GatewayUnavailable):
+            raise GatewayUnknown(NO_CLEAR_ANSWER) from None
 
     async def _find_card(
         self, account: Account, customer_id: str, card: CardData, deadline: float

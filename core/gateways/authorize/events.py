@@ -23,6 +23,10 @@ from core.gateways.events import Event, Fact, FactKind, UnreadableEvent, storabl
 
 _PREFIX: Final = "net.authorize.payment."
 _OUTCOMES: Final = ("authcapture.created", "fraud.approved", "fraud.declined", "fraud.held")
+_CARD_EVENTS: Final = {
+    "net.authorize.customer.paymentProfile.updated": FactKind.CARD_CHANGED,
+    "net.authorize.customer.paymentProfile.deleted": FactKind.CARD_REMOVED,
+}
 _PAYMENT_PREFIX: Final = "PAY-"
 _REFUND_PREFIX: Final = "REF-"
 REFUND: Final = "refundTransaction"
@@ -56,6 +60,8 @@ def read(body: bytes, received_at: datetime) -> Event:
     occurred_at = _moment(rest.get("eventDate"), received_at)
     event = Event(storable(event_id), storable(kind), occurred_at)
     payload = rest.get("payload")
+    if isinstance(payload, dict) and kind in _CARD_EVENTS and (card_id := _id(payload.get("id"))):
+        return replace(event, fact=Fact(_CARD_EVENTS[kind], object_id=card_id), needs_lookup=True)
     if not isinstance(payload, dict) or not kind.startswith(_PREFIX):
         return event
     fact, transaction_id = _fact(kind, payload), _id(payload.get("id"))

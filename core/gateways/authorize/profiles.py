@@ -139,6 +139,31 @@ def found_customer_id(answer: Answer | Failure, account: Account) -> str:
     return _required_id(ok_answer(answer, account).text("profile/customerProfileId"))
 
 
+def cards_of_profile(
+    answer: Answer | Failure, account: Account, customer_id: str
+) -> list[SavedCard]:
+    """Return the cards of a customer profile that was read, the default card first.
+
+    A customer need not have a default card (https://developer.authorize.net/api/reference/,
+    Create Customer Payment Profile).
+
+    Raises:
+        GatewayError: any subclass; CustomerMissing if there is no such customer.
+    """
+    cards: list[SavedCard] = []
+    for profile in ok_answer(answer, account).all("profile"):
+        if profile.text("customerProfileId") != customer_id:
+            break
+        for shown in profile.all("paymentProfiles"):
+            if (card := _profile_of(shown)) is None:
+                continue
+            saved = card.card(_required_id(shown.text("customerPaymentProfileId")))
+            is_default = card.settings.get("defaultPaymentProfile") in ("true", "1")
+            cards.insert(0 if is_default else len(cards), saved)
+        return cards
+    raise GatewayUnknown(NO_CLEAR_ANSWER)
+
+
 def same_card_id(answer: Answer | Failure, account: Account, card: CardData) -> str:
     """Return the id of the card among those of a customer profile, whose numbers are masked.
 

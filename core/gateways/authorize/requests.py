@@ -22,6 +22,7 @@ from core.gateways.gateway import (
     DUPLICATE_WINDOW_SECONDS,
     Account,
     CardData,
+    CardNonce,
     GatewayCharge,
     GatewayRefund,
 )
@@ -92,7 +93,7 @@ def create_customer(
 
 
 @_checked
-def create_card(account: Account, *, customer_id: str, card: CardData) -> Request:
+def create_card(account: Account, *, customer_id: str, card: CardData | CardNonce) -> Request:
     """Build the creation of a card, to be confirmed by its issuer."""
     request = contract.createCustomerPaymentProfileRequest(
         customerProfileId=customer_id,
@@ -286,18 +287,28 @@ def decimal_of(amount: Amount) -> Decimal:
     return Decimal(amount.minor).scaleb(-_DECIMALS)
 
 
-def _card_profile(kind: Callable[..., Any], card: CardData) -> Any:
+def _card_profile(kind: Callable[..., Any], card: CardData | CardNonce) -> Any:
     """Build a card with its security code, which the gateway checks and does not store."""
+    if isinstance(card, CardNonce):
+        opaque = contract.opaqueDataType(
+            dataDescriptor=card.descriptor, dataValue=card.value.reveal()
+        )
+        profile = kind(payment=contract.paymentType(opaqueData=opaque))
+    else:
+        profile = kind(payment=contract.paymentType(creditCard=_credit_card(card)))
+    if card.postal_code is not None:
+        profile.billTo = contract.customerAddressType(zip=card.postal_code)
+    return profile
+
+
+def _credit_card(card: CardData) -> Any:
     credit_card = contract.creditCardType(
         cardNumber=card.number.reveal(),
         expirationDate=expiration_date(card),
     )
     if card.cvv is not None:
         credit_card.cardCode = card.cvv.reveal()
-    profile = kind(payment=contract.paymentType(creditCard=credit_card))
-    if card.postal_code is not None:
-        profile.billTo = contract.customerAddressType(zip=card.postal_code)
-    return profile
+    return credit_card
 
 
 def expiration_date(card: CardData) -> str:

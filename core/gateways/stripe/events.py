@@ -44,6 +44,16 @@ _INTENT_STATUSES: Final = {
 }
 
 
+_CARD_EVENTS: Final = {
+    # docs.stripe.com/api/events/types. A source is a card that was saved before payment methods.
+    "payment_method.automatically_updated": FactKind.CARD_CHANGED,
+    "payment_method.updated": FactKind.CARD_CHANGED,
+    "customer.source.updated": FactKind.CARD_CHANGED,
+    "payment_method.detached": FactKind.CARD_REMOVED,
+    "customer.source.deleted": FactKind.CARD_REMOVED,
+}
+
+
 def signature_age(body: bytes, header: str, secret: str, now: datetime) -> timedelta | None:
     """Return how old a v1 signature in the header is, or None if none is of the secret.
 
@@ -91,6 +101,16 @@ def read(body: bytes, received_at: datetime) -> Event:
         is_live=live if isinstance(live, bool) else None,
     )
     match rest.get("data"):
+        case {"object": {"id": str() as card_id}} if kind in _CARD_EVENTS and _text(card_id):
+            return replace(
+                event, fact=Fact(_CARD_EVENTS[kind], object_id=card_id), needs_lookup=True
+            )
+        case {"object": {"id": str() as setup_id, "metadata": {"nivisco_user_id": str()}}} if (
+            kind == "setup_intent.succeeded" and _text(setup_id)
+        ):
+            return replace(
+                event, fact=Fact(FactKind.CARD_SET_UP, object_id=setup_id), needs_lookup=True
+            )
         case {"object": dict(subject)} if fact := _fact(kind, subject):
             return _with_ids(replace(event, fact=fact), kind, subject)
         case _:

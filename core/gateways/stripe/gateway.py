@@ -28,7 +28,10 @@ from core.gateways.gateway import (
     Account,
     CardChange,
     CardData,
+    CardNonce,
+    CardSetup,
     ChargeOutcome,
+    CustomerMissing,
     GatewayCharge,
     GatewayError,
     GatewayRefund,
@@ -52,8 +55,10 @@ from core.gateways.stripe.responses import (
     Kind,
     UnchargeableAmount,
     classify,
+    default_card_id,
     error_of,
     is_missing,
+    is_setup_of_primary,
     object_of,
     outcome_of,
     outcome_of_all,
@@ -62,6 +67,9 @@ from core.gateways.stripe.responses import (
     refund_id_of,
     refund_refusal_of,
     saved_card,
+    set_up_card_id,
+    setup_metadata,
+    setup_user_id,
     stripe_amount,
 )
 
@@ -74,6 +82,8 @@ if TYPE_CHECKING:
         PaymentMethodUpdateParamsBillingDetailsAddress,
         RefundCreateParams,
         RefundListParams,
+        SetupIntentCreateParams,
+        SetupIntentListParams,
     )
 
     _Reason = Literal["duplicate", "fraudulent", "requested_by_customer"]
@@ -145,7 +155,12 @@ class StripeGateway:
         return str(object_of(response, account, "customer")["id"])
 
     async def save_card(
-        self, account: Account, *, customer_id: str, card: str | CardData, gateway_key: str
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        card: str | CardData | CardNonce,
+        gateway_key: str,
     ) -> SavedCard:
         """Attach a payment method (pm_…), or one created from a card token (tok_…).
 
@@ -153,20 +168,10 @@ class StripeGateway:
             GatewayError: any subclass; GatewayRefused names `payment_method_token` if the token is
                 at fault.
         """
-        if isinstance(card, CardData):
+        if not isinstance(card, str):
             raise GatewayRefused("Stripe takes tokens only, never a card's number.")
         service, deadline = self._client(account).v1.payment_methods, self._deadline()
-        method_id = card
-        if card.startswith("tok_"):
-            created = await self._send(
-                account,
-                lambda: service.create_async(
-                    {"type": "card", "card": {"token": card}},
-                    {"idempotency_key": f"{gateway_key}-method"},
-                ),
-                deadline,
-            )
-            method_id = str(object_of(created, account, "payment_method", token=True)["id"])
+        method_id = await self._method_of(account, card, gateway_key, deadline)
         attached = await self._send(
             account,
             lambda: service.attach_async(
@@ -179,13 +184,140 @@ class StripeGateway:
         method = object_of(attached, account, "payment_method", token=True)
         return saved_card(method, customer_id)
 
-    async def has_card(self, account: Account, *, customer_id: str, gateway_card_id: str) -> bool:
-        """Return whether a payment method is attached to the customer.
+    async def set_up_card(
+        self,
+        account: Account,
+        *,
+        customer_id: str,
+        token: str,
+        gateway_key: str,
+        user_id: str,
+        set_as_primary: bool,
+    ) -> SavedCard:
+        """Set a card up by a SetupIntent, or find the one of the same payment method.
+
+        https://docs.stripe.com/payments/setup-intents. A success attaches the payment method to the
+        customer. The metadata says for whom, for `find_setup`.
+
+        Raises:
+            GatewayError: any subclass; AuthenticationNeeded if the bank wants the cardholder.
+        """
+        deadline = self._deadline()
+        method_id = await self._method_of(account, token, gateway_key, deadline)
+        intent = await self._setup_with(account, customer_id, method_id, deadline)
+        if intent is None:
+            service = self._client(account).v1.setup_intents
+            params: SetupIntentCreateParams = {
+                "customer": customer_id,
+                "payment_method": method_id,
+                "allowed_payment_method_types": ["card"],
+                "confirm": True,
+                "usage": "off_session",
+                "metadata": setup_metadata(user_id, set_as_primary=set_as_primary),
+            }
+            created = await self._send(
+                account,
+                lambda: service.create_async(
+                    params, {"idempotency_key": f"{gateway_key}-setup-{customer_id}"}
+                ),
+                deadline,
+            )
+            intent = object_of(created, account, "setup_intent", token=True)
+        card_id = set_up_card_id(intent)
+        found = await self._find_card(account, customer_id, card_id, deadline)
+        if found is None:
+            raise GatewayRefused("The card was removed at Stripe.", "payment_method_token")
+        return found
+
+    async def find_setup(self, account: Account, setup_id: str) -> CardSetup | None:
+        """Return a SetupIntent of ours that succeeded, with its card, or None.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
         """
-        return await self._has_card(account, customer_id, gateway_card_id, self._deadline())
+        if not _ID.fullmatch(setup_id):
+            return None
+        deadline, service = self._deadline(), self._client(account).v1.setup_intents
+        response = await self._send(account, lambda: service.retrieve_async(setup_id), deadline)
+        if is_missing(response):
+            return None
+        intent = object_of(response, account, "setup_intent")
+        user_id, customer_id = setup_user_id(intent), intent.get("customer")
+        if intent.get("status") != "succeeded" or user_id is None or customer_id is None:
+            return None
+        card_id = set_up_card_id(intent)
+        saved = await self._find_card(account, customer_id, card_id, deadline)
+        if saved is None:
+            return None
+        return CardSetup(user_id, customer_id, is_setup_of_primary(intent), saved)
+
+    async def _method_of(
+        self, account: Account, token: str, gateway_key: str, deadline: float
+    ) -> str:
+        """Return the id of a token's payment method, which is created from a tok_…."""
+        if not token.startswith("tok_"):
+            return token
+        service = self._client(account).v1.payment_methods
+        created = await self._send(
+            account,
+            lambda: service.create_async(
+                {"type": "card", "card": {"token": token}},
+                {"idempotency_key": f"{gateway_key}-method"},
+            ),
+            deadline,
+        )
+        return str(object_of(created, account, "payment_method", token=True)["id"])
+
+    async def _setup_with(
+        self, account: Account, customer_id: str, method_id: str, deadline: float
+    ) -> Body | None:
+        """Return the customer's SetupIntent with a payment method: finished, or else waiting."""
+        service = self._client(account).v1.setup_intents
+        params: SetupIntentListParams = {
+            "customer": customer_id,
+            "payment_method": method_id,
+            "limit": PAGE_SIZE,
+        }
+        page = await self._send(account, lambda: service.list_async(params), deadline)
+        if is_missing(page):
+            return None
+        if isinstance(page, Failure):
+            raise error_of(page, account)
+        intents = page.get("data")
+        if page.get("object") != "list" or not isinstance(intents, list):
+            raise GatewayUnknown("Stripe gave no clear answer.")
+        by_status = {each.get("status"): each for each in reversed(intents)}
+        return by_status.get("succeeded") or by_status.get("requires_action")
+
+    async def find_card(
+        self, account: Account, *, customer_id: str, gateway_card_id: str
+    ) -> SavedCard | None:
+        """Return a payment method, or None if it is not attached to the customer.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        return await self._find_card(account, customer_id, gateway_card_id, self._deadline())
+
+    async def cards_of_customer(self, account: Account, customer_id: str) -> list[SavedCard]:
+        """Return the newest cards of a customer, up to 300, the default card first.
+
+        That is the default payment method of invoices, or else the default source
+        (https://docs.stripe.com/api/customers/object). A deleted customer shows only that it is.
+
+        Raises:
+            GatewayError: CustomerMissing, GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        deadline, service = self._deadline(), self._client(account).v1.customers
+        response = await self._send(account, lambda: service.retrieve_async(customer_id), deadline)
+        if is_missing(response):
+            raise CustomerMissing("Stripe has no such customer under these keys.")
+        customer = object_of(response, account, "customer")
+        if customer.get("deleted"):
+            raise CustomerMissing("The customer was deleted at Stripe.")
+        cards = await self._cards_of(account, customer_id, deadline)
+        default_id = default_card_id(customer)
+        return sorted(cards, key=lambda card: card.gateway_card_id != default_id)
 
     async def remove_card(
         self,
@@ -194,8 +326,10 @@ class StripeGateway:
         customer_id: str,
         gateway_card_id: str,
         kept: Collection[str] = (),
-    ) -> None:
+    ) -> Collection[str]:
         """Detach a payment method, and others of the customer with the same card number.
+
+        Returns the ids of all of them.
 
         A card that was saved several times has a payment method for each, with one fingerprint
         (https://docs.stripe.com/api/payment_methods/object). None of them can be used or attached
@@ -217,8 +351,10 @@ class StripeGateway:
             and card.fingerprint == number
             and card.gateway_card_id not in kept
         ]
-        for card_id in dict.fromkeys([*others, gateway_card_id]):
+        detached = dict.fromkeys([*others, gateway_card_id])
+        for card_id in detached:
             await self._detach(account, customer_id, card_id, deadline)
+        return detached
 
     async def _cards_of(
         self, account: Account, customer_id: str, deadline: float
@@ -268,10 +404,10 @@ class StripeGateway:
             if detached.kind is not Kind.REFUSED and detached.kind not in INCONCLUSIVE:
                 raise failed
             try:
-                has_card = await self._has_card(account, customer_id, gateway_card_id, deadline)
+                found = await self._find_card(account, customer_id, gateway_card_id, deadline)
             except GatewayError:
                 raise failed from None
-            if has_card:
+            if found is not None:
                 raise failed
 
     async def update_card(
@@ -295,17 +431,17 @@ class StripeGateway:
         )
         return saved_card(object_of(updated, account, "payment_method"), customer_id)
 
-    async def _has_card(
+    async def _find_card(
         self, account: Account, customer_id: str, gateway_card_id: str, deadline: float
-    ) -> bool:
+    ) -> SavedCard | None:
         service = self._client(account).v1.payment_methods
         response = await self._send(
             account, lambda: service.retrieve_async(gateway_card_id), deadline
         )
         if is_missing(response):
-            return False
+            return None
         method = object_of(response, account, "payment_method")
-        return bool(method.get("customer") == customer_id)
+        return saved_card(method, customer_id) if method.get("customer") == customer_id else None
 
     async def charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome:
         """Charge a saved card at most once; an unclear response is resent once, then looked up."""

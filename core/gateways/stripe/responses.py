@@ -16,6 +16,7 @@ import stripe
 from core.gateways.connections import ERRORS_BEFORE_SENDING
 from core.gateways.gateway import (
     Account,
+    AuthenticationNeeded,
     CardDeclined,
     ChargeOutcome,
     CustomerMissing,
@@ -227,6 +228,11 @@ PAYMENT_ID_KEY: Final = "nivisco_payment_id"
 """Metadata key of our payment's id, on the payment intents that we create."""
 
 
+USER_ID_KEY: Final = "nivisco_user_id"
+PRIMARY_KEY: Final = "nivisco_set_as_primary"
+"""Metadata keys of our user's id, and of what was requested, on the SetupIntents that we create."""
+
+
 REFUND_ID_KEY: Final = "nivisco_refund_id"
 """Metadata key of our refund's id, on the refunds that we create."""
 
@@ -420,3 +426,45 @@ def saved_card(method: Body, customer_id: str) -> SavedCard:
             known = fingerprint if isinstance(fingerprint, str) else None
             return SavedCard(str(method["id"]), brand, last4, month, year, known)
     raise GatewayUnknown("Stripe shows no card of the payment method.")
+
+
+def default_card_id(customer: Body) -> str | None:
+    """Return the id of a customer's default card, if it has one."""
+    settings = customer.get("invoice_settings")
+    default = settings.get("default_payment_method") if isinstance(settings, dict) else None
+    default = default or customer.get("default_source")
+    found = default.get("id") if isinstance(default, dict) else default
+    return found if isinstance(found, str) else None
+
+
+def setup_metadata(user_id: str, *, set_as_primary: bool) -> dict[str, str]:
+    """Return the metadata of a SetupIntent that we create."""
+    return {USER_ID_KEY: user_id, PRIMARY_KEY: str(set_as_primary).lower()}
+
+
+def setup_user_id(intent: Body) -> str | None:
+    """Return our user's id in a SetupIntent, or None if we did not create it."""
+    metadata = intent.get("metadata")
+    found = metadata.get(USER_ID_KEY) if isinstance(metadata, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def is_setup_of_primary(intent: Body) -> bool:
+    """Return whether the card of a SetupIntent of ours becomes the primary card."""
+    return bool(intent["metadata"].get(PRIMARY_KEY) == "true")
+
+
+def set_up_card_id(intent: Body) -> str:
+    """Return the id of the card that a SetupIntent set up.
+
+    Raises:
+        GatewayError: AuthenticationNeeded, or GatewayUnknown if its state is another one.
+    """
+    method, secret = intent.get("payment_method"), intent.get("client_secret")
+    match intent.get("status"):
+        case "succeeded" if isinstance(method, str):
+            return method
+        case "requires_action" if isinstance(secret, str):
+            raise AuthenticationNeeded(str(intent["id"]), secret)
+        case _:
+            raise GatewayUnknown("Stripe has not finished setting the card up.")

@@ -180,3 +180,18 @@ def test_the_next_primary_card_is_the_newest_that_can_be_charged(
 ) -> None:
     found = next_primary(cards, STORED.gateway, customer_id)
     assert (found and found.card_id) == expected
+
+
+async def test_a_card_that_is_detached_while_it_is_saved_is_not_stored(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await create_user(shop)
+    card = (await save_card(shop, user_id)).card
+    await gateway.fault("delay_after", "/v1/payment_methods/*/attach", seconds=60)
+    saving = asyncio.create_task(save_card(shop, user_id))
+    await gateway.wait_until_holding(1)
+    await shop.call(cards_pb2.RemoveCardRequest(card_id=card.card_id))
+    await gateway.clear()
+    assert await refused(saving) == "OUTCOME_UNKNOWN"
+    assert not (await shop.call(cards_pb2.GetUserCardsRequest(user_id=user_id))).cards
+    assert (await save_card(shop, user_id)).card.primary

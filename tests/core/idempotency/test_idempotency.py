@@ -120,7 +120,7 @@ TESTED_ELSEWHERE = {
     "CreateAuthorizeCustomer",
     *("CreateRecurring", "UpdateRecurring", "PauseRecurring", "ResumeRecurring", "CancelRecurring"),
     *("RetryRecurring", "SkipNext"),
-    *("SetPrimaryCard", "UpdateCard", "RemoveCard", "RefundPayment"),
+    *("SetPrimaryCard", "UpdateCard", "RemoveCard", "ImportCustomer", "RefundPayment"),
     *("TransferWallet", "HoldWallet", "CaptureHold", "ReleaseHold", "SettleReceivable"),
 }
 

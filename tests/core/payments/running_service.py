@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.caller import Caller, Presence, set_presence
+from core.cards.following import CardFollower
 from core.cards.service import CardsService
 from core.credentials.service import CredentialsService
 from core.database.migrations.upgrade import migrate
@@ -143,7 +144,11 @@ async def running_service(
     transitions = Transitions(idempotency, [])
     service = PaymentsService(database, credentials, gateways, idempotency, transitions)
     webhooks = WebhooksService(
-        database, credentials, transitions, {"stripe": stripe, "authorize": authorize}
+        database,
+        credentials,
+        transitions,
+        {"stripe": stripe, "authorize": authorize},
+        CardFollower(database, credentials, gateways),
     )
     decisions = Decisions(database, credentials, gateways, transitions)
     refunds = RefundsService(database, credentials, gateways, idempotency, transitions)

@@ -143,7 +143,7 @@ async def running_intake(database_url: str) -> AsyncIterator[Intake]:
     caller = Caller(issued.business_id, "TEST", "")
     credentials = CredentialsService(database, ring, known_callers)
     # No payment exists here, so nothing is applied or looked up.
-    webhooks = WebhooksService(database, credentials, cast(Any, None), {})
+    webhooks = WebhooksService(database, credentials, cast(Any, None), {}, cast(Any, None))
     intake = Intake(database, clock, ring, credentials, webhooks, caller)
     await intake.store("TEST", STRIPE_SECRET)
     yield intake

@@ -276,6 +276,7 @@ async def test_no_signed_event_is_refused_whatever_it_says(intake: Intake) -> No
         intake.credentials,
         cast(Any, None),
         {"stripe": lookup, "authorize": lookup},
+        cast(Any, None),
     )
     rng = random.Random(7)  # noqa: S311 - a repeatable mix
 

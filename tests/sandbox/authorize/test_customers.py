@@ -98,6 +98,30 @@ async def test_masked_values_stay_and_fields_that_are_left_out_are_removed(
     assert await update("XXXX2222", "2061-05", "") == "E00027"
 
 
+async def test_a_customer_has_one_default_card_and_each_card_shows_its_type(
+    sandbox: Sandbox,
+) -> None:
+    customer_id, _ = await customer_with_card(sandbox)
+    marks = "<defaultPaymentProfile>true</defaultPaymentProfile>"
+    cards = []
+    for number in ("370000000000002", "5424000000000015"):
+        inner = f"<customerType>business</customerType>{card_xml(number)}{marks}"
+        made = await send(
+            sandbox,
+            "createCustomerPaymentProfileRequest",
+            by_customer(customer_id, f"<paymentProfile>{inner}</paymentProfile>"),
+        )
+        cards.append(made.text("customerPaymentProfileId"))
+    shown = await send(sandbox, "getCustomerProfileRequest", by_customer(customer_id))
+    assert shown.texts("customerType") == ["business", "business"]
+    assert shown.texts("defaultPaymentProfile") == ["true"]
+    profiles = [
+        (each.findtext("{*}customerPaymentProfileId"), each.find("{*}defaultPaymentProfile"))
+        for each in shown.root.iter("{*}paymentProfiles")
+    ]
+    assert [card for card, default in profiles if default is not None] == cards[1:]
+
+
 async def test_a_deleted_card_is_gone_and_the_same_card_gets_another_id(sandbox: Sandbox) -> None:
     customer_id, card_id = await customer_with_card(sandbox)
     card = by_card(customer_id, card_id)

@@ -38,6 +38,7 @@ from .types import (
     GetWalletHistoryResult,
     HoldStatus,
     HoldWalletResult,
+    ImportCustomerResult,
     IntervalType,
     ListHoldsResult,
     ListReceivablesResult,
@@ -51,6 +52,7 @@ from .types import (
     ModifyStripeCredentialsResult,
     NewBusiness,
     NewUser,
+    OpaqueData,
     PauseRecurringResult,
     PaymentProfile,
     PaymentStatus,
@@ -545,6 +547,7 @@ class Nivisco(Connection):
         payment_method_token: str,
         set_as_primary: bool | None = None,
         env: Env | None = None,
+        set_up: bool | None = None,
         idempotency_key: str | None = None,
     ) -> CreateStripeCustomerResult:
         """Saves a card at Stripe from a token.
@@ -562,13 +565,21 @@ class Nivisco(Connection):
                 becomes primary in any case, as does one that is saved after the primary
                 card was removed at Stripe.
             env: Environment. Defaults to the business's default environment.
+            set_up: Whether the card's bank is asked now to allow charges without the
+                cardholder, by a SetupIntent. If the cardholder must authenticate, the error
+                is AUTHENTICATION_REQUIRED, with the id of the SetupIntent as
+                `transaction_id`; finish it in the browser with `client_secret`. The card is
+                saved when Stripe's event `setup_intent.succeeded` arrives, or when the
+                request is sent again without or with another `idempotency_key`. Defaults to
+                false: the bank asks at a charge.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
+                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+                `AUTHENTICATION_REQUIRED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
+                `OUTCOME_UNKNOWN` or one of every action.
         """
         return self._change(
             "create_stripe_customer",
@@ -577,6 +588,7 @@ class Nivisco(Connection):
                 "payment_method_token": payment_method_token,
                 "set_as_primary": set_as_primary,
                 "env": env,
+                "set_up": set_up,
             },
             CreateStripeCustomerResult.from_json,
             idempotency_key,
@@ -586,9 +598,10 @@ class Nivisco(Connection):
         self,
         *,
         user_id: str,
-        payment_profile: PaymentProfile,
+        payment_profile: PaymentProfile | None = None,
         set_as_primary: bool | None = None,
         env: Env | None = None,
+        opaque_data: OpaqueData | None = None,
         idempotency_key: str | None = None,
     ) -> CreateAuthorizeCustomerResult:
         """Saves a card at Authorize.Net.
@@ -598,12 +611,17 @@ class Nivisco(Connection):
         Args:
             user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
                 characters without spaces.
-            payment_profile: The card to save.
+            payment_profile: The card to save. Required unless `opaque_data` is set.
             set_as_primary: Whether the card becomes the user's primary card at
                 Authorize.Net, and Authorize.Net the user's default gateway. Defaults to
                 false. The user's first card becomes primary in any case, as does one that
                 is saved after the primary card was removed at Authorize.Net.
             env: Environment. Defaults to the business's default environment.
+            opaque_data: The card to save as a nonce of Authorize.Net's browser library
+                Accept.js, in place of `payment_profile`: no card number passes through your
+                server. A nonce can be used once within 15 minutes; after any error but
+                GATEWAY_UNAVAILABLE, get another one, and use another `idempotency_key`. A
+                card that the customer has already stays as it is, with its expiry date.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
@@ -619,6 +637,7 @@ class Nivisco(Connection):
                 "payment_profile": payment_profile,
                 "set_as_primary": set_as_primary,
                 "env": env,
+                "opaque_data": opaque_data,
             },
             CreateAuthorizeCustomerResult.from_json,
             idempotency_key,
@@ -747,6 +766,52 @@ class Nivisco(Connection):
                 "country": country,
             },
             UpdateCardResult.from_json,
+            idempotency_key,
+        )
+
+    def import_customer(
+        self,
+        *,
+        user_id: str,
+        gateway: Gateway,
+        customer_id: str,
+        env: Env | None = None,
+        idempotency_key: str | None = None,
+    ) -> ImportCustomerResult:
+        """Makes an existing customer of a gateway the user's, with its cards.
+
+        Both are read from the gateway with the business's keys, and nothing is changed
+        there. Cards that are stored already keep their `card_id`. The customer's default
+        card becomes the primary card if the user has none at that gateway. A customer can
+        be imported again, which adds its new cards.
+
+        Args:
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+                characters without spaces.
+            gateway: Gateway that has the customer.
+            customer_id: Id of the customer at the gateway: a Stripe customer (`cus_…`) or
+                the id of an Authorize.Net customer profile. Must be a Stripe customer,
+                which begins with cus_, or the digits of an Authorize.Net customer profile
+                id.
+            env: Environment. Defaults to the business's default environment.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
+                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CUSTOMER_IN_USE`,
+                `USER_HAS_CUSTOMER`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
+                `OUTCOME_UNKNOWN` or one of every action.
+        """
+        return self._change(
+            "import_customer",
+            {
+                "user_id": user_id,
+                "gateway": gateway,
+                "customer_id": customer_id,
+                "env": env,
+            },
+            ImportCustomerResult.from_json,
             idempotency_key,
         )
 

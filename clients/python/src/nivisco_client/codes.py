@@ -113,6 +113,12 @@ class ErrorCode(StrEnum):
     """HTTP 409. The hold was captured or released before."""
     HOLD_TOO_LOW = "HOLD_TOO_LOW"
     """HTTP 409. The amount is above the hold's amount. Nothing was debited."""
+    CUSTOMER_IN_USE = "CUSTOMER_IN_USE"
+    """HTTP 409. The gateway's customer belongs to another user of the business. Nothing was
+    imported."""
+    USER_HAS_CUSTOMER = "USER_HAS_CUSTOMER"
+    """HTTP 409. The user has another customer with saved cards at that gateway. Remove the
+    cards first."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -404,6 +404,21 @@ class PaymentProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpaqueData:
+    """A card as Accept.js gives it to the browser.
+
+    It is sent to the gateway and never stored in this service.
+    """
+
+    data_descriptor: str
+    """Kind of the nonce, `COMMON.ACCEPT.INAPP.PAYMENT`. Must be COMMON.ACCEPT.INAPP.PAYMENT."""
+    data_value: str = field(repr=False)
+    """The nonce. Must be a nonce of Accept.js."""
+    postal_code: str | None = None
+    """Postal code of the billing address, at most 20 characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
     """A card payment."""
 
@@ -1325,6 +1340,25 @@ class UpdateCardResult:
     def from_json(cls, body: Mapping[str, Any]) -> "UpdateCardResult":
         """Read it from a response."""
         return cls(card=Card.from_json(body["card"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportCustomerResult:
+    """Response of `import_customer`."""
+
+    customer_id: str
+    """Id of the customer at the gateway."""
+    cards: tuple[Card, ...]
+    """The customer's cards, its default card first. At Stripe up to 300, the newest. Another
+    type of payment method, for example a bank account, is no card."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ImportCustomerResult":
+        """Read it from a response."""
+        return cls(
+            customer_id=body["customer_id"],
+            cards=tuple(Card.from_json(each) for each in body["cards"]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,6 +197,7 @@ class CreateStripeCustomerRequest(_message.Message):
     SET_AS_PRIMARY_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    SET_UP_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     payment_method_token: _builtins.str
@@ -212,6 +213,13 @@ class CreateStripeCustomerRequest(_message.Message):
     """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
     within 24 hours returns the first response.
     """
+    set_up: _builtins.bool
+    """Whether the card's bank is asked now to allow charges without the cardholder, by a SetupIntent.
+    If the cardholder must authenticate, the error is AUTHENTICATION_REQUIRED, with the id of the
+    SetupIntent as `transaction_id`; finish it in the browser with `client_secret`. The card is
+    saved when Stripe's event `setup_intent.succeeded` arrives, or when the request is sent again
+    without or with another `idempotency_key`. Defaults to false: the bank asks at a charge.
+    """
     def __init__(
         self,
         *,
@@ -220,19 +228,24 @@ class CreateStripeCustomerRequest(_message.Message):
         set_as_primary: _builtins.bool | None = ...,
         env: _types_pb2.Env.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
+        set_up: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "idempotency_key", b"idempotency_key", "set_as_primary", b"set_as_primary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "_set_up", b"_set_up", "idempotency_key", b"idempotency_key", "set_as_primary", b"set_as_primary", "set_up", b"set_up"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "env", b"env", "idempotency_key", b"idempotency_key", "payment_method_token", b"payment_method_token", "set_as_primary", b"set_as_primary", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "_set_up", b"_set_up", "env", b"env", "idempotency_key", b"idempotency_key", "payment_method_token", b"payment_method_token", "set_as_primary", b"set_as_primary", "set_up", b"set_up", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
     _WhichOneofReturnType__set_as_primary: _TypeAlias = _typing.Literal["set_as_primary"]  # noqa: Y015
     _WhichOneofArgType__set_as_primary: _TypeAlias = _typing.Literal["_set_as_primary", b"_set_as_primary"]  # noqa: Y015
+    _WhichOneofReturnType__set_up: _TypeAlias = _typing.Literal["set_up"]  # noqa: Y015
+    _WhichOneofArgType__set_up: _TypeAlias = _typing.Literal["_set_up", b"_set_up"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__set_as_primary) -> _WhichOneofReturnType__set_as_primary | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__set_up) -> _WhichOneofReturnType__set_up | None: ...
 
 Global___CreateStripeCustomerRequest: _TypeAlias = CreateStripeCustomerRequest  # noqa: Y015
 
@@ -315,11 +328,44 @@ class CreateAuthorizeCustomerRequest(_message.Message):
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__postal_code) -> _WhichOneofReturnType__postal_code | None: ...
 
+    @_typing.final
+    class OpaqueData(_message.Message):
+        """A card as Accept.js gives it to the browser. It is sent to the gateway and never stored in this
+        service.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DATA_DESCRIPTOR_FIELD_NUMBER: _builtins.int
+        DATA_VALUE_FIELD_NUMBER: _builtins.int
+        POSTAL_CODE_FIELD_NUMBER: _builtins.int
+        data_descriptor: _builtins.str
+        """Kind of the nonce, `COMMON.ACCEPT.INAPP.PAYMENT`."""
+        data_value: _builtins.str
+        """The nonce."""
+        postal_code: _builtins.str
+        """Postal code of the billing address, at most 20 characters."""
+        def __init__(
+            self,
+            *,
+            data_descriptor: _builtins.str = ...,
+            data_value: _builtins.str = ...,
+            postal_code: _builtins.str | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_postal_code", b"_postal_code", "postal_code", b"postal_code"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_postal_code", b"_postal_code", "data_descriptor", b"data_descriptor", "data_value", b"data_value", "postal_code", b"postal_code"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__postal_code: _TypeAlias = _typing.Literal["postal_code"]  # noqa: Y015
+        _WhichOneofArgType__postal_code: _TypeAlias = _typing.Literal["_postal_code", b"_postal_code"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__postal_code) -> _WhichOneofReturnType__postal_code | None: ...
+
     USER_ID_FIELD_NUMBER: _builtins.int
     PAYMENT_PROFILE_FIELD_NUMBER: _builtins.int
     SET_AS_PRIMARY_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    OPAQUE_DATA_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     set_as_primary: _builtins.bool
@@ -335,7 +381,15 @@ class CreateAuthorizeCustomerRequest(_message.Message):
     """
     @_builtins.property
     def payment_profile(self) -> Global___CreateAuthorizeCustomerRequest.PaymentProfile:
-        """The card to save."""
+        """The card to save. Required unless `opaque_data` is set."""
+
+    @_builtins.property
+    def opaque_data(self) -> Global___CreateAuthorizeCustomerRequest.OpaqueData:
+        """The card to save as a nonce of Authorize.Net's browser library Accept.js, in place of
+        `payment_profile`: no card number passes through your server. A nonce can be used once within
+        15 minutes; after any error but GATEWAY_UNAVAILABLE, get another one, and use another
+        `idempotency_key`. A card that the customer has already stays as it is, with its expiry date.
+        """
 
     def __init__(
         self,
@@ -345,10 +399,11 @@ class CreateAuthorizeCustomerRequest(_message.Message):
         set_as_primary: _builtins.bool | None = ...,
         env: _types_pb2.Env.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
+        opaque_data: Global___CreateAuthorizeCustomerRequest.OpaqueData | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "idempotency_key", b"idempotency_key", "payment_profile", b"payment_profile", "set_as_primary", b"set_as_primary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "idempotency_key", b"idempotency_key", "opaque_data", b"opaque_data", "payment_profile", b"payment_profile", "set_as_primary", b"set_as_primary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "env", b"env", "idempotency_key", b"idempotency_key", "payment_profile", b"payment_profile", "set_as_primary", b"set_as_primary", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_set_as_primary", b"_set_as_primary", "env", b"env", "idempotency_key", b"idempotency_key", "opaque_data", b"opaque_data", "payment_profile", b"payment_profile", "set_as_primary", b"set_as_primary", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
@@ -626,3 +681,77 @@ class UpdateCardResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateCardResponse: _TypeAlias = UpdateCardResponse  # noqa: Y015
+
+@_typing.final
+class ImportCustomerRequest(_message.Message):
+    """Request for ImportCustomer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Id of the user, for example `USR-5678`."""
+    gateway: _types_pb2.Gateway.ValueType
+    """Gateway that has the customer."""
+    customer_id: _builtins.str
+    """Id of the customer at the gateway: a Stripe customer (`cus_…`) or the id of an Authorize.Net
+    customer profile.
+    """
+    env: _types_pb2.Env.ValueType
+    """Environment. Defaults to the business's default environment."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response.
+    """
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        gateway: _types_pb2.Gateway.ValueType = ...,
+        customer_id: _builtins.str = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "customer_id", b"customer_id", "env", b"env", "gateway", b"gateway", "idempotency_key", b"idempotency_key", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+
+Global___ImportCustomerRequest: _TypeAlias = ImportCustomerRequest  # noqa: Y015
+
+@_typing.final
+class ImportCustomerResponse(_message.Message):
+    """Response for ImportCustomer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CARDS_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """Id of the customer at the gateway."""
+    @_builtins.property
+    def cards(self) -> _containers.RepeatedCompositeFieldContainer[Global___Card]:
+        """The customer's cards, its default card first. At Stripe up to 300, the newest. Another type of
+        payment method, for example a bank account, is no card.
+        """
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        cards: _abc.Iterable[Global___Card] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cards", b"cards", "customer_id", b"customer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportCustomerResponse: _TypeAlias = ImportCustomerResponse  # noqa: Y015

@@ -70,6 +70,11 @@ class CardsServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardResponse.FromString,
                 _registered_method=True)
+        self.ImportCustomer = channel.unary_unary(
+                '/nivisco.payments.v1.CardsService/ImportCustomer',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.ImportCustomerRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.ImportCustomerResponse.FromString,
+                _registered_method=True)
 
 
 class CardsServiceServicer:
@@ -131,6 +136,16 @@ class CardsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportCustomer(self, request, context):
+        """Makes an existing customer of a gateway the user's, with its cards. Both are read from the
+        gateway with the business's keys, and nothing is changed there. Cards that are stored already
+        keep their `card_id`. The customer's default card becomes the primary card if the user has none
+        at that gateway. A customer can be imported again, which adds its new cards.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CardsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -168,6 +183,11 @@ def add_CardsServiceServicer_to_server(servicer, server):
                     servicer.UpdateCard,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardResponse.SerializeToString,
+            ),
+            'ImportCustomer': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportCustomer,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.ImportCustomerRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_cards__pb2.ImportCustomerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -360,6 +380,33 @@ class CardsService:
             '/nivisco.payments.v1.CardsService/UpdateCard',
             nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_cards__pb2.UpdateCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportCustomer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.CardsService/ImportCustomer',
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.ImportCustomerRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_cards__pb2.ImportCustomerResponse.FromString,
             options,
             channel_credentials,
             insecure,

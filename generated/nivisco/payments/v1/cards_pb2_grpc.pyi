@@ -56,6 +56,12 @@ class CardsServiceStub:
     """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
     set stay as they are. The card's issuer is not asked: the next charge shows what it accepts.
     """
+    ImportCustomer: _grpc.UnaryUnaryMultiCallable[_cards_pb2.ImportCustomerRequest, _cards_pb2.ImportCustomerResponse]
+    """Makes an existing customer of a gateway the user's, with its cards. Both are read from the
+    gateway with the business's keys, and nothing is changed there. Cards that are stored already
+    keep their `card_id`. The customer's default card becomes the primary card if the user has none
+    at that gateway. A customer can be imported again, which adds its new cards.
+    """
 
 @_typing.type_check_only
 class CardsServiceAsyncStub(CardsServiceStub):
@@ -84,6 +90,12 @@ class CardsServiceAsyncStub(CardsServiceStub):
     UpdateCard: _aio.UnaryUnaryMultiCallable[_cards_pb2.UpdateCardRequest, _cards_pb2.UpdateCardResponse]  # type: ignore[assignment]
     """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
     set stay as they are. The card's issuer is not asked: the next charge shows what it accepts.
+    """
+    ImportCustomer: _aio.UnaryUnaryMultiCallable[_cards_pb2.ImportCustomerRequest, _cards_pb2.ImportCustomerResponse]  # type: ignore[assignment]
+    """Makes an existing customer of a gateway the user's, with its cards. Both are read from the
+    gateway with the business's keys, and nothing is changed there. Cards that are stored already
+    keep their `card_id`. The customer's default card becomes the primary card if the user has none
+    at that gateway. A customer can be imported again, which adds its new cards.
     """
 
 class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -152,6 +164,18 @@ class CardsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_cards_pb2.UpdateCardResponse, _abc.Awaitable[_cards_pb2.UpdateCardResponse]]:
         """Changes the expiry date or billing address of a saved card at its gateway. Fields that are not
         set stay as they are. The card's issuer is not asked: the next charge shows what it accepts.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportCustomer(
+        self,
+        request: _cards_pb2.ImportCustomerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cards_pb2.ImportCustomerResponse, _abc.Awaitable[_cards_pb2.ImportCustomerResponse]]:
+        """Makes an existing customer of a gateway the user's, with its cards. Both are read from the
+        gateway with the business's keys, and nothing is changed there. Cards that are stored already
+        keep their `card_id`. The customer's default card becomes the primary card if the user has none
+        at that gateway. A customer can be imported again, which adds its new cards.
         """
 
 def add_CardsServiceServicer_to_server(servicer: CardsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -131,6 +131,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The hold was captured or released before."""
     ERROR_REASON_HOLD_TOO_LOW: _ErrorReason.ValueType  # 50
     """The amount is above the hold's amount. Nothing was debited."""
+    ERROR_REASON_CUSTOMER_IN_USE: _ErrorReason.ValueType  # 59
+    """The gateway's customer belongs to another user of the business. Nothing was imported."""
+    ERROR_REASON_USER_HAS_CUSTOMER: _ErrorReason.ValueType  # 60
+    """The user has another customer with saved cards at that gateway. Remove the cards first."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -244,6 +248,10 @@ ERROR_REASON_HOLD_STATE: ErrorReason.ValueType  # 49
 """The hold was captured or released before."""
 ERROR_REASON_HOLD_TOO_LOW: ErrorReason.ValueType  # 50
 """The amount is above the hold's amount. Nothing was debited."""
+ERROR_REASON_CUSTOMER_IN_USE: ErrorReason.ValueType  # 59
+"""The gateway's customer belongs to another user of the business. Nothing was imported."""
+ERROR_REASON_USER_HAS_CUSTOMER: ErrorReason.ValueType  # 60
+"""The user has another customer with saved cards at that gateway. Remove the cards first."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int

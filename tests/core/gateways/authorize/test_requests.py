@@ -16,6 +16,7 @@ from core.gateways.authorize.requests import NAMESPACE, Request
 from core.gateways.authorize.transport import PATH
 from core.gateways.gateway import (
     Account,
+    CardNonce,
     GatewayRefund,
     GatewayRefused,
     Refused,
@@ -65,6 +66,14 @@ REQUESTS: list[tuple[str, Request]] = [
         requests.create_customer(MERCHANT, user_id="U", name="J", email="j@example.com", card=None),
     ),
     ("card", requests.create_card(MERCHANT, customer_id="51", card=a_card())),
+    (
+        "card of a nonce",
+        requests.create_card(
+            MERCHANT,
+            customer_id="51",
+            card=CardNonce("COMMON.ACCEPT.INAPP.PAYMENT", Secret("a+/="), "77001"),
+        ),
+    ),
     (
         "card and nothing else",
         requests.create_card(MERCHANT, customer_id="51", card=a_card(cvv=None, postal_code=None)),

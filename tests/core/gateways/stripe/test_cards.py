@@ -208,6 +208,6 @@ async def test_a_card_is_removed_with_others_of_its_number_but_not_those_that_ar
         left = [
             card
             for card in cards
-            if await gateway.has_card(SHOP, customer_id=customer_id, gateway_card_id=card)
+            if await gateway.find_card(SHOP, customer_id=customer_id, gateway_card_id=card)
         ]
         assert left == [cards[1], cards[3]]

@@ -1,0 +1,191 @@
+"""An existing customer of a gateway becomes a user's, with its cards, as the gateway has them."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+
+from nivisco.payments.v1 import cards_pb2, types_pb2, users_pb2
+from rpc.errors import CoreError
+from tests.core.cards.test_remove_card import GATEWAYS, refused
+from tests.core.payments.charging import charge_request
+from tests.core.recurring.running import ON_SQLITE
+from tests.core.running import Business, Gateway, create_user, register, save_card, with_authorize
+from tests.sandbox.authorize.running import PATH, build_request, card_xml
+
+VISA, MASTERCARD = "4111111111111111", "5424000000000015"
+DEFAULT = "<defaultPaymentProfile>true</defaultPaymentProfile>"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A business with keys of both gateways, and the gateway of the test."""
+
+    business: Business
+    gateway: Gateway
+    name: str
+
+    async def import_to(self, user_id: str, customer_id: str, **more: Any) -> Any:
+        """Import a customer."""
+        request = cards_pb2.ImportCustomerRequest(
+            user_id=user_id, gateway=GATEWAYS[self.name], customer_id=customer_id, **more
+        )
+        return await self.business.call(request)
+
+    async def listed(self, user_id: str) -> list[Any]:
+        """Return the user's cards."""
+        request = cards_pb2.GetUserCardsRequest(user_id=user_id)
+        return list((await self.business.call(request)).cards)
+
+    async def customer(self, *, with_cards: bool = True) -> str:
+        """Create a customer at the gateway, with a Visa card and a Mastercard as the default."""
+        if self.name == "authorize":
+            return await self._profile(with_cards=with_cards)
+        customer = (await self.stripe("customers", email="c@example.com"))["id"]
+        for card in ("visa", "mastercard") if with_cards else ():
+            method = await self.stripe(f"payment_methods/pm_card_{card}/attach", customer=customer)
+            default = {"invoice_settings[default_payment_method]": method["id"]}
+            await self.stripe(f"customers/{customer}", **default)
+        if with_cards:  # newer than the default card
+            await self.stripe("payment_methods/pm_card_amex/attach", customer=customer)
+        return str(customer)
+
+    async def _profile(self, *, with_cards: bool) -> str:
+        cards = (card_xml(MASTERCARD) + DEFAULT, card_xml(VISA))  # lists have the newest first
+        profiles = [f"<paymentProfiles>{card}</paymentProfiles>" for card in cards]
+        shown = "".join(profiles if with_cards else ())
+        email = f"<email>c{len(await self._profiles())}@example.com</email>"
+        answer = await self.authorize(
+            "createCustomerProfileRequest", f"<profile>{email}{shown}</profile>"
+        )
+        return answer.partition("<customerProfileId>")[2].partition("<")[0]
+
+    async def _profiles(self) -> list[Any]:
+        return (await self.gateway.authorize_books(self.business.login_id))["customers"]
+
+    async def delete(self, customer_id: str) -> None:
+        """Delete a customer at the gateway."""
+        if self.name == "authorize":
+            inner = f"<customerProfileId>{customer_id}</customerProfileId>"
+            await self.authorize("deleteCustomerProfileRequest", inner)
+        else:
+            await self.stripe(f"customers/{customer_id}", "DELETE")
+
+    async def stripe(self, path: str, method: str = "POST", **form: str) -> Any:
+        """Send a request to Stripe."""
+        headers = {"Authorization": f"Bearer {self.business.stripe_key}"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(
+                method, f"{self.gateway.url}/v1/{path}", data=form, headers=headers
+            ) as response,
+        ):
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def authorize(self, name: str, inner: str) -> str:
+        """Send a request to Authorize.Net."""
+        body = build_request(name, inner, self.business.login_id, self.business.transaction_key)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.gateway.url + PATH, data=body) as response,
+        ):
+            text = await response.text()
+            assert "<resultCode>Ok</resultCode>" in text, text
+            return text
+
+
+@pytest.fixture(params=GATEWAYS)
+async def at(request: pytest.FixtureRequest, shop: Business, gateway: Gateway) -> Shop:
+    return Shop(await with_authorize(shop), gateway, request.param)
+
+
+@ON_SQLITE
+async def test_the_cards_become_the_users_and_the_default_one_is_charged(at: Shop) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    imported = await at.import_to(user_id, customer_id, idempotency_key="import-1")
+    brands = {"stripe": ["mastercard", "amex", "visa"], "authorize": ["mastercard", "visa"]}
+    assert imported.customer_id == customer_id
+    assert [card.brand for card in imported.cards] == brands[at.name]
+    assert [card.primary for card in imported.cards] == [True] + [False] * (len(imported.cards) - 1)
+    assert sorted(map(repr, imported.cards)) == sorted(map(repr, await at.listed(user_id)))
+    assert await at.import_to(user_id, customer_id, idempotency_key="import-1") == imported
+    assert await at.import_to(user_id, customer_id) == imported
+    paid = await at.business.call(charge_request(user_id))
+    payments = await at.business.call(charge_request(user_id, gateway=GATEWAYS[at.name]))
+    assert paid.transaction_id != payments.transaction_id
+
+
+@ON_SQLITE
+async def test_an_import_again_adds_new_cards_and_keeps_the_chosen_primary_card(at: Shop) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer(with_cards=False)
+    assert not (await at.import_to(user_id, customer_id)).cards
+    if at.name == "stripe":
+        first = (await save_card(at.business, user_id, "pm_card_discover")).card
+        await at.stripe("payment_methods/pm_card_visa/attach", customer=customer_id)
+    else:
+        profile = f"<paymentProfile>{card_xml('6011000000000012')}</paymentProfile>"
+        inner = f"<customerProfileId>{customer_id}</customerProfileId>{profile}"
+        await at.authorize("createCustomerPaymentProfileRequest", inner)
+        first = (await at.import_to(user_id, customer_id)).cards[0]
+        inner = inner.replace("6011000000000012", VISA)
+        await at.authorize("createCustomerPaymentProfileRequest", inner)
+    again = await at.import_to(user_id, customer_id)
+    assert {card.brand: card.primary for card in again.cards} == {"discover": True, "visa": False}
+    assert first in again.cards
+
+
+@pytest.mark.parametrize("at", ["stripe"], indirect=True)
+async def test_a_customer_is_one_users_only_also_for_concurrent_imports(at: Shop) -> None:
+    customer_id = await at.customer()
+    users = [await create_user(at.business) for _ in range(3)]
+    ends = await asyncio.gather(
+        *(at.import_to(user_id, customer_id) for user_id in users), return_exceptions=True
+    )
+    reasons = [each.reason for each in ends if isinstance(each, CoreError)]
+    assert reasons == ["CUSTOMER_IN_USE"] * 2
+    assert sorted([len(await at.listed(user_id)) for user_id in users]) == [0, 0, 3]
+
+
+@ON_SQLITE
+async def test_a_user_with_cards_of_another_customer_keeps_them(at: Shop) -> None:
+    user_id = await create_user(at.business)
+    first, second = await at.customer(), await at.customer(with_cards=False)
+    cards = (await at.import_to(user_id, first)).cards
+    assert await refused(at.import_to(user_id, second)) == "USER_HAS_CUSTOMER"
+    assert len(await at.listed(user_id)) == len(cards)
+    for card in cards:
+        await at.business.call(cards_pb2.RemoveCardRequest(card_id=card.card_id))
+    assert (await at.import_to(user_id, second)).customer_id == second
+    assert not (await at.import_to(await create_user(at.business), first)).cards
+
+
+@ON_SQLITE
+async def test_a_refused_import_stores_nothing_and_says_why(at: Shop) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    deleted = await at.customer()
+    await at.delete(deleted)
+    other = {"stripe": "12345678", "authorize": "cus_12345678"}[at.name]
+    unknown = {"stripe": "cus_unknown", "authorize": "99999999"}[at.name]
+    for wrong in (deleted, unknown, other, "", "cus_" + "x" * 300, "cus_a/b", "CUS_a"):
+        with pytest.raises(CoreError) as error:
+            await at.import_to(user_id, wrong)
+        assert [each.field for each in error.value.fields] == ["customer_id"]
+        assert error.value.reason == "INVALID_FIELDS"
+    stranger = Shop(await register(at.business.client, "stranger"), at.gateway, at.name)
+    assert await refused(stranger.import_to(user_id, customer_id)) == "USER_NOT_FOUND"
+    live = at.import_to(user_id, customer_id, env=types_pb2.ENV_LIVE)
+    assert await refused(live) == "CREDENTIALS_MISSING"
+    if at.name == "stripe":
+        await at.gateway.fault("cut_body", "/v1/payment_methods", times=2, method="GET")
+    else:
+        await at.gateway.authorize_fault("cut_body", "getCustomerProfile")
+    lost = at.import_to(user_id, customer_id, idempotency_key="k")
+    assert await refused(lost) == "OUTCOME_UNKNOWN"
+    assert not await at.listed(user_id)
+    assert (await at.import_to(user_id, customer_id, idempotency_key="k")).cards[0].primary
+    inactive = users_pb2.UpdateUserRequest.Updates(active=False)
+    await at.business.call(users_pb2.UpdateUserRequest(user_id=user_id, updates=inactive))
+    assert await refused(at.import_to(user_id, customer_id)) == "USER_INACTIVE"
