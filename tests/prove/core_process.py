@@ -79,6 +79,7 @@ DUMPED = (
     "recurring_logs",
     "webhook_events",
     "refunds",
+    "wallet_holds",
 )
 
 

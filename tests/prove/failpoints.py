@@ -41,14 +41,8 @@ _VERB_OF_METHOD: Final = {
     "refund": "refund",
     "look_up_refund": "look_up_refund",
 }
-_WITHOUT_OPERATION: Final = (
-    *("wallet.transfer", "wallet.hold", "wallet.capture_hold", "wallet.release_hold"),
-    *("wallet.expire_hold", "wallet.settle", "recurring.retry", "recurring.end_retry"),
-    *("TransferWallet", "HoldWallet", "CaptureHold", "ReleaseHold", "SettleReceivable"),
-    "refunds.record_resend",
-)
-"""Transactions and actions that no operation of a scenario reaches yet. Tests of their own kill
-retry_recurring; those on wallets are one transaction, with their record. A refund that is lost on
+_WITHOUT_OPERATION: Final = ("refunds.record_resend",)
+"""Transactions and actions that no operation of a scenario reaches yet. A refund that is lost on
 the way to Authorize.Net needs an operator 8 hours later, and others advance the clock by 23."""
 _FRAMES: Final = ("frame.read", "frame.write")
 """Before `read`, no call of the frame was accepted; after `write`, the answers were sent."""

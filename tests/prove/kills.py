@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.prove.clients import DAY_SECONDS, PAUSE_SECONDS, TRIGGERS_MAX, Clients
 from tests.prove.environment import SIGKILL, Environment
+from tests.prove.failed_cycles import retry_a_cycle
 from tests.prove.gateway_faults import (
     DELAY,
     DELAY_REFUND,
@@ -26,6 +27,7 @@ from tests.prove.triggers import (
     LEASE_OVER_SECONDS,
     POISON_CLAIM,
     REFUND_EVENT,
+    RETRIES,
     UNKEYED_OVER_SECONDS,
     Trigger,
     trigger_of,
@@ -235,6 +237,8 @@ class Kills:
             happening = self.gateway_side.charge_foreign()
         elif trigger.kind == REFUND_EVENT:
             happening = self._charge_and_refund()
+        elif trigger.kind in RETRIES:
+            happening = retry_a_cycle(self.environment, self.clients, trigger.kind)
         elif trigger.passes_seconds:
             happening = self._complete_and_wait(trigger)
         else:

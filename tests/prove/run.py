@@ -28,6 +28,7 @@ WITH_JOBS = 0.15
 WITH_POISON = 0.05
 WITH_STORY = 0.15
 WITH_PLAY = 0.15
+WITH_HOLDS = 0.3
 """Shares of scenarios."""
 EXTRAS_FROM = 1000
 """Scenarios with a lower number, as in the short form, have only what their kills need."""
@@ -86,7 +87,8 @@ class Run:
         has_poison = needed.has_poison or extra() < WITH_POISON
         has_poison |= any(trigger.has_poison for trigger in self.triggers)
         has_story = (has_webhooks or has_jobs) and extra() < WITH_STORY
-        return Mode(has_webhooks, has_jobs, has_poison, play, has_story)
+        has_holds = extra() < WITH_HOLDS
+        return Mode(has_webhooks, has_jobs, has_poison, play, has_story, has_holds)
 
     async def execute(self) -> Result:
         """Run the scenario and check it; every error is a violation, not an exception."""
