@@ -90,6 +90,8 @@ profile: $(VENV)/.runtime ## show where the running processes spend CPU time (AR
 prove: install ## kill cores at every failpoint, then compare the books (PROVE_MINUTES=10)
 	$(PY) -m tests.prove
 	STORY_DELIVERIES=10000 $(PY) -m pytest -q tests/core/webhooks/test_stories.py
+	CROWD_PLANS=25 CROWD_SEED=$$$$ $(PY) -m pytest -q tests/prove/test_crowd.py
+	CONCURRENT_REFUNDS=1000 $(PY) -m pytest -q tests/core/refunds/test_refund.py -k concurrent
 
 #: Keep up to date
 fmt: install ## format Python and proto files

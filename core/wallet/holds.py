@@ -58,7 +58,7 @@ class Holds:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, or WALLET_TOO_LOW: less is available.
         """
         owner = (caller.business_id, request.user_id, request.env)
-        async with self._database.transaction("wallet.hold") as transaction:
+        async with self._database.transaction() as transaction:
             found = Found()
             await batch_store.read(transaction, found, [owner], ())
             user, wallet = found.users.get(owner[:2]), found.wallets.get(owner)
@@ -99,7 +99,7 @@ class Holds:
             InvalidFields: the amount is not in the wallet's currency.
             Refusal: HOLD_NOT_FOUND, HOLD_STATE, HOLD_EXPIRED, HOLD_TOO_LOW or USER_INACTIVE.
         """
-        async with self._database.transaction("wallet.capture_hold") as transaction:
+        async with self._database.transaction() as transaction:
             hold = await _open_hold(transaction, caller, hold_id)
             await active_user(transaction, hold.business_id, hold.user_id)
             minor = amount_in_currency(money, hold.currency).minor if money else hold.amount_minor
@@ -131,7 +131,7 @@ class Holds:
         Raises:
             Refusal: HOLD_NOT_FOUND, HOLD_STATE or HOLD_EXPIRED.
         """
-        async with self._database.transaction("wallet.release_hold") as transaction:
+        async with self._database.transaction() as transaction:
             hold = await _open_hold(transaction, caller, hold_id)
             closed = await hold_store.close_hold(transaction, hold, HoldStatus.RELEASED)
             return closed, await _wallet(transaction, closed)

@@ -71,7 +71,7 @@ class Receivables:
             InvalidFields: the amount is not in the wallet's currency.
         """
         business_id = caller.business_id
-        async with self._database.transaction("wallet.settle") as transaction:
+        async with self._database.transaction() as transaction:
             user = await active_user(transaction, business_id, user_id)
             wallet = await store.lock_wallet_of_user(
                 transaction,

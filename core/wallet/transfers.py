@@ -51,7 +51,7 @@ class Transfers:
             (caller.business_id, user_id, request.env)
             for user_id in (request.from_user_id, request.to_user_id)
         )
-        async with self._database.transaction("wallet.transfer") as transaction:
+        async with self._database.transaction() as transaction:
             await _create_wallet(transaction, receiver)
             found = Found()
             await batch_store.read(transaction, found, (sender, receiver), ())

@@ -41,6 +41,7 @@ SHORT_MUTANTS = (
     "sweep_closes_in_flight",
     "state_only_grows",
     "late_success_not_followed",
+    "hold_captured_twice",
 )
 _MEMORY = Path("/dev/shm")  # noqa: S108 - only holds our own directory
 

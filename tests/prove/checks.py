@@ -10,7 +10,7 @@ from typing import Any
 from core.gateways.stripe.responses import REFUND_ID_KEY
 from core.security.secrets import hash_api_key
 from sandbox.authorize.calls import REFUNDED
-from tests.prove.cycle_checks import cycle_differences
+from tests.prove.cycle_checks import cycle_differences, retry_differences
 from tests.prove.gateway_side import FOREIGN
 from tests.prove.gateway_truth import (
     CHARGED,
@@ -19,7 +19,9 @@ from tests.prove.gateway_truth import (
     stripe_truths,
     wallet_differences,
 )
-from tests.prove.operations import OPEN_REASONS, FinalResponse, Operation
+from tests.prove.operations import OPEN_REASONS, STATE_REASONS, FinalResponse, Operation
+from tests.prove.wallet_checks import CHECKED_REASONS, holds, transfers
+from tests.prove.wallet_checks import answers as wallet_answers
 
 Row = dict[str, Any]
 LOOKS_AGAIN_WITHIN = timedelta(minutes=20)
@@ -45,7 +47,7 @@ class Books:
 
 def waiting(rows: Mapping[str, list[Row]], now: datetime) -> list[str]:
     """Return what is due and not done."""
-    return [*_waiting(rows, now)]
+    return [*_waiting(rows, now), *_waiting_holds(rows, now)]
 
 
 def _waiting(rows: Mapping[str, list[Row]], now: datetime) -> Iterator[str]:
@@ -68,6 +70,12 @@ def _waiting(rows: Mapping[str, list[Row]], now: datetime) -> Iterator[str]:
             yield f"{row['recurring_id']} is due since {row['due_at']}"
 
 
+def _waiting_holds(rows: Mapping[str, list[Row]], now: datetime) -> Iterator[str]:
+    for row in rows["wallet_holds"]:
+        if _is_due(row["look_at"], now) or row["set_aside_at"]:
+            yield f"{row['hold_id']} is {row['status']}, and expired at {row['expires_at']}"
+
+
 def _is_due(moment: str | None, now: datetime) -> bool:
     return moment is not None and datetime.fromisoformat(moment) <= now
 
@@ -82,18 +90,23 @@ def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> l
     """Return every violated invariant."""
     charges = _Charges.of(books)
     truths = [*stripe_truths(books.gateway), *authorize_truths(books.authorize)]
-    payments = books.of("payments", shop_id)
+    rows = {name: books.of(name, shop_id) for name in books.rows}
+    payments = rows["payments"]
     return [
         *_answers(operations),
         *_charges(charges, books, shop_id),
         *_payments(charges, books, shop_id),
         *_charged_once(operations, charges),
         *differences(truths, payments),
-        *wallet_differences(truths, payments, books.of("wallet_transactions", shop_id)),
-        *cycle_differences(truths, {name: books.of(name, shop_id) for name in books.rows}),
+        *wallet_differences(truths, payments, rows["wallet_transactions"]),
+        *cycle_differences(truths, rows),
+        *retry_differences(operations, rows),
         *_movements(operations, books, shop_id),
         *_refunds(operations, books, shop_id),
         *ledger(books.rows),
+        *holds(books.rows),
+        *transfers(books.rows),
+        *wallet_answers(operations, rows),
         *_users(operations, books, shop_id),
         *_cards(operations, books, shop_id),
         *_profiles(operations, books, shop_id),
@@ -105,7 +118,7 @@ def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> l
 def _answers(operations: Sequence[Operation]) -> Iterator[str]:
     """All final responses to one operation are equal, once nobody can complete its charge."""
     for each in operations:
-        final = [final for final in each.final if final.reason not in OPEN_REASONS]
+        final = [final for final in each.final if final.reason not in OPEN_REASONS | STATE_REASONS]
         if len({(one.reason, str(one.content)) for one in final}) > 1:
             yield f"{each} got different responses: {[_short(final) for final in each.final]}"
 
@@ -212,7 +225,8 @@ def _movements(operations: Sequence[Operation], books: Books, shop_id: str) -> I
     """Every wallet movement belongs to one operation, as its client was answered."""
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     for row in books.of("wallet_transactions", shop_id):
-        rows[row["description"] or ""].append(row)
+        if row["reason"] not in CHECKED_REASONS:
+            rows[row["description"] or ""].append(row)
     for each in operations:
         if each.moves_wallet:
             yield from _movement_of(each, rows.pop(each.description, []))

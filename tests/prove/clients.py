@@ -4,8 +4,10 @@ import asyncio
 import random
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
+from core.payments.retries import UNANSWERED_LIFE
 from nivisco.payments.v1 import wallet_pb2
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
@@ -15,6 +17,7 @@ from tests.prove.merchants import ADDS, MODIFIES, Merchants
 from tests.prove.operations import (
     AT_AUTHORIZE,
     RETRYABLE,
+    STATE_REASONS,
     Caller,
     FinalResponse,
     LostResponse,
@@ -30,6 +33,9 @@ from tests.prove.requests import (
 )
 from tests.prove.scenario import Mode
 from tests.prove.triggers import Trigger
+from tests.prove.wallets import KINDS as WALLET_KINDS
+from tests.prove.wallets import MIX as WALLET_MIX
+from tests.prove.wallets import Wallets
 
 TRIGGERS_MAX = 3
 SETTLED = "settledSuccessfully"
@@ -39,6 +45,8 @@ BY_JSON = 0.1
 """Share of scenarios in which half of the money operations go over JSON."""
 GIVES_UP = 0.2
 """Share of clients that give up at the first lost response."""
+UNANSWERED_SECONDS = UNANSWERED_LIFE.total_seconds()
+"""After this a charge without a key is not repeated, as the reference says."""
 PAUSE_SECONDS = 0.01
 PAUSE_SECONDS_MAX = 0.2
 NEEDS_REVIEW = "NEEDS_REVIEW"
@@ -46,7 +54,7 @@ NEEDS_REVIEW = "NEEDS_REVIEW"
 _MIX = ("charge", "fund", "debit", "credit", "create_user", "save_card", "overdraw", "decline")
 _UNKEYED = ("charge", "fund", "charge_authorize", "fund_authorize", "debit", "credit")
 """Kinds that may be sent without an idempotency key."""
-_JOBS = ("job", "job_wallet", "job_decline")
+_JOBS = ("job", "job_wallet", "job_decline", "retry_any")
 _DECLINED = frozenset({"decline", "job_decline"})
 WITH_DECLINES = 0.3
 """Share of scenarios with declined charges."""
@@ -89,6 +97,7 @@ class Clients:
         """A card of each user at Stripe."""
         self._cards_to_remove: list[tuple[str, str]] = []
         """A user and their card."""
+        self.wallets = Wallets()
 
     async def set_up(self, triggers: Sequence[Trigger], mode: Mode) -> None:
         """Register the businesses and create the users that the triggers need."""
@@ -96,6 +105,7 @@ class Clients:
         self._mix = [*_MIX, *(_JOBS if mode.has_jobs else ())]
         if mode.has_webhooks:
             self._mix += ["authenticate", *(["review"] if self.has_authorize else [])]
+        self._mix += WALLET_MIX if mode.has_holds else ()
         if self._rng.random() >= WITH_DECLINES:
             self._mix = [kind for kind in self._mix if kind not in _DECLINED]
         await self.merchants.set_up(triggers, mode)
@@ -116,6 +126,8 @@ class Clients:
         adds = sum(trigger.kind in ADDS for trigger in triggers)
         self.merchants.new = [await self.merchants.register("new") for _ in range(adds)]
         await self.complete("credit")
+        wanted = [*(trigger.kind for trigger in triggers), *(WALLET_MIX if mode.has_holds else ())]
+        await self.wallets.set_up(self, wanted, TRIGGERS_MAX)
         await self.fund_refundable({*kinds, mode.play})
 
     async def fund_refundable(self, wanted: Collection[str]) -> None:
@@ -161,12 +173,29 @@ class Clients:
         await self.run(operation)
         return operation
 
+    def new_retry(self, kind: str, job: Operation) -> Operation:
+        """Return a retry of the open or last failed cycle of a job."""
+        return self.new(
+            kind,
+            user_id=job.user_id,
+            is_keyed=True,
+            gives_up=kind == "retry_any",
+            other_id=job.response().recurring_id,
+        )
+
     def new(
-        self, kind: str, *, user_id: str = "", is_keyed: bool | None = None, gives_up: bool = False
+        self,
+        kind: str,
+        *,
+        user_id: str = "",
+        is_keyed: bool | None = None,
+        gives_up: bool = False,
+        other_id: str = "",
     ) -> Operation:
         """Return the next operation; what the arguments leave open is random."""
         number = len(self.operations) + 1
         target = self._target(kind, user_id)
+        target = replace(target, other_id=other_id) if other_id else target
         request = BUILDERS[kind](number, target)
         if is_keyed is None:
             is_keyed = not (kind in _UNKEYED and self._rng.random() < 0.35)
@@ -206,6 +235,8 @@ class Clients:
             return Target(Caller(self._environment.admin), shop.business_id)
         if kind == "create_user":
             return Target(shop)
+        if kind in WALLET_KINDS:
+            return self.wallets.target(kind, shop, user_id or self._users["payer"])
         if kind in ("new_customer", "new_profile"):
             return Target(shop, self._users_without_customer.pop())
         if kind in self._refundable:
@@ -239,12 +270,22 @@ class Clients:
         if operation.is_job and operation.was_executed:
             self._environment.clock.advance(JOB_DUE_SECONDS)
 
+    def _is_too_late(self, operation: Operation) -> bool:
+        """Return whether a retry would be a new charge, so that the client has to give up."""
+        age = self._environment.clock.seconds() - operation.began_at
+        if operation.is_payment and not operation.is_keyed and age > UNANSWERED_SECONDS:
+            operation.gives_up = True
+            return True
+        return False
+
     async def _send(self, operation: Operation) -> bool:
         """Send once; return whether the client is done."""
         credentials = operation.started_with = (
             operation.started_with or operation.caller.credentials
         )
         core = await self._environment.serving()
+        if self._is_too_late(operation):
+            return True
         sent_at = time.time()
         if not operation.lost:
             self._environment.note(f"{operation} sent to {core.name}", who="client")
@@ -257,13 +298,8 @@ class Clients:
                     f"{operation.kind} {operation.number} received an internal error: "
                     f"{error.message}"
                 )
-            is_last = error.message.startswith("The gateway never told")
-            if is_last or error.reason not in RETRYABLE:
-                if is_last:
-                    operation.final.append(FinalResponse(NEEDS_REVIEW, error.message))
-                    return True
-                content = (error.message, sorted(error.metadata.items()))
-                operation.final.append(FinalResponse(error.reason, content))
+            if final := _final_refusal(error):
+                operation.final.append(final)
                 return True
             operation.lost.append(LostResponse(core.name, sent_at, error.reason))
             if operation.gives_up:
@@ -273,6 +309,8 @@ class Clients:
             return False
         self._environment.note(f"{operation} succeeded", who="client")
         operation.final.append(FinalResponse("", answer.SerializeToString(deterministic=True)))
+        if len(operation.final) == 1:
+            self.wallets.executed(operation)
         if operation.kind == "change_api_key":
             operation.caller.credentials = Credentials(answer.business_id, answer.api_key)
         return True
@@ -313,6 +351,10 @@ class Clients:
     def any(self) -> Operation:
         """Return an operation of a random kind."""
         kind = self.at_a_gateway(self._rng.choice(self._mix))
+        if kind == "retry_any":
+            jobs = [each for each in self.operations if each.is_job and each.was_executed]
+            return self.new_retry(kind, self._rng.choice(jobs)) if jobs else self.new("job")
+        kind = kind if self.wallets.can(kind) else "hold"
         return self.new(kind, gives_up=self._rng.random() < GIVES_UP)
 
     def at_a_gateway(self, kind: str) -> str:
@@ -333,6 +375,8 @@ class Clients:
             is_expired = now - operation.began_at > DAY_SECONDS
             if is_expired or not operation.is_keyed or not operation.final:
                 continue
+            if operation.final[0].reason in STATE_REASONS:
+                continue
             await self._send(operation)
             self.replays += 1
             other = operation.with_other_body()
@@ -352,6 +396,8 @@ class Clients:
         if trigger.kind == "new_customer" and not self._users_without_customer:
             return
         if trigger.kind == "remove_card" and not self._cards_to_remove:
+            return
+        if not self.wallets.can(trigger.kind):
             return
         gives_up = self._rng.random() < GIVES_UP and not trigger.loses_request
         kind = trigger.kind if trigger.slows_gateway else self.at_a_gateway(trigger.kind)
@@ -375,3 +421,12 @@ class Clients:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _final_refusal(error: CoreError) -> FinalResponse | None:
+    """Return the final response that an error is; None if the request is sent again."""
+    if error.message.startswith("The gateway never told"):
+        return FinalResponse(NEEDS_REVIEW, error.message)
+    if error.reason in RETRYABLE:
+        return None
+    return FinalResponse(error.reason, (error.message, sorted(error.metadata.items())))

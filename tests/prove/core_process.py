@@ -27,6 +27,7 @@ from core.database.postgresql import PostgresqlConnection
 from core.database.schema import metadata
 from core.database.sqlite import SqliteConnection
 from core.database.transactions import Database
+from core.due_work.service import DueWork
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.stripe.gateway import StripeGateway
 from core.security.keyring import Keyring
@@ -79,6 +80,7 @@ DUMPED = (
     "recurring_logs",
     "webhook_events",
     "refunds",
+    "wallet_holds",
 )
 
 
@@ -86,6 +88,8 @@ class InspectableDatabase(Database):
     """A database whose rows a test can read while the core runs."""
 
     serving: "InspectableDatabase"
+    idle_turns = 0
+    """How often the core looked for due work, and had none in hand after it."""
 
     def __init__(self, url: str, clock: Clock | None = None, **limits: Any) -> None:
         super().__init__(url, clock, **limits)
@@ -188,6 +192,7 @@ class FailpointDatabase(InspectableDatabase):
         super().__init__(url, clock, **limits)
         _note_writes(PostgresqlConnection)
         _note_writes(SqliteConnection)
+        _count_idle_turns()
 
     async def _commit(self, connection: Connection, name: str) -> None:
         write = _last_writes.pop(connection, None)
@@ -227,6 +232,16 @@ def _note_writes(driver: type[Connection]) -> None:
 
     patched = _patchable(driver)
     patched.run, patched.run_many, patched.rollback = noted_run, noted_run_many, noted_rollback
+
+
+def _count_idle_turns() -> None:
+    look = DueWork._poll_and_log
+
+    async def counted(self: DueWork) -> None:
+        await look(self)
+        InspectableDatabase.idle_turns += not self._tasks
+
+    _patchable(DueWork)._poll_and_log = counted
 
 
 def warm_up() -> None:
@@ -309,7 +324,10 @@ async def _serve(settings: CoreSettings, place: Path, name: str, points: Failpoi
                     points.arm(command["point"], command["hits"])
                     answer(armed=command["point"])
                 case "dump":
-                    answer(rows=await InspectableDatabase.serving.rows(**command))
+                    rows = await InspectableDatabase.serving.rows(**command)
+                    answer(rows=rows, turns=InspectableDatabase.idle_turns)
+                case "turns":
+                    answer(turns=InspectableDatabase.idle_turns)
                 case "poison":
                     await InspectableDatabase.serving.poison(**command)
                     answer(poisoned=True)

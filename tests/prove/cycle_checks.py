@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tests.prove.gateway_truth import Truth
+from tests.prove.operations import STATE_REASONS, Operation
+from tests.prove.triggers import RETRIES
 
 Row = dict[str, Any]
 _PERIODS: Final = {
@@ -56,6 +58,29 @@ def cycle_differences(truths: Sequence[Truth], rows: Mapping[str, list[Row]]) ->
     moved = [row for row in rows["wallet_transactions"] if row["reason"] == "recurring_charge"]
     if len(moved) != logged:
         yield f"lost: {len(moved)} debits for recurring jobs, and {logged} are logged"
+
+
+def retry_differences(
+    operations: Sequence[Operation], rows: Mapping[str, list[Row]]
+) -> Iterator[str]:
+    """A client's retry of a failed cycle charges it, unless it was answered otherwise."""
+    logs = {row["log_id"]: row for row in rows["recurring_logs"]}
+    for each in operations:
+        if not each.is_retry:
+            continue
+        if each.was_executed:
+            told = each.response().log
+            row = logs.get(told.log_id)
+            if row is None or row["status"] != "succeeded":
+                yield f"lost: {each} got {told.log_id}, which is {row and row['status']}"
+            elif (row["payment_id"] or "", row["transaction_id"]) != (
+                told.payment_id,
+                told.transaction_id,
+            ):
+                yield f"{each} got another charge than was made"
+        # Nobody else could charge the cycle of these, so it was this retry.
+        if each.kind in RETRIES and each.was_refused and each.final[0].reason in STATE_REASONS:
+            yield f"{each} was refused with {each.final[0].reason}: it forgot its charge"
 
 
 def _counted(cycles: _Cycles) -> Iterator[str]:

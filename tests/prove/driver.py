@@ -183,15 +183,19 @@ def _with_retries(scenarios: Iterable[Scenario], missed: list[Scenario]) -> Iter
 
 
 def _retries_of(scenario: Scenario, result: Result) -> list[Scenario]:
-    """Return a short scenario for each missed kill, with the kill before it."""
+    """Return a short scenario for each missed kill, with the kill before it but in the last try.
+
+    A kill that needs a charge in flight misses it when the one before takes too long.
+    """
     if scenario.number >= TRIED_AGAIN * TRIES_OF_MISSED:
         return []
+    before = int(scenario.number < TRIED_AGAIN * (TRIES_OF_MISSED - 1))
     return [
         replace(
             scenario,
             number=scenario.number + TRIED_AGAIN,
             fault="none",
-            kills=scenario.kills[max(0, place - 1) : place + 1],
+            kills=scenario.kills[max(0, place - before) : place + 1],
         )
         for place, kill in enumerate(scenario.kills)
         if kill in result.missed

@@ -17,7 +17,13 @@ from rpc.errors import CoreError
 from rpc.metadata import Credentials
 from tests.core.running import OPERATOR_TOKEN, call, create_admin
 from tests.prove.adapter import running_adapter
-from tests.prove.forked_processes import DidNotStart, ForkServer, Process, running_fork_server
+from tests.prove.forked_processes import (
+    DidNotStart,
+    ForkServer,
+    Process,
+    running_fork_server,
+    within_patience,
+)
 from tests.prove.shared_clock import SharedClock
 from tests.prove.triggers import SETTLE_SECONDS
 
@@ -25,6 +31,9 @@ SIGKILL = 9
 CALL_SECONDS = 25.0
 RETRY_SECONDS = 0.2
 LANDING_POLLS = 40
+TURN_SECONDS = 0.05
+IDLE_TURNS = 8
+"""How often a core looks for due work before what it has not done counts as left undone."""
 
 
 @dataclass
@@ -56,7 +65,7 @@ class Environment:
     is_up: asyncio.Event = field(default_factory=asyncio.Event)
     admin: Credentials = field(default_factory=Credentials)
     starts: int = 0
-    retired: list[CoreClient] = field(default_factory=list)
+    retired: list[Core] = field(default_factory=list)
     adapter_url: str = ""
     _journal: int = -1
 
@@ -97,7 +106,7 @@ class Environment:
             mutant=self.mutant,
         )
         try:
-            await process.serving()
+            await within_patience(f"{name} to serve", process.serving())
         except DidNotStart:
             if await process.wait() == SIGKILL and armed:
                 process.close()
@@ -145,19 +154,45 @@ class Environment:
             self.is_up.clear()
             self.core = None
             core.process.close()
-            self.retired.append(core.client)
+            self.retired.append(core)
 
     async def close_retired(self) -> None:
-        """Close the clients of ended cores. Not earlier, because calls may be in flight there."""
+        """Close the clients of ended cores. Not earlier, because calls may be in flight there.
+
+        Raises:
+            Stuck: a client does not close.
+        """
         while self.retired:
-            await self.retired.pop().close()
+            core = self.retired.pop()
+            await within_patience(f"the client of {core.name} to close", core.client.close())
+
+    async def idle_turns(self, wanted: int) -> None:
+        """Wait until the core has looked for due work so many times, each without finding any.
+
+        So it waits longer on a slow machine. It ends early if the core is killed.
+
+        Raises:
+            Stuck: the core does not become idle.
+        """
+        with suppress(ConnectionError):
+            await within_patience("the core to be idle", self._idle_turns(wanted))
+
+    async def _idle_turns(self, wanted: int) -> None:
+        process = (await self.serving()).process
+        first: int | None = None
+        while True:
+            turns = (await process.send(command="turns"))["turns"]
+            first = turns if first is None else first
+            if turns - first >= wanted:
+                return
+            await asyncio.sleep(TURN_SECONDS)
 
     async def kill_core(self) -> None:
         """Kill the core now."""
         core = await self.serving()
         self.note(f"{core.name} killed")
         core.process.kill()
-        await core.process.wait()
+        await within_patience(f"{core.name} to end after SIGKILL", core.process.wait())
         await self._retire(core)
 
     async def pass_settle_time(self) -> None:
@@ -215,7 +250,7 @@ class Environment:
 async def running_environment(
     directory: Path, database_url: str, keyring: str
 ) -> AsyncIterator[Environment]:
-    """Run a sandbox and a first core until the block ends."""
+    """Run a sandbox, and a first core if there is a database, until the block ends."""
     clock = SharedClock(directory / "clock")
     async with (
         running_fork_server(directory) as fork_server,
@@ -224,7 +259,8 @@ async def running_environment(
         gateway = await fork_server.fork("sandbox", "sandbox", directory=str(directory))
         await gateway.serving()
         environment = Environment(directory, "", keyring, fork_server, gateway.address, http, clock)
-        await environment.use(database_url)
+        if database_url:
+            await environment.use(database_url)
         try:
             async with running_adapter(environment.serving_client) as environment.adapter_url:
                 yield environment

@@ -47,13 +47,6 @@ _VERB_OF_METHOD: Final = {
     "refund": "refund",
     "look_up_refund": "look_up_refund",
 }
-_WITHOUT_OPERATION: Final = (
-    *("wallet.transfer", "wallet.hold", "wallet.capture_hold", "wallet.release_hold"),
-    *("wallet.expire_hold", "wallet.settle", "recurring.retry", "recurring.end_retry"),
-    *("TransferWallet", "HoldWallet", "CaptureHold", "ReleaseHold", "SettleReceivable"),
-)
-"""Transactions and actions that no operation of a scenario reaches yet. Tests of their own kill
-retry_recurring; those on wallets are one transaction, with their record."""
 _FRAMES: Final = ("frame.read", "frame.write")
 """Before `read`, no call of the frame was accepted; after `write`, the answers were sent."""
 CUT: Final = "CUT at"
@@ -68,7 +61,7 @@ def transactions() -> list[str]:
         name
         for path in sorted(_CORE.rglob("*.py"))
         for name in _NAMED_TRANSACTION.findall(path.read_text())
-        if name not in (*_DECISIONS, *_WITHOUT_OPERATION)
+        if name not in _DECISIONS
     ]
 
 
@@ -79,7 +72,6 @@ def actions() -> list[str]:
         for method in mutating_actions().values()
         if not method.keeps_own_idempotency_record
         and method.descriptor.containing_service.name != "RecurringService"
-        and method.descriptor.name not in _WITHOUT_OPERATION
     ]
 
 

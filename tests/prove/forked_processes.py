@@ -5,16 +5,36 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 PATIENCE_SECONDS = 30.0
+_Ended = TypeVar("_Ended")
 
 
 class DidNotStart(Exception):
     """A process failed to start; the message says why."""
+
+
+class Stuck(Exception):
+    """Something that always ends has not ended; the message says what was waited for."""
+
+
+async def within_patience(what: str, ending: Awaitable[_Ended]) -> _Ended:
+    """Wait for what ends within a moment on any machine.
+
+    Raises:
+        Stuck: it has not ended within PATIENCE_SECONDS.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS) as limit:
+            return await ending
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise Stuck(f"waited {PATIENCE_SECONDS:.0f} s for {what}") from None
 
 
 class Process:
@@ -146,15 +166,16 @@ class ForkServer:
 @asynccontextmanager
 async def running_fork_server(directory: Path) -> AsyncIterator[ForkServer]:
     """Run the fork server until the block ends."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.prove.fork_server",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=(directory / "stderr").open("ab"),
-        start_new_session=True,  # the driver handles Ctrl-C
-    )
+    with (directory / "stderr").open("ab") as errors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.prove.fork_server",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,  # the driver handles Ctrl-C
+        )
     fork_server = ForkServer(process, directory / "stderr")
     server = await asyncio.start_unix_server(
         fork_server.accept, path=directory / "control", limit=64 * 1024 * 1024

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from tests.prove.clients import DAY_SECONDS, PAUSE_SECONDS, TRIGGERS_MAX, Clients
-from tests.prove.environment import SIGKILL, Environment
+from tests.prove.environment import IDLE_TURNS, SIGKILL, Environment
+from tests.prove.failed_cycles import retry_a_cycle
 from tests.prove.gateway_faults import (
     DELAY,
     DELAY_REFUND,
@@ -26,6 +27,7 @@ from tests.prove.triggers import (
     LEASE_OVER_SECONDS,
     POISON_CLAIM,
     REFUND_EVENT,
+    RETRIES,
     UNKEYED_OVER_SECONDS,
     Trigger,
     trigger_of,
@@ -35,7 +37,9 @@ FIRST_OPERATIONS = 4
 ALL_OPERATIONS = 12
 """Number of operations in a scenario without kills."""
 PATIENCE_SECONDS = 12.0
-"""How long all clients may take to their final responses after the last kill."""
+"""How long clients may take until the next one has its final response, after the last kill."""
+BACKGROUND_SECONDS = 1.0
+"""Time for what a core does in the background besides due work, as renewals of leases."""
 
 
 class Kills:
@@ -235,6 +239,8 @@ class Kills:
             happening = self.gateway_side.charge_foreign()
         elif trigger.kind == REFUND_EVENT:
             happening = self._charge_and_refund()
+        elif trigger.kind in RETRIES:
+            happening = retry_a_cycle(self.environment, self.clients, trigger.kind)
         elif trigger.passes_seconds:
             happening = self._complete_and_wait(trigger)
         else:
@@ -258,14 +264,16 @@ class Kills:
         """Run the trigger's operation, and let time pass; a day only if no request is open.
 
         Its key would be forgotten, and a retry be a new request. So would the gateway forget the
-        key of a charge while a core waits, which takes seconds in production.
+        key of a charge while a core waits, or before a request lands that a core has sent again,
+        which takes seconds in production.
         """
         await self.clients.complete(trigger.kind)
+        has_landed = await self.environment.wait_until_landed()
         is_open = self.has_pending_charge or any(
             not each.final and (each.is_payment or not each.gives_up)
             for each in self.clients.operations
         )
-        if trigger.passes_seconds < DAY_SECONDS or not is_open:
+        if trigger.passes_seconds < DAY_SECONDS or (has_landed and not is_open):
             self.environment.clock.advance(trigger.passes_seconds)
 
     async def arm(self, armed: tuple[str, int] | None) -> None:
@@ -312,14 +320,23 @@ class Kills:
         while any(not task.done() for task in self.clients.active()):
             await asyncio.wait(self.clients.active(), timeout=PATIENCE_SECONDS)
             break
-        await asyncio.sleep(1.0 if needs_background else 0.05)
+        if needs_background:
+            turns = self.environment.idle_turns(IDLE_TURNS)
+            await asyncio.gather(asyncio.sleep(BACKGROUND_SECONDS), turns)
+        else:
+            await asyncio.sleep(0.05)
 
     async def wait_for_clients(self) -> None:
-        """Wait until no client is active, up to a limit."""
+        """Wait until no client is active, or none has ended for a while."""
         patience = 2.0 if self.looks_up or self.scenario.mutant else PATIENCE_SECONDS
         is_caught = self.scenario.mutant and self.result.violations
-        if self.clients.active() and not is_caught:
-            await asyncio.wait(self.clients.active(), timeout=patience)
+        while self.clients.active() and not is_caught:
+            left = self.clients.active()
+            done, _ = await asyncio.wait(
+                left, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                return
 
 
 async def _within(wanted: asyncio.Future[Any], other: Awaitable[None]) -> bool:

@@ -6,8 +6,10 @@ from datetime import timedelta
 from secrets import token_hex
 from typing import Any
 
+from core.database.connections import Kind
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.stripe import events as stripe_events
+from core.idempotency.service import Idempotency
 from core.payments import event_rules
 from core.recurring import rules as recurring_rules
 from core.recurring.calendar import first_after
@@ -16,6 +18,9 @@ from core.recurring.following import CycleFollower
 from core.refunds import attempts as refund_attempts
 from core.refunds import store as refunds_store
 from core.refunds.decisions import RefundDecisions
+from core.wallet import hold_store, ledger
+from core.wallet.hold_rules import HoldStatus
+from core.wallet.rules import Direction
 from core.webhooks.service import WebhooksService
 from tests.prove.mutations import patch
 
@@ -126,3 +131,49 @@ def failed_decisions_free_nothing() -> None:
         await refunds_store.decide(transaction, refund, request.resolution, None)
 
     patch(RefundDecisions, "_write", write)
+
+
+def holds_are_not_counted() -> None:
+    async def nothing(transaction: Any, hold: Any, change_minor: int) -> None:
+        pass
+
+    patch(hold_store, "_change_held", nothing)
+
+
+def captured_holds_stay_open() -> None:
+    close = hold_store.close_hold
+
+    async def closed(transaction: Any, hold: Any, status: Any, **captured: Any) -> Any:
+        if status != HoldStatus.CAPTURED:
+            return await close(transaction, hold, status, **captured)
+        minor = captured["captured_minor"]
+        await hold_store._change_held(transaction, hold, -minor)
+        return replace(hold, status=status, closed_at=transaction.now, **captured)
+
+    patch(hold_store, "close_hold", closed)
+
+
+def transfers_are_two_transactions() -> None:
+    write = ledger.write
+
+    async def credit_first(transaction: Any, decided: Any, records: Any = ()) -> bool:
+        def is_credit(applied: Any) -> bool:
+            movement = applied.movement
+            return movement.reason == "transfer" and movement.direction is Direction.CREDIT
+
+        credited = [each for each in decided.applied if is_credit(each)]
+        if credited:
+            await write(transaction, replace(decided, applied=credited))
+            await transaction.connection.commit()
+            await transaction.connection.begin(Kind.SHORT)
+        rest = [each for each in decided.applied if not is_credit(each)]
+        return await write(transaction, replace(decided, applied=rest), records)
+
+    patch(ledger, "write", credit_first)
+
+
+def retries_forget_their_charge() -> None:
+    async def nothing(self: Any, transaction: Any, call: Any, payment_id: Any) -> None:
+        pass
+
+    patch(Idempotency, "point_to", nothing)

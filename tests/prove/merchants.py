@@ -1,6 +1,6 @@
 """The businesses of a scenario, and their accounts and webhooks at the gateways."""
 
-import random
+import secrets
 from collections.abc import Collection, Sequence
 
 from nivisco.payments.v1 import business_pb2, credentials_pb2
@@ -24,9 +24,9 @@ class Merchants:
     def __init__(self, environment: Environment, *, has_authorize: bool) -> None:
         self._environment = environment
         self._has_authorize = has_authorize
-        self.stripe_key = f"sk_test_{random.randbytes(8).hex()}_a"  # noqa: S311 - no secret
+        self.stripe_key = f"sk_test_{secrets.token_hex(8)}_a"
         account = f"acct_{self.stripe_key.split('_')[2]}"
-        self.login_id = f"login{random.randbytes(8).hex()}"  # noqa: S311 - no secret
+        self.login_id = f"login{secrets.token_hex(8)}"
         self.accounts = Accounts(account, f"authorize:{self.login_id}")
         self.shop = Caller(Credentials())
         self.modified: Caller | None = None

@@ -36,11 +36,15 @@ class Mutant:
     """The only database that exposes it; empty: either."""
     play: str = ""
     """Its play, instead of clients' random operations."""
+    has_jobs: bool = False
+    """Whether a scheduler must run."""
 
     @property
     def mode(self) -> Mode:
         """What happens besides charges."""
-        return replace(PLAYS[self.play][1], play=self.play) if self.play else CHARGES_ONLY
+        if self.play:
+            return replace(PLAYS[self.play][1], play=self.play)
+        return replace(CHARGES_ONLY, has_jobs=self.has_jobs)
 
     def scenario(self, name: str, database: str, number: int) -> Scenario:
         """Return its scenario with these random numbers."""
@@ -292,5 +296,28 @@ MUTANTS: Final[dict[str, Mutant]] = {
         (),
         gateway="authorize",
         play="give_back_lost",
+    ),
+    "hold_not_counted": Mutant(
+        "a hold is stored, and what it holds can be spent",
+        later_mutations.holds_are_not_counted,
+        (),
+        play="hold_and_spend",
+    ),
+    "hold_captured_twice": Mutant(
+        "a captured hold stays open, so that it can be captured again",
+        later_mutations.captured_holds_stay_open,
+        (),
+        play="capture_again",
+    ),
+    "transfer_in_two_commits": Mutant(
+        "a transfer credits the receiver in a transaction before the debit",
+        later_mutations.transfers_are_two_transactions,
+        ("TransferWallet.before",),
+    ),
+    "retry_forgets_its_charge": Mutant(
+        "the record of retry_recurring does not name the payment that it began",
+        later_mutations.retries_forget_their_charge,
+        ("recurring.end_retry.before",),
+        has_jobs=True,
     ),
 }

@@ -19,12 +19,20 @@ AT_AUTHORIZE = {
 }
 """The same kind of operation at Authorize.Net."""
 RETRYABLE = frozenset(
-    {"OUTCOME_UNKNOWN", "SERVICE_UNAVAILABLE", "GATEWAY_UNAVAILABLE", "REQUEST_IN_PROGRESS"}
+    {
+        "OUTCOME_UNKNOWN",
+        "SERVICE_UNAVAILABLE",
+        "GATEWAY_UNAVAILABLE",
+        "REQUEST_IN_PROGRESS",
+        "CYCLE_IN_PROGRESS",
+    }
 )
 """Reasons after which the same request is sent again. Every other response is final."""
 
 OPEN_REASONS = frozenset({"AUTHENTICATION_REQUIRED", "PENDING_REVIEW"})
 """Refusals of a charge that the cardholder or the merchant may still complete."""
+STATE_REASONS = frozenset({"NO_FAILED_CYCLE", "RECURRING_STATE"})
+"""Refusals of a retry that are no outcome: the same request may charge a cycle that fails later."""
 _PAYMENTS = frozenset(
     {"charge", "fund", "decline", "charge_authorize", "fund_authorize", "authenticate", "review"}
 )
@@ -119,6 +127,11 @@ class Operation:
     def is_job(self) -> bool:
         """Whether it creates a recurring job."""
         return self.kind.startswith("job")
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether it retries the last cycle of a job."""
+        return self.kind.startswith("retry_")
 
     @property
     def is_authorize(self) -> bool:

@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from google.type.money_pb2 import Money
+
 from core.gateways.stripe.responses import PAYMENT_ID_KEY
 from core.refunds.rules import UNSETTLED_PAUSE
 from nivisco.internal.v1.operator_pb2 import ListSetAsideRequest
@@ -229,6 +231,35 @@ async def give_back_lost(stage: Stage) -> None:
     await environment.wait_until_landed()
 
 
+async def hold_and_spend(stage: Stage) -> None:
+    """Money is spent while it is held, and then captured."""
+    clients = stage.clients
+    user_id = await clients.create_user(None)
+    credit = clients.new("credit", user_id=user_id, is_keyed=True)
+    await clients.run(credit)
+    hold = clients.new("hold", user_id=user_id, is_keyed=True)
+    hold.request.amount.CopyFrom(credit.request.amount)
+    await clients.run(hold)
+    spent = clients.new("debit", user_id=user_id, is_keyed=True)
+    await clients.run(spent)
+    if hold.was_executed and spent.was_executed:
+        clients.violations.append("lost: a wallet's money was held and spent")
+
+
+async def capture_again(stage: Stage) -> None:
+    """A part of a hold is captured, and then another part of it, beside another hold."""
+    clients = stage.clients
+    await clients.complete("credit")
+    holds = [await clients.complete("hold") for _ in range(2)]
+    hold_id = holds[0].response().hold_id
+    first, second = [clients.new("capture_hold", is_keyed=True, other_id=hold_id) for _ in range(2)]
+    for each in (first, second):
+        each.request.amount.CopyFrom(Money(units=1))
+        await clients.run(each)
+    if first.was_executed and second.was_executed:
+        clients.violations.append("double charge: a hold was captured twice")
+
+
 PLAYS: Final[dict[str, tuple[Callable[[Stage], Awaitable[None]], Mode]]] = {
     "failed_refund": (failed_refund, Mode(has_webhooks=True)),
     "killed_receiver": (killed_receiver, Mode(has_webhooks=True)),
@@ -240,5 +271,7 @@ PLAYS: Final[dict[str, tuple[Callable[[Stage], Awaitable[None]], Mode]]] = {
     "give_back_in_flight": (give_back_in_flight, Mode()),
     "give_back_before_settlement": (give_back_before_settlement, Mode()),
     "give_back_lost": (give_back_lost, Mode()),
+    "hold_and_spend": (hold_and_spend, Mode()),
+    "capture_again": (capture_again, Mode()),
 }
 """Each play, and what it needs besides charges."""

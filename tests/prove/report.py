@@ -138,8 +138,9 @@ def render(found: Found, *, seconds: float, processor_seconds: float, mutants_wa
     for name in sorted(found.escaped):
         lines.append(f"    NOT CAUGHT {name}: {MUTANTS[name].bug}")
     lines += ["", *_kills_by_place(found)]
-    if never := sorted({*points} - {p for passed in found.points.values() for p in passed}):
-        lines += ["", "never reached in this time:", *(f"    {point}" for point in never)]
+    for database, passed in found.points.items():
+        if never := sorted({*points} - passed.keys()):
+            lines += ["", f"never reached on {database}:", *(f"    {point}" for point in never)]
     for result in found.broken[:STORIES_MAX]:
         lines += ["", *_story(result)]
     return "\n".join(lines)

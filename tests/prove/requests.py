@@ -30,7 +30,12 @@ CARD_OF_REVIEW = "4222222222222"
 REVIEWED_UNITS = 253
 JOB_DELAY = timedelta(seconds=2)
 """How long after its request a job is due for the first time."""
+RETRY_DAYS = 27
+"""After this a job retries a cycle that its client retries before."""
 ZONES = ("UTC", "America/Chicago", "Pacific/Auckland", "Asia/Kolkata")
+HOLD_SECONDS = 30 * 86_400
+"""Longer than any scenario."""
+SHORT_HOLD_SECONDS = 60
 
 MORE_THAN_ANY_WALLET_UNITS = 9_000_000
 
@@ -49,6 +54,8 @@ class Target:
     """Of the payment to refund."""
     card_id: str = ""
     """Of a saved card to change."""
+    other_id: str = ""
+    """The receiver of a transfer, the hold to close, or the job whose cycle is retried."""
 
 
 Builder = Callable[[int, Target], Any]
@@ -118,6 +125,49 @@ def _credit(number: int, target: Target) -> Any:
         amount=Money(units=300 + number, nanos=250_000_000),
         description=f"op {number}",
         env=TEST,
+    )
+
+
+def _transfer(number: int, target: Target) -> Any:
+    return wallet_pb2.TransferWalletRequest(
+        from_user_id=target.user_id,
+        to_user_id=target.other_id,
+        amount=Money(units=1 + number),
+        description=f"op {number}",
+        env=TEST,
+    )
+
+
+def _hold(number: int, target: Target) -> Any:
+    return wallet_pb2.HoldWalletRequest(
+        user_id=target.user_id,
+        amount=Money(units=2 + number % 7),
+        expires_in_seconds=HOLD_SECONDS,
+        description=f"op {number}",
+        env=TEST,
+    )
+
+
+def _short_hold(number: int, target: Target) -> Any:
+    request = _hold(number, target)
+    request.expires_in_seconds = SHORT_HOLD_SECONDS
+    return request
+
+
+def _capture_hold(number: int, target: Target) -> Any:
+    amount = Money(units=1 + number % 2) if number % 3 else None
+    return wallet_pb2.CaptureHoldRequest(hold_id=target.other_id, amount=amount)
+
+
+def _release_hold(number: int, target: Target) -> Any:
+    return wallet_pb2.ReleaseHoldRequest(hold_id=target.other_id)
+
+
+def _settle(number: int, target: Target) -> Any:
+    """Return a request for an amount of its own, because a settlement has no description."""
+    units, cents = divmod(100 + number, 100)
+    return wallet_pb2.SettleReceivableRequest(
+        user_id=target.user_id, amount=Money(units=units, nanos=cents * 10**7), env=TEST
     )
 
 
@@ -255,6 +305,25 @@ def _job_wallet(number: int, target: Target) -> Any:
     return request
 
 
+def _job_unpaid(number: int, target: Target) -> Any:
+    request = _job(number, target)
+    request.interval_type = recurring_pb2.INTERVAL_TYPE_MONTH
+    request.ClearField("max_cycles")
+    request.retry_days.append(RETRY_DAYS)
+    return request
+
+
+def _job_unpaid_wallet(number: int, target: Target) -> Any:
+    request = _job_unpaid(number, target)
+    request.source = recurring_pb2.RECURRING_SOURCE_WALLET
+    request.amount.CopyFrom(Money(units=1, nanos=number * 10**7))
+    return request
+
+
+def _retry(number: int, target: Target) -> Any:
+    return recurring_pb2.RetryRecurringRequest(recurring_id=target.other_id)
+
+
 _INTERVALS = (
     recurring_pb2.INTERVAL_TYPE_DAY,
     recurring_pb2.INTERVAL_TYPE_WEEK,
@@ -272,6 +341,11 @@ BUILDERS: dict[str, Builder] = {
     "job_authenticate": _job,
     "job_authorize": _job_authorize,
     "job_wallet": _job_wallet,
+    "job_unpaid": _job_unpaid,
+    "job_unpaid_wallet": _job_unpaid_wallet,
+    "retry_card": _retry,
+    "retry_wallet": _retry,
+    "retry_any": _retry,
     "charge_authorize": _charge_authorize,
     "fund_authorize": _fund_authorize,
     "give_back": _give_back,
@@ -282,6 +356,12 @@ BUILDERS: dict[str, Builder] = {
     "debit": _debit,
     "credit": _credit,
     "overdraw": _overdraw,
+    "transfer": _transfer,
+    "hold": _hold,
+    "short_hold": _short_hold,
+    "capture_hold": _capture_hold,
+    "release_hold": _release_hold,
+    "settle": _settle,
     "save_card": _save_card,
     "new_customer": _save_card,
     "set_primary": _set_primary,

@@ -7,8 +7,9 @@ from contextlib import suppress
 
 from tests.prove.checks import Books, Row, is_open, violations, waiting
 from tests.prove.clients import Clients
-from tests.prove.environment import Environment
+from tests.prove.environment import IDLE_TURNS, TURN_SECONDS, Environment
 from tests.prove.failpoints import CUT
+from tests.prove.forked_processes import Stuck, within_patience
 from tests.prove.gateway_faults import LOST_AND_UNLISTED
 from tests.prove.gateway_side import GatewaySide
 from tests.prove.kills import Kills
@@ -29,10 +30,10 @@ WITH_JOBS = 0.15
 WITH_POISON = 0.05
 WITH_STORY = 0.15
 WITH_PLAY = 0.15
+WITH_HOLDS = 0.3
 """Shares of scenarios."""
 EXTRAS_FROM = 1000
 """Scenarios with a lower number, as in the short form, have only what their kills need."""
-DRAIN_POLLS = 30
 AGAIN = 2
 AGAIN_SECONDS = 0.7
 """How often, and after what time, differences are looked for again."""
@@ -88,7 +89,8 @@ class Run:
         has_poison = needed.has_poison or extra() < WITH_POISON
         has_poison |= any(trigger.has_poison for trigger in self.triggers)
         has_story = (has_webhooks or has_jobs) and extra() < WITH_STORY
-        return Mode(has_webhooks, has_jobs, has_poison, play, has_story)
+        has_holds = extra() < WITH_HOLDS
+        return Mode(has_webhooks, has_jobs, has_poison, play, has_story, has_holds)
 
     async def execute(self) -> Result:
         """Run the scenario and check it; every error is a violation, not an exception."""
@@ -123,13 +125,11 @@ class Run:
                 f"failed: {type(error).__name__}: {error}, {where.name} {where.lineno}"
             )
         finally:
-            await self.clients.close()
-            await self.scheduler.close()
+            await self._close_clients()
             await self.environment.call_sandbox("DELETE", "faults")
             await self.environment.call_sandbox("POST", "authorize/duplicates", {"known": True})
             faults = await self.environment.call_sandbox("GET", "faults")
             self.result.struck = faults["struck"] - applied_before
-            await self.environment.close_retired()
         self.result.violations += self.clients.violations
         journal = self.environment.journal().splitlines()
         self.result.violations += [
@@ -142,6 +142,17 @@ class Run:
         self.result.replays = self.clients.replays
         self.result.seconds = time.monotonic() - started
         return self.result
+
+    async def _close_clients(self) -> None:
+        for ending in (
+            within_patience("the clients to end", self.clients.close()),
+            within_patience("the scheduler to end", self.scheduler.close()),
+            self.environment.close_retired(),
+        ):
+            try:
+                await ending
+            except Stuck as error:
+                self.result.violations.append(f"stuck: {error}")
 
     async def _settle(self) -> None:
         """Let the clients finish, and then the sweep."""
@@ -199,17 +210,39 @@ class Run:
         self.is_stuck = True
 
     async def _is_drained(self) -> bool:
-        for _ in range(DRAIN_POLLS):
+        """Return whether nothing waits; False once core and scheduler are idle and it still does.
+
+        Raises:
+            Stuck: the core is neither idle nor does it change what waits.
+        """
+        return await within_patience("due work to be done", self._drained())
+
+    async def _drained(self) -> bool:
+        left: list[str] = []
+        since = 0
+        while True:
             with suppress(ConnectionError):
-                rows = await self._rows()
-                if not waiting(rows, self.environment.clock.now()):
+                rows, turns = await self._rows_and_turns()
+                found = waiting(rows, self.environment.clock.now())
+                if not found:
                     return True
                 await self.operator.decide(rows["refunds"])
-            await asyncio.sleep(0.05)
-        return False
+                if found != left or turns < since:
+                    left, since = found, turns
+                elif turns >= since + IDLE_TURNS and self.scheduler.is_idle:
+                    return False
+            await asyncio.sleep(TURN_SECONDS)
 
     async def _rows(self) -> dict[str, list[Row]]:
         """Return the shop's rows, by table.
+
+        Raises:
+            ConnectionError: the core was killed.
+        """
+        return (await self._rows_and_turns())[0]
+
+    async def _rows_and_turns(self) -> tuple[dict[str, list[Row]], int]:
+        """Return the shop's rows, and how often the core has looked for due work without any.
 
         Raises:
             ConnectionError: the core was killed.
@@ -218,7 +251,7 @@ class Run:
         shop = self.clients.merchants.shop
         dumped = await core.process.send(command="dump", business_ids=[shop.business_id], names=[])
         rows: dict[str, list[Row]] = dumped["rows"]
-        return rows
+        return rows, dumped["turns"]
 
     async def _check(self) -> None:
         """Compare, and compare again after all events came once more, which changes nothing."""

@@ -74,6 +74,8 @@ class Mode:
     """The name of its play, see `tests.prove.plays`."""
     has_story: bool = False
     """Whether days pass at the end, with kills, jobs, refunds and disputes."""
+    has_holds: bool = False
+    """Whether clients transfer and hold money of wallets."""
 
 
 CHARGES_ONLY = Mode()

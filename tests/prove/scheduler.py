@@ -37,6 +37,11 @@ class Scheduler:
                 await task
         self._task = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was due lately and nothing is executed."""
+        return self._task is None or self._empty_polls >= IDLE_POLLS
+
     async def until_idle(self) -> None:
         """Wait until nothing is due and nothing is executed."""
         self._empty_polls = 0

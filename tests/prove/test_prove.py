@@ -1,6 +1,7 @@
 """The fault-injection test in its short form, and its seeds, schedule, failpoints and report."""
 
 import ast
+import asyncio
 import inspect
 import os
 import signal
@@ -11,9 +12,11 @@ from types import ModuleType
 
 import pytest
 
-from tests.prove import later_mutations, mutations
+from tests.prove import forked_processes, later_mutations, mutations
 from tests.prove.__main__ import SHORT_MUTANTS, read_minutes
+from tests.prove.driver import TRIED_AGAIN, _retries_of
 from tests.prove.failpoints import failpoints, transactions
+from tests.prove.forked_processes import Stuck, within_patience
 from tests.prove.gateway_faults import FAULTS
 from tests.prove.mutants import MUTANTS
 from tests.prove.plays import PLAYS
@@ -150,6 +153,32 @@ def test_a_violation_or_an_uncaught_mutant_fails_the_run() -> None:
     broken.add("sqlite", {"result": result | {"violations": ["lost: 1"]}, "log": []})
     assert not broken.holds
     assert broken.violations() == {"lost acknowledged effects": 1}
+
+
+async def test_what_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forked_processes, "PATIENCE_SECONDS", 0.0)
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    with pytest.raises(Stuck, match="waited 0 s for the client of core-1 to close"):
+        await within_patience("the client of core-1 to close", never)
+
+
+async def test_an_error_of_what_ends_is_not_taken_for_a_stuck_one() -> None:
+    async def fail() -> None:
+        raise TimeoutError("of its own")
+
+    with pytest.raises(TimeoutError, match="of its own"):
+        await within_patience("the core to serve", fail())
+
+
+@pytest.mark.parametrize(
+    ("number", "kills"),
+    [(7, "two.before,three.after"), (7 + 2 * TRIED_AGAIN, "three.after")],
+)
+def test_the_last_try_of_a_missed_kill_has_no_kill_before_it(number: int, kills: str) -> None:
+    chain = ("one.before", "two.before", "three.after")
+    scenario = Scenario("sqlite", number, "slow", chain)
+    (again,) = _retries_of(scenario, Result(scenario.seed, missed=["three.after"]))
+    assert ",".join(again.kills) == kills
 
 
 def test_a_story_omits_repeated_lines() -> None:

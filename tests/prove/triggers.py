@@ -5,6 +5,7 @@ from typing import Final
 
 from core.payments.attempts import LEASE
 from core.payments.rules import resume_policies
+from tests.prove.requests import SHORT_HOLD_SECONDS
 from tests.prove.scenario import ANY_MOMENT
 
 LEASE_OVER_SECONDS: Final = LEASE.total_seconds() + 1
@@ -22,6 +23,8 @@ FOREIGN_EVENT: Final = "foreign_event"
 """A trigger's kind: an event of a payment that is not ours, which therefore waits."""
 REFUND_EVENT: Final = "refund_authorize"
 """A trigger's kind: an event that does not name its payment, which is therefore looked up."""
+RETRIES: Final = ("retry_card", "retry_wallet")
+"""Triggers' kinds: a client retries the failed cycle of a job that it creates first."""
 POISON_PAYMENT: Final = "poison_payment"
 POISON_CLAIM: Final = "poison_claim"
 POISON_EXECUTION: Final = "poison_execution"
@@ -63,7 +66,8 @@ class Trigger:
     @property
     def is_background(self) -> bool:
         """Whether a core reaches it after the operation's response."""
-        return self.has_webhooks or self.has_jobs or self.has_poison
+        is_later = self.passes_seconds > 0
+        return self.has_webhooks or self.has_jobs or self.has_poison or is_later
 
     @property
     def has_poison(self) -> bool:
@@ -100,6 +104,7 @@ _TRIGGERS: Final = {
     "payments.sweep": Trigger("fund", is_keyed=None, is_exclusive=True, needs_pending_charge=True),
     "payments.write_outcome": _CHARGE,
     "wallet.move": Trigger("credit", is_keyed=None),
+    "wallet.expire_hold": Trigger("short_hold", passes_seconds=SHORT_HOLD_SECONDS + 1.0),
     "refunds.begin": Trigger("give_back"),
     "refunds.write_outcome": Trigger("give_back"),
     "refunds.record_resend": Trigger("give_back_authorize", is_exclusive=True, loses_request=True),
@@ -109,6 +114,8 @@ _TRIGGERS: Final = {
     "payments.cancel": Trigger("authenticate", has_webhooks=True, passes_seconds=25 * 3600.0),
     "payments.without_keys": Trigger(POISON_KEYS),
     "due_work.record_failure": Trigger(POISON_PAYMENT),
+    "recurring.retry": Trigger("retry_wallet", has_jobs=True),
+    "recurring.end_retry": Trigger("retry_card", has_jobs=True),
     "recurring.claim": _JOB,
     "recurring.claim_one": Trigger(POISON_CLAIM, has_jobs=True),
     "recurring.claim_failed": Trigger(POISON_CLAIM, has_jobs=True),
@@ -152,6 +159,11 @@ _TRIGGERS: Final = {
     "SetPrimaryCard": Trigger("set_primary", is_keyed=None, is_exclusive=True),
     "UpdateUser": Trigger("update_user", is_keyed=None, is_exclusive=True),
     "CreateUser": Trigger("create_user", is_keyed=None),
+    "TransferWallet": Trigger("transfer"),
+    "HoldWallet": Trigger("hold"),
+    "CaptureHold": Trigger("capture_hold", is_exclusive=True),
+    "ReleaseHold": Trigger("release_hold", is_exclusive=True),
+    "SettleReceivable": Trigger("settle", is_exclusive=True),
 }
 
 
