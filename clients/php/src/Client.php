@@ -769,7 +769,7 @@ final class Client
     }
 
     /**
-     * Charges the user's primary card.
+     * Charges the user's primary card, or with `capture` false authorizes the amount.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
@@ -781,6 +781,9 @@ final class Client
      *   the gateway.
      * - env: Environment. Defaults to the business's default environment.
      * - gateway: Gateway. Defaults to the user's default gateway.
+     * - capture: Whether to charge the amount at once. Defaults to true. With false it is
+     *   only authorized: held on the card until `capture_payment` or `void_payment`, or
+     *   until the authorization expires, after 7 days at Stripe and 30 at Authorize.Net.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -790,6 +793,7 @@ final class Client
      *     description?: string,
      *     env?: 'TEST'|'LIVE',
      *     gateway?: 'stripe'|'authorize',
+     *     capture?: bool,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
@@ -873,7 +877,7 @@ final class Client
      *     from_date?: string,
      *     to_date?: string,
      *     user_id?: string,
-     *     status?: 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed',
+     *     status?: 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|'authorized',
      *     gateway?: 'stripe'|'authorize',
      *     env?: 'TEST'|'LIVE',
      *     cursor?: string
@@ -918,6 +922,82 @@ final class Client
             'get_payment',
             $fields,
             [Result\GetPaymentResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Captures an authorized payment, all of it or a part; the rest is released.
+     *
+     * A payment is captured once.
+     *
+     * - payment_id: Id of the payment, `PAY-…`. Must be 1 to 64 printable characters
+     *   without spaces.
+     * - transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1 to
+     *   255 printable characters without spaces.
+     * - amount: Amount to capture, greater than zero and at most what is authorized, in the
+     *   payment's currency. Defaults to all of it. What is not captured is released. A
+     *   decimal string.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
+     * - env: Environment. Defaults to the business's default environment.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     payment_id?: string,
+     *     transaction_id?: string,
+     *     amount?: string,
+     *     currency?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode PAYMENT_NOT_FOUND, PAYMENT_STATE,
+     *     AUTHORIZATION_EXPIRED, CAPTURE_TOO_HIGH, CAPTURE_IN_PROGRESS,
+     *     CREDENTIALS_MISSING, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one
+     *     of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function capturePayment(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\CapturePaymentResult {
+        return $this->connection->change(
+            'capture_payment',
+            $fields,
+            [Result\CapturePaymentResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Voids an authorized payment, which releases the amount.
+     *
+     * One that is captured is given back with `refund_payment`.
+     *
+     * - payment_id: Id of the payment, `PAY-…`. Must be 1 to 64 printable characters
+     *   without spaces.
+     * - transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1 to
+     *   255 printable characters without spaces.
+     * - env: Environment. Defaults to the business's default environment.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     payment_id?: string,
+     *     transaction_id?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode PAYMENT_NOT_FOUND, PAYMENT_STATE,
+     *     AUTHORIZATION_EXPIRED, CAPTURE_IN_PROGRESS, CREDENTIALS_MISSING, GATEWAY_REFUSED,
+     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function voidPayment(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\VoidPaymentResult {
+        return $this->connection->change(
+            'void_payment',
+            $fields,
+            [Result\VoidPaymentResult::class, 'fromJson']
         );
     }
 

@@ -84,6 +84,7 @@ export function readPayment(json: Json): types.Payment {
     amountRefunded: nullable(string)(json["amount_refunded"]),
     updatedAt: string(json["updated_at"]),
     kind: word<types.PaymentKind>(json["kind"]),
+    amountCaptured: nullable(string)(json["amount_captured"]),
   };
 }
 
@@ -452,6 +453,18 @@ export function readGetPaymentResult(json: Json): types.GetPaymentResult {
     gatewayRefunds: list(object(readGatewayRefund))(json["gateway_refunds"]),
     disputes: list(object(readDispute))(json["disputes"]),
     history: list(object(readPaymentChange))(json["history"]),
+  };
+}
+
+export function readCapturePaymentResult(json: Json): types.CapturePaymentResult {
+  return {
+    payment: object(readPayment)(json["payment"]),
+  };
+}
+
+export function readVoidPaymentResult(json: Json): types.VoidPaymentResult {
+  return {
+    payment: object(readPayment)(json["payment"]),
   };
 }
 

@@ -15,7 +15,8 @@ export type PaymentStatus =
   | "voided"
   | "partially_refunded"
   | "refunded"
-  | "disputed";
+  | "disputed"
+  | "authorized";
 
 export type PaymentKind = "charge" | "fund";
 
@@ -366,7 +367,10 @@ export interface Payment {
   readonly env: Env;
   /** Description from the request. Null if there is none. */
   readonly description: string | null;
-  /** The gateway's decline code, for example `insufficient_funds`. Null if there is none. */
+  /**
+   * The gateway's decline code, for example `insufficient_funds`, or `expired` if the
+   * payment was authorized and not captured in time. Null if there is none.
+   */
   readonly declineCode: string | null;
   /** Refunded part of the amount. Null if nothing was refunded. A decimal string. */
   readonly amountRefunded: string | null;
@@ -374,6 +378,11 @@ export interface Payment {
   readonly updatedAt: string;
   /** Kind of the payment. */
   readonly kind: PaymentKind;
+  /**
+   * Charged amount: all of the payment, unless a part of an authorized one was captured.
+   * Null if nothing was charged. A decimal string.
+   */
+  readonly amountCaptured: string | null;
 }
 
 /** A refund of a payment, as its gateway told of it. */
@@ -1092,17 +1101,23 @@ export interface ChargeCustomerFields {
   readonly env?: Env | undefined;
   /** Gateway. Defaults to the user's default gateway. */
   readonly gateway?: Gateway | undefined;
+  /**
+   * Whether to charge the amount at once. Defaults to true. With false it is only
+   * authorized: held on the card until `capture_payment` or `void_payment`, or until the
+   * authorization expires, after 7 days at Stripe and 30 at Authorize.Net.
+   */
+  readonly capture?: boolean | undefined;
 }
 
 /** Response of `charge_customer`. */
 export interface ChargeCustomerResult {
   /** The gateway's id of the payment, for example `pi_…`. */
   readonly transactionId: string;
-  /** Charged amount. A decimal string. */
+  /** Charged amount, or authorized amount. A decimal string. */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
-  /** Status of the payment. */
+  /** Status of the payment: `succeeded`, or `authorized` with `capture` false. */
   readonly status: PaymentStatus;
   /** Id of the payment, `PAY-…`. */
   readonly paymentId: string | null;
@@ -1230,6 +1245,51 @@ export interface GetPaymentResult {
   readonly disputes: readonly Dispute[];
   /** Statuses of the payment, oldest first; the last one is the present. */
   readonly history: readonly PaymentChange[];
+}
+
+/** Fields of `capture_payment`. */
+export interface CapturePaymentFields {
+  /** Id of the payment, `PAY-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly paymentId?: string | undefined;
+  /**
+   * The gateway's id of the payment, for example `pi_…`. Must be 1 to 255 printable
+   * characters without spaces.
+   */
+  readonly transactionId?: string | undefined;
+  /**
+   * Amount to capture, greater than zero and at most what is authorized, in the payment's
+   * currency. Defaults to all of it. What is not captured is released. A decimal string.
+   */
+  readonly amount?: string | undefined;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `capture_payment`. */
+export interface CapturePaymentResult {
+  /** The captured payment. */
+  readonly payment: Payment;
+}
+
+/** Fields of `void_payment`. */
+export interface VoidPaymentFields {
+  /** Id of the payment, `PAY-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly paymentId?: string | undefined;
+  /**
+   * The gateway's id of the payment, for example `pi_…`. Must be 1 to 255 printable
+   * characters without spaces.
+   */
+  readonly transactionId?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `void_payment`. */
+export interface VoidPaymentResult {
+  /** The voided payment. */
+  readonly payment: Payment;
 }
 
 /** Fields of `refund_payment`. */

@@ -12,6 +12,7 @@ from .types import (
     Amount,
     CancelRecurringResult,
     CaptureHoldResult,
+    CapturePaymentResult,
     CatchUp,
     ChangeApiKeyResult,
     ChargeCustomerResult,
@@ -75,6 +76,7 @@ from .types import (
     UpdateUserUpdates,
     ValidateBusinessResult,
     ValidateUserResult,
+    VoidPaymentResult,
 )
 
 
@@ -759,9 +761,10 @@ class AsyncNivisco(AsyncConnection):
         description: str | None = None,
         env: Env | None = None,
         gateway: Gateway | None = None,
+        capture: bool | None = None,
         idempotency_key: str | None = None,
     ) -> ChargeCustomerResult:
-        """Charges the user's primary card.
+        """Charges the user's primary card, or with `capture` false authorizes the amount.
 
         Args:
             user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
@@ -774,6 +777,10 @@ class AsyncNivisco(AsyncConnection):
                 at the gateway.
             env: Environment. Defaults to the business's default environment.
             gateway: Gateway. Defaults to the user's default gateway.
+            capture: Whether to charge the amount at once. Defaults to true. With false it
+                is only authorized: held on the card until `capture_payment` or
+                `void_payment`, or until the authorization expires, after 7 days at Stripe
+                and 30 at Authorize.Net.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
@@ -792,6 +799,7 @@ class AsyncNivisco(AsyncConnection):
                 "description": description,
                 "env": env,
                 "gateway": gateway,
+                "capture": capture,
             },
             ChargeCustomerResult.from_json,
             idempotency_key,
@@ -925,6 +933,91 @@ class AsyncNivisco(AsyncConnection):
                 "env": env,
             },
             GetPaymentResult.from_json,
+        )
+
+    async def capture_payment(
+        self,
+        *,
+        payment_id: str | None = None,
+        transaction_id: str | None = None,
+        amount: Amount | None = None,
+        currency: str | None = None,
+        env: Env | None = None,
+        idempotency_key: str | None = None,
+    ) -> CapturePaymentResult:
+        """Captures an authorized payment, all of it or a part; the rest is released.
+
+        A payment is captured once.
+
+        Args:
+            payment_id: Id of the payment, `PAY-…`. Must be 1 to 64 printable characters
+                without spaces.
+            transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1
+                to 255 printable characters without spaces.
+            amount: Amount to capture, greater than zero and at most what is authorized, in
+                the payment's currency. Defaults to all of it. What is not captured is
+                released. A decimal string.
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+                `usd`.
+            env: Environment. Defaults to the business's default environment.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `PAYMENT_NOT_FOUND`,
+                `PAYMENT_STATE`, `AUTHORIZATION_EXPIRED`, `CAPTURE_TOO_HIGH`,
+                `CAPTURE_IN_PROGRESS`, `CREDENTIALS_MISSING`, `GATEWAY_REFUSED`,
+                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
+        """
+        return await self._change(
+            "capture_payment",
+            {
+                "payment_id": payment_id,
+                "transaction_id": transaction_id,
+                "amount": amount,
+                "currency": currency,
+                "env": env,
+            },
+            CapturePaymentResult.from_json,
+            idempotency_key,
+        )
+
+    async def void_payment(
+        self,
+        *,
+        payment_id: str | None = None,
+        transaction_id: str | None = None,
+        env: Env | None = None,
+        idempotency_key: str | None = None,
+    ) -> VoidPaymentResult:
+        """Voids an authorized payment, which releases the amount.
+
+        One that is captured is given back with `refund_payment`.
+
+        Args:
+            payment_id: Id of the payment, `PAY-…`. Must be 1 to 64 printable characters
+                without spaces.
+            transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1
+                to 255 printable characters without spaces.
+            env: Environment. Defaults to the business's default environment.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `PAYMENT_NOT_FOUND`,
+                `PAYMENT_STATE`, `AUTHORIZATION_EXPIRED`, `CAPTURE_IN_PROGRESS`,
+                `CREDENTIALS_MISSING`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
+                `OUTCOME_UNKNOWN` or one of every action.
+        """
+        return await self._change(
+            "void_payment",
+            {
+                "payment_id": payment_id,
+                "transaction_id": transaction_id,
+                "env": env,
+            },
+            VoidPaymentResult.from_json,
+            idempotency_key,
         )
 
     async def refund_payment(

@@ -113,6 +113,14 @@ class ErrorCode(StrEnum):
     """HTTP 409. The hold was captured or released before."""
     HOLD_TOO_LOW = "HOLD_TOO_LOW"
     """HTTP 409. The amount is above the hold's amount. Nothing was debited."""
+    AUTHORIZATION_EXPIRED = "AUTHORIZATION_EXPIRED"
+    """HTTP 409. The authorization of the payment has expired, and the gateway has released the
+    amount. Nothing was captured."""
+    CAPTURE_TOO_HIGH = "CAPTURE_TOO_HIGH"
+    """HTTP 409. The amount is above what is authorized. Nothing was captured."""
+    CAPTURE_IN_PROGRESS = "CAPTURE_IN_PROGRESS"
+    """HTTP 409. Another request to capture or void the payment is in progress, or its outcome
+    is not known yet. This request did nothing."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -35,6 +35,7 @@ PaymentStatus = Literal[
     "partially_refunded",
     "refunded",
     "disputed",
+    "authorized",
 ]
 
 PaymentKind = Literal["charge", "fund"]
@@ -429,13 +430,17 @@ class Payment:
     description: str | None
     """Description from the request. Null if there is none."""
     decline_code: str | None
-    """The gateway's decline code, for example `insufficient_funds`. Null if there is none."""
+    """The gateway's decline code, for example `insufficient_funds`, or `expired` if the
+    payment was authorized and not captured in time. Null if there is none."""
     amount_refunded: str | None
     """Refunded part of the amount. Null if nothing was refunded. A decimal string."""
     updated_at: str
     """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
     kind: PaymentKind
     """Kind of the payment."""
+    amount_captured: str | None
+    """Charged amount: all of the payment, unless a part of an authorized one was captured.
+    Null if nothing was charged. A decimal string."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Payment":
@@ -457,6 +462,9 @@ class Payment:
             else str(body["amount_refunded"]),
             updated_at=body["updated_at"],
             kind=body["kind"],
+            amount_captured=None
+            if body["amount_captured"] is None
+            else str(body["amount_captured"]),
         )
 
 
@@ -1334,11 +1342,11 @@ class ChargeCustomerResult:
     transaction_id: str
     """The gateway's id of the payment, for example `pi_…`."""
     amount: str
-    """Charged amount. A decimal string."""
+    """Charged amount, or authorized amount. A decimal string."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: PaymentStatus
-    """Status of the payment."""
+    """Status of the payment: `succeeded`, or `authorized` with `capture` false."""
     payment_id: str | None
     """Id of the payment, `PAY-…`."""
     env: Env | None
@@ -1452,6 +1460,32 @@ class GetPaymentResult:
             disputes=tuple(Dispute.from_json(each) for each in body["disputes"]),
             history=tuple(PaymentChange.from_json(each) for each in body["history"]),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturePaymentResult:
+    """Response of `capture_payment`."""
+
+    payment: Payment
+    """The captured payment."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "CapturePaymentResult":
+        """Read it from a response."""
+        return cls(payment=Payment.from_json(body["payment"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoidPaymentResult:
+    """Response of `void_payment`."""
+
+    payment: Payment
+    """The voided payment."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "VoidPaymentResult":
+        """Read it from a response."""
+        return cls(payment=Payment.from_json(body["payment"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
