@@ -93,6 +93,7 @@ PAYMENT_STATUSES = (
     "partially_refunded",
     "refunded",
     "disputed",
+    "authorized",
 )
 REFUND_STATUSES = ("pending", "succeeded", "failed", "canceled")
 JOB_STATUSES = ("active", "paused", "cancelled", "completed")
@@ -342,6 +343,14 @@ payments = Table(
     # outcome before revision 0017.
     _word("first_outcome", nullable=True),
     Column("first_outcome_at", UtcDateTime, nullable=True),
+    # The requested amount, if it is authorized first; then amount_minor is what is captured, once
+    # it is. NULL: it is charged at once.
+    Column("authorized_minor", BigInteger, nullable=True),
+    # The capture or void that was requested of an authorized payment, the amount to capture, and
+    # the request's idempotency key. While the payment is authorized, the gateway is to do it.
+    _word("closing", nullable=True),
+    Column("closing_minor", BigInteger, nullable=True),
+    Column("closing_key", String(64), nullable=True),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint(
@@ -355,6 +364,15 @@ payments = Table(
     ),
     CheckConstraint("status <> 'pending' OR look_at IS NOT NULL", name="looked_at_while_pending"),
     CheckConstraint(
+        "(authorized_minor IS NULL AND status <> 'authorized' AND closing IS NULL) OR "
+        "(authorized_minor IS NOT NULL AND authorized_minor >= amount_minor AND kind = 'charge')",
+        name="amount_is_within_authorized",
+    ),
+    CheckConstraint(
+        "(closing IS NOT NULL AND closing = 'capture') = (closing_minor IS NOT NULL)",
+        name="capture_has_an_amount",
+    ),
+    CheckConstraint(
         "status <> 'succeeded' OR transaction_id IS NOT NULL", name="success_has_a_transaction"
     ),
     _one_of("env", "TEST", "LIVE"),
@@ -362,6 +380,7 @@ payments = Table(
     _one_of("kind", "charge", "fund"),
     _one_of("status", *PAYMENT_STATUSES),
     _one_of("attempt", "running", "unknown", "not_sent"),
+    _one_of("closing", "capture", "void"),
     # The three of the list, by its filters: core.database.paging says how they serve each.
     Index("ix_payments_newest", "business_id", "env", "created_at", "payment_id"),
     Index(

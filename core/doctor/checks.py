@@ -152,6 +152,15 @@ CHECKS = (
         severity=Verdict.WARNING,
     ),
     Check(
+        "expired_authorizations",
+        "No payment is authorized for longer than gateways hold an amount",
+        "The gateway has released the amount or captured it, and did not tell. Look for its errors "
+        "in the core's log: the business's keys may be revoked. `nivisco payments show` asks it, "
+        "and `nivisco payments retry` follows what it says.",
+        (Query(payments_store.payments_authorized_too_long, table=payments),),
+        severity=Verdict.WARNING,
+    ),
+    Check(
         "refunds",
         "Refunds that are reserved or made count in what is refunded of their payment",
         "More may be refunded than was paid. Look the payment's refunds up in the gateway's "

@@ -10,6 +10,8 @@ from core.database.schema import webhook_events as events
 from core.doctor.store import RELEASE_END, Scope, command, problem
 
 PENDING_AFTER = timedelta(hours=1)
+AUTHORIZED_AFTER = timedelta(days=31)
+"""Older than any authorization: Authorize.Net's and Stripe's longest expire after 30 days."""
 LEASE_EXPIRED_AFTER = timedelta(minutes=1)
 OVERDUE_AFTER = timedelta(minutes=10)
 
@@ -38,6 +40,21 @@ def payments_for_review(scope: Scope) -> Select[Any]:
         payments.c.created_at,
         command("payments show", payments.c.payment_id),
         problem((payments.c.status == "needs_review", "the outcome is unknown")),
+    ).where(scope.contains(payments.c.business_id, payments.c.payment_id))
+
+
+def payments_authorized_too_long(scope: Scope) -> Select[Any]:
+    """Payments that are authorized, though the gateway must have released them."""
+    too_long = and_(
+        payments.c.status == "authorized", payments.c.created_at < scope.now - AUTHORIZED_AFTER
+    )
+    return select(
+        payments.c.business_id,
+        payments.c.payment_id,
+        payments.c.closing,
+        payments.c.created_at,
+        command("payments show", payments.c.payment_id),
+        problem((too_long, "is authorized for over 31 days")),
     ).where(scope.contains(payments.c.business_id, payments.c.payment_id))
 
 

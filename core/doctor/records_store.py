@@ -58,7 +58,8 @@ def records_not_matching_payments(scope: Scope) -> Select[Any]:
                         record.c.sealed_answer.is_(None),
                         payments.c.status.not_in(_OPEN),
                         # Answered after the payment, or when it is repeated: core.recurring.retries
-                        record.c.action != "RetryRecurring",
+                        # and core.payments.closing.
+                        record.c.action.not_in(("RetryRecurring", "CapturePayment", "VoidPayment")),
                     ),
                     "has no answer, though its payment has an outcome",
                 ),

@@ -10,6 +10,12 @@ TOLERANCE = timedelta(seconds=300)
 """How far a signature's time may be from ours (docs.stripe.com/webhooks#replay-attacks)."""
 
 
+EXPIRED = "expired"
+"""Decline code of an authorization that was released because it was not captured in time."""
+APPROVED = "approved"
+"""Message of a SUCCEEDED that ends a review: an authorization is only authorized then."""
+
+
 class FactKind(StrEnum):
     """Kind of a fact."""
 
@@ -17,6 +23,8 @@ class FactKind(StrEnum):
     FAILED = "failed"
     REQUIRES_ACTION = "requires_action"
     HELD = "held"
+    AUTHORIZED = "authorized"
+    """The amount is held on the card until it is captured or released. Nothing was charged."""
     CANCELED = "canceled"
     """The payment was canceled before it was charged, and cannot be charged any more."""
     VOIDED = "voided"

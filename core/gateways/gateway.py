@@ -110,11 +110,20 @@ class GatewayCharge:
     description: str | None
     created_at: datetime | None = None
     """When the payment was created. It bounds a look-up in a list; None: unknown."""
+    is_captured: bool = True
+    """Whether the amount is taken at once; else it is only authorized, to be captured later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
     """The card was charged."""
+
+    transaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """The amount is held on the card, to be captured or released. Nothing was charged."""
 
     transaction_id: str
 
@@ -216,7 +225,9 @@ class Unsettled:
 
 RefundOutcome = Fact | RefundRefused | Unsettled | Refused | NotSent | Unknown
 """A fact is the state of the refund, or of a payment that was voided."""
-ChargeOutcome = Succeeded | Declined | RequiresAction | HeldForReview | Refused | NotSent | Unknown
+ChargeOutcome = (
+    Succeeded | Authorized | Declined | RequiresAction | HeldForReview | Refused | NotSent | Unknown
+)
 
 
 class ObjectKind(StrEnum):
@@ -425,10 +436,23 @@ class Gateway(Protocol):
         ...
 
     async def cancel_payment(self, account: Account, transaction_id: str) -> Fact:
-        """Cancel a payment that waits for its customer or for a review; return its final state.
+        """Cancel a payment that waits for its customer, a review or its capture.
 
-        That is SUCCEEDED or FAILED, if it was decided before, or else CANCELED (Stripe) or VOIDED
-        (Authorize.Net). To repeat the call does nothing.
+        Returns its final state: SUCCEEDED or FAILED, if it was decided before, or else CANCELED
+        (Stripe) or VOIDED (Authorize.Net). To repeat the call does nothing.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        ...
+
+    async def capture_payment(
+        self, account: Account, *, transaction_id: str, amount: Amount, gateway_key: str
+    ) -> Fact:
+        """Capture an authorized payment, all or a part, which releases the rest; return SUCCEEDED.
+
+        A payment is captured once, whatever is sent: a second capture is refused. After an error
+        `read_state` tells whether it is captured.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.

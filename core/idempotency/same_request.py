@@ -23,6 +23,8 @@ from nivisco.payments.v1 import types_pb2
 IDEMPOTENCY_KEY: Final = "idempotency_key"
 _UPDATE_MASK: Final = "update_mask"
 _MONEY: Final = money_pb2.Money.DESCRIPTOR.full_name
+_DEFAULTS: Final = {"capture": True}
+"""By name, the defaults of optional fields where they are not those of their type."""
 _RESOLVED_TYPES: Final = {
     types_pb2.Env.DESCRIPTOR.full_name: "env",
     types_pb2.Gateway.DESCRIPTOR.full_name: "gateway",
@@ -63,7 +65,7 @@ def clear_defaults(request: Message) -> bool:
             continue
         if field.message_type is not None:
             is_changed = clear_defaults(value) or is_changed
-        elif field.has_presence and value == field.default_value:
+        elif field.has_presence and value == _DEFAULTS.get(field.name, field.default_value):
             request.ClearField(field.name)
             is_changed = True
     return is_changed

@@ -6,8 +6,8 @@ The core with the lease owns an attempt. States of an attempt (`payments.attempt
     state           event                                        next state
     -               new payment committed                        running
     running         lease renewed, every second                  running
-    running         charged, declined, authentication            NULL, status is the outcome
-                    required, or held for review
+    running         charged, authorized, declined,               NULL, status is the outcome
+                    authentication required, or held for review
     running         gateway refused the call                     NULL, failed
     running         certainly not sent                           not_sent, check in 15 minutes
     running         outcome unknown                              unknown, check in 5 s to 1 hour
@@ -52,6 +52,7 @@ from core.database.transactions import (
 from core.errors import Refusal
 from core.gateways.gateway import (
     Account,
+    Authorized,
     ChargeOutcome,
     Gateway,
     GatewayCharge,
@@ -63,7 +64,7 @@ from core.gateways.gateway import (
 from core.payments import attempt_store, rules
 from core.payments.charge_request import gateway_charge
 from core.payments.delivery import Deliveries
-from core.payments.event_rules import CHARGED
+from core.payments.event_rules import HELD_OR_CHARGED
 from core.payments.funding import charge_result_of
 from core.payments.in_flight import Attempt, ChargeResult, InFlightAttempts
 from core.payments.rules import PaymentUpdate, ResumeStep
@@ -253,7 +254,7 @@ class Attempts:
             return Unknown("the gateway shows nothing of the charge", shows_nothing=True)
         logger.warning("charge resent", extra={"payment_id": charge.payment_id})
         outcome = await gateway.charge(started.account, charge)
-        if isinstance(outcome, Succeeded | HeldForReview):
+        if isinstance(outcome, Succeeded | Authorized | HeldForReview):
             # If the first one arrives only now, the look-up adopts it and voids this one.
             outcome = await gateway.look_up_charge(started.account, charge) or outcome
         return outcome
@@ -338,7 +339,7 @@ class Attempts:
             is_open = payment.status == "pending"
             is_late_success = update.is_success and rules.may_still_succeed(payment.status)
             if not ((is_open and is_conclusive) or is_late_success):
-                if payment.status in CHARGED or update.is_success:
+                if payment.status in HELD_OR_CHARGED or update.is_success:
                     return await charge_result_of(transaction, payment)
                 if not is_conclusive:  # the core that took the attempt over may still charge
                     raise rules.outcome_unknown(payment.payment_id)
@@ -350,4 +351,5 @@ class Attempts:
         payment = await self._transitions.apply_events(transaction, payment)
         if is_conclusive:  # it was stored as the key's answer, so this response is the same
             return result
-        return await charge_result_of(transaction, payment) if payment.status in CHARGED else None
+        is_success = payment.status in HELD_OR_CHARGED
+        return await charge_result_of(transaction, payment) if is_success else None

@@ -46,6 +46,8 @@ class ChargeRequest:
     call: IdempotentCall | None = None
     """The call as its idempotency record sees it."""
     origin: Origin | None = None
+    is_captured: bool = True
+    """Whether the amount is taken at once; else it is authorized, to be captured later."""
 
     @property
     def is_keyed(self) -> bool:
@@ -63,6 +65,7 @@ def gateway_charge(payment: Payment) -> GatewayCharge:
         gateway_card_id=payment.gateway_card_id,
         description=payment.description,
         created_at=payment.created_at,
+        is_captured=payment.authorized_minor is None,
     )
 
 
@@ -101,6 +104,7 @@ def new_payment(
         answered=False,
         created_at=now,
         updated_at=now,
+        authorized_minor=None if request.is_captured else amount.minor,
     )
 
 

@@ -10,7 +10,7 @@ A payment may be resolved as
     requires_action, held_for_review                                charge, or forced
     declined, failed                    with proof                  no: it has an outcome
     declined, failed by a decision      with proof, or forced       no: it has an outcome
-    charged or voided                   no: it has an outcome       no: it has an outcome
+    authorized, charged or voided       no: it has an outcome       no: it has an outcome
 
 Proof is a transaction of the payment's amount and currency that the gateway shows as charged. A
 payment of which the gateway has told is not failed but declined, as its answer is stored.
@@ -25,6 +25,7 @@ from typing import assert_never
 from core.errors import InvalidFields
 from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import (
+    Authorized,
     ChargeOutcome,
     Declined,
     HeldForReview,
@@ -32,7 +33,7 @@ from core.gateways.gateway import (
     Refused,
     Succeeded,
 )
-from core.payments.event_rules import CHARGED
+from core.payments.event_rules import CHARGED, HELD_OR_CHARGED
 from core.payments.evidence import CHARGE, Finding
 from core.payments.rules import may_still_succeed
 from core.payments.store import Payment
@@ -134,7 +135,7 @@ def state_problem(
     by = ""
     if last is not None:
         by = f" It was resolved as {words_of(last)}."
-    if payment.status in CHARGED or payment.status == "voided":
+    if payment.status in HELD_OR_CHARGED or payment.status == "voided":
         return f"The payment is {payment.status}: there is nothing to decide.{by}"
     if payment.status in ("declined", "failed") and resolution is not Resolution.SUCCEEDED:
         return f"The payment has the outcome {payment.status}; only a success can replace it.{by}"
@@ -172,7 +173,8 @@ def evidence_problem(
         kind = each.fact.kind if each.fact else None
         if kind is FactKind.SUCCEEDED:
             return f"The gateway shows that the card was charged: {each.object_id}."
-        if kind in (FactKind.REQUIRES_ACTION, FactKind.HELD) or each.is_unclear:
+        is_open = kind in (FactKind.REQUIRES_ACTION, FactKind.HELD, FactKind.AUTHORIZED)
+        if is_open or each.is_unclear:
             return f"The card may still be charged: {each.answer} Cancel it at the gateway first."
     is_over = any(each.fact is not None for each in charges)
     sent_at = payment.sent_at or payment.created_at
@@ -257,6 +259,8 @@ def conclusive_outcome(payment: Payment, findings: Sequence[Finding]) -> ChargeO
             continue
         if each.fact.kind is FactKind.HELD:
             return HeldForReview(each.object_id)
+        if each.fact.kind is FactKind.AUTHORIZED:
+            return Authorized(each.object_id)
         if each.fact.kind is FactKind.FAILED:
             code, message = each.fact.decline_code, each.fact.message
             return Declined(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import Boolean, and_, bindparam, func, or_, select
 
 from core.database.bulk_sql import BulkSelect, BulkUpdate
 from core.database.schema import UtcDateTime, payments
@@ -28,10 +28,11 @@ _UNANSWERED = (
             bindparam("of_description", type_=payments.c.description.type)
         ),
         payments.c.idempotency_key.is_(None),
+        payments.c.authorized_minor.is_(None) == bindparam("is_captured", type_=Boolean),
         or_(
             payments.c.status == "pending",
             and_(
-                payments.c.status == "succeeded",
+                payments.c.status.in_(("succeeded", "authorized")),
                 _succeeded_at >= bindparam("succeeded_since", type_=UtcDateTime),
             ),
         ),
@@ -80,11 +81,13 @@ async def unanswered_payments(
     currency: str,
     gateway: str | None,
     description: str | None,
+    is_captured: bool,
     succeeded_since: datetime,
 ) -> list[Payment]:
     """Return and lock the unanswered payments of equal requests without a key, oldest first.
 
-    These are the pending ones, and those that succeeded since `succeeded_since`. Without `env` or
+    These are the pending ones, and those that succeeded, or were authorized, since
+    `succeeded_since`. Without `env` or
     `gateway`, those of any.
     """
     rows = await transaction.connection.execute(
@@ -98,6 +101,7 @@ async def unanswered_payments(
             "of_currency": currency,
             "of_gateway": gateway,
             "of_description": description,
+            "is_captured": is_captured,
             "succeeded_since": succeeded_since,
         },
     )

@@ -8,6 +8,7 @@ state counts, and nothing only grows:
     a read of the object at the gateway, none received      what was read
     since it began
     charged, and not voided                                 charged: a proven success outranks
+    authorized, and none that can only follow               authorized: so does it, until a read
     otherwise                                               the latest; of several in one second,
                                                             the one that can only follow the others
 
@@ -22,13 +23,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from core.gateways.events import Fact, FactKind
+from core.gateways.events import APPROVED, EXPIRED, Fact, FactKind
 from core.gateways.gateway import ObjectKind
 from core.payments.rules import CANCELABLE
 from core.refunds.rules import OwnRefund, ToldRefund
 
 CHARGED: Final = frozenset(("succeeded", "partially_refunded", "refunded", "disputed"))
 """Statuses of a payment whose card was charged, whatever came after."""
+HELD_OR_CHARGED: Final = CHARGED | {"authorized"}
+"""Statuses of a payment whose charge did what was requested, whatever came after."""
 EVENT_LIFE: Final = timedelta(days=3)
 """How long an event waits for its payment; the gateways repeat deliveries for as long."""
 SETTLED_AFTER: Final = timedelta(days=3)
@@ -36,6 +39,7 @@ SETTLED_AFTER: Final = timedelta(days=3)
 _STATUSES: Final = {
     FactKind.REQUIRES_ACTION: "requires_action",
     FactKind.HELD: "held_for_review",
+    FactKind.AUTHORIZED: "authorized",
     FactKind.FAILED: "declined",
     FactKind.CANCELED: "declined",
     FactKind.SUCCEEDED: "succeeded",
@@ -46,9 +50,10 @@ _STAGES: Final = {
     FactKind.REQUIRES_ACTION: 0,
     FactKind.HELD: 0,
     FactKind.FAILED: 0,
-    FactKind.CANCELED: 1,
-    FactKind.SUCCEEDED: 2,
-    FactKind.VOIDED: 3,
+    FactKind.AUTHORIZED: 1,
+    FactKind.CANCELED: 2,
+    FactKind.SUCCEEDED: 3,
+    FactKind.VOIDED: 4,
     FactKind.REFUND: 0,
     FactKind.REFUND_FAILED: 1,
     FactKind.DISPUTED: 0,
@@ -102,6 +107,10 @@ class PaymentState:
     """Amount of a funding that its wallet does not have any more."""
     is_charged: bool = False
     """Whether the card was charged, so that a funding credits its wallet."""
+    captured_minor: int | None = None
+    """What was captured of an authorized payment, if that is not the payment's amount so far."""
+    is_authorization: bool = False
+    """Whether the payment was to be authorized first."""
 
 
 def events_of_payment(
@@ -110,10 +119,12 @@ def events_of_payment(
     transaction_id: str | None,
     amount_minor: int,
     currency: str,
+    authorized_minor: int | None = None,
 ) -> tuple[str | None, list[RecordedEvent], list[RecordedEvent]]:
     """Return a payment's transaction id, the events about it, and those that contradict it.
 
-    A payment has one transaction: its own, or else that of the event with its outcome.
+    A payment has one transaction: its own, or else that of the event with its outcome. One that is
+    authorized first (`authorized_minor`) may be captured in part.
     """
     if transaction_id is None:
         best = min(
@@ -124,15 +135,61 @@ def events_of_payment(
         transaction_id = best.transaction_id if best else None
     agreeing: list[RecordedEvent] = []
     contradicting: list[RecordedEvent] = []
+    if authorized_minor is not None:
+        events = _without_releases([_approved(each) for each in events], authorized_minor)
     for each in events:
         # A dispute is in the cardholder's currency.
         currencies = (None, currency, each.fact.currency if _is_dispute(each) else currency)
         is_same = each.transaction_id == transaction_id and each.fact.currency in currencies
-        is_whole = each.fact.kind is not FactKind.SUCCEEDED or (
-            each.fact.amount_minor == amount_minor
-        )
-        (agreeing if is_same and is_whole else contradicting).append(each)
+        is_possible = _is_possible(each.fact, amount_minor, authorized_minor)
+        (agreeing if is_same and is_possible else contradicting).append(each)
     return transaction_id, agreeing, contradicting
+
+
+def _approved(event: RecordedEvent) -> RecordedEvent:
+    """Return an event about an authorization, which the end of a review does not capture."""
+    if event.fact.kind is not FactKind.SUCCEEDED or event.fact.message != APPROVED:
+        return event
+    return replace(event, fact=replace(event.fact, kind=FactKind.AUTHORIZED, message=None))
+
+
+RELEASE_TIME: Final = timedelta(minutes=1)
+"""How far the events of a capture and of the release of the rest are apart at most."""
+
+
+def _without_releases(
+    events: Sequence[RecordedEvent], authorized_minor: int
+) -> Sequence[RecordedEvent]:
+    """Return the events about an authorization; one about the release of the rest is its capture.
+
+    Stripe shows what a partial capture releases as a refund, which gives nothing back
+    (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method, Capture the funds).
+    """
+    captures = [each for each in events if each.fact.kind is FactKind.SUCCEEDED]
+    if not captures:
+        return events
+    capture = _present(captures)
+    released_minor = authorized_minor - (capture.fact.amount_minor or 0)
+
+    def is_release(each: RecordedEvent) -> bool:
+        is_refund = each.fact.kind is FactKind.REFUND and each.refund_id is None
+        is_then = any(abs(each.occurred_at - one.occurred_at) <= RELEASE_TIME for one in captures)
+        return is_refund and each.fact.amount_minor == released_minor and is_then
+
+    return [replace(each, fact=capture.fact) if is_release(each) else each for each in events]
+
+
+def _is_possible(fact: Fact, amount_minor: int, authorized_minor: int | None) -> bool:
+    """Return whether a payment can have been charged or authorized with a fact's amount."""
+    match fact.kind:
+        case FactKind.AUTHORIZED:
+            return fact.amount_minor == authorized_minor is not None
+        case FactKind.SUCCEEDED if authorized_minor is not None:
+            return 0 < (fact.amount_minor or 0) <= authorized_minor
+        case FactKind.SUCCEEDED:
+            return fact.amount_minor == amount_minor
+        case _:
+            return True
 
 
 def outcome_event(events: Sequence[RecordedEvent]) -> RecordedEvent | None:
@@ -203,9 +260,9 @@ def next_state(
     """Return the state of a payment that is not pending after all events about it.
 
     `refunds` were requested here. One that the gateway has not told of counts from its reservation
-    on, until it fails.
+    on, until it fails. What is captured of an authorized payment is its amount from then on.
 
-    voided                              voided
+    voided, or authorized and canceled  voided; its decline code says if it expired
     charged, a dispute open or lost     disputed
     charged, refunded                   refunded or partially_refunded
     charged                             succeeded
@@ -214,12 +271,18 @@ def next_state(
     present = outcome_event(events)
     kind = present.fact.kind if present else None
     was_charged = state.is_charged or state.status in CHARGED
+    is_released = kind is FactKind.CANCELED and not was_charged and _was_authorized(state, events)
     is_voided = kind is FactKind.VOIDED or (kind is None and state.status == "voided")
+    is_voided |= is_released
     is_charged = was_charged or kind is FactKind.SUCCEEDED
     if is_voided:
         is_charged |= any(each.fact.kind is FactKind.SUCCEEDED for each in events)
+    captured_minor = _captured(events, amount_minor)
+    amount_minor = captured_minor or amount_minor
     reserved = _reserved(events, refunds, state.transaction_id)
-    refunded = min(amount_minor, _refunded(events, reserved)) if is_charged or is_voided else 0
+    # Before a capture, what Stripe shows as refunded of an authorization is its release.
+    has_refunds = is_charged or (is_voided and not state.is_authorization)
+    refunded = min(amount_minor, _refunded(events, reserved)) if has_refunds else 0
     lost, is_disputed = _disputes(events, amount_minor=amount_minor, currency=currency)
     decline_code = state.decline_code
     if is_voided:
@@ -229,16 +292,53 @@ def next_state(
         taken = min(amount_minor, refunded + lost)
     else:
         status, taken = state.status, 0
-        if present is not None:
+        if present is not None and _precedes_authorization(state, present, events):
+            status, decline_code = "authorized", None
+        elif present is not None:
             status, decline_code = _STATUSES[present.fact.kind], _decline_code(state, events)
     return PaymentState(
         status,
         state.transaction_id,
-        None if is_charged or is_voided else decline_code,
+        _code_of_final(state, present, is_voided=is_voided)
+        if is_charged or is_voided
+        else decline_code,
         refunded,
         taken if is_charged else 0,
         is_charged,
+        captured_minor,
+        state.is_authorization,
     )
+
+
+def _precedes_authorization(
+    state: PaymentState, present: RecordedEvent, events: Sequence[RecordedEvent]
+) -> bool:
+    """Return whether a payment is authorized, and its present event is from before that."""
+    kinds = {each.fact.kind for each in events}
+    is_authorized = state.status == "authorized" or FactKind.AUTHORIZED in kinds
+    is_earlier = _STAGES[present.fact.kind] < _STAGES[FactKind.AUTHORIZED]
+    return is_authorized and is_earlier and not present.is_read
+
+
+def _was_authorized(state: PaymentState, events: Sequence[RecordedEvent]) -> bool:
+    """Return whether a payment that was canceled was authorized before."""
+    is_told = any(each.fact.kind is FactKind.AUTHORIZED for each in events)
+    return state.is_authorization and (state.status in ("authorized", "voided") or is_told)
+
+
+def _captured(events: Sequence[RecordedEvent], amount_minor: int) -> int | None:
+    """Return the amount that was captured, or None if it is the payment's."""
+    captured = [each for each in events if each.fact.kind is FactKind.SUCCEEDED]
+    minor = _present(captured).fact.amount_minor if captured else None
+    return None if minor == amount_minor else minor
+
+
+def _code_of_final(
+    state: PaymentState, present: RecordedEvent | None, *, is_voided: bool
+) -> str | None:
+    """Return the decline code of a payment that is charged or voided: only that it expired."""
+    code = present.fact.decline_code if present else state.decline_code
+    return code if is_voided and code == EXPIRED else None
 
 
 def _decline_code(state: PaymentState, events: Sequence[RecordedEvent]) -> str | None:

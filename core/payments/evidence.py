@@ -11,6 +11,7 @@ from typing import Final, assert_never
 from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import (
     Account,
+    Authorized,
     ChargeOutcome,
     Declined,
     Gateway,
@@ -156,6 +157,8 @@ def _finding_of(outcome: ChargeOutcome, amount: Amount) -> Finding:
             fact = Fact(FactKind.REQUIRES_ACTION)
         case HeldForReview():
             fact = Fact(FactKind.HELD)
+        case Authorized():
+            fact = Fact(FactKind.AUTHORIZED, amount.minor, amount.currency)
         case Unknown(shows_nothing=False):
             return Finding(CHARGE, None, None, outcome.message, is_unclear=True)
         case Refused() | NotSent() | Unknown():
@@ -171,6 +174,7 @@ _SENTENCES: Final = {
     FactKind.CANCELED: "The charge was canceled.",
     FactKind.REQUIRES_ACTION: "The customer must authenticate; until then nothing is charged.",
     FactKind.HELD: "The charge is held for review; it may still be made.",
+    FactKind.AUTHORIZED: "The amount is authorized; it may still be captured.",
     FactKind.VOIDED: "The charge was voided.",
     FactKind.REFUNDED: "Money was refunded.",
     FactKind.REFUND: "Money was refunded.",
@@ -200,6 +204,7 @@ def known_to_gateway(
         transaction_id=payment.transaction_id,
         amount_minor=payment.amount_minor,
         currency=payment.currency,
+        authorized_minor=payment.authorized_minor,
     )
     return (transaction_id if agreeing else payment.transaction_id), agreeing
 

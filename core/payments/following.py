@@ -1,8 +1,8 @@
 """Follows payments that have an outcome which may still change, by asking their gateway.
 
-A payment that waits for its customer or for a review is asked for again and again, so that it ends
-also where no webhook is configured; one that nobody completed is canceled. Objects whose events
-leave their state open are read. No transaction is open during a call to a gateway.
+A payment that waits for its customer, a review or its capture is asked for again and again, so that
+it ends also where no webhook is configured; one that nobody completed is canceled. Objects whose
+events leave their state open are read. No transaction is open during a call to a gateway.
 """
 
 import logging
@@ -22,7 +22,7 @@ logger = logging.getLogger("core.payments")
 
 _OBJECTS_MAX = 20
 """Most objects read in one look; the next look reads the others."""
-_WAITING = ("requires_action", "held_for_review")
+_WAITING = ("requires_action", "held_for_review", "authorized")
 
 
 class Following:
@@ -188,6 +188,7 @@ class Following:
             transaction_id=payment.transaction_id,
             amount_minor=payment.amount_minor,
             currency=payment.currency,
+            authorized_minor=payment.authorized_minor,
         )
         return agreeing, [each.fact for each in contradicting if each.is_read]
 

@@ -59,6 +59,8 @@ class PaymentRecord:
     status: str
     amount_refunded_minor: int
     updated_at: datetime
+    is_authorization: bool = False
+    """Whether it was to be authorized first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,9 @@ def replay(
     changes = [Change("pending", 0, record.created_at, record.origin)]
     if record.status == "pending":
         return changes
-    state = PaymentState("pending", record.transaction_id, None, 0)
+    state = PaymentState(
+        "pending", record.transaction_id, None, 0, is_authorization=record.is_authorization
+    )
     known: dict[str, RecordedEvent] = {}
     for step in sorted(_steps(record, events, decided), key=lambda each: each.at):
         if step.event is not None:

@@ -79,6 +79,7 @@ async def _details(transaction: Transaction, found: FoundPayment) -> PaymentDeta
         transaction_id=payment.transaction_id,
         amount_minor=payment.amount_minor,
         currency=payment.currency,
+        authorized_minor=payment.authorized_minor,
     )
     decisions = await decision_store.decisions_about(
         transaction,
@@ -117,4 +118,5 @@ def _record(found: FoundPayment) -> PaymentRecord:
         status=payment.status,
         amount_refunded_minor=payment.amount_refunded_minor,
         updated_at=payment.updated_at,
+        is_authorization=payment.authorized_minor is not None,
     )

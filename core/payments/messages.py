@@ -10,7 +10,7 @@ from core.idempotency.call import Answer
 from core.messages import enum_value, env_value, gateway_value, timestamp
 from core.money import Amount, money_message, stored_exponent
 from core.payments import rules
-from core.payments.event_rules import RecordedEvent
+from core.payments.event_rules import CHARGED, RecordedEvent
 from core.payments.history_rules import Change, ObjectHistory
 from core.payments.in_flight import ChargeResult
 from core.payments.lookup import PaymentDetails
@@ -29,7 +29,12 @@ def payment_message(payment: Payment) -> pb.Payment:
         env=env_value(payment.env),
         gateway=gateway_value(payment.gateway),
         transaction_id=payment.transaction_id,
-        amount=money_message(Amount(payment.amount_minor, payment.currency)),
+        amount=money_message(Amount(payment.requested_minor, payment.currency)),
+        amount_captured=(
+            money_message(Amount(payment.amount_minor, payment.currency))
+            if payment.status in CHARGED
+            else None
+        ),
         status=enum_value(pb.PaymentStatus, payment.status),
         decline_code=payment.decline_code,
         amount_refunded=money_message(refunded) if refunded.minor else None,
@@ -40,12 +45,13 @@ def payment_message(payment: Payment) -> pb.Payment:
 
 
 def charge_response(charged: ChargeResult) -> pb.ChargeCustomerResponse:
-    """Return the response to a charge that succeeded."""
+    """Return the response to a charge that succeeded: the amount was charged, or authorized."""
     payment = charged.payment
+    is_charged = payment.authorized_minor is None
     return pb.ChargeCustomerResponse(
         transaction_id=charged.transaction_id,
-        amount=money_message(Amount(payment.amount_minor, payment.currency)),
-        status=pb.PAYMENT_STATUS_SUCCEEDED,
+        amount=money_message(Amount(payment.requested_minor, payment.currency)),
+        status=pb.PAYMENT_STATUS_SUCCEEDED if is_charged else pb.PAYMENT_STATUS_AUTHORIZED,
         payment_id=payment.payment_id,
         env=env_value(payment.env),
         gateway=gateway_value(payment.gateway),
@@ -65,6 +71,23 @@ def fund_response(charged: ChargeResult) -> pb.FundCustomerResponse:
         amount=money_message(Amount(payment.amount_minor, payment.currency)),
         status=pb.PAYMENT_STATUS_SUCCEEDED,
     )
+
+
+def capture_response(payment: Payment) -> pb.CapturePaymentResponse:
+    """Return the response to the capture of a payment."""
+    return pb.CapturePaymentResponse(payment=payment_message(payment))
+
+
+def void_response(payment: Payment) -> pb.VoidPaymentResponse:
+    """Return the response to the void of a payment."""
+    return pb.VoidPaymentResponse(payment=payment_message(payment))
+
+
+def closed_answer(payment: Payment) -> Answer:
+    """Return the answer to store for a payment that was captured or voided as requested."""
+    if payment.closing == "capture":
+        return Answer.response(capture_response(payment))
+    return Answer.response(void_response(payment))
 
 
 def success_answer(charged: ChargeResult) -> Answer:

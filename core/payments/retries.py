@@ -1,7 +1,8 @@
 """Decides whether a request is a retry of an earlier charge, and what it does then.
 
 With a key, the record names the payment, and any request with the key is a retry. Without a key,
-equal requests have the same kind, business, user, env, amount, currency, gateway and description.
+equal requests have the same kind, business, user, env, amount, currency, gateway, description and
+`capture`.
 A request that names no env or gateway equals one that resolved it to another value before the
 default moved.
 A caller that got no response can retry without being charged twice, while two callers that both
@@ -15,7 +16,7 @@ wait make two charges:
     awaited      its callers left                             joinable
     joinable     equal request                                joinable; the request joins or waits
     awaited or   outcome unknown, not sent, or core died      open
-    joinable     charged                                      responding
+    joinable     charged or authorized                        responding
                  any other outcome                            closed
     open         equal request                                joinable; the request resumes it
     open         equal request; never sent, and too old or    closed; the request is a new charge
@@ -35,8 +36,8 @@ wait make two charges:
     awaited      attempt running, not joinable, lease live
     joinable     attempt running, joinable, lease live
     open         attempt unknown or not_sent, or running with an expired lease
-    responding   succeeded, not answered, lease_owner is the responding core
-    unanswered   succeeded, not answered
+    responding   succeeded or authorized, not answered, lease_owner is the responding core
+    unanswered   succeeded or authorized, not answered
     closed       any other
 
 A request that is a new charge tries the next equal payment first. One that waited for a joinable
@@ -54,7 +55,7 @@ from core.database.transactions import Transaction
 from core.money import Amount
 from core.payments import delivery_store, store
 from core.payments.charge_request import ChargeRequest
-from core.payments.event_rules import CHARGED
+from core.payments.event_rules import HELD_OR_CHARGED
 from core.payments.in_flight import Attempt
 from core.payments.store import Payment
 
@@ -93,8 +94,8 @@ def retry_step(
     payment                                             without key        with key
     runs here, joinable                                 JOIN               JOIN
     runs here, else                                     NEW_CHARGE         JOIN
-    charged, response in flight                         WAIT               RETURN_SUCCESS
-    charged, else                                       RETURN_SUCCESS     RETURN_SUCCESS
+    charged or authorized, response in flight           WAIT               RETURN_SUCCESS
+    charged or authorized, else                         RETURN_SUCCESS     RETURN_SUCCESS
     any other outcome, which its key does not have      -                  REFUSE
     runs elsewhere, joinable or lease not renewed       WAIT               WAIT
     runs elsewhere, else                                NEW_CHARGE         WAIT
@@ -105,7 +106,7 @@ def retry_step(
     """
     if attempt_here:  # checked first: its response may be in flight
         return RetryStep.JOIN if is_keyed or attempt_here.is_joinable else RetryStep.NEW_CHARGE
-    if payment.status in CHARGED:
+    if payment.status in HELD_OR_CHARGED:
         must_wait = is_response_in_flight and not is_keyed
         return RetryStep.WAIT if must_wait else RetryStep.RETURN_SUCCESS
     if payment.status != "pending":
@@ -141,12 +142,15 @@ async def find_retried_payments(
             currency=amount.currency,
             gateway=request.gateway,
             description=request.description,
+            is_captured=request.is_captured,
             succeeded_since=transaction.now - UNANSWERED_LIFE,
         )
         unanswered = await _in_resolved_env(transaction, caller, request, unanswered)
         ended_ids = waited_for - {payment.payment_id for payment in unanswered}
         ended = [await _payment(transaction, caller, payment_id) for payment_id in ended_ids]
-        joined = [each for each in ended if each.joinable and each.status == "succeeded"]
+        joined = [
+            each for each in ended if each.joinable and each.status in ("succeeded", "authorized")
+        ]
         return [*joined, *unanswered]
     if claimed is None:
         return []

@@ -10,6 +10,7 @@ from core.due_work.rules import pause_after as pause_after
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import (
     DUPLICATE_WINDOW_SECONDS,
+    Authorized,
     ChargeOutcome,
     Declined,
     HeldForReview,
@@ -37,8 +38,8 @@ class PaymentUpdate:
 
     @property
     def is_success(self) -> bool:
-        """Whether the card was charged."""
-        return self.status == "succeeded"
+        """Whether the card was charged, or authorized if that was requested."""
+        return self.status in ("succeeded", "authorized")
 
 
 CLOSED_UNSENT = PaymentUpdate("failed")
@@ -114,7 +115,9 @@ CLOSE_UNSENT_AFTER = timedelta(minutes=15)
 AUTHENTICATION_LIFE = timedelta(days=1)
 """How long a customer may take to authenticate a payment; after that it is canceled."""
 REVIEW_LIFE = timedelta(days=35)
-"""How long a held charge is asked for: Authorize.Net holds one for at most 30 days."""
+"""How long a held or authorized charge is asked for: Authorize.Net holds one for at most 30 days,
+Stripe for 7, or up to 30 as well
+(https://docs.stripe.com/payments/place-a-hold-on-a-payment-method)."""
 CANCEL_LIFE = timedelta(days=7)
 """How long a payment is asked for that should be canceled by now: one that the gateway shows with
 another amount, for example, is neither charged nor canceled for us."""
@@ -129,16 +132,20 @@ def next_look(
     checks: int,
     is_unclear: bool,
     cancel_at: datetime | None = None,
+    is_closing: bool = False,
 ) -> datetime | None:
     """Return when to ask the gateway about a payment that has an outcome; None: never.
 
     `cancel_at` is since when the payment is to be canceled, None if it need not be any more.
+    `is_closing` says whether a capture or void of it is requested.
 
     payment                            next look
     events leave its state open        soon, then as an open attempt
     to be canceled, up to 7 days       soon, then as an open attempt
+    to be captured or voided           soon, then as an open attempt
     requires_action, up to 8 days      after half of its age again, 30 seconds to 1 hour
-    held_for_review, up to 35 days     after half of its age again, 15 minutes to 12 hours
+    held_for_review or authorized,     after half of its age again, 15 minutes to 12 hours
+    up to 35 days
     any other                          never: only events change it
     """
     age = now - created_at
@@ -146,9 +153,11 @@ def next_look(
         return now + pause_after(checks)
     if cancel_at is not None and now - cancel_at < CANCEL_LIFE:
         return now + pause_after(checks)
+    if is_closing:
+        return now + pause_after(checks)
     if status == "requires_action" and age < AUTHENTICATION_LIFE + CANCEL_LIFE:
         return now + min(max(age / 2, timedelta(seconds=30)), timedelta(hours=1))
-    if status == "held_for_review" and age < REVIEW_LIFE:
+    if status in ("held_for_review", "authorized") and age < REVIEW_LIFE:
         return now + min(max(age / 2, timedelta(minutes=15)), timedelta(hours=12))
     return None
 
@@ -185,6 +194,12 @@ def payment_update(
     match outcome:
         case Succeeded():
             return PaymentUpdate("succeeded", transaction_id=outcome.transaction_id)
+        case Authorized():
+            return PaymentUpdate(
+                "authorized",
+                transaction_id=outcome.transaction_id,
+                check_after=timedelta(minutes=15),
+            )
         case Declined():
             return PaymentUpdate(
                 "declined",
@@ -233,7 +248,7 @@ def refusal_of(
     `retry_seconds` is the retry delay of an unknown outcome.
     """
     match outcome:
-        case Succeeded():
+        case Succeeded() | Authorized():
             raise AssertionError("success is no refusal")
         case Declined():
             metadata = {"decline_code": outcome.decline_code}
@@ -285,7 +300,7 @@ def decline_message(outcome: ChargeOutcome) -> str | None:
 
 def is_conclusive(outcome: ChargeOutcome) -> bool:
     """Return whether the gateway decided the charge, so that the outcome holds for any attempt."""
-    return isinstance(outcome, Succeeded | Declined | RequiresAction | HeldForReview)
+    return isinstance(outcome, Succeeded | Authorized | Declined | RequiresAction | HeldForReview)
 
 
 def may_still_succeed(status: str) -> bool:

@@ -23,6 +23,7 @@ from core.payments import rules, store
 from core.payments.attempts import Attempts, StartedAttempt
 from core.payments.beginning import Beginning
 from core.payments.charge_request import ChargeRequest
+from core.payments.closing import ClosingRequest, Closings
 from core.payments.delivery import Deliveries
 from core.payments.following import Following
 from core.payments.funding import charge_result_of
@@ -68,7 +69,10 @@ class PaymentsService:
             database, credentials, idempotency, self._attempts, self._deliveries
         )
         self._following = Following(database, credentials, gateways, transitions)
-        self._sweep = Sweep(database, credentials, self._attempts, self._following)
+        self._closings = Closings(
+            database, credentials, gateways, idempotency, transitions, settle_time
+        )
+        self._sweep = Sweep(database, credentials, self._attempts, self._following, self._closings)
 
     async def charge(self, caller: Caller, request: ChargeRequest) -> ChargeResult:
         """Charge the user's primary card, and credit their wallet if the request funds it.
@@ -99,6 +103,14 @@ class PaymentsService:
                 return await self._attempts.run(found)
             case _:
                 assert_never(found)
+
+    async def close(self, caller: Caller, request: ClosingRequest) -> Payment:
+        """Capture or void an authorized payment, and return it.
+
+        Raises:
+            Refusal, InvalidFields, Replay: as `Closings.close`.
+        """
+        return await self._closings.close(caller, request)
 
     async def cancel(self, business_id: str, payment_id: str) -> None:
         """Cancel a payment at its gateway unless it is charged, so that nobody can complete it.

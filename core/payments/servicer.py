@@ -5,12 +5,16 @@ from core.errors import InvalidFields
 from core.idempotency.call import current_call
 from core.messages import enum_word, env_word, gateway_word, page_request
 from core.payments.charge_request import ChargeRequest
+from core.payments.closing import ClosingRequest
+from core.payments.closing_rules import CAPTURE, VOID
 from core.payments.lookup import Lookup
 from core.payments.messages import (
+    capture_response,
     charge_response,
     fund_response,
     payment_details_response,
     payment_message,
+    void_response,
 )
 from core.payments.service import PaymentsService
 from core.payments.store import PaymentFilter
@@ -30,7 +34,10 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
         self, request: pb.ChargeCustomerRequest, context: object
     ) -> pb.ChargeCustomerResponse:
         """Charge the user's primary card."""
-        charged = await self._service.charge(current_caller(), _charge_request("charge", request))
+        is_captured = request.capture or not request.HasField("capture")
+        charged = await self._service.charge(
+            current_caller(), _charge_request("charge", request, is_captured=is_captured)
+        )
         return charge_response(charged)
 
     async def FundCustomer(
@@ -39,6 +46,20 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
         """Charge the user's primary card and credit their wallet."""
         charged = await self._service.charge(current_caller(), _charge_request("fund", request))
         return fund_response(charged)
+
+    async def CapturePayment(
+        self, request: pb.CapturePaymentRequest, context: object
+    ) -> pb.CapturePaymentResponse:
+        """Capture an authorized payment."""
+        wanted = _closing_request(CAPTURE, request)
+        return capture_response(await self._service.close(current_caller(), wanted))
+
+    async def VoidPayment(
+        self, request: pb.VoidPaymentRequest, context: object
+    ) -> pb.VoidPaymentResponse:
+        """Release an authorized payment."""
+        wanted = _closing_request(VOID, request)
+        return void_response(await self._service.close(current_caller(), wanted))
 
     async def GetPaymentRecords(
         self, request: pb.GetPaymentRecordsRequest, context: object
@@ -79,7 +100,10 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
 
 
 def _charge_request(
-    kind: str, request: pb.ChargeCustomerRequest | pb.FundCustomerRequest
+    kind: str,
+    request: pb.ChargeCustomerRequest | pb.FundCustomerRequest,
+    *,
+    is_captured: bool = True,
 ) -> ChargeRequest:
     return ChargeRequest(
         kind=kind,
@@ -89,5 +113,24 @@ def _charge_request(
         gateway=gateway_word(request.gateway),
         description=request.description or None,
         is_env_default=not request.env,
+        call=current_call(),
+        is_captured=is_captured,
+    )
+
+
+def _closing_request(
+    closing: str, request: pb.CapturePaymentRequest | pb.VoidPaymentRequest
+) -> ClosingRequest:
+    if bool(request.payment_id) == bool(request.transaction_id):
+        raise InvalidFields.of("payment_id", "or transaction_id is required, and not both")
+    money = None
+    if isinstance(request, pb.CapturePaymentRequest) and request.HasField("amount"):
+        money = request.amount
+    return ClosingRequest(
+        closing=closing,
+        payment_id=request.payment_id or None,
+        transaction_id=request.transaction_id or None,
+        env=env_word(request.env) or current_caller().default_env,
+        money=money,
         call=current_call(),
     )

@@ -21,6 +21,8 @@ PaymentKey = tuple[str, str]
 """Business id and payment id."""
 LOOK_TIME = timedelta(minutes=2)
 """Longest time of a look at a payment that is not pending: some calls to its gateway."""
+CLOSING_TIME = timedelta(seconds=30)
+"""When a core looks at a capture or void whose core may have died: after the gateway's timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,26 @@ class Payment:
     """Since when the payment is to be canceled at its gateway."""
     responding_core: str | None = None
     """Of an unanswered success: the core that is sending the response. Stored in `lease_owner`."""
+    authorized_minor: int | None = None
+    """The amount that was requested, if it is authorized first; None: it is charged at once. Of
+    such a payment `amount_minor` is what is captured, once it is."""
+    closing: str | None = None
+    """What was requested to end the authorization: `capture` or `void`. See
+    core.payments.closing."""
+    closing_minor: int | None = None
+    """Amount of the requested capture."""
+    closing_key: str | None = None
+    """Idempotency key of that request."""
+
+    @property
+    def requested_minor(self) -> int:
+        """The amount as it was requested."""
+        return self.amount_minor if self.authorized_minor is None else self.authorized_minor
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether a capture or void is requested and not finished."""
+        return self.status == "authorized" and self.closing is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +131,10 @@ COLUMNS: tuple[Column[Any], ...] = (
     payments.c.updated_at,
     payments.c.look_at,
     payments.c.cancel_at,
+    payments.c.authorized_minor,
+    payments.c.closing,
+    payments.c.closing_minor,
+    payments.c.closing_key,
 )
 
 
@@ -122,7 +148,9 @@ _PAYMENTS: PagedList[Payment] = PagedList(
     order=(payments.c.created_at, payments.c.payment_id),
 )
 _INSERTED = tuple(
-    each.name for each in fields(Payment) if each.name not in ("lease", "responding_core")
+    each.name
+    for each in fields(Payment)
+    if each.name not in ("lease", "responding_core", "closing", "closing_minor", "closing_key")
 )
 _INSERT = {
     "postgresql": postgresql.insert(payments).on_conflict_do_nothing(),
@@ -216,6 +244,7 @@ async def write_state(
     transaction_id: str | None,
     decline_code: str | None,
     amount_refunded_minor: int,
+    amount_minor: int,
 ) -> None:
     """Update a payment that has its outcome."""
     assert payment.attempt is None, "a pending payment gets its outcome first"
@@ -227,6 +256,7 @@ async def write_state(
             "transaction_id": transaction_id,
             "decline_code": decline_code,
             "amount_refunded_minor": amount_refunded_minor,
+            "amount_minor": amount_minor,
             "checks": 0,
             **RELEASED,
         },
@@ -245,6 +275,38 @@ async def look_later(transaction: Transaction, payment: Payment, at: datetime | 
     """Look at a payment with an outcome again at this time; None: never."""
     assert payment.attempt is None, "an open payment is looked at by its attempt's state"
     await update_columns(transaction, payment, {"look_at": at})
+
+
+async def begin_closing(
+    transaction: Transaction,
+    payment: Payment,
+    *,
+    closing: str,
+    amount_minor: int | None,
+    key: str | None,
+) -> None:
+    """Store what is requested to end an authorization, to be sent now."""
+    columns = {"closing": closing, "closing_minor": amount_minor, "closing_key": key}
+    await update_columns(transaction, payment, {**columns, **_sent(transaction, payment)})
+
+
+async def resend_closing(transaction: Transaction, payment: Payment) -> None:
+    """Store that a capture or void is sent again."""
+    await update_columns(transaction, payment, _sent(transaction, payment))
+
+
+def _sent(transaction: Transaction, payment: Payment) -> dict[str, object]:
+    return {
+        "sent_at": transaction.now,
+        "look_at": transaction.now + CLOSING_TIME,
+        "checks": payment.checks + 1,
+    }
+
+
+async def give_up_closing(transaction: Transaction, payment: Payment) -> None:
+    """Store that a capture or void was certainly not made, so that another may be requested."""
+    columns = {"closing": None, "closing_minor": None, "closing_key": None}
+    await update_columns(transaction, payment, columns)
 
 
 async def put_off_look(transaction: Transaction, payment: Payment) -> None:

@@ -12,6 +12,7 @@ from core.due_work.rules import Key
 from core.errors import Refusal
 from core.payments import attempt_store, rules, store
 from core.payments.attempts import Attempts, StartedAttempt
+from core.payments.closing import Closings
 from core.payments.following import Following
 from core.payments.store import Payment
 
@@ -27,12 +28,14 @@ class Sweep:
         credentials: CredentialsService,
         attempts: Attempts,
         following: Following,
+        closings: Closings,
     ) -> None:
-        """Resume the `attempts` that are open in `database`; `following` asks for the others."""
+        """Resume the `attempts` and `closings` that are open; `following` asks for the others."""
         self._database = database
         self._credentials = credentials
         self._attempts = attempts
         self._following = following
+        self._closings = closings
 
     async def look(self, key: Key) -> None:
         """Resume the attempt of a due payment, or ask its gateway; no caller waits for it.
@@ -61,7 +64,9 @@ class Sweep:
             if started is not None:
                 self._attempts.abandon(started, error)
             raise
-        if payment.status != "pending":
+        if payment.is_closing:
+            await self._closings.look(payment)
+        elif payment.status != "pending":
             await self._following.look(payment)
         elif started is not None:
             await self._run(started)

@@ -13,16 +13,24 @@ from typing import Protocol
 
 from core.database.transactions import Transaction
 from core.gateways.events import Fact, FactKind
-from core.gateways.gateway import ChargeOutcome, Declined, HeldForReview, Succeeded
+from core.gateways.gateway import (
+    Authorized,
+    ChargeOutcome,
+    Declined,
+    HeldForReview,
+    Succeeded,
+)
 from core.idempotency.call import Answer
 from core.idempotency.service import Idempotency
-from core.payments import attempt_store, decision_store, event_rules, event_store, rules, store
+from core.payments import (
+    attempt_store, closing_rules, decision_store, event_rules, event_store, rules, store,
+)
 from core.payments.decision_rules import Resolution, Subject, last_resolution
 from core.payments.event_rules import CHARGED, PaymentState, RecordedEvent
 from core.payments.event_store import Source
 from core.payments.funding import charge_result_of, credit_wallet, move_taken_back
 from core.payments.in_flight import ChargeResult
-from core.payments.messages import refusal_answer, success_answer
+from core.payments.messages import closed_answer, refusal_answer, success_answer
 from core.payments.rules import PaymentUpdate
 from core.payments.store import Payment
 from core.refunds.messages import answer_of
@@ -135,7 +143,7 @@ class Transitions:
             look_at=transaction.now + update.check_after if update.check_after else None,
         )
         result = None
-        if isinstance(outcome, Succeeded):
+        if isinstance(outcome, Succeeded | Authorized):
             is_funding = payment.kind == "fund"
             wallet = await credit_wallet(transaction, payment) if is_funding else None
             result = ChargeResult(payment, wallet)
@@ -198,11 +206,12 @@ class Transitions:
             transaction_id=payment.transaction_id,
             amount_minor=payment.amount_minor,
             currency=payment.currency,
+            authorized_minor=payment.authorized_minor,
         )
         if contradicting:
             await _report(transaction, source, payment, contradicting)
         if payment.status == "pending":
-            outcome = _outcome_of(agreeing)
+            outcome = _outcome_of(agreeing, payment)
             if outcome is None:
                 await store.check_now(transaction, payment)
                 return payment
@@ -289,6 +298,7 @@ class Transitions:
             payment.amount_refunded_minor,
             taken.net_minor,
             is_charged=wallet_id is not None or payment.status in CHARGED,
+            is_authorization=payment.authorized_minor is not None,
         )
         after = event_rules.next_state(
             before,
@@ -308,6 +318,7 @@ class Transitions:
             transaction_id=after.transaction_id,
             decline_code=after.decline_code,
             amount_refunded_minor=after.amount_refunded_minor,
+            amount_minor=after.captured_minor or payment.amount_minor,
         )
         logger.info(
             "payment status changed by gateway events",
@@ -317,6 +328,8 @@ class Transitions:
                 "status": after.status,
             },
         )
+        if payment.is_closing and after.status != "authorized":
+            await self._answer_closing(transaction, payment)
         payment = replace(payment, status=after.status, decline_code=after.decline_code)
         if after.is_charged:
             if payment.kind == "fund" and wallet_id is None:
@@ -333,7 +346,9 @@ class Transitions:
                     reason="dispute" if "disputed" in (before.status, after.status) else "refund",
                     allow_receivable=allow_receivable,
                 )
-        elif (outcome := _outcome_of(events)) and (answer := refusal_answer(outcome)):
+        elif after.status == "authorized":
+            await self._store_answer(transaction, payment, success_answer(ChargeResult(payment)))
+        elif (outcome := _outcome_of(events, payment)) and (answer := refusal_answer(outcome)):
             await self._store_answer(transaction, payment, answer)
         present = event_rules.outcome_event(events)
         await self._follow(transaction, payment, present.fact.message if present else None)
@@ -362,6 +377,7 @@ class Transitions:
             checks=payment.checks,
             is_unclear=bool(unclear) or len(later) < len(settling),
             cancel_at=payment.cancel_at if is_cancelable else None,
+            is_closing=payment.is_closing,
         )
         at = min([*later, next_look] if next_look else later, default=None)
         if at is not None or payment.look_at is not None:
@@ -372,6 +388,22 @@ class Transitions:
     ) -> None:
         for follower in self._followers:
             await follower.follow(transaction, payment, message)
+
+    async def _answer_closing(self, transaction: Transaction, payment: Payment) -> None:
+        """Store the answer to the key of the capture or void that a written state ends."""
+        if payment.closing_key is None:
+            return
+        ended = await store.payment_by_id(
+            transaction, business_id=payment.business_id, payment_id=payment.payment_id
+        )
+        problem = closing_rules.problem_of_ended(ended)
+        await self._idempotency.keep_for_payment(
+            transaction,
+            business_id=ended.business_id,
+            idempotency_key=payment.closing_key,
+            payment_id=ended.payment_id,
+            answer=Answer.refusal(problem) if problem else closed_answer(ended),
+        )
 
     async def _store_answer(
         self, transaction: Transaction, payment: Payment, answer: Answer
@@ -443,7 +475,7 @@ def _is_answered(update: PaymentUpdate) -> bool:
 
     A success is answered once a caller received it; anything else charged nothing.
     """
-    return update.status not in ("pending", "succeeded")
+    return update.status != "pending" and not update.is_success
 
 
 def _responding(payment: Payment, update: PaymentUpdate, core_id: str | None) -> str | None:
@@ -451,14 +483,20 @@ def _responding(payment: Payment, update: PaymentUpdate, core_id: str | None) ->
     return core_id if update.is_success and payment.idempotency_key is None else None
 
 
-def _outcome_of(events: Sequence[RecordedEvent]) -> ChargeOutcome | None:
+def _outcome_of(events: Sequence[RecordedEvent], payment: Payment) -> ChargeOutcome | None:
     """Return the outcome of a pending payment, or None if the events do not decide it.
+
+    One that is captured already was authorized first, and its key's answer says so.
 
     A required authentication does not: its response needs the client secret, which is not stored,
     so the gateway is asked for it.
     """
     event = event_rules.outcome_event(events)
     match event:
+        case RecordedEvent(fact=fact) if payment.authorized_minor is not None and (
+            fact.kind in (FactKind.AUTHORIZED, FactKind.SUCCEEDED)
+        ):
+            return Authorized(event.transaction_id)
         case RecordedEvent(fact=fact) if fact.kind is FactKind.SUCCEEDED:
             return Succeeded(event.transaction_id)
         case RecordedEvent(fact=fact) if fact.kind is FactKind.HELD:

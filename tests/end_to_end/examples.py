@@ -40,6 +40,8 @@ SEQUENCE = (
     "get_recurring_logs", "retry_recurring", "get_recurring", "skip_next",
     "pause_recurring", "resume_recurring", "cancel_recurring",
     "get_payment", "list_receivables", "settle_receivable",
+    "capture_payment",
+    "void_payment",
     "errors/INVALID_FIELDS", "errors/USER_NOT_FOUND", "errors/CARD_DECLINED",
     "errors/WALLET_TOO_LOW", "errors/IDEMPOTENCY_KEY_REUSED",
     "set_primary_card",
@@ -53,6 +55,11 @@ OTHER_USER = "USR-01JZ3T9B4F2G3H4J5K6M7N8P9Q"
 """Stands for a second user, whom no example creates."""
 OTHER_HOLD = "HLD-01JZ3TBZC1D2E3F4G5H6J7K8M9"
 """Stands for a second hold, which no example creates."""
+AUTHORIZED = {
+    "capture_payment": "PAY-2NFCVC40G4H3J2K1",
+    "void_payment": "PAY-2NFCVD50H4J3K2M1",
+}
+"""By action, stands for an authorized payment, which no example creates."""
 
 _SAMPLES = {
     "id": re.compile(r"(USR|WAL|WTX|TRF|HLD|CRD|PAY|REC|LOG|REF)-[0-9A-Z]+"),
@@ -209,6 +216,12 @@ async def create_another_hold(client: JsonClient, user_id: str) -> str:
     return str(held.body["hold_id"])
 
 
+async def create_authorization(client: JsonClient, user_id: str) -> str:
+    """Return the id of a payment of the first user that is authorized and not captured."""
+    charged = await client.call("charge_customer", user_id=user_id, amount=25, capture=False)
+    return str(charged.body["payment_id"])
+
+
 async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleResult]:
     """Send the examples one after another; the caller compares each before the next."""
     merchant: JsonClient | None = None
@@ -222,6 +235,9 @@ async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleR
             await owe_something(client)
         if name == "transfer_wallet":
             samples.real[OTHER_USER] = await create_another_user(client)
+        if name in AUTHORIZED:
+            user_id = samples.real[read("charge_customer")["request"]["user_id"]]
+            samples.real[AUTHORIZED[name]] = await create_authorization(client, user_id)
         if name == "release_hold":
             user_id = samples.real[read("hold_wallet")["request"]["user_id"]]
             samples.real[OTHER_HOLD] = await create_another_hold(client, user_id)

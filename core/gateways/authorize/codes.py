@@ -16,6 +16,7 @@ class Meaning(enum.Enum):
     """Meaning of a code."""
 
     APPROVED = "approved"
+    AUTHORIZED = "authorized"
     HELD = "held for review"
     DECLINED = "declined"
     DUPLICATE = "duplicate"
@@ -160,13 +161,14 @@ STATUSES: Final[Mapping[str, Reading]] = {
     **dict.fromkeys(
         ("FDSPendingReview", "FDSAuthorizedPendingReview", "underReview"), Reading(Meaning.HELD)
     ),
+    "authorizedPendingCapture": Reading(Meaning.AUTHORIZED),
     "declined": _declined("generic_decline"),
     "failedReview": _FRAUD,
     "expired": _declined("canceled", "The payment expired at Authorize.Net."),
     "voided": _declined("canceled", "The payment was voided at Authorize.Net."),
     "generalError": _PROCESSING,
     "communicationError": _PROCESSING,
-    # authorizedPendingCapture, authorizedPendingRelease, approvedReview, couldNotVoid,
+    # authorizedPendingRelease, approvedReview, couldNotVoid,
     # settlementError and unknown ones: unclear.
 }
 REFUND_REFUSALS: Final[Mapping[str, tuple[str, str]]] = {

@@ -18,15 +18,19 @@ from core.gateways.authorize.codes import (
     Meaning,
     reading_of_transaction,
 )
+from core.gateways.authorize.requests import AUTHORIZATION
 from core.gateways.authorize.responses import Transaction, reading_of_status
-from core.gateways.events import Event, Fact, FactKind, UnreadableEvent, storable
+from core.gateways.events import APPROVED, EXPIRED, Event, Fact, FactKind, UnreadableEvent, storable
 
 _PREFIX: Final = "net.authorize.payment."
-_OUTCOMES: Final = ("authcapture.created", "fraud.approved", "fraud.declined", "fraud.held")
 _CARD_EVENTS: Final = {
     "net.authorize.customer.paymentProfile.updated": FactKind.CARD_CHANGED,
     "net.authorize.customer.paymentProfile.deleted": FactKind.CARD_REMOVED,
 }
+_AUTHORIZATION: Final = "authorization.created"
+_CAPTURE: Final = "priorAuthCapture.created"
+_APPROVAL: Final = "fraud.approved"
+_OUTCOMES: Final = ("authcapture.created", _AUTHORIZATION, _CAPTURE, _APPROVAL)
 _PAYMENT_PREFIX: Final = "PAY-"
 _REFUND_PREFIX: Final = "REF-"
 REFUND: Final = "refundTransaction"
@@ -76,7 +80,9 @@ def read(body: bytes, received_at: datetime) -> Event:
     payment_id = _payment_id(payload.get("invoiceNumber")) or _payment_id(
         payload.get("merchantReferenceId")
     )
-    return replace(event, payment_id=payment_id, needs_lookup=payment_id is None)
+    # How much was captured is in the transaction.
+    needs_lookup = payment_id is None or kind == f"{_PREFIX}{_CAPTURE}"
+    return replace(event, payment_id=payment_id, needs_lookup=needs_lookup)
 
 
 def with_details(event: Event, transaction: Transaction) -> Event:
@@ -85,6 +91,9 @@ def with_details(event: Event, transaction: Transaction) -> Event:
     if transaction.type != REFUND:
         payment_id = _payment_id(transaction.invoice_number)
         completed = replace(completed, payment_id=payment_id)
+        is_success = event.fact is not None and event.fact.kind is FactKind.SUCCEEDED
+        if transaction.type == AUTHORIZATION and is_success:
+            completed = replace(completed, fact=charge_fact(transaction))
         return completed if payment_id else replace(completed, fact=None)
     completed = replace(
         completed,
@@ -107,10 +116,14 @@ def charge_fact(charge: Transaction) -> Fact | None:
     match reading.meaning:
         case Meaning.APPROVED if amount_minor := _amount(charge):
             return Fact(FactKind.SUCCEEDED, amount_minor)
+        case Meaning.AUTHORIZED if amount_minor := _minor(charge.authorized):
+            return Fact(FactKind.AUTHORIZED, amount_minor)
         case Meaning.HELD:
             return Fact(FactKind.HELD)
         case Meaning.DECLINED if charge.status == "voided":
             return Fact(FactKind.VOIDED)
+        case Meaning.DECLINED if charge.status == "expired" and charge.type == AUTHORIZATION:
+            return Fact(FactKind.CANCELED, decline_code=EXPIRED, message=reading.message)
         case Meaning.DECLINED:
             code, message = reading.decline_code, reading.message
             return Fact(FactKind.FAILED, decline_code=code, message=message)
@@ -185,7 +198,12 @@ def _fact(kind: str, payload: dict[str, Any]) -> Fact | None:
         return None
     match str(payload.get("responseCode")):
         case "1" if amount_minor:
-            return Fact(FactKind.SUCCEEDED, amount_minor)
+            is_authorized = name == _AUTHORIZATION
+            return Fact(
+                FactKind.AUTHORIZED if is_authorized else FactKind.SUCCEEDED,
+                amount_minor,
+                message=APPROVED if name == _APPROVAL else None,
+            )
         case "2":
             reading = reading_of_transaction("2", "")
             return Fact(FactKind.FAILED, decline_code=reading.decline_code, message=reading.message)

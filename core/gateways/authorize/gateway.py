@@ -15,7 +15,13 @@ from core.gateways.authorize import requests
 from core.gateways.authorize.codes import SETTLED, UNSETTLED, VOIDABLE
 from core.gateways.authorize.customers import AuthorizeCustomers, built
 from core.gateways.authorize.events import REFUND, charge_fact, refund_fact, with_details
-from core.gateways.authorize.requests import PAGE_SIZE, Request, UnsendableError
+from core.gateways.authorize.requests import (
+    AUTHORIZATION,
+    CHARGE,
+    PAGE_SIZE,
+    Request,
+    UnsendableError,
+)
 from core.gateways.authorize.responses import (
     NO_CLEAR_ANSWER,
     UNCLEAR_CHARGE,
@@ -23,6 +29,7 @@ from core.gateways.authorize.responses import (
     Duplicate,
     Listed,
     Transaction,
+    check_captured,
     check_voided,
     listed_transactions,
     outcome_of_charge,
@@ -34,6 +41,7 @@ from core.gateways.authorize.xml import id_of
 from core.gateways.events import Event, Fact, FactKind
 from core.gateways.gateway import (
     Account,
+    Authorized,
     ChargeOutcome,
     CustomerMissing,
     Declined,
@@ -54,6 +62,7 @@ from core.gateways.gateway import (
     Unknown,
     Unsettled,
 )
+from core.money import Amount
 
 _log = logging.getLogger(__name__)
 
@@ -63,10 +72,11 @@ PAGES_IN_TIME: Final = 10
 """If the time is over after more pages, the list is too long; before, the gateway is too slow."""
 _AGE_MARGIN: Final = timedelta(hours=1)
 """For a charge that the gateway may have dated earlier."""
-_CHARGE: Final = "authCaptureTransaction"
 _NOT_FINISHED: Final = "Authorize.Net has not finished it."
-_PRECEDENCE: Final = (Succeeded, Unknown, HeldForReview, Declined)
+_CHARGES: Final = (CHARGE, AUTHORIZATION)
+_PRECEDENCE: Final = (Succeeded, Authorized, Unknown, HeldForReview, Declined)
 """Which of several charges on one invoice counts; of equal ones the first."""
+_OPEN: Final = (FactKind.HELD, FactKind.AUTHORIZED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +270,10 @@ class AuthorizeGateway(AuthorizeCustomers):
         return await self._read(account, kind, object_id, self._deadline())
 
     async def cancel_payment(self, account: Account, transaction_id: str) -> Fact:
-        """Void a charge that is held for review and return its state: VOIDED, or the decision.
+        """Void a charge that is held for review or authorized.
 
-        A charge that was approved before is not voided.
+        Returns its state: VOIDED, or what was decided. A charge that was approved or captured
+        before is not voided.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
@@ -270,17 +281,33 @@ class AuthorizeGateway(AuthorizeCustomers):
         deadline = self._deadline()
         error: GatewayError = GatewayUnknown(NO_CLEAR_ANSWER)
         fact = await self._read(account, ObjectKind.PAYMENT, transaction_id, deadline)
-        if fact is not None and fact.kind is FactKind.HELD:
+        if fact is not None and fact.kind in _OPEN:
             try:
                 await self._void(account, transaction_id, deadline)
             except GatewayRefused as refused:
-                error = refused  # perhaps the review was decided just now
+                error = refused  # perhaps it was decided or captured just now
             fact = await self._read(account, ObjectKind.PAYMENT, transaction_id, deadline)
         if fact is None:
             raise CustomerMissing("Authorize.Net has no such transaction under these keys.")
-        if fact.kind is FactKind.HELD:
+        if fact.kind in _OPEN:
             raise error
         return fact
+
+    async def capture_payment(
+        self, account: Account, *, transaction_id: str, amount: Amount, gateway_key: str
+    ) -> Fact:
+        """Capture an authorized transaction; the gateway has no key for it, and captures one once.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        del gateway_key
+        try:
+            request = requests.capture(account, transaction_id, amount)
+        except UnsendableError as unsendable:
+            raise GatewayRefused(unsendable.message, unsendable.field) from None
+        check_captured(await self._call(account, request, self._deadline()), account)
+        return Fact(FactKind.SUCCEEDED, amount.minor)
 
     async def complete_event(self, account: Account, event: Event) -> Event:
         """Return an event completed by its transaction's details.
@@ -303,12 +330,13 @@ class AuthorizeGateway(AuthorizeCustomers):
     async def _read(
         self, account: Account, kind: ObjectKind, object_id: str, deadline: float
     ) -> Fact | None:
+        types: Sequence[str]
         fact_of: Callable[[Transaction], Fact | None]
         match kind:
             case ObjectKind.PAYMENT:
-                transaction_type, fact_of = _CHARGE, charge_fact
+                types, fact_of = _CHARGES, charge_fact
             case ObjectKind.REFUND:
-                transaction_type, fact_of = REFUND, refund_fact
+                types, fact_of = (REFUND,), refund_fact
             case ObjectKind.DISPUTE:
                 return None
             case _:
@@ -319,7 +347,7 @@ class AuthorizeGateway(AuthorizeCustomers):
             transaction = await self._transaction(account, object_id, deadline)
         except CustomerMissing:
             return None
-        if transaction.type != transaction_type:
+        if transaction.type not in types:
             return None
         fact = fact_of(transaction)
         if fact is None:
@@ -352,7 +380,7 @@ class AuthorizeGateway(AuthorizeCustomers):
         """
         counts, *others = sorted(found, key=lambda each: _PRECEDENCE.index(type(each.outcome)))
         for other in others:
-            if isinstance(other.outcome, Succeeded | HeldForReview):
+            if isinstance(other.outcome, Succeeded | Authorized | HeldForReview):
                 await self._void_duplicate(
                     account, charge, other.transaction.transaction_id, deadline
                 )
@@ -383,7 +411,7 @@ class AuthorizeGateway(AuthorizeCustomers):
                 account, charge.payment_id, charge.created_at, listing, deadline
             )
             transactions = [await self._transaction(account, each, deadline) for each in ids]
-            charges = [each for each in transactions if each.type == _CHARGE]
+            charges = [each for each in transactions if each.type in _CHARGES]
             if charges:
                 charges.sort(key=lambda each: (each.submitted_at, int(each.transaction_id)))
                 return [

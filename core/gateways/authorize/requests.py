@@ -32,6 +32,8 @@ logging.getLogger("pyxb").setLevel(logging.CRITICAL)  # its messages quote value
 
 NAMESPACE: Final = "AnetApi/xml/v1/schema/AnetApiSchema.xsd"
 PAGE_SIZE: Final = 200  # of at most 1000
+CHARGE: Final = "authCaptureTransaction"
+AUTHORIZATION: Final = "authOnlyTransaction"
 _DESCRIPTION_CHARACTERS_MAX: Final = 255
 _CUSTOMER_ID_CHARACTERS_MAX: Final = 20
 _DECIMALS: Final = 2
@@ -192,7 +194,7 @@ def delete_card(account: Account, *, customer_id: str, gateway_card_id: str) -> 
 def charge(account: Account, charge: GatewayCharge) -> Request:
     """Build a charge: always the same bytes, so that it can be resent."""
     transaction = contract.transactionRequestType(
-        transactionType="authCaptureTransaction",
+        transactionType=transaction_type(charge),
         amount=decimal_of(charge.amount),
         currencyCode=charge.amount.currency.upper(),
         profile=contract.customerProfilePaymentType(
@@ -209,6 +211,26 @@ def charge(account: Account, charge: GatewayCharge) -> Request:
     request = contract.createTransactionRequest(
         refId=charge.payment_id, transactionRequest=transaction
     )
+    return _authenticated(account, request, "createTransaction")
+
+
+def transaction_type(charge: GatewayCharge) -> str:
+    """Return the type of a charge's transaction."""
+    return CHARGE if charge.is_captured else AUTHORIZATION
+
+
+@_checked
+def capture(account: Account, transaction_id: str, amount: Amount) -> Request:
+    """Build the capture of an authorized transaction, all or a part, which keeps its id.
+
+    https://developer.authorize.net/api/reference/index.html#payment-transactions-capture-a-previously-authorized-amount
+    """
+    transaction = contract.transactionRequestType(
+        transactionType="priorAuthCaptureTransaction",
+        amount=decimal_of(amount),
+        refTransId=transaction_id,
+    )
+    request = contract.createTransactionRequest(transactionRequest=transaction)
     return _authenticated(account, request, "createTransaction")
 
 

@@ -18,7 +18,7 @@ from core.gateways.authorize.codes import (
     reading_of_call,
     reading_of_transaction,
 )
-from core.gateways.authorize.requests import decimal_of
+from core.gateways.authorize.requests import AUTHORIZATION, decimal_of, transaction_type
 from core.gateways.authorize.xml import (
     Answer,
     Failure,
@@ -28,6 +28,7 @@ from core.gateways.authorize.xml import (
 from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import (
     Account,
+    Authorized,
     CardDeclined,
     ChargeOutcome,
     CustomerMissing,
@@ -101,6 +102,8 @@ def _outcome_of_response(
         reading = reading_of_call("E00009")  # in Test Mode nothing is stored
     elif not is_real or (reading.meaning is Meaning.APPROVED and not answer.is_ok):
         reading = UNCLEAR
+    if reading.meaning is Meaning.APPROVED and not charge.is_captured:
+        reading = Reading(Meaning.AUTHORIZED)
     return _outcome_of_reading(reading, reason, account, transaction_id)
 
 
@@ -144,7 +147,13 @@ def _refused_refund(reading: Reading, code: str, account: Account) -> RefundOutc
             return RefundRefused("not_refundable", "Authorize.Net has no such payment.")
         case Meaning.BUSY:
             return NotSent("Authorize.Net is too busy or in maintenance. Nothing was refunded.")
-        case Meaning.APPROVED | Meaning.HELD | Meaning.DUPLICATE | Meaning.UNCLEAR:
+        case (
+            Meaning.APPROVED
+            | Meaning.AUTHORIZED
+            | Meaning.HELD
+            | Meaning.DUPLICATE
+            | Meaning.UNCLEAR
+        ):
             return Unknown(UNCLEAR_REFUND)
         case _:
             assert_never(reading.meaning)
@@ -183,6 +192,8 @@ def _outcome_of_reading(
     match reading.meaning:
         case Meaning.APPROVED if transaction_id:
             return Succeeded(transaction_id)
+        case Meaning.AUTHORIZED if transaction_id:
+            return Authorized(transaction_id)
         case Meaning.HELD if transaction_id:
             return HeldForReview(transaction_id)
         case Meaning.DECLINED:
@@ -193,7 +204,13 @@ def _outcome_of_reading(
             return Refused("Authorize.Net has no such card under these keys. Save the card again.")
         case Meaning.BUSY:
             return NotSent("Authorize.Net is too busy or in maintenance. Nothing was charged.")
-        case Meaning.APPROVED | Meaning.HELD | Meaning.DUPLICATE | Meaning.UNCLEAR:
+        case (
+            Meaning.APPROVED
+            | Meaning.AUTHORIZED
+            | Meaning.HELD
+            | Meaning.DUPLICATE
+            | Meaning.UNCLEAR
+        ):
             return Unknown(UNCLEAR_CHARGE)
         case _:
             assert_never(reading.meaning)
@@ -281,14 +298,17 @@ def outcome_of_transaction(
         "amount": transaction.authorized,
     }
     expected = {
-        "type": "authCaptureTransaction",
+        "type": transaction_type(charge),
         "invoice number": charge.payment_id,
         "customer": charge.customer_id,
         "amount": amount,
     }
     differing = [name for name, value in expected.items() if shown[name] != value]
-    if reading.meaning is Meaning.APPROVED and transaction.settling != amount:
-        differing.append("settled amount")
+    if reading.meaning is Meaning.APPROVED:
+        if not charge.is_captured:  # captured since: the next look at it shows that
+            reading = Reading(Meaning.AUTHORIZED)
+        elif transaction.settling != amount:
+            differing.append("settled amount")
     if differing:
         _log.error(
             "transaction differs from the charge, outcome stays unknown: compare them in the "
@@ -309,6 +329,8 @@ def reading_of_status(transaction: Transaction) -> Reading:
     if transaction.status == "declined":
         decline = reading_of_transaction(transaction.response_code, transaction.reason_code)
         return decline if decline.meaning is Meaning.DECLINED else reading
+    if reading.meaning is Meaning.AUTHORIZED and transaction.type != AUTHORIZATION:
+        return UNCLEAR  # it is to be captured without us
     return reading
 
 
@@ -369,10 +391,46 @@ def error_of(reading: Reading, code: str, account: Account) -> GatewayError:
             return CustomerMissing("Authorize.Net has no such record under these keys.")
         case Meaning.BUSY:
             return GatewayUnavailable("Authorize.Net is too busy or in maintenance.")
-        case Meaning.APPROVED | Meaning.HELD | Meaning.DUPLICATE | Meaning.UNCLEAR:
+        case (
+            Meaning.APPROVED
+            | Meaning.AUTHORIZED
+            | Meaning.HELD
+            | Meaning.DUPLICATE
+            | Meaning.UNCLEAR
+        ):
             return GatewayUnknown(NO_CLEAR_ANSWER)
         case _:
             assert_never(reading.meaning)
+
+
+def check_captured(answer: Answer | Failure, account: Account) -> None:
+    """Check the answer to a capture, which captured the amount that was sent.
+
+    Raises:
+        GatewayError: GatewayRefused if it captured nothing, also if the transaction was captured
+            before, whatever the amount; or any other.
+    """
+    if isinstance(answer, Failure):
+        ok_answer(answer, account)
+        return
+    for response in answer.all("transactionResponse"):
+        reason = code_of(response.text("errors/error/errorCode"))
+        reason = reason or code_of(response.text("messages/message/code"))
+        meaning = reading_of_transaction(response.text("responseCode"), reason).meaning
+        if meaning is Meaning.BUSY:
+            raise GatewayUnavailable("Authorize.Net is too busy or in maintenance.")
+        is_real = answer.is_ok and response.text("testRequest") in ("", "0")
+        if meaning is Meaning.APPROVED and is_real and reason != _CAPTURED_BEFORE:
+            return
+        if meaning is Meaning.UNCLEAR or (meaning is Meaning.APPROVED and not is_real):
+            raise GatewayUnknown(NO_CLEAR_ANSWER)
+        raise GatewayRefused(f"Authorize.Net does not capture the transaction (reason {reason}).")
+    ok_answer(answer, account)
+    raise GatewayUnknown(NO_CLEAR_ANSWER)
+
+
+_CAPTURED_BEFORE: Final = "311"
+"""Reason of an approved answer: https://developer.authorize.net/api/reference/responseCodes.html"""
 
 
 def check_voided(answer: Answer | Failure, account: Account) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from core.gateways.events import Event, Fact, FactKind, UnreadableEvent, storable
+from core.gateways.events import EXPIRED, Event, Fact, FactKind, UnreadableEvent, storable
 from core.gateways.stripe.responses import PAYMENT_ID_KEY, REFUND_ID_KEY, minor_of
 
 _SIGNATURES_MAX: Final = 16
@@ -32,12 +32,16 @@ _DISPUTE_STATES: Final = {
     "appeal_under_review": FactKind.DISPUTE_CLOSED,
 }
 _LOST: Final = frozenset(("lost", "appeal_needs_response", "appeal_under_review"))
+_EXPIRED: Final = ("automatic", "expired")
+"""Reasons of a cancellation by Stripe itself (docs.stripe.com/api/payment_intents/object), as of an
+authorization after 7 days (docs.stripe.com/payments/place-a-hold-on-a-payment-method)."""
 _INQUIRIES: Final = frozenset(
     ("warning_needs_response", "warning_under_review", "warning_closed", "prevented")
 )
 _INTENT_STATUSES: Final = {
     # The status of an intent when each of its events happens.
     "payment_intent.succeeded": "succeeded",
+    "payment_intent.amount_capturable_updated": "requires_capture",
     "payment_intent.canceled": "canceled",
     "payment_intent.requires_action": "requires_action",
     "payment_intent.payment_failed": "requires_payment_method",
@@ -176,7 +180,7 @@ def _fact(kind: str, subject: dict[str, Any]) -> Fact | None:
             usual = {"status": _INTENT_STATUSES[kind], "last_payment_error": {}}
             return intent_fact(usual | subject)
         case "charge.refunded":
-            return _amount(FactKind.REFUNDED, subject, "amount_refunded")
+            return _refunded(subject)
         case "refund.failed":
             return refund_fact({"status": "failed"} | subject) or _refund_failed(subject)
         case "refund.created" | "refund.updated" | "charge.refund.updated":
@@ -191,7 +195,8 @@ def intent_fact(intent: dict[str, Any]) -> Fact | None:
     """Return the state of a payment by its intent; None while it is processed.
 
     succeeded                                SUCCEEDED
-    canceled                                 CANCELED
+    requires_capture                         AUTHORIZED
+    canceled                                 CANCELED; `expired` if it was not captured in time
     requires_action, requires_confirmation   REQUIRES_ACTION
     requires_payment_method                  by its last error: REQUIRES_ACTION or FAILED
     any other, or without an error           None
@@ -200,10 +205,16 @@ def intent_fact(intent: dict[str, Any]) -> Fact | None:
     match intent.get("status"):
         case "succeeded":
             return _amount(FactKind.SUCCEEDED, intent, "amount_received")
+        case "requires_capture":
+            return _amount(FactKind.AUTHORIZED, intent, "amount")
         case "canceled":
+            is_expired = (
+                intent.get("capture_method") == "manual"
+                and intent.get("cancellation_reason") in _EXPIRED
+            )
             return Fact(
                 FactKind.CANCELED,
-                decline_code="canceled",
+                decline_code=EXPIRED if is_expired else "canceled",
                 message="The payment was canceled at Stripe.",
             )
         case "requires_action" | "requires_confirmation":
@@ -212,6 +223,19 @@ def intent_fact(intent: dict[str, Any]) -> Fact | None:
             return _failure(error)
         case _:
             return None
+
+
+def _refunded(charge: dict[str, Any]) -> Fact | None:
+    """Return the sum of a charge's refunds; None if it may contain what a capture released.
+
+    Stripe counts what is not captured as refunded once it is released
+    (https://docs.stripe.com/api/charges/capture). Each refund has an event of its own, too.
+    """
+    is_whole = charge.get("captured", True) is True and (
+        charge.get("amount_captured") is None
+        or charge.get("amount_captured") == charge.get("amount")
+    )
+    return _amount(FactKind.REFUNDED, charge, "amount_refunded") if is_whole else None
 
 
 def refund_fact(refund: dict[str, Any]) -> Fact | None:

@@ -72,6 +72,7 @@ from core.gateways.stripe.responses import (
     setup_user_id,
     stripe_amount,
 )
+from core.money import Amount
 
 if TYPE_CHECKING:
     from stripe.params import (
@@ -462,6 +463,8 @@ class StripeGateway:
         }
         if charge.description:
             params["description"] = charge.description
+        if not charge.is_captured:
+            params["capture_method"] = "manual"
         service, deadline = self._client(account).v1.payment_intents, self._deadline()
         response = await self._send(
             account,
@@ -585,7 +588,9 @@ class StripeGateway:
         return await self._read(account, kind, object_id, self._deadline())
 
     async def cancel_payment(self, account: Account, transaction_id: str) -> Fact:
-        """Cancel a payment intent and return its state: CANCELED, or SUCCEEDED before that.
+        """Cancel a payment intent, which releases what is authorized.
+
+        Returns its state: CANCELED, or SUCCEEDED before that.
 
         Each call has an idempotency key of its own: Stripe replays the refusal of an earlier one,
         and to cancel twice does no harm.
@@ -611,6 +616,33 @@ class StripeGateway:
         if isinstance(canceled, Failure):
             raise error_of(canceled, account)
         raise GatewayUnknown("Stripe gave no clear answer.")
+
+    async def capture_payment(
+        self, account: Account, *, transaction_id: str, amount: Amount, gateway_key: str
+    ) -> Fact:
+        """Capture a payment intent; what is not captured is released.
+
+        Stripe captures an intent once (https://docs.stripe.com/api/payment_intents/capture).
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        try:
+            minor = stripe_amount(amount)
+        except UnchargeableAmount as unchargeable:
+            raise GatewayRefused(unchargeable.message, unchargeable.field) from None
+        service = self._client(account).v1.payment_intents
+        captured = await self._send(
+            account,
+            lambda: service.capture_async(
+                transaction_id, {"amount_to_capture": minor}, {"idempotency_key": gateway_key}
+            ),
+            self._deadline(),
+        )
+        fact = intent_fact(object_of(captured, account, "payment_intent"))
+        if fact is None or fact.kind is not FactKind.SUCCEEDED:
+            raise GatewayUnknown("Stripe gave no clear answer.")
+        return fact
 
     async def complete_event(self, account: Account, event: Event) -> Event:
         """Return an event that names only a charge completed by the charge's payment intent.

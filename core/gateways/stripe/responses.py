@@ -17,6 +17,7 @@ from core.gateways.connections import ERRORS_BEFORE_SENDING
 from core.gateways.gateway import (
     Account,
     AuthenticationNeeded,
+    Authorized,
     CardDeclined,
     ChargeOutcome,
     CustomerMissing,
@@ -177,6 +178,8 @@ def outcome_of(intent: Body, charge: GatewayCharge) -> ChargeOutcome:
         return Unknown("Stripe's payment intent differs from the charge.")
     transaction_id, failed = str(intent["id"]), intent.get("last_payment_error")
     match intent.get("status"):
+        case "requires_capture" | "succeeded" if not charge.is_captured:
+            return Authorized(transaction_id)  # captured since: the next look at it shows that
         case "succeeded":
             return Succeeded(transaction_id)
         case "requires_action":
@@ -199,7 +202,7 @@ def outcome_of_all(intents: list[Body], charge: GatewayCharge) -> ChargeOutcome:
             extra={"payment_id": charge.payment_id, "payment_intents": len(intents)},
         )
     outcomes = [outcome_of(intent, charge) for intent in intents]
-    precedence = (Succeeded, Unknown, RequiresAction, Declined)
+    precedence = (Succeeded, Authorized, Unknown, RequiresAction, Declined)
     return min(outcomes, key=lambda outcome: precedence.index(type(outcome)))
 
 

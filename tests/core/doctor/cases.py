@@ -25,6 +25,7 @@ from core.database.schema import (
 from core.doctor.rules import Verdict
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=3)
+LAST_MONTH = datetime.now(UTC) - timedelta(days=32)
 NEVER = datetime.now(UTC) + timedelta(days=3)
 FUNDING = "funding:TEST:usd"
 OTHER_SEAL = "v1:k0:AAAA"
@@ -775,6 +776,26 @@ CASES = [
             amount_refunded_minor="0",
             counted_minor="100",
         ),
+    ),
+    Case(
+        "an authorization that must have expired",
+        (
+            payment(
+                "P-CHARGE",
+                status="authorized",
+                authorized_minor=1000,
+                created_at=LAST_MONTH,
+            ),
+        ),
+        "expired_authorizations",
+        of(
+            "payment_id",
+            "P-CHARGE",
+            "is authorized for over 31 days",
+            command="nivisco payments show P-CHARGE",
+            **shown("created_at", LAST_MONTH),
+        ),
+        verdict=Verdict.WARNING,
     ),
     Case(
         "a refund whose outcome stays unknown",

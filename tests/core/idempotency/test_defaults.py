@@ -109,9 +109,11 @@ TESTED_ELSEWHERE = {
     "RefundPayment": {"env", "amount"},
     "TransferWallet": {"env", "amount"},
     "CaptureHold": {"amount"},
+    "CapturePayment": {"env", "amount"},
+    "VoidPayment": {"env"},
     "SettleReceivable": {"env", "amount"},
 }
-"""In tests/core/refunds and tests/core/wallet, as they need more than a user."""
+"""In tests/core/refunds, payments and wallet, as they need more than a user."""
 
 
 def keyed(request: Message, key: str) -> Message:

@@ -53,6 +53,7 @@ async def test_a_charge_is_recorded_as_a_complete_payment(shop: Business, gatewa
         description="Single latte",
         created_at=payment.created_at,
         updated_at=payment.updated_at,
+        amount_captured=Money(currency_code="USD", units=25, nanos=500_000_000),
     )
     assert answer == payments_pb2.ChargeCustomerResponse(
         transaction_id=payment.transaction_id,

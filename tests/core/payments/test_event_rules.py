@@ -1,6 +1,7 @@
 """The state of a payment depends on the set of its events only."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.gateways.events import Fact, FactKind
+from core.gateways.events import APPROVED, EXPIRED, Fact, FactKind
 from core.gateways.gateway import ObjectKind
 from core.payments.event_rules import (
     GatewayObject,
     PaymentState,
     RecordedEvent,
+    events_of_payment,
     next_state,
     unclear_objects,
 )
@@ -39,7 +41,9 @@ FACTS = st.one_of(
     st.builds(Fact, st.just(FactKind.FAILED), decline_code=st.sampled_from(["a", "b"])),
     st.just(Fact(FactKind.REQUIRES_ACTION)),
     st.just(Fact(FactKind.HELD)),
+    st.just(Fact(FactKind.AUTHORIZED, AMOUNT)),
     st.just(Fact(FactKind.CANCELED, decline_code="canceled")),
+    st.just(Fact(FactKind.CANCELED, decline_code=EXPIRED)),
     st.just(Fact(FactKind.VOIDED)),
     st.builds(Fact, st.just(FactKind.REFUNDED), st.integers(0, 1200)),
     fact_of_object(FactKind.REFUND, "xyz"),
@@ -91,13 +95,20 @@ def delivered(state: PaymentState, events: list[RecordedEvent]) -> PaymentState:
 
 @given(
     st.lists(st.tuples(FACTS, SECONDS), max_size=8),
-    st.sampled_from(["requires_action", "succeeded"]),
+    st.sampled_from(["requires_action", "authorized", "succeeded"]),
     st.data(),
 )
 def test_order_and_repetition_do_not_matter(
     dated: list[tuple[Fact, int]], status: str, data: st.DataObject
 ) -> None:
-    start = PaymentState(status, "pi_1", None, 0, is_charged=status == "succeeded")
+    start = PaymentState(
+        status,
+        "pi_1",
+        None,
+        0,
+        is_charged=status == "succeeded",
+        is_authorization=status == "authorized",
+    )
     events = recorded([fact for fact, _ in dated], [second for _, second in dated])
     again = data.draw(st.lists(st.sampled_from(events), max_size=4)) if events else []
     shuffled = data.draw(st.permutations(events + again))
@@ -205,6 +216,9 @@ SUCCEEDED = Fact(FactKind.SUCCEEDED, AMOUNT)
 FAILED = Fact(FactKind.FAILED, decline_code="do_not_honor")
 ACTION = Fact(FactKind.REQUIRES_ACTION)
 CANCELED = Fact(FactKind.CANCELED, decline_code="canceled")
+LAPSED = Fact(FactKind.CANCELED, decline_code=EXPIRED)
+AUTHORIZED = Fact(FactKind.AUTHORIZED, AMOUNT)
+A_PART = Fact(FactKind.SUCCEEDED, 400)
 VOIDED = Fact(FactKind.VOIDED)
 PAYMENT = GatewayObject(ObjectKind.PAYMENT, "pi_1")
 THE_REFUND = GatewayObject(ObjectKind.REFUND, "x")
@@ -221,13 +235,127 @@ THE_DISPUTE = GatewayObject(ObjectKind.DISPUTE, "d")
         ([(CANCELED, 1), (SUCCEEDED, 2)], "succeeded"),
         ([(ACTION, 3), (CANCELED, 2)], "declined"),
         ([(SUCCEEDED, 1), (VOIDED, 1)], "voided"),
+        ([(ACTION, 1), (AUTHORIZED, 2)], "authorized"),
+        ([(AUTHORIZED, 1), (ACTION, 2)], "authorized"),
+        ([(AUTHORIZED, 1), (SUCCEEDED, 1)], "succeeded"),
+        ([(SUCCEEDED, 1), (AUTHORIZED, 2)], "succeeded"),
+        ([(AUTHORIZED, 1), (CANCELED, 1)], "voided"),
+        ([(CANCELED, 1), (AUTHORIZED, 2)], "voided"),
+        ([(AUTHORIZED, 1), (LAPSED, 2)], "voided"),
+        ([(ACTION, 1), (LAPSED, 2)], "declined"),
+        ([(AUTHORIZED, 1), (VOIDED, 2)], "voided"),
     ],
 )
 def test_the_latest_state_of_the_payment_counts_and_a_success_outranks(
     facts: list[tuple[Fact, int]], status: str
 ) -> None:
     events = [event_of(number, *each) for number, each in enumerate(facts)]
-    assert next_of(NEW, events).status == status
+    assert next_of(replace(NEW, is_authorization=True), events).status == status
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ([AUTHORIZED], ("authorized", None, 0, None)),
+        ([CANCELED], ("voided", None, 0, None)),
+        ([LAPSED], ("voided", EXPIRED, 0, None)),
+        ([LAPSED, Fact(FactKind.REFUND, AMOUNT, object_id="x")], ("voided", EXPIRED, 0, None)),
+        ([SUCCEEDED], ("succeeded", None, 0, None)),
+        ([A_PART], ("succeeded", None, 0, 400)),
+        ([A_PART, REFUND], ("partially_refunded", None, 300, 400)),
+        ([A_PART, Fact(FactKind.REFUNDED, 400)], ("refunded", None, 400, 400)),
+        ([A_PART, Fact(FactKind.REFUNDED, 900)], ("refunded", None, 400, 400)),
+    ],
+)
+def test_what_is_captured_of_an_authorization_is_its_amount(
+    facts: list[Fact], expected: tuple[Any, ...]
+) -> None:
+    authorized = PaymentState("authorized", "pi_1", None, 0, is_authorization=True)
+    events = recorded(facts)
+    after = next_of(authorized, events)
+    shown = after.status, after.decline_code, after.amount_refunded_minor, after.captured_minor
+    assert shown == expected
+    again = next_state(after, events, amount_minor=after.captured_minor or AMOUNT, currency="usd")
+    assert again == replace(after, captured_minor=None)
+
+
+AGREEING = [
+    (AUTHORIZED, AMOUNT, True),
+    (AUTHORIZED, None, False),
+    (Fact(FactKind.SUCCEEDED, AMOUNT, message=APPROVED), None, True),
+    (Fact(FactKind.SUCCEEDED, AMOUNT, message=APPROVED), AMOUNT, True),
+    (Fact(FactKind.SUCCEEDED, 400, message=APPROVED), AMOUNT, False),
+    (Fact(FactKind.AUTHORIZED, 999), AMOUNT, False),
+    (SUCCEEDED, None, True),
+    (SUCCEEDED, AMOUNT, True),
+    (A_PART, None, False),
+    (A_PART, AMOUNT, True),
+    (Fact(FactKind.SUCCEEDED, AMOUNT + 1), AMOUNT, False),
+    (Fact(FactKind.SUCCEEDED, 0), AMOUNT, False),
+    (Fact(FactKind.SUCCEEDED), AMOUNT, False),
+]
+
+
+@pytest.mark.parametrize(("fact", "authorized_minor", "agrees"), AGREEING)
+def test_only_an_authorization_can_be_authorized_or_captured_in_part(
+    fact: Fact, authorized_minor: int | None, *, agrees: bool
+) -> None:
+    _, agreeing, contradicting = events_of_payment(
+        recorded([fact]),
+        transaction_id="pi_1",
+        amount_minor=AMOUNT,
+        currency="usd",
+        authorized_minor=authorized_minor,
+    )
+    assert (len(agreeing), len(contradicting)) == ((1, 0) if agrees else (0, 1))
+
+
+RELEASE = Fact(FactKind.REFUND, 600, object_id="re_release")
+
+
+@pytest.mark.parametrize(
+    ("fact", "second", "refund_id", "refunded"),
+    [
+        (RELEASE, 5, None, 0),
+        (replace(RELEASE, amount_minor=300), 5, None, 300),
+        (RELEASE, 120, None, 400),  # as much as was captured, at most
+        (RELEASE, 5, "REF-1", 400),
+    ],
+)
+def test_what_a_capture_releases_is_no_refund(
+    fact: Fact, second: int, refund_id: str | None, refunded: int
+) -> None:
+    events = [
+        event_of(0, A_PART, 1),
+        replace(event_of(1, fact, second), refund_id=refund_id),
+    ]
+    for told in (events, events[::-1]):
+        _, agreeing, contradicting = events_of_payment(
+            told,
+            transaction_id="pi_1",
+            amount_minor=AMOUNT,
+            currency="usd",
+            authorized_minor=AMOUNT,
+        )
+        start = PaymentState("authorized", "pi_1", None, 0, is_authorization=True)
+        after = next_of(start, agreeing)
+        assert (after.amount_refunded_minor, contradicting) == (refunded, [])
+
+
+@pytest.mark.parametrize(
+    ("authorized_minor", "status"), [(None, "succeeded"), (AMOUNT, "authorized")]
+)
+def test_an_authorization_is_not_captured_by_the_end_of_its_review(
+    authorized_minor: int | None, status: str
+) -> None:
+    _, agreeing, _ = events_of_payment(
+        recorded([Fact(FactKind.HELD), Fact(FactKind.SUCCEEDED, AMOUNT, message=APPROVED)]),
+        transaction_id="pi_1",
+        amount_minor=AMOUNT,
+        currency="usd",
+        authorized_minor=authorized_minor,
+    )
+    assert next_of(PaymentState("held_for_review", "pi_1", None, 0), agreeing).status == status
 
 
 @pytest.mark.parametrize(
@@ -241,12 +369,16 @@ def test_the_latest_state_of_the_payment_counts_and_a_success_outranks(
         ([(REFUND, 1), (REFUND, 1)], set()),
         ([(REFUND, 1), (REFUND_FAILED, 2)], set()),
         ([(DISPUTED, 1), (LOST, 2), (WON, 3)], set()),
+        ([(ACTION, 1), (AUTHORIZED, 2), (A_PART, 2)], set()),
+        ([(AUTHORIZED, 1), (CANCELED, 1)], set()),
         # Two states in one second.
         ([(ACTION, 1), (FAILED, 1)], {PAYMENT}),
+        ([(ACTION, 1), (AUTHORIZED, 1)], {PAYMENT}),
         ([(REFUND, 1), (REFUND_FAILED, 1)], {THE_REFUND}),
         ([(DISPUTED, 1), (WON, 1)], {THE_DISPUTE}),
         # A state that nothing can follow, and another one after it.
         ([(SUCCEEDED, 1), (FAILED, 2)], {PAYMENT}),
+        ([(AUTHORIZED, 1), (FAILED, 2)], {PAYMENT}),
         ([(CANCELED, 1), (SUCCEEDED, 2)], {PAYMENT}),
         ([(REFUND_FAILED, 1), (REFUND, 2)], {THE_REFUND}),
         ([(WON, 1), (DISPUTED, 2)], {THE_DISPUTE}),

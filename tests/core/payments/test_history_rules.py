@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.gateways.events import Fact, FactKind
+from core.gateways.events import EXPIRED, Fact, FactKind
 from core.payments.event_rules import CHARGED, PaymentState, RecordedEvent, next_state
 from core.payments.history_rules import (
     PaymentRecord,
@@ -24,6 +24,8 @@ from tests.core.payments.test_event_rules import AMOUNT, FACTS
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SUCCEEDED = Fact(FactKind.SUCCEEDED, AMOUNT)
+AUTHORIZED = Fact(FactKind.AUTHORIZED, AMOUNT)
+CAPTURED = Fact(FactKind.SUCCEEDED, 400)
 ASKED = Fact(FactKind.REQUIRES_ACTION)
 
 
@@ -124,6 +126,20 @@ LOST = Fact(FactKind.DISPUTE_CLOSED, AMOUNT, object_id="dp_1", is_lost=True)
             [],
             [("requires_action", 0, 1, "request"), ("succeeded", 0, 5, "evt_5")],
             id="authenticated",
+        ),
+        pytest.param(
+            record("succeeded", **first("authorized"), succeeded_at=at(5), amount_minor=400),
+            [event(2, AUTHORIZED), event(5, CAPTURED, is_read=True), event(6, CAPTURED)],
+            [],
+            [("authorized", 0, 1, "request"), ("succeeded", 0, 5, "gateway_read")],
+            id="authorized, and a part captured",
+        ),
+        pytest.param(
+            record("voided", **first("authorized"), is_authorization=True),
+            [event(5, Fact(FactKind.CANCELED, decline_code=EXPIRED))],
+            [],
+            [("authorized", 0, 1, "request"), ("voided", 0, 5, "evt_5")],
+            id="authorized, and expired",
         ),
         pytest.param(
             record("partially_refunded", **first("succeeded"), amount_refunded_minor=500),

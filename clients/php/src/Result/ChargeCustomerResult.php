@@ -12,16 +12,16 @@ final class ChargeCustomerResult
     /** The gateway's id of the payment, for example `pi_…`. */
     public string $transactionId;
 
-    /** Charged amount. A decimal string. */
+    /** Charged amount, or authorized amount. A decimal string. */
     public string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
     /**
-     * Status of the payment.
+     * Status of the payment: `succeeded`, or `authorized` with `capture` false.
      *
-     * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'
+     * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|'authorized'
      */
     public string $status;
 

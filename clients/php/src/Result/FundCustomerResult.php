@@ -41,7 +41,7 @@ final class FundCustomerResult
     /**
      * Status of the payment.
      *
-     * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|null
+     * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|'authorized'|null
      */
     public ?string $status;
 

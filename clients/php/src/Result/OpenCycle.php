@@ -40,7 +40,7 @@ final class OpenCycle
     /**
      * Status of that payment, for example `requires_action`. Null if there is none yet.
      *
-     * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|null
+     * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|'authorized'|null
      */
     public ?string $paymentStatus;
 

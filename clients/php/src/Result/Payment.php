@@ -24,7 +24,7 @@ final class Payment
     /**
      * Status of the payment.
      *
-     * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'
+     * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|'authorized'
      */
     public string $status;
 
@@ -54,7 +54,10 @@ final class Payment
     /** Description from the request. Null if there is none. */
     public ?string $description;
 
-    /** The gateway's decline code, for example `insufficient_funds`. Null if there is none. */
+    /**
+     * The gateway's decline code, for example `insufficient_funds`, or `expired` if the
+     * payment was authorized and not captured in time. Null if there is none.
+     */
     public ?string $declineCode;
 
     /** Refunded part of the amount. Null if nothing was refunded. A decimal string. */
@@ -69,6 +72,12 @@ final class Payment
      * @var 'charge'|'fund'
      */
     public string $kind;
+
+    /**
+     * Charged amount: all of the payment, unless a part of an authorized one was captured.
+     * Null if nothing was charged. A decimal string.
+     */
+    public ?string $amountCaptured;
 
     /**
      * Reads it from a response.
@@ -94,6 +103,7 @@ final class Payment
         $read->amountRefunded = $body['amount_refunded'];
         $read->updatedAt = $body['updated_at'];
         $read->kind = $body['kind'];
+        $read->amountCaptured = $body['amount_captured'];
         return $read;
     }
 }

@@ -49,13 +49,15 @@ class _PaymentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Payment
     PAYMENT_STATUS_HELD_FOR_REVIEW: _PaymentStatus.ValueType  # 7
     """The gateway holds the payment for review."""
     PAYMENT_STATUS_VOIDED: _PaymentStatus.ValueType  # 8
-    """The payment was voided before settlement."""
+    """The payment was voided before settlement, or its authorization was released."""
     PAYMENT_STATUS_PARTIALLY_REFUNDED: _PaymentStatus.ValueType  # 9
     """Part of the amount was refunded."""
     PAYMENT_STATUS_REFUNDED: _PaymentStatus.ValueType  # 10
     """The whole amount was refunded."""
     PAYMENT_STATUS_DISPUTED: _PaymentStatus.ValueType  # 11
     """The cardholder disputes the payment."""
+    PAYMENT_STATUS_AUTHORIZED: _PaymentStatus.ValueType  # 12
+    """The amount is held on the card, to be captured or voided. Nothing was charged so far."""
 
 class PaymentStatus(_PaymentStatus, metaclass=_PaymentStatusEnumTypeWrapper):
     """Status of a payment."""
@@ -79,13 +81,15 @@ PAYMENT_STATUS_NEEDS_REVIEW: PaymentStatus.ValueType  # 6
 PAYMENT_STATUS_HELD_FOR_REVIEW: PaymentStatus.ValueType  # 7
 """The gateway holds the payment for review."""
 PAYMENT_STATUS_VOIDED: PaymentStatus.ValueType  # 8
-"""The payment was voided before settlement."""
+"""The payment was voided before settlement, or its authorization was released."""
 PAYMENT_STATUS_PARTIALLY_REFUNDED: PaymentStatus.ValueType  # 9
 """Part of the amount was refunded."""
 PAYMENT_STATUS_REFUNDED: PaymentStatus.ValueType  # 10
 """The whole amount was refunded."""
 PAYMENT_STATUS_DISPUTED: PaymentStatus.ValueType  # 11
 """The cardholder disputes the payment."""
+PAYMENT_STATUS_AUTHORIZED: PaymentStatus.ValueType  # 12
+"""The amount is held on the card, to be captured or voided. Nothing was charged so far."""
 Global___PaymentStatus: _TypeAlias = PaymentStatus  # noqa: Y015
 
 class _PaymentKind:
@@ -219,6 +223,7 @@ class Payment(_message.Message):
     AMOUNT_REFUNDED_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    AMOUNT_CAPTURED_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """The gateway's id of the payment, for example `pi_…`. Null until the gateway has returned one."""
     status: Global___PaymentStatus.ValueType
@@ -234,7 +239,9 @@ class Payment(_message.Message):
     description: _builtins.str
     """Description from the request. Null if there is none."""
     decline_code: _builtins.str
-    """The gateway's decline code, for example `insufficient_funds`. Null if there is none."""
+    """The gateway's decline code, for example `insufficient_funds`, or `expired` if the payment was
+    authorized and not captured in time. Null if there is none.
+    """
     kind: Global___PaymentKind.ValueType
     """Kind of the payment."""
     @_builtins.property
@@ -253,6 +260,12 @@ class Payment(_message.Message):
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """Time of the last change."""
 
+    @_builtins.property
+    def amount_captured(self) -> _money_pb2.Money:
+        """Charged amount: all of the payment, unless a part of an authorized one was captured. Null if
+        nothing was charged.
+        """
+
     def __init__(
         self,
         *,
@@ -269,10 +282,11 @@ class Payment(_message.Message):
         amount_refunded: _money_pb2.Money | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         kind: Global___PaymentKind.ValueType = ...,
+        amount_captured: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "transaction_id", b"transaction_id", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_captured", b"amount_captured", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "transaction_id", b"transaction_id", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "env", b"env", "gateway", b"gateway", "kind", b"kind", "payment_id", b"payment_id", "status", b"status", "transaction_id", b"transaction_id", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_captured", b"amount_captured", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "env", b"env", "gateway", b"gateway", "kind", b"kind", "payment_id", b"payment_id", "status", b"status", "transaction_id", b"transaction_id", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__decline_code: _TypeAlias = _typing.Literal["decline_code"]  # noqa: Y015
     _WhichOneofArgType__decline_code: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code"]  # noqa: Y015
@@ -301,6 +315,7 @@ class ChargeCustomerRequest(_message.Message):
     ENV_FIELD_NUMBER: _builtins.int
     GATEWAY_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     description: _builtins.str
@@ -312,6 +327,11 @@ class ChargeCustomerRequest(_message.Message):
     idempotency_key: _builtins.str
     """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
     within 24 hours returns the first response.
+    """
+    capture: _builtins.bool
+    """Whether to charge the amount at once. Defaults to true. With false it is only authorized: held
+    on the card until `capture_payment` or `void_payment`, or until the authorization expires, after
+    7 days at Stripe and 30 at Authorize.Net.
     """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
@@ -326,15 +346,20 @@ class ChargeCustomerRequest(_message.Message):
         env: _types_pb2.Env.ValueType = ...,
         gateway: _types_pb2.Gateway.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
+        capture: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_capture", b"_capture", "_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "capture", b"capture", "description", b"description", "idempotency_key", b"idempotency_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "env", b"env", "gateway", b"gateway", "idempotency_key", b"idempotency_key", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capture", b"_capture", "_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "capture", b"capture", "description", b"description", "env", b"env", "gateway", b"gateway", "idempotency_key", b"idempotency_key", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__capture: _TypeAlias = _typing.Literal["capture"]  # noqa: Y015
+    _WhichOneofArgType__capture: _TypeAlias = _typing.Literal["_capture", b"_capture"]  # noqa: Y015
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__capture) -> _WhichOneofReturnType__capture | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload
@@ -357,7 +382,7 @@ class ChargeCustomerResponse(_message.Message):
     transaction_id: _builtins.str
     """The gateway's id of the payment, for example `pi_…`."""
     status: Global___PaymentStatus.ValueType
-    """Status of the payment."""
+    """Status of the payment: `succeeded`, or `authorized` with `capture` false."""
     payment_id: _builtins.str
     """Id of the payment, `PAY-…`."""
     env: _types_pb2.Env.ValueType
@@ -366,7 +391,7 @@ class ChargeCustomerResponse(_message.Message):
     """Gateway that charged the card."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """Charged amount."""
+        """Charged amount, or authorized amount."""
 
     def __init__(
         self,
@@ -840,3 +865,155 @@ class PaymentChange(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
 
 Global___PaymentChange: _TypeAlias = PaymentChange  # noqa: Y015
+
+@_typing.final
+class CapturePaymentRequest(_message.Message):
+    """Request for CapturePayment. Exactly one of the two ids is required."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Id of the payment, `PAY-…`."""
+    transaction_id: _builtins.str
+    """The gateway's id of the payment, for example `pi_…`."""
+    env: _types_pb2.Env.ValueType
+    """Environment. Defaults to the business's default environment."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response. Without a key, an equal request returns the payment
+    as it is: it is captured once.
+    """
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount to capture, greater than zero and at most what is authorized, in the payment's currency.
+        Defaults to all of it. What is not captured is released.
+        """
+
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str | None = ...,
+        transaction_id: _builtins.str | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "amount", b"amount", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "amount", b"amount", "env", b"env", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
+    _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
+    _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
+
+Global___CapturePaymentRequest: _TypeAlias = CapturePaymentRequest  # noqa: Y015
+
+@_typing.final
+class CapturePaymentResponse(_message.Message):
+    """Response for CapturePayment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment(self) -> Global___Payment:
+        """The captured payment."""
+
+    def __init__(
+        self,
+        *,
+        payment: Global___Payment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CapturePaymentResponse: _TypeAlias = CapturePaymentResponse  # noqa: Y015
+
+@_typing.final
+class VoidPaymentRequest(_message.Message):
+    """Request for VoidPayment. Exactly one of the two ids is required."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Id of the payment, `PAY-…`."""
+    transaction_id: _builtins.str
+    """The gateway's id of the payment, for example `pi_…`."""
+    env: _types_pb2.Env.ValueType
+    """Environment. Defaults to the business's default environment."""
+    idempotency_key: _builtins.str
+    """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
+    within 24 hours returns the first response. Without a key, an equal request returns the payment
+    as it is.
+    """
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str | None = ...,
+        transaction_id: _builtins.str | None = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        idempotency_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "env", b"env", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
+    _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
+    _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
+    _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    _WhichOneofReturnType__transaction_id: _TypeAlias = _typing.Literal["transaction_id"]  # noqa: Y015
+    _WhichOneofArgType__transaction_id: _TypeAlias = _typing.Literal["_transaction_id", b"_transaction_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__transaction_id) -> _WhichOneofReturnType__transaction_id | None: ...
+
+Global___VoidPaymentRequest: _TypeAlias = VoidPaymentRequest  # noqa: Y015
+
+@_typing.final
+class VoidPaymentResponse(_message.Message):
+    """Response for VoidPayment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment(self) -> Global___Payment:
+        """The voided payment."""
+
+    def __init__(
+        self,
+        *,
+        payment: Global___Payment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoidPaymentResponse: _TypeAlias = VoidPaymentResponse  # noqa: Y015

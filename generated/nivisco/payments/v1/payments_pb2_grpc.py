@@ -55,6 +55,16 @@ class PaymentsServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentResponse.FromString,
                 _registered_method=True)
+        self.CapturePayment = channel.unary_unary(
+                '/nivisco.payments.v1.PaymentsService/CapturePayment',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.CapturePaymentRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.CapturePaymentResponse.FromString,
+                _registered_method=True)
+        self.VoidPayment = channel.unary_unary(
+                '/nivisco.payments.v1.PaymentsService/VoidPayment',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.VoidPaymentRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.VoidPaymentResponse.FromString,
+                _registered_method=True)
 
 
 class PaymentsServiceServicer:
@@ -62,7 +72,7 @@ class PaymentsServiceServicer:
     """
 
     def ChargeCustomer(self, request, context):
-        """Charges the user's primary card.
+        """Charges the user's primary card, or with `capture` false authorizes the amount.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +94,22 @@ class PaymentsServiceServicer:
 
     def GetPayment(self, request, context):
         """Returns a payment with its card, refunds, disputes and history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CapturePayment(self, request, context):
+        """Captures an authorized payment, all of it or a part; the rest is released. A payment is
+        captured once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VoidPayment(self, request, context):
+        """Voids an authorized payment, which releases the amount. One that is captured is given back with
+        `refund_payment`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +137,16 @@ def add_PaymentsServiceServicer_to_server(servicer, server):
                     servicer.GetPayment,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentResponse.SerializeToString,
+            ),
+            'CapturePayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.CapturePayment,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.CapturePaymentRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.CapturePaymentResponse.SerializeToString,
+            ),
+            'VoidPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.VoidPayment,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.VoidPaymentRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_payments__pb2.VoidPaymentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +258,60 @@ class PaymentsService:
             '/nivisco.payments.v1.PaymentsService/GetPayment',
             nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_payments__pb2.GetPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CapturePayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.PaymentsService/CapturePayment',
+            nivisco_dot_payments_dot_v1_dot_payments__pb2.CapturePaymentRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_payments__pb2.CapturePaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VoidPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.PaymentsService/VoidPayment',
+            nivisco_dot_payments_dot_v1_dot_payments__pb2.VoidPaymentRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_payments__pb2.VoidPaymentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,13 +34,21 @@ class PaymentsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PaymentsServiceAsyncStub: ...
     ChargeCustomer: _grpc.UnaryUnaryMultiCallable[_payments_pb2.ChargeCustomerRequest, _payments_pb2.ChargeCustomerResponse]
-    """Charges the user's primary card."""
+    """Charges the user's primary card, or with `capture` false authorizes the amount."""
     FundCustomer: _grpc.UnaryUnaryMultiCallable[_payments_pb2.FundCustomerRequest, _payments_pb2.FundCustomerResponse]
     """Charges the user's primary card and credits the amount to the user's wallet."""
     GetPaymentRecords: _grpc.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRecordsRequest, _payments_pb2.GetPaymentRecordsResponse]
     """Lists the business's card payments, newest first."""
     GetPayment: _grpc.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRequest, _payments_pb2.GetPaymentResponse]
     """Returns a payment with its card, refunds, disputes and history."""
+    CapturePayment: _grpc.UnaryUnaryMultiCallable[_payments_pb2.CapturePaymentRequest, _payments_pb2.CapturePaymentResponse]
+    """Captures an authorized payment, all of it or a part; the rest is released. A payment is
+    captured once.
+    """
+    VoidPayment: _grpc.UnaryUnaryMultiCallable[_payments_pb2.VoidPaymentRequest, _payments_pb2.VoidPaymentResponse]
+    """Voids an authorized payment, which releases the amount. One that is captured is given back with
+    `refund_payment`.
+    """
 
 @_typing.type_check_only
 class PaymentsServiceAsyncStub(PaymentsServiceStub):
@@ -48,13 +56,21 @@ class PaymentsServiceAsyncStub(PaymentsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ChargeCustomer: _aio.UnaryUnaryMultiCallable[_payments_pb2.ChargeCustomerRequest, _payments_pb2.ChargeCustomerResponse]  # type: ignore[assignment]
-    """Charges the user's primary card."""
+    """Charges the user's primary card, or with `capture` false authorizes the amount."""
     FundCustomer: _aio.UnaryUnaryMultiCallable[_payments_pb2.FundCustomerRequest, _payments_pb2.FundCustomerResponse]  # type: ignore[assignment]
     """Charges the user's primary card and credits the amount to the user's wallet."""
     GetPaymentRecords: _aio.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRecordsRequest, _payments_pb2.GetPaymentRecordsResponse]  # type: ignore[assignment]
     """Lists the business's card payments, newest first."""
     GetPayment: _aio.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRequest, _payments_pb2.GetPaymentResponse]  # type: ignore[assignment]
     """Returns a payment with its card, refunds, disputes and history."""
+    CapturePayment: _aio.UnaryUnaryMultiCallable[_payments_pb2.CapturePaymentRequest, _payments_pb2.CapturePaymentResponse]  # type: ignore[assignment]
+    """Captures an authorized payment, all of it or a part; the rest is released. A payment is
+    captured once.
+    """
+    VoidPayment: _aio.UnaryUnaryMultiCallable[_payments_pb2.VoidPaymentRequest, _payments_pb2.VoidPaymentResponse]  # type: ignore[assignment]
+    """Voids an authorized payment, which releases the amount. One that is captured is given back with
+    `refund_payment`.
+    """
 
 class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Charges saved cards and records every payment."""
@@ -65,7 +81,7 @@ class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payments_pb2.ChargeCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payments_pb2.ChargeCustomerResponse, _abc.Awaitable[_payments_pb2.ChargeCustomerResponse]]:
-        """Charges the user's primary card."""
+        """Charges the user's primary card, or with `capture` false authorizes the amount."""
 
     @_abc_1.abstractmethod
     def FundCustomer(
@@ -90,5 +106,25 @@ class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_payments_pb2.GetPaymentResponse, _abc.Awaitable[_payments_pb2.GetPaymentResponse]]:
         """Returns a payment with its card, refunds, disputes and history."""
+
+    @_abc_1.abstractmethod
+    def CapturePayment(
+        self,
+        request: _payments_pb2.CapturePaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payments_pb2.CapturePaymentResponse, _abc.Awaitable[_payments_pb2.CapturePaymentResponse]]:
+        """Captures an authorized payment, all of it or a part; the rest is released. A payment is
+        captured once.
+        """
+
+    @_abc_1.abstractmethod
+    def VoidPayment(
+        self,
+        request: _payments_pb2.VoidPaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payments_pb2.VoidPaymentResponse, _abc.Awaitable[_payments_pb2.VoidPaymentResponse]]:
+        """Voids an authorized payment, which releases the amount. One that is captured is given back with
+        `refund_payment`.
+        """
 
 def add_PaymentsServiceServicer_to_server(servicer: PaymentsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -32,6 +32,17 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_payments_looked_at_while_pending": {"status": "pending", "attempt": "unknown"},
     "ck_payments_set_aside_with_error": {"set_aside_at": NOW},
     "ck_payments_refunded_is_within_amount": {"amount_refunded_minor": 2551},
+    "ck_payments_amount_is_within_authorized": {"authorized_minor": 2549},
+    "ck_payments_capture_has_an_amount": {
+        "kind": "charge",
+        "authorized_minor": 2550,
+        "closing": "capture",
+    },
+    "ck_payments_closing_is_known": {
+        "kind": "charge",
+        "authorized_minor": 2550,
+        "closing": "refund",
+    },
     "ck_refunds_amount_is_positive": {"amount_minor": 0},
     "ck_refunds_attempt_while_pending": {"attempt": "unknown", "look_at": NOW},
     "ck_refunds_lease_while_running": {"lease_owner": "c", "leased_until": NOW},

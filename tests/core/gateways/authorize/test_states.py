@@ -13,8 +13,9 @@ from aiohttp import web
 from core.gateways.authorize.codes import EFFECTIVE_REFUNDS, FAILED_REFUNDS
 from core.gateways.authorize.events import charge_fact, read, refund_fact, with_details
 from core.gateways.authorize.gateway import AuthorizeGateway
+from core.gateways.authorize.requests import AUTHORIZATION
 from core.gateways.authorize.responses import Transaction
-from core.gateways.events import Fact, FactKind
+from core.gateways.events import APPROVED, Fact, FactKind
 from core.gateways.gateway import (
     CustomerMissing,
     GatewayRefused,
@@ -238,6 +239,50 @@ def test_an_event_about_a_refund_is_of_the_charge_that_it_refunds(
     completed = with_details(event, refund)
     assert (completed.transaction_id, completed.payment_id) == ("601", None)
     assert completed.fact == (fact and Fact(fact, 2550, object_id="602"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "settling", "fact", "needs_lookup"),
+    [
+        ("authorization.created", "authorizedPendingCapture", "25.50",
+         Fact(FactKind.AUTHORIZED, 2550), False),
+        ("priorAuthCapture.created", "capturedPendingSettlement", "10.00",
+         Fact(FactKind.SUCCEEDED, 1000), True),
+        ("priorAuthCapture.created", "settlementError", "10.00", None, True),
+        ("fraud.approved", "authorizedPendingCapture", "25.50",
+         Fact(FactKind.SUCCEEDED, 2550, message=APPROVED), False),
+        ("void.created", "voided", "0.00", Fact(FactKind.VOIDED), True),
+    ],
+)  # fmt: skip
+def test_an_event_about_an_authorization_tells_what_is_captured(
+    kind: str, status: str, settling: str, fact: Fact | None, *, needs_lookup: bool
+) -> None:
+    """What is captured is in the details: the event's amount may be the authorized one."""
+    payload = {"id": "601", "responseCode": 1, "authAmount": 25.5, "invoiceNumber": "PAY-1"}
+    body = {"notificationId": "n", "eventType": f"net.authorize.payment.{kind}", "payload": payload}
+    event = read(json.dumps(body).encode(), datetime(2030, 1, 2, tzinfo=UTC))
+    assert event.needs_lookup is needs_lookup
+    if needs_lookup:
+        shown = {"type": AUTHORIZATION, "status": status, "settling": Decimal(settling)}
+        event = with_details(event, a_transaction(**shown))
+    assert (event.payment_id, event.fact) == ("PAY-1", fact)
+
+
+def authorization(**changes: Any) -> Transaction:
+    return a_transaction(**({"type": AUTHORIZATION} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fact"),
+    [
+        ({"status": "authorizedPendingCapture"}, Fact(FactKind.AUTHORIZED, 2550)),
+        ({"settling": Decimal("10.00")}, Fact(FactKind.SUCCEEDED, 1000)),
+        ({"status": "voided"}, Fact(FactKind.VOIDED)),
+        ({"status": "authorizedPendingRelease"}, None),
+    ],
+)
+def test_an_authorizations_status_is_a_fact(changes: dict[str, Any], fact: Fact | None) -> None:
+    assert charge_fact(authorization(**changes)) == fact
 
 
 # --- Canceling -------------------------------------------------------------------------------

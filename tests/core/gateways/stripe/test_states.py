@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from core.gateways.events import Fact, FactKind
+from core.gateways.events import EXPIRED, Fact, FactKind
 from core.gateways.gateway import (
     Account,
     GatewayRefused,
@@ -34,6 +34,9 @@ from tests.sandbox.running import Sandbox
 CANCELED = Fact(
     FactKind.CANCELED, decline_code="canceled", message="The payment was canceled at Stripe."
 )
+LAPSED = replace(CANCELED, decline_code=EXPIRED)
+AUTHORIZED = Fact(FactKind.AUTHORIZED, 2550, "usd", "pi_1")
+MANUAL = {"status": "canceled", "capture_method": "manual"}
 INTENT = {"object": "payment_intent", "id": "pi_1", "amount_received": 0, "currency": "usd"}
 
 
@@ -69,6 +72,11 @@ def declined(code: str) -> dict[str, Any]:
         ({"status": "requires_payment_method", "last_payment_error": None}, None),
         ({"status": "processing"}, None),
         ({"status": "requires_capture"}, None),
+        ({"status": "requires_capture", "amount": 2550}, AUTHORIZED),
+        (MANUAL | {"cancellation_reason": "expired"}, LAPSED),
+        (MANUAL | {"cancellation_reason": "automatic"}, LAPSED),
+        (MANUAL | {"cancellation_reason": "requested_by_customer"}, CANCELED),
+        ({"status": "canceled", "cancellation_reason": "expired"}, CANCELED),
         ({"status": "succeeded", "amount_received": "2550"}, None),
         ({}, None),
     ],
@@ -82,6 +90,7 @@ def test_an_intents_state_is_a_fact(intent: dict[str, Any], fact: Fact | None) -
     [
         ("succeeded", {"status": "succeeded", "amount_received": 2550}),
         ("canceled", {"status": "canceled"}),
+        ("amount_capturable_updated", {"status": "requires_capture", "amount": 2550}),
         ("requires_action", {"status": "requires_action"}),
         (
             "payment_failed",
@@ -103,6 +112,23 @@ def test_an_event_says_the_same_as_a_read(kind: str, intent: dict[str, Any]) -> 
         for each in (subject, {name: subject[name] for name in subject if name != "status"})
     )
     assert stated == without_status == intent_fact(subject)
+
+
+@pytest.mark.parametrize(
+    ("charge", "is_told"),
+    [
+        ({}, True),
+        ({"captured": True, "amount": 2550, "amount_captured": 2550}, True),
+        ({"captured": False, "amount": 2550, "amount_captured": 0}, False),
+        ({"captured": True, "amount": 2550, "amount_captured": 1000}, False),
+    ],
+)
+def test_what_is_released_of_an_authorization_is_not_refunded(
+    charge: dict[str, Any], *, is_told: bool
+) -> None:
+    subject = {"id": "ch_1", "payment_intent": "pi_1", "currency": "usd", "amount_refunded": 500}
+    expected = Fact(FactKind.REFUNDED, 500, "usd", "ch_1") if is_told else None
+    assert _event_fact("charge.refunded", subject | charge) == expected
 
 
 def _event_fact(kind: str, subject: dict[str, Any]) -> Fact | None:
