@@ -16,7 +16,7 @@ account or the object at the gateway.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -95,6 +95,8 @@ class GatewayCharge:
     customer_id: str
     gateway_card_id: str
     description: str | None
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The business's own pairs of strings."""
     created_at: datetime | None = None
     """When the payment was created. It bounds a look-up in a list; None: unknown."""
 
@@ -181,6 +183,8 @@ class GatewayRefund:
     """Whether an earlier call may have refunded or voided the charge."""
     is_resent: bool = False
     """Whether an earlier call with an unknown outcome may have made this very refund."""
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The business's own pairs of strings."""
 
 
 @dataclass(frozen=True, slots=True)

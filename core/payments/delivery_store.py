@@ -27,6 +27,9 @@ _UNANSWERED = (
         payments.c.description.is_not_distinct_from(
             bindparam("of_description", type_=payments.c.description.type)
         ),
+        payments.c.metadata.is_not_distinct_from(
+            bindparam("of_metadata", type_=payments.c.metadata.type)
+        ),
         payments.c.idempotency_key.is_(None),
         or_(
             payments.c.status == "pending",
@@ -80,6 +83,7 @@ async def unanswered_payments(
     currency: str,
     gateway: str | None,
     description: str | None,
+    metadata: str | None,
     succeeded_since: datetime,
 ) -> list[Payment]:
     """Return and lock the unanswered payments of equal requests without a key, oldest first.
@@ -98,6 +102,7 @@ async def unanswered_payments(
             "of_currency": currency,
             "of_gateway": gateway,
             "of_description": description,
+            "of_metadata": metadata,
             "succeeded_since": succeeded_since,
         },
     )

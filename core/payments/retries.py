@@ -1,7 +1,8 @@
 """Decides whether a request is a retry of an earlier charge, and what it does then.
 
 With a key, the record names the payment, and any request with the key is a retry. Without a key,
-equal requests have the same kind, business, user, env, amount, currency, gateway and description.
+equal requests have the same kind, business, user, env, amount, currency, gateway, description
+and metadata.
 A request that names no env or gateway equals one that resolved it to another value before the
 default moved.
 A caller that got no response can retry without being charged twice, while two callers that both
@@ -141,6 +142,7 @@ async def find_retried_payments(
             currency=amount.currency,
             gateway=request.gateway,
             description=request.description,
+            metadata=request.metadata,
             succeeded_since=transaction.now - UNANSWERED_LIFE,
         )
         unanswered = await _in_resolved_env(transaction, caller, request, unanswered)

@@ -58,6 +58,7 @@ from core.gateways.gateway import (
 from core.idempotency.call import Answer, IdempotentCall
 from core.idempotency.service import Idempotency
 from core.ids import new_refund_id, new_request_id
+from core.metadata import metadata_of
 from core.money import Amount, amount_from_message
 from core.payments import event_store
 from core.payments import rules as payment_rules
@@ -93,6 +94,8 @@ class RefundRequest:
     description: str | None
     allow_receivable: bool
     call: IdempotentCall
+    metadata: str | None = None
+    """As `core.metadata.stored_metadata` returns it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +245,10 @@ class RefundsService:
         refund_id = new_refund_id(transaction.now)
         claimed = await self._idempotency.claim(transaction, request.call, refund_id)
         requested = Requested(
-            _amount_minor(request.money, payment.currency), request.reason, request.description
+            _amount_minor(request.money, payment.currency),
+            request.reason,
+            request.description,
+            request.metadata,
         )
         left_minor = payment.amount_minor - payment.amount_refunded_minor
         refunds = await store.refunds_of_payment(
@@ -289,6 +295,7 @@ class RefundsService:
             gateway_refund_id=None,
             reason=request.reason,
             description=request.description,
+            metadata=request.metadata,
             idempotency_key=request.call.sent_key,
             created_at=now,
             business_id=payment.business_id,
@@ -559,6 +566,7 @@ def _gateway_refund(started: _Started) -> GatewayRefund:
         amount=Amount(refund.amount_minor, refund.currency),
         is_whole=refund.is_whole,
         reason=refund.reason,
+        metadata=metadata_of(refund.metadata),
         created_at=refund.created_at,
         may_have_been_sent=started.is_resumed,
         is_resent=started.is_resumed and not started.was_unsettled,

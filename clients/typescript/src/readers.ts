@@ -8,6 +8,7 @@ import {
   nullable,
   object,
   string,
+  strings,
   word,
   type Json,
 } from "./json.js";
@@ -37,6 +38,7 @@ export function readUser(json: Json): types.User {
     currency: string(json["currency"]),
     updatedAt: string(json["updated_at"]),
     defaultGateway: nullable(word<types.Gateway>)(json["default_gateway"]),
+    metadata: strings(json["metadata"]),
   };
 }
 
@@ -84,6 +86,7 @@ export function readPayment(json: Json): types.Payment {
     amountRefunded: nullable(string)(json["amount_refunded"]),
     updatedAt: string(json["updated_at"]),
     kind: word<types.PaymentKind>(json["kind"]),
+    metadata: strings(json["metadata"]),
   };
 }
 
@@ -137,6 +140,7 @@ export function readRefund(json: Json): types.Refund {
     failureCode: nullable(string)(json["failure_code"]),
     createdAt: string(json["created_at"]),
     updatedAt: string(json["updated_at"]),
+    metadata: strings(json["metadata"]),
   };
 }
 
@@ -186,6 +190,7 @@ export function readWalletHold(json: Json): types.WalletHold {
     walletId: string(json["wallet_id"]),
     userId: string(json["user_id"]),
     env: word<types.Env>(json["env"]),
+    metadata: strings(json["metadata"]),
   };
 }
 
@@ -216,6 +221,7 @@ export function readRecurringJob(json: Json): types.RecurringJob {
     pausedAt: nullable(string)(json["paused_at"]),
     retryDays: list(integer)(json["retry_days"]),
     maxFailedCycles: integer(json["max_failed_cycles"]),
+    metadata: strings(json["metadata"]),
   };
 }
 

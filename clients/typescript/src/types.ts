@@ -237,6 +237,8 @@ export interface User {
   readonly updatedAt: string;
   /** Gateway of charges whose request specifies none. Null until the first card is saved. */
   readonly defaultGateway: Gateway | null;
+  /** Pairs of strings from the last request that set them. Empty if there are none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** New values. At least one is required. */
@@ -250,6 +252,13 @@ export interface UpdateUserUpdates {
    * inactive user are rejected, and user lists omit inactive users.
    */
   readonly active?: boolean | undefined;
+  /**
+   * New pairs of strings, which replace all of the old ones. Null or an empty object
+   * removes all. Must have at most 20 pairs. Each key must be 1 to 40 printable characters
+   * without [, ] and backslashes. Each value must have at least 1 character. Each value
+   * must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | null | undefined;
 }
 
 /** Profile of a new user. */
@@ -269,6 +278,13 @@ export interface NewUser {
    * Must be a currency's three letters, for example usd.
    */
   readonly currency?: string | undefined;
+  /**
+   * Pairs of strings to keep with the user. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. Must have at most 20 pairs. Each key must be 1 to 40
+   * printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A wallet: stored value of one user in one environment. */
@@ -374,6 +390,8 @@ export interface Payment {
   readonly updatedAt: string;
   /** Kind of the payment. */
   readonly kind: PaymentKind;
+  /** Pairs of strings from the request. Empty if there are none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** A refund of a payment, as its gateway told of it. */
@@ -471,6 +489,8 @@ export interface Refund {
   readonly createdAt: string;
   /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly updatedAt: string;
+  /** Pairs of strings from the request. Empty if there are none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** A transaction of a wallet: one credit or debit. */
@@ -560,6 +580,8 @@ export interface WalletHold {
   readonly userId: string;
   /** Environment of the wallet. */
   readonly env: Env;
+  /** Pairs of strings from the request. Empty if there are none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** A recurring job: a schedule of charges. */
@@ -626,6 +648,8 @@ export interface RecurringJob {
   readonly retryDays: readonly number[];
   /** Number of failed cycles in a row that pauses the job. */
   readonly maxFailedCycles: number;
+  /** Pairs of strings from the last request that set them. Empty if there are none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** A cycle of a recurring job that began and has no final outcome yet. */
@@ -845,6 +869,13 @@ export interface GetAllUsersFields {
    * users do not shift its pages. Must be the next_cursor of a response.
    */
   readonly cursor?: string | undefined;
+  /**
+   * Only users whose metadata has this one pair. It goes with the dates, and with no other
+   * filter. Must have at most 1 pair. Each key must be 1 to 40 printable characters without
+   * [, ] and backslashes. Each value must have at least 1 character. Each value must have
+   * at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `get_all_users`. */
@@ -1092,6 +1123,15 @@ export interface ChargeCustomerFields {
   readonly env?: Env | undefined;
   /** Gateway. Defaults to the user's default gateway. */
   readonly gateway?: Gateway | undefined;
+  /**
+   * Pairs of strings to keep with the payment. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. They are also sent to the gateway: Stripe keeps them
+   * as metadata, Authorize.Net as user fields, whose values are cut to 255 characters and
+   * which must not have personal data. Must have at most 20 pairs. Each key must be 1 to 40
+   * printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `charge_customer`. */
@@ -1135,6 +1175,15 @@ export interface FundCustomerFields {
   readonly env?: Env | undefined;
   /** Gateway. Defaults to the user's default gateway. */
   readonly gateway?: Gateway | undefined;
+  /**
+   * Pairs of strings to keep with the payment. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. They are also sent to the gateway: Stripe keeps them
+   * as metadata, Authorize.Net as user fields, whose values are cut to 255 characters and
+   * which must not have personal data. Must have at most 20 pairs. Each key must be 1 to 40
+   * printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `fund_customer`. */
@@ -1183,6 +1232,13 @@ export interface GetPaymentRecordsFields {
    * payments do not shift its pages. Must be the next_cursor of a response.
    */
   readonly cursor?: string | undefined;
+  /**
+   * Only payments whose metadata has this one pair. It goes with the dates and the
+   * environment, and with no other filter. Must have at most 1 pair. Each key must be 1 to
+   * 40 printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `get_payment_records`. */
@@ -1263,6 +1319,15 @@ export interface RefundPaymentFields {
   readonly allowReceivable?: boolean | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /**
+   * Pairs of strings to keep with the refund. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. They are also sent to Stripe, which keeps them as
+   * metadata, and to Authorize.Net as user fields, whose values are cut to 255 characters
+   * and which must not have personal data. Must have at most 20 pairs. Each key must be 1
+   * to 40 printable characters without [, ] and backslashes. Each value must have at least
+   * 1 character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `refund_payment`. */
@@ -1297,6 +1362,13 @@ export interface ListRefundsFields {
    * refunds do not shift its pages. Must be the next_cursor of a response.
    */
   readonly cursor?: string | undefined;
+  /**
+   * Only refunds whose metadata has this one pair. It goes with the dates and the
+   * environment, and with no other filter. Must have at most 1 pair. Each key must be 1 to
+   * 40 printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `list_refunds`. */
@@ -1639,6 +1711,13 @@ export interface HoldWalletFields {
   readonly description?: string | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /**
+   * Pairs of strings to keep with the hold. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. Must have at most 20 pairs. Each key must be 1 to 40
+   * printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `hold_wallet`. */
@@ -1718,6 +1797,13 @@ export interface ListHoldsFields {
    * holds do not shift its pages. Must be the next_cursor of a response.
    */
   readonly cursor?: string | undefined;
+  /**
+   * Only holds whose metadata has this one pair. It goes with the dates and the
+   * environment, and with no other filter. Must have at most 1 pair. Each key must be 1 to
+   * 40 printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `list_holds`. */
@@ -1803,6 +1889,14 @@ export interface CreateRecurringFields {
   readonly retryDays?: readonly number[] | undefined;
   /** Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to 3. */
   readonly maxFailedCycles?: number | undefined;
+  /**
+   * Pairs of strings to keep with the job. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. The payments of the job have them, too, and send them
+   * to the gateway as `charge_customer` does. Must have at most 20 pairs. Each key must be
+   * 1 to 40 printable characters without [, ] and backslashes. Each value must have at
+   * least 1 character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `create_recurring`. */
@@ -1886,6 +1980,13 @@ export interface UpdateRecurringFields {
    * next failed cycle on. Null restores the default.
    */
   readonly maxFailedCycles?: number | null | undefined;
+  /**
+   * New pairs of strings, which replace all of the old ones. Null or an empty object
+   * removes all. Payments that have begun keep theirs. Must have at most 20 pairs. Each key
+   * must be 1 to 40 printable characters without [, ] and backslashes. Each value must have
+   * at least 1 character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | null | undefined;
 }
 
 /** Response of `update_recurring`. */
@@ -1970,6 +2071,13 @@ export interface ListRecurringFields {
    * jobs do not shift its pages. Must be the next_cursor of a response.
    */
   readonly cursor?: string | undefined;
+  /**
+   * Only jobs whose metadata has this one pair. It goes with the dates and the environment,
+   * and with no other filter. Must have at most 1 pair. Each key must be 1 to 40 printable
+   * characters without [, ] and backslashes. Each value must have at least 1 character.
+   * Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `list_recurring`. */

@@ -71,6 +71,13 @@ final class Payment
     public string $kind;
 
     /**
+     * Pairs of strings from the request. Empty if there are none.
+     *
+     * @var array<string, string>
+     */
+    public array $metadata;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -94,6 +101,7 @@ final class Payment
         $read->amountRefunded = $body['amount_refunded'];
         $read->updatedAt = $body['updated_at'];
         $read->kind = $body['kind'];
+        $read->metadata = $body['metadata'];
         return $read;
     }
 }

@@ -255,6 +255,8 @@ class User:
     """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
     default_gateway: Gateway | None
     """Gateway of charges whose request specifies none. Null until the first card is saved."""
+    metadata: Mapping[str, str]
+    """Pairs of strings from the last request that set them. Empty if there are none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "User":
@@ -268,6 +270,7 @@ class User:
             currency=body["currency"],
             updated_at=body["updated_at"],
             default_gateway=body["default_gateway"],
+            metadata=dict(body["metadata"]),
         )
 
 
@@ -285,6 +288,11 @@ class UpdateUserUpdates:
     active: bool | None = None
     """Whether the user is active. Cards, charges, credits and new recurring jobs of an
     inactive user are rejected, and user lists omit inactive users."""
+    metadata: Mapping[str, str] | Clear | None = None
+    """New pairs of strings, which replace all of the old ones. Null or an empty object removes
+    all. Must have at most 20 pairs. Each key must be 1 to 40 printable characters without
+    [, ] and backslashes. Each value must have at least 1 character. Each value must have at
+    most 500 characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +308,11 @@ class NewUser:
     currency: str | None = None
     """Currency of the user's wallets, ISO 4217 in upper or lower case. Defaults to `usd`. Must
     be a currency's three letters, for example usd."""
+    metadata: Mapping[str, str] | None = None
+    """Pairs of strings to keep with the user. No key begins with `nivisco_`, and no card
+    number or secret belongs in them. Must have at most 20 pairs. Each key must be 1 to 40
+    printable characters without [, ] and backslashes. Each value must have at least 1
+    character. Each value must have at most 500 characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,6 +449,8 @@ class Payment:
     """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
     kind: PaymentKind
     """Kind of the payment."""
+    metadata: Mapping[str, str]
+    """Pairs of strings from the request. Empty if there are none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Payment":
@@ -457,6 +472,7 @@ class Payment:
             else str(body["amount_refunded"]),
             updated_at=body["updated_at"],
             kind=body["kind"],
+            metadata=dict(body["metadata"]),
         )
 
 
@@ -590,6 +606,8 @@ class Refund:
     """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
     updated_at: str
     """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    metadata: Mapping[str, str]
+    """Pairs of strings from the request. Empty if there are none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Refund":
@@ -609,6 +627,7 @@ class Refund:
             failure_code=body["failure_code"],
             created_at=body["created_at"],
             updated_at=body["updated_at"],
+            metadata=dict(body["metadata"]),
         )
 
 
@@ -735,6 +754,8 @@ class WalletHold:
     """Id of the user who owns the wallet."""
     env: Env
     """Environment of the wallet."""
+    metadata: Mapping[str, str]
+    """Pairs of strings from the request. Empty if there are none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "WalletHold":
@@ -755,6 +776,7 @@ class WalletHold:
             wallet_id=body["wallet_id"],
             user_id=body["user_id"],
             env=body["env"],
+            metadata=dict(body["metadata"]),
         )
 
 
@@ -818,6 +840,8 @@ class RecurringJob:
     """Days after the first attempt of a cycle on which it is retried if it was not charged."""
     max_failed_cycles: int
     """Number of failed cycles in a row that pauses the job."""
+    metadata: Mapping[str, str]
+    """Pairs of strings from the last request that set them. Empty if there are none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RecurringJob":
@@ -848,6 +872,7 @@ class RecurringJob:
             paused_at=body["paused_at"],
             retry_days=tuple(body["retry_days"]),
             max_failed_cycles=body["max_failed_cycles"],
+            metadata=dict(body["metadata"]),
         )
 
 
